@@ -1,0 +1,173 @@
+"""`ClipSpec`: the one contract that turns a span of video into what a model sees."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+from kinesphere.core.errors import InvalidSetting
+
+Modality = Literal["rgb", "flow", "pose", "mask"]
+Resize = Literal["short_side", "stretch", "letterbox"]
+ShortVideo = Literal["loop", "pad"]
+
+_DENSE = re.compile(r"(\d+)x(\d+)x(\d+)")
+_UNIFORM = re.compile(r"uniform(\d+)(?:x(\d+))?")
+_VIEWS = re.compile(r"(\d+)x(\d+)")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a span make a clip.
+
+    Text forms: `64x1x1` is clip length × frame interval × number of clips (dense sampling);
+    `uniform5` is five frames spread over the span, one from each of five equal segments
+    (TSN, Wang et al. 2016, section 3.1): at random within its segment in training, in its
+    middle in testing. `uniform48x4` is four such clips.
+
+    Attributes:
+        kind: `"dense"` or `"uniform"`.
+        length: Frames per clip (T).
+        interval: Frames between neighbours in a dense clip, counted at the spec's frame rate.
+        clips: Number of clips per span.
+    """
+
+    kind: Literal["dense", "uniform"]
+    length: int
+    interval: int = 1
+    clips: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.length, self.interval, self.clips) < 1:
+            raise InvalidSetting(f"Sampling needs length, interval and clips of at least 1; got {self}.")
+        if self.kind == "uniform" and self.interval != 1:
+            raise InvalidSetting("Uniform sampling spreads its frames itself; leave the interval at 1.")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `16x8x1` or `uniform5`.
+
+        Raises:
+            InvalidSetting: If the text has neither form.
+        """
+        if match := _DENSE.fullmatch(text.strip()):
+            length, interval, clips = map(int, match.groups())
+            return cls("dense", length, interval, clips)
+        if match := _UNIFORM.fullmatch(text.strip()):
+            return cls("uniform", int(match[1]), 1, int(match[2] or 1))
+        raise InvalidSetting(
+            f"Cannot read sampling {text!r}; write LENGTHxINTERVALxCLIPS such as 16x4x1, "
+            "or uniformN such as uniform8."
+        )
+
+    def __str__(self) -> str:
+        if self.kind == "dense":
+            return f"{self.length}x{self.interval}x{self.clips}"
+        return f"uniform{self.length}" + (f"x{self.clips}" if self.clips > 1 else "")
+
+
+@dataclass(frozen=True)
+class Views:
+    """Test-time views of one sample: `10x3` is ten clips times three spatial crops."""
+
+    clips: int = 1
+    crops: int = 1
+
+    def __post_init__(self) -> None:
+        if self.clips < 1 or self.crops not in (1, 3, 5, 10):
+            raise InvalidSetting(
+                f"Views need at least one clip and 1, 3, 5 or 10 crops; got {self.clips}x{self.crops}."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `10x3`.
+
+        Raises:
+            InvalidSetting: If the text is not CLIPSxCROPS.
+        """
+        match = _VIEWS.fullmatch(text.strip())
+        if not match:
+            raise InvalidSetting(f"Cannot read views {text!r}; write CLIPSxCROPS such as 10x3.")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.clips}x{self.crops}"
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """The input contract of a model; stored with its weights and used by everything that feeds it.
+
+    Attributes:
+        sampling: Which frames of a span.
+        size: `(H, W)` of the network's input in pixels.
+        modality: What a frame holds.
+        fps: Frame rate at which the sampling counts, or None for the source's own.
+        resize: `short_side` keeps the aspect ratio and crops; `stretch` ignores it;
+            `letterbox` keeps it and pads.
+        short_side_px: Short side before cropping; None means `max(size)`.
+        mean: Per-channel mean on the [0, 1] scale, in `channels` order.
+        std: Per-channel standard deviation on the [0, 1] scale.
+        channels: `"RGB"` or `"BGR"` (some Caffe-era weights).
+        short_video: What fills a clip that outlasts its span: the span again, or its last frame.
+        skeleton: Name of the skeleton for the pose modality.
+        people: Number of people M for the pose modality.
+    """
+
+    sampling: Sampling
+    size: tuple[int, int]
+    modality: Modality = "rgb"
+    fps: float | None = None
+    resize: Resize = "short_side"
+    short_side_px: int | None = None
+    mean: tuple[float, ...] = (0.45, 0.45, 0.45)
+    std: tuple[float, ...] = (0.225, 0.225, 0.225)
+    channels: Literal["RGB", "BGR"] = "RGB"
+    short_video: ShortVideo = "loop"
+    skeleton: str | None = None
+    people: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise InvalidSetting(f"Clip size must be positive (H, W); got {self.size}.")
+        if self.fps is not None and self.fps <= 0:
+            raise InvalidSetting(f"Clip frame rate must be positive; got {self.fps}.")
+        if self.short_side_px is not None and self.short_side_px < min(self.size):
+            raise InvalidSetting(
+                f"Short side {self.short_side_px} px is smaller than the crop {self.size}; enlarge it."
+            )
+        if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
+            raise InvalidSetting(f"Mean {self.mean} and std {self.std} must pair up, with positive std.")
+        if (self.modality == "pose") != (self.skeleton is not None):
+            raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
+
+    @property
+    def length(self) -> int:
+        """Frames per clip (T)."""
+        return self.sampling.length
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with some fields replaced (validated again)."""
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint's header or a recipe."""
+        plain = asdict(self)
+        plain["sampling"] = str(self.sampling)
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """Inverse of `to_json`.
+
+        Raises:
+            InvalidSetting: If a field is unknown, missing or of the wrong form.
+        """
+        try:
+            values = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
+            values["sampling"] = Sampling.parse(values["sampling"])
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidSetting(f"This is not a clip spec: {error}.") from error

@@ -1,0 +1,116 @@
+"""What this machine can do, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how networks run.
+
+    Attributes:
+        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
+        precision: Arithmetic of the heavy operators; weights stay fp32.
+        channels_last: Whether convolutions run in channels-last memory.
+    """
+
+    device: str
+    precision: Precision
+    channels_last: bool
+
+    @classmethod
+    def choose(
+        cls,
+        device: str = "auto",
+        precision: Precision | Literal["auto"] = "auto",
+        channels_last: bool = True,
+    ) -> Compute:
+        """The best settings for this machine; explicit ones are taken as given, never changed.
+
+        Raises:
+            InvalidSetting: If the device is absent or the precision unknown.
+        """
+        import torch
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        kind = device.split(":")[0]
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise InvalidSetting(
+                f"Device {device!r} was asked for, but no CUDA device is available; use 'cpu'."
+            )
+        if kind not in ("cpu", "cuda", "mps"):
+            raise InvalidSetting(f"Unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps.")
+        if precision == "auto":
+            precision = fast_precision(kind)
+        if precision not in PRECISIONS:
+            raise InvalidSetting(f"Unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}.")
+        return cls(device, precision, channels_last)
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the forward pass runs."""
+        import torch
+
+        kind = self.device.split(":")[0]
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(kind, dtype, enabled=self.precision != "fp32")
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device and its convolution weights into the memory layout."""
+        import torch
+
+        module = module.to(self.device)
+        if self.channels_last:
+            for weight in module.parameters():
+                if weight.dim() == 5:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+                elif weight.dim() == 4:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        return module
+
+
+@cache
+def fast_precision(kind: str) -> Precision:
+    """bf16 where the hardware multiplies it natively, else fp32 (emulated bf16 is slower)."""
+    import torch
+
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if kind == "cpu":
+        flags = cpu_flags()
+        return "bf16" if {"avx512_bf16", "amx_bf16", "bf16"} & flags else "fp32"
+    return "fp32"
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction-set names that the operating system reports (empty where it does not)."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            for line in file:
+                if line.lower().startswith(("flags", "features")):
+                    return frozenset(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def cpu_count() -> int:
+    """Cores that this process may use (containers and `taskset` respected)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

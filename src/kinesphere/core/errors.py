@@ -1,0 +1,88 @@
+"""Every error that Kinesphere raises on purpose, and the warnings it gives.
+
+A message says what happened, what we got and what to do. Anything from outside (a video, an
+annotation, a checkpoint, a recipe, a URL) that turns out wrong raises a subclass of
+`KinesphereError`; any other exception that reaches a user is a bug.
+"""
+
+from __future__ import annotations
+
+
+class KinesphereError(Exception):
+    """Base of all errors that describe bad input or a missing prerequisite."""
+
+
+class InvalidSetting(KinesphereError, ValueError):
+    """An argument, option or recipe key has a value that cannot work."""
+
+
+class UnknownName(KinesphereError, LookupError):
+    """A name is in no registry; the message lists the nearest known ones."""
+
+
+class MissingExtra(KinesphereError, ImportError):
+    """An optional dependency is needed; the message names the pip extra that brings it."""
+
+
+class VideoError(KinesphereError):
+    """Base of everything that can be wrong with one video."""
+
+
+class UnreadableVideo(VideoError):
+    """The file is missing, empty, not a video, or yields no decodable frame."""
+
+
+class NoVideoStream(UnreadableVideo):
+    """The container holds audio or data but no picture."""
+
+
+class SpanOutsideVideo(VideoError, ValueError):
+    """A requested span starts after the video's last frame."""
+
+
+class SourceTimeout(VideoError, TimeoutError):
+    """A source gave no frame within its time bound."""
+
+
+class UnwritableVideo(VideoError):
+    """A video cannot be encoded or written as asked."""
+
+
+class InvalidClip(KinesphereError, ValueError):
+    """A clip's arrays contradict each other or its spec."""
+
+
+class InvalidManifest(KinesphereError):
+    """A table of samples cannot be read or contradicts itself."""
+
+
+class InvalidAnnotation(KinesphereError):
+    """A pose, flow, mask or label file does not hold what its format promises."""
+
+
+class TooManyFailures(KinesphereError):
+    """More samples were unreadable than the setting allows."""
+
+
+class LabelMismatch(KinesphereError):
+    """Data and model disagree about the set of labels."""
+
+
+class InvalidCheckpoint(KinesphereError):
+    """A model file is damaged, foreign, or lacks what we need to rebuild the model."""
+
+
+class UnsafeFile(KinesphereError):
+    """A file would execute code or leave its root if we read it as asked."""
+
+
+class MissingWeights(KinesphereError):
+    """Weights are not available here; the message says which file to put where."""
+
+
+class KinesphereWarning(UserWarning):
+    """Base of the warnings about input that was used, but not whole or not as it stood."""
+
+
+class DamagedVideo(KinesphereWarning):
+    """Part of a video could not be decoded; what was decodable was used."""

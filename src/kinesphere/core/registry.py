@@ -1,0 +1,94 @@
+"""Named things that users pick: models, modalities, losses, datasets, importers."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from kinesphere.core.errors import InvalidSetting, UnknownName
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names most like `name`, best first (case and separators are forgiven)."""
+
+    def fold(text: str) -> str:
+        return text.lower().replace("-", "_").replace(" ", "_")
+
+    by_folded = {fold(candidate): candidate for candidate in known}
+    return [by_folded[hit] for hit in difflib.get_close_matches(fold(name), by_folded, count, 0.5)]
+
+
+class Registry(Generic[T]):
+    """Maps names to objects of one kind and finds the modules that define them by itself.
+
+    Args:
+        kind: Singular noun for messages, for example `"model"`.
+        package: Package whose modules register members on import; imported at first use.
+        group: Entry-point group through which other distributions add members.
+    """
+
+    def __init__(self, kind: str, package: str | None = None, group: str | None = None) -> None:
+        self.kind = kind
+        self._package = package
+        self._group = group
+        self._members: dict[str, T] = {}
+        self._discovered = package is None and group is None
+
+    def add(self, name: str, member: T) -> T:
+        """Register `member` under `name`.
+
+        Raises:
+            InvalidSetting: If the name is taken by something else.
+        """
+        if name in self._members:
+            raise InvalidSetting(f"The {self.kind} name {name!r} is registered twice; choose another.")
+        self._members[name] = member
+        return member
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of `add`."""
+        return lambda member: self.add(name, member)
+
+    def get(self, name: str) -> T:
+        """The member called `name`.
+
+        Raises:
+            UnknownName: If there is none; the message lists the nearest names.
+        """
+        self._discover()
+        try:
+            return self._members[name]
+        except KeyError:
+            close = nearest(name, self._members)
+            hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(self)}."
+            raise UnknownName(f"There is no {self.kind} called {name!r}; {hint}") from None
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        self._discover()
+        return iter(sorted(self._members))
+
+    def __len__(self) -> int:
+        self._discover()
+        return len(self._members)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        if self._package:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+        if self._group:
+            for entry in entry_points(group=self._group):
+                entry.load()

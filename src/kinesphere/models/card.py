@@ -1,0 +1,116 @@
+"""`ModelCard`: what is known about an architecture and its public weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an architecture comes from."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class ReportedScore:
+    """A result that the weights' publisher states, with the protocol it was measured under.
+
+    Attributes:
+        value: Fraction in [0, 1].
+        origin: `"publisher"` for a figure read in a source, `"memory"` for one that was not.
+    """
+
+    metric: str
+    value: float
+    dataset: str
+    protocol: str
+    origin: str = "publisher"
+
+
+@dataclass(frozen=True)
+class WeightEntry:
+    """A public checkpoint of a model.
+
+    Attributes:
+        tag: Name after the dot in `r3d_18.k400`.
+        url: Upstream address.
+        layout: Name of the key map (registered by the model's file) that reads it.
+        labels: Label-list name such as `"kinetics400"`, or None for a backbone without one.
+        classes: Size K of its head.
+        sha256: Full digest or the published prefix of at least 8 digits; None if not published.
+        licence: Of the weights, as published.
+        spec: Input contract, where it differs from the card's.
+        backbone_only: True if the head is not part of the model (ImageNet weights of a frame encoder).
+    """
+
+    tag: str
+    url: str
+    layout: str
+    labels: str | None
+    classes: int
+    sha256: str | None = None
+    licence: str = "unknown"
+    spec: ClipSpec | None = None
+    scores: tuple[ReportedScore, ...] = ()
+    backbone_only: bool = False
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything a user asks before choosing a model.
+
+    Attributes:
+        name: `family_size`, for example `r3d_18`.
+        family: Name of the zoo file.
+        summary: One sentence.
+        paper: Origin; None for our own designs.
+        inputs: One contract per input of `forward`.
+        parameters: Number of parameters with `classes` outputs; a contract test counts them.
+        multiply_adds: Per view at `inputs`' size; a contract test counts them.
+        classes: Size K of the head for which the two numbers hold.
+        head: Dotted path of the last linear layer(s), replaced when labels differ.
+        stages: Dotted paths of the stages from input to output, for features, freezing and layer-wise
+            learning rates.
+        cam_layer: Dotted path of the last layer with spatial extent, for class-activation maps.
+        weights: Public checkpoints.
+        tiny: Whether this is a reduced variant for tests (not listed to users).
+        fixed_length: True where the paper's design fixes T.
+        fixed_size: True where it fixes H and W.
+        notes: Deviations from the paper and what parity rests on.
+    """
+
+    name: str
+    family: str
+    summary: str
+    paper: Paper | None
+    inputs: tuple[ClipSpec, ...]
+    parameters: int
+    multiply_adds: int
+    classes: int
+    head: tuple[str, ...]
+    stages: tuple[str, ...]
+    cam_layer: str | None = None
+    weights: tuple[WeightEntry, ...] = ()
+    tiny: bool = False
+    fixed_length: bool = False
+    fixed_size: bool = False
+    notes: str = field(default="")
+
+    def __post_init__(self) -> None:
+        tags = [entry.tag for entry in self.weights]
+        if len(set(tags)) != len(tags):
+            raise InvalidSetting(f"Model card {self.name!r} repeats a weight tag: {sorted(tags)}.")
+        if not self.inputs:
+            raise InvalidSetting(f"Model card {self.name!r} states no input.")
+
+    def weight(self, tag: str) -> WeightEntry | None:
+        """The entry called `tag`, if there is one."""
+        return next((entry for entry in self.weights if entry.tag == tag), None)

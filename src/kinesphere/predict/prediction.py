@@ -1,0 +1,50 @@
+"""`Prediction`: what a model says of one span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Class probabilities for one span.
+
+    Attributes:
+        probabilities: `(K,)` float64; sums to 1 for single-label sets.
+        labels: The K labels.
+        source: The video, as the user named it.
+        span: `(start_s, end_s)` that was seen.
+        views: Number of views that were averaged.
+    """
+
+    probabilities: np.ndarray
+    labels: LabelSet
+    source: str
+    span: tuple[float, float]
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.labels),):
+            raise InvalidSetting(
+                f"A prediction over {len(self.labels)} labels needs that many probabilities; "
+                f"got shape {self.probabilities.shape}."
+            )
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The `k` most probable labels with their probabilities, best first."""
+        best = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.labels.names[i], float(self.probabilities[i])) for i in best]
+
+    def to_json(self, k: int = 5) -> dict[str, Any]:
+        """The shape that scripts rely on: source, span and top-k."""
+        return {
+            "source": self.source,
+            "span": [round(t, 3) for t in self.span],
+            "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
+        }
