@@ -1,1 +1,1 @@
-
+"""The command line: one file per verb; heavy imports happen inside the verbs."""

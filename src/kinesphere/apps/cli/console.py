@@ -1,0 +1,64 @@
+"""What the verbs share: JSON for machines, bars for people, one way to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+class Advance(Protocol):
+    """Reports that `done` of `total` pieces of work are finished."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+def console(to_stderr: bool = False) -> Console:
+    """A rich console; wide enough for tables when the output is not a terminal."""
+    from rich.console import Console
+
+    plain = Console(stderr=to_stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=to_stderr, highlight=False, width=120)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def progress(title: str, unit: str, hidden: bool = False) -> Iterator[Advance]:
+    """A progress bar on standard error, silent when hidden or when nobody watches."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = console(to_stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        console=screen,
+        disable=hidden or not screen.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def end(failures: int) -> None:
+    """Leave with exit code 1 if some inputs failed and were listed."""
+    if failures:
+        raise typer.Exit(1)

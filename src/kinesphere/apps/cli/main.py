@@ -1,0 +1,68 @@
+"""The `kinesphere` command: verbs, exit codes, and how errors reach a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from kinesphere import __version__
+from kinesphere.apps.cli.check import check
+from kinesphere.apps.cli.demo import demo
+from kinesphere.apps.cli.doctor import doctor
+from kinesphere.apps.cli.evaluate import evaluate
+from kinesphere.apps.cli.import_ import import_
+from kinesphere.apps.cli.models import models
+from kinesphere.apps.cli.predict import predict
+from kinesphere.apps.cli.train import train
+from kinesphere.core.errors import KinesphereError
+
+app = typer.Typer(
+    name="kinesphere",
+    help="Human action recognition in video: labelled videos in, a recogniser you can trust out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("demo", demo),
+    ("doctor", doctor),
+    ("check", check),
+    ("models", models),
+    ("train", train),
+    ("evaluate", evaluate),
+    ("predict", predict),
+    ("import", import_),
+)
+for _name, _verb in VERBS:
+    app.command(_name)(_verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kinesphere {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+def run() -> None:
+    """Exit codes: 0 done, 1 done with failures listed, 2 wrong usage or input, 130 interrupted."""
+    try:
+        app()
+    except KinesphereError as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
+        sys.exit(130)
