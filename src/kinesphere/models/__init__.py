@@ -1,1 +1,24 @@
+"""Models: architectures, their cards, their weights, and the recognisers made of them."""
 
+from kinesphere.models.build import card, create_model, list_models, register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.importing import import_checkpoint, import_state
+from kinesphere.models.keymap import KeyMap
+from kinesphere.models.provenance import Provenance
+from kinesphere.models.recogniser import Recogniser
+
+__all__ = [
+    "KeyMap",
+    "ModelCard",
+    "Paper",
+    "Provenance",
+    "Recogniser",
+    "ReportedScore",
+    "WeightEntry",
+    "card",
+    "create_model",
+    "import_checkpoint",
+    "import_state",
+    "list_models",
+    "register",
+]

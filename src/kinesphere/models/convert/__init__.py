@@ -1,1 +1,35 @@
+"""Readers of foreign checkpoint files: bytes in, named tensors out, nothing executed."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.models.convert.foreign import Foreign
+from kinesphere.models.convert.pytorch import read_pytorch
+from kinesphere.models.convert.tensors import read_safetensors
+
+__all__ = ["Foreign", "read_foreign"]
+
+_READERS = {
+    **dict.fromkeys((".pth", ".pt", ".tar", ".pkl", ".pyth", ".bin", ".ckpt"), read_pytorch),
+    ".safetensors": read_safetensors,
+}
+
+
+def read_foreign(path: str | Path) -> Foreign:
+    """Tensors and class names of a foreign checkpoint, chosen by the file's ending.
+
+    Raises:
+        InvalidCheckpoint: If the file is absent, of unknown ending, damaged, or holds no tensors.
+        UnsafeFile: If it cannot be read without executing what it asks for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidCheckpoint(f"There is no checkpoint file {path}.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidCheckpoint(
+            f"Cannot tell the format of {path.name} from its ending; known: {', '.join(sorted(_READERS))}."
+        )
+    return reader(path)

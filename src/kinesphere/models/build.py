@@ -1,0 +1,177 @@
+"""The registry of architectures, and the one way to build a recogniser."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import Registry
+from kinesphere.models.card import ModelCard, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap
+from kinesphere.models.provenance import Provenance
+from kinesphere.models.recogniser import Recogniser
+
+log = logging.getLogger("kinesphere.models")
+
+
+class Builder(Protocol):
+    """Builds a network; further parameters have defaults and take plain values."""
+
+    def __call__(self, num_classes: int, **arguments: object) -> nn.Module: ...
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered model: its card, its builder, and the public layouts it reads."""
+
+    card: ModelCard
+    builder: Callable[..., nn.Module]
+    key_maps: tuple[KeyMap, ...] = ()
+
+    def build(self, num_classes: int, arguments: Arguments) -> nn.Module:
+        """The network with `num_classes` outputs.
+
+        Raises:
+            InvalidSetting: If an argument is unknown to the builder.
+        """
+        known = [name for name in inspect.signature(self.builder).parameters if name != "num_classes"]
+        unknown = sorted(set(arguments) - set(known))
+        if unknown:
+            raise InvalidSetting(
+                f"{self.card.name} has no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}."
+            )
+        return self.builder(num_classes, **arguments)
+
+
+MODELS: Registry[Architecture] = Registry("model", "kinesphere.models.zoo", group="kinesphere.models")
+
+
+def register(
+    card: ModelCard, key_maps: tuple[KeyMap, ...] = ()
+) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Decorator that enters a builder `(num_classes, ...) -> nn.Module` under `card.name`."""
+
+    def enter(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        MODELS.add(card.name, Architecture(card, builder, key_maps))
+        return builder
+
+    return enter
+
+
+def list_models(*, tiny: bool = False) -> list[str]:
+    """Names of the models for users; with `tiny`, of the reduced variants for tests instead."""
+    return [name for name in MODELS if MODELS.get(name).card.tiny == tiny]
+
+
+def card(name: str) -> ModelCard:
+    """The card of a model.
+
+    Raises:
+        UnknownName: If there is no such model; the nearest names are listed.
+    """
+    return MODELS.get(name).card
+
+
+def create_model(
+    name: str,
+    labels: LabelSet | Sequence[str] | None = None,
+    *,
+    pretrained: str | bool | None = None,
+    spec: ClipSpec | None = None,
+    arguments: Arguments | None = None,
+) -> Recogniser:
+    """Build a recogniser, fresh or from public weights.
+
+    Args:
+        name: A registered model, or `model.tag` for one with its public weights (`r3d_18.k400`).
+        labels: The classes. None keeps those of the weights.
+        pretrained: A weight tag of the card, True for its first one, None or False for a fresh network.
+        spec: Input contract in place of the card's (single-input models).
+        arguments: Builder arguments in place of the defaults.
+
+    Returns:
+        The recogniser in evaluation mode. If `labels` are not those of the weights, the head is fresh:
+        `recogniser.reset` names its tensors and the log says so.
+
+    Raises:
+        UnknownName: If the model or the weight tag is unknown.
+        InvalidSetting: If labels are missing, or the spec does not fit the architecture.
+        MissingWeights: If the weights are neither cached nor reachable.
+    """
+    stem, _, tag = name.partition(".")
+    if tag and pretrained not in (None, True, tag):
+        raise InvalidSetting(f"{name!r} already names its weights; leave out pretrained={pretrained!r}.")
+    architecture = MODELS.get(stem)
+    wanted = labels if labels is None or isinstance(labels, LabelSet) else LabelSet(tuple(labels))
+    if tag or pretrained:
+        entry = _weight_entry(architecture.card, tag or pretrained)
+        recogniser = _from_weights(architecture, entry, wanted, arguments or {})
+    elif wanted is None:
+        raise InvalidSetting(f"A fresh {stem} needs labels; give them, or start from weights.")
+    else:
+        net = architecture.build(len(wanted), arguments or {})
+        recogniser = Recogniser(
+            net,
+            architecture.card,
+            architecture.card.inputs,
+            wanted,
+            arguments or {},
+            Provenance("initialised"),
+        )
+    if spec is not None:
+        recogniser.specs = _replaced(recogniser.card, recogniser.specs, spec)
+    return recogniser.eval()
+
+
+def _from_weights(
+    architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments
+) -> Recogniser:
+    from kinesphere.models.importing import import_backbone, import_checkpoint
+    from kinesphere.models.weights import fetch
+
+    path = fetch(entry)
+    name = architecture.card.name
+    if entry.backbone_only:
+        if labels is None:
+            raise InvalidSetting(f"{name}.{entry.tag} holds a backbone without classes; give labels.")
+        return import_backbone(path, name, labels, layout=entry.layout, arguments=arguments)
+    recogniser = import_checkpoint(path, name, layout=entry.layout, arguments=arguments)
+    if entry.spec is not None:
+        recogniser.specs = (entry.spec,)
+    if labels is not None and labels.names != recogniser.labels.names:
+        was = len(recogniser.labels)
+        names = recogniser.reset_head(labels)
+        log.warning(
+            "%s.%s: labels differ (%d in the weights, %d wanted); fresh head: %s",
+            name, entry.tag, was, len(labels), ", ".join(names),
+        )  # fmt: skip
+    return recogniser
+
+
+def _weight_entry(card: ModelCard, tag: str | bool | None) -> WeightEntry:
+    known = ", ".join(entry.tag for entry in card.weights) or "none"
+    entry = card.weights[0] if tag is True and card.weights else card.weight(str(tag))
+    if entry is None:
+        raise UnknownName(f"{card.name} has no weights {tag!r}; public ones: {known}.")
+    return entry
+
+
+def _replaced(card: ModelCard, specs: tuple[ClipSpec, ...], spec: ClipSpec) -> tuple[ClipSpec, ...]:
+    if len(specs) != 1:
+        raise InvalidSetting(f"{card.name} has {len(specs)} inputs; its specs cannot be replaced by one.")
+    own = specs[0]
+    if card.fixed_length and spec.length != own.length:
+        raise InvalidSetting(f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}.")
+    if card.fixed_size and spec.size != own.size:
+        raise InvalidSetting(f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.")
+    if spec.modality != own.modality:
+        raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
+    return (spec,)

@@ -1,0 +1,32 @@
+"""Counting parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kinesphere.clips.spec import ClipSpec
+
+CHANNELS = {"rgb": 3, "flow": 2, "pose": 3, "mask": 1}
+
+
+def input_shape(spec: ClipSpec, *, batch: int = 1) -> tuple[int, int, int, int, int]:
+    """Shape `(B, T, C, H, W)` of a batch under an image-like contract."""
+    return (batch, spec.length, CHANNELS[spec.modality], *spec.size)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of learnable scalars, shared ones once."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def count_multiply_adds(net: nn.Module, specs: tuple[ClipSpec, ...]) -> int:
+    """Multiply-adds of one view: convolutions, matrix products and attention; nothing else.
+
+    Nothing is computed: the pass runs on shapes alone (the `meta` device).
+    """
+    inputs: tuple[Tensor, ...] = tuple(torch.empty(input_shape(spec), device="meta") for spec in specs)
+    with FlopCounterMode(display=False) as counter:
+        net.to("meta").eval()(*inputs)
+    return int(counter.get_total_flops()) // 2

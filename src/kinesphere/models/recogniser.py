@@ -1,0 +1,173 @@
+"""`Recogniser`: a network together with the contract of its inputs and the names of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import nearest
+from kinesphere.models.card import ModelCard
+from kinesphere.models.keymap import Arguments
+from kinesphere.models.provenance import Provenance
+
+
+class Recogniser(nn.Module):
+    """A classifier of clips that knows what it eats and what its outputs are called.
+
+    Args:
+        net: `forward(*inputs)` takes one normalised float clip `(B, T, C, H, W)` per spec and returns
+            logits `(B, K)`.
+        card: Its architecture.
+        specs: One input contract per input.
+        labels: The K labels, in the order of the logits.
+        arguments: Builder arguments that rebuild `net`.
+        provenance: Where the weights come from.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        card: ModelCard,
+        specs: tuple[ClipSpec, ...],
+        labels: LabelSet,
+        arguments: Arguments,
+        provenance: Provenance,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.card = card
+        self.specs = specs
+        self.labels = labels
+        self.arguments: Mapping[str, Any] = MappingProxyType(dict(arguments))
+        self.provenance = provenance
+        self.reset: tuple[str, ...] = ()
+        """Names of the tensors that do not come from the loaded weights."""
+        self._frozen: tuple[nn.Module, ...] = ()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the feature stages from input to output; the head is none of them."""
+        return self.card.stages
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Logits `(B, K)` of normalised float clips `(B, T, C, H, W)`, one per spec."""
+        if len(inputs) != len(self.specs):
+            raise InvalidSetting(
+                f"{self.card.name} takes {len(self.specs)} input(s), one per clip spec; got {len(inputs)}."
+            )
+        logits: Tensor = self.net(*inputs)
+        return logits
+
+    def features(self, inputs: tuple[Tensor, ...], stage: str) -> Tensor:
+        """Output of a stage for normalised clips `(B, T, C, H, W)`, in the stage's own layout.
+
+        Layers after the stage do not run.
+
+        Raises:
+            InvalidSetting: If there is no such stage.
+        """
+        reached: list[Tensor] = []
+
+        def stop(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            reached.append(output)
+            raise _Reached
+
+        handle = self.net.get_submodule(self._stage(stage)).register_forward_hook(stop)
+        try:
+            self(*inputs)
+        except _Reached:
+            pass
+        finally:
+            handle.remove()
+        return reached[0]
+
+    def reset_head(self, labels: LabelSet) -> list[str]:
+        """Replace the last layer by a fresh one for `labels`.
+
+        Returns:
+            Names of the tensors that were reset.
+        """
+        names = []
+        for path in self.card.head:
+            parent, _, leaf = path.rpartition(".")
+            fresh = _resized(self.net.get_submodule(path), len(labels), path)
+            setattr(self.net.get_submodule(parent), leaf, fresh)
+            names += [f"{path}.{name}" for name, _ in fresh.named_parameters()]
+        self.labels = labels
+        self.reset = tuple(sorted({*self.reset, *names}))
+        return names
+
+    def freeze(self, up_to: str) -> list[str]:
+        """Stop training everything up to and including a stage.
+
+        Frozen parameters take no gradient; frozen batch norms and dropouts stay in evaluation mode.
+
+        Returns:
+            Names of the frozen parameters.
+
+        Raises:
+            InvalidSetting: If there is no such stage.
+        """
+        last = self.stages.index(self._stage(up_to))
+        groups = self.stage_parameters()[: last + 1]
+        for _, parameters in groups:
+            for parameter in parameters.values():
+                parameter.requires_grad_(False)
+        self._frozen = tuple(self.net.get_submodule(stage) for stage in self.stages[: last + 1])
+        self.train(self.training)
+        return [name for _, parameters in groups for name in parameters]
+
+    def stage_parameters(self) -> list[tuple[str, dict[str, nn.Parameter]]]:
+        """Parameters by depth: one group per stage, then the rest (the head) as `"head"`.
+
+        Parameters outside stages and head (class tokens, position tables) count to the first stage.
+        """
+        groups: dict[str, dict[str, nn.Parameter]] = {stage: {} for stage in (*self.stages, "head")}
+        for name, parameter in self.net.named_parameters():
+            if any(name.startswith(f"{path}.") for path in self.card.head):
+                stage = "head"
+            else:
+                inside = [stage for stage in self.stages if name.startswith(f"{stage}.")]
+                stage = max(inside, key=len, default=self.stages[0])
+            groups[stage][name] = parameter
+        return list(groups.items())
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training mode, except for frozen stages."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def _stage(self, name: str) -> str:
+        if name not in self.stages:
+            close = nearest(name, self.stages)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.stages)}."
+            raise InvalidSetting(f"{self.card.name} has no stage {name!r}; {hint}")
+        return name
+
+
+class _Reached(Exception):
+    """Leaves a forward pass once the wanted stage has run."""
+
+
+def _resized(head: nn.Module, classes: int, path: str) -> nn.Module:
+    """A fresh layer of the same kind with another number of outputs."""
+    bias = getattr(head, "bias", None) is not None
+    fresh: nn.Module
+    if isinstance(head, nn.Linear):
+        fresh = nn.Linear(head.in_features, classes, bias=bias)
+    elif isinstance(head, nn.Conv3d) and set(head.kernel_size) == {1}:
+        fresh = nn.Conv3d(head.in_channels, classes, 1, bias=bias)
+    else:
+        raise InvalidSetting(
+            f"The head {path!r} is a {type(head).__name__}; heads are nn.Linear or 1×1×1 nn.Conv3d."
+        )
+    weight = next(head.parameters())
+    return fresh.to(weight.device, weight.dtype).train(head.training)

@@ -1,0 +1,173 @@
+"""What every registered model promises; a new zoo file is found here by itself."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kinesphere.core.device import Compute
+from kinesphere.core.labels import LabelSet
+from kinesphere.models import Recogniser, card, create_model, list_models
+from kinesphere.models.build import MODELS
+from kinesphere.models.measure import count_multiply_adds, count_parameters, input_shape
+
+TINY = list_models(tiny=True)
+LABELS = LabelSet(("clap", "jump", "wave"))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def recogniser_and_batch(name: str, *, batch: int = 2) -> tuple[Recogniser, tuple[Tensor, ...]]:
+    recogniser = create_model(name, LABELS)
+    return recogniser, tuple(torch.randn(input_shape(spec, batch=batch)) for spec in recogniser.specs)
+
+
+@torch.inference_mode()
+def logits(recogniser: Recogniser, batch: tuple[Tensor, ...]) -> Tensor:
+    return recogniser.eval()(*batch)
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).abs().max() / b.float().abs().max())
+
+
+@pytest.mark.parametrize("name", [*list_models(), *TINY])
+def test_card_states_what_is_measured(name):
+    architecture = MODELS.get(name)
+    with torch.device("meta"):
+        net = architecture.build(architecture.card.classes, {})
+    assert count_parameters(net) == architecture.card.parameters
+    assert count_multiply_adds(net, architecture.card.inputs) == architecture.card.multiply_adds
+
+
+@pytest.mark.parametrize("name", [*list_models(), *TINY])
+def test_card_names_modules_that_exist(name):
+    architecture = MODELS.get(name)
+    with torch.device("meta"):
+        net = architecture.build(architecture.card.classes, {})
+    paths = [*architecture.card.head, *architecture.card.stages]
+    for path in [*paths, *filter(None, [architecture.card.cam_layer])]:
+        assert isinstance(net.get_submodule(path), nn.Module)
+    layouts = {key_map.layout for key_map in architecture.key_maps}
+    assert {entry.layout for entry in architecture.card.weights} <= layouts
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_family_has_a_tiny_variant(name):
+    assert card(name).family in {card(tiny).family for tiny in TINY}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_tiny_is_tiny(name):
+    assert card(name).parameters <= 2_000_000
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_one_step_moves_every_parameter_that_gets_a_gradient(name):
+    recogniser, batch = recogniser_and_batch(name)
+    recogniser.train()
+    loss = nn.functional.cross_entropy(recogniser(*batch), torch.tensor([0, 2]))
+    loss.backward()
+    without = [key for key, p in recogniser.named_parameters() if p.grad is None]
+    assert not without
+    assert all(torch.isfinite(p.grad).all() for p in recogniser.parameters())
+    before = {key: p.detach().clone() for key, p in recogniser.named_parameters()}
+    torch.optim.SGD(recogniser.parameters(), lr=0.1).step()
+    assert all(p.grad.eq(0).all() or not p.equal(before[key]) for key, p in recogniser.named_parameters())
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_evaluation_is_deterministic_and_per_clip(name):
+    recogniser, batch = recogniser_and_batch(name)
+    out = logits(recogniser, batch)
+    assert out.shape == (2, len(LABELS))
+    assert torch.isfinite(out).all()
+    assert torch.equal(out, logits(recogniser, batch))
+    alone = torch.cat([logits(recogniser, tuple(x[i : i + 1] for x in batch)) for i in range(2)])
+    assert relative_difference(alone, out) < 1e-4
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_state_round_trip(name):
+    recogniser, batch = recogniser_and_batch(name)
+    other = create_model(name, LABELS)
+    other.load_state_dict(recogniser.state_dict())
+    assert torch.equal(logits(other, batch), logits(recogniser, batch))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_head_reset_touches_the_head_alone(name):
+    recogniser, batch = recogniser_and_batch(name)
+    before = copy.deepcopy(recogniser.net.state_dict())
+    names = recogniser.reset_head(LabelSet(("sit", "stand")))
+    assert logits(recogniser, batch).shape == (2, 2)
+    assert names
+    assert set(recogniser.reset) == set(names)
+    after = recogniser.net.state_dict()
+    assert {key for key in after if not after[key].equal(before[key])} == set(names)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_stage_gives_features_and_owns_parameters_once(name):
+    recogniser, batch = recogniser_and_batch(name)
+    for stage in recogniser.stages:
+        assert isinstance(recogniser.features(batch, stage), Tensor)
+    grouped = [key for _, group in recogniser.stage_parameters() for key in group]
+    assert sorted(grouped) == sorted(key for key, _ in recogniser.net.named_parameters())
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_freezing_stops_gradients_and_statistics(name):
+    recogniser, batch = recogniser_and_batch(name)
+    frozen = recogniser.freeze(up_to=recogniser.stages[-1])
+    recogniser.train()
+    buffers = {key: value.clone() for key, value in recogniser.net.named_buffers()}
+    recogniser(*batch).sum().backward()
+    assert all(dict(recogniser.net.named_parameters())[key].grad is None for key in frozen)
+    inside = tuple(f"{stage}." for stage in recogniser.stages)
+    for key, value in recogniser.net.named_buffers():
+        assert not key.startswith(inside) or value.equal(buffers[key])
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_channels_last_and_bf16_stay_close(name):
+    recogniser, batch = recogniser_and_batch(name)
+    plain = logits(recogniser, batch)
+    Compute("cpu", "fp32", channels_last=True).place(recogniser)
+    assert relative_difference(logits(recogniser, batch), plain) < 1e-4
+    with Compute("cpu", "bf16", channels_last=True).autocast():
+        assert relative_difference(logits(recogniser, batch), plain) < 0.1
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if not card(name).fixed_length])
+def test_other_lengths(name):
+    recogniser, batch = recogniser_and_batch(name)
+    longer = tuple(torch.cat([x, x], dim=1) for x in batch)
+    assert logits(recogniser, longer).shape == (2, len(LABELS))
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if not card(name).fixed_size])
+def test_other_sizes(name):
+    recogniser, batch = recogniser_and_batch(name)
+    wider = tuple(torch.cat([x, x[..., :16]], dim=-1) for x in batch)
+    assert logits(recogniser, wider).shape == (2, len(LABELS))
+
+
+@pytest.mark.parametrize("name", [n for n in TINY if MODELS.get(n).key_maps])
+def test_key_maps_are_bijections(name):
+    """Our state, written in a public layout and read again, is our state."""
+    architecture = MODELS.get(name)
+    for key_map in architecture.key_maps:
+        state = architecture.build(3, key_map.arguments).state_dict()
+        theirs = key_map.to_theirs(state)
+        back = key_map.to_ours(theirs.state)
+        assert not theirs.unmapped
+        assert not back.unmapped
+        assert set(back.state) == set(state)
+        assert all(torch.equal(back.state[key], state[key]) for key in state)

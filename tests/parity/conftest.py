@@ -1,0 +1,121 @@
+"""The parity fixtures: what public implementations compute with a state filled by a rule."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kinesphere.models.build import MODELS
+from kinesphere.models.importing import import_state
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """One fixture: the public state, the input, and what came out."""
+
+    name: str
+    meta: dict[str, Any]
+    state: dict[str, Tensor]
+    x: Tensor
+    logits: Tensor
+
+    @property
+    def tolerance(self) -> float:
+        """Relative to the largest logit."""
+        return max(1e-4, 10 * float(self.meta.get("float32_vs_float64_rel") or 0.0))
+
+
+def fill(name: str, shape: list[int], gain: float) -> Tensor:
+    """The filling rule of the fixtures' README."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    z = np.random.default_rng(seed).standard_normal(shape)
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    if name.endswith("running_var"):
+        values = 1 + 0.1 * np.abs(z)
+    elif name.endswith("running_mean"):
+        values = 0.1 * z
+    elif len(shape) <= 1:
+        values = 1 + 0.1 * z if name.endswith("weight") else 0.1 * z
+    else:
+        values = gain * z * np.sqrt(2 / np.prod(shape[1:]))
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def recorded(name: str) -> Recorded:
+    root = os.environ.get("KINESPHERE_TEST_DATA")
+    if not root:
+        pytest.skip("KINESPHERE_TEST_DATA is not set: no parity fixtures here")
+    with np.load(Path(root) / "parity" / f"{name}.npz") as arrays:
+        meta = json.loads(str(arrays["meta"]))
+        kept = {key[5:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("kept/")}
+        shape = tuple(arrays["x_shape"]) if "x_shape" in arrays.files else None
+        logits = arrays["logits_f64"] if "logits_f64" in arrays.files else arrays["logits"]
+    state = {
+        key: kept[key] if key in kept else fill(key, size, float(meta.get("gain", 1.0)))
+        for key, size in meta["state"]
+    }
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    return Recorded(name, meta, state, x, torch.from_numpy(logits))
+
+
+def to_views(x: Tensor, layout: str) -> Tensor:
+    """Views `(V, T, C, H, W)` of one sample, or a batch, from the peer's layout."""
+    if layout == "N C T H W":
+        return x.transpose(1, 2)
+    if layout == "N num_clips C T H W":
+        return x.flatten(0, 1).transpose(1, 2)
+    if layout in ("N num_segs C H W", "N T C H W"):
+        return x
+    if layout == "N C H W":
+        return x.unsqueeze(1)
+    raise AssertionError(f"say how to read the layout {layout!r} through `inputs=`")
+
+
+@pytest.fixture
+def check_parity() -> Callable[..., None]:
+    """`check_parity(fixture, model, layout=…, inputs=…, logits=…)`.
+
+    Imports the filled state strictly, maps it back to the very same public state, and compares logits.
+    `inputs` turns the recorded `x` into our inputs; `logits` turns our output into the recorded form;
+    `kept` gives buffers that the fixture keeps as constructed and does not store.
+    """
+
+    def check(
+        fixture: str,
+        model: str,
+        *,
+        layout: str,
+        inputs: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
+        logits: Callable[[Tensor], Tensor] | None = None,
+        kept: dict[str, Tensor] | None = None,
+    ) -> None:
+        peer = recorded(fixture)
+        state = peer.state | (kept or {})
+        recogniser = import_state(state, model)  # the layout must be found without being told
+        key_map = next(m for m in MODELS.get(model).key_maps if m.layout == layout)
+        assert not key_map.to_ours(state).unmapped
+        back = key_map.to_theirs(recogniser.net.state_dict())
+        ignored = key_map.to_ours(state).ignored
+        assert not back.unmapped
+        assert set(back.state) == set(state) - set(ignored)
+        assert all(torch.equal(back.state[key], state[key]) for key in back.state)
+        batch = inputs(peer.x) if inputs else (to_views(peer.x, peer.meta["input_layout"]),)
+        with torch.inference_mode():
+            out = recogniser(*batch)
+        out = logits(out) if logits else out
+        assert out.shape == peer.logits.shape
+        error = (out - peer.logits).abs().max() / peer.logits.abs().max()
+        assert error < peer.tolerance, f"{fixture}: relative error {error:.2e}, allowed {peer.tolerance:.0e}"
+
+    return check
