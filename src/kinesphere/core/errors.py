@@ -64,6 +64,10 @@ class TooManyFailures(KinesphereError):
     """More samples were unreadable than the setting allows."""
 
 
+class TrainingDiverged(KinesphereError):
+    """The loss of a training run is no longer a number."""
+
+
 class LabelMismatch(KinesphereError):
     """Data and model disagree about the set of labels."""
 
@@ -86,3 +90,7 @@ class KinesphereWarning(UserWarning):
 
 class DamagedVideo(KinesphereWarning):
     """Part of a video could not be decoded; what was decodable was used."""
+
+
+class IncompleteSplit(KinesphereWarning):
+    """A part of a split lacks a class that the data have."""

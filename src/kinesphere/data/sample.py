@@ -19,6 +19,7 @@ class Sample:
         span: `(start_s, end_s)`, or None for the whole video.
         group: Performer or source video; a group never straddles two splits.
         split: `"train"`, `"val"`, `"test"` or another name, if the data come split.
+        extra: Further columns of the manifest as `(column, text)`, kept as they stood.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Sample:
     span: tuple[float, float] | None = None
     group: str | None = None
     split: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:

@@ -1,0 +1,185 @@
+"""`Manifest`: the table of labelled samples that a data set is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.labels import LabelSet
+from kinesphere.data.sample import Sample
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Samples with the label set that they are drawn from.
+
+    On disk a manifest is a CSV or Parquet table with the columns `path,label` and, if wanted,
+    `start,end,group,split,id`; any other column is kept in `Sample.extra`, and any column can be
+    the label. Several labels of one sample are joined with `|`. Relative paths count from the
+    table's folder and may not climb out of it; absolute paths are taken as written.
+
+    A folder works too: one that holds a `manifest.csv`, `manifest.parquet` or `labels.csv` is that
+    table; else its folders are the classes, `DATA/<class>/…video`, or splits of classes,
+    `DATA/{train,val,test}/<class>/…video`.
+
+    Attributes:
+        samples: At least one, with unique ids.
+        labels: The classes in the order of a model's outputs. A sample may carry labels outside the
+            set (the preflight lists them); `targets` refuses those.
+        root: Folder that relative paths count from.
+        ignored: Files in class folders that were left out for lack of a video suffix.
+    """
+
+    samples: tuple[Sample, ...]
+    labels: LabelSet
+    root: Path
+    ignored: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise InvalidManifest(f"A manifest needs at least one sample; {self.root} gives none.")
+        counts = Counter(sample.id for sample in self.samples)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
+            raise InvalidManifest(
+                f"Sample ids must be unique; {len(repeated)} are not, among them {repeated[:3]}."
+            )
+
+    @classmethod
+    def read(cls, path: str | Path, *, label_column: str = "label", labels: LabelSet | None = None) -> Self:
+        """Read a CSV or Parquet table, or a folder.
+
+        Args:
+            path: The table or folder.
+            label_column: Column that holds the label (a table may have several).
+            labels: The set to draw from; by default the sorted labels that occur, multi-label when
+                a sample has several.
+
+        Raises:
+            InvalidManifest: If the table cannot be read or contradicts itself; the message names the
+                file and the row (the header is row 1).
+            UnsafeFile: If a relative path leaves the manifest's folder.
+        """
+        from kinesphere.data.table import read_samples
+
+        samples, root, ignored = read_samples(Path(path), label_column)
+        if labels is None:
+            names = sorted({name for sample in samples for name in sample.labels})
+            if not names:
+                raise InvalidManifest(f"{path}: column {label_column!r} is empty; give every sample a label.")
+            labels = LabelSet(tuple(names), multi=any(len(sample.labels) > 1 for sample in samples))
+        if not labels.multi:
+            for sample in samples:
+                if len(sample.labels) != 1:
+                    raise InvalidManifest(
+                        f"{path}: sample {sample.id!r} has {len(sample.labels)} labels, but the label set "
+                        "takes exactly one per sample; give it one, or use a multi-label set."
+                    )
+        return cls(tuple(samples), labels, root, tuple(ignored))
+
+    def write(self, path: str | Path, *, label_column: str = "label") -> None:
+        """Write the table, as Parquet if the suffix says so, else as CSV; atomic.
+
+        Files under the table's folder are written relative to it, so that the folder can move.
+
+        Raises:
+            InvalidManifest: If a label holds `|`, which joins labels on disk.
+        """
+        from kinesphere.data.table import write_samples
+
+        write_samples(self.samples, Path(path), label_column)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    @property
+    def targets(self) -> tuple[tuple[int, ...], ...]:
+        """Class indices of every sample.
+
+        Raises:
+            LabelMismatch: If a sample has a label outside the set.
+        """
+        return tuple(tuple(self.labels.index(name) for name in sample.labels) for sample in self.samples)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in order of appearance."""
+        return tuple(dict.fromkeys(s.split for s in self.samples if s.split is not None))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups, in order of appearance."""
+        return tuple(dict.fromkeys(s.group for s in self.samples if s.group is not None))
+
+    def counts(self) -> dict[str, int]:
+        """Samples per class of the label set, zeros included; then labels outside the set."""
+        counted = Counter(name for sample in self.samples for name in sample.labels)
+        return {name: counted[name] for name in self.labels} | {
+            name: count for name, count in sorted(counted.items()) if name not in self.labels
+        }
+
+    def select(self, indices: Iterable[int]) -> Self:
+        """The samples at `indices`, in that order, with the same label set."""
+        return replace(self, samples=tuple(self.samples[i] for i in indices))
+
+    def where(self, *, split: str | None = None, group: str | None = None, label: str | None = None) -> Self:
+        """The samples that match every condition given.
+
+        Raises:
+            InvalidManifest: If none does; the message names what there is.
+        """
+        chosen = [
+            i
+            for i, sample in enumerate(self.samples)
+            if (split is None or sample.split == split)
+            and (group is None or sample.group == group)
+            and (label is None or label in sample.labels)
+        ]
+        if not chosen:
+            asked = {"split": split, "group": group, "label": label}
+            wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value is not None)
+            raise InvalidManifest(
+                f"No sample has {wanted}. Splits: {list(self.splits) or 'none'}; "
+                f"{len(self.groups)} groups; labels: {list(self.labels)[:20]}."
+            )
+        return self.select(chosen)
+
+    def with_splits(self, splits: Mapping[str, str]) -> Self:
+        """A copy whose samples carry the split that `splits` gives for their id (others keep theirs)."""
+        samples = (replace(s, split=splits.get(s.id, s.split)) for s in self.samples)
+        return replace(self, samples=tuple(samples))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over label names and, in order of id, paths, labels, spans and file sizes.
+
+        It goes into a run's provenance: the same fingerprint means the same data.
+        """
+        digest = hashlib.sha256("\0".join(self.labels.names).encode())
+        sizes: dict[Path, int] = {}
+        for sample in sorted(self.samples, key=lambda s: s.id):
+            if sample.path not in sizes:
+                sizes[sample.path] = sample.path.stat().st_size if sample.path.is_file() else -1
+            fields = (
+                shown_path(sample.path, self.root),
+                "|".join(sample.labels),
+                repr(sample.span),
+                str(sizes[sample.path]),
+            )
+            digest.update("\0".join(("", *fields)).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """`path` relative to `root` where it lies inside, with forward slashes; else as it is."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

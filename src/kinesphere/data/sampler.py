@@ -1,0 +1,157 @@
+"""`EpochSampler`: the order in which an epoch visits the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from kinesphere.core.errors import InvalidSetting
+
+Balance = Literal["none", "sqrt", "equal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One visit to a sample; everything that its randomness depends on besides the seed.
+
+    Attributes:
+        index: Position of the sample in the manifest.
+        epoch: The epoch.
+        repeat: How often the epoch has drawn this sample before (balanced sampling repeats).
+    """
+
+    index: int
+    epoch: int = 0
+    repeat: int = 0
+
+
+class EpochSampler(Sampler[Draw]):
+    """Draws of one epoch, a function of (seed, epoch) alone.
+
+    The same epoch comes out whatever the number of workers, and, joined over ranks, whatever the
+    number of processes: batch k of all ranks together is the k-th slice of one global order.
+
+    Args:
+        targets: Class indices per sample, as `Manifest.targets` gives them.
+        batch_size: Samples per batch of one process.
+        shuffle: New order every epoch; else the manifest's.
+        balance: `equal` draws each class equally often, `sqrt` in proportion to the square root of
+            its count, `none` each sample once. An epoch always has as many draws as there are
+            samples; within a class samples take turns.
+        drop_last: Drop the samples that fill no whole batch on every process. Otherwise the last batch
+            is smaller, and with several processes the first draws come again until all have the same
+            number.
+        seed: Seed of the order.
+        rank: Number of this process, from 0.
+        world: Number of processes.
+
+    Raises:
+        InvalidSetting: If the settings contradict each other or leave an epoch empty.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[tuple[int, ...]],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        balance: Balance = "none",
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise InvalidSetting(f"A batch holds at least one sample; got batch size {batch_size}.")
+        if not 0 <= rank < world:
+            raise InvalidSetting(f"Ranks run from 0 to {world - 1}; got {rank}.")
+        if balance not in ("none", "sqrt", "equal"):
+            raise InvalidSetting(f"Unknown balance {balance!r}; use none, sqrt or equal.")
+        if balance != "none" and not shuffle:
+            raise InvalidSetting("Balanced sampling draws at random; set shuffle, or leave balance at none.")
+        if balance != "none" and any(len(target) != 1 for target in targets):
+            raise InvalidSetting("Balanced sampling needs exactly one label per sample; use balance none.")
+        if drop_last and len(targets) < batch_size * world:
+            raise InvalidSetting(
+                f"{len(targets)} samples do not fill one batch of {batch_size} on {world} processes; "
+                "lower the batch size or keep the last batch."
+            )
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.balance = balance
+        self.drop_last = drop_last
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+        self._targets = targets
+        self._resume: tuple[int, int] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self.epoch = epoch
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Make iterations over `epoch` start at its batch number `batch`, to go on after a stop."""
+        self.epoch = epoch
+        self._resume = (epoch, batch)
+
+    def __len__(self) -> int:
+        """Draws of a whole epoch on this process."""
+        per_step = self.batch_size * self.world
+        count = len(self._targets)
+        if self.drop_last:
+            return count // per_step * self.batch_size
+        return -(-count // self.world)
+
+    def __iter__(self) -> Iterator[Draw]:
+        order = self._order()
+        total = len(self) * self.world
+        order = np.resize(order, total)  # cuts the tail, or starts again from the front
+        seen: dict[int, int] = {}
+        draws = []
+        for index in order.tolist():
+            draws.append(Draw(index, self.epoch, seen.get(index, 0)))
+            seen[index] = draws[-1].repeat + 1
+        start = 0
+        if self._resume is not None and self._resume[0] == self.epoch:
+            start = self._resume[1] * self.batch_size
+        yield from draws[self.rank :: self.world][start:]
+
+    def _order(self) -> np.ndarray:
+        count = len(self._targets)
+        if not self.shuffle:
+            return np.arange(count)
+        generator = np.random.default_rng([self.seed, self.epoch])
+        if self.balance == "none":
+            return generator.permutation(count)
+        classes = np.array([target[0] for target in self._targets])
+        names, sizes = np.unique(classes, return_counts=True)
+        weights = np.sqrt(sizes) if self.balance == "sqrt" else np.ones(len(names))
+        quotas = _apportion(count, weights / weights.sum(), generator)
+        drawn = [
+            _take_turns(np.flatnonzero(classes == name), quota, generator)
+            for name, quota in zip(names, quotas, strict=True)
+        ]
+        return generator.permutation(np.concatenate(drawn))
+
+
+def _apportion(total: int, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Whole numbers that sum to `total` and follow `shares`; remainders fall at random."""
+    exact = total * shares
+    quotas: np.ndarray = np.floor(exact).astype(int)
+    order = generator.permutation(len(shares))
+    order = order[np.argsort(-(exact - quotas)[order], kind="stable")]
+    quotas[order[: total - quotas.sum()]] += 1
+    return quotas
+
+
+def _take_turns(members: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """`count` draws from `members`, each as often as any other, give or take one."""
+    rounds = -(-count // len(members))
+    shuffled = [generator.permutation(members) for _ in range(rounds)]
+    return np.concatenate([np.empty(0, dtype=int), *shuffled])[:count]

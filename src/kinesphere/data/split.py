@@ -1,0 +1,168 @@
+"""Splits that keep class proportions and never part a group.
+
+scikit-learn's `StratifiedGroupKFold` knows neither unequal parts nor several labels per sample, so
+one greedy allocator serves every split here; a test holds it to be as balanced as theirs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinesphere.core.errors import IncompleteSplit, InvalidSetting
+from kinesphere.data.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One round of a cross-validation.
+
+    Attributes:
+        name: `"fold1"`, … or the group that is left out.
+        train: What to train on.
+        test: What to test on; shares no group with `train`.
+    """
+
+    name: str
+    train: Manifest
+    test: Manifest
+
+
+def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -> Manifest:
+    """Assign every sample to a named split, for example `{"train": 0.7, "val": 0.1, "test": 0.2}`.
+
+    Class proportions are kept as far as whole groups allow; a sample without a group is its own.
+
+    Args:
+        manifest: The samples; splits they have are replaced.
+        fractions: Share of the samples per split; positive, summing to 1. The first is trained on.
+        seed: Same seed, same splits.
+
+    Returns:
+        The manifest with `Sample.split` set; `.where(split="train")` picks one.
+
+    Raises:
+        InvalidSetting: If the fractions do not fit, there are fewer groups than splits, or the first
+            split would lack a class.
+
+    Warns:
+        IncompleteSplit: If another split lacks a class.
+    """
+    shares = np.array(list(fractions.values()), dtype=float)
+    if len(shares) < 2 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+        raise InvalidSetting(
+            f"Split fractions are at least two positive numbers that sum to 1; got {dict(fractions)}."
+        )
+    names = list(fractions)
+    part = _allocate(manifest, shares, seed)
+    for number, name in enumerate(names):
+        _check_classes(manifest, part == number, name, trained_on=number == 0)
+    return manifest.with_splits({sample.id: names[p] for sample, p in zip(manifest, part, strict=True)})
+
+
+def kfold(manifest: Manifest, k: int, seed: int = 0) -> list[Fold]:
+    """K folds; every sample is tested once, and groups stay whole.
+
+    Raises:
+        InvalidSetting: If `k` is below 2 or above the number of groups, or a fold would test a class
+            that it never trains on.
+
+    Warns:
+        IncompleteSplit: If the test part of a fold lacks a class.
+    """
+    if k < 2:
+        raise InvalidSetting(f"Cross-validation needs at least 2 folds; got {k}.")
+    part = _allocate(manifest, np.full(k, 1 / k), seed)
+    folds = []
+    for number in range(k):
+        name = f"fold{number + 1}"
+        _check_classes(manifest, part != number, f"the training part of {name}", trained_on=True)
+        _check_classes(manifest, part == number, f"the test part of {name}", trained_on=False)
+        folds.append(_fold(manifest, part == number, name))
+    return folds
+
+
+def leave_one_group_out(manifest: Manifest) -> list[Fold]:
+    """One fold per group, in order of appearance, tested on that group and trained on the others.
+
+    Raises:
+        InvalidSetting: If a sample has no group, there is only one group, or a class occurs in a
+            single group, so that the fold that tests it could not train on it.
+    """
+    missing = [sample.id for sample in manifest if sample.group is None]
+    if missing:
+        raise InvalidSetting(
+            f"Leaving one group out needs a group for every sample; {len(missing)} have none, "
+            f"the first is {missing[0]!r}. Fill the group column."
+        )
+    if len(manifest.groups) < 2:
+        raise InvalidSetting(f"Leaving one group out needs at least 2 groups; got {list(manifest.groups)}.")
+    group_of = np.array([sample.group for sample in manifest])
+    folds = []
+    for group in manifest.groups:
+        _check_classes(manifest, group_of != group, f"training without group {group!r}", trained_on=True)
+        folds.append(_fold(manifest, group_of == group, group))
+    return folds
+
+
+def _fold(manifest: Manifest, tested: np.ndarray, name: str) -> Fold:
+    return Fold(
+        name,
+        manifest.select(np.flatnonzero(~tested).tolist()),
+        manifest.select(np.flatnonzero(tested).tolist()),
+    )
+
+
+def _check_classes(manifest: Manifest, inside: np.ndarray, name: str, *, trained_on: bool) -> None:
+    present = {label for i in np.flatnonzero(inside).tolist() for label in manifest[i].labels}
+    lacking = sorted({label for sample in manifest for label in sample.labels} - present)
+    if not lacking:
+        return
+    listed = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
+    if trained_on:
+        raise InvalidSetting(
+            f"{name} would lack {len(lacking)} classes ({listed}), because their samples are too few or "
+            "lie in too few groups; add groups with these classes or drop the classes."
+        )
+    warnings.warn(IncompleteSplit(f"{name} lacks {len(lacking)} classes ({listed})."), stacklevel=3)
+
+
+def _allocate(manifest: Manifest, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Part number of every sample (N,), groups whole.
+
+    Groups go, largest first, to the part whose class counts then miss their targets least, in the
+    chi-square sense: the sum over classes of (count - target)² / target.
+    """
+    keys = [("g", s.group) if s.group is not None else ("s", s.id) for s in manifest]
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    group_of = np.array([numbers[key] for key in keys])
+    if len(numbers) < len(shares):
+        raise InvalidSetting(
+            f"{len(numbers)} groups cannot fill {len(shares)} parts, because groups stay whole; "
+            "use fewer parts."
+        )
+    counts = np.zeros((len(numbers), len(manifest.labels)))
+    for group, target in zip(group_of, manifest.targets, strict=True):
+        counts[group, list(target)] += 1
+    counts = counts[:, counts.any(axis=0)]
+    targets = shares[:, None] * counts.sum(axis=0)
+
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    weight = (counts**2 / counts.sum(axis=0)).sum(axis=1)
+    order = order[np.argsort(-weight[order], kind="stable")]
+    part_of_group: np.ndarray = np.empty(len(numbers), dtype=int)
+    filled = np.zeros_like(targets)
+    empty = np.ones(len(shares), dtype=bool)
+    for rank, group in enumerate(order):
+        cost = ((counts[group] ** 2 + 2 * counts[group] * (filled - targets)) / targets).sum(axis=1)
+        if len(order) - rank <= empty.sum():  # the groups left are needed to leave no part empty
+            cost[~empty] = np.inf
+        best = int(cost.argmin())
+        part_of_group[group] = best
+        filled[best] += counts[group]
+        empty[best] = False
+    part: np.ndarray = part_of_group[group_of]
+    return part
