@@ -1,0 +1,165 @@
+"""`Predictions`: what a model said of every clip of a data set, kept so that folds can be pooled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting, LabelMismatch
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate.metrics import check_table
+
+_HEADER = b"kinesphere.predictions"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A clip that could not be scored, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A table of N scored clips over K labels, and what was skipped.
+
+    Attributes:
+        labels: The K labels.
+        ids: Unique sample ids.
+        paths: Video files.
+        spans: `(start_s, end_s)` or None for the whole video.
+        groups: Performer or source, or None.
+        targets: `(N,)` int64 class indices; `(N, K)` int64 zeros and ones for multi-label sets.
+        probabilities: `(N, K)` float64.
+        folds: Name of the held-out fold, or None outside cross-validation.
+        skipped: Clips that could not be scored.
+    """
+
+    labels: LabelSet
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    spans: tuple[tuple[float, float] | None, ...]
+    groups: tuple[str | None, ...]
+    targets: np.ndarray
+    probabilities: np.ndarray
+    folds: tuple[str | None, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.paths), len(self.spans), len(self.groups), len(self.folds)]
+        lengths += [len(self.targets), len(self.probabilities)]
+        if set(lengths) != {len(self.ids)}:
+            raise InvalidSetting(
+                f"Every column of a table of {len(self.ids)} clips needs that length; got {lengths}."
+            )
+        if len(set(self.ids)) != len(self.ids):
+            repeated = sorted({i for i in self.ids if self.ids.count(i) > 1})
+            raise InvalidSetting(f"Each clip counts once; these ids occur again: {repeated[:5]}.")
+        check_table(self.probabilities, self.targets, self.labels)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def in_fold(self, name: str) -> Predictions:
+        """The same clips, marked as held out in fold `name`."""
+        return replace(self, folds=(name,) * len(self))
+
+    @classmethod
+    def pooled(cls, folds: Iterable[Predictions]) -> Predictions:
+        """One table of all folds; each clip may be held out once.
+
+        Raises:
+            LabelMismatch: If the folds have different labels.
+            InvalidSetting: If a clip occurs twice, or there is no fold.
+        """
+        parts = list(folds)
+        if not parts:
+            raise InvalidSetting("There are no predictions to pool.")
+        for part in parts:
+            if part.labels.names != parts[0].labels.names or part.labels.multi != parts[0].labels.multi:
+                raise LabelMismatch("Predictions over different label sets cannot be pooled.")
+
+        return cls(
+            labels=parts[0].labels,
+            ids=tuple(chain.from_iterable(part.ids for part in parts)),
+            paths=tuple(chain.from_iterable(part.paths for part in parts)),
+            spans=tuple(chain.from_iterable(part.spans for part in parts)),
+            groups=tuple(chain.from_iterable(part.groups for part in parts)),
+            targets=np.concatenate([part.targets for part in parts]),
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            folds=tuple(chain.from_iterable(part.folds for part in parts)),
+            skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write a Parquet table: id, path, start, end, group, target (names), probabilities, fold."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = self.labels.names
+        if self.labels.multi:
+            targets = [[names[k] for k in np.flatnonzero(row)] for row in self.targets]
+        else:
+            targets = [[names[k]] for k in self.targets]
+        table = pa.table(
+            {
+                "id": pa.array(self.ids, pa.string()),
+                "path": pa.array(self.paths, pa.string()),
+                "start": pa.array([span and span[0] for span in self.spans], pa.float64()),
+                "end": pa.array([span and span[1] for span in self.spans], pa.float64()),
+                "group": pa.array(self.groups, pa.string()),
+                "target": pa.array(targets, pa.list_(pa.string())),
+                "probabilities": pa.array(list(self.probabilities), pa.list_(pa.float64())),
+                "fold": pa.array(self.folds, pa.string()),
+            }
+        )
+        header = {
+            "labels": names,
+            "mirror": self.labels.mirror,
+            "multi": self.labels.multi,
+            "skipped": [[each.path, each.reason] for each in self.skipped],
+        }
+        with replacing(Path(path)) as scratch:
+            pq.write_table(table.replace_schema_metadata({_HEADER: json.dumps(header)}), scratch)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Predictions:
+        """Inverse of `write`.
+
+        Raises:
+            InvalidSetting: If the file is missing or is not such a table.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            header = json.loads((table.schema.metadata or {})[_HEADER])
+            labels = LabelSet(tuple(header["labels"]), tuple(map(tuple, header["mirror"])), header["multi"])
+            column = table.to_pydict()
+            spans = zip(column["start"], column["end"], strict=True)
+            hot = np.zeros((table.num_rows, len(labels)), dtype=np.int64)
+            for row, names in zip(hot, column["target"], strict=True):
+                row[[labels.index(name) for name in names]] = 1
+            return cls(
+                labels,
+                tuple(column["id"]),
+                tuple(column["path"]),
+                tuple(None if start is None else (start, end) for start, end in spans),
+                tuple(column["group"]),
+                hot if labels.multi else hot.argmax(1),
+                np.array(column["probabilities"], dtype=np.float64),
+                tuple(column["fold"]),
+                tuple(Skipped(*pair) for pair in header["skipped"]),
+            )
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
+            raise InvalidSetting(
+                f"Cannot read predictions from {path}: {error}. Give the predictions.parquet of a run."
+            ) from error

@@ -1,0 +1,217 @@
+"""`Report`: the scores of a model with their protocol, as one value and as `report.json`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate import metrics
+from kinesphere.evaluate.intervals import Bootstrap, Units
+from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
+from kinesphere.evaluate.predictions import Predictions, Skipped
+from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
+
+_NAMES = {
+    "top1": "top-1",
+    "top2": "top-2",
+    "top3": "top-3",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "map": "mAP",
+    "ece": "calibration error",
+}
+
+
+def score_name(key: str) -> str:
+    """`mean_class_accuracy` as people write it."""
+    return _NAMES.get(key, key)
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """The primary score on one held-out fold."""
+
+    name: str
+    clips: int
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that one evaluation found.
+
+    Attributes:
+        scores: Named scores with intervals; the first is the primary one.
+        classes: One row per label, in the order of the labels.
+        confusion: `(K, K)` int64, rows are true classes; None for multi-label sets.
+        calibration: Bins of the reliability diagram.
+        clips: Number of clips that were scored.
+        skipped: Clips that could not be scored.
+        labels: The K labels.
+        protocol: What was measured, and how.
+        intervals: What the intervals mean.
+        provenance: What computed the probabilities.
+        folds: Primary score of each fold in cross-validation, where there are several.
+    """
+
+    scores: Scores
+    classes: tuple[ClassScore, ...]
+    confusion: np.ndarray | None
+    calibration: Calibration
+    clips: int
+    skipped: tuple[Skipped, ...]
+    labels: LabelSet
+    protocol: Protocol
+    intervals: Intervals
+    provenance: Provenance
+    folds: tuple[FoldScore, ...] = ()
+
+    @property
+    def primary(self) -> tuple[str, Score]:
+        """Name and value of the score that leads the report."""
+        name = next(iter(self.scores))
+        return name, self.scores[name]
+
+    @property
+    def majority(self) -> float:
+        """Share of the most frequent class: what always answering it would score as top-1."""
+        return max(row.support for row in self.classes) / self.clips
+
+    def line(self) -> str:
+        """One line for people: score, interval, clips, what was skipped and why."""
+        name, score = self.primary
+        total = self.clips + len(self.skipped)
+        text = f"{score_name(name)} {score} on {_thousands(self.clips)} / {_thousands(total)} clips"
+        if self.skipped:
+            text += f", {_thousands(len(self.skipped))} unreadable"
+        return text
+
+    def confused_pairs(self, count: int = 10) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes as (true label, given label, clips), most frequent first."""
+        if self.confusion is None:
+            return []
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+        return [
+            (self.labels.names[i], self.labels.names[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `scores`, `clips` and `skipped` have a shape that scripts rely on."""
+        return {
+            "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "clips": self.clips,
+            "skipped": [asdict(each) for each in self.skipped],
+            "line": self.line(),
+            "classes": [asdict(row) for row in self.classes],
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "calibration": asdict(self.calibration),
+            "folds": [asdict(fold) for fold in self.folds],
+            "labels": {"names": self.labels.names, "mirror": self.labels.mirror, "multi": self.labels.multi},
+            "protocol": asdict(self.protocol),
+            "intervals": asdict(self.intervals),
+            "provenance": asdict(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Report:
+        """Inverse of `to_json`.
+
+        Raises:
+            InvalidSetting: If a part is missing or of the wrong form.
+        """
+        try:
+            labels = plain["labels"]
+            calibration = {key: tuple(values) for key, values in plain["calibration"].items()}
+            protocol = {**plain["protocol"], "sampling": tuple(plain["protocol"]["sampling"])}
+            confusion = plain["confusion"]
+            return cls(
+                scores=Scores(tuple((name, Score(**score)) for name, score in plain["scores"].items())),
+                classes=tuple(ClassScore(**row) for row in plain["classes"]),
+                confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
+                calibration=Calibration(**calibration),
+                clips=plain["clips"],
+                skipped=tuple(Skipped(**each) for each in plain["skipped"]),
+                labels=LabelSet(tuple(labels["names"]), tuple(map(tuple, labels["mirror"])), labels["multi"]),
+                protocol=Protocol(**protocol),
+                intervals=Intervals(**plain["intervals"]),
+                provenance=Provenance(**plain["provenance"]),
+                folds=tuple(FoldScore(**fold) for fold in plain["folds"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InvalidSetting(f"This is not a report: {error!r}. Evaluate the model again.") from error
+
+    def write(self, path: str | Path) -> None:
+        """Write `report.json`."""
+        with replacing(Path(path)) as scratch:
+            scratch.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Report:
+        """Read `report.json`.
+
+        Raises:
+            InvalidSetting: If the file is missing or is not a report.
+        """
+        try:
+            plain = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidSetting(f"Cannot read a report from {path}: {error}.") from error
+        return cls.from_json(plain)
+
+
+def report_from_predictions(
+    predictions: Predictions,
+    protocol: Protocol,
+    provenance: Provenance,
+    *,
+    bootstrap: Bootstrap | None = None,
+) -> Report:
+    """Score a table of predictions, of one test set or pooled over folds."""
+    bootstrap = bootstrap or Bootstrap()
+    p, y, labels = predictions.probabilities, predictions.targets, predictions.labels
+    return Report(
+        scores=metrics.scores(p, y, labels, groups=predictions.groups, bootstrap=bootstrap),
+        classes=metrics.class_scores(p, y, labels),
+        confusion=None if labels.multi else metrics.confusion_matrix(p, y, labels),
+        calibration=metrics.calibration(p, y, labels),
+        clips=len(predictions),
+        skipped=predictions.skipped,
+        labels=labels,
+        protocol=protocol,
+        intervals=Intervals.of(Units.of(predictions.groups), bootstrap),
+        provenance=provenance,
+        folds=_fold_scores(predictions),
+    )
+
+
+def _fold_scores(predictions: Predictions) -> tuple[FoldScore, ...]:
+    sizes = Counter(name for name in predictions.folds if name is not None)
+    if len(sizes) < 2:
+        return ()
+    names = np.array([name or "" for name in predictions.folds])
+    found = []
+    for name, clips in sizes.items():
+        p, y = predictions.probabilities[names == name], predictions.targets[names == name]
+        if predictions.labels.multi:
+            value = float(np.nanmean(metrics.average_precisions(p, y)))
+        else:
+            value = float((p.argmax(1) == y).mean())
+        found.append(FoldScore(name, clips, value))
+    return tuple(found)
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
