@@ -1,6 +1,29 @@
 """Clips: what a model sees of a video, and the one way to get there."""
 
-from kinesphere.clips.clip import Clip
+from kinesphere.clips.augment import PRESETS, Augment, Decision, check_flip, preset
+from kinesphere.clips.clip import Clip, stack
+from kinesphere.clips.modality import MODALITIES, FrameSource, Modality
+from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times, windows
+from kinesphere.clips.sheet import contact_sheet
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
 
-__all__ = ["Clip", "ClipSpec", "Sampling", "Views"]
+__all__ = [
+    "MODALITIES",
+    "PRESETS",
+    "Augment",
+    "Clip",
+    "ClipSpec",
+    "ClipTimes",
+    "Decision",
+    "FrameSource",
+    "Modality",
+    "Sampling",
+    "TemporalJitter",
+    "Views",
+    "check_flip",
+    "clip_times",
+    "contact_sheet",
+    "preset",
+    "stack",
+    "windows",
+]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 
-from kinesphere.clips.spec import Modality
+from kinesphere.clips.spec import ModalityName
 from kinesphere.core.errors import InvalidClip
 
-_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "mask": 1}
+_CHANNELS: dict[ModalityName, int] = {"rgb": 3, "flow": 2, "mask": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,18 +21,21 @@ class Clip:
 
     Attributes:
         data: rgb uint8 `(T, 3, H, W)`; flow float32 `(T, 2, H, W)` in pixels per frame; pose float32
-            `(T, M, J, 3)` as x px, y px, score; mask uint8 `(T, 1, H, W)`.
+            `(T, M, J, 3)` as x px, y px, score; mask uint8 `(T, 1, H, W)`. Pictures lie in memory with
+            their channels last wherever we make them; indexing is the same either way.
         times: `(T,)` float64 presentation times of the frames in the source, in seconds.
         frame_size: `(H, W)` of the picture that the coordinates refer to.
         modality: Which of the four.
         repeated: How many of the T frames are repeats, because the span was shorter than the clip.
+        flipped: Whether left and right are exchanged against the source (labels may be too).
     """
 
     data: torch.Tensor
     times: np.ndarray
     frame_size: tuple[int, int]
-    modality: Modality = "rgb"
+    modality: ModalityName = "rgb"
     repeated: int = 0
+    flipped: bool = False
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -50,3 +55,35 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def with_data(self, data: torch.Tensor, frame_size: tuple[int, int] | None = None) -> Self:
+        """The same moments with other data; `frame_size` when the picture's size changed."""
+        return replace(self, data=data, frame_size=frame_size or self.frame_size)
+
+    def frames(self) -> np.ndarray:
+        """The data as `(T, H, W, C)`, without a copy where its memory already lies so."""
+        return np.ascontiguousarray(self.data.permute(0, 2, 3, 1).numpy())
+
+
+def from_frames(frames: np.ndarray) -> torch.Tensor:
+    """A `(T, C, H, W)` tensor over the memory of `(T, H, W, C)` frames."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+
+def stack(clips: Sequence[Clip]) -> torch.Tensor:
+    """Views of one sample as one tensor `(V, T, ...)`.
+
+    Pictures keep their channels last in memory, so that a 3D network which transposes to
+    `(V, C, T, H, W)` finds the layout that it runs fastest in without another copy.
+
+    Raises:
+        InvalidClip: If there are none, or their shapes differ.
+    """
+    shapes = {tuple(clip.data.shape) for clip in clips}
+    if len(shapes) != 1:
+        raise InvalidClip(
+            f"Clips stack only when there are some and all have one shape; got {sorted(shapes)}."
+        )
+    if clips[0].modality == "pose":
+        return torch.stack([clip.data for clip in clips])
+    return torch.stack([clip.data.permute(0, 2, 3, 1) for clip in clips]).permute(0, 1, 4, 2, 3)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from kinesphere.core.errors import InvalidSetting
 
-Modality = Literal["rgb", "flow", "pose", "mask"]
+ModalityName = Literal["rgb", "flow", "pose", "mask"]
 Resize = Literal["short_side", "stretch", "letterbox"]
 ShortVideo = Literal["loop", "pad"]
+ChannelOrder = Literal["RGB", "BGR"]
 
 _DENSE = re.compile(r"(\d+)x(\d+)x(\d+)")
 _UNIFORM = re.compile(r"uniform(\d+)(?:x(\d+))?")
@@ -30,7 +32,7 @@ class Sampling:
         kind: `"dense"` or `"uniform"`.
         length: Frames per clip (T).
         interval: Frames between neighbours in a dense clip, counted at the spec's frame rate.
-        clips: Number of clips per span.
+        clips: Number of clips per span; `Views.clips` multiplies it in testing.
     """
 
     kind: Literal["dense", "uniform"]
@@ -69,7 +71,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Views:
-    """Test-time views of one sample: `10x3` is ten clips times three spatial crops."""
+    """Test-time views of one sample: `10x3` is ten clips times three spatial crops.
+
+    Views come clip by clip: all crops of the first clip, then all crops of the second.
+
+    Attributes:
+        clips: Clips spread over the span, for each clip that the spec's sampling asks for.
+        crops: 1 the centre; 3 along the longer side; 5 the corners and the centre; 10 those five and
+            then their mirror images.
+    """
 
     clips: int = 1
     crops: int = 1
@@ -95,6 +105,11 @@ class Views:
     def __str__(self) -> str:
         return f"{self.clips}x{self.crops}"
 
+    @property
+    def flipped(self) -> tuple[bool, ...]:
+        """For each crop of one clip, whether it is a mirror image (its label may change side)."""
+        return (False,) * 5 + (True,) * 5 if self.crops == 10 else (False,) * self.crops
+
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -107,7 +122,10 @@ class ClipSpec:
         fps: Frame rate at which the sampling counts, or None for the source's own.
         resize: `short_side` keeps the aspect ratio and crops; `stretch` ignores it;
             `letterbox` keeps it and pads.
-        short_side_px: Short side before cropping; None means `max(size)`.
+        short_side_px: Short side of the picture before cropping (with `stretch`: of the stretched
+            picture). None means just large enough to hold `size`, which is `size` itself for a square
+            one. A picture whose long side would still be too short for the crop is enlarged to fit.
+            `letterbox` crops nothing and takes none.
         mean: Per-channel mean on the [0, 1] scale, in `channels` order.
         std: Per-channel standard deviation on the [0, 1] scale.
         channels: `"RGB"` or `"BGR"` (some Caffe-era weights).
@@ -118,30 +136,45 @@ class ClipSpec:
 
     sampling: Sampling
     size: tuple[int, int]
-    modality: Modality = "rgb"
+    modality: ModalityName = "rgb"
     fps: float | None = None
     resize: Resize = "short_side"
     short_side_px: int | None = None
     mean: tuple[float, ...] = (0.45, 0.45, 0.45)
     std: tuple[float, ...] = (0.225, 0.225, 0.225)
-    channels: Literal["RGB", "BGR"] = "RGB"
+    channels: ChannelOrder = "RGB"
     short_video: ShortVideo = "loop"
     skeleton: str | None = None
     people: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.size) < 1:
+        for name, value, known in (
+            ("modality", self.modality, get_args(ModalityName)),
+            ("resize", self.resize, get_args(Resize)),
+            ("channels", self.channels, get_args(ChannelOrder)),
+            ("short_video", self.short_video, get_args(ShortVideo)),
+        ):
+            if value not in known:
+                raise InvalidSetting(f"A clip's {name} is one of {', '.join(known)}; got {value!r}.")
+        if len(self.size) != 2 or min(self.size) < 1:
             raise InvalidSetting(f"Clip size must be positive (H, W); got {self.size}.")
-        if self.fps is not None and self.fps <= 0:
+        if self.fps is not None and not 0 < self.fps < math.inf:
             raise InvalidSetting(f"Clip frame rate must be positive; got {self.fps}.")
-        if self.short_side_px is not None and self.short_side_px < min(self.size):
-            raise InvalidSetting(
-                f"Short side {self.short_side_px} px is smaller than the crop {self.size}; enlarge it."
-            )
+        if self.short_side_px is not None:
+            if self.resize == "letterbox":
+                raise InvalidSetting("Letterboxing crops nothing; leave short_side_px unset.")
+            if self.short_side_px < min(self.size):
+                raise InvalidSetting(
+                    f"Short side {self.short_side_px} px is smaller than the crop {self.size}; enlarge it."
+                )
         if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
             raise InvalidSetting(f"Mean {self.mean} and std {self.std} must pair up, with positive std.")
+        if self.modality == "rgb" and len(self.mean) != 3:
+            raise InvalidSetting(f"An rgb clip has three channels; got mean {self.mean} and std {self.std}.")
         if (self.modality == "pose") != (self.skeleton is not None):
             raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
+        if self.people < 1:
+            raise InvalidSetting(f"A clip holds at least one person; got people={self.people}.")
 
     @property
     def length(self) -> int:
@@ -166,7 +199,7 @@ class ClipSpec:
             InvalidSetting: If a field is unknown, missing or of the wrong form.
         """
         try:
-            values = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
             values["sampling"] = Sampling.parse(values["sampling"])
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:

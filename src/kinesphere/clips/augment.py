@@ -1,0 +1,241 @@
+"""Augmentation: settings, what is decided for one clip, and carrying it out.
+
+Everything random is decided once per clip, as a `Decision`; carrying it out is a pure function that
+treats all frames alike. Clips of several modalities of one sample follow one decision.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, get_args
+
+import torch
+
+from kinesphere.clips import chance, rgb
+from kinesphere.clips.clip import Clip
+from kinesphere.clips.colour import UNCHANGED, ColourChange, recolour
+from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, random_resized_box
+from kinesphere.clips.mix import Mixing, cutmix, mixup
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.rand_augment import Operation, draw_operations, movement, repaint
+from kinesphere.clips.sampling import TemporalJitter
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import nearest
+
+# Shape of an erased box, height to width or the other way round (Zhong et al. 2020, section 3.1).
+_ERASE_RATIO = (0.3, 1 / 0.3)
+_SIDES = re.compile(
+    r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise)(?![a-z])", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Settings of training augmentation; the defaults are the `standard` preset.
+
+    Attributes:
+        crop: `centre` (as in testing), `random` (the spec's size anywhere), `random_resized` (random
+            area and shape), or `multi_scale` (few sizes, at the corners and the centre).
+        crop_scale: Least and largest area of a `random_resized` crop, as a share of the frame.
+        crop_ratio: Least and largest width to height of it, relative to the spec's shape.
+        crop_scales: Sides of a `multi_scale` crop, as shares of the largest that fits.
+        enlarge: Frames are decoded at least this many times larger than the crop needs; 8 / 7 is the
+            field's 128 for 112 and 256 for 224.
+        flip: Probability of exchanging left and right. A class that names a side needs a mirror pair
+            in the label set (see `check_flip`).
+        brightness: Factors are drawn from `[1 - x, 1 + x]`; likewise for contrast and saturation.
+        contrast: See `brightness`.
+        saturation: See `brightness`.
+        hue: Turns of hue are drawn from `[-x, x]`, at most half a turn.
+        gamma: Exponents are drawn log-uniformly from `[1 / (1 + x), 1 + x]`.
+        rand_augment: Number of RandAugment operations per clip.
+        rand_magnitude: Their strength, in [0, 1]: a tenth of the paper's M.
+        erase: Probability of erasing a box.
+        erase_area: Least and largest area of the box, as a share of the frame.
+        mixup: Alpha of mixup; 0 is off.
+        cutmix: Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random.
+        mix: Probability that a batch is mixed at all.
+        speed_jitter: See `TemporalJitter.speed`.
+        frame_jitter: See `TemporalJitter.frame`.
+    """
+
+    crop: Crop = "random_resized"
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    enlarge: float = 8 / 7
+    flip: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.02
+    gamma: float = 0.0
+    rand_augment: int = 0
+    rand_magnitude: float = 0.7
+    erase: float = 0.0
+    erase_area: tuple[float, float] = (0.02, 1 / 3)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix: float = 1.0
+    speed_jitter: float = 0.0
+    frame_jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop not in get_args(Crop):
+            raise InvalidSetting(f"The crop is one of {', '.join(get_args(Crop))}; got {self.crop!r}.")
+        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise InvalidSetting(f"Crop scales are shares of the frame, in (0, 1]; got {self.crop_scales}.")
+        for name in ("crop_scale", "crop_ratio", "erase_area"):
+            low, high = getattr(self, name)
+            most = math.inf if name == "crop_ratio" else 1
+            if not (0 < low <= high <= most and high < math.inf):
+                raise InvalidSetting(
+                    f"{name} runs from a least to a largest share above 0; got {low}, {high}."
+                )
+        for name in ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
+        if not 0 <= self.hue <= 0.5:
+            raise InvalidSetting(f"hue is at most half a turn either way, 0 to 0.5; got {self.hue}.")
+        for name in ("gamma", "mixup", "cutmix", "rand_augment"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidSetting(f"{name} is 0 or more; got {getattr(self, name)}.")
+        if not 1 <= self.enlarge < math.inf:
+            raise InvalidSetting(f"enlarge is a factor of at least 1; got {self.enlarge}.")
+        TemporalJitter(self.speed_jitter, self.frame_jitter)
+
+    @property
+    def jitter(self) -> TemporalJitter:
+        """The part that sampling carries out."""
+        return TemporalJitter(self.speed_jitter, self.frame_jitter)
+
+    def decide(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Decision:
+        """Draw everything random about one clip whose frames are `(H, W)` pixels."""
+        box = draw_box(
+            self.crop,
+            frame_size,
+            spec.size,
+            scale=self.crop_scale,
+            ratio=self.crop_ratio,
+            scales=self.crop_scales,
+            generator=generator,
+        )
+        flip = chance.happens(generator, self.flip)
+        operations = draw_operations(self.rand_augment, self.rand_magnitude, generator)
+        change = ColourChange(
+            brightness=chance.uniform(generator, 1 - self.brightness, 1 + self.brightness),
+            contrast=chance.uniform(generator, 1 - self.contrast, 1 + self.contrast),
+            saturation=chance.uniform(generator, 1 - self.saturation, 1 + self.saturation),
+            hue_turns=chance.uniform(generator, -self.hue, self.hue),
+            gamma=math.exp(chance.uniform(generator, -1, 1) * math.log1p(self.gamma)),
+        )
+        erased = None
+        if chance.happens(generator, self.erase):
+            erased = random_resized_box(spec.size, (1, 1), self.erase_area, _ERASE_RATIO, generator)
+        return Decision(Geometry(frame_size, box, flip, movement(operations)), change, operations, erased)
+
+    def apply(self, clip: Clip, spec: ClipSpec, generator: torch.Generator) -> Clip:
+        """One clip, augmented; its `flipped` says whether its label changes side."""
+        return self.decide(clip.frame_size, spec, generator).apply(clip, spec)
+
+    def mixing(self, count: int, size: Size, generator: torch.Generator) -> Mixing | None:
+        """How a batch of `count` clips of `(H, W)` pixels is mixed, or None when it is not."""
+        if not (self.mixup or self.cutmix) or not chance.happens(generator, self.mix):
+            return None
+        if self.mixup and (not self.cutmix or chance.happens(generator, 0.5)):
+            return mixup(count, self.mixup, generator)
+        return cutmix(count, size, self.cutmix, generator)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a recipe."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """Inverse of `to_json`; fields left out keep their defaults.
+
+        Raises:
+            InvalidSetting: If a field is unknown (the nearest ones are listed) or of the wrong form.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in plain:
+            if name not in known:
+                close = ", ".join(nearest(name, known)) or ", ".join(known)
+                raise InvalidSetting(f"Augmentation has no setting {name!r}; did you mean {close}?")
+        try:
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise InvalidSetting(f"Augmentation settings are of the wrong form: {error}") from error
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Everything random about one augmented clip.
+
+    Attributes:
+        geometry: What happens to the picture plane; every modality follows it.
+        colour: Colour jitter (rgb).
+        operations: RandAugment; `geometry` holds what of it moves the picture (rgb).
+        erased: Box of the finished picture, in pixels, that is erased (rgb).
+    """
+
+    geometry: Geometry
+    colour: ColourChange = UNCHANGED
+    operations: tuple[Operation, ...] = ()
+    erased: Box | None = None
+
+    def apply(self, clip: Clip, spec: ClipSpec) -> Clip:
+        """A clip of the spec's modality and size; the given one is left as it is."""
+        modality = MODALITIES.get(clip.modality)
+        clip = modality.resize(modality.crop(clip, self.geometry.box_in(clip.frame_size)), spec.size)
+        if self.geometry.flip:
+            clip = modality.flip(clip, spec)
+        if self.geometry.affine is not None:
+            clip = modality.warp(clip, self.geometry.affine.matrix(spec.size), spec)
+        if clip.modality == "rgb":
+            clip = repaint(recolour(clip, self.colour), self.operations)
+            if self.erased is not None:
+                clip = rgb.erase(clip, self.erased, spec)
+        return clip
+
+
+PRESETS: dict[str, Augment] = {
+    "none": Augment(crop="centre", enlarge=1.0, flip=0.0, brightness=0, contrast=0, saturation=0, hue=0),
+    "light": Augment(crop="random", brightness=0, contrast=0, saturation=0, hue=0),
+    "standard": Augment(),
+    # RandAugment, erasing, mixup and CutMix together, as video transformers are fine-tuned
+    # (MViT, Fan et al. 2021; VideoMAE, Tong et al. 2022).
+    "strong": Augment(crop_scale=(0.3, 1.0), rand_augment=2, erase=0.25, mixup=0.8, cutmix=1.0),
+}
+
+
+def preset(name: str) -> Augment:
+    """The settings called `none`, `light`, `standard` or `strong`.
+
+    Raises:
+        UnknownName: If there are none of this name.
+    """
+    if name not in PRESETS:
+        raise UnknownName(f"There is no augmentation preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def check_flip(augment: Augment, labels: LabelSet) -> None:
+    """Refuse flips that would make labels wrong.
+
+    Raises:
+        InvalidSetting: If clips may be flipped and a class names a side (left, right, clockwise) but
+            has no mirror pair.
+    """
+    paired = {name for pair in labels.mirror for name in pair}
+    sided = [name for name in labels.names if _SIDES.search(name) and name not in paired]
+    if augment.flip and sided:
+        raise InvalidSetting(
+            f"A flip would turn {', '.join(map(repr, sided))} into something else; give the label set a "
+            "mirror pair for each, or set flip to 0."
+        )

@@ -1,0 +1,205 @@
+"""The rgb modality: frames of a video, uint8 until the network's door."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
+from kinesphere.clips.modality import MODALITIES, FrameSource, Modality, duration_of
+from kinesphere.clips.sampling import STEADY, TemporalJitter, clip_times
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidClip, InvalidSetting
+
+# Below this scale bilinear interpolation skips source pixels, so we average areas instead.
+_AREA_BELOW = 0.5
+
+
+def read(
+    video: FrameSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None = None,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    generator: torch.Generator | None = None,
+    jitter: TemporalJitter = STEADY,
+    enlarge: float = 1.0,
+) -> list[Clip]:
+    """Sample, decode and crop the clips that a network sees of a span.
+
+    The frames of all views are asked for at once, so that each is decoded once, straight to the size
+    that the spec's resize policy gives.
+
+    Args:
+        video: Where the frames come from.
+        spec: The network's input contract.
+        span: `(start_s, end_s)`, or None for the whole video.
+        views: Test-time clips and crops; `views.clips` multiplies the sampling's own number.
+        generator: Given in training: sampling is random, and the frames come whole at the size that
+            the resize policy and `enlarge` give, for `augment` to crop. Without it every clip has the
+            spec's size.
+        jitter: Random changes of pace in training.
+        enlarge: See `plan_frames`.
+
+    Returns:
+        V clips, clip by clip and within a clip crop by crop; uint8 `(T, 3, H, W)`.
+
+    Raises:
+        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
+            nothing to crop.
+        SpanOutsideVideo: If the span starts after the end of the video.
+        VideoError: If the source cannot be decoded.
+    """
+    if generator is not None and views.crops > 1:
+        raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
+    if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
+        raise InvalidSetting(
+            f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
+            f"use {views.clips}x1, or resize='short_side'."
+        )
+    plan = plan_frames(video.size, spec, enlarge=enlarge)
+    moments = clip_times(
+        spec,
+        span,
+        None if video.fps is None else float(video.fps),
+        duration_of(video),
+        clips=spec.sampling.clips * views.clips,
+        generator=generator,
+        jitter=jitter,
+    )
+    frames = video.frames_at(np.concatenate([m.times for m in moments]), size=plan.decode)
+    pictures = _padded(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, spec)
+    data = from_frames(pictures)
+    clips = []
+    for i, moment in enumerate(moments):
+        part = slice(i * spec.length, (i + 1) * spec.length)
+        whole = Clip(data[part], frames.times[part], plan.canvas, repeated=moment.repeated)
+        if generator is not None:
+            clips.append(whole)
+            continue
+        for box, is_flipped in view_boxes(plan.canvas, spec.size, views.crops):
+            view = crop(whole, box)
+            clips.append(flip(view, spec) if is_flipped else view)
+    return clips
+
+
+def crop(clip: Clip, box: Box) -> Clip:
+    """The part of every frame inside `box`, without copying pixels.
+
+    Raises:
+        InvalidClip: If the box reaches outside the frame.
+    """
+    if not box.within(clip.frame_size):
+        raise InvalidClip(f"The crop {box} reaches outside the frame {clip.frame_size}.")
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    return clip.with_data(clip.data[:, :, rows, columns], box.size)
+
+
+def resize(clip: Clip, size: Size) -> Clip:
+    """Every frame scaled to `(H, W)`; bilinear, or by area when shrinking to less than half."""
+    if size == clip.frame_size:
+        return clip
+    height, width = size
+    shrink = min(height / clip.frame_size[0], width / clip.frame_size[1])
+    interpolation = cv2.INTER_AREA if shrink < _AREA_BELOW else cv2.INTER_LINEAR
+    result = np.empty((len(clip), height, width, 3), np.uint8)
+    # One call per frame: OpenCV reads a crop in place, row by row, where a batch would need a copy.
+    for frame, target in zip(clip.data.permute(0, 2, 3, 1).numpy(), result, strict=True):
+        cv2.resize(frame, (width, height), dst=target, interpolation=interpolation)
+    return clip.with_data(from_frames(result), size)
+
+
+def flip(clip: Clip, spec: ClipSpec) -> Clip:
+    """Left and right of every frame exchanged."""
+    frames = clip.frames()
+    count, height, width, _ = frames.shape
+    # The frames on top of one another are one tall picture.
+    tall = cv2.flip(frames.reshape(count * height, width, 3), 1)
+    return replace(clip, data=from_frames(tall.reshape(frames.shape)), flipped=not clip.flipped)
+
+
+def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
+    """Every frame moved by a `(2, 3)` matrix of pixels; the mean colour comes in from outside."""
+    height, width = clip.frame_size
+    result = np.empty((len(clip), height, width, 3), np.uint8)
+    for frame, target in zip(clip.frames(), result, strict=True):
+        cv2.warpAffine(
+            frame,
+            matrix,
+            (width, height),
+            dst=target,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=mean_colour(spec),
+        )
+    return clip.with_data(from_frames(result))
+
+
+def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Pixels to the numbers that a network was trained on: `(x / 255 - mean) / std` per channel.
+
+    Args:
+        batch: uint8 `(..., 3, H, W)` in RGB, on any device.
+        spec: Mean, standard deviation and channel order.
+        dtype: Floating-point type of the result.
+
+    Returns:
+        A tensor of the same shape and memory layout, its channels in the spec's order.
+
+    Raises:
+        InvalidClip: If the batch is not uint8 or has no channel axis of 3.
+    """
+    if batch.dtype != torch.uint8 or batch.dim() < 3 or batch.shape[-3] != 3:
+        raise InvalidClip(
+            f"Pixels to normalise are uint8 (..., 3, H, W); got {batch.dtype} {tuple(batch.shape)}."
+        )
+    if spec.channels == "BGR":
+        batch = batch.flip(-3)
+    scale = torch.tensor([1 / (255 * s) for s in spec.std], dtype=dtype, device=batch.device).view(3, 1, 1)
+    offset = torch.tensor(
+        [-m / s for m, s in zip(spec.mean, spec.std, strict=True)], dtype=dtype, device=batch.device
+    ).view(3, 1, 1)
+    return torch.addcmul(offset, batch.to(dtype), scale)
+
+
+def erase(clip: Clip, box: Box, spec: ClipSpec) -> Clip:
+    """The mean colour in place of a box, the same in every frame (Zhong et al. 2020, Random Erasing)."""
+    if not box.within(clip.frame_size):
+        raise InvalidClip(f"The box to erase {box} reaches outside the frame {clip.frame_size}.")
+    frames = clip.frames().copy()
+    frames[:, box.top : box.top + box.height, box.left : box.left + box.width] = mean_colour(spec)
+    return clip.with_data(from_frames(frames))
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """The frames themselves: uint8 `(T, H, W, 3)`."""
+    return clip.frames()
+
+
+def mean_colour(spec: ClipSpec) -> tuple[int, int, int]:
+    """The RGB colour that normalises to zero."""
+    colour = [round(255 * m) for m in spec.mean]
+    red, green, blue = colour if spec.channels == "RGB" else reversed(colour)
+    return red, green, blue
+
+
+def _padded(frames: np.ndarray, canvas: Size, spec: ClipSpec) -> np.ndarray:
+    """Writable frames `(T, H, W, 3)`, centred on a canvas of the mean colour if they are smaller."""
+    count, height, width, _ = frames.shape
+    if (height, width) == canvas:
+        return frames if frames.flags.writeable else frames.copy()
+    result = np.empty((count, *canvas, 3), np.uint8)
+    result[:] = mean_colour(spec)
+    top, left = (canvas[0] - height) // 2, (canvas[1] - width) // 2
+    result[:, top : top + height, left : left + width] = frames
+    return result
+
+
+MODALITIES.add(
+    "rgb",
+    Modality(read=read, crop=crop, resize=resize, flip=flip, warp=warp, normalise=normalise, draw=draw),
+)
