@@ -2,6 +2,7 @@
 
 from kinesphere.models.build import card, create_model, list_models, register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.checkpoint import load_model, save_model
 from kinesphere.models.importing import import_checkpoint, import_state
 from kinesphere.models.keymap import KeyMap
 from kinesphere.models.provenance import Provenance
@@ -20,5 +21,7 @@ __all__ = [
     "import_checkpoint",
     "import_state",
     "list_models",
+    "load_model",
     "register",
+    "save_model",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -59,7 +60,8 @@ def import_checkpoint(
     from kinesphere.models.weights import digest
 
     foreign = read_foreign(path)
-    provenance = Provenance(f"imported {Path(path).name}", sha256=digest(path))
+    notes = (f"objects in the file not followed: {', '.join(foreign.inert)}",) if foreign.inert else ()
+    provenance = Provenance(f"imported {Path(path).name}", sha256=digest(path), notes=notes)
     return import_state(
         foreign.state,
         model,
@@ -167,7 +169,7 @@ def _import(
     names, notes = _named(labels, classes)
     origin = provenance or Provenance(f"imported ({key_map.layout} layout)")
     notes += [f"left out {key}: {reason}" for key, reason in mapped.ignored.items()]
-    origin = Provenance(origin.origin, origin.sha256, origin.training_data, origin.scores, tuple(notes))
+    origin = replace(origin, notes=(*origin.notes, *notes))
     return Recogniser(net, card, _specs(architecture, key_map), names, given, origin).eval()
 
 

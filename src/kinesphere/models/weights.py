@@ -53,8 +53,8 @@ def fetch(entry: WeightEntry) -> Path:
         except OSError as error:
             failures.append(f"{url}: {error}")
     raise MissingWeights(
-        f"Cannot get the weights {name} ({'; '.join(failures)}). Download {entry.url} elsewhere and put it at "
-        f"{cached}, or into a folder that KINESPHERE_WEIGHTS names."
+        f"Cannot get the weights {name} ({'; '.join(failures)}). Download {entry.url} elsewhere and "
+        f"put it at {cached}, or into a folder that KINESPHERE_WEIGHTS names."
     )
 
 

@@ -20,10 +20,17 @@ _LABEL_KEYS = ("CLASSES", "classes", "class_names", "labels", "categories")
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """Named tensors in the source's layout, and the class names if the file states them."""
+    """Named tensors in the source's layout.
+
+    Attributes:
+        state: The tensors.
+        labels: Class names, if the file states them.
+        inert: Names of classes in the file that were not followed.
+    """
 
     state: State
     labels: tuple[str, ...] | None = None
+    inert: tuple[str, ...] = ()
 
 
 def unwrap(content: Any, name: str) -> Foreign:

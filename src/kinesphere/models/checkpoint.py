@@ -1,0 +1,252 @@
+"""Our model file: weights and everything needed to use them, in one `.safetensors`.
+
+The header's metadata holds one JSON text under `kinesphere`: format version, architecture with
+arguments, clip specs, labels, provenance. A file is checked in full before a tensor is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidCheckpoint, KinesphereError, MissingWeights
+from kinesphere.core.labels import LabelSet
+from kinesphere.models.build import MODELS, Architecture, create_model
+from kinesphere.models.keymap import Arguments, State
+from kinesphere.models.provenance import Provenance
+from kinesphere.models.recogniser import Recogniser
+
+FORMAT = 1
+FILE_NAME = "model.safetensors"
+_KEY = "kinesphere"
+_LARGEST_HEADER = 16 << 20
+_LARGEST_ARGUMENT = 1 << 16
+_FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenance | None = None) -> Path:
+    """Write a recogniser to `path` (`.safetensors`); the file appears whole or not at all.
+
+    Args:
+        recogniser: What to save.
+        path: Target; its folder is made.
+        provenance: In place of the recogniser's own.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InvalidCheckpoint(f"A model file ends in .safetensors; got {path.name}.")
+    header = {
+        "format": FORMAT,
+        "architecture": recogniser.card.name,
+        "arguments": dict(recogniser.arguments),
+        "specs": [spec.to_json() for spec in recogniser.specs],
+        "labels": {
+            "names": recogniser.labels.names,
+            "mirror": recogniser.labels.mirror,
+            "multi": recogniser.labels.multi,
+        },
+        "provenance": (provenance or recogniser.provenance).to_json(),
+    }
+    # Clones: tied weights share memory, which the format refuses, and channels-last is not its layout.
+    state = {
+        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, tensor in recogniser.net.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(state, temporary, metadata={_KEY: json.dumps(header)})
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load_model(source: str | Path) -> Recogniser:
+    """A recogniser from a model file, a run folder, a registered `model.tag`, or a Hugging Face id.
+
+    Returns:
+        The recogniser in evaluation mode.
+
+    Raises:
+        InvalidCheckpoint: If the file is damaged, foreign or contradicts itself.
+        MissingWeights: If nothing is there, or a download is not possible.
+        UnknownName: If a name without a path looks like a model's and is none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path /= FILE_NAME
+        if not path.is_file():
+            raise MissingWeights(f"The folder {path.parent} holds no {FILE_NAME}; is it a finished run?")
+    if path.suffix.lower() in _FOREIGN:
+        raise InvalidCheckpoint(
+            f"{path.name} is a foreign checkpoint; bring it in once with "
+            f"`kinesphere import {path} --model NAME --out {path.stem}.safetensors`."
+        )
+    if path.is_file():
+        return _read(path)
+    name = str(source)
+    if name.partition(".")[0] in MODELS and "/" not in name and path.suffix != ".safetensors":
+        return _registered(name)
+    if path.suffix != ".safetensors" and _HUB_ID.fullmatch(name):
+        return _read(_from_hub(name))
+    if "/" in name or path.suffix == ".safetensors":
+        raise MissingWeights(f"There is no model file or run folder {name}.")
+    return _registered(name)
+
+
+def _registered(name: str) -> Recogniser:
+    stem, _, tag = name.partition(".")
+    card = MODELS.get(stem).card
+    if not tag:
+        known = ", ".join(f"{stem}.{entry.tag}" for entry in card.weights) or "none"
+        raise MissingWeights(f"{stem} alone is an architecture without weights; public ones: {known}.")
+    return create_model(name)
+
+
+def _from_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    address = f"https://huggingface.co/{repository}/resolve/main/{FILE_NAME}"
+    try:
+        return Path(hf_hub_download(repository, FILE_NAME))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise MissingWeights(
+            f"Cannot get {FILE_NAME} of {repository} ({type(error).__name__}). There is no local file of this "
+            f"name either; download {address} elsewhere and pass the file's path."
+        ) from error
+
+
+def _read(path: Path) -> Recogniser:
+    """A recogniser from our file, everything checked."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            header = _header(file.metadata(), path.name)
+            architecture, arguments, specs, labels, provenance = _contract(header, path.name)
+            own = _expected(architecture, len(labels), arguments, path.name)
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            found = {key: (tuple(s.get_shape()), _DTYPES.get(s.get_dtype())) for key, s in slices.items()}
+            _compare(own, found, path.name)
+            state = {key: file.get_tensor(key) for key in found}
+    except (SafetensorError, OSError) as error:
+        raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
+    net = architecture.build(len(labels), arguments)
+    net.load_state_dict(state)
+    return Recogniser(net, architecture.card, specs, labels, arguments, provenance).eval()
+
+
+def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
+    text = (metadata or {}).get(_KEY)
+    if text is None:
+        raise InvalidCheckpoint(
+            f"{name} was not saved by Kinesphere (its header names no architecture); bring it in with "
+            f"`kinesphere import {name} --model NAME`."
+        )
+    if len(text) > _LARGEST_HEADER:
+        raise InvalidCheckpoint(f"The header of {name} is larger than {_LARGEST_HEADER} bytes; refused.")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidCheckpoint(f"The header of {name} is no JSON: {error}.") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        version = header.get("format") if isinstance(header, dict) else None
+        raise InvalidCheckpoint(f"{name} has format {version!r}; this version reads {FORMAT}. Update Kinesphere.")
+    return header
+
+
+def _contract(
+    header: dict[str, Any], name: str
+) -> tuple[Architecture, Arguments, tuple[ClipSpec, ...], LabelSet, Provenance]:
+    try:
+        architecture = MODELS.get(_text(header["architecture"]))
+        arguments = {_text(key): _plain(value) for key, value in header["arguments"].items()}
+        specs = tuple(ClipSpec.from_json(spec) for spec in header["specs"])
+        plain = header["labels"]
+        labels = LabelSet(
+            tuple(_text(label) for label in plain["names"]),
+            tuple((_text(a), _text(b)) for a, b in plain["mirror"]),
+            bool(plain["multi"]),
+        )
+        provenance = Provenance.from_json(header["provenance"])
+    except (KinesphereError, KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidCheckpoint(f"The header of {name} is incomplete or wrong: {what}") from error
+    modalities = tuple(spec.modality for spec in specs)
+    wanted = tuple(spec.modality for spec in architecture.card.inputs)
+    if modalities != wanted:
+        raise InvalidCheckpoint(f"{name} states inputs {modalities}; {architecture.card.name} takes {wanted}.")
+    return architecture, arguments, specs, labels, provenance
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {str(value)[:40]!r}")
+    return value
+
+
+def _plain(value: object) -> Any:
+    """An argument of a builder; bounded, since a builder loops over it."""
+    if isinstance(value, list):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, int | float) and abs(value) > _LARGEST_ARGUMENT:
+        raise ValueError(f"an argument of {value} is beyond {_LARGEST_ARGUMENT}")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"an argument is a {type(value).__name__}")
+
+
+def _expected(architecture: Architecture, classes: int, arguments: Arguments, name: str) -> State:
+    """The state's names, shapes and types, without allocating it."""
+    try:
+        with torch.device("meta"):
+            return architecture.build(classes, arguments).state_dict()
+    except Exception as error:  # builders do not expect arguments from a hostile header
+        raise InvalidCheckpoint(
+            f"{name} states arguments that {architecture.card.name} cannot be built with: {error}"
+        ) from error
+
+
+def _compare(own: Mapping[str, Tensor], found: Mapping[str, tuple[Any, Any]], name: str) -> None:
+    problems = {
+        "missing": [key for key in own if key not in found],
+        "unexpected": [key for key in found if key not in own],
+        "of another shape or type": [
+            key for key, form in found.items() if key in own and form != (tuple(own[key].shape), own[key].dtype)
+        ],
+    }
+    told = [
+        f"{len(keys)} tensors {what} ({', '.join(keys[:8])}{', …' if len(keys) > 8 else ''})"
+        for what, keys in problems.items()
+        if keys
+    ]
+    if told:
+        raise InvalidCheckpoint(f"{name} contradicts its header: {'; '.join(told)}.")
+
+
