@@ -1,0 +1,183 @@
+"""`Timeline`: what a model says of every window of a long video, and the segments that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.prediction import Prediction
+
+Smoothing = Literal["mean", "median"]
+_TOUCH_S = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Class probabilities of W windows over K labels.
+
+    Attributes:
+        probabilities: `(W, K)` float64; rows sum to 1 for single-label sets.
+        spans: `(W, 2)` float64, start and end of each window in seconds, ordered by start.
+        labels: The K labels.
+        source: The video, as the user named it.
+    """
+
+    probabilities: np.ndarray
+    spans: np.ndarray
+    labels: LabelSet
+    source: str
+
+    def __post_init__(self) -> None:
+        windows = len(self.probabilities)
+        if windows == 0 or self.probabilities.shape != (windows, len(self.labels)):
+            raise InvalidSetting(
+                f"A timeline over {len(self.labels)} labels needs probabilities (W, {len(self.labels)}) with "
+                f"at least one window; got {self.probabilities.shape}."
+            )
+        if self.spans.shape != (windows, 2):
+            raise InvalidSetting(
+                f"A timeline of {windows} windows needs spans ({windows}, 2); got {self.spans.shape}."
+            )
+        starts, ends = self.spans.T
+        if not np.isfinite(self.spans).all() or (starts >= ends).any() or (np.diff(starts) < 0).any():
+            raise InvalidSetting("Windows run from a start to a later end, ordered by start; these do not.")
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, window: int) -> Prediction:
+        """The prediction of one window."""
+        start, end = self.spans[window].tolist()
+        return Prediction(self.probabilities[window], self.labels, self.source, (start, end))
+
+    def mean(self) -> Prediction:
+        """The windows' average, as one prediction of the whole video."""
+        whole = (float(self.spans[0, 0]), float(self.spans[:, 1].max()))
+        return Prediction(self.probabilities.mean(0), self.labels, self.source, whole, len(self))
+
+    def cells(self) -> np.ndarray:
+        """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle."""
+        cells = self.spans.copy()
+        middles = (self.spans[:-1, 1] + self.spans[1:, 0]) / 2
+        overlap = self.spans[1:, 0] < self.spans[:-1, 1]
+        cells[:-1, 1] = np.where(overlap, middles, cells[:-1, 1])
+        cells[1:, 0] = np.where(overlap, middles, cells[1:, 0])
+        return cells
+
+    def at(self, time_s: float) -> Prediction | None:
+        """The prediction that holds at a time, or None outside all windows."""
+        cells = self.cells()
+        inside = np.flatnonzero((cells[:, 0] <= time_s) & (time_s < cells[:, 1]))
+        if len(inside) == 0:
+            return self[len(self) - 1] if time_s == cells[-1, 1] else None
+        return self[int(inside[0])]
+
+    def smoothed(self, width: int, kind: Smoothing = "mean") -> Timeline:
+        """A copy whose rows are averaged over `width` neighbouring windows.
+
+        At both ends the neighbourhood is cut short. Medians of a single-label set are scaled to sum
+        to 1 again; a row whose medians are all zero keeps its own probabilities.
+
+        Args:
+            width: Odd number of windows; 1 changes nothing.
+            kind: `"mean"` (moving average) or `"median"`.
+
+        Raises:
+            InvalidSetting: If the width is not odd and positive, or the kind is unknown.
+        """
+        if width < 1 or width % 2 == 0:
+            raise InvalidSetting(f"Smoothing spans an odd number of windows (1, 3, 5, …); got {width}.")
+        if kind not in ("mean", "median"):
+            raise InvalidSetting(f"Unknown smoothing {kind!r}; use 'mean' or 'median'.")
+        half = width // 2
+        padded = np.pad(self.probabilities.astype(np.float64), ((half, half), (0, 0)), constant_values=np.nan)
+        stacked = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
+        smooth = np.nanmean(stacked, axis=-1) if kind == "mean" else np.nanmedian(stacked, axis=-1)
+        if kind == "median" and not self.labels.multi:
+            sums = smooth.sum(1, keepdims=True)
+            smooth = np.where(sums > 0, smooth / np.where(sums > 0, sums, 1), self.probabilities)
+        return replace(self, probabilities=smooth)
+
+    def to_json(self, k: int = 5) -> dict[str, Any]:
+        """The shape that scripts rely on: the whole video's top-k, and each window's."""
+        windows = [self[i].to_json(k) for i in range(len(self))]
+        timeline = [{"span": window["span"], "top": window["top"]} for window in windows]
+        return {**self.mean().to_json(k), "timeline": timeline}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time with one label.
+
+    Attributes:
+        probability: Mean over its windows.
+    """
+
+    label: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+def segments(
+    timeline: Timeline,
+    *,
+    threshold: float = 0.5,
+    keep: float | None = None,
+    min_s: float = 0.0,
+) -> list[Segment]:
+    """Merge consecutive windows of one label into timed segments.
+
+    A label is active in a window that reaches `threshold`, and in the windows beside it as long as they
+    reach `keep` (hysteresis, Canny 1986). In a single-label set the most probable active label takes
+    the window. Where windows overlap, the boundary lies in the middle of the overlap; windows with a
+    gap between them are not merged.
+
+    Args:
+        timeline: W windows over K labels.
+        threshold: Lowest probability that opens a segment, in [0, 1].
+        keep: Lowest probability that continues one; None means `threshold`.
+        min_s: Segments shorter than this are dropped, in seconds.
+
+    Returns:
+        Segments ordered by start; those of one label do not overlap, in a single-label set none do.
+
+    Raises:
+        InvalidSetting: If the thresholds are not `0 <= keep <= threshold <= 1`, or `min_s` is negative.
+    """
+    keep = threshold if keep is None else keep
+    if not 0 <= keep <= threshold <= 1:
+        raise InvalidSetting(f"Thresholds must obey 0 <= keep <= threshold <= 1; got {keep} and {threshold}.")
+    if min_s < 0:
+        raise InvalidSetting(f"The shortest segment is 0 s or more; got {min_s}.")
+    cells = timeline.cells()
+    apart = timeline.spans[1:, 0] > timeline.spans[:-1, 1] + _TOUCH_S
+    strong, weak = timeline.probabilities >= threshold, timeline.probabilities >= keep
+    active = np.zeros_like(weak)
+    for k in range(len(timeline.labels)):
+        for first, last in _runs(weak[:, k], apart):
+            active[first : last + 1, k] = strong[first : last + 1, k].any()
+    if not timeline.labels.multi:
+        best = np.where(active, timeline.probabilities, -1).argmax(1)
+        active &= np.arange(len(timeline.labels)) == best[:, None]
+    found = []
+    for k, label in enumerate(timeline.labels):
+        for first, last in _runs(active[:, k], apart):
+            start, end = float(cells[first, 0]), float(cells[last, 1])
+            if strong[first : last + 1, k].any() and end - start >= max(min_s, _TOUCH_S):
+                found.append(
+                    Segment(label, start, end, float(timeline.probabilities[first : last + 1, k].mean()))
+                )
+    return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
+
+
+def _runs(mask: np.ndarray, apart: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each stretch of true windows, broken where neighbours lie apart."""
+    joined = mask[:-1] & mask[1:] & ~apart
+    firsts = np.flatnonzero(mask & ~np.concatenate([[False], joined]))
+    lasts = np.flatnonzero(mask & ~np.concatenate([joined, [False]]))
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -1,0 +1,206 @@
+"""Timelines and segments on disk: JSON, CSV, Parquet, ELAN and WebVTT."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.timeline import Segment, Timeline
+
+# Characters that XML 1.0 cannot hold at all, escaped or not.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_HEADER = b"kinesphere.timeline"
+
+
+def write_timeline(timeline: Timeline, path: str | Path) -> None:
+    """Write every window with all probabilities, as `.json`, `.csv` or `.parquet`.
+
+    CSV and Parquet have the columns `start_s`, `end_s` and one per label.
+
+    Raises:
+        InvalidSetting: If the suffix is none of these.
+    """
+    path = Path(path)
+    with replacing(path) as scratch:
+        match path.suffix.lower():
+            case ".json":
+                scratch.write_text(json.dumps(_plain(timeline), ensure_ascii=False), encoding="utf-8")
+            case ".csv":
+                rows = np.hstack([timeline.spans, timeline.probabilities]).tolist()
+                _write_csv(scratch, [["start_s", "end_s", *timeline.labels], *rows])
+            case ".parquet":
+                _write_parquet(timeline, scratch)
+            case other:
+                raise InvalidSetting(f"A timeline is written as .json, .csv or .parquet; got {other!r}.")
+
+
+def read_timeline(path: str | Path) -> Timeline:
+    """Inverse of `write_timeline` for JSON and Parquet, which keep source and label set.
+
+    Raises:
+        InvalidSetting: If the suffix is neither.
+        InvalidAnnotation: If the file is missing or does not hold a timeline.
+    """
+    import pyarrow as pa
+
+    path = Path(path)
+    if path.suffix.lower() not in (".json", ".parquet"):
+        raise InvalidSetting(f"A timeline is read from .json or .parquet; got {path.suffix!r}.")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return _read_parquet(path)
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return Timeline(
+            np.array(plain["probabilities"], dtype=np.float64),
+            np.array(plain["spans"], dtype=np.float64),
+            LabelSet(tuple(plain["labels"]), multi=plain["multi"]),
+            plain["source"],
+        )
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
+        raise InvalidAnnotation(f"{path} does not hold a timeline: {error!r}. Write it again.") from error
+
+
+def write_segments(
+    segments: Sequence[Segment], path: str | Path, *, source: str, date: datetime | None = None
+) -> None:
+    """Write segments as `.json`, `.csv`, `.eaf` (ELAN) or `.vtt` (WebVTT subtitles).
+
+    Args:
+        segments: Ordered by start.
+        path: The suffix chooses the format.
+        source: The video, which an ELAN file points to.
+        date: Stamp of an ELAN file; None means now.
+
+    Raises:
+        InvalidSetting: If the suffix is none of these.
+    """
+    path = Path(path)
+    with replacing(path) as scratch:
+        match path.suffix.lower():
+            case ".json":
+                plain = {"source": source, "segments": [asdict(segment) for segment in segments]}
+                scratch.write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8")
+            case ".csv":
+                rows = [[s.label, s.start_s, s.end_s, s.probability] for s in segments]
+                _write_csv(scratch, [["label", "start_s", "end_s", "probability"], *rows])
+            case ".eaf":
+                scratch.write_bytes(elan(segments, source, date or datetime.now(UTC)))
+            case ".vtt":
+                scratch.write_text(web_vtt(segments), encoding="utf-8")
+            case other:
+                raise InvalidSetting(f"Segments are written as .json, .csv, .eaf or .vtt; got {other!r}.")
+
+
+def elan(segments: Sequence[Segment], source: str, date: datetime) -> bytes:
+    """An ELAN annotation document (EAF 3.0), times in milliseconds.
+
+    Segments that overlap go to tiers of their label, the others to one tier, since annotations of one
+    tier may not overlap. Characters that XML cannot hold become U+FFFD.
+    """
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT", AUTHOR="kinesphere", DATE=date.isoformat(), FORMAT="3.0", VERSION="3.0"
+    )
+    header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    media = Path(source).absolute().as_uri() if "://" not in source else source
+    ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=_xml(media), MIME_TYPE="video/*")
+    order = ET.SubElement(root, "TIME_ORDER")
+    tiers: dict[str, list[tuple[str, Segment]]] = {}
+    overlapping = any(b.start_s < a.end_s for a, b in pairwise(segments))
+    for i, segment in enumerate(segments):
+        for j, time_s in enumerate((segment.start_s, segment.end_s)):
+            ET.SubElement(
+                order, "TIME_SLOT", TIME_SLOT_ID=f"ts{2 * i + j + 1}", TIME_VALUE=str(round(1000 * time_s))
+            )
+        tier = segment.label if overlapping else "kinesphere"
+        tiers.setdefault(tier, []).append((f"a{i + 1}", segment))
+    for name, rows in (tiers or {"kinesphere": []}).items():
+        tier_ = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=_xml(name))
+        for identifier, segment in rows:
+            number = int(identifier[1:])
+            annotation = ET.SubElement(
+                ET.SubElement(tier_, "ANNOTATION"),
+                "ALIGNABLE_ANNOTATION",
+                ANNOTATION_ID=identifier,
+                TIME_SLOT_REF1=f"ts{2 * number - 1}",
+                TIME_SLOT_REF2=f"ts{2 * number}",
+            )
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(segment.label)
+    ET.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        LINGUISTIC_TYPE_ID="default-lt",
+        TIME_ALIGNABLE="true",
+        GRAPHIC_REFERENCES="false",
+    )
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
+
+
+def web_vtt(segments: Sequence[Segment]) -> str:
+    """WebVTT subtitles: one cue per segment, with its label and probability."""
+    cues = ["WEBVTT\n"]
+    for segment in segments:
+        text = html.escape(" ".join(segment.label.split()), quote=False)
+        times = f"{_clock(segment.start_s)} --> {_clock(segment.end_s)}"
+        cues.append(f"{times}\n{text} {100 * segment.probability:.0f} %\n")
+    return "\n".join(cues)
+
+
+def _clock(time_s: float) -> str:
+    """`01:02:03.456`."""
+    total = round(1000 * time_s)
+    hours, rest = divmod(total, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _plain(timeline: Timeline) -> dict[str, object]:
+    return {
+        "source": timeline.source,
+        "labels": timeline.labels.names,
+        "multi": timeline.labels.multi,
+        "spans": timeline.spans.tolist(),
+        "probabilities": timeline.probabilities.tolist(),
+    }
+
+
+def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _write_parquet(timeline: Timeline, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = np.hstack([timeline.spans, timeline.probabilities]).T
+    table = pa.table(list(map(pa.array, columns)), names=["start_s", "end_s", *timeline.labels])
+    header = json.dumps({"source": timeline.source, "multi": timeline.labels.multi})
+    pq.write_table(table.replace_schema_metadata({_HEADER: header}), path)
+
+
+def _read_parquet(path: Path) -> Timeline:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    header = json.loads((table.schema.metadata or {})[_HEADER])
+    columns = np.stack([column.to_numpy() for column in table.columns], axis=1)
+    labels = LabelSet(tuple(table.column_names[2:]), multi=header["multi"])
+    return Timeline(columns[:, 2:], columns[:, :2], labels, header["source"])

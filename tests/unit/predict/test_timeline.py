@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinesphere.clips.sampling import windows
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.timeline import Timeline, segments
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> Timeline:
+    length = draw(st.floats(0.2, 12))
+    stride = draw(st.floats(0.2, 1)) * length
+    spans = np.array(windows(draw(st.floats(0.2, 20)) * length, length, stride))
+    classes = draw(st.integers(2, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 9999)))
+    p = generator.dirichlet(np.full(classes, 0.3), len(spans))
+    labels = LabelSet(tuple("abcde"[:classes]), multi=draw(st.booleans()))
+    return Timeline(p, spans, labels, "video.mp4")
+
+
+def simple(
+    rows: list[list[float]], length: float = 2.0, stride: float = 1.0, multi: bool = False
+) -> Timeline:
+    p = np.array(rows)
+    spans = np.array([(i * stride, i * stride + length) for i in range(len(rows))])
+    return Timeline(p, spans, LabelSet(tuple("abcde"[: p.shape[1]]), multi=multi), "video.mp4")
+
+
+@given(timelines(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 3))
+def test_segments_keep_their_promises(timeline: Timeline, a: float, b: float, min_s: float) -> None:
+    keep, threshold = sorted((a, b))
+    found = segments(timeline, threshold=threshold, keep=keep, min_s=min_s)
+    assert found == sorted(found, key=lambda s: s.start_s)
+    for segment in found:
+        assert timeline.spans[0, 0] <= segment.start_s < segment.end_s <= timeline.spans[:, 1].max()
+        assert segment.end_s - segment.start_s >= min_s
+        assert segment.probability >= keep - 1e-9
+    pools = [[s for s in found if s.label == name] for name in timeline.labels]
+    for pool in pools if timeline.labels.multi else [found]:
+        assert all(x.end_s <= y.start_s + 1e-9 for x, y in pairwise(pool))
+
+
+@given(timelines())
+def test_cells_tile_the_windows(timeline: Timeline) -> None:
+    cells = timeline.cells()
+    assert cells[0, 0] == timeline.spans[0, 0]
+    assert cells[-1, 1] == timeline.spans[-1, 1]
+    np.testing.assert_allclose(cells[1:, 0], cells[:-1, 1])
+    assert ((cells[:, 0] >= timeline.spans[:, 0]) & (cells[:, 1] <= timeline.spans[:, 1])).all()
+
+
+@given(timelines(), st.sampled_from([1, 3, 5, 99]), st.sampled_from(["mean", "median"]))
+def test_smoothing_keeps_probabilities(timeline: Timeline, width: int, kind: str) -> None:
+    smooth = timeline.smoothed(width, kind)  # type: ignore[arg-type]
+    assert smooth.probabilities.shape == timeline.probabilities.shape
+    assert smooth.probabilities.min() >= 0
+    if not timeline.labels.multi:
+        np.testing.assert_allclose(smooth.probabilities.sum(1), 1)
+    if width == 1:
+        np.testing.assert_allclose(smooth.probabilities, timeline.probabilities)
+
+
+def test_overlap_is_shared_at_its_middle() -> None:
+    found = segments(simple([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]))
+    assert [(s.label, s.start_s, s.end_s) for s in found] == [("a", 0.0, 2.5), ("b", 2.5, 5.0)]
+    assert found[0].probability == pytest.approx(0.9)
+
+
+def test_windows_with_a_gap_between_them_stay_apart() -> None:
+    found = segments(simple([[0.9, 0.1], [0.9, 0.1]], length=1, stride=3))
+    assert [(s.start_s, s.end_s) for s in found] == [(0.0, 1.0), (3.0, 4.0)]
+
+
+def test_hysteresis_bridges_a_weak_window() -> None:
+    timeline = simple([[0.9, 0.1], [0.45, 0.4], [0.8, 0.2]])
+    assert len(segments(timeline, threshold=0.7)) == 2
+    assert len(segments(timeline, threshold=0.7, keep=0.4)) == 1
+
+
+def test_several_labels_at_once_only_in_a_multi_label_set() -> None:
+    rows = [[0.9, 0.8], [0.9, 0.8]]
+    assert {s.label for s in segments(simple(rows, multi=True))} == {"a", "b"}
+    assert {s.label for s in segments(simple(rows))} == {"a"}
+
+
+def test_short_segments_are_dropped() -> None:
+    timeline = simple([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
+    assert [s.label for s in segments(timeline)] == ["a", "b", "a"]
+    assert [s.label for s in segments(timeline, min_s=1.2)] == ["a", "a"]
+
+
+def test_median_removes_a_lone_outlier_and_survives_all_zero_rows() -> None:
+    timeline = simple([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [1, 0, 0]])
+    assert [(s.start_s, s.end_s) for s in segments(timeline.smoothed(3, "median"))] == [(0.0, 6.0)]
+    clash = simple([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]).smoothed(3, "median")
+    np.testing.assert_array_equal(clash.probabilities[1], [0, 1, 0])
+
+
+def test_prediction_at_a_time() -> None:
+    timeline = simple([[0.9, 0.1], [0.1, 0.9]])
+    for time_s, label in ((0.0, "a"), (1.4, "a"), (1.6, "b"), (3.0, "b")):
+        prediction = timeline.at(time_s)
+        assert prediction is not None
+        assert prediction.top(1)[0][0] == label
+    assert timeline.at(3.1) is None
+
+
+def test_json_has_the_promised_shape() -> None:
+    plain = simple([[0.9, 0.1], [0.1, 0.9]]).to_json(1)
+    assert plain["source"] == "video.mp4"
+    assert plain["span"] == [0.0, 3.0]
+    assert plain["top"] == [{"label": "a", "probability": 0.5}]
+    assert plain["timeline"][1] == {"span": [1.0, 3.0], "top": [{"label": "b", "probability": 0.9}]}
+
+
+@pytest.mark.parametrize(
+    ("p", "spans", "message"),
+    [
+        (np.zeros((0, 2)), np.zeros((0, 2)), r"needs probabilities \(W, 2\) with at least one window"),
+        (np.zeros((3, 3)), np.zeros((3, 2)), r"got \(3, 3\)"),
+        (np.zeros((3, 2)), np.zeros((2, 2)), r"needs spans \(3, 2\); got \(2, 2\)"),
+        (np.zeros((1, 2)), np.array([[1.0, 1.0]]), "from a start to a later end"),
+        (np.zeros((2, 2)), np.array([[1.0, 2.0], [0.0, 1.0]]), "ordered by start; these do not"),
+    ],
+)
+def test_contradictory_timelines_are_refused(p: np.ndarray, spans: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        Timeline(p, spans, LabelSet(("a", "b")), "video.mp4")
+
+
+def test_settings_are_checked() -> None:
+    timeline = simple([[0.9, 0.1]])
+    with pytest.raises(InvalidSetting, match=r"odd number of windows \(1, 3, 5, …\); got 4"):
+        timeline.smoothed(4)
+    with pytest.raises(InvalidSetting, match="Unknown smoothing 'gauss'; use 'mean' or 'median'"):
+        timeline.smoothed(3, "gauss")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match=r"0 <= keep <= threshold <= 1; got 0.9 and 0.5"):
+        segments(timeline, keep=0.9)
+    with pytest.raises(InvalidSetting, match="0 s or more; got -1"):
+        segments(timeline, min_s=-1)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.timeline import Segment, Timeline
+from kinesphere.predict.timeline_files import elan, read_timeline, web_vtt, write_segments, write_timeline
+
+DATE = datetime(2030, 1, 1, tzinfo=UTC)
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
+
+
+@st.composite
+def segment_lists(draw: st.DrawFn) -> list[Segment]:
+    edges = draw(st.lists(st.integers(0, 9_000_000), min_size=2, max_size=14, unique=True).map(sorted))
+    pairs = zip(edges[::2], edges[1::2], strict=False)
+    return [Segment(draw(NAMES), a / 1000, b / 1000, draw(st.floats(0, 1))) for a, b in pairs]
+
+
+@given(segment_lists())
+def test_elan_keeps_labels_and_milliseconds(found: list[Segment]) -> None:
+    root = ET.fromstring(elan(found, "clip.mp4", DATE))
+    slots = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")}
+    rows = [
+        (a.findtext("ANNOTATION_VALUE"), slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")])
+        for a in root.iter("ALIGNABLE_ANNOTATION")
+    ]
+    printable = [s for s in found if s.label.isprintable()]
+    expected = [(s.label, round(1000 * s.start_s), round(1000 * s.end_s)) for s in printable]
+    assert len(rows) == len(found)
+    assert [row for row, s in zip(rows, found, strict=True) if s.label.isprintable()] == expected
+    assert [tier.get("TIER_ID") for tier in root.iter("TIER")] == ["kinesphere"]
+
+
+def test_elan_gives_overlapping_labels_their_own_tiers() -> None:
+    found = [Segment("a", 0, 2, 0.9), Segment("b", 1, 3, 0.8), Segment("a", 4, 5, 0.7)]
+    root = ET.fromstring(elan(found, "/data/a clip.mp4", DATE))
+    assert [tier.get("TIER_ID") for tier in root.iter("TIER")] == ["a", "b"]
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    assert media is not None
+    assert media.get("MEDIA_URL") == "file:///data/a%20clip.mp4"
+
+
+def test_elan_replaces_what_xml_cannot_hold() -> None:
+    root = ET.fromstring(elan([Segment("bell\x07", 0, 1, 1)], "rtsp://camera/1", DATE))
+    assert root.findtext(".//ANNOTATION_VALUE") == "bell\ufffd"
+
+
+@given(segment_lists())
+def test_vtt_has_one_well_formed_cue_per_segment(found: list[Segment]) -> None:
+    head, *cues = web_vtt(found).rstrip("\n").split("\n\n")
+    assert head == "WEBVTT"
+    assert len(cues) == len(found)
+    for cue, segment in zip(cues, found, strict=True):
+        times, *text = cue.split("\n")
+        match = re.fullmatch(r"(\d\d):(\d\d):(\d\d\.\d{3}) --> \d\d:\d\d:\d\d\.\d{3}", times)
+        assert match is not None
+        start = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
+        assert start == pytest.approx(segment.start_s, abs=6e-4)
+        assert len(text) == 1
+        assert "-->" not in text[0]
+
+
+def test_vtt_reads_like_this() -> None:
+    assert web_vtt([Segment("<b>jump</b>", 3661.5, 3663, 0.934)]) == (
+        "WEBVTT\n\n01:01:01.500 --> 01:01:03.000\n&lt;b&gt;jump&lt;/b&gt; 93 %\n"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 999), st.lists(NAMES, min_size=2, max_size=4, unique=True), st.booleans())
+def test_timeline_survives_the_disk(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, seed: int, labels: list[str], multi: bool
+) -> None:
+    generator = np.random.default_rng(seed)
+    spans = np.array([(i, i + 2.5) for i in range(4)])
+    timeline = Timeline(
+        generator.random((4, len(labels))), spans, LabelSet(tuple(labels), multi=multi), "é.mp4"
+    )
+    path = tmp_path_factory.mktemp("timeline") / f"timeline{suffix}"
+    write_timeline(timeline, path)
+    again = read_timeline(path)
+    np.testing.assert_array_equal(again.probabilities, timeline.probabilities)
+    np.testing.assert_array_equal(again.spans, timeline.spans)
+    assert (again.labels, again.source) == (timeline.labels, timeline.source)
+
+
+def test_csv_of_windows_and_of_segments(tmp_path: Path) -> None:
+    labels = LabelSet(("run, fast", "sit"))
+    timeline = Timeline(np.array([[0.75, 0.25]]), np.array([[0.0, 1.5]]), labels, "clip.mp4")
+    write_timeline(timeline, tmp_path / "windows.csv")
+    with (tmp_path / "windows.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["start_s", "end_s", "run, fast", "sit"],
+            ["0.0", "1.5", "0.75", "0.25"],
+        ]
+    write_segments([Segment("run, fast", 0, 1.5, 0.75)], tmp_path / "segments.csv", source="clip.mp4")
+    with (tmp_path / "segments.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1] == ["run, fast", "0", "1.5", "0.75"]
+
+
+def test_segments_choose_their_format_by_suffix(tmp_path: Path) -> None:
+    found = [Segment("jump", 0.5, 1.5, 0.9)]
+    for suffix in ("json", "eaf", "vtt"):
+        write_segments(found, tmp_path / f"out.{suffix}", source="clip.mp4", date=DATE)
+    assert json.loads((tmp_path / "out.json").read_text()) == {
+        "source": "clip.mp4",
+        "segments": [{"label": "jump", "start_s": 0.5, "end_s": 1.5, "probability": 0.9}],
+    }
+    assert (tmp_path / "out.eaf").read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "out.vtt").read_text().startswith("WEBVTT")
+
+
+def test_unknown_formats_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    timeline = Timeline(np.ones((1, 2)) / 2, np.array([[0.0, 1.0]]), LabelSet(("a", "b")), "clip.mp4")
+    with pytest.raises(InvalidSetting, match=r"written as \.json, \.csv or \.parquet; got '\.xml'"):
+        write_timeline(timeline, tmp_path / "timeline.xml")
+    with pytest.raises(InvalidSetting, match=r"written as \.json, \.csv, \.eaf or \.vtt; got '\.srt'"):
+        write_segments([], tmp_path / "segments.srt", source="clip.mp4")
+    with pytest.raises(InvalidSetting, match=r"read from \.json or \.parquet; got '\.csv'"):
+        read_timeline(tmp_path / "timeline.csv")
+    for name in ("gone.json", "text.parquet", "list.json"):
+        if name != "gone.json":
+            (tmp_path / name).write_text("[]")
+        with pytest.raises(InvalidAnnotation, match="does not hold a timeline"):
+            read_timeline(tmp_path / name)
+    assert not list(tmp_path.glob(".*"))
