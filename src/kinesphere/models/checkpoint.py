@@ -110,9 +110,7 @@ def load_model(source: str | Path) -> Recogniser:
     if path.is_file():
         return _read(path)
     name = str(source)
-    if name.partition(".")[0] in MODELS and "/" not in name and path.suffix != ".safetensors":
-        return _registered(name)
-    if path.suffix != ".safetensors" and _HUB_ID.fullmatch(name):
+    if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
         return _read(_from_hub(name))
     if "/" in name or path.suffix == ".safetensors":
         raise MissingWeights(f"There is no model file or run folder {name}.")
@@ -177,7 +175,9 @@ def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
         raise InvalidCheckpoint(f"The header of {name} is no JSON: {error}.") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         version = header.get("format") if isinstance(header, dict) else None
-        raise InvalidCheckpoint(f"{name} has format {version!r}; this version reads {FORMAT}. Update Kinesphere.")
+        raise InvalidCheckpoint(
+            f"{name} has format {version!r}; this version reads {FORMAT}. Update Kinesphere."
+        )
     return header
 
 
@@ -201,7 +201,9 @@ def _contract(
     modalities = tuple(spec.modality for spec in specs)
     wanted = tuple(spec.modality for spec in architecture.card.inputs)
     if modalities != wanted:
-        raise InvalidCheckpoint(f"{name} states inputs {modalities}; {architecture.card.name} takes {wanted}.")
+        raise InvalidCheckpoint(
+            f"{name} states inputs {modalities}; {architecture.card.name} takes {wanted}."
+        )
     return architecture, arguments, specs, labels, provenance
 
 
@@ -238,7 +240,9 @@ def _compare(own: Mapping[str, Tensor], found: Mapping[str, tuple[Any, Any]], na
         "missing": [key for key in own if key not in found],
         "unexpected": [key for key in found if key not in own],
         "of another shape or type": [
-            key for key, form in found.items() if key in own and form != (tuple(own[key].shape), own[key].dtype)
+            key
+            for key, form in found.items()
+            if key in own and form != (tuple(own[key].shape), own[key].dtype)
         ],
     }
     told = [
@@ -248,5 +252,3 @@ def _compare(own: Mapping[str, Tensor], found: Mapping[str, tuple[Any, Any]], na
     ]
     if told:
         raise InvalidCheckpoint(f"{name} contradicts its header: {'; '.join(told)}.")
-
-
