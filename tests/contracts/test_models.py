@@ -163,7 +163,7 @@ def test_other_sizes(name):
 def test_key_maps_are_bijections(name):
     """Our state, written in a public layout and read again, is our state."""
     architecture = MODELS.get(name)
-    for key_map in architecture.key_maps:
+    for key_map in (key_map for key_map in architecture.key_maps if not key_map.backbone_only):
         state = architecture.build(3, key_map.arguments).state_dict()
         theirs = key_map.to_theirs(state)
         back = key_map.to_ours(theirs.state)

@@ -135,7 +135,7 @@ def _from_hub(repository: str) -> Path:
         return Path(hf_hub_download(repository, FILE_NAME))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise MissingWeights(
-            f"Cannot get {FILE_NAME} of {repository} ({type(error).__name__}). There is no local file of this "
+            f"Cannot get {FILE_NAME} of {repository} ({type(error).__name__}). No local file has this "
             f"name either; download {address} elsewhere and pass the file's path."
         ) from error
 

@@ -104,6 +104,7 @@ class KeyMap:
         arguments: Builder arguments under which our network computes what theirs does.
         infer: Further builder arguments read off their state (depth, widths, options).
         spec: Input contract of this layout's checkpoints, where it differs from the card's.
+        backbone_only: True if the layout holds image weights of a part of our network.
     """
 
     layout: str
@@ -111,6 +112,7 @@ class KeyMap:
     arguments: Arguments = field(default_factory=dict)
     infer: Callable[[Mapping[str, Tensor]], Arguments] | None = None
     spec: ClipSpec | None = None
+    backbone_only: bool = False
 
     def builder_arguments(self, theirs: Mapping[str, Tensor]) -> Arguments:
         """Arguments for the builder of a network that holds `theirs`."""

@@ -25,8 +25,8 @@ _HOSTILE_MODULES = frozenset({
     "subprocess", "sys", "tempfile", "threading", "timeit", "urllib", "webbrowser",
 })  # fmt: skip
 _HOSTILE_BUILTINS = frozenset({
-    "__import__", "apply", "breakpoint", "compile", "delattr", "eval", "exec", "execfile", "getattr", "globals",
-    "input", "locals", "open", "setattr", "vars",
+    "__import__", "apply", "breakpoint", "compile", "delattr", "eval", "exec", "execfile", "getattr",
+    "globals", "input", "locals", "open", "setattr", "vars",
 })  # fmt: skip
 _DEPTH = 64
 

@@ -1,0 +1,213 @@
+"""Frame encoders followed by an LSTM.
+
+Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell: "Long-term Recurrent Convolutional
+Networks for Visual Recognition and Description", CVPR 2015, https://arxiv.org/abs/1411.4389,
+sections 3 and 4.
+
+B batch, T time, C channels, H W pixels, D features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.keymap import Ignore, KeyMap, Rename
+from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+
+
+class SmallCNN(nn.Module):
+    """Frames `(N, 3, H, W)` to features `(N, outputs)`: four strided convolutions, global average."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        channels = (3, width, 2 * width, 4 * width, 8 * width)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(
+                nn.Conv2d(channels[i], channels[i + 1], 3, 2, 1, bias=False),
+                nn.BatchNorm2d(channels[i + 1]),
+                nn.ReLU(inplace=True),
+            )
+            for i in range(4)
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.outputs = channels[-1]
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x_NCHW))))
+        features_NC: Tensor = self.avgpool(x).flatten(1)
+        return features_NC
+
+
+class Memory(nn.Module):
+    """One LSTM over frame features `(B, T, D)`; its outputs become `(B, outputs)`.
+
+    Args:
+        inputs: Feature size D.
+        hidden: LSTM units per direction.
+        bidirectional: Whether a second LSTM reads the clip backwards.
+        output: `"last"` state of each direction, or `"mean"` over time (section 4.1 averages over steps).
+    """
+
+    def __init__(self, inputs: int, hidden: int, bidirectional: bool, output: str) -> None:
+        super().__init__()
+        if output not in ("last", "mean"):
+            raise InvalidSetting(f"The output of the LSTM is 'last' or 'mean'; got {output!r}.")
+        self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidirectional)
+        self.output = output
+        self.outputs = hidden * (2 if bidirectional else 1)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        steps_BTD, (last_LBD, _) = self.lstm(x_BTD)
+        out_BD: Tensor = steps_BTD.mean(1) if self.output == "mean" else last_LBD.transpose(0, 1).flatten(1)
+        return out_BD
+
+
+class RecurrentNet(nn.Module):
+    """Encode every frame, read the sequence, classify."""
+
+    def __init__(
+        self, num_classes: int, backbone: SmallCNN | ResNet2d, hidden: int, bidirectional: bool, output: str
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.memory = Memory(backbone.outputs, hidden, bidirectional, output)
+        self.dropout = nn.Dropout(0.5)
+        self.fc = nn.Linear(self.memory.outputs, num_classes)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        B, T = x_BTCHW.shape[:2]
+        features_BTD = self.backbone(x_BTCHW.flatten(0, 1)).unflatten(0, (B, T))
+        logits_BK: Tensor = self.fc(self.dropout(self.memory(features_BTD)))
+        return logits_BK
+
+
+PAPER = Paper(
+    "Long-term Recurrent Convolutional Networks for Visual Recognition and Description",
+    "Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell",
+    2015,
+    "https://arxiv.org/abs/1411.4389",
+    "3–4",
+)
+SMALL_SPEC = ClipSpec(Sampling("uniform", 16), size=(112, 112), short_side_px=128)
+RESNET_SPEC = ClipSpec(Sampling("uniform", 16), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+TINY_SPEC = SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
+BACKBONE_MAPS = (
+    KeyMap(
+        "torchvision",
+        (Ignore("fc.*", "the classifier of ImageNet"), Rename("*", "backbone.*")),
+        backbone_only=True,
+    ),
+)
+
+
+def recurrent_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    spec: ClipSpec,
+    weights: tuple[WeightEntry, ...] = (),
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    layers = ("layer1", "layer2", "layer3", "layer4")
+    return ModelCard(
+        name=name,
+        family="recurrent",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=10,
+        head=("fc",),
+        stages=(*(f"backbone.{layer}" for layer in layers), "memory"),
+        cam_layer="backbone.layer4",
+        weights=weights,
+        tiny=tiny,
+        notes=notes,
+    )
+
+
+@register(
+    recurrent_card(
+        "cnn_lstm",
+        "Small frame CNN with an LSTM over time; trains on a laptop.",
+        917_802,
+        745_376_256,
+        spec=SMALL_SPEC,
+        notes="A four-layer CNN in place of the paper's CaffeNet.",
+    )
+)
+def cnn_lstm(
+    num_classes: int,
+    width: int = 32,
+    hidden: int = 256,
+    bidirectional: bool = False,
+    output: str = "last",
+) -> nn.Module:
+    return RecurrentNet(num_classes, SmallCNN(width), hidden, bidirectional, output)
+
+
+@register(
+    recurrent_card(
+        "resnet50_lstm",
+        "ResNet-50 on every frame with an LSTM over time.",
+        28_760_138,
+        65_478_071_296,
+        spec=RESNET_SPEC,
+        weights=imagenet_weights(50),
+        notes="ResNet-50 in place of the paper's CaffeNet.",
+    ),
+    BACKBONE_MAPS,
+)
+def resnet50_lstm(
+    num_classes: int, hidden: int = 512, bidirectional: bool = False, output: str = "last"
+) -> nn.Module:
+    return RecurrentNet(num_classes, ResNet2d(50), hidden, bidirectional, output)
+
+
+@register(
+    recurrent_card(
+        "lrcn_resnet152",
+        "ResNet-152 on every frame with an LSTM over time, predictions averaged over steps.",
+        63_395_914,
+        184_269_149_184,
+        spec=RESNET_SPEC,
+        weights=imagenet_weights(152),
+        notes="ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the classifier, "
+        "which equals averaging its logits.",
+    ),
+    BACKBONE_MAPS,
+)
+def lrcn_resnet152(
+    num_classes: int, hidden: int = 512, bidirectional: bool = False, output: str = "mean"
+) -> nn.Module:
+    return RecurrentNet(num_classes, ResNet2d(152), hidden, bidirectional, output)
+
+
+@register(recurrent_card("cnn_lstm_tiny", "cnn_lstm for tests.", 9_646, 1_339_552, spec=TINY_SPEC, tiny=True))
+def cnn_lstm_tiny(
+    num_classes: int,
+    width: int = 4,
+    hidden: int = 16,
+    bidirectional: bool = False,
+    output: str = "last",
+) -> nn.Module:
+    return RecurrentNet(num_classes, SmallCNN(width), hidden, bidirectional, output)
+
+
+@register(
+    recurrent_card(
+        "resnet_lstm_tiny", "resnet50_lstm for tests.", 328_474, 25_436_480, spec=TINY_SPEC, tiny=True
+    ),
+    BACKBONE_MAPS,
+)
+def resnet_lstm_tiny(num_classes: int) -> nn.Module:
+    return RecurrentNet(num_classes, ResNet2d(TINY_DEPTH, width=16), 16, bidirectional=True, output="mean")
