@@ -2,7 +2,7 @@
 
 from kinesphere.clips.augment import PRESETS, Augment, Decision, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
-from kinesphere.clips.modality import MODALITIES, FrameSource, Modality
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
 from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times, windows
 from kinesphere.clips.sheet import contact_sheet
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
@@ -15,9 +15,9 @@ __all__ = [
     "ClipSpec",
     "ClipTimes",
     "Decision",
-    "FrameSource",
     "Modality",
     "Sampling",
+    "SeekableSource",
     "TemporalJitter",
     "Views",
     "check_flip",

@@ -67,16 +67,9 @@ def recolour(clip: Clip, change: ColourChange) -> Clip:
         return clip
     pixels = _pixels(clip)
     mean_rgb = np.array(cv2.mean(pixels)[:3]) if change.contrast != 1 else np.zeros(3)
-    matrix = change.matrix(mean_rgb)
-    if change.saturation == 1 and change.hue_turns == 0:
-        table = np.clip(matrix[0, 0] * _LEVELS + matrix[0, 3], 0, 255)
-    else:
-        pixels = cv2.transform(pixels, matrix)
-        table = _LEVELS
+    pixels = cv2.transform(pixels, change.matrix(mean_rgb))
     if change.gamma != 1:
-        table = 255 * (table / 255) ** change.gamma
-    if table is not _LEVELS:
-        pixels = cv2.LUT(pixels, _rounded(table))
+        pixels = cv2.LUT(pixels, _rounded(255 * (_LEVELS / 255) ** change.gamma))
     return _repainted(clip, pixels)
 
 
@@ -145,6 +138,6 @@ def _rounded(table: np.ndarray) -> np.ndarray:
 
 def _per_channel(clip: Clip, table: Callable[[np.ndarray], np.ndarray]) -> Clip:
     pixels = _pixels(clip)
-    histograms = [cv2.calcHist([pixels], [c], None, [256], [0, 256])[:, 0] for c in range(3)]
+    histograms = [cv2.calcHist([pixels], [c], None, [256], [0, 256]).ravel() for c in range(3)]
     tables = np.stack([_rounded(table(h.astype(np.float64))) for h in histograms], axis=1)
     return _repainted(clip, cv2.LUT(pixels, tables[:, None]))

@@ -34,7 +34,7 @@ class FrameBatch(Protocol):
     def times(self) -> np.ndarray: ...
 
 
-class FrameSource(Protocol):
+class SeekableSource(Protocol):
     """Whatever gives frames at times: a `Video`, or a cache of one."""
 
     @property
@@ -56,7 +56,7 @@ class Reader(Protocol):
 
     def __call__(
         self,
-        video: FrameSource,
+        video: SeekableSource,
         spec: ClipSpec,
         span: tuple[float, float] | None = None,
         *,
@@ -93,7 +93,7 @@ class Modality:
     draw: Callable[[Clip], np.ndarray]
 
 
-def duration_of(video: FrameSource) -> float:
+def duration_of(video: SeekableSource) -> float:
     """Length in seconds: as the container states it, else to the end of the last frame.
 
     Raises:

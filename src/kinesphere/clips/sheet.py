@@ -84,8 +84,8 @@ def _thumbnails(clip: Clip, width_px: int) -> np.ndarray:
 
 
 def _block_height(block: np.ndarray, columns: int) -> int:
-    lines = math.ceil(len(block) / columns)
-    return _TITLE_PX + 2 * _GAP_PX + lines * (block.shape[1] + _TIME_PX + 2 * _GAP_PX) + _MARGIN_PX
+    lines, frame_px = math.ceil(len(block) / columns), int(block.shape[1])
+    return _TITLE_PX + 2 * _GAP_PX + lines * (frame_px + _TIME_PX + 2 * _GAP_PX) + _MARGIN_PX
 
 
 def _draw_title(pen: ImageDraw, clip: Clip, title: str, top: int, width: int) -> None:

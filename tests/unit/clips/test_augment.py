@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from clip_fakes import noise_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinesphere.clips import PRESETS, Augment, ClipSpec, Sampling, check_flip, preset, rgb
+from kinesphere.clips.geometry import Affine, centre_box
+from kinesphere.clips.rand_augment import Operation, OperationName, draw_operations, movement, repaint
+from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.labels import LabelSet
+
+SPEC = ClipSpec(Sampling.parse("4x1x1"), (20, 24))
+STILL = PRESETS["none"]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("crop", ["centre", "random", "random_resized", "multi_scale"])
+@settings(max_examples=30)
+@given(seed=st.integers(0, 9999))
+def test_augmentation_is_pure_and_alike_in_all_frames(crop, seed):
+    augment = Augment(crop, hue=0.5, gamma=0.5, rand_augment=2, erase=0.5)
+    clip = noise_clip((28, 40))
+    before = clip.data.clone()
+    once, again = (augment.apply(clip, SPEC, generator(seed)) for _ in range(2))
+    assert torch.equal(clip.data, before)
+    assert torch.equal(once.data, again.data)
+    assert once.flipped == again.flipped
+    assert once.data.shape == (4, 3, 20, 24)
+    assert once.data.dtype == torch.uint8
+    assert all(torch.equal(frame, once.data[0]) for frame in once.data)
+    assert np.array_equal(once.times, clip.times)
+
+
+def test_none_is_what_testing_does():
+    clip = noise_clip((28, 40))
+    assert torch.equal(
+        STILL.apply(clip, SPEC, generator()).data, rgb.crop(clip, centre_box((28, 40), (20, 24))).data
+    )
+
+
+def test_flip_says_so():
+    clip = noise_clip((20, 24))
+    flipped = [
+        Augment("centre", brightness=0, contrast=0, saturation=0, hue=0).apply(clip, SPEC, g)
+        for g in map(generator, range(20))
+    ]
+    assert {c.flipped for c in flipped} == {True, False}
+    for result in flipped:
+        assert torch.equal(result.data, clip.data.flip(3) if result.flipped else clip.data)
+
+
+def test_one_decision_serves_frames_of_several_sizes():
+    decision = Augment(flip=1.0).decide((28, 40), SPEC, generator())
+    large = decision.apply(noise_clip((56, 80)), SPEC.with_(size=(40, 48)))
+    assert large.frame_size == (40, 48)
+    assert large.flipped
+
+
+def test_erased_boxes_have_the_mean_colour_and_the_area_asked_for():
+    augment = Augment(
+        "centre", flip=0, brightness=0, contrast=0, saturation=0, hue=0, erase=1.0, erase_area=(0.2, 0.3)
+    )
+    clip = noise_clip((200, 240))
+    spec = SPEC.with_(size=(200, 240))
+    for seed in range(10):
+        result = augment.apply(clip, spec, generator(seed)).data
+        grey = (result == rgb.mean_colour(spec)[0]).all(1)
+        assert 0.19 < grey[0].float().mean() < 0.31
+
+
+@pytest.mark.parametrize("name", get_args(OperationName))
+def test_every_operation_changes_the_clip_and_identity_does_not(name):
+    clip = noise_clip()
+    dull = clip.with_data((clip.data // 2 + 40).to(torch.uint8))
+    operations = (Operation(name, 0.8),)
+    affine = movement(operations)
+    painted = repaint(dull, operations)
+    changed = affine is not None or not torch.equal(painted.data, dull.data)
+    assert changed == (name != "identity")
+    assert (affine is None) or torch.equal(painted.data, dull.data)
+
+
+def test_operations_at_strength_zero_that_have_one_do_nothing():
+    clip = noise_clip()
+    for name in get_args(OperationName):
+        operations = (Operation(name, 0.0),)
+        assert movement(operations) is None
+        if name not in ("autocontrast", "equalize"):
+            assert torch.equal(repaint(clip, operations).data, clip.data)
+
+
+def test_operations_are_drawn_alike_often_both_ways_and_add_up():
+    drawn = draw_operations(2800, 0.5, generator())
+    counts = [sum(op.name == name for op in drawn) for name in get_args(OperationName)]
+    assert min(counts) > 140
+    assert {op.strength for op in drawn} == {-0.5, 0.5}
+    both = movement((Operation("rotate", 0.5), Operation("rotate", 0.5), Operation("shear_x", -1.0)))
+    assert both == Affine(angle_deg=30.0, shear_x=-0.3)
+
+
+def test_mixing():
+    assert Augment().mixing(4, (8, 8), generator()) is None
+    assert Augment(mixup=1.0, mix=0.0).mixing(4, (8, 8), generator()) is None
+    assert Augment(mixup=1.0).mixing(4, (8, 8), generator()).region is None
+    both = [PRESETS["strong"].mixing(4, (64, 64), generator(seed)).region is None for seed in range(30)]
+    assert set(both) == {True, False}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    augment = preset(name)
+    assert Augment.from_json(json.loads(json.dumps(augment.to_json()))) == augment
+
+
+def test_standard_is_the_default():
+    assert preset("standard") == Augment()
+    assert Augment(speed_jitter=0.2).jitter.speed == 0.2
+
+
+def test_unknown_names():
+    with pytest.raises(UnknownName, match="choose one of none, light, standard, strong"):
+        preset("heavy")
+    with pytest.raises(InvalidSetting, match="no setting 'flop'; did you mean flip"):
+        Augment.from_json({"flop": 1})
+    with pytest.raises(InvalidSetting, match="wrong form"):
+        Augment.from_json({"flip": "often"})
+    with pytest.raises(InvalidSetting, match="wrong form"):
+        Augment.from_json({"crop_scale": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"crop": "corner"}, "crop is one of"),
+        ({"crop_scales": ()}, "Crop scales are shares"),
+        ({"crop_scales": (1.2,)}, "Crop scales are shares"),
+        ({"crop_scale": (0.0, 1.0)}, "crop_scale runs from a least"),
+        ({"crop_scale": (0.8, 0.5)}, "crop_scale runs from a least"),
+        ({"crop_ratio": (2.0, float("inf"))}, "crop_ratio runs from a least"),
+        ({"erase_area": (0.1, 1.1)}, "erase_area runs from a least"),
+        ({"flip": 1.5}, "flip lies between 0 and 1"),
+        ({"saturation": -0.1}, "saturation lies between 0 and 1"),
+        ({"hue": 0.6}, "half a turn"),
+        ({"gamma": -1.0}, "gamma is 0 or more"),
+        ({"mixup": -1.0}, "mixup is 0 or more"),
+        ({"enlarge": 0.9}, "factor of at least 1"),
+        ({"speed_jitter": -1.0}, "Speed jitter"),
+    ],
+)
+def test_settings_refused(changes, match):
+    with pytest.raises(InvalidSetting, match=match):
+        Augment(**changes)
+
+
+def test_flips_of_sided_labels_need_a_mirror_pair():
+    names = ("turn left", "turn right", "Left_arm_swing", "leftover", "walk")
+    pairs = (("turn left", "turn right"),)
+    with pytest.raises(
+        InvalidSetting, match="'turn left', 'turn right', 'Left_arm_swing' into something else"
+    ):
+        check_flip(Augment(), LabelSet(names))
+    with pytest.raises(InvalidSetting, match="A flip would turn 'Left_arm_swing' into"):
+        check_flip(Augment(), LabelSet(names, pairs))
+    check_flip(Augment(), LabelSet((*names[:2], "leftover"), pairs))
+    check_flip(Augment(flip=0.0), LabelSet(names))
