@@ -68,6 +68,10 @@ class TrainingDiverged(KinesphereError):
     """The loss of a training run is no longer a number."""
 
 
+class WorkerFailed(KinesphereError):
+    """One of several training processes died of something that is no error of ours."""
+
+
 class LabelMismatch(KinesphereError):
     """Data and model disagree about the set of labels."""
 
@@ -94,3 +98,7 @@ class DamagedVideo(KinesphereWarning):
 
 class IncompleteSplit(KinesphereWarning):
     """A part of a split lacks a class that the data have."""
+
+
+class CacheFull(KinesphereWarning):
+    """A cache has no room for what it was given; the work is done again each time."""

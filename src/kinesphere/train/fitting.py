@@ -1,0 +1,320 @@
+"""The training of one run in one process: model, loaders, callbacks and Lightning's trainer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+from rich.console import Console
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.device import Compute
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.cache import FrameCache
+from kinesphere.data.dataset import ClipDataset
+from kinesphere.data.loader import make_loader
+from kinesphere.data.manifest import Manifest
+from kinesphere.models.build import MODELS, create_model
+from kinesphere.models.checkpoint import load_model
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.train.files import RunFiles
+from kinesphere.train.history import History
+from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
+from kinesphere.train.loader import ResumableLoader
+from kinesphere.train.loggers import make_loggers
+from kinesphere.train.losses import LossContext, make_loss
+from kinesphere.train.problems import ProblemFiles
+from kinesphere.train.progress import ShowProgress
+from kinesphere.train.recipe import Recipe
+from kinesphere.train.resolve import Parts, clip_spec
+from kinesphere.train.task import Length, RecognitionTask
+
+log = logging.getLogger("kinesphere.train")
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among those that train together."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def here(cls) -> Place:
+        """As torchrun tells it; alone without torchrun."""
+        if not TorchElasticEnvironment.detect():
+            return cls()
+        return cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
+def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
+    """Train as a resolved recipe says, from the folder's state where there is one.
+
+    Leaves `model.safetensors` (best, or last without validation), `checkpoints/`, `metrics.csv` and, if
+    anything could not be read, `unreadable.csv` in the run folder.
+
+    Args:
+        recipe: Resolved; `out` is the run folder.
+        parts: The samples.
+        console: For progress; None is standard error.
+    """
+    files, place = RunFiles(Path(str(recipe.out))), Place.here()
+    compute = recipe.compute.choose()
+    recogniser = build_recogniser(recipe, parts.train)
+    compute.place(recogniser)
+    training = training_loader(recipe, parts.train, recogniser.specs, place)
+    validation = None
+    if parts.val is not None:
+        validation = _validation_loader(recipe, parts.val, recogniser.specs, place)
+    task = build_task(recipe, recogniser, parts.train, len(training))
+    state = read_state(files.state) if files.state.is_file() else None
+    best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
+    callbacks = _callbacks(recipe, parts, files, training, best, console)
+    with _quiet_engine():
+        loggers = []
+        if place.rank == 0:
+            loggers = make_loggers(recipe, files.folder, 0 if state is None else int(state["global_step"]))
+        trainer = _trainer(recipe, compute, place, task.length, callbacks, loggers)
+        trainer.fit(
+            task,
+            train_dataloaders=training,
+            val_dataloaders=validation,
+            ckpt_path=None if state is None else str(files.state),
+            weights_only=True,
+        )
+    if place.rank == 0:
+        keep(task.scored, files.last, parts.train.fingerprint(), {})
+        if best.best is None:
+            keep(task.scored, files.model, parts.train.fingerprint(), {})
+
+
+def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
+    """The model of a recipe before its first step; the same for the same seed.
+
+    What of it starts afresh although weights were given is logged.
+    """
+    torch.manual_seed(recipe.train.seed)
+    settings = recipe.model
+    card = MODELS.get(settings.name.partition(".")[0]).card
+    spec = clip_spec(card, recipe.clip)
+    if isinstance(settings.pretrained, str) and _is_file(settings.pretrained):
+        recogniser = load_model(settings.pretrained)
+        _check_architecture(recogniser, card.name, settings.pretrained)
+        if spec is not None:
+            recogniser.specs = (spec,)
+        if recogniser.labels.names != train.labels.names:
+            reset = recogniser.reset_head(train.labels)
+            log.warning(
+                "Labels differ from those of %s; fresh head: %s.", settings.pretrained, ", ".join(reset)
+            )
+        recogniser.labels = train.labels
+    else:
+        recogniser = create_model(
+            settings.name,
+            train.labels,
+            pretrained=settings.pretrained,
+            spec=spec,
+            arguments=settings.arguments,
+        )
+    if settings.freeze is not None:
+        frozen = recogniser.freeze(settings.freeze)
+        log.info("Frozen: %d tensors up to stage %s.", len(frozen), settings.freeze)
+    return recogniser
+
+
+def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches: int) -> RecognitionTask:
+    """The task of a recipe.
+
+    Args:
+        recipe: Resolved.
+        recogniser: The model.
+        train: Training samples, for the class counts.
+        batches: Batches of one epoch in this process.
+    """
+    counts = train.counts()
+    context = LossContext(
+        torch.tensor([counts[name] for name in train.labels]),
+        train.labels.multi,
+        recipe.loss.label_smoothing,
+        recipe.loss.beta,
+        recipe.loss.gamma,
+    )
+    return RecognitionTask(
+        recogniser,
+        make_loss(recipe.loss.name, context),
+        recipe.optimizer,
+        recipe.schedule,
+        run_length(recipe, batches),
+        seed=recipe.train.seed,
+        ema=recipe.train.ema,
+        augment=recipe.augment.settings(),
+    )
+
+
+def run_length(recipe: Recipe, batches: int) -> Length:
+    """How many epochs and optimiser steps a recipe asks for, with this many batches per epoch."""
+    per_epoch = -(-batches // recipe.train.accumulate)
+    if recipe.train.steps is not None:
+        return Length(-(-recipe.train.steps // per_epoch), recipe.train.steps, per_epoch)
+    assert recipe.train.epochs is not None
+    return Length(recipe.train.epochs, recipe.train.epochs * per_epoch, per_epoch)
+
+
+def training_loader(
+    recipe: Recipe, train: Manifest, specs: tuple[ClipSpec, ...], place: Place = Place()
+) -> ResumableLoader:
+    """Batches of augmented clips.
+
+    The last batch of an epoch is left out when it is less than half full and there is another: a
+    gradient of few clips would weigh as much as one of many. It holds other samples every epoch.
+    """
+    size = recipe.train.batch_size
+    per_step = size * place.world
+    dataset = ClipDataset(
+        train,
+        specs,
+        train=True,
+        augment=recipe.augment.settings(),
+        cache=_cache(recipe),
+        seed=recipe.train.seed,
+    )
+    loader = make_loader(
+        dataset,
+        size,
+        workers=recipe.compute.workers,
+        balance=recipe.data.balance,
+        drop_last=len(train) > per_step and 0 < len(train) % per_step < per_step / 2,
+        rank=place.rank,
+        world=place.world,
+    )
+    return ResumableLoader(loader)
+
+
+def _validation_loader(
+    recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place
+) -> ResumableLoader:
+    dataset = ClipDataset(val, specs, train=False, cache=_cache(recipe), seed=recipe.train.seed)
+    return ResumableLoader(
+        make_loader(
+            dataset,
+            recipe.train.batch_size,
+            workers=recipe.compute.workers,
+            rank=place.rank,
+            world=place.world,
+        )
+    )
+
+
+def _cache(recipe: Recipe) -> FrameCache | None:
+    if recipe.data.cache is None:
+        return None
+    return FrameCache(Path(recipe.data.cache), int(recipe.data.cache_gb * 1e9))
+
+
+class StopAfter(pl.Callback):
+    """Ends the run after a number of optimiser steps, wherever in an epoch that falls."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step >= self.steps:
+            trainer.should_stop = True
+
+
+def _callbacks(
+    recipe: Recipe, parts: Parts, files: RunFiles, training: ResumableLoader, best: KeepBest,
+    console: Console | None,
+) -> list[pl.Callback]:  # fmt: skip
+    settings = recipe.train
+    state = ResumeState(files.state, training, settings.checkpoint_steps, settings.checkpoint_minutes)
+    history = History(files.metrics, training)
+    samples = len(parts.train) + (0 if parts.val is None else len(parts.val))
+    callbacks: list[pl.Callback] = [
+        ProblemFiles(files, samples, recipe.data.max_unreadable),
+        history,
+        ShowProgress(history, training, console),
+        best,
+    ]
+    if settings.steps is not None:
+        callbacks.append(StopAfter(settings.steps))
+    if settings.early_stopping is not None:
+        mode = "min" if settings.monitor == "loss" else "max"
+        callbacks.append(
+            EarlyStopping(
+                f"val/{settings.monitor}",
+                patience=settings.early_stopping,
+                mode=mode,
+                strict=False,
+                check_on_train_epoch_end=False,
+            )
+        )
+    return [*callbacks, state]
+
+
+def _trainer(
+    recipe: Recipe, compute: Compute, place: Place, length: Length, callbacks: list[pl.Callback],
+    loggers: list[Logger],
+) -> pl.Trainer:  # fmt: skip
+    kind, _, index = compute.device.partition(":")
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[compute.precision]
+    several = place.world > 1
+    return pl.Trainer(
+        accelerator=kind,
+        devices=recipe.compute.processes if several else [int(index)] if index else 1,
+        num_nodes=max(1, place.world // recipe.compute.processes),
+        strategy=DDPStrategy() if several else "auto",
+        precision=precision,
+        max_epochs=length.epochs,
+        accumulate_grad_batches=recipe.train.accumulate,
+        gradient_clip_val=recipe.train.clip_norm,
+        check_val_every_n_epoch=recipe.train.validate_every,
+        num_sanity_val_steps=0,
+        log_every_n_steps=recipe.log.every_steps,
+        use_distributed_sampler=False,
+        logger=loggers or False,
+        callbacks=callbacks,
+        plugins=[SafeCheckpointIO(), TorchElasticEnvironment() if several else LightningEnvironment()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@contextmanager
+def _quiet_engine() -> Iterator[None]:
+    """Keep Lightning's notices about its own defaults from users who did not choose them."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _is_file(source: str) -> bool:
+    return Path(source).exists() or source.endswith(".safetensors")
+
+
+def _check_architecture(recogniser: Recogniser, name: str, source: str) -> None:
+    if recogniser.card.name != name:
+        raise InvalidSetting(
+            f"{source} holds a {recogniser.card.name}, but model.name is {name}; make them agree."
+        )

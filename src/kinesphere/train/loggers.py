@@ -1,0 +1,79 @@
+"""Where curves go besides metrics.csv: TensorBoard, Weights & Biases, MLflow."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+from pathlib import Path
+
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from kinesphere.core.errors import MissingExtra
+from kinesphere.core.files import replacing
+from kinesphere.train.recipe import Recipe
+
+
+def make_loggers(recipe: Recipe, folder: Path, step: int) -> list[Logger]:
+    """The loggers that a recipe asks for.
+
+    Args:
+        recipe: Its `log` section decides; all settings are recorded.
+        folder: The run folder.
+        step: Optimiser steps done before (a resumed run continues its curves from there).
+
+    Raises:
+        MissingExtra: If a tracker is asked for but not installed.
+    """
+    settings = recipe.log
+    loggers: list[Logger] = []
+    if settings.tensorboard:
+        loggers.append(
+            TensorBoardLogger(folder, name="", version="tensorboard", purge_step=step if step else None)
+        )
+    if settings.wandb is not None:
+        _require("wandb", "log.wandb")
+        loggers.append(
+            WandbLogger(
+                name=folder.name,
+                save_dir=folder,
+                project=settings.wandb,
+                offline=settings.wandb_offline,
+                version=_identity(folder / "wandb-run-id"),
+                resume="allow",
+            )
+        )
+    if settings.mlflow is not None:
+        _require("mlflow", "log.mlflow")
+        loggers.append(_mlflow(settings.mlflow, folder))
+    for logger in loggers:
+        logger.log_hyperparams(recipe.to_dict())
+    return loggers
+
+
+def _mlflow(address: str, folder: Path) -> MLFlowLogger:
+    uri = address if "://" in address else Path(address).resolve().as_uri()
+    known = folder / "mlflow-run-id"
+    run_id = known.read_text(encoding="utf-8") if known.is_file() else None
+    logger = MLFlowLogger(experiment_name="kinesphere", run_name=folder.name, tracking_uri=uri, run_id=run_id)
+    if run_id is None:
+        _write(known, str(logger.run_id))
+    return logger
+
+
+def _identity(path: Path) -> str:
+    """A random name that stays with the run folder."""
+    if not path.is_file():
+        _write(path, secrets.token_hex(8))
+    return path.read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _require(module: str, setting: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(
+            f"{setting} needs {module}, which is not installed: pip install 'kinesphere[track]'."
+        )

@@ -1,0 +1,158 @@
+"""What training minimises: functions of logits and targets, and a registry of them.
+
+B batch, K classes. Targets are class indices (B,), or rows (B, K): soft ones from mixup and
+CutMix, or 0/1 rows where a sample carries several labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.registry import Registry
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class LossContext:
+    """What a loss may depend on.
+
+    Attributes:
+        class_counts: (K,) training samples of each class.
+        multi: Whether a sample may carry several labels.
+        label_smoothing: Share of a target that is spread over all classes, in [0, 1).
+        beta: Of the effective number of samples, in [0, 1).
+        gamma: Focusing exponent, at least 0.
+    """
+
+    class_counts: Tensor
+    multi: bool = False
+    label_smoothing: float = 0.0
+    beta: float = 0.999
+    gamma: float = 2.0
+
+
+LOSSES: Registry[Callable[[LossContext], LossFunction]] = Registry("loss", group="kinesphere.losses")
+
+
+def make_loss(name: str, context: LossContext) -> LossFunction:
+    """The loss called `name`: logits (B, K) and targets (B,) or (B, K) to a scalar.
+
+    Raises:
+        UnknownName: If no such loss is registered.
+        InvalidSetting: If the loss does not fit the task.
+    """
+    return LOSSES.get(name)(context)
+
+
+def dense_targets(targets: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
+    """Targets as rows of probabilities, smoothed (Szegedy et al. 2016, section 7).
+
+    Args:
+        targets: (B,) class indices or (B, K) rows.
+        classes: K.
+        smoothing: Share spread uniformly over all K classes.
+
+    Returns:
+        (B, K) float rows.
+    """
+    rows = F.one_hot(targets, classes).float() if targets.dim() == 1 else targets.float()
+    return rows * (1 - smoothing) + smoothing / classes
+
+
+def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
+    """Weights (1 - beta) / (1 - beta^n), scaled to a mean of 1 (Cui et al. 2019, equations 2 and 4).
+
+    Classes without a sample get weight 0 and do not count for the mean.
+
+    Args:
+        class_counts: (K,) samples per class.
+        beta: In [0, 1); 0 weighs all classes alike, towards 1 by inverse frequency.
+
+    Returns:
+        (K,) float64 weights.
+    """
+    counts = class_counts.double()
+    present = counts > 0
+    # expm1 and log1p keep the digits that 1 - beta**n loses for beta near 1.
+    effective = -torch.expm1(counts * torch.log1p(torch.tensor(-(1 - beta), dtype=torch.float64)))
+    weights = torch.where(present, (1 - beta) / effective.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
+    return weights * present.sum() / weights.sum()
+
+
+def soft_cross_entropy(logits: Tensor, rows: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Mean over the batch of -sum_k w_k t_k log p_k, computed in float32."""
+    log_p = logits.float().log_softmax(dim=-1)
+    if class_weights is not None:
+        rows = rows * class_weights
+    return -(rows * log_p).sum(dim=-1).mean()
+
+
+def focal_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
+    """Mean of -sum_k t_k (1 - p_k)^gamma log p_k (Lin et al. 2017, equation 4, over a softmax)."""
+    log_p = logits.float().log_softmax(dim=-1)
+    return -(rows * (1 - log_p.exp()) ** gamma * log_p).sum(dim=-1).mean()
+
+
+def focal_binary_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
+    """The same for several labels per sample: every class is a decision of its own (sigmoid)."""
+    logits = logits.float()
+    loss = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
+    p = logits.sigmoid()
+    wrong = rows * (1 - p) + (1 - rows) * p
+    return (wrong**gamma * loss).mean()
+
+
+@LOSSES.register("cross_entropy")
+def _cross_entropy(context: LossContext) -> LossFunction:
+    _single_label(context, "cross_entropy")
+    smoothing = context.label_smoothing
+    return lambda logits, targets: soft_cross_entropy(
+        logits, dense_targets(targets, logits.shape[-1], smoothing)
+    )
+
+
+@LOSSES.register("class_balanced")
+def _class_balanced(context: LossContext) -> LossFunction:
+    _single_label(context, "class_balanced")
+    weights = effective_number_weights(context.class_counts, context.beta).float()
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        rows = dense_targets(targets, logits.shape[-1], context.label_smoothing)
+        return soft_cross_entropy(logits, rows, weights.to(logits.device))
+
+    return loss
+
+
+@LOSSES.register("focal")
+def _focal(context: LossContext) -> LossFunction:
+    form = focal_binary_cross_entropy if context.multi else focal_cross_entropy
+    smoothing = context.label_smoothing
+    return lambda logits, targets: form(
+        logits, dense_targets(targets, logits.shape[-1], smoothing), context.gamma
+    )
+
+
+@LOSSES.register("bce")
+def _bce(context: LossContext) -> LossFunction:
+    smoothing = context.label_smoothing
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        rows = dense_targets(targets, logits.shape[-1])
+        # Each class is a binary decision, so its target is smoothed towards one half.
+        return F.binary_cross_entropy_with_logits(logits.float(), rows * (1 - smoothing) + smoothing / 2)
+
+    return loss
+
+
+def _single_label(context: LossContext, name: str) -> None:
+    if context.multi:
+        raise InvalidSetting(
+            f"The loss {name!r} needs one label per sample; these have several: use bce or focal."
+        )

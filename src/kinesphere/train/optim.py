@@ -1,0 +1,72 @@
+"""Parameter groups and optimisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.train.sections import OptimizerSection
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterGroup:
+    """Parameters that share a learning rate and a weight decay.
+
+    Attributes:
+        stage: Stage of the model, or `"head"`.
+        parameters: Those that learn.
+        lr: Peak learning rate.
+        weight_decay: 0 for biases and normalisation layers.
+    """
+
+    stage: str
+    parameters: tuple[nn.Parameter, ...]
+    lr: float
+    weight_decay: float
+
+
+def parameter_groups(recogniser: Recogniser, settings: OptimizerSection) -> list[ParameterGroup]:
+    """The learning parameters by stage and by whether they decay, input first.
+
+    With S stages, stage s (counted from 1 at the input) learns at
+    `lr * layer_decay ** (S + 1 - s)` and the head at `lr * head_lr` (layer-wise decay: Clark et al.
+    2020, section 3.2; Bao et al. 2022, appendix). Vectors and scalars (biases, normalisation) never
+    decay.
+
+    Raises:
+        InvalidSetting: If every parameter is frozen.
+    """
+    stages = recogniser.stage_parameters()
+    groups = []
+    for depth, (stage, parameters) in enumerate(stages):
+        below_head = len(stages) - 1 - depth
+        scale = settings.head_lr if below_head == 0 else settings.layer_decay**below_head
+        learning = [p for p in parameters.values() if p.requires_grad]
+        for decays in (True, False):
+            chosen = tuple(p for p in learning if (p.dim() > 1) == decays)
+            if chosen:
+                decay = settings.weight_decay if decays else 0.0
+                groups.append(ParameterGroup(stage, chosen, settings.lr * scale, decay))
+    if not groups:
+        raise InvalidSetting("Every parameter is frozen, so nothing can learn; freeze fewer stages.")
+    return groups
+
+
+def make_optimizer(recogniser: Recogniser, settings: OptimizerSection) -> torch.optim.Optimizer:
+    """The optimiser over all parameters that learn.
+
+    Raises:
+        InvalidSetting: If every parameter is frozen.
+    """
+    groups = [
+        {"params": list(group.parameters), "lr": group.lr, "weight_decay": group.weight_decay}
+        for group in parameter_groups(recogniser, settings)
+    ]
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind(groups, betas=settings.betas)

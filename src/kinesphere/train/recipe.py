@@ -1,0 +1,191 @@
+"""`Recipe`: every setting of a training run, on disk as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.core.registry import nearest
+from kinesphere.train.sections import (
+    AugmentSection,
+    ClipSection,
+    ComputeSection,
+    DataSection,
+    LogSection,
+    LossSection,
+    ModelSection,
+    OptimizerSection,
+    ScheduleSection,
+    Section,
+    TestSection,
+    TrainSection,
+)
+
+RECIPE_FILE = "recipe.yaml"
+
+
+class Recipe(Section):
+    """Every setting of a training run.
+
+    Only `data.source` has no default. A run writes the recipe it followed, with every `auto` resolved,
+    to `recipe.yaml` in its folder; training that file again reproduces the run.
+    """
+
+    data: DataSection = Field(description="Which videos, with which labels, split how.")
+    model: ModelSection = Field(default=ModelSection(), description="Which network.")
+    clip: ClipSection = Field(
+        default=ClipSection(), description="Differences from the input contract on the model's card."
+    )
+    augment: AugmentSection = Field(default=AugmentSection(), description="Random changes to training clips.")
+    loss: LossSection = Field(default=LossSection(), description="What is minimised.")
+    optimizer: OptimizerSection = Field(
+        default=OptimizerSection(), description="How weights follow gradients."
+    )
+    schedule: ScheduleSection = Field(default=ScheduleSection(), description="How the learning rate changes.")
+    train: TrainSection = Field(default=TrainSection(), description="How long, from which seed.")
+    compute: ComputeSection = Field(default=ComputeSection(), description="Where it runs.")
+    test: TestSection = Field(default=TestSection(), description="How the final score is measured.")
+    log: LogSection = Field(default=LogSection(), description="Where curves go.")
+    out: str | None = Field(
+        default=None, description="Run folder; None is runs/<data>-<model>, numbered where that exists."
+    )
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a recipe, or make one around data.
+
+        Args:
+            source: A YAML recipe, a run folder (its recipe), or else data: a manifest or a folder of
+                class folders.
+            overrides: `section.key=value`, the value in YAML: `optimizer.lr=0.01`, `clip.size=[112, 112]`.
+
+        Raises:
+            InvalidSetting: If the file is missing or not a recipe, or a key or value is wrong.
+        """
+        path = Path(source)
+        if not path.exists():
+            raise InvalidSetting(
+                f"There is no recipe, run folder or data at {str(source)!r}; check the path."
+            )
+        if (path / RECIPE_FILE).is_file():
+            path = path / RECIPE_FILE
+        is_recipe = path.is_file() and path.suffix.lower() in (".yaml", ".yml")
+        settings = _read_yaml(path) if is_recipe else {"data": {"source": str(path)}}
+        for override in overrides:
+            _apply(settings, override)
+        return cls.build(settings, origin=str(path))
+
+    @classmethod
+    def build(cls, settings: dict[str, Any], origin: str = "recipe") -> Self:
+        """A recipe from nested plain settings, checked.
+
+        Raises:
+            InvalidSetting: If a key or value is wrong; all problems are listed, with the nearest known keys.
+        """
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            problems = [_explain(cls, dict(problem)) for problem in error.errors()]
+            raise InvalidSetting(f"In {origin}: " + "; ".join(dict.fromkeys(problems)) + ".") from None
+
+    def override(self, *overrides: str) -> Self:
+        """A copy with some `section.key=value` applied, checked again."""
+        settings = self.to_dict()
+        for text in overrides:
+            _apply(settings, text)
+        return self.build(settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as in the YAML file."""
+        return self.model_dump(mode="json")
+
+    def dump(self, path: str | Path) -> None:
+        """Write YAML, all settings included, atomically."""
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(
+                yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the YAML file, for editors and forms."""
+        return cls.model_json_schema()
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Settings that differ, as `section.key: mine / theirs`."""
+        mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
+        return [
+            f"{key}: {mine.get(key)!r} / {theirs.get(key)!r}"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key) != theirs.get(key)
+        ]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidSetting(f"{path} is not a readable YAML recipe: {error}.") from error
+    if not isinstance(settings, dict):
+        raise InvalidSetting(
+            f"{path} is not a recipe: it holds {type(settings).__name__}, not sections such as `data:`."
+        )
+    return settings
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` in nested settings."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise InvalidSetting(f"Cannot read the override {override!r}; write section.key=value.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    place = settings
+    for key in keys[:-1]:
+        inner = place.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise InvalidSetting(f"Cannot apply {override!r}: {key!r} is a value, not a section.")
+        place = inner
+    place[keys[-1]] = value
+
+
+def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
+    """One pydantic problem in a user's words."""
+    place = [str(part) for part in problem["loc"]]
+    where = ".".join(place)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(recipe, place[:-1])
+        close = nearest(place[-1], known)
+        hint = f"did you mean {' or '.join(close)}" if close else f"known: {', '.join(known)}"
+        return f"there is no setting {where!r} ({hint})"
+    if problem["type"] == "missing":
+        return f"{where!r} is required"
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{where}: {message}; got {problem['input']!r}"
+
+
+def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    for part in place:
+        inner = model.model_fields[part].annotation
+        assert isinstance(inner, type)
+        model = inner
+    return list(model.model_fields)
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

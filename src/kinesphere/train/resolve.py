@@ -1,0 +1,187 @@
+"""From a recipe to what a run needs: every `auto` decided, the data split."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kinesphere.clips.augment import check_flip
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.split import holdout
+from kinesphere.models.card import ModelCard
+from kinesphere.train.recipe import Recipe
+from kinesphere.train.sections import AugmentSection, ClipSection, DataSection
+
+log = logging.getLogger("kinesphere.train")
+
+DEFAULT_MODEL = "r3d_18"
+DEFAULT_EPOCHS = 30
+AUTO_VAL, AUTO_TEST = 0.1, 0.2
+VAL_NAMES = ("val", "valid", "validation")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The samples of a run by what they are for; all share one label set.
+
+    Attributes:
+        train: What is learnt from.
+        val: What steers training, if anything does.
+        test: What is scored at the end, if anything is held out for that.
+    """
+
+    train: Manifest
+    val: Manifest | None
+    test: Manifest | None
+
+
+def read_data(data: DataSection) -> Manifest:
+    """All samples of a recipe.
+
+    Raises:
+        InvalidManifest: If a source cannot be read or contradicts itself.
+        LabelMismatch: If a mirror pair names a label that does not occur.
+    """
+    manifests = [Manifest.read(source, label_column=data.label_column) for source in data.source]
+    manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
+    if data.mirror:
+        manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
+    return manifest
+
+
+def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
+    """Decide every `auto` and split the data.
+
+    Returns:
+        The recipe that reproduces the run, and the parts.
+
+    Raises:
+        InvalidSetting: If the data do not fit the settings.
+    """
+    parts, data = _split(recipe, manifest)
+    multi = manifest.labels.multi
+    augment = recipe.augment.settings()
+    check_flip(augment, manifest.labels)
+    compute = recipe.compute.choose()
+    train, loss = recipe.train, recipe.loss
+    if train.epochs is None and train.steps is None:
+        train = train.model_copy(update={"epochs": DEFAULT_EPOCHS})
+    if train.monitor == "auto":
+        train = train.model_copy(update={"monitor": "f1" if multi else "top1"})
+    if train.early_stopping and parts.val is None:
+        raise InvalidSetting(
+            "Early stopping needs validation, but data.val is 0; give it a share or a split."
+        )
+    if loss.name == "auto":
+        loss = loss.model_copy(update={"name": "bce" if multi else "cross_entropy"})
+    name = DEFAULT_MODEL if recipe.model.name == "auto" else recipe.model.name
+    model = recipe.model.model_copy(update={"name": name})
+    resolved = recipe.model_copy(
+        update={
+            "data": data,
+            "model": model,
+            "augment": AugmentSection(preset=recipe.augment.preset, **augment.to_json()),
+            "loss": loss,
+            "train": train,
+            "compute": recipe.compute.model_copy(
+                update={"device": compute.device, "precision": compute.precision}
+            ),
+            "out": str(Path(recipe.out or _free_folder(data.source[0], name)).resolve()),
+        }
+    )
+    return resolved, parts
+
+
+def clip_spec(card: ModelCard, clip: ClipSection) -> ClipSpec | None:
+    """The card's input contract with the recipe's changes; None where there are none.
+
+    Raises:
+        InvalidSetting: If there are changes and the model has several inputs, or they contradict it.
+    """
+    changes = {key: value for key, value in clip.model_dump().items() if value is not None}
+    if not changes:
+        return None
+    if len(card.inputs) > 1:
+        raise InvalidSetting(
+            f"{card.name} has {len(card.inputs)} inputs, so `clip` cannot say which it changes; leave it out."
+        )
+    own = card.inputs[0]
+    if "size" in changes and "short_side_px" not in changes and own.short_side_px is not None:
+        # The margin around the crop is a proportion, and follows the size.
+        changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
+    return ClipSpec.from_json({**own.to_json(), **changes})
+
+
+def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
+    data, seed, splits = recipe.data, recipe.train.seed, manifest.splits
+    test, val = data.test, data.val
+    if test == "auto":
+        test = "test" if "test" in splits else 0.0 if splits else AUTO_TEST
+    if val == "auto":
+        val = next((name for name in VAL_NAMES if name in splits), AUTO_VAL)
+    if test == "train" or (isinstance(val, str) and val in (test, "train")):
+        raise InvalidSetting(f"Train, val and test must be different splits; got val {val!r}, test {test!r}.")
+    marked = manifest if splits else manifest.with_splits({sample.id: "train" for sample in manifest})
+    if isinstance(test, float) and test > 0:
+        marked = _hold_out(marked, "test", test, seed)
+    if isinstance(val, float) and val > 0:
+        marked = _hold_out(marked, "val", val, seed)
+    parts = Parts(
+        marked.where(split="train"),
+        _part(marked, "val" if isinstance(val, float) else val, val),
+        _part(marked, "test" if isinstance(test, float) else test, test),
+    )
+    used = sum(len(part) for part in (parts.train, parts.val, parts.test) if part is not None)
+    if used < len(manifest):
+        log.warning(
+            "%d of %d samples are in other splits and stay unused.", len(manifest) - used, len(manifest)
+        )
+    update = {
+        "source": tuple(str(Path(source).resolve()) for source in data.source),
+        "val": val,
+        "test": test,
+        "cache": None if data.cache is None else str(Path(data.cache).resolve()),
+    }
+    return parts, data.model_copy(update=update)
+
+
+def _hold_out(manifest: Manifest, name: str, share: float, seed: int) -> Manifest:
+    """Move a share of the split `train` to a split of its own."""
+    if name in manifest.splits:
+        raise InvalidSetting(
+            f"data.{name} is the share {share}, but the data have a split {name!r} of their own; name that."
+        )
+    drawn = holdout(manifest.where(split="train"), {"train": 1 - share, name: share}, seed)
+    return manifest.with_splits({sample.id: str(sample.split) for sample in drawn})
+
+
+def _part(manifest: Manifest, split: str, setting: float | str) -> Manifest | None:
+    return None if setting == 0 else manifest.where(split=split)
+
+
+def _joined(manifests: list[Manifest]) -> Manifest:
+    names = sorted({name for manifest in manifests for name in manifest.labels})
+    multi = any(manifest.labels.multi for manifest in manifests)
+    samples = [
+        replace(sample, id=f"{number}/{sample.id}")
+        for number, manifest in enumerate(manifests)
+        for sample in manifest
+    ]
+    root = Path(os.path.commonpath([manifest.root.resolve() for manifest in manifests]))
+    ignored = tuple(path for manifest in manifests for path in manifest.ignored)
+    return Manifest(tuple(samples), LabelSet(tuple(names), multi=multi), root, ignored)
+
+
+def _free_folder(source: str, model: str) -> Path:
+    """runs/<data>-<model>, with the first free number behind it."""
+    stem = Path("runs") / f"{Path(source).resolve().stem}-{model}"
+    number, folder = 1, stem
+    while folder.exists():
+        number += 1
+        folder = stem.with_name(f"{stem.name}-{number}")
+    return folder

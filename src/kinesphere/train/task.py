@@ -1,0 +1,207 @@
+"""`RecognitionTask`: what one training step, one validation step and one update do.
+
+B batch, V views, T time, C channels, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.clips.augment import Augment
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.core.errors import TrainingDiverged
+from kinesphere.data.dataset import Batch
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.train.average import AveragedWeights, recogniser_around
+from kinesphere.train.losses import LossFunction, dense_targets
+from kinesphere.train.optim import make_optimizer
+from kinesphere.train.schedule import make_schedule
+from kinesphere.train.sections import OptimizerSection, ScheduleSection
+from kinesphere.train.tally import Tally, TallyScores
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is.
+
+    Attributes:
+        epochs: Epochs to begin; the last may be cut short by `steps`.
+        steps: Optimiser steps in all.
+        steps_per_epoch: Optimiser steps of one epoch.
+    """
+
+    epochs: int
+    steps: int
+    steps_per_epoch: int
+
+
+class RecognitionTask(pl.LightningModule):
+    """Ties a recogniser to a loss, an optimiser and a schedule.
+
+    Randomness inside a step (dropout, mixing) depends on nothing but (seed, epoch, batch, process),
+    so a resumed run draws what an unbroken one would.
+
+    Args:
+        recogniser: The model in training.
+        loss: Logits (B, K) and targets (B,) or (B, K) to a scalar.
+        optimizer: Settings.
+        schedule: Settings.
+        length: How long the run is.
+        seed: Of the steps' randomness.
+        ema: Decay of the averaged weights, or None.
+        augment: Its mixup and CutMix are applied here; the rest happens while loading.
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        loss: LossFunction,
+        optimizer: OptimizerSection,
+        schedule: ScheduleSection,
+        length: Length,
+        *,
+        seed: int = 0,
+        ema: float | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        self.recogniser = recogniser.train()
+        self.average = AveragedWeights(recogniser.net, ema) if ema is not None else None
+        self.length = length
+        self.training_tally = Tally(len(recogniser.labels), recogniser.labels.multi)
+        self.validation_tally = Tally(len(recogniser.labels), recogniser.labels.multi)
+        self.last_validation: TallyScores | None = None
+        self._loss = loss
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._seed = seed
+        self._augment = augment
+
+    @property
+    def scored(self) -> Recogniser:
+        """The recogniser that validation scores and the run keeps: the averaged weights if there are any."""
+        if self.average is None:
+            return self.recogniser
+        return recogniser_around(self.average.module, self.recogniser)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = make_optimizer(self.recogniser, self._optimizer)
+        schedule = make_schedule(optimizer, self._schedule, self.length.steps, self.length.steps_per_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update_parameters(self.recogniser.net)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return replace(
+            batch,
+            inputs=tuple(x.to(device, non_blocking=True) for x in batch.inputs),
+            targets=batch.targets.to(device, non_blocking=True),
+        )
+
+    def on_fit_start(self) -> None:
+        for tally in (self.training_tally, self.validation_tally):
+            tally.sums = tally.sums.to(self.device)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        generator = self._seed_step(batch_index)
+        if not batch.indices:  # every file of the batch was unreadable, yet all processes must step
+            return (
+                sum((p.sum() for p in self.recogniser.parameters() if p.requires_grad), start=torch.zeros(()))
+                * 0
+            )
+        rows = dense_targets(batch.targets, len(self.recogniser.labels))
+        views = batch.inputs[0].shape[1]
+        rows = rows.repeat_interleave(views, dim=0)
+        inputs = tuple(x.flatten(0, 1) for x in batch.inputs)
+        inputs = self._normalised(inputs)
+        if self._augment is not None:
+            mixing = self._augment.mixing(len(rows), self.recogniser.specs[0].size, generator)
+            if mixing is not None:
+                inputs = tuple(mixing.inputs(x) for x in inputs)
+                rows = mixing.targets(rows, rows.shape[-1])
+        logits = self.recogniser(*inputs)
+        loss = self._loss(logits, rows)
+        self.training_tally.add(logits, rows, loss)
+        return loss
+
+    def end_epoch(self) -> tuple[TallyScores | None, TallyScores | None]:
+        """Scores of the epoch's training clips over all processes, and of its validation if it had one.
+
+        Raises:
+            TrainingDiverged: If the loss is no longer a number.
+        """
+        training, validation = self._over_processes(self.training_tally), self.last_validation
+        self.training_tally.clear()
+        self.last_validation = None
+        if training is not None and not np.isfinite(training.loss):
+            raise TrainingDiverged(
+                f"The training loss became {training.loss} in epoch {self.current_epoch + 1}; lower "
+                "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
+            )
+        return training, validation
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation_tally.clear()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        # Where samples do not divide over the processes, the first ones come twice: count them once.
+        own = [i for i, index in enumerate(batch.indices) if index % self._world == self.global_rank]
+        if not own:
+            return
+        inputs = tuple(x[own] for x in batch.inputs)
+        count, views = inputs[0].shape[:2]
+        logits = self.scored(*self._normalised(tuple(x.flatten(0, 1) for x in inputs)))
+        logits = _mean_over_views(logits.unflatten(0, (count, views)), self.recogniser.labels.multi)
+        rows = dense_targets(batch.targets[own], logits.shape[-1])
+        self.validation_tally.add(logits, rows, self._loss(logits, rows))
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self._over_processes(self.validation_tally)
+        self.last_validation = scores
+        if scores is not None:
+            for name in ("loss", "top1", "mean_class", "f1"):
+                self.log(f"val/{name}", getattr(scores, name), rank_zero_only=False, sync_dist=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["training_tally"] = self.training_tally.sums.cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.training_tally.sums = checkpoint["training_tally"].to(self.device)
+
+    @property
+    def _world(self) -> int:
+        return int(self.trainer.world_size)
+
+    def _over_processes(self, tally: Tally) -> TallyScores | None:
+        return tally.scores(self.trainer.strategy.reduce(tally.sums.clone(), reduce_op="sum"))
+
+    def _normalised(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(
+            MODALITIES.get(spec.modality).normalise(x, spec, torch.float32)
+            for x, spec in zip(inputs, self.recogniser.specs, strict=True)
+        )
+
+    def _seed_step(self, batch_index: int) -> torch.Generator:
+        """Seed dropout's generator, and return one on the CPU for mixing."""
+        words = (self._seed, self.current_epoch, batch_index, self.global_rank)
+        state = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1
+        torch.manual_seed(state)
+        return torch.Generator().manual_seed(state)
+
+
+def _mean_over_views(logits: Tensor, multi: bool) -> Tensor:
+    """Logits (B, K) of the probabilities averaged over the views of (B, V, K)."""
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    if multi:
+        return logits.float().sigmoid().mean(1).logit(eps=1e-6)
+    return logits.float().softmax(-1).mean(1).clamp(min=torch.finfo(torch.float32).tiny).log()
