@@ -1,0 +1,251 @@
+"""`Cursor`: one demuxer and one decoder, moved to key frames and read forward.
+
+Every frame leaves with its tick, the integer time that the `Timeline` knows it by. A frame after a seek
+counts only if the first one out is the key frame that was aimed at; so what a seek yields is bit for bit
+what decoding from the start yields.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Set
+from typing import TYPE_CHECKING
+
+import av
+
+from kinesphere.core.device import cpu_count
+from kinesphere.video.container import MAX_FRAME_PIXELS, Source, pick_stream
+from kinesphere.video.damage import Damage, Patience
+from kinesphere.video.timeline import Timeline, demux
+
+if TYPE_CHECKING:
+    from av.packet import Packet as AVPacket
+    from av.video.stream import VideoStream
+
+    Packet = AVPacket[VideoStream]
+
+Decoded = tuple[int, av.VideoFrame]
+
+
+class UnsafeKey(Exception):
+    """Decoding from this key packet does not start with its frame."""
+
+
+class Cursor:
+    """Reads one video stream.
+
+    Args:
+        source: What to read.
+        timeout_s: Longest wait for the next frame.
+        threads: Decoder threads; None for one per core, or a single one in a data loader's worker.
+        damage: Where broken parts are counted.
+    """
+
+    def __init__(self, source: Source, timeout_s: float, threads: int | None, damage: Damage) -> None:
+        self.source = source
+        self.damage = damage
+        self.patience = Patience(source.name, timeout_s)
+        self.timeline: Timeline | None = None
+        self.threads = threads or _default_threads()
+        self.moves = 0
+        self._packets: Iterator[Packet]
+        self._held: Packet | None
+        self._ready: deque[Decoded]
+        self._flying: set[int]
+        self._last: int | None
+        self._expect: int | None
+        self._next: int
+        self._ended: bool
+        self._peeked: bool
+        self._open()
+
+    def _open(self) -> None:
+        self.container = self.source.open(self.patience.timeout_s)
+        try:
+            self.stream = pick_stream(self.container, self.source.name)
+        except BaseException:
+            self.container.close()
+            raise
+        self.context = self.stream.codec_context
+        self.context.thread_count = self.threads
+        self.context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
+        self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        self._packets = demux(self.container, self.stream, self.damage, self.patience)
+        self._forget(0)
+
+    def reopen(self) -> None:
+        """Begin anew with a fresh demuxer and decoder."""
+        self.container.close()
+        self._open()
+
+    def close(self) -> None:
+        """Free the decoder and the file."""
+        self.container.close()
+
+    def packets(self) -> Iterator[Packet]:
+        """The packets that follow; for scanning without decoding."""
+        return self._packets
+
+    def start(self, key: int) -> None:
+        """Move to the key packet at position `key`, so that it is the next one decoded."""
+        assert self.timeline is not None
+        self.moves += 1
+        self.patience.renew()
+        if key == 0 and self._peeked:
+            return
+        if not (self._seek(key, key) or self._seek(key, max(0, key - 1)) or self._seek(key, 0)):
+            self.reopen()
+            self._skip_to(key)
+        self._expect = self.timeline.key_tick(key) if key else None
+
+    def reaches(self, key: int, position: int, tick: int) -> bool:
+        """Whether reading on gives the frame `tick` for less work than a move to `key` would take."""
+        if any(tick == waiting for waiting, _ in self._ready):
+            return True
+        ahead = position >= self._next or tick in self._flying
+        return ahead and not self._ended and key <= self._next + self.threads + 1
+
+    def peek(self) -> Decoded | None:
+        """The next frame, without consuming it; None at the end."""
+        first = next(self.read(), None)
+        if first is not None:
+            self._ready.appendleft(first)
+            self._peeked = True
+        return first
+
+    def read(self, needed: Set[int] | None = None, last: int | None = None) -> Iterator[Decoded]:
+        """Decode on from here, in order of display.
+
+        Args:
+            needed: Ticks of the frames that matter; others that nothing leans on are not decoded.
+            last: Position of the last packet that is needed: the decoder is emptied after it.
+
+        Raises:
+            UnsafeKey: If this follows a move and the first frame is not the expected one.
+            SourceTimeout: If no frame comes in time.
+        """
+        self.patience.renew()
+        self._peeked = False
+        while self._ready:
+            yield self._ready.popleft()
+        while not self._ended:
+            packet = self._next_packet()
+            if packet is None or (last is not None and self._next > last):
+                self._ended = True
+                self._feed(None)
+            elif self._wanted(packet, needed):
+                self._feed(packet)
+            self._next += packet is not None
+            while self._ready:
+                yield self._ready.popleft()
+
+    def _next_packet(self) -> Packet | None:
+        held, self._held = self._held, None
+        return next(self._packets, None) if held is None else held
+
+    def _wanted(self, packet: Packet, needed: Set[int] | None) -> bool:
+        if self.timeline is None or self.timeline.clock != "pts":
+            return True
+        tick = packet.pts
+        if self._expect is not None and tick is not None and tick < self._expect:
+            return False  # leads its key frame on screen: what it leans on was not decoded
+        spare = needed is not None and tick not in needed
+        self.context.skip_frame = "NONREF" if spare else "DEFAULT"
+        if not spare and tick is not None:
+            self._flying.add(tick)
+        return True
+
+    def _feed(self, packet: Packet | None) -> None:
+        self.patience.check()
+        try:
+            frames = self.context.decode(packet)
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            self.damage.note(f"undecodable packet ({getattr(error, 'strerror', None) or error})")
+            return
+        for frame in frames:
+            self._take(frame)
+
+    def _take(self, frame: av.VideoFrame) -> None:
+        self.patience.renew()
+        tick = self._tick(frame)
+        if self._expect is not None and self._last is None and self._off_key(frame, tick):
+            raise UnsafeKey
+        if self._last is not None and tick <= self._last:
+            self.damage.note("frame with a repeated or backward timestamp")
+            return
+        self._last = tick
+        self._flying.discard(tick)
+        if not 0 < frame.width * frame.height <= MAX_FRAME_PIXELS:
+            self.damage.note(f"frame of {frame.width}x{frame.height} pixels")
+            return
+        if frame.is_corrupt:
+            self.damage.note("frame with decoding errors")
+        self._ready.append((tick, frame))
+
+    def _off_key(self, frame: av.VideoFrame, tick: int) -> bool:
+        assert self.timeline is not None
+        if self.timeline.clock == "pts":
+            return tick != self._expect
+        return not frame.key_frame
+
+    def _tick(self, frame: av.VideoFrame) -> int:
+        following = 0 if self._last is None else self._last + 1
+        if self.timeline is None:
+            return following if frame.pts is None else frame.pts
+        if self.timeline.clock == "index":
+            return following
+        stamp = frame.pts if self.timeline.clock == "pts" else frame.dts
+        return following if stamp is None else stamp
+
+    def _seek(self, key: int, via: int) -> bool:
+        """Seek to packet `via` or before and step to `key`; False if that did not lead there."""
+        assert self.timeline is not None
+        if self.timeline.clock == "index":
+            return False
+        table = self.timeline.packets
+        aims = (int(table.pts[via]), int(table.dts[via]))
+        for aim in sorted(aims, reverse=True):
+            if abs(aim) > 2**62:
+                continue
+            try:
+                self.container.seek(aim, stream=self.stream, backward=True)
+            except (av.FFmpegError, OSError):
+                continue
+            self._packets = demux(self.container, self.stream, self.damage, self.patience)
+            self._forget(0)
+            if self._skip_to(key):
+                return True
+        return False
+
+    def _skip_to(self, key: int) -> bool:
+        """Drop packets until the one at position `key` is next."""
+        assert self.timeline is not None
+        by_count = self.timeline.clock == "index"
+        for count, packet in enumerate(self._packets):
+            position = count if by_count else self.timeline.locate(packet)
+            if position == key:
+                self._held = packet
+                self._next = key
+                return True
+            if position is not None and position > key:
+                return False
+            self.patience.check()
+        return False
+
+    def _forget(self, position: int) -> None:
+        self._next = position
+        self._held = None
+        self._ready = deque()
+        self._flying = set()
+        self._last = None
+        self._expect = None
+        self._ended = False
+        self._peeked = False
+
+
+def _default_threads() -> int:
+    # A worker shares the machine with its siblings, which already use every core.
+    data = sys.modules.get("torch.utils.data")
+    in_worker = data is not None and data.get_worker_info() is not None
+    return 1 if in_worker else cpu_count()

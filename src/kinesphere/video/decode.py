@@ -1,0 +1,440 @@
+"""`Video`: the frames of a file, bytes or URL at given times and at a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
+from kinesphere.video import picture
+from kinesphere.video.container import MAX_FRAME_PIXELS, Source
+from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
+from kinesphere.video.damage import Damage
+from kinesphere.video.info import describe
+from kinesphere.video.timeline import Timeline, scan
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture.
+
+    Attributes:
+        data: uint8 RGB `(3, H, W)`; a view of channels-last memory.
+        time_s: Its presentation time, in seconds from the first frame.
+    """
+
+    data: np.ndarray
+    time_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """T pictures.
+
+    Attributes:
+        data: uint8 RGB `(T, 3, H, W)`; a view of `(T, H, W, 3)` memory.
+        times: `(T,)` float64 presentation times, in seconds from the first frame.
+    """
+
+    data: np.ndarray
+    times: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or self.data.shape[1] != 3 or self.times.shape != self.data.shape[:1]:
+            raise InvalidSetting(
+                f"Frames are (T, 3, H, W) with T times; got {self.data.shape} and {self.times.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+class Video:
+    """An open video. Times are seconds from its first displayed frame.
+
+    Opening reads the packets of a local file once, without decoding them, so that the times of all
+    frames, their number and the duration are known exactly, whatever the header says. Frames are those
+    that decoding from the start would give, bit for bit, however they are reached.
+
+    Open it with `Video.open` and close it, or use it in a `with` statement. It is not thread-safe.
+    """
+
+    def __init__(self, cursor: Cursor, timeline: Timeline | None, first: av.VideoFrame) -> None:
+        self._cursor = cursor
+        self._timeline = timeline
+        self._damage = cursor.damage
+        self.info = describe(cursor.container, cursor.stream, timeline, first, cursor.damage)
+
+    @classmethod
+    def open(
+        cls, source: str | Path | bytes, *, timeout_s: float = 10.0, threads: int | None = None
+    ) -> Video:
+        """Open a file, bytes, or an http(s), rtsp(s) or rtmp(s) address.
+
+        Args:
+            source: What to open. A `str` with a scheme is an address, anything else a path.
+            timeout_s: Longest wait for the source to open and for each next frame, in seconds.
+            threads: Decoder threads; by default one per core, or one within a data loader's worker.
+
+        Raises:
+            UnreadableVideo: If it is missing, no video, or holds no decodable frame.
+            NoVideoStream: If it holds sound or data only.
+            SourceTimeout: If it gives nothing in time.
+            InvalidSetting: If an argument is out of range.
+
+        Warns:
+            DamagedVideo: If part of it cannot be read.
+        """
+        if timeout_s <= 0:
+            raise InvalidSetting(f"timeout_s must be positive; got {timeout_s}.")
+        if threads is not None and threads < 1:
+            raise InvalidSetting(f"threads must be at least 1; got {threads}.")
+        origin = Source.of(source)
+        cursor = Cursor(origin, timeout_s, threads, Damage(origin.name))
+        try:
+            timeline = _scan(cursor) if origin.local else None
+            first = _first_frame(cursor)
+            video = cls(cursor, timeline, first)
+            video._damage.warn()
+        except BaseException:
+            cursor.close()
+            raise
+        return video
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the decoder and the file."""
+        self._cursor.close()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(H, W)` in pixels as displayed."""
+        return self.info.size
+
+    @property
+    def fps(self) -> Fraction:
+        """Mean frames per second."""
+        return self.info.fps
+
+    @property
+    def frame_count(self) -> int | None:
+        """Number of frames, if known."""
+        return self.info.frame_count
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds to the end of the last frame, if known."""
+        return self.info.duration_s
+
+    @property
+    def damage(self) -> list[str]:
+        """What could not be read so far, one line per kind; empty for a sound video."""
+        return self._damage.messages()
+
+    @property
+    def tolerance_s(self) -> float:
+        """How far a requested time may fall short of a frame's and still mean it, in seconds."""
+        return 0.0 if self._timeline is None else self._timeline.tolerance_s
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` float64: the exact presentation times of all frames, from packets alone.
+
+        Raises:
+            InvalidSetting: For a live source, which has no end.
+        """
+        return self._known_timeline.times_s.copy()
+
+    def frames_at(self, times_s: Sequence[float] | np.ndarray, size: tuple[int, int] | None = None) -> Frames:
+        """The frames on show at the given times: for each the last one that has started.
+
+        Each frame is decoded once, however often it is asked for; stretches that no time needs are
+        passed over by key frame where that costs less than decoding through.
+
+        Args:
+            times_s: `(T,)` seconds, in any order, repeats allowed.
+            size: `(H, W)` in pixels to decode to; by default as displayed.
+
+        Raises:
+            SpanOutsideVideo: If a time lies before the first frame or after the end of the last.
+            InvalidSetting: If times or size make no sense, or the source is live.
+            SourceTimeout: If no frame comes in time.
+
+        Warns:
+            DamagedVideo: If a frame on the way cannot be decoded; the last one before it stands in.
+        """
+        timeline = self._known_timeline
+        height, width = self._checked_size(size)
+        shown = timeline.show(self._checked_times(times_s))
+        wanted, slots = np.unique(shown, return_inverse=True)
+        pixels = np.empty((len(wanted), height, width, 3), np.uint8)
+        ticks = self._collect(timeline, wanted.tolist(), pixels)
+        self._damage.warn()
+        times = (ticks - timeline.ticks[0]) * float(timeline.time_base)
+        if len(wanted) != len(shown) or (np.diff(slots) < 0).any():
+            pixels, times = pixels[slots], times[slots]
+        return Frames(pixels.transpose(0, 3, 1, 2), times)
+
+    def stream(
+        self,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        fps: float | Fraction | None = None,
+    ) -> Iterator[Frame]:
+        """Frames one after another, in memory that does not grow with the video's length.
+
+        Args:
+            start_s: Seconds; the first frame is the first that starts at or after it.
+            end_s: Seconds; frames that start before it are given. None for the end of the video.
+            size: `(H, W)` in pixels to decode to; by default as displayed.
+            fps: Frames per second to resample to, by repeating and dropping: the frames on show at
+                `start_s + n / fps`. None for the frames as they are.
+
+        Raises:
+            SpanOutsideVideo: If `start_s` is after the end of the last frame.
+            InvalidSetting: If the span, size or rate makes no sense; or if the iterator goes on after
+                another read has moved this video.
+            SourceTimeout: If no frame comes in time.
+
+        Warns:
+            DamagedVideo: If part of it cannot be decoded; at the end.
+        """
+        if start_s < 0 or (end_s is not None and end_s <= start_s):
+            raise InvalidSetting(
+                f"A span runs from start to a later end, in seconds; got {start_s} to {end_s}."
+            )
+        if fps is not None and not 0 < fps <= 1000:
+            raise InvalidSetting(f"fps must be in (0, 1000]; got {fps}.")
+        if self.duration_s is not None and start_s > self.duration_s:
+            raise self._outside(start_s)
+        size = self._checked_size(size)
+        if fps is None:
+            return self._stream_native(start_s, end_s, size)
+        return self._stream_resampled(start_s, end_s, size, float(fps))
+
+    # ---- reading
+
+    def _stream_native(self, start_s: float, end_s: float | None, size: tuple[int, int]) -> Iterator[Frame]:
+        try:
+            for time_s, frame in self._decode_from(start_s):
+                if end_s is not None and time_s >= end_s - self.tolerance_s:
+                    break
+                if time_s >= start_s - self.tolerance_s:
+                    yield Frame(self._picture(frame, size), time_s)
+        finally:
+            self._damage.warn()
+
+    def _stream_resampled(
+        self, start_s: float, end_s: float | None, size: tuple[int, int], fps: float
+    ) -> Iterator[Frame]:
+        count = 0
+        held: tuple[float, av.VideoFrame] | None = None
+        pixels: np.ndarray | None = None
+        stop_s = self.duration_s if end_s is None else end_s
+        try:
+            for time_s, frame in self._decode_from(start_s):
+                while held is not None and start_s + count / fps < time_s - self.tolerance_s:
+                    if stop_s is not None and start_s + count / fps >= stop_s - self.tolerance_s:
+                        return
+                    pixels = self._picture(held[1], size) if pixels is None else pixels
+                    yield Frame(pixels, held[0])
+                    count += 1
+                held, pixels = (time_s, frame), None
+            end = self._last_end(held, stop_s)
+            while held is not None and start_s + count / fps < end - self.tolerance_s:
+                pixels = self._picture(held[1], size) if pixels is None else pixels
+                yield Frame(pixels, held[0])
+                count += 1
+        finally:
+            self._damage.warn()
+
+    def _last_end(self, held: tuple[float, av.VideoFrame] | None, stop_s: float | None) -> float:
+        """Until when the last frame is on show: a frame's length, or less if the span ends."""
+        end_s = (held[0] if held else 0.0) + float(1 / self.fps)
+        if self.duration_s is not None:
+            end_s = self.duration_s
+        return end_s if stop_s is None else min(end_s, stop_s)
+
+    def _decode_from(self, start_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Frames with their times, from a key frame at or before the one on show at `start_s`."""
+        cursor, timeline = self._cursor, self._timeline
+        if timeline is None:
+            yield from self._decode_on()
+            return
+        frame = int(timeline.show(np.array([start_s]))[0])
+        zero, tick_s = int(timeline.ticks[0]), float(timeline.time_base)
+        while True:
+            key = timeline.key_before(frame)
+            cursor.start(key)
+            owner = cursor.moves
+            try:
+                for tick, decoded in cursor.read():
+                    yield (tick - zero) * tick_s, decoded
+                    if cursor.moves != owner:
+                        raise InvalidSetting(
+                            "Another read moved this video while it was being streamed; open it twice "
+                            "to read two places by turns."
+                        )
+                return
+            except UnsafeKey:
+                timeline.distrust(key)
+
+    def _decode_on(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Frames of a source that is read once, from where it stands."""
+        time_base = float(self._cursor.stream.time_base or 1 / self.fps)
+        zero: int | None = None
+        for tick, frame in self._cursor.read():
+            zero = tick if zero is None else zero
+            yield (tick - zero) * time_base, frame
+
+    def _collect(self, timeline: Timeline, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
+        """Decode the displayed frames `wanted` (ascending) into `pixels`; the ticks that were found."""
+        found = np.empty(len(wanted), np.int64)
+        self._cursor.moves += 1
+        runs = self._runs(timeline, wanted)
+        for run in runs:
+            picked = self._read_run(timeline, [wanted[i] for i in run], drain=run is not runs[-1])
+            for i, (tick, frame) in zip(run, picked, strict=True):
+                picture.rgb(frame, pixels.shape[1:3], self.info.rotation_deg, pixels[i])
+                found[i] = tick
+        return found
+
+    def _runs(self, timeline: Timeline, wanted: list[int]) -> list[list[int]]:
+        """Group places in `wanted` that one stretch of decoding serves best."""
+        runs: list[list[int]] = []
+        end = -1
+        for i, frame in enumerate(wanted):
+            if runs and timeline.key_before(frame) <= end + self._cursor.threads + 1:
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+            end = max(end, int(timeline.decode_index[frame]))
+        return runs
+
+    def _read_run(self, timeline: Timeline, frames: list[int], *, drain: bool) -> Iterator[Decoded]:
+        """For each displayed frame its picture, or the last decodable one before it."""
+        cursor = self._cursor
+        ticks = timeline.ticks[frames].tolist()
+        last = int(timeline.decode_index[frames].max())
+        key = timeline.key_before(frames[0])
+        done = 0
+        moved = not cursor.reaches(key, int(timeline.decode_index[frames[0]]), ticks[0])
+        while done < len(ticks):
+            if moved:
+                cursor.start(key)
+            before: Decoded | None = None
+            try:
+                for tick, frame in cursor.read(frozenset(ticks), last if drain else None):
+                    while done < len(ticks) and ticks[done] < tick:
+                        if before is None:
+                            raise UnsafeKey
+                        yield before
+                        done += 1
+                    before = (tick, frame)
+                    if done < len(ticks) and ticks[done] == tick:
+                        yield before
+                        done += 1
+                    if done == len(ticks):
+                        return
+                if before is None:
+                    raise UnsafeKey
+                yield from [before] * (len(ticks) - done)
+                return
+            except UnsafeKey:
+                key = self._step_back(timeline, key, frames[done]) if moved else key
+                moved = True
+
+    def _step_back(self, timeline: Timeline, key: int, frame: int) -> int:
+        """An earlier key frame to reach `frame` from, after `key` failed."""
+        if key == 0:
+            raise UnreadableVideo(
+                f"{self.info.source} has no decodable frame at "
+                f"{timeline.times_s[frame]:.3f} s or before; it is damaged: {'; '.join(self.damage)}."
+            )
+        timeline.distrust(key)
+        return timeline.key_before(frame)
+
+    def _picture(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        pixels = np.empty((*size, 3), np.uint8)
+        picture.rgb(frame, size, self.info.rotation_deg, pixels)
+        return pixels.transpose(2, 0, 1)
+
+    # ---- checks
+
+    @property
+    def _known_timeline(self) -> Timeline:
+        if self._timeline is None:
+            if self._cursor.source.kind == "live":
+                raise InvalidSetting(
+                    f"{self.info.source} is live and cannot be read out of order; use stream()."
+                )
+            self._cursor.reopen()
+            self._timeline = _scan(self._cursor)
+            first = _first_frame(self._cursor)
+            self.info = describe(
+                self._cursor.container, self._cursor.stream, self._timeline, first, self._damage
+            )
+        return self._timeline
+
+    def _checked_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        if size is None:
+            return self.size
+        height, width = size
+        if min(height, width) < 1 or height * width > MAX_FRAME_PIXELS:
+            raise InvalidSetting(f"A size is (H, W), positive and of at most 8K; got {size}.")
+        return int(height), int(width)
+
+    def _checked_times(self, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+        times = np.asarray(times_s, np.float64)
+        if times.ndim != 1 or not len(times) or not np.isfinite(times).all():
+            raise InvalidSetting(f"Times are one or more finite seconds; got {times_s!r}.")
+        assert self.duration_s is not None
+        if times.min() < -self.tolerance_s:
+            raise self._outside(float(times.min()))
+        if times.max() > self.duration_s + self.tolerance_s:
+            raise self._outside(float(times.max()))
+        return times
+
+    def _outside(self, time_s: float) -> SpanOutsideVideo:
+        return SpanOutsideVideo(
+            f"{time_s:.3f} s lies outside {self.info.source}, which runs from 0 to {self.duration_s:.3f} s; "
+            "check the annotation, or whether the video was cut short."
+        )
+
+
+def _scan(cursor: Cursor) -> Timeline:
+    """Read all packets, keep the timeline, and go back to the start."""
+    timeline = scan(
+        cursor.packets(), cursor.stream, cursor.source.size_bytes(), cursor.damage, cursor.patience
+    )
+    cursor.timeline = timeline
+    cursor.start(0)
+    return timeline
+
+
+def _first_frame(cursor: Cursor) -> av.VideoFrame:
+    first = cursor.peek()
+    if first is None:
+        reasons = "; ".join(cursor.damage.messages()) or "the decoder gave nothing"
+        raise UnreadableVideo(
+            f"{cursor.source.name} has no decodable frame ({reasons}); copy or download it again."
+        )
+    tick, frame = first
+    if cursor.timeline is not None:
+        cursor.timeline.begin_at(tick)
+    return frame

@@ -1,0 +1,124 @@
+"""`VideoInfo`: what is known of a video before its frames are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from kinesphere.video.damage import Damage
+from kinesphere.video.timeline import Timeline, nominal_rate
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts about one video. Those that a source does not tell are None, never guessed.
+
+    Attributes:
+        source: The file, address or `"<bytes>"`, as the user named it.
+        container: Format name, for example `"mp4"`, `"matroska"`, `"avi"`.
+        codec: Decoder name, for example `"h264"`, `"mpeg4"`, `"vp9"`.
+        pixel_format: As decoded, for example `"yuv420p"`.
+        size: `(H, W)` in pixels as displayed: pixel aspect ratio and rotation applied.
+        coded_size: `(H, W)` as stored.
+        pixel_aspect: Width of a stored pixel over its height.
+        rotation_deg: Counter-clockwise rotation for display: 0, 90, 180 or 270.
+        fps: Mean frames per second.
+        frame_count: Displayed frames; counted from the packets of a file, None for URLs without a count.
+        duration_s: From the first frame's start to the last frame's end.
+        variable_rate: Whether the frames' intervals differ; None where they are not known.
+        keyframes: Number of frames that decoding can start from; None where not known.
+        has_audio: Whether there is sound beside the picture.
+    """
+
+    source: str
+    container: str
+    codec: str
+    pixel_format: str
+    size: tuple[int, int]
+    coded_size: tuple[int, int]
+    pixel_aspect: Fraction
+    rotation_deg: int
+    fps: Fraction
+    frame_count: int | None
+    duration_s: float | None
+    variable_rate: bool | None
+    keyframes: int | None
+    has_audio: bool
+
+
+def describe(
+    container: InputContainer,
+    stream: VideoStream,
+    timeline: Timeline | None,
+    first: av.VideoFrame,
+    damage: Damage,
+) -> VideoInfo:
+    """Put together what header, packets and first frame tell; contradictions are noted as damage."""
+    aspect = _pixel_aspect(stream.sample_aspect_ratio)
+    rotation = round(first.rotation / 90) % 4 * 90
+    height, width = first.height, max(1, round(first.width * aspect))
+    count, duration_s, variable = stream.frames or None, _header_duration(container, stream), None
+    fps = nominal_rate(stream)
+    if timeline is not None:
+        count = len(timeline)
+        fps, variable = _measured_rate(timeline, fps)
+        duration_s = float(timeline.times_s[-1] + 1 / fps)
+        _note_missing(damage, container, stream, timeline, duration_s)
+    return VideoInfo(
+        source=damage.source,
+        container=container.format.name.split(",")[0].replace("mov", "mp4"),
+        codec=stream.codec_context.name,
+        pixel_format=first.format.name,
+        size=(width, height) if rotation in (90, 270) else (height, width),
+        coded_size=(first.height, first.width),
+        pixel_aspect=aspect,
+        rotation_deg=rotation,
+        fps=fps,
+        frame_count=count,
+        duration_s=duration_s,
+        variable_rate=variable,
+        keyframes=None if timeline is None else int(timeline.packets.key.sum()),
+        has_audio=bool(container.streams.audio),
+    )
+
+
+def _pixel_aspect(ratio: Fraction | None) -> Fraction:
+    # Ratios beyond any camera's come from damaged headers.
+    return ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1)
+
+
+def _header_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    whole = container.duration
+    return whole / av.time_base if whole and whole > 0 else None
+
+
+def _measured_rate(timeline: Timeline, nominal: Fraction) -> tuple[Fraction, bool]:
+    """Mean rate from the timestamps (the header's, where they agree), and whether intervals vary."""
+    if len(timeline) < 2:
+        return nominal, False
+    steps = np.diff(timeline.ticks)
+    variable = bool(steps.max() - steps.min() > max(1.0, 0.1 * float(np.median(steps))))
+    mean = 1 / (Fraction(int(timeline.ticks[-1] - timeline.ticks[0]), len(timeline) - 1) * timeline.time_base)
+    agrees = abs(float(mean / nominal) - 1) < 0.005
+    return (nominal if agrees and not variable else mean.limit_denominator(1_000_000)), variable
+
+
+def _note_missing(
+    damage: Damage, container: InputContainer, stream: VideoStream, timeline: Timeline, duration_s: float
+) -> None:
+    """Compare what the header promises with what there is."""
+    promised = stream.frames
+    if container.format.name.startswith("mov") and promised > len(timeline.packets):
+        damage.note(f"{len(timeline.packets)} of {promised} promised frames are there")
+        return
+    only_picture = len(container.streams) == 1
+    claimed_s = _header_duration(container, stream) if stream.duration or only_picture else None
+    if claimed_s is not None and claimed_s - duration_s > max(1.0, 0.05 * duration_s):
+        damage.note(f"it ends after {duration_s:.2f} of {claimed_s:.2f} promised seconds")

@@ -1,0 +1,106 @@
+"""From a decoded picture to RGB at the size that was asked for: planes first, colour last.
+
+Each plane of a YUV picture is resized where it lies, without a copy, and only the small result is
+converted to RGB; a full-size RGB picture is never made. Shrinking halves exactly (2x2 mean) while it
+can and ends with one bilinear step below a factor of two, so that every source pixel counts and fine
+texture does not alias. Pixel formats that are not planar YUV go through swscale, straight to the size.
+
+Colour follows the stream: matrix (ITU-R BT.601, BT.709, BT.2020 non-constant) and range (limited, full)
+as tagged; untagged streams are taken for BT.601 limited, as swscale and OpenCV do. Alpha is ignored.
+Transfer curves are not touched: HDR pictures are not tone-mapped.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation
+
+# Pixel format -> bits per sample, for those whose first three planes are Y, U, V.
+_PLANAR = {
+    **{f"yuv{a}4{s}p": 8 for a in ("", "j", "a") for s in ("20", "22", "44", "40", "11", "10")},
+    **{f"yuv4{s}p{bits}le": bits for s in ("20", "22", "44") for bits in (10, 12)},
+}
+# AVColorSpace -> luma weights of red and blue. BT.601 unless listed.
+_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+_BT601 = (0.299, 0.114)
+_FULL_RANGE = int(ColorRange.JPEG)
+
+
+def rgb(frame: av.VideoFrame, size: tuple[int, int], rotation_deg: int, out: np.ndarray) -> None:
+    """Write `frame` as RGB into `out`.
+
+    Args:
+        frame: A decoded picture.
+        size: `(H, W)` in pixels as displayed, that is after the rotation.
+        rotation_deg: 0, 90, 180 or 270, counter-clockwise.
+        out: uint8 `(H, W, 3)`, C-contiguous.
+    """
+    turned = rotation_deg in (90, 270)
+    height, width = (size[1], size[0]) if turned else size
+    depth = _PLANAR.get(frame.format.name)
+    if rotation_deg == 0:
+        if depth:
+            _from_planes(frame, height, width, depth, out)
+        else:
+            np.copyto(out, _from_swscale(frame, height, width))
+        return
+    upright = np.empty((height, width, 3), np.uint8)
+    if depth:
+        _from_planes(frame, height, width, depth, upright)
+    else:
+        upright = _from_swscale(frame, height, width)
+    np.copyto(out, np.rot90(upright, rotation_deg // 90))
+
+
+def _from_planes(frame: av.VideoFrame, height: int, width: int, depth: int, out: np.ndarray) -> None:
+    planes = [shrink(_plane(frame, i, depth), height, width) for i in range(3)]
+    if depth > 8:
+        planes = [cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)) for plane in planes]
+    full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    cv2.transform(cv2.merge(planes), _matrix(int(frame.colorspace), full), dst=out)
+
+
+def _plane(frame: av.VideoFrame, index: int, depth: int) -> np.ndarray:
+    plane = frame.planes[index]
+    step = 2 if depth > 8 else 1
+    rows: np.ndarray = np.frombuffer(memoryview(plane), np.uint16 if step == 2 else np.uint8)
+    stride = plane.line_size // step
+    return rows[: stride * plane.height].reshape(plane.height, stride)[:, : plane.width]
+
+
+def shrink(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a plane to `(height, width)`: exact halvings, then at most one bilinear step."""
+    h, w = plane.shape[:2]
+    while h >= 2 * height and w >= 2 * width and h % 2 == 0 and w % 2 == 0:
+        h, w = h // 2, w // 2
+        plane = cv2.resize(plane, (w, h), interpolation=cv2.INTER_AREA)
+    if (h, w) == (height, width):
+        return plane
+    odd = h >= 2 * height and w >= 2 * width
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if odd else cv2.INTER_LINEAR)
+
+
+def _from_swscale(frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
+    small = frame.reformat(width, height, "rgb24", interpolation=Interpolation.AREA)
+    return small.to_ndarray()
+
+
+@cache
+def _matrix(colorspace: int, full_range: bool) -> np.ndarray:
+    """`(3, 4)` affine map from 8-bit Y, Cb, Cr to R, G, B (ITU-T H.273, section 8.3)."""
+    red, blue = _WEIGHTS.get(colorspace, _BT601)
+    green = 1 - red - blue
+    luma, chroma, black = (1.0, 1.0, 0.0) if full_range else (255 / 219, 255 / 224, 16.0)
+    to_red, to_blue = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
+    linear = np.array(
+        [
+            [luma, 0.0, to_red],
+            [luma, -to_blue * blue / green, -to_red * red / green],
+            [luma, to_blue, 0.0],
+        ]
+    )
+    return np.column_stack([linear, linear @ -np.array([black, 128.0, 128.0])])

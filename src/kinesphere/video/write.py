@@ -1,0 +1,196 @@
+"""`VideoWriter`: H.264 and VP9 files from RGB pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from kinesphere.core.errors import InvalidSetting, UnwritableVideo
+
+Codec = Literal["h264", "vp9"]
+
+_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9"}
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# Visually clean at the encoders' own scales (libx264's default 23; libvpx recommends 31 for 480p to 720p).
+_QUALITY = {"h264": 23, "vp9": 31}
+_SPEED = {"h264": {"preset": "veryfast"}, "vp9": {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"}}
+
+
+class VideoWriter:
+    """Writes a video; the file appears under its name, complete, when the writer closes.
+
+    Until then it grows under a temporary name beside it, which disappears if writing fails or an
+    exception leaves the `with` block. H.264 stores even sizes only: an odd width or height is made even
+    by repeating the last column or row.
+
+    Args:
+        path: `.mp4`, `.m4v`, `.mov`, `.mkv`, or for VP9 also `.webm`.
+        size: `(H, W)` in pixels of the pictures.
+        fps: Frames per second.
+        codec: `"h264"` or `"vp9"`.
+        quality: Constant rate factor; less is better and larger: 0-51 for H.264 (default 23), 0-63 for
+            VP9 (default 31).
+        keyframe_interval: Longest distance of key frames, in frames; by default the encoder's.
+        threads: Encoder threads; by default the encoder's choice.
+
+    Raises:
+        InvalidSetting: If size, rate, quality, codec or suffix cannot work.
+        UnwritableVideo: If the folder is missing or not writable, or the encoder refuses.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        fps: float | Fraction,
+        codec: Codec = "h264",
+        *,
+        quality: int | None = None,
+        keyframe_interval: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.size = size
+        self.frame_count = 0
+        self._open = True
+        _check(self.path, size, fps, codec, quality)
+        self._part = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
+        self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
+        options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
+        if codec == "vp9":
+            options["b"] = "0"
+        try:
+            self._container = av.open(str(self._part), "w", format=_FORMATS[self.path.suffix.lower()])
+        except (av.FFmpegError, OSError) as error:
+            raise UnwritableVideo(
+                f"{self.path} cannot be written ({error}); check that the folder exists and is writable."
+            ) from error
+        try:
+            self._stream = self._add_stream(codec, Fraction(fps), options, keyframe_interval, threads)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _add_stream(
+        self,
+        codec: Codec,
+        fps: Fraction,
+        options: dict[str, str],
+        keyframe_interval: int | None,
+        threads: int | None,
+    ) -> VideoStream:
+        try:
+            stream = self._container.add_stream(
+                _ENCODERS[codec], rate=fps.limit_denominator(60_000), options=options
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise UnwritableVideo(f"No {codec} encoder works here ({error}); try the other codec.") from error
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = self._stored
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+        if keyframe_interval is not None:
+            context.gop_size = keyframe_interval
+        if threads is not None:
+            context.thread_count = threads
+        return stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a picture.
+
+        Args:
+            frame: uint8 RGB, `(H, W, 3)` or `(3, H, W)`.
+
+        Raises:
+            InvalidSetting: If its shape or type is another.
+            UnwritableVideo: If the encoder or the disk refuses.
+        """
+        if frame.shape == (3, *self.size):
+            frame = frame.transpose(1, 2, 0)
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            raise InvalidSetting(
+                f"{self.path.name} takes uint8 pictures of shape {(*self.size, 3)} or {(3, *self.size)}; "
+                f"got {frame.dtype} {frame.shape}."
+            )
+        extra = [(0, stored - given) for stored, given in zip(self._stored, self.size, strict=True)]
+        if any(after for _, after in extra):
+            frame = np.pad(frame, [*extra, (0, 0)], mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = picture.reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+        )
+        picture.pts = None
+        self._encode(picture)
+        self.frame_count += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            UnwritableVideo: If no picture was written, or the disk refuses.
+        """
+        if not self._open:
+            return
+        if not self.frame_count:
+            self._abandon()
+            raise UnwritableVideo(f"{self.path} would hold no picture; write at least one.")
+        self._encode(None)
+        try:
+            self._container.close()
+            self._part.replace(self.path)
+            self._open = False
+        except (av.FFmpegError, OSError) as error:
+            self._abandon()
+            raise UnwritableVideo(f"{self.path} cannot be finished ({error}); check the disk.") from error
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        if not self._open:
+            raise InvalidSetting(f"{self.path.name} is closed; open a new writer.")
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._abandon()
+            raise UnwritableVideo(f"{self.path} cannot be written on ({error}); check the disk.") from error
+
+    def _abandon(self) -> None:
+        self._open = False
+        # The half-written file goes away in any case.
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
+        self._part.unlink(missing_ok=True)
+
+
+def _check(path: Path, size: tuple[int, int], fps: float | Fraction, codec: str, quality: int | None) -> None:
+    suffix = path.suffix.lower()
+    if codec not in _ENCODERS:
+        raise InvalidSetting(f"Videos are written as {' or '.join(_ENCODERS)}; got {codec!r}.")
+    if suffix not in _FORMATS or (suffix == ".webm" and codec != "vp9"):
+        known = ", ".join(s for s in _FORMATS if s != ".webm" or codec == "vp9")
+        raise InvalidSetting(f"A {codec} video ends in {known}; got {path.name!r}.")
+    if min(size) < 2 or max(size) > 16384:
+        raise InvalidSetting(f"A video's size is (H, W) from 2 to 16384 pixels; got {size}.")
+    if not 0 < fps <= 1000:
+        raise InvalidSetting(f"fps must be in (0, 1000]; got {fps}.")
+    if quality is not None and not 0 <= quality <= (51 if codec == "h264" else 63):
+        raise InvalidSetting(f"quality must be in 0-51 for H.264 or 0-63 for VP9; got {quality}.")
