@@ -1,0 +1,270 @@
+"""`ClipDataset`: samples of a manifest as clips, and the batches they make."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from kinesphere.clips.augment import Augment, check_flip, preset
+from kinesphere.clips.clip import Clip, stack
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import (
+    InvalidAnnotation,
+    InvalidClip,
+    InvalidSetting,
+    KinesphereWarning,
+    VideoError,
+)
+from kinesphere.data.cache import CachedVideo, FrameCache
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.sample import Sample
+from kinesphere.data.sampler import Draw
+from kinesphere.video import Video
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sample that could not be read.
+
+    Attributes:
+        path: Its file.
+        reason: The error's message.
+        index: Its position in the manifest.
+    """
+
+    path: Path
+    reason: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """A warning about a sample that was used, but not whole or not as it stood.
+
+    Attributes:
+        path: Its file.
+        message: The warning's message.
+        index: Its position in the manifest.
+    """
+
+    path: Path
+    message: str
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One sample as tensors.
+
+    Attributes:
+        inputs: One `(V, T, C, H, W)` per spec (pose: `(V, T, M, J, 3)`).
+        target: Class index, long `()`; for multi-label sets 0 and 1, float32 `(K,)`.
+        index: Position in the manifest.
+        notes: Warnings about it.
+    """
+
+    inputs: tuple[torch.Tensor, ...]
+    target: torch.Tensor
+    index: int
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The readable samples of one batch, and the others by name.
+
+    Attributes:
+        inputs: One `(B, V, T, C, H, W)` per spec, uint8 for rgb; pictures keep their channels last in
+            memory. Empty if no sample was readable.
+        targets: Class indices, long `(B,)`; for multi-label sets 0 and 1, float32 `(B, K)`.
+        indices: Positions in the manifest (B).
+        failures: Samples that could not be read and are missing here.
+        notes: Warnings about samples that are here.
+    """
+
+    inputs: tuple[torch.Tensor, ...]
+    targets: torch.Tensor
+    indices: tuple[int, ...]
+    failures: tuple[Failure, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """The batch on another device."""
+        return replace(
+            self,
+            inputs=tuple(x.to(device, non_blocking=non_blocking) for x in self.inputs),
+            targets=self.targets.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory, from where copies to a GPU run beside computation."""
+        return replace(
+            self, inputs=tuple(x.pin_memory() for x in self.inputs), targets=self.targets.pin_memory()
+        )
+
+
+class ClipDataset(Dataset[Item | Failure]):
+    """Reads, augments and labels the clips of a manifest.
+
+    What an item holds depends on (seed, epoch, index, repeat) alone, never on workers, order or what
+    was read before. A video that cannot be read gives a `Failure`, not an error, and never another
+    video in its place.
+
+    Args:
+        manifest: The samples.
+        specs: What the network takes; several for networks with several inputs. Sampling and
+            augmentation of one sample are the same for all of them.
+        train: Sample and augment at random, instead of centred and unchanged.
+        augment: Settings of augmentation, only with `train`; by default none beyond the sampling.
+            All clips of a sample share one decision, so that they share one label.
+        views: Clips and crops per sample, only without `train`.
+        cache: Where decoded frames are kept.
+        seed: Of all randomness.
+
+    Raises:
+        InvalidSetting: If settings contradict each other, or a flip would make labels wrong.
+        LabelMismatch: If a sample has a label outside the set.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        specs: ClipSpec | Sequence[ClipSpec],
+        *,
+        train: bool,
+        augment: Augment | None = None,
+        views: Views = Views(),  # noqa: B008 (frozen)
+        cache: FrameCache | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.manifest = manifest
+        self.specs = (specs,) if isinstance(specs, ClipSpec) else tuple(specs)
+        if not self.specs:
+            raise InvalidSetting("A dataset needs at least one clip spec; got none.")
+        if train and views != Views():
+            raise InvalidSetting(f"Views {views} are for testing; training samples at random.")
+        if augment is not None and not train:
+            raise InvalidSetting("Augmentation is for training; set train, or leave augment out.")
+        if train:
+            augment = augment or preset("none")
+            check_flip(augment, manifest.labels)
+        for spec in self.specs:
+            MODALITIES.get(spec.modality)
+        self.train = train
+        self.augment = augment  # set exactly when training
+        self.views = views
+        self.cache = cache
+        self.seed = seed
+        self._targets = manifest.targets
+        self._flipped = manifest.labels.flipped()
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, draw: Draw | int) -> Item | Failure:
+        """The sample of a draw (a plain index is the first draw of epoch 0)."""
+        draw = Draw(draw) if isinstance(draw, int) else draw
+        sample = self.manifest[draw.index]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", KinesphereWarning)
+            try:
+                clips = self.clips(draw)
+            except (VideoError, InvalidAnnotation, InvalidClip) as error:
+                return Failure(sample.path, str(error), draw.index)
+        notes = []
+        for warning in caught:
+            if isinstance(warning.message, KinesphereWarning):
+                notes.append(Note(sample.path, str(warning.message), draw.index))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        is_flipped = clips[0][0].flipped and self.train
+        return Item(
+            tuple(stack(views) for views in clips),
+            self._target(draw.index, is_flipped),
+            draw.index,
+            tuple(notes),
+        )
+
+    def clips(self, draw: Draw) -> list[list[Clip]]:
+        """The V clips of a draw, for each spec.
+
+        Raises:
+            VideoError: If the video cannot be read.
+            InvalidAnnotation: If a file of flow, joints or masks cannot.
+        """
+        sample = self.manifest[draw.index]
+        with self._open(sample) as video:
+            if self.augment is None:
+                return [
+                    MODALITIES.get(spec.modality).read(video, spec, sample.span, views=self.views)
+                    for spec in self.specs
+                ]
+            chances = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
+            when, how = chances.generate_state(2, np.uint64).tolist()
+            read = [
+                MODALITIES.get(spec.modality).read(
+                    video,
+                    spec,
+                    sample.span,
+                    # The same state for every spec: inputs with equal sampling show the same moments.
+                    generator=torch.Generator().manual_seed(when),
+                    jitter=self.augment.jitter,
+                    enlarge=self.augment.enlarge,
+                )
+                for spec in self.specs
+            ]
+        first = read[0][0]
+        decision = self.augment.decide(first.frame_size, self.specs[0], torch.Generator().manual_seed(how))
+        return [
+            [decision.apply(clip, spec) for clip in clips]
+            for clips, spec in zip(read, self.specs, strict=True)
+        ]
+
+    def _open(self, sample: Sample) -> Video | CachedVideo:
+        if self.cache is not None:
+            return self.cache.open(sample.path, sample.span)
+        return Video.open(sample.path)
+
+    def _target(self, index: int, is_flipped: bool) -> torch.Tensor:
+        classes = self._targets[index]
+        if is_flipped:
+            classes = tuple(self._flipped[k] for k in classes)
+        if not self.manifest.labels.multi:
+            return torch.tensor(classes[0])
+        target = torch.zeros(len(self.manifest.labels))
+        target[list(classes)] = 1
+        return target
+
+
+def collate(items: Sequence[Item | Failure]) -> Batch:
+    """Items of one dataset as a batch; failures are set apart."""
+    read = [item for item in items if isinstance(item, Item)]
+    failures = tuple(item for item in items if isinstance(item, Failure))
+    if not read:
+        return Batch((), torch.empty(0, dtype=torch.long), (), failures)
+    inputs = tuple(_joined([item.inputs[i] for item in read]) for i in range(len(read[0].inputs)))
+    return Batch(
+        inputs,
+        torch.stack([item.target for item in read]),
+        tuple(item.index for item in read),
+        failures,
+        tuple(note for item in read for note in item.notes),
+    )
+
+
+def _joined(samples: list[torch.Tensor]) -> torch.Tensor:
+    """`(V, T, …)` tensors as `(B, V, T, …)`, in the memory order that they have."""
+    if samples[0].is_contiguous():
+        return torch.stack(samples)
+    return torch.stack([x.permute(0, 1, 3, 4, 2) for x in samples]).permute(0, 1, 2, 5, 3, 4)

@@ -1,0 +1,136 @@
+"""The books of a frame cache: which files it holds, how large they are, and which must go.
+
+SQLite gives many processes one consistent sum. When a file was last used is its time of change on
+disk, so that reading an entry writes nothing here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+_SUFFIX = ".frames"
+_STALE_S = 3600.0
+_WAIT_S = 60.0
+
+
+class Ledger:
+    """Files of one folder with their sizes; the folder is adopted as it is found."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database = folder / "index.sqlite"
+        self._remove_leftovers()
+        try:
+            self._create()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # damaged: the files themselves are the truth
+            self._database.unlink()
+            self._create()
+
+    def path(self, name: str) -> Path:
+        """Where the entry of this name lies."""
+        return self._folder / name[:2] / f"{name}{_SUFFIX}"
+
+    def totals(self) -> tuple[int, int]:
+        """Number of entries and their bytes."""
+        with self._transaction() as books:
+            entries, total = books.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM entries").fetchone()
+        return int(entries), int(total)
+
+    def reserve(self, name: str, need_bytes: int, limit_bytes: int, keep_s: float) -> bool:
+        """Enter an entry that is about to be written, dropping unused ones if that makes it fit."""
+        with self._transaction() as books:
+            query = "SELECT COALESCE(SUM(bytes), 0) FROM entries WHERE name != ?"
+            total = int(books.execute(query, (name,)).fetchone()[0])
+            excess = total + need_bytes - limit_bytes
+            doomed = self._least_used(books, name, excess, keep_s) if excess > 0 else []
+            if doomed is None:
+                return False
+            for old in doomed:
+                self._unlink(old)
+                books.execute("DELETE FROM entries WHERE name = ?", (old,))
+            self._enter(books, name, need_bytes)
+        return True
+
+    def confirm(self, name: str) -> None:
+        """Enter an entry that has been written, with its true size."""
+        with self._transaction() as books:
+            self._enter(books, name, self.path(name).stat().st_size)
+
+    def drop(self, name: str) -> None:
+        """Delete an entry."""
+        with self._transaction() as books:
+            self._unlink(name)
+            books.execute("DELETE FROM entries WHERE name = ?", (name,))
+
+    def clear(self) -> None:
+        """Delete every entry, and what is known of videos."""
+        with self._transaction() as books:
+            for (name,) in books.execute("SELECT name FROM entries").fetchall():
+                self._unlink(name)
+            for facts in self._folder.glob("??/*.json"):
+                facts.unlink(missing_ok=True)
+            books.execute("DELETE FROM entries")
+
+    def _least_used(
+        self, books: sqlite3.Connection, name: str, excess_bytes: int, keep_s: float
+    ) -> list[str] | None:
+        """Entries to drop, longest unused first, or None if those unused for `keep_s` do not suffice."""
+        latest = time.time() - keep_s
+        rows = books.execute("SELECT * FROM entries WHERE name != ?", (name,)).fetchall()
+        used = [(self._used(entry, entered), entry, size) for entry, size, entered in rows]
+        idle = sorted(row for row in used if row[0] <= latest)
+        doomed = []
+        for _, entry, size in idle:
+            if excess_bytes <= 0:
+                break
+            doomed.append(entry)
+            excess_bytes -= size
+        return doomed if excess_bytes <= 0 else None
+
+    def _used(self, name: str, entered: float) -> float:
+        try:
+            return self.path(name).stat().st_mtime
+        except FileNotFoundError:  # still being written, or its writer was killed
+            return entered
+
+    def _enter(self, books: sqlite3.Connection, name: str, size_bytes: int) -> None:
+        books.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (name, size_bytes, time.time()))
+
+    def _unlink(self, name: str) -> None:
+        self.path(name).unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """Delete half-written files of processes that were killed."""
+        for path in self._folder.glob("??/.*.tmp"):
+            try:
+                if path.stat().st_mtime < time.time() - _STALE_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+    def _create(self) -> None:
+        with self._transaction() as books:
+            if books.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+                return
+            books.execute("CREATE TABLE entries (name TEXT PRIMARY KEY, bytes INTEGER, entered REAL)")
+            for path in self._folder.glob(f"??/*{_SUFFIX}"):
+                self._enter(books, path.name.removesuffix(_SUFFIX), path.stat().st_size)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # A connection per transaction: it may not outlive a fork, and transactions are rare.
+        with closing(sqlite3.connect(self._database, timeout=_WAIT_S, isolation_level=None)) as books:
+            books.execute("PRAGMA synchronous = OFF")
+            books.execute("BEGIN IMMEDIATE")
+            try:
+                yield books
+            except BaseException:
+                books.execute("ROLLBACK")
+                raise
+            books.execute("COMMIT")

@@ -1,0 +1,115 @@
+"""`make_loader`: batches of a `ClipDataset`, loaded with settings that fit the machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from kinesphere.core.device import cpu_count
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.dataset import Batch, ClipDataset, collate
+from kinesphere.data.sampler import Balance, EpochSampler
+
+_MOST_WORKERS = 16
+_PREFETCH = 2
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How batches are fetched.
+
+    Attributes:
+        workers: Processes that read; 0 reads in the training process.
+        pin_memory: Whether batches land in page-locked memory (with a GPU).
+        context: How worker processes start.
+    """
+
+    workers: int
+    pin_memory: bool
+    context: Literal["fork", "spawn"] | None
+
+    @classmethod
+    def choose(cls, workers: int | Literal["auto"] = "auto") -> Self:
+        """Settings for this machine.
+
+        `auto` takes one worker per core, at most 16; training on the CPU itself takes half, because
+        the network needs the cores more.
+
+        Raises:
+            InvalidSetting: If `workers` is negative or another word.
+        """
+        has_gpu = torch.cuda.is_available()
+        if workers == "auto":
+            share = cpu_count() if has_gpu else cpu_count() // 2
+            workers = min(max(share, 1), _MOST_WORKERS)
+        if not isinstance(workers, int) or workers < 0:
+            raise InvalidSetting(f"Loader workers are 'auto' or a number from 0; got {workers!r}.")
+        # Forked workers share the loaded libraries: they start in milliseconds, and scripts need no
+        # `if __name__ == "__main__"`. They run torch and OpenCV with one thread (see
+        # `_begin_worker`), so that no thread pool of the parent is missed.
+        context: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+        return cls(workers, has_gpu, context if workers else None)
+
+
+def make_loader(
+    dataset: ClipDataset,
+    batch_size: int,
+    *,
+    workers: int | Literal["auto"] = "auto",
+    balance: Balance = "none",
+    drop_last: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> DataLoader[Batch]:
+    """Batches of a dataset: shuffled when it trains, in the manifest's order otherwise.
+
+    The sampler is an `EpochSampler`: call `loader.sampler.set_epoch(n)` before each epoch, or
+    `loader.sampler.resume_at(epoch, batch)` to continue within one.
+
+    Args:
+        dataset: What to load.
+        batch_size: Samples per batch.
+        workers: Processes that read, or `auto` for what fits the machine; the batches are the same.
+        balance: How often each class is drawn (see `EpochSampler`).
+        drop_last: Drop the samples that fill no whole batch.
+        rank: Number of this process in distributed training.
+        world: Number of processes.
+
+    Raises:
+        InvalidSetting: If the settings contradict each other.
+    """
+    settings = LoaderSettings.choose(workers)
+    sampler = EpochSampler(
+        dataset.manifest.targets,
+        batch_size,
+        shuffle=dataset.train,
+        balance=balance,
+        drop_last=drop_last,
+        seed=dataset.seed,
+        rank=rank,
+        world=world,
+    )
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # collate turns items into batches
+        batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        num_workers=settings.workers,
+        pin_memory=settings.pin_memory,
+        prefetch_factor=_PREFETCH if settings.workers else None,
+        persistent_workers=settings.workers > 0,
+        multiprocessing_context=settings.context,
+        worker_init_fn=_begin_worker,
+    )
+
+
+def _begin_worker(number: int) -> None:
+    cv2.setNumThreads(0)
+    # Ctrl-C reaches the parent, which ends the workers; each printing a traceback helps nobody.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

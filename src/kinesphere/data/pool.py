@@ -1,0 +1,129 @@
+"""`bounded_map`: one function over many files in processes that may hang or die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+import cv2
+import torch
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A call that gave no result, because its process was stopped or died.
+
+    Attributes:
+        reason: What happened, as a sentence without a full stop.
+    """
+
+    reason: str
+
+
+@dataclass
+class _Worker(Generic[A]):
+    process: BaseProcess
+    connection: Connection
+    argument: A
+    deadline_s: float
+
+
+def bounded_map(
+    function: Callable[[A], R], arguments: Iterable[A], *, workers: int, timeout_s: float
+) -> Iterator[tuple[A, R | Lost]]:
+    """Call `function` on every argument in worker processes; pairs come as they are done.
+
+    A call that takes too long has its process killed, and one whose process dies is given up; both
+    come as `Lost`, and the others go on.
+
+    Args:
+        function: A module-level function; what it raises is raised here.
+        arguments: What to call it on; anything that pickles.
+        workers: Processes at a time, at least 1.
+        timeout_s: Longest time for one call.
+    """
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    waiting = iter(arguments)
+    idle: list[tuple[BaseProcess, Connection]] = []
+    busy: dict[Connection, _Worker[A]] = {}
+    try:
+        while True:
+            while len(busy) < workers:
+                try:
+                    argument = next(waiting)
+                except StopIteration:
+                    break
+                process, connection = idle.pop() if idle else _start(context, function)
+                connection.send(argument)
+                busy[connection] = _Worker(process, connection, argument, time.monotonic() + timeout_s)
+            if not busy:
+                return
+            soonest_s = min(worker.deadline_s for worker in busy.values()) - time.monotonic()
+            ready = set(wait(list(busy), timeout=max(soonest_s, 0.0)))
+            for connection, worker in list(busy.items()):
+                if connection in ready:
+                    del busy[connection]
+                    yield worker.argument, _receive(worker, idle)
+                elif time.monotonic() > worker.deadline_s:
+                    del busy[connection]
+                    _stop(worker.process, connection)
+                    yield worker.argument, Lost(f"it took longer than {timeout_s:g} s and was stopped")
+    finally:
+        for process, connection in [*idle, *((w.process, w.connection) for w in busy.values())]:
+            _stop(process, connection)
+
+
+def _receive(worker: _Worker[A], idle: list[tuple[BaseProcess, Connection]]) -> R | Lost:
+    try:
+        result, error = worker.connection.recv()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
+        _stop(worker.process, worker.connection)
+        return Lost(f"the process that read it died (exit code {worker.process.exitcode})")
+    idle.append((worker.process, worker.connection))
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
+
+
+def _start(
+    context: multiprocessing.context.BaseContext, function: Callable[[A], R]
+) -> tuple[BaseProcess, Connection]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, ours, function), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _stop(process: BaseProcess, connection: Connection) -> None:
+    connection.close()
+    process.kill()
+    process.join()
+
+
+def _serve(connection: Connection, other_end: Connection, function: Callable[[A], R]) -> None:
+    """A worker's life: answer until the parent hangs up."""
+    other_end.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    while True:
+        try:
+            argument = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send((function(argument), None))
+        except Exception as error:
+            connection.send((None, error))

@@ -1,0 +1,378 @@
+"""`check`: what is wrong with a data set, found before the first epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from kinesphere.clips.sampling import clip_times
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.device import cpu_count
+from kinesphere.core.errors import DamagedVideo, InvalidSetting, SpanOutsideVideo, VideoError
+from kinesphere.data.dataset import Failure, Note
+from kinesphere.data.manifest import Manifest, shown_path
+from kinesphere.data.pool import Lost, bounded_map
+from kinesphere.video import Video
+
+Severity = Literal["error", "warning"]
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of trouble with the samples that have it.
+
+    Attributes:
+        severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
+        kind: `unreadable`, `damaged`, `unknown label`, `empty class`, `group leak`, `content leak`,
+            `label conflict`, `duplicate`, `span outside`, `short` or `ignored`.
+        message: What was found and what to do.
+        where: Sample ids or files, the first ones of many.
+    """
+
+    severity: Severity
+    kind: str
+    message: str
+    where: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a quantity is distributed over the videos.
+
+    Attributes:
+        least: Smallest value.
+        median: Middle value.
+        most: Largest value.
+        total: Sum.
+    """
+
+    least: float
+    median: float
+    most: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What `check` found.
+
+    Attributes:
+        classes: Samples per class, by label; labels outside the set included.
+        splits: The same per split, if the data come split.
+        clips: Number of samples.
+        files: Number of different files.
+        groups: Number of groups.
+        durations_s: Lengths of the readable videos, in seconds.
+        frame_rates: Videos per frame rate, rounded to 0.01, most frequent first.
+        sizes: Videos per `WIDTHxHEIGHT`, most frequent first.
+        codecs: Videos per codec, most frequent first.
+        unreadable: Samples whose file cannot be read.
+        damaged: Samples whose file can be read in part.
+        problems: All that is wrong, errors first.
+    """
+
+    classes: dict[str, int]
+    splits: dict[str, dict[str, int]]
+    clips: int
+    files: int
+    groups: int
+    durations_s: Spread | None
+    frame_rates: dict[str, int]
+    sizes: dict[str, int]
+    codecs: dict[str, int]
+    unreadable: tuple[Failure, ...]
+    damaged: tuple[Note, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def readable_share(self) -> float:
+        """Share of the samples whose file can be read, in [0, 1]."""
+        return 1 - len(self.unreadable) / self.clips
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether training on these data would fail or mislead."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the shape of `kinesphere check --json`."""
+        return {
+            "classes": self.classes,
+            "splits": self.splits,
+            "clips": self.clips,
+            "files": self.files,
+            "groups": self.groups,
+            "durations_s": None if self.durations_s is None else vars(self.durations_s),
+            "frame_rates": self.frame_rates,
+            "sizes": self.sizes,
+            "codecs": self.codecs,
+            "unreadable": [{"path": str(f.path), "reason": f.reason} for f in self.unreadable],
+            "damaged": [{"path": str(n.path), "reason": n.message} for n in self.damaged],
+            "problems": [vars(problem) | {"where": list(problem.where)} for problem in self.problems],
+        }
+
+
+@dataclass(frozen=True)
+class _FileFacts:
+    """What one file holds, or why it cannot be read."""
+
+    size_bytes: int = 0
+    frame_size: tuple[int, int] = (0, 0)
+    fps: float | None = None
+    duration_s: float | None = None
+    codec: str = ""
+    damage: str | None = None
+    error: str | None = None
+
+
+def check(
+    manifest: Manifest,
+    spec: ClipSpec | None = None,
+    *,
+    decode_all: bool = False,
+    workers: int | Literal["auto"] = "auto",
+    timeout_s: float = 30.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Preflight:
+    """Look at every file and every label of a data set.
+
+    Args:
+        manifest: The samples.
+        spec: What the network will take; finds spans too short for its clips.
+        decode_all: Decode every frame; else the first, the middle and the last one of each file, which
+            finds what cannot be opened and most of what is cut off.
+        workers: Processes, or `auto` for one per core.
+        timeout_s: Longest time for one file; one that takes longer counts as unreadable.
+        progress: Called with the number of files done and of all files.
+
+    Raises:
+        InvalidSetting: If `workers` or `timeout_s` are not positive.
+    """
+    count = cpu_count() if workers == "auto" else workers
+    if count < 1 or timeout_s <= 0:
+        raise InvalidSetting(
+            f"A check needs at least one worker and a positive time; got {workers}, {timeout_s} s."
+        )
+    paths = list(dict.fromkeys(sample.path for sample in manifest))
+    facts: dict[Path, _FileFacts] = {}
+    inspect = partial(_inspect, decode_all=decode_all)
+    for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
+        facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Lost) else found
+        if progress is not None:
+            progress(len(facts), len(paths))
+    contents = _contents(paths, facts, count)
+    return _report(manifest, spec, facts, contents)
+
+
+def _inspect(path: Path, *, decode_all: bool) -> _FileFacts:
+    """Open a file and decode some or all of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedVideo)  # reported through `damage`
+        try:
+            with Video.open(path, threads=1) as video:
+                times = video.frame_times()
+                if not decode_all:
+                    times = times[[0, len(times) // 2, -1]]
+                for start in range(0, len(times), 64):
+                    video.frames_at(times[start : start + 64], size=(32, 32))
+                info = video.info
+                return _FileFacts(
+                    path.stat().st_size,
+                    info.size,
+                    float(info.fps),
+                    video.duration_s,
+                    info.codec,
+                    "; ".join(video.damage) or None,
+                )
+        except VideoError as error:
+            return _FileFacts(error=str(error))
+
+
+def _contents(paths: list[Path], facts: dict[Path, _FileFacts], workers: int) -> list[list[Path]]:
+    """Sets of different files that hold the same bytes."""
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        if facts[path].error is None:
+            by_size[facts[path].size_bytes].append(path)
+    alike = [path for group in by_size.values() if len(group) > 1 for path in group]
+    with ThreadPoolExecutor(workers) as pool:
+        digests = list(pool.map(_digest, alike))
+    by_content: dict[str, list[Path]] = defaultdict(list)
+    for path, digest in zip(alike, digests, strict=True):
+        by_content[digest].append(path)
+    return [group for group in by_content.values() if len(group) > 1]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _report(
+    manifest: Manifest,
+    spec: ClipSpec | None,
+    facts: dict[Path, _FileFacts],
+    contents: list[list[Path]],
+) -> Preflight:
+    read = [found for found in facts.values() if found.error is None]
+    unreadable, damaged = [], []
+    for index, sample in enumerate(manifest):
+        found = facts[sample.path]
+        if found.error is not None:
+            unreadable.append(Failure(sample.path, found.error, index))
+        elif found.damage is not None:
+            damaged.append(Note(sample.path, found.damage, index))
+    problems = [
+        *_file_problems(manifest, unreadable, damaged),
+        *_label_problems(manifest),
+        *_leaks(manifest, contents),
+        *_span_problems(manifest, spec, facts),
+    ]
+    durations = [found.duration_s for found in read if found.duration_s]
+    return Preflight(
+        classes=manifest.counts(),
+        splits={split: manifest.where(split=split).counts() for split in manifest.splits},
+        clips=len(manifest),
+        files=len(facts),
+        groups=len(manifest.groups),
+        durations_s=_spread(durations) if durations else None,
+        frame_rates=_tally(f"{round(found.fps, 2):g}" for found in read if found.fps),
+        sizes=_tally(f"{found.frame_size[1]}x{found.frame_size[0]}" for found in read),
+        codecs=_tally(found.codec for found in read),
+        unreadable=tuple(unreadable),
+        damaged=tuple(damaged),
+        problems=tuple(sorted(problems, key=lambda problem: problem.severity != "error")),
+    )
+
+
+def _spread(values: list[float]) -> Spread:
+    return Spread(min(values), float(np.median(values)), max(values), sum(values))
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _problem(severity: Severity, kind: str, message: str, where: Iterable[str]) -> Problem:
+    return Problem(severity, kind, message, tuple(where)[:_LISTED])
+
+
+def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[Note]) -> list[Problem]:
+    problems = []
+    for kind, found, advice in (
+        ("unreadable", unreadable, "cannot be read and would be left out; replace or remove them"),
+        ("damaged", damaged, "can be read only in part; replace them if the rest matters"),
+    ):
+        if found:
+            message = f"{len(found)} of {len(manifest)} samples {advice}."
+            files = dict.fromkeys(shown_path(entry.path, manifest.root) for entry in found)
+            problems.append(_problem("warning", kind, message, files))
+    if len(unreadable) == len(manifest):
+        problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))
+    if manifest.ignored:
+        message = f"{len(manifest.ignored)} files in class folders have no video suffix and are left out."
+        where = (shown_path(path, manifest.root) for path in manifest.ignored)
+        problems.append(_problem("warning", "ignored", message, where))
+    return problems
+
+
+def _label_problems(manifest: Manifest) -> list[Problem]:
+    problems = []
+    counts = manifest.counts()
+    unknown = [name for name in counts if name not in manifest.labels]
+    if unknown:
+        message = (
+            f"{sum(counts[name] for name in unknown)} samples have labels outside the set: "
+            f"{', '.join(unknown[:5])}; correct them or extend the set."
+        )
+        where = (sample.id for sample in manifest if set(sample.labels) & set(unknown))
+        problems.append(_problem("error", "unknown label", message, where))
+    parts = {"the data": manifest} | {f"split {s!r}": manifest.where(split=s) for s in manifest.splits}
+    for name, part in parts.items():
+        empty = [label for label, count in part.counts().items() if count == 0]
+        if empty:
+            message = f"{name} has no sample of {len(empty)} classes: {', '.join(empty[:5])}."
+            problems.append(_problem("warning", "empty class", message, empty))
+    return problems
+
+
+def _leaks(manifest: Manifest, contents: list[list[Path]]) -> list[Problem]:
+    problems = []
+    splits_of_group, splits_of_path = defaultdict(set), defaultdict(set)
+    labels_of = defaultdict(set)
+    for sample in manifest:
+        if sample.split is not None:
+            splits_of_path[sample.path].add(sample.split)
+            if sample.group is not None:
+                splits_of_group[sample.group].add(sample.split)
+        labels_of[sample.path].add(sample.labels)
+    torn = [group for group, splits in splits_of_group.items() if len(splits) > 1]
+    if torn:
+        message = (
+            f"{len(torn)} groups lie in several splits, so that a test would flatter; "
+            "give each group one split."
+        )
+        problems.append(_problem("error", "group leak", message, torn))
+    same = [*contents, *([path] for path, splits in splits_of_path.items() if len(splits) > 1)]
+    shown = {id(group): " = ".join(shown_path(path, manifest.root) for path in group) for group in same}
+    leaks = [g for g in same if len(set().union(*(splits_of_path[path] for path in g))) > 1]
+    if leaks:
+        message = f"{len(leaks)} videos occur in several splits; keep each in one."
+        problems.append(_problem("error", "content leak", message, (shown[id(g)] for g in leaks)))
+    conflicts = [g for g in contents if len(set().union(*(labels_of[path] for path in g))) > 1]
+    if conflicts:
+        message = f"{len(conflicts)} videos occur twice with different labels; keep the right one."
+        problems.append(_problem("error", "label conflict", message, (shown[id(g)] for g in conflicts)))
+    if contents:
+        extra = sum(len(group) - 1 for group in contents)
+        message = f"{extra} files are copies of others; remove them."
+        problems.append(_problem("warning", "duplicate", message, (shown[id(g)] for g in contents)))
+    return problems
+
+
+def _span_problems(manifest: Manifest, spec: ClipSpec | None, facts: dict[Path, _FileFacts]) -> list[Problem]:
+    outside, beyond, short = [], [], []
+    for sample in manifest:
+        found = facts[sample.path]
+        if found.error is not None or not found.duration_s:
+            continue
+        if sample.span is not None and sample.span[0] >= found.duration_s:
+            outside.append(sample.id)
+            continue
+        # Half a frame's tolerance: annotation tools round differently.
+        if sample.span is not None and sample.span[1] > found.duration_s + 0.5 / (found.fps or 25.0):
+            beyond.append(sample.id)
+        if spec is not None and _repeats(spec, sample.span, found):
+            short.append(sample.id)
+    problems = []
+    if outside:
+        message = f"{len(outside)} spans start after the end of their video and cannot be read; correct them."
+        problems.append(_problem("error", "span outside", message, outside))
+    if beyond:
+        message = f"{len(beyond)} spans end after their video and are cut there; check their annotation."
+        problems.append(_problem("warning", "span outside", message, beyond))
+    if short:
+        message = (
+            f"{len(short)} of {len(manifest)} samples are shorter than a clip of {spec and spec.sampling}; "
+            f"they would {'start over' if spec and spec.short_video == 'loop' else 'hold their last frame'}."
+        )
+        problems.append(_problem("warning", "short", message, short))
+    return problems
+
+
+def _repeats(spec: ClipSpec, span: tuple[float, float] | None, found: _FileFacts) -> bool:
+    try:
+        moments = clip_times(spec, span, found.fps, found.duration_s)
+    except SpanOutsideVideo:
+        return False
+    return any(clip.repeated for clip in moments)

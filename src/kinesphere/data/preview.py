@@ -1,0 +1,53 @@
+"""`preview`: a picture of what one training step would see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from kinesphere.clips.sheet import contact_sheet
+from kinesphere.core.errors import InvalidSetting, VideoError
+from kinesphere.core.files import replacing
+from kinesphere.data.dataset import ClipDataset, Failure
+from kinesphere.data.manifest import shown_path
+from kinesphere.data.sampler import EpochSampler
+
+
+def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[Failure, ...]:
+    """Draw the first clips that `dataset` gives, with the times of their frames.
+
+    Args:
+        dataset: The samples with the settings that will be used; augmentation shows.
+        path: Picture to write, by its suffix PNG or JPEG.
+        count: Number of samples to draw; those that cannot be read are passed over.
+
+    Returns:
+        The samples that were passed over.
+
+    Raises:
+        InvalidSetting: If the suffix is unknown, or no sample can be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InvalidSetting(f"A preview is a .png or .jpg picture; got {path.name!r}.")
+    clips, titles, failures = [], [], []
+    sampler = EpochSampler(dataset.manifest.targets, 1, shuffle=True, seed=dataset.seed)
+    for draw in sampler:
+        sample = dataset.manifest[draw.index]
+        try:
+            views = dataset.clips(draw)[0]
+        except VideoError as error:
+            failures.append(Failure(sample.path, str(error), draw.index))
+            continue
+        clips += views
+        name = f"{shown_path(sample.path, dataset.manifest.root)} · {', '.join(sample.labels)}"
+        titles += [name] * len(views)
+        if len(clips) >= count:
+            break
+    if not clips:
+        raise InvalidSetting(f"None of {len(failures)} samples can be read; the first: {failures[0].reason}")
+    _, encoded = cv2.imencode(path.suffix.lower(), contact_sheet(clips, titles)[..., ::-1])
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+    return tuple(failures)
