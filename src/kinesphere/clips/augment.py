@@ -16,7 +16,7 @@ import torch
 from kinesphere.clips import chance, rgb
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.colour import UNCHANGED, ColourChange, recolour
-from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, random_resized_box
+from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, erased_box
 from kinesphere.clips.mix import Mixing, cutmix, mixup
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.rand_augment import Operation, draw_operations, movement, repaint
@@ -26,8 +26,6 @@ from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
 
-# Shape of an erased box, height to width or the other way round (Zhong et al. 2020, section 3.1).
-_ERASE_RATIO = (0.3, 1 / 0.3)
 _SIDES = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise)(?![a-z])", re.IGNORECASE
 )
@@ -40,7 +38,8 @@ class Augment:
     Attributes:
         crop: `centre` (as in testing), `random` (the spec's size anywhere), `random_resized` (random
             area and shape), or `multi_scale` (few sizes, at the corners and the centre).
-        crop_scale: Least and largest area of a `random_resized` crop, as a share of the frame.
+        crop_scale: Least and largest area of a `random_resized` crop, as a share of the largest crop of
+            its shape that fits the frame.
         crop_ratio: Least and largest width to height of it, relative to the spec's shape.
         crop_scales: Sides of a `multi_scale` crop, as shares of the largest that fits.
         enlarge: Frames are decoded at least this many times larger than the crop needs; 8 / 7 is the
@@ -90,12 +89,9 @@ class Augment:
         if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
             raise InvalidSetting(f"Crop scales are shares of the frame, in (0, 1]; got {self.crop_scales}.")
         for name in ("crop_scale", "crop_ratio", "erase_area"):
-            low, high = getattr(self, name)
-            most = math.inf if name == "crop_ratio" else 1
-            if not (0 < low <= high <= most and high < math.inf):
-                raise InvalidSetting(
-                    f"{name} runs from a least to a largest share above 0; got {low}, {high}."
-                )
+            bounds, most = getattr(self, name), math.inf if name == "crop_ratio" else 1
+            if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= most or bounds[1] == math.inf:
+                raise InvalidSetting(f"{name} runs from a least to a largest share above 0; got {bounds}.")
         for name in ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
@@ -104,6 +100,8 @@ class Augment:
         for name in ("gamma", "mixup", "cutmix", "rand_augment"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidSetting(f"{name} is 0 or more; got {getattr(self, name)}.")
+        if not isinstance(self.rand_augment, int):
+            raise InvalidSetting(f"rand_augment is a whole number of operations; got {self.rand_augment}.")
         if not 1 <= self.enlarge < math.inf:
             raise InvalidSetting(f"enlarge is a factor of at least 1; got {self.enlarge}.")
         TemporalJitter(self.speed_jitter, self.frame_jitter)
@@ -135,7 +133,7 @@ class Augment:
         )
         erased = None
         if chance.happens(generator, self.erase):
-            erased = random_resized_box(spec.size, (1, 1), self.erase_area, _ERASE_RATIO, generator)
+            erased = erased_box(spec.size, self.erase_area, generator)
         return Decision(Geometry(frame_size, box, flip, movement(operations)), change, operations, erased)
 
     def apply(self, clip: Clip, spec: ClipSpec, generator: torch.Generator) -> Clip:
@@ -169,7 +167,7 @@ class Augment:
         try:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             raise InvalidSetting(f"Augmentation settings are of the wrong form: {error}") from error
 
 

@@ -18,6 +18,8 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 
 Size = tuple[int, int]
+# Width to height of an erased box (Zhong et al. 2020, section 3.1).
+_ERASE_RATIO = (0.3, 1 / 0.3)
 Crop = Literal["centre", "random", "random_resized", "multi_scale"]
 
 
@@ -244,23 +246,36 @@ def random_resized_box(
     ratio: tuple[float, float],
     generator: torch.Generator,
 ) -> Box:
-    """A box of random area and shape, later scaled to `size` (Szegedy et al. 2015, section 6).
+    """A box of random area and shape, later scaled to `size` (after Szegedy et al. 2015, section 6).
+
+    The usual way measures areas against the frame and tries again when a box sticks out, which on wide
+    frames leaves few draws or distorts beyond `ratio`. Measured against the largest box of the drawn
+    shape, every draw fits.
 
     Args:
         frame_size: `(H, W)` of the frame.
         size: `(H, W)` of the result; `ratio` is relative to its shape.
-        scale: Least and largest area as a share of the frame's.
+        scale: Least and largest area, as a share of the largest box of the drawn shape.
         ratio: Least and largest width to height, drawn log-uniformly.
         generator: Source of randomness.
     """
-    area = chance.uniform(generator, *scale) * frame_size[0] * frame_size[1]
-    shape = math.exp(chance.uniform(generator, math.log(ratio[0]), math.log(ratio[1]))) * size[1] / size[0]
-    # A box that sticks out keeps its area as far as it can by changing its shape, so that every draw
-    # counts; trying again, the usual way, shifts the areas towards small ones.
-    width = min(frame_size[1], math.sqrt(area * shape))
-    height = min(frame_size[0], area / width)
-    width = min(frame_size[1], area / height)
-    return random_box(frame_size, _rounded(height, width), generator)
+    shape = _log_uniform(ratio, generator) * size[1] / size[0]
+    share = math.sqrt(chance.uniform(generator, *scale))
+    height = min(frame_size[0], frame_size[1] / shape) * share
+    return random_box(frame_size, _rounded(height, height * shape), generator)
+
+
+def erased_box(frame_size: Size, area: tuple[float, float], generator: torch.Generator) -> Box:
+    """A box of random area, as a share of the frame's, and shape (Zhong et al. 2020, Random Erasing)."""
+    pixels = chance.uniform(generator, *area) * frame_size[0] * frame_size[1]
+    # A box that sticks out keeps its area by becoming less long.
+    width = min(frame_size[1], math.sqrt(pixels * _log_uniform(_ERASE_RATIO, generator)))
+    height = min(frame_size[0], pixels / width)
+    return random_box(frame_size, _rounded(height, pixels / height), generator)
+
+
+def _log_uniform(bounds: tuple[float, float], generator: torch.Generator) -> float:
+    return math.exp(chance.uniform(generator, math.log(bounds[0]), math.log(bounds[1])))
 
 
 def multi_scale_box(

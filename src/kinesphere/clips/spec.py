@@ -156,7 +156,9 @@ class ClipSpec:
         ):
             if value not in known:
                 raise InvalidSetting(f"A clip's {name} is one of {', '.join(known)}; got {value!r}.")
-        if len(self.size) != 2 or min(self.size) < 1:
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in (*self.mean, *self.std)):
+            raise InvalidSetting(f"Mean {self.mean} and std {self.std} must be finite numbers.")
+        if len(self.size) != 2 or not all(isinstance(side, int) for side in self.size) or min(self.size) < 1:
             raise InvalidSetting(f"Clip size must be positive (H, W); got {self.size}.")
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise InvalidSetting(f"Clip frame rate must be positive; got {self.fps}.")

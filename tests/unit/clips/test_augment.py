@@ -145,6 +145,8 @@ def test_unknown_names():
         ({"crop_scales": ()}, "Crop scales are shares"),
         ({"crop_scales": (1.2,)}, "Crop scales are shares"),
         ({"crop_scale": (0.0, 1.0)}, "crop_scale runs from a least"),
+        ({"crop_scale": (0.5,)}, "crop_scale runs from a least"),
+        ({"rand_augment": 1.5}, "whole number of operations"),
         ({"crop_scale": (0.8, 0.5)}, "crop_scale runs from a least"),
         ({"crop_ratio": (2.0, float("inf"))}, "crop_ratio runs from a least"),
         ({"erase_area": (0.1, 1.1)}, "erase_area runs from a least"),

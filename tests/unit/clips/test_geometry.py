@@ -12,6 +12,7 @@ from kinesphere.clips.geometry import (
     Box,
     Geometry,
     centre_box,
+    erased_box,
     multi_scale_box,
     plan_frames,
     random_box,
@@ -97,9 +98,20 @@ def test_random_boxes_lie_in_the_frame(frame, size, seed):
 
 
 @given(st.tuples(st.integers(64, 400), st.integers(64, 400)), st.integers(0, 999))
-def test_random_resized_boxes_keep_their_area(frame, seed):
-    box = random_resized_box(frame, (1, 1), (0.3, 0.6), (0.75, 4 / 3), generator(seed))
-    assert 0.28 <= box.height * box.width / (frame[0] * frame[1]) <= 0.62
+def test_erased_boxes_keep_their_area(frame, seed):
+    box = erased_box(frame, (0.1, 0.6), generator(seed))
+    assert box.within(frame)
+    assert 0.08 <= box.height * box.width / (frame[0] * frame[1]) <= 0.62
+
+
+@given(st.tuples(st.integers(200, 900), st.integers(200, 900)), st.integers(0, 999))
+def test_random_resized_boxes_are_distorted_and_shrunk_within_bounds(frame, seed):
+    """Also on frames far from the shape of the result."""
+    box = random_resized_box(frame, (1, 1), (0.5, 1.0), (0.75, 4 / 3), generator(seed))
+    ratio = box.width / box.height
+    assert 0.73 <= ratio <= 1.37
+    largest = min(frame[0], frame[1] / ratio)
+    assert 0.48 <= (box.height / largest) ** 2 <= 1.02
 
 
 def test_random_resized_boxes_have_the_shape_of_the_result():

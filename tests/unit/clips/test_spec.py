@@ -66,6 +66,9 @@ def test_json_refused(plain):
     [
         ({"size": (0, 112)}, "positive"),
         ({"size": (1, 2, 3)}, "positive"),
+        ({"size": (112.5, 112)}, "positive"),
+        ({"mean": ("a", "b", "c")}, "finite numbers"),
+        ({"std": (float("nan"), 1.0, 1.0)}, "finite numbers"),
         ({"fps": 0.0}, "frame rate must be positive"),
         ({"fps": float("inf")}, "frame rate must be positive"),
         ({"short_side_px": 100}, "smaller than the crop"),
