@@ -1,0 +1,1 @@
+"""The parametric movements, one module per family; importing the registry finds them by itself."""
