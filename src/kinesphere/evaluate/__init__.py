@@ -1,19 +1,24 @@
 """Scores with their protocol: metrics, intervals, predictions of a data set, reports."""
 
+from kinesphere.evaluate.evaluator import collect, evaluate, protocol_of, provenance_of
 from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.metrics import Score, Scores
-from kinesphere.evaluate.predictions import Predictions, Skipped
+from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
 
 __all__ = [
     "Bootstrap",
+    "FileNote",
     "Predictions",
     "Protocol",
     "Provenance",
     "Report",
     "Score",
     "Scores",
-    "Skipped",
+    "collect",
+    "evaluate",
+    "protocol_of",
+    "provenance_of",
     "report_from_predictions",
 ]

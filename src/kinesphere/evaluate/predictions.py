@@ -19,8 +19,8 @@ _HEADER = b"kinesphere.predictions"
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A clip that could not be scored, and why."""
+class FileNote:
+    """What happened to one clip's file."""
 
     path: str
     reason: str
@@ -40,6 +40,7 @@ class Predictions:
         probabilities: `(N, K)` float64.
         folds: Name of the held-out fold, or None outside cross-validation.
         skipped: Clips that could not be scored.
+        damaged: Clips that were scored from what could be read of them.
     """
 
     labels: LabelSet
@@ -50,7 +51,8 @@ class Predictions:
     targets: np.ndarray
     probabilities: np.ndarray
     folds: tuple[str | None, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[FileNote, ...] = ()
+    damaged: tuple[FileNote, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = [len(self.paths), len(self.spans), len(self.groups), len(self.folds)]
@@ -96,6 +98,7 @@ class Predictions:
             probabilities=np.concatenate([part.probabilities for part in parts]),
             folds=tuple(chain.from_iterable(part.folds for part in parts)),
             skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
+            damaged=tuple(chain.from_iterable(part.damaged for part in parts)),
         )
 
     def write(self, path: str | Path) -> None:
@@ -125,6 +128,7 @@ class Predictions:
             "mirror": self.labels.mirror,
             "multi": self.labels.multi,
             "skipped": [[each.path, each.reason] for each in self.skipped],
+            "damaged": [[each.path, each.reason] for each in self.damaged],
         }
         with replacing(Path(path)) as scratch:
             pq.write_table(table.replace_schema_metadata({_HEADER: json.dumps(header)}), scratch)
@@ -157,7 +161,8 @@ class Predictions:
                 hot if labels.multi else hot.argmax(1),
                 np.array(column["probabilities"], dtype=np.float64),
                 tuple(column["fold"]),
-                tuple(Skipped(*pair) for pair in header["skipped"]),
+                tuple(FileNote(*pair) for pair in header["skipped"]),
+                tuple(FileNote(*pair) for pair in header["damaged"]),
             )
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
             raise InvalidSetting(

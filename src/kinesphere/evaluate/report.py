@@ -16,7 +16,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import Bootstrap, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
-from kinesphere.evaluate.predictions import Predictions, Skipped
+from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
 
 _NAMES = {
@@ -62,6 +62,7 @@ class Report:
         intervals: What the intervals mean.
         provenance: What computed the probabilities.
         folds: Primary score of each fold in cross-validation, where there are several.
+        damaged: Clips that were scored from what could be read of them.
     """
 
     scores: Scores
@@ -69,12 +70,13 @@ class Report:
     confusion: np.ndarray | None
     calibration: Calibration
     clips: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[FileNote, ...]
     labels: LabelSet
     protocol: Protocol
     intervals: Intervals
     provenance: Provenance
     folds: tuple[FoldScore, ...] = ()
+    damaged: tuple[FileNote, ...] = ()
 
     @property
     def primary(self) -> tuple[str, Score]:
@@ -114,6 +116,7 @@ class Report:
             "scores": {name: asdict(score) for name, score in self.scores.items()},
             "clips": self.clips,
             "skipped": [asdict(each) for each in self.skipped],
+            "damaged": [asdict(each) for each in self.damaged],
             "line": self.line(),
             "classes": [asdict(row) for row in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
@@ -143,12 +146,13 @@ class Report:
                 confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
                 calibration=Calibration(**calibration),
                 clips=plain["clips"],
-                skipped=tuple(Skipped(**each) for each in plain["skipped"]),
+                skipped=tuple(FileNote(**each) for each in plain["skipped"]),
                 labels=LabelSet(tuple(labels["names"]), tuple(map(tuple, labels["mirror"])), labels["multi"]),
                 protocol=Protocol(**protocol),
                 intervals=Intervals(**plain["intervals"]),
                 provenance=Provenance(**plain["provenance"]),
                 folds=tuple(FoldScore(**fold) for fold in plain["folds"]),
+                damaged=tuple(FileNote(**each) for each in plain["damaged"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InvalidSetting(f"This is not a report: {error!r}. Evaluate the model again.") from error
@@ -194,6 +198,7 @@ def report_from_predictions(
         intervals=Intervals.of(Units.of(predictions.groups), bootstrap),
         provenance=provenance,
         folds=_fold_scores(predictions),
+        damaged=predictions.damaged,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.intervals import Bootstrap
-from kinesphere.evaluate.predictions import Predictions, Skipped
+from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions, score_name
 
@@ -32,7 +32,8 @@ def predictions(n: int = 60, k: int = 4, *, multi: bool = False, prefix: str = "
         targets,
         p,
         (None,) * n,
-        (Skipped("bad.mp4", "no frame"),),
+        (FileNote("bad.mp4", "no frame"),),
+        (FileNote("clip3.mp4", "2 packets damaged"),),
     )
 
 
@@ -43,7 +44,7 @@ def test_predictions_survive_the_disk(tmp_path: Path, multi: bool) -> None:
     again = Predictions.read(tmp_path / "predictions.parquet")
     assert again.labels == table.labels
     assert (again.ids, again.spans, again.groups) == (table.ids, table.spans, table.groups)
-    assert again.skipped == table.skipped
+    assert (again.skipped, again.damaged) == (table.skipped, table.damaged)
     np.testing.assert_array_equal(again.targets, table.targets)
     np.testing.assert_array_equal(again.probabilities, table.probabilities)
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
@@ -101,6 +102,7 @@ def test_json_has_the_promised_shape() -> None:
     assert set(plain["scores"]["top1"]) == {"value", "low", "high"}
     assert plain["clips"] == 60
     assert plain["skipped"] == [{"path": "bad.mp4", "reason": "no frame"}]
+    assert plain["damaged"] == [{"path": "clip3.mp4", "reason": "2 packets damaged"}]
     assert plain["intervals"]["kind"] == "group"
     assert plain["intervals"]["units"] == 6
 

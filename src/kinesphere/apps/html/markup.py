@@ -1,0 +1,55 @@
+"""HTML built from calls, so that every text is escaped unless it was built here."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+_VOID = frozenset({"br", "circle", "img", "line", "meta", "path", "polyline", "rect"})
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Child = str | Iterable[str] | None
+
+
+def tag(name: str, /, *children: Child, **attributes: object) -> Html:
+    """An element.
+
+    Args:
+        name: Of the element.
+        children: `Html` goes in as it is, other text escaped, None not at all; iterables are unrolled.
+        attributes: `class_` means `class`, `view_box` means `viewBox`, `_` becomes `-`; values are
+            escaped, None leaves the attribute out, True gives it without a value.
+    """
+    opening = "".join([name, *(_attribute(key, value) for key, value in attributes.items())])
+    if name in _VOID and not children:
+        return Html(f"<{opening}/>")
+    return Html(f"<{opening}>{join(*children)}</{name}>")
+
+
+def join(*children: Child) -> Html:
+    """Children side by side, escaped like those of `tag`."""
+    parts: list[str] = []
+    for child in children:
+        if isinstance(child, Html):
+            parts.append(child)
+        elif isinstance(child, str):
+            parts.append(html.escape(child))
+        elif child is not None:
+            parts.append(join(*child))
+    return Html("".join(parts))
+
+
+def _attribute(key: str, value: object) -> str:
+    if value is None or value is False:
+        return ""
+    key = {"view_box": "viewBox"}.get(key, key.strip("_").replace("_", "-"))
+    if value is True:
+        return f" {key}"
+    text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return f' {key}="{html.escape(text)}"'

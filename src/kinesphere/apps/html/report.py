@@ -1,0 +1,391 @@
+"""`report.html`: a report that one reads, in one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.apps.html import charts
+from kinesphere.apps.html.charts import percent
+from kinesphere.apps.html.curves import Curves, chosen, read_curves
+from kinesphere.apps.html.examples import Example, choose_examples, with_frames
+from kinesphere.apps.html.markup import Html, join, tag
+from kinesphere.core.files import replacing
+from kinesphere.evaluate.metrics import ClassScore, Score
+from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.report import Report, score_name
+
+# The page may load nothing from anywhere, whatever a label or file name holds.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_LISTED = 200
+_THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}\b)")
+_BOXED = 30
+
+
+def write_report_html(run: str | Path, *, examples: int = 4, title: str | None = None) -> Path:
+    """Render a run folder's report.json, metrics.csv and predictions.parquet to its report.html.
+
+    Args:
+        run: Folder that holds at least report.json. Without metrics.csv the page shows no curves,
+            without predictions.parquet no examples.
+        examples: Number of right and of wrong answers that are shown with frames.
+        title: Of the page; None takes the folder's name.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        InvalidSetting: If one of the files is damaged or report.json is missing.
+    """
+    folder = Path(run)
+    report = Report.read(folder / "report.json")
+    history, table = folder / "metrics.csv", folder / "predictions.parquet"
+    curves = read_curves(history) if history.is_file() else {}
+    picks = choose_examples(Predictions.read(table), examples) if table.is_file() else []
+    page = render_report(
+        report,
+        curves=curves,
+        examples=[with_frames(pick) for pick in picks],
+        title=title or folder.resolve().name,
+    )
+    target = folder / "report.html"
+    with replacing(target) as scratch:
+        scratch.write_text(page, encoding="utf-8")
+    return target
+
+
+def render_report(
+    report: Report, *, curves: Curves | None = None, examples: Sequence[Example] = (), title: str = ""
+) -> str:
+    """The page as text.
+
+    Args:
+        report: What was measured.
+        curves: Training curves by column name; the page knows those that a run writes.
+        examples: Clips with their frames.
+        title: Headline; by default the model's name.
+    """
+    sections = [
+        ("scores", "Score", _scores(report)),
+        ("skipped", "Skipped", _skipped(report)),
+        ("folds", "Folds", _folds(report)),
+        ("training", "Training", _curves(curves or {})),
+        ("confusion", "Confusions", _confusion(report)),
+        ("classes", "Classes", _classes(report)),
+        ("calibration", "Calibration", _calibration(report)),
+        ("examples", "Examples", _examples(examples)),
+        ("protocol", "Protocol", _protocol(report)),
+    ]
+    shown = [(anchor, name, body) for anchor, name, body in sections if body]
+    title = title or report.provenance.model
+    where = " · ".join(
+        filter(None, (report.provenance.model, report.protocol.dataset, report.protocol.split))
+    )
+    top = tag(
+        "header",
+        tag(
+            "div",
+            tag("p", where, class_="eyebrow"),
+            tag("h1", title),
+            tag("nav", [tag("a", name, href=f"#{anchor}") for anchor, name, _ in shown]),
+        ),
+        class_="top",
+    )
+    body = tag("main", [tag("section", part, id=anchor) for anchor, _, part in shown])
+    foot = tag("footer", f"Written by Kinesphere {report.provenance.version}.")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("title", f"{title}: {report.line()}"),
+        tag("style", Html(_asset("report.css"))),
+    )
+    page = tag(
+        "html", head, tag("body", top, body, foot, tag("script", Html(_asset("report.js")))), lang="en"
+    )
+    return f"<!doctype html>\n{page}\n"
+
+
+def _asset(name: str) -> str:
+    return (files("kinesphere.apps.html") / name).read_text(encoding="utf-8")
+
+
+def _scores(report: Report) -> Html:
+    name, score = report.primary
+    marks = [] if report.labels.multi else _baselines(report)
+    level = f"{100 * report.intervals.level:g} %"
+    bounds = None
+    if score.low is not None and score.high is not None:
+        bounds = f"{score_name(name)}, {level} interval {100 * score.low:.1f} to {100 * score.high:.1f} %"
+    return join(
+        tag(
+            "div",
+            tag("strong", percent(score.value)),
+            tag("span", bounds or score_name(name)),
+            class_="headline",
+        ),
+        charts.score_scale(score, marks),
+        tag("p", _THOUSANDS.sub("\u00a0", report.line()), class_="lead"),
+        tag(
+            "div", [_tile(key, other) for key, other in report.scores.items() if key != name], class_="tiles"
+        ),
+    )
+
+
+def _baselines(report: Report) -> list[tuple[float, str]]:
+    """Scores that need no model, unless they are too close together to be told apart."""
+    chance, majority = 1 / len(report.labels), report.majority
+    if majority - chance < 0.1:
+        return [(majority, "always the largest class")]
+    return [(chance, "chance"), (majority, "always the largest class")]
+
+
+def _tile(key: str, score: Score) -> Html:
+    bounds = "lower is better" if key == "ece" else ""
+    if score.low is not None and score.high is not None:
+        bounds = f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+    bar = None if key == "ece" else charts.score_bar(score)
+    return tag(
+        "div",
+        tag("small", score_name(key)),
+        tag("b", percent(score.value)),
+        bar,
+        tag("small", bounds),
+        class_="tile",
+    )
+
+
+def _skipped(report: Report) -> Html:
+    parts = []
+    if report.skipped:
+        total = report.clips + len(report.skipped)
+        text = (
+            f"{len(report.skipped)} of {total} clips could not be scored. "
+            "They count neither for nor against the model."
+        )
+        parts += [tag("p", text, class_="lead"), _files(report.skipped)]
+    if report.damaged:
+        text = f"{len(report.damaged)} clips are damaged and were scored from what could be read."
+        parts += [tag("p", text, class_="lead"), _files(report.damaged)]
+    return join(tag("h2", "Skipped and damaged"), parts) if parts else Html("")
+
+
+def _files(notes: Sequence[FileNote]) -> Html:
+    rows = [tag("li", each.path, tag("small", each.reason)) for each in notes[:_LISTED]]
+    more = len(notes) - len(rows)
+    return tag(
+        "details",
+        tag("summary", "Which, and why"),
+        tag("ul", rows, class_="files"),
+        tag("p", f"and {more} more, listed in report.json", class_="note") if more else None,
+        open=len(notes) <= 6,
+    )
+
+
+def _folds(report: Report) -> Html:
+    if not report.folds:
+        return Html("")
+    values = [fold.value for fold in report.folds]
+    mean = float(np.mean(values))
+    rows = [
+        tag(
+            "tr",
+            tag("td", fold.name),
+            tag("td", str(fold.clips)),
+            _meter(fold.value, fold.value < mean - 0.1),
+        )
+        for fold in report.folds
+    ]
+    heads = tag("tr", tag("th", "held out"), tag("th", "clips"), tag("th", score_name(report.primary[0])))
+    spread = (
+        f"Their mean is {percent(mean)}; they lie between {percent(min(values))} and {percent(max(values))}."
+    )
+    return join(
+        tag("h2", "Folds"),
+        tag(
+            "p", f"Each clip was scored once, by a model that had not seen its fold. {spread}", class_="lead"
+        ),
+        _boxed(tag("table", tag("thead", heads), tag("tbody", rows)), len(rows)),
+    )
+
+
+def _curves(curves: Curves) -> Html:
+    figures = []
+    if losses := chosen(curves, {"train_loss": "training", "val_loss": "validation"}):
+        figures.append(charts.line_chart(losses, title="Loss", show=lambda v: f"{v:.3g}"))
+    if tops := chosen(curves, {"train_top1": "training", "val_top1": "validation"}):
+        figures.append(charts.line_chart(tops, title="Top-1", show=lambda v: f"{100 * v:.0f} %", top=1.0))
+    if rates := chosen(curves, {"lr": "highest of the groups"}):
+        figures.append(charts.line_chart(rates, title="Learning rate", show=lambda v: f"{v:.2g}"))
+    if not figures:
+        return Html("")
+    return join(
+        tag("h2", "Training"), tag("p", "By epoch.", class_="lead"), tag("div", figures, class_="charts")
+    )
+
+
+def _confusion(report: Report) -> Html:
+    if report.confusion is None:
+        return Html("")
+    pairs = report.confused_pairs(12)
+    support = {row.label: row.support for row in report.classes}
+    rows = [
+        tag(
+            "tr",
+            tag("td", true),
+            tag("td", given, class_="left"),
+            tag("td", str(count)),
+            tag("td", percent(count / support[true])),
+        )
+        for true, given, count in pairs
+    ]
+    heads = [
+        tag("th", "was"),
+        tag("th", "called", class_="left"),
+        tag("th", "clips"),
+        tag("th", "of its class"),
+    ]
+    table = _boxed(tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), len(rows))
+    key = tag(
+        "p",
+        "Rows are the true classes, columns the model's answers: ",
+        tag("span", class_="swatch right"), "right, ",
+        tag("span", class_="swatch wrong"), "wrong; the stronger, the larger the share of the row.",
+        class_="lead",
+    )  # fmt: skip
+    mistakes = (
+        join(tag("h3", "Most frequent mistakes"), table)
+        if rows
+        else tag("p", "There was no mistake.", class_="lead")
+    )
+    return join(
+        tag("h2", "Confusions"), key, charts.confusion(report.confusion, report.labels.names), mistakes
+    )
+
+
+def _classes(report: Report) -> Html:
+    multi = report.labels.multi
+    names = ["class", "clips", "precision", "recall", *(["average precision"] if multi else []), "F1"]
+    heads = [
+        tag("th", tag("button", name, type="button"), aria_sort="descending" if name == "F1" else None,
+            class_="wide" if name in ("precision", "recall") else None)
+        for name in names
+    ]  # fmt: skip
+    ordered = sorted(report.classes, key=lambda row: -row.f1 if row.support else 2.0)
+    table = tag(
+        "table",
+        tag("thead", tag("tr", heads)),
+        tag("tbody", [_class_row(r, multi) for r in ordered]),
+        data_sortable=True,
+    )
+    absent = sum(row.support == 0 for row in report.classes)
+    note = (
+        f" {absent} of the {len(report.classes)} classes do not occur here and come last." if absent else ""
+    )
+    lead = f"Best first by F1, the harmonic mean of precision and recall. A column's name sorts by it.{note}"
+    return join(tag("h2", "Classes"), tag("p", lead, class_="lead"), _boxed(table, len(report.classes)))
+
+
+def _boxed(table: Html, rows: int) -> Html:
+    """A long table scrolls within its section."""
+    return tag("div", table, class_="scroll tall" if rows > _BOXED else "scroll")
+
+
+def _class_row(row: ClassScore, multi: bool) -> Html:
+    def cell(value: float | None, wide: bool = False) -> Html:
+        known = row.support and value is not None
+        text = percent(value) if known and value is not None else "–"
+        return tag("td", text, data_value=value if known else -1, class_="wide" if wide else None)
+
+    return tag(
+        "tr",
+        tag("td", row.label, data_value=row.label, title=row.label),
+        tag("td", str(row.support), data_value=row.support),
+        cell(row.precision, wide=True),
+        cell(row.recall, wide=True),
+        cell(row.average_precision) if multi else None,
+        _meter(row.f1, row.f1 < 0.5) if row.support else tag("td", "–", data_value=-1, class_="absent"),
+    )
+
+
+def _meter(value: float, low: bool) -> Html:
+    bar = tag("span", tag("i", style=f"--share:{100 * value:.1f}%"), percent(value))
+    return tag("td", bar, data_value=value, class_="meter low" if low else "meter")
+
+
+def _calibration(report: Report) -> Html:
+    bins = report.calibration
+    counts = np.array(bins.counts, dtype=np.float64)
+    surplus = float((counts * (np.array(bins.confidence) - np.array(bins.accuracy))).sum() / counts.sum())
+    if abs(surplus) < 0.01:
+        verdict = "On average the model is as sure as it is right."
+    else:
+        sense = "surer" if surplus > 0 else "less sure"
+        verdict = f"On average the model is {100 * abs(surplus):.1f} points {sense} than it is right."
+    what = "each label's probability" if report.labels.multi else "the probability of the answer"
+    ece = percent(report.scores["ece"].value)
+    error = f"The expected calibration error over {len(bins.counts)} bins is {ece}."
+    text = join(
+        tag("p", f"Confidence is {what}. Could it be taken at its word, every column would end on the dashed "
+            "line. Outlined parts are the difference: ",
+            tag("span", class_="swatch over"), "promised and not kept, ",
+            tag("span", class_="swatch under"), "right more often than promised. The columns that hang below "
+            "count the answers.", class_="lead"),
+        tag("p", f"{verdict} {error}", class_="lead"),
+    )  # fmt: skip
+    return join(
+        tag("h2", "Calibration"), tag("div", charts.reliability(bins), tag("div", text), class_="split")
+    )
+
+
+def _examples(examples: Sequence[Example]) -> Html:
+    if not examples:
+        return Html("")
+    parts = []
+    for kind, heading in (("right", "Right and sure"), ("wrong", "Wrong and sure")):
+        cards = [_example(each) for each in examples if each.kind == kind]
+        if cards:
+            parts.append(join(tag("h3", heading), tag("div", cards, class_="examples")))
+    return join(tag("h2", "Examples"), parts)
+
+
+def _example(example: Example) -> Html:
+    frames = [
+        tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}", alt="")
+        for frame in example.frames
+    ]
+    problem = tag("p", f"No frames: {example.problem}") if not frames else None
+    span = f", {example.span[0]:.1f} to {example.span[1]:.1f} s" if example.span else ""
+    answer = tag("span", f"{example.answer} {percent(example.probability)}", class_="verdict")
+    truth = None
+    if example.kind == "wrong":
+        truth = join(", was ", tag("b", example.truth), f" ({percent(example.truth_probability)})")
+    return tag(
+        "figure",
+        tag("div", frames, problem, class_="strip"),
+        tag("p", answer, truth, tag("small", Path(example.path).name + span)),
+        class_=f"example {example.kind}",
+    )
+
+
+def _protocol(report: Report) -> Html:
+    protocol, provenance = report.protocol, report.provenance
+    rows = [
+        ("Data", protocol.dataset),
+        ("Split", protocol.split or "all of it"),
+        ("Fingerprint", protocol.fingerprint),
+        ("Views", f"{protocol.views} (clips × crops), probabilities averaged"),
+        ("Sampling", ", ".join(protocol.sampling)),
+        ("Intervals", report.intervals.sentence()),
+        ("Model", provenance.model),
+        ("Computed on", f"{provenance.device}, {provenance.precision}, torch {provenance.torch}"),
+        ("Date", provenance.date),
+    ]
+    listed = [(tag("dt", name), tag("dd", value)) for name, value in rows if value]
+    return join(tag("h2", "How this was measured"), tag("dl", [part for pair in listed for part in pair]))

@@ -1,0 +1,164 @@
+"""`evaluate`: a predictor and a manifest in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from kinesphere import __version__
+from kinesphere.clips.spec import Views
+from kinesphere.core.errors import LabelMismatch, TooManyFailures
+from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
+from kinesphere.evaluate.intervals import Bootstrap
+from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.report import Report, report_from_predictions
+from kinesphere.predict.predictor import Predictor
+
+Progress = Callable[[int, int], None]
+"""Called with the number of clips done and their total."""
+
+
+def collect(
+    predictor: Predictor,
+    manifest: Manifest,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    batch_size: int = 8,
+    workers: int | Literal["auto"] = "auto",
+    cache: FrameCache | None = None,
+    progress: Progress | None = None,
+) -> Predictions:
+    """What a model says of every clip of a manifest, in the manifest's order.
+
+    Args:
+        predictor: The model; its labels number the classes.
+        manifest: The clips; each label must be one of the model's.
+        views: Test-time clips and crops, whose probabilities are averaged.
+        batch_size: Samples at a time.
+        workers: Processes that read (see `make_loader`).
+        cache: Where decoded frames are kept.
+        progress: Told how far it is.
+
+    Raises:
+        LabelMismatch: If data and model disagree about the labels.
+        TooManyFailures: If no clip could be read.
+    """
+    if manifest.labels.multi != predictor.labels.multi:
+        kinds = {True: "several labels per clip", False: "one label per clip"}
+        raise LabelMismatch(
+            f"The data have {kinds[manifest.labels.multi]}, the model gives {kinds[predictor.labels.multi]}."
+        )
+    manifest = replace(manifest, labels=predictor.labels)
+    dataset = ClipDataset(manifest, predictor.specs, train=False, views=views, cache=cache)
+    indices: list[int] = []
+    targets, probabilities = [], []
+    skipped, damaged = [], []
+    for batch in make_loader(dataset, batch_size, workers=workers):
+        skipped += [FileNote(str(each.path), each.reason) for each in batch.failures]
+        damaged += [FileNote(str(each.path), each.message) for each in batch.notes]
+        if len(batch):
+            indices += batch.indices
+            targets.append(batch.targets.numpy().astype(np.int64))
+            probabilities.append(predictor.probabilities(batch.inputs).cpu().double().numpy())
+        if progress:
+            progress(len(indices) + len(skipped), len(manifest))
+    if not indices:
+        first = skipped[0]
+        raise TooManyFailures(
+            f"None of the {len(manifest)} clips could be read. The first, {first.path}: {first.reason}"
+        )
+    samples = [manifest[i] for i in indices]
+    return Predictions(
+        labels=predictor.labels,
+        ids=tuple(sample.id for sample in samples),
+        paths=tuple(str(sample.path) for sample in samples),
+        spans=tuple(sample.span for sample in samples),
+        groups=tuple(sample.group for sample in samples),
+        targets=np.concatenate(targets),
+        probabilities=np.concatenate(probabilities),
+        folds=(None,) * len(samples),
+        skipped=tuple(skipped),
+        damaged=tuple(damaged),
+    )
+
+
+def evaluate(
+    predictor: Predictor,
+    manifest: Manifest,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    batch_size: int = 8,
+    workers: int | Literal["auto"] = "auto",
+    cache: FrameCache | None = None,
+    progress: Progress | None = None,
+    bootstrap: Bootstrap | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
+    date: str = "",
+) -> Report:
+    """Score a model on a manifest.
+
+    Args:
+        predictor: The model.
+        manifest: The clips to score; select a split first.
+        views: Test-time clips and crops, whose probabilities are averaged.
+        batch_size: Samples at a time.
+        workers: Processes that read (see `make_loader`).
+        cache: Where decoded frames are kept.
+        progress: Told how far it is.
+        bootstrap: Interval settings.
+        dataset: Name of the data; None takes their folder's.
+        split: Name of the part that is scored, for the report.
+        date: ISO 8601, for the report.
+
+    Raises:
+        LabelMismatch: If data and model disagree about the labels.
+        TooManyFailures: If no clip could be read.
+    """
+    predictions = collect(
+        predictor,
+        manifest,
+        views=views,
+        batch_size=batch_size,
+        workers=workers,
+        cache=cache,
+        progress=progress,
+    )
+    protocol = protocol_of(predictor, manifest, views, dataset=dataset, split=split)
+    return report_from_predictions(predictions, protocol, provenance_of(predictor, date), bootstrap=bootstrap)
+
+
+def protocol_of(
+    predictor: Predictor,
+    manifest: Manifest,
+    views: Views,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+) -> Protocol:
+    """How `predictor` is measured on `manifest`."""
+    return Protocol(
+        dataset=dataset or manifest.root.resolve().name,
+        fingerprint=manifest.fingerprint(),
+        split=split,
+        views=str(views),
+        sampling=tuple(str(spec.sampling) for spec in predictor.specs),
+    )
+
+
+def provenance_of(predictor: Predictor, date: str = "") -> Provenance:
+    """What computes `predictor`'s probabilities."""
+    compute = predictor.compute
+    return Provenance(
+        model=predictor.name,
+        version=__version__,
+        torch=torch.__version__,
+        device=compute.device,
+        precision=compute.precision,
+        date=date,
+    )

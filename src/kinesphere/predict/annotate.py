@@ -1,0 +1,200 @@
+"""Annotated video: the picture with what the model says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.timeline import Timeline
+from kinesphere.video import Video, VideoWriter
+
+# Smaller pictures are enlarged to this height, so that letters stay readable.
+_LEAST_HEIGHT = 360
+_INK, _SOFT, _FILL, _TRACK = (255, 255, 255), (178, 186, 192), (45, 191, 174), (74, 84, 90)
+_HUES = np.array(
+    [(45, 191, 174), (251, 138, 74), (120, 148, 255), (244, 196, 72), (214, 110, 190), (140, 200, 90),
+     (90, 190, 240), (240, 110, 110)], np.uint8,
+)  # fmt: skip
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Sizes in pixels, all proportional to the picture's height."""
+
+    height: int
+    width: int
+
+    @property
+    def unit(self) -> int:
+        return max(12, round(self.height / 24))
+
+    @property
+    def text(self) -> float:
+        return self.unit / 30
+
+    @property
+    def stroke(self) -> int:
+        return max(1, round(self.unit / 14))
+
+
+def annotate(
+    source: str | Path | bytes,
+    target: str | Path,
+    said: Prediction | Timeline,
+    *,
+    top: int = 3,
+    threshold: float = 0.0,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Path:
+    """Write a copy of a video with the model's top labels and their probabilities drawn on it.
+
+    With a `Timeline` the labels change from window to window, and a strip along the lower edge shows
+    the leading label over the whole video with the present moment marked.
+
+    Args:
+        source: The video.
+        target: `.mp4`, `.mkv` or another suffix that `VideoWriter` takes for H.264.
+        said: What the model says of it.
+        top: Number of labels.
+        threshold: The strip stays grey where the leading label is less probable than this.
+        progress: Called with the number of frames written and their total, if known.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InvalidSetting: If `top` is not positive.
+        VideoError: If the video cannot be decoded or written.
+    """
+    if top < 1:
+        raise InvalidSetting(f"At least one label is drawn; got top={top}.")
+    with Video.open(source) as video:
+        size = _enlarged(video.size)
+        layout = _Layout(*size)
+        panels: dict[int, np.ndarray] = {}
+        strip = _strip(said, layout, threshold) if isinstance(said, Timeline) else None
+        with VideoWriter(target, size, video.fps) as writer:
+            # Resampled to the mean rate, because H.264 is written at a constant one.
+            for count, frame in enumerate(video.stream(size=size, fps=video.fps), start=1):
+                picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+                prediction, key = _at(said, frame.time_s)
+                if prediction is not None:
+                    if key not in panels:
+                        panels = {key: _panel(prediction, layout, top)}
+                    _blend(picture, panels[key], layout.unit // 2, layout.unit // 2)
+                if strip is not None and isinstance(said, Timeline):
+                    _draw_strip(picture, strip, frame.time_s / float(said.spans[:, 1].max()))
+                writer.write(picture)
+                if progress:
+                    progress(count, video.frame_count)
+    return Path(target)
+
+
+def _at(said: Prediction | Timeline, time_s: float) -> tuple[Prediction | None, int]:
+    """What holds at a time, and a key that is the same as long as it does."""
+    if isinstance(said, Prediction):
+        inside = said.span[0] <= time_s <= said.span[1]
+        return (said, 0) if inside else (None, 0)
+    cells = said.cells()
+    window = int(np.searchsorted(cells[:, 0], time_s, side="right")) - 1
+    if window < 0 or time_s > cells[window, 1]:
+        return None, window
+    return said[window], window
+
+
+def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = size
+    scale = max(1.0, _LEAST_HEIGHT / height)
+    # Even sizes, which H.264 stores.
+    return 2 * round(height * scale / 2), 2 * round(width * scale / 2)
+
+
+def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
+    """RGBA picture of the labels with their bars."""
+    unit = layout.unit
+    rows = prediction.top(top)
+    width = min(layout.width - unit, round(13 * unit))
+    row_height = round(2.1 * unit)
+    panel = np.zeros((unit // 2 + row_height * len(rows) + unit // 4, width, 4), np.uint8)
+    panel[..., :3], panel[..., 3] = (20, 24, 27), 190
+    for i, (label, probability) in enumerate(rows):
+        base = unit // 2 + i * row_height + round(0.85 * unit)
+        share = f"{100 * probability:.0f} %"
+        colour = _INK if i == 0 else _SOFT
+        right = width - unit // 2 - _text_width(share, layout)
+        _write(panel, _fitted(label, right - unit, layout), (unit // 2, base), colour, layout)
+        _write(panel, share, (right, base), colour, layout)
+        top_px, bottom_px = base + round(0.32 * unit), base + round(0.7 * unit)
+        end = unit // 2 + round((width - unit) * probability)
+        panel[top_px:bottom_px, unit // 2 : width - unit // 2] = (*_TRACK, 255)
+        panel[top_px:bottom_px, unit // 2 : end] = (*_FILL, 255)
+    return panel
+
+
+def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
+    """RGB picture of the leading label over time, one hue per label, with names where they fit."""
+    height = round(1.5 * layout.unit)
+    strip = np.empty((height, layout.width, 3), np.uint8)
+    strip[:] = _TRACK
+    cells = timeline.cells() / float(timeline.spans[:, 1].max())
+    leaders = timeline.probabilities.argmax(1)
+    leaders[timeline.probabilities.max(1) < threshold] = -1
+    edges = np.round(cells * layout.width).astype(int)
+    # One hue for each label that leads somewhere, in order of appearance, so that neighbours differ.
+    hues = {label: _HUES[i % len(_HUES)] for i, label in enumerate(dict.fromkeys(leaders.tolist()))}
+    starts = np.flatnonzero(np.diff(leaders, prepend=-2) != 0)
+    for first, after in zip(starts, [*starts[1:], len(leaders)], strict=True):
+        label, left, right = int(leaders[first]), edges[first, 0], edges[after - 1, 1]
+        if label < 0 or right <= left:
+            continue
+        strip[:, left:right] = hues[label]
+        strip[:, right - 1 : right] = (20, 24, 27)
+        name = _fitted(timeline.labels.names[label], right - left - layout.unit // 2, layout)
+        if len(name) > 1:
+            _write(strip, name, (int(left) + layout.unit // 4, round(0.72 * height)), (20, 24, 27), layout)
+    return strip
+
+
+def _draw_strip(picture: np.ndarray, strip: np.ndarray, share: float) -> None:
+    height, width = strip.shape[:2]
+    lower = picture[-height:]
+    lower[:] = strip
+    x = min(width - 1, max(0, round(share * (width - 1))))
+    thick = max(1, height // 14)
+    lower[:, max(0, x - 2 * thick) : x + 2 * thick + 1] = (20, 24, 27)
+    lower[:, max(0, x - thick) : x + thick + 1] = _INK
+
+
+def _blend(picture: np.ndarray, panel: np.ndarray, top: int, left: int) -> None:
+    part = picture[top : top + panel.shape[0], left : left + panel.shape[1]]
+    panel = panel[: part.shape[0], : part.shape[1]]
+    alpha = panel[..., 3:].astype(np.uint16)
+    part[:] = (panel[..., :3] * alpha + part * (255 - alpha)) // 255
+
+
+def _write(
+    picture: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], layout: _Layout
+) -> None:
+    full = (*colour, 255) if picture.shape[2] == 4 else colour
+    cv2.putText(picture, text, place, _FONT, layout.text, full, layout.stroke, cv2.LINE_AA)
+
+
+def _text_width(text: str, layout: _Layout) -> int:
+    (width, _), _ = cv2.getTextSize(text, _FONT, layout.text, layout.stroke)
+    return int(width)
+
+
+def _fitted(text: str, width: int, layout: _Layout) -> str:
+    """The text, cut at the end if it is wider than `width` pixels."""
+    if _text_width(text, layout) <= width:
+        return text
+    while text and _text_width(text + "..", layout) > width:
+        text = text[:-1]
+    return text + ".." if text else ""

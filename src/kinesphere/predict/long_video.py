@@ -1,0 +1,125 @@
+"""Windows of a long video: each frame decoded once, memory flat in the video's length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.clips.clip import Clip
+from kinesphere.clips.modality import MODALITIES, duration_of
+from kinesphere.clips.sampling import clip_times, windows
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.video import Frames, Video
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window's clips.
+
+    Attributes:
+        span: `(start_s, end_s)`.
+        clips: V clips for each spec.
+    """
+
+    span: Span
+    clips: tuple[list[Clip], ...]
+
+
+def window_clips(
+    source: str | Path | bytes, specs: Sequence[ClipSpec], window_s: float, stride_s: float, views: Views
+) -> Iterator[Window]:
+    """The clips of all windows of a video, in order of time.
+
+    Args:
+        source: A path, or the file's bytes.
+        specs: Input contracts of the network.
+        window_s: Length of a window in seconds.
+        stride_s: Seconds between starts; the last window ends with the video.
+        views: Clips and crops per window.
+
+    Raises:
+        VideoError: If the video cannot be decoded.
+        InvalidSetting: If window and stride make no sense, or the source is live.
+    """
+    with ExitStack() as stack:
+        # A decoder for each input: each reads forward at its own pace and size.
+        videos = [stack.enter_context(Video.open(source)) for _ in specs]
+        spans = windows(duration_of(videos[0]), window_s, stride_s)
+        slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]
+        for span in spans:
+            clips = tuple(
+                MODALITIES.get(spec.modality).read(slide, spec, span, views=views)
+                for spec, slide in zip(specs, slides, strict=True)
+            )
+            yield Window(span, clips)
+
+
+class SlidingFrames:
+    """The frames of a video for windows that are asked for in order of time.
+
+    It knows beforehand which frames all the windows will need. A request decodes forward to its last
+    frame and keeps what later windows need on the way; frames before the request are forgotten.
+
+    Args:
+        video: The open video, which nothing else reads meanwhile.
+        spec: Input contract, which decides on the frames of a window.
+        spans: All windows, ordered by start.
+        views: Clips and crops per window.
+    """
+
+    def __init__(self, video: Video, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
+        self._video = video
+        self._times = video.frame_times()
+        needed = [np.empty(0, dtype=np.int64)]
+        for span in spans:
+            clips = spec.sampling.clips * views.clips
+            moments = clip_times(spec, span, float(video.fps), duration_of(video), clips=clips)
+            needed += [np.unique(self._shown(moment.times)) for moment in moments]
+        self._needed = np.unique(np.concatenate(needed))
+        self._done = 0
+        self._held: dict[int, np.ndarray] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(H, W)` in pixels as displayed."""
+        return self._video.size
+
+    @property
+    def fps(self) -> Fraction:
+        """Mean frames per second."""
+        return self._video.fps
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds to the end of the last frame."""
+        return self._video.duration_s
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` float64 presentation times of all frames."""
+        return self._times
+
+    def frames_at(self, times_s: np.ndarray, size: tuple[int, int] | None = None) -> Frames:
+        """The frames on show at the given times (see `Video.frames_at`), of which none lies before the
+        first of the request before; at the same size throughout."""
+        wanted = self._shown(np.asarray(times_s))
+        reach = int(np.searchsorted(self._needed, wanted.max(), side="right"))
+        fresh = self._needed[self._done : reach]
+        self._held = {i: pixels for i, pixels in self._held.items() if i >= wanted.min()}
+        if len(fresh):
+            read = self._video.frames_at(self._times[fresh], size=size)
+            self._held.update(zip(fresh.tolist(), read.data.transpose(0, 2, 3, 1), strict=True))
+            self._done = reach
+        pixels = np.stack([self._held[i] for i in wanted.tolist()])
+        return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
+
+    def _shown(self, times_s: np.ndarray) -> np.ndarray:
+        """Index of the frame on show at each time."""
+        index = np.searchsorted(self._times, times_s + self._video.tolerance_s, side="right") - 1
+        return np.maximum(index, 0)

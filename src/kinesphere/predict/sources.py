@@ -1,0 +1,47 @@
+"""The videos that a user means by files, folders, globs and addresses."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.table import VIDEO_SUFFIXES
+
+
+def find_sources(patterns: Iterable[str]) -> list[str]:
+    """Videos in a fixed order, each once.
+
+    A folder means all files below it with a video's suffix, hidden ones left out; a glob (`**` enters
+    folders) means the files that match; anything else is taken as it is, whether it exists or not, so
+    that a missing file is reported under its name.
+
+    Raises:
+        InvalidSetting: If a folder or a glob gives no video.
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        if Path(pattern).is_dir():
+            found += _some(_in_folder(Path(pattern)), f"The folder {pattern} holds no video; known suffixes: "
+                           f"{', '.join(sorted(VIDEO_SUFFIXES))}.")  # fmt: skip
+        elif glob.has_magic(pattern) and not Path(pattern).exists() and "://" not in pattern:
+            # Path.glob takes no absolute patterns.
+            paths = glob.glob(pattern, recursive=True)  # noqa: PTH207
+            matches = sorted(path for path in paths if Path(path).is_file())
+            found += _some(matches, f"No file matches {pattern!r}; check the pattern.")
+        else:
+            found.append(pattern)
+    return list(dict.fromkeys(found))
+
+
+def _in_folder(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    visible = (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(map(str, visible))
+
+
+def _some(found: list[str], problem: str) -> list[str]:
+    if not found:
+        raise InvalidSetting(problem)
+    return found

@@ -1,0 +1,159 @@
+"""Resumable output: one record per video, so that an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.predict.predictor import Predictor
+
+Record = dict[str, Any]
+
+
+class PredictionLog:
+    """A file of records that grows video by video.
+
+    A record is what `Prediction.to_json` or `Timeline.to_json` gives, or `{"source", "error"}`. It is
+    written whole and at once; a line cut short by a crash is dropped on opening, and so are errors, so
+    that their videos are tried again. Beside the file, `<name>.settings.json` keeps what the records
+    depend on: with other settings or another model the log refuses to go on.
+
+    Args:
+        path: `.jsonl`, one JSON object per line; or `.csv`, one row per video with its labels and
+            probabilities side by side (no timelines).
+        settings: What the records depend on; plain values.
+        top: Number of labels in a CSV row.
+
+    Raises:
+        InvalidSetting: If the suffix is another, the file was written with other settings or by
+            something else, or it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any], *, top: int = 5) -> None:
+        self.path = Path(path)
+        self._top = top
+        if self.path.suffix.lower() not in (".jsonl", ".csv"):
+            raise InvalidSetting(f"Predictions are written as .jsonl or .csv; got {self.path.name!r}.")
+        self._is_csv = self.path.suffix.lower() == ".csv"
+        self._check_settings({**settings, "top": top})
+        self.finished = self._recover()
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the file."""
+        os.close(self._file)
+
+    def missing(self, sources: Iterable[str]) -> list[str]:
+        """Those of `sources` that have no record yet, in their order."""
+        return [source for source in sources if source not in self.finished]
+
+    def write(self, record: Record) -> None:
+        """Append the record of one video; it is on disk when this returns.
+
+        Raises:
+            InvalidSetting: If a timeline is written to a CSV file.
+        """
+        if self._is_csv and "timeline" in record:
+            raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
+        line = self._row(record) if self._is_csv else json.dumps(record, ensure_ascii=False) + "\n"
+        os.write(self._file, line.encode())
+        os.fsync(self._file)
+        self.finished.add(record["source"])
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        beside = self.path.with_name(f"{self.path.name}.settings.json")
+        wanted = json.loads(json.dumps(settings))
+        if not self.path.exists():
+            with replacing(beside) as scratch:
+                scratch.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            return
+        try:
+            before = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidSetting(
+                f"{self.path} exists, but {beside.name} does not say how it was made; choose another "
+                "output or delete it."
+            ) from error
+        changed = sorted(key for key in {*before, *wanted} if before.get(key) != wanted.get(key))
+        if changed:
+            details = ", ".join(f"{key} was {before.get(key)!r}, now {wanted.get(key)!r}" for key in changed)
+            raise InvalidSetting(
+                f"{self.path} was written with other settings ({details}); choose another output or "
+                "delete it to start again."
+            )
+
+    def _recover(self) -> set[str]:
+        """Drop a broken last line and errors; the sources that are done."""
+        text = self.path.read_bytes().decode("utf-8", "replace") if self.path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        kept, done = self._kept_csv(whole) if self._is_csv else self._kept_json(whole)
+        if kept != text or not self.path.exists():
+            with replacing(self.path) as scratch:
+                scratch.write_bytes(kept.encode())
+        return done
+
+    def _kept_json(self, text: str) -> tuple[str, set[str]]:
+        kept, done = [], set()
+        for line in text.split("\n")[:-1]:
+            try:
+                record = json.loads(line)
+                source, failed = record["source"], "error" in record
+            except (ValueError, KeyError, TypeError) as error:
+                raise InvalidSetting(
+                    f"{self.path} holds a line that is no record ({line[:60]!r}); choose another output."
+                ) from error
+            if not failed:
+                kept.append(line + "\n")
+                done.add(source)
+        return "".join(kept), done
+
+    def _kept_csv(self, text: str) -> tuple[str, set[str]]:
+        rows = list(csv.reader(io.StringIO(text)))
+        if rows and rows[0] != self._columns():
+            raise InvalidSetting(f"{self.path} has other columns than ours; choose another output.")
+        good = [row for row in rows[1:] if len(row) == len(self._columns()) and not row[-1]]
+        return "".join(map(_csv_line, [self._columns(), *good])), {row[0] for row in good}
+
+    def _columns(self) -> list[str]:
+        pairs = [name for i in range(1, self._top + 1) for name in (f"label_{i}", f"probability_{i}")]
+        return ["source", "start_s", "end_s", *pairs, "error"]
+
+    def _row(self, record: Record) -> str:
+        top = record.get("top", [])[: self._top]
+        pairs = [cell for each in top for cell in (each["label"], each["probability"])]
+        blanks = [""] * (2 * self._top - len(pairs))
+        start, end = record.get("span", ("", ""))
+        return _csv_line([record["source"], start, end, *pairs, *blanks, record.get("error", "")])
+
+
+def _csv_line(cells: list[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def model_digest(predictor: Predictor) -> str:
+    """A short digest of weights, labels and input contracts: what predictions depend on."""
+    digest = hashlib.sha256(json.dumps([spec.to_json() for spec in predictor.specs]).encode())
+    digest.update("\0".join(predictor.labels.names).encode())
+    for name, tensor in predictor.module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+    return digest.hexdigest()[:16]
