@@ -131,37 +131,44 @@ def _apply(rules: tuple[Rule, ...], state: Mapping[str, Tensor], *, forward: boo
     mapped: State = {}
     unmapped: list[str] = []
     ignored: dict[str, str] = {}
-    parts: set[str] = set()  # keys already consumed as a later part of a many-to-one rule
+    done: set[str] = set()  # keys consumed as a later part of a many-to-one rule
     for key in state:
-        if key in parts:
+        if key in done:
             continue
-        for rule in rules:
-            if isinstance(rule, Ignore):
-                if forward and _match(rule.theirs, key) is not None:
-                    ignored[key] = rule.reason
-                    break
-                continue
-            source, target = (rule.theirs, rule.ours) if forward else (rule.ours, rule.theirs)
-            many_in = (source,) if isinstance(source, str) else source
-            slot = next((p for p in many_in if _match(p, key) is not None), None)
-            if slot is None:
-                continue
-            values = _match(slot, key)
-            assert values is not None
-            keys_in = [_fill(p, values) for p in many_in]
-            if any(k not in state for k in keys_in):
-                unmapped.append(key)
-                break
-            parts.update(keys_in)
-            keys_out = [_fill(p, values) for p in ((target,) if isinstance(target, str) else target)]
-            clash = [k for k in keys_out if k in mapped]
+        rule, keys_in, keys_out = _first_match(rules, key, forward)
+        if isinstance(rule, Ignore):
+            ignored[key] = rule.reason
+        elif rule is None or any(part not in state for part in keys_in):
+            unmapped.append(key)
+        else:
+            done.update(keys_in)
+            clash = [name for name in keys_out if name in mapped]
             if clash:
                 raise InvalidCheckpoint(f"Two tensors map to {clash[0]!r}; the second is {key!r}.")
-            mapped.update(zip(keys_out, _convert(rule, [state[k] for k in keys_in], forward), strict=True))
-            break
-        else:
-            unmapped.append(key)
+            tensors = _convert(rule, [state[part] for part in keys_in], forward)
+            mapped.update(zip(keys_out, tensors, strict=True))
     return Mapped(mapped, tuple(unmapped), ignored)
+
+
+def _first_match(
+    rules: tuple[Rule, ...], key: str, forward: bool
+) -> tuple[Rule | None, tuple[str, ...], tuple[str, ...]]:
+    """The rule for a key, with all the keys it reads and writes."""
+    for rule in rules:
+        if isinstance(rule, Ignore):
+            if forward and _match(rule.theirs, key) is not None:
+                return rule, (key,), ()
+            continue
+        sources, targets = (rule.theirs, rule.ours) if forward else (rule.ours, rule.theirs)
+        sources, targets = (side if isinstance(side, tuple) else (side,) for side in (sources, targets))
+        for source in sources:
+            values = _match(source, key)
+            if values is not None:
+                keys_in = tuple(_fill(pattern, values) for pattern in sources)
+                keys_out = tuple(_fill(pattern, values) for pattern in targets)
+                if "" not in (*keys_in, *keys_out):
+                    return rule, keys_in, keys_out
+    return None, (key,), ()
 
 
 def _convert(rule: Rename | Split | Join, tensors: list[Tensor], forward: bool) -> list[Tensor]:
@@ -200,19 +207,25 @@ def _match(pattern: str, key: str) -> dict[str, str | int] | None:
     found = regex.fullmatch(key)
     if found is None:
         return None
-    values = {
+    return {
         name: text if name == "REST" else int(text) - shifts[name] for name, text in found.groupdict().items()
     }
-    return None if any(isinstance(v, int) and v < 0 for v in values.values()) else values
 
 
 def _fill(pattern: str, values: Mapping[str, str | int]) -> str:
+    """The key that a pattern stands for; empty if a number would be negative."""
+    negative = False
+
     def place(found: re.Match[str]) -> str:
+        nonlocal negative
         if found[0] == "*":
             return str(values["REST"])
-        return str(int(values[found[1]]) + int(found[2] or 0))
+        number = int(values[found[1]]) + int(found[2] or 0)
+        negative |= number < 0
+        return str(number)
 
-    return _PLACE.sub(place, pattern)
+    key = _PLACE.sub(place, pattern)
+    return "" if negative else key
 
 
 def squeeze(*dims: int) -> Transform:

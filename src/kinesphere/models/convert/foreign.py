@@ -40,7 +40,7 @@ def unwrap(content: Any, name: str) -> Foreign:
         InvalidCheckpoint: If there is no mapping from names to tensors inside.
     """
     labels = _labels(content)
-    while isinstance(content, Mapping) and not _tensors(content):
+    while isinstance(content, Mapping):
         labels = labels or _labels(content.get("meta"))
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:

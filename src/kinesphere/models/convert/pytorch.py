@@ -12,6 +12,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +37,8 @@ def read_pytorch(path: Path) -> Foreign:
         UnsafeFile: If it asks for code to be called.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch remarks on the pickle's protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
         inert: set[str] = set()
     except Exception:  # whatever it does not accept is read below, where the reason is found and told
         content, inert = _read_restricted(path)
