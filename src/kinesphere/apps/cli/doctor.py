@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from kinesphere.apps.cli.console import Json, console, print_json
 
@@ -19,6 +20,16 @@ EXTRAS = {
     "export": ("onnx", "onnxruntime", "openvino"),
     "scale": ("ray",),
     "track": ("wandb", "mlflow"),
+}
+
+CODECS: dict[str, Literal["r", "w"]] = {
+    "h264": "r",
+    "hevc": "r",
+    "mpeg4": "r",
+    "vp9": "r",
+    "libdav1d": "r",
+    "libx264": "w",
+    "libvpx-vp9": "w",
 }
 
 
@@ -75,17 +86,8 @@ def _machine() -> list[Finding]:
 def _codecs() -> list[Finding]:
     import av
 
-    wanted = {
-        "h264": "r",
-        "hevc": "r",
-        "mpeg4": "r",
-        "vp9": "r",
-        "libdav1d": "r",
-        "libx264": "w",
-        "libvpx-vp9": "w",
-    }
     findings = []
-    for name, mode in wanted.items():
+    for name, mode in CODECS.items():
         purpose = "decode" if mode == "r" else "encode"
         try:
             codec = av.Codec(name, mode)

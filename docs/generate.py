@@ -1,0 +1,123 @@
+"""Write the tables in docs/ that are made from code: `python -m docs.generate` (or `make docs`).
+
+`docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
+`benchmarks/results/`, `docs/recipe.md` from the recipe's own descriptions.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kinesphere.models import ModelCard, card, list_models
+from kinesphere.train import Recipe
+
+DOCS = Path(__file__).resolve().parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+MADE = "<!-- Made by `make docs`; do not edit. -->"
+
+
+def models_page() -> str:
+    """All models with their cost and public weights."""
+    lines = [
+        MADE,
+        "# Models",
+        "",
+        (
+            "Parameters and multiply-adds are counted by a test for the input given. Scores are those that the "
+            "publishers of the weights state; `kinesphere models NAME` gives their protocol."
+        ),
+        "",
+        "| model | what | input | M params | G multiply-adds | public weights (stated top-1) |",
+        "|---|---|---|---:|---:|---|",
+    ]
+    lines += [_model_row(card(name)) for name in list_models()]
+    return "\n".join(lines) + "\n"
+
+
+def _model_row(entry: ModelCard) -> str:
+    paper = f" ([{entry.paper.year}]({entry.paper.url}))" if entry.paper else ""
+    inputs = " + ".join(f"{s.modality} {s.sampling}, {s.size[0]}×{s.size[1]}" for s in entry.inputs)
+    weights = []
+    for weight in entry.weights:
+        top1 = next((score.value for score in weight.scores if score.metric == "top1"), None)
+        weights.append(weight.tag + (f" ({top1:.1%})" if top1 is not None else ""))
+    return (
+        f"| `{entry.name}` | {entry.summary}{paper} | {inputs} | {entry.parameters / 1e6:.2f} "
+        f"| {entry.multiply_adds / 1e9:.2f} | {', '.join(weights) or '–'} |"
+    )
+
+
+def benchmarks_page() -> str:
+    """One section per record of `benchmarks/results/`."""
+    lines = [
+        MADE,
+        "# Benchmarks",
+        "",
+        (
+            "Each table was measured in one run on one machine, everything in it side by side. Shared machines "
+            "are noisy: read the ratios. `make bench` measures again."
+        ),
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        lines += ["", *_record(json.loads(path.read_text(encoding="utf-8")))]
+    return "\n".join(lines) + "\n"
+
+
+def _record(record: dict[str, Any]) -> list[str]:
+    columns = list(record["rows"][0])
+    table = [
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+        *("| " + " | ".join(str(row.get(name, "")) for name in columns) + " |" for row in record["rows"]),
+    ]
+    goals = [f"- {goal}" for goal in record.get("goals", [])]
+    machine = record["machine"]
+    return [
+        f"## {record['title']}",
+        "",
+        f"`{record['command']}` on {machine}.",
+        "",
+        *table,
+        *(["", *goals] if goals else []),
+    ]
+
+
+def recipe_page() -> str:
+    """Every setting of a recipe with its default and meaning."""
+    lines = [MADE, "# Recipe", "", "Every setting of `kinesphere train`, in YAML or as `section.key=value`."]
+    for name, section in Recipe.model_fields.items():
+        fields = getattr(section.annotation, "model_fields", None)
+        if fields is None:
+            lines += ["", f"## {name}", "", section.description or ""]
+            continue
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            section.description or "",
+            "",
+            "| key | default | meaning |",
+            "|---|---|---|",
+        ]
+        for key, field in fields.items():
+            default = (
+                "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+            )
+            meaning = (field.description or "").replace("|", "\\|")
+            lines.append(f"| `{key}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"models.md": models_page, "benchmarks.md": benchmarks_page, "recipe.md": recipe_page}
+
+
+def main() -> None:
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+        print(DOCS / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`kinesphere evaluate`: score a model on labelled videos."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinesphere.apps.cli.console import Device, Json, PrecisionChoice, console, end, print_json, progress
+
+if TYPE_CHECKING:
+    from kinesphere.evaluate import Report
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Run folder, model file, registered name or hub id.")],
+    data: Annotated[Path, typer.Argument(help="Manifest (CSV, Parquet) or folder of class folders.")],
+    split: Annotated[str | None, typer.Option(help="Score this split of the data only.")] = None,
+    views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
+    label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
+    ] = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = "auto",
+    as_json: Json = False,
+) -> None:
+    """Top-k, mean class accuracy, F1, confusions and calibration, each with an interval."""
+    from kinesphere.clips import Views
+    from kinesphere.core.device import Compute
+    from kinesphere.data import Manifest
+    from kinesphere.evaluate import report_from_predictions
+    from kinesphere.evaluate.evaluator import collect, protocol_of, provenance_of
+    from kinesphere.predict import load
+
+    predictor = load(model, compute=Compute.choose(device, precision))
+    manifest = Manifest.read(data, label_column=label_column)
+    if split is not None:
+        manifest = manifest.where(split=split)
+    chosen = Views.parse(views)
+    with progress("Evaluating", "clips", hidden=as_json) as advance:
+        predictions = collect(predictor, manifest, views=chosen, progress=advance)
+    protocol = protocol_of(predictor, manifest, chosen, split=split)
+    today = datetime.date.today().isoformat()
+    report = report_from_predictions(predictions, protocol, provenance_of(predictor, today))
+    if out is not None:
+        from kinesphere.apps.html import write_report_html
+
+        predictions.write(out / "predictions.parquet")
+        report.write(out / "report.json")
+        write_report_html(out)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_report(report)
+        if out is not None:
+            console().print(f"report  {out / 'report.html'}", soft_wrap=True)
+    end(len(report.skipped))
+
+
+def print_report(report: Report, shown: int = 30) -> None:
+    """The score line, all scores, and the classes from worst to best."""
+    from rich.table import Table
+
+    from kinesphere.evaluate.report import score_name
+
+    screen = console()
+    screen.print(report.line(), style="bold")
+    table = Table("score", "value with interval")
+    for name, score in report.scores.items():
+        table.add_row(score_name(name), str(score))
+    screen.print(table)
+    table = Table("class", "precision", "recall", "F1", "clips")
+    for row in sorted(report.classes, key=lambda row: row.f1 if row.f1 is not None else -1.0)[:shown]:
+        cells = (row.precision, row.recall, row.f1)
+        table.add_row(row.label, *("–" if v is None else f"{v:.3f}" for v in cells), str(row.support))
+    screen.print(table)
+    if len(report.classes) > shown:
+        screen.print(f"… and {len(report.classes) - shown} better classes (see --json or --out)")
+    for note in report.skipped:
+        screen.print(f"[yellow]skipped[/]  {note.path}: {note.reason}", soft_wrap=True)

@@ -1,0 +1,46 @@
+"""`kinesphere import`: a public checkpoint in, one of our model files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinesphere.apps.cli.console import Json, console, print_json
+from kinesphere.core.errors import InvalidSetting
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors.")],
+    model: Annotated[str, typer.Option(help="Registered architecture that it belongs to.")],
+    out: Annotated[Path, typer.Option(help="Model file to write, .safetensors.")],
+    layout: Annotated[str | None, typer.Option(help="Origin of the file; found out if not given.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class names in the file's order, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read foreign weights without executing anything in them, check every key, write our format."""
+    from kinesphere.models import import_checkpoint, save_model
+
+    if out.suffix != ".safetensors":
+        raise InvalidSetting(f"--out names a .safetensors file; got {str(out)!r}.")
+    names = _read_labels(labels) if labels is not None else None
+    recogniser = import_checkpoint(file, model, layout=layout, labels=names)
+    save_model(recogniser, out)
+    notes = list(recogniser.provenance.notes)
+    if as_json:
+        print_json({"model": model, "classes": len(recogniser.labels), "out": str(out), "notes": notes})
+        return
+    screen = console()
+    tensors = len(recogniser.net.state_dict())
+    screen.print(f"{file.name}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
+    for note in notes:
+        screen.print(f"[yellow]note[/]  {note}", soft_wrap=True)
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"Cannot read the labels in {path}: {error}.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,75 @@
+"""`kinesphere train`: a recipe or a folder of videos in, a run folder with a report out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinesphere.apps.cli.console import Json, console, end, print_json
+from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from kinesphere.train.cross_validation import Folds
+
+
+def train(
+    source: Annotated[str, typer.Argument(help="Recipe (YAML), run folder, manifest or folder of classes.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings to change.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a stopped run in the same folder.")] = False,
+    folds: Annotated[
+        str | None,
+        typer.Option(help="Cross-validate: a number of folds, or `group` to leave one group out."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a recogniser, score it on held-out videos, write report.html."""
+    from kinesphere.train import Recipe, cross_validate
+    from kinesphere.train import train as run_recipe
+
+    _say_what_rooms_log(quiet=as_json)
+    recipe = Recipe.load(source, overrides or ())
+    screen = console(to_stderr=as_json)
+    if folds is None:
+        run = run_recipe(recipe, resume=resume, console=screen)
+        folder, report = run.folder, run.report
+    else:
+        validation = cross_validate(recipe, _folds(folds), resume=resume, console=screen)
+        folder, report = validation.folder, validation.report
+    page = None
+    if report is not None:
+        from kinesphere.apps.html import write_report_html
+
+        page = write_report_html(folder)
+    if as_json:
+        scored = report.to_json() if report is not None else {}
+        print_json({"run": str(folder), "html": str(page) if page else None, "report": scored})
+    else:
+        screen.print(report.line() if report is not None else "Nothing was held out, so nothing was scored.")
+        screen.print(f"run     {folder}", soft_wrap=True)
+        if page is not None:
+            screen.print(f"report  {page}", soft_wrap=True)
+    end(len(report.skipped) if report is not None else 0)
+
+
+def _folds(text: str) -> Folds:
+    if text == "group":
+        return "leave_one_group_out"
+    if text.isdecimal() and int(text) >= 2:
+        return int(text)
+    raise InvalidSetting(f"--folds takes `group` or a number of at least 2; got {text!r}.")
+
+
+def _say_what_rooms_log(quiet: bool) -> None:
+    """Show what the rooms say aloud (fresh heads, resumed steps) on standard error."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(
+        console=console(to_stderr=True), show_time=False, show_path=False, show_level=False, markup=False
+    )
+    logger = logging.getLogger("kinesphere")
+    logger.handlers = [handler]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
