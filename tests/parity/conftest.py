@@ -71,7 +71,7 @@ def recorded(name: str) -> Recorded:
 
 def to_views(x: Tensor, layout: str) -> Tensor:
     """Views `(V, T, C, H, W)` of one sample, or a batch, from the peer's layout."""
-    if layout == "N C T H W":
+    if layout in ("N C T H W", "list of pathways, each N C T H W"):
         return x.transpose(1, 2)
     if layout == "N num_clips C T H W":
         return x.flatten(0, 1).transpose(1, 2)

@@ -115,8 +115,8 @@ class Bottleneck(nn.Module):
         shortcut = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
         x = self.relu(self.bn1(self.conv1(x_BCTHW)))
         x = self.relu(self.bn2(self.conv2(x)))
-        x = self.relu(self.bn3(self.conv3(x)) + shortcut)
-        return x if self.attention is None else self.attention(x)
+        out: Tensor = self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return out if self.attention is None else self.attention(out)
 
 
 def stage(
@@ -237,7 +237,7 @@ def average(x_BCTHW: Tensor) -> Tensor:
 def initialise(net: nn.Module, norm_eps: float = 1e-5) -> None:
     """He initialisation of the convolutions, and one epsilon for all batch norms."""
     for module in net.modules():
-        if isinstance(module, nn.Conv3d):
+        if isinstance(module, nn.Conv3d) and not module.weight.is_meta:  # random numbers on meta cost seconds
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.BatchNorm3d):
             module.eps = norm_eps

@@ -6,7 +6,12 @@ names, for example `"blocks.{s}"` and `"layer{s}"`.
 
 from __future__ import annotations
 
-from kinesphere.models.keymap import Rename, Rule, Transform
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from kinesphere.models.keymap import Arguments, Ignore, Rename, Rule, Transform
 
 CONVOLUTIONS = (("a", 1), ("b", 2), ("c", 3))
 CAFFE2_NORM = (("s", "weight"), ("b", "bias"), ("rm", "running_mean"), ("riv", "running_var"))
@@ -144,7 +149,13 @@ def caffe2_stages(theirs: str = "", ours: str = "") -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-CAFFE2_HEAD: tuple[Rule, ...] = (Rename("pred_w", "fc.weight"), Rename("pred_b", "fc.bias"))
+CAFFE2_HEAD: tuple[Rule, ...] = (
+    Rename("pred_w", "fc.weight"),
+    Rename("pred_b", "fc.bias"),
+    Rename("*.num_batches_tracked", "*.num_batches_tracked"),  # Caffe2 has none; ours pass on the way back
+    Ignore("lr", "learning rate of the training run"),
+    Ignore("model_iter", "step counter of the training run"),
+)
 CAFFE2: tuple[Rule, ...] = (*caffe2_stem(), *caffe2_stages(), *CAFFE2_HEAD)
 CAFFE2_NON_LOCAL: tuple[Rule, ...] = tuple(
     rule
@@ -154,3 +165,24 @@ CAFFE2_NON_LOCAL: tuple[Rule, ...] = tuple(
         Rename(f"nonlocal_conv{{s+1}}_{{b}}_{part}_b", f"layer{{s}}.{{b}}.attention.{part}.bias"),
     )
 ) + caffe2_norm("nonlocal_conv{s+1}_{b}_bn", "layer{s}.{b}.attention.bn")
+
+
+def mmaction2_attention(theirs: Mapping[str, Tensor]) -> Arguments:
+    """After which blocks a state of MMAction2 has non-local attention."""
+    return _attention(theirs, r"backbone\.layer(\d)\.(\d+)\.non_local_block\.", first_stage=1)
+
+
+def pyslowfast_attention(theirs: Mapping[str, Tensor]) -> Arguments:
+    """After which blocks a state of PySlowFast has non-local attention."""
+    return _attention(theirs, r"s(\d)\.pathway0_nonlocal(\d+)\.", first_stage=2)
+
+
+def caffe2_attention(theirs: Mapping[str, Tensor]) -> Arguments:
+    """After which blocks a state in Caffe2's blobs has non-local attention."""
+    return _attention(theirs, r"nonlocal_conv(\d)_(\d+)_", first_stage=2)
+
+
+def _attention(theirs: Mapping[str, Tensor], pattern: str, first_stage: int) -> Arguments:
+    found = {match.groups() for key in theirs if (match := re.match(pattern, key))}
+    places = {(int(s) - first_stage + 1, int(b)) for s, b in found}
+    return {f"attend{s}": tuple(sorted(b for stage, b in places if stage == s)) for s in (2, 3)}

@@ -1,0 +1,61 @@
+"""Published checkpoints on Kinetics, as the cards of several families state them."""
+
+from __future__ import annotations
+
+import re
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.models.card import ReportedScore, WeightEntry
+
+THIRTY_VIEWS = "10 clips x 3 crops"
+_MMACTION2 = "https://download.openmmlab.com/mmaction/"
+_DIGEST = re.compile(r"-([0-9a-f]{8})\.pth$")
+
+
+def kinetics(
+    tag: str,
+    url: str,
+    layout: str,
+    top1: float | None,
+    top5: float | None = None,
+    *,
+    classes: int = 400,
+    spec: ClipSpec | None = None,
+    protocol: str = THIRTY_VIEWS,
+    origin: str = "publisher",
+    licence: str = "Apache-2.0",
+) -> WeightEntry:
+    """An entry for Kinetics-400, -600 or -700; a digest at the end of the file name counts as published."""
+    dataset = f"Kinetics-{classes}"
+    scores = tuple(
+        ReportedScore(metric, value, dataset, protocol, origin)
+        for metric, value in (("top1", top1), ("top5", top5))
+        if value is not None
+    )
+    digest = _DIGEST.search(url)
+    return WeightEntry(
+        tag=tag,
+        url=url,
+        layout=layout,
+        labels=f"kinetics{classes}",
+        classes=classes,
+        sha256=digest[1] if digest else None,
+        licence=licence,
+        spec=spec,
+        scores=scores,
+    )
+
+
+def mmaction2_url(family: str, config: str, suffix: str) -> str:
+    """Address of a checkpoint of MMAction2 1.x; `suffix` is the date and digest."""
+    return f"{_MMACTION2}v1.0/recognition/{family}/{config}/{config}_{suffix}.pth"
+
+
+def pytorchvideo_url(file: str) -> str:
+    """Address of a Kinetics checkpoint of PyTorchVideo."""
+    return f"https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/{file}.pyth"
+
+
+def pyslowfast_url(file: str) -> str:
+    """Address of a Kinetics-400 checkpoint of PySlowFast."""
+    return f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/{file}.pkl"
