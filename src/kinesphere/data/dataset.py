@@ -29,6 +29,9 @@ from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
 from kinesphere.video import Video
 
+# What can be wrong with one sample; any other exception is a bug.
+UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -180,7 +183,7 @@ class ClipDataset(Dataset[Item | Failure]):
             warnings.simplefilter("always", KinesphereWarning)
             try:
                 clips = self.clips(draw)
-            except (VideoError, InvalidAnnotation, InvalidClip) as error:
+            except UNREADABLE as error:
                 return Failure(sample.path, str(error), draw.index)
         notes = []
         for warning in caught:

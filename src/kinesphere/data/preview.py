@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 
 from kinesphere.clips.sheet import contact_sheet
-from kinesphere.core.errors import InvalidSetting, VideoError
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
-from kinesphere.data.dataset import ClipDataset, Failure
+from kinesphere.data.dataset import UNREADABLE, ClipDataset, Failure
 from kinesphere.data.manifest import shown_path
 from kinesphere.data.sampler import EpochSampler
 
@@ -37,7 +37,7 @@ def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[
         sample = dataset.manifest[draw.index]
         try:
             views = dataset.clips(draw)[0]
-        except VideoError as error:
+        except UNREADABLE as error:
             failures.append(Failure(sample.path, str(error), draw.index))
             continue
         clips += views

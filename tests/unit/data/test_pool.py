@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+
+import pytest
+
+from kinesphere.data.pool import Lost, bounded_map
+
+
+def act(order: tuple[str, int]) -> int:
+    name, number = order
+    if name == "hang":
+        time.sleep(600)
+    if name == "die":
+        os._exit(7)
+    if name == "raise":
+        raise ValueError(f"from call {number}")
+    return number * number
+
+
+def test_every_argument_gets_its_result() -> None:
+    orders = [("work", number) for number in range(20)]
+    assert dict(bounded_map(act, orders, workers=2, timeout_s=60)) == {o: o[1] ** 2 for o in orders}
+
+
+def test_hanging_and_dying_calls_are_lost_and_the_others_go_on() -> None:
+    orders = [("work", 1), ("hang", 2), ("die", 3), ("work", 4), ("hang", 5), ("work", 6)]
+    began = time.monotonic()
+    results = dict(bounded_map(act, orders, workers=2, timeout_s=2))
+    assert time.monotonic() - began < 30
+    assert [results[o] for o in orders if o[0] == "work"] == [1, 16, 36]
+    assert results[("hang", 2)] == results[("hang", 5)] == Lost("it took longer than 2 s and was stopped")
+    assert results[("die", 3)] == Lost("the process that read it died (exit code 7)")
+
+
+def test_errors_are_raised_here_and_no_process_is_left() -> None:
+    with pytest.raises(ValueError, match="from call 3"):
+        list(bounded_map(act, [("work", 1), ("hang", 2), ("raise", 3)], workers=2, timeout_s=60))
+    assert not multiprocessing.active_children()
+
+
+def test_stopping_early_leaves_no_process() -> None:
+    results = bounded_map(act, [("work", 1), ("hang", 2)], workers=2, timeout_s=60)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+
+from kinesphere.clips import Augment, ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.data import preflight
+from kinesphere.data.dataset import ClipDataset
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.preflight import Preflight, Problem, Spread, check
+from kinesphere.data.preview import preview
+
+SPEC = ClipSpec(Sampling.parse("4x2x1"), (24, 32))
+
+
+def found(result: Preflight, kind: str) -> Problem:
+    (problem,) = (problem for problem in result.problems if problem.kind == kind)
+    return problem
+
+
+@pytest.fixture
+def copy(data_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(data_folder, tmp_path / "copy"))
+
+
+def test_sound_data_have_no_problems(manifest: Manifest) -> None:
+    seen = []
+    result = check(manifest, SPEC, workers=2, progress=lambda done, total: seen.append((done, total)))
+    assert result.problems == ()
+    assert not result.has_errors
+    assert result.readable_share == 1
+    assert result.classes == {"turn left": 3, "turn right": 3}
+    assert (result.clips, result.files, result.splits) == (6, 6, {})
+    assert result.durations_s == Spread(0.8, 1.2, 1.6, pytest.approx(7.2))
+    assert (result.frame_rates, result.sizes, result.codecs) == ({"25": 6}, {"64x48": 6}, {"h264": 6})
+    assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_unreadable_and_damaged_files_are_listed(copy: Path, make_video: Callable[..., Path]) -> None:
+    (copy / "turn left/0.mp4").write_bytes(b"")
+    (copy / "turn left/1.mp4").write_text("not a video at all, whatever its name says")
+    (copy / "turn left/notes.txt").write_text("x")
+    data = bytearray(make_video(copy / "turn right/9.mp4", frames=60).read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start + 1500 : start + 2500] = bytes(1000)
+    (copy / "turn right/9.mp4").write_bytes(bytes(data))
+    result = check(Manifest.read(copy), workers=2, decode_all=True)
+    assert [failure.path.name for failure in result.unreadable] == ["0.mp4", "1.mp4"]
+    assert "is empty" in result.unreadable[0].reason
+    assert [note.path.name for note in result.damaged] == ["9.mp4"]
+    assert result.readable_share == pytest.approx(5 / 7)
+    assert found(result, "unreadable").where == ("turn left/0.mp4", "turn left/1.mp4")
+    assert "2 of 7 samples cannot be read and would be left out" in found(result, "unreadable").message
+    assert "1 of 7 samples can be read only in part" in found(result, "damaged").message
+    assert found(result, "ignored").where == ("turn left/notes.txt",)
+    assert not result.has_errors
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,label\nabsent.mp4,x\n")
+    result = check(Manifest.read(tmp_path / "m.csv"), workers=1)
+    assert result.has_errors
+    assert result.problems[0].message == "No sample can be read; check the paths."
+    assert result.durations_s is None
+
+
+def test_labels_outside_the_set_and_empty_classes(data_folder: Path) -> None:
+    manifest = Manifest.read(data_folder, labels=LabelSet(("turn left", "jump")))
+    result = check(manifest, workers=2)
+    assert "3 samples have labels outside the set: turn right" in found(result, "unknown label").message
+    assert found(result, "unknown label").where == tuple(f"turn right/{i}.mp4" for i in range(3))
+    assert found(result, "empty class").message == "the data has no sample of 1 classes: jump."
+    assert result.classes == {"turn left": 3, "jump": 0, "turn right": 3}
+
+
+def test_leaks_duplicates_and_conflicts(copy: Path) -> None:
+    shutil.copy(copy / "turn left/0.mp4", copy / "turn left/again.mp4")
+    shutil.copy(copy / "turn right/0.mp4", copy / "turn left/other.mp4")
+    rows = [
+        "path,label,group,split",
+        "turn left/0.mp4,left,anna,train",
+        "turn left/again.mp4,left,anna,test",
+        "turn right/0.mp4,right,ben,train",
+        "turn left/other.mp4,left,carl,train",
+        "turn right/1.mp4,right,dora,test",
+    ]
+    (copy / "manifest.csv").write_text("\n".join(rows))
+    result = check(Manifest.read(copy), workers=2)
+    assert found(result, "group leak").where == ("anna",)
+    assert found(result, "content leak").where == ("turn left/0.mp4 = turn left/again.mp4",)
+    assert found(result, "label conflict").where == ("turn right/0.mp4 = turn left/other.mp4",)
+    assert "2 files are copies of others" in found(result, "duplicate").message
+    assert [problem.severity for problem in result.problems] == ["error"] * 3 + ["warning"]
+    assert result.splits == {"train": {"left": 2, "right": 1}, "test": {"left": 1, "right": 1}}
+
+
+def test_one_video_in_two_splits_is_a_leak(copy: Path) -> None:
+    rows = ["path,label,start,end,split", "turn left/2.mp4,x,0,0.5,train", "turn left/2.mp4,x,0.5,1,test"]
+    (copy / "manifest.csv").write_text("\n".join(rows))
+    result = check(Manifest.read(copy), workers=1)
+    assert found(result, "content leak").where == ("turn left/2.mp4",)
+
+
+def test_spans_and_short_samples(copy: Path) -> None:
+    rows = [
+        "path,label,start,end",
+        "turn left/2.mp4,x,0,1.6",  # all of it
+        "turn left/2.mp4,x,0,2",  # ends late
+        "turn left/2.mp4,x,9,10",  # starts late
+        "turn left/2.mp4,x,0.5,0.6",  # too short
+    ]
+    (copy / "manifest.csv").write_text("\n".join(rows))
+    manifest = Manifest.read(copy)
+    result = check(manifest, SPEC, workers=1)
+    late, cut = (problem for problem in result.problems if problem.kind == "span outside")
+    assert (late.severity, late.where) == ("error", ("turn left/2.mp4@9.0-10.0",))
+    assert (cut.severity, cut.where) == ("warning", ("turn left/2.mp4@0.0-2.0",))
+    assert found(result, "short").where == ("turn left/2.mp4@0.5-0.6",)
+    assert (
+        "1 of 4 samples are shorter than a clip of 4x2x1; they would start over"
+        in found(result, "short").message
+    )
+    padded = check(manifest, replace(SPEC, short_video="pad"), workers=1)
+    assert "they would hold their last frame" in found(padded, "short").message
+
+
+def test_a_file_that_takes_too_long_counts_as_unreadable(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inspect(path: Path, *, decode_all: bool) -> object:
+        if path.parent.name == "turn left":
+            time.sleep(600)
+        return original(path, decode_all=decode_all)
+
+    original = preflight._inspect
+    monkeypatch.setattr(preflight, "_inspect", inspect)
+    result = check(manifest, workers=2, timeout_s=2)
+    assert len(result.unreadable) == 3
+    assert "took longer than 2 s and was stopped" in result.unreadable[0].reason
+
+
+def test_json_has_the_published_shape(manifest: Manifest) -> None:
+    plain = json.loads(json.dumps(check(manifest, SPEC, workers=1).to_json()))
+    assert {"classes", "clips", "unreadable", "problems"} < plain.keys()
+    assert plain["clips"] == 6
+    assert plain["durations_s"]["least"] == 0.8
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"timeout_s": 0}])
+def test_settings_are_checked(manifest: Manifest, wrong: dict) -> None:
+    with pytest.raises(InvalidSetting, match="at least one worker and a positive time"):
+        check(manifest, **wrong)
+
+
+def test_preview_draws_what_training_sees(copy: Path, tmp_path: Path) -> None:
+    (copy / "turn left/0.mp4").write_bytes(b"")
+    manifest = Manifest.read(copy)
+    dataset = ClipDataset(manifest, SPEC, train=True, augment=Augment(flip=0))
+    failures = preview(dataset, tmp_path / "sheet.png", count=6)
+    assert [failure.path.name for failure in failures] == ["0.mp4"]
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[0] > 5 * 100
+    assert sheet.std() > 10
+
+
+def test_preview_refuses_what_it_cannot_draw(copy: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(copy).select([0])
+    dataset = ClipDataset(manifest, SPEC, train=False)
+    with pytest.raises(InvalidSetting, match=r"a \.png or \.jpg picture; got 'sheet\.bmp'"):
+        preview(dataset, tmp_path / "sheet.bmp")
+    manifest[0].path.unlink()
+    with pytest.raises(InvalidSetting, match="None of 1 samples can be read; the first:"):
+        preview(dataset, tmp_path / "sheet.png")
