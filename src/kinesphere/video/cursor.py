@@ -127,6 +127,7 @@ class Cursor:
         """
         self.patience.renew()
         self._peeked = False
+        horizon = max(needed, default=0) if needed is not None else 0
         while self._ready:
             yield self._ready.popleft()
         while not self._ended:
@@ -134,7 +135,7 @@ class Cursor:
             if packet is None or (last is not None and self._next > last):
                 self._ended = True
                 self._feed(None)
-            elif self._wanted(packet, needed):
+            elif self._wanted(packet, needed, horizon):
                 self._feed(packet)
             self._next += packet is not None
             while self._ready:
@@ -144,13 +145,14 @@ class Cursor:
         held, self._held = self._held, None
         return next(self._packets, None) if held is None else held
 
-    def _wanted(self, packet: Packet, needed: Set[int] | None) -> bool:
+    def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int) -> bool:
         if self.timeline is None or self.timeline.clock != "pts":
             return True
         tick = packet.pts
         if self._expect is not None and tick is not None and tick < self._expect:
             return False  # leads its key frame on screen: what it leans on was not decoded
-        spare = needed is not None and tick not in needed
+        # What is shown after the last needed frame is decoded ahead, for a later call to find.
+        spare = needed is not None and tick is not None and tick < horizon and tick not in needed
         self.context.skip_frame = "NONREF" if spare else "DEFAULT"
         if not spare and tick is not None:
             self._flying.add(tick)
