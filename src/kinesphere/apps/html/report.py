@@ -171,7 +171,9 @@ def _skipped(report: Report) -> Html:
         )
         parts += [tag("p", text, class_="lead"), _files(report.skipped)]
     if report.damaged:
-        text = f"{len(report.damaged)} clips are damaged and were scored from what could be read."
+        count = len(report.damaged)
+        are = "clip is damaged and was" if count == 1 else "clips are damaged and were"
+        text = f"{count} {are} scored from what could be read."
         parts += [tag("p", text, class_="lead"), _files(report.damaged)]
     return join(tag("h2", "Skipped and damaged"), parts) if parts else Html("")
 

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.models import create_model
+from kinesphere.predict import PredictionLog, Predictor, find_sources, model_digest
+
+SETTINGS = {"model": "abc", "views": "1x1"}
+
+
+def record(source: str) -> dict[str, object]:
+    top = [{"label": "jump, high", "probability": 0.75}, {"label": "hop", "probability": 0.25}]
+    return {"source": source, "span": [0.0, 2.5], "top": top}
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with PredictionLog(path, SETTINGS) as log:
+        assert log.missing(["a.mp4", "b.mp4"]) == ["a.mp4", "b.mp4"]
+        log.write(record("a.mp4"))
+        log.write({"source": "bad.mp4", "error": "no frame"})
+        log.write(record("b, really.mp4"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"source": "half')
+    with PredictionLog(path, SETTINGS) as log:
+        wanted = ["a.mp4", "bad.mp4", "b, really.mp4", "half", "c.mp4"]
+        assert log.missing(wanted) == ["bad.mp4", "half", "c.mp4"]
+        log.write(record("c.mp4"))
+    assert path.read_text().count("\n") == (3 if name.endswith("jsonl") else 4)
+    assert "half" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_cut_at_any_byte_only_loses_the_last_record(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with PredictionLog(path, SETTINGS) as log:
+        log.write(record("a.mp4"))
+        first = path.stat().st_size
+        log.write(record("b.mp4"))
+    whole = path.read_bytes()
+    for end in range(first, len(whole), 7):
+        path.write_bytes(whole[:end])
+        with PredictionLog(path, SETTINGS) as log:
+            assert log.finished == {"a.mp4"}
+
+
+def test_jsonl_holds_the_records_themselves(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path / "out.jsonl", SETTINGS) as log:
+        log.write(record("a.mp4"))
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").open()] == [record("a.mp4")]
+
+
+def test_csv_has_labels_and_probabilities_side_by_side(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path / "out.csv", SETTINGS, top=3) as log:
+        log.write(record("a.mp4"))
+        log.write({"source": "bad.mp4", "error": "no frame"})
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["label_1"] == "jump, high"
+    assert rows[0]["probability_2"] == "0.25"
+    assert rows[0]["label_3"] == ""
+    assert rows[1]["error"] == "no frame"
+
+
+def test_other_settings_are_refused_with_what_changed(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    PredictionLog(path, SETTINGS).close()
+    with pytest.raises(InvalidSetting, match=r"written with other settings \(model was 'abc', now 'xyz'\)"):
+        PredictionLog(path, {**SETTINGS, "model": "xyz"})
+    (tmp_path / "out.jsonl.settings.json").unlink()
+    with pytest.raises(InvalidSetting, match=r"out\.jsonl\.settings\.json does not say how it was made"):
+        PredictionLog(path, SETTINGS)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"written as \.jsonl or \.csv; got 'out\.txt'"):
+        PredictionLog(tmp_path / "out.txt", SETTINGS)
+    for name, message in (("o.jsonl", "holds a line that is no record"), ("o.csv", "has other columns")):
+        PredictionLog(tmp_path / name, SETTINGS).close()
+        (tmp_path / name).write_text("something else\n")
+        with pytest.raises(InvalidSetting, match=message):
+            PredictionLog(tmp_path / name, SETTINGS)
+
+
+def test_csv_refuses_timelines(tmp_path: Path) -> None:
+    with (
+        PredictionLog(tmp_path / "out.csv", SETTINGS) as log,
+        pytest.raises(InvalidSetting, match=r"cannot hold a timeline; write to a \.jsonl file"),
+    ):
+        log.write({**record("a.mp4"), "timeline": []})
+
+
+def test_digest_follows_weights_labels_and_contract(predictor: Predictor) -> None:
+    def fresh(seed: int, labels: str = "abc") -> Predictor:
+        torch.manual_seed(seed)
+        return Predictor(create_model("r3d_tiny", LabelSet(tuple(labels))), predictor.compute)
+
+    base = model_digest(fresh(0))
+    assert model_digest(fresh(0)) == base
+    assert model_digest(fresh(1)) != base
+    assert model_digest(fresh(0, "abd")) != base
+    changed = fresh(0)
+    changed.module.specs = (changed.spec.with_(fps=5.0),)
+    assert model_digest(changed) != base
+
+
+def test_sources_from_files_folders_and_globs(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.MOV", "deep/c.avi", "notes.txt", ".hidden/d.mp4", "odd[1].mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    root = str(tmp_path)
+    everything = [f"{root}/{name}" for name in ("a.MOV", "b.mp4", "deep/c.avi", "odd[1].mp4")]
+    assert find_sources([root]) == everything
+    assert find_sources([f"{root}/*.mp4"]) == [f"{root}/b.mp4", f"{root}/odd[1].mp4"]
+    assert find_sources([f"{root}/**/*.avi"]) == [f"{root}/deep/c.avi"]
+    assert find_sources([f"{root}/odd[1].mp4"]) == [f"{root}/odd[1].mp4"]
+    assert find_sources([f"{root}/b.mp4", root, "gone.mp4", "rtsp://camera/*"]) == [
+        f"{root}/b.mp4", everything[0], everything[2], everything[3], "gone.mp4", "rtsp://camera/*",
+    ]  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidSetting, match=r"The folder .*empty holds no video; known suffixes: .*\.mp4"):
+        find_sources([f"{root}/empty"])
+    with pytest.raises(InvalidSetting, match=r"No file matches '.*\*\.webm'; check the pattern"):
+        find_sources([f"{root}/*.webm"])
