@@ -14,6 +14,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, Architecture
+from kinesphere.models.inflate import fit_image_state
 from kinesphere.models.keymap import Arguments, KeyMap, State
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -103,7 +104,9 @@ def import_backbone(
 ) -> Recogniser:
     """Read weights that cover everything but the head (and layers that the source does not have).
 
-    The tensors that stay fresh are in `recogniser.reset` and in the log.
+    Image kernels are inflated or adapted to other input channels where the network asks for it
+    (`fit_image_state`), which the provenance notes. The tensors that stay fresh are in
+    `recogniser.reset` and in the log.
 
     Raises:
         InvalidCheckpoint: If a key is left over, a shape differs, or nothing was covered.
@@ -121,12 +124,15 @@ def import_backbone(
     heads = tuple(f"{head}." for head in architecture.card.head)
     usable = {key: tensor for key, tensor in mapped.state.items() if not key.startswith(heads)}
     extra = [key for key in usable if key not in own]
-    _check(model, key_map.layout, mapped.unmapped + tuple(extra), (), _misshapen(usable, own))
+    _check(model, key_map.layout, mapped.unmapped + tuple(extra), (), ())
     fresh = sorted(key for key in own if key not in usable)
     if not usable:
         raise InvalidCheckpoint(f"{Path(path).name} holds nothing for the backbone of {model}.")
-    net.load_state_dict({**own, **usable})
-    provenance = Provenance(f"backbone imported from {Path(path).name}", sha256=digest(path))
+    fitted = fit_image_state(usable, own)
+    changed = [key for key in fitted if fitted[key].shape != usable[key].shape]
+    notes = (f"inflated or adapted to other channels: {', '.join(changed)}",) if changed else ()
+    net.load_state_dict({**own, **fitted})
+    provenance = Provenance(f"backbone imported from {Path(path).name}", sha256=digest(path), notes=notes)
     recogniser = Recogniser(net, architecture.card, _specs(architecture, key_map), labels, given, provenance)
     recogniser.reset = tuple(fresh)
     log.warning("%s: backbone from %s; fresh: %s", model, Path(path).name, ", ".join(fresh))

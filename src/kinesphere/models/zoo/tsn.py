@@ -1,0 +1,233 @@
+"""TSN: an image network on a few frames spread over the video, scores averaged.
+
+Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool: "Temporal Segment Networks: Towards Good Practices for Deep
+Action Recognition", ECCV 2016, https://arxiv.org/abs/1608.00859, sections 3.1 and 3.2.
+
+B batch, T time, C channels, H W pixels, S segments.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import KeyMap
+from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.layers.published import kinetics, mmaction2_url
+from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.layers.resnet2d_keys import IMAGENET, MIT_HAN_LAB, MMACTION2
+
+SNIPPET = 5
+
+
+class TSN(nn.Module):
+    """Snippets through an image ResNet; the consensus is the mean of their scores.
+
+    A snippet is one frame of RGB, or `snippet` successive flow fields stacked as channels
+    (x and y of the first, x and y of the second …).
+
+    Args:
+        num_classes: Number of outputs K.
+        depth: Of the ResNet.
+        channels: Of one frame: 3 for RGB, 2 for flow.
+        snippet: Frames per snippet; T must be a multiple.
+        width: Channels of the first stage.
+        dropout: Before the classifier.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        depth: int,
+        *,
+        channels: int = 3,
+        snippet: int = 1,
+        width: int = 64,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.snippet = snippet
+        self.backbone = ResNet2d(depth, channels=channels * snippet, width=width)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self.backbone.outputs, num_classes)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        B, T = x_BTCHW.shape[:2]
+        if T % self.snippet:
+            raise InvalidSetting(f"A snippet is {self.snippet} frames; got a clip of {T}, not a multiple.")
+        S = T // self.snippet
+        x_NCHW = x_BTCHW.unflatten(1, (S, self.snippet)).flatten(2, 3).flatten(0, 1)
+        logits_BSK = self.fc(self.dropout(self.backbone(x_NCHW))).unflatten(0, (B, S))
+        logits_BK: Tensor = logits_BSK.mean(1)
+        return logits_BK
+
+
+PAPER = Paper(
+    "Temporal Segment Networks: Towards Good Practices for Deep Action Recognition",
+    "Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool",
+    2016,
+    "https://arxiv.org/abs/1608.00859",
+    "3.1, 3.2",
+)
+SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+# The public weights saw flow within ±20 px stored in 8 bits, less 128, divided by 128; in pixels that is:
+FLOW_SPEC = ClipSpec(
+    Sampling("dense", SNIPPET),
+    size=(224, 224),
+    modality="flow",
+    short_side_px=256,
+    mean=(20 / 255,) * 2,
+    std=(128 * 40 / 255,) * 2,
+)
+TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72)
+TINY_FLOW_SPEC = FLOW_SPEC.with_(sampling=Sampling("dense", 2 * SNIPPET), size=(64, 64), short_side_px=72)
+
+KEY_MAPS = (KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET)
+
+
+def tsn_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="tsn",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4")),
+        cam_layer="backbone.layer4",
+        weights=weights,
+        tiny=tiny,
+        notes=notes or "A ResNet in place of the paper's BN-Inception.",
+    )
+
+
+PROTOCOL = "25 clips x 10 crops"
+
+
+def published(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: str) -> WeightEntry:
+    """An entry of MMAction2 1.x."""
+    url = mmaction2_url("tsn", f"tsn_imagenet-pretrained-{recipe}_kinetics400-rgb", suffix)
+    spec = SPEC.with_(sampling=Sampling.parse(frames))
+    return kinetics(tag, url, "mmaction2", top1, top5, protocol=PROTOCOL, spec=spec)
+
+
+def legacy(tag: str, stem: str, suffix: str, top1: float, top5: float, classes: int = 400) -> WeightEntry:
+    """An entry of MMAction2 0.x."""
+    url = f"https://download.openmmlab.com/mmaction/recognition/tsn/{stem}/{stem}_{suffix}.pth"
+    protocol = "testing protocol not stated with the score"
+    return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol=protocol)
+
+
+MIT_SCORES = (
+    ReportedScore("top1", 0.688, "Kinetics-400", "1 clip of 8 frames x 1 crop"),
+    ReportedScore("top1", 0.699, "Kinetics-400", "1 clip of 8 frames x 10 crops"),
+    ReportedScore("top1", 0.706, "Kinetics-400", "10 clips of 8 frames"),
+)
+WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
+    50: (
+        published("k400", "r50_8xb32-1x1x8-100e", "20220906-2692d16c", 0.7412, 0.9134, "uniform8"),
+        published("k400_3seg", "r50_8xb32-1x1x3-100e", "20220906-cd10898e", 0.7283, 0.9065, "uniform3"),
+        published("k400_5seg", "r50_8xb32-1x1x5-100e", "20220906-65d68713", 0.738, 0.9121, "uniform5"),
+        WeightEntry(
+            tag="k400_mit",
+            url="https://hanlab18.mit.edu/projects/tsm/models/TSM_kinetics_RGB_resnet50_avg_segment5_e50.pth",
+            layout="mit_han_lab",
+            labels="kinetics400",
+            classes=400,
+            licence="MIT",
+            scores=MIT_SCORES,
+        ),
+        legacy("k600", "tsn_r50_video_1x1x8_100e_kinetics600_rgb", "20201015-4db3c461", 0.748, 0.923, 600),
+        legacy("k700", "tsn_r50_video_1x1x8_100e_kinetics700_rgb", "20201015-e381a6c7", 0.617, 0.836, 700),
+    ),
+    101: (published("k400", "r101_8xb32-1x1x8-100e", "20220906-23cff032", 0.7589, 0.9207, "uniform8"),),
+}
+FLOW_WEIGHTS = (
+    legacy("k400", "tsn_r50_320p_1x1x8_110e_kinetics400_flow", "20200705-1f39486b", 0.5776, 0.8099),
+    legacy("k400_3seg", "tsn_r50_320p_1x1x3_110e_kinetics400_flow", "20200705-3036bab6", 0.557, 0.7985),
+)
+
+# depth -> parameters, multiply-adds
+MEASURED = {
+    18: (11_381_712, 14_510_129_152),
+    34: (21_489_872, 29_307_633_664),
+    50: (24_327_632, 32_703_643_648),
+    101: (43_319_760, 62_401_413_120),
+    152: (58_963_408, 92_099_182_592),
+}
+
+
+def tsn(num_classes: int, dropout: float = 0.4, *, depth: int) -> nn.Module:
+    return TSN(num_classes, depth, dropout=dropout)
+
+
+for _depth, _numbers in MEASURED.items():
+    register(
+        tsn_card(
+            f"tsn_resnet{_depth}",
+            f"ResNet-{_depth} on eight frames spread over the video, scores averaged.",
+            *_numbers,
+            weights=WEIGHTS.get(_depth, ()) + imagenet_weights(_depth),
+        ),
+        KEY_MAPS,
+    )(partial(tsn, depth=_depth))
+
+
+@register(
+    tsn_card(
+        "tsn_resnet50_flow",
+        "ResNet-50 on five stacked flow fields per snippet, scores averaged.",
+        24_349_584,
+        4_363_321_344,
+        spec=FLOW_SPEC,
+        weights=FLOW_WEIGHTS + imagenet_weights(50),
+        notes="A clip is one snippet of five successive flow fields; spread several over the video by views, "
+        "or give a multiple of five frames. A ResNet in place of the paper's BN-Inception.",
+    ),
+    KEY_MAPS,
+)
+def tsn_resnet50_flow(num_classes: int, dropout: float = 0.4) -> nn.Module:
+    return TSN(num_classes, 50, channels=2, snippet=SNIPPET, dropout=dropout)
+
+
+@register(
+    tsn_card("tsn_tiny", "tsn for tests.", 310_101, 19_023_744, spec=TINY_SPEC, classes=5, tiny=True),
+    KEY_MAPS,
+)
+def tsn_tiny(num_classes: int) -> nn.Module:
+    return TSN(num_classes, TINY_DEPTH, width=16)
+
+
+@register(
+    tsn_card(
+        "tsn_flow_tiny",
+        "tsn on flow for tests.",
+        315_589,
+        23_921_920,
+        spec=TINY_FLOW_SPEC,
+        classes=5,
+        tiny=True,
+    ),
+    KEY_MAPS,
+)
+def tsn_flow_tiny(num_classes: int) -> nn.Module:
+    return TSN(num_classes, TINY_DEPTH, channels=2, snippet=SNIPPET, width=16)
