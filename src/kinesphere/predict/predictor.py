@@ -20,6 +20,7 @@ from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser
+from kinesphere.models.optimise import optimise_for_inference
 from kinesphere.predict.long_video import window_clips
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.timeline import Timeline
@@ -57,18 +58,26 @@ class Predictor:
     """Applies a recogniser to videos through its own input contract.
 
     Args:
-        recogniser: The model; it is moved to the device and into evaluation mode.
+        recogniser: The model as it is now: it is moved to the device and into evaluation mode, and
+            what it learns later does not reach the predictor.
         compute: Where and how it runs; by default the best for this machine.
         name: For reports; by default the architecture's.
+        optimise: Run a copy with fused operators (`models.optimise`), equal up to rounding.
     """
 
     def __init__(
-        self, recogniser: Recogniser, compute: Compute | None = None, *, name: str | None = None
+        self,
+        recogniser: Recogniser,
+        compute: Compute | None = None,
+        *,
+        name: str | None = None,
+        optimise: bool = True,
     ) -> None:
         self.compute = compute or Compute.choose()
         self.module = recogniser.eval()
         self.compute.place(self.module)
         self.name = name or recogniser.card.name
+        self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net
 
     @property
     def labels(self) -> LabelSet:
@@ -115,7 +124,7 @@ class Predictor:
             for x, spec in zip(clips, self.specs, strict=True)
         ]
         with torch.inference_mode(), self.compute.autocast():
-            logits: Tensor = self.module(*ready).float()
+            logits: Tensor = self._net(*ready).float()
         return logits.sigmoid() if self.labels.multi else logits.softmax(-1)
 
     def predict(

@@ -152,6 +152,13 @@ def test_several_labels_have_independent_probabilities(make_video: MakeVideo) ->
     )
 
 
+def test_optimised_network_says_the_same(predictor: Predictor, make_video: MakeVideo) -> None:
+    plain = Predictor(predictor.module, predictor.compute, optimise=False)
+    np.testing.assert_allclose(
+        plain.predict(make_video()).probabilities, predictor.predict(make_video()).probabilities, atol=1e-5
+    )
+
+
 def test_half_precision_agrees_with_single(predictor: Predictor, make_video: MakeVideo) -> None:
     half = Predictor(predictor.module, Compute("cpu", "bf16", True))
     np.testing.assert_allclose(
