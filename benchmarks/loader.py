@@ -2,9 +2,9 @@
 
     python -m benchmarks.loader
 
-Trains `r3d_18` on generated 320x240 H.264 videos, eight-frame clips of 112x112 and batches of four,
+Trains a model on generated 320x240 H.264 videos, eight-frame clips of 112x112 and batches of four,
 after a warm-up, with 0, 1, 2 … workers, decoding directly and from a filled frame cache. `waiting` is the
-share of time in which the network waits for the next batch. `LoaderSettings.choose` follows the result.
+share of time in which the network waits for the next batch. It judges what `LoaderSettings.choose` takes.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ def clips_of(manifest: Manifest, cache: FrameCache | None) -> ClipDataset:
     return ClipDataset(manifest, SPEC, train=True, augment=preset("standard"), cache=cache)
 
 
-def measure(manifest: Manifest, workers: int, cache: FrameCache | None, steps: int) -> dict[str, float]:
+def measure(
+    name: str, manifest: Manifest, workers: int, cache: FrameCache | None, steps: int
+) -> dict[str, float]:
     """Clips per second and share of waiting over `steps` steps."""
     compute = Compute.choose("cpu")
-    model = compute.place(create_model("r3d_18", manifest.labels))
+    model = compute.place(create_model(name, manifest.labels))
     optimiser = torch.optim.SGD(model.parameters(), 0.01)
     loader = make_loader(clips_of(manifest, cache), BATCH, workers=workers)
     waited_s = began = 0.0
@@ -76,6 +78,7 @@ def measure(manifest: Manifest, workers: int, cache: FrameCache | None, steps: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare loader workers; see the module's docstring.")
+    parser.add_argument("--model", default="r3d_18")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--json", type=Path, help="where to write the rows")
     args = parser.parse_args()
@@ -92,7 +95,7 @@ def main() -> None:
                     )
                 )
             for workers in range(cpu_count() + 1):
-                row = measure(manifest, workers, kept, args.steps)
+                row = measure(args.model, manifest, workers, kept, args.steps)
                 rows.append({"frames": frames, "workers": workers, **row})
                 print(
                     f"| {frames} | {workers} | {row['clips_per_s']:.2f} | {row['waiting']:.1%} |", flush=True
