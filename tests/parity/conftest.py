@@ -26,8 +26,13 @@ class Recorded:
     name: str
     meta: dict[str, Any]
     state: dict[str, Tensor]
-    x: Tensor
+    xs: tuple[Tensor, ...]
     logits: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The only input, or the first of several."""
+        return self.xs[0]
 
     @property
     def tolerance(self) -> float:
@@ -59,14 +64,18 @@ def recorded(name: str) -> Recorded:
     with np.load(Path(root) / "parity" / f"{name}.npz") as arrays:
         meta = json.loads(str(arrays["meta"]))
         kept = {key[5:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("kept/")}
-        shape = tuple(arrays["x_shape"]) if "x_shape" in arrays.files else None
+        several = sorted(key for key in arrays.files if key.startswith("x_shape_"))
+        shapes = [tuple(arrays[key]) for key in several or ["x_shape"]]
         logits = arrays["logits_f64"] if "logits_f64" in arrays.files else arrays["logits"]
     state = {
         key: kept[key] if key in kept else fill(key, size, float(meta.get("gain", 1.0)))
         for key, size in meta["state"]
     }
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-    return Recorded(name, meta, state, x, torch.from_numpy(logits))
+    xs = tuple(
+        torch.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+        for shape in shapes
+    )
+    return Recorded(name, meta, state, xs, torch.from_numpy(logits))
 
 
 def to_views(x: Tensor, layout: str) -> Tensor:
@@ -84,10 +93,11 @@ def to_views(x: Tensor, layout: str) -> Tensor:
 
 @pytest.fixture
 def check_parity() -> Callable[..., None]:
-    """`check_parity(fixture, model, layout=…, inputs=…, logits=…)`.
+    """`check_parity(fixture, model, layout=…, inputs=…, logits=…, run=…)`.
 
     Imports the filled state strictly, maps it back to the very same public state, and compares logits.
     `inputs` turns the recorded `x` into our inputs; `logits` turns our output into the recorded form;
+    `run(net, *recorded inputs)` gives the logits where the recorded inputs are not those of our `forward`;
     `kept` gives buffers that the fixture keeps as constructed and does not store.
     """
 
@@ -98,6 +108,7 @@ def check_parity() -> Callable[..., None]:
         layout: str,
         inputs: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
         logits: Callable[[Tensor], Tensor] | None = None,
+        run: Callable[..., Tensor] | None = None,
         kept: dict[str, Tensor] | None = None,
     ) -> None:
         peer = recorded(fixture)
@@ -110,9 +121,12 @@ def check_parity() -> Callable[..., None]:
         assert not back.unmapped
         assert set(back.state) == set(state) - set(ignored)
         assert all(torch.equal(back.state[key], state[key]) for key in back.state)
-        batch = inputs(peer.x) if inputs else (to_views(peer.x, peer.meta["input_layout"]),)
         with torch.inference_mode():
-            out = recogniser(*batch)
+            if run:
+                out = run(recogniser.net, *peer.xs)
+            else:
+                batch = inputs(peer.x) if inputs else (to_views(peer.x, peer.meta["input_layout"]),)
+                out = recogniser(*batch)
         out = logits(out) if logits else out
         assert out.shape == peer.logits.shape
         error = (out - peer.logits).abs().max() / peer.logits.abs().max()

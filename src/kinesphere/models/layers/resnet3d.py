@@ -71,6 +71,11 @@ def stem(inputs: int, width: int, kernel: Size3, stride: Size3, pool: nn.Module 
     return nn.Sequential(*layers, *([] if pool is None else [pool]))
 
 
+def frame_stem(inputs: int, width: int) -> nn.Sequential:
+    """The image network's stem, frame by frame: 7×7 convolution and 3×3 max-pooling."""
+    return stem(inputs, width, (1, 7, 7), (1, 2, 2), max_pool((1, 3, 3), (1, 2, 2)))
+
+
 class Bottleneck(nn.Module):
     """Narrow, look around, widen, and add the input.
 

@@ -1,0 +1,422 @@
+"""SlowFast: a slow pathway for what is seen, and a fast, thin one for how it moves.
+
+Feichtenhofer, Fan, Malik, He: "SlowFast Networks for Video Recognition", ICCV 2019,
+https://arxiv.org/abs/1812.03982, section 3 and table 1.
+
+B batch, T frames of the fast pathway, C channels, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule, Transform
+from kinesphere.models.layers.imagenet import MEAN, STD
+from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.layers.resnet3d import (
+    DEPTHS,
+    EXPANSION,
+    SPATIAL_STRIDES,
+    average,
+    frame_stem,
+    initialise,
+    max_pool,
+    stage,
+    stem,
+)
+from kinesphere.models.layers.resnet3d_keys import (
+    CAFFE2_HEAD,
+    MMACTION2_HEAD,
+    PYSLOWFAST_HEAD,
+    caffe2_norm,
+    caffe2_stages,
+    caffe2_stem,
+    mmaction2_stages,
+    mmaction2_stem,
+    pyslowfast_stages,
+    pyslowfast_stem,
+    pytorchvideo_stage,
+    pytorchvideo_stem,
+)
+
+SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
+FAST_LENGTHS = ((3,), (3,), (3,), (3,))
+LATERAL_RATIO = 2
+"""Channels of a lateral connection per channel of the fast pathway."""
+
+
+class Pathway(nn.Module):
+    """Stem and four stages; the slow one widens each stage's input by the lateral connection."""
+
+    def __init__(
+        self,
+        entry: nn.Sequential,
+        width: int,
+        depths: tuple[int, ...],
+        lengths: tuple[tuple[int, ...], ...],
+        lateral: tuple[int, int, int, int],
+    ) -> None:
+        super().__init__()
+        self.stem = entry
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            stage(
+                (width if i == 0 else width * 2 ** (i - 1) * EXPANSION) + lateral[i],
+                width * 2**i,
+                depths[i],
+                lengths=lengths[i],
+                stride=SPATIAL_STRIDES[i],
+            )
+            for i in range(4)
+        )
+
+
+class Lateral(nn.Module):
+    """Fast features at the slow rate: a strided convolution over time (section 3.3)."""
+
+    def __init__(self, inputs: int, length: int, ratio: int, *, normed: bool) -> None:
+        super().__init__()
+        outputs = inputs * LATERAL_RATIO
+        self.conv = nn.Conv3d(inputs, outputs, (length, 1, 1), (ratio, 1, 1), (length // 2, 0, 0), bias=False)
+        self.bn: nn.Module = nn.BatchNorm3d(outputs) if normed else nn.Identity()
+        self.relu: nn.Module = nn.ReLU(inplace=True) if normed else nn.Identity()
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        out: Tensor = self.relu(self.bn(self.conv(x_BCTHW)))
+        return out
+
+
+class SlowFast(nn.Module):
+    """Two pathways over one clip, joined after the stem and the first three stages.
+
+    Args:
+        num_classes: Number of outputs K.
+        depths: Blocks per stage of the slow pathway.
+        fast_depths: Blocks per stage of the fast pathway.
+        ratio: Frames of the fast pathway per frame of the slow one (the paper's alpha).
+        lateral_length: Frames under a lateral convolution.
+        width: Channels of the slow stem; the fast one has an eighth.
+        lateral_norm: Whether batch norm and ReLU follow the lateral convolutions.
+        spread: Whether the slow pathway's frames reach from the clip's first to its last (rounded down)
+            instead of being every `ratio`-th.
+        dropout: Before the classifier.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        depths: tuple[int, ...],
+        fast_depths: tuple[int, ...],
+        ratio: int,
+        lateral_length: int,
+        width: int = 64,
+        lateral_norm: bool = True,
+        spread: bool = False,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.spread = spread
+        thin = width // 8
+        joined = (thin, thin * EXPANSION, thin * 2 * EXPANSION, thin * 4 * EXPANSION)
+        lateral = tuple(inputs * LATERAL_RATIO for inputs in joined)
+        entry = stem(3, thin, (5, 7, 7), (1, 2, 2), max_pool((1, 3, 3), (1, 2, 2)))
+        self.fast = Pathway(entry, thin, fast_depths, FAST_LENGTHS, (0, 0, 0, 0))
+        self.slow = Pathway(
+            frame_stem(3, width),
+            width,
+            depths,
+            SLOW_LENGTHS,
+            (lateral[0], lateral[1], lateral[2], lateral[3]),
+        )
+        self.lateral1, self.lateral2, self.lateral3, self.lateral4 = (
+            Lateral(inputs, lateral_length, ratio, normed=lateral_norm) for inputs in joined
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear((width + thin) * 8 * EXPANSION, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        return self.pathways(x_BTCHW[:, self.slow_frames(x_BTCHW.shape[1])], x_BTCHW)
+
+    def slow_frames(self, length: int) -> slice | list[int]:
+        """Which of `length` frames the slow pathway sees."""
+        if not self.spread:
+            return slice(None, None, self.ratio)
+        count = -(-length // self.ratio)
+        return [i * (length - 1) // max(count - 1, 1) for i in range(count)]
+
+    def pathways(self, slow_BTCHW: Tensor, fast_BTCHW: Tensor) -> Tensor:
+        """Logits `(B, K)` from the two pathways' own frames."""
+        fast = self.fast.stem(fast_BTCHW.transpose(1, 2))
+        slow = join(self.slow.stem(slow_BTCHW.transpose(1, 2)), self.lateral1(fast))
+        fast = self.fast.layer1(fast)
+        slow = join(self.slow.layer1(slow), self.lateral2(fast))
+        fast = self.fast.layer2(fast)
+        slow = join(self.slow.layer2(slow), self.lateral3(fast))
+        fast = self.fast.layer3(fast)
+        slow = join(self.slow.layer3(slow), self.lateral4(fast))
+        fast = self.fast.layer4(fast)
+        slow = self.slow.layer4(slow)
+        both_BC = torch.cat((average(slow), average(fast)), 1)
+        logits_BK: Tensor = self.fc(self.dropout(both_BC))
+        return logits_BK
+
+
+def join(slow: Tensor, lateral: Tensor) -> Tensor:
+    return torch.cat((slow, lateral), 1)
+
+
+PAPER = Paper(
+    "SlowFast Networks for Video Recognition",
+    "Feichtenhofer, Fan, Malik, He",
+    2019,
+    "https://arxiv.org/abs/1812.03982",
+    "3, table 1",
+)
+SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+FACEBOOK_SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, fps=30.0)
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
+STAGES = tuple(
+    name
+    for i, part in enumerate(("stem", "layer1", "layer2", "layer3", "layer4"))
+    for name in (f"fast.{part}", f"slow.{part}", *([f"lateral{i + 1}"] if i < 4 else []))
+)
+
+
+def fast_depths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
+    """Blocks per stage of the fast pathway, which may be shallower than the slow one."""
+    blocks = {match.groups() for key in theirs if (match := re.match(pattern, key))}
+    stages = sorted({stage for stage, _ in blocks})
+    depths = tuple(sum(stage == own for own, _ in blocks) for stage in stages)
+    return {"fast_depths": depths} if len(depths) == 4 else {}
+
+
+def mmaction2_laterals() -> tuple[Rule, ...]:
+    return (
+        Rename("backbone.slow_path.conv1_lateral.conv.weight", "lateral1.conv.weight"),
+        Rename("backbone.slow_path.layer{s}_lateral.conv.weight", "lateral{s+1}.conv.weight"),
+    )
+
+
+def caffe2_laterals() -> tuple[Rule, ...]:
+    """A lateral connection is named after the last block before it (of the 50-layer network)."""
+    rules: list[Rule] = []
+    for i, source in enumerate(
+        ("pool1", "res2_2_branch2c_bn", "res3_3_branch2c_bn", "res4_5_branch2c_bn"), 1
+    ):
+        rules.append(Rename(f"t_{source}_subsample_w", f"lateral{i}.conv.weight"))
+        rules.extend(caffe2_norm(f"t_{source}_subsample_bn", f"lateral{i}.bn"))
+    return tuple(rules)
+
+
+def fast_last(weight_KC: Tensor) -> Tensor:
+    """Columns (fast, slow) as (slow, fast); the fast pathway has one channel in nine."""
+    return weight_KC.roll(-(weight_KC.shape[1] // 9), 1)
+
+
+def fast_first(weight_KC: Tensor) -> Tensor:
+    """Columns (slow, fast) as (fast, slow)."""
+    return weight_KC.roll(weight_KC.shape[1] // 9, 1)
+
+
+MMACTION2_RULES = (
+    Rename("cls_head.fc_cls.weight", "fc.weight", Transform(fast_last, fast_first)),
+    *mmaction2_laterals(),
+    *mmaction2_stem("backbone.slow_path.", "slow."),
+    *mmaction2_stages("backbone.slow_path.", "slow."),
+    *mmaction2_stem("backbone.fast_path.", "fast."),
+    *mmaction2_stages("backbone.fast_path.", "fast."),
+    *MMACTION2_HEAD,
+)
+PYTORCHVIDEO_RULES = (
+    Rename("blocks.{s}.multipathway_fusion.conv_fast_to_slow.weight", "lateral{s+1}.conv.weight"),
+    Rename("blocks.{s}.multipathway_fusion.norm.*", "lateral{s+1}.bn.*"),
+    *pytorchvideo_stem("blocks.0.multipathway_blocks.0", "slow."),
+    *pytorchvideo_stem("blocks.0.multipathway_blocks.1", "fast."),
+    *pytorchvideo_stage("blocks.{s}.multipathway_blocks.0", "slow.layer{s}"),
+    *pytorchvideo_stage("blocks.{s}.multipathway_blocks.1", "fast.layer{s}"),
+    Rename("blocks.6.proj.*", "fc.*"),
+)
+PYSLOWFAST_RULES = (
+    Rename("s{i}_fuse.conv_f2s.weight", "lateral{i}.conv.weight"),
+    Rename("s{i}_fuse.bn.*", "lateral{i}.bn.*"),
+    *pyslowfast_stem(0, "slow."),
+    *pyslowfast_stem(1, "fast."),
+    *pyslowfast_stages(0, "slow."),
+    *pyslowfast_stages(1, "fast."),
+    *PYSLOWFAST_HEAD,
+)
+CAFFE2_RULES = (
+    *caffe2_laterals(),
+    *caffe2_stem("", "slow."),
+    *caffe2_stem("t_", "fast."),
+    *caffe2_stages("", "slow."),
+    *caffe2_stages("t_", "fast."),
+    *CAFFE2_HEAD,
+)
+MAPS = (
+    KeyMap(
+        "mmaction2",
+        MMACTION2_RULES,
+        arguments={"lateral_norm": False},
+        infer=partial(fast_depths, pattern=r"backbone\.fast_path\.layer(\d)\.(\d+)\."),
+    ),
+    KeyMap(
+        "pytorchvideo",
+        PYTORCHVIDEO_RULES,
+        arguments={"spread": True},
+        infer=partial(fast_depths, pattern=r"blocks\.(\d)\.multipathway_blocks\.1\.res_blocks\.(\d+)\."),
+        spec=FACEBOOK_SPEC,
+    ),
+    KeyMap(
+        "pyslowfast",
+        PYSLOWFAST_RULES,
+        arguments={"spread": True},
+        infer=partial(fast_depths, pattern=r"s(\d)\.pathway1_res(\d+)\."),
+        spec=FACEBOOK_SPEC,
+    ),
+    KeyMap("pyslowfast_caffe2", CAFFE2_RULES, arguments={"spread": True}, spec=FACEBOOK_SPEC),
+)
+
+
+def slowfast_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="slowfast",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=STAGES,
+        cam_layer="slow.layer4",
+        weights=weights,
+        tiny=tiny,
+        notes=notes,
+    )
+
+
+def slowfast_url(config: str, suffix: str) -> str:
+    return mmaction2_url("slowfast", f"slowfast_{config}-256e_kinetics400-rgb", suffix)
+
+
+SLOWFAST_WEIGHTS = {
+    "50": (
+        kinetics("k400", slowfast_url("r50_8xb8-8x8x1", "20220818-1cb6dfc8"), "mmaction2", 0.768, 0.9299),
+        kinetics(
+            "k400_facebook",
+            pytorchvideo_url("SLOWFAST_8x8_R50"),
+            "pytorchvideo",
+            0.7694,
+            0.9269,
+            spec=FACEBOOK_SPEC,
+        ),
+        kinetics(
+            "k400_caffe2",
+            pyslowfast_url("SLOWFAST_8x8_R50"),
+            "pyslowfast_caffe2",
+            0.77,
+            0.926,
+            spec=FACEBOOK_SPEC,
+        ),
+    ),
+    "50_4x16": (
+        kinetics("k400", slowfast_url("r50_8xb8-4x16x1", "20220901-701b0f6f"), "mmaction2", 0.7555, 0.9235),
+        kinetics(
+            "k400_facebook",
+            pytorchvideo_url("SLOWFAST_4x16_R50"),
+            "pytorchvideo",
+            0.7534,
+            0.9189,
+            spec=FACEBOOK_SPEC,
+        ),
+        kinetics(
+            "k400_caffe2",
+            pyslowfast_url("SLOWFAST_4x16_R50"),
+            "pyslowfast_caffe2",
+            0.756,
+            0.92,
+            spec=FACEBOOK_SPEC,
+        ),
+    ),
+    "101": (
+        kinetics("k400", slowfast_url("r101_8xb8-8x8x1", "20220818-9c0e09bd"), "mmaction2", 0.7865, 0.9388),
+    ),
+    "101_4x16": (
+        kinetics(
+            "k400_fast50",
+            slowfast_url("r101-r50_32xb8-4x16x1", "20220901-a77ac3ee"),
+            "mmaction2",
+            0.7703,
+            0.9299,
+        ),
+    ),
+}
+SLOW_FRAMES_NOTE = (
+    "Takes the fast pathway's clip and picks the slow frames itself: every n-th as in the paper, or spread "
+    "to the last frame (`spread`) as PyTorchVideo and PySlowFast do."
+)
+
+for (_depth, _ratio), _numbers in {
+    (50, 4): (34_566_488, 50_308_583_424),
+    (50, 8): (34_480_216, 27_638_665_216),
+    (101, 4): (62_913_240, 96_711_348_224),
+    (101, 8): (62_826_968, 52_204_834_816),
+}.items():
+    _size = f"{_depth}" if _ratio == 4 else f"{_depth}_4x16"
+    register(
+        slowfast_card(
+            f"slowfast_resnet{_size}",
+            f"SlowFast on two ResNet-{_depth}: {32 // _ratio} slow frames beside 32 fast ones.",
+            *_numbers,
+            weights=SLOWFAST_WEIGHTS[_size],
+            notes=SLOW_FRAMES_NOTE,
+        ),
+        MAPS,
+    )(
+        partial(
+            SlowFast,
+            depths=DEPTHS[_depth],
+            fast_depths=DEPTHS[_depth],
+            ratio=_ratio,
+            lateral_length=7 if _ratio == 4 else 5,
+        )
+    )
+
+register(
+    slowfast_card(
+        "slowfast_tiny", "slowfast for tests.", 690_687, 9_971_520, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    MAPS,
+)(
+    partial(
+        SlowFast,
+        depths=(1, 1, 1, 1),
+        fast_depths=(1, 1, 1, 1),
+        ratio=4,
+        lateral_length=5,
+        width=16,
+    )
+)

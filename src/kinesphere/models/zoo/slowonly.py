@@ -1,0 +1,237 @@
+"""SlowOnly: the slow pathway of SlowFast alone.
+
+Feichtenhofer, Fan, Malik, He: "SlowFast Networks for Video Recognition", ICCV 2019,
+https://arxiv.org/abs/1812.03982, sections 3.1 and 4.1: a ResNet over few frames that look at their
+neighbours in the last two stages only; no stride in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap
+from kinesphere.models.layers.imagenet import MEAN, STD
+from kinesphere.models.layers.nonlocal_block import NonLocalBlock
+from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
+from kinesphere.models.layers.resnet3d_keys import (
+    CAFFE2,
+    MMACTION2,
+    MMACTION2_NON_LOCAL,
+    PYSLOWFAST,
+    PYTORCHVIDEO,
+    mmaction2_attention,
+)
+
+
+def slowonly_resnet(
+    num_classes: int,
+    *,
+    depths: tuple[int, ...],
+    width: int = 64,
+    channels: int = 3,
+    attend2: tuple[int, ...] = (),
+    attend3: tuple[int, ...] = (),
+    dropout: float = 0.5,
+) -> nn.Module:
+    """A ResNet over frames far apart.
+
+    Args:
+        num_classes: Number of outputs K.
+        depths: Blocks per stage.
+        width: Channels of the stem.
+        channels: Of a frame: 3 for RGB, 2 for flow.
+        attend2: Blocks of the second stage that a non-local block follows.
+        attend3: The same in the third stage.
+        dropout: Before the classifier.
+    """
+    return ResNet3d(
+        num_classes,
+        depths,
+        frame_stem(channels, width),
+        width=width,
+        lengths=((1,), (1,), (3,), (3,)),
+        attend=partial(NonLocalBlock, scaled=True),
+        attend_after=((), attend2, attend3, ()),
+        dropout=dropout,
+    )
+
+
+PAPER = Paper(
+    "SlowFast Networks for Video Recognition",
+    "Feichtenhofer, Fan, Malik, He",
+    2019,
+    "https://arxiv.org/abs/1812.03982",
+    "3.1, 4.1",
+)
+SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+SPEC_4X16 = SPEC.with_(sampling=Sampling("dense", 4, 16))
+FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
+FACEBOOK_4X16 = FACEBOOK_SPEC.with_(sampling=Sampling("dense", 4, 16))
+FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+
+
+def mmaction2_slowonly(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Channels of the input, and after which blocks there is attention."""
+    kernel = theirs.get("backbone.conv1.conv.weight")
+    channels: Arguments = {} if kernel is None else {"channels": kernel.shape[1]}
+    return channels | mmaction2_attention(theirs)
+
+
+MAPS = (
+    KeyMap("mmaction2", MMACTION2_NON_LOCAL + MMACTION2, infer=mmaction2_slowonly),
+    KeyMap("pytorchvideo", PYTORCHVIDEO, spec=FACEBOOK_SPEC),
+    KeyMap("pyslowfast", PYSLOWFAST, spec=FACEBOOK_SPEC),
+    KeyMap("pyslowfast_caffe2", CAFFE2, spec=FACEBOOK_SPEC),
+)
+
+
+def slowonly_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="slowonly",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=STAGES,
+        cam_layer="layer4",
+        weights=weights,
+        tiny=tiny,
+        notes=notes,
+    )
+
+
+def slowonly_url(config: str, suffix: str) -> str:
+    return mmaction2_url("slowonly", f"slowonly_{config}_kinetics400-rgb", suffix)
+
+
+LEGACY_FLOW = (
+    "https://download.openmmlab.com/mmaction/recognition/slowonly/slowonly_r50_8x8x1_256e_kinetics400_flow/"
+)
+WEIGHTS = {
+    50: (
+        kinetics(
+            "k400", slowonly_url("r50_8xb16-8x8x1-256e", "20220901-2132fc87"), "mmaction2", 0.7515, 0.9211
+        ),
+        kinetics(
+            "k400_imagenet",
+            slowonly_url("imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e", "20220901-df42dc84"),
+            "mmaction2",
+            0.7645,
+            0.9255,
+        ),
+        kinetics(
+            "k400_nonlocal",
+            slowonly_url("r50-in1k-pre-nl-embedded-gaussian_8xb16-8x8x1-steplr-150e", "20220901-df42dc84"),
+            "mmaction2",
+            0.7665,
+            0.9247,
+        ),
+        kinetics(
+            "k400_4x16",
+            "https://download.openmmlab.com/mmaction/v1.0/recognition/slowonly/"
+            "slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb/"
+            "slowonly_r50_4x16x1_256e_8xb16_kinetics400-rgb_20220901-f6a40d08.pth",
+            "mmaction2",
+            0.7297,
+            0.9088,
+            spec=SPEC_4X16,
+        ),
+        kinetics(
+            "k400_facebook",
+            pytorchvideo_url("SLOW_8x8_R50"),
+            "pytorchvideo",
+            0.7458,
+            0.9163,
+            spec=FACEBOOK_SPEC,
+        ),
+        kinetics(
+            "k400_facebook_4x16",
+            pytorchvideo_url("SLOW_4x16_R50"),
+            "pytorchvideo",
+            0.724,
+            0.9018,
+            spec=FACEBOOK_4X16,
+        ),
+        kinetics(
+            "k400_caffe2",
+            pyslowfast_url("SLOWONLY_8x8_R50"),
+            "pyslowfast_caffe2",
+            0.748,
+            0.916,
+            spec=FACEBOOK_SPEC,
+        ),
+    ),
+    101: (
+        kinetics(
+            "k400", slowonly_url("r101_8xb16-8x8x1-196e", "20220901-e6281431"), "mmaction2", 0.7659, 0.928
+        ),
+    ),
+}
+FLOW_WEIGHTS = (
+    kinetics(
+        "k400",
+        LEGACY_FLOW + "slowonly_r50_8x8x1_256e_kinetics400_flow_20200704-6b384243.pth",
+        "mmaction2",
+        0.6576,
+        0.8625,
+    ),
+)
+NON_LOCAL_NOTE = (
+    "A file with non-local blocks imports too: `attend2` and `attend3` say after which blocks they stand. "
+)
+
+for _depth, _numbers in {50: (32_454_096, 41_740_828_672), 101: (60_359_120, 85_414_019_072)}.items():
+    register(
+        slowonly_card(
+            f"slowonly_resnet{_depth}",
+            f"The slow pathway of SlowFast alone, on a ResNet-{_depth}: few frames, no stride in time.",
+            *_numbers,
+            weights=WEIGHTS[_depth],
+            notes=NON_LOCAL_NOTE,
+        ),
+        MAPS,
+    )(partial(slowonly_resnet, depths=DEPTHS[_depth]))
+
+register(
+    slowonly_card(
+        "slowonly_resnet50_flow",
+        "The slow pathway of SlowFast alone, on a ResNet-50, for optical flow.",
+        32_450_960,
+        41_426_124_800,
+        weights=FLOW_WEIGHTS,
+        spec=FLOW_SPEC,
+        notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from.",
+    ),
+    MAPS[:1],
+)(partial(slowonly_resnet, depths=DEPTHS[50], channels=2))
+
+register(
+    slowonly_card(
+        "slowonly_tiny", "slowonly for tests.", 150_157, 6_898_944, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    MAPS,
+)(partial(slowonly_resnet, depths=(1, 1, 1, 1), width=8))

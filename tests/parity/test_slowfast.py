@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("fixture", "model"),
+    [
+        ("mmaction2_slowfast_r50_8x8", "slowfast_resnet50"),
+        ("mmaction2_slowfast_r101_r50_4x16", "slowfast_resnet101_4x16"),
+    ],
+)
+def test_public_state_gives_public_logits(check_parity, fixture, model):
+    check_parity(fixture, model, layout="mmaction2")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("fixture", "model", "layout"),
+    [
+        ("pytorchvideo_slowfast_r50", "slowfast_resnet50", "pytorchvideo"),
+        ("pyslowfast_slowfast_4x16_r50", "slowfast_resnet50_4x16", "pyslowfast"),
+        ("pyslowfast_slowfast_8x8_r50", "slowfast_resnet50", "pyslowfast"),
+    ],
+)
+def test_public_state_gives_public_logits_on_separate_pathways(check_parity, fixture, model, layout):
+    def pathways(net, slow, fast):
+        return net.pathways(slow.transpose(1, 2), fast.transpose(1, 2))
+
+    check_parity(fixture, model, layout=layout, run=pathways)
+
+
+def test_slow_frames_are_every_nth_or_spread():
+    from kinesphere.models.zoo.slowfast import SlowFast
+
+    def frames(length, *, spread):
+        with torch.device("meta"):
+            net = SlowFast(
+                2,
+                depths=(1, 1, 1, 1),
+                fast_depths=(1, 1, 1, 1),
+                ratio=4,
+                lateral_length=5,
+                width=16,
+                spread=spread,
+            )
+        return list(range(length))[net.slow_frames(length)] if not spread else net.slow_frames(length)
+
+    assert frames(32, spread=False) == [0, 4, 8, 12, 16, 20, 24, 28]
+    # what torch.linspace(0, 31, 8).long() gives
+    assert frames(32, spread=True) == [0, 4, 8, 13, 17, 22, 26, 31]
+    for length in range(1, 40):
+        assert len(frames(length, spread=False)) == len(frames(length, spread=True))
