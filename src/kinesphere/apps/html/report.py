@@ -253,7 +253,8 @@ def _confusion(report: Report) -> Html:
         tag("th", "clips"),
         tag("th", "of its class"),
     ]
-    table = _boxed(tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), len(rows))
+    body = join(tag("thead", tag("tr", heads)), tag("tbody", rows))
+    table = _boxed(tag("table", body, class_="pairs"), len(rows))
     key = tag(
         "p",
         "Rows are the true classes, columns the model's answers: ",
