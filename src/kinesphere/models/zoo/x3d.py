@@ -1,0 +1,304 @@
+"""X3D: a tiny image network expanded along time, resolution, width and depth, one axis at a time.
+
+Feichtenhofer: "X3D: Expanding Architectures for Efficient Video Recognition", CVPR 2020,
+https://arxiv.org/abs/2004.04730, sections 3 and 4, tables 1 and 3. Depthwise 3×3×3 convolutions inside
+inverted bottlenecks, squeeze-and-excitation in every second one, Swish.
+
+B batch, T time, C channels, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.layers.published import THIRTY_VIEWS, kinetics, pytorchvideo_url
+from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
+from kinesphere.models.layers.resnet3d_keys import (
+    PYSLOWFAST_HEAD,
+    mmaction2_stages,
+    pyslowfast_stages,
+    pytorchvideo_stage,
+)
+
+DEPTHS = {"xs": (3, 5, 11, 7), "s": (3, 5, 11, 7), "m": (3, 5, 11, 7), "l": (5, 10, 25, 15)}
+
+
+def squeezed(width: int) -> int:
+    """A sixteenth of `width`, as a multiple of 8 that loses at most a tenth."""
+    wanted = width / 16
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by what all of them say about the whole clip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv3d(width, squeezed(width), 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc2 = nn.Conv3d(squeezed(width), width, 1)
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        scale: Tensor = self.fc2(self.relu(self.fc1(x_BCTHW.mean((2, 3, 4), keepdim=True)))).sigmoid()
+        return x_BCTHW * scale
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen, look around channel by channel, narrow, and add the input."""
+
+    def __init__(
+        self, inputs: int, width: int, outputs: int, stride: Size3, *, excite: bool, shortcut_norm: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv3d(inputs, width, (1, 1, 1))
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = conv3d(width, width, (3, 3, 3), stride, groups=width)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.se: nn.Module = SqueezeExcite(width) if excite else nn.Identity()
+        self.swish = nn.SiLU(inplace=True)
+        self.conv3 = conv3d(width, outputs, (1, 1, 1))
+        self.bn3 = nn.BatchNorm3d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != (1, 1, 1) or inputs != outputs:
+            normed = shortcut_norm or inputs != outputs
+            self.downsample = nn.Sequential(
+                conv3d(inputs, outputs, (1, 1, 1), stride),
+                nn.BatchNorm3d(outputs) if normed else nn.Identity(),
+            )
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        shortcut = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
+        x = self.relu(self.bn1(self.conv1(x_BCTHW)))
+        x = self.swish(self.se(self.bn2(self.conv2(x))))
+        out: Tensor = self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return out
+
+
+class X3D(nn.Module):
+    """Stem, four stages, a wide last convolution, global average, two linear layers.
+
+    Args:
+        num_classes: Number of outputs K.
+        depths: Blocks per stage.
+        width: Channels of the stem and the first stage; each later stage doubles them.
+        hidden: Width of the first linear layer.
+        shortcut_norm: Whether batch norm follows a strided shortcut that keeps the number of channels.
+        dropout: Before the classifier.
+    """
+
+    EXPANSION = 2.25
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        depths: tuple[int, ...],
+        width: int = 24,
+        hidden: int = 2048,
+        shortcut_norm: bool = True,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            conv3d(3, width, (1, 3, 3), (1, 2, 2)),
+            conv3d(width, width, (5, 1, 1), groups=width),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+        stages = []
+        inputs = width
+        for i, depth in enumerate(depths):
+            outputs = width * 2**i
+            blocks = [
+                InvertedBottleneck(
+                    inputs if j == 0 else outputs,
+                    int(outputs * self.EXPANSION),
+                    outputs,
+                    (1, 2, 2) if j == 0 else (1, 1, 1),
+                    excite=j % 2 == 0,
+                    shortcut_norm=shortcut_norm,
+                )
+                for j in range(depth)
+            ]
+            stages.append(nn.Sequential(*blocks))
+            inputs = outputs
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        last = int(inputs * self.EXPANSION)
+        self.conv5 = nn.Sequential(
+            conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True)
+        )
+        self.hidden = nn.Linear(last, hidden, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(hidden, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        x = self.stem(x_BTCHW.transpose(1, 2))
+        x = self.conv5(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+        logits_BK: Tensor = self.fc(self.dropout(self.relu(self.hidden(average(x)))))
+        return logits_BK
+
+
+PAPER = Paper(
+    "X3D: Expanding Architectures for Efficient Video Recognition",
+    "Feichtenhofer",
+    2020,
+    "https://arxiv.org/abs/2004.04730",
+    "3, 4, tables 1 and 3",
+)
+
+
+def x3d_spec(length: int, interval: int, size: int, short_side: int) -> ClipSpec:
+    return ClipSpec(
+        Sampling("dense", length, interval), size=(size, size), short_side_px=short_side, fps=30.0
+    )
+
+
+SPECS = {
+    "xs": x3d_spec(4, 12, 160, 182),
+    "s": x3d_spec(13, 6, 160, 182),
+    "m": x3d_spec(16, 5, 224, 256),
+    "l": x3d_spec(16, 5, 312, 356),
+}
+TINY_SPEC = x3d_spec(4, 1, 32, 36)
+
+SQUEEZE = squeeze(2, 3, 4)
+MAPS = (
+    KeyMap(
+        "mmaction2",
+        (
+            Rename("backbone.conv1_s.conv.weight", "stem.0.weight"),
+            Rename("backbone.conv1_t.conv.weight", "stem.1.weight"),
+            Rename("backbone.conv1_t.bn.*", "stem.2.*"),
+            Rename("backbone.layer{s}.{b}.se_module.*", "layer{s}.{b}.se.*"),
+            *mmaction2_stages(),
+            Rename("backbone.conv5.conv.weight", "conv5.0.weight"),
+            Rename("backbone.conv5.bn.*", "conv5.1.*"),
+            Rename("cls_head.fc1.weight", "hidden.weight"),
+            Rename("cls_head.fc2.*", "fc.*"),
+        ),
+    ),
+    KeyMap(
+        "pytorchvideo",
+        (
+            Rename("blocks.0.conv.conv_t.weight", "stem.0.weight"),  # named after the wrong axis, but first
+            Rename("blocks.0.conv.conv_xy.weight", "stem.1.weight"),
+            Rename("blocks.0.norm.*", "stem.2.*"),
+            Rename("blocks.{s}.res_blocks.{b}.branch2.norm_b.0.*", "layer{s}.{b}.bn2.*"),
+            Rename("blocks.{s}.res_blocks.{b}.branch2.norm_b.1.block.0.*", "layer{s}.{b}.se.fc1.*"),
+            Rename("blocks.{s}.res_blocks.{b}.branch2.norm_b.1.block.2.*", "layer{s}.{b}.se.fc2.*"),
+            *pytorchvideo_stage("blocks.{s}", "layer{s}"),
+            Rename("blocks.5.pool.pre_conv.weight", "conv5.0.weight"),
+            Rename("blocks.5.pool.pre_norm.*", "conv5.1.*"),
+            Rename("blocks.5.pool.post_conv.weight", "hidden.weight", SQUEEZE),
+            Rename("blocks.5.proj.*", "fc.*"),
+        ),
+        arguments={"shortcut_norm": False},
+    ),
+    KeyMap(
+        "pyslowfast",
+        (
+            Rename("s1.pathway0_stem.conv_xy.weight", "stem.0.weight"),
+            Rename("s1.pathway0_stem.conv.weight", "stem.1.weight"),
+            Rename("s1.pathway0_stem.bn.*", "stem.2.*"),
+            Rename("s{s+1}.pathway0_res{b}.branch2.se.*", "layer{s}.{b}.se.*"),
+            *pyslowfast_stages(),
+            Rename("head.conv_5.weight", "conv5.0.weight"),
+            Rename("head.conv_5_bn.*", "conv5.1.*"),
+            Rename("head.lin_5.weight", "hidden.weight", SQUEEZE),
+            *PYSLOWFAST_HEAD,
+        ),
+    ),
+)
+
+
+def x3d_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    spec: ClipSpec,
+    weights: tuple[WeightEntry, ...] = (),
+    classes: int = 400,
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="x3d",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=("stem", "layer1", "layer2", "layer3", "layer4", "conv5"),
+        cam_layer="conv5",
+        weights=weights,
+        tiny=tiny,
+    )
+
+
+def pyslowfast(size: str, top1: float, *, origin: str = "memory") -> WeightEntry:
+    url = f"https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/x3d_{size}.pyth"
+    return kinetics("k400_pyslowfast", url, "pyslowfast", top1, origin=origin)
+
+
+def pytorchvideo(size: str, top1: float, top5: float, *, origin: str = "memory") -> WeightEntry:
+    url = pytorchvideo_url(f"X3D_{size.upper()}")
+    return kinetics("k400", url, "pytorchvideo", top1, top5, origin=origin)
+
+
+def mmaction2(file: str, top1: float) -> WeightEntry:
+    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/x3d/facebook/x3d_{file}.pth"
+    return kinetics("k400_mmaction2", url, "mmaction2", top1, protocol=THIRTY_VIEWS)
+
+
+WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
+    "xs": (pytorchvideo("xs", 0.6912, 0.8863), pyslowfast("xs", 0.695)),
+    "s": (
+        pytorchvideo("s", 0.7333, 0.9127),
+        pyslowfast("s", 0.735, origin="publisher"),
+        mmaction2("s_13x6x1_facebook-kinetics400-rgb_20201027-623825a0", 0.733),
+    ),
+    "m": (
+        pytorchvideo("m", 0.7594, 0.9272, origin="publisher"),
+        pyslowfast("m", 0.762, origin="publisher"),
+        mmaction2("m_16x5x1_facebook-kinetics400-rgb_20201027-3f42382a", 0.764),
+    ),
+    "l": (pytorchvideo("l", 0.7744, 0.9331), pyslowfast("l", 0.775)),
+}
+
+NUMBERS = {
+    "xs": (3_794_322, 605_256_512),
+    "s": (3_794_322, 1_962_892_112),
+    "m": (3_794_322, 4_732_468_736),
+    "l": (6_153_432, 18_367_710_176),
+}
+for _size, _numbers in NUMBERS.items():
+    _spec = SPECS[_size]
+    register(
+        x3d_card(
+            f"x3d_{_size}",
+            f"X3D-{_size.upper()}: depthwise and light, {_spec.length} frames of {_spec.size[0]} pixels.",
+            *_numbers,
+            spec=_spec,
+            weights=WEIGHTS[_size],
+        ),
+        MAPS,
+    )(partial(X3D, depths=DEPTHS[_size]))
+
+register(
+    x3d_card("x3d_tiny", "x3d for tests.", 52_379, 1_298_880, spec=TINY_SPEC, classes=5, tiny=True),
+    MAPS,
+)(partial(X3D, depths=(2, 1, 1, 1), width=8, hidden=32))
