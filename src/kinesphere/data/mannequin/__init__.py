@@ -1,1 +1,40 @@
+"""The mannequin: videos of human movement made to order, with the truth about every frame.
 
+`generate` writes a data set of single movements, `generate_recordings` long annotated ones; `render_clip`
+draws one video in memory. Motions, bodies, cameras and scenes are independent of one another: anything with
+the methods of `Motion` can be performed by any `Performer` in any `Scene` through `render`.
+"""
+
+from kinesphere.data.mannequin.clips import ClipPlan, plan_clip, plan_clips, render_clip
+from kinesphere.data.mannequin.dataset import generate, load_truth
+from kinesphere.data.mannequin.motion import Motion, Recorded
+from kinesphere.data.mannequin.recordings import generate_recordings
+from kinesphere.data.mannequin.render import Figure, Look, Rendered, Stage, Truth, render
+from kinesphere.data.mannequin.settings import (
+    DEFAULT_CLASSES,
+    SPEED_PAIRS,
+    TIME_REVERSED,
+    MannequinSettings,
+)
+
+__all__ = [
+    "DEFAULT_CLASSES",
+    "SPEED_PAIRS",
+    "TIME_REVERSED",
+    "ClipPlan",
+    "Figure",
+    "Look",
+    "MannequinSettings",
+    "Motion",
+    "Recorded",
+    "Rendered",
+    "Stage",
+    "Truth",
+    "generate",
+    "generate_recordings",
+    "load_truth",
+    "plan_clip",
+    "plan_clips",
+    "render",
+    "render_clip",
+]

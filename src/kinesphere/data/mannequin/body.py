@@ -55,7 +55,11 @@ COCO_NAMES: tuple[str, ...] = (
     "right_eye",
     "left_ear",
     "right_ear",
-    *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")),
+    *(
+        f"{side}_{part}"
+        for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
 )
 COCO: Array = np.array([INDEX[name] for name in COCO_NAMES])
 

@@ -53,7 +53,9 @@ class Camera:
     def project(self, points: Array) -> Array:
         """World points (..., 3) to x px, y px, depth m, (..., 3); pixel centres are at integers."""
         height, width = self.size
-        result: Array = (points - np.array(self.position, dtype=points.dtype)) @ self.axes.T.astype(points.dtype)
+        result: Array = (points - np.array(self.position, dtype=points.dtype)) @ self.axes.T.astype(
+            points.dtype
+        )
         np.maximum(result[..., 2], 0.05, out=result[..., 2])
         result[..., :2] *= self.focal * height / result[..., 2:]
         result[..., 0] += (width - 1) / 2
@@ -85,7 +87,12 @@ def view_name(azimuth_deg: float) -> str:
 
 
 def framing(
-    points: Array, azimuth_rad: float, elevation_rad: float, focal: float, size: tuple[int, int], margin: float
+    points: Array,
+    azimuth_rad: float,
+    elevation_rad: float,
+    focal: float,
+    size: tuple[int, int],
+    margin: float,
 ) -> Camera:
     """The camera on a given bearing that holds all points in the picture.
 

@@ -4,7 +4,7 @@ A control vector describes a posture by where the pelvis, feet and hands are, in
 legs and arms, so that one movement fits every body with its feet on the floor. Columns are named by
 `CHANNELS`:
 
-- `x y` pelvis on the floor plane (leg lengths), `height` of the pelvis (1 = standing), `yaw pitch roll` (rad);
+- `x y` pelvis on the floor plane (leg lengths), its `height` (1 = standing), `yaw pitch roll` (rad);
 - `bend side twist` of the spine, `nod look tilt` of the head (rad);
 - per foot `x y lift` of the sole (leg lengths, world frame), `pitch` (heel up positive), `yaw` (rad);
 - per hand `x y z` from the shoulder in the chest's frame (arm lengths, y outward), `elbow` (0 the elbow
@@ -39,7 +39,11 @@ _REST = {
     "right_foot_y": -0.11,
     "left_foot_yaw": 0.14,
     "right_foot_yaw": -0.14,
-    **{f"{side}_hand_{n}": v for side in ("left", "right") for n, v in (("x", 0.08), ("y", 0.12), ("z", -0.96))},
+    **{
+        f"{side}_hand_{n}": v
+        for side in ("left", "right")
+        for n, v in (("x", 0.08), ("y", 0.12), ("z", -0.96))
+    },
 }
 
 
@@ -128,8 +132,8 @@ def moved(controls: Array, x: float, y: float, yaw_rad: float) -> Array:
 def solve(controls: Array, body: Body) -> Pose:
     """Find the joint rotations that realise control vectors (T, 32) on `body`.
 
-    Feet and hands never sink into the floor; a pelvis too high for the planted feet is lowered; hands and feet out of
-    reach stop at full stretch.
+    Feet and hands never sink into the floor; a pelvis too high for the planted feet is lowered; hands and
+    feet out of reach stop at full stretch.
     """
     get = {name: controls[:, i] for name, i in COLUMN.items()}
     leg, standing = body.leg_m, body.rest[INDEX["pelvis"], 2]

@@ -67,7 +67,9 @@ class Builder:
         self.parts: list[tuple[int, int]] = []
         self.count = 0
 
-    def loft(self, rings: list[Ring], segments: int, colours: Array, along: str = "z", shadow: bool = True) -> None:
+    def loft(
+        self, rings: list[Ring], segments: int, colours: Array, along: str = "z", shadow: bool = True
+    ) -> None:
         """Skin a row of rings, closed at both ends.
 
         Args:
@@ -93,7 +95,13 @@ class Builder:
         for ring in (rings[0], rings[-1]):
             points.append(np.array([ring.centre]))
             weights.append(_row(ring.weights)[None])
-        self._add(np.concatenate(points), np.concatenate(weights), _loft_faces(len(rings), segments), colours, shadow)
+        self._add(
+            np.concatenate(points),
+            np.concatenate(weights),
+            _loft_faces(len(rings), segments),
+            colours,
+            shadow,
+        )
 
     def _add(self, points: Array, weights: Array, faces: Array, colours: Array, shadow: bool) -> None:
         # Outward is away from the loft's axis; flip all faces if the first band looks inwards.
@@ -146,7 +154,8 @@ def _row(weights: Weights) -> Array:
     row = np.zeros(len(JOINTS))
     for name, value in weights.items():
         row[INDEX[name]] = value
-    return row / row.sum()
+    shares: Array = row / row.sum()
+    return shares
 
 
 def _loft_faces(rings: int, segments: int) -> Array:
@@ -170,7 +179,9 @@ def _from_front(segments: int) -> Array:
     return nearest
 
 
-def _paint(bands: int, segments: int, colour: tuple[int, int, int], generator: np.random.Generator, fold: float) -> Array:
+def _paint(
+    bands: int, segments: int, colour: tuple[int, int, int], generator: np.random.Generator, fold: float
+) -> Array:
     """One colour with the slight unevenness of cloth or skin, (bands, segments, 3)."""
     shade = 1 + fold * generator.uniform(-1, 1, (bands, segments, 1))
     painted: Array = np.array(colour, dtype=float) * shade
@@ -181,14 +192,19 @@ def _between(a: str, b: str, share: float) -> Weights:
     return {a: 1 - share, b: share} if 0 < share < 1 else {b if share >= 1 else a: 1.0}
 
 
-def _leg(builder: Builder, performer: Performer, side: str, scale: float, generator: np.random.Generator) -> None:
+def _leg(
+    builder: Builder, performer: Performer, side: str, scale: float, generator: np.random.Generator
+) -> None:
     body, outfit = performer.body, performer.outfit
     hip, knee, ankle = (body.rest[INDEX[f"{side}_{n}"]] for n in ("hip", "knee", "ankle"))
     # Level (0 hip, 1 knee, 2 ankle), half-widths forward and lateral, share of the lower joint.
     profile = (
-        (-0.16, 0.050, 0.042, 0.0), (0.0, 0.054, 0.049, 0.0), (0.18, 0.053, 0.049, 0.0), (0.45, 0.046, 0.043, 0.0),
-        (0.72, 0.039, 0.037, 0.0), (0.90, 0.036, 0.034, 0.25), (1.0, 0.035, 0.033, 0.5), (1.10, 0.034, 0.032, 0.75),
-        (1.30, 0.037, 0.033, 1.0), (1.55, 0.032, 0.029, 1.0), (1.80, 0.023, 0.022, 1.0), (1.97, 0.021, 0.020, 1.0),
+        (-0.16, 0.050, 0.042, 0.0), (0.0, 0.054, 0.049, 0.0), (0.18, 0.053, 0.049, 0.0),
+        (0.45, 0.046, 0.043, 0.0),
+        (0.72, 0.039, 0.037, 0.0), (0.90, 0.036, 0.034, 0.25), (1.0, 0.035, 0.033, 0.5),
+        (1.10, 0.034, 0.032, 0.75),
+        (1.30, 0.037, 0.033, 1.0), (1.55, 0.032, 0.029, 1.0), (1.80, 0.023, 0.022, 1.0),
+        (1.97, 0.021, 0.020, 1.0),
     )  # fmt: skip
     covered = 0.0 if outfit.legwear == "skirt" else 2 * outfit.hem
     rings, colours = [], []
@@ -197,7 +213,9 @@ def _leg(builder: Builder, performer: Performer, side: str, scale: float, genera
         top, bottom, part = (hip, knee, level) if level <= 1 else (knee, ankle, level - 1)
         centre = top + part * (bottom - top)
         dressed = level <= covered
-        width = scale * (outfit.loose + 0.12 * max(0.0, level - 0.6) * (outfit.loose > 1.1) if dressed else 1.0)
+        width = scale * (
+            outfit.loose + 0.12 * max(0.0, level - 0.6) * (outfit.loose > 1.1) if dressed else 1.0
+        )
         joints = {f"{side}_hip": 1.0} if level > -0.1 else {f"{side}_hip": 0.5, "pelvis": 0.5}
         if lower > 0:
             joints = _between(f"{side}_hip", f"{side}_knee", lower)
@@ -214,8 +232,10 @@ def _foot(builder: Builder, performer: Performer, side: str) -> None:
     ankle = body.rest[INDEX[f"{side}_ankle"]]
     foot, toe = {f"{side}_ankle": 1.0}, {f"{side}_ball": 1.0}
     profile = (
-        (-0.043, 0.026, 0.018, 0.017, foot), (-0.030, 0.034, 0.024, 0.022, foot), (0.0, 0.040, 0.025, 0.022, foot),
-        (0.040, 0.026, 0.022, 0.026, foot), (0.083, 0.018, 0.017, 0.029, _between(f"{side}_ankle", f"{side}_ball", 0.5)),
+        (-0.043, 0.026, 0.018, 0.017, foot), (-0.030, 0.034, 0.024, 0.022, foot),
+        (0.0, 0.040, 0.025, 0.022, foot),
+        (0.040, 0.026, 0.022, 0.026, foot),
+        (0.083, 0.018, 0.017, 0.029, _between(f"{side}_ankle", f"{side}_ball", 0.5)),
         (0.105, 0.014, 0.013, 0.026, toe), (0.124, 0.010, 0.009, 0.016, toe),
     )  # fmt: skip
     rings = [
@@ -228,12 +248,18 @@ def _foot(builder: Builder, performer: Performer, side: str) -> None:
     builder.loft(rings, segments, colours, along="x")
 
 
-def _arm(builder: Builder, performer: Performer, side: str, scale: float, generator: np.random.Generator) -> None:
+def _arm(
+    builder: Builder, performer: Performer, side: str, scale: float, generator: np.random.Generator
+) -> None:
     body, outfit = performer.body, performer.outfit
-    shoulder, elbow, wrist, fingers = (body.rest[INDEX[f"{side}_{n}"]] for n in ("shoulder", "elbow", "wrist", "fingers"))
+    shoulder, elbow, wrist, fingers = (
+        body.rest[INDEX[f"{side}_{n}"]] for n in ("shoulder", "elbow", "wrist", "fingers")
+    )
     profile = (
-        (-0.16, 0.020, 0.018, 0.0), (-0.09, 0.034, 0.032, 0.0), (0.03, 0.039, 0.036, 0.0), (0.25, 0.035, 0.032, 0.0),
-        (0.6, 0.029, 0.027, 0.0), (0.88, 0.026, 0.025, 0.25), (1.0, 0.025, 0.025, 0.5), (1.12, 0.026, 0.025, 0.75),
+        (-0.16, 0.020, 0.018, 0.0), (-0.09, 0.034, 0.032, 0.0), (0.03, 0.039, 0.036, 0.0),
+        (0.25, 0.035, 0.032, 0.0),
+        (0.6, 0.029, 0.027, 0.0), (0.88, 0.026, 0.025, 0.25), (1.0, 0.025, 0.025, 0.5),
+        (1.12, 0.026, 0.025, 0.75),
         (1.35, 0.026, 0.024, 1.0), (1.7, 0.020, 0.019, 1.0), (1.97, 0.016, 0.017, 1.0),
     )  # fmt: skip
     covered = 2 * outfit.sleeve if outfit.sleeve else -0.02
@@ -244,22 +270,35 @@ def _arm(builder: Builder, performer: Performer, side: str, scale: float, genera
         centre = top + part * (bottom - top)
         dressed = level <= covered
         width = scale * (1.16 if dressed else 1.0)
-        joints = {f"{side}_shoulder": 0.6, f"{side}_clavicle": 0.4} if level < 0 else {f"{side}_shoulder": 1.0}
+        joints = (
+            {f"{side}_shoulder": 0.6, f"{side}_clavicle": 0.4} if level < 0 else {f"{side}_shoulder": 1.0}
+        )
         if lower > 0:
             joints = _between(f"{side}_shoulder", f"{side}_elbow", lower)
         rings.append(Ring((centre[0], centre[1], centre[2]), (fore * width, wide * width), joints))
-        colours.append(_paint(1, segments, _top(outfit, level * 3.0) if dressed else performer.skin, generator, 0.05)[0])
+        colours.append(
+            _paint(1, segments, _top(outfit, level * 3.0) if dressed else performer.skin, generator, 0.05)[0]
+        )
     colours.append(colours[-1])
     builder.loft(rings, segments, np.stack(colours))
     hand = {f"{side}_wrist": 1.0}
-    shape = ((0.0, 0.015, 0.015), (0.3, 0.026, 0.013), (0.6, 0.028, 0.013), (0.9, 0.023, 0.011), (1.12, 0.014, 0.008))
+    shape = (
+        (0.0, 0.015, 0.015),
+        (0.3, 0.026, 0.013),
+        (0.6, 0.028, 0.013),
+        (0.9, 0.023, 0.011),
+        (1.12, 0.014, 0.008),
+    )
     size = body.proportions.height_m * (0.5 + 0.5 * body.proportions.girth)
     palm = [wrist + part * (fingers - wrist) for part, _, _ in shape]
     rings = [
-        Ring((c[0] + 0.004, c[1], c[2]), (fore * size, wide * size), hand) for c, (_, fore, wide) in zip(palm, shape, strict=True)
+        Ring((c[0] + 0.004, c[1], c[2]), (fore * size, wide * size), hand)
+        for c, (_, fore, wide) in zip(palm, shape, strict=True)
     ]
     segments = 5 * builder.detail
-    builder.loft(rings, segments, _paint(len(rings) + 1, segments, performer.skin, generator, 0.04), shadow=False)
+    builder.loft(
+        rings, segments, _paint(len(rings) + 1, segments, performer.skin, generator, 0.04), shadow=False
+    )
 
 
 def _top(outfit: Outfit, level: float, segment: int = 0) -> tuple[int, int, int]:
@@ -277,8 +316,13 @@ def _top(outfit: Outfit, level: float, segment: int = 0) -> tuple[int, int, int]
 def _trunk(builder: Builder, performer: Performer, scale: float, generator: np.random.Generator) -> None:
     body, outfit, p = performer.body, performer.outfit, performer.body.proportions
     h = p.height_m
-    z = {name: float(body.rest[INDEX[name], 2]) for name in ("left_hip", "pelvis", "spine", "chest", "neck", "head")}
+    z = {
+        name: float(body.rest[INDEX[name], 2])
+        for name in ("left_hip", "pelvis", "spine", "chest", "neck", "head")
+    }
     shoulder_z = float(body.rest[INDEX["left_shoulder"], 2])
+    hip_z, midriff = z["left_hip"], 0.5 * (z["chest"] + z["spine"])
+    ribs, waist = _between("spine", "chest", 0.7), _between("pelvis", "spine", 0.5)
     wide, hips = p.shoulder * h * (0.4 + 0.6 * p.girth), p.hip * scale
     rings = [
         Ring((0.0, 0, z["head"] + 0.01 * h), (0.033 * h, 0.030 * h), _between("neck", "head", 0.6)),
@@ -287,12 +331,12 @@ def _trunk(builder: Builder, performer: Performer, scale: float, generator: np.r
         Ring((-0.008 * h, 0, shoulder_z + 0.008 * h), (0.056 * scale, 0.106 * wide), {"chest": 1.0}, 0.1),
         Ring((-0.004 * h, 0, shoulder_z - 0.028 * h), (0.068 * scale, 0.116 * wide), {"chest": 1.0}, 0.15),
         Ring((0.002 * h, 0, shoulder_z - 0.065 * h), (0.073 * scale, 0.108 * wide), {"chest": 1.0}, 0.15),
-        Ring((0.002 * h, 0, z["chest"] - 0.005 * h), (0.069 * scale, 0.097 * scale), _between("spine", "chest", 0.7), 0.1),
-        Ring((0.002 * h, 0, 0.5 * (z["chest"] + z["spine"])), (0.065 * scale, 0.090 * scale), _between("spine", "chest", 0.3), 0.1),
-        Ring((0.0, 0, z["spine"] - 0.005 * h), (0.067 * scale, 0.092 * hips), _between("pelvis", "spine", 0.5), 0.1),
+        Ring((0.002 * h, 0, z["chest"] - 0.005 * h), (0.069 * scale, 0.097 * scale), ribs, 0.1),
+        Ring((0.002 * h, 0, midriff), (0.065 * scale, 0.090 * scale), _between("spine", "chest", 0.3), 0.1),
+        Ring((0.0, 0, z["spine"] - 0.005 * h), (0.067 * scale, 0.092 * hips), waist, 0.1),
         Ring((-0.002 * h, 0, z["pelvis"] + 0.01 * h), (0.071 * scale, 0.100 * hips), {"pelvis": 1.0}, 0.15),
-        Ring((-0.006 * h, 0, z["left_hip"] - 0.005 * h), (0.074 * scale, 0.104 * hips), {"pelvis": 1.0}, 0.15),
-        Ring((-0.006 * h, 0, z["left_hip"] - 0.045 * h), (0.062 * scale, 0.090 * hips), {"pelvis": 1.0}, 0.1),
+        Ring((-0.006 * h, 0, hip_z - 0.005 * h), (0.074 * scale, 0.104 * hips), {"pelvis": 1.0}, 0.15),
+        Ring((-0.006 * h, 0, hip_z - 0.045 * h), (0.062 * scale, 0.090 * hips), {"pelvis": 1.0}, 0.1),
     ]  # fmt: skip
     segments = 12 * builder.detail
     colours = np.empty((len(rings) + 1, segments, 3))
@@ -313,7 +357,9 @@ def _trunk(builder: Builder, performer: Performer, scale: float, generator: np.r
     builder.loft(rings, segments, colours)
 
 
-def _skirt(builder: Builder, body: Body, outfit: Outfit, scale: float, generator: np.random.Generator) -> None:
+def _skirt(
+    builder: Builder, body: Body, outfit: Outfit, scale: float, generator: np.random.Generator
+) -> None:
     hip, ankle = body.rest[INDEX["left_hip"]], body.rest[INDEX["left_ankle"]]
     z_waist, z_hem = body.rest[INDEX["spine"], 2] - 0.02, hip[2] + outfit.hem * (ankle[2] - hip[2])
     segments, bands = 12 * builder.detail, 6
@@ -348,8 +394,10 @@ def _head(builder: Builder, performer: Performer, generator: np.random.Generator
     bottom_z = chin[2] - 0.02 * size
     head = {"head": 1.0}
     profile = (
-        (0.99, 0.16, 0.15, 0.00), (0.93, 0.32, 0.27, -0.02), (0.82, 0.43, 0.36, -0.02), (0.66, 0.48, 0.385, -0.01),
-        (0.53, 0.48, 0.385, 0.00), (0.42, 0.47, 0.375, 0.01), (0.30, 0.45, 0.355, 0.02), (0.17, 0.40, 0.30, 0.05),
+        (0.99, 0.16, 0.15, 0.00), (0.93, 0.32, 0.27, -0.02), (0.82, 0.43, 0.36, -0.02),
+        (0.66, 0.48, 0.385, -0.01),
+        (0.53, 0.48, 0.385, 0.00), (0.42, 0.47, 0.375, 0.01), (0.30, 0.45, 0.355, 0.02),
+        (0.17, 0.40, 0.30, 0.05),
         (0.06, 0.30, 0.21, 0.09), (0.0, 0.16, 0.12, 0.12),
     )  # fmt: skip
     segments = 12 * builder.detail
@@ -380,7 +428,9 @@ def _head(builder: Builder, performer: Performer, generator: np.random.Generator
     _hair(builder, performer, chin, size, generator)
 
 
-def _hair(builder: Builder, performer: Performer, chin: Array, size: float, generator: np.random.Generator) -> None:
+def _hair(
+    builder: Builder, performer: Performer, chin: Array, size: float, generator: np.random.Generator
+) -> None:
     """Volume beyond the skull: lengths down the back, a bun, the brim of a cap."""
     head: Weights = {"head": 1.0}
     if performer.hair in ("bob", "long"):
@@ -390,9 +440,17 @@ def _hair(builder: Builder, performer: Performer, chin: Array, size: float, gene
             level = 0.85 + u * (end - 0.85)
             follow = head if level > -0.2 else _between("head", "chest", 0.6)
             back, half = -0.16 - 0.06 * u, 0.34 - 0.10 * u * (performer.hair == "long")
-            rings.append(Ring((chin[0] + back * size, 0, chin[2] + level * size), (0.36 * size - 0.12 * size * u, half * size * 1.22), follow))
+            rings.append(
+                Ring(
+                    (chin[0] + back * size, 0, chin[2] + level * size),
+                    (0.36 * size - 0.12 * size * u, half * size * 1.22),
+                    follow,
+                )
+            )
         segments = 10 * builder.detail
-        builder.loft(rings, segments, _paint(len(rings) + 1, segments, performer.hair_colour, generator, 0.14))
+        builder.loft(
+            rings, segments, _paint(len(rings) + 1, segments, performer.hair_colour, generator, 0.14)
+        )
     elif performer.hair == "bun":
         rings = [
             Ring((chin[0] - 0.46 * size, 0, chin[2] + (0.78 + z) * size), (r * size, r * size), head)

@@ -36,7 +36,7 @@ class Motion(Protocol):
 
     @property
     def duration_s(self) -> float:
-        """Length; poses are defined from 0 to here."""
+        """Length; before 0 and after here the first and the last posture are held, or a cycle goes on."""
 
     def pose(self, times_s: Array, body: Body) -> Pose:
         """Joint rotations of `body` at times (T,) in seconds."""
@@ -109,8 +109,9 @@ class Movement:
 
     def backwards(self) -> Movement:
         """The exact time reversal."""
-        end = self.duration_s
-        return self.played(lambda t: end - t, end)
+        end, sway = self.duration_s, self.sway
+        turned = replace(self, sway=lambda t: sway(end - t))
+        return turned.played(lambda t: end - t, end)
 
     def mirrored(self) -> Movement:
         """Left and right exchanged."""

@@ -33,26 +33,31 @@ class Surface:
 
 def object_surface(thing: SceneObject, colour: Array) -> Surface:
     """The surface of a thing along its path."""
+    bias = 0.0
     if thing.kind == "ball":
         points, faces = _ball(thing.size_m / 2)
         patches = np.where(np.arange(len(faces)) % 5 == 0, 0.6, 1.0)[:, None]
-        colours, parts, bias = colour * patches, ((0, len(points)),), 0.0
+        colours = colour * patches
     elif thing.kind == "box":
         half = thing.size_m / 2
         points, faces = _cuboid((0, 0, 0), (half * 0.8, half, half * 0.8), 3)
         tape = np.where(np.arange(len(faces)) % 3 == 1, 0.82, 1.0)[:, None]
-        colours, parts, bias = colour * tape, ((0, len(points)),), 0.0
+        colours = colour * tape
     else:
-        points, faces, parts = _chair(thing.size_m)
+        points, faces, chair_parts = _chair(thing.size_m)
         colours, bias = np.repeat(colour[None], len(faces), axis=0), 0.06
+    parts = chair_parts if thing.kind == "chair" else ((0, len(points)),)
     turned = points @ rotation("z", np.array(thing.yaw_rad)).T
     vertices = (turned[None] + thing.positions[:, None]).astype(np.float32)
     return Surface(vertices, faces, colours.astype(np.float32), -1, parts, bias)
 
 
-def _cuboid(centre: tuple[float, float, float], half: tuple[float, float, float], parts: int) -> tuple[Array, Array]:
+def _cuboid(
+    centre: tuple[float, float, float], half: tuple[float, float, float], parts: int
+) -> tuple[Array, Array]:
     """A box whose sides are cut into `parts` by `parts` quads, small enough to be sorted by depth."""
-    points, faces = [], []
+    points: list[Array] = []
+    faces: list[Array] = []
     grid = np.linspace(-1, 1, parts + 1)
     a, b = (g.ravel() for g in np.meshgrid(grid, grid, indexing="ij"))
     i, j = (g.ravel() for g in np.meshgrid(np.arange(parts), np.arange(parts), indexing="ij"))
@@ -70,8 +75,15 @@ def _cuboid(centre: tuple[float, float, float], half: tuple[float, float, float]
 
 def _chair(seat_m: float) -> tuple[Array, Array, tuple[tuple[int, int], ...]]:
     """A chair facing +x, its seat's middle above the origin."""
-    pieces = [((0.0, 0.0, seat_m - 0.025), (0.21, 0.21, 0.022), 4), ((-0.20, 0.0, seat_m + 0.22), (0.02, 0.20, 0.20), 4)]
-    legs = [((x, y, seat_m / 2 - 0.02), (0.018, 0.018, seat_m / 2 - 0.02), 2) for x in (-0.18, 0.18) for y in (-0.18, 0.18)]
+    pieces = [
+        ((0.0, 0.0, seat_m - 0.025), (0.21, 0.21, 0.022), 4),
+        ((-0.20, 0.0, seat_m + 0.22), (0.02, 0.20, 0.20), 4),
+    ]
+    legs = [
+        ((x, y, seat_m / 2 - 0.02), (0.018, 0.018, seat_m / 2 - 0.02), 2)
+        for x in (-0.18, 0.18)
+        for y in (-0.18, 0.18)
+    ]
     points, faces, parts, count = [], [], [], 0
     for centre, half, cuts in [*pieces, *legs]:
         some, quads = _cuboid(centre, half, cuts)

@@ -19,7 +19,8 @@ PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "bands", "checks", "print")
 LEGWEAR: tuple[Legwear, ...] = ("trousers", "shorts", "skirt", "leggings")
 
 _SKIN: tuple[Colour, ...] = (
-    (244, 208, 177), (231, 185, 148), (214, 160, 118), (186, 130, 92), (150, 98, 66), (116, 74, 50), (84, 54, 40),
+    (244, 208, 177), (231, 185, 148), (214, 160, 118), (186, 130, 92), (150, 98, 66), (116, 74, 50),
+    (84, 54, 40),
 )  # fmt: skip
 _HAIR: tuple[Colour, ...] = (
     (28, 22, 20), (52, 36, 26), (92, 60, 36), (140, 98, 56), (196, 158, 98), (150, 74, 40), (150, 148, 146),
@@ -108,7 +109,9 @@ def draw_performer(name: str, generator: np.random.Generator) -> Performer:
 def draw_outfit(generator: np.random.Generator) -> Outfit:
     """Random clothes."""
     legwear = LEGWEAR[int(generator.choice(len(LEGWEAR), p=(0.5, 0.2, 0.15, 0.15)))]
-    hem = {"trousers": 1.0, "shorts": 0.42, "skirt": float(generator.uniform(0.38, 0.62)), "leggings": 0.97}[legwear]
+    hem = {"trousers": 1.0, "shorts": 0.42, "skirt": float(generator.uniform(0.38, 0.62)), "leggings": 0.97}[
+        legwear
+    ]
     return Outfit(
         top=_cloth(generator, 0.95),
         accent=_cloth(generator, 0.95),
@@ -123,7 +126,9 @@ def draw_outfit(generator: np.random.Generator) -> Outfit:
 
 
 def _pick(palette: tuple[Colour, ...], generator: np.random.Generator) -> Colour:
-    r, g, b = np.clip(np.array(palette[int(generator.integers(len(palette)))]) + generator.integers(-9, 10, 3), 0, 255)
+    r, g, b = np.clip(
+        np.array(palette[int(generator.integers(len(palette)))]) + generator.integers(-9, 10, 3), 0, 255
+    )
     return int(r), int(g), int(b)
 
 

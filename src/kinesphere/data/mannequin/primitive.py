@@ -102,7 +102,7 @@ class Primitive:
 
         def clock(t: Array) -> Array:
             s = np.clip(np.asarray(t, dtype=float), 0.0, duration)
-            own: Array = start + rate * (s + gain * (s * s / duration - s))
+            own: Array = start + rate * (t + gain * (s * s / duration - s))
             return own - hold * accent / (2 * np.pi) * np.sin(2 * np.pi * own / accent)
 
         steadiness = evaluation.balance if "balance" in self.grades else 0.9
@@ -156,7 +156,7 @@ def shaped(track: Track, performance: Performance, grades: tuple[str, ...]) -> T
     evaluation = performance.evaluation
     emphasis = 2 * evaluation.shape_emphasis - 1 if "shape_emphasis" in grades else 0.0
     closed = {"bend": 0.45, "nod": 0.3, "hands_x": 0.42, "hands_y": -0.12, "hands_z": -0.50, "height": 0.93}
-    opened = {"bend": -0.22, "nod": -0.12, "hands_x": 0.10, "hands_y": 0.75, "hands_z": -0.45, "feet_y": 0.18}
+    opened = {"bend": -0.22, "nod": -0.12, "hands_x": 0.10, "hands_y": 0.55, "hands_z": -0.65, "feet_y": 0.18}
     offset = abs(emphasis) * (posture(opened if emphasis > 0 else closed) - posture())
     # The limbs that carry the movement keep it: emphasis pulls the hands only part of the way.
     offset[COLUMN["bend"]] += performance.slouch_rad

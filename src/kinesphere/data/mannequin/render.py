@@ -8,7 +8,7 @@ plate with a cast shadow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ _SUBPIXEL_BITS = 3
 _MAX_EXPOSURES = 6
 _PX_PER_EXPOSURE = 2.5
 _TOUCH_M = 0.16  # parts lower than this darken the floor beneath them
+_MOST = 128.5 / 255  # more than half of a pixel, 8-bit rounding set aside
 _CHUNK = 48  # frames whose surfaces are in memory at once
 
 
@@ -38,7 +39,7 @@ class Figure:
         motion: What.
         at_m: Where the motion's origin lies, (x, y) metres.
         yaw_rad: How its forward direction is turned.
-        start_s: Motion time shown at video time 0; the first and last pose are held outside the motion.
+            start_s: Motion time shown at video time 0.
     """
 
     performer: Performer
@@ -50,13 +51,14 @@ class Figure:
     def placed(self, times_s: Array) -> tuple[Placement, tuple[SceneObject, ...]]:
         """Joints and things at video times (T,), in the world."""
         body = self.performer.body
-        own = np.clip(np.asarray(times_s) + self.start_s, 0.0, self.motion.duration_s)
+        own = np.asarray(times_s) + self.start_s
         placement = forward_kinematics(body, self.motion.pose(own, body))
         things = self.motion.objects(own, body, placement)
         turn, shift = rotation("z", np.array(self.yaw_rad)), np.array([*self.at_m, 0.0])
         moved = Placement(placement.positions @ turn.T + shift, turn @ placement.orientations)
         return moved, tuple(
-            SceneObject(t.kind, t.size_m, t.positions @ turn.T + shift, t.yaw_rad + self.yaw_rad) for t in things
+            SceneObject(t.kind, t.size_m, t.positions @ turn.T + shift, t.yaw_rad + self.yaw_rad)
+            for t in things
         )
 
 
@@ -107,15 +109,21 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Stage:
-    """A scene as one performer's world: how it is turned and where in it the performer stands."""
+    """A scene as one performer's world: how it is turned, where the performer stands, what lies about."""
 
     scene: Scene
     yaw_rad: float = 0.0
     offset_m: tuple[float, float] = (0.0, 0.0)
+    things: tuple[SceneObject, ...] = ()
 
 
 def render(
-    figures: Sequence[Figure], stage: Stage, camera: Camera, times_s: Array, look: Look, generator: np.random.Generator
+    figures: Sequence[Figure],
+    stage: Stage,
+    camera: Camera,
+    times_s: Array,
+    look: Look,
+    generator: np.random.Generator,
 ) -> Rendered:
     """Draw figures in a scene at video times (T,), evenly spaced, in seconds."""
     times = np.asarray(times_s, dtype=float)
@@ -125,7 +133,7 @@ def render(
     light = _turned(stage.scene.light, stage.yaw_rad)
     maps = shake(times, look.shake, camera.size, generator)
     meshes = [build_mesh(figure.performer, generator, 1 if height <= 240 else 2) for figure in figures]
-    colours = generator.uniform(50, 215, (len(figures) + 4, 3))
+    colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
     placed = [figure.placed(times)[0].positions for figure in figures]
     joints3d = np.stack([positions[:, COCO] for positions in placed], axis=1).astype(np.float32)
     seen = [_shaken(camera.project(p), maps[:, None]) for p in placed]
@@ -139,7 +147,7 @@ def render(
         frame_of = np.repeat(np.arange(part.start, part.stop), count[part])
         ticks = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in count[part]])
         exposed = times[frame_of] + ticks * look.shutter * interval
-        surfaces = _surfaces(figures, meshes, colours, exposed)
+        surfaces = _surfaces(figures, meshes, stage.things, colours, exposed)
         starts = np.cumsum(count[part]) - count[part]
         drawing = _Drawing(surfaces, camera, light, maps[frame_of], starts + count[part] // 2)
         for i, frame in enumerate(range(part.start, part.stop)):
@@ -177,7 +185,7 @@ class _Drawing:
         self.shadows = self._cast(middles)
 
     def compose(self, plate: Plate, shaken: Array, index: int, shots: range, mask: Array) -> Array:
-        """Frame `index` (H, W, 3) uint8 from its exposures; fills `mask` (M, H, W) with where each person is seen."""
+        """Frame `index` (H, W, 3) uint8 from its exposures; fills `mask` (M, H, W) with who is seen where."""
         height, width = self.camera.size
         back = _shift(shaken, plate.margin_px)
         picture: Array = cv2.warpAffine(plate.rgb, back, (width, height), borderMode=cv2.BORDER_REFLECT)
@@ -188,11 +196,13 @@ class _Drawing:
         x0, y0 = np.clip(np.floor(near.min(axis=0)).astype(int) - 1, 0, (width, height))
         x1, y1 = np.clip(np.ceil(near.max(axis=0)).astype(int) + 2, 0, (width, height))
         if x1 > x0 and y1 > y0:
-            rgb, cover, share = self._expose(shots, (int(x0), int(y0)), (int(y1 - y0), int(x1 - x0)), len(mask))
+            rgb, cover, share = self._expose(
+                shots, (int(x0), int(y0)), (int(y1 - y0), int(x1 - x0)), len(mask)
+            )
             region = picture[y0:y1, x0:x1]
             region *= (1 - cover)[..., None]
             region += rgb
-            mask[:, y0:y1, x0:x1] = share > 0.5
+            mask[:, y0:y1, x0:x1] = share > _MOST
         return picture.astype(np.uint8)
 
     def _expose(
@@ -207,10 +217,10 @@ class _Drawing:
             owner = layer[..., 3]
             small = cv2.resize(layer, target, interpolation=cv2.INTER_AREA)
             rgb += small[..., :3]
-            full = cv2.compare(owner, 0, cv2.CMP_GT)
+            full = (owner > 0).astype(np.uint8) * 255
             cover += cv2.resize(full, target, interpolation=cv2.INTER_AREA)
             for person in range(persons):
-                own = cv2.compare(owner, person + 1, cv2.CMP_EQ)
+                own = (owner == person + 1).astype(np.uint8) * 255
                 share[person] += cv2.resize(own, target, interpolation=cv2.INTER_AREA)
         return rgb / len(shots), cover / (255 * len(shots)), share / (255 * len(shots))
 
@@ -238,7 +248,8 @@ class _Drawing:
             thrown = points - sun * (points[..., 2:] / sun[2])
             dropped = points * np.array([1, 1, 0], np.float32)
             thrown, dropped = (
-                _fixed(_shaken(self.camera.project(p), self.maps[shots])[..., :2] / 2) for p in (thrown, dropped)
+                _fixed(_shaken(self.camera.project(p), self.maps[shots])[..., :2] / 2)
+                for p in (thrown, dropped)
             )
             lowest = np.stack([points[:, a:b, 2].min(axis=1) for a, b in surface.parts], axis=1)
             result.append((thrown, dropped, lowest))
@@ -284,13 +295,23 @@ class _Developer:
         return noisy
 
 
-def _surfaces(figures: Sequence[Figure], meshes: Sequence[Mesh], colours: Array, times_s: Array) -> list[Surface]:
+def _surfaces(
+    figures: Sequence[Figure],
+    meshes: Sequence[Mesh],
+    lying: Sequence[SceneObject],
+    colours: Array,
+    times_s: Array,
+) -> list[Surface]:
+    """Figures with what they handle, and things that stay where they are (positions (1, 3))."""
     surfaces = []
+    for thing, colour in zip(lying, colours[len(figures) :], strict=True):
+        still = replace(thing, positions=np.broadcast_to(thing.positions, (len(times_s), 3)))
+        surfaces.append(object_surface(still, colour))
     for i, (figure, mesh) in enumerate(zip(figures, meshes, strict=True)):
         placement, things = figure.placed(times_s)
         body = figure.performer.body
         surfaces.append(Surface(mesh.skinned(body, placement), mesh.faces, mesh.colours, i, mesh.parts))
-        surfaces += [object_surface(thing, colours[i + k]) for k, thing in enumerate(things)]
+        surfaces += [object_surface(thing, colours[i]) for thing in things]
     return surfaces
 
 
@@ -306,7 +327,8 @@ def _shaded(surface: Surface, light: Light) -> Array:
     ambient = (1 - light.strength) * (0.80 + 0.20 * z * scale)
     tint = np.array(light.colour, dtype=np.float32)
     shade = surface.colours * (ambient[..., None] + direct[..., None] * tint)
-    return np.clip(shade, 0, 255, out=shade)
+    clipped: Array = np.clip(shade, 0, 255, out=shade)
+    return clipped
 
 
 def _exposures(seen: Sequence[Array], shutter: float) -> Array:
@@ -354,8 +376,9 @@ def _fixed(points: Array) -> Array:
 def _boxes(mask: Array) -> Array:
     """Smallest boxes (T, M, 4) around masks (T, M, H, W); borders of pixels, so x1 - x0 is the width."""
     boxes = np.zeros((*mask.shape[:2], 4), np.float32)
-    rows, columns = mask.any(axis=3), mask.any(axis=2)
-    seen = rows.any(axis=2)
+    rows: Array = np.any(mask, axis=3)
+    columns: Array = np.any(mask, axis=2)
+    seen = np.any(rows, axis=2)
     height, width = mask.shape[2:]
     boxes[..., 0] = columns.argmax(axis=2) - 0.5
     boxes[..., 1] = rows.argmax(axis=2) - 0.5

@@ -15,7 +15,9 @@ from kinesphere.data.mannequin.body import Array, rotation
 from kinesphere.data.mannequin.camera import Camera
 from kinesphere.data.mannequin.textures import Texture, TextureKind, draw_texture
 
-SceneKind = Literal["living room", "park", "gym", "street", "office", "beach", "studio", "plaza", "corridor", "garden"]
+SceneKind = Literal[
+    "living room", "park", "gym", "street", "office", "beach", "studio", "plaza", "corridor", "garden"
+]
 KINDS: tuple[SceneKind, ...] = (
     "living room", "park", "gym", "street", "office", "beach", "studio", "plaza", "corridor", "garden",
 )  # fmt: skip
@@ -104,7 +106,10 @@ def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Sc
     if wall_kind is not None:
         walls = draw_texture(wall_kind, _varied(wall_rgb, generator, 28), generator)
         narrow = kind == "corridor"
-        x, y = generator.uniform(3.0, 6.0), generator.uniform(1.7, 2.2) if narrow else generator.uniform(2.8, 5.0)
+        x, y = (
+            generator.uniform(3.0, 6.0),
+            generator.uniform(1.7, 2.2) if narrow else generator.uniform(2.8, 5.0),
+        )
         tall = generator.uniform(4.5, 6.0) if kind == "gym" else generator.uniform(2.6, 3.3)
         room = (float(x), float(y), float(tall))
     blocks = _outdoor_blocks(kind, generator) if outdoors else _indoor_blocks(kind, room, generator)
@@ -113,7 +118,9 @@ def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Sc
     return Scene(name, kind, floor, walls, room, blocks, (zenith, haze), light)
 
 
-def render_plate(scene: Scene, camera: Camera, yaw_rad: float, offset_m: tuple[float, float], margin_px: int) -> Plate:
+def render_plate(
+    scene: Scene, camera: Camera, yaw_rad: float, offset_m: tuple[float, float], margin_px: int
+) -> Plate:
     """Draw the scene behind a performer.
 
     Args:
@@ -140,8 +147,8 @@ def render_plate(scene: Scene, camera: Camera, yaw_rad: float, offset_m: tuple[f
         away = np.array(block.centre[:2]) - here
         if float(away @ behind) > 0.3 and float(np.hypot(*away)) - max(block.half[:2]) > 0.8:
             _draw_block(block, scene, eye, rays, length, pixel, colour, depth, floor)
-    picture = np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
-    ground = floor.astype(np.float32).reshape(shape)
+    picture: Array = np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
+    ground: Array = floor.astype(np.float32).reshape(shape)
     if sampling > 1:
         height, width = camera.size
         small = (width + 2 * margin_px, height + 2 * margin_px)
@@ -190,7 +197,7 @@ def _paint_sky(scene: Scene, rays: Array, where: Array, colour: Array) -> None:
     blend = np.clip(rise * 1.6, 0, 1)[:, None] ** 0.7
     azimuth = np.arctan2(up[:, 1], up[:, 0])
     clouds = np.clip(scene.floor.noise(azimuth * 4, 3 / (rise + 0.25), 3), 0, 1)[:, None]
-    sky = haze + blend * (zenith - haze)
+    sky: Array = haze + blend * (zenith - haze)
     sky = sky + 0.5 * clouds * (245 - sky)
     hills = 0.05 + 0.05 * scene.floor.noise(azimuth * 3, np.zeros_like(azimuth), 3)
     ridge = (rise < hills)[:, None]
@@ -198,7 +205,14 @@ def _paint_sky(scene: Scene, rays: Array, where: Array, colour: Array) -> None:
 
 
 def _paint_walls(
-    scene: Scene, eye: Array, rays: Array, depth: Array, nearest: Array, floor: Array, pixel: np.float32, colour: Array
+    scene: Scene,
+    eye: Array,
+    rays: Array,
+    depth: Array,
+    nearest: Array,
+    floor: Array,
+    pixel: np.float32,
+    colour: Array,
 ) -> None:
     assert scene.walls is not None
     tall = scene.room_m[2]
@@ -298,16 +312,24 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
     for _ in range(int(generator.integers(4, 9))):
         side = int(generator.integers(4))
         wall, span = (y, x - 0.8) if side < 2 else (x, y - 0.8)
-        width, high, z = generator.uniform(0.25, 0.8), generator.uniform(0.25, 0.6), generator.uniform(1.3, 1.8)
+        width, high, z = (
+            generator.uniform(0.25, 0.8),
+            generator.uniform(0.25, 0.6),
+            generator.uniform(1.3, 1.8),
+        )
         colour = _any_colour(generator)
         if generator.random() < 0.35:  # a window
             colour, high, z = (200 + 30 * generator.random(), 222, 240), 0.6, 1.55
         elif generator.random() < 0.3:  # a door
             width, high, z = 0.45, 1.02, 1.02
         spot, sign = generator.uniform(-span, span), 1.0 if side % 2 else -1.0
-        place = (spot, sign * wall, min(z, tall - high)) if side < 2 else (sign * wall, spot, min(z, tall - high))
+        place = (
+            (spot, sign * wall, min(z, tall - high)) if side < 2 else (sign * wall, spot, min(z, tall - high))
+        )
         half = (width, 0.03, high) if side < 2 else (0.03, width, high)
-        blocks.append(Block("box", _floats(place), _floats(half), draw_texture("tiles", colour, generator, 0.5)))
+        blocks.append(
+            Block("box", _floats(place), _floats(half), draw_texture("tiles", colour, generator, 0.5))
+        )
     return tuple(blocks)
 
 
@@ -351,11 +373,11 @@ def _floats(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 def _varied(rgb: RGB, generator: np.random.Generator, spread: float) -> RGB:
     together = generator.normal(0, spread)
-    return _floats(tuple(np.array(rgb) + together + generator.normal(0, spread / 2, 3)))
+    return _floats(tuple(np.array(rgb) + together + generator.normal(0, spread / 3, 3)))
 
 
 def _any_colour(generator: np.random.Generator) -> RGB:
-    grey, tint = generator.uniform(60, 205), generator.normal(0, 26, 3)
+    grey, tint = generator.uniform(60, 205), generator.normal(0, 22, 3)
     return _floats(tuple(np.clip(grey + tint, 15, 240)))
 
 

@@ -10,7 +10,10 @@ import numpy as np
 
 from kinesphere.data.mannequin.body import Array
 
-TextureKind = Literal["planks", "tiles", "carpet", "plaster", "paper", "brick", "panels", "grass", "asphalt", "sand", "paving", "court", "facade", "leaves"]  # fmt: skip
+TextureKind = Literal[
+    "planks", "tiles", "carpet", "plaster", "paper", "brick", "panels",
+    "grass", "asphalt", "sand", "paving", "court", "facade", "leaves",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class Texture:
         u, v, fine = u / self.scale_m, v / self.scale_m, blur_m / self.scale_m
         mix, light = _PATTERNS[self.kind](self, u, v)
         keep = 1 / (1 + (1.6 * fine) ** 2)
-        mix, light = mix * keep + (1 - keep) * (float(np.mean(mix)) if len(mix) else 0.0), 1 + (light - 1) * keep
+        mix, light = (
+            mix * keep + (1 - keep) * (float(np.mean(mix)) if len(mix) else 0.0),
+            1 + (light - 1) * keep,
+        )
         colour, second = np.array(self.colour, dtype=np.float32), np.array(self.second, dtype=np.float32)
         shaded: Array = (colour + mix[:, None] * (second - colour)) * light[:, None]
         return shaded
@@ -53,14 +59,19 @@ Pattern = Callable[[Texture, Array, Array], tuple[Array, Array]]
 
 
 def draw_texture(
-    kind: TextureKind, colour: tuple[float, float, float], generator: np.random.Generator, scale_m: float | None = None
+    kind: TextureKind,
+    colour: tuple[float, float, float],
+    generator: np.random.Generator,
+    scale_m: float | None = None,
 ) -> Texture:
     """A texture near a colour, with a second colour and scale of its own."""
     typical: dict[TextureKind, float] = {
-        "planks": 0.16, "tiles": 0.45, "carpet": 0.10, "plaster": 0.6, "paper": 0.30, "brick": 0.22, "panels": 0.9,
-        "grass": 0.12, "asphalt": 0.10, "sand": 0.25, "paving": 0.5, "court": 3.0, "facade": 3.0, "leaves": 0.35,
+        "planks": 0.16, "tiles": 0.45, "carpet": 0.10, "plaster": 0.6, "paper": 0.30, "brick": 0.22,
+        "panels": 0.9,
+        "grass": 0.12, "asphalt": 0.10, "sand": 0.25, "paving": 0.5, "court": 3.0, "facade": 3.0,
+        "leaves": 0.35,
     }  # fmt: skip
-    base = np.clip(np.array(colour) + generator.normal(0, 10, 3), 5, 250)
+    base = np.clip(np.array(colour) + generator.normal(0, 6, 3), 5, 250)
     shift = generator.choice([-1.0, 1.0]) * generator.uniform(25, 55) + generator.normal(0, 8, 3)
     second = np.clip(base + shift, 5, 250)
     scale = scale_m if scale_m is not None else typical[kind] * float(generator.uniform(0.8, 1.3))
@@ -152,7 +163,9 @@ def _paving(t: Texture, u: Array, v: Array) -> tuple[Array, Array]:
 def _court(t: Texture, u: Array, v: Array) -> tuple[Array, Array]:
     radius = np.hypot(u - 0.4, v + 0.2)
     line = (np.abs(radius - 0.6) < 0.012) | (np.abs(u - 0.4) < 0.012) | (np.abs(v - 1.2) < 0.012)
-    return 0.2 + 0.15 * t.noise(u * 2, v * 2, 2), 1 + 0.55 * line - 0.04 * (np.abs(u * 18 - np.round(u * 18)) < 0.06)
+    return 0.2 + 0.15 * t.noise(u * 2, v * 2, 2), 1 + 0.55 * line - 0.04 * (
+        np.abs(u * 18 - np.round(u * 18)) < 0.06
+    )
 
 
 def _facade(t: Texture, u: Array, v: Array) -> tuple[Array, Array]:
@@ -167,7 +180,9 @@ def _leaves(t: Texture, u: Array, v: Array) -> tuple[Array, Array]:
 
 
 _PATTERNS: dict[str, Pattern] = {
-    "planks": _planks, "tiles": _tiles, "carpet": _carpet, "plaster": _plaster, "paper": _paper, "brick": _brick,
-    "panels": _panels, "grass": _grass, "asphalt": _asphalt, "sand": _sand, "paving": _paving, "court": _court,
+    "planks": _planks, "tiles": _tiles, "carpet": _carpet, "plaster": _plaster, "paper": _paper,
+    "brick": _brick,
+    "panels": _panels, "grass": _grass, "asphalt": _asphalt, "sand": _sand, "paving": _paving,
+    "court": _court,
     "facade": _facade, "leaves": _leaves,
 }  # fmt: skip

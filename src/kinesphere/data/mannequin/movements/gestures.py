@@ -46,7 +46,8 @@ def wave(performance: Performance) -> Sketch:
         return {
             "right_hand_x": 0.22, "right_hand_y": middle + sign * wide, "right_hand_z": height - 0.08 * sign,
             "right_hand_elbow": 0.8, "right_hand_shrug": -0.25, "left_hand_z": -0.95,
-            "side": 0.14 * sign * e.body_use, "y": -0.04 * sign * e.body_use, "tilt": 0.10 * sign * e.body_use,
+            "side": 0.14 * sign * e.body_use, "y": -0.04 * sign * e.body_use,
+            "tilt": 0.10 * sign * e.body_use,
         }  # fmt: skip
 
     keys = [(0, at(1.0)), (period / 2, at(-1.0)), (period, at(1.0))]
@@ -70,7 +71,12 @@ def reach(performance: Performance) -> Sketch:
         "feet_pitch": 0.6 * whole * np.sin(up), "nod": -0.4 * np.sin(up),
     }  # fmt: skip
     hold = float(performance.generator.uniform(0.10, 0.25))
-    keys: list[tuple[float, Mapping[str, float]]] = [(0, {}), (0.65, target), (0.65 + hold, target), (1.3 + hold, {})]
+    keys: list[tuple[float, Mapping[str, float]]] = [
+        (0, {}),
+        (0.65, target),
+        (0.65 + hold, target),
+        (1.3 + hold, {}),
+    ]
     return Sketch(keyed(keys), 1.3 + hold, 0.65)
 
 
@@ -90,14 +96,23 @@ def punch(performance: Performance) -> Sketch:
         "x": -0.05 * drive, "look": 0.5,
     }  # fmt: skip
     struck = guard | {
-        "twist": 0.25 + 0.45 * drive, "yaw": -0.15 + 0.15 * drive, "x": 0.12 * drive, "bend": 0.12 + 0.12 * drive,
-        "right_hand_x": 0.97, "right_hand_y": 0.05 + 0.1 * drive, "right_hand_z": height, "right_hand_elbow": 0.4,
+        "twist": 0.25 + 0.45 * drive, "yaw": -0.15 + 0.15 * drive, "x": 0.12 * drive,
+        "bend": 0.12 + 0.12 * drive,
+        "right_hand_x": 0.97, "right_hand_y": 0.05 + 0.1 * drive, "right_hand_z": height,
+        "right_hand_elbow": 0.4,
         "right_foot_pitch": 0.5 * drive, "look": -0.1 - 0.4 * drive,
     }  # fmt: skip
     fast = lerp(0.24, 0.13, e.strength)
     hit = 0.24 + fast
     period = hit + 0.46
-    keys = [(0, guard), (0.24, wound), (hit, struck), (hit + 0.06, struck), (hit + 0.36, guard), (period, guard)]
+    keys = [
+        (0, guard),
+        (0.24, wound),
+        (hit, struck),
+        (hit + 0.06, struck),
+        (hit + 0.36, guard),
+        (period, guard),
+    ]
     return Sketch(repeated(keyed(keys), period), period, period)
 
 
@@ -118,7 +133,8 @@ def kick(performance: Performance) -> Sketch:
     extended = stance | {
         "right_foot_x": 0.92, "right_foot_y": -0.06, "right_foot_lift": high, "right_foot_pitch": -0.5,
         "x": 0.10, "y": 0.06, "pitch": -lean, "bend": 0.10, "height": 0.955,
-        "left_hand_x": 0.45, "left_hand_y": 0.1, "right_hand_x": -0.15, "right_hand_y": 0.35, "right_hand_z": -0.75,
+        "left_hand_x": 0.45, "left_hand_y": 0.1, "right_hand_x": -0.15, "right_hand_y": 0.35,
+        "right_hand_z": -0.75,
     }  # fmt: skip
     snap = lerp(0.24, 0.14, e.strength)
     out = 0.34 + snap
@@ -139,7 +155,8 @@ def throw(performance: Performance) -> Sketch:
     """A ball is drawn back over the shoulder and thrown; reversed, it is caught."""
     e = performance.evaluation
     force, whole = lerp(0.5, 1.0, e.strength), e.body_use
-    hold = {"right_hand_x": 0.42, "right_hand_y": -0.12, "right_hand_z": -0.42, "left_hand_x": 0.40, "left_hand_y": -0.2,
+    hold = {"right_hand_x": 0.42, "right_hand_y": -0.12, "right_hand_z": -0.42, "left_hand_x": 0.40,
+    "left_hand_y": -0.2,
             "left_hand_z": -0.45, "nod": 0.15}  # fmt: skip
     wound = {
         "right_hand_x": -0.42, "right_hand_y": 0.32, "right_hand_z": 0.40, "right_hand_elbow": 0.7,
@@ -151,7 +168,8 @@ def throw(performance: Performance) -> Sketch:
         "right_hand_x": 0.62, "right_hand_y": 0.10, "right_hand_z": lerp(0.75, 0.55, e.emphasis_direction),
         "right_hand_elbow": 0.5, "left_hand_x": 0.10, "left_hand_y": 0.30, "left_hand_z": -0.6,
         "twist": 0.30 * force + 0.25 * whole, "x": 0.20 * whole + 0.05, "bend": 0.18, "pitch": 0.08,
-        "left_foot_x": 0.42 * whole + 0.1, "right_foot_pitch": 0.6 * whole, "right_foot_yaw": -0.4, "height": 0.95,
+        "left_foot_x": 0.42 * whole + 0.1, "right_foot_pitch": 0.6 * whole, "right_foot_yaw": -0.4,
+        "height": 0.95,
     }  # fmt: skip
     through = release | {
         "right_hand_x": 0.50, "right_hand_y": -0.38, "right_hand_z": -0.62, "right_hand_elbow": 0.1,
@@ -159,7 +177,14 @@ def throw(performance: Performance) -> Sketch:
     }  # fmt: skip
     whip = lerp(0.26, 0.15, e.strength)
     let_go = 0.60 + whip
-    keys = [(0, hold), (0.50, wound), (0.60, wound), (let_go, release), (let_go + 0.18, through), (let_go + 0.7, {})]
+    keys = [
+        (0, hold),
+        (0.50, wound),
+        (0.60, wound),
+        (let_go, release),
+        (let_go + 0.18, through),
+        (let_go + 0.7, {}),
+    ]
     speed, climb = lerp(3.2, 5.5, e.strength), lerp(1.0, 0.15, e.emphasis_direction)
     ball = Handled(
         "ball",
@@ -209,11 +234,16 @@ def expand(performance: Performance) -> Sketch:
     }  # fmt: skip
     opened = {
         "height": 0.985, "pitch": -0.04, "bend": -0.20, "nod": -0.35, "hands_x": 0.02,
-        "hands_y": 0.95 * np.cos(0.75 * wide), "hands_z": 0.95 * np.sin(0.95 * wide) - 0.1, "hands_elbow": 0.6,
+        "hands_y": 0.95 * np.cos(0.75 * wide), "hands_z": 0.95 * np.sin(0.95 * wide) - 0.1,
+        "hands_elbow": 0.6,
         "hands_shrug": -0.2 * wide, "feet_y": 0.12 + 0.24 * wide, "feet_yaw": 0.35,
     }  # fmt: skip
     duration = lerp(1.25, 0.85, e.strength)
-    return Sketch(keyed([(0, closed), (0.45 * duration, _between(closed, opened)), (duration, opened)]), duration, duration / 2)
+    return Sketch(
+        keyed([(0, closed), (0.45 * duration, _between(closed, opened)), (duration, opened)]),
+        duration,
+        duration / 2,
+    )
 
 
 def _between(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
@@ -233,9 +263,11 @@ def balance(performance: Performance) -> Sketch:
     kind = str(performance.generator.choice(["passe", "front", "arabesque"]))
     arms = {"hands_x": 0.05, "hands_y": wide, "hands_z": -0.55 * (1 - e.kinesphere), "hands_elbow": 0.5}
     lean = {
-        "passe": {"right_foot_x": 0.08, "right_foot_y": -0.02, "right_foot_lift": 0.50, "right_foot_pitch": 0.7,
+        "passe": {"right_foot_x": 0.08, "right_foot_y": -0.02, "right_foot_lift": 0.50,
+        "right_foot_pitch": 0.7,
                   "right_foot_yaw": -0.9, "roll": 0.05},
-        "front": {"right_foot_x": 0.72, "right_foot_lift": lerp(0.35, 0.6, e.kinesphere), "right_foot_pitch": 0.3,
+        "front": {"right_foot_x": 0.72, "right_foot_lift": lerp(0.35, 0.6, e.kinesphere),
+        "right_foot_pitch": 0.3,
                   "pitch": -0.10},
         "arabesque": {"right_foot_x": -0.80, "right_foot_lift": lerp(0.40, 0.75, e.kinesphere),
                       "right_foot_pitch": 1.5, "pitch": 0.75, "bend": 0.1, "nod": -0.6, "x": 0.05,

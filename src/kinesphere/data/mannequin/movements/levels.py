@@ -11,7 +11,9 @@ from kinesphere.data.mannequin.primitive import Performance, Sketch, lerp, movem
 Keys = list[tuple[float, Mapping[str, float]]]
 
 
-@movement("sit down", ("flow", "strength", "acceleration"), cyclic=False, reverse="stand up", ends_standing=False)
+@movement(
+    "sit down", ("flow", "strength", "acceleration"), cyclic=False, reverse="stand up", ends_standing=False
+)
 def sit_down(performance: Performance) -> Sketch:
     """From standing onto a chair; reversed, getting up from it."""
     e = performance.evaluation
@@ -39,12 +41,15 @@ def fall(performance: Performance) -> Sketch:
     sideways = float(performance.generator.uniform(-0.5, 0.5))
     loose = lerp(1.0, 0.62, e.falling_flow)
     give = {
-        "height": 0.86, "x": -0.08, "bend": 0.25, "pitch": 0.05, "hands_x": 0.3, "hands_y": 0.35, "hands_z": -0.6,
+        "height": 0.86, "x": -0.08, "bend": 0.25, "pitch": 0.05, "hands_x": 0.3, "hands_y": 0.35,
+        "hands_z": -0.6,
         "side": 0.3 * sideways, "nod": 0.2,
     }  # fmt: skip
     low = {
-        "height": 0.42, "x": -0.36, "pitch": -0.25, "bend": 0.55, "roll": 0.25 * sideways, "side": 0.2 * sideways,
-        "hands_x": -0.15, "hands_y": 0.45, "hands_z": -0.75, "hands_elbow": 0.4, "feet_pitch": -0.15, "nod": 0.3,
+        "height": 0.42, "x": -0.36, "pitch": -0.25, "bend": 0.55, "roll": 0.25 * sideways,
+        "side": 0.2 * sideways,
+        "hands_x": -0.15, "hands_y": 0.45, "hands_z": -0.75, "hands_elbow": 0.4, "feet_pitch": -0.15,
+        "nod": 0.3,
     }  # fmt: skip
     sitting = {
         "height": 0.135, "x": -0.62, "pitch": -0.42, "bend": 0.35, "nod": 0.15, "roll": 0.08 * sideways,
@@ -55,7 +60,8 @@ def fall(performance: Performance) -> Sketch:
     if e.end_position < 0.5:
         return Sketch(keyed([*keys, (1.15 * loose, sitting)]), 1.15 * loose, 0.4)
     lying = {
-        "height": 0.125, "x": -0.72, "pitch": -1.50, "bend": 0.03, "nod": 0.12, "roll": 0.0, "side": 0.15 * sideways,
+        "height": 0.125, "x": -0.72, "pitch": -1.50, "bend": 0.03, "nod": 0.12, "roll": 0.0,
+        "side": 0.15 * sideways,
         "hands_x": -0.10, "hands_y": lerp(0.25, 0.75, e.falling_flow), "hands_z": -0.60, "hands_elbow": 0.9,
         "feet_x": 0.18, "feet_y": 0.18, "feet_pitch": -1.1, "feet_yaw": 0.3, "right_foot_x": 0.05,
     }  # fmt: skip

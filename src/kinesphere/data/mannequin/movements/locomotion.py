@@ -98,7 +98,11 @@ class Gait:
         curvature = 0.85 * max(0.0, bow - 0.35) / 0.65
         if performance.generator.random() < 0.5:
             curvature = -curvature
-        return Sketch(lambda t: self._controls(np.asarray(t) * self.rate_hz, curvature), 2 / self.rate_hz, 1 / self.rate_hz)
+        return Sketch(
+            lambda t: self._controls(np.asarray(t) * self.rate_hz, curvature),
+            2 / self.rate_hz,
+            1 / self.rate_hz,
+        )
 
     def _controls(self, phase: Array, curvature: float) -> Array:
         controls = np.repeat(posture()[None], len(phase), axis=0)
@@ -128,7 +132,15 @@ class Gait:
             put(f"{side}_hand_z", -0.94 + 0.42 * bent + (0.25 + 0.5 * bent) * np.maximum(against, 0.0))
         return controls
 
-    def _foot(self, put: Callable[[str, Array], None], side: str, phase: Array, parity: int, sign: float, curvature: float) -> None:
+    def _foot(
+        self,
+        put: Callable[[str, Array], None],
+        side: str,
+        phase: Array,
+        parity: int,
+        sign: float,
+        curvature: float,
+    ) -> None:
         """One foot: steps k of its own parity bring it from foothold k - 2 to foothold k."""
         start, land = self.swing
         k = 2 * np.floor((phase - start - parity) / 2) + parity
@@ -143,7 +155,9 @@ class Gait:
         # The heel rises while the foot still stands, and the toes are up just before it lands.
         leaving = np.clip((phase - (k + 2) - start + 0.35) / 0.35, 0.0, 1.0) ** 2
         rising = self.toe_off * np.where(u < 1, np.clip(1 - u / 0.55, 0.0, 1.0), leaving)
-        landing = -0.30 * np.clip((u - 0.6) / 0.3, 0.0, 1.0) * np.clip(1 - (phase - k - land) / 0.12, 0.0, 1.0)
+        landing = (
+            -0.30 * np.clip((u - 0.6) / 0.3, 0.0, 1.0) * np.clip(1 - (phase - k - land) / 0.12, 0.0, 1.0)
+        )
         put(f"{side}_foot_pitch", rising + landing)
 
 
@@ -176,14 +190,26 @@ def jump(performance: Performance) -> Sketch:
         "height": 1.06, "x": 0.1 * forward, "bend": -0.05, "feet_pitch": 0.8,
         "hands_x": lerp(0.35, 0.75, forward), "hands_y": 0.15, "hands_z": 0.85 * up, "hands_elbow": 0.5,
     }  # fmt: skip
-    middle = launch | {"height": 1.0, "x": 0.5 * travel, "feet_x": 0.5 * travel, "feet_pitch": 0.5, "pitch": 0.1}
-    land = {"height": 0.97, "x": 0.96 * travel, "feet_x": travel, "hands_x": 0.4, "hands_y": 0.2, "hands_z": -0.3}
+    middle = launch | {
+        "height": 1.0,
+        "x": 0.5 * travel,
+        "feet_x": 0.5 * travel,
+        "feet_pitch": 0.5,
+        "pitch": 0.1,
+    }
+    land = {
+        "height": 0.97,
+        "x": 0.96 * travel,
+        "feet_x": travel,
+        "hands_x": 0.4,
+        "hands_y": 0.2,
+        "hands_z": -0.3,
+    }
     absorb = land | {"height": 0.76, "bend": 0.45, "pitch": 0.2, "x": 0.98 * travel, "hands_z": -0.7}
     end = {"x": travel, "feet_x": travel}
-    base = keyed(
-        [(0, {}), (crouch_s, crouch), (off, launch), (off + air_s / 2, middle), (down, land)]
-        + [(down + 0.12, absorb), (down + land_s, end), (period, end)]
-    )
+    flight = [(off, launch), (off + air_s / 2, middle), (down, land)]
+    landing = [(down + 0.12, absorb), (down + land_s, end), (period, end)]
+    base = keyed([(0, {}), (crouch_s, crouch), *flight, *landing])
 
     def track(t: Array) -> Array:
         controls = base(t)
