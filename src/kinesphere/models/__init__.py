@@ -1,6 +1,6 @@
 """Models: architectures, their cards, their weights, and the recognisers made of them."""
 
-from kinesphere.models.build import card, create_model, list_models, register
+from kinesphere.models.build import DEFAULT_MODEL, card, create_model, list_models, register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.checkpoint import load_model, save_model
 from kinesphere.models.importing import import_checkpoint, import_state
@@ -9,6 +9,7 @@ from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 
 __all__ = [
+    "DEFAULT_MODEL",
     "KeyMap",
     "ModelCard",
     "Paper",

@@ -19,6 +19,9 @@ from kinesphere.models.keymap import Arguments, KeyMap
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 
+DEFAULT_MODEL = "kine_small"
+"""What is trained when nobody names a model: the compact one, made for a laptop CPU."""
+
 log = logging.getLogger("kinesphere.models")
 
 

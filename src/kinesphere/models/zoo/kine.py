@@ -1,0 +1,123 @@
+"""`kine_small`: a small 3D residual network that learns motion in minutes on a laptop CPU.
+
+Our own; blocks after Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
+CVPR 2018, https://arxiv.org/abs/1711.11248. Chosen by `benchmarks/compact.py`: full 3D convolutions of widths
+that the processor's vector units divide, and a stem that shrinks time by two and space by four at once, since
+the first layers of the usual networks cost more than all others together.
+
+B batch, T time, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard
+
+
+def conv3d(
+    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
+) -> nn.Conv3d:
+    """A convolution that keeps the size at stride 1; batch norm follows, so it has no bias."""
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
+
+
+class Block(nn.Module):
+    """Two 3×3×3 convolutions and a shortcut; `stride` halves time and space together."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        steps = (stride, stride, stride)
+        self.conv1 = conv3d(inputs, outputs, (3, 3, 3), steps)
+        self.bn1 = nn.BatchNorm3d(outputs)
+        self.conv2 = conv3d(outputs, outputs, (3, 3, 3), (1, 1, 1))
+        self.bn2 = nn.BatchNorm3d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                conv3d(inputs, outputs, (1, 1, 1), steps), nn.BatchNorm3d(outputs)
+            )
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        kept = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
+        x = self.relu(self.bn1(self.conv1(x_BCTHW)))
+        out: Tensor = self.relu(self.bn2(self.conv2(x)) + kept)
+        return out
+
+
+class KineNet(nn.Module):
+    """Stem, four blocks, global average, dropout, linear classifier.
+
+    Args:
+        num_classes: Number of outputs K.
+        width: Channels of stem and first block; each later block doubles them.
+        dropout: Before the classifier.
+    """
+
+    def __init__(self, num_classes: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            conv3d(3, width, (5, 7, 7), (2, 4, 4)), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
+        )
+        self.layer1 = Block(width, width, 1)
+        self.layer2 = Block(width, 2 * width, 2)
+        self.layer3 = Block(2 * width, 4 * width, 2)
+        self.layer4 = Block(4 * width, 8 * width, 2)
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(8 * width, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        x = self.stem(x_BTCHW.transpose(1, 2))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits_BK: Tensor = self.fc(self.dropout(self.avgpool(x).flatten(1)))
+        return logits_BK
+
+
+def kine_card(
+    name: str, summary: str, spec: ClipSpec, parameters: int, multiply_adds: int, *, tiny: bool
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="kine",
+        summary=summary,
+        paper=None,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=10,
+        head=("fc",),
+        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+        cam_layer="layer4",
+        tiny=tiny,
+    )
+
+
+SPEC = ClipSpec(Sampling("uniform", 16), size=(96, 96), short_side_px=108)
+TINY_SPEC = ClipSpec(Sampling("uniform", 8), size=(32, 32), short_side_px=36)
+
+
+@register(
+    kine_card(
+        "kine_small",
+        "Small 3D residual network; trains on a laptop CPU.",
+        SPEC,
+        909_978,
+        160_212_224,
+        tiny=False,
+    )
+)
+def kine_small(num_classes: int, width: int = 16, dropout: float = 0.2) -> nn.Module:
+    return KineNet(num_classes, width, dropout)
+
+
+@register(kine_card("kine_tiny", "kine_small for tests.", TINY_SPEC, 59_598, 1_142_080, tiny=True))
+def kine_tiny(num_classes: int, width: int = 4, dropout: float = 0.2) -> nn.Module:
+    return KineNet(num_classes, width, dropout)
