@@ -23,7 +23,6 @@ from rich.console import Console
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.data.cache import FrameCache
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
@@ -39,7 +38,7 @@ from kinesphere.train.losses import LossContext, make_loss
 from kinesphere.train.problems import ProblemFiles
 from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import Parts, clip_spec
+from kinesphere.train.resolve import Parts, clip_spec, frame_cache
 from kinesphere.train.task import Length, RecognitionTask
 
 log = logging.getLogger("kinesphere.train")
@@ -188,7 +187,7 @@ def training_loader(
         specs,
         train=True,
         augment=recipe.augment.settings(),
-        cache=_cache(recipe),
+        cache=frame_cache(recipe.data),
         seed=recipe.train.seed,
     )
     loader = make_loader(
@@ -206,7 +205,7 @@ def training_loader(
 def _validation_loader(
     recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place
 ) -> ResumableLoader:
-    dataset = ClipDataset(val, specs, train=False, cache=_cache(recipe), seed=recipe.train.seed)
+    dataset = ClipDataset(val, specs, train=False, cache=frame_cache(recipe.data), seed=recipe.train.seed)
     return ResumableLoader(
         make_loader(
             dataset,
@@ -216,12 +215,6 @@ def _validation_loader(
             world=place.world,
         )
     )
-
-
-def _cache(recipe: Recipe) -> FrameCache | None:
-    if recipe.data.cache is None:
-        return None
-    return FrameCache(Path(recipe.data.cache), int(recipe.data.cache_gb * 1e9))
 
 
 class StopAfter(pl.Callback):

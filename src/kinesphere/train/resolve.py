@@ -11,6 +11,7 @@ from kinesphere.clips.augment import check_flip
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.split import holdout
 from kinesphere.models.card import ModelCard
@@ -95,6 +96,11 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         }
     )
     return resolved, parts
+
+
+def frame_cache(data: DataSection) -> FrameCache | None:
+    """The cache that a recipe asks for, if it does."""
+    return None if data.cache is None else FrameCache(data.cache, int(data.cache_gb * 1e9))
 
 
 def clip_spec(card: ModelCard, clip: ClipSection) -> ClipSpec | None:

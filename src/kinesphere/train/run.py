@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from kinesphere.train.recipe import Recipe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kinesphere.data.manifest import Manifest
     from kinesphere.evaluate import Report
     from kinesphere.train.resolve import Parts
 
@@ -83,7 +83,7 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
         from kinesphere.train.fitting import fit
 
         fit(resolved, parts, console)
-    return Run(files.folder, resolved, _score(resolved, manifest, parts, files))
+    return Run(files.folder, resolved, _score(resolved, parts, files))
 
 
 def open_run(folder: str | Path) -> Run:
@@ -137,17 +137,31 @@ def _opening(recipe: Recipe, parts: Parts) -> str:
     )
 
 
-def _score(recipe: Recipe, manifest: Manifest, parts: Parts, files: RunFiles) -> Report | None:
+def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     """Evaluate the kept weights on what was held out, and write report and predictions."""
     from kinesphere.clips.spec import Views
-    from kinesphere.evaluate import evaluate
+    from kinesphere.evaluate import collect, protocol_of, provenance_of, report_from_predictions
     from kinesphere.predict import load
+    from kinesphere.train.resolve import frame_cache
 
-    held_out = parts.test if parts.test is not None else parts.val
+    held_out, split = (parts.test, "test") if parts.test is not None else (parts.val, "val")
     if held_out is None:
         return None
     predictor = load(files.model, compute=recipe.compute.choose())
-    report, predictions = evaluate(predictor, held_out, views=Views.parse(recipe.test.views))
+    views = Views.parse(recipe.test.views)
+    predictions = collect(
+        predictor,
+        held_out,
+        views=views,
+        batch_size=recipe.train.batch_size,
+        workers=recipe.compute.workers,
+        cache=frame_cache(recipe.data),
+    )
+    dataset = Path(recipe.data.source[0]).stem
+    protocol = protocol_of(predictor, held_out, views, dataset=dataset, split=split)
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    report = report_from_predictions(predictions, protocol, provenance_of(predictor, date))
     predictions.write(files.predictions)
     report.write(files.report)
+    log.info("%s", report.line())
     return report

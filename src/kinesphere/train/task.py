@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kinesphere.clips.augment import Augment
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.core.convolution import sound_convolutions
 from kinesphere.core.errors import TrainingDiverged
 from kinesphere.data.dataset import Batch
 from kinesphere.models.recogniser import Recogniser
@@ -128,7 +129,8 @@ class RecognitionTask(pl.LightningModule):
             if mixing is not None:
                 inputs = tuple(mixing.inputs(x) for x in inputs)
                 rows = mixing.targets(rows, rows.shape[-1])
-        logits = self.recogniser(*inputs)
+        with sound_convolutions(self.device):
+            logits = self.recogniser(*inputs)
         loss = self._loss(logits, rows)
         self.training_tally.add(logits, rows, loss)
         return loss
