@@ -15,6 +15,7 @@ from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.predict.predictor import Predictor
@@ -31,6 +32,7 @@ def collect(
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
+    perturb: Perturbation | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
     """What a model says of every clip of a manifest, in the manifest's order.
@@ -42,6 +44,7 @@ def collect(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
+        perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
 
     Raises:
@@ -64,7 +67,8 @@ def collect(
         if len(batch):
             indices += batch.indices
             targets.append(batch.targets.numpy().astype(np.int64))
-            probabilities.append(predictor.probabilities(batch.inputs).cpu().double().numpy())
+            inputs = perturb(batch.inputs) if perturb else batch.inputs
+            probabilities.append(predictor.probabilities(inputs).cpu().double().numpy())
         if progress:
             progress(len(indices) + len(skipped), len(manifest))
     if not indices:

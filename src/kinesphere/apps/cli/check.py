@@ -39,24 +39,27 @@ def check(
         spec = spec.with_(sampling=Sampling.parse(sampling))
     with progress("Reading videos", "files", hidden=as_json) as advance:
         found = examine(manifest, spec, decode_all=decode_all, progress=advance)
-    if preview is not None:
-        _draw(manifest, spec, preview)
+    passed_over = _draw(manifest, spec, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json())
     else:
-        _print(found, preview)
-    end(len(found.unreadable))
+        _print(found)
+        if preview is not None:
+            over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
+            console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
+    end(len(found.unreadable) + found.has_errors)
 
 
-def _draw(manifest: Manifest, spec: ClipSpec, path: Path) -> None:
+def _draw(manifest: Manifest, spec: ClipSpec, path: Path) -> int:
+    """Draw some clips without flips, which labels may forbid; how many samples could not be read."""
     from kinesphere.clips.augment import Augment
     from kinesphere.data import ClipDataset
     from kinesphere.data.preview import preview
 
-    preview(ClipDataset(manifest, (spec,), train=True, augment=Augment()), path)
+    return len(preview(ClipDataset(manifest, (spec,), train=True, augment=Augment(flip=0.0)), path))
 
 
-def _print(found: Preflight, preview: Path | None) -> None:
+def _print(found: Preflight) -> None:
     from rich.table import Table
 
     screen = console()
@@ -66,7 +69,8 @@ def _print(found: Preflight, preview: Path | None) -> None:
     screen.print(table)
     if found.durations_s:
         spread = found.durations_s
-        screen.print(f"durations   {spread.least:.2f} – {spread.most:.2f} s, median {spread.median:.2f} s, {spread.total / 60:.1f} min in all")
+        middle = f"{spread.least:.2f} – {spread.most:.2f} s, median {spread.median:.2f} s"
+        screen.print(f"durations   {middle}, {spread.total / 60:.1f} min in all")
     for title, tally in (
         ("frame rates", found.frame_rates),
         ("sizes", found.sizes),
@@ -85,5 +89,3 @@ def _print(found: Preflight, preview: Path | None) -> None:
             screen.print(f"    … and {len(problem.where) - SHOWN} more (see --json)")
     if not found.problems:
         screen.print("[green]No problems found.[/]")
-    if preview is not None:
-        screen.print(f"What training sees of some clips: {preview}")

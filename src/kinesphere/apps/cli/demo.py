@@ -1,0 +1,148 @@
+"""`kinesphere demo`: the main job, end to end, on generated videos."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinesphere.apps.cli.console import Json, console, print_json, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from kinesphere.data import Manifest
+    from kinesphere.evaluate import Score
+    from kinesphere.train import Recipe, Run
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for videos, run and report.")] = Path("runs/demo"),
+    clips_per_class: Annotated[int, typer.Option(min=10, help="Generated videos of each movement.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training videos.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of videos and training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Generate videos, check them, train, evaluate on unseen performers and scenes, predict, report.
+
+    Run again after an interruption, it goes on where it stopped.
+    """
+    from kinesphere.data import Manifest
+    from kinesphere.data.mannequin import MannequinSettings, generate
+
+    screen = console(to_stderr=as_json)
+    settings = MannequinSettings(clips_per_class=clips_per_class, seed=seed, truth=False)
+    with step(screen, f"1  Generating {len(settings.classes)} movements × {clips_per_class} videos"):
+        with progress("   ", "videos", hidden=as_json) as advance:
+            path = generate(settings, out / "videos", progress=advance)
+        manifest = Manifest.read(path)
+    with step(screen, "2  Checking them"):
+        check(manifest, screen, out / "preview.png", hidden=as_json)
+    with step(screen, "3  Training the compact model, then scoring it on unseen performers and scenes"):
+        from kinesphere.train import train
+
+        run = train(recipe(path, out / "run", epochs, seed), resume=True, console=screen)
+    with step(screen, "4  Asking what the answers rest on"):
+        ordered, shuffled = direction_of_time(run, manifest)
+    with step(screen, "5  Predicting one video"):
+        top = predict_one(run, manifest, out / "predicted.mp4", screen)
+    from kinesphere.apps.html import write_report_html
+
+    page = write_report_html(run.folder, title="Demo: twelve movements, unseen performers, unseen scenes")
+    assert run.report is not None
+    if as_json:
+        pairs = {"in_order": ordered.value, "shuffled": shuffled.value}
+        print_json(
+            {"report": run.report.to_json(), "reversed_pairs": pairs, "predicted": top, "html": str(page)}
+        )
+        return
+    screen.print()
+    screen.print(run.report.line(), style="bold")
+    screen.print(f"movements that differ only in the direction of time, told apart: {ordered}")
+    screen.print(f"the same with the frames of each clip shuffled (chance is 50 %): {shuffled}")
+    for title, place in (
+        ("report", page),
+        ("model", run.folder),
+        ("annotated video", out / "predicted.mp4"),
+        ("what training saw", out / "preview.png"),
+    ):
+        screen.print(f"{title:<18} {place}", soft_wrap=True)
+
+
+def recipe(manifest: Path, out: Path, epochs: int, seed: int) -> Recipe:
+    """The demo's training run; `recipe.yaml` in its folder shows every setting."""
+    from kinesphere.train import Recipe
+
+    settings: dict[str, Any] = {
+        "data": {"source": str(manifest), "cache": str(out.parent / "cache")},
+        "clip": {"sampling": "uniform16", "size": 96},
+        "augment": {"preset": "light"},
+        "optimizer": {"lr": 0.002},
+        "schedule": {"warmup_epochs": 1},
+        "train": {"epochs": epochs, "batch_size": 16, "seed": seed},
+        "out": str(out),
+    }
+    return Recipe.build(settings, origin="the demo")
+
+
+def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> None:
+    """Preflight in one line, and a picture of what training sees."""
+    from kinesphere.clips.augment import preset
+    from kinesphere.data import ClipDataset
+    from kinesphere.data import check as examine
+    from kinesphere.data.preview import preview
+    from kinesphere.models import DEFAULT_MODEL, card
+
+    spec = card(DEFAULT_MODEL).inputs[0]
+    with progress("   ", "files", hidden=hidden) as advance:
+        found = examine(manifest, spec, progress=advance)
+    screen.print(
+        f"   {found.clips} clips, {len(found.classes)} classes, {found.groups} performers, "
+        f"{len(found.unreadable)} unreadable, {len(found.problems)} problems"
+    )
+    training = manifest.where(split="train")
+    preview(ClipDataset(training, (spec,), train=True, augment=preset("light")), picture)
+
+
+def direction_of_time(run: Run, manifest: Manifest) -> tuple[Score, Score]:
+    """Accuracy on pairs that differ only in the direction of time: frames in order, and shuffled."""
+    from kinesphere.data.mannequin import TIME_REVERSED
+    from kinesphere.evaluate import Predictions
+    from kinesphere.evaluate.evaluator import collect
+    from kinesphere.evaluate.probes import pair_accuracy, shuffle_frames
+    from kinesphere.predict import load
+
+    pairs = [pair for pair in TIME_REVERSED if set(pair) <= set(manifest.labels)]
+    paired = {name for pair in pairs for name in pair}
+    test = manifest.where(split="test")
+    test = test.select([i for i, sample in enumerate(test) if sample.labels[0] in paired])
+    shuffled = collect(load(run.folder), test, perturb=shuffle_frames())
+    in_order = Predictions.read(run.files.predictions)
+    return pair_accuracy(in_order, pairs), pair_accuracy(shuffled, pairs)
+
+
+def predict_one(run: Run, manifest: Manifest, target: Path, screen: Console) -> list[tuple[str, float]]:
+    """Top labels of one test video, and a copy of it with them drawn in."""
+    from kinesphere.predict import annotate, load
+
+    sample = manifest.where(split="test")[0]
+    said = load(run.folder).predict(sample.path)
+    annotate(sample.path, target, said)
+    screen.print(f"   {sample.path.name} shows {sample.labels[0]!r}; the model says:")
+    for name, share in said.top(3):
+        screen.print(f"   {share:6.1%}  {name}")
+    return said.top(3)
+
+
+@contextmanager
+def step(screen: Console, title: str) -> Iterator[None]:
+    """Name a step, and say how long it took."""
+    screen.print(f"[bold]{title}[/]")
+    begun = time.perf_counter()
+    yield
+    screen.print(f"   [dim]{time.perf_counter() - begun:.0f} s[/]")

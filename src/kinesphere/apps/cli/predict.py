@@ -1,0 +1,214 @@
+"""`kinesphere predict`: what a model says of files, folders, globs, addresses and long videos."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinesphere.apps.cli.console import (
+    Device,
+    PrecisionChoice,
+    console,
+    end,
+    progress,
+)
+from kinesphere.core.errors import InvalidSetting, VideoError
+
+if TYPE_CHECKING:
+    from kinesphere.clips import Views
+    from kinesphere.predict import Prediction, PredictionLog, Predictor, Refused, Timeline
+
+BAR = 32
+
+
+def predict(
+    sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or addresses.")],
+    model: Annotated[str, typer.Option(help="Run folder, model file, registered name or hub id.")],
+    top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
+    views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
+    window: Annotated[
+        float | None, typer.Option(help="Give a timeline: windows of this many seconds.")
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option(help="Seconds between windows; half a window by default.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Lowest probability of a segment of the timeline.")] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")
+    ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .eaf, .vtt."),
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
+    ] = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a video, one a line.")
+    ] = False,
+) -> None:
+    """Top-k labels of videos, or timed segments of long ones."""
+    from kinesphere.clips import Views
+    from kinesphere.core.device import Compute
+    from kinesphere.predict import find_sources, load, model_digest
+
+    if window is None and (segments is not None or stride is not None):
+        raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
+    wanted = find_sources(sources)
+    for target in (segments, annotate):
+        if target is not None and target.suffix and len(wanted) > 1:
+            raise InvalidSetting(f"{target} is one file, but there are {len(wanted)} videos; name a folder.")
+    predictor = load(model, compute=Compute.choose(device, precision))
+    chosen = Views.parse(views)
+    settings = {"model": model_digest(predictor), "views": str(chosen), "window": window, "stride": stride}
+    outcome = Outcome(
+        as_json, top, threshold, targets(segments, wanted, ".csv"), targets(annotate, wanted, ".mp4")
+    )
+    with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
+        missing = log.missing(wanted) if log is not None else wanted
+        advance(len(wanted) - len(missing), len(wanted))
+        for answer in _answers(predictor, missing, chosen, window, stride):
+            outcome.take(answer)
+            if log is not None:
+                log.write(_record(answer, top))
+            advance(len(wanted) - len(missing) + outcome.count, len(wanted))
+    outcome.finish(len(wanted) - len(missing), out)
+
+
+def _answers(
+    predictor: Predictor, sources: list[str], views: Views, window: float | None, stride: float | None
+) -> Iterator[Prediction | Timeline | Refused]:
+    if window is None:
+        yield from predictor.predict_many(sources, views=views)
+        return
+    from kinesphere.predict import Refused
+
+    for source in sources:
+        try:
+            yield predictor.timeline(
+                source, window_s=window, stride_s=window / 2 if stride is None else stride, views=views
+            )
+        except VideoError as error:
+            yield Refused(source, str(error))
+
+
+def _log(
+    out: Path | None, settings: dict[str, Any], top: int
+) -> AbstractContextManager[PredictionLog | None]:
+    from kinesphere.predict import PredictionLog
+
+    if out is None:
+        return nullcontext()
+    if out.suffix.lower() == ".csv" and settings["window"] is not None:
+        raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
+    return PredictionLog(out, settings, top=top)
+
+
+def _record(answer: Prediction | Timeline | Refused, top: int) -> dict[str, Any]:
+    from kinesphere.predict import Refused
+
+    if isinstance(answer, Refused):
+        return {"source": answer.source, "error": answer.reason}
+    return answer.to_json(top)
+
+
+class Outcome:
+    """Shows each answer as it comes, and the failures at the end."""
+
+    def __init__(
+        self, as_json: bool, top: int, threshold: float, segments: dict[str, Path], annotated: dict[str, Path]
+    ) -> None:
+        self.count = 0
+        self._refused: list[Refused] = []
+        self._as_json = as_json
+        self._top = top
+        self._threshold = threshold
+        self._segments = segments
+        self._annotated = annotated
+
+    def take(self, answer: Prediction | Timeline | Refused) -> None:
+        """Show or keep one answer, and write what was asked for beside it."""
+        from kinesphere.predict import Refused
+
+        self.count += 1
+        if self._as_json:
+            typer.echo(json.dumps(_record(answer, self._top), ensure_ascii=False))
+        if isinstance(answer, Refused):
+            self._refused.append(answer)
+            return
+        if not self._as_json:
+            self._show(answer)
+        try:
+            self._write(answer)
+        except VideoError as error:
+            self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
+
+    def _write(self, answer: Prediction | Timeline) -> None:
+        from kinesphere.predict import Timeline, annotate, segments, write_segments
+
+        if isinstance(answer, Timeline) and (target := self._segments.get(answer.source)):
+            found = segments(answer, threshold=self._threshold)
+            write_segments(found, target, source=answer.source)
+        if target := self._annotated.get(answer.source):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            annotate(answer.source, target, answer, threshold=self._threshold)
+
+    def finish(self, already: int, out: Path | None) -> None:
+        """Print what is left to say and leave with the exit code."""
+        if not self._as_json:
+            screen = console()
+            if already:
+                screen.print(f"{already} videos were already in {out}", soft_wrap=True)
+            for refused in self._refused:
+                screen.print(f"[red]refused[/]  {refused.source}: {refused.reason}", soft_wrap=True)
+        end(len(self._refused))
+
+    def _show(self, answer: Prediction | Timeline) -> None:
+        from rich.markup import escape
+
+        from kinesphere.predict import Timeline, segments
+
+        screen = console()
+        said = answer.mean() if isinstance(answer, Timeline) else answer
+        start_s, end_s = said.span
+        screen.print(f"[bold]{escape(said.source)}[/]  {start_s:.2f} – {end_s:.2f} s", soft_wrap=True)
+        if isinstance(answer, Timeline):
+            for part in segments(answer, threshold=self._threshold):
+                times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
+                screen.print(f"  {times}  {part.probability:6.1%}  {escape(part.label)}")
+            return
+        width = max(len(name) for name, _ in said.top(self._top))
+        for name, share in said.top(self._top):
+            bar = "█" * round(BAR * share)
+            screen.print(f"  {escape(name):<{width}}  {share:6.1%}  [cyan]{bar}[/]")
+
+
+def targets(place: Path | None, sources: list[str], suffix: str) -> dict[str, Path]:
+    """The file to write for each source: `place` itself if it is a file name, else one below it.
+
+    The folders of the sources are mirrored below their common parent, so that videos of one name in
+    different folders stay apart; of names that differ in their suffix alone, the suffix is kept.
+    """
+    if place is None:
+        return {}
+    if place.suffix:
+        return dict.fromkeys(sources, place)
+    local = [Path(source).absolute().parent for source in sources if "://" not in source]
+    parent = Path(os.path.commonpath(local)) if local else Path()
+    chosen: dict[str, Path] = {}
+    for source in sources:
+        if "://" in source:
+            inside = Path(source.partition("?")[0].rstrip("/").rpartition("/")[2] or "stream")
+        else:
+            inside = Path(source).absolute().relative_to(parent)
+        target = place / inside.with_suffix(suffix)
+        chosen[source] = target if target not in chosen.values() else place / f"{inside}{suffix}"
+    return chosen
