@@ -143,7 +143,7 @@ def test_every_kind_of_scene_draws_a_floor_and_more(kind):
 def test_meshes_are_skinned_with_whole_weights_and_outward_faces():
     for seed in range(8):
         performer = draw_performer("p", np.random.default_rng(seed))
-        mesh = build_mesh(performer, np.random.default_rng(seed))
+        mesh = build_mesh(performer)
         np.testing.assert_allclose(mesh.weights.sum(axis=1), 1.0, atol=1e-9)
         corners = mesh.vertices[mesh.faces]
         # A closed surface with outward faces has positive volume.

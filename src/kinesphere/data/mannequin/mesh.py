@@ -5,7 +5,9 @@ The mesh is built once in the rest pose; linear blend skinning then moves it for
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -128,15 +130,16 @@ class Builder:
         )
 
 
-def build_mesh(performer: Performer, generator: np.random.Generator, detail: int = 1) -> Mesh:
-    """The surface of a performer in his or her clothes.
+@lru_cache(maxsize=64)
+def build_mesh(performer: Performer, detail: int = 1) -> Mesh:
+    """The surface of a performer in his or her clothes; do not write into its arrays, they are shared.
 
     Args:
-        performer: Who.
-        generator: Draws folds and the unevenness of cloth.
+        performer: Who; folds and the unevenness of cloth follow from the looks.
         detail: Factor on the number of quads around limbs; 1 suits pictures up to some 240 pixels high.
     """
     builder = Builder(detail)
+    generator = np.random.default_rng(zlib.crc32(repr(performer).encode()))
     body, outfit = performer.body, performer.outfit
     scale = body.proportions.height_m * body.proportions.girth
     for side in ("left", "right"):

@@ -132,7 +132,7 @@ def render(
     plate = render_plate(stage.scene, camera, stage.yaw_rad, stage.offset_m, margin)
     light = _turned(stage.scene.light, stage.yaw_rad)
     maps = shake(times, look.shake, camera.size, generator)
-    meshes = [build_mesh(figure.performer, generator, 1 if height <= 240 else 2) for figure in figures]
+    meshes = [build_mesh(figure.performer, 1 if height <= 240 else 2) for figure in figures]
     colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
     placed = [figure.placed(times)[0].positions for figure in figures]
     joints3d = np.stack([positions[:, COCO] for positions in placed], axis=1).astype(np.float32)
@@ -168,15 +168,20 @@ class _Drawing:
         self.camera, self.light = camera, light
         self.surfaces, self.maps = surfaces, maps[:, None].astype(np.float32)
         quads, shades, depths, fronts, owners = [], [], [], [], []
+        lows, highs = [], []
         for surface in surfaces:
             flat = _shaken(camera.project(surface.vertices), self.maps)
             corners = flat[:, surface.faces]
+            across_px, down_px = np.ascontiguousarray(flat[..., 0]), np.ascontiguousarray(flat[..., 1])
+            lows.append(np.stack([across_px.min(axis=1), down_px.min(axis=1)], axis=1))
+            highs.append(np.stack([across_px.max(axis=1), down_px.max(axis=1)], axis=1))
             quads.append(corners[..., :2])
             depths.append(corners[..., 2].mean(axis=2) + surface.depth_bias_m)
             across, along = corners[:, :, 2] - corners[:, :, 0], corners[:, :, 3] - corners[:, :, 1]
             fronts.append(across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0] < 0)
             shades.append(_shaded(surface, light))
             owners.append(np.full(len(surface.faces), 255 if surface.owner < 0 else surface.owner + 1))
+        self.low, self.high = np.min(lows, axis=0), np.max(highs, axis=0)
         self.quads = np.concatenate(quads, axis=1)
         self.shades = np.concatenate(shades, axis=1)
         self.depths = np.concatenate(depths, axis=1)
@@ -192,9 +197,10 @@ class _Drawing:
         ground = cv2.warpAffine(plate.floor, back, (width, height), borderMode=cv2.BORDER_REFLECT)
         shadow = self._shadow(index)
         picture = (picture * (1 - shadow * ground)[..., None]).astype(np.float32)
-        near = self.quads[shots.start : shots.stop].reshape(-1, 2)
-        x0, y0 = np.clip(np.floor(near.min(axis=0)).astype(int) - 1, 0, (width, height))
-        x1, y1 = np.clip(np.ceil(near.max(axis=0)).astype(int) + 2, 0, (width, height))
+        low = self.low[shots.start : shots.stop].min(axis=0)
+        high = self.high[shots.start : shots.stop].max(axis=0)
+        x0, y0 = np.clip(np.floor(low).astype(int) - 1, 0, (width, height))
+        x1, y1 = np.clip(np.ceil(high).astype(int) + 2, 0, (width, height))
         if x1 > x0 and y1 > y0:
             rgb, cover, share = self._expose(
                 shots, (int(x0), int(y0)), (int(y1 - y0), int(x1 - x0)), len(mask)

@@ -49,8 +49,8 @@ def run(performance: Performance) -> Sketch:
     """Gait with a phase of flight, bent arms and a high heel."""
     air = performance.evaluation.air_time
     gait = Gait(
-        step=1.15 * performance.amplitude * lerp(0.9, 1.2, air),
-        rate_hz=2.9,
+        step=1.0 * performance.amplitude * lerp(0.9, 1.15, air),
+        rate_hz=2.75,
         swing=(-0.45, 0.98),
         lift=0.42,
         bounce=lerp(0.03, 0.08, air),
