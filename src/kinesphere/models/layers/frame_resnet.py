@@ -1,7 +1,8 @@
 """An image ResNet on every frame of a clip, with places where modules may mix frames.
 
-The layers and their names are those of `ResNet2d` (and torchvision's), so that image weights fit; features
-keep their time axis, so that a module between them sees whole clips.
+The layers and their names are those of `ResNet2d` (and torchvision's), so that image weights fit. Between
+blocks features have the form of a 3D network's, `(B, C, T, H, W)`: a view of frames that lie one after the
+other in memory, so that nothing is copied on the way in and out of a 2D convolution.
 
 B batch, T time, C channels, H W pixels, N frames (B times T).
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
@@ -20,8 +20,18 @@ from kinesphere.models.layers.resnet2d import DEPTHS, Bottleneck, conv2d, shortc
 
 TINY_DEPTH = 14
 Mixer = Callable[[int, int, int], nn.Module]
-"""Makes the module for `(stage, block, channels)`; it keeps the shape (B, T, C, H, W)."""
+"""Makes the module for `(stage, block, channels)`; it keeps the shape (B, C, T, H, W)."""
 Attention = Callable[[int], NonLocalBlock]
+
+
+def frames(x_BCTHW: Tensor) -> Tensor:
+    """Frames `(N, C, H, W)` of clips."""
+    return x_BCTHW.transpose(1, 2).flatten(0, 1)
+
+
+def clips(x_NCHW: Tensor, length: int) -> Tensor:
+    """Clips `(B, C, T, H, W)` of `length` frames each."""
+    return x_NCHW.unflatten(0, (-1, length)).transpose(1, 2)
 
 
 def no_mixing(_stage: int, _block: int, _channels: int) -> nn.Module:
@@ -43,7 +53,7 @@ def block_counts(depth: int) -> tuple[bool, tuple[int, ...]]:
 
 
 class FrameBlock(nn.Module):
-    """A residual block `(B, T, C, H, W) -> (B, T, C', H', W')`.
+    """A residual block `(B, C, T, H, W) -> (B, C', T, H', W')`.
 
     Args:
         inputs: Channels C.
@@ -80,23 +90,21 @@ class FrameBlock(nn.Module):
         self.downsample = shortcut(inputs, outputs, stride)
         self.attention = attention
 
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        return self.finish(x_BTCHW, self.before(x_BTCHW))
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        return self.finish(x_BCTHW, self.before(x_BCTHW))
 
-    def finish(self, x_BTCHW: Tensor, mixed_BTCHW: Tensor) -> Tensor:
+    def finish(self, x_BCTHW: Tensor, mixed_BCTHW: Tensor) -> Tensor:
         """The rest of the block: `x` for the shortcut, `mixed` for the convolutions."""
-        clip = x_BTCHW.shape[:2]
-        kept_NCHW = x_BTCHW.flatten(0, 1)
+        length = x_BCTHW.shape[2]
+        kept_NCHW = frames(x_BCTHW)
         if self.downsample is not None:
             kept_NCHW = self.downsample(kept_NCHW)
-        x = self.relu(self.bn1(self.conv1(mixed_BTCHW.flatten(0, 1))))
-        x = self.bn2(self.conv2(self.between(x.unflatten(0, clip)).flatten(0, 1)))
+        x = self.relu(self.bn1(self.conv1(frames(mixed_BCTHW))))
+        x = self.bn2(self.conv2(frames(self.between(clips(x, length)))))
         if self.conv3 is not None and self.bn3 is not None:
             x = self.bn3(self.conv3(self.relu(x)))
-        out: Tensor = self.relu(x + kept_NCHW).unflatten(0, clip)
-        if self.attention is not None:
-            out = self.attention(out.transpose(1, 2)).transpose(1, 2)
-        return out
+        out = clips(self.relu(x + kept_NCHW), length)
+        return out if self.attention is None else self.attention(out)
 
 
 class FrameResNet(nn.Module):
@@ -159,16 +167,15 @@ class FrameResNet(nn.Module):
         return self.leave(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
 
     def enter(self, x_BTCHW: Tensor) -> Tensor:
-        """Stem: everything before the first block."""
+        """Everything before the first block: `(B, C, T, H, W)`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x_BTCHW.flatten(0, 1)))))
-        out: Tensor = x.unflatten(0, x_BTCHW.shape[:2])
-        return out
+        return clips(x, x_BTCHW.shape[1])
 
     def blocks(self) -> Iterator[FrameBlock]:
         """The residual blocks from input to output."""
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             yield from (cast(FrameBlock, block) for block in stage)
 
-    def leave(self, x_BTCHW: Tensor) -> Tensor:
-        """Global average in space: `(B, T, outputs)`."""
-        return torch.mean(x_BTCHW, (3, 4))
+    def leave(self, x_BCTHW: Tensor) -> Tensor:
+        """Everything after the last block: `(B, T, outputs)`."""
+        return x_BCTHW.mean((3, 4)).transpose(1, 2)

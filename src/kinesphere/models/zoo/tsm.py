@@ -1,0 +1,499 @@
+"""TSM: a part of the channels moves one frame on or back before each residual block.
+
+Lin, Gan, Han: "TSM: Temporal Shift Module for Efficient Video Understanding", ICCV 2019,
+https://arxiv.org/abs/1811.08383, sections 3.2 (residual shift), 4.1 (both directions, offline) and 4.2 (from
+the past alone, online). Non-local variants: Wang et al., CVPR 2018, blocks after every second residual block
+of stages 2 and 3.
+
+B batch, T time, C channels, H W pixels, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import KeyMap, Rename, Rule
+from kinesphere.models.layers import mobilenet2d_keys
+from kinesphere.models.layers.frame_mobilenet import FrameMobileNetV2
+from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
+from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
+from kinesphere.models.layers.published import kinetics, mmaction2_url
+from kinesphere.models.layers.resnet2d_keys import (
+    EVERY_BLOCK,
+    IMAGENET,
+    MIT_HAN_LAB,
+    MMACTION2_HEAD,
+    MMACTION2_STEM,
+    mmaction2_block,
+)
+from kinesphere.models.layers.temporal_shift import TemporalShift
+
+Memory = tuple[Tensor, ...]
+"""What the shifts of a causal network keep of the last frame, one `(B, C', 1, H, W)` per shift."""
+
+
+class TSM(nn.Module):
+    """Frame encoder with shifts, one linear classifier for all frames, scores averaged.
+
+    Args:
+        num_classes: Number of outputs K.
+        backbone: Whose blocks hold a `TemporalShift` (or an identity) as `before`.
+        dropout: Before the classifier.
+    """
+
+    def __init__(
+        self, num_classes: int, backbone: FrameResNet | FrameMobileNetV2, *, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(backbone.outputs, num_classes)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        logits_BTK: Tensor = self.fc(self.dropout(self.backbone(x_BTCHW)))
+        return logits_BTK.mean(1)
+
+    def step(self, x_BTCHW: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """The next frames of a stream, one or several at a time (causal networks).
+
+        Args:
+            x_BTCHW: Normalised frames that follow those of the previous call.
+            memory: What that call returned; None starts a stream.
+
+        Returns:
+            Logits of each frame `(B, T, K)`, equal to those of the whole stream at once, and the memory.
+
+        Raises:
+            InvalidSetting: If the network looks into the future.
+        """
+        past = iter(memory or ())
+        kept = []
+        x = self.backbone.enter(x_BTCHW)
+        for block in self.backbone.blocks():
+            mixed = x
+            if isinstance(block.before, TemporalShift):
+                if not block.before.causal:
+                    raise InvalidSetting(
+                        "This network shifts from the future too and cannot stream; build it with "
+                        "causal=True (tsm_resnet50_online, tsm_mobilenetv2_online)."
+                    )
+                mixed, last = block.before.carry(x, next(past, None))
+                kept.append(last)
+            x = block.finish(x, mixed)
+        return self.fc(self.dropout(self.backbone.leave(x))), tuple(kept)
+
+
+class OnlineTSM:
+    """A causal `TSM` that takes a video frame by frame; work and memory per frame are constant.
+
+    Args:
+        net: In evaluation mode; its answers to whole clips are reproduced.
+
+    Attributes:
+        frames: Number of frames since the start.
+    """
+
+    def __init__(self, net: TSM) -> None:
+        self.net = net
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame is the first of another."""
+        self.frames = 0
+        self._memory: Memory | None = None
+        self._sum_BK: Tensor | None = None
+
+    @torch.inference_mode()
+    def __call__(self, frame_BCHW: Tensor) -> Tensor:
+        """Logits `(B, K)` of the newest frame, which knows its past; normalised like the net's clips."""
+        logits_BTK, self._memory = self.net.step(frame_BCHW.unsqueeze(1), self._memory)
+        logits_BK = logits_BTK[:, 0]
+        self._sum_BK = logits_BK if self._sum_BK is None else self._sum_BK + logits_BK
+        self.frames += 1
+        return logits_BK
+
+    @property
+    def clip_logits(self) -> Tensor:
+        """Logits `(B, K)` of all frames so far: what the net answers to them as one clip.
+
+        Raises:
+            InvalidSetting: Before the first frame.
+        """
+        if self._sum_BK is None:
+            raise InvalidSetting("The stream has no frame yet; give it one before asking for its logits.")
+        return self._sum_BK / self.frames
+
+
+def every(depth: int) -> int:
+    """Every how many blocks a ResNet shifts: deep stages lose too much if all of their blocks do."""
+    return 2 if block_counts(depth)[1][2] >= 23 else 1
+
+
+def tsm_resnet(
+    num_classes: int,
+    causal: bool = False,
+    division: int = 8,
+    out_bias: bool = False,
+    dropout: float = 0.5,
+    *,
+    depth: int,
+    width: int = 64,
+    pairwise: Pairwise | None = None,
+    attended: tuple[tuple[int, int], ...] = (),
+) -> nn.Module:
+    """TSM on a ResNet.
+
+    Args:
+        num_classes: Number of outputs K.
+        causal: Whether frames take from the past alone.
+        division: One part of the channels in `division` moves each way.
+        out_bias: Whether the last convolution of a non-local block has a bias.
+        dropout: Before the classifier.
+        depth: Of the ResNet.
+        width: Of its first stage.
+        pairwise: Affinity of its non-local blocks, if it has any.
+        attended: `(stage, block)` places that a non-local block follows.
+    """
+
+    def shift(_stage: int, block: int, channels: int) -> nn.Module:
+        if block % every(depth):
+            return nn.Identity()
+        return TemporalShift(channels, division=division, causal=causal)
+
+    attention = None
+    if pairwise is not None:
+        attention = partial(NonLocalBlock, pairwise=pairwise, out_bias=out_bias)
+    backbone = FrameResNet(depth, width=width, before=shift, attention=attention, attended=attended)
+    return TSM(num_classes, backbone, dropout=dropout)
+
+
+def tsm_mobile(
+    num_classes: int,
+    causal: bool = False,
+    division: int = 8,
+    dropout: float = 0.5,
+    *,
+    divide: int = 1,
+    repeat: int = 4,
+) -> nn.Module:
+    """TSM on MobileNetV2; `divide` and `repeat` reduce it for tests."""
+
+    def shift(_stage: int, _block: int, channels: int) -> nn.Module:
+        return TemporalShift(channels, division=division, causal=causal)
+
+    return TSM(num_classes, FrameMobileNetV2(before=shift, divide=divide, repeat=repeat), dropout=dropout)
+
+
+NON_LOCAL = ((2, 0), (2, 2), (3, 0), (3, 2), (3, 4))
+TINY_NON_LOCAL = ((2, 0), (3, 0))
+
+
+def mmaction2_resnet(depth: int, attended: tuple[tuple[int, int], ...] = ()) -> KeyMap:
+    """A shifted convolution is wrapped as `net`, a block under a non-local one as `block`."""
+    rules: list[Rule] = list(MMACTION2_STEM)
+    for stage, block in attended:
+        place = f"layer{stage}.{block}"
+        rules += mmaction2_block(place, inside=".block", conv1="conv.net")
+        rules += [
+            Rename(f"backbone.{place}.non_local_block.{theirs}.*", f"backbone.{place}.attention.{ours}.*")
+            for theirs, ours in (
+                ("g.0.conv", "g"), ("theta.conv", "theta"), ("phi.0.conv", "phi"),
+                ("conv_out.conv", "out"), ("conv_out.bn", "bn"),
+            )
+        ]  # fmt: skip
+    if every(depth) == 1:
+        rules += mmaction2_block(EVERY_BLOCK, conv1="conv.net")
+    else:
+        shifted = range(0, max(block_counts(depth)[1]), every(depth))
+        rules += [rule for b in shifted for rule in mmaction2_block(f"layer{{s}}.{b}", conv1="conv.net")]
+        rules += mmaction2_block(EVERY_BLOCK)
+    return KeyMap("mmaction2", (*rules, *MMACTION2_HEAD))
+
+
+def mit_resnet(depth: int, attended: tuple[tuple[int, int], ...] = ()) -> KeyMap:
+    """The same wrappers around torchvision's names; non-local blocks have another bias."""
+    rules: list[Rule] = []
+    for stage, block in attended:
+        theirs, ours = f"base_model.layer{stage}.{block}", f"backbone.layer{stage}.{block}"
+        rules += [
+            Rename(f"{theirs}.nl.{name}.*", f"{ours}.attention.{own}.*")
+            for name, own in (
+                ("g.0", "g"),
+                ("theta", "theta"),
+                ("phi.0", "phi"),
+                ("W.0", "out"),
+                ("W.1", "bn"),
+            )
+        ]
+        rules += [
+            Rename(f"{theirs}.block.conv1.net.weight", f"{ours}.conv1.weight"),
+            Rename(f"{theirs}.block.*", f"{ours}.*"),
+        ]
+    places = ["{b}"] if every(depth) == 1 else list(map(str, range(0, 36, every(depth))))
+    rules += [
+        Rename(f"base_model.layer{{s}}.{b}.conv1.net.weight", f"backbone.layer{{s}}.{b}.conv1.weight")
+        for b in places
+    ]
+    arguments = {"out_bias": True} if attended else {}
+    return KeyMap("mit_han_lab", (*rules, *MIT_HAN_LAB), arguments=dict(arguments))
+
+
+MOBILE_MAPS = (
+    KeyMap("mmaction2", (*mobilenet2d_keys.MMACTION2_SHIFTED, *MMACTION2_HEAD)),
+    KeyMap("mit_han_lab", (*mobilenet2d_keys.MIT_HAN_LAB_SHIFTED, Rename("new_fc.*", "fc.*"))),
+    mobilenet2d_keys.IMAGENET,
+)
+
+PAPER = Paper(
+    "TSM: Temporal Shift Module for Efficient Video Understanding",
+    "Lin, Gan, Han",
+    2019,
+    "https://arxiv.org/abs/1811.08383",
+    "3, 4",
+)
+SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+SPEC_16 = SPEC.with_(sampling=Sampling("uniform", 16))
+DENSE_SPEC = SPEC.with_(sampling=Sampling("dense", 8, 8))
+TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+STAGES = tuple(f"backbone.{part}" for part in ("conv1", *LAYERS))
+MOBILE_STAGES = tuple(f"backbone.{part}" for part in ("conv1", *(f"layer{i}" for i in range(1, 8)), "conv2"))
+
+
+def tsm_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    stages: tuple[str, ...] = STAGES,
+    classes: int = 400,
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="tsm",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=stages,
+        cam_layer=stages[-1],
+        weights=weights,
+        tiny=tiny,
+        notes=notes,
+    )
+
+
+def published(
+    tag: str, recipe: str, suffix: str, top1: float, top5: float, spec: ClipSpec = SPEC, crops: int = 10
+) -> WeightEntry:
+    """An entry of MMAction2 1.x."""
+    url = mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_kinetics400-rgb", suffix)
+    protocol = f"1 clip of {spec.length} frames x {crops} crops"
+    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol=protocol)
+
+
+def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
+    """An entry of MMAction2 1.x on Something-Something v2."""
+    protocol = f"1 clip of {spec.length} frames x 3 crops"
+    return WeightEntry(
+        tag=tag,
+        url=mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_sthv2-rgb", suffix),
+        layout="mmaction2",
+        labels="something_something_v2",
+        classes=174,
+        sha256=suffix.partition("-")[2],
+        licence="Apache-2.0",
+        spec=spec,
+        scores=(
+            ReportedScore("top1", top1, "Something-Something v2", protocol),
+            ReportedScore("top5", top5, "Something-Something v2", protocol),
+        ),
+    )
+
+
+def authors(tag: str, network: str, recipe: str, top1: float, spec: ClipSpec, protocol: str) -> WeightEntry:
+    """An entry of the paper's authors."""
+    file = f"TSM_kinetics_RGB_{network}_shift8_blockres_avg_segment{spec.length}_{recipe}.pth"
+    url = f"https://hanlab18.mit.edu/projects/tsm/models/{file}"
+    return kinetics(tag, url, "mit_han_lab", top1, spec=spec, protocol=protocol, licence="MIT")
+
+
+TEN_CLIPS = "10 clips of 8 frames"
+WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
+    50: (
+        published("k400", "r50_8xb16-1x1x8-50e", "20220831-64d69186", 0.7318, 0.9056),
+        published("k400_100e", "r50_8xb16-1x1x8-100e", "20220831-a6db1e5d", 0.7322, 0.9022),
+        published("k400_16f", "r50_8xb16-1x1x16-50e", "20220831-042b1748", 0.7512, 0.9155, SPEC_16),
+        published("k400_dense", "r50_8xb16-dense-1x1x8-50e", "20220831-f55d3c2b", 0.7338, 0.9078, DENSE_SPEC),
+        something("sthv2", "r50_8xb16-1x1x8-50e", "20230317-be0fc26e", 0.6272, 0.877, SPEC),
+        something("sthv2_16f", "r50_8xb16-1x1x16-50e", "20230317-ec6696ad", 0.6416, 0.8861, SPEC_16),
+        authors("k400_mit", "resnet50", "e50", 0.712, SPEC, "1 clip x 1 crop"),
+        authors("k400_mit_16f", "resnet50", "e50", 0.726, SPEC_16, "1 clip x 1 crop"),
+        authors("k400_mit_dense", "resnet50", "e100_dense", 0.741, DENSE_SPEC, TEN_CLIPS),
+    ),
+    101: (something("sthv2", "r101_8xb16-1x1x8-50e", "20230320-efcc0d1b", 0.637, 0.8828, SPEC),),
+}
+NL = "r50-nl-{}_8xb16-1x1x8-50e"
+EMBEDDED_WEIGHTS = (
+    published("k400", NL.format("embedded-gaussian"), "20220831-35eddb57", 0.7434, 0.9123),
+    authors("k400_mit_dense", "resnet50", "e100_dense_nl", 0.756, DENSE_SPEC, TEN_CLIPS),
+)
+GAUSSIAN_WEIGHTS = (published("k400", NL.format("gaussian"), "20220831-7e54dacf", 0.7366, 0.9099),)
+DOT_PRODUCT_WEIGHTS = (published("k400", NL.format("dot-product"), "20220831-108bfde5", 0.7449, 0.9115),)
+MOBILE_IMAGENET = WeightEntry(
+    tag="imagenet",
+    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+    layout="torchvision",
+    labels=None,
+    classes=1000,
+    sha256="b0353104",
+    licence="BSD-3-Clause",
+    backbone_only=True,
+)
+MOBILE_WEIGHTS = (
+    published("k400", "mobilenetv2_8xb16-1x1x8-100e", "20230414-401127fd", 0.6871, 0.8832, crops=3),
+    authors("k400_mit_dense", "mobilenetv2", "e100_dense", 0.695, DENSE_SPEC, TEN_CLIPS),
+)
+
+for _depth in (50, 101):
+    _numbers = {50: (24_327_632, 32_703_643_648), 101: (43_319_760, 62_401_413_120)}[_depth]
+    register(
+        tsm_card(
+            f"tsm_resnet{_depth}",
+            f"ResNet-{_depth} that exchanges an eighth of its channels with either neighbouring frame.",
+            *_numbers,
+            weights=WEIGHTS[_depth] + imagenet_weights(_depth),
+        ),
+        (mmaction2_resnet(_depth), mit_resnet(_depth), IMAGENET),
+    )(partial(tsm_resnet, depth=_depth))
+
+ONLINE_NOTE = (
+    "No fixture: tests hold that streaming equals the whole clip and that no frame sees a later one."
+)
+register(
+    tsm_card(
+        "tsm_resnet50_online",
+        "TSM on ResNet-50 with shifts from the past alone; streams frame by frame.",
+        24_327_632,
+        32_703_643_648,
+        weights=imagenet_weights(50),
+        notes=ONLINE_NOTE,
+    ),
+    (IMAGENET,),
+)(partial(tsm_resnet, causal=True, depth=50))
+
+NL_VARIANTS: tuple[tuple[str, Pairwise, tuple[WeightEntry, ...], int, int, str], ...] = (
+    ("tsm_resnet50_nl", "embedded_gaussian", EMBEDDED_WEIGHTS, 31_682_000, 61_104_062_464, ""),
+    ("tsm_resnet50_nl_gaussian", "gaussian", GAUSSIAN_WEIGHTS, 28_007_888, 58_862_600_192, ""),
+    (
+        "tsm_resnet50_nl_dot_product",
+        "dot_product",
+        DOT_PRODUCT_WEIGHTS,
+        31_682_000,
+        51_714_326_528,
+        "Its files have the same keys as the embedded Gaussian's: only the name tells them apart.",
+    ),
+)
+for _name, _pairwise, _weights, _parameters, _multiply_adds, _note in NL_VARIANTS:
+    register(
+        tsm_card(
+            _name,
+            f"TSM on ResNet-50 with five non-local blocks ({_pairwise.replace('_', ' ')}).",
+            _parameters,
+            _multiply_adds,
+            weights=_weights,
+            notes=_note,
+        ),
+        (mmaction2_resnet(50, NON_LOCAL), mit_resnet(50, NON_LOCAL)),
+    )(partial(tsm_resnet, depth=50, pairwise=_pairwise, attended=NON_LOCAL))
+
+register(
+    tsm_card(
+        "tsm_mobilenetv2",
+        "MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.",
+        2_736_272,
+        2_400_050_176,
+        weights=(*MOBILE_WEIGHTS, MOBILE_IMAGENET),
+        stages=MOBILE_STAGES,
+    ),
+    MOBILE_MAPS,
+)(tsm_mobile)
+register(
+    tsm_card(
+        "tsm_mobilenetv2_online",
+        "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
+        2_736_272,
+        2_400_050_176,
+        weights=(MOBILE_IMAGENET,),
+        stages=MOBILE_STAGES,
+        notes=ONLINE_NOTE,
+    ),
+    (mobilenet2d_keys.IMAGENET,),
+)(partial(tsm_mobile, causal=True))
+
+TINY = partial(tsm_resnet, depth=TINY_DEPTH, width=8)
+TINY_MOBILE = partial(tsm_mobile, divide=4, repeat=2)
+register(
+    tsm_card(
+        "tsm_tiny", "tsm_resnet50 for tests.", 129_677, 11_703_296, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    (mmaction2_resnet(TINY_DEPTH), mit_resnet(TINY_DEPTH), IMAGENET),
+)(TINY)
+register(
+    tsm_card(
+        "tsm_online_tiny",
+        "tsm_resnet50_online for tests.",
+        129_677,
+        11_703_296,
+        spec=TINY_SPEC,
+        classes=5,
+        tiny=True,
+    ),
+    (IMAGENET,),
+)(partial(TINY, causal=True))
+register(
+    tsm_card(
+        "tsm_nl_tiny", "tsm_resnet50_nl for tests.", 171_309, 17_077_248, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    (mmaction2_resnet(TINY_DEPTH, TINY_NON_LOCAL), mit_resnet(TINY_DEPTH, TINY_NON_LOCAL)),
+)(partial(TINY, pairwise="embedded_gaussian", attended=TINY_NON_LOCAL))
+register(
+    tsm_card(
+        "tsm_mobile_tiny",
+        "tsm_mobilenetv2 for tests.",
+        117_853,
+        6_372_352,
+        spec=TINY_SPEC,
+        stages=MOBILE_STAGES,
+        classes=5,
+        tiny=True,
+    ),
+)(TINY_MOBILE)
+register(
+    tsm_card(
+        "tsm_mobile_online_tiny",
+        "tsm_mobilenetv2_online for tests.",
+        117_853,
+        6_372_352,
+        spec=TINY_SPEC,
+        stages=MOBILE_STAGES,
+        classes=5,
+        tiny=True,
+    ),
+)(partial(TINY_MOBILE, causal=True))
