@@ -95,17 +95,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=cpu_count())
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--force-bf16", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     native = fast_precision("cpu") == "bf16"
-    torch.set_num_threads(cpu_count())
+    torch.set_num_threads(options.threads)
     rows = []
     for name in options.models:
         rows.append(compare(name, options.batch, options.rounds, native or options.force_bf16))
         print(json.dumps(rows[-1]), flush=True)
-    document = {"threads": cpu_count(), "torch": torch.__version__, "native_bf16": native, "rows": rows}
+    document = {"threads": options.threads, "torch": torch.__version__, "native_bf16": native, "rows": rows}
     if options.out:
         options.out.write_text(json.dumps(document, indent=1), encoding="utf-8")
     if not native:
