@@ -8,6 +8,7 @@ B batch, T time, C channels, H W pixels.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -16,21 +17,38 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import SAME_KEYS, KeyMap
+from kinesphere.models.layers.published import kinetics, mmaction2_url
+from kinesphere.models.layers.r3d_keys import (
+    JFZHANG95_R2PLUS1D,
+    JFZHANG95_R3D,
+    MMACTION2,
+    MMACTION2_SPEC,
+    RESNETS_R2PLUS1D,
+    RESNETS_R3D,
+)
+from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
 
 Convolution = Literal["3d", "2d", "2plus1d"]
+Pool = Literal["none", "space", "volume"]
 
 
-def conv3d(
-    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
-) -> nn.Conv3d:
-    """A convolution that keeps the size at stride 1; batch norm follows, so it has no bias."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
+def middle_width(inputs: int, outputs: int, length: int = 3, area: int = 9) -> int:
+    """Width between the two halves at which (2+1)D has as many weights as the full kernel (section 3.5)."""
+    return inputs * outputs * length * area // (inputs * area + outputs * length)
 
 
-def middle_width(inputs: int, outputs: int) -> int:
-    """Width between the two halves at which (2+1)D has as many weights as 3×3×3 (section 3.5)."""
-    return inputs * outputs * 27 // (inputs * 9 + outputs * 3)
+class Factorised(nn.Sequential):
+    """A convolution in two halves: within each frame, then over `length` frames."""
+
+    def __init__(
+        self, inputs: int, middle: int, outputs: int, stride: Size3, *, length: int, size: int
+    ) -> None:
+        super().__init__(
+            conv3d(inputs, middle, (1, size, size), (1, *stride[1:])),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            conv3d(middle, outputs, (length, 1, 1), (stride[0], 1, 1)),
+        )
 
 
 def convolution(kind: Convolution, inputs: int, outputs: int, stride: int, middle: int) -> nn.Module:
@@ -39,58 +57,74 @@ def convolution(kind: Convolution, inputs: int, outputs: int, stride: int, middl
         return conv3d(inputs, outputs, (3, 3, 3), (stride, stride, stride))
     if kind == "2d":
         return conv3d(inputs, outputs, (1, 3, 3), (1, stride, stride))
-    return nn.Sequential(
-        conv3d(inputs, middle, (1, 3, 3), (1, stride, stride)),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        conv3d(middle, outputs, (3, 1, 1), (stride, 1, 1)),
-    )
+    return Factorised(inputs, middle, outputs, (stride, stride, stride), length=3, size=3)
+
+
+def normed(convolved: nn.Module, outputs: int, *, twice: bool, relu: bool) -> nn.Sequential:
+    """Convolution, batch norm (`twice`: and ReLU and batch norm again) and, if asked for, ReLU."""
+    layers = [convolved, nn.BatchNorm3d(outputs)]
+    if twice:
+        layers += [nn.ReLU(inplace=True), nn.BatchNorm3d(outputs)]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+def shortcut(inputs: int, outputs: int, stride: Size3, length: int) -> nn.Module:
+    """1×1×1; with `length` in two halves, as wide in between as for a kernel of so many frames."""
+    if not length:
+        return conv3d(inputs, outputs, (1, 1, 1), stride)
+    middle = middle_width(inputs, outputs, length, 1)
+    return Factorised(inputs, middle, outputs, stride, length=1, size=1)
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions and a shortcut."""
+    """Two convolutions and a shortcut; the arguments are those of `VideoResNet`."""
 
     def __init__(
-        self, kind: Convolution, inputs: int, outputs: int, stride: int, *, own_middle: bool
+        self,
+        kind: Convolution,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        *,
+        own_middle: bool,
+        shortcut_length: int,
+        norm_twice: bool,
     ) -> None:
         super().__init__()
         first = middle_width(inputs, outputs)
         second = middle_width(outputs, outputs) if own_middle else first
-        self.conv1 = nn.Sequential(
-            convolution(kind, inputs, outputs, stride, first),
-            nn.BatchNorm3d(outputs),
-            nn.ReLU(inplace=True),
+        self.conv1 = normed(
+            convolution(kind, inputs, outputs, stride, first), outputs, twice=norm_twice, relu=True
         )
-        self.conv2 = nn.Sequential(
-            convolution(kind, outputs, outputs, 1, second),
-            nn.BatchNorm3d(outputs),
+        self.conv2 = normed(
+            convolution(kind, outputs, outputs, 1, second), outputs, twice=norm_twice, relu=False
         )
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
         if stride != 1 or inputs != outputs:
             steps = (1 if kind == "2d" else stride, stride, stride)
-            self.downsample = nn.Sequential(
-                conv3d(inputs, outputs, (1, 1, 1), steps), nn.BatchNorm3d(outputs)
+            self.downsample = normed(
+                shortcut(inputs, outputs, steps, shortcut_length), outputs, twice=norm_twice, relu=False
             )
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        shortcut = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
-        out: Tensor = self.relu(self.conv2(self.conv1(x_BCTHW)) + shortcut)
+        beside = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
+        out: Tensor = self.relu(self.conv2(self.conv1(x_BCTHW)) + beside)
         return out
 
 
-def stem(kind: Convolution, width: int, middle: int) -> nn.Sequential:
-    """Half the spatial size, full temporal size."""
+def video_stem(kind: Convolution, width: int, length: int, middle: int, pool: Pool) -> nn.Sequential:
+    """Half the spatial size, full temporal size; then perhaps a max-pooling."""
     if kind == "2plus1d":
-        return nn.Sequential(
-            conv3d(3, middle, (1, 7, 7), (1, 2, 2)),
-            nn.BatchNorm3d(middle),
-            nn.ReLU(inplace=True),
-            conv3d(middle, width, (3, 1, 1), (1, 1, 1)),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
-    return nn.Sequential(conv3d(3, width, (3, 7, 7), (1, 2, 2)), nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+        halves = Factorised(3, middle, width, (1, 2, 2), length=length, size=7)
+        entry = nn.Sequential(*halves, nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+    else:
+        entry = stem(3, width, (length, 7, 7), (1, 2, 2), None)
+    if pool == "space":
+        entry.append(max_pool((1, 3, 3), (1, 2, 2)))
+    elif pool == "volume":
+        entry.append(max_pool((3, 3, 3), (2, 2, 2)))
+    return entry
 
 
 class VideoResNet(nn.Module):
@@ -103,7 +137,14 @@ class VideoResNet(nn.Module):
         width: Channels of stem and first stage; each later stage doubles them.
         own_middle: Whether the second convolution of a (2+1)D block computes its own middle width
             instead of sharing the first one's.
+        stem_length: Frames under the stem's convolution.
+        stem_middle: Middle width of a (2+1)D stem; by default that of the published weights, 45 at width 64.
+        stem_pool: Max-pooling after the stem: none, halving space, or halving space and time.
+        shortcut_length: 0 for 1×1×1 shortcuts; else they are factorised too, with the middle width that
+            belongs to a kernel of so many frames.
+        norm_twice: Whether batch norm follows each convolution of a block twice, with a ReLU between.
         norm_eps: Batch-norm epsilon.
+        middle_eps: Epsilon of the batch norms between the halves of (2+1)D convolutions, where it differs.
     """
 
     def __init__(
@@ -114,10 +155,16 @@ class VideoResNet(nn.Module):
         width: int = 64,
         *,
         own_middle: bool = False,
+        stem_length: int = 3,
+        stem_middle: int | None = None,
+        stem_pool: Pool = "none",
+        shortcut_length: int = 0,
+        norm_twice: bool = False,
         norm_eps: float = 1e-5,
+        middle_eps: float | None = None,
     ) -> None:
         super().__init__()
-        self.stem = stem(kinds[0], width, 45 * width // 64)
+        self.stem = video_stem(kinds[0], width, stem_length, stem_middle or 45 * width // 64, stem_pool)
         inputs = width
         stages = []
         for i, (kind, depth) in enumerate(zip(kinds[1:], depths, strict=True)):
@@ -129,6 +176,8 @@ class VideoResNet(nn.Module):
                     outputs,
                     stride=2 if i > 0 and j == 0 else 1,
                     own_middle=own_middle,
+                    shortcut_length=shortcut_length,
+                    norm_twice=norm_twice,
                 )
                 for j in range(depth)
             ]
@@ -137,11 +186,12 @@ class VideoResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.fc = nn.Linear(inputs, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, nn.BatchNorm3d):
-                module.eps = norm_eps
+        initialise(self, norm_eps)
+        if middle_eps is not None:
+            factorised = [module for module in self.modules() if isinstance(module, Factorised)]
+            for norm in (self.stem[1], *(halves[1] for halves in factorised)):
+                assert isinstance(norm, nn.BatchNorm3d)
+                norm.eps = middle_eps
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         x = self.stem(x_BTCHW.transpose(1, 2))
@@ -167,6 +217,8 @@ SPEC = ClipSpec(
 )
 TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+IG65M_8 = SPEC.with_(sampling=Sampling("dense", 8), fps=None)
+IG65M_32 = SPEC.with_(sampling=Sampling("dense", 32), fps=None)
 TORCHVISION = KeyMap("torchvision", SAME_KEYS)
 VIDEO_LEVEL = "5 clips of 16 frames at 15 fps, video level"
 
@@ -229,7 +281,47 @@ def kinds(stem_to_last: str) -> tuple[Convolution, ...]:
 RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping their aspect ratio."
 
 
-@register(
+IG65M = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/r2plus1d_34_"
+
+
+def ig65m(tag: str, file: str, classes: int, spec: ClipSpec, labels: str | None = None) -> WeightEntry:
+    """Pre-trained on hashtags of 65 million videos, whose names were not published."""
+    return WeightEntry(
+        tag=tag,
+        url=f"{IG65M}{file}.pth",
+        layout="ig65m",
+        labels=labels,
+        classes=classes,
+        sha256=file.rpartition("-")[2],
+        licence="MIT",
+        spec=spec,
+    )
+
+
+def mmaction2(tag: str, sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
+    url = mmaction2_url("r2plus1d", f"r2plus1d_r34_8xb8-{sampling}x1-180e_kinetics400-rgb", suffix)
+    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec)
+
+
+R2PLUS1D_34_WEIGHTS = (
+    ig65m("k400", "clip32_ft_kinetics_from_ig65m-ade133f1", 400, IG65M_32, "kinetics400"),
+    ig65m("k400_8", "clip8_ft_kinetics_from_ig65m-0aa0550b", 400, IG65M_8, "kinetics400"),
+    ig65m("ig65m", "clip32_ig65m_from_scratch-449a7af9", 359, IG65M_32),
+    ig65m("ig65m_8", "clip8_ig65m_from_scratch-9bae36ae", 487, IG65M_8),
+    mmaction2("k400_8x8", "8x8", "20220812-47cfe041", 0.6976, 0.8841, MMACTION2_SPEC),
+    mmaction2(
+        "k400_32x2",
+        "32x2",
+        "20220812-4270588c",
+        0.7546,
+        0.9228,
+        MMACTION2_SPEC.with_(sampling=Sampling("dense", 32, 2)),
+    ),
+)
+R3D_MAPS = (TORCHVISION, RESNETS_R3D, JFZHANG95_R3D)
+R2PLUS1D_MAPS = (TORCHVISION, RESNETS_R2PLUS1D, JFZHANG95_R2PLUS1D)
+
+register(
     r3d_card(
         "r3d_18",
         "18-layer residual network with 3D convolutions throughout.",
@@ -238,13 +330,15 @@ RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping t
         weights=torchvision_weights("r3d_18-b3b3357e.pth", 0.632, 0.83479),
         notes=RESIZE_NOTE,
     ),
-    (TORCHVISION,),
-)
-def r3d_18(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("vvvvv"), (2, 2, 2, 2))
-
-
-@register(
+    R3D_MAPS,
+)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=DEPTHS[18]))
+register(
+    r3d_card(
+        "r3d_34", "34-layer residual network with 3D convolutions throughout.", 63_681_104, 75_378_204_672
+    ),
+    R3D_MAPS,
+)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=DEPTHS[34]))
+register(
     r3d_card(
         "mc3_18",
         "18-layer residual network, 3D convolutions in stem and first stage, 2D after.",
@@ -254,12 +348,8 @@ def r3d_18(num_classes: int) -> nn.Module:
         notes=RESIZE_NOTE,
     ),
     (TORCHVISION,),
-)
-def mc3_18(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("vviii"), (2, 2, 2, 2))
-
-
-@register(
+)(partial(VideoResNet, kinds=kinds("vviii"), depths=DEPTHS[18]))
+register(
     r3d_card(
         "r2plus1d_18",
         "18-layer residual network with (2+1)D convolutions throughout.",
@@ -268,39 +358,26 @@ def mc3_18(num_classes: int) -> nn.Module:
         weights=torchvision_weights("r2plus1d_18-91a641e6.pth", 0.67463, 0.86175),
         notes=RESIZE_NOTE,
     ),
-    (TORCHVISION,),
-)
-def r2plus1d_18(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("fffff"), (2, 2, 2, 2))
-
-
-@register(
+    R2PLUS1D_MAPS,
+)(partial(VideoResNet, kinds=kinds("fffff"), depths=DEPTHS[18]))
+register(
     r3d_card(
         "r2plus1d_34",
         "34-layer residual network with (2+1)D convolutions throughout.",
         63_697_175,
         76_177_959_936,
+        weights=R2PLUS1D_34_WEIGHTS,
         notes="Own middle width per convolution and batch-norm epsilon 1e-3, as the IG-65M weights have.",
     ),
-    (KeyMap("ig65m", SAME_KEYS),),
-)
-def r2plus1d_34(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("fffff"), (3, 4, 6, 3), own_middle=True, norm_eps=1e-3)
-
-
-@register(
+    (KeyMap("ig65m", SAME_KEYS), MMACTION2, RESNETS_R2PLUS1D),
+)(partial(VideoResNet, kinds=kinds("fffff"), depths=DEPTHS[34], own_middle=True, norm_eps=1e-3))
+register(
     r3d_card("r3d_tiny", "r3d for tests.", 228_445, 19_005_760, spec=TINY_SPEC, classes=5, tiny=True),
-    (TORCHVISION,),
-)
-def r3d_tiny(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("vvvvv"), (1, 1, 1, 1), width=8)
-
-
-@register(
+    R3D_MAPS,
+)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=(1, 1, 1, 1), width=8))
+register(
     r3d_card(
         "r2plus1d_tiny", "r2plus1d for tests.", 196_750, 13_746_496, spec=TINY_SPEC, classes=5, tiny=True
     ),
-    (TORCHVISION,),
-)
-def r2plus1d_tiny(num_classes: int) -> nn.Module:
-    return VideoResNet(num_classes, kinds("fffff"), (1, 1, 1, 1), width=8)
+    (*R2PLUS1D_MAPS, MMACTION2),
+)(partial(VideoResNet, kinds=kinds("fffff"), depths=(1, 1, 1, 1), width=8))
