@@ -1,0 +1,30 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers already fill the cores
+
+
+@pytest.fixture(scope="session")
+def mannequins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with 24 generated videos of three movements, split by performer, and their manifest."""
+    from kinesphere.data.mannequin import MannequinSettings, generate
+
+    settings = MannequinSettings(
+        classes=("fall", "get up", "wave"),
+        clips_per_class=8,
+        splits=(0.5, 0.25, 0.25),
+        size=(48, 64),
+        fps=8,
+        performers=6,
+        scenes=6,
+        truth=False,
+    )
+    return generate(settings, tmp_path_factory.mktemp("mannequins"), workers=1).parent
