@@ -4,8 +4,8 @@
 
 Every candidate sees the same generated movements (twelve classes, among them pairs that differ in the
 direction of time alone) and gets the same budget of CPU seconds for training; CPU time, so that other work
-on the machine does not decide. Reported per candidate: parameters, multiply-adds, milliseconds of CPU per clip of a
-training step, and accuracy on unseen performers and scenes after each quarter of the budget.
+on the machine does not decide. Reported per candidate: parameters, multiply-adds, milliseconds of CPU per
+clip of a training step, and accuracy on unseen performers and scenes after each quarter of the budget.
 """
 
 from __future__ import annotations
