@@ -58,6 +58,7 @@ class Cursor:
         self._next: int
         self._ended: bool
         self._peeked: bool
+        self._sparing: bool
         self._open()
 
     def _open(self) -> None:
@@ -72,6 +73,7 @@ class Cursor:
         self.context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
         self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         self._packets = demux(self.container, self.stream, self.damage, self.patience)
+        self._sparing = False
         self._forget(0)
 
     def reopen(self) -> None:
@@ -127,7 +129,8 @@ class Cursor:
         """
         self.patience.renew()
         self._peeked = False
-        horizon = max(needed, default=0) if needed is not None else 0
+        # Reading on past the last needed frame, its followers are decoded for a later call to find.
+        horizon = max(needed, default=0) if needed is not None and last is None else None
         while self._ready:
             yield self._ready.popleft()
         while not self._ended:
@@ -145,16 +148,21 @@ class Cursor:
         held, self._held = self._held, None
         return next(self._packets, None) if held is None else held
 
-    def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int) -> bool:
-        if self.timeline is None or self.timeline.clock != "pts":
+    def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int | None) -> bool:
+        """Whether to decode a packet at all; frames that nothing leans on are left out by the decoder."""
+        if self.timeline is None or not self.timeline.steady:
             return True
-        tick = packet.pts
-        if self._expect is not None and tick is not None and tick < self._expect:
+        by_pts = self.timeline.clock == "pts"
+        tick = packet.pts if by_pts else packet.dts
+        if by_pts and self._expect is not None and tick is not None and tick < self._expect:
             return False  # leads its key frame on screen: what it leans on was not decoded
-        # What is shown after the last needed frame is decoded ahead, for a later call to find.
-        spare = needed is not None and tick is not None and tick < horizon and tick not in needed
-        self.context.skip_frame = "NONREF" if spare else "DEFAULT"
-        if not spare and tick is not None:
+        spare = needed is not None and tick is not None and tick not in needed
+        if spare and horizon is not None and tick is not None:
+            spare = tick < horizon
+        if spare != self._sparing:
+            self._sparing = spare
+            self.context.skip_frame = "NONREF" if spare else "DEFAULT"
+        if by_pts and not spare and tick is not None:
             self._flying.add(tick)
         return True
 
@@ -250,4 +258,7 @@ def _default_threads() -> int:
     # A worker shares the machine with its siblings, which already use every core.
     data = sys.modules.get("torch.utils.data")
     in_worker = data is not None and data.get_worker_info() is not None
-    return 1 if in_worker else cpu_count()
+    if in_worker or cpu_count() == 1:
+        return 1
+    # One more than cores, so that none waits while this thread converts what another decoded.
+    return min(cpu_count() + 1, 16)

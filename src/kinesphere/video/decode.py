@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +21,9 @@ from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
 from kinesphere.video.damage import Damage
 from kinesphere.video.info import describe
 from kinesphere.video.timeline import Timeline, scan
+
+# Opening the file again for each helper has to pay.
+_SHARED_FROM = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,7 @@ class Video:
         self._cursor = cursor
         self._timeline = timeline
         self._damage = cursor.damage
+        self._helpers: list[Cursor] = []
         self.info = describe(cursor.container, cursor.stream, timeline, first, cursor.damage)
 
     @classmethod
@@ -118,7 +124,8 @@ class Video:
 
     def close(self) -> None:
         """Free the decoder and the file."""
-        self._cursor.close()
+        for cursor in (self._cursor, *self._helpers):
+            cursor.close()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -307,12 +314,43 @@ class Video:
         found = np.empty(len(wanted), np.int64)
         self._cursor.moves += 1
         runs = self._runs(timeline, wanted)
-        for run in runs:
-            picked = self._read_run(timeline, [wanted[i] for i in run], drain=run is not runs[-1])
+
+        def fill(cursor: Cursor, run: list[int], drain: bool) -> None:
+            picked = self._read_run(cursor, timeline, [wanted[i] for i in run], drain=drain)
             for i, (tick, frame) in zip(run, picked, strict=True):
                 picture.rgb(frame, pixels.shape[1:3], self.info.rotation_deg, pixels[i])
                 found[i] = tick
+
+        helpers = self._helpers_for(len(runs))
+        if not helpers:
+            for run in runs:
+                fill(self._cursor, run, run is not runs[-1])
+            return found
+        waiting = deque(runs)
+
+        def work(cursor: Cursor) -> None:
+            while True:
+                try:
+                    run = waiting.popleft()
+                except IndexError:
+                    return
+                fill(cursor, run, True)
+
+        with ThreadPoolExecutor(len(helpers)) as pool:
+            list(pool.map(work, helpers))
         return found
+
+    def _helpers_for(self, runs: int) -> list[Cursor]:
+        """Single-threaded cursors that share out separate stretches: frame threads, which every seek
+        empties, would mostly wait."""
+        main = self._cursor
+        if runs < _SHARED_FROM or main.threads == 1:
+            return []
+        for _ in range(min(runs, main.threads - 1) - len(self._helpers)):
+            helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage)
+            helper.timeline = main.timeline
+            self._helpers.append(helper)
+        return self._helpers
 
     def _runs(self, timeline: Timeline, wanted: list[int]) -> list[list[int]]:
         """Group places in `wanted` that one stretch of decoding serves best."""
@@ -326,9 +364,10 @@ class Video:
             end = max(end, int(timeline.decode_index[frame]))
         return runs
 
-    def _read_run(self, timeline: Timeline, frames: list[int], *, drain: bool) -> Iterator[Decoded]:
+    def _read_run(
+        self, cursor: Cursor, timeline: Timeline, frames: list[int], *, drain: bool
+    ) -> Iterator[Decoded]:
         """For each displayed frame its picture, or the last decodable one before it."""
-        cursor = self._cursor
         ticks = timeline.ticks[frames].tolist()
         last = int(timeline.decode_index[frames].max())
         key = timeline.key_before(frames[0])

@@ -17,6 +17,7 @@ from functools import cache
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Interpolation
 
 # Pixel format -> bits per sample, for those whose first three planes are Y, U, V.
@@ -57,19 +58,19 @@ def rgb(frame: av.VideoFrame, size: tuple[int, int], rotation_deg: int, out: np.
 
 
 def _from_planes(frame: av.VideoFrame, height: int, width: int, depth: int, out: np.ndarray) -> None:
-    planes = [shrink(_plane(frame, i, depth), height, width) for i in range(3)]
+    planes = [shrink(_samples(plane, depth), height, width) for plane in frame.planes[:3]]
     if depth > 8:
         planes = [cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)) for plane in planes]
     full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     cv2.transform(cv2.merge(planes), _matrix(int(frame.colorspace), full), dst=out)
 
 
-def _plane(frame: av.VideoFrame, index: int, depth: int) -> np.ndarray:
-    plane = frame.planes[index]
-    step = 2 if depth > 8 else 1
-    rows: np.ndarray = np.frombuffer(memoryview(plane), np.uint16 if step == 2 else np.uint8)
-    stride = plane.line_size // step
-    return rows[: stride * plane.height].reshape(plane.height, stride)[:, : plane.width]
+def _samples(plane: VideoPlane, depth: int) -> np.ndarray:
+    """The plane's samples where the decoder left them."""
+    kind = np.dtype(np.uint16 if depth > 8 else np.uint8)
+    return np.ndarray(
+        (plane.height, plane.width), kind, memoryview(plane), strides=(plane.line_size, kind.itemsize)
+    )
 
 
 def shrink(plane: np.ndarray, height: int, width: int) -> np.ndarray:

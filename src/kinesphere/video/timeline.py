@@ -7,6 +7,7 @@ packet n is the one shown at n; where both are missing or repeat, frames are cou
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _FIXED_DELAY = {
     "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "h263", "flv1", "wmv1", "wmv2",
     "mjpeg", "rawvideo", "ffv1", "huffyuv", "ffvhuff", "dvvideo", "png", "qtrle", "utvideo",
 }  # fmt: skip
+_SMALLEST_PICTURE = 8
 _NONE = np.iinfo(np.int64).min
 
 
@@ -61,6 +63,7 @@ class Timeline:
         time_base: Seconds per tick.
         keys: Positions of the packets where decoding can start, ascending; 0 is always one.
         packets: The M packets.
+        steady: Whether leaving out frames that no other leans on keeps the ticks of the rest.
     """
 
     clock: Clock
@@ -69,6 +72,7 @@ class Timeline:
     time_base: Fraction
     keys: list[int]
     packets: Packets
+    steady: bool
     _delay: int = 0
     _position: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
@@ -124,8 +128,9 @@ class Timeline:
 
     def distrust(self, key: int) -> None:
         """Never start at `key` again: what came out there was not the frame it promised."""
-        if key in self.keys and key != 0:
-            self.keys.remove(key)
+        if key != 0:
+            with contextlib.suppress(ValueError):  # another thread may have found out before
+                self.keys.remove(key)
 
     def begin_at(self, tick: int) -> None:
         """Declare `tick` the first displayed frame, as the decoder has shown.
@@ -218,21 +223,23 @@ def _by_pts(table: Packets, stream: VideoStream) -> Timeline | None:
     if not len(ticks) or ticks[0] == _NONE or (np.diff(ticks) == 0).any():
         return None
     keys = np.flatnonzero(table.key & ~table.hidden).tolist()
-    return Timeline("pts", ticks, shown[order], _time_base(stream), _with_start(keys), table)
+    return Timeline("pts", ticks, shown[order], _time_base(stream), _with_start(keys), table, True)
 
 
 def _by_dts(table: Packets, stream: VideoStream) -> Timeline | None:
     if table.hidden.any() or (table.dts == _NONE).any() or (np.diff(table.dts) <= 0).any():
         return None
-    seekable = stream.codec_context.name in _FIXED_DELAY
-    keys = np.flatnonzero(table.key).tolist() if seekable else []
+    # DivX packs two frames into one packet and lets an empty one follow; only in order do they come out.
+    packed = bool((table.size < _SMALLEST_PICTURE).any())
+    steady = stream.codec_context.name in _FIXED_DELAY and not packed
+    keys = np.flatnonzero(table.key).tolist() if steady else []
     positions = np.arange(len(table))
-    return Timeline("dts", table.dts.copy(), positions, _time_base(stream), _with_start(keys), table)
+    return Timeline("dts", table.dts.copy(), positions, _time_base(stream), _with_start(keys), table, steady)
 
 
 def _by_index(table: Packets, stream: VideoStream) -> Timeline:
     shown = np.arange(int((~table.hidden).sum()))
-    return Timeline("index", shown, shown, 1 / nominal_rate(stream), [0], table)
+    return Timeline("index", shown, shown, 1 / nominal_rate(stream), [0], table, False)
 
 
 def nominal_rate(stream: VideoStream) -> Fraction:
