@@ -1,0 +1,139 @@
+"""Training as a program of its own: killed at any moment, in several processes, on damaged data."""
+
+from __future__ import annotations
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kinesphere.evaluate import Report
+from kinesphere.train import Recipe
+from kinesphere.train.files import RunFiles
+from kinesphere.train.history import read_history
+from kinesphere.video import VideoWriter
+
+PROGRAM = """
+import sys
+import torch
+from kinesphere.train import Recipe, train
+torch.set_num_threads(1)
+train(Recipe.load(sys.argv[1]), resume=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of ten short, small videos: a square that moves right, or left."""
+    root = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    for label, direction in (("rightwards", 1), ("leftwards", -1)):
+        (root / label).mkdir()
+        for number in range(10):
+            top, phase = rng.integers(0, 24, 2)
+            with VideoWriter(root / label / f"{number}.mp4", (32, 32), 8) as writer:
+                for frame in range(8):
+                    picture = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                    left = (phase + 3 * direction * frame) % 24
+                    picture[top : top + 8, left : left + 8] = 230
+                    writer.write(picture)
+    return root
+
+
+def write_recipe(folder: Path, source: Path, name: str, *overrides: str) -> Path:
+    settings = {
+        "data": {"source": str(source), "val": 0.2, "test": 0.2},
+        "model": {"name": "fc_tiny"},
+        "augment": {"preset": "strong", "flip": 0.0},
+        "train": {"epochs": 4, "batch_size": 3, "ema": 0.9, "checkpoint_steps": 1},
+        "compute": {"device": "cpu", "precision": "fp32", "workers": 1},
+        "log": {"tensorboard": False},
+        "out": str(folder / name),
+    }
+    path = folder / f"{name}.yaml"
+    Recipe.build(settings).override(*overrides).dump(path)
+    return path
+
+
+def start(recipe: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(recipe)], stderr=subprocess.PIPE)
+
+
+def finish(recipe: Path) -> RunFiles:
+    process = start(recipe)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+    return RunFiles(Path(str(Recipe.load(recipe).out)))
+
+
+def assert_same_weights(one: RunFiles, other: RunFiles) -> None:
+    for path, twin in ((one.model, other.model), (one.last, other.last)):
+        a, b = load_file(path), load_file(twin)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments_and_resume_to_identical_weights(videos: Path, tmp_path: Path) -> None:
+    whole = finish(write_recipe(tmp_path, videos, "whole"))
+    recipe = write_recipe(tmp_path, videos, "killed")
+    files, chance, kills = RunFiles(tmp_path / "killed"), random.Random(0), 0
+    for _ in range(4):
+        process = start(recipe)
+        before = files.state.stat().st_mtime_ns if files.state.is_file() else 0
+        while process.poll() is None and (
+            not files.state.is_file() or files.state.stat().st_mtime_ns == before
+        ):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        if process.stderr is not None:
+            process.stderr.close()
+    assert kills >= 2  # else nothing was shown
+    assert_same_weights(whole, finish(recipe))
+    assert len(read_history(files.metrics)) == 4
+    assert not [path for path in files.state.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_resume(videos: Path, tmp_path: Path) -> None:
+    settings = ("compute.processes=2", "compute.workers=0", "model.name=r3d_tiny", "clip.sampling=4x1x1")
+    whole = finish(write_recipe(tmp_path, videos, "pair", *settings))
+    assert len(read_history(whole.metrics)) == 4
+    assert Report.read(whole.report).clips == 4
+    recipe = write_recipe(tmp_path, videos, "broken", *settings)
+    process, files = start(recipe), RunFiles(tmp_path / "broken")
+    while process.poll() is None and not files.state.is_file():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+    time.sleep(1)  # the workers end with the process that launched them
+    assert_same_weights(whole, finish(recipe))
+
+
+@pytest.mark.slow
+def test_a_folder_of_which_a_tenth_is_damaged(videos: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "videos"
+    for number, path in enumerate(sorted(videos.glob("*/*.mp4"))):
+        target = damaged / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = path.read_bytes()
+        target.write_bytes(data[: len(data) // 10] if number % 10 == 0 else data)
+    files = finish(write_recipe(tmp_path, damaged, "run"))
+    listed = {each.path for each in Report.read(files.report).skipped}
+    for table in (files.unreadable, files.damaged):
+        if table.is_file():
+            with table.open(newline="") as file:
+                listed |= {row["path"] for row in csv.DictReader(file)}
+    assert {"/".join(Path(path).parts[-2:]) for path in listed} == {"leftwards/0.mp4", "rightwards/0.mp4"}

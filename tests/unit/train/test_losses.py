@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.train.losses import (
+    LOSSES,
+    LossContext,
+    dense_targets,
+    effective_number_weights,
+    make_loss,
+)
+
+LOGITS = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+ROWS = torch.softmax(torch.randn(8, 5, generator=torch.Generator().manual_seed(1)), -1)
+HOT = (torch.rand(8, 5, generator=torch.Generator().manual_seed(2)) > 0.5).float()
+COUNTS = torch.tensor([100, 50, 10, 5, 1])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("targets", [TARGETS, ROWS])
+def test_cross_entropy_is_torchs(smoothing: float, targets: torch.Tensor) -> None:
+    loss = make_loss("cross_entropy", LossContext(COUNTS, label_smoothing=smoothing))
+    expected = F.cross_entropy(LOGITS, targets, label_smoothing=smoothing)
+    torch.testing.assert_close(loss(LOGITS, targets), expected)
+
+
+def test_class_balanced_weighs_by_the_effective_number() -> None:
+    beta = 0.99
+    weights = torch.tensor([(1 - beta) / (1 - beta**n) for n in COUNTS.tolist()])
+    weights *= len(weights) / weights.sum()
+    torch.testing.assert_close(effective_number_weights(COUNTS, beta).float(), weights)
+    loss = make_loss("class_balanced", LossContext(COUNTS, beta=beta))
+    expected = (F.cross_entropy(LOGITS, TARGETS, reduction="none") * weights[TARGETS]).mean()
+    torch.testing.assert_close(loss(LOGITS, TARGETS), expected)
+
+
+@given(
+    counts=st.lists(st.integers(0, 10**6), min_size=2, max_size=20).filter(
+        lambda c: sum(n > 0 for n in c) > 0
+    ),
+    beta=st.sampled_from([0.0, 0.9, 0.999, 0.999999]),
+)
+def test_weights_are_finite_fall_with_the_count_and_average_one(counts: list[int], beta: float) -> None:
+    weights = effective_number_weights(torch.tensor(counts), beta)
+    present = torch.tensor(counts) > 0
+    assert weights.isfinite().all()
+    assert (weights[~present] == 0).all()
+    assert weights[present].mean() == pytest.approx(1)
+    order = torch.tensor(counts)[present].argsort()
+    assert (weights[present][order].diff() <= 1e-9).all()
+
+
+def test_focal_reduces_to_cross_entropy_and_follows_its_formula() -> None:
+    plain = make_loss("focal", LossContext(COUNTS, gamma=0.0))
+    torch.testing.assert_close(plain(LOGITS, TARGETS), F.cross_entropy(LOGITS, TARGETS))
+    focal = make_loss("focal", LossContext(COUNTS, gamma=2.0))
+    p = LOGITS.softmax(-1).gather(1, TARGETS[:, None])[:, 0]
+    torch.testing.assert_close(focal(LOGITS, TARGETS), (-((1 - p) ** 2) * p.log()).mean())
+
+
+def test_focal_for_several_labels() -> None:
+    focal = make_loss("focal", LossContext(COUNTS, multi=True, gamma=2.0))
+    p = torch.where(HOT > 0, LOGITS.sigmoid(), 1 - LOGITS.sigmoid())
+    torch.testing.assert_close(focal(LOGITS, HOT), (-((1 - p) ** 2) * p.log()).mean())
+
+
+def test_bce_is_torchs() -> None:
+    loss = make_loss("bce", LossContext(COUNTS, multi=True))
+    torch.testing.assert_close(loss(LOGITS, HOT), F.binary_cross_entropy_with_logits(LOGITS, HOT))
+    smoothed = make_loss("bce", LossContext(COUNTS, multi=True, label_smoothing=0.2))
+    expected = F.binary_cross_entropy_with_logits(LOGITS, HOT * 0.8 + 0.1)
+    torch.testing.assert_close(smoothed(LOGITS, HOT), expected)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "class_balanced"])
+def test_single_label_losses_refuse_several(name: str) -> None:
+    with pytest.raises(InvalidSetting, match="needs one label per sample"):
+        make_loss(name, LossContext(COUNTS, multi=True))
+
+
+def test_unknown_loss_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean focal"):
+        make_loss("focall", LossContext(COUNTS))
+    assert set(LOSSES) >= {"cross_entropy", "class_balanced", "focal", "bce"}
+
+
+def test_dense_targets_are_smoothed() -> None:
+    rows = dense_targets(TARGETS, 5, 0.1)
+    torch.testing.assert_close(rows.sum(-1), torch.ones(8))
+    assert rows.max() == pytest.approx(0.92)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from kinesphere.clips.augment import Augment
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.train.recipe import Recipe
+from kinesphere.train.sections import AugmentSection
+
+MINIMAL = {"data": {"source": "videos"}}
+
+
+def test_only_the_source_is_required() -> None:
+    recipe = Recipe.build(MINIMAL)
+    assert recipe.data.source == ("videos",)
+    with pytest.raises(InvalidSetting, match="'data' is required"):
+        Recipe.build({})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser.lr=1", r"no setting 'optimiser' \(did you mean optimizer\)"),
+        ("optimizer.leaning_rate=1", r"no setting 'optimizer.leaning_rate' \(known: name, lr, "),
+        ("augment.mixupp=1", "did you mean mixup"),
+        ("optimizer.lr=-1", "optimizer.lr: Input should be greater than 0; got -1"),
+        ("train.epochs=2.5", "train.epochs: Input should be a valid integer"),
+        ("clip.sampling=3x", "clip.sampling: Cannot read sampling '3x'"),
+        ("test.views=10x2", "test.views: Views need .* 1, 3, 5 or 10 crops"),
+        ("data.val=1.0", "val as a share is at least 0 and below 1; got 1.0"),
+        ("schedule.name=step", "the step schedule needs milestones"),
+        ("schedule={name: step, milestones: [3, 1]}", r"milestones rise; got \[3.0, 1.0\]"),
+        ("train={epochs: 1, steps: 1}", "give epochs or steps, not both"),
+        ("optimizer", "write section.key=value"),
+        ("train.seed.x=1", "'seed' is a value, not a section"),
+    ],
+)
+def test_wrong_settings_are_explained(override: str, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        Recipe.build(MINIMAL).override(override)
+
+
+def test_an_override_of_a_value_as_a_section() -> None:
+    with pytest.raises(InvalidSetting, match="'out' is a value, not a section"):
+        Recipe.build({**MINIMAL, "out": "x"}).override("out.folder=1")
+
+
+def test_overrides_take_yaml() -> None:
+    recipe = Recipe.build(MINIMAL).override(
+        "clip.size=112", "optimizer.lr=1e-2", "train.ema=0.99", "data.val=fold2", "model.arguments={width: 8}"
+    )
+    assert recipe.clip.size == (112, 112)
+    assert recipe.optimizer.lr == 0.01
+    assert recipe.train.ema == 0.99
+    assert recipe.data.val == "fold2"
+    assert recipe.model.arguments == {"width": 8}
+
+
+def test_file_round_trip(tmp_path: Path) -> None:
+    recipe = Recipe.build(MINIMAL).override("clip.size=[96, 128]", "data.mirror=[[left, right]]")
+    recipe.dump(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+    assert Recipe.load(tmp_path) == recipe  # a run folder
+    assert Recipe.load(tmp_path / "recipe.yaml", ["train.seed=3"]).train.seed == 3
+    assert recipe.differences(recipe.override("train.seed=3")) == ["train.seed: 0 / 3"]
+
+
+def test_data_make_a_recipe(tmp_path: Path) -> None:
+    table = tmp_path / "data.csv"
+    table.write_text("path,label\n")
+    assert Recipe.load(table, ["model.name=r3d_18"]).data.source == (str(table),)
+
+
+def test_unreadable_recipes(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="no recipe, run folder or data at"):
+        Recipe.load(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    with pytest.raises(InvalidSetting, match="not a readable YAML recipe"):
+        Recipe.load(broken)
+    broken.write_text("just text")
+    with pytest.raises(InvalidSetting, match="it holds str, not sections"):
+        Recipe.load(broken)
+
+
+def test_every_setting_is_documented_in_the_schema() -> None:
+    schema = json.loads(json.dumps(Recipe.json_schema()))
+    for section in [schema, *schema["$defs"].values()]:
+        for name, field in section["properties"].items():
+            assert field.get("description") or "$ref" in field, name
+        assert section["description"]
+        assert section["additionalProperties"] is False
+
+
+def test_augment_section_mirrors_the_settings() -> None:
+    names = [name for name in AugmentSection.model_fields if name != "preset"]
+    assert names == [field.name for field in dataclasses.fields(Augment)]
+    assert AugmentSection(preset="none", flip=0.5).settings().flip == 0.5
+    assert issubclass(AugmentSection, BaseModel)

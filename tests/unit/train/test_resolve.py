@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.data import Manifest, Sample
+from kinesphere.models import card
+from kinesphere.train.recipe import Recipe
+from kinesphere.train.resolve import clip_spec, read_data, resolve
+from kinesphere.train.sections import ClipSection
+
+
+def manifest(
+    splits: tuple[str | None, ...] = (), groups: int = 0, labels: tuple[str, ...] = ("a", "b")
+) -> Manifest:
+    samples = tuple(
+        Sample(
+            f"{label}{i}", Path(f"{label}{i}.mp4"), (label,),
+            group=f"g{i % groups}" if groups else None, split=splits[i % len(splits)] if splits else None,
+        )
+        for label in labels
+        for i in range(20)
+    )  # fmt: skip
+    return Manifest(samples, LabelSet(labels), Path())
+
+
+def recipe(*overrides: str) -> Recipe:
+    return Recipe.build({"data": {"source": "x"}}).override("compute.device=cpu", *overrides)
+
+
+def test_auto_holds_out_a_fifth_then_a_tenth_and_keeps_groups_whole() -> None:
+    resolved, parts = resolve(recipe(), manifest(groups=10))
+    assert parts.val is not None
+    assert parts.test is not None
+    assert (resolved.data.val, resolved.data.test) == (0.1, 0.2)
+    assert len(parts.test) == 8
+    assert len(parts.train) + len(parts.val) == 32
+    groups = [set(part.groups) for part in (parts.train, parts.val, parts.test)]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+
+
+def test_auto_takes_the_datas_own_splits() -> None:
+    resolved, parts = resolve(recipe(), manifest(("train", "valid", "test")))
+    assert (resolved.data.val, resolved.data.test) == ("valid", "test")
+    assert parts.test is not None
+    assert {sample.split for sample in parts.test} == {"test"}
+    resolved, parts = resolve(recipe(), manifest(("train", "other")))
+    assert (resolved.data.val, resolved.data.test) == (0.1, 0.0)
+    assert parts.test is None
+
+
+def test_unused_samples_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "kinesphere.train"):
+        resolve(recipe(), manifest(("train", "test", "train", "spare")))
+    assert "10 of 40 samples are in other splits" in caplog.text
+
+
+def test_resolving_twice_changes_nothing() -> None:
+    data = manifest(groups=10)
+    once, parts = resolve(recipe("augment.preset=strong", "out=runs/x"), data)
+    twice, again = resolve(once, data)
+    assert once.differences(twice) == []
+    assert parts == again
+    plain = once.to_dict()
+    assert "auto" not in [value for section in plain.values() if isinstance(section, dict) for value in [
+        v for k, v in section.items() if k != "workers"]]  # fmt: skip
+    assert plain["augment"]["mixup"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("overrides", "splits", "message"),
+    [
+        (("data.val=test", "data.test=test"), ("train", "test"), "must be different splits"),
+        (("data.test=0.2",), ("train", "test"), "have a split 'test' of their own"),
+        (("data.val=0", "train.early_stopping=3"), (), "Early stopping needs validation"),
+        (("compute.device=abacus",), (), "Unknown device 'abacus'"),
+    ],
+)
+def test_contradictions(overrides: tuple[str, ...], splits: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        resolve(recipe(*overrides), manifest(splits))
+
+
+def test_flips_need_mirror_pairs() -> None:
+    data = manifest(labels=("turn left", "turn right"))
+    with pytest.raises(InvalidSetting, match="mirror pair"):
+        resolve(recipe(), data)
+    paired = replace(data, labels=replace(data.labels, mirror=(("turn left", "turn right"),)))
+    resolve(recipe(), paired)
+
+
+def test_several_labels_choose_loss_and_score() -> None:
+    data = manifest()
+    multi = replace(data, labels=replace(data.labels, multi=True))
+    resolved, _ = resolve(recipe(), multi)
+    assert (resolved.loss.name, resolved.train.monitor) == ("bce", "f1")
+
+
+def test_sources_are_joined(tmp_path: Path) -> None:
+    for name, label in (("one", "a"), ("two", "b")):
+        (tmp_path / f"{name}.csv").write_text(f"path,label\nclip.mp4,{label}\n")
+    joined = read_data(recipe(f"data.source=[{tmp_path}/one.csv, {tmp_path}/two.csv]").data)
+    assert joined.labels.names == ("a", "b")
+    assert len({sample.id for sample in joined}) == 2
+
+
+def test_out_is_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "x-fc").mkdir(parents=True)
+    resolved, _ = resolve(recipe("model.name=fc"), manifest())
+    assert resolved.out == str(tmp_path / "runs" / "x-fc-2")
+
+
+def test_clip_changes() -> None:
+    own = card("r3d_18")
+    assert clip_spec(own, ClipSection()) is None
+    spec = clip_spec(own, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
+    assert spec is not None
+    assert (spec.size, str(spec.sampling), spec.fps, spec.mean) == (
+        (64, 64),
+        "8x2x1",
+        15.0,
+        own.inputs[0].mean,
+    )
+    assert spec.short_side_px == round((own.inputs[0].short_side_px or 0) * 64 / 112)
+    two = replace(own, inputs=(own.inputs[0],) * 2)
+    with pytest.raises(InvalidSetting, match="has 2 inputs, so `clip` cannot say which"):
+        clip_spec(two, ClipSection(fps=15.0))

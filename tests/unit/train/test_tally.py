@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import f1_score, recall_score
+
+from kinesphere.train.losses import dense_targets
+from kinesphere.train.tally import Tally
+
+
+def test_scores_agree_with_scikit_learn_over_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(60, 4, generator=generator)
+    targets = torch.randint(0, 4, (60,), generator=generator)
+    tally = Tally(4, multi=False)
+    for part in range(0, 60, 16):
+        rows = dense_targets(targets[part : part + 16], 4)
+        tally.add(logits[part : part + 16], rows, torch.tensor(float(part)))
+    scores = tally.scores()
+    assert scores is not None
+    predicted = logits.argmax(-1)
+    assert scores.clips == 60
+    assert scores.top1 == pytest.approx(float((predicted == targets).float().mean()))
+    assert scores.mean_class == pytest.approx(recall_score(targets, predicted, average="macro"))
+    assert scores.f1 == pytest.approx(f1_score(targets, predicted, average="macro"))
+    assert scores.loss == pytest.approx((0 * 16 + 16 * 16 + 32 * 16 + 48 * 12) / 60)
+    tally.clear()
+    assert tally.scores() is None
+
+
+def test_several_labels_per_clip() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits, rows = torch.randn(40, 5, generator=generator), torch.rand(40, 5, generator=generator).round()
+    tally = Tally(5, multi=True)
+    tally.add(logits, rows, torch.tensor(1.0))
+    scores = tally.scores()
+    assert scores is not None
+    assert scores.f1 == pytest.approx(f1_score(rows, logits > 0, average="macro"))
