@@ -76,7 +76,7 @@ class ModelCard:
         parameters: Number of parameters with `classes` outputs; a contract test counts them.
         multiply_adds: Per view at `inputs`' size; a contract test counts them.
         classes: Size K of the head for which the two numbers hold.
-        head: Dotted path of the last linear layer(s), replaced when labels differ.
+        head: Dotted path of the last linear layer(s), or of a list of them, replaced when labels differ.
         stages: Dotted paths of the stages from input to output, for features, freezing and layer-wise
             learning rates.
         cam_layer: Dotted path of the last layer with spatial extent, for class-activation maps.

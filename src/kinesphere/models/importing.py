@@ -158,10 +158,10 @@ def _import(
     card = architecture.card
     mapped = key_map.to_ours(theirs)
     state = mapped.state
-    head = f"{card.head[0]}.weight"
-    if head not in state:
-        raise _refusal(card.name, key_map.layout, mapped.unmapped, (head,), ())
-    classes = state[head].shape[0]
+    head = f"{card.head[0]}."
+    classes = next((state[k].shape[0] for k in state if k.startswith(head) and k.endswith(".weight")), None)
+    if classes is None:
+        raise _refusal(card.name, key_map.layout, mapped.unmapped, (f"{head}weight",), ())
     given = {**key_map.builder_arguments(theirs), **arguments}
     with torch.device("meta"):  # shapes first: building a large network only to refuse it costs seconds
         own = architecture.build(classes, given).state_dict()

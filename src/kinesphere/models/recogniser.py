@@ -159,6 +159,8 @@ class _Reached(Exception):
 
 def _resized(head: nn.Module, classes: int, path: str) -> nn.Module:
     """A fresh layer of the same kind with another number of outputs."""
+    if isinstance(head, nn.ModuleList):  # classifiers whose scores are summed
+        return nn.ModuleList(_resized(part, classes, f"{path}.{i}") for i, part in enumerate(head))
     bias = getattr(head, "bias", None) is not None
     fresh: nn.Module
     if isinstance(head, nn.Linear):

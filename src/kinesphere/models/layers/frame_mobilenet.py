@@ -114,5 +114,6 @@ class FrameMobileNetV2(nn.Module):
 
     def leave(self, x_BCTHW: Tensor) -> Tensor:
         """Everything after the last block: `(B, T, outputs)`."""
-        features_NC: Tensor = self.conv2(frames(x_BCTHW)).mean((2, 3))
-        return features_NC.unflatten(0, (-1, x_BCTHW.shape[2]))
+        features_NC = self.conv2(frames(x_BCTHW)).mean((2, 3))
+        features_BTC: Tensor = features_NC.unflatten(0, (-1, x_BCTHW.shape[2]))
+        return features_BTC

@@ -31,7 +31,8 @@ def frames(x_BCTHW: Tensor) -> Tensor:
 
 def clips(x_NCHW: Tensor, length: int) -> Tensor:
     """Clips `(B, C, T, H, W)` of `length` frames each."""
-    return x_NCHW.unflatten(0, (-1, length)).transpose(1, 2)
+    x_BCTHW: Tensor = x_NCHW.unflatten(0, (-1, length)).transpose(1, 2)
+    return x_BCTHW
 
 
 def no_mixing(_stage: int, _block: int, _channels: int) -> nn.Module:

@@ -1,0 +1,212 @@
+"""TANet: every clip makes its own temporal kernels.
+
+Liu, Wang, Wu, Qian, Lu: "TAM: Temporal Adaptive Module for Video Recognition", ICCV 2021,
+https://arxiv.org/abs/2005.06803, section 3.
+
+B batch, T time, C channels, H W pixels, L kernel length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
+from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.layers.published import kinetics, mmaction2_url
+from kinesphere.models.layers.resnet2d_keys import (
+    EVERY_BLOCK,
+    IMAGENET,
+    MMACTION2_HEAD,
+    MMACTION2_STEM,
+    mmaction2_block,
+)
+
+KERNEL = 3
+
+
+class TemporalAdaptive(nn.Module):
+    """Gate `(B, C, T, H, W)` locally in time, then convolve each channel in time with a kernel of its own.
+
+    Args:
+        channels: C.
+        length: T; the kernels come from fully connected layers over time.
+        widen: Hidden units of the kernel branch per frame.
+        narrow: Channels per hidden channel of the gate.
+    """
+
+    def __init__(self, channels: int, length: int, *, widen: int = 2, narrow: int = 4) -> None:
+        super().__init__()
+        hidden = channels // narrow
+        self.kernel = nn.Sequential(
+            nn.Linear(length, widen * length, bias=False),
+            nn.BatchNorm1d(widen * length),
+            nn.ReLU(inplace=True),
+            nn.Linear(widen * length, KERNEL, bias=False),
+            nn.Softmax(-1),
+        )
+        self.gate = nn.Sequential(
+            nn.Conv1d(channels, hidden, 3, padding=1, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(hidden, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        pooled_BCT = x_BCTHW.mean((3, 4))
+        kernel_BCL = self.kernel(pooled_BCT.flatten(0, 1)).unflatten(0, pooled_BCT.shape[:2])
+        gated = x_BCTHW * self.gate(pooled_BCT)[..., None, None]
+        before, now, after = kernel_BCL[..., None, None].unbind(2)
+        out: Tensor = gated * now.unsqueeze(2)
+        out[:, :, 1:] += gated[:, :, :-1] * before.unsqueeze(2)
+        out[:, :, :-1] += gated[:, :, 1:] * after.unsqueeze(2)
+        return out
+
+
+class TANet(nn.Module):
+    """ResNet on frames with adaptive temporal kernels in each block; scores averaged over frames."""
+
+    def __init__(
+        self, num_classes: int, depth: int, *, length: int = 8, width: int = 64, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+
+        def adapt(_stage: int, _block: int, channels: int) -> nn.Module:
+            return TemporalAdaptive(channels, length)
+
+        self.backbone = FrameResNet(depth, width=width, between=adapt)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self.backbone.outputs, num_classes)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        logits_BTK: Tensor = self.fc(self.dropout(self.backbone(x_BTCHW)))
+        return logits_BTK.mean(1)
+
+
+PAPER = Paper(
+    "TAM: Temporal Adaptive Module for Video Recognition",
+    "Liu, Wang, Wu, Qian, Lu",
+    2021,
+    "https://arxiv.org/abs/2005.06803",
+    "3",
+)
+SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4, 8), size=(64, 64), short_side_px=72)
+
+
+def reads_length(state: Mapping[str, Tensor]) -> Arguments:
+    """Frames per clip, from the first fully connected layer over time."""
+    key = "backbone.layer1.0.tam.G.0.weight"
+    return {"length": state[key].shape[1]} if key in state else {}
+
+
+MMACTION2 = KeyMap(
+    "mmaction2",
+    (
+        *MMACTION2_STEM,
+        Rename(f"backbone.{EVERY_BLOCK}.tam.G.*", f"backbone.{EVERY_BLOCK}.between.kernel.*"),
+        Rename(f"backbone.{EVERY_BLOCK}.tam.L.*", f"backbone.{EVERY_BLOCK}.between.gate.*"),
+        *mmaction2_block(inside=".block"),
+        *MMACTION2_HEAD,
+    ),
+    infer=reads_length,
+)
+
+
+def tanet_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    tiny: bool = False,
+) -> ModelCard:
+    stages = tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4"))
+    return ModelCard(
+        name=name,
+        family="tanet",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=stages,
+        cam_layer="backbone.layer4",
+        weights=weights,
+        tiny=tiny,
+        fixed_length=True,
+        notes="Layers over time fix T; the builder's `length` changes it.",
+    )
+
+
+def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: int) -> WeightEntry:
+    """An entry of MMAction2 1.x on Something-Something v1."""
+    dataset, protocol = "Something-Something v1", f"2 clips of {frames} frames x 3 crops"
+    return WeightEntry(
+        tag=tag,
+        url=mmaction2_url("tanet", f"tanet_imagenet-pretrained-r50_{recipe}_sthv1-rgb", suffix),
+        layout="mmaction2",
+        labels="something_something_v1",
+        classes=174,
+        sha256=suffix.partition("-")[2],
+        licence="Apache-2.0",
+        spec=SPEC.with_(sampling=Sampling("uniform", frames)),
+        scores=(
+            ReportedScore("top1", top1, dataset, protocol),
+            ReportedScore("top5", top5, dataset, protocol),
+        ),
+    )
+
+
+WEIGHTS = (
+    kinetics(
+        "k400",
+        mmaction2_url(
+            "tanet",
+            "tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb",
+            "20220919-a34346bc",
+        ),
+        "mmaction2",
+        0.7625,
+        0.9241,
+        protocol="8 clips x 3 crops",
+    ),
+    something("sthv1", "8xb8-1x1x8-50e", "20220906-de50e4ef", 0.4971, 0.7743, 8),
+    something("sthv1_16f", "8xb6-1x1x16-50e", "20220919-cc37e9b8", 0.5095, 0.7928, 16),
+)
+
+
+def tanet(
+    num_classes: int, length: int = 8, dropout: float = 0.5, *, depth: int, width: int = 64
+) -> nn.Module:
+    return TANet(num_classes, depth, length=length, width=width, dropout=dropout)
+
+
+register(
+    tanet_card(
+        "tanet_resnet50",
+        "ResNet-50 that convolves each channel in time with a kernel made from the clip.",
+        25_590_320,
+        32_714_368_000,
+        weights=WEIGHTS + imagenet_weights(50),
+    ),
+    (MMACTION2, IMAGENET),
+)(partial(tanet, depth=50))
+register(
+    tanet_card(
+        "tanet_tiny", "tanet_resnet50 for tests.", 531_117, 37_269_632, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    (MMACTION2, IMAGENET),
+)(partial(tanet, depth=TINY_DEPTH, width=16, length=4))

@@ -1,0 +1,217 @@
+"""TRN: relations among two, three and more ordered frames, classified and summed.
+
+Zhou, Andonian, Oliva, Torralba: "Temporal Relational Reasoning in Videos", ECCV 2018,
+https://arxiv.org/abs/1711.08496, sections 3.1 to 3.3.
+
+B batch, T time, C channels, H W pixels, D features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.layers.published import mmaction2_url
+from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.layers.resnet2d_keys import IMAGENET, MMACTION2_STEM, mmaction2_block
+
+
+class Relations(nn.Module):
+    """Logits `(B, K)` of ordered frame features `(B, T, D)`, summed over relations of T, T-1 … 2 frames.
+
+    Of each number of frames at most `samples` relations are looked at (section 3.2): drawn anew for each
+    training step, always the same ones in evaluation.
+
+    Args:
+        num_classes: K.
+        length: T.
+        features: D.
+        hidden: Width of the layer that reads a relation.
+        samples: Relations per number of frames.
+    """
+
+    def __init__(self, num_classes: int, length: int, features: int, hidden: int, samples: int = 3) -> None:
+        super().__init__()
+        self.length = length
+        self.samples = samples
+        sizes = range(length, 1, -1)
+        self.relations = [list(combinations(range(length), size)) for size in sizes]
+        self.read = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), nn.Linear(size * features, hidden), nn.ReLU()) for size in sizes
+        )
+        self.classify = nn.ModuleList(nn.Linear(hidden, num_classes) for _ in sizes)
+        # public scores and fixtures rest on NumPy's global generator; its seed 0 makes evaluation repeatable
+        draw = np.random.RandomState(0)
+        self.fixed = [[0]] + [
+            [int(i) for i in draw.choice(len(known), min(samples, len(known)), replace=False)]
+            for known in self.relations[1:]
+        ]
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        if x_BTD.shape[1] != self.length:
+            raise InvalidSetting(
+                f"These relations are among {self.length} frames; got a clip of {x_BTD.shape[1]}."
+            )
+        logits_BK = x_BTD.new_zeros(())
+        for i, known in enumerate(self.relations):
+            chosen = torch.randperm(len(known))[: self.samples].tolist() if self.training else self.fixed[i]
+            for relation in chosen:
+                hidden_BD = self.read[i](x_BTD[:, list(known[relation])].flatten(1))
+                logits_BK = logits_BK + self.classify[i](hidden_BD)
+        return logits_BK
+
+
+class TRN(nn.Module):
+    """Frame features from an image ResNet, projected, then multi-scale relations."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        depth: int,
+        *,
+        length: int = 8,
+        features: int = 256,
+        width: int = 64,
+        dropout: float = 0.8,
+    ) -> None:
+        super().__init__()
+        self.backbone = ResNet2d(depth, width=width)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(self.backbone.outputs, features)
+        self.head = Relations(num_classes, length, features, features)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        features_ND = self.project(self.dropout(self.backbone(x_BTCHW.flatten(0, 1))))
+        logits_BK: Tensor = self.head(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+        return logits_BK
+
+
+PAPER = Paper(
+    "Temporal Relational Reasoning in Videos",
+    "Zhou, Andonian, Oliva, Torralba",
+    2018,
+    "https://arxiv.org/abs/1711.08496",
+    "3",
+)
+SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
+TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
+
+
+def reads_shape(state: Mapping[str, Tensor]) -> Arguments:
+    """Frames per clip and width of the projection, from the relation of all frames."""
+    key = "cls_head.consensus.fc_fusion_scales.0.1.weight"
+    if key not in state:
+        return {}
+    hidden, inputs = state[key].shape
+    return {"length": inputs // hidden, "features": hidden}
+
+
+RELATION_RULES: tuple[Rule, ...] = (
+    Rename("cls_head.consensus.fc_fusion_scales.{i}.1.*", "head.read.{i}.1.*"),
+    Rename("cls_head.consensus.fc_fusion_scales.{i}.3.*", "head.classify.{i}.*"),
+    Rename("cls_head.fc_cls.*", "project.*"),
+)
+KEY_MAPS = (
+    KeyMap("mmaction2", (*MMACTION2_STEM, *mmaction2_block(), *RELATION_RULES), infer=reads_shape),
+    IMAGENET,
+)
+
+
+def trn_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 174,
+    tiny: bool = False,
+) -> ModelCard:
+    layers = ("conv1", "layer1", "layer2", "layer3", "layer4")
+    return ModelCard(
+        name=name,
+        family="trn",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("head.classify",),
+        stages=(*(f"backbone.{layer}" for layer in layers), "project"),
+        cam_layer="backbone.layer4",
+        weights=weights,
+        tiny=tiny,
+        fixed_length=True,
+        notes="Looks at three relations per number of frames, fixed in evaluation (public code draws them "
+        "anew for every clip). A ResNet in place of the paper's BN-Inception.",
+    )
+
+
+def something(version: int, suffix: str, top1: float, top5: float, once1: float, once5: float) -> WeightEntry:
+    """An entry of MMAction2 1.x on Something-Something."""
+    dataset = f"Something-Something v{version}"
+    twice, once = "2 clips of 8 frames x 10 crops", "1 clip of 8 frames x 1 crop"
+    return WeightEntry(
+        tag=f"sthv{version}",
+        url=mmaction2_url("trn", f"trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv{version}-rgb", suffix),
+        layout="mmaction2",
+        labels=f"something_something_v{version}",
+        classes=174,
+        sha256=suffix.partition("-")[2],
+        licence="Apache-2.0",
+        scores=(
+            ReportedScore("top1", top1, dataset, twice),
+            ReportedScore("top5", top5, dataset, twice),
+            ReportedScore("top1", once1, dataset, once),
+            ReportedScore("top5", once5, dataset, once),
+        ),
+    )
+
+
+WEIGHTS = (
+    something(1, "20220815-e13db2e9", 0.3365, 0.6222, 0.316, 0.6015),
+    something(2, "20220815-e01617db", 0.512, 0.7842, 0.4765, 0.7627),
+)
+
+
+def trn(
+    num_classes: int,
+    length: int = 8,
+    features: int = 256,
+    dropout: float = 0.8,
+    *,
+    depth: int,
+    width: int = 64,
+) -> nn.Module:
+    return TRN(num_classes, depth, length=length, features=features, width=width, dropout=dropout)
+
+
+register(
+    trn_card(
+        "trn_resnet50",
+        "ResNet-50 on eight frames, relations among two to eight of them.",
+        26_641_154,
+        32_707_963_392,
+        weights=WEIGHTS + imagenet_weights(50),
+    ),
+    KEY_MAPS,
+)(partial(trn, depth=50))
+register(
+    trn_card(
+        "trn_tiny", "trn_resnet50 for tests.", 314_127, 25_376_048, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    KEY_MAPS,
+)(partial(trn, depth=TINY_DEPTH, width=16, length=4, features=16))
