@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kinesphere.models.zoo.slowfast import slow_frames
+
 
 @pytest.mark.real
 @pytest.mark.parametrize(
@@ -33,23 +35,11 @@ def test_public_state_gives_public_logits_on_separate_pathways(check_parity, fix
 
 
 def test_slow_frames_are_every_nth_or_spread():
-    from kinesphere.models.zoo.slowfast import SlowFast
-
     def frames(length, *, spread):
-        with torch.device("meta"):
-            net = SlowFast(
-                2,
-                depths=(1, 1, 1, 1),
-                fast_depths=(1, 1, 1, 1),
-                ratio=4,
-                lateral_length=5,
-                width=16,
-                spread=spread,
-            )
-        return list(range(length))[net.slow_frames(length)] if not spread else net.slow_frames(length)
+        return slow_frames(torch.arange(length)[None], 4, spread)[0].tolist()
 
     assert frames(32, spread=False) == [0, 4, 8, 12, 16, 20, 24, 28]
-    # what torch.linspace(0, 31, 8).long() gives
-    assert frames(32, spread=True) == [0, 4, 8, 13, 17, 22, 26, 31]
+    for count in (2, 4, 8, 16):
+        assert frames(4 * count, spread=True) == torch.linspace(0, 4 * count - 1, count).long().tolist()
     for length in range(1, 40):
         assert len(frames(length, spread=False)) == len(frames(length, spread=True))

@@ -14,7 +14,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, Architecture
-from kinesphere.models.inflate import fit_image_state
+from kinesphere.models.inflate import Inflation, fit_image_state
 from kinesphere.models.keymap import Arguments, KeyMap, State
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -100,12 +100,13 @@ def import_backbone(
     labels: LabelSet,
     *,
     layout: str,
+    inflation: Inflation = "mean",
     arguments: Arguments | None = None,
 ) -> Recogniser:
     """Read weights that cover everything but the head (and layers that the source does not have).
 
     Image kernels are inflated or adapted to other input channels where the network asks for it
-    (`fit_image_state`), which the provenance notes. The tensors that stay fresh are in
+    (`fit_image_state`, with `inflation`), which the provenance notes. The tensors that stay fresh are in
     `recogniser.reset` and in the log.
 
     Raises:
@@ -128,7 +129,7 @@ def import_backbone(
     fresh = sorted(key for key in own if key not in usable)
     if not usable:
         raise InvalidCheckpoint(f"{Path(path).name} holds nothing for the backbone of {model}.")
-    fitted = fit_image_state(usable, own)
+    fitted = fit_image_state(usable, own, inflation)
     changed = [key for key in fitted if fitted[key].shape != usable[key].shape]
     notes = (f"inflated or adapted to other channels: {', '.join(changed)}",) if changed else ()
     net.load_state_dict({**own, **fitted})

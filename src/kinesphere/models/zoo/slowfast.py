@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
@@ -145,14 +145,7 @@ class SlowFast(nn.Module):
         initialise(self)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        return self.pathways(x_BTCHW[:, self.slow_frames(x_BTCHW.shape[1])], x_BTCHW)
-
-    def slow_frames(self, length: int) -> slice | list[int]:
-        """Which of `length` frames the slow pathway sees."""
-        if not self.spread:
-            return slice(None, None, self.ratio)
-        count = -(-length // self.ratio)
-        return [i * (length - 1) // max(count - 1, 1) for i in range(count)]
+        return self.pathways(slow_frames(x_BTCHW, self.ratio, self.spread), x_BTCHW)
 
     def pathways(self, slow_BTCHW: Tensor, fast_BTCHW: Tensor) -> Tensor:
         """Logits `(B, K)` from the two pathways' own frames."""
@@ -169,6 +162,16 @@ class SlowFast(nn.Module):
         both_BC = torch.cat((average(slow), average(fast)), 1)
         logits_BK: Tensor = self.fc(self.dropout(both_BC))
         return logits_BK
+
+
+@fx.wrap  # its indices depend on the length of the clip, which tracing does not know
+def slow_frames(x_BTCHW: Tensor, ratio: int, spread: bool) -> Tensor:
+    """The frames that the slow pathway sees: one in `ratio`, rounded up."""
+    if not spread:
+        return x_BTCHW[:, ::ratio]
+    length = x_BTCHW.shape[1]
+    count = -(-length // ratio)
+    return x_BTCHW[:, [i * (length - 1) // max(count - 1, 1) for i in range(count)]]
 
 
 def join(slow: Tensor, lateral: Tensor) -> Tensor:
