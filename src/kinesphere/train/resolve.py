@@ -14,13 +14,13 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.split import holdout
+from kinesphere.models.build import DEFAULT_MODEL
 from kinesphere.models.card import ModelCard
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import AugmentSection, ClipSection, DataSection
 
 log = logging.getLogger("kinesphere.train")
 
-DEFAULT_MODEL = "r3d_18"
 DEFAULT_EPOCHS = 30
 AUTO_VAL, AUTO_TEST = 0.1, 0.2
 VAL_NAMES = ("val", "valid", "validation")

@@ -233,7 +233,7 @@ def test_finetuning_a_run_on_other_labels_says_which_tensors_are_fresh(
     assert "fresh head: fc.weight, fc.bias" in caplog.text
     assert "Frozen: 4 tensors up to stage hidden1" in caplog.text
     before, after = load_model(first.folder).net.state_dict(), load_file(run.files.last)
-    assert torch.equal(before["hidden1.weight"], after["hidden1.weight"])
+    assert torch.equal(before["hidden1.0.weight"], after["hidden1.0.weight"])
     assert after["fc.weight"].shape[0] == 2
     with pytest.raises(InvalidSetting, match=r"holds a fc_tiny, but model\.name is r3d_tiny"):
         train(tuned.override("model.name=r3d_tiny", f"out={tmp_path / 'no'}"), console=quiet())
