@@ -67,17 +67,16 @@ class VideoWriter:
         self.frame_count = 0
         self._open = True
         _check(self.path, size, fps, codec, quality)
+        if not os.access(self.path.parent, os.W_OK):
+            raise UnwritableVideo(
+                f"{self.path} cannot be written; check that the folder exists and is writable."
+            )
         self._part = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
             options["b"] = "0"
-        try:
-            self._container = av.open(str(self._part), "w", format=_FORMATS[self.path.suffix.lower()])
-        except (av.FFmpegError, OSError) as error:
-            raise UnwritableVideo(
-                f"{self.path} cannot be written ({error}); check that the folder exists and is writable."
-            ) from error
+        self._container = av.open(str(self._part), "w", format=_FORMATS[self.path.suffix.lower()])
         try:
             self._stream = self._add_stream(codec, Fraction(fps), options, keyframe_interval, threads)
         except BaseException:

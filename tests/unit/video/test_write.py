@@ -1,0 +1,91 @@
+"""Writing videos, whole or not at all."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from makers import pictures
+
+from kinesphere.core.errors import InvalidSetting, UnwritableVideo
+from kinesphere.video import Video, VideoWriter
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [("h264", "a.mp4"), ("h264", "a.mkv"), ("vp9", "a.webm"), ("vp9", "a.mp4")]
+)
+@pytest.mark.parametrize("size", [(48, 64), (45, 63)])
+def test_what_is_written_is_read_again(tmp_path, codec, name, size):
+    drawn = pictures(12, size)
+    with VideoWriter(tmp_path / name, size, Fraction(30000, 1001), codec, quality=10) as writer:
+        for i, frame in enumerate(drawn):
+            writer.write(frame if i % 2 else frame.transpose(2, 0, 1))
+        assert not (tmp_path / name).exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    even = tuple(n + n % 2 for n in size) if codec == "h264" else size
+    with Video.open(tmp_path / name) as video:
+        assert (video.size, video.frame_count) == (even, 12)
+        assert float(video.fps) == pytest.approx(30000 / 1001, rel=1e-3)
+        got = video.frames_at(video.frame_times()).data[:, :, : size[0], : size[1]]
+    assert np.abs(got.astype(int) - np.stack(drawn).transpose(0, 3, 1, 2)).mean() < 5
+
+
+def test_key_frames_come_as_often_as_asked(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", (48, 64), 25, keyframe_interval=5, threads=1) as writer:
+        for frame in pictures(20):
+            writer.write(frame)
+    with Video.open(tmp_path / "a.mp4") as video:
+        assert video.info.keyframes >= 4
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(InvalidSetting, match="takes uint8"), VideoWriter(path, (48, 64), 25) as writer:
+        writer.write(np.zeros(3))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_video_is_not_written(tmp_path):
+    with (
+        pytest.raises(UnwritableVideo, match="would hold no picture; write at least one"),
+        VideoWriter(tmp_path / "a.mp4", (48, 64), 25),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_missing(tmp_path):
+    with pytest.raises(UnwritableVideo, match="check that the folder exists"):
+        VideoWriter(tmp_path / "none" / "a.mp4", (48, 64), 25)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("a.webm", {}, r"A h264 video ends in \.mp4, \.m4v, \.mov, \.mkv; got 'a.webm'"),
+        ("a.avi", {"codec": "vp9"}, r"A vp9 video ends in"),
+        ("a.mp4", {"codec": "xvid"}, "written as h264 or vp9; got 'xvid'"),
+        ("a.mp4", {"size": (1, 64)}, "from 2 to 16384 pixels"),
+        ("a.mp4", {"fps": 0}, r"fps must be in \(0, 1000\]"),
+        ("a.mp4", {"quality": 60}, "quality must be in 0-51"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path, name, settings, message):
+    with pytest.raises(InvalidSetting, match=message):
+        VideoWriter(tmp_path / name, **({"size": (48, 64), "fps": 25} | settings))
+
+
+def test_pictures_of_another_shape_are_refused(tmp_path):
+    writer = VideoWriter(tmp_path / "a.mp4", (48, 64), 25)
+    with pytest.raises(InvalidSetting, match=r"takes uint8 pictures of shape \(48, 64, 3\)"):
+        writer.write(np.zeros((48, 60, 3), np.uint8))
+    with pytest.raises(InvalidSetting, match="got float64"):
+        writer.write(np.zeros((48, 64, 3)))
+    writer.write(pictures(1)[0])
+    writer.close()
+    writer.close()
+    with pytest.raises(InvalidSetting, match="is closed; open a new writer"):
+        writer.write(pictures(1)[0])
