@@ -82,11 +82,12 @@ def assert_same_weights(one: RunFiles, other: RunFiles) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kill_at_random_moments_and_resume_to_identical_weights(videos: Path, tmp_path: Path) -> None:
     whole = finish(write_recipe(tmp_path, videos, "whole"))
     recipe = write_recipe(tmp_path, videos, "killed")
     files, chance, kills = RunFiles(tmp_path / "killed"), random.Random(0), 0
-    for _ in range(4):
+    for _ in range(3):
         process = start(recipe)
         before = files.state.stat().st_mtime_ns if files.state.is_file() else 0
         while process.poll() is None and (
@@ -105,6 +106,7 @@ def test_kill_at_random_moments_and_resume_to_identical_weights(videos: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_train_one_model_and_resume(videos: Path, tmp_path: Path) -> None:
     settings = ("compute.processes=2", "compute.workers=0", "model.name=r3d_tiny", "clip.sampling=4x1x1")
     whole = finish(write_recipe(tmp_path, videos, "pair", *settings))
@@ -123,6 +125,7 @@ def test_two_processes_train_one_model_and_resume(videos: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_folder_of_which_a_tenth_is_damaged(videos: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "videos"
     for number, path in enumerate(sorted(videos.glob("*/*.mp4"))):
