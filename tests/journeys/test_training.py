@@ -69,7 +69,7 @@ def start(recipe: Path) -> subprocess.Popen[bytes]:
 
 def finish(recipe: Path) -> RunFiles:
     process = start(recipe)
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
     return RunFiles(Path(str(Recipe.load(recipe).out)))
 

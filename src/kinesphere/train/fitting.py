@@ -296,6 +296,8 @@ def _quiet_engine() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\.")
+            # DDP on the strides of 1x1x1 weights in channels-last memory, which differ in name only.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
