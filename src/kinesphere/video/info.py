@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -114,11 +115,24 @@ def _note_missing(
     damage: Damage, container: InputContainer, stream: VideoStream, timeline: Timeline, duration_s: float
 ) -> None:
     """Compare what the header promises with what there is."""
-    promised = stream.frames
-    if container.format.name.startswith("mov") and promised > len(timeline.packets):
-        damage.note(f"{len(timeline.packets)} of {promised} promised frames are there")
+    if container.format.name.startswith("mov") and stream.frames > len(timeline.packets):
+        damage.note(f"{len(timeline.packets)} of {stream.frames} promised frames are there")
         return
-    only_picture = len(container.streams) == 1
-    claimed_s = _header_duration(container, stream) if stream.duration or only_picture else None
-    if claimed_s is not None and claimed_s - duration_s > max(1.0, 0.05 * duration_s):
-        damage.note(f"it ends after {duration_s:.2f} of {claimed_s:.2f} promised seconds")
+    claims_s = [_tagged_duration(stream.metadata.get("DURATION", ""))]
+    if container.format.name == "avi":
+        # FFmpeg corrects an AVI's duration by the file's length; the frame count stays as promised.
+        claims_s.append(float(stream.frames / nominal_rate(stream)))
+    elif stream.duration and stream.time_base:
+        claims_s.append(float(stream.duration * stream.time_base))
+    slack_s = max(0.2, 3 * duration_s / len(timeline))
+    if not any(claims_s) and len(container.streams) == 1:
+        claims_s.append(_header_duration(container, stream) or 0.0)
+        slack_s = max(1.0, 0.05 * duration_s)
+    if max(claims_s) - duration_s > slack_s:
+        damage.note(f"it ends after {duration_s:.2f} of {max(claims_s):.2f} promised seconds")
+
+
+def _tagged_duration(text: str) -> float:
+    """Seconds of Matroska's `hh:mm:ss.fraction`; 0 if it is none."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0

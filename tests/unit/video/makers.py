@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -45,8 +47,9 @@ def make(
     `times` are presentation times in `time_base`; `shift` moves all packets in time after encoding, in
     frames; `colour` is (matrix, range) by FFmpeg's numbers; `drawn` replaces the default pictures.
     """
-    target = io.BytesIO()
-    with av.open(target, "w", format=container, options=muxer or {}) as out:
+    folder = tempfile.TemporaryDirectory()  # some muxers read back what they wrote
+    path = Path(folder.name, "video")
+    with folder, av.open(str(path), "w", format=container, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=RATE, options=options or {})
         stream.height, stream.width = size
         stream.pix_fmt = pixel_format
@@ -72,7 +75,8 @@ def make(
                 step = int(shift / RATE / packet.time_base)
                 packet.pts, packet.dts = packet.pts + step, packet.dts + step
             out.mux(packet)
-    return target.getvalue()
+        out.close()
+        return path.read_bytes()
 
 
 def packed_avi(count: int = 41) -> bytes:
