@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
@@ -15,13 +16,18 @@ help:
 	@echo "make bench   speed against what you would use instead (needs benchmarks/requirements.txt)"
 	@echo "make docs    regenerate the tables in docs/ that are made from code"
 
-$(READY): pyproject.toml constraints.txt
+# The demo needs only what users install; everything else needs the development tools as well.
+$(CORE): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Kinesphere needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(READY): $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(READY)
+demo: $(CORE)
 	$(BIN)/kinesphere demo --out $(DEMO_OUT)
 
 test: $(READY)
