@@ -1,6 +1,6 @@
-"""Which small network learns movements fastest on a CPU? Decides the compact default, `kine_small`.
+"""Which small network learns movements fastest on a CPU? `kine_small` beside alternatives.
 
-    python benchmarks/compact.py --seconds 240 --out compact.json
+    python -m benchmarks.compact
 
 Every candidate sees the same generated movements (twelve classes, among them pairs that differ in the
 direction of time alone) and gets the same budget of CPU seconds for training; CPU time, so that other work
@@ -10,12 +10,11 @@ clip of a training step, and accuracy on unseen performers and scenes after each
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.record import command_line, finish, significant
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.device import Compute
 from kinesphere.data import Manifest
 from kinesphere.data.mannequin import MannequinSettings, generate
 from kinesphere.models import create_model
@@ -32,8 +33,32 @@ from kinesphere.video import Video
 
 LENGTH, SIZE, WIDTH = 16, 96, 128
 CLASSES = 12
+BATCH = 16
 
 Clips = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network's race: its cost, and test accuracy after each quarter of the budget."""
+
+    name: str
+    parameters: int
+    multiply_adds: int
+    cpu_s_per_clip: float
+    epochs: float
+    accuracies: tuple[float, ...]
+
+    def row(self) -> dict[str, str]:
+        quarters = {f"accuracy at {i + 1}/4": f"{value:.1%}" for i, value in enumerate(self.accuracies)}
+        return {
+            "network": self.name,
+            "M params": significant(self.parameters / 1e6),
+            "G multiply-adds": significant(self.multiply_adds / 1e9),
+            "CPU ms per clip": significant(self.cpu_s_per_clip * 1e3),
+            "epochs": f"{self.epochs:.1f}",
+            **quarters,
+        }
 
 
 def read(manifest: Manifest) -> Clips:
@@ -141,7 +166,7 @@ class Candidate(nn.Module):
 
 
 def candidates() -> dict[str, Callable[[], nn.Module]]:
-    """The chosen one as registered, and its rivals."""
+    """`kine_small` as registered, and its rivals."""
     wide, slim = (32, 64, 128, 256), (16, 32, 64, 128)
 
     def registered(name: str) -> Callable[[], nn.Module]:
@@ -160,16 +185,6 @@ def candidates() -> dict[str, Callable[[], nn.Module]]:
     }
 
 
-def prepare(net: nn.Module) -> nn.Module:
-    """Channels-last weights, as training on a CPU uses them."""
-    for p in net.parameters():
-        if p.dim() == 5:
-            p.data = p.data.contiguous(memory_format=torch.channels_last_3d)
-        elif p.dim() == 4:
-            p.data = p.data.contiguous(memory_format=torch.channels_last)
-    return net
-
-
 def floats(batch: Tensor) -> Tensor:
     return batch.float().div_(255).sub_(0.45).div_(0.225)
 
@@ -185,23 +200,22 @@ def accuracy(net: nn.Module, test: Clips) -> float:
     return hits / len(test[1])
 
 
-def race(
-    name: str, build: Callable[[], nn.Module], seconds: float, train: Clips, test: Clips
-) -> dict[str, object]:
+def race(name: str, build: Callable[[], nn.Module], seconds: float, train: Clips, test: Clips) -> Result:
     """Train for `seconds` of CPU time; test after each quarter."""
     torch.manual_seed(0)
     with torch.device("meta"):
         cost = build()
     spec = ClipSpec(Sampling("dense", LENGTH), size=(SIZE, SIZE))
     parameters, operations = count_parameters(cost), count_multiply_adds(cost, (spec,))
-    net = prepare(build()).train()
+    net = Compute("cpu", "fp32", channels_last=True).place(build()).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
-    spent, steps, curve = 0.0, 0, []
+    curve: list[float] = []
+    spent, steps = 0.0, 0
     order = torch.empty(0, dtype=torch.int64)
     while spent < seconds:
-        if len(order) < 16:
+        if len(order) < BATCH:
             order = torch.randperm(len(train[1]))
-        pick, order = order[:16], order[16:]
+        pick, order = order[:BATCH], order[BATCH:]
         batch = augmented(train[0][pick])
         decay = 0.5 * (1 + math.cos(math.pi * spent / seconds))
         for group in optimiser.param_groups:
@@ -213,40 +227,36 @@ def race(
         optimiser.step()
         spent += time.process_time() - begun
         steps += 1
-        if spent >= seconds * (len(curve) + 1) / 4:
-            curve.append(round(accuracy(net, test), 3))
-    row: dict[str, object] = {
-        "name": name,
-        "parameters": parameters,
-        "multiply_adds": operations,
-        "ms_per_clip": round(spent / steps / 16 * 1e3, 2),
-        "epochs": round(steps * 16 / len(train[1]), 1),
-        "accuracy": curve,
-    }
-    print(json.dumps(row), flush=True)
-    return row
+        while len(curve) < 4 and spent >= seconds * (len(curve) + 1) / 4:
+            curve.append(accuracy(net, test))
+    clips = steps * BATCH
+    result = Result(name, parameters, operations, spent / clips, clips / len(train[1]), tuple(curve))
+    print(result.row(), flush=True)
+    return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--seconds", type=float, default=240.0, help="CPU seconds per candidate")
     parser.add_argument("--clips", type=int, default=60, help="generated clips per class")
     parser.add_argument("--data", type=Path, help="a generated manifest, in place of generating one")
-    parser.add_argument("--only", nargs="+", help="names of candidates")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    parser.add_argument("--only", nargs="+", choices=list(candidates()), help="networks to compare")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = options.data or generate(
-            MannequinSettings(clips_per_class=options.clips, truth=False), Path(folder)
-        )
+        path = args.data or generate(MannequinSettings(clips_per_class=args.clips, truth=False), Path(folder))
         manifest = Manifest.read(path)
         train = read(manifest.where(split="train"))
         held_out = [i for i, sample in enumerate(manifest.samples) if sample.split != "train"]
         test = read(manifest.select(held_out))
-    chosen = {k: v for k, v in candidates().items() if not options.only or k in options.only}
-    rows = [race(name, build, options.seconds, train, test) for name, build in chosen.items()]
-    if options.out:
-        options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    chosen = {k: v for k, v in candidates().items() if not args.only or k in args.only}
+    results = [race(name, build, args.seconds, train, test) for name, build in chosen.items()]
+    best = max(results, key=lambda result: result.accuracies[-1])
+    notes = [
+        f"{len(train[1])} training and {len(test[1])} test clips of {CLASSES} movements; one run per network",
+        f"most accurate at the end: {best.name}",
+    ]
+    title = f"Small networks after {args.seconds:g} s of CPU time"
+    finish("compact", title, parser, args, [result.row() for result in results], notes=notes)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
 """Latency of our 3D ResNets against torchvision's, same weights, same clip, same run.
 
-    python benchmarks/inference.py --out inference.json
+    python -m benchmarks.inference
 
 torchvision is needed beside Kinesphere, in an environment of its own; its compiled operators are not used
-(those it insists on declaring are declared here). Every variant runs in turn, round after round, and the
-fastest round counts, so that other work on the machine does not favour one of them. bf16 is
-timed where the processor multiplies it natively, otherwise only with `--force-bf16`, and said so.
+(`benchmarks.peers` declares those it insists on). Every variant runs in turn, round after round, and the
+fastest round counts, so that other work on the machine does not favour one of them. bf16 is timed where
+the processor multiplies it natively, otherwise only with `--force-bf16`, and said so.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from benchmarks.peers import declare_torchvision_operators, stop_without
+from benchmarks.record import command_line, finish, goal, milliseconds, significant
 from kinesphere.core.device import Compute, cpu_count, fast_precision
 from kinesphere.models import import_state
 from kinesphere.models.optimise import optimise_for_inference
@@ -26,15 +26,36 @@ from kinesphere.models.optimise import optimise_for_inference
 MODELS = ("r3d_18", "mc3_18", "r2plus1d_18")
 
 
+@dataclass(frozen=True)
+class Latency:
+    """One architecture: seconds and largest relative logit difference to torchvision's, by variant."""
+
+    model: str
+    seconds: dict[str, float]
+    differences: dict[str, float]
+
+    def ratio(self, variant: str) -> float | None:
+        """How many times faster than torchvision; `None` for a variant that was not timed."""
+        return self.seconds["torchvision"] / self.seconds[variant] if variant in self.seconds else None
+
+    def row(self) -> dict[str, str]:
+        cells = {"model": self.model, "torchvision, ms": milliseconds(self.seconds["torchvision"])}
+        for variant in ("fp32", "bf16"):
+            ratio = self.ratio(variant)
+            cells[f"ours {variant}, ms"] = milliseconds(self.seconds.get(variant))
+            cells[f"ratio {variant}"] = significant(ratio) if ratio else ""
+            difference = self.differences.get(variant)
+            cells[f"logits off, {variant}"] = "" if difference is None else f"{difference:.0e}"
+        return cells
+
+
 def reference(name: str, seed: int = 0) -> torch.nn.Module:
     """torchvision's network with random weights and batch norms that are not the identity."""
-    for operator in ("nms", "qnms"):  # torchvision describes both on import, compiled or not
-        if not hasattr(torch.ops.torchvision, operator):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
-    from torchvision.models import video
-
+    declare_torchvision_operators()
+    try:
+        from torchvision.models import video
+    except ModuleNotFoundError:
+        stop_without("torchvision")
     torch.manual_seed(seed)
     net = getattr(video, name)().eval()
     for module in net.modules():
@@ -45,7 +66,7 @@ def reference(name: str, seed: int = 0) -> torch.nn.Module:
 
 
 def interleaved(variants: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
-    """Fastest time of each variant in milliseconds; one warm-up each."""
+    """Fastest time of each variant in seconds; one warm-up each."""
     best = dict.fromkeys(variants, float("inf"))
     for run in variants.values():
         run()
@@ -53,12 +74,12 @@ def interleaved(variants: dict[str, Callable[[], Tensor]], rounds: int) -> dict[
         for name, run in variants.items():
             begun = time.perf_counter()
             run()
-            best[name] = min(best[name], (time.perf_counter() - begun) * 1e3)
+            best[name] = min(best[name], time.perf_counter() - begun)
     return best
 
 
 @torch.inference_mode()
-def compare(name: str, batch: int, rounds: int, bf16: bool) -> dict[str, object]:
+def compare(name: str, batch: int, rounds: int, bf16: bool) -> Latency:
     """Times, ratios and logit differences of one architecture on clips of 16×112×112."""
     peer = reference(name)
     recogniser = import_state(peer.state_dict(), name)
@@ -77,43 +98,43 @@ def compare(name: str, batch: int, rounds: int, bf16: bool) -> dict[str, object]
                 return ours_low(clip)
 
         variants["bf16"] = run_low
-    ms = interleaved(variants, rounds)
+    seconds = interleaved(variants, rounds)
     wanted = peer(plain)
     differences = {
         key: float((run().float() - wanted).abs().max() / wanted.abs().max()) for key, run in variants.items()
     }
-    return {
-        "model": name,
-        "batch": batch,
-        "ms": {key: round(value, 1) for key, value in ms.items()},
-        "ratio": {key: round(ms["torchvision"] / value, 2) for key, value in ms.items()},
-        "logit_difference": differences,
-    }
+    return Latency(name, seconds, differences)
+
+
+def goals(latencies: list[Latency], native_bf16: bool) -> list[str]:
+    """Of r3d_18, if it was measured."""
+    measured = next((latency for latency in latencies if latency.model == "r3d_18"), None)
+    lines = [goal("r3d_18 fp32, speed over torchvision", measured and measured.ratio("fp32"), 2.5)]
+    what = "r3d_18 bf16, speed over torchvision's fp32"
+    if native_bf16:
+        lines.append(goal(what, measured and measured.ratio("bf16"), 5))
+    else:
+        lines.append(f"{what} (goal: at least 5x): not measured: no native bf16 on this machine")
+    return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=cpu_count())
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
-    parser.add_argument("--force-bf16", action="store_true")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--force-bf16", action="store_true", help="time bf16 where it is emulated, too")
+    args = parser.parse_args()
     native = fast_precision("cpu") == "bf16"
-    torch.set_num_threads(options.threads)
-    rows = []
-    for name in options.models:
-        rows.append(compare(name, options.batch, options.rounds, native or options.force_bf16))
-        print(json.dumps(rows[-1]), flush=True)
-    document = {"threads": options.threads, "torch": torch.__version__, "native_bf16": native, "rows": rows}
-    if options.out:
-        options.out.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    if not native:
-        print(
-            "This processor has no native bf16; "
-            + ("its times are emulated." if options.force_bf16 else "not timed.")
-        )
+    torch.set_num_threads(args.threads)
+    latencies = []
+    for name in args.models:
+        latencies.append(compare(name, args.batch, args.rounds, native or args.force_bf16))
+        print(latencies[-1].row(), flush=True)
+    notes = [] if native or not args.force_bf16 else ["the times of bf16 are emulated"]
+    rows = [latency.row() for latency in latencies]
+    finish("inference", "Latency of a clip", parser, args, rows, goals(latencies, native), notes)
 
 
 if __name__ == "__main__":

@@ -4,39 +4,32 @@
 
 Trains a model on generated 320x240 H.264 videos, eight-frame clips of 112x112 and batches of four,
 after a warm-up, with 0, 1, 2 … workers, decoding directly and from a filled frame cache. `waiting` is the
-share of time in which the network waits for the next batch. It judges what `LoaderSettings.choose` takes.
+share of time in which the network waits for the next batch. Last, what `LoaderSettings.choose` takes is
+held against the best number.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from benchmarks.decode import SOURCES, encode, pictures
 
+from benchmarks.record import command_line, finish, significant
+from benchmarks.videos import two_classes
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
 from kinesphere.clips.augment import preset
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
+from kinesphere.data.loader import LoaderSettings
 from kinesphere.models import create_model
 
+VIDEOS = 16
+FRAMES = 60
 SPEC = ClipSpec(Sampling.parse("8x2x1"), (112, 112), short_side_px=128)
 BATCH = 4
-
-
-def write_videos(root: Path, count: int) -> Manifest:
-    """`count` clips of 2 s in two classes."""
-    source = next(source for source in SOURCES if source.size == (240, 320))
-    for number in range(count):
-        path = root / "ab"[number % 2] / f"{number}{source.suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encode(path, source, pictures(source.size, 60, seed=number))
-    return Manifest.read(root)
 
 
 def clips_of(manifest: Manifest, cache: FrameCache | None) -> ClipDataset:
@@ -45,7 +38,7 @@ def clips_of(manifest: Manifest, cache: FrameCache | None) -> ClipDataset:
 
 def measure(
     name: str, manifest: Manifest, workers: int, cache: FrameCache | None, steps: int
-) -> dict[str, float]:
+) -> tuple[float, float]:
     """Clips per second and share of waiting over `steps` steps."""
     compute = Compute.choose("cpu")
     model = compute.place(create_model(name, manifest.labels))
@@ -73,35 +66,31 @@ def measure(
                 break
         epoch += 1
     took_s = time.perf_counter() - began
-    return {"clips_per_s": (steps - 2) * BATCH / took_s, "waiting": waited_s / took_s}
+    return (steps - 2) * BATCH / took_s, waited_s / took_s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare loader workers; see the module's docstring.")
+    parser = command_line(__doc__)
     parser.add_argument("--model", default="r3d_18")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--json", type=Path, help="where to write the rows")
     args = parser.parse_args()
-    rows = []
-    print("| frames | workers | clips/s | waiting |\n|---|--:|--:|--:|")
+    chosen = LoaderSettings.choose().workers
+    rows, notes = [], []
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = write_videos(Path(scratch) / "videos", 16)
+        manifest = two_classes(Path(scratch) / "videos", VIDEOS, FRAMES)
         cache = FrameCache(Path(scratch) / "cache", 2**30)
+        list(make_loader(clips_of(manifest, cache), BATCH))
         for frames, kept in (("decoded", None), ("cached", cache)):
-            if kept is not None:
-                list(
-                    make_loader(
-                        ClipDataset(manifest, SPEC, train=True, augment=preset("standard"), cache=kept), 4
-                    )
-                )
+            speeds = []
             for workers in range(cpu_count() + 1):
-                row = measure(args.model, manifest, workers, kept, args.steps)
-                rows.append({"frames": frames, "workers": workers, **row})
-                print(
-                    f"| {frames} | {workers} | {row['clips_per_s']:.2f} | {row['waiting']:.1%} |", flush=True
-                )
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+                speed, waiting = measure(args.model, manifest, workers, kept, args.steps)
+                speeds.append(speed)
+                row = {"frames": frames, "workers": workers, "clips/s": significant(speed)}
+                rows.append(row | {"waiting": f"{waiting:.1%}"})
+                print(row, flush=True)
+            share = speeds[min(chosen, cpu_count())] / max(speeds)
+            notes.append(f"{frames}: {chosen} workers, taken by default, reach {share:.0%} of the best speed")
+    finish("loader", "Loader workers", parser, args, rows, notes=notes)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,45 @@
 """Frames a second of the mannequin generator, encoding and truth files included.
 
-Run: python benchmarks/mannequin.py [--workers 2] [--clips 16]. Prints one JSON object.
+python -m benchmarks.mannequin
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
-from kinesphere.core.device import cpu_count
+from benchmarks.record import command_line, finish, goal, significant
 from kinesphere.data.mannequin import MannequinSettings, generate, plan_clips
 
 
-def measure(settings: MannequinSettings, workers: int) -> dict[str, float]:
-    """Generate a set in a temporary folder; the clock starts before the worker processes do."""
-    frames = sum(round(plan.duration_s * settings.fps) for plan in plan_clips(settings))
+def generation_s(settings: MannequinSettings, workers: int) -> float:
+    """Seconds to generate a set; the clock starts before the worker processes do."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         generate(settings, Path(folder) / "set", workers=workers)
-        wall_s = time.perf_counter() - start
-    return {"frames": frames, "wall_s": round(wall_s, 2), "frames_per_s": round(frames / wall_s, 1)}
+        return time.perf_counter() - start
 
 
 def main() -> None:
-    """Measure at the default size, 160×120."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = command_line(__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="the goal is about 2")
     parser.add_argument("--clips", type=int, default=16, help="videos of each of the default classes")
-    options = parser.parse_args()
-    settings = MannequinSettings(clips_per_class=options.clips)
-    result = {
-        "size": settings.size,
-        "workers": options.workers,
-        "cores": cpu_count(),
-        **measure(settings, options.workers),
+    args = parser.parse_args()
+    settings = MannequinSettings(clips_per_class=args.clips)
+    frames = sum(round(plan.duration_s * settings.fps) for plan in plan_clips(settings))
+    wall_s = generation_s(settings, args.workers)
+    height, width = settings.size
+    row = {
+        "size": f"{width}x{height}",
+        "workers": args.workers,
+        "frames": frames,
+        "seconds": significant(wall_s),
+        "frames/s": significant(frames / wall_s),
     }
-    print(json.dumps(result))
+    measured = frames / wall_s if args.workers == 2 else None
+    goals = [goal(f"{width}x{height} on 2 cores", measured, 150, " frames/s")]
+    finish("mannequin", "Generating movements", parser, args, [row], goals)
 
 
 if __name__ == "__main__":

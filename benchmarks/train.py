@@ -11,7 +11,6 @@ decoded; `bf16` appears where the processor multiplies it natively.
 
 from __future__ import annotations
 
-import argparse
 import io
 import tempfile
 import time
@@ -21,11 +20,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmarks.decode import SOURCES, encode, pictures
-from benchmarks.record import write_record
 from rich.console import Console
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.record import command_line, finish, goal, significant
+from benchmarks.videos import two_classes
 from kinesphere.core.device import cpu_count, fast_precision
 from kinesphere.data import Manifest
 from kinesphere.models import card, create_model
@@ -34,15 +33,6 @@ from kinesphere.train.history import read_history
 
 BATCH = 4
 FRAMES = 120
-
-
-def write_videos(root: Path, count: int) -> None:
-    """`count` videos of 4 s in two classes."""
-    source = next(source for source in SOURCES if source.size == (240, 320))
-    for number in range(count):
-        path = root / "ab"[number % 2] / f"{number}{source.suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encode(path, source, pictures(source.size, FRAMES, seed=number))
 
 
 class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
@@ -120,18 +110,16 @@ def our_clips_per_s(name: str, videos: Path, out: Path, epochs: int, *overrides:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare training speed; see the module's docstring.")
+    parser = command_line(__doc__)
     parser.add_argument("--models", nargs="+", default=["r3d_18", "kine_small"])
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2, help="measured, after one that is not")
     args = parser.parse_args()
-    rows: list[dict[str, str | int | float]] = []
+    rows: list[dict[str, str]] = []
     goals = []
-    print("| model | way | clips/s | ratio |\n|---|---|--:|--:|")
     with tempfile.TemporaryDirectory() as scratch:
         videos = Path(scratch) / "videos"
-        write_videos(videos, args.videos)
-        manifest = Manifest.read(videos)
+        manifest = two_classes(videos, args.videos, FRAMES)
         for name in args.models:
             ways = {"plain loop": plain_clips_per_s(name, manifest, args.epochs)}
             runs = {"kinesphere fp32": ("compute.precision=fp32",)}
@@ -142,13 +130,14 @@ def main() -> None:
                 out = Path(scratch) / f"{name}-{number}"
                 ways[way] = our_clips_per_s(name, videos, out, args.epochs, *overrides)
             for way, speed in ways.items():
-                ratio = speed / ways["plain loop"]
-                rows.append({"model": name, "way": way, "clips/s": round(speed, 2), "ratio": round(ratio, 2)})
-                print(f"| {name} | {way} | {speed:.2f} | {ratio:.2f} |", flush=True)
-            best = max(ways.values()) / ways["plain loop"]
-            goals.append(f"{name}: {best:.2f}x the plain loop (goal 2x): {'met' if best >= 2 else 'missed'}")
-    print("\n".join(goals))
-    write_record("train", "Training, decoding included", "python -m benchmarks.train", rows, goals)
+                ratio = significant(speed / ways["plain loop"])
+                rows.append({"model": name, "way": way, "clips/s": significant(speed), "ratio": ratio})
+                print(f"{name}, {way}: {significant(speed)} clips/s", flush=True)
+            best = max(ways, key=lambda way: ways[way])
+            goals.append(
+                goal(f"{name}, {best}, speed over the plain loop", ways[best] / ways["plain loop"], 2)
+            )
+    finish("train", "Training, decoding included", parser, args, rows, goals)
 
 
 if __name__ == "__main__":

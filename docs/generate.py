@@ -25,8 +25,8 @@ def models_page() -> str:
         "# Models",
         "",
         (
-            "Parameters and multiply-adds are counted by a test for the input given. Scores are those that the "
-            "publishers of the weights state; `kinesphere models NAME` gives their protocol."
+            "Parameters and multiply-adds are counted by a test for the input given. Scores are those that "
+            "the publishers of the weights state; `kinesphere models NAME` gives their protocol."
         ),
         "",
         "| model | what | input | M params | G multiply-adds | public weights (stated top-1) |",
@@ -56,8 +56,8 @@ def benchmarks_page() -> str:
         "# Benchmarks",
         "",
         (
-            "Each table was measured in one run on one machine, everything in it side by side. Shared machines "
-            "are noisy: read the ratios. `make bench` measures again."
+            "Each table was measured in one run on one machine, everything in it side by side. Shared "
+            "machines are noisy: read the ratios. `make bench` measures again."
         ),
     ]
     for path in sorted(RESULTS.glob("*.json")):
@@ -72,7 +72,7 @@ def _record(record: dict[str, Any]) -> list[str]:
         "|" + "---|" * len(columns),
         *("| " + " | ".join(str(row.get(name, "")) for name in columns) + " |" for row in record["rows"]),
     ]
-    goals = [f"- {goal}" for goal in record.get("goals", [])]
+    lines = [f"- {line}" for line in (*record["goals"], *record["notes"])]
     machine = record["machine"]
     return [
         f"## {record['title']}",
@@ -80,7 +80,7 @@ def _record(record: dict[str, Any]) -> list[str]:
         f"`{record['command']}` on {machine}.",
         "",
         *table,
-        *(["", *goals] if goals else []),
+        *(["", *lines] if lines else []),
     ]
 
 

@@ -1,9 +1,9 @@
 """`kine_small`: a small 3D residual network that learns motion in minutes on a laptop CPU.
 
 Our own; blocks after Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-CVPR 2018, https://arxiv.org/abs/1711.11248. Chosen by `benchmarks/compact.py`: full 3D convolutions of widths
-that the processor's vector units divide, and a stem that shrinks time by two and space by four at once, since
-the first layers of the usual networks cost more than all others together.
+CVPR 2018, https://arxiv.org/abs/1711.11248. Designed for CPUs: full 3D convolutions of small widths, after a
+stem that shrinks time by two and space by four at once. `benchmarks/compact.py` compares it with
+alternatives.
 
 B batch, T time, C channels, H W pixels.
 """
