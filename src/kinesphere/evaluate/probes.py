@@ -65,8 +65,8 @@ def pair_accuracy(
     sums = units.total(np.stack([right, np.ones(len(rows))], axis=1))
 
     def resampled(counts: np.ndarray) -> np.ndarray:
-        total: np.ndarray = counts @ sums
-        return total[:, :1] / total[:, 1:]
+        hits, clips = (counts @ sums).T
+        return np.divide(hits, clips)[:, None]
 
     low, high = interval(units, bootstrap or Bootstrap(), resampled)
     return Score(float(right.mean()), float(low[0]), float(high[0]))

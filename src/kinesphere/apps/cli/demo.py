@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from kinesphere.evaluate import Score
     from kinesphere.train import Recipe, Run
 
+MOVEMENTS = (
+    "contract", "expand", "fall", "get up", "kick", "punch", "sit down", "stand up", "walk", "wave",
+)  # fmt: skip
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for videos, run and report.")] = Path("runs/demo"),
-    clips_per_class: Annotated[int, typer.Option(min=10, help="Generated videos of each movement.")] = 60,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training videos.")] = 16,
+    clips_per_class: Annotated[int, typer.Option(min=10, help="Generated videos of each movement.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training videos.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of videos and training.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +40,16 @@ def demo(
     from kinesphere.data.mannequin import MannequinSettings, generate
 
     screen = console(to_stderr=as_json)
-    settings = MannequinSettings(clips_per_class=clips_per_class, seed=seed, truth=False)
+    settings = MannequinSettings(
+        classes=MOVEMENTS,
+        clips_per_class=clips_per_class,
+        size=(108, 144),
+        fps=8,
+        performers=2 * clips_per_class,
+        scenes=2 * clips_per_class,
+        truth=False,
+        seed=seed,
+    )
     with step(screen, f"1  Generating {len(settings.classes)} movements × {clips_per_class} videos"):
         with progress("   ", "videos", hidden=as_json) as advance:
             path = generate(settings, out / "videos", progress=advance)
@@ -53,7 +66,7 @@ def demo(
         top = predict_one(run, manifest, out / "predicted.mp4", screen)
     from kinesphere.apps.html import write_report_html
 
-    page = write_report_html(run.folder, title="Demo: twelve movements, unseen performers, unseen scenes")
+    page = write_report_html(run.folder, title="Demo: ten movements, unseen performers, unseen scenes")
     assert run.report is not None
     if as_json:
         pairs = {"in_order": ordered.value, "shuffled": shuffled.value}
@@ -80,11 +93,10 @@ def recipe(manifest: Path, out: Path, epochs: int, seed: int) -> Recipe:
 
     settings: dict[str, Any] = {
         "data": {"source": str(manifest), "cache": str(out.parent / "cache")},
-        "clip": {"sampling": "uniform16", "size": 96},
-        "augment": {"preset": "light"},
-        "optimizer": {"lr": 0.002},
+        "augment": {"preset": "standard", "crop_scale": [0.7, 1.0]},
+        "optimizer": {"lr": 0.003},
         "schedule": {"warmup_epochs": 1},
-        "train": {"epochs": epochs, "batch_size": 16, "seed": seed},
+        "train": {"epochs": epochs, "batch_size": 8, "ema": 0.99, "seed": seed},
         "out": str(out),
     }
     return Recipe.build(settings, origin="the demo")
@@ -106,7 +118,7 @@ def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> N
         f"{len(found.unreadable)} unreadable, {len(found.problems)} problems"
     )
     training = manifest.where(split="train")
-    preview(ClipDataset(training, (spec,), train=True, augment=preset("light")), picture)
+    preview(ClipDataset(training, (spec,), train=True, augment=preset("standard")), picture)
 
 
 def direction_of_time(run: Run, manifest: Manifest) -> tuple[Score, Score]:
