@@ -66,7 +66,7 @@ def pair_accuracy(
 
     def resampled(counts: np.ndarray) -> np.ndarray:
         hits, clips = (counts @ sums).T
-        return np.divide(hits, clips)[:, None]
+        return np.asarray(hits / clips)[:, None]
 
     low, high = interval(units, bootstrap or Bootstrap(), resampled)
     return Score(float(right.mean()), float(low[0]), float(high[0]))
