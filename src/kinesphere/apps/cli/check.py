@@ -27,7 +27,10 @@ def check(
     decode_all: Annotated[bool, typer.Option(help="Decode every frame instead of three per file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Preflight: unreadable files, labels, duplicates, leaks, clips longer than videos."""
+    """Look at data before training on it.
+
+    Unreadable files, labels, duplicates, groups across splits, clips longer than videos.
+    """
     from kinesphere.clips import Sampling
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine

@@ -32,8 +32,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of videos and training.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Generate videos, check them, train, evaluate on unseen performers and scenes, predict, report.
+    """Do the whole job on generated videos.
 
+    Generate, check, train, evaluate on unseen performers and scenes, predict, report.
     Run again after an interruption, it goes on where it stopped.
     """
     from kinesphere.data import Manifest

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +45,7 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """What works here: devices, precision, codecs, extras, weights."""
+    """Say what works here: devices, codecs, extras."""
     findings = [*_machine(), *_codecs(), *_extras(), _weights()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -99,9 +97,11 @@ def _codecs() -> list[Finding]:
 
 
 def _extras() -> list[Finding]:
+    from importlib.util import find_spec
+
     findings = []
     for extra, packages in EXTRAS.items():
-        absent = [name for name in packages if importlib.util.find_spec(name) is None]
+        absent = [name for name in packages if find_spec(name) is None]
         if absent:
             hint = f"pip install 'kinesphere[{extra}]'"
             findings.append(
@@ -113,6 +113,8 @@ def _extras() -> list[Finding]:
 
 
 def _versioned(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:

@@ -27,7 +27,7 @@ def evaluate(
     precision: PrecisionChoice = "auto",
     as_json: Json = False,
 ) -> None:
-    """Top-k, mean class accuracy, F1, confusions and calibration, each with an interval."""
+    """Score a model on labelled videos, with intervals."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest

@@ -19,7 +19,10 @@ def import_(
     labels: Annotated[Path | None, typer.Option(help="Class names in the file's order, one a line.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read foreign weights without executing anything in them, check every key, write our format."""
+    """Turn a public checkpoint into a model file.
+
+    Nothing in the file is executed, and every key is checked.
+    """
     from kinesphere.models import import_checkpoint, save_model
 
     if out.suffix != ".safetensors":

@@ -23,6 +23,7 @@ app = typer.Typer(
     name="kinesphere",
     help="Human action recognition in video: labelled videos in, a recogniser you can trust out.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help starts in half the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -18,7 +18,7 @@ def models(
     name: Annotated[str | None, typer.Argument(help="Show one model's card.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """List the models, or show the card of one: paper, input, cost, public weights."""
+    """List the models, or show the card of one."""
     from kinesphere.models import card, list_models
 
     cards = [card(known) for known in list_models()] if name is None else [card(name)]

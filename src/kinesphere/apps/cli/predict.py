@@ -55,7 +55,7 @@ def predict(
         bool, typer.Option("--json", help="Print one JSON object a video, one a line.")
     ] = False,
 ) -> None:
-    """Top-k labels of videos, or timed segments of long ones."""
+    """Label videos, or find timed segments in long ones."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
     from kinesphere.predict import find_sources, load, model_digest

@@ -26,7 +26,7 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recogniser, score it on held-out videos, write report.html."""
+    """Train a recogniser and score it; --resume goes on."""
     from kinesphere.train import Recipe, cross_validate
     from kinesphere.train import train as run_recipe
 
