@@ -6,15 +6,13 @@ as a training set's check, a clip and a long prediction do. It must end as `whol
 be busy with other things). Files are read in processes that are killed when one takes no end, so that a
 crash or a hang is seen and counted.
 
-    python benchmarks/damaged.py [--count 2000] [--videos FOLDER]
+    python -m benchmarks.damaged
 
-Without a folder, the samples of KINESPHERE_TEST_DATA are damaged, or else small generated videos.
+Without `--videos FOLDER`, the samples of KINESPHERE_TEST_DATA are damaged, or else small generated videos.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -29,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.record import command_line, finish, goal
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/unit/video"))
 
@@ -41,6 +41,9 @@ BOUND_S = 5.0
 # On a machine that is busy, a file may wait for its turn; one that sleeps for ever is ended here.
 KILL_S = 600.0
 SIZE = (64, 86)
+GOOD_ENDS = ("whole", "part", "refused")
+BAD_ENDS = ("crash", "hang", "other")
+ENDS = GOOD_ENDS + BAD_ENDS
 
 
 @dataclass(frozen=True)
@@ -176,41 +179,38 @@ def samples(folder: Path | None) -> list[tuple[str, bytes]]:
     return [*made, ("packed.avi", packed_avi())]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Read damaged videos; see the module's docstring.")
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--videos", type=Path)
-    parser.add_argument("--processes", type=int, default=cpu_count())
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        items = damaged_videos(samples(args.videos), args.count)
-        outcomes = run(items, Path(folder), args.processes)
-    ends = ("whole", "part", "refused", "crash", "hang", "other")
+def table(outcomes: list[Outcome]) -> list[dict[str, str | int]]:
+    """One line per kind of damage and one for all: how many files ended in each way."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for outcome in outcomes:
         counts[outcome.kind][outcome.end] += 1
         counts["all"][outcome.end] += 1
-    print(f"| damage | {' | '.join(ends)} |\n|---|{'--:|' * len(ends)}")
-    for kind, count in counts.items():
-        print(f"| {kind} | {' | '.join(str(count[end]) for end in ends)} |")
-    slowest = max(outcomes, key=lambda outcome: outcome.cpu_seconds)
-    print(
-        f"slowest: {slowest.cpu_seconds:.2f} s of processor time "
-        f"({slowest.kind}, {slowest.detail}: {slowest.end}); "
-        f"longest wait by the clock: {max(outcome.seconds for outcome in outcomes):.2f} s"
-    )
-    bad = [outcome for outcome in outcomes if outcome.end in ("crash", "hang", "other")]
+    kinds = sorted(counts, key=lambda kind: kind == "all")
+    return [{"damage": kind} | {end: counts[kind][end] for end in ENDS} for kind in kinds]
+
+
+def main() -> None:
+    parser = command_line(__doc__)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--videos", type=Path, help="folder of videos to damage")
+    parser.add_argument("--processes", type=int, default=cpu_count())
+    args = parser.parse_args()
+    videos = samples(args.videos)
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = run(damaged_videos(videos, args.count), Path(folder), args.processes)
+    bad = [outcome for outcome in outcomes if outcome.end in BAD_ENDS]
     for outcome in bad:
         print(f"{outcome.end}: {outcome.kind}, {outcome.detail}: {outcome.message}")
-    if args.json:
-        plain = {
-            "counts": counts,
-            "slowest_cpu_s": slowest.cpu_seconds,
-            "bad": [vars(outcome) for outcome in bad],
-        }
-        args.json.write_text(json.dumps(plain, indent=1), encoding="utf-8")
-    sys.exit(bool(bad))
+    slowest = max(outcomes, key=lambda outcome: outcome.cpu_seconds)
+    goals = [
+        goal("crashes, hangs and errors of other types", len(bad), 0, "", at_most=True),
+        goal("slowest file, processor time", slowest.cpu_seconds, BOUND_S, " s", at_most=True),
+    ]
+    notes = [
+        f"{len(outcomes)} files, made from {len(videos)} videos",
+        f"slowest file: {slowest.kind}, {slowest.end}",
+    ]
+    finish("damaged", "Damaged files", parser, args, table(outcomes), goals, notes)
 
 
 if __name__ == "__main__":
