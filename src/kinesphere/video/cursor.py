@@ -71,7 +71,8 @@ class Cursor:
         self.context = self.stream.codec_context
         self.context.thread_count = self.threads
         self.context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
-        self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        # Holes are patched from the frame before; searching for their motion could take seconds a frame.
+        self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "ec": "deblock+favor_inter"}
         self._packets = demux(self.container, self.stream, self.damage, self.patience)
         self._sparing = False
         self._forget(0)
