@@ -102,15 +102,30 @@ class Cursor:
             self._skip_to(key)
         self._expect = self.timeline.key_tick(key) if key else None
 
-    def reaches(self, key: int, position: int, tick: int) -> bool:
-        """Whether reading on gives the frame `tick` for less work than a move to `key` would take."""
-        if any(tick == waiting for waiting, _ in self._ready):
-            return True
-        ahead = position >= self._next or tick in self._flying
-        return ahead and not self._ended and key <= self._next + self.threads + 1
+    def reaches(self, key: int, position: int, ticks: list[int]) -> bool:
+        """Whether reading on gives the frames `ticks` for less work than a move to `key` would take.
+
+        Args:
+            key: Packet from which the first of them decodes.
+            position: Packet with which the first of them comes out.
+            ticks: The frames, ascending.
+        """
+        ready = {tick for tick, _ in self._ready}
+        if self._ended:
+            return ready.issuperset(ticks)
+        ahead = position >= self._next or ticks[0] in self._flying or ticks[0] in ready
+        return ahead and key <= self._next + self.threads + 1
 
     def peek(self) -> Decoded | None:
         """The next frame, without consuming it; None at the end."""
+        if self.timeline is not None and self.timeline.clock == "pts":
+            # The first packet alone tells, if it is the first on screen: no need to fill the decoder.
+            shown_first = self.timeline.packets.pts[0] == self.timeline.ticks[0]
+            first = next(self.read(last=0), None) if shown_first else None
+            if first is not None and first[0] == self.timeline.ticks[0]:
+                self._ended = True
+                return first
+            self.start(0)
         first = next(self.read(), None)
         if first is not None:
             self._ready.appendleft(first)
@@ -234,7 +249,7 @@ class Cursor:
         assert self.timeline is not None
         by_count = self.timeline.clock == "index"
         for count, packet in enumerate(self._packets):
-            position = count if by_count else self.timeline.locate(packet)
+            position = count if by_count else self.timeline.locate(packet, key)
             if position == key:
                 self._held = packet
                 self._next = key

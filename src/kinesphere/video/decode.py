@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,13 +15,11 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
 from kinesphere.video import picture
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source
-from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
+from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
+from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import describe
 from kinesphere.video.timeline import Timeline, scan
-
-# Opening the file again for each helper has to pay.
-_SHARED_FROM = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +71,8 @@ class Video:
         self._cursor = cursor
         self._timeline = timeline
         self._damage = cursor.damage
-        self._helpers: list[Cursor] = []
         self.info = describe(cursor.container, cursor.stream, timeline, first, cursor.damage)
+        self._gatherer = Gatherer(cursor, self.info.rotation_deg)
 
     @classmethod
     def open(
@@ -124,8 +120,8 @@ class Video:
 
     def close(self) -> None:
         """Free the decoder and the file."""
-        for cursor in (self._cursor, *self._helpers):
-            cursor.close()
+        self._cursor.close()
+        self._gatherer.close()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -188,7 +184,7 @@ class Video:
         shown = timeline.show(self._checked_times(times_s))
         wanted, slots = np.unique(shown, return_inverse=True)
         pixels = np.empty((len(wanted), height, width, 3), np.uint8)
-        ticks = self._collect(timeline, wanted.tolist(), pixels)
+        ticks = self._gatherer.collect(timeline, wanted.tolist(), pixels)
         self._damage.warn()
         times = (ticks - timeline.ticks[0]) * float(timeline.time_base)
         if len(wanted) != len(shown) or (np.diff(slots) < 0).any():
@@ -308,105 +304,6 @@ class Video:
         for tick, frame in self._cursor.read():
             zero = tick if zero is None else zero
             yield (tick - zero) * time_base, frame
-
-    def _collect(self, timeline: Timeline, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
-        """Decode the displayed frames `wanted` (ascending) into `pixels`; the ticks that were found."""
-        found = np.empty(len(wanted), np.int64)
-        self._cursor.moves += 1
-        runs = self._runs(timeline, wanted)
-
-        def fill(cursor: Cursor, run: list[int], drain: bool) -> None:
-            picked = self._read_run(cursor, timeline, [wanted[i] for i in run], drain=drain)
-            for i, (tick, frame) in zip(run, picked, strict=True):
-                picture.rgb(frame, pixels.shape[1:3], self.info.rotation_deg, pixels[i])
-                found[i] = tick
-
-        helpers = self._helpers_for(len(runs))
-        if not helpers:
-            for run in runs:
-                fill(self._cursor, run, run is not runs[-1])
-            return found
-        waiting = deque(runs)
-
-        def work(cursor: Cursor) -> None:
-            while True:
-                try:
-                    run = waiting.popleft()
-                except IndexError:
-                    return
-                fill(cursor, run, True)
-
-        with ThreadPoolExecutor(len(helpers)) as pool:
-            list(pool.map(work, helpers))
-        return found
-
-    def _helpers_for(self, runs: int) -> list[Cursor]:
-        """Single-threaded cursors that share out separate stretches: frame threads, which every seek
-        empties, would mostly wait."""
-        main = self._cursor
-        if runs < _SHARED_FROM or main.threads == 1:
-            return []
-        for _ in range(min(runs, main.threads - 1) - len(self._helpers)):
-            helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage)
-            helper.timeline = main.timeline
-            self._helpers.append(helper)
-        return self._helpers
-
-    def _runs(self, timeline: Timeline, wanted: list[int]) -> list[list[int]]:
-        """Group places in `wanted` that one stretch of decoding serves best."""
-        runs: list[list[int]] = []
-        end = -1
-        for i, frame in enumerate(wanted):
-            if runs and timeline.key_before(frame) <= end + self._cursor.threads + 1:
-                runs[-1].append(i)
-            else:
-                runs.append([i])
-            end = max(end, int(timeline.decode_index[frame]))
-        return runs
-
-    def _read_run(
-        self, cursor: Cursor, timeline: Timeline, frames: list[int], *, drain: bool
-    ) -> Iterator[Decoded]:
-        """For each displayed frame its picture, or the last decodable one before it."""
-        ticks = timeline.ticks[frames].tolist()
-        last = int(timeline.decode_index[frames].max())
-        key = timeline.key_before(frames[0])
-        done = 0
-        moved = not cursor.reaches(key, int(timeline.decode_index[frames[0]]), ticks[0])
-        while done < len(ticks):
-            if moved:
-                cursor.start(key)
-            before: Decoded | None = None
-            try:
-                for tick, frame in cursor.read(frozenset(ticks), last if drain else None):
-                    while done < len(ticks) and ticks[done] < tick:
-                        if before is None:
-                            raise UnsafeKey
-                        yield before
-                        done += 1
-                    before = (tick, frame)
-                    if done < len(ticks) and ticks[done] == tick:
-                        yield before
-                        done += 1
-                    if done == len(ticks):
-                        return
-                if before is None:
-                    raise UnsafeKey
-                yield from [before] * (len(ticks) - done)
-                return
-            except UnsafeKey:
-                key = self._step_back(timeline, key, frames[done]) if moved else key
-                moved = True
-
-    def _step_back(self, timeline: Timeline, key: int, frame: int) -> int:
-        """An earlier key frame to reach `frame` from, after `key` failed."""
-        if key == 0:
-            raise UnreadableVideo(
-                f"{self.info.source} has no decodable frame at "
-                f"{timeline.times_s[frame]:.3f} s or before; it is damaged: {'; '.join(self.damage)}."
-            )
-        timeline.distrust(key)
-        return timeline.key_before(frame)
 
     def _picture(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         pixels = np.empty((*size, 3), np.uint8)

@@ -8,10 +8,11 @@ packet n is the one shown at n; where both are missing or repeat, frames are cou
 from __future__ import annotations
 
 import contextlib
-from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from itertools import islice
 from typing import Literal
 
 import av
@@ -35,7 +36,8 @@ _FIXED_DELAY = {
     "mjpeg", "rawvideo", "ffv1", "huffyuv", "ffvhuff", "dvvideo", "png", "qtrle", "utvideo",
 }  # fmt: skip
 _SMALLEST_PICTURE = 8
-_NONE = np.iinfo(np.int64).min
+_BATCH = 128
+_NONE = int(np.iinfo(np.int64).min)
 
 
 @dataclass
@@ -74,13 +76,6 @@ class Timeline:
     packets: Packets
     steady: bool
     _delay: int = 0
-    _position: dict[tuple[int, int, int], int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        rows = zip(
-            self.packets.pts.tolist(), self.packets.dts.tolist(), self.packets.size.tolist(), strict=True
-        )
-        self._position = {row: i for i, row in enumerate(rows)}
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -104,9 +99,19 @@ class Timeline:
         found = np.searchsorted(self.times_s, times_s + self.tolerance_s, side="right") - 1
         return np.clip(found, 0, len(self) - 1)
 
-    def locate(self, packet: AVPacket[VideoStream]) -> int | None:
-        """Position of a packet in decoding order."""
-        return self._position.get((_stamp(packet.pts), _stamp(packet.dts), packet.size))
+    def locate(self, packet: AVPacket[VideoStream], hint: int) -> int | None:
+        """Position of a packet in decoding order; found at once if it is `hint`."""
+        row = (_stamp(packet.pts), _stamp(packet.dts), packet.size)
+        table = self.packets
+        if row == (table.pts[hint], table.dts[hint], table.size[hint]):
+            return hint
+        return self._positions.get(row)
+
+    @cached_property
+    def _positions(self) -> dict[tuple[int, int, int], int]:
+        table = self.packets
+        rows = zip(table.pts.tolist(), table.dts.tolist(), table.size.tolist(), strict=True)
+        return {row: i for i, row in enumerate(rows)}
 
     def key_before(self, frame: int) -> int:
         """Position of the last packet from which displayed frame `frame` decodes exactly.
@@ -187,32 +192,30 @@ def scan(
 def _collect(
     packets: Iterable[AVPacket[VideoStream]], size_bytes: int | None, damage: Damage, patience: Patience
 ) -> Packets:
-    pts, dts, size = array("q"), array("q"), array("q")
-    key, hidden = array("b"), array("b")
+    rows: list[tuple[int, int, int, bool, bool]] = []
     budget = None if size_bytes is None else 2 * size_bytes + 1_000_000
     read = 0
-    for packet in packets:
-        length = packet.size
+    following = iter(packets)
+    while True:
+        batch = [
+            (p.pts, p.dts, p.size, p.is_keyframe, p.is_discard, p.is_corrupt)
+            for p in islice(following, _BATCH)
+        ]
+        if not batch:
+            break
+        length = sum(row[2] for row in batch)
         read += length
         patience.extend(length / _SLOWEST_BYTES_PER_S)
         patience.check()
-        if len(pts) >= MAX_FRAMES or (budget is not None and read > budget):
+        for pts, dts, size, key, hidden, corrupt in batch:
+            if corrupt:
+                damage.note("incomplete packet")
+            rows.append((_NONE if pts is None else pts, _NONE if dts is None else dts, size, key, hidden))
+        if len(rows) > MAX_FRAMES or (budget is not None and read > budget):
             damage.note("its index names more data than the file holds")
             break
-        if packet.is_corrupt:
-            damage.note("incomplete packet")
-        pts.append(_stamp(packet.pts))
-        dts.append(_stamp(packet.dts))
-        size.append(length)
-        key.append(packet.is_keyframe)
-        hidden.append(packet.is_discard)
-    return Packets(
-        np.array(pts, np.int64),
-        np.array(dts, np.int64),
-        np.array(size, np.int64),
-        np.array(key, bool),
-        np.array(hidden, bool),
-    )
+    table = np.array(rows, np.int64).reshape(-1, 5)
+    return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0)
 
 
 def _by_pts(table: Packets, stream: VideoStream) -> Timeline | None:
@@ -282,4 +285,4 @@ def _time_base(stream: VideoStream) -> Fraction:
 
 
 def _stamp(value: int | None) -> int:
-    return int(_NONE) if value is None else value
+    return _NONE if value is None else value

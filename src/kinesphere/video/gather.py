@@ -1,0 +1,247 @@
+"""Chosen frames by the cheapest way: what to decode, from which key frame, on which core.
+
+Frames that one key frame serves make a stretch. Several stretches are shared out among single-threaded
+decoders, one per core, which convert what they decode; a single one is read by a decoder with frame
+threads, while another thread converts. Either way no frame is decoded twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kinesphere.core.errors import UnreadableVideo
+from kinesphere.video import picture
+from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
+from kinesphere.video.timeline import Timeline
+
+# Decoders of their own cost a few milliseconds each, as much as this many small frames.
+_SHARED_FROM_PACKETS = 48
+# Frame threads keep about this share of the cores busy.
+_FRAME_THREADING = 0.7
+# Decoded frames that may wait for their conversion.
+_AHEAD = 8
+
+
+@dataclass
+class Stretch:
+    """Places in the list of wanted frames that are decoded in one go, from packet `key` to `last`."""
+
+    key: int
+    last: int
+    places: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.last - self.key + 1
+
+
+class Gatherer:
+    """Decodes chosen frames of one video, straight to their size.
+
+    Args:
+        cursor: The video's own reader.
+        rotation_deg: Rotation for display.
+    """
+
+    def __init__(self, cursor: Cursor, rotation_deg: int) -> None:
+        self._cursor = cursor
+        self._rotation_deg = rotation_deg
+        self._helpers: list[Cursor] = []
+        self._end = -1
+
+    def close(self) -> None:
+        """Free the helpers."""
+        for helper in self._helpers:
+            helper.close()
+
+    def collect(self, timeline: Timeline, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
+        """Decode displayed frames.
+
+        Args:
+            timeline: Of the video.
+            wanted: Indices of the frames in order of display, ascending.
+            pixels: uint8 `(len(wanted), H, W, 3)` to write RGB to.
+
+        Returns:
+            `(len(wanted),)` ticks of the frames that were found: a frame's own, or those of the last
+            decodable one before it.
+        """
+        self._cursor.moves += 1
+        found = np.empty(len(wanted), np.int64)
+        stretches = _stretches(timeline, wanted)
+        if self._worth_sharing(stretches):
+            self._share(timeline, wanted, _chunks(stretches, 4 * self._cursor.threads), pixels, found)
+        else:
+            self._read_through(timeline, wanted, stretches, pixels, found)
+        return found
+
+    def _worth_sharing(self, stretches: list[Stretch]) -> bool:
+        cores = max(1, self._cursor.threads - 1)
+        total = sum(map(len, stretches))
+        if self._cursor.threads == 1 or len(stretches) < 2 or total < _SHARED_FROM_PACKETS:
+            return False
+        return total / max(max(map(len, stretches)), total / cores) >= _FRAME_THREADING * cores
+
+    def _share(
+        self,
+        timeline: Timeline,
+        wanted: list[int],
+        stretches: list[Stretch],
+        pixels: np.ndarray,
+        found: np.ndarray,
+    ) -> None:
+        waiting = deque(sorted(stretches, key=len, reverse=True))
+        idle = deque(self._helpers)
+
+        def work() -> None:
+            helper = idle.popleft() if idle else self._new_helper()
+            while waiting:
+                try:
+                    stretch = waiting.popleft()
+                except IndexError:  # another helper was faster
+                    return
+                frames = [wanted[i] for i in stretch.places]
+                for i, (tick, frame) in zip(
+                    stretch.places, self._read(helper, timeline, frames, drain=True), strict=True
+                ):
+                    picture.rgb(frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
+                    found[i] = tick
+
+        count = min(len(stretches), self._cursor.threads)
+        with ThreadPoolExecutor(count) as pool:
+            for done in [pool.submit(work) for _ in range(count)]:
+                done.result()
+
+    def _new_helper(self) -> Cursor:
+        main = self._cursor
+        helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage)
+        helper.timeline = main.timeline
+        self._helpers.append(helper)
+        return helper
+
+    def _read_through(
+        self,
+        timeline: Timeline,
+        wanted: list[int],
+        stretches: list[Stretch],
+        pixels: np.ndarray,
+        found: np.ndarray,
+    ) -> None:
+        converting: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1) as pool:
+            for i, (tick, frame) in self._in_order(timeline, wanted, stretches):
+                found[i] = tick
+                if self._cursor.threads == 1:
+                    picture.rgb(frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
+                    continue
+                converting.append(
+                    pool.submit(picture.rgb, frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
+                )
+                if len(converting) > _AHEAD:
+                    converting.popleft().result()
+            for conversion in converting:
+                conversion.result()
+
+    def _in_order(
+        self, timeline: Timeline, wanted: list[int], stretches: list[Stretch]
+    ) -> Iterator[tuple[int, Decoded]]:
+        """The wanted frames with their places, through the video's own cursor."""
+        stretches = _joined(stretches, self._cursor.threads + 1)
+        # Whoever asked for the frames that follow will go on; only then is decoding ahead no waste.
+        goes_on = self._end < stretches[0].last and stretches[0].key <= self._end + 1
+        self._end = stretches[-1].last
+        for stretch in stretches:
+            drain = timeline.clock != "index" and not (goes_on and stretch is stretches[-1])
+            frames = [wanted[i] for i in stretch.places]
+            yield from zip(
+                stretch.places, self._read(self._cursor, timeline, frames, drain=drain), strict=True
+            )
+
+    def _read(
+        self, cursor: Cursor, timeline: Timeline, frames: list[int], *, drain: bool
+    ) -> Iterator[Decoded]:
+        """For each displayed frame its picture, or the last decodable one before it."""
+        ticks = timeline.ticks[frames].tolist()
+        last = int(timeline.decode_index[frames].max())
+        key = timeline.key_before(frames[0])
+        done = 0
+        moved = not cursor.reaches(key, int(timeline.decode_index[frames[0]]), ticks)
+        while done < len(ticks):
+            if moved:
+                cursor.start(key)
+            before: Decoded | None = None
+            try:
+                for tick, frame in cursor.read(frozenset(ticks), last if drain else None):
+                    while done < len(ticks) and ticks[done] < tick:
+                        if before is None:
+                            raise UnsafeKey
+                        yield before
+                        done += 1
+                    before = (tick, frame)
+                    if done < len(ticks) and ticks[done] == tick:
+                        yield before
+                        done += 1
+                    if done == len(ticks):
+                        return
+                if before is None:
+                    raise UnsafeKey
+                yield from [before] * (len(ticks) - done)
+                return
+            except UnsafeKey:
+                key = self._step_back(timeline, key, frames[done]) if moved else key
+                moved = True
+
+    def _step_back(self, timeline: Timeline, key: int, frame: int) -> int:
+        """An earlier key frame to reach `frame` from, after `key` failed."""
+        if key == 0:
+            damage = self._cursor.damage
+            raise UnreadableVideo(
+                f"{damage.source} has no decodable frame at {timeline.times_s[frame]:.3f} s or before; "
+                f"it is damaged: {'; '.join(damage.messages())}."
+            )
+        timeline.distrust(key)
+        return timeline.key_before(frame)
+
+
+def _stretches(timeline: Timeline, wanted: list[int]) -> list[Stretch]:
+    """One stretch for each key frame that is needed."""
+    stretches: list[Stretch] = []
+    for place, (frame, last) in enumerate(zip(wanted, timeline.decode_index[wanted].tolist(), strict=True)):
+        key = timeline.key_before(frame)
+        if not stretches or stretches[-1].key != key:
+            stretches.append(Stretch(key, last))
+        stretches[-1].places.append(place)
+        stretches[-1].last = max(stretches[-1].last, last)
+    return stretches
+
+
+def _chunks(stretches: list[Stretch], count: int) -> list[Stretch]:
+    """Join neighbours until about `count` chunks remain, to save seeks."""
+    enough = sum(map(len, stretches)) // count
+    chunks: list[Stretch] = []
+    for stretch in stretches:
+        if chunks and len(chunks[-1]) < enough and stretch.key <= chunks[-1].last + 1:
+            _extend(chunks[-1], stretch)
+        else:
+            chunks.append(Stretch(stretch.key, stretch.last, list(stretch.places)))
+    return chunks
+
+
+def _joined(stretches: list[Stretch], gap: int) -> list[Stretch]:
+    """Join stretches between which seeking would cost more than decoding through."""
+    joined: list[Stretch] = []
+    for stretch in stretches:
+        if joined and stretch.key <= joined[-1].last + gap:
+            _extend(joined[-1], stretch)
+        else:
+            joined.append(stretch)
+    return joined
+
+
+def _extend(stretch: Stretch, by: Stretch) -> None:
+    stretch.places += by.places
+    stretch.last = max(stretch.last, by.last)
