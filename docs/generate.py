@@ -1,7 +1,8 @@
 """Write the tables in docs/ that are made from code: `python -m docs.generate` (or `make docs`).
 
 `docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
-`benchmarks/results/`, `docs/recipe.md` from the recipe's own descriptions.
+`benchmarks/results/`, `docs/results.md` and the README's table of scores from those of the studies,
+`docs/recipe.md` from the recipe's own descriptions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.studies import RECORDS, STUDIES
 from kinesphere.models import ModelCard, card, list_models
 from kinesphere.train import Recipe
 
@@ -84,6 +86,56 @@ def _record(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def results_page() -> str:
+    """The scores of the studies with their commands."""
+    lines = [
+        MADE,
+        "# Results",
+        "",
+        (
+            "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
+            "Intervals are 95 %, by resampling groups. In the commands, DATA is the folder of the data set, "
+            "with a `labels.csv` of the columns path, label and group."
+        ),
+        "",
+        *_scores(),
+        "",
+        "| study | command |",
+        "|---|---|",
+        *(f"| `{name}` | `{record['command']}` |" for name, record in _studies()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scores() -> list[str]:
+    lines = ["| data and protocol | model | top-1 | goal | minutes |", "|---|---|---|---|---:|"]
+    for _, record in _studies():
+        top1, goal = record["scores"]["top1"], record["goal"]
+        wanted = "–" if goal is None else f"{goal:.0%} {'met' if top1['value'] >= goal else 'missed'}"
+        lines.append(
+            f"| {record['what']} | {record['model']} | {_percent(top1)} | {wanted} | {record['minutes']} |"
+        )
+    return lines
+
+
+def _percent(score: dict[str, float]) -> str:
+    return f"{100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def _studies() -> list[tuple[str, dict[str, Any]]]:
+    """The records of all studies that were run, in the order in which they are listed."""
+    paths = [RECORDS / f"{name}.json" for name in STUDIES]
+    return [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+
+
+def fill(page: str, name: str, lines: list[str]) -> str:
+    """`page` with `lines` between the marks of `name`."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return "\n".join([before + begin, "", *lines, "", end]) + after
+
+
 def recipe_page() -> str:
     """Every setting of a recipe with its default and meaning."""
     lines = [MADE, "# Recipe", "", "Every setting of `kinesphere train`, in YAML or as `section.key=value`."]
@@ -110,13 +162,20 @@ def recipe_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"models.md": models_page, "benchmarks.md": benchmarks_page, "recipe.md": recipe_page}
+PAGES = {
+    "models.md": models_page,
+    "benchmarks.md": benchmarks_page,
+    "results.md": results_page,
+    "recipe.md": recipe_page,
+}
 
 
 def main() -> None:
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
         print(DOCS / name)
+    readme = DOCS.parent / "README.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), "results", _scores()), encoding="utf-8")
 
 
 if __name__ == "__main__":

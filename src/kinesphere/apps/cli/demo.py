@@ -59,8 +59,10 @@ def demo(
         check(manifest, screen, out / "preview.png", hidden=as_json)
     with step(screen, "3  Training the compact model, then scoring it on unseen performers and scenes"):
         from kinesphere.train import train
+        from kinesphere.train.files import RunFiles
 
-        run = train(recipe(path, out / "run", epochs, seed), resume=True, console=screen)
+        begun = RunFiles(out / "run").recipe.is_file()
+        run = train(recipe(path, out / "run", epochs, seed), resume=begun, console=screen)
     with step(screen, "4  Asking what the answers rest on"):
         ordered, shuffled = direction_of_time(run, manifest)
     with step(screen, "5  Predicting one video"):
@@ -96,7 +98,7 @@ def recipe(manifest: Path, out: Path, epochs: int, seed: int) -> Recipe:
         "data": {"source": str(manifest), "cache": str(out.parent / "cache")},
         "augment": {"preset": "standard", "crop_scale": [0.7, 1.0]},
         "optimizer": {"lr": 0.003},
-        "schedule": {"warmup_epochs": 1},
+        "schedule": {"warmup_epochs": min(1.0, epochs / 10)},
         "train": {"epochs": epochs, "batch_size": 8, "ema": 0.99, "seed": seed},
         "out": str(out),
     }

@@ -1,0 +1,139 @@
+"""Scores on real and generated data, each by one `kinesphere` command.
+
+    python -m benchmarks.studies [NAMES...]
+
+Every study runs its command from the repository's root, takes the time, and keeps the score with its
+interval in `results/studies/`; `make docs` makes docs/results.md and the README's table from them.
+Studies on real data need KINESPHERE_TEST_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import RESULTS, machine
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = RESULTS / "studies"
+DATA = "KINESPHERE_TEST_DATA"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One score, and how to get it.
+
+    Attributes:
+        what: Data and protocol, for the table.
+        model: Model and what it starts from, for the table.
+        command: Words after `kinesphere`; `DATA/` is replaced by the folder of test data.
+        folder: The option that names the folder of the run, up to the folder.
+        goal: Top-1 accuracy aimed for, or None.
+    """
+
+    what: str
+    model: str
+    command: tuple[str, ...]
+    folder: str = "out="
+    goal: float | None = None
+
+
+UT = "UT-Interaction set 1, leave one sequence out"
+FIGHT = "Surveillance fights, 5 folds by source video"
+STUDIES = {
+    "demo": Study(
+        what="Generated videos, unseen performers in unseen scenes, 10 movements",
+        model="kine_small, from scratch",
+        command=("demo",),
+        folder="--out=",
+        goal=0.95,
+    ),
+    "ut_scratch": Study(
+        what=UT,
+        model="kine_small, from scratch",
+        command=(
+            "train",
+            "recipes/ut_interaction.yaml",
+            "data.source=DATA/videos/ut_interaction_set1/labels.csv",
+            "--folds=group",
+        ),
+    ),
+    "fight_scratch": Study(
+        what=FIGHT,
+        model="kine_small, from scratch",
+        command=(
+            "train",
+            "recipes/surveillance_fight.yaml",
+            "data.source=DATA/videos/surveillance_fight/labels.csv",
+            "--folds=5",
+        ),
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(STUDIES)}; default: all")
+    names = parser.parse_args().names or list(STUDIES)
+    unknown = [name for name in names if name not in STUDIES]
+    if unknown:
+        parser.error(f"no study is called {', '.join(unknown)}; there are {', '.join(STUDIES)}")
+    if any("DATA/" in word for name in names for word in STUDIES[name].command) and DATA not in os.environ:
+        parser.error(f"these studies read real data; set {DATA} to its folder")
+    for name in names:
+        print(f"\n=== {name}: {STUDIES[name].what}; {STUDIES[name].model}", flush=True)
+        print(keep(name, *run(STUDIES[name])))
+
+
+def run(study: Study) -> tuple[dict[str, Any], float]:
+    """Report and seconds of a study, run in an empty folder."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data = os.environ.get(DATA, "")
+        words = [word.replace("DATA/", f"{data}/") for word in study.command]
+        words += [f"{study.folder}{scratch}/run", "--json"]
+        if study.command[0] == "train":
+            words.append(f"data.cache={scratch}/cache")
+        begun = time.perf_counter()
+        ended = subprocess.run(
+            [sys.executable, "-m", "kinesphere", *words], cwd=ROOT, stdout=subprocess.PIPE, check=True
+        )
+        return json.loads(ended.stdout), time.perf_counter() - begun
+
+
+def keep(name: str, said: dict[str, Any], seconds: float) -> Path:
+    """Write the record of a study; its path."""
+    study = STUDIES[name]
+    report = said["report"]
+    record = {
+        "what": study.what,
+        "model": study.model,
+        "command": shlex.join(["kinesphere", *study.command]),
+        "line": report["line"],
+        "scores": {key: report["scores"][key] for key in ("top1", "mean_class_accuracy", "macro_f1")},
+        "goal": study.goal,
+        "minutes": round(seconds / 60, 1),
+        "machine": machine(),
+    }
+    if "reversed_pairs" in said:
+        record["reversed_pairs"] = said["reversed_pairs"]
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    path = RECORDS / f"{name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()
