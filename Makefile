@@ -16,15 +16,17 @@ help:
 	@echo "make bench   speed against what you would use instead (needs benchmarks/requirements.txt)"
 	@echo "make docs    regenerate the tables in docs/ that are made from code"
 
-# The demo needs only what users install; everything else needs the development tools as well.
+# The demo needs only what users install; everything else needs the development tools as well. Compiling
+# every module of every dependency takes a third of the install; Python compiles those in use when it first
+# imports them.
 $(CORE): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Kinesphere needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
 $(READY): $(CORE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: $(CORE)

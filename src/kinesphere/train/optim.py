@@ -66,7 +66,10 @@ def make_optimizer(recogniser: Recogniser, settings: OptimizerSection) -> torch.
         {"params": list(group.parameters), "lr": group.lr, "weight_decay": group.weight_decay}
         for group in parameter_groups(recogniser, settings)
     ]
+    # One pass over all tensors. On GPUs the default is as fast, and fused steps rule out clipping in fp16.
+    fused = True if next(recogniser.parameters()).device.type == "cpu" else None
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        nesterov = settings.momentum > 0
+        return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, fused=fused)
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(groups, betas=settings.betas)
+    return kind(groups, betas=settings.betas, fused=fused)
