@@ -7,7 +7,10 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -89,6 +92,18 @@ def to_views(x: Tensor, layout: str) -> Tensor:
     if layout == "N C H W":
         return x.unsqueeze(1)
     raise AssertionError(f"say how to read the layout {layout!r} through `inputs=`")
+
+
+@pytest.fixture
+def torchvision_video() -> ModuleType:
+    """`torchvision.models.video`, where it is installed; its compiled operators need not fit this torch."""
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: no reference to compare with")
+    schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    for operator in ("nms", "qnms"):  # an import declares shapes for them; nothing here runs them
+        if not hasattr(torch.ops.torchvision, operator):
+            torch.library.define(f"torchvision::{operator}", schema)
+    return import_module("torchvision.models.video")
 
 
 @pytest.fixture
