@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studies import RECORDS, STUDIES
+
 from kinesphere.models import ModelCard, card, list_models
 from kinesphere.train import Recipe
 
