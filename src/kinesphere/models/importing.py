@@ -134,7 +134,9 @@ def import_backbone(
     notes = (f"inflated or adapted to other channels: {', '.join(changed)}",) if changed else ()
     net.load_state_dict({**own, **fitted})
     provenance = Provenance(f"backbone imported from {Path(path).name}", sha256=digest(path), notes=notes)
-    recogniser = Recogniser(net, architecture.card, _specs(architecture, key_map), labels, given, provenance)
+    recogniser = Recogniser(
+        net, architecture.card, _specs(architecture, key_map, given), labels, given, provenance
+    )
     recogniser.reset = tuple(fresh)
     log.warning("%s: backbone from %s; fresh: %s", model, Path(path).name, ", ".join(fresh))
     return recogniser.eval()
@@ -175,13 +177,14 @@ def _import(
     net.load_state_dict(state)
     names, notes = _named(labels, classes)
     origin = provenance or Provenance(f"imported ({key_map.layout} layout)")
-    notes += [f"left out {key}: {reason}" for key, reason in mapped.ignored.items()]
+    notes += _left_out(mapped.ignored)
     origin = replace(origin, notes=(*origin.notes, *notes))
-    return Recogniser(net, card, _specs(architecture, key_map), names, given, origin).eval()
+    return Recogniser(net, card, _specs(architecture, key_map, given), names, given, origin).eval()
 
 
-def _specs(architecture: Architecture, key_map: KeyMap) -> tuple[ClipSpec, ...]:
-    return architecture.card.inputs if key_map.spec is None else (key_map.spec,)
+def _specs(architecture: Architecture, key_map: KeyMap, arguments: Arguments) -> tuple[ClipSpec, ...]:
+    specs = architecture.card.inputs if key_map.spec is None else (key_map.spec,)
+    return specs if key_map.fit is None else tuple(key_map.fit(spec, arguments) for spec in specs)
 
 
 def _named(labels: LabelSet | Sequence[str] | None, classes: int) -> tuple[LabelSet, list[str]]:
@@ -193,6 +196,17 @@ def _named(labels: LabelSet | Sequence[str] | None, classes: int) -> tuple[Label
     if len(names) != classes:
         raise InvalidCheckpoint(f"The weights have {classes} classes, but {len(names)} labels were given.")
     return names, []
+
+
+def _left_out(ignored: Mapping[str, str]) -> list[str]:
+    """One note per reason; of several keys the first stands for all."""
+    keys: dict[str, list[str]] = {}
+    for key, reason in ignored.items():
+        keys.setdefault(reason, []).append(key)
+    return [
+        f"left out {names[0]}" + (f" and {len(names) - 1} like it" if len(names) > 1 else "") + f": {reason}"
+        for reason, names in keys.items()
+    ]
 
 
 def _misshapen(state: State, own: State) -> tuple[str, ...]:

@@ -100,18 +100,21 @@ class KeyMap:
     Attributes:
         layout: Name of the layout, normally the toolkit: `"torchvision"`, `"mmaction2"`,
             `"pytorchvideo"`, `"pyslowfast"`.
-        rules: Tried in order; the first that matches a key applies.
+        rules: Tried in order; the first that matches a key applies. A function makes them from the state,
+            theirs or ours, where they depend on its depth (blocks numbered through there, by stage here).
         arguments: Builder arguments under which our network computes what theirs does.
         infer: Further builder arguments read off their state (depth, widths, options).
         spec: Input contract of this layout's checkpoints, where it differs from the card's.
+        fit: That contract for a network with the given builder arguments (made for longer or larger clips).
         backbone_only: True if the layout holds image weights of a part of our network.
     """
 
     layout: str
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] | Callable[[Mapping[str, Tensor]], tuple[Rule, ...]]
     arguments: Arguments = field(default_factory=dict)
     infer: Callable[[Mapping[str, Tensor]], Arguments] | None = None
     spec: ClipSpec | None = None
+    fit: Callable[[ClipSpec, Arguments], ClipSpec] | None = None
     backbone_only: bool = False
 
     def builder_arguments(self, theirs: Mapping[str, Tensor]) -> Arguments:
@@ -120,11 +123,14 @@ class KeyMap:
 
     def to_ours(self, theirs: Mapping[str, Tensor]) -> Mapped:
         """Map a foreign state to our names and forms."""
-        return _apply(self.rules, theirs, forward=True)
+        return _apply(self._rules(theirs), theirs, forward=True)
 
     def to_theirs(self, ours: Mapping[str, Tensor]) -> Mapped:
         """Map our state to the foreign names and forms (ignored keys are not restored)."""
-        return _apply(self.rules, ours, forward=False)
+        return _apply(self._rules(ours), ours, forward=False)
+
+    def _rules(self, state: Mapping[str, Tensor]) -> tuple[Rule, ...]:
+        return self.rules(state) if callable(self.rules) else self.rules
 
 
 def _apply(rules: tuple[Rule, ...], state: Mapping[str, Tensor], *, forward: bool) -> Mapped:

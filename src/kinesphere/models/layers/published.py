@@ -59,3 +59,8 @@ def pytorchvideo_url(file: str) -> str:
 def pyslowfast_url(file: str) -> str:
     """Address of a Kinetics-400 checkpoint of PySlowFast."""
     return f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/{file}.pkl"
+
+
+def hub_url(repository: str, file: str = "model.safetensors") -> str:
+    """Address of a checkpoint on the Hugging Face hub; `repository` is `owner/name`."""
+    return f"https://huggingface.co/{repository}/resolve/main/{file}"

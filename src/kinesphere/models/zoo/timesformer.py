@@ -1,0 +1,401 @@
+"""TimeSformer: a vision transformer whose tokens attend in time and in space, one after the other.
+
+Bertasius, Wang, Torresani: "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021,
+https://arxiv.org/abs/2102.05095, section 3 and figure 1: divided space-time attention, joint space-time
+attention, and attention in space only with the frames' class tokens averaged.
+
+B batch, T time, C channels, H W pixels, P patches of a frame, L tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import isqrt
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
+from kinesphere.models.layers.vit import (
+    Attention,
+    Block,
+    Mlp,
+    StochasticDepth,
+    depth_rates,
+    initialise,
+    stage_names,
+)
+from kinesphere.models.layers.vit_keys import huggingface_block
+
+Scheme = Literal["divided", "joint", "space"]
+EPS = 1e-6
+
+
+class FrameEmbedding(nn.Module):
+    """Patches of every frame as tokens with learnt positions, and a class token before them.
+
+    Args:
+        width: Of the tokens.
+        patch: Side of a patch in pixels.
+        grid: Patches along each side of the frames that the positions are made for.
+        frames: Frames that they are made for; None for no positions in time.
+        per_frame: Whether each frame becomes a sample of its own.
+
+    A clip of another length or size takes the nearest of the positions, as the authors do.
+    """
+
+    def __init__(self, width: int, patch: int, grid: int, frames: int | None, *, per_frame: bool) -> None:
+        super().__init__()
+        self.grid = grid
+        self.per_frame = per_frame
+        self.proj = nn.Conv2d(3, width, patch, patch)
+        self.cls = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.zeros(1, 1 + grid**2, width))
+        self.time = None if frames is None else nn.Parameter(torch.zeros(1, frames, width))
+        nn.init.normal_(self.cls, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        """Tokens `(B, 1 + T·P, D)`, frame by frame; per frame `(B·T, 1 + P, D)`."""
+        length = x_BTCHW.shape[1]
+        patches: Tensor = self.proj(x_BTCHW.flatten(0, 1))
+        rows, columns = patches.shape[-2:]
+        tokens = patches.flatten(2).transpose(1, 2) + self._positions(rows, columns)
+        cls = self.cls + self.position[:, :1]
+        if not self.per_frame:
+            tokens = tokens.unflatten(0, (-1, length))
+            if self.time is not None:
+                tokens = tokens + self._times(length).unsqueeze(2)
+            tokens = tokens.flatten(1, 2)
+        return torch.cat((cls.expand(len(tokens), -1, -1), tokens), 1)
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        positions = self.position[:, 1:]
+        if (rows, columns) == (self.grid, self.grid):
+            return positions
+        square = positions.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        return F.interpolate(square, (rows, columns), mode="nearest").flatten(2).transpose(1, 2)
+
+    def _times(self, length: int) -> Tensor:
+        assert self.time is not None
+        if self.time.shape[1] == length:
+            return self.time
+        return F.interpolate(self.time.transpose(1, 2), length, mode="nearest").transpose(1, 2)
+
+
+class DividedBlock(nn.Module):
+    """Each patch attends to the same place in all frames, then to its own frame (section 3.2)."""
+
+    def __init__(self, width: int, heads: int, drop_path: float) -> None:
+        super().__init__()
+        self.temporal_norm = nn.LayerNorm(width, EPS)
+        self.temporal_attn = Attention(width, heads)
+        self.temporal_fc = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width, EPS)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, EPS)
+        self.mlp = Mlp(width, 4 * width)
+        self.drop_path = StochasticDepth(drop_path)
+
+    def forward(self, x_BLD: Tensor, length: int) -> Tensor:
+        """Tokens `(B, 1 + T·P, D)` of clips of `length` frames, class token first."""
+        cls, tokens = x_BLD[:, :1], x_BLD[:, 1:].unflatten(1, (length, -1))
+        tokens = tokens + self.drop_path(self._over_time(tokens))
+        seen_by_frames, seen = self._over_space(cls, tokens)
+        x = torch.cat(
+            (cls + self.drop_path(seen_by_frames), (tokens + self.drop_path(seen)).flatten(1, 2)), 1
+        )
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
+
+    def _over_time(self, x_BTPD: Tensor) -> Tensor:
+        """Attention among the T tokens at each of the P places."""
+        by_place = x_BTPD.transpose(1, 2)
+        mixed = self.temporal_attn(self.temporal_norm(by_place).flatten(0, 1))
+        out: Tensor = self.temporal_fc(mixed).unflatten(0, by_place.shape[:2])
+        return out.transpose(1, 2)
+
+    def _over_space(self, cls_B1D: Tensor, x_BTPD: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention inside each frame; the class token joins all of them and averages what it sees."""
+        length = x_BTPD.shape[1]
+        frames = torch.cat((cls_B1D.unsqueeze(1).expand(-1, length, -1, -1), x_BTPD), 2)
+        mixed = self.attn(self.norm1(frames).flatten(0, 1)).unflatten(0, (-1, length))
+        return mixed[:, :, 0].mean(1, keepdim=True), mixed[:, :, 1:]
+
+
+class TimeSformer(nn.Module):
+    """Patch tokens of all frames, transformer blocks, and a linear layer on the class token.
+
+    Args:
+        num_classes: Number of outputs K.
+        scheme: `"divided"` attends in time, then in space; `"joint"` in both at once; `"space"` inside each
+            frame, and averages the frames at the end.
+        width: Of the tokens.
+        depth: Number of blocks.
+        heads: Attention heads.
+        patch: Side of a patch in pixels.
+        grid: Patches along each side of the frames that the positions are made for.
+        frames: Frames per clip that they are made for.
+        drop_path: Rate of stochastic depth in the last block.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        scheme: Scheme,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        patch: int = 16,
+        grid: int = 14,
+        frames: int = 8,
+        drop_path: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.scheme = scheme
+        in_time = None if scheme == "space" else frames
+        self.embed = FrameEmbedding(width, patch, grid, in_time, per_frame=scheme == "space")
+        rates = depth_rates(depth, drop_path)
+        self.blocks = nn.ModuleList(
+            DividedBlock(width, heads, rate) if scheme == "divided" else Block(width, heads, drop_path=rate)
+            for rate in rates
+        )
+        self.norm = nn.LayerNorm(width, EPS)
+        self.fc = nn.Linear(width, num_classes)
+        initialise(self)
+        for block in self.blocks[1:]:
+            if isinstance(block, DividedBlock):  # a fresh block looks at single frames, as an image network's
+                nn.init.zeros_(block.temporal_fc.weight)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        length = x_BTCHW.shape[1]
+        x = self.embed(x_BTCHW)
+        for block in self.blocks:
+            x = block(x, length) if self.scheme == "divided" else block(x)
+        cls_BD = x[:, 0]
+        if self.scheme == "space":
+            cls_BD = cls_BD.unflatten(0, (-1, length)).mean(1)
+        logits_BK: Tensor = self.fc(self.norm(cls_BD))
+        return logits_BK
+
+
+PAPER = Paper(
+    "Is Space-Time Attention All You Need for Video Understanding?",
+    "Bertasius, Wang, Torresani",
+    2021,
+    "https://arxiv.org/abs/2102.05095",
+    "3, figure 1",
+)
+SPEC = ClipSpec(Sampling("dense", 8, 32), size=(224, 224), short_side_px=224)
+HIGH_SPEC = SPEC.with_(sampling=Sampling("dense", 16, 16), size=(448, 448), short_side_px=448)
+UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 8))
+MMACTION2_SPEC = SPEC.with_(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
+
+
+def made_for(patch: str, position: str, time: str, theirs: Mapping[str, Tensor]) -> Arguments:
+    """Patch, grid and clip length that a state with tensors of these names is made for."""
+    found: Arguments = {}
+    if patch in theirs and position in theirs:
+        found = {"patch": theirs[patch].shape[-1], "grid": isqrt(theirs[position].shape[1] - 1)}
+    if time in theirs:
+        found["frames"] = theirs[time].shape[1]
+    return found
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """`spec` for a network made for other clips: its own length over the same time, its own size."""
+    length, grid, patch = (arguments.get(name) for name in ("frames", "grid", "patch"))
+    if isinstance(length, int) and length != spec.length:
+        interval = max(1, spec.length * spec.sampling.interval // length)
+        spec = spec.with_(sampling=Sampling("dense", length, interval))
+    if isinstance(grid, int) and isinstance(patch, int) and grid * patch != spec.size[0]:
+        spec = spec.with_(size=(grid * patch, grid * patch), short_side_px=grid * patch)
+    return spec
+
+
+def huggingface(*attention: Rule) -> KeyMap:
+    model = "timesformer"
+    return KeyMap(
+        "huggingface",
+        (
+            Rename(f"{model}.embeddings.cls_token", "embed.cls"),
+            Rename(f"{model}.embeddings.position_embeddings", "embed.position"),
+            Rename(f"{model}.embeddings.time_embeddings", "embed.time"),
+            Rename(f"{model}.embeddings.patch_embeddings.projection.*", "embed.proj.*"),
+            *attention,
+            Rename(f"{model}.encoder.layer.{{i}}.attention.attention.qkv.*", "blocks.{i}.attn.qkv.*"),
+            *huggingface_block(model),
+            Rename(f"{model}.layernorm.*", "norm.*"),
+            Rename("classifier.*", "fc.*"),
+        ),
+        infer=partial(
+            made_for,
+            f"{model}.embeddings.patch_embeddings.projection.weight",
+            f"{model}.embeddings.position_embeddings",
+            f"{model}.embeddings.time_embeddings",
+        ),
+        fit=fit,
+    )
+
+
+def mmaction2(*blocks: Rule) -> KeyMap:
+    layers = "backbone.transformer_layers.layers.{i}"
+    return KeyMap(
+        "mmaction2",
+        (
+            Rename("backbone.cls_token", "embed.cls"),
+            Rename("backbone.pos_embed", "embed.position"),
+            Rename("backbone.time_embed", "embed.time"),
+            Rename("backbone.patch_embed.projection.*", "embed.proj.*"),
+            *blocks,
+            Rename(f"{layers}.ffns.0.layers.0.0.*", "blocks.{i}.mlp.fc1.*"),
+            Rename(f"{layers}.ffns.0.layers.1.*", "blocks.{i}.mlp.fc2.*"),
+            Rename("backbone.norm.*", "norm.*"),
+            Rename("cls_head.fc_cls.*", "fc.*"),
+        ),
+        infer=partial(
+            made_for, "backbone.patch_embed.projection.weight", "backbone.pos_embed", "backbone.time_embed"
+        ),
+        spec=MMACTION2_SPEC,
+        fit=fit,
+    )
+
+
+def mmaction2_attention(number: int, ours: str) -> tuple[Rule, ...]:
+    """The attention `attentions.0` or `attentions.1` of a block; `in_proj` has a name of its own kind."""
+    theirs = f"backbone.transformer_layers.layers.{{i}}.attentions.{number}.attn"
+    return (
+        Rename(f"{theirs}.in_proj_weight", f"blocks.{{i}}.{ours}.qkv.weight"),
+        Rename(f"{theirs}.in_proj_bias", f"blocks.{{i}}.{ours}.qkv.bias"),
+        Rename(f"{theirs}.out_proj.*", f"blocks.{{i}}.{ours}.proj.*"),
+    )
+
+
+HF_LAYER, MM_LAYER = "timesformer.encoder.layer.{i}", "backbone.transformer_layers.layers.{i}"
+DIVIDED_MAPS = (
+    huggingface(
+        Rename(f"{HF_LAYER}.temporal_layernorm.*", "blocks.{i}.temporal_norm.*"),
+        Rename(f"{HF_LAYER}.temporal_attention.attention.qkv.*", "blocks.{i}.temporal_attn.qkv.*"),
+        Rename(f"{HF_LAYER}.temporal_attention.output.dense.*", "blocks.{i}.temporal_attn.proj.*"),
+        Rename(f"{HF_LAYER}.temporal_dense.*", "blocks.{i}.temporal_fc.*"),
+    ),
+    mmaction2(
+        Rename(f"{MM_LAYER}.attentions.0.norm.*", "blocks.{i}.temporal_norm.*"),
+        *mmaction2_attention(0, "temporal_attn"),
+        Rename(f"{MM_LAYER}.attentions.0.temporal_fc.*", "blocks.{i}.temporal_fc.*"),
+        Rename(f"{MM_LAYER}.attentions.1.norm.*", "blocks.{i}.norm1.*"),
+        *mmaction2_attention(1, "attn"),
+        Rename(f"{MM_LAYER}.ffns.0.norm.*", "blocks.{i}.norm2.*"),
+    ),
+)
+PLAIN_MAPS = (
+    huggingface(),
+    mmaction2(
+        Rename(f"{MM_LAYER}.norms.0.*", "blocks.{i}.norm1.*"),
+        *mmaction2_attention(0, "attn"),
+        Rename(f"{MM_LAYER}.norms.1.*", "blocks.{i}.norm2.*"),
+    ),
+)
+MAPS: dict[Scheme, tuple[KeyMap, ...]] = {"divided": DIVIDED_MAPS, "joint": PLAIN_MAPS, "space": PLAIN_MAPS}
+
+THREE_VIEWS = "1 clip x 3 crops"
+
+
+def authors(
+    tag: str, size: str, dataset: str, top1: float, top5: float, *, origin: str, spec: ClipSpec | None = None
+) -> WeightEntry:
+    """The authors' weights on the Hugging Face hub."""
+    classes = {"k400": 400, "k600": 600, "ssv2": 174}[dataset]
+    url = hub_url(f"facebook/timesformer-{size}-finetuned-{dataset}", "pytorch_model.bin")
+    licence = "CC-BY-NC-4.0"
+    if dataset != "ssv2":
+        return kinetics(
+            tag, url, "huggingface", top1, top5,
+            classes=classes, spec=spec, protocol=THREE_VIEWS, origin=origin, licence=licence,
+        )  # fmt: skip
+    scores = tuple(
+        ReportedScore(metric, value, "Something-Something v2", THREE_VIEWS, origin)
+        for metric, value in (("top1", top1), ("top5", top5))
+    )
+    return WeightEntry(
+        tag, url, "huggingface", "something_something_v2", classes, licence=licence, spec=spec, scores=scores
+    )
+
+
+def openmmlab(scheme: str, suffix: str, top1: float, top5: float) -> WeightEntry:
+    """Weights of MMAction2 1.x."""
+    url = mmaction2_url("timesformer", f"timesformer_{scheme}_8xb8-8x32x1-15e_kinetics400-rgb", suffix)
+    return kinetics("k400_mmaction2", url, "mmaction2", top1, top5, spec=MMACTION2_SPEC, protocol=THREE_VIEWS)
+
+
+WEIGHTS: dict[Scheme, tuple[WeightEntry, ...]] = {
+    "divided": (
+        authors("k400", "base", "k400", 0.779, 0.932, origin="publisher"),
+        authors("k600", "base", "k600", 0.791, 0.944, origin="publisher"),
+        authors("ssv2", "base", "ssv2", 0.591, 0.856, origin="publisher", spec=UNIFORM_SPEC),
+        openmmlab("divST", "20220815-a4d0d01f", 0.7769, 0.9345),
+    ),
+    "joint": (openmmlab("jointST", "20220815-8022d1c0", 0.7695, 0.9328),),
+    "space": (openmmlab("spaceOnly", "20220815-78f05367", 0.7693, 0.9288),),
+}
+SUMMARIES: dict[Scheme, str] = {
+    "divided": "A vision transformer that attends in time, then in space, in every block.",
+    "joint": "A vision transformer that attends in space and time at once.",
+    "space": "A vision transformer that looks at single frames and averages them.",
+}
+NUMBERS: dict[Scheme, tuple[int, int]] = {
+    "divided": (121_566_352, 195_830_280_192),
+    "joint": (86_112_400, 179_562_805_248),
+    "space": (86_106_256, 140_504_788_992),
+}
+TINY_NUMBERS: dict[Scheme, tuple[int, int]] = {
+    "divided": (43_205, 2_851_488),
+    "joint": (32_517, 2_531_616),
+    "space": (32_389, 2_212_512),
+}
+
+
+def timesformer_card(
+    scheme: Scheme,
+    numbers: tuple[int, int],
+    *,
+    depth: int = 12,
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    weights: tuple[WeightEntry, ...] = (),
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name="timesformer" + ("" if scheme == "divided" else f"_{scheme}") + ("_tiny" if tiny else ""),
+        family="timesformer",
+        summary=f"TimeSformer, {scheme}, for tests." if tiny else SUMMARIES[scheme],
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=numbers[0],
+        multiply_adds=numbers[1],
+        classes=classes,
+        head=("fc",),
+        stages=stage_names(depth, "norm"),
+        weights=weights,
+        tiny=tiny,
+        notes="Clips of another length or size take the nearest learnt positions.",
+    )
+
+
+for _scheme in MAPS:
+    register(timesformer_card(_scheme, NUMBERS[_scheme], weights=WEIGHTS[_scheme]), MAPS[_scheme])(
+        partial(TimeSformer, scheme=_scheme)
+    )
+    register(
+        timesformer_card(_scheme, TINY_NUMBERS[_scheme], depth=2, spec=TINY_SPEC, classes=5, tiny=True),
+        MAPS[_scheme],
+    )(partial(TimeSformer, scheme=_scheme, width=32, depth=2, heads=2, patch=8, grid=4, frames=4))
