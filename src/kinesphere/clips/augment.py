@@ -19,6 +19,7 @@ from kinesphere.clips.colour import UNCHANGED, ColourChange, recolour
 from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, erased_box
 from kinesphere.clips.mix import Mixing, cutmix, mixup
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.pose_augment import UNMOVED, PoseChange
 from kinesphere.clips.rand_augment import Operation, draw_operations, movement, repaint
 from kinesphere.clips.sampling import TemporalJitter
 from kinesphere.clips.spec import ClipSpec
@@ -60,6 +61,12 @@ class Augment:
         mix: Probability that a batch is mixed at all.
         speed_jitter: See `TemporalJitter.speed`.
         frame_jitter: See `TemporalJitter.frame`.
+        joint_turn_deg: Joints are turned by up to this either way, in the picture or about every axis of
+            space.
+        joint_scale: Joints are stretched by factors from `[1 - x, 1 + x]`, apart for every axis.
+        joint_jitter: Standard deviation of random errors of joints, as a share of the people's size.
+        joint_dropout: Probability that a joint goes unseen for the whole clip.
+        people_shuffle: Probability that the people of a pose clip change places.
     """
 
     crop: Crop = "random_resized"
@@ -82,6 +89,11 @@ class Augment:
     mix: float = 1.0
     speed_jitter: float = 0.0
     frame_jitter: float = 0.0
+    joint_turn_deg: float = 0.0
+    joint_scale: float = 0.0
+    joint_jitter: float = 0.0
+    joint_dropout: float = 0.0
+    people_shuffle: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(Crop):
@@ -92,12 +104,14 @@ class Augment:
             bounds, most = getattr(self, name), math.inf if name == "crop_ratio" else 1
             if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= most or bounds[1] == math.inf:
                 raise InvalidSetting(f"{name} runs from a least to a largest share above 0; got {bounds}.")
-        for name in ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation"):
+        shares = ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation",
+                  "joint_scale", "joint_dropout", "people_shuffle")  # fmt: skip
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
         if not 0 <= self.hue <= 0.5:
             raise InvalidSetting(f"hue is at most half a turn either way, 0 to 0.5; got {self.hue}.")
-        for name in ("gamma", "mixup", "cutmix", "rand_augment"):
+        for name in ("gamma", "mixup", "cutmix", "rand_augment", "joint_turn_deg", "joint_jitter"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidSetting(f"{name} is 0 or more; got {getattr(self, name)}.")
         if not isinstance(self.rand_augment, int):
@@ -134,7 +148,21 @@ class Augment:
         erased = None
         if chance.happens(generator, self.erase):
             erased = erased_box(spec.size, self.erase_area, generator)
-        return Decision(Geometry(frame_size, box, flip, movement(operations)), change, operations, erased)
+        geometry = Geometry(frame_size, box, flip, movement(operations))
+        return Decision(geometry, change, operations, erased, self._joint_change(generator))
+
+    def _joint_change(self, generator: torch.Generator) -> PoseChange:
+        turn, most = self.joint_turn_deg, self.joint_scale
+        x, y, z = (chance.uniform(generator, -turn, turn) for _ in range(3))
+        across, down, deep = (chance.uniform(generator, 1 - most, 1 + most) for _ in range(3))
+        return PoseChange(
+            turn_deg=(x, y, z),
+            scale=(across, down, deep),
+            jitter=self.joint_jitter,
+            dropout=self.joint_dropout,
+            shuffle=chance.happens(generator, self.people_shuffle),
+            seed=chance.integer(generator, 0, 2**31 - 1),
+        )
 
     def apply(self, clip: Clip, spec: ClipSpec, generator: torch.Generator) -> Clip:
         """One clip, augmented; its `flipped` says whether its label changes side."""
@@ -180,12 +208,14 @@ class Decision:
         colour: Colour jitter (rgb).
         operations: RandAugment; `geometry` holds what of it moves the picture (rgb).
         erased: Box of the finished picture, in pixels, that is erased (rgb).
+        joints: Random changes to joints (pose).
     """
 
     geometry: Geometry
     colour: ColourChange = UNCHANGED
     operations: tuple[Operation, ...] = ()
     erased: Box | None = None
+    joints: PoseChange = UNMOVED
 
     def apply(self, clip: Clip, spec: ClipSpec) -> Clip:
         """A clip of the spec's modality and size; the given one is left as it is."""
@@ -199,6 +229,8 @@ class Decision:
             clip = repaint(recolour(clip, self.colour), self.operations)
             if self.erased is not None:
                 clip = rgb.erase(clip, self.erased, spec)
+        if clip.modality == "pose":
+            clip = self.joints.apply(clip)
         return clip
 
 

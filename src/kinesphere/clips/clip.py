@@ -21,13 +21,15 @@ class Clip:
 
     Attributes:
         data: rgb uint8 `(T, 3, H, W)`; flow float32 `(T, 2, H, W)` in pixels per frame; pose float32
-            `(T, M, J, 3)` as x px, y px, score; mask uint8 `(T, 1, H, W)`. Pictures lie in memory with
-            their channels last wherever we make them; indexing is the same either way.
+            `(T, M, J, 3)` as x px, y px, score, or `(T, M, J, 4)` as x, y, z in metres and score; mask
+            uint8 `(T, 1, H, W)`. Pictures lie in memory with their channels last wherever we make them;
+            indexing is the same either way.
         times: `(T,)` float64 presentation times of the frames in the source, in seconds.
-        frame_size: `(H, W)` of the picture that the coordinates refer to.
+        frame_size: `(H, W)` of the picture that the coordinates refer to (joints in space: of no meaning).
         modality: Which of the four.
         repeated: How many of the T frames are repeats, because the span was shorter than the clip.
         flipped: Whether left and right are exchanged against the source (labels may be too).
+        skeleton: Name of the skeleton of a pose clip's joints.
     """
 
     data: torch.Tensor
@@ -36,6 +38,7 @@ class Clip:
     modality: ModalityName = "rgb"
     repeated: int = 0
     flipped: bool = False
+    skeleton: str | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -45,13 +48,15 @@ class Clip:
                 f"got shape {shape} and {len(self.times)} times."
             )
         if self.modality == "pose":
-            if shape[3] != 3:
-                raise InvalidClip(f"A pose clip is (T, M, J, 3); got {shape}.")
+            if shape[3] not in (3, 4):
+                raise InvalidClip(f"A pose clip is (T, M, J, 3) or (T, M, J, 4); got {shape}.")
         elif shape[1] != _CHANNELS[self.modality] or shape[2:] != tuple(self.frame_size):
             raise InvalidClip(
                 f"A {self.modality} clip is (T, {_CHANNELS[self.modality]}, H, W) "
                 f"with (H, W) = {self.frame_size}; got {shape}."
             )
+        if (self.modality == "pose") != (self.skeleton is not None):
+            raise InvalidClip("A pose clip names its skeleton, and only a pose clip does.")
 
     def __len__(self) -> int:
         return len(self.times)

@@ -161,7 +161,8 @@ class JointMap:
     def points(self, keypoints: np.ndarray) -> np.ndarray:
         """Coordinates `(..., J, D)` of the source as `(..., J', D)`; missing joints lie at 0."""
         self._check(keypoints.shape[-2])
-        return np.einsum("ts,...sd->...td", self._matrix, keypoints).astype(keypoints.dtype, copy=False)
+        mapped: np.ndarray = np.einsum("ts,...sd->...td", self._matrix, keypoints)
+        return mapped.astype(keypoints.dtype, copy=False)
 
     def scores(self, scores: np.ndarray) -> np.ndarray:
         """Scores `(..., J)` as `(..., J')`: the least of the joints averaged, 0 for missing ones."""

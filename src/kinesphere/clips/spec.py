@@ -10,7 +10,8 @@ from typing import Any, Literal, Self, get_args
 from kinesphere.core.errors import InvalidSetting
 
 ModalityName = Literal["rgb", "flow", "pose", "mask"]
-Resize = Literal["short_side", "stretch", "letterbox"]
+Resize = Literal["short_side", "stretch", "letterbox", "people"]
+Align = Literal["none", "centre", "body"]
 ShortVideo = Literal["loop", "pad"]
 ChannelOrder = Literal["RGB", "BGR"]
 
@@ -121,17 +122,22 @@ class ClipSpec:
         modality: What a frame holds.
         fps: Frame rate at which the sampling counts, or None for the source's own.
         resize: `short_side` keeps the aspect ratio and crops; `stretch` ignores it;
-            `letterbox` keeps it and pads.
+            `letterbox` keeps it and pads. `people`, for poses, first cuts the picture to the box around
+            everybody in the clip, a quarter larger and of the shape of `size`.
         short_side_px: Short side of the picture before cropping (with `stretch`: of the stretched
             picture). None means just large enough to hold `size`, which is `size` itself for a square
             one. A picture whose long side would still be too short for the crop is enlarged to fit.
             `letterbox` crops nothing and takes none.
-        mean: Per-channel mean on the [0, 1] scale, in `channels` order.
-        std: Per-channel standard deviation on the [0, 1] scale.
+        mean: Per-channel mean on the [0, 1] scale, in `channels` order. Of poses: per coordinate, as
+            shares of the picture's width and height (0.5 is its middle), or in metres.
+        std: Per-channel standard deviation on the [0, 1] scale; of poses likewise.
         channels: `"RGB"` or `"BGR"` (some Caffe-era weights).
         short_video: What fills a clip that outlasts its span: the span again, or its last frame.
         skeleton: Name of the skeleton for the pose modality.
         people: Number of people M for the pose modality.
+        dimensions: Coordinates of a joint: 2 in pixels, or 3 in metres.
+        align: Of joints in space, against the first person when first seen: `centre` moves its spine to
+            the origin, `body` also turns it upright and to the front (see `pose.normalise`).
     """
 
     sampling: Sampling
@@ -146,6 +152,8 @@ class ClipSpec:
     short_video: ShortVideo = "loop"
     skeleton: str | None = None
     people: int = 1
+    dimensions: Literal[2, 3] = 2
+    align: Align = "none"
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -153,9 +161,13 @@ class ClipSpec:
             ("resize", self.resize, get_args(Resize)),
             ("channels", self.channels, get_args(ChannelOrder)),
             ("short_video", self.short_video, get_args(ShortVideo)),
+            ("dimensions", self.dimensions, (2, 3)),
+            ("align", self.align, get_args(Align)),
         ):
             if value not in known:
-                raise InvalidSetting(f"A clip's {name} is one of {', '.join(known)}; got {value!r}.")
+                raise InvalidSetting(
+                    f"A clip's {name} is one of {', '.join(map(str, known))}; got {value!r}."
+                )
         if not all(isinstance(v, int | float) and math.isfinite(v) for v in (*self.mean, *self.std)):
             raise InvalidSetting(f"Mean {self.mean} and std {self.std} must be finite numbers.")
         if len(self.size) != 2 or not all(isinstance(side, int) for side in self.size) or min(self.size) < 1:
@@ -175,6 +187,14 @@ class ClipSpec:
             raise InvalidSetting(f"An rgb clip has three channels; got mean {self.mean} and std {self.std}.")
         if (self.modality == "pose") != (self.skeleton is not None):
             raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
+        if self.modality == "pose" and len(self.mean) != self.dimensions:
+            raise InvalidSetting(
+                f"A pose clip has {self.dimensions} coordinates; got mean {self.mean} and std {self.std}."
+            )
+        if self.modality != "pose" and (self.dimensions, self.resize == "people") != (2, False):
+            raise InvalidSetting("Only a pose clip has dimensions=3 or resize='people'.")
+        if self.align != "none" and self.dimensions != 3:
+            raise InvalidSetting("Alignment is for joints in space; set dimensions=3, or align='none'.")
         if self.people < 1:
             raise InvalidSetting(f"A clip holds at least one person; got people={self.people}.")
 

@@ -102,3 +102,7 @@ class IncompleteSplit(KinesphereWarning):
 
 class CacheFull(KinesphereWarning):
     """A cache has no room for what it was given; the work is done again each time."""
+
+
+class NobodySeen(KinesphereWarning):
+    """A clip of poses shows no person; it is all zeros."""

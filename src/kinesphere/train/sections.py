@@ -232,6 +232,26 @@ class AugmentSection(Section):
         default=None,
         description="Frames move by up to this share of the interval.",
     )
+    joint_turn_deg: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="Joints of poses are turned by up to this either way.",
+    )
+    joint_scale: Share | None = Field(
+        default=None,
+        description="Joints are stretched by factors from 1 - x to 1 + x.",
+    )
+    joint_jitter: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="Random errors of joints, as a share of the people's size.",
+    )
+    joint_dropout: Share | None = Field(
+        default=None,
+        description="Probability that a joint goes unseen.",
+    )
+    people_shuffle: Share | None = Field(
+        default=None,
+        description="Probability that people change places.",
+    )
 
     def settings(self) -> Augment:
         """The preset with what differs from it.

@@ -35,7 +35,7 @@ def test_stack_keeps_channels_last_memory():
 
 
 def test_stack_of_poses():
-    clip = Clip(torch.rand(4, 2, 17, 3), np.arange(4.0), (8, 8), "pose")
+    clip = Clip(torch.rand(4, 2, 17, 3), np.arange(4.0), (8, 8), "pose", skeleton="coco17")
     assert stack([clip, clip]).shape == (2, 4, 2, 17, 3)
 
 

@@ -1,0 +1,141 @@
+"""Pose files: the `Poses` of one video as one compact file that nothing has to be executed to read.
+
+A `.pose.npz` is a zip of NumPy arrays. Pixels are kept to 1/32, metres to 1/4096 (a quarter of a
+millimetre) and scores to 1/1024, which are exact in binary: a file that is read and written again does
+not change.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.clips.poses import Poses
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.files import replacing
+
+SUFFIX = ".pose.npz"
+FORMAT = "kinesphere poses"
+VERSION = 1
+_PX, _M, _SCORE = 32, 4096, 1024
+# An hour of four people at 30 fps with all that a file can hold takes less.
+_MOST_BYTES = 2 * 2**30
+
+
+def pose_path(video: Path, folder: Path | None = None, root: Path | None = None) -> Path:
+    """Where the poses of a video are kept: `clip.mp4.pose.npz` beside it, or mirrored under a folder.
+
+    Args:
+        video: The video file.
+        folder: Folder of pose files; None means beside the videos.
+        root: Folder that the videos' places under `folder` count from; a video outside it, or without
+            a root, lies directly in `folder`.
+    """
+    name = video.name + SUFFIX
+    if folder is None:
+        return video.with_name(name)
+    here, base = video.absolute().parent, root.absolute() if root is not None else None
+    if base is not None and here.is_relative_to(base):
+        return folder / here.relative_to(base) / name
+    return folder / name
+
+
+def write_poses(poses: Poses, path: Path) -> None:
+    """Write one pose file; atomic.
+
+    Raises:
+        InvalidAnnotation: If the name does not end in `.pose.npz`.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise InvalidAnnotation(f"Pose files end in {SUFFIX}; got {path.name!r}.")
+    per_unit = _M if poses.frame_size is None else _PX
+    seen = (poses.scores > 0)[..., None]
+    # A score that rounds to 0 would lose its joint.
+    scores = np.where(seen[..., 0], np.maximum(np.round(poses.scores * _SCORE), 1) / _SCORE, 0)
+    content = {
+        "format": np.array(FORMAT),
+        "version": np.array(VERSION),
+        "skeleton": np.array(poses.skeleton),
+        "origin": np.array(poses.origin),
+        "fps": np.array(poses.fps or 0.0),
+        "frame_size": np.array(poses.frame_size or (0, 0), np.int32),
+        "times": poses.times.astype(np.float64),
+        "tracks": poses.tracks.astype(np.int64),
+        "scores": scores.astype(np.float16),
+        "keypoints": _rounded(np.where(seen, poses.keypoints, 0), per_unit),
+        "boxes": _rounded(poses.boxes, per_unit),
+    }
+    if poses.world is not None:
+        content["world"] = _rounded(np.where(seen, poses.world, 0), _M)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **content)
+
+
+def read_poses(path: Path) -> Poses:
+    """Read one pose file.
+
+    Raises:
+        InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
+            itself; the message names it.
+    """
+    if not path.is_file():
+        raise InvalidAnnotation(
+            f"There is no pose file {path}; make it with `kinesphere extract pose`, or name the folder that "
+            "holds it."
+        )
+    if path.stat().st_size == 0:
+        raise InvalidAnnotation(f"{path} is empty; delete it and extract the poses again.")
+    try:
+        content = _arrays(path)
+        if str(content["format"]) != FORMAT:
+            raise InvalidAnnotation(f"{path} is not a pose file; it says {str(content['format'])[:40]!r}.")
+        if int(content["version"]) > VERSION:
+            raise InvalidAnnotation(
+                f"{path} is a pose file of version {int(content['version'])}, but we read up to "
+                f"{VERSION}; update Kinesphere."
+            )
+        skeleton = str(content["skeleton"])
+        if skeleton not in SKELETONS:
+            raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
+        height, width = (int(side) for side in content["frame_size"])
+        return Poses(
+            times=content["times"].astype(np.float64),
+            keypoints=content["keypoints"].astype(np.float32),
+            scores=content["scores"].astype(np.float32),
+            tracks=content["tracks"].astype(np.int64),
+            skeleton=skeleton,
+            frame_size=(height, width) if height else None,
+            boxes=content["boxes"].astype(np.float32),
+            world=content["world"].astype(np.float32) if "world" in content else None,
+            fps=float(content["fps"]) or None,
+            origin=str(content["origin"]),
+        )
+    except InvalidAnnotation as error:
+        raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
+        raise InvalidAnnotation(f"{path} is not a readable pose file ({error}); extract it again.") from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        total = sum(entry.file_size for entry in archive.infolist())
+        if total > _MOST_BYTES:
+            raise InvalidAnnotation(f"{path} unpacks to {total / 2**30:.0f} GiB; it is no pose file of ours.")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _rounded(points: np.ndarray, per_unit: int) -> np.ndarray:
+    rounded: np.ndarray = (np.round(points.astype(np.float64) * per_unit) / per_unit).astype(np.float32)
+    return rounded
