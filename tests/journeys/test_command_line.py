@@ -237,6 +237,6 @@ def test_demo_does_the_whole_job(kinesphere: Command, tmp_path: Path) -> None:
     result = json.loads(ended.out)
     assert Path(result["html"]).is_file()
     assert set(result["reversed_pairs"]) == {"in_order", "shuffled"}
-    assert result["report"]["clips"] == 24
+    assert result["report"]["clips"] == 20
     assert (tmp_path / "predicted.mp4").is_file()
     assert (tmp_path / "preview.png").is_file()
