@@ -223,7 +223,7 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path, state, restricted, zi
 
 
 def test_tensors_beyond_their_storage_are_refused():
-    from kinesphere.models.convert.unpickle import Storage
+    from kinesphere.core.unpickle import Storage
 
     storage = Storage(torch.zeros(16, dtype=torch.uint8), torch.float32)
     assert storage.tensor(1, (3,), (1,)).shape == (3,)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint, KinesphereError
 from kinesphere.models.convert.foreign import Foreign, unwrap
-from kinesphere.models.convert.unpickle import Storage, StorageType, Unpickler, settle
+from kinesphere.core.unpickle import Storage, StorageType, Unpickler, settle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

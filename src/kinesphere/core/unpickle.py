@@ -150,6 +150,16 @@ def _scalar(dtype: object, raw: object = b"") -> object:
     return np.frombuffer(content, dtype.numpy())[0].item()  # type: ignore[call-overload]
 
 
+def _array_of_buffer(buffer: object, dtype: object, shape: object, order: object = "C") -> object:
+    """Stands for `numpy._frombuffer`, which protocol 5 rebuilds arrays with."""
+    if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, _DType) or not dtype.code:
+        return None
+    if not isinstance(shape, tuple) or order not in ("C", "F"):
+        raise InvalidCheckpoint(f"An array in the file has an impossible shape: {shape}, {order}.")
+    flat = np.frombuffer(buffer, dtype.numpy())
+    return flat.reshape(shape, order=order).astype(flat.dtype.newbyteorder("="))  # type: ignore[call-overload]
+
+
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise InvalidCheckpoint(f"The file encodes bytes as {encoding!r}; only latin1 is known.")
@@ -183,6 +193,8 @@ def _known() -> dict[tuple[str, str], Any]:
     for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
         known[core, "_reconstruct"] = type("array", (_Array,), {})
         known[core, "scalar"] = scalar
+    for numeric in ("numpy.core.numeric", "numpy._core.numeric"):
+        known[numeric, "_frombuffer"] = _Call(_array_of_buffer)
     for module in ("copyreg", "copy_reg"):
         known[module, "_reconstructor"] = _Call(_reconstructor)
     for module in ("builtins", "__builtin__"):
