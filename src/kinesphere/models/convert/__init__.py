@@ -8,12 +8,14 @@ from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.convert.foreign import Foreign
 from kinesphere.models.convert.pytorch import read_pytorch
 from kinesphere.models.convert.tensors import read_safetensors
+from kinesphere.models.convert.tflite import read_tflite
 
 __all__ = ["Foreign", "read_foreign"]
 
 _READERS = {
     **dict.fromkeys((".pth", ".pt", ".tar", ".pkl", ".pyth", ".bin", ".ckpt"), read_pytorch),
     ".safetensors": read_safetensors,
+    ".tflite": read_tflite,
 }
 
 

@@ -1,0 +1,49 @@
+"""`Streaming`: networks that take a video as it comes, a frame or a few at a time."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+State = TypeVar("State")
+
+
+@runtime_checkable
+class Streaming(Protocol[State]):
+    """A network whose answers to a growing clip can be had frame by frame.
+
+    Work and memory per frame are constant. The state is a frozen value: a step returns the next one and
+    leaves the old one as it was, so that a stream can be forked, or stepped back. Batch norms must be in
+    evaluation mode.
+
+    In all chunkings, `stream_step` answers for each frame what `forward` answers to the clip up to and
+    including it.
+    """
+
+    def stream_init(self, batch: int, size: tuple[int, int]) -> State:
+        """State before the first frame.
+
+        Args:
+            batch: Number B of streams side by side.
+            size: `(H, W)` of their frames in pixels.
+
+        Raises:
+            InvalidSetting: If the network looks into the future and cannot stream.
+        """
+        ...
+
+    def stream_step(self, x_BTCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """The next frames of the streams.
+
+        Args:
+            x_BTCHW: Normalised, T at least 1.
+            state: What the previous step returned, or `stream_init`.
+
+        Returns:
+            Logits `(B, T, K)` of the stream up to each of the frames, and the next state.
+
+        Raises:
+            InvalidSetting: If the frames are not of the batch and size that the state began with.
+        """
+        ...
