@@ -142,6 +142,7 @@ def _from_weights(
 
     path = fetch(entry)
     name = architecture.card.name
+    arguments = {**entry.arguments, **arguments}
     if entry.backbone_only:
         if labels is None:
             raise InvalidSetting(f"{name}.{entry.tag} holds a backbone without classes; give labels.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.keymap import Arguments
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class WeightEntry:
         sha256: Full digest or the published prefix of at least 8 digits; None if not published.
         licence: Of the weights, as published.
         spec: Input contract, where it differs from the card's.
+        arguments: Builder arguments that the file's tensors do not tell (what a network looks at).
         backbone_only: True if the head is not part of the model (ImageNet weights of a frame encoder).
     """
 
@@ -60,6 +62,7 @@ class WeightEntry:
     licence: str = "unknown"
     spec: ClipSpec | None = None
     scores: tuple[ReportedScore, ...] = ()
+    arguments: Arguments = field(default_factory=dict)
     backbone_only: bool = False
 
 
@@ -102,7 +105,7 @@ class ModelCard:
     tiny: bool = False
     fixed_length: bool = False
     fixed_size: bool = False
-    notes: str = field(default="")
+    notes: str = ""
 
     def __post_init__(self) -> None:
         tags = [entry.tag for entry in self.weights]

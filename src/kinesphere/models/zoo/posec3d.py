@@ -1,0 +1,488 @@
+"""PoseConv3D: 3D convolutions on heatmap volumes of joints or limbs.
+
+Duan, Zhao, Chen, Lin, Dai: "Revisiting Skeleton-based Action Recognition", CVPR 2022,
+https://arxiv.org/abs/2104.13586, sections 3.2 and 3.3, tables 1 and 10: the usual video networks without
+their first reductions, because a heatmap volume is small already and says much in every cell.
+
+B batch, T time, P people, J joints, C values of a joint or channels, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.layers.heatmaps import PoseHeatmaps
+from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
+from kinesphere.models.layers.resnet3d_keys import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
+from kinesphere.models.layers.skeleton_graph import skeleton_of
+from kinesphere.models.zoo.x3d import InvertedBottleneck
+
+Draw = Literal["joints", "limbs"]
+
+# The limbs that the published weights look at, in their order: seventeen, as many as joints.
+COCO_LIMBS = (
+    (0, 5), (0, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (11, 13), (13, 15), (6, 12), (12, 14),
+    (14, 16), (0, 1), (0, 2), (1, 3), (2, 4), (11, 12),
+)  # fmt: skip
+
+
+class PoseC3D(nn.Module):
+    """Heatmaps, a 3D network, global average, dropout, linear classifier.
+
+    `forward` takes x and y as shares of the picture; joints outside it do not show.
+
+    Args:
+        num_classes: Number of outputs K.
+        skeleton: Name of the skeleton of the J joints.
+        stages: The network, name by name: from `(B, J or L, T, H, W)` to `(B, features, T', H', W')`.
+        features: Channels of the last stage.
+        draw: Joints, or the limbs between them.
+        size_px: Height and width of the heatmaps.
+        dropout: Before the classifier.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        skeleton: str,
+        stages: Mapping[str, nn.Module],
+        features: int,
+        *,
+        draw: Draw,
+        size_px: int,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        limbs = limbs_of(skeleton) if draw == "limbs" else None
+        self.size_px = size_px
+        self.heatmaps = PoseHeatmaps((size_px, size_px), limbs)
+        self.stages = tuple(stages)
+        for name, module in stages.items():
+            self.add_module(name, module)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(features, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTPJC: Tensor) -> Tensor:
+        pixels = x_BTPJC * x_BTPJC.new_tensor([self.size_px, self.size_px, 1.0])
+        maps_BTJHW = self.heatmaps(pixels - x_BTPJC.new_tensor([0.5, 0.5, 0.0]))
+        return self.classify(maps_BTJHW)
+
+    def classify(self, maps_BTJHW: Tensor) -> Tensor:
+        """Logits `(B, K)` of heatmaps."""
+        x = maps_BTJHW.transpose(1, 2)
+        for name in self.stages:
+            x = getattr(self, name)(x)
+        logits_BK: Tensor = self.fc(self.dropout(average(x)))
+        return logits_BK
+
+
+def limbs_of(skeleton: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of joints with a limb between them."""
+    return COCO_LIMBS if skeleton == "coco17" else SKELETONS.get(skeleton).edges
+
+
+def channels_of(skeleton: str, draw: str) -> int:
+    """Number of heatmaps.
+
+    Raises:
+        UnknownName: If there is no such skeleton.
+        InvalidSetting: If `draw` is something else.
+    """
+    if draw not in get_args(Draw):
+        raise InvalidSetting(f"Heatmaps draw joints or limbs; got draw={draw!r}.")
+    return len(limbs_of(skeleton)) if draw == "limbs" else len(SKELETONS.get(skeleton))
+
+
+def posec3d_slowonly(
+    num_classes: int,
+    *,
+    depths: tuple[int, ...] = (4, 6, 3),
+    width: int = 32,
+    skeleton: str = "coco17",
+    draw: Draw = "joints",
+    size_px: int = 64,
+    dropout: float = 0.5,
+) -> nn.Module:
+    """SlowOnly with a stem that keeps the size, three stages, and half as many channels.
+
+    Args:
+        num_classes: Number of outputs K.
+        depths: Blocks per stage.
+        width: Channels of the stem.
+        skeleton: Name of the skeleton.
+        draw: Joints, or the limbs between them.
+        size_px: Height and width of the heatmaps.
+        dropout: Before the classifier.
+    """
+    pool = max_pool((1, 3, 3), (1, 1, 1))
+    stages: dict[str, nn.Module] = {
+        "stem": stem(channels_of(skeleton, draw), width, (1, 7, 7), (1, 1, 1), pool)
+    }
+    inputs = width
+    for i, depth in enumerate(depths):
+        last = i == len(depths) - 1
+        stages[f"layer{i + 1}"] = stage(
+            inputs,
+            width * 2**i,
+            depth,
+            lengths=(1,) if i == 0 else (3,),
+            stride=(2 if last else 1, 2, 2),
+        )
+        inputs = width * 2**i * 4
+    return PoseC3D(num_classes, skeleton, stages, inputs, draw=draw, size_px=size_px, dropout=dropout)
+
+
+def posec3d_c3d(
+    num_classes: int,
+    *,
+    width: int = 32,
+    skeleton: str = "coco17",
+    draw: Draw = "joints",
+    size_px: int = 64,
+    dropout: float = 0.5,
+) -> nn.Module:
+    """C3D without its last two convolutions and fully connected layers; pools by mean, and never over time.
+
+    The arguments are those of `posec3d_slowonly`.
+    """
+    stages: dict[str, nn.Module] = {}
+    inputs = channels_of(skeleton, draw)
+    for name, factor in (
+        ("conv1", 1),
+        ("conv2", 2),
+        ("conv3a", 4),
+        ("conv3b", 4),
+        ("conv4a", 8),
+        ("conv4b", 8),
+    ):
+        layers = [
+            conv3d(inputs, factor * width, (3, 3, 3)),
+            nn.BatchNorm3d(factor * width),
+            nn.ReLU(inplace=True),
+        ]
+        if name in ("conv2", "conv3a", "conv4a"):
+            layers.insert(0, nn.AvgPool3d((1, 2, 2), (1, 2, 2)))
+        stages[name] = nn.Sequential(*layers)
+        inputs = factor * width
+    return PoseC3D(num_classes, skeleton, stages, inputs, draw=draw, size_px=size_px, dropout=dropout)
+
+
+def posec3d_x3d(
+    num_classes: int,
+    *,
+    depths: tuple[int, ...] = (2, 5, 3),
+    width: int = 24,
+    skeleton: str = "coco17",
+    draw: Draw = "joints",
+    size_px: int = 64,
+    dropout: float = 0.5,
+) -> nn.Module:
+    """X3D with three stages, without squeeze-and-excitation and Swish.
+
+    The arguments are those of `posec3d_slowonly`.
+    """
+    stages: dict[str, nn.Module] = {
+        "stem": nn.Sequential(
+            conv3d(channels_of(skeleton, draw), width, (1, 3, 3), (1, 2, 2)),
+            conv3d(width, width, (5, 1, 1), groups=width),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+    }
+    inputs = width
+    for i, depth in enumerate(depths):
+        outputs = width * 2**i
+        blocks = [
+            InvertedBottleneck(
+                inputs if j == 0 else outputs,
+                int(outputs * 2.25),
+                outputs,
+                (1, 2, 2) if j == 0 else (1, 1, 1),
+                excite=False,
+                shortcut_norm=True,
+            )
+            for j in range(depth)
+        ]
+        for block in blocks:
+            block.add_module("swish", nn.Identity())
+        stages[f"layer{i + 1}"] = nn.Sequential(*blocks)
+        inputs = outputs
+    last = int(inputs * 2.25)
+    stages["conv5"] = nn.Sequential(
+        conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True)
+    )
+    return PoseC3D(num_classes, skeleton, stages, last, draw=draw, size_px=size_px, dropout=dropout)
+
+
+PAPER = Paper(
+    "Revisiting Skeleton-based Action Recognition",
+    "Duan, Zhao, Chen, Lin, Dai",
+    2022,
+    "https://arxiv.org/abs/2104.13586",
+    "3.2, 3.3",
+)
+SPEC = ClipSpec(
+    Sampling("uniform", 48),
+    size=(64, 64),
+    modality="pose",
+    resize="people",
+    mean=(0.0, 0.0),
+    std=(1.0, 1.0),
+    skeleton="coco17",
+    people=2,
+)
+SPEC_56 = SPEC.with_(size=(56, 56))
+TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 8), size=(32, 32))
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """The contract for the skeleton and heatmap size of a network."""
+    size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
+    return spec.with_(skeleton=str(arguments.get("skeleton", spec.skeleton)), size=(size_px, size_px))
+
+
+def read_state(theirs: Mapping[str, Tensor], first: str) -> Arguments:
+    """Skeleton, depths and width of a state of MMAction2 or PySKL."""
+    kernel = theirs.get(f"backbone.{first}.conv.weight")
+    if kernel is None:
+        return {}
+    read: Arguments = {"skeleton": skeleton_of(kernel.shape[1]), "width": kernel.shape[0]}
+    blocks = {match.groups() for key in theirs if (match := re.match(r"backbone\.layer(\d)\.(\d+)\.", key))}
+    if blocks:
+        last = max(int(s) for s, _ in blocks)
+        read["depths"] = tuple(sum(int(s) == i for s, _ in blocks) for i in range(1, last + 1))
+    return read
+
+
+MMACTION2 = KeyMap(
+    "mmaction2",
+    (*mmaction2_stem(), *mmaction2_stages(), *MMACTION2_HEAD),
+    infer=partial(read_state, first="conv1"),
+    fit=fit,
+)
+PYSKL_X3D = KeyMap(
+    "pyskl",
+    (
+        Rename("backbone.conv1_s.conv.weight", "stem.0.weight"),
+        Rename("backbone.conv1_t.conv.weight", "stem.1.weight"),
+        Rename("backbone.conv1_t.bn.*", "stem.2.*"),
+        *mmaction2_stages(),
+        Rename("backbone.conv5.conv.weight", "conv5.0.weight"),
+        Rename("backbone.conv5.bn.*", "conv5.1.*"),
+        *MMACTION2_HEAD,
+    ),
+    infer=partial(read_state, first="conv1_s"),
+    fit=fit,
+)
+PYSKL_C3D = KeyMap(
+    "pyskl",
+    (
+        *(
+            Rename(f"backbone.{theirs}.{part}.*", f"{ours}.{i + pooled}.*")
+            for theirs, ours, pooled in (
+                ("conv1a", "conv1", 0),
+                ("conv2a", "conv2", 1),
+                ("conv3a", "conv3a", 1),
+                ("conv3b", "conv3b", 0),
+                ("conv4a", "conv4a", 1),
+                ("conv4b", "conv4b", 0),
+            )
+            for i, part in enumerate(("conv", "bn"))
+        ),
+        *MMACTION2_HEAD,
+    ),
+    infer=partial(read_state, first="conv1a"),
+    fit=fit,
+)
+
+TEN_CLIPS = "10 clips, and their mirror images"
+# Data set, label list and classes of the published heads.
+DATASETS = {
+    "ntu60": ("NTU RGB+D, cross-subject", "ntu60", 60),
+    "ntu120": ("NTU RGB+D 120, cross-subject", "ntu120", 120),
+    "gym": ("FineGym", "finegym99", 99),
+    "k400": ("Kinetics-400", "kinetics400", 400),
+    "ucf101": ("UCF101 split 1", "ucf101", 101),
+    "hmdb51": ("HMDB51 split 1", "hmdb51", 51),
+}
+
+
+def published(tag: str, url: str, layout: str, score: float, *, metric: str = "top1") -> WeightEntry:
+    """A checkpoint whose tag starts with its data set and ends in `_limb` where it looks at limbs."""
+    dataset, labels, classes = DATASETS[tag.partition("_")[0]]
+    small = labels in ("ucf101", "hmdb51")
+    arguments: Arguments = {"draw": "limbs"} if tag.endswith("_limb") else {}
+    digest = re.search(r"-([0-9a-f]{8})\.pth$", url)
+    return WeightEntry(
+        tag=tag,
+        url=url,
+        layout=layout,
+        labels=labels,
+        classes=classes,
+        sha256=digest[1] if digest else None,
+        licence="Apache-2.0",
+        spec=SPEC.with_(size=(56, 56)) if small else None,
+        scores=(ReportedScore(metric, score, dataset, TEN_CLIPS),),
+        arguments=arguments | ({"size_px": 56} if small else {}),
+    )
+
+
+def mmaction2(tag: str, config: str, suffix: str, score: float, metric: str = "top1") -> WeightEntry:
+    name = f"slowonly_{config}"
+    url = f"https://download.openmmlab.com/mmaction/v1.0/skeleton/posec3d/{name}/{name}_{suffix}.pth"
+    return published(tag, url, "mmaction2", score, metric=metric)
+
+
+def pyskl(
+    tag: str, path: str, score: float, *, layout: str = "mmaction2", metric: str = "top1"
+) -> WeightEntry:
+    url = f"http://download.openmmlab.com/mmaction/pyskl/ckpt/posec3d/{path}.pth"
+    return published(tag, url, layout, score, metric=metric)
+
+
+TRANSFER = "kinetics400-pretrained-r50_8xb16-u48-120e"
+SLOWONLY_WEIGHTS = (
+    mmaction2("ntu60", "r50_8xb16-u48-240e_ntu60-xsub-keypoint", "20220815-38db104b", 0.936),
+    mmaction2("ntu60_limb", "r50_8xb16-u48-240e_ntu60-xsub-limb", "20220815-af2f119a", 0.935),
+    mmaction2("k400", "r50_8xb32-u48-240e_k400-keypoint", "20230731-7f498b55", 0.474),
+    mmaction2("gym", "r50_8xb16-u48-240e_gym-keypoint", "20220815-da338c58", 0.935, "mean class accuracy"),
+    mmaction2("gym_limb", "r50_8xb16-u48-240e_gym-limb", "20220815-2e6e3c5c", 0.936, "mean class accuracy"),
+    mmaction2("ucf101", f"{TRANSFER}_ucf101-split1-keypoint", "20220815-9972260d", 0.868),
+    mmaction2("hmdb51", f"{TRANSFER}_hmdb51-split1-keypoint", "20220815-17eaa484", 0.696),
+    pyskl("ntu60_pyskl", "slowonly_r50_ntu60_xsub/joint", 0.937),
+    pyskl("ntu60_pyskl_limb", "slowonly_r50_ntu60_xsub/limb", 0.934),
+    pyskl("k400_pyskl", "slowonly_r50_463_k400/joint", 0.466),
+    pyskl("k400_pyskl_limb", "slowonly_r50_463_k400/limb", 0.457),
+    pyskl("k400_346", "slowonly_r50_346_k400/joint", 0.473),
+    pyskl("k400_346_limb", "slowonly_r50_346_k400/limb", 0.469),
+)
+C3D_WEIGHTS = (
+    pyskl("ntu60", "c3d_light_ntu60_xsub/joint", 0.927, layout="pyskl"),
+    pyskl("ntu60_limb", "c3d_light_ntu60_xsub/limb", 0.926, layout="pyskl"),
+)
+X3D_WEIGHTS = (
+    pyskl("ntu60", "x3d_shallow_ntu60_xsub/joint", 0.921, layout="pyskl"),
+    pyskl("ntu60_limb", "x3d_shallow_ntu60_xsub/limb", 0.916, layout="pyskl"),
+)
+
+
+def posec3d_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    stages: tuple[str, ...],
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    spec: ClipSpec = SPEC,
+    classes: int = 60,
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="posec3d",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=stages,
+        cam_layer=stages[-1],
+        weights=weights,
+        tiny=tiny,
+        fixed_size=True,
+        notes="The builder's `size_px` sets the size of the heatmaps, and `draw` what they show: a file of "
+        "weights does not tell joints from limbs. The published training cut people out in whole pixels.",
+    )
+
+
+RESNET_STAGES = ("stem", "layer1", "layer2", "layer3")
+C3D_STAGES = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b")
+X3D_STAGES = (*RESNET_STAGES, "conv5")
+
+register(
+    posec3d_card(
+        "posec3d_slowonly_resnet50",
+        "SlowOnly on heatmaps of joints or limbs: the most accurate of the family.",
+        2_024_860,
+        20_415_805_440,
+        RESNET_STAGES,
+        weights=SLOWONLY_WEIGHTS,
+    ),
+    (MMACTION2,),
+)(posec3d_slowonly)
+register(
+    posec3d_card(
+        "posec3d_c3d_light",
+        "C3D without its heavy end on heatmaps of joints or limbs.",
+        3_404_892,
+        21_913_156_608,
+        C3D_STAGES,
+        weights=C3D_WEIGHTS,
+    ),
+    (PYSKL_C3D,),
+)(posec3d_c3d)
+register(
+    posec3d_card(
+        "posec3d_x3d",
+        "X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.",
+        254_508,
+        708_668_064,
+        X3D_STAGES,
+        weights=X3D_WEIGHTS,
+    ),
+    (PYSKL_X3D,),
+)(posec3d_x3d)
+register(
+    posec3d_card(
+        "posec3d_tiny",
+        "posec3d for tests.",
+        44_157,
+        67_764_864,
+        RESNET_STAGES,
+        spec=TINY_SPEC,
+        classes=5,
+        tiny=True,
+    ),
+    (MMACTION2,),
+)(partial(posec3d_slowonly, depths=(1, 1, 1), width=8, size_px=32))
+register(
+    posec3d_card(
+        "posec3d_c3d_tiny",
+        "posec3d_c3d for tests.",
+        54_921,
+        27_426_976,
+        C3D_STAGES,
+        spec=TINY_SPEC,
+        classes=5,
+        tiny=True,
+    ),
+    (PYSKL_C3D,),
+)(partial(posec3d_c3d, width=4, size_px=32))
+register(
+    posec3d_card(
+        "posec3d_x3d_tiny",
+        "posec3d_x3d for tests.",
+        13_535,
+        3_974_760,
+        X3D_STAGES,
+        spec=TINY_SPEC,
+        classes=5,
+        tiny=True,
+    ),
+    (PYSKL_X3D,),
+)(partial(posec3d_x3d, depths=(1, 1, 1), width=8, size_px=32))
