@@ -82,6 +82,7 @@ class Modality:
         warp: Moves points by a `(2, 3)` matrix in pixels; what comes in from outside is neutral.
         normalise: A batch of stored values to a network's floating-point input.
         draw: Pictures uint8 RGB `(T, H, W, 3)` for people to look at.
+        ahead: Frames after the one on show that a moment's data are made of.
     """
 
     read: Reader
@@ -91,6 +92,7 @@ class Modality:
     warp: Callable[[Clip, np.ndarray, ClipSpec], Clip]
     normalise: Callable[[torch.Tensor, ClipSpec, torch.dtype], torch.Tensor]
     draw: Callable[[Clip], np.ndarray]
+    ahead: int = 0
 
 
 def duration_of(video: SeekableSource) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from kinesphere.clips.clip import Clip, from_frames
-from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, duration_of
-from kinesphere.clips.sampling import STEADY, TemporalJitter, clip_times
+from kinesphere.clips.geometry import Box, Size, plan_frames
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.reading import cut_views, moments_of
+from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.core.errors import InvalidClip, InvalidSetting
+from kinesphere.core.errors import InvalidClip
 
 # Below this scale bilinear interpolation skips source pixels, so we average areas instead.
 _AREA_BELOW = 0.5
@@ -54,37 +55,11 @@ def read(
         SpanOutsideVideo: If the span starts after the end of the video.
         VideoError: If the source cannot be decoded.
     """
-    if generator is not None and views.crops > 1:
-        raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
-    if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
-        raise InvalidSetting(
-            f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
-            f"use {views.clips}x1, or resize='short_side'."
-        )
+    moments = moments_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
-    moments = clip_times(
-        spec,
-        span,
-        None if video.fps is None else float(video.fps),
-        duration_of(video),
-        clips=spec.sampling.clips * views.clips,
-        generator=generator,
-        jitter=jitter,
-    )
     frames = video.frames_at(np.concatenate([m.times for m in moments]), size=plan.decode)
     pictures = _padded(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, spec)
-    data = from_frames(pictures)
-    clips = []
-    for i, moment in enumerate(moments):
-        part = slice(i * spec.length, (i + 1) * spec.length)
-        whole = Clip(data[part], frames.times[part], plan.canvas, repeated=moment.repeated)
-        if generator is not None:
-            clips.append(whole)
-            continue
-        for box, is_flipped in view_boxes(plan.canvas, spec.size, views.crops):
-            view = crop(whole, box)
-            clips.append(flip(view, spec) if is_flipped else view)
-    return clips
+    return cut_views(from_frames(pictures), frames.times, moments, spec, views if generator is None else None)
 
 
 def crop(clip: Clip, box: Box) -> Clip:
@@ -104,13 +79,18 @@ def resize(clip: Clip, size: Size) -> Clip:
     if size == clip.frame_size:
         return clip
     height, width = size
-    shrink = min(height / clip.frame_size[0], width / clip.frame_size[1])
-    interpolation = cv2.INTER_AREA if shrink < _AREA_BELOW else cv2.INTER_LINEAR
+    how = interpolation(clip.frame_size, size)
     result = np.empty((len(clip), height, width, 3), np.uint8)
     # One call per frame: OpenCV reads a crop in place, row by row, where a batch would need a copy.
     for frame, target in zip(clip.data.permute(0, 2, 3, 1).numpy(), result, strict=True):
-        cv2.resize(frame, (width, height), dst=target, interpolation=interpolation)
+        cv2.resize(frame, (width, height), dst=target, interpolation=how)
     return clip.with_data(from_frames(result), size)
+
+
+def interpolation(old: Size, new: Size) -> int:
+    """OpenCV's flag for scaling pictures of `(H, W)` pixels."""
+    shrink = min(new[0] / old[0], new[1] / old[1])
+    return int(cv2.INTER_AREA if shrink < _AREA_BELOW else cv2.INTER_LINEAR)
 
 
 def flip(clip: Clip, spec: ClipSpec) -> Clip:

@@ -11,6 +11,7 @@ from kinesphere.core.errors import InvalidSetting
 
 ModalityName = Literal["rgb", "flow", "pose", "mask"]
 Resize = Literal["short_side", "stretch", "letterbox", "people"]
+FlowMethod = Literal["dis", "tvl1", "farneback"]
 Align = Literal["none", "centre", "body"]
 ShortVideo = Literal["loop", "pad"]
 ChannelOrder = Literal["RGB", "BGR"]
@@ -128,11 +129,12 @@ class ClipSpec:
             picture). None means just large enough to hold `size`, which is `size` itself for a square
             one. A picture whose long side would still be too short for the crop is enlarged to fit.
             `letterbox` crops nothing and takes none.
-        mean: Per-channel mean on the [0, 1] scale, in `channels` order. Of poses: per coordinate, as
-            shares of the picture's width and height (0.5 is its middle), or in metres.
-        std: Per-channel standard deviation on the [0, 1] scale; of poses likewise.
+        mean: Per-channel mean on the [0, 1] scale, in `channels` order. Of flow: in pixels. Of poses: per
+            coordinate, as shares of the picture's width and height (0.5 is its middle), or in metres.
+        std: Per-channel standard deviation on the [0, 1] scale; of flow and poses likewise.
         channels: `"RGB"` or `"BGR"` (some Caffe-era weights).
         short_video: What fills a clip that outlasts its span: the span again, or its last frame.
+        flow: How the motion between frames is estimated, for the flow modality (see `flow_methods`).
         skeleton: Name of the skeleton for the pose modality.
         people: Number of people M for the pose modality.
         dimensions: Coordinates of a joint: 2 in pixels, or 3 in metres.
@@ -150,6 +152,7 @@ class ClipSpec:
     std: tuple[float, ...] = (0.225, 0.225, 0.225)
     channels: ChannelOrder = "RGB"
     short_video: ShortVideo = "loop"
+    flow: FlowMethod = "dis"
     skeleton: str | None = None
     people: int = 1
     dimensions: Literal[2, 3] = 2
@@ -161,6 +164,7 @@ class ClipSpec:
             ("resize", self.resize, get_args(Resize)),
             ("channels", self.channels, get_args(ChannelOrder)),
             ("short_video", self.short_video, get_args(ShortVideo)),
+            ("flow", self.flow, get_args(FlowMethod)),
             ("dimensions", self.dimensions, (2, 3)),
             ("align", self.align, get_args(Align)),
         ):
@@ -185,6 +189,10 @@ class ClipSpec:
             raise InvalidSetting(f"Mean {self.mean} and std {self.std} must pair up, with positive std.")
         if self.modality == "rgb" and len(self.mean) != 3:
             raise InvalidSetting(f"An rgb clip has three channels; got mean {self.mean} and std {self.std}.")
+        if self.modality == "flow" and len(self.mean) != 2:
+            raise InvalidSetting(f"A flow clip has x and y; got mean {self.mean} and std {self.std}.")
+        if self.modality != "flow" and self.flow != "dis":
+            raise InvalidSetting(f"Only a flow clip has flow={self.flow!r}; this is {self.modality}.")
         if (self.modality == "pose") != (self.skeleton is not None):
             raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
         if self.modality == "pose" and len(self.mean) != self.dimensions:

@@ -77,12 +77,15 @@ class SlidingFrames:
     def __init__(self, video: Video, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
         self._video = video
         self._times = video.frame_times()
+        ahead = MODALITIES.get(spec.modality).ahead
+        last = max(len(self._times) - 1 - ahead, 0)
         needed = [np.empty(0, dtype=np.int64)]
         for span in spans:
             clips = spec.sampling.clips * views.clips
             moments = clip_times(spec, span, float(video.fps), duration_of(video), clips=clips)
-            needed += [np.unique(self._shown(moment.times)) for moment in moments]
-        self._needed = np.unique(np.concatenate(needed))
+            shown = [np.unique(self._shown(moment.times)).clip(max=last) for moment in moments]
+            needed += [rows + step for rows in shown for step in range(ahead + 1)]
+        self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)
         self._done = 0
         self._held: dict[int, np.ndarray] = {}
 

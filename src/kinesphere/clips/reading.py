@@ -1,0 +1,82 @@
+"""What the readers of all modalities share: which moments, which frames, which views."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kinesphere.clips.clip import Clip
+from kinesphere.clips.geometry import view_boxes
+from kinesphere.clips.modality import MODALITIES, SeekableSource, duration_of
+from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidSetting
+
+
+def moments_of(
+    video: SeekableSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None,
+    views: Views,
+    generator: torch.Generator | None,
+    jitter: TemporalJitter,
+) -> list[ClipTimes]:
+    """The moments of all clips that a reader is asked for (see `rgb.read` for the arguments).
+
+    Raises:
+        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
+            nothing to crop.
+        SpanOutsideVideo: If the span starts after the end of the video.
+    """
+    if generator is not None and views.crops > 1:
+        raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
+    if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
+        raise InvalidSetting(
+            f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
+            f"use {views.clips}x1, or resize='short_side'."
+        )
+    return clip_times(
+        spec,
+        span,
+        None if video.fps is None else float(video.fps),
+        duration_of(video),
+        clips=spec.sampling.clips * views.clips,
+        generator=generator,
+        jitter=jitter,
+    )
+
+
+def shown_rows(frame_times: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """Numbers `(T,)` of the frames on show at some moments, among frames that begin at `frame_times`."""
+    rows: np.ndarray = np.searchsorted(frame_times, times_s, side="right") - 1
+    return rows.clip(0)
+
+
+def cut_views(
+    data: torch.Tensor, times_s: np.ndarray, moments: list[ClipTimes], spec: ClipSpec, views: Views | None
+) -> list[Clip]:
+    """Clips of pictures that were read for all moments at once.
+
+    Args:
+        data: `(N, C, H, W)`, the frames of one moment after those of another.
+        times_s: `(N,)` when they were shown.
+        moments: Of the clips.
+        spec: Length, size and modality.
+        views: Whose crops to take; None leaves the pictures whole, for training.
+
+    Returns:
+        Clip by clip and within a clip crop by crop.
+    """
+    modality = MODALITIES.get(spec.modality)
+    size = (data.shape[2], data.shape[3])
+    clips = []
+    for i, moment in enumerate(moments):
+        part = slice(i * spec.length, (i + 1) * spec.length)
+        whole = Clip(data[part], times_s[part], size, spec.modality, moment.repeated)
+        if views is None:
+            clips.append(whole)
+            continue
+        for box, is_flipped in view_boxes(size, spec.size, views.crops):
+            view = modality.crop(whole, box)
+            clips.append(modality.flip(view, spec) if is_flipped else view)
+    return clips
