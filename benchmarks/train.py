@@ -3,10 +3,11 @@
     python -m benchmarks.train
 
 Both train the same architecture from the same 320x240 H.264 videos of 4 s on clips of the same length
-and size, with AdamW, a random crop and a random flip. The plain loop is what tutorials show: OpenCV
-reads the video, a `DataLoader` with one worker per core hands over contiguous fp32 tensors. Clips per
-second are those of whole epochs after the first. `cached` reads frames that the first epoch has
-decoded; `bf16` appears where the processor multiplies it natively.
+and size, sampled alike, with AdamW, a random crop and a random flip. The plain loop is what tutorials
+show: OpenCV reads the video from its start to the last frame wanted, a `DataLoader` with one worker per
+core hands over contiguous fp32 tensors. Clips per second are those of whole epochs after the first.
+`cached` reads frames that the first epoch has decoded; `bf16` appears where the processor multiplies it
+natively.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.record import command_line, finish, goal, significant
 from benchmarks.videos import two_classes
+from kinesphere.clips import ClipSpec
 from kinesphere.core.device import cpu_count, fast_precision
 from kinesphere.data import Manifest
 from kinesphere.models import card, create_model
@@ -38,9 +40,9 @@ FRAMES = 120
 class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
     """Contiguous float clips (C, T, H, W), decoded with OpenCV."""
 
-    def __init__(self, manifest: Manifest, length: int, interval: int, side: int) -> None:
+    def __init__(self, manifest: Manifest, spec: ClipSpec) -> None:
         self.samples = [(str(s.path), t[0]) for s, t in zip(manifest, manifest.targets, strict=True)]
-        self.length, self.interval, self.side = length, interval, side
+        self.sampling, self.side = spec.sampling, spec.size[0]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -48,14 +50,13 @@ class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         path, label = self.samples[index]
         video = cv2.VideoCapture(path)
-        reach = (self.length - 1) * self.interval + 1
-        start = int(torch.randint(0, FRAMES - reach + 1, ()))
+        wanted = self.frame_numbers()
         frames = []
-        for number in range(start + reach):
+        for number in range(wanted[-1] + 1):
             ok, frame = video.read()
             if not ok:
                 break
-            if number >= start and (number - start) % self.interval == 0:
+            if number in wanted:
                 short = round(self.side * 8 / 7)
                 frame = cv2.resize(frame, (round(short * 4 / 3), short))
                 frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
@@ -68,11 +69,20 @@ class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
             clip = clip.flip(-1)
         return ((clip - 0.45) / 0.225).contiguous(), label
 
+    def frame_numbers(self) -> list[int]:
+        """One random frame of each segment, or a random run at the interval."""
+        length = self.sampling.length
+        if self.sampling.kind == "uniform":
+            edges = torch.linspace(0, FRAMES, length + 1)
+            return (edges[:-1] + torch.rand(length) * edges.diff()).long().tolist()
+        reach = (length - 1) * self.sampling.interval + 1
+        start = int(torch.randint(0, FRAMES - reach + 1, ()))
+        return list(range(start, start + reach, self.sampling.interval))
+
 
 def plain_clips_per_s(name: str, manifest: Manifest, epochs: int) -> float:
     """Of the loop written by hand, over the epochs after the first."""
-    spec = card(name).inputs[0]
-    dataset = PlainVideos(manifest, spec.length, spec.sampling.interval, spec.size[0])
+    dataset = PlainVideos(manifest, card(name).inputs[0])
     loader = DataLoader(dataset, BATCH, shuffle=True, num_workers=cpu_count(), persistent_workers=True)
     model = create_model(name, manifest.labels).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
