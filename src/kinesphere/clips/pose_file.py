@@ -7,40 +7,24 @@ not change.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from kinesphere.clips.archive import BROKEN, archive_path, damaged, format_name, read_archive
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
 
 SUFFIX = ".pose.npz"
-FORMAT = "kinesphere poses"
 VERSION = 1
 _PX, _M, _SCORE = 32, 4096, 1024
-# An hour of four people at 30 fps with all that a file can hold takes less.
-_MOST_BYTES = 2 * 2**30
 
 
 def pose_path(video: Path, folder: Path | None = None, root: Path | None = None) -> Path:
-    """Where the poses of a video are kept: `clip.mp4.pose.npz` beside it, or mirrored under a folder.
-
-    Args:
-        video: The video file.
-        folder: Folder of pose files; None means beside the videos.
-        root: Folder that the videos' places under `folder` count from; a video outside it, or without
-            a root, lies directly in `folder`.
-    """
-    name = video.name + SUFFIX
-    if folder is None:
-        return video.with_name(name)
-    here, base = video.absolute().parent, root.absolute() if root is not None else None
-    if base is not None and here.is_relative_to(base):
-        return folder / here.relative_to(base) / name
-    return folder / name
+    """Where the poses of a video are kept (see `archive_path`)."""
+    return archive_path(video, SUFFIX, folder, root)
 
 
 def write_poses(poses: Poses, path: Path) -> None:
@@ -56,7 +40,7 @@ def write_poses(poses: Poses, path: Path) -> None:
     # A score that rounds to 0 would lose its joint.
     scores = np.where(seen[..., 0], np.maximum(np.round(poses.scores * _SCORE), 1) / _SCORE, 0)
     content = {
-        "format": np.array(FORMAT),
+        "format": np.array(format_name("pose")),
         "version": np.array(VERSION),
         "skeleton": np.array(poses.skeleton),
         "origin": np.array(poses.origin),
@@ -81,22 +65,8 @@ def read_poses(path: Path) -> Poses:
         InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
             itself; the message names it.
     """
-    if not path.is_file():
-        raise InvalidAnnotation(
-            f"There is no pose file {path}; make it with `kinesphere extract pose`, or name the folder that "
-            "holds it."
-        )
-    if path.stat().st_size == 0:
-        raise InvalidAnnotation(f"{path} is empty; delete it and extract the poses again.")
+    content = read_archive(path, "pose", VERSION)
     try:
-        content = _arrays(path)
-        if str(content["format"]) != FORMAT:
-            raise InvalidAnnotation(f"{path} is not a pose file; it says {str(content['format'])[:40]!r}.")
-        if int(content["version"]) > VERSION:
-            raise InvalidAnnotation(
-                f"{path} is a pose file of version {int(content['version'])}, but we read up to "
-                f"{VERSION}; update Kinesphere."
-            )
         skeleton = str(content["skeleton"])
         if skeleton not in SKELETONS:
             raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
@@ -115,25 +85,8 @@ def read_poses(path: Path) -> Poses:
         )
     except InvalidAnnotation as error:
         raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
-        raise InvalidAnnotation(f"{path} is not a readable pose file ({error}); extract it again.") from error
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        total = sum(entry.file_size for entry in archive.infolist())
-        if total > _MOST_BYTES:
-            raise InvalidAnnotation(f"{path} unpacks to {total / 2**30:.0f} GiB; it is no pose file of ours.")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    except BROKEN as error:
+        raise damaged(path, "pose", error) from error
 
 
 def _rounded(points: np.ndarray, per_unit: int) -> np.ndarray:

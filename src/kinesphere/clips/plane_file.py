@@ -1,0 +1,152 @@
+"""Grey pictures of a whole video in one small file: what flow and mask files are made of.
+
+The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in a grey H.264 video,
+inside a zip beside facts about them. Random access costs the decoding from the key frame before.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
+from kinesphere.clips.geometry import Size
+from kinesphere.core.errors import InvalidAnnotation, VideoError
+from kinesphere.core.files import replacing
+from kinesphere.video import Video, VideoWriter
+
+VERSION = 1
+_RATE = 25  # of the inner video, whose clock means nothing
+_KEY_FRAMES = 24
+
+Facts = Mapping[str, str | float]
+
+
+def write_planes(
+    path: Path,
+    kind: str,
+    frames: Iterable[np.ndarray],
+    facts: Callable[[], Facts],
+    *,
+    size: Size,
+    planes: int,
+    quality: int,
+) -> None:
+    """Write a file, frame by frame in flat memory; atomic.
+
+    Args:
+        path: Where to.
+        kind: `"flow"` or `"mask"`.
+        frames: uint8 `(planes, H, W)` each; at least one.
+        facts: What else to keep, asked for after the last frame.
+        size: `(H, W)` of a plane.
+        planes: Per frame.
+        quality: Constant rate factor of H.264.
+
+    Raises:
+        UnwritableVideo: If there is no frame or the encoder refuses.
+    """
+    height, width = size
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder) / "planes.mp4"
+        tall = (planes * height, width)
+        with VideoWriter(inner, tall, _RATE, quality=quality, keyframe_interval=_KEY_FRAMES) as writer:
+            for frame in frames:
+                writer.write(np.repeat(frame.reshape(*tall, 1), 3, axis=2))
+        content = {
+            "format": np.array(format_name(kind)),
+            "version": np.array(VERSION),
+            "size": np.array(size, np.int32),
+            "planes": np.array(planes),
+            "count": np.array(writer.frame_count),
+            "facts": np.array(json.dumps(dict(facts()))),
+            "video": np.frombuffer(inner.read_bytes(), np.uint8),
+        }
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **content)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneFile:
+    """One file, its pictures still encoded.
+
+    Attributes:
+        path: Where it lies.
+        kind: `"flow"` or `"mask"`.
+        size: `(H, W)` of a plane.
+        planes: Per frame.
+        count: Frames.
+        facts: What the writer noted.
+        data: The encoded video.
+    """
+
+    path: Path
+    kind: str
+    size: Size
+    planes: int
+    count: int
+    facts: Facts
+    data: bytes
+
+    @classmethod
+    def open(cls, path: Path, kind: str) -> Self:
+        """Read a file.
+
+        Raises:
+            InvalidAnnotation: If it is missing, empty, damaged, of another kind or of a newer version.
+        """
+        content = read_archive(path, kind, VERSION)
+        try:
+            height, width = (int(side) for side in content["size"])
+            facts = json.loads(str(content["facts"]))
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are no table")
+            file = cls(
+                path,
+                kind,
+                (height, width),
+                int(content["planes"]),
+                int(content["count"]),
+                facts,
+                content["video"].tobytes(),
+            )
+        except BROKEN as error:
+            raise damaged(path, kind, error) from error
+        if min(file.size) < 1 or file.planes < 1 or file.count < 1:
+            raise damaged(path, kind, ValueError(f"{file.count} frames of {file.planes} times {file.size}"))
+        return file
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """The planes of the numbered frames: uint8 `(n, planes, H, W)`.
+
+        Raises:
+            InvalidAnnotation: If the pictures are damaged or fewer than the file says.
+        """
+        height, width = self.size
+        try:
+            with Video.open(self.data, threads=1) as video:
+                if len(video.frame_times()) != self.count:
+                    raise damaged(self.path, self.kind, ValueError("it lacks frames"))
+                frames = video.frames_at((np.asarray(rows) + 0.5) / _RATE)
+        except VideoError as error:
+            raise damaged(self.path, self.kind, error) from error
+        tall = np.asarray(frames.data)[:, 1, : self.planes * height, :width]
+        if tall.shape[1:] != (self.planes * height, width):
+            raise damaged(self.path, self.kind, ValueError("its pictures are smaller than it says"))
+        return tall.reshape(len(tall), self.planes, height, width)
+
+    def fact(self, name: str) -> str | float:
+        """One fact.
+
+        Raises:
+            InvalidAnnotation: If the file does not state it.
+        """
+        if name not in self.facts:
+            raise InvalidAnnotation(f"{self.path} does not state its {name}; extract it again.")
+        return self.facts[name]
