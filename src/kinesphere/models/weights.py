@@ -6,6 +6,7 @@ Order of look-up: the folder or mirror in `KINESPHERE_WEIGHTS`, the cache, the u
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -14,10 +15,14 @@ from urllib.parse import urlsplit
 
 from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
 from kinesphere.models.card import WeightEntry
+from kinesphere.models.convert.hub import CONFIG
 
 TIMEOUT_S = 30.0
 LARGEST_BYTES = 8 << 30
 _CHUNK_BYTES = 1 << 20
+_HUB = "huggingface.co"
+
+log = logging.getLogger("kinesphere.models")
 
 
 def cache_folder() -> Path:
@@ -27,8 +32,16 @@ def cache_folder() -> Path:
 
 
 def file_name(entry: WeightEntry) -> str:
-    """Name of the entry's file, here and in a mirror."""
-    return Path(urlsplit(entry.url).path).name
+    """Name of the entry's file, here and in a mirror.
+
+    Files of the Hugging Face hub are called alike in every repository; each has a folder `owner--name`.
+    """
+    address = urlsplit(entry.url)
+    file = Path(address.path)
+    if address.hostname != _HUB:
+        return file.name
+    _, owner, repository, *_ = file.parts
+    return f"{owner}--{repository}/{file.name}"
 
 
 def fetch(entry: WeightEntry) -> Path:
@@ -49,13 +62,26 @@ def fetch(entry: WeightEntry) -> Path:
     failures = []
     for url in (*([f"{mirror.rstrip('/')}/{name}"] if mirror else []), entry.url):
         try:
-            return download(url, cached, entry.sha256)
+            path = download(url, cached, entry.sha256)
+            _fetch_names(url, path)
+            return path
         except OSError as error:
             failures.append(f"{url}: {error}")
     raise MissingWeights(
         f"Cannot get the weights {name} ({'; '.join(failures)}). Download {entry.url} elsewhere and "
         f"put it at {cached}, or into a folder that KINESPHERE_WEIGHTS names."
     )
+
+
+def _fetch_names(url: str, path: Path) -> None:
+    """The `config.json` of a hub's repository, which names the classes, beside the weights at `path`."""
+    folder, _, name = url.rpartition("/")
+    if path.parent == cache_folder():  # not from the hub
+        return
+    try:
+        download(f"{folder}/{CONFIG}", path.with_name(CONFIG))
+    except OSError as error:
+        log.warning("%s comes without the names of its classes: %s/%s: %s", name, folder, CONFIG, error)
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.convert.foreign import Foreign
+from kinesphere.models.convert.hub import labels_beside
 from kinesphere.models.convert.pytorch import read_pytorch
 from kinesphere.models.convert.tensors import read_safetensors
 from kinesphere.models.convert.tflite import read_tflite
@@ -22,6 +24,9 @@ _READERS = {
 def read_foreign(path: str | Path) -> Foreign:
     """Tensors and class names of a foreign checkpoint, chosen by the file's ending.
 
+    Names that the file itself does not hold are taken from a `config.json` beside it, as on the Hugging Face
+    hub.
+
     Raises:
         InvalidCheckpoint: If the file is absent, of unknown ending, damaged, or holds no tensors.
         UnsafeFile: If it cannot be read without executing what it asks for.
@@ -34,4 +39,5 @@ def read_foreign(path: str | Path) -> Foreign:
         raise InvalidCheckpoint(
             f"Cannot tell the format of {path.name} from its ending; known: {', '.join(sorted(_READERS))}."
         )
-    return reader(path)
+    foreign = reader(path)
+    return foreign if foreign.labels else replace(foreign, labels=labels_beside(path))
