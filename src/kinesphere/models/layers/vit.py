@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kinesphere.models.layers.stochastic_depth import StochasticDepth
+
 Gelu = Literal["none", "tanh"]
 Rotation = Callable[[Tensor], Tensor]
 
@@ -71,23 +73,6 @@ class Mlp(nn.Module):
         return out
 
 
-class StochasticDepth(nn.Module):
-    """In training, leaves out a residual branch for each sample with probability `rate`.
-
-    Huang et al.: "Deep Networks with Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        if not self.training or self.rate == 0.0:
-            return branch
-        kept = branch.new_empty((len(branch),) + (1,) * (branch.ndim - 1)).bernoulli_(1 - self.rate)
-        return branch * (kept / (1 - self.rate))
-
-
 class Block(nn.Module):
     """Self-attention and perceptron, each behind a layer norm and added to its input."""
 
@@ -132,11 +117,6 @@ class Tubelets(nn.Module):
         _, length, _, height, width = x_BTCHW.shape
         tubelet, patch, _ = self.proj.kernel_size
         return length // tubelet, height // patch, width // patch
-
-
-def depth_rates(depth: int, last: float) -> list[float]:
-    """Rates of stochastic depth that grow evenly from 0 in the first block to `last`."""
-    return [last * i / max(1, depth - 1) for i in range(depth)]
 
 
 def stage_names(depth: int, *after: str) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ def huggingface_block(model: str) -> tuple[Rule, ...]:
 
 
 def joined(
-    theirs: str, ours: str, names: tuple[str, str, str], leaves: tuple[str, ...] = ("weight", "bias")
+    theirs: str, ours: str, names: tuple[str, ...], leaves: tuple[str, ...] = ("weight", "bias")
 ) -> tuple[Rule, ...]:
-    """Separate layers for queries, keys and values there, one product here."""
+    """Separate layers `names` there (queries, keys, values), one product here."""
     return tuple(
         Join(tuple(f"{theirs}.{name}.{leaf}" for name in names), f"{ours}.{leaf}") for leaf in leaves
     )

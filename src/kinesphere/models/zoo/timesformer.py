@@ -23,12 +23,11 @@ from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
+from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import (
     Attention,
     Block,
     Mlp,
-    StochasticDepth,
-    depth_rates,
     initialise,
     stage_names,
 )
@@ -163,7 +162,7 @@ class TimeSformer(nn.Module):
         self.scheme = scheme
         in_time = None if scheme == "space" else frames
         self.embed = FrameEmbedding(width, patch, grid, in_time, per_frame=scheme == "space")
-        rates = depth_rates(depth, drop_path)
+        rates = rising_rates(drop_path, depth)
         self.blocks = nn.ModuleList(
             DividedBlock(width, heads, rate) if scheme == "divided" else Block(width, heads, drop_path=rate)
             for rate in rates

@@ -1,0 +1,308 @@
+"""VideoMAE: a plain vision transformer over tubelets, pre-trained by filling in masked videos.
+
+Tong, Song, Wang, Wang: "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video
+Pre-Training", NeurIPS 2022, https://arxiv.org/abs/2203.12602, section 3 and appendix A: joint space-time
+attention, fixed sinusoidal positions, the mean of all tokens classified. The decoder of the pre-training is
+not part of the recogniser.
+
+B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, Rule
+from kinesphere.models.layers.imagenet import MEAN, STD
+from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
+from kinesphere.models.layers.stochastic_depth import rising_rates
+from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.layers.vit_keys import huggingface_block, joined
+
+
+def sinusoid(length: int, width: int) -> Tensor:
+    """Positions `(1, length, width)`: sines in even and cosines in odd channels (Vaswani et al. 2017)."""
+    channel = torch.arange(width, dtype=torch.float64)
+    rate = 10000 ** (-(channel - channel % 2) / width)
+    angle = torch.arange(length, dtype=torch.float64).unsqueeze(1) * rate
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float().unsqueeze(0)
+
+
+class Embedding(nn.Module):
+    """Tubelets as tokens, with the positions of a sequence as long as the clip needs."""
+
+    position: Tensor
+
+    def __init__(self, width: int, tubelet: int, patch: int, length: int) -> None:
+        super().__init__()
+        self.tubelets = Tubelets(width, tubelet, patch)
+        self.register_buffer("position", sinusoid(length, width), persistent=False)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        tokens: Tensor = self.tubelets(x_BTCHW)
+        _, length, width = tokens.shape
+        if length == self.position.shape[1]:
+            return tokens + self.position
+        return tokens + sinusoid(length, width).to(self.position)
+
+
+class VideoMAE(nn.Module):
+    """Tubelet tokens, transformer blocks, and a linear layer on the mean of the tokens.
+
+    Args:
+        num_classes: Number of outputs K.
+        width: Of the tokens.
+        depth: Number of blocks.
+        heads: Attention heads.
+        tubelet: Frames per token.
+        patch: Side of a token in pixels.
+        length: Number of tokens whose positions are kept at hand; other numbers work too.
+        eps: Of the blocks' layer norms.
+        mean_eps: Of the layer norm after the mean.
+        drop_path: Rate of stochastic depth in the last block.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        tubelet: int = 2,
+        patch: int = 16,
+        length: int = 1568,
+        eps: float = 1e-6,
+        mean_eps: float = 1e-6,
+        drop_path: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.embed = Embedding(width, tubelet, patch, length)
+        rates = rising_rates(drop_path, depth)
+        self.blocks = nn.Sequential(
+            *(Block(width, heads, eps=eps, key_bias=False, drop_path=rate) for rate in rates)
+        )
+        self.norm = nn.LayerNorm(width, mean_eps)
+        self.fc = nn.Linear(width, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        x_BLD = self.blocks(self.embed(x_BTCHW))
+        logits_BK: Tensor = self.fc(self.norm(x_BLD.mean(1)))
+        return logits_BK
+
+
+PAPER = Paper(
+    "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
+    "Tong, Song, Wang, Wang",
+    2022,
+    "https://arxiv.org/abs/2203.12602",
+    "3, appendix A",
+)
+SPEC = ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=224, mean=MEAN, std=STD)
+UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 16))
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
+
+
+def frames_per_token(kernel: str, theirs: Mapping[str, Tensor]) -> Arguments:
+    """Frames per token, from the shape of the first convolution."""
+    return {"tubelet": theirs[kernel].shape[2]} if kernel in theirs else {}
+
+
+def mmaction2_arguments(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Frames per token, and the number of tokens that the file's own position table is made for.
+
+    Raises:
+        InvalidCheckpoint: If that table is not the sinusoid, but was learnt.
+    """
+    found = frames_per_token("backbone.patch_embed.projection.weight", theirs)
+    table = theirs.get("backbone.pos_embed")
+    if table is not None:
+        _, length, width = table.shape
+        if not torch.allclose(table.float(), sinusoid(length, width), atol=1e-4):
+            raise InvalidCheckpoint(
+                "backbone.pos_embed holds learnt positions; VideoMAE's are a fixed sinusoid. "
+                "Import weights that were trained with it."
+            )
+        found["length"] = length
+    return found
+
+
+def huggingface(layout: str, q_bias: str, v_bias: str) -> KeyMap:
+    """Hugging Face's names, which differ in where the two biases of the attention are."""
+    theirs, ours = "videomae.encoder.layer.{i}.attention.attention", "blocks.{i}.attn"
+    return KeyMap(
+        layout,
+        (
+            Rename("videomae.embeddings.patch_embeddings.projection.*", "embed.tubelets.proj.*"),
+            Rename(f"{theirs}.{q_bias}", f"{ours}.q_bias"),
+            Rename(f"{theirs}.{v_bias}", f"{ours}.v_bias"),
+            *joined(theirs, f"{ours}.qkv", ("query", "key", "value"), ("weight",)),
+            *huggingface_block("videomae"),
+            Rename("fc_norm.*", "norm.*"),
+            Rename("classifier.*", "fc.*"),
+        ),
+        arguments={"eps": 1e-12, "mean_eps": 1e-5},
+        infer=partial(frames_per_token, "videomae.embeddings.patch_embeddings.projection.weight"),
+    )
+
+
+def timm_names(prefix: str, patch: str, fc1: str, fc2: str) -> tuple[Rule, ...]:
+    """The names that the authors took from timm, and MMAction2 from them."""
+    block = f"{prefix}blocks.{{i}}"
+    return (
+        Rename(f"{prefix}patch_embed.{patch}.*", "embed.tubelets.proj.*"),
+        Rename(f"{block}.{fc1}.*", "blocks.{i}.mlp.fc1.*"),
+        Rename(f"{block}.{fc2}.*", "blocks.{i}.mlp.fc2.*"),
+        Rename(f"{block}.*", "blocks.{i}.*"),
+        Rename(f"{prefix}fc_norm.*", "norm.*"),
+    )
+
+
+MAPS = (
+    huggingface("huggingface", "q_bias", "v_bias"),
+    huggingface("transformers5", "query.bias", "value.bias"),
+    KeyMap(
+        "mmaction2",
+        (
+            Ignore("backbone.pos_embed", "the fixed sinusoid, which is computed"),
+            *timm_names("backbone.", "projection", "mlp.layers.0.0", "mlp.layers.1"),
+            Rename("cls_head.fc_cls.*", "fc.*"),
+        ),
+        infer=mmaction2_arguments,
+    ),
+    KeyMap(
+        "videomae",
+        (*timm_names("", "proj", "mlp.fc1", "mlp.fc2"), Rename("head.*", "fc.*")),
+        infer=partial(frames_per_token, "patch_embed.proj.weight"),
+    ),
+)
+
+FIFTEEN_VIEWS = "5 clips x 3 crops"
+SIX_VIEWS = "2 clips x 3 crops"
+LICENCE = "CC-BY-NC-4.0"
+
+
+def on_kinetics(size: str, file: str, top1: float, top5: float) -> WeightEntry:
+    """The authors' weights on the Hugging Face hub, fine-tuned on Kinetics-400."""
+    url = hub_url(f"MCG-NJU/videomae-{size}-finetuned-kinetics", file)
+    return kinetics("k400", url, "huggingface", top1, top5, protocol=FIFTEEN_VIEWS, licence=LICENCE)
+
+
+def on_something(size: str, top1: float, top5: float) -> WeightEntry:
+    """The authors' weights on the Hugging Face hub, fine-tuned on Something-Something v2."""
+    return WeightEntry(
+        "ssv2",
+        hub_url(f"MCG-NJU/videomae-{size}-finetuned-ssv2", "pytorch_model.bin"),
+        "huggingface",
+        "something_something_v2",
+        174,
+        licence=LICENCE,
+        spec=UNIFORM_SPEC,
+        scores=(
+            ReportedScore("top1", top1, "Something-Something v2", SIX_VIEWS),
+            ReportedScore("top5", top5, "Something-Something v2", SIX_VIEWS),
+        ),
+    )
+
+
+def openmmlab(tag: str, url: str, top1: float, top5: float) -> WeightEntry:
+    return kinetics(tag, url, "mmaction2", top1, top5, protocol=FIFTEEN_VIEWS)
+
+
+OPENMMLAB = "https://download.openmmlab.com/mmaction/v1.0/recognition/videomae/"
+WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
+    "s": (on_kinetics("small", "pytorch_model.bin", 0.79, 0.938), on_something("small", 0.668, 0.903)),
+    "b": (
+        on_kinetics("base", "model.safetensors", 0.809, 0.947),
+        on_something("base", 0.706, 0.926),
+        openmmlab(
+            "k400_mmaction2",
+            f"{OPENMMLAB}vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-860a3cd3.pth",
+            0.813,
+            0.95,
+        ),
+        openmmlab(
+            "k400_v2",
+            mmaction2_url(
+                "videomaev2",
+                "vit-base-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400",
+                "20230510-3e7f93b2",
+            ),
+            0.866,
+            0.973,
+        ),
+    ),
+    "l": (
+        on_kinetics("large", "model.safetensors", 0.847, 0.965),
+        openmmlab(
+            "k400_mmaction2",
+            f"{OPENMMLAB}vit-large-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-229dbb03.pth",
+            0.853,
+            0.967,
+        ),
+    ),
+}
+# name -> width, depth, heads, stochastic depth
+SIZES = {"s": (384, 12, 6, 0.1), "b": (768, 12, 12, 0.1), "l": (1024, 24, 16, 0.2)}
+NUMBERS = {
+    "s": (22_033_936, 56_878_061_568),
+    "b": (86_534_800, 180_344_893_440),
+    "l": (304_270_736, 596_833_091_584),
+}
+
+
+def videomae_card(
+    name: str,
+    summary: str,
+    numbers: tuple[int, int],
+    depth: int,
+    *,
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    weights: tuple[WeightEntry, ...] = (),
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="videomae",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=numbers[0],
+        multiply_adds=numbers[1],
+        classes=classes,
+        head=("fc",),
+        stages=stage_names(depth, "norm"),
+        weights=weights,
+        tiny=tiny,
+        notes="Also VideoMAE V2 of the same size. Positions are computed for any length and size of clip.",
+    )
+
+
+for _size, (_width, _depth, _heads, _rate) in SIZES.items():
+    register(
+        videomae_card(
+            f"videomae_{_size}",
+            f"ViT-{_size.upper()} over tubelets of two frames, pre-trained by filling in masked videos.",
+            NUMBERS[_size],
+            _depth,
+            weights=WEIGHTS[_size],
+        ),
+        MAPS,
+    )(partial(VideoMAE, width=_width, depth=_depth, heads=_heads, drop_path=_rate))
+
+register(
+    videomae_card(
+        "videomae_tiny", "videomae for tests.", (37_893, 1_310_880), 2, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    MAPS,
+)(partial(VideoMAE, width=32, depth=2, heads=2, patch=8, length=32))
