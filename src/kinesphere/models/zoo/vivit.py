@@ -1,0 +1,230 @@
+"""ViViT: a vision transformer over the tubelets of a clip.
+
+Arnab, Dehghani, Heigold, Sun, Lučić, Schmid: "ViViT: A Video Vision Transformer", ICCV 2021,
+https://arxiv.org/abs/2103.15691, sections 3.2 and 3.3: tubelet embedding and model 1, in which all tokens
+of all frames attend to each other.
+
+B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.published import hub_url, kinetics
+from kinesphere.models.layers.stochastic_depth import rising_rates
+from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.layers.vit_keys import huggingface_block, joined
+
+
+class Embedding(nn.Module):
+    """Tubelets as tokens with learnt positions, and a class token before them.
+
+    Args:
+        width: Of the tokens.
+        tubelet: Frames per token.
+        patch: Side of a token in pixels.
+        grid: Tokens along time, rows and columns that the positions are made for; clips with other
+            numbers take positions interpolated between them.
+    """
+
+    def __init__(self, width: int, tubelet: int, patch: int, grid: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        length, rows, columns = grid
+        self.tubelets = Tubelets(width, tubelet, patch)
+        self.cls = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.zeros(1, 1 + length * rows * columns, width))
+        nn.init.normal_(self.cls, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        """Tokens `(B, 1 + L, D)`, class token first."""
+        cls = self.cls.expand(len(x_BTCHW), -1, -1)
+        tokens = torch.cat((cls, self.tubelets(x_BTCHW)), 1)
+        return tokens + self._positions(self.tubelets.grid(x_BTCHW))
+
+    def _positions(self, grid: tuple[int, int, int]) -> Tensor:
+        if grid == self.grid:
+            return self.position
+        box = self.position[:, 1:].transpose(1, 2).unflatten(2, self.grid)
+        between = F.interpolate(box, grid, mode="trilinear").flatten(2).transpose(1, 2)
+        return torch.cat((self.position[:, :1], between), 1)
+
+
+class ViViT(nn.Module):
+    """Tubelet tokens, transformer blocks, and a linear layer on the class token.
+
+    Args:
+        num_classes: Number of outputs K.
+        width: Of the tokens.
+        depth: Number of blocks.
+        heads: Attention heads.
+        tubelet: Frames per token.
+        patch: Side of a token in pixels.
+        grid: Tokens along time, rows and columns that the positions are made for.
+        drop_path: Rate of stochastic depth in the last block.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        tubelet: int = 2,
+        patch: int = 16,
+        grid: tuple[int, int, int] = (16, 14, 14),
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embed = Embedding(width, tubelet, patch, (grid[0], grid[1], grid[2]))
+        rates = rising_rates(drop_path, depth)
+        self.blocks = nn.Sequential(*(Block(width, heads, gelu="tanh", drop_path=rate) for rate in rates))
+        self.norm = nn.LayerNorm(width, 1e-6)
+        self.fc = nn.Linear(width, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        x_BLD = self.blocks(self.embed(x_BTCHW))
+        logits_BK: Tensor = self.fc(self.norm(x_BLD[:, 0]))
+        return logits_BK
+
+
+PAPER = Paper(
+    "ViViT: A Video Vision Transformer",
+    "Arnab, Dehghani, Heigold, Sun, Lučić, Schmid",
+    2021,
+    "https://arxiv.org/abs/2103.15691",
+    "3.2, 3.3 (model 1)",
+)
+SPEC = ClipSpec(
+    Sampling("dense", 32, 2),
+    size=(224, 224),
+    short_side_px=256,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
+FRAME = 14  # tokens along each side of a 224-pixel frame: a file states only their total
+
+
+def made_for(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Frames per token and clip length that a state is made for, its frames being 224 pixels wide."""
+    kernel = theirs.get("vivit.embeddings.patch_embeddings.projection.weight")
+    position = theirs.get("vivit.embeddings.position_embeddings")
+    if kernel is None or position is None or (position.shape[1] - 1) % FRAME**2:
+        return {}
+    return {"tubelet": kernel.shape[2], "grid": ((position.shape[1] - 1) // FRAME**2, FRAME, FRAME)}
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """`spec` for a network made for other clips: its own length over the same time."""
+    grid, tubelet = arguments.get("grid"), arguments.get("tubelet")
+    if not isinstance(grid, tuple) or not isinstance(tubelet, int) or grid[0] * tubelet == spec.length:
+        return spec
+    length = grid[0] * tubelet
+    interval = max(1, spec.length * spec.sampling.interval // length)
+    return spec.with_(sampling=Sampling("dense", length, interval))
+
+
+def huggingface(layout: str, *block: Rule) -> KeyMap:
+    return KeyMap(
+        layout,
+        (
+            Rename("vivit.embeddings.cls_token", "embed.cls"),
+            Rename("vivit.embeddings.position_embeddings", "embed.position"),
+            Rename("vivit.embeddings.patch_embeddings.projection.*", "embed.tubelets.proj.*"),
+            *block,
+            Rename("vivit.layernorm.*", "norm.*"),
+            Rename("classifier.*", "fc.*"),
+        ),
+        infer=made_for,
+        fit=fit,
+    )
+
+
+MAPS = (
+    huggingface(
+        "huggingface",
+        *joined(
+            "vivit.encoder.layer.{i}.attention.attention", "blocks.{i}.attn.qkv", ("query", "key", "value")
+        ),
+        *huggingface_block("vivit"),
+    ),
+    huggingface(
+        "transformers5",
+        *joined("vivit.layers.{i}.attention", "blocks.{i}.attn.qkv", ("q_proj", "k_proj", "v_proj")),
+        Rename("vivit.layers.{i}.attention.o_proj.*", "blocks.{i}.attn.proj.*"),
+        Rename("vivit.layers.{i}.layernorm_before.*", "blocks.{i}.norm1.*"),
+        Rename("vivit.layers.{i}.layernorm_after.*", "blocks.{i}.norm2.*"),
+        Rename("vivit.layers.{i}.mlp.*", "blocks.{i}.mlp.*"),
+    ),
+)
+WEIGHTS = (
+    kinetics(
+        "k400",
+        hub_url("google/vivit-b-16x2-kinetics400", "pytorch_model.bin"),
+        "huggingface",
+        0.799,
+        protocol="4 clips x 3 crops",
+        licence="MIT",
+    ),
+)
+
+
+def vivit_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    depth: int,
+    *,
+    spec: ClipSpec = SPEC,
+    classes: int = 400,
+    weights: tuple[WeightEntry, ...] = (),
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="vivit",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=stage_names(depth, "norm"),
+        weights=weights,
+        tiny=tiny,
+        notes="Clips of another length or size take positions interpolated between the learnt ones.",
+    )
+
+
+register(
+    vivit_card(
+        "vivit_b",
+        "ViT-B over tubelets of two frames, all of which attend to each other.",
+        88_954_000,
+        451_524_753_408,
+        12,
+        weights=WEIGHTS,
+    ),
+    MAPS,
+)(ViViT)
+
+register(
+    vivit_card("vivit_tiny", "vivit for tests.", 39_045, 1_343_776, 2, spec=TINY_SPEC, classes=5, tiny=True),
+    MAPS,
+)(partial(ViViT, width=32, depth=2, heads=2, patch=8, grid=(2, 4, 4)))
