@@ -1,0 +1,275 @@
+"""V-JEPA 2: a vision transformer pre-trained to predict what it does not see, and an attentive probe.
+
+Assran, Bardes, Fan, Garrido, Howes, … Rabbat, Ballas: "V-JEPA 2: Self-Supervised Video Models Enable
+Understanding, Prediction and Planning", 2025, https://arxiv.org/abs/2506.09985, section 2.1 (the encoder
+with rotary positions along time, rows and columns), section 5 (the probe: self-attention blocks, then one
+learnt query that attends to all tokens). The predictor of the pre-training is not part of the recogniser.
+
+B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.layers.imagenet import MEAN, STD
+from kinesphere.models.layers.published import hub_url
+from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
+from kinesphere.models.layers.vit_keys import joined
+
+EPS = 1e-6
+
+
+def rotation(grid: tuple[int, int, int], head_width: int, like: Tensor) -> Rotation:
+    """Rotary positions on a grid of tokens: a third of the channels for each of time, rows and columns.
+
+    Each third (an even number of channels; those that remain stay as they are) has `n / 2` frequencies
+    10000^(-2i/n). As in the public weights, channel j of the third turns by frequency j mod n/2 together with
+    its neighbour, which turns by the next one: pairs are not rotated rigidly.
+
+    Args:
+        grid: Tokens along time, rows and columns.
+        head_width: Channels of one attention head.
+        like: Gives type and device.
+
+    Returns:
+        A function of queries or keys `(B, heads, L, head_width)`.
+    """
+    third = 2 * (head_width // 3 // 2)
+    frequency = 10000 ** (-torch.arange(third // 2, dtype=torch.float32, device=like.device) / (third // 2))
+    places = torch.meshgrid(*(torch.arange(n, device=like.device) for n in grid), indexing="ij")
+    angles = [place.reshape(-1, 1) * frequency.repeat(2) for place in places]
+    still = torch.zeros(angles[0].shape[0], head_width - 3 * third, device=like.device)
+    angle_LD = torch.cat((*angles, still), 1)
+    cos, sin = angle_LD.cos().to(like.dtype), angle_LD.sin().to(like.dtype)
+
+    def rotate(x: Tensor) -> Tensor:
+        even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+        return x * cos + torch.stack((-odd, even), -1).flatten(-2) * sin
+
+    return rotate
+
+
+class AttentivePooler(nn.Module):
+    """Self-attention blocks over the tokens, then one learnt query that attends to all of them."""
+
+    def __init__(self, width: int, heads: int, depth: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.blocks = nn.Sequential(*(Block(width, heads, eps=EPS) for _ in range(depth)))
+        self.query = nn.Parameter(torch.zeros(1, 1, width))
+        self.norm1 = nn.LayerNorm(width, EPS)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.norm2 = nn.LayerNorm(width, EPS)
+        self.mlp = Mlp(width, 4 * width)
+        nn.init.normal_(self.query, std=0.02)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """One vector per clip, `(B, D)`."""
+        tokens = self.norm1(self.blocks(x_BLD))
+        query = self.query.expand(len(x_BLD), -1, -1)
+        q = self.q(query).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.kv(tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        x = query + F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out.squeeze(1)
+
+
+class VJEPA2(nn.Module):
+    """Tubelet tokens, transformer blocks with rotary positions, attentive probe, linear layer.
+
+    Args:
+        num_classes: Number of outputs K.
+        width: Of the tokens.
+        depth: Number of blocks.
+        heads: Attention heads.
+        tubelet: Frames per token.
+        patch: Side of a token in pixels.
+        pooler_depth: Self-attention blocks of the probe.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        width: int = 1024,
+        depth: int = 24,
+        heads: int = 16,
+        tubelet: int = 2,
+        patch: int = 16,
+        pooler_depth: int = 3,
+    ) -> None:
+        super().__init__()
+        self.head_width = width // heads
+        self.embed = Tubelets(width, tubelet, patch)
+        self.blocks = nn.ModuleList(Block(width, heads, eps=EPS) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, EPS)
+        self.pooler = AttentivePooler(width, heads, pooler_depth)
+        self.fc = nn.Linear(width, num_classes)
+        initialise(self)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        x = self.embed(x_BTCHW)
+        rotate = rotation(self.embed.grid(x_BTCHW), self.head_width, x)
+        for block in self.blocks:
+            x = block(x, rotate)
+        logits_BK: Tensor = self.fc(self.pooler(self.norm(x)))
+        return logits_BK
+
+
+PAPER = Paper(
+    "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
+    "Assran, Bardes, Fan, Garrido, Howes, et al.",
+    2025,
+    "https://arxiv.org/abs/2506.09985",
+    "2.1, 5",
+)
+SPEC = ClipSpec(Sampling("dense", 16, 4), size=(256, 256), short_side_px=292, mean=MEAN, std=STD)
+DIVING_SPEC = SPEC.with_(sampling=Sampling("dense", 32, 2))
+TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
+
+
+def sizes(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Frames per token and depth of the probe."""
+    kernel = theirs.get("vjepa2.encoder.embeddings.patch_embeddings.proj.weight")
+    probe = "pooler.self_attention_layers."
+    found: Arguments = {"pooler_depth": len({key.split(".")[2] for key in theirs if key.startswith(probe)})}
+    return found if kernel is None else found | {"tubelet": kernel.shape[2]}
+
+
+ENCODER, PROBE, CROSS = (
+    "vjepa2.encoder.layer.{i}",
+    "pooler.self_attention_layers.{i}",
+    "pooler.cross_attention_layer",
+)
+MAPS = (
+    KeyMap(
+        "huggingface",
+        (
+            Ignore("vjepa2.predictor.*", "the predictor of the pre-training"),
+            Rename("vjepa2.encoder.embeddings.patch_embeddings.proj.*", "embed.proj.*"),
+            *joined(f"{ENCODER}.attention", "blocks.{i}.attn.qkv", ("query", "key", "value")),
+            Rename(f"{ENCODER}.attention.proj.*", "blocks.{i}.attn.proj.*"),
+            Rename(f"{ENCODER}.*", "blocks.{i}.*"),
+            Rename("vjepa2.encoder.layernorm.*", "norm.*"),
+            *joined(f"{PROBE}.self_attn", "pooler.blocks.{i}.attn.qkv", ("q_proj", "k_proj", "v_proj")),
+            Rename(f"{PROBE}.self_attn.out_proj.*", "pooler.blocks.{i}.attn.proj.*"),
+            Rename(f"{PROBE}.layer_norm1.*", "pooler.blocks.{i}.norm1.*"),
+            Rename(f"{PROBE}.layer_norm2.*", "pooler.blocks.{i}.norm2.*"),
+            Rename(f"{PROBE}.mlp.*", "pooler.blocks.{i}.mlp.*"),
+            Rename("pooler.query_tokens", "pooler.query"),
+            Rename(f"{CROSS}.cross_attn.q_proj.*", "pooler.q.*"),
+            *joined(f"{CROSS}.cross_attn", "pooler.kv", ("k_proj", "v_proj")),
+            Rename(f"{CROSS}.layer_norm1.*", "pooler.norm1.*"),
+            Rename(f"{CROSS}.layer_norm2.*", "pooler.norm2.*"),
+            Rename(f"{CROSS}.mlp.*", "pooler.mlp.*"),
+            Rename("classifier.*", "fc.*"),
+        ),
+        infer=sizes,
+    ),
+)
+
+
+def probe(
+    tag: str,
+    repository: str,
+    labels: str,
+    classes: int,
+    top1: float,
+    dataset: str,
+    protocol: str,
+    spec: ClipSpec | None = None,
+) -> WeightEntry:
+    """The authors' encoder with a probe, on the Hugging Face hub."""
+    return WeightEntry(
+        tag,
+        hub_url(f"facebook/{repository}"),
+        "huggingface",
+        labels,
+        classes,
+        licence="MIT",
+        spec=spec,
+        scores=(ReportedScore("top1", top1, dataset, protocol),),
+    )
+
+
+WEIGHTS = (
+    probe(
+        "ssv2",
+        "vjepa2-vitl-fpc16-256-ssv2",
+        "something_something_v2",
+        174,
+        0.737,
+        "Something-Something v2",
+        "2 clips x 3 crops",
+    ),
+    probe(
+        "diving48",
+        "vjepa2-vitl-fpc32-256-diving48",
+        "diving48",
+        48,
+        0.89,
+        "Diving48",
+        "4 clips x 3 crops",
+        DIVING_SPEC,
+    ),
+)
+
+
+def vjepa2_card(
+    name: str,
+    summary: str,
+    parameters: int,
+    multiply_adds: int,
+    depth: int,
+    *,
+    spec: ClipSpec = SPEC,
+    classes: int = 174,
+    weights: tuple[WeightEntry, ...] = (),
+    tiny: bool = False,
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="vjepa2",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("fc",),
+        stages=stage_names(depth, "norm", "pooler"),
+        weights=weights,
+        tiny=tiny,
+        notes="Compared with the installed transformers library; there is no recorded fixture.",
+    )
+
+
+register(
+    vjepa2_card(
+        "vjepa2_l",
+        "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe.",
+        353_399_982,
+        935_242_938_368,
+        24,
+        weights=WEIGHTS,
+    ),
+    MAPS,
+)(VJEPA2)
+
+register(
+    vjepa2_card(
+        "vjepa2_tiny", "vjepa2 for tests.", 129_605, 3_710_448, 2, spec=TINY_SPEC, classes=5, tiny=True
+    ),
+    MAPS,
+)(partial(VJEPA2, width=48, depth=2, heads=2, patch=8, pooler_depth=1))
