@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from kinesphere.clips.archive import Extracts
 from kinesphere.clips.augment import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES
@@ -27,6 +28,7 @@ from kinesphere.data.cache import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
+from kinesphere.data.source import AnnotatedVideo, PoseTrack, open_source, pose_file_of
 from kinesphere.video import Video
 
 # What can be wrong with one sample; any other exception is a bug.
@@ -125,7 +127,8 @@ class ClipDataset(Dataset[Item | Failure]):
     video in its place.
 
     Args:
-        manifest: The samples.
+        manifest: The samples. Those of pose models are videos with a pose file beside them or in the
+            column `pose_file`, or pose files themselves.
         specs: What the network takes; several for networks with several inputs. Sampling and
             augmentation of one sample are the same for all of them.
         train: Sample and augment at random, instead of centred and unchanged.
@@ -133,6 +136,7 @@ class ClipDataset(Dataset[Item | Failure]):
             All clips of a sample share one decision, so that they share one label.
         views: Clips and crops per sample, only without `train`.
         cache: Where decoded frames are kept.
+        extracts: Where extracted files of flow and poses lie.
         seed: Of all randomness.
 
     Raises:
@@ -149,6 +153,7 @@ class ClipDataset(Dataset[Item | Failure]):
         augment: Augment | None = None,
         views: Views = Views(),  # noqa: B008 (frozen)
         cache: FrameCache | None = None,
+        extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
         seed: int = 0,
     ) -> None:
         self.manifest = manifest
@@ -168,6 +173,7 @@ class ClipDataset(Dataset[Item | Failure]):
         self.augment = augment  # set exactly when training
         self.views = views
         self.cache = cache
+        self.extracts = extracts
         self.seed = seed
         self._targets = manifest.targets
         self._flipped = manifest.labels.flipped()
@@ -234,10 +240,15 @@ class ClipDataset(Dataset[Item | Failure]):
             for clips, spec in zip(read, self.specs, strict=True)
         ]
 
-    def _open(self, sample: Sample) -> Video | CachedVideo:
-        if self.cache is not None:
-            return self.cache.open(sample.path, sample.span)
-        return Video.open(sample.path)
+    def _open(self, sample: Sample) -> Video | CachedVideo | AnnotatedVideo | PoseTrack:
+        return open_source(
+            sample.path,
+            self.specs,
+            span=sample.span,
+            cache=self.cache,
+            extracts=self.extracts,
+            poses=pose_file_of(sample, self.manifest.root),
+        )
 
     def _target(self, index: int, is_flipped: bool) -> torch.Tensor:
         classes = self._targets[index]

@@ -138,7 +138,7 @@ def _sample(where: str, row: dict[str, str], label_column: str, root: Path) -> S
         raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
     return Sample(
         id=row.get("id") or (row["path"] if span is None else f"{row['path']}@{span[0]}-{span[1]}"),
-        path=_resolve(where, row["path"], root),
+        path=resolve_path(where, row["path"], root),
         labels=labels,
         span=span,
         group=row.get("group") or None,
@@ -165,7 +165,7 @@ def _span(where: str, start: str, end: str) -> tuple[float, float] | None:
     return span
 
 
-def _resolve(where: str, text: str, root: Path) -> Path:
+def resolve_path(where: str, text: str, root: Path) -> Path:
     """The file a cell names. Links are followed: who wrote the folder put them there."""
     if not text or "\0" in text:
         raise InvalidManifest(f"{where}: the path is {'not a file name' if text else 'empty'}.")

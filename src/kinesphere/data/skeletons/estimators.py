@@ -1,0 +1,265 @@
+"""Files of pose estimators: COCO keypoints, OpenPose folders, MMPose and PySKL pickles.
+
+The first two know single frames only, unless COCO annotations carry a `track_id`; their people are
+followed from frame to frame (`data.tracking`). None of them holds a frame rate.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.poses import Poses, boxes_around
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint
+from kinesphere.core.unpickle import Unpickler, settle
+from kinesphere.data.assemble import assemble
+from kinesphere.data.skeletons.lines import read_text
+from kinesphere.data.tracking import Detections, Tracker, follow
+
+# Scores of COCO's flags: not labelled, labelled but hidden, visible.
+_FLAG_SCORES = np.array([0.0, 0.5, 1.0], np.float32)
+_OPENPOSE = {75: "openpose25", 54: "openpose18"}
+_FRAME_NUMBER = re.compile(r"(\d+)_keypoints\.json$")
+# PySKL's skeletons, by joints and coordinates.
+_PYSKL = {
+    (17, 2): "coco17",
+    (25, 3): "ntu25",
+    (20, 3): "kinect20",
+    (18, 2): "openpose18",
+    (25, 2): "openpose25",
+}
+
+
+def read_coco(path: Path, *, fps: float, frame_size: Size | None = None) -> Poses:
+    """COCO keypoint JSON of one video: annotations with their images, or a list of results.
+
+    Images are frames in the order of their `frame_id`, else of their file names. Visibility flags 0, 1, 2
+    become scores 0, 0.5, 1; results hold scores already.
+
+    Args:
+        path: The file.
+        fps: Frame rate of the video.
+        frame_size: `(H, W)`; needed for results, which do not tell.
+
+    Raises:
+        InvalidAnnotation: If the file is no such JSON, or an entry is wrong; it is named.
+    """
+    content = _json(path)
+    if isinstance(content, list):
+        if frame_size is None:
+            raise InvalidAnnotation(f"{path} lists results without images; give the frame size (H, W).")
+        entries, order = content, sorted({entry.get("image_id") for entry in content}, key=_natural)
+        are_flags = False
+    elif isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        images = sorted(
+            content["images"], key=lambda i: _natural(i.get("frame_id", i.get("file_name", i["id"])))
+        )
+        entries, order, are_flags = content["annotations"], [image["id"] for image in images], True
+        sizes = {(image["height"], image["width"]) for image in images}
+        if len(sizes) != 1:
+            raise InvalidAnnotation(f"{path}: the images of one video have one size; got {sorted(sizes)}.")
+        frame_size = sizes.pop()
+    else:
+        raise InvalidAnnotation(f"{path} is no COCO keypoint file; it lacks 'images' and 'annotations'.")
+    if not order:
+        raise InvalidAnnotation(f"{path} lists no image; export it again.")
+    people: list[list[np.ndarray]] = [[] for _ in order]
+    tracks: list[list[Any]] = [[] for _ in order]
+    place = {image: i for i, image in enumerate(order)}
+    for number, entry in enumerate(entries):
+        where = f"{path}, annotation {number}"
+        if entry.get("image_id") not in place:
+            raise InvalidAnnotation(f"{where}: there is no image {entry.get('image_id')!r}.")
+        people[place[entry["image_id"]]].append(_triples(where, entry.get("keypoints"), (51,)))
+        tracks[place[entry["image_id"]]].append(entry.get("track_id"))
+    frames = [_detections(joints, "coco17", are_flags) for joints in people]
+    times = np.arange(len(order)) / fps
+    if all(track is not None for each in tracks for track in each):
+        known = list(dict.fromkeys(track for each in tracks for track in each))
+        numbers = [np.array([known.index(t) + 1 for t in each], np.int64) for each in tracks]
+    else:
+        numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get("coco17").joints))
+    return assemble(
+        frames, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin="COCO keypoints"
+    )
+
+
+def read_openpose(folder: Path, *, fps: float, frame_size: Size) -> Poses:
+    """A folder of OpenPose's `*_000000000012_keypoints.json`, one a frame.
+
+    Frames without a file are frames without people. Both of its body models are known by their number of
+    joints.
+
+    Args:
+        folder: The folder of one video.
+        fps: Frame rate of the video.
+        frame_size: `(H, W)` of it, which the files do not tell.
+
+    Raises:
+        InvalidAnnotation: If there are no such files, or one is wrong; it is named.
+    """
+    files: dict[int, Path] = {}
+    for path in sorted(folder.glob("*_keypoints.json")):
+        if match := _FRAME_NUMBER.search(path.name):
+            if int(match[1]) in files:
+                raise InvalidAnnotation(f"{path} is frame {match[1]} again; keep one video per folder.")
+            files[int(match[1])] = path
+    if not files:
+        raise InvalidAnnotation(f"{folder} holds no OpenPose files such as clip_000000000000_keypoints.json.")
+    people: dict[int, list[np.ndarray]] = {}
+    for number, path in files.items():
+        content = _json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("people"), list):
+            raise InvalidAnnotation(f"{path} is no OpenPose file; it lacks the list 'people'.")
+        people[number] = [
+            _triples(f"{path}, person {i}", person.get("pose_keypoints_2d"), tuple(_OPENPOSE))
+            for i, person in enumerate(content["people"])
+        ]
+    lengths = {3 * len(joints) for each in people.values() for joints in each} or {75}
+    if len(lengths) > 1:
+        raise InvalidAnnotation(f"{folder} mixes OpenPose's body models; run it again with one of them.")
+    skeleton = _OPENPOSE[lengths.pop()]
+    count = max(files) + 1
+    frames = [_detections(people.get(t, []), skeleton, flags=False) for t in range(count)]
+    times = np.arange(count) / fps
+    numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get(skeleton).joints))
+    return assemble(
+        frames, numbers, times, skeleton=skeleton, frame_size=frame_size, fps=fps, origin="OpenPose"
+    )
+
+
+@dataclass(frozen=True)
+class PysklSet:
+    """A PySKL or MMAction2 skeleton pickle.
+
+    Attributes:
+        poses: By name (`frame_dir`).
+        labels: Class numbers by name; None where the file has none.
+        splits: Names of the clips of each split; empty in old files.
+    """
+
+    poses: Mapping[str, Poses]
+    labels: Mapping[str, int | None]
+    splits: Mapping[str, tuple[str, ...]]
+
+
+def read_pyskl(path: Path, *, fps: float = 30.0) -> PysklSet:
+    """MMPose results as PySKL and MMAction2 keep them, read without executing anything.
+
+    The file is a dictionary of `split` and `annotations`, or (older) the list of annotations: each has
+    `frame_dir`, `total_frames`, `keypoint` (M, T, J, 2 or 3), and for pixels `img_shape` and
+    `keypoint_score` (M, T, J). The skeleton is known by joints and coordinates.
+
+    Args:
+        path: The file.
+        fps: Frame rate of the videos.
+
+    Raises:
+        InvalidAnnotation: If it is no such pickle, or an annotation is wrong; it is named.
+        UnsafeFile: If it asks for code to be executed.
+    """
+    try:
+        with path.open("rb") as file:
+            content = settle(Unpickler(file).load())
+    except (OSError, pickle.UnpicklingError, InvalidCheckpoint, EOFError, ValueError, TypeError, KeyError,
+            IndexError, AttributeError, OverflowError, MemoryError) as error:  # fmt: skip
+        raise InvalidAnnotation(f"{path} is not a readable pickle ({error}); get it again.") from error
+    annotations = content.get("annotations") if isinstance(content, dict) else content
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise InvalidAnnotation(f"{path} is no PySKL file; it lacks the list 'annotations'.")
+    poses: dict[str, Poses] = {}
+    labels: dict[str, int | None] = {}
+    for number, annotation in enumerate(annotations):
+        name = str(annotation.get("frame_dir", annotation.get("filename", number)))
+        if name in poses:
+            raise InvalidAnnotation(f"{path}: {name!r} comes twice.")
+        poses[name] = _pyskl_poses(f"{path}, annotation {name!r}", annotation, fps)
+        label = annotation.get("label")
+        labels[name] = int(label) if isinstance(label, int) and label >= 0 else None
+    splits = content.get("split", {}) if isinstance(content, dict) else {}
+    return PysklSet(poses, labels, {str(k): tuple(map(str, v)) for k, v in splits.items()})
+
+
+def _pyskl_poses(where: str, annotation: Mapping[str, Any], fps: float) -> Poses:
+    keypoints = annotation.get("keypoint")
+    if not isinstance(keypoints, np.ndarray) or keypoints.ndim != 4 or keypoints.dtype.kind != "f":
+        shape = getattr(keypoints, "shape", type(keypoints).__name__)
+        raise InvalidAnnotation(f"{where}: 'keypoint' should be numbers (M, T, J, 2 or 3); got {shape}.")
+    people, count, joints, dimensions = keypoints.shape
+    if (joints, dimensions) not in _PYSKL:
+        raise InvalidAnnotation(
+            f"{where}: no known skeleton has {joints} joints of {dimensions} coordinates."
+        )
+    if annotation.get("total_frames", count) != count:
+        raise InvalidAnnotation(f"{where}: {annotation['total_frames']} frames announced, {count} there.")
+    points = np.moveaxis(keypoints, 0, 1).astype(np.float32)
+    finite = np.asarray(np.isfinite(points).all(-1))
+    frame_size: Size | None = None
+    if dimensions == 2:
+        scores = annotation.get("keypoint_score")
+        shape = annotation.get("img_shape") or annotation.get("original_shape")
+        if not isinstance(scores, np.ndarray) or scores.shape != keypoints.shape[:3]:
+            raise InvalidAnnotation(f"{where}: 'keypoint_score' should have shape {keypoints.shape[:3]}.")
+        if not isinstance(shape, Sequence) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
+            raise InvalidAnnotation(f"{where}: 'img_shape' should be (H, W); got {shape}.")
+        frame_size = (int(shape[0]), int(shape[1]))
+        seen = np.nan_to_num(np.moveaxis(scores, 0, 1)).clip(0, 1)
+    else:
+        seen = np.where((points != 0).any(-1), 1.0, 0.0)
+    return Poses(
+        times=np.arange(count) / fps,
+        keypoints=np.where(finite[..., None], points, 0),
+        scores=np.where(finite, seen, 0).astype(np.float32),
+        tracks=np.arange(1, people + 1),
+        skeleton=_PYSKL[joints, dimensions],
+        frame_size=frame_size,
+        fps=fps,
+        origin="PySKL",
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidAnnotation(f"{path} is not JSON: {error}.") from error
+
+
+def _triples(where: str, values: Any, lengths: tuple[int, ...]) -> np.ndarray:
+    """`(J, 3)` x, y, third."""
+    if not isinstance(values, list) or len(values) not in lengths:
+        wanted = " or ".join(map(str, lengths))
+        got = len(values) if isinstance(values, list) else type(values).__name__
+        raise InvalidAnnotation(f"{where}: keypoints should be {wanted} numbers; got {got}.")
+    try:
+        triples = np.array(values, np.float64).reshape(-1, 3)
+    except (TypeError, ValueError):
+        raise InvalidAnnotation(f"{where}: keypoints should be numbers.") from None
+    if not np.isfinite(triples).all():
+        raise InvalidAnnotation(f"{where}: keypoints should be finite numbers.")
+    return triples
+
+
+def _detections(people: list[np.ndarray], skeleton: str, flags: bool) -> Detections:
+    """The people of a frame of whom any joint was seen."""
+    joints = np.array(people).reshape(-1, len(SKELETONS.get(skeleton)), 3)
+    keypoints, third = joints[..., :2].astype(np.float32), joints[..., 2]
+    scores = _FLAG_SCORES[third.clip(0, 2).astype(int)] if flags else third.clip(0, 1).astype(np.float32)
+    boxes = boxes_around(keypoints[None], scores[None])[0]
+    seen = np.isfinite(boxes).all(-1)
+    return Detections(keypoints[seen], scores[seen], boxes[seen])
+
+
+def _natural(name: object) -> tuple[Any, ...]:
+    """A key that sorts numbers within names by their value."""
+    parts = re.split(r"(\d+)", str(name))
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)

@@ -1,0 +1,119 @@
+"""NTU RGB+D `.skeleton` files: Kinect v2 joints in space and in the colour picture.
+
+Shahroudy, Liu, Ng, Wang: "NTU RGB+D", CVPR 2016; Liu et al.: "NTU RGB+D 120", TPAMI 2020. A file holds the
+number of frames; each frame the number of bodies; each body ten numbers, of which the first is its id,
+the number of joints, and a line of twelve numbers per joint: x, y, z in metres, depth x and y, colour x
+and y in pixels, four of orientation, and whether the joint was tracked (2), inferred (1) or neither (0).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.clips.poses import Poses
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.data.skeletons.lines import Lines, read_text
+
+FPS = 30.0
+COLOUR_SIZE = (1080, 1920)
+_JOINTS = 25
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+# Scores of joints that were not tracked, inferred and tracked.
+_SCORES = (0.0, 0.5, 1.0)
+# Joints' columns: colour x and y; metres; tracking state.
+_COLOUR, _SPACE, _STATE = slice(5, 7), slice(0, 3), 11
+
+
+@dataclass(frozen=True)
+class NtuName:
+    """What the name of a recording says: setup, camera, performer, repetition and action, from 1."""
+
+    setup: int
+    camera: int
+    performer: int
+    repetition: int
+    action: int
+
+    @classmethod
+    def parse(cls, name: str) -> NtuName:
+        """Read `S001C001P001R001A001`, with anything behind.
+
+        Raises:
+            InvalidAnnotation: If the name has another form.
+        """
+        match = _NAME.match(name)
+        if not match:
+            raise InvalidAnnotation(f"{name!r} is no NTU RGB+D name such as S001C001P001R001A001.skeleton.")
+        return cls(*map(int, match.groups()))
+
+
+def read_missing(path: Path) -> frozenset[str]:
+    """Names of the recordings without a usable skeleton, from the authors' list.
+
+    Raises:
+        InvalidAnnotation: If a line holds anything but a name; lines of prose at the top are passed over.
+    """
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    while names and not _NAME.fullmatch(names[0]):
+        names.pop(0)
+    wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
+    if wrong is not None or not names:
+        raise InvalidAnnotation(f"{path} should list names such as S001C002P005R002A008; got {wrong!r}.")
+    return frozenset(names)
+
+
+def read_ntu(path: Path) -> Poses:
+    """One recording: colour pixels (1920x1080), with metres in `world`.
+
+    Raises:
+        InvalidAnnotation: If the file is damaged (the line is named), or no frame shows a body.
+    """
+    lines = Lines(path)
+    frames = [_bodies(lines) for _ in range(lines.count("the number of frames"))]
+    if lines.more():
+        raise lines.error("there is more than the announced frames; get the file again.")
+    ids = list(dict.fromkeys(body for frame in frames for body in frame))
+    if not ids:
+        raise InvalidAnnotation(
+            f"{path} shows no body in {len(frames)} frames; it belongs on the list of missing skeletons."
+        )
+    joints = np.zeros((len(frames), len(ids), _JOINTS, 12))
+    for t, frame in enumerate(frames):
+        for body, values in frame.items():
+            joints[t, ids.index(body)] = values
+    scores = np.array(_SCORES, np.float32)[joints[..., _STATE].astype(int)]
+    # A few joints have no place in the colour picture.
+    scores[~np.isfinite(joints[..., :7]).all(-1)] = 0
+    return Poses(
+        times=np.arange(len(frames)) / FPS,
+        keypoints=joints[..., _COLOUR].astype(np.float32),
+        scores=scores,
+        tracks=np.arange(1, len(ids) + 1),
+        skeleton="ntu25",
+        frame_size=COLOUR_SIZE,
+        world=joints[..., _SPACE].astype(np.float32),
+        fps=FPS,
+        origin="NTU RGB+D, Kinect v2",
+    )
+
+
+def _bodies(lines: Lines) -> dict[str, np.ndarray]:
+    """The bodies of the next frame by id: `(25, 12)`."""
+    bodies: dict[str, np.ndarray] = {}
+    for _ in range(lines.count("the number of bodies", most=20)):
+        words = lines.words()
+        if len(words) != 10:
+            raise lines.error(f"a body is described by 10 numbers; got {len(words)}.")
+        if words[0] in bodies:
+            raise lines.error(f"body {words[0]} comes twice in one frame.")
+        if lines.count("the number of joints", most=100) != _JOINTS:
+            raise lines.error(f"a body has {_JOINTS} joints.")
+        rows = [lines.numbers((12,), "a joint", finite=False) for _ in range(_JOINTS)]
+        if any(row[_STATE] not in (0, 1, 2) for row in rows):
+            raise lines.error("the tracking state of a joint is 0, 1 or 2.")
+        bodies[words[0]] = np.array(rows)
+    return bodies

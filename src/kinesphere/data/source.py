@@ -1,0 +1,236 @@
+"""Where the clips of a sample come from: a video with the files of its modalities, or a pose file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.pose_file import SUFFIX, read_poses
+from kinesphere.clips.poses import Poses
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
+from kinesphere.data.cache import CachedVideo, FrameCache
+from kinesphere.data.sample import Sample
+from kinesphere.data.table import resolve_path
+from kinesphere.video import Frames, Video
+
+# Column of a manifest that names the pose file of each video.
+POSE_COLUMN = "pose_file"
+# Poses and their video may end this far apart; more means that they do not belong together.
+_END_S = 1.0
+_END_SHARE = 0.1
+
+
+def open_source(
+    path: Path,
+    specs: Sequence[ClipSpec],
+    *,
+    span: tuple[float, float] | None = None,
+    cache: FrameCache | None = None,
+    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+    poses: Path | None = None,
+    threads: int | None = None,
+) -> Video | CachedVideo | AnnotatedVideo | PoseTrack:
+    """Open what the specs need of a file.
+
+    Args:
+        path: A video, or a `.pose.npz` file, which gives poses and no pictures.
+        specs: What will be read.
+        span: See `FrameCache.open`.
+        cache: Where decoded frames are kept.
+        extracts: Where files of poses and flow lie. Flow without a file is computed from the frames.
+        poses: The video's pose file, if it lies elsewhere.
+        threads: See `Video.open`.
+
+    Raises:
+        VideoError: If the video cannot be opened.
+        InvalidAnnotation: If a pose file is needed and missing, or a file cannot be read or belongs to
+            another video.
+    """
+    if path.name.endswith(SUFFIX):
+        return PoseTrack(path)
+    needs = {spec.modality for spec in specs}
+    known = read_poses(poses or extracts.path(path, SUFFIX)) if "pose" in needs else None
+    flow_path = extracts.path(path, FLOW_SUFFIX)
+    flow = FlowFile.open(flow_path) if "flow" in needs and flow_path.exists() else None
+    video = cache.open(path, span) if cache is not None else Video.open(path, threads=threads)
+    return video if known is None and flow is None else AnnotatedVideo(video, poses=known, flow=flow)
+
+
+def pose_file_of(sample: Sample, root: Path) -> Path | None:
+    """The pose file that a manifest's row names in its column `pose_file`, if it does.
+
+    Raises:
+        UnsafeFile: If it leaves the manifest's folder.
+    """
+    text = dict(sample.extra).get(POSE_COLUMN, "")
+    return resolve_path(f"Sample {sample.id!r}", text, root) if text else None
+
+
+class AnnotatedVideo:
+    """A video of which more is known than its pictures.
+
+    Args:
+        video: The video; closed together with this.
+        poses: Of all its frames, at any rate and size.
+        flow: Of all its frames, at any size.
+
+    Raises:
+        InvalidAnnotation: If the poses end at another time than the video, or the flow has another number
+            of frames, and so belongs to another video.
+    """
+
+    def __init__(
+        self, video: Video | CachedVideo, *, poses: Poses | None = None, flow: FlowFile | None = None
+    ) -> None:
+        self._video = video
+        self._poses = poses
+        self._flow = flow
+        try:
+            begins = video.frame_times()
+            if poses is not None:
+                _check_poses(poses, float(begins[-1]))
+            if flow is not None:
+                _check_flow(flow, len(begins))
+        except BaseException:
+            video.close()
+            raise
+
+    @property
+    def size(self) -> Size:
+        """`(H, W)` of the video in pixels."""
+        return self._video.size
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second of the video."""
+        return self._video.fps
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length of the video in seconds."""
+        return self._video.duration_s
+
+    @property
+    def tolerance_s(self) -> float:
+        """See `Video.tolerance_s`."""
+        return self._video.tolerance_s
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` when each frame of the video begins, in seconds."""
+        return self._video.frame_times()
+
+    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
+        """See `Video.frames_at`."""
+        return self._video.frames_at(times_s, size)
+
+    def poses(self) -> Poses:
+        """The joints of the people.
+
+        Raises:
+            InvalidAnnotation: If they are not known.
+        """
+        if self._poses is None:
+            raise InvalidAnnotation("This video was opened without its poses; open it for a pose model.")
+        return self._poses
+
+    def flow(self) -> FlowFile | None:
+        """The stored flow, if there is a file of it."""
+        return self._flow
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._video.close()
+
+
+def _check_poses(poses: Poses, video_ends_s: float) -> None:
+    ends_s = float(poses.times[-1])
+    # At the rate of the poses, the last of them may be that much before the last frame.
+    slack_s = max(_END_S, _END_SHARE * video_ends_s) + (1 / poses.fps if poses.fps else 0.0)
+    if abs(ends_s - video_ends_s) > slack_s:
+        raise InvalidAnnotation(
+            f"The poses ({poses.origin or poses.skeleton}) end at {ends_s:.2f} s, but the video at "
+            f"{video_ends_s:.2f} s; they belong to another video or were cut short. Extract them again."
+        )
+
+
+def _check_flow(flow: FlowFile, frames: int) -> None:
+    if flow.frames != frames:
+        raise InvalidAnnotation(
+            f"{flow.planes.path} holds the flow of {flow.frames} frames, but the video has {frames}; it "
+            "belongs to another video or another version of it. Extract it again."
+        )
+
+
+class PoseTrack:
+    """A pose file in the place of a video: it has times, and no pictures.
+
+    Args:
+        path: A `.pose.npz` file.
+
+    Raises:
+        InvalidAnnotation: If it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._poses = read_poses(path)
+
+    @property
+    def size(self) -> Size:
+        """`(H, W)` of the pictures that the joints refer to; (1, 1) for joints in space."""
+        return self._poses.frame_size or (1, 1)
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Poses per second, if known."""
+        return Fraction(self._poses.fps).limit_denominator(100_000) if self._poses.fps else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """To the end of the last pose, or None if their rate is not known."""
+        return float(self._poses.times[-1]) + 1 / self._poses.fps if self._poses.fps else None
+
+    @property
+    def tolerance_s(self) -> float:
+        """Times are exact."""
+        return 0.0
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` when the poses were taken, in seconds."""
+        return self._poses.times
+
+    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
+        """Refuses.
+
+        Raises:
+            UnreadableVideo: Always.
+        """
+        raise UnreadableVideo(
+            f"{self._path} holds poses and no pictures; list the video itself to get those."
+        )
+
+    def poses(self) -> Poses:
+        """The joints of the people."""
+        return self._poses
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass

@@ -1,0 +1,310 @@
+"""Keeping people apart: detections of single frames become tracks, so that person 1 stays person 1.
+
+A track predicts where its person is from the last joints and their velocity, and knows what it wears.
+Detections are assigned so that the summed likeness is largest (Kuhn 1955). Likeness is the object keypoint
+similarity of COCO, taken loosely enough for motion between frames, with the overlap of the boxes, times the
+likeness of the clothes where those are known. Tracks outlive gaps: who comes out of an embrace is told by
+the clothes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+# Standard deviations of COCO's joints as a share of the person's size (cocodataset.org, keypoints-eval),
+# for the parts of a body that all skeletons name alike; others take the value of the hips.
+_SIGMAS = {
+    "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
+    "hip": 0.107, "knee": 0.087, "ankle": 0.089,
+}  # fmt: skip
+# Bhattacharyya coefficients of the looks of different people and of one person in two frames: what lies
+# below and above tells nothing more.
+_STRANGER, _SELF = 0.6, 0.9
+# How much a look learns from a new frame.
+_LEARN = 0.1
+_BINS = 8
+# After so long, in seconds, nearness counts more than the joints; people walk so many sizes a second.
+_LOST_S = 0.5
+_PACE = 1.5
+# People whose boxes overlap more than this may hide each other's clothes.
+_CLEAR = 0.15
+# A joint moves between frames, and estimates jump: the tolerance is this many times COCO's.
+_LOOSE = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The N people found in one frame.
+
+    Attributes:
+        keypoints: `(N, J, 2)` px.
+        scores: `(N, J)`; 0 where a joint was not seen.
+        boxes: `(N, 4)` left, top, right, bottom px.
+        world: `(N, J, 3)` metres, or None.
+        looks: `(N, D)` square roots of histograms that sum to 1 (see `looks`), or None.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    world: np.ndarray | None = None
+    looks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass
+class Track:
+    """One person so far.
+
+    Attributes:
+        number: Stays with the person, from 1.
+        keypoints: `(J, 2)` where the joints were last.
+        scores: `(J,)` how surely each was seen then.
+        box: `(4,)` px.
+        velocity: `(J, 2)` px per second.
+        time_s: When it was last seen.
+        look: `(D,)` mean of what it looked like when nobody stood in front, or None.
+    """
+
+    number: int
+    keypoints: np.ndarray
+    scores: np.ndarray
+    box: np.ndarray
+    velocity: np.ndarray
+    time_s: float
+    look: np.ndarray | None = None
+
+    def predicted(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Joints and box at a time. Nobody keeps a velocity for long: it fades over `Tracker.fade_s`."""
+        gap_s = time_s - self.time_s
+        drift = self.velocity * Tracker.fade_s * (1 - np.exp(-gap_s / Tracker.fade_s))
+        return self.keypoints + drift, self.box + np.tile(np.median(drift, axis=0), 2)
+
+
+@dataclass
+class Tracker:
+    """Assigns the detections of frame after frame to people.
+
+    Args:
+        joints: Names of the skeleton's joints.
+        least: Smallest likeness, in [0, 1], of a detection and the track it continues.
+        memory_s: A track not seen for longer is over; whoever comes then is somebody new.
+        most: Largest number of people at a time; the least sure detections beyond are dropped.
+    """
+
+    fade_s = 0.25
+
+    joints: tuple[str, ...]
+    least: float = 0.15
+    memory_s: float = 5.0
+    most: int = 8
+    tracks: list[Track] = field(default_factory=list)
+    _born: int = 0
+
+    def __post_init__(self) -> None:
+        self._tolerance = _LOOSE * _tolerances(self.joints)
+
+    def living(self, time_s: float) -> list[Track]:
+        """Tracks that may be continued at a time."""
+        return [track for track in self.tracks if time_s - track.time_s <= self.memory_s]
+
+    def step(self, found: Detections, time_s: float) -> np.ndarray:
+        """The track number of every detection of a frame; 0 for those dropped.
+
+        Args:
+            found: N detections.
+            time_s: Later than the frames before.
+        """
+        living = self.living(time_s)
+        numbers = np.zeros(len(found), np.int64)
+        likeness = np.zeros((len(living), len(found)))
+        for i, track in enumerate(living):
+            likeness[i] = self.likeness(track, found, time_s)
+        alone = _alone(found.boxes)
+        for i, j in assign(likeness):
+            if likeness[i, j] >= self.least:
+                self._follow(living[i], found, j, time_s, bool(alone[j]))
+                numbers[j] = living[i].number
+        sure = found.scores.mean(-1)
+        room = self.most - int((numbers > 0).sum())
+        new = np.flatnonzero(numbers == 0).tolist()
+        for j in sorted(new, key=lambda j: -float(sure[j]))[: max(room, 0)]:
+            self._born += 1
+            numbers[j] = self._born
+            velocity = np.zeros_like(found.keypoints[j])
+            look = None if found.looks is None else found.looks[j]
+            self.tracks.append(
+                Track(self._born, found.keypoints[j], found.scores[j], found.boxes[j], velocity, time_s, look)
+            )
+        return numbers
+
+    def likeness(self, track: Track, found: Detections, time_s: float) -> np.ndarray:
+        """How much each of N detections is like what a track predicts, `(N,)` in [0, 1].
+
+        Where it should be: the mean of the similarity of the joints and the overlap of the boxes, and the
+        longer it was away, how near it is at all. All of that counts as much as the clothes are alike.
+        """
+        joints, box = track.predicted(time_s)
+        size = np.sqrt(max(float(np.prod(box[2:] - box[:2])), 1.0))
+        both = (track.scores > 0) & (found.scores > 0)
+        distance = np.linalg.norm(found.keypoints - joints, axis=-1)
+        # The longer a person was away, the further it may have gone.
+        reach = size * self._tolerance * (1 + (time_s - track.time_s))
+        near = np.exp(-(distance**2) / (2 * reach**2)) * both
+        similarity = near.sum(-1) / np.maximum(both.sum(-1), 1)
+        result: np.ndarray = (similarity + overlap(box[None], found.boxes)[0]) / 2
+        away_s = time_s - track.time_s
+        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        steps = np.linalg.norm(centres - (box[:2] + box[2:]) / 2, axis=-1) / (size * (0.5 + _PACE * away_s))
+        lost = 1 - np.exp(-away_s / _LOST_S)
+        result = (1 - lost) * result + lost * np.exp(-(steps**2) / 2)
+        if track.look is not None and found.looks is not None:
+            alike = found.looks @ track.look
+            result = result * np.clip((alike - _STRANGER) / (_SELF - _STRANGER), 0.05, 1)
+        return result
+
+    def _follow(self, track: Track, found: Detections, j: int, time_s: float, alone: bool) -> None:
+        gap_s = max(time_s - track.time_s, 1e-3)
+        seen = found.scores[j] > 0
+        step = (
+            np.where((seen & (track.scores > 0))[:, None], found.keypoints[j] - track.keypoints, 0.0) / gap_s
+        )
+        # Half old, half new: single estimates jitter.
+        track.velocity = (track.velocity + step) / 2
+        track.keypoints = np.where(seen[:, None], found.keypoints[j], track.keypoints)
+        track.scores = np.where(seen, found.scores[j], track.scores / 2)
+        track.box, track.time_s = found.boxes[j], time_s
+        if found.looks is not None and alone:
+            old = found.looks[j] if track.look is None else track.look
+            mixed = old**2 * (1 - _LEARN) + found.looks[j] ** 2 * _LEARN
+            track.look = np.sqrt(mixed)
+
+
+def looks(picture: np.ndarray, joints: tuple[str, ...], found: Detections) -> Detections:
+    """The detections with what people wear: colours of trunk and thighs.
+
+    Args:
+        picture: uint8 RGB `(H, W, 3)` that they were found in.
+        joints: Names of the J joints, with shoulders, hips and knees.
+        found: N people.
+    """
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)
+    place = {name: i for i, name in enumerate(joints)}
+    rows = []
+    for person in found.keypoints:
+        parts = []
+        for above, below in (("shoulder", "hip"), ("hip", "knee")):
+            corners = [f"left_{above}", f"right_{above}", f"right_{below}", f"left_{below}"]
+            parts.append(_colours(lab, person[[place[name] for name in corners]]))
+        rows.append(np.concatenate(parts))
+    stacked = np.sqrt(np.array(rows, np.float32).reshape(len(found), 2 * 3 * _BINS) / (2 * 3))
+    return replace(found, looks=stacked)
+
+
+def _colours(lab: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Histograms of lightness and the two hues inside a four-sided part of a picture, each of sum 1."""
+    height, width = lab.shape[:2]
+    # People seen from the side are narrow: the part is at least a third as wide as it is high.
+    middle = corners.mean(0)
+    reach = max(float(np.ptp(corners[:, 1])) / 6, 1.0)
+    spread = np.where(np.array([1, 0, 0, 1], bool), -reach, reach)
+    wide = corners.copy()
+    if np.ptp(corners[:, 0]) < 2 * reach:
+        wide[:, 0] = middle[0] + spread
+    low = np.floor(wide.min(0)).clip(0, (width - 2, height - 2)).astype(int)
+    high = np.ceil(wide.max(0)).astype(int).clip(low + 1, (width, height))
+    part = lab[low[1] : high[1], low[0] : high[0]]
+    inside = np.zeros(part.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.round(cv2.convexHull(wide.astype(np.float32))[:, 0] - low).astype(np.int32)], 1)
+    pixels = part[inside > 0] if inside.any() else part.reshape(-1, 3)
+    ranges = ((0, 256), (96, 160), (96, 160))
+    histograms = [
+        np.histogram(pixels[:, c].clip(least, most - 1), _BINS, (least, most))[0]
+        for c, (least, most) in enumerate(ranges)
+    ]
+    return np.concatenate([histogram / max(histogram.sum(), 1) for histogram in histograms])
+
+
+def _alone(boxes: np.ndarray) -> np.ndarray:
+    """`(N,)` whether nobody's box overlaps a person's."""
+    shared = overlap(boxes, boxes)
+    np.fill_diagonal(shared, 0)
+    return np.asarray(shared.max(1, initial=0) < _CLEAR)
+
+
+def _tolerances(joints: tuple[str, ...]) -> np.ndarray:
+    """Twice COCO's standard deviation of every joint, as a share of a person's size."""
+    parts = [name.removeprefix("left_").removeprefix("right_") for name in joints]
+    return 2 * np.array([_SIGMAS.get(part, _SIGMAS["hip"]) for part in parts])
+
+
+def similarity(joints: tuple[str, ...], found: Detections, one: int, other: int) -> float:
+    """COCO's object keypoint similarity of two detections of a frame, in [0, 1]."""
+    size = np.sqrt(max(float(np.prod(found.boxes[one, 2:] - found.boxes[one, :2])), 1.0))
+    distance = np.linalg.norm(found.keypoints[one] - found.keypoints[other], axis=-1)
+    weight = np.minimum(found.scores[one], found.scores[other])
+    near = np.exp(-(distance**2) / (2 * (size * _tolerances(joints)) ** 2))
+    return float((near * weight).sum() / max(float(weight.sum()), 1e-6))
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`(N, M)` intersection over union of boxes `(N, 4)` and `(M, 4)`."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1) for boxes in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    result: np.ndarray = shared / np.maximum(union, 1e-9)
+    return result
+
+
+def assign(value: np.ndarray) -> list[tuple[int, int]]:
+    """The pairs (row, column) of largest summed value, each row and column at most once (Kuhn 1955).
+
+    The method of shortest augmenting paths (Jonker and Volgenant 1987), in O(n³).
+
+    Args:
+        value: `(N, M)`; min(N, M) pairs are made, whatever their value.
+    """
+    if value.size == 0:
+        return []
+    if value.shape[0] > value.shape[1]:
+        return sorted((i, j) for j, i in assign(value.T))
+    cost = -value
+    rows, columns = cost.shape
+    row_price, column_price = np.zeros(rows + 1), np.zeros(columns + 1)
+    owner = np.full(columns + 1, rows)  # the row of each column; `rows` is nobody
+    for row in range(rows):
+        owner[columns] = row
+        column = columns
+        best = np.full(columns, np.inf)
+        came_from = np.full(columns, columns)
+        done = np.zeros(columns + 1, bool)
+        while owner[column] != rows:
+            done[column] = True
+            here = owner[column]
+            gap = cost[here] - row_price[here] - column_price[:columns]
+            better = ~done[:columns] & (gap < best)
+            best[better], came_from[better] = gap[better], column
+            open_best = np.where(done[:columns], np.inf, best)
+            column = int(open_best.argmin())
+            step = open_best[column]
+            row_price[owner[done]] += step
+            column_price[done] -= step
+            best[~done[:columns]] -= step
+        while column != columns:
+            before = int(came_from[column])
+            owner[column] = owner[before]
+            column = before
+    return sorted((int(owner[j]), j) for j in range(columns) if owner[j] != rows)
+
+
+def follow(frames: Sequence[Detections], times_s: Sequence[float], tracker: Tracker) -> list[np.ndarray]:
+    """The track numbers of the detections of all frames, in order of time."""
+    return [tracker.step(found, time_s) for found, time_s in zip(frames, times_s, strict=True)]
