@@ -16,7 +16,18 @@ from pathlib import Path
 from benchmarks.peers import MISSING_PEER
 from benchmarks.record import RESULTS
 
-NAMES = ("decode", "cache", "inference", "train", "loader", "mannequin", "compact", "damaged", "heatmaps")
+NAMES = (
+    "decode",
+    "cache",
+    "inference",
+    "zoo",
+    "train",
+    "loader",
+    "mannequin",
+    "compact",
+    "damaged",
+    "heatmaps",
+)
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ MADE = "<!-- Made by `make docs`; do not edit. -->"
 
 
 def models_page() -> str:
-    """All models with their cost and public weights."""
+    """All models with their cost, latency and public weights."""
+    alone, compared = _measured("zoo"), _measured("inference")
     lines = [
         MADE,
         "# Models",
@@ -32,14 +33,57 @@ def models_page() -> str:
             "the publishers of the weights state; `kinesphere models NAME` gives their protocol."
         ),
         "",
-        "| model | what | input | M params | G multiply-adds | public weights (stated top-1) |",
-        "|---|---|---|---:|---:|---|",
+        *_latency_notes(),
+        (
+            "| model | what | input | M params | G multiply-adds | CPU ms, fp32 / bf16 "
+            "| times the reference's speed, fp32 / bf16 | public weights (stated top-1) |"
+        ),
+        "|---|---|---|---:|---:|---:|---|---|",
     ]
-    lines += [_model_row(card(name)) for name in list_models()]
+    lines += [
+        _model_row(card(name), _latency(alone.get(name)), _speed(compared.get(name)))
+        for name in list_models()
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _model_row(entry: ModelCard) -> str:
+def _measured(benchmark: str) -> dict[str, dict[str, str]]:
+    """Rows of a benchmark's record by model; none where it was not run."""
+    path = RESULTS / f"{benchmark}.json"
+    if not path.is_file():
+        return {}
+    return {row["model"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+
+
+def _latency_notes() -> list[str]:
+    """What the columns of latency are, and on which machine they were measured."""
+    meanings = {
+        "zoo": "CPU ms is the time of one clip of the given input",
+        "inference": (
+            "The reference is the installed package named, in fp32, with the same weights on the same clip "
+            "in the same run ([benchmarks](benchmarks.md))"
+        ),
+    }
+    lines: list[str] = []
+    for benchmark, meaning in meanings.items():
+        path = RESULTS / f"{benchmark}.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            lines += [" ".join([f"{meaning}; on {record['machine']}.", *record["notes"]]), ""]
+    return lines
+
+
+def _latency(row: dict[str, str] | None) -> str:
+    return f"{row['fp32, ms']} / {row['bf16, ms'] or '–'}" if row else "–"
+
+
+def _speed(row: dict[str, str] | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row['ratio fp32']} / {row['ratio bf16'] or '–'} ({row['reference']})"
+
+
+def _model_row(entry: ModelCard, latency: str, speed: str) -> str:
     paper = f" ([{entry.paper.year}]({entry.paper.url}))" if entry.paper else ""
     inputs = " + ".join(f"{s.modality} {s.sampling}, {s.size[0]}×{s.size[1]}" for s in entry.inputs)
     weights = []
@@ -48,7 +92,7 @@ def _model_row(entry: ModelCard) -> str:
         weights.append(weight.tag + (f" ({top1:.1%})" if top1 is not None else ""))
     return (
         f"| `{entry.name}` | {entry.summary}{paper} | {inputs} | {entry.parameters / 1e6:.2f} "
-        f"| {entry.multiply_adds / 1e9:.2f} | {', '.join(weights) or '–'} |"
+        f"| {entry.multiply_adds / 1e9:.2f} | {latency} | {speed} | {', '.join(weights) or '–'} |"
     )
 
 

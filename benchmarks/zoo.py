@@ -1,0 +1,71 @@
+"""Latency of every model on the clip of its card, batch 1, with random weights: the column in docs/models.md.
+
+    python -m benchmarks.zoo
+
+Nothing is compared here; `benchmarks.inference` holds models against references in one run. The fastest round
+counts. A model that takes longer than `--budget-s` for one pass in fp32 is timed once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmarks.inference import EMULATED, interleaved, ours
+from benchmarks.record import command_line, finish, milliseconds
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.device import cpu_count, fast_precision
+from kinesphere.core.labels import LabelSet
+from kinesphere.models import Recogniser, create_model, list_models
+from kinesphere.models.measure import input_shape
+
+
+def example(spec: ClipSpec) -> Tensor:
+    """One clip under a contract; pictures are channels last in memory, as decoded."""
+    shape = input_shape(spec)
+    if len(shape) != 5 or spec.modality == "pose":
+        return torch.rand(shape)
+    batch, length, channels, height, width = shape
+    return torch.randn(batch, length, height, width, channels).permute(0, 1, 4, 2, 3)
+
+
+def fresh(name: str) -> Recogniser:
+    torch.manual_seed(0)
+    return create_model(name, LabelSet(tuple(f"class_{i:03d}" for i in range(400))))
+
+
+@torch.inference_mode()
+def measure(name: str, *, rounds: int, budget_s: float, bf16: bool) -> dict[str, str]:
+    """One row of the record."""
+    recogniser = fresh(name)
+    clips = tuple(example(spec) for spec in recogniser.specs)
+    seconds = interleaved(ours(recogniser, clips, bf16=bf16), rounds, budget_s)
+    return {
+        "model": name,
+        "fp32, ms": milliseconds(seconds["fp32"]),
+        "bf16, ms": milliseconds(seconds.get("bf16")),
+    }
+
+
+def main() -> None:
+    models = list_models()
+    parser = command_line(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--budget-s", type=float, default=10, help="no further round of a model after so long"
+    )
+    parser.add_argument("--threads", type=int, default=cpu_count())
+    parser.add_argument("--models", nargs="+", default=models, choices=models, metavar="MODEL")
+    parser.add_argument("--no-bf16", action="store_true", help="leave bf16 out")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for name in args.models:
+        rows.append(measure(name, rounds=args.rounds, budget_s=args.budget_s, bf16=not args.no_bf16))
+        print(rows[-1], flush=True)
+    emulated = fast_precision("cpu") != "bf16" and not args.no_bf16
+    finish("zoo", "Latency of every model", parser, args, rows, notes=[EMULATED] if emulated else [])
+
+
+if __name__ == "__main__":
+    main()
