@@ -89,7 +89,29 @@ def test_one_step_moves_every_parameter_that_gets_a_gradient(name):
     assert all(torch.isfinite(p.grad).all() for p in recogniser.parameters())
     before = {key: p.detach().clone() for key, p in recogniser.named_parameters()}
     torch.optim.SGD(recogniser.parameters(), lr=0.1).step()
-    assert all(p.grad.eq(0).all() or not p.equal(before[key]) for key, p in recogniser.named_parameters())
+    # A bias that batch norm takes away again has a gradient of rounding noise, too small to move it.
+    still = [
+        key for key, p in recogniser.named_parameters() if p.equal(before[key]) and p.grad.abs().max() > 1e-6
+    ]
+    assert not still
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_checkpointed_activations_change_neither_gradients_nor_statistics(name):
+    recogniser, batch = recogniser_and_batch(name)
+    twin = create_model(name, LABELS)
+    twin.load_state_dict(recogniser.state_dict())
+    twin.checkpoint_activations()
+    outcomes = []
+    for model in (recogniser, twin):
+        torch.manual_seed(1)
+        loss = nn.functional.cross_entropy(model.train()(*batch), torch.tensor([0, 2]))
+        loss.backward()
+        gradients = {key: p.grad for key, p in model.named_parameters()}
+        outcomes.append({"loss": loss, **gradients, **dict(model.named_buffers())})
+    kept, again = outcomes
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[key], again[key]) for key in kept)
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -91,7 +91,16 @@ def to_views(x: Tensor, layout: str) -> Tensor:
         return x
     if layout == "N C H W":
         return x.unsqueeze(1)
+    if layout == "N num_clips M T V C":
+        return as_poses(x.flatten(0, 1).transpose(1, 2))
+    if layout == "N C T V M":
+        return as_poses(x.permute(0, 2, 4, 3, 1))
     raise AssertionError(f"say how to read the layout {layout!r} through `inputs=`")
+
+
+def as_poses(x_BTPJC: Tensor) -> Tensor:
+    """Pose clips: 25 joints lie in space, so that their values are coordinates alone; all were seen."""
+    return torch.cat([x_BTPJC, torch.ones_like(x_BTPJC[..., :1])], -1) if x_BTPJC.shape[3] == 25 else x_BTPJC
 
 
 @pytest.fixture

@@ -1,0 +1,425 @@
+"""What the graph networks on skeletons share: the streams they look at, their door, their head, their
+convolutions over time, and how MMAction2 and PySKL name all that.
+
+N persons (of all samples), B batch, T time, P people of a sample, J joints, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, fx, nn
+
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.skeleton_graph import skeleton_of, stream_parents
+
+Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+VALUES = 3  # of a joint: x, y, score in pictures, x, y, z in space
+WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+IN_SPACE = ("ntu25", "kinect20")
+
+
+class Door(nn.Module):
+    """Pose clips `(B, T, P, J, D + 1)` to one normalised stream `(N, 3, T, J)`.
+
+    Streams as PySKL has them: a bone is a joint minus the joint it hangs on, motion is the next frame
+    minus this one (zero in the last). Scores are averaged over what is subtracted; where either end was
+    not seen, there is nothing. In space scores only tell that.
+
+    Args:
+        skeleton: Name of the skeleton.
+        stream: What the network looks at.
+        dimensions: 2 in pictures, 3 in space.
+        people: Number of people that batch norm tells apart; 0 treats all alike.
+    """
+
+    parents: Tensor
+
+    def __init__(self, skeleton: str, stream: Stream, *, dimensions: int, people: int = 0) -> None:
+        super().__init__()
+        if stream not in STREAMS:
+            raise InvalidSetting(f"A skeleton has the streams {', '.join(STREAMS)}; got {stream!r}.")
+        tree = SKELETONS.get(skeleton)
+        self.stream = stream
+        self.dimensions = dimensions
+        self.people = people
+        self.register_buffer("parents", torch.tensor(stream_parents(tree)), persistent=False)
+        self.norm = nn.BatchNorm1d(max(people, 1) * len(tree) * VALUES)
+
+    def forward(self, x_BTPJC: Tensor) -> Tensor:
+        x = _stream(x_BTPJC, self.stream, self.parents)
+        return self.normalise(x if self.dimensions == 2 else x[..., :VALUES])
+
+    def normalise(self, x_BTPJC: Tensor) -> Tensor:
+        """Batch norm over joints and their values (and people), `(N, C, T, J)`."""
+        _check_people(x_BTPJC, self.people)
+        B, T, P, J, C = x_BTPJC.shape
+        x_BPJCT = x_BTPJC.permute(0, 2, 3, 4, 1)
+        x = self.norm(x_BPJCT.reshape(B if self.people else B * P, -1, T))
+        normed: Tensor = x.reshape(B * P, J, C, T).permute(0, 2, 3, 1)
+        return normed
+
+
+@fx.wrap  # type: ignore[misc, unused-ignore]
+def _stream(x_BTPJC: Tensor, stream: Stream, parents_J: Tensor) -> Tensor:
+    if stream.startswith("bone"):
+        x_BTPJC = _difference(x_BTPJC, x_BTPJC[..., parents_J, :])
+    if stream.endswith("motion"):
+        moved = _difference(x_BTPJC[:, 1:], x_BTPJC[:, :-1])
+        x_BTPJC = torch.cat([moved, torch.zeros_like(x_BTPJC[:, :1])], 1)
+    return x_BTPJC
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """Coordinates of `a - b` with the mean score, zero where either was not seen."""
+    seen = (a[..., -1:] > 0) & (b[..., -1:] > 0)
+    values = torch.cat([a[..., :-1] - b[..., :-1], (a[..., -1:] + b[..., -1:]) / 2], -1)
+    return torch.where(seen, values, 0.0)
+
+
+@fx.wrap  # type: ignore[misc, unused-ignore]
+def _check_people(x_BTPJC: Tensor, people: int) -> None:
+    if people and x_BTPJC.shape[2] != people:
+        raise InvalidSetting(
+            f"This network tells {people} people apart by their place; got clips of {x_BTPJC.shape[2]}. "
+            f"Set the spec's people to {people}, or build it with the argument people=."
+        )
+
+
+class SkeletonNet(nn.Module):
+    """Door, blocks, mean over time and joints, mean over people, dropout, linear classifier.
+
+    Args:
+        num_classes: Number of outputs K.
+        door: Takes pose clips apart.
+        blocks: Each `(N, C, T, J), graph -> (N, C', T', J)`.
+        features: Channels of the last block.
+        graph: A graph that all blocks share, `(k, J, J)`; None if each has its own.
+        dropout: Before the classifier.
+    """
+
+    graph: Tensor | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        door: Door,
+        blocks: nn.ModuleList,
+        features: int,
+        *,
+        graph: Tensor | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.door = door
+        self.register_buffer("graph", graph)
+        self.blocks = blocks
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(features, num_classes)
+
+    def forward(self, x_BTPJC: Tensor) -> Tensor:
+        x = self.door(x_BTPJC)
+        for block in self.blocks:
+            x = block(x, self.graph)
+        people_BPC = x.mean((2, 3)).unflatten(0, x_BTPJC.shape[:3:2])
+        logits_BK: Tensor = self.fc(self.dropout(people_BPC.mean(1)))
+        return logits_BK
+
+
+class TimeConv(nn.Module):
+    """A convolution over time, batch norm, dropout: `(N, C, T, J)`."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        length: int = 9,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        normed: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        padding = (length - 1) * dilation // 2
+        self.conv = nn.Conv2d(inputs, outputs, (length, 1), (stride, 1), (padding, 0), (dilation, 1))
+        self.bn: nn.Module = nn.BatchNorm2d(outputs) if normed else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        out: Tensor = self.dropout(self.bn(self.conv(x_NCTJ)))
+        return out
+
+
+class TimeBranches(nn.Module):
+    """Dilated convolutions, a maximum and a shortcut beside each other, then mixed (ST-GCN++, section 3.2).
+
+    Duan, Wang, Chen, Lin: "PYSKL: Towards Good Practices for Skeleton Action Recognition", 2022.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: In time.
+        dropout: After it all.
+        joints: Number of joints J if what happens to their mean is to be added to each, as much as it
+            learns (DG-STGCN); 0 if not.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int = 1, dropout: float = 0.0, joints: int = 0
+    ) -> None:
+        super().__init__()
+        width = outputs // 6
+        widths = (outputs - 5 * width, *[width] * 5)
+        branches: list[nn.Module] = [
+            nn.Sequential(
+                *narrow(inputs, widths[i]),
+                TimeConv(widths[i], widths[i], 3, stride=stride, dilation=i + 1, normed=False),
+            )
+            for i in range(4)
+        ]
+        branches.append(nn.Sequential(*narrow(inputs, width), time_maximum(stride)))
+        branches.append(nn.Conv2d(inputs, width, 1, (stride, 1)))
+        self.branches = nn.ModuleList(branches)
+        self.add_coeff = nn.Parameter(torch.zeros(joints)) if joints else None
+        self.transform = nn.Sequential(
+            nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), nn.Conv2d(outputs, outputs, 1)
+        )
+        self.bn = nn.BatchNorm2d(outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        if self.add_coeff is not None:
+            x_NCTJ = torch.cat([x_NCTJ, x_NCTJ.mean(-1, keepdim=True)], -1)
+        x = torch.cat([branch(x_NCTJ) for branch in self.branches], 1)
+        if self.add_coeff is not None:
+            x = x[..., :-1] + x[..., -1:] * self.add_coeff
+        out: Tensor = self.dropout(self.bn(self.transform(x)))
+        return out
+
+
+class NormedBranches(nn.Module):
+    """Dilated convolutions, a maximum and a shortcut beside each other, each with batch norm.
+
+    Liu, Zhang, Chen, Wang, Ouyang: "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action
+    Recognition", CVPR 2020, section 3.3 (MS-G3D); CTR-GCN has fewer and longer ones.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        length: Frames under the convolutions.
+        dilations: One per convolution.
+        stride: In time.
+        residual: Whether the input is added before the last ReLU.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        length: int,
+        dilations: tuple[int, ...],
+        *,
+        stride: int = 1,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        count = len(dilations) + 2
+        width = outputs // count
+        if width * count != outputs:
+            raise InvalidSetting(f"{outputs} channels do not divide into {count} branches.")
+        branches: list[nn.Module] = [
+            nn.Sequential(
+                *narrow(inputs, width), TimeConv(width, width, length, stride=stride, dilation=dilation)
+            )
+            for dilation in dilations
+        ]
+        branches.append(nn.Sequential(*narrow(inputs, width), time_maximum(stride), nn.BatchNorm2d(width)))
+        branches.append(nn.Sequential(nn.Conv2d(inputs, width, 1, (stride, 1)), nn.BatchNorm2d(width)))
+        self.branches = nn.ModuleList(branches)
+        self.residual: nn.Module | None = None
+        if residual:
+            same = inputs == outputs and stride == 1
+            self.residual = nn.Identity() if same else TimeConv(inputs, outputs, 1, stride=stride)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        x = torch.cat([branch(x_NCTJ) for branch in self.branches], 1)
+        out: Tensor = self.relu(x if self.residual is None else x + self.residual(x_NCTJ))
+        return out
+
+
+def narrow(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    """1×1 convolution, batch norm, ReLU."""
+    return nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+
+
+def time_maximum(stride: int) -> nn.MaxPool2d:
+    """The maximum of three frames."""
+    return nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
+
+
+def shortcut(inputs: int, outputs: int) -> nn.Module:
+    """What is added within a frame: the input, or a projection of it with batch norm."""
+    if inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
+
+
+class Block(nn.Module):
+    """A graph convolution, then one over time; the input is added.
+
+    Args:
+        space: `(N, C, T, J), graph -> (N, C', T, J)`.
+        time: `(N, C', T, J) -> (N, C', T', J)`.
+        inputs: C.
+        outputs: C'.
+        stride: T / T'.
+        residual: Whether the input is added.
+    """
+
+    def __init__(
+        self,
+        space: nn.Module,
+        time: nn.Module,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        *,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.time = time
+        self.relu = nn.ReLU(inplace=residual)  # else the input is what another ReLU gave and needs
+        self.residual: nn.Module | None = None
+        if residual:
+            same = inputs == outputs and stride == 1
+            self.residual = nn.Identity() if same else TimeConv(inputs, outputs, 1, stride=stride)
+
+    def forward(self, x_NCTJ: Tensor, graph_kJJ: Tensor | None) -> Tensor:
+        x = self.time(self.space(x_NCTJ, graph_kJJ))
+        out: Tensor = self.relu(x if self.residual is None else x + self.residual(x_NCTJ))
+        return out
+
+
+def stack(
+    widths: tuple[int, ...],
+    space: Callable[[int, int], nn.Module],
+    time: Callable[[int, int], nn.Module],
+) -> nn.ModuleList:
+    """Blocks of the given widths; time halves where they grow, and the first adds no input.
+
+    Args:
+        widths: Channels of each block's output.
+        space: From (inputs, outputs).
+        time: From (channels, stride).
+    """
+    blocks, inputs = [], VALUES
+    for i, outputs in enumerate(widths):
+        stride = 2 if i > 0 and outputs != inputs else 1
+        blocks.append(
+            Block(space(inputs, outputs), time(outputs, stride), inputs, outputs, stride, residual=i > 0)
+        )
+        inputs = outputs
+    return nn.ModuleList(blocks)
+
+
+def pose_spec(skeleton: str = "ntu25") -> ClipSpec:
+    """The input contract of the published networks: 100 frames spread over the clip, two people.
+
+    In pictures, coordinates from -1 to 1; in space, upright about the first person's spine.
+    """
+    space = skeleton in IN_SPACE
+    return ClipSpec(
+        Sampling("uniform", 100),
+        size=(256, 256),
+        modality="pose",
+        resize="stretch",
+        mean=(0.0, 0.0, 0.0) if space else (0.5, 0.5),
+        std=(1.0, 1.0, 1.0) if space else (0.5, 0.5),
+        skeleton=skeleton,
+        people=2,
+        dimensions=3 if space else 2,
+        align="body" if space else "none",
+    )
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """The contract for the skeleton and people of a network."""
+    fitted = pose_spec(str(arguments["skeleton"])) if "skeleton" in arguments else spec
+    people = arguments.get("people") or spec.people
+    return fitted.with_(sampling=spec.sampling, people=int(str(people)))
+
+
+HEADS: dict[str, Rule] = {
+    "pyskl": Rename("cls_head.fc_cls.*", "fc.*"),
+    "mmaction2": Rename("cls_head.fc.*", "fc.*"),
+}
+
+
+def published_maps(
+    infer: Callable[[Mapping[str, Tensor]], Arguments],
+    *,
+    extra: tuple[Rule, ...] = (),
+    arguments: Arguments | None = None,
+    blocks: str = "gcn",
+    space: str = "gcn",
+    time: str = "tcn",
+) -> tuple[KeyMap, ...]:
+    """The layouts of PySKL and MMAction2, which differ in the name of the classifier.
+
+    Args:
+        infer: Reads builder arguments off their state.
+        extra: Rules that come first.
+        arguments: Builder arguments of the layout.
+        blocks: Their name of the list of blocks.
+        space: Their name of the graph convolution.
+        time: Their name of the convolution over time.
+    """
+    theirs = f"backbone.{blocks}.{{i}}"
+    rules = (
+        *extra,
+        Rename("backbone.data_bn.*", "door.norm.*"),
+        Rename(f"{theirs}.{space}.A", "blocks.{i}.space.graph"),
+        Rename(f"{theirs}.{space}.PA", "blocks.{i}.space.edges"),
+        Rename(f"{theirs}.{space}.*", "blocks.{i}.space.*"),
+        Rename(f"{theirs}.{time}.*", "blocks.{i}.time.*"),
+        Rename(f"{theirs}.residual.*", "blocks.{i}.residual.*"),
+    )
+    return tuple(
+        KeyMap(layout, (*rules, head), arguments=arguments or {}, infer=infer, fit=fit)
+        for layout, head in HEADS.items()
+    )
+
+
+def read_skeleton(graph: Tensor | None) -> Arguments:
+    """Skeleton and dimensions of a state with this graph."""
+    if graph is None:
+        return {}
+    skeleton = skeleton_of(graph.shape[-1])
+    return {"skeleton": skeleton, "dimensions": 3 if skeleton in IN_SPACE else 2}
+
+
+def read_widths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
+    """Widths of the blocks: sizes of the vectors whose keys match `pattern` with the block's number."""
+    found = {int(match[1]): v.shape[0] for k, v in theirs.items() if (match := re.fullmatch(pattern, k))}
+    return {"widths": tuple(found[i] for i in sorted(found))} if found else {}
+
+
+def read_people(
+    theirs: Mapping[str, Tensor], graph: Tensor | None, norm: str = "backbone.data_bn"
+) -> Arguments:
+    """How many people a state's first batch norm tells apart; 0 if it treats all alike."""
+    weight = theirs.get(f"{norm}.weight")
+    if weight is None or graph is None:
+        return {}
+    people = weight.shape[0] // (graph.shape[-1] * VALUES)
+    return {"people": people if people > 1 else 0}

@@ -1,0 +1,289 @@
+"""2s-AGCN and AAGCN: graph convolutions whose edges also depend on the skeleton at hand.
+
+- `agcn`: Shi, Zhang, Cheng, Lu: "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based
+  Action Recognition", CVPR 2019, https://arxiv.org/abs/1805.07694, sections 4.1 to 4.3.
+- `aagcn`: Shi, Zhang, Cheng, Lu: "Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph
+  Convolutional Networks", TIP 2020, https://arxiv.org/abs/1912.06971, sections III.B and III.C: attention
+  to joints, frames and channels besides.
+
+N persons of all samples, T time, J joints, C channels, k parts of the graph, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.models.build import register
+from kinesphere.models.card import Paper
+from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
+from kinesphere.models.layers.skeleton_graph import directed_partition
+from kinesphere.models.layers.skeleton_net import (
+    WIDTHS,
+    Door,
+    SkeletonNet,
+    Stream,
+    TimeConv,
+    fit,
+    published_maps,
+    read_people,
+    read_skeleton,
+    read_widths,
+    shortcut,
+    stack,
+)
+from kinesphere.models.layers.skeleton_published import entry, mmaction2_weights, pyskl_weights, skeleton_card
+
+
+class Attention(nn.Module):
+    """Scales joints, then frames, then channels by what all say (AAGCN, section III.C).
+
+    Args:
+        channels: C.
+        joints: J.
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        reach = joints - (joints + 1) % 2  # all joints, or all but one: a centred window is odd
+        self.conv_sa = nn.Conv1d(channels, 1, reach, padding=reach // 2)
+        self.conv_ta = nn.Conv1d(channels, 1, 9, padding=4)
+        self.fc1c = nn.Linear(channels, channels // 2)
+        self.fc2c = nn.Linear(channels // 2, channels)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        x = x_NCTJ * (1 + self.conv_sa(x_NCTJ.mean(2)).sigmoid())[:, :, None]
+        x = x * (1 + self.conv_ta(x.mean(3)).sigmoid())[..., None]
+        scale_NC = self.fc2c(self.fc1c(x.mean((2, 3))).relu()).sigmoid()
+        out: Tensor = x * (1 + scale_NC)[:, :, None, None]
+        return out
+
+
+class AdaptiveGraphConv(nn.Module):
+    """Sums joints along a graph that is given or learnt, plus one made from their likeness.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        graph: `(k, J, J)`.
+        shared: Whether the given graph comes with `forward` and only a summand is learnt (2s-AGCN as
+            first published); likeness then is a softmax over joints, else a tanh that is faded in.
+        attention: Whether joints, frames and channels are scaled.
+    """
+
+    def __init__(self, inputs: int, outputs: int, graph: Tensor, *, shared: bool, attention: bool) -> None:
+        super().__init__()
+        self.graph: nn.Parameter | None = None if shared else nn.Parameter(graph.clone())
+        self.edges: nn.Parameter | None = nn.Parameter(torch.full_like(graph, 1e-6)) if shared else None
+        self.alpha: nn.Parameter | None = None if shared else nn.Parameter(torch.zeros(1))
+        parts, width = len(graph), outputs // 4
+        self.conv_a = nn.ModuleList(nn.Conv2d(inputs, width, 1) for _ in range(parts))
+        self.conv_b = nn.ModuleList(nn.Conv2d(inputs, width, 1) for _ in range(parts))
+        self.conv_d = nn.ModuleList(nn.Conv2d(inputs, outputs, 1) for _ in range(parts))
+        self.bn = nn.BatchNorm2d(outputs)
+        self.down = shortcut(inputs, outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.attend: nn.Module = Attention(outputs, graph.shape[-1]) if attention else nn.Identity()
+
+    def forward(self, x_NCTJ: Tensor, graph_kJJ: Tensor | None) -> Tensor:
+        if self.graph is None:
+            assert graph_kJJ is not None  # a shared graph comes with edges of one's own
+            assert self.edges is not None
+            fixed = graph_kJJ + self.edges
+        else:
+            fixed = self.graph
+        out: Tensor | None = None
+        for part, (a, b, mix) in enumerate(zip(self.conv_a, self.conv_b, self.conv_d, strict=True)):
+            one, other = a(x_NCTJ), b(x_NCTJ)
+            likeness = torch.einsum("nctv,nctw->nvw", one, other) / (one.shape[1] * one.shape[2])
+            if self.alpha is None:
+                graph = likeness.softmax(1) + fixed[part]
+            else:
+                graph = fixed[part] + likeness.tanh() * self.alpha
+            mixed = mix(torch.einsum("nctv,nvw->nctw", x_NCTJ, graph))
+            out = mixed if out is None else out + mixed
+        attended: Tensor = self.attend(self.relu(self.bn(out) + self.down(x_NCTJ)))
+        return attended
+
+
+def agcn(
+    num_classes: int,
+    *,
+    skeleton: str = "coco17",
+    dimensions: int = 2,
+    stream: Stream = "joint",
+    widths: tuple[int, ...] = WIDTHS,
+    attention: bool = False,
+    shared_graph: bool = False,
+    people: int = 2,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """2s-AGCN, or with attention AAGCN.
+
+    Args:
+        num_classes: Number of outputs K.
+        skeleton: Name of the skeleton.
+        dimensions: 2 in pictures, 3 in space.
+        stream: What the network looks at; the two streams of the name are joints and bones.
+        widths: Channels of the blocks; time halves where they grow.
+        attention: Whether joints, frames and channels are scaled.
+        shared_graph: Whether the graph is fixed and one for all blocks, with a learnt summand in each (the
+            first published code), instead of learnt in each (the second).
+        people: Number of people that the first batch norm tells apart; 0 treats all alike.
+        dropout: Before the classifier.
+    """
+    graph = directed_partition(SKELETONS.get(skeleton))
+    space = partial(AdaptiveGraphConv, graph=graph, shared=shared_graph, attention=attention)
+    return SkeletonNet(
+        num_classes,
+        Door(skeleton, stream, dimensions=dimensions, people=people),
+        stack(widths, space, lambda channels, stride: TimeConv(channels, channels, stride=stride)),
+        widths[-1],
+        graph=graph if shared_graph else None,
+        dropout=dropout,
+    )
+
+
+def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Arguments that a state of PySKL or MMAction2 1.x tells."""
+    graph = theirs.get("backbone.gcn.0.gcn.A")
+    return {
+        **read_skeleton(graph),
+        **read_people(theirs, graph),
+        **read_widths(theirs, r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight"),
+        "attention": "backbone.gcn.0.gcn.conv_sa.weight" in theirs,
+    }
+
+
+def read_first_state(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Arguments that a state of MMAction2 0.x tells."""
+    graph = theirs.get("backbone.A")
+    return {
+        **read_skeleton(graph),
+        **read_people(theirs, graph),
+        **read_widths(theirs, r"backbone\.agcn_networks\.(\d+)\.gcn\.bn\.weight"),
+    }
+
+
+BLOCK_0X = "backbone.agcn_networks.{i}"
+MAPS = published_maps(
+    read_state,
+    extra=(
+        Ignore("backbone.A", "the graph that the blocks' own began as"),
+        *(
+            Rename(f"backbone.gcn.{{i}}.gcn.{layer}.*", f"blocks.{{i}}.space.attend.{layer}.*")
+            for layer in ("conv_sa", "conv_ta", "fc1c", "fc2c")
+        ),
+    ),
+)
+MMACTION2_0X = KeyMap(
+    "mmaction2_0x",
+    (
+        Rename("backbone.A", "graph"),
+        Rename("backbone.data_bn.*", "door.norm.*"),
+        Rename(f"{BLOCK_0X}.gcn.PA", "blocks.{i}.space.edges"),
+        Rename(f"{BLOCK_0X}.gcn.*", "blocks.{i}.space.*"),
+        Rename(f"{BLOCK_0X}.tcn.0.*", "blocks.{i}.time.conv.*"),
+        Rename(f"{BLOCK_0X}.tcn.1.*", "blocks.{i}.time.bn.*"),
+        Rename(f"{BLOCK_0X}.residual.0.*", "blocks.{i}.residual.conv.*"),
+        Rename(f"{BLOCK_0X}.residual.1.*", "blocks.{i}.residual.bn.*"),
+        Rename("cls_head.fc.weight", "fc.weight", squeeze(2, 3)),
+        Rename("cls_head.fc.bias", "fc.bias"),
+    ),
+    arguments={"shared_graph": True, "people": 0},
+    infer=read_first_state,
+    fit=fit,
+)
+
+PAPER = Paper(
+    "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition",
+    "Shi, Zhang, Cheng, Lu",
+    2019,
+    "https://arxiv.org/abs/1805.07694",
+    "4.1–4.3",
+)
+ATTENTION_PAPER = Paper(
+    "Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph Convolutional Networks",
+    "Shi, Zhang, Cheng, Lu",
+    2020,
+    "https://arxiv.org/abs/1912.06971",
+    "III.B, III.C",
+)
+OLD = "https://download.openmmlab.com/mmaction/skeleton/2s-agcn/2sagcn_80e_ntu60_xsub_"
+AGCN_WEIGHTS = (
+    *mmaction2_weights(
+        "2s-agcn",
+        {
+            "ntu60/2d/joint": ("20221222-4c0ed77e", 0.886),
+            "ntu60/2d/bone": ("20221222-293878b5", 0.9159),
+            "ntu60/3d/joint": ("20221222-24dabf78", 0.8826),
+            "ntu60/3d/bone": ("20221222-abe70a7f", 0.8922),
+        },
+    ),
+    entry(
+        "ntu60_3d_0x",
+        f"{OLD}keypoint_3d/2sagcn_80e_ntu60_xsub_keypoint_3d-3bed61ba.pth",
+        "mmaction2_0x",
+        0.8606,
+        sha256="3bed61ba",
+    ),
+    entry(
+        "ntu60_3d_bone_0x",
+        f"{OLD}bone_3d/2sagcn_80e_ntu60_xsub_bone_3d-278b8815.pth",
+        "mmaction2_0x",
+        0.8689,
+        sha256="278b8815",
+        stream="bone",
+    ),
+)
+AAGCN_WEIGHTS = pyskl_weights(
+    "aagcn/aagcn_pyskl_{}",
+    {
+        "ntu60": (0.897, 0.922),
+        "ntu60_3d": (0.89, 0.891),
+        "ntu120": (0.802, 0.842),
+        "ntu120_3d": (0.828, 0.847),
+    },
+)
+PEOPLE_NOTE = "The first batch norm tells two people apart by their place; `people` changes that. "
+
+register(
+    skeleton_card(
+        "agcn",
+        "agcn",
+        "2s-AGCN: edges that are learnt, and edges made from the likeness of joints.",
+        PAPER,
+        3_459_344,
+        4_336_106_760,
+        weights=AGCN_WEIGHTS,
+        notes=PEOPLE_NOTE,
+    ),
+    (*MAPS, MMACTION2_0X),
+)(agcn)
+register(
+    skeleton_card(
+        "aagcn",
+        "agcn",
+        "2s-AGCN with attention to joints, frames and channels.",
+        ATTENTION_PAPER,
+        3_760_228,
+        4_338_827_272,
+        weights=AAGCN_WEIGHTS,
+        notes=PEOPLE_NOTE,
+    ),
+    MAPS,
+)(partial(agcn, attention=True))
+register(
+    skeleton_card("agcn_tiny", "agcn", "agcn for tests.", PAPER, 8_025, 1_986_632, blocks=3, tiny=True),
+    (*MAPS, MMACTION2_0X),
+)(partial(agcn, widths=(8, 8, 16)))
+register(
+    skeleton_card(
+        "aagcn_tiny", "agcn", "aagcn for tests.", ATTENTION_PAPER, 9_295, 2_012_808, blocks=3, tiny=True
+    ),
+    MAPS,
+)(partial(agcn, widths=(8, 8, 16), attention=True))

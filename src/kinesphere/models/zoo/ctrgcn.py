@@ -1,0 +1,162 @@
+"""CTR-GCN: a graph for every channel, refined from one that all channels share.
+
+Chen, Zhang, Yuan, Li, Deng, Hu: "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based
+Action Recognition", ICCV 2021, https://arxiv.org/abs/2107.12213, sections 3.2 and 3.4.
+
+N persons of all samples, T time, J joints, C channels, k parts of the graph, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.models.build import register
+from kinesphere.models.card import Paper
+from kinesphere.models.keymap import Arguments, Ignore
+from kinesphere.models.layers.skeleton_graph import directed_partition
+from kinesphere.models.layers.skeleton_net import (
+    WIDTHS,
+    Door,
+    NormedBranches,
+    SkeletonNet,
+    Stream,
+    published_maps,
+    read_people,
+    read_skeleton,
+    read_widths,
+    shortcut,
+    stack,
+)
+from kinesphere.models.layers.skeleton_published import pyskl_weights, skeleton_card
+
+DILATIONS = (1, 2)
+
+
+class RefinedPart(nn.Module):
+    """One part of the graph: its edges plus, per channel, how differently two joints behave (figure 3)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        width = 8 if inputs <= 16 else inputs // 8
+        self.conv1 = nn.Conv2d(inputs, width, 1)
+        self.conv2 = nn.Conv2d(inputs, width, 1)
+        self.conv3 = nn.Conv2d(inputs, outputs, 1)
+        self.conv4 = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, x_NCTJ: Tensor, mean_NC1J: Tensor, edges_JJ: Tensor, alpha: Tensor) -> Tensor:
+        one, other = self.conv1(mean_NC1J)[:, :, 0], self.conv2(mean_NC1J)[:, :, 0]
+        refined_NCJJ = self.conv4((one[..., :, None] - other[..., None, :]).tanh()) * alpha + edges_JJ
+        return torch.einsum("ncvw,nctv->nctw", refined_NCJJ, self.conv3(x_NCTJ))
+
+
+class RefinedGraphConv(nn.Module):
+    """The sum over the parts of the graph, batch norm, and the input added."""
+
+    def __init__(self, inputs: int, outputs: int, graph: Tensor) -> None:
+        super().__init__()
+        self.graph = nn.Parameter(graph.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.convs = nn.ModuleList(RefinedPart(inputs, outputs) for _ in graph)
+        self.bn = nn.BatchNorm2d(outputs)
+        self.down = shortcut(inputs, outputs)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x_NCTJ: Tensor, _graph: Tensor | None) -> Tensor:
+        mean = x_NCTJ.mean(2, keepdim=True)  # of the two 1×1 convolutions: they commute with it
+        parts = [conv(x_NCTJ, mean, self.graph[i], self.alpha) for i, conv in enumerate(self.convs)]
+        x = torch.stack(parts).sum(0)
+        out: Tensor = self.relu(self.bn(x) + self.down(x_NCTJ))
+        return out
+
+
+def ctrgcn(
+    num_classes: int,
+    *,
+    skeleton: str = "coco17",
+    dimensions: int = 2,
+    stream: Stream = "joint",
+    widths: tuple[int, ...] = WIDTHS,
+    people: int = 2,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """CTR-GCN.
+
+    Args:
+        num_classes: Number of outputs K.
+        skeleton: Name of the skeleton.
+        dimensions: 2 in pictures, 3 in space.
+        stream: What the network looks at.
+        widths: Channels of the blocks, multiples of four; time halves where they grow.
+        people: Number of people that the first batch norm tells apart; 0 treats all alike.
+        dropout: Before the classifier.
+    """
+    graph = directed_partition(SKELETONS.get(skeleton))
+    return SkeletonNet(
+        num_classes,
+        Door(skeleton, stream, dimensions=dimensions, people=people),
+        stack(
+            widths,
+            partial(RefinedGraphConv, graph=graph),
+            lambda channels, stride: NormedBranches(channels, channels, 5, DILATIONS, stride=stride),
+        ),
+        widths[-1],
+        dropout=dropout,
+    )
+
+
+def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Arguments that a state of PySKL tells."""
+    graph = theirs.get("backbone.net.0.gcn1.A")
+    return {
+        **read_skeleton(graph),
+        **read_people(theirs, graph),
+        **read_widths(theirs, r"backbone\.net\.(\d+)\.gcn1\.bn\.weight"),
+    }
+
+
+MAPS = published_maps(
+    read_state,
+    extra=(Ignore("backbone.A", "the graph that the blocks' own began as"),),
+    blocks="net",
+    space="gcn1",
+    time="tcn1",
+)
+PAPER = Paper(
+    "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
+    "Chen, Zhang, Yuan, Li, Deng, Hu",
+    2021,
+    "https://arxiv.org/abs/2107.12213",
+    "3.2, 3.4",
+)
+WEIGHTS = pyskl_weights(
+    "ctrgcn/ctrgcn_pyskl_{}",
+    {
+        "ntu60": (0.906, 0.927),
+        "ntu60_3d": (0.896, 0.9),
+        "ntu120": (0.822, 0.846),
+        "ntu120_3d": (0.84, 0.859),
+    },
+)
+
+register(
+    skeleton_card(
+        "ctrgcn",
+        "ctrgcn",
+        "A graph of its own for every channel, refined from a shared one.",
+        PAPER,
+        1_436_496,
+        1_751_996_192,
+        weights=WEIGHTS,
+        notes="The first batch norm tells two people apart by their place; `people` changes that. ",
+    ),
+    MAPS,
+)(ctrgcn)
+register(
+    skeleton_card("ctrgcn_tiny", "ctrgcn", "ctrgcn for tests.", PAPER, 6_805, 1_702_256, blocks=3, tiny=True),
+    MAPS,
+)(partial(ctrgcn, widths=(8, 8, 16)))

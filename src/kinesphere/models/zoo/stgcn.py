@@ -1,0 +1,327 @@
+"""ST-GCN and ST-GCN++: convolutions over the graph of the skeleton and over time, in turn.
+
+- `stgcn`: Yan, Xiong, Lin: "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action
+  Recognition", AAAI 2018, https://arxiv.org/abs/1801.07455, sections 3.2 to 3.4.
+- `stgcnpp`: Duan, Wang, Chen, Lin: "PYSKL: Towards Good Practices for Skeleton Action Recognition",
+  ACM MM 2022, https://arxiv.org/abs/2205.09443, section 3: a free graph, a shortcut around it, and
+  branches over time.
+
+N persons of all samples, T time, J joints, C channels, k parts of the graph, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.spec import Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.keymap import Arguments, KeyMap, Rename, squeeze
+from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
+from kinesphere.models.layers.skeleton_net import (
+    WIDTHS,
+    Door,
+    SkeletonNet,
+    Stream,
+    TimeBranches,
+    TimeConv,
+    fit,
+    pose_spec,
+    published_maps,
+    read_people,
+    read_skeleton,
+    read_widths,
+    shortcut,
+    stack,
+)
+from kinesphere.models.layers.skeleton_published import mmaction2_weights, pyskl_weights, skeleton_card
+
+Learn = Literal["importance", "offset", "graph", "nothing"]
+Time = Literal["single", "branches"]
+
+
+class GraphConv(nn.Module):
+    """Mixes channels for each part of the graph, then sums joints along it.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        graph: `(k, J, J)`, the block's own, or a pattern of the one that `forward` is given.
+        own_graph: Which of the two.
+        learn: What of the graph: a factor or a summand of every edge, the graph itself, or nothing.
+        residual: Whether the input is added.
+    """
+
+    graph: Tensor | None
+
+    def __init__(
+        self, inputs: int, outputs: int, graph: Tensor, *, own_graph: bool, learn: Learn, residual: bool
+    ) -> None:
+        super().__init__()
+        self.learn = learn
+        if learn == "graph":
+            self.graph = nn.Parameter(graph.clone())
+        else:
+            self.register_buffer("graph", graph.clone() if own_graph else None)
+        self.edges: nn.Parameter | None = None
+        if learn == "importance":
+            self.edges = nn.Parameter(torch.ones_like(graph))
+        elif learn == "offset":
+            self.edges = nn.Parameter(torch.full_like(graph, 1e-6))
+        self.parts = len(graph)
+        self.conv = nn.Conv2d(inputs, outputs * self.parts, 1)
+        self.bn = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.down: nn.Module | None = shortcut(inputs, outputs) if residual else None
+
+    def forward(self, x_NCTJ: Tensor, graph_kJJ: Tensor | None) -> Tensor:
+        graph = graph_kJJ if self.graph is None else self.graph
+        assert graph is not None  # one of the two is there by construction
+        if self.edges is not None:
+            graph = graph * self.edges if self.learn == "importance" else graph + self.edges
+        parts = self.conv(x_NCTJ).unflatten(1, (self.parts, -1))
+        x = self.bn(torch.einsum("nkctv,kvw->nctw", parts, graph))
+        out: Tensor = self.relu(x if self.down is None else x + self.down(x_NCTJ))
+        return out
+
+
+def stgcn(
+    num_classes: int,
+    *,
+    skeleton: str = "coco17",
+    dimensions: int = 2,
+    stream: Stream = "joint",
+    widths: tuple[int, ...] = WIDTHS,
+    learn: Learn = "importance",
+    time: Time = "single",
+    residual_graph: bool = False,
+    own_graph: bool = True,
+    people: int = 0,
+    time_dropout: float = 0.0,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """ST-GCN, or with other arguments ST-GCN++.
+
+    Args:
+        num_classes: Number of outputs K.
+        skeleton: Name of the skeleton.
+        dimensions: 2 in pictures, 3 in space.
+        stream: What the network looks at.
+        widths: Channels of the blocks; time halves where they grow.
+        learn: What of the graph is learnt: a factor of every edge (`importance`), a summand (`offset`),
+            the `graph` itself, or `nothing`.
+        time: A `single` convolution over nine frames, or `branches`.
+        residual_graph: Whether the input is added after the graph convolution.
+        own_graph: Whether every block stores its graph (as PySKL) or the network one (as ST-GCN).
+        people: Number of people that the first batch norm tells apart; 0 treats all alike.
+        time_dropout: After the convolutions over time, except the first.
+        dropout: Before the classifier.
+    """
+    if learn not in get_args(Learn) or time not in get_args(Time):
+        raise InvalidSetting(
+            f"ST-GCN learns {', '.join(get_args(Learn))} with time {' or '.join(get_args(Time))}; "
+            f"got learn={learn!r}, time={time!r}."
+        )
+    tree = SKELETONS.get(skeleton)
+    graph = directed_partition(tree) if learn == "graph" else spatial_partition(tree)
+    space = partial(GraphConv, graph=graph, own_graph=own_graph, learn=learn, residual=residual_graph)
+
+    def over_time(channels: int, stride: int) -> nn.Module:
+        if time == "branches":
+            return TimeBranches(channels, channels, stride=stride, dropout=time_dropout)
+        return TimeConv(channels, channels, stride=stride, dropout=time_dropout)
+
+    return SkeletonNet(
+        num_classes,
+        Door(skeleton, stream, dimensions=dimensions, people=people),
+        stack(widths, space, over_time),
+        widths[-1],
+        graph=None if own_graph or learn == "graph" else graph,
+        dropout=dropout,
+    )
+
+
+def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
+    """Arguments that a state of PySKL or MMAction2 1.x tells."""
+    graph = theirs.get("backbone.gcn.0.gcn.A")
+    branches = "backbone.gcn.0.tcn.transform.0.weight" in theirs
+    return {
+        **read_skeleton(graph),
+        **read_people(theirs, graph),
+        **read_widths(theirs, r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight"),
+        "time": "branches" if branches else "single",
+        "residual_graph": "backbone.gcn.0.gcn.down.0.weight" in theirs,
+        "learn": "importance" if "backbone.gcn.0.gcn.PA" in theirs else "graph" if branches else "nothing",
+    }
+
+
+def read_first_state(theirs: Mapping[str, Tensor], prefix: str) -> Arguments:
+    """Arguments that a state of the authors' code or MMAction2 0.x tells."""
+    graph = theirs.get(f"{prefix}A")
+    learnt = f"{prefix}edge_importance.0" in theirs
+    return {
+        **read_skeleton(graph),
+        **read_people(theirs, graph, f"{prefix}data_bn"),
+        **read_widths(theirs, re.escape(prefix) + r"st_gcn_networks\.(\d+)\.tcn\.0\.weight"),
+        "learn": "importance" if learnt else "nothing",
+    }
+
+
+def first_map(layout: str, prefix: str, head: str) -> KeyMap:
+    """The layout of the authors' code, also MMAction2's before 1.0 behind `backbone.`."""
+    block = f"{prefix}st_gcn_networks.{{i}}"
+    return KeyMap(
+        layout,
+        (
+            Rename(f"{prefix}A", "graph"),
+            Rename(f"{prefix}data_bn.*", "door.norm.*"),
+            Rename(f"{prefix}edge_importance.{{i}}", "blocks.{i}.space.edges"),
+            Rename(f"{block}.gcn.conv.*", "blocks.{i}.space.conv.*"),
+            Rename(f"{block}.tcn.0.*", "blocks.{i}.space.bn.*"),
+            Rename(f"{block}.tcn.2.*", "blocks.{i}.time.conv.*"),
+            Rename(f"{block}.tcn.3.*", "blocks.{i}.time.bn.*"),
+            Rename(f"{block}.residual.0.*", "blocks.{i}.residual.conv.*"),
+            Rename(f"{block}.residual.1.*", "blocks.{i}.residual.bn.*"),
+            Rename(f"{head}.weight", "fc.weight", squeeze(2, 3)),
+            Rename(f"{head}.bias", "fc.bias"),
+        ),
+        arguments={"own_graph": False},
+        infer=partial(read_first_state, prefix=prefix),
+        fit=fit,
+    )
+
+
+MAPS = published_maps(read_state)
+FIRST_MAPS = (
+    first_map("stgcn", "", "fcn"),
+    first_map("mmaction2_0x", "backbone.", "cls_head.fc"),
+)
+PAPER = Paper(
+    "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition",
+    "Yan, Xiong, Lin",
+    2018,
+    "https://arxiv.org/abs/1801.07455",
+    "3.2–3.4",
+)
+PAPER_PP = Paper(
+    "PYSKL: Towards Good Practices for Skeleton Action Recognition",
+    "Duan, Wang, Chen, Lin",
+    2022,
+    "https://arxiv.org/abs/2205.09443",
+    "3",
+)
+FIRST = "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmskeleton/models/st-gcn/"
+STGCN_WEIGHTS = (
+    *mmaction2_weights(
+        "stgcn",
+        {
+            "ntu60/2d/joint": ("20221129-484a394a", 0.8895),
+            "ntu60/2d/bone": ("20221129-c4b44488", 0.9169),
+            "ntu60/3d/joint": ("20221129-850308e1", 0.8811),
+            "ntu60/3d/bone": ("20221129-9c8d2970", 0.8876),
+            "ntu120/2d/joint": ("20221129-612416c6", 0.8319),
+            "ntu120/2d/bone": ("20221129-131e63c3", 0.8336),
+            "ntu120/3d/joint": ("20221129-0484f579", 0.8215),
+            "ntu120/3d/bone": ("20221129-bc007510", 0.8428),
+        },
+    ),
+    *pyskl_weights(
+        "stgcn/stgcn_pyskl_{}",
+        {
+            "ntu60": (0.89, 0.912),
+            "ntu60_3d": (0.878, 0.886),
+            "ntu120": (0.801, 0.834),
+            "ntu120_3d": (0.821, 0.837),
+        },
+    ),
+    WeightEntry(
+        tag="kinetics_skeleton",
+        url=f"{FIRST}st_gcn.kinetics.pt",
+        layout="stgcn",
+        labels="kinetics400",
+        classes=400,
+        licence="BSD-2-Clause",
+        spec=pose_spec("openpose18").with_(sampling=Sampling("dense", 300), std=(1.0, 1.0)),
+        scores=(ReportedScore("top1", 0.307, "Kinetics-Skeleton", "1 clip", "memory"),),
+    ),
+    WeightEntry(
+        tag="ntu60_3d_authors",
+        url=f"{FIRST}st_gcn.ntu-xsub.pt",
+        layout="stgcn",
+        labels="ntu60",
+        classes=60,
+        licence="BSD-2-Clause",
+        spec=pose_spec("ntu25").with_(sampling=Sampling("dense", 300), align="none"),
+        scores=(ReportedScore("top1", 0.815, "NTU RGB+D, cross-subject", "1 clip", "memory"),),
+    ),
+)
+STGCNPP_WEIGHTS = (
+    *mmaction2_weights(
+        "stgcnpp",
+        {
+            "ntu60/2d/joint": ("20221228-86e1e77a", 0.8929),
+            "ntu60/2d/bone": ("20221228-cd11a691", 0.923),
+            "ntu60/3d/joint": ("20221230-4e455ce3", 0.8914),
+            "ntu60/3d/bone": ("20221230-7f356072", 0.9021),
+        },
+    ),
+    *pyskl_weights(
+        "stgcnpp/stgcnpp_{}",
+        {
+            "ntu60": (0.893, 0.923),
+            "ntu60_3d": (0.893, 0.901),
+            "ntu120": (0.844, 0.848),
+            "ntu120_3d": (0.832, 0.856),
+        },
+    ),
+)
+stgcnpp = partial(stgcn, learn="graph", time="branches", residual_graph=True)
+FIRST_NOTE = (
+    "Files of the authors and of MMAction2 before 1.0 import too; the latter subtracted a half from scores "
+    "in pictures. How far out a joint lies is counted in bones, as the paper has it; the authors' "
+    "code looks one bone far. "
+)
+
+register(
+    skeleton_card(
+        "stgcn",
+        "stgcn",
+        "The first graph network on skeletons: convolutions over joints and time, in turn.",
+        PAPER,
+        3_088_704,
+        3_811_714_560,
+        weights=STGCN_WEIGHTS,
+        notes=FIRST_NOTE,
+    ),
+    (*MAPS, *FIRST_MAPS),
+)(stgcn)
+register(
+    skeleton_card(
+        "stgcnpp",
+        "stgcn",
+        "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.",
+        PAPER_PP,
+        1_393_016,
+        1_926_353_360,
+        weights=STGCNPP_WEIGHTS,
+    ),
+    MAPS,
+)(stgcnpp)
+register(
+    skeleton_card("stgcn_tiny", "stgcn", "stgcn for tests.", PAPER, 7_324, 1_896_464, blocks=3, tiny=True),
+    (*MAPS, *FIRST_MAPS),
+)(partial(stgcn, widths=(8, 8, 16)))
+register(
+    skeleton_card(
+        "stgcnpp_tiny", "stgcn", "stgcnpp for tests.", PAPER_PP, 7_680, 2_408_952, blocks=3, tiny=True
+    ),
+    MAPS,
+)(partial(stgcnpp, widths=(12, 12, 24)))
