@@ -6,6 +6,7 @@ All are zips of NumPy arrays with `format` and `version` among them.
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,23 @@ def archive_path(video: Path, suffix: str, folder: Path | None = None, root: Pat
     if base is not None and here.is_relative_to(base):
         return folder / here.relative_to(base) / name
     return folder / name
+
+
+@dataclass(frozen=True)
+class Extracts:
+    """Where the extracted files of videos lie.
+
+    Attributes:
+        folder: Their folder; None means beside the videos.
+        root: Where the videos' places below `folder` count from.
+    """
+
+    folder: Path | None = None
+    root: Path | None = None
+
+    def path(self, video: Path, suffix: str) -> Path:
+        """The file of a video (see `archive_path`)."""
+        return archive_path(video, suffix, self.folder, self.root)
 
 
 def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
 from kinesphere.clips.reading import cut_views, moments_of, shown_rows
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.spec import ClipSpec, FlowMethod, Views
-from kinesphere.core.errors import InvalidClip
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 BOUND_PX = 20.0
 """Networks see longer vectors as this long, as the published ones did (I3D, Carreira & Zisserman 2017,
@@ -81,6 +81,11 @@ def read(
     if stored is None:
         fields = between_frames(video, distinct, plan.decode, spec.flow)
     else:
+        if stored.method != spec.flow:
+            raise InvalidAnnotation(
+                f"The flow file of the video holds {stored.method}, but the model sees {spec.flow}; extract "
+                f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."
+            )
         fields = scaled(stored.fields(distinct), plan.decode)
     fields = _padded(fields[place] * _per_frame(video, spec), plan.canvas)
     return cut_views(from_frames(fields), begins[rows], moments, spec, views if generator is None else None)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,8 @@ def estimator(method: FlowMethod) -> Estimator:
                 "TV-L1 flow is in OpenCV's contributed modules, which this build lacks; "
                 "install opencv-contrib-python-headless, or use dis or farneback."
             )
-        return _padded(_keeping(cv2.optflow.DualTVL1OpticalFlow_create()))
+        contributed: Any = cv2.optflow
+        return _padded(_keeping(contributed.DualTVL1OpticalFlow_create()))
     return _padded(_farneback)
 
 
@@ -47,14 +49,15 @@ def grey(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
-def _keeping(algorithm: cv2.DenseOpticalFlow) -> Estimator:
+def _keeping(algorithm: Any) -> Estimator:
+    # Without a field to begin with; OpenCV's type hints know no None.
     return lambda first, second: algorithm.calc(first, second, None)
 
 
 def _farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     # The settings of OpenCV's own samples.
-    settings = (0.5, 3, 15, 3, 5, 1.2, 0)
-    field: np.ndarray = cv2.calcOpticalFlowFarneback(first, second, None, *settings)
+    field = np.empty((*first.shape, 2), np.float32)
+    cv2.calcOpticalFlowFarneback(first, second, field, 0.5, 3, 15, 3, 5, 1.2, 0)
     return field
 
 

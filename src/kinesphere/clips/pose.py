@@ -62,10 +62,6 @@ def read(
         InvalidSetting: If several crops are asked for in training or of joints in space.
         SpanOutsideVideo: If the span starts after the end of the video.
     """
-    if not isinstance(video, PosedSource):
-        raise InvalidAnnotation(
-            "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
-        )
     if views.crops > 1 and (generator is not None or spec.dimensions == 3):
         raise InvalidSetting(f"Views {views} need pictures to crop, in testing; use {views.clips}x1.")
     length_s = duration_of(video)
@@ -78,7 +74,7 @@ def read(
         generator=generator,
         jitter=jitter,
     )
-    poses = video.poses()
+    poses = known_poses(video)
     poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
         _skeleton(spec)
     )
@@ -96,6 +92,19 @@ def read(
         part = slice(i * spec.length, (i + 1) * spec.length)
         clips += _views(joints[part], shown[part], moment, video.size, spec, views, generator, enlarge)
     return clips
+
+
+def known_poses(video: SeekableSource) -> Poses:
+    """The poses of a source.
+
+    Raises:
+        InvalidAnnotation: If it has none.
+    """
+    if not isinstance(video, PosedSource):
+        raise InvalidAnnotation(
+            "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
+        )
+    return video.poses()
 
 
 def _views(

@@ -135,7 +135,7 @@ def windows(duration_s: float, length_s: float, stride_s: float) -> list[tuple[f
             f"A stride of {stride_s} s between windows of {length_s} s would leave gaps; "
             "make it at most the length."
         )
-    if duration_s <= length_s:
+    if duration_s - length_s <= _ROUNDING * stride_s:
         return [(0.0, float(duration_s))]
     last = duration_s - length_s
     before = math.ceil(last / stride_s - _ROUNDING)
@@ -226,7 +226,9 @@ def _dense(
             continue
         if generator is not None:
             low, high = clip * (room + 1) // clips, (clip + 1) * (room + 1) // clips
-            start = chance.integer(generator, low, max(low, high - 1))
+            # Proportional to one number, so that inputs of different reach stay together: with equal
+            # generators the shorter clip lies within the longer one.
+            start = low + math.floor(chance.uniform(generator) * max(high - low, 1))
         elif clips == 1:
             start = room // 2
         else:

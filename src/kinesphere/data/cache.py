@@ -268,6 +268,11 @@ class CachedVideo:
         """Length in seconds."""
         return self._facts.duration_s
 
+    @property
+    def tolerance_s(self) -> float:
+        """See `Video.tolerance_s`."""
+        return self._facts.tolerance_s
+
     def frame_times(self) -> np.ndarray:
         """`(N,)` presentation times in seconds."""
         return self._facts.times

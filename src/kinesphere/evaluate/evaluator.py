@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kinesphere import __version__
+from kinesphere.clips.archive import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
@@ -32,6 +33,7 @@ def collect(
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
+    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     perturb: Perturbation | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
@@ -44,6 +46,7 @@ def collect(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
+        extracts: Where extracted files of flow and poses lie.
         perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
 
@@ -57,7 +60,7 @@ def collect(
             f"The data have {kinds[manifest.labels.multi]}, the model gives {kinds[predictor.labels.multi]}."
         )
     manifest = replace(manifest, labels=predictor.labels)
-    dataset = ClipDataset(manifest, predictor.specs, train=False, views=views, cache=cache)
+    dataset = ClipDataset(manifest, predictor.specs, train=False, views=views, cache=cache, extracts=extracts)
     indices: list[int] = []
     targets, probabilities = [], []
     skipped, damaged = [], []
@@ -99,6 +102,7 @@ def evaluate(
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
+    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     progress: Progress | None = None,
     bootstrap: Bootstrap | None = None,
     dataset: str | None = None,
@@ -114,6 +118,7 @@ def evaluate(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
+        extracts: Where extracted files of flow and poses lie.
         progress: Told how far it is.
         bootstrap: Interval settings.
         dataset: Name of the data; None takes their folder's.
@@ -131,6 +136,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         cache=cache,
+        extracts=extracts,
         progress=progress,
     )
     protocol = protocol_of(predictor, manifest, views, dataset=dataset, split=split)

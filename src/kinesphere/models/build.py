@@ -88,7 +88,7 @@ def create_model(
     labels: LabelSet | Sequence[str] | None = None,
     *,
     pretrained: str | bool | None = None,
-    spec: ClipSpec | None = None,
+    spec: ClipSpec | Sequence[ClipSpec] | None = None,
     arguments: Arguments | None = None,
 ) -> Recogniser:
     """Build a recogniser, fresh or from public weights.
@@ -97,7 +97,7 @@ def create_model(
         name: A registered model, or `model.tag` for one with its public weights (`r3d_18.k400`).
         labels: The classes. None keeps those of the weights.
         pretrained: A weight tag of the card, True for its first one, None or False for a fresh network.
-        spec: Input contract in place of the card's (single-input models).
+        spec: Input contract in place of the card's; one for each input of the model.
         arguments: Builder arguments in place of the defaults.
 
     Returns:
@@ -130,7 +130,8 @@ def create_model(
             Provenance("initialised"),
         )
     if spec is not None:
-        recogniser.specs = _replaced(recogniser.card, recogniser.specs, spec)
+        given = (spec,) if isinstance(spec, ClipSpec) else tuple(spec)
+        recogniser.specs = _replaced(recogniser.card, recogniser.specs, given)
     return recogniser.eval()
 
 
@@ -168,14 +169,18 @@ def _weight_entry(card: ModelCard, tag: str | bool | None) -> WeightEntry:
     return entry
 
 
-def _replaced(card: ModelCard, specs: tuple[ClipSpec, ...], spec: ClipSpec) -> tuple[ClipSpec, ...]:
-    if len(specs) != 1:
-        raise InvalidSetting(f"{card.name} has {len(specs)} inputs; its specs cannot be replaced by one.")
-    own = specs[0]
-    if card.fixed_length and spec.length != own.length:
-        raise InvalidSetting(f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}.")
-    if card.fixed_size and spec.size != own.size:
-        raise InvalidSetting(f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.")
-    if spec.modality != own.modality:
-        raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
-    return (spec,)
+def _replaced(
+    card: ModelCard, specs: tuple[ClipSpec, ...], given: tuple[ClipSpec, ...]
+) -> tuple[ClipSpec, ...]:
+    if len(specs) != len(given):
+        raise InvalidSetting(f"{card.name} has {len(specs)} inputs; got {len(given)} specs in their place.")
+    for own, spec in zip(specs, given, strict=True):
+        if card.fixed_length and spec.length != own.length:
+            raise InvalidSetting(
+                f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}."
+            )
+        if card.fixed_size and spec.size != own.size:
+            raise InvalidSetting(f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.")
+        if spec.modality != own.modality:
+            raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
+    return given

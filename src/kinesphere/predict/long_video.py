@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
 from kinesphere.clips.clip import Clip
+from kinesphere.clips.flow import FlowingSource, StoredFlow
 from kinesphere.clips.modality import MODALITIES, duration_of
+from kinesphere.clips.pose import known_poses
+from kinesphere.clips.poses import Poses
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.video import Frames, Video
+from kinesphere.predict.opening import Opened, Opening, Source
+from kinesphere.video import Frames
 
 Span = tuple[float, float]
 
@@ -33,7 +36,12 @@ class Window:
 
 
 def window_clips(
-    source: str | Path | bytes, specs: Sequence[ClipSpec], window_s: float, stride_s: float, views: Views
+    source: Source,
+    specs: Sequence[ClipSpec],
+    window_s: float,
+    stride_s: float,
+    views: Views,
+    opening: Opening,
 ) -> Iterator[Window]:
     """The clips of all windows of a video, in order of time.
 
@@ -43,6 +51,7 @@ def window_clips(
         window_s: Length of a window in seconds.
         stride_s: Seconds between starts; the last window ends with the video.
         views: Clips and crops per window.
+        opening: How the video is opened.
 
     Raises:
         VideoError: If the video cannot be decoded.
@@ -50,7 +59,9 @@ def window_clips(
     """
     with ExitStack() as stack:
         # A decoder for each input: each reads forward at its own pace and size.
-        videos = [stack.enter_context(Video.open(source)) for _ in specs]
+        videos = [opening.open(source, [spec]) for spec in specs]
+        for video in videos:
+            stack.enter_context(video)
         spans = windows(duration_of(videos[0]), window_s, stride_s)
         slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]
         for span in spans:
@@ -74,15 +85,16 @@ class SlidingFrames:
         views: Clips and crops per window.
     """
 
-    def __init__(self, video: Video, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
+    def __init__(self, video: Opened, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
         self._video = video
         self._times = video.frame_times()
         ahead = MODALITIES.get(spec.modality).ahead
         last = max(len(self._times) - 1 - ahead, 0)
         needed = [np.empty(0, dtype=np.int64)]
+        rate = None if video.fps is None else float(video.fps)
         for span in spans:
             clips = spec.sampling.clips * views.clips
-            moments = clip_times(spec, span, float(video.fps), duration_of(video), clips=clips)
+            moments = clip_times(spec, span, rate, duration_of(video), clips=clips)
             shown = [np.unique(self._shown(moment.times)).clip(max=last) for moment in moments]
             needed += [rows + step for rows in shown for step in range(ahead + 1)]
         self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)
@@ -95,8 +107,8 @@ class SlidingFrames:
         return self._video.size
 
     @property
-    def fps(self) -> Fraction:
-        """Mean frames per second."""
+    def fps(self) -> Fraction | None:
+        """Mean frames per second, if known."""
         return self._video.fps
 
     @property
@@ -121,6 +133,18 @@ class SlidingFrames:
             self._done = reach
         pixels = np.stack([self._held[i] for i in wanted.tolist()])
         return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
+
+    def flow(self) -> StoredFlow | None:
+        """The stored flow of the video, if there is a file of it."""
+        return self._video.flow() if isinstance(self._video, FlowingSource) else None
+
+    def poses(self) -> Poses:
+        """The joints of the people in the video.
+
+        Raises:
+            InvalidAnnotation: If they are not known.
+        """
+        return known_poses(self._video)
 
     def _shown(self, times_s: np.ndarray) -> np.ndarray:
         """Index of the frame on show at each time."""

@@ -22,11 +22,10 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser
 from kinesphere.models.optimise import optimise_for_inference
 from kinesphere.predict.long_video import window_clips
+from kinesphere.predict.opening import Opening, Source
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.timeline import Timeline
-from kinesphere.video import Video
 
-Source = str | Path | bytes
 _CLIPS_PER_PASS = {"cpu": 16}
 _CLIPS_PER_PASS_GPU = 64
 _READERS = 4
@@ -63,6 +62,7 @@ class Predictor:
         compute: Where and how it runs; by default the best for this machine.
         name: For reports; by default the architecture's.
         optimise: Run a copy with fused operators (`models.optimise`), equal up to rounding.
+        opening: Where files of flow and poses lie, and whether they are kept.
     """
 
     def __init__(
@@ -72,11 +72,13 @@ class Predictor:
         *,
         name: str | None = None,
         optimise: bool = True,
+        opening: Opening = Opening(),  # noqa: B008 (frozen)
     ) -> None:
         self.compute = compute or Compute.choose()
         self.module = recogniser.eval()
         self.compute.place(self.module)
         self.name = name or recogniser.card.name
+        self.opening = opening
         self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net
 
     @property
@@ -216,7 +218,7 @@ class Predictor:
         """
         if batch_size < 1:
             raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
-        windows = window_clips(source, self.specs, window_s, stride_s, views or Views())
+        windows = window_clips(source, self.specs, window_s, stride_s, views or Views(), self.opening)
         spans: list[tuple[float, float]] = []
         rows: list[np.ndarray] = []
         while batch := list(islice(windows, batch_size)):
@@ -228,7 +230,7 @@ class Predictor:
     def _read(
         self, source: Source, span: tuple[float, float] | None, views: Views, threads: int | None = None
     ) -> _Read:
-        with Video.open(source, threads=threads) as video:
+        with self.opening.open(source, self.specs, threads=threads) as video:
             clips = [
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
@@ -259,12 +261,18 @@ def shown(source: Source) -> str:
     return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
-def load(source: str | Path, *, compute: Compute | None = None) -> Predictor:
+def load(
+    source: str | Path,
+    *,
+    compute: Compute | None = None,
+    opening: Opening = Opening(),  # noqa: B008 (frozen)
+) -> Predictor:
     """A predictor from a run folder, a model file, a registered `model.tag`, or a Hugging Face id.
 
     Args:
         source: For example `"runs/first"`, `"model.safetensors"`, `"r3d_18.k400"`.
         compute: Where and how it runs; by default the best for this machine.
+        opening: Where files of flow and poses lie, and whether they are kept.
 
     Raises:
         InvalidCheckpoint: If the file is damaged or foreign.
@@ -273,4 +281,4 @@ def load(source: str | Path, *, compute: Compute | None = None) -> Predictor:
     """
     from kinesphere.models.checkpoint import load_model
 
-    return Predictor(load_model(source), compute, name=str(source))
+    return Predictor(load_model(source), compute, name=str(source), opening=opening)

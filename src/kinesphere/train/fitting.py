@@ -38,7 +38,7 @@ from kinesphere.train.losses import LossContext, make_loss
 from kinesphere.train.problems import ProblemFiles
 from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import Parts, clip_spec, frame_cache
+from kinesphere.train.resolve import Parts, clip_specs, extracts, frame_cache
 from kinesphere.train.task import Length, RecognitionTask
 
 log = logging.getLogger("kinesphere.train")
@@ -108,12 +108,12 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     torch.manual_seed(recipe.train.seed)
     settings = recipe.model
     card = MODELS.get(settings.name.partition(".")[0]).card
-    spec = clip_spec(card, recipe.clip)
+    specs = clip_specs(card, recipe.clip)
     if isinstance(settings.pretrained, str) and _is_file(settings.pretrained):
         recogniser = load_model(settings.pretrained)
         _check_architecture(recogniser, card.name, settings.pretrained)
-        if spec is not None:
-            recogniser.specs = (spec,)
+        if specs is not None:
+            recogniser.specs = specs
         if recogniser.labels.names != train.labels.names:
             reset = recogniser.reset_head(train.labels)
             log.warning(
@@ -125,12 +125,14 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
             settings.name,
             train.labels,
             pretrained=settings.pretrained,
-            spec=spec,
+            spec=specs,
             arguments=settings.arguments,
         )
     if settings.freeze is not None:
         frozen = recogniser.freeze(settings.freeze)
         log.info("Frozen: %d tensors up to stage %s.", len(frozen), settings.freeze)
+    if recipe.compute.checkpoint_activations:
+        recogniser.checkpoint_activations()
     return recogniser
 
 
@@ -188,6 +190,7 @@ def training_loader(
         train=True,
         augment=recipe.augment.settings(),
         cache=frame_cache(recipe.data),
+        extracts=extracts(recipe.data),
         seed=recipe.train.seed,
     )
     loader = make_loader(
@@ -205,7 +208,14 @@ def training_loader(
 def _validation_loader(
     recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place
 ) -> ResumableLoader:
-    dataset = ClipDataset(val, specs, train=False, cache=frame_cache(recipe.data), seed=recipe.train.seed)
+    dataset = ClipDataset(
+        val,
+        specs,
+        train=False,
+        cache=frame_cache(recipe.data),
+        extracts=extracts(recipe.data),
+        seed=recipe.train.seed,
+    )
     return ResumableLoader(
         make_loader(
             dataset,

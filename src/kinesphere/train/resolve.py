@@ -6,7 +6,9 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from kinesphere.clips.archive import Extracts
 from kinesphere.clips.augment import check_flip
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
@@ -103,20 +105,47 @@ def frame_cache(data: DataSection) -> FrameCache | None:
     return None if data.cache is None else FrameCache(data.cache, int(data.cache_gb * 1e9))
 
 
-def clip_spec(card: ModelCard, clip: ClipSection) -> ClipSpec | None:
-    """The card's input contract with the recipe's changes; None where there are none.
+def extracts(data: DataSection) -> Extracts:
+    """Where the extracted files of a recipe's videos lie.
 
     Raises:
-        InvalidSetting: If there are changes and the model has several inputs, or they contradict it.
+        InvalidSetting: If one folder is given for several sources.
+    """
+    if data.extracts is None:
+        return Extracts()
+    if len(data.source) > 1:
+        raise InvalidSetting(
+            f"data.extracts is a folder for the videos of one source, but there are {len(data.source)}; "
+            "extract beside the videos and leave it out."
+        )
+    root = Path(data.source[0]).resolve()
+    return Extracts(Path(data.extracts), root if root.is_dir() else root.parent)
+
+
+def clip_specs(card: ModelCard, clip: ClipSection) -> tuple[ClipSpec, ...] | None:
+    """The card's input contracts with the recipe's changes; None where there are none.
+
+    What changes holds for all inputs of a model, `flow` for those of flow.
+
+    Raises:
+        InvalidSetting: If the model has several inputs and their sampling is changed, if it has none of
+            flow and that is changed, or if changes contradict the card.
     """
     changes = {key: value for key, value in clip.model_dump().items() if value is not None}
     if not changes:
         return None
-    if len(card.inputs) > 1:
+    if len(card.inputs) > 1 and "sampling" in changes:
         raise InvalidSetting(
-            f"{card.name} has {len(card.inputs)} inputs, so `clip` cannot say which it changes; leave it out."
+            f"{card.name} has {len(card.inputs)} inputs that are sampled each in its own way; leave "
+            "clip.sampling out."
         )
-    own = card.inputs[0]
+    if "flow" in changes and all(spec.modality != "flow" for spec in card.inputs):
+        raise InvalidSetting(f"{card.name} does not look at flow; leave clip.flow out.")
+    return tuple(_changed(spec, changes) for spec in card.inputs)
+
+
+def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
+    changes = {key: value for key, value in changes.items() if key != "flow" or own.modality == "flow"}
     if "size" in changes and "short_side_px" not in changes and own.short_side_px is not None:
         # The margin around the crop is a proportion, and follows the size.
         changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
@@ -152,6 +181,7 @@ def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
         "val": val,
         "test": test,
         "cache": None if data.cache is None else str(Path(data.cache).resolve()),
+        "extracts": None if data.extracts is None else str(Path(data.extracts).resolve()),
     }
     return parts, data.model_copy(update=update)
 

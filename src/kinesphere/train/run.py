@@ -142,7 +142,7 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     from kinesphere.clips.spec import Views
     from kinesphere.evaluate import collect, protocol_of, provenance_of, report_from_predictions
     from kinesphere.predict import load
-    from kinesphere.train.resolve import frame_cache
+    from kinesphere.train.resolve import extracts, frame_cache
 
     held_out, split = (parts.test, "test") if parts.test is not None else (parts.val, "val")
     if held_out is None:
@@ -156,6 +156,7 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
         batch_size=recipe.train.batch_size,
         workers=recipe.compute.workers,
         cache=frame_cache(recipe.data),
+        extracts=extracts(recipe.data),
     )
     dataset = Path(recipe.data.source[0]).stem
     protocol = protocol_of(predictor, held_out, views, dataset=dataset, split=split)

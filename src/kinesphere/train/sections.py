@@ -85,6 +85,13 @@ class DataSection(Section):
         default=20.0,
         description="Upper bound of that folder, in 10^9 bytes.",
     )
+    extracts: str | None = Field(
+        default=None,
+        description=(
+            "Folder that `kinesphere extract --out` wrote; None looks beside the videos. Flow that is not "
+            "there is computed from the frames."
+        ),
+    )
 
     @model_validator(mode="after")
     def _check_shares(self) -> DataSection:
@@ -142,6 +149,10 @@ class ClipSection(Section):
     short_video: Literal["loop", "pad"] | None = Field(
         default=None,
         description="What fills a clip that outlasts its span: the span again, or its last frame.",
+    )
+    flow: Literal["dis", "tvl1", "farneback"] | None = Field(
+        default=None,
+        description="How the motion between frames is estimated, for inputs of flow.",
     )
 
 
@@ -427,6 +438,13 @@ class ComputeSection(Section):
     channels_last: bool = Field(
         default=True,
         description="Convolutions in channels-last memory.",
+    )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description=(
+            "Compute the stages' activations again in the backward pass instead of keeping them: less "
+            "memory and the same gradients, for one more forward pass per step."
+        ),
     )
     processes: Count = Field(
         default=1,

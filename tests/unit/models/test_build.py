@@ -20,7 +20,7 @@ LABELS = LabelSet(("a", "b", "c"))
 def public(tmp_path, monkeypatch):
     """Public-looking files in the folder that weights are looked up in."""
     monkeypatch.setenv("KINESPHERE_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("kinesphere.models.weights.verify", lambda path, _sha256: path)
+    monkeypatch.setattr("kinesphere.core.download.verify", lambda path, _sha256: path)
 
     def write(name: str, state: dict[str, torch.Tensor]):
         torch.save(state, tmp_path / name)
@@ -62,7 +62,15 @@ def test_specs_can_be_replaced_within_reason():
     with pytest.raises(InvalidSetting, match=r"takes exactly \(8, 8\) pixels"):
         create_model("fc_tiny", LABELS, spec=spec.with_(sampling=Sampling("uniform", 4)))
     with pytest.raises(InvalidSetting, match="takes rgb clips; got a spec of flow"):
-        create_model("r3d_tiny", LABELS, spec=spec.with_(modality="flow"))
+        create_model("r3d_tiny", LABELS, spec=spec.with_(modality="flow", mean=(0.0,) * 2, std=(1.0,) * 2))
+
+
+def test_models_of_several_inputs_take_a_spec_for_each():
+    own = card("two_stream_i3d_tiny").inputs
+    specs = tuple(spec.with_(size=(64, 64)) for spec in own)
+    assert create_model("two_stream_i3d_tiny", LABELS, spec=specs).specs == specs
+    with pytest.raises(InvalidSetting, match="has 2 inputs; got 1 specs in their place"):
+        create_model("two_stream_i3d_tiny", LABELS, spec=own[0])
 
 
 def test_the_number_of_inputs_is_checked():

@@ -11,7 +11,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import clip_spec, read_data, resolve
+from kinesphere.train.resolve import clip_specs, extracts, read_data, resolve
 from kinesphere.train.sections import ClipSection
 
 
@@ -120,9 +120,10 @@ def test_out_is_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_clip_changes() -> None:
     own = card("r3d_18")
-    assert clip_spec(own, ClipSection()) is None
-    spec = clip_spec(own, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
-    assert spec is not None
+    assert clip_specs(own, ClipSection()) is None
+    specs = clip_specs(own, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
+    assert specs is not None
+    (spec,) = specs
     assert (spec.size, str(spec.sampling), spec.fps, spec.mean) == (
         (64, 64),
         "8x2x1",
@@ -131,5 +132,24 @@ def test_clip_changes() -> None:
     )
     assert spec.short_side_px == round((own.inputs[0].short_side_px or 0) * 64 / 112)
     two = replace(own, inputs=(own.inputs[0],) * 2)
-    with pytest.raises(InvalidSetting, match="has 2 inputs, so `clip` cannot say which"):
-        clip_spec(two, ClipSection(fps=15.0))
+    with pytest.raises(InvalidSetting, match="has 2 inputs that are sampled each in its own way; leave"):
+        clip_specs(two, ClipSection(sampling="8x2x1"))
+    with pytest.raises(InvalidSetting, match=r"does not look at flow; leave clip.flow out"):
+        clip_specs(own, ClipSection(flow="tvl1"))
+
+
+def test_changes_hold_for_all_inputs_and_flow_for_those_of_flow() -> None:
+    specs = clip_specs(card("two_stream_i3d"), ClipSection(size=(96, 96), flow="farneback"))
+    assert specs is not None
+    assert [(spec.modality, spec.size, spec.flow) for spec in specs] == [
+        ("rgb", (96, 96), "dis"),
+        ("flow", (96, 96), "farneback"),
+    ]
+
+
+def test_extracted_files_lie_beside_the_videos_or_mirrored(tmp_path: Path) -> None:
+    assert extracts(recipe().data).folder is None
+    data = recipe(f"data.source={tmp_path}", f"data.extracts={tmp_path / 'flow'}").data
+    assert extracts(data).path(tmp_path / "a" / "b.mp4", ".x") == tmp_path / "flow" / "a" / "b.mp4.x"
+    with pytest.raises(InvalidSetting, match="for the videos of one source, but there are 2; extract beside"):
+        extracts(recipe("data.source=[a, b]", "data.extracts=flow").data)

@@ -23,12 +23,16 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
     ] = None,
+    extracts: Annotated[
+        Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
+    ] = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled videos, with intervals."""
     from kinesphere.clips import Views
+    from kinesphere.clips.archive import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
     from kinesphere.evaluate import report_from_predictions
@@ -41,7 +45,9 @@ def evaluate(
         manifest = manifest.where(split=split)
     chosen = Views.parse(views)
     with progress("Evaluating", "clips", hidden=as_json) as advance:
-        predictions = collect(predictor, manifest, views=chosen, progress=advance)
+        predictions = collect(
+            predictor, manifest, views=chosen, extracts=Extracts(extracts, manifest.root), progress=advance
+        )
     protocol = protocol_of(predictor, manifest, chosen, split=split)
     today = datetime.date.today().isoformat()
     report = report_from_predictions(predictions, protocol, provenance_of(predictor, today))

@@ -13,7 +13,9 @@ from kinesphere.apps.cli.check import check
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
+from kinesphere.apps.cli.extract import extract
 from kinesphere.apps.cli.import_ import import_
+from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.train import train
@@ -37,9 +39,11 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("evaluate", evaluate),
     ("predict", predict),
     ("import", import_),
+    ("import-skeletons", import_skeletons),
 )
 for _name, _verb in VERBS:
     app.command(_name)(_verb)
+app.add_typer(extract, name="extract")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,130 @@
+"""`kinesphere extract`: files of flow, poses and masks from videos, in parallel and resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinesphere.apps.cli.console import Json, console, end, print_json, progress
+
+if TYPE_CHECKING:
+    from kinesphere.data.extract import Extraction, Extractor, Extracts
+
+extract = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Extract flow, poses or masks of videos into small files.",
+)
+
+Data = Annotated[
+    list[str], typer.Argument(help="Manifest (CSV, Parquet), folder of class folders, videos or globs.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the files, laid out as the data; default: beside the videos.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make files anew that are there already.")]
+
+
+@extract.command()
+def flow(
+    data: Data,
+    out: Out = None,
+    method: Annotated[
+        Literal["dis", "tvl1", "farneback"], typer.Option(help="How motion is estimated.")
+    ] = "dis",
+    short_side: Annotated[int, typer.Option(min=16, help="Pixels; larger frames are shrunk first.")] = 256,
+    bound: Annotated[float, typer.Option(help="Longest motion per frame that is kept, in pixels.")] = 20.0,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Optical flow between neighbouring frames."""
+    from kinesphere.data.extract import FlowExtractor
+
+    run(FlowExtractor(method, short_side, bound), data, out, workers, overwrite, as_json)
+
+
+@extract.command()
+def pose(
+    data: Data,
+    out: Out = None,
+    model: Annotated[
+        str, typer.Option(help="MediaPipe's lite, full or heavy, downloaded at first use, or a .task file.")
+    ] = "full",
+    people: Annotated[int, typer.Option(min=1, help="Most people at a time.")] = 4,
+    fps: Annotated[float | None, typer.Option(help="Frames looked at per second; all by default.")] = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Joints of the people, each under one number for the whole video (needs the extra `pose`)."""
+    from kinesphere.data.extract import PoseExtractor, PoseSettings, pose_model
+
+    extractor = PoseExtractor(PoseSettings(pose_model(model), people), fps)
+    run(extractor, data, out, workers, overwrite, as_json)
+
+
+def run(
+    extractor: Extractor,
+    data: list[str],
+    out: Path | None,
+    workers: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Extract, tell, and leave with exit code 1 if some videos failed."""
+    from kinesphere.data.extract import Extracts
+    from kinesphere.data.extract import extract as extract_all
+
+    videos, root = find_videos(data)
+    with progress("Extracting", "videos", hidden=as_json) as advance:
+        extraction = extract_all(
+            videos,
+            extractor,
+            extracts=Extracts(out, root),
+            workers=workers or "auto",
+            overwrite=overwrite,
+            progress=advance,
+        )
+    if as_json:
+        print_json(as_document(extraction, Extracts(out, root), extractor))
+    else:
+        _show(extraction)
+    end(len(extraction.failures))
+
+
+def find_videos(data: list[str]) -> tuple[list[Path], Path | None]:
+    """The videos that a user means, and the folder that their places count from."""
+    from kinesphere.data import Manifest
+    from kinesphere.predict import find_sources
+
+    if len(data) == 1 and Path(data[0]).is_dir():
+        return [Path(source) for source in find_sources(data)], Path(data[0])
+    if len(data) == 1 and Path(data[0]).suffix.lower() in (".csv", ".parquet"):
+        manifest = Manifest.read(data[0])
+        return list(dict.fromkeys(sample.path for sample in manifest)), manifest.root
+    return [Path(source) for source in find_sources(data)], None
+
+
+def as_document(extraction: Extraction, extracts: Extracts, extractor: Extractor) -> dict[str, object]:
+    """The outcome for machines."""
+    return {
+        "written": [str(extracts.path(video, extractor.suffix)) for video in extraction.written],
+        "kept": [str(extracts.path(video, extractor.suffix)) for video in extraction.kept],
+        "failures": [{"path": str(note.path), "reason": note.reason} for note in extraction.failures],
+        "notes": [{"path": str(note.path), "reason": note.reason} for note in extraction.notes],
+    }
+
+
+def _show(extraction: Extraction) -> None:
+    from rich.markup import escape
+
+    screen = console()
+    screen.print(extraction.line())
+    for note in extraction.notes:
+        screen.print(f"[yellow]note[/]    {escape(str(note.path))}: {escape(note.reason)}", soft_wrap=True)
+    for note in extraction.failures:
+        screen.print(f"[red]failed[/]  {escape(str(note.path))}: {escape(note.reason)}", soft_wrap=True)

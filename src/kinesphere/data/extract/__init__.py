@@ -1,0 +1,19 @@
+"""Files of flow, poses and masks out of videos."""
+
+from kinesphere.clips.archive import Extracts
+from kinesphere.data.extract.flow import FlowExtractor
+from kinesphere.data.extract.job import Extraction, Extractor, FileNote, extract
+from kinesphere.data.extract.mediapipe_pose import PoseSettings, pose_model
+from kinesphere.data.extract.pose import PoseExtractor
+
+__all__ = [
+    "Extraction",
+    "Extractor",
+    "Extracts",
+    "FileNote",
+    "FlowExtractor",
+    "PoseExtractor",
+    "PoseSettings",
+    "extract",
+    "pose_model",
+]

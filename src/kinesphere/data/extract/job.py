@@ -1,0 +1,167 @@
+"""Extraction over many videos: in parallel, resumable, with failures counted instead of raised."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, Protocol
+
+from kinesphere.clips.archive import Extracts
+from kinesphere.core.device import cpu_count
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereWarning, VideoError
+from kinesphere.data.pool import Lost, bounded_map
+
+Progress = Callable[[int, int], None]
+"""Called with the number of videos done and their total."""
+
+
+class Extractor(Protocol):
+    """Makes files of one modality out of videos. It goes to worker processes, so it pickles."""
+
+    @property
+    def suffix(self) -> str:
+        """Such as `.flow.npz`."""
+        ...
+
+    def differs(self, path: Path) -> str | None:
+        """What about the file at `path` is not as this would make it, or None.
+
+        Raises:
+            InvalidAnnotation: If the file cannot be read.
+        """
+        ...
+
+    def extract(self, video: Path, target: Path) -> str | None:
+        """Write the file of a video, whole or not at all; a remark for people, or None.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            InvalidAnnotation: If it shows nothing that can be kept.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FileNote:
+    """What is to say of one video.
+
+    Attributes:
+        path: Its file.
+        reason: A sentence.
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What came of many videos.
+
+    Attributes:
+        written: Videos whose file is new.
+        kept: Videos whose file was there already.
+        failures: Videos that have none now, and why.
+        notes: Remarks on videos that have one.
+    """
+
+    written: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    failures: tuple[FileNote, ...]
+    notes: tuple[FileNote, ...]
+
+    def line(self) -> str:
+        """All of it in one line."""
+        parts = [f"{len(self.written)} written", f"{len(self.kept)} already there"]
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class _Done:
+    state: Literal["written", "kept", "failed"]
+    remarks: tuple[str, ...] = ()
+
+
+def extract(
+    videos: Sequence[Path],
+    extractor: Extractor,
+    *,
+    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+    workers: int | Literal["auto"] = "auto",
+    overwrite: bool = False,
+    timeout_s: float = 6 * 3600.0,
+    progress: Progress | None = None,
+) -> Extraction:
+    """Make the file of every video that has none yet.
+
+    A file appears under its name when it is complete, so an interrupted extraction goes on where it
+    stopped. A file that is there but made otherwise, or damaged, counts as a failure unless it may be
+    overwritten.
+
+    Args:
+        videos: Files; each is looked at once.
+        extractor: What to make.
+        extracts: Where the files lie.
+        workers: Processes; `"auto"` is one per core.
+        overwrite: Make every file anew.
+        timeout_s: Longest time for one video.
+        progress: Told how far it is.
+
+    Raises:
+        InvalidSetting: If two videos would have one file, or `workers` is not positive.
+        MissingExtra: If what extracts is not installed.
+    """
+    wanted = list(dict.fromkeys(videos))
+    count = cpu_count() if workers == "auto" else workers
+    if count < 1:
+        raise InvalidSetting(f"Extraction needs at least one process; got workers={count}.")
+    owners: dict[Path, Path] = {}
+    for video in wanted:
+        other = owners.setdefault(extracts.path(video, extractor.suffix), video)
+        if other != video:
+            raise InvalidSetting(
+                f"{other} and {video} would share one file in {extracts.folder}; extract beside the "
+                "videos, or one folder at a time."
+            )
+    found: dict[Path, _Done] = {}
+    task = partial(_one, extractor=extractor, extracts=extracts, overwrite=overwrite)
+    for video, done in bounded_map(
+        task, wanted, workers=min(count, max(1, len(wanted))), timeout_s=timeout_s
+    ):
+        found[video] = _Done("failed", (done.reason,)) if isinstance(done, Lost) else done
+        if progress:
+            progress(len(found), len(wanted))
+    in_order = [(video, found[video]) for video in wanted]
+
+    def remarks(*states: str) -> tuple[FileNote, ...]:
+        return tuple(
+            FileNote(video, text) for video, done in in_order if done.state in states for text in done.remarks
+        )
+
+    return Extraction(
+        tuple(video for video, done in in_order if done.state == "written"),
+        tuple(video for video, done in in_order if done.state == "kept"),
+        remarks("failed"),
+        remarks("written", "kept"),
+    )
+
+
+def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bool) -> _Done:
+    target = extracts.path(video, extractor.suffix)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", KinesphereWarning)
+        try:
+            if target.exists() and not overwrite:
+                if difference := extractor.differs(target):
+                    return _Done("failed", (f"{target} {difference}; overwrite it or extract elsewhere",))
+                return _Done("kept")
+            remark = extractor.extract(video, target)
+        except (VideoError, InvalidAnnotation, OSError) as error:
+            return _Done("failed", (str(error),))
+    said = [str(each.message) for each in caught if isinstance(each.message, KinesphereWarning)]
+    return _Done("written", (*said, *([remark] if remark else ())))
