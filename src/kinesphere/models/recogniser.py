@@ -15,6 +15,7 @@ from kinesphere.core.registry import nearest
 from kinesphere.models.card import ModelCard
 from kinesphere.models.keymap import Arguments
 from kinesphere.models.provenance import Provenance
+from kinesphere.models.recompute import checkpoint_activations
 
 
 class Recogniser(nn.Module):
@@ -122,6 +123,15 @@ class Recogniser(nn.Module):
         self._frozen = tuple(self.net.get_submodule(stage) for stage in self.stages[: last + 1])
         self.train(self.training)
         return [name for _, parameters in groups for name in parameters]
+
+    def checkpoint_activations(self) -> None:
+        """Train with less memory: the stages' activations are computed again in the backward pass.
+
+        Gradients and running statistics stay exactly the same; evaluation is untouched. A stage that is a
+        sequence of blocks keeps the inputs of its blocks, any other its own input (`models/recompute.py`).
+        """
+        for stage in self.stages:
+            checkpoint_activations(self.net.get_submodule(stage))
 
     def stage_parameters(self) -> list[tuple[str, dict[str, nn.Parameter]]]:
         """Parameters by depth: one group per stage, then the rest (the head) as `"head"`.
