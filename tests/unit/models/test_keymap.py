@@ -44,6 +44,14 @@ def test_the_first_rule_that_matches_applies():
     }
 
 
+def test_rules_may_follow_from_the_state_of_either_side():
+    def rules(state):
+        return (Rename(f"b{{i+{len(state) - 1}}}", "last.{i}"), Rename("b{i}", "first.{i}"))
+
+    key_map = KeyMap("t", rules)
+    assert list(both_ways(key_map, {f"b{i}": x(2) for i in range(3)})) == ["first.0", "first.1", "last.0"]
+
+
 def test_dots_are_literal():
     key_map = KeyMap("t", (Rename("a.b", "c"),))
     assert key_map.to_ours({"axb": x(1)}).unmapped == ("axb",)

@@ -41,7 +41,8 @@ class TokenPool(nn.Module):
         elif kind == "max":
             self.pool = nn.MaxPool3d(3, (1, stride, stride), 1)
         elif kind == "avg":
-            self.pool = nn.AvgPool3d(3, (1, stride, stride), 1)
+            # Explicit zeros: the pooling refuses a grid smaller than its window, padded or not.
+            self.pool = nn.Sequential(nn.ConstantPad3d(1, 0.0), nn.AvgPool3d(3, (1, stride, stride)))
         else:
             raise InvalidSetting(f"Pooling is conv, max or avg; got {kind!r}.")
 
