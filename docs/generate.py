@@ -147,7 +147,10 @@ def results_page() -> str:
         "",
         "| study | command |",
         "|---|---|",
-        *(f"| `{name}` | `{record['command']}` |" for name, record in _studies()),
+        *(
+            f"| `{name}` | {' then '.join(f'`{command}`' for command in record['commands'])} |"
+            for name, record in _studies()
+        ),
     ]
     return "\n".join(lines) + "\n"
 
