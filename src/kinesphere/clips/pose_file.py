@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.clips.archive import BROKEN, archive_path, damaged, format_name, read_archive
+from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
@@ -20,11 +20,6 @@ from kinesphere.core.files import replacing
 SUFFIX = ".pose.npz"
 VERSION = 1
 _PX, _M, _SCORE = 32, 4096, 1024
-
-
-def pose_path(video: Path, folder: Path | None = None, root: Path | None = None) -> Path:
-    """Where the poses of a video are kept (see `archive_path`)."""
-    return archive_path(video, SUFFIX, folder, root)
 
 
 def write_poses(poses: Poses, path: Path) -> None:

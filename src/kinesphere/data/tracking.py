@@ -23,7 +23,10 @@ _SIGMAS = {
 }  # fmt: skip
 # Bhattacharyya coefficients of the looks of different people and of one person in two frames: what lies
 # below and above tells nothing more.
-_STRANGER, _SELF = 0.6, 0.9
+_STRANGER, _SELF = 0.75, 0.9
+# Nobody new appears where somebody is: a box that overlaps a known person's this much is that person, seen
+# wrongly, or somebody who will be told apart later.
+_TAKEN = 0.4
 # How much a look learns from a new frame.
 _LEARN = 0.1
 _BINS = 8
@@ -133,7 +136,9 @@ class Tracker:
                 numbers[j] = living[i].number
         sure = found.scores.mean(-1)
         room = self.most - int((numbers > 0).sum())
-        new = np.flatnonzero(numbers == 0).tolist()
+        known = np.array([track.predicted(time_s)[1] for track in living]).reshape(-1, 4)
+        is_free = overlap(found.boxes, known).max(1, initial=0) < _TAKEN
+        new = np.flatnonzero((numbers == 0) & is_free).tolist()
         for j in sorted(new, key=lambda j: -float(sure[j]))[: max(room, 0)]:
             self._born += 1
             numbers[j] = self._born

@@ -43,7 +43,7 @@ def import_checkpoint(
     """Read a public checkpoint file into one of our models; nothing in the file is executed.
 
     Args:
-        path: `.pth`, `.pt`, `.tar`, `.pkl`, `.safetensors`.
+        path: `.pth`, `.pt`, `.tar`, `.pkl`, `.safetensors`, `.tflite`.
         model: Registered name.
         layout: Name of the key map; None tries all of the model's.
         labels: Class names in the order of the file's head. None takes those stored in the file, or
@@ -57,8 +57,8 @@ def import_checkpoint(
         InvalidCheckpoint: If any key is left over or missing, or any shape differs; all are counted
             and the first ones named.
     """
+    from kinesphere.core.download import digest
     from kinesphere.models.convert import read_foreign
-    from kinesphere.models.weights import digest
 
     foreign = read_foreign(path)
     notes = (f"objects in the file not followed: {', '.join(foreign.inert)}",) if foreign.inert else ()
@@ -112,8 +112,8 @@ def import_backbone(
     Raises:
         InvalidCheckpoint: If a key is left over, a shape differs, or nothing was covered.
     """
+    from kinesphere.core.download import digest
     from kinesphere.models.convert import read_foreign
-    from kinesphere.models.weights import digest
 
     architecture = MODELS.get(model)
     (key_map,) = _candidates(architecture, layout)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips.pose_file import pose_path, read_poses, write_poses
+from kinesphere.clips.pose_file import read_poses, write_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -200,14 +200,6 @@ def test_nobody_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / "empty.pose.npz"
     write_poses(make(people=0), path)
     assert read_poses(path).people == 0
-
-
-def test_where_pose_files_lie() -> None:
-    video = Path("/data/videos/a/clip.mp4")
-    assert pose_path(video) == Path("/data/videos/a/clip.mp4.pose.npz")
-    assert pose_path(video, Path("/poses"), Path("/data")) == Path("/poses/videos/a/clip.mp4.pose.npz")
-    assert pose_path(video, Path("/poses"), Path("/else")) == Path("/poses/clip.mp4.pose.npz")
-    assert pose_path(video, Path("/poses")) == Path("/poses/clip.mp4.pose.npz")
 
 
 def test_missing_empty_and_foreign_files_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -418,6 +419,19 @@ def test_bvh_forward_kinematics(tmp_path: Path) -> None:
     legs = motion.joints()[1]
     hip, ankle = names.index("left_hip"), names.index("left_ankle")
     assert np.linalg.norm(legs[0, hip] - legs[0, ankle]) == pytest.approx(0.491 * 1.72)
+
+
+def test_bvh_with_z_up_is_the_same_person(tmp_path: Path) -> None:
+    path, turned = tmp_path / "y.bvh", tmp_path / "z.bvh"
+    text = bvh([{}, {2: 10.0}])
+    path.write_text(text)
+
+    def swapped(match: re.Match[str]) -> str:
+        x, y, z = map(float, match[1].split())
+        return f"OFFSET {x} {-z} {y}"
+
+    turned.write_text(re.sub(r"OFFSET ((?:\S+ ?){3})", swapped, bvh([{}, {1: -10.0}])))
+    np.testing.assert_allclose(read_bvh(turned).joints()[1], read_bvh(path).joints()[1], atol=1e-9)
 
 
 def test_bvh_is_seen_by_a_chosen_camera(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import logging
 import pytest
 import torch
 
+from kinesphere.core.download import cache_folder
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models import WeightEntry
 from kinesphere.models.convert import read_foreign
-from kinesphere.models.weights import cache_folder, fetch, file_name
+from kinesphere.models.weights import fetch, file_name
 
 URL = "https://huggingface.co/owner/name/resolve/main/pytorch_model.bin"
 
@@ -76,6 +77,7 @@ def asked(tmp_path, monkeypatch):
         target.write_text("{}")
         return target
 
+    monkeypatch.setattr("kinesphere.core.download.download", download)
     monkeypatch.setattr("kinesphere.models.weights.download", download)
     return addresses
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import pytest
 
+from kinesphere.core.download import cache_folder, download, verify
 from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
 from kinesphere.models import WeightEntry
-from kinesphere.models.weights import cache_folder, download, fetch, verify
+from kinesphere.models.weights import fetch
 
 CONTENT = bytes(range(256)) * 4096
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -87,7 +88,7 @@ def test_a_wrong_digest_leaves_nothing_behind(address):
 
 
 def test_too_large_files_are_refused(address, tmp_path, monkeypatch):
-    monkeypatch.setattr("kinesphere.models.weights.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("kinesphere.core.download.LARGEST_BYTES", 1000)
     with pytest.raises(InvalidCheckpoint, match="larger than 1000 bytes"):
         download(f"{address}/w.pth", tmp_path / "w.pth")
 

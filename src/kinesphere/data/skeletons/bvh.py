@@ -2,8 +2,9 @@
 
 A BVH file has a tree of bones, each with its offset from its parent and its channels, and a line of
 channel values per frame. Angles turn in the order of the channels; where a bone has positions, they take
-the place of its offset. Files look along z with y up; joints come out with x forward, y to the left, z up,
-in metres.
+the place of its offset. Files count to the person's left along x; up is along y in most and along z in
+some, which the person's own uprightness tells. Joints come out with x forward, y to the left, z up, in
+metres.
 """
 
 from __future__ import annotations
@@ -106,7 +107,19 @@ class Motion:
             leg = [points[:, names.index(f"left_{part}")] for part in ("hip", "knee", "ankle")]
             length = np.linalg.norm(leg[0] - leg[1], axis=-1) + np.linalg.norm(leg[1] - leg[2], axis=-1)
             unit_m = _LEG_M / float(np.median(length))
-        return names, points[..., [2, 0, 1]] * unit_m
+        return names, self._upright(names, points) * unit_m
+
+    def _upright(self, names: tuple[str, ...], points: np.ndarray) -> np.ndarray:
+        """Points with x forward, y to the left and z up."""
+        shoulders, hips = (
+            points[:, [names.index(f"{side}_{part}") for side in ("left", "right")]].mean(1)
+            for part in ("shoulder", "hip")
+        )
+        # People are upright most of the time.
+        _, along_y, along_z = np.median(shoulders - hips, axis=0)
+        order, signs = ([2, 0, 1], (1, 1, 1)) if along_y >= along_z else ([1, 0, 2], (-1, 1, 1))
+        turned: np.ndarray = points[..., order] * signs
+        return turned
 
     def in_space(self, skeleton: str, *, unit_m: float | None = None) -> Poses:
         """The person in metres; joints that the skeleton has and the file has not score 0."""

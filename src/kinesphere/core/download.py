@@ -1,0 +1,125 @@
+"""Files that others publish: looked up on this machine, downloaded, verified.
+
+Order of look-up: the folder or mirror in `KINESPHERE_WEIGHTS`, the cache, the upstream address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
+
+TIMEOUT_S = 30.0
+LARGEST_BYTES = 8 << 30
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A published file on this machine.
+
+    Attributes:
+        path: Where it is.
+        url: Where it was downloaded from just now; None if it was here already.
+    """
+
+    path: Path
+    url: str | None = None
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$XDG_CACHE_HOME/kinesphere/weights`, by default under `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "kinesphere" / "weights"
+
+
+def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
+    """A published file, from the nearest place that has it.
+
+    Args:
+        name: Of the file in the cache, in a mirror, and in the folder that `KINESPHERE_WEIGHTS` names.
+        url: The upstream address.
+        sha256: The published digest, or the first digits of it.
+
+    Raises:
+        MissingWeights: If it is nowhere; the message says which file to put where.
+        InvalidCheckpoint: If a file's digest is not the published one.
+    """
+    place = os.environ.get("KINESPHERE_WEIGHTS", "")
+    mirror = place if urlsplit(place).scheme in ("http", "https") else ""
+    local = [Path(place) / name] if place and not mirror else []
+    cached = cache_folder() / name
+    for path in (*local, cached):
+        if path.is_file():
+            return Fetched(verify(path, sha256))
+    failures = []
+    for address in (*([f"{mirror.rstrip('/')}/{name}"] if mirror else []), url):
+        try:
+            return Fetched(download(address, cached, sha256), address)
+        except OSError as error:
+            failures.append(f"{address}: {error}")
+    raise MissingWeights(
+        f"Cannot get the weights {name} ({'; '.join(failures)}). Download {url} elsewhere and "
+        f"put it at {cached}, or into a folder that KINESPHERE_WEIGHTS names."
+    )
+
+
+def download(url: str, target: Path, sha256: str | None = None) -> Path:
+    """Fetch `url` to `target`, continuing an earlier attempt; the target appears whole or not at all.
+
+    Raises:
+        OSError: If the server cannot be reached or refuses.
+        InvalidCheckpoint: If the digest is wrong or the file is larger than the bound.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            resumed = done and answer.status == 206
+            with part.open("ab" if resumed else "wb") as file:
+                size = done if resumed else 0
+                while chunk := answer.read(_CHUNK_BYTES):
+                    size += len(chunk)
+                    if size > LARGEST_BYTES:
+                        raise InvalidCheckpoint(f"{url} is larger than {LARGEST_BYTES} bytes; refused.")
+                    file.write(chunk)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not done:  # 416: the earlier attempt already holds every byte
+            raise
+    try:
+        verify(part, sha256)
+    except InvalidCheckpoint:
+        part.unlink()
+        raise
+    part.replace(target)
+    return target
+
+
+def verify(path: Path, sha256: str | None) -> Path:
+    """The path, if its digest starts with the published one (or none is published).
+
+    Raises:
+        InvalidCheckpoint: If it does not.
+    """
+    if sha256 is not None:
+        found = digest(path)
+        if not found.startswith(sha256.lower()):
+            raise InvalidCheckpoint(
+                f"{path.name} has sha256 {found[:16]}…, but {sha256[:16]} is published; "
+                "delete it and download it again."
+            )
+    return path
+
+
+def digest(path: str | Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,131 @@
+"""Clips of poses from videos with pose files and from pose files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinesphere.clips import Augment, ClipSpec, Sampling
+from kinesphere.clips.pose_file import write_poses
+from kinesphere.clips.poses import Poses
+from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
+from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, make_loader
+from kinesphere.data.source import PoseTrack, open_source
+
+SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
+                mean=(0.5, 0.5), std=(0.5, 0.5))  # fmt: skip
+RGB = ClipSpec(Sampling.parse("uniform6"), (48, 64), resize="stretch")
+
+
+def poses(count: int, fps: float, size: tuple[int, int] = (48, 64)) -> Poses:
+    """One person whose joints all move one pixel to the right per 1/25 s, in a frame of 48x64."""
+    times = np.arange(count) / fps
+    scale = np.array([size[1] / 64, size[0] / 48])
+    place = np.stack([10 + 25 * times, np.full(count, 20.0)], -1)
+    keypoints = np.tile(((place + 0.5) * scale - 0.5)[:, None, None], (1, 1, 17, 1)).astype(np.float32)
+    keypoints += np.linspace(0, 1e-3, 17, dtype=np.float32)[:, None]
+    return Poses(
+        times, keypoints, np.ones((count, 1, 17), np.float32), np.array([1]), "coco17", size, fps=fps
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
+    for number in range(3):
+        make_video(tmp_path / f"{number}.mp4", frames=25, tint=number)
+    (tmp_path / "manifest.csv").write_text("path,label\n0.mp4,a\n1.mp4,b\n2.mp4,a\n")
+    return tmp_path
+
+
+def read(manifest: Manifest, index: int = 0, **options: object) -> Item | Failure:
+    return ClipDataset(manifest, options.pop("specs", SPEC), train=False, **options)[index]  # type: ignore[arg-type]
+
+
+def test_files_beside_videos_named_in_the_table_and_missing(folder: Path) -> None:
+    write_poses(poses(25, 25), folder / "0.mp4.pose.npz")
+    write_poses(poses(50, 50, (96, 128)), folder / "else" / "one.pose.npz")
+    (folder / "manifest.csv").write_text(
+        "path,label,pose_file\n0.mp4,a,\n1.mp4,b,else/one.pose.npz\n2.mp4,a,\n"
+    )
+    manifest = Manifest.read(folder)
+    first, second, third = (read(manifest, i) for i in range(3))
+    assert isinstance(first, Item)
+    assert isinstance(second, Item)
+    assert first.inputs[0].shape == (1, 6, 2, 17, 3)
+    # Another frame rate and another resolution, the same motion.
+    np.testing.assert_allclose(first.inputs[0], second.inputs[0], atol=0.05)
+    np.testing.assert_allclose(first.inputs[0][0, :, 0, 0, 0], [12, 16, 20, 24, 28, 32], atol=0.05)
+    assert isinstance(third, Failure)
+    assert "no pose file" in third.reason
+    assert "2.mp4.pose.npz" in third.reason
+
+
+def test_pictures_and_joints_of_one_sample_go_together(folder: Path, tmp_path: Path) -> None:
+    write_poses(poses(25, 25), folder / "0.mp4.pose.npz")
+    manifest = Manifest.read(folder).select([0])
+    cache = FrameCache(tmp_path / "cache", 10**8)
+    augment = Augment(crop="random_resized", flip=1.0)
+    dataset = ClipDataset(manifest, (RGB, SPEC), train=True, augment=augment, cache=cache)
+    batch = next(iter(make_loader(dataset, 1, workers=0)))
+    pictures, joints = batch.inputs
+    assert pictures.shape == (1, 1, 6, 3, 48, 64)
+    assert joints.shape == (1, 1, 6, 2, 17, 3)
+    # Mirrored with the picture, the person moves to the left.
+    assert (joints[0, 0, :, 0, 0, 0].diff() < 0).all()
+
+
+def test_broken_and_foreign_files_are_failures(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    path = folder / "0.mp4.pose.npz"
+    path.touch()
+    empty = read(manifest)
+    assert isinstance(empty, Failure)
+    assert "is empty; delete it and extract" in empty.reason
+    write_poses(poses(100, 25), path)
+    longer = read(manifest)
+    assert isinstance(longer, Failure)
+    assert "end at 3.96 s, but the video at 0.96 s; they belong to another video" in longer.reason
+    write_poses(poses(25, 25, (48, 48)), path)
+    cropped = read(manifest)
+    assert isinstance(cropped, Failure)
+    assert "pictures of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
+
+
+def test_a_video_without_people_is_used_and_noted(folder: Path) -> None:
+    nobody = poses(25, 25)
+    write_poses(replace(nobody, scores=nobody.scores * 0, boxes=np.empty(0)), folder / "0.mp4.pose.npz")
+    item = read(Manifest.read(folder))
+    assert isinstance(item, Item)
+    assert not item.inputs[0].any()
+    assert [note.message.split(";")[1] for note in item.notes] == [" the clip is all zeros."]
+
+
+def test_pose_files_stand_in_for_videos(tmp_path: Path) -> None:
+    write_poses(poses(25, 25), tmp_path / "poses" / "0.pose.npz")
+    (tmp_path / "manifest.csv").write_text("path,label,start,end\nposes/0.pose.npz,a,0.2,0.6\n")
+    manifest = Manifest.read(tmp_path)
+    item = read(manifest)
+    assert isinstance(item, Item)
+    np.testing.assert_allclose(item.inputs[0][0, :, 0, 0, 0], [15, 17, 18, 20, 21, 23], atol=1.05)
+    pictures = read(manifest, specs=RGB)
+    assert isinstance(pictures, Failure)
+    assert "holds poses and no pictures; list the video itself" in pictures.reason
+    track = open_source(manifest[0].path, (SPEC,))
+    assert isinstance(track, PoseTrack)
+    assert (track.size, track.fps, track.duration_s) == ((48, 64), 25, 1.0)
+    with pytest.raises(UnreadableVideo, match="holds poses and no pictures"):
+        track.frames_at(np.zeros(1))
+
+
+def test_a_video_opened_for_pictures_has_no_poses(folder: Path) -> None:
+    from kinesphere.clips import MODALITIES
+
+    with (
+        open_source(folder / "0.mp4", (RGB,)) as video,
+        pytest.raises(InvalidAnnotation, match="the source has none; run `kinesphere extract pose`"),
+    ):
+        MODALITIES.get("pose").read(video, SPEC)
