@@ -1,6 +1,7 @@
 """Scores with their protocol: metrics, intervals, predictions of a data set, reports."""
 
 from kinesphere.evaluate.evaluator import collect, evaluate, protocol_of, provenance_of
+from kinesphere.evaluate.fusion import fuse, learn_weights
 from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.metrics import Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
@@ -18,6 +19,8 @@ __all__ = [
     "Scores",
     "collect",
     "evaluate",
+    "fuse",
+    "learn_weights",
     "protocol_of",
     "provenance_of",
     "report_from_predictions",

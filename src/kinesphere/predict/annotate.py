@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.predict.overlay import Overlay
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.timeline import Timeline
 from kinesphere.video import Video, VideoWriter
@@ -51,6 +52,7 @@ def annotate(
     *,
     top: int = 3,
     threshold: float = 0.0,
+    overlay: Overlay | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
     """Write a copy of a video with the model's top labels and their probabilities drawn on it.
@@ -64,6 +66,7 @@ def annotate(
         said: What the model says of it.
         top: Number of labels.
         threshold: The strip stays grey where the leading label is less probable than this.
+        overlay: What else to draw, beneath the labels.
         progress: Called with the number of frames written and their total, if known.
 
     Returns:
@@ -84,6 +87,8 @@ def annotate(
             # Resampled to the mean rate, because H.264 is written at a constant one.
             for count, frame in enumerate(video.stream(size=size, fps=video.fps), start=1):
                 picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+                if overlay is not None:
+                    picture = overlay.draw(picture, frame.time_s)
                 prediction, key = _at(said, frame.time_s)
                 if prediction is not None:
                     if key not in panels:

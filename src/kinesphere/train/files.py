@@ -61,6 +61,11 @@ class RunFiles:
         """What the model said of every held-out sample."""
         return self.folder / "predictions.parquet"
 
+    @property
+    def validation_predictions(self) -> Path:
+        """What the model said of the validation samples; written when weights of a fusion are learned."""
+        return self.folder / "validation.parquet"
+
     def sweep(self) -> None:
         """Remove the half-written files of a run that was killed."""
         for folder in (self.folder, self.state.parent):

@@ -14,6 +14,7 @@ from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
 from kinesphere.apps.cli.extract import extract
+from kinesphere.apps.cli.fuse import fuse
 from kinesphere.apps.cli.import_ import import_
 from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
@@ -38,6 +39,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train", train),
     ("evaluate", evaluate),
     ("predict", predict),
+    ("fuse", fuse),
     ("import", import_),
     ("import-skeletons", import_skeletons),
 )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ from kinesphere.apps.cli.console import (
     end,
     progress,
 )
-from kinesphere.core.errors import InvalidSetting, VideoError
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
 
 if TYPE_CHECKING:
     from kinesphere.clips import Views
@@ -49,6 +49,15 @@ def predict(
     annotate: Annotated[
         Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
     ] = None,
+    draw: Annotated[
+        Literal["flow"] | None, typer.Option(help="Draw motion, too, into the annotated copies.")
+    ] = None,
+    extracts: Annotated[
+        Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep what is extracted on the way, for the next time.")
+    ] = False,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Annotated[
@@ -58,19 +67,23 @@ def predict(
     """Label videos, or find timed segments in long ones."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import find_sources, load, model_digest
+    from kinesphere.predict import Extracts, Opening, find_sources, load, model_digest
 
     if window is None and (segments is not None or stride is not None):
         raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
+    if draw is not None and annotate is None:
+        raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
+    root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
+    opening = Opening(Extracts(extracts, root), keep)
     for target in (segments, annotate):
         if target is not None and target.suffix and len(wanted) > 1:
             raise InvalidSetting(f"{target} is one file, but there are {len(wanted)} videos; name a folder.")
-    predictor = load(model, compute=Compute.choose(device, precision))
+    predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = Views.parse(views)
     settings = {"model": model_digest(predictor), "views": str(chosen), "window": window, "stride": stride}
     outcome = Outcome(
-        as_json, top, threshold, targets(segments, wanted, ".csv"), targets(annotate, wanted, ".mp4")
+        as_json, top, threshold, targets(segments, wanted, ".csv"), targets(annotate, wanted, ".mp4"), draw
     )
     with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
         missing = log.missing(wanted) if log is not None else wanted
@@ -96,7 +109,7 @@ def _answers(
             yield predictor.timeline(
                 source, window_s=window, stride_s=window / 2 if stride is None else stride, views=views
             )
-        except VideoError as error:
+        except (VideoError, InvalidAnnotation) as error:
             yield Refused(source, str(error))
 
 
@@ -124,7 +137,13 @@ class Outcome:
     """Shows each answer as it comes, and the failures at the end."""
 
     def __init__(
-        self, as_json: bool, top: int, threshold: float, segments: dict[str, Path], annotated: dict[str, Path]
+        self,
+        as_json: bool,
+        top: int,
+        threshold: float,
+        segments: dict[str, Path],
+        annotated: dict[str, Path],
+        draw: Literal["flow"] | None,
     ) -> None:
         self.count = 0
         self._refused: list[Refused] = []
@@ -133,6 +152,7 @@ class Outcome:
         self._threshold = threshold
         self._segments = segments
         self._annotated = annotated
+        self._draw = draw
 
     def take(self, answer: Prediction | Timeline | Refused) -> None:
         """Show or keep one answer, and write what was asked for beside it."""
@@ -152,14 +172,15 @@ class Outcome:
             self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
 
     def _write(self, answer: Prediction | Timeline) -> None:
-        from kinesphere.predict import Timeline, annotate, segments, write_segments
+        from kinesphere.predict import FlowOverlay, Timeline, annotate, segments, write_segments
 
         if isinstance(answer, Timeline) and (target := self._segments.get(answer.source)):
             found = segments(answer, threshold=self._threshold)
             write_segments(found, target, source=answer.source)
         if target := self._annotated.get(answer.source):
             target.parent.mkdir(parents=True, exist_ok=True)
-            annotate(answer.source, target, answer, threshold=self._threshold)
+            overlay = FlowOverlay() if self._draw == "flow" else None
+            annotate(answer.source, target, answer, threshold=self._threshold, overlay=overlay)
 
     def finish(self, already: int, out: Path | None) -> None:
         """Print what is left to say and leave with the exit code."""

@@ -1,0 +1,63 @@
+"""`kinesphere fuse`: late fusion of finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kinesphere.apps.cli.console import Json, console, end, print_json
+from kinesphere.apps.cli.evaluate import print_report
+from kinesphere.core.errors import InvalidSetting
+
+
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="Finished runs, tested on the same clips.")],
+    weights: Annotated[
+        str | None, typer.Option(help="One number per run, such as 2,1; or `learned`, on validation clips.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score several runs as one: the weighted mean of their probabilities."""
+    from kinesphere.train import fuse_runs
+
+    fusion = fuse_runs(runs, parse(weights))
+    if out is not None:
+        from kinesphere.apps.html import write_report_html
+
+        fusion.predictions.write(out / "predictions.parquet")
+        fusion.report.write(out / "report.json")
+        write_report_html(out)
+    shares = [
+        {"run": str(folder), "weight": weight}
+        for folder, weight in zip(fusion.folders, fusion.weights, strict=True)
+    ]
+    if as_json:
+        print_json({"weights": shares, "learned_on": fusion.learned_on, "report": fusion.report.to_json()})
+    else:
+        source = "given" if fusion.learned_on is None else f"learned on {fusion.learned_on} validation clips"
+        for share in shares:
+            console().print(f"{share['weight']:.3f}  {share['run']}", soft_wrap=True)
+        console().print(f"weights {source}")
+        print_report(fusion.report)
+    end(len(fusion.report.skipped))
+
+
+def parse(text: str | None) -> list[float] | Literal["learned"] | None:
+    """Numbers between commas, or the word.
+
+    Raises:
+        InvalidSetting: If something there is no number.
+    """
+    if text is None:
+        return None
+    if text == "learned":
+        return "learned"
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidSetting(f"Weights are numbers between commas, or `learned`; got {text!r}.") from error

@@ -1,0 +1,52 @@
+"""What is drawn over the pictures of an annotated video, beneath the labels."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from kinesphere.clips.flow_draw import colour_wheel
+from kinesphere.clips.flow_methods import estimator, grey
+from kinesphere.clips.spec import FlowMethod
+
+# Flow is computed at this short side; its colours need no more detail.
+_SHORT_SIDE_PX = 256
+# Motion per frame that has full colour, as a share of the short side.
+_LONGEST = 0.03
+
+
+class Overlay(Protocol):
+    """Draws on the pictures of one video, which come in order."""
+
+    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
+        """The uint8 RGB picture `(H, W, 3)` with something drawn on it; the given one may be changed."""
+        ...
+
+
+class FlowOverlay:
+    """Tints what moves with the colours of the flow wheel; what stands still keeps its own.
+
+    The motion shown is the one that led to the picture.
+
+    Args:
+        method: How motion is estimated.
+    """
+
+    def __init__(self, method: FlowMethod = "dis") -> None:
+        self._estimate = estimator(method)
+        self._before: np.ndarray | None = None
+
+    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
+        """See `Overlay.draw`."""
+        height, width = picture.shape[:2]
+        scale = min(1.0, _SHORT_SIDE_PX / min(height, width))
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        (now,) = grey(small[None])
+        before, self._before = self._before, now
+        if before is None:
+            return picture
+        tint = colour_wheel(self._estimate(before, now), _LONGEST * min(now.shape))
+        tint = cv2.resize(tint, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cv2.multiply(picture, tint, scale=1 / 255)

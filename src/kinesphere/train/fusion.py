@@ -1,0 +1,144 @@
+"""`fuse_runs`: late fusion of finished runs, with given or learned weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.train.files import RunFiles
+
+if TYPE_CHECKING:
+    from kinesphere.evaluate import Predictions, Report
+
+log = logging.getLogger("kinesphere.train")
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Several runs as one recogniser.
+
+    Attributes:
+        folders: Of the runs.
+        weights: One per run, summing to 1.
+        learned_on: Validation clips that the weights were learned on; None for given weights.
+        predictions: The fused probabilities of the clips that all runs were tested on.
+        report: Their scores.
+    """
+
+    folders: tuple[Path, ...]
+    weights: tuple[float, ...]
+    learned_on: int | None
+    predictions: Predictions
+    report: Report
+
+
+def fuse_runs(
+    folders: Sequence[str | Path], weights: Sequence[float] | Literal["learned"] | None = None
+) -> Fusion:
+    """Fuse what runs said of their test clips.
+
+    Args:
+        folders: Run folders, cross-validations, or what `kinesphere evaluate --out` wrote; tested on the
+            same clips.
+        weights: One per run; None weighs all alike; `"learned"` finds them on the validation clips of the
+            runs, which are scored now unless an earlier call did so. Test clips never steer weights.
+
+    Raises:
+        InvalidSetting: If a folder holds no predictions, weights do not fit, runs were tested on
+            different data, or weights are to be learned and a run has no validation clips.
+        LabelMismatch: If the runs know different labels.
+    """
+    from kinesphere.evaluate import Predictions, fuse, learn_weights, report_from_predictions
+
+    files = [RunFiles(Path(folder)) for folder in folders]
+    parts = [Predictions.read(each.predictions) for each in files]
+    reports = [_report(each) for each in files]
+    first = reports[0]
+    for each, report in zip(files, reports, strict=True):
+        if report.protocol.fingerprint != first.protocol.fingerprint:
+            raise InvalidSetting(
+                f"{files[0].folder} and {each.folder} were tested on different data "
+                f"({first.protocol.dataset}, {report.protocol.dataset}); fuse runs with one test set."
+            )
+    learned_on = None
+    if weights == "learned":
+        if first.protocol.split == "val":
+            raise InvalidSetting(
+                "These runs were scored on their validation clips, on which weights cannot be learned as "
+                "well; give the weights, or hold out clips with data.test."
+            )
+        validation = [validation_predictions(each) for each in files]
+        weights = learn_weights(validation)
+        learned_on = min(len(part) for part in validation)
+        log.info("Weights learned on %d validation clips: %s", learned_on, _shown(weights))
+    assert not isinstance(weights, str)
+    given = (1.0,) * len(parts) if weights is None else tuple(weights)
+    fused = fuse(parts, given)
+    shares = tuple(weight / sum(given) for weight in given)
+    sampling = tuple(text for report in reports for text in report.protocol.sampling)
+    views = " + ".join(dict.fromkeys(report.protocol.views for report in reports))
+    models = [report.provenance.model for report in reports]
+    report = report_from_predictions(
+        fused,
+        replace(first.protocol, sampling=sampling, views=views),
+        replace(
+            first.provenance,
+            model=" + ".join(f"{share:.3g} × {name}" for share, name in zip(shares, models, strict=True)),
+        ),
+    )
+    return Fusion(tuple(each.folder for each in files), shares, learned_on, fused, report)
+
+
+def validation_predictions(files: RunFiles) -> Predictions:
+    """What a run says of its validation clips; scored once and kept beside its test predictions.
+
+    Raises:
+        InvalidSetting: If the folder is no run, or its recipe holds out no validation clips.
+    """
+    from kinesphere.clips.spec import Views
+    from kinesphere.evaluate import Predictions, collect
+    from kinesphere.predict import load
+    from kinesphere.train.recipe import Recipe
+    from kinesphere.train.resolve import extracts, frame_cache, read_data, resolve
+
+    if files.validation_predictions.is_file():
+        return Predictions.read(files.validation_predictions)
+    if not (files.recipe.is_file() and files.model.is_file()):
+        raise InvalidSetting(
+            f"{files.folder} is no run with a model, so weights cannot be learned on its validation clips; "
+            "give the weights."
+        )
+    recipe = Recipe.load(files.recipe)
+    _, parts = resolve(recipe, read_data(recipe.data))
+    if parts.val is None:
+        raise InvalidSetting(
+            f"The run {files.folder} held out no validation clips to learn weights on; give the weights, or "
+            "train with data.val."
+        )
+    predictions = collect(
+        load(files.model, compute=recipe.compute.choose()),
+        parts.val,
+        views=Views.parse(recipe.test.views),
+        batch_size=recipe.train.batch_size,
+        workers=recipe.compute.workers,
+        cache=frame_cache(recipe.data),
+        extracts=extracts(recipe.data),
+    )
+    predictions.write(files.validation_predictions)
+    return predictions
+
+
+def _report(files: RunFiles) -> Report:
+    from kinesphere.evaluate import Report
+
+    if not files.report.is_file():
+        raise InvalidSetting(f"{files.folder} holds no {files.report.name}; name a finished run.")
+    return Report.read(files.report)
+
+
+def _shown(weights: Sequence[float]) -> str:
+    return ", ".join(f"{weight:.3f}" for weight in weights)

@@ -1,0 +1,59 @@
+"""Fusing run folders: what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate import Predictions, Protocol, Provenance, report_from_predictions
+from kinesphere.train import fuse_runs
+
+
+def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int = 0) -> Path:
+    """What `kinesphere evaluate --out` writes."""
+    count = 20
+    predictions = Predictions(
+        LabelSet(("a", "b")),
+        tuple(f"clip{i}" for i in range(count)),
+        tuple(f"clip{i}.mp4" for i in range(count)),
+        (None,) * count,
+        (None,) * count,
+        np.arange(count) % 2,
+        np.random.default_rng(seed).dirichlet((1, 1), count),
+        (None,) * count,
+    )
+    predictions.write(path / "predictions.parquet")
+    protocol = Protocol(f"data {fingerprint}", fingerprint, split, "2x1", (f"{seed + 1}x1x1",))
+    provenance = Provenance(f"model{seed}", "0", "0", "cpu", "fp32")
+    report_from_predictions(predictions, protocol, provenance).write(path / "report.json")
+    return path
+
+
+def test_the_report_says_what_was_fused(tmp_path: Path) -> None:
+    runs = [folder(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    fusion = fuse_runs(runs, [3, 1])
+    assert fusion.weights == (0.75, 0.25)
+    assert fusion.learned_on is None
+    assert fusion.report.provenance.model == "0.75 × model0 + 0.25 × model1"
+    assert fusion.report.protocol.sampling == ("1x1x1", "2x1x1")
+    assert fusion.report.protocol.views == "2x1"
+    assert fusion.report.clips == 20
+    assert fuse_runs(runs).weights == (0.5, 0.5)
+
+
+def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:
+    one, other = folder(tmp_path / "a"), folder(tmp_path / "b", fingerprint="y")
+    with pytest.raises(InvalidSetting, match=r"were tested on different data \(data x, data y\); fuse runs"):
+        fuse_runs([one, other])
+    with pytest.raises(InvalidSetting, match="is no run with a model, so weights cannot be learned"):
+        fuse_runs([one, one], "learned")
+    runs = [folder(tmp_path / name, split="val") for name in "cd"]
+    with pytest.raises(InvalidSetting, match="scored on their validation clips, on which weights cannot"):
+        fuse_runs(runs, "learned")
+    (other / "report.json").unlink()
+    with pytest.raises(InvalidSetting, match="holds no report.json; name a finished run"):
+        fuse_runs([one, other])
