@@ -27,6 +27,7 @@ NAMES = (
     "compact",
     "damaged",
     "heatmaps",
+    "activations",
 )
 
 
