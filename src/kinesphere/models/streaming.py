@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
+from kinesphere.core.errors import InvalidSetting
+
 State = TypeVar("State")
 
 
@@ -47,3 +49,19 @@ class Streaming(Protocol[State]):
             InvalidSetting: If the frames are not of the batch and size that the state began with.
         """
         ...
+
+
+def check_stream(x_BTCHW: Tensor, batch: int, size: tuple[int, int]) -> None:
+    """Refuse frames that do not continue streams of `batch` and `size`.
+
+    Raises:
+        InvalidSetting: If there is none, or batch or size are others.
+    """
+    got, length, _, height, width = x_BTCHW.shape
+    if (got, (height, width)) != (batch, size):
+        raise InvalidSetting(
+            f"The stream began with {batch} x {size} pixels, but {got} x {(height, width)} follow; begin "
+            "another with stream_init."
+        )
+    if length == 0:
+        raise InvalidSetting("A step of a stream takes at least one frame; got none.")

@@ -34,7 +34,8 @@ def read_foreign(path: str | Path) -> Foreign:
     path = Path(path)
     if not path.is_file():
         raise InvalidCheckpoint(f"There is no checkpoint file {path}.")
-    reader = _READERS.get(path.suffix.lower())
+    ending = path.suffix.lower() or ".pth"  # checkpoints on GitHub often have none
+    reader = _READERS.get(ending)
     if reader is None:
         raise InvalidCheckpoint(
             f"Cannot tell the format of {path.name} from its ending; known: {', '.join(sorted(_READERS))}."

@@ -13,7 +13,7 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidCheckpoint
 
-_LONGEST_TEXT = 1 << 16
+_LONGEST_TEXT = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)

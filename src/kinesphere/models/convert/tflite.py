@@ -102,7 +102,7 @@ class _Graph:
         if code == _DEQUANTIZE and len(inputs):
             self.widened[int(outputs[0])] = int(inputs[0])
             return
-        scope = self._at(self.tensors, int(outputs[0]), "tensor").text(3).partition(";")[0]
+        output = self._at(self.tensors, int(outputs[0]), "tensor")
         for i, index in enumerate(inputs):
             if index < 0:  # an optional input that is absent
                 continue
@@ -110,7 +110,7 @@ class _Graph:
             source = self.widened.get(int(index), int(index))
             tensor = self._constant(self._at(self.tensors, source, "tensor"))
             if tensor is not None:
-                yield f"{scope}.{role}", tensor
+                yield f"{output.text(3).partition(';')[0]}.{role}", tensor
 
     def _constant(self, tensor: Table) -> Tensor | None:
         """Value of a tensor as float32; None if it is computed, or holds plain integers."""
@@ -119,7 +119,8 @@ class _Graph:
         name, kind = tensor.text(3), tensor.number(1, "b")
         if buffer.number(1, "Q") > 1 or tensor.table(6) is not None:
             raise InvalidCheckpoint(
-                f"{self.name} stores {name} outside of its buffers, or sparse; unsupported."
+                f"{self.name} stores {name} sparsely or behind its tables, which cannot be read; "
+                "convert it again."
             )
         quantisation = tensor.table(4)
         scales = quantisation.array(2, "<f4") if quantisation else np.zeros(0, "<f4")

@@ -31,7 +31,8 @@ class SamePad(nn.Module):
         self.kernel = kernel
 
     def forward(self, x: Tensor) -> Tensor:
-        down, right = (self.kernel - 2 + side % 2 for side in x.shape[-2:])
+        down = self.kernel - 2 + x.shape[-2] % 2
+        right = self.kernel - 2 + x.shape[-1] % 2
         return F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
 
 
@@ -39,8 +40,8 @@ class SamePool(nn.Module):
     """Average of 3×3 pixels at stride 2, of those inside the picture alone, `(N, C, H, W)`."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        height, width = x_NCHW.shape[-2:]
-        return F.avg_pool2d(x_NCHW, 3, 2, (height % 2, width % 2), ceil_mode=True, count_include_pad=False)
+        padding = (x_NCHW.shape[-2] % 2, x_NCHW.shape[-1] % 2)
+        return F.avg_pool2d(x_NCHW, 3, 2, padding, ceil_mode=True, count_include_pad=False)
 
 
 class FrameConv(nn.Module):

@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Ignore, KeyMap, Rename, Transform, squeeze
 from kinesphere.models.layers.frame_resnet import clips, frames
 from kinesphere.models.layers.movinet_blocks import (
     BlockState,
@@ -34,7 +32,9 @@ from kinesphere.models.layers.movinet_blocks import (
     frame_means,
     running_mean,
 )
+from kinesphere.models.layers.movinet_keys import movinet_pytorch, tflite
 from kinesphere.models.layers.published import kinetics
+from kinesphere.models.streaming import check_stream
 
 Layer = tuple[int, int, int]
 """Frames and side of the depthwise kernel, and channels under it."""
@@ -99,6 +99,54 @@ DESIGNS = {
             (144, layers("480 384 384 480 480 480 576", "53 15 15 15 15 33 13")),
         ),
         640,
+    ),
+    "a3": Design(
+        16,
+        (
+            (16, layers("40 40 64 40", "15 33")),
+            (48, layers("112 144 112 112 144 144", "33 33 33 15 33")),
+            (80, layers("240 152 240 192 240", "53 33")),
+            (88, layers("264 264 264 264 160 264 264 264", "53 33 33 33 15 33")),
+            (
+                168,
+                layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13"),
+            ),
+        ),
+        744,
+    ),
+    "a4": Design(
+        24,
+        (
+            (24, layers("64 64 96 64 96 64", "15 33")),
+            (56, layers("168 168 136 136 168 168 168 136 136", "33 33 33 33 33 33 33 15 33")),
+            (96, layers("320 160 320 192 320 160 320 256 320", "53 33")),
+            (96, layers("320 320 320 320 192 320 320 192 320 320", "53 33 33 33 15 33")),
+            (
+                192,
+                layers(
+                    "640 512 512 640 640 640 512 512 640 768 640 640 768",
+                    "53 15 15 15 15 33 15 15 15 15 15 33",
+                ),
+            ),
+        ),
+        856,
+    ),
+    "a5": Design(
+        24,
+        (
+            (24, layers("64 64 96 64 96 64", "15 15 33")),
+            (64, layers("192 152 152 152 192 192 192 152 152 192 192", "53 33")),
+            (112, layers("376 224 376 376 296 376 224 376 376 296 376 376 376", "53 33")),
+            (120, layers("376 376 376 376 224 376 376 224 376 376 376", "53 33 33 33 15 33")),
+            (
+                224,
+                layers(
+                    "744 744 600 600 744 744 744 896 600 600 896 744 744 896 600 600 744 744",
+                    "53 33 15 15 15 15 33 15 15 15 15 15 33 15 15 15 15 33",
+                ),
+            ),
+        ),
+        992,
     ),
     "tiny": Design(
         8,
@@ -219,12 +267,8 @@ class MoViNet(nn.Module):
 
     def stream_step(self, x_BTCHW: Tensor, state: MoViNetState) -> tuple[Tensor, MoViNetState]:
         """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
-        batch, length, _, height, width = x_BTCHW.shape
-        if (batch, (height, width)) != (state.batch, state.size):
-            raise InvalidSetting(
-                f"The stream began with {state.batch} x {state.size} pixels, but frames of {batch} x "
-                f"{(height, width)} follow; begin another with stream_init."
-            )
+        check_stream(x_BTCHW, state.batch, state.size)
+        length = x_BTCHW.shape[1]
         x = clips(self.conv1(x_BTCHW.flatten(0, 1)), length)
         states = []
         for block, past in zip(self._blocks(), state.blocks, strict=True):
@@ -233,7 +277,7 @@ class MoViNet(nn.Module):
         means = frame_means(clips(self.conv7(frames(x)), length))
         history, total = running_mean(means, state.total, state.frames)
         count = state.frames + length
-        return self._classify(history), MoViNetState(count, batch, state.size, tuple(states), total)
+        return self._classify(history), MoViNetState(count, state.batch, state.size, tuple(states), total)
 
     def _classify(self, x: Tensor) -> Tensor:
         logits: Tensor = self.dense10(self.dropout(self.act(self.dense9(x))))
@@ -244,103 +288,6 @@ class MoViNet(nn.Module):
             yield from (cast(MobileBlock, block) for block in self.get_submodule(name).children())
 
 
-def _flat(weight: Tensor) -> Tensor:
-    """Kernels of one frame without that dimension."""
-    return weight.squeeze(2) if weight.dim() == 5 and weight.shape[2] == 1 else weight
-
-
-def _deep(weight: Tensor) -> Tensor:
-    return weight.unsqueeze(2) if weight.dim() == 4 else weight
-
-
-VOLUME = Transform(_flat, _deep)
-
-
-def movinet_pytorch(causal: bool) -> KeyMap:
-    """MoViNet-pytorch wraps each convolution twice; its streaming networks hold image kernels."""
-    conv = "conv2d" if causal else "conv3d"
-    kernel = None if causal else VOLUME
-    linear = squeeze(2, 3) if causal else squeeze(2, 3, 4)
-    theirs, ours = "blocks.b{s}_l{b}", "block{s+2}.{b}"
-    places = [
-        ("conv1.conv_1", "conv1"),
-        ("conv7.conv_1", "conv7"),
-        (f"{theirs}.expand.conv_1", f"{ours}.expand"),
-        (f"{theirs}.deep.conv_1", f"{ours}.depthwise"),
-        (f"{theirs}.deep.conv_2", f"{ours}.temporal"),
-        (f"{theirs}.project.conv_1", f"{ours}.project"),
-        ("blocks.b3_l0.res.0.conv_1", "block5.0.shortcut.1"),  # no pooling before it
-        (f"{theirs}.res.1.conv_1", f"{ours}.shortcut.1"),
-    ]
-    dense = [
-        (f"{theirs}.se.fc1.conv_1", f"{ours}.se.fc1"),
-        (f"{theirs}.se.fc2.conv_1", f"{ours}.se.fc2"),
-        ("classifier.0.conv_1", "dense9"),
-        ("classifier.3.conv_1", "dense10"),
-    ]
-    return KeyMap(
-        "movinet_pytorch",
-        (
-            *(Rename(f"{a}.{conv}.weight", f"{b}.conv.weight", kernel) for a, b in places),
-            *(Rename(f"{a}.norm.*", f"{b}.bn.*") for a, b in places),
-            *(Rename(f"{a}.{conv}.weight", f"{b}.weight", linear) for a, b in dense),
-            *(Rename(f"{a}.{conv}.bias", f"{b}.bias") for a, b in dense),
-            Rename(f"{theirs}.alpha", f"{ours}.alpha"),
-        ),
-        arguments={"slope": 0.2} if causal else {},  # Keras' older hard sigmoid
-    )
-
-
-def _alpha(x: Tensor) -> Tensor:
-    """The one value of a scalar that the converter has spread over a whole picture."""
-    if not torch.equal(x, x.flatten()[0].expand_as(x)):
-        raise InvalidCheckpoint("A residual branch is scaled by more than one number; this is no MoViNet.")
-    return x.flatten()[0].clone()
-
-
-HWC = Transform(lambda w: w.permute(0, 3, 1, 2), lambda w: w.permute(0, 2, 3, 1))
-"""Kernels as outputs, height, width, inputs."""
-ONE_HWC = Transform(lambda w: w.permute(3, 0, 1, 2), lambda w: w.permute(1, 2, 3, 0))
-"""Depthwise kernels as 1, height, width, channels."""
-DENSE = squeeze(1, 2)
-
-
-def tflite() -> KeyMap:
-    """TensorFlow Lite files of the authors' code: batch norms folded, operators named by Keras' scopes."""
-    root = "movinet_classifier/movinet"
-    block, ours = f"{root}/block{{s}}_layer{{b}}/bneck", "block{s+2}.{b}"
-    head = "movinet_classifier/classifier_head"
-    add = "bn/batchnorm/add_1"
-    rules: list[Rename | Ignore] = []
-    for theirs, own, transform in (
-        (f"{root}/stem/stem/conv2d/{add}", "conv1.conv", HWC),
-        (f"{block}/expansion/conv2d/{add}", f"{ours}.expand.conv", HWC),
-        (f"{block}/feature/conv2d/{add}", f"{ours}.depthwise.conv", ONE_HWC),
-        (f"{block}/feature/conv2d_temporal/bn_temporal/batchnorm/add_1", f"{ours}.temporal.conv", ONE_HWC),
-        (f"{block}/projection/conv2d/{add}", f"{ours}.project.conv", HWC),
-        (f"{block}/skip/skip_project/conv2d/bn/FusedBatchNormV3", f"{ours}.shortcut.1.conv", HWC),
-        (f"{root}/head/project/conv2d/{add}", "conv7.conv", HWC),
-        (f"{block}/se/se_reduce/conv2d/conv2d_1/BiasAdd", f"{ours}.se.fc1", DENSE),
-        (f"{head}/head/conv2d/conv2d/BiasAdd", "dense9", DENSE),
-        (f"{head}/classifier/conv2d/conv2d_1/BiasAdd", "dense10", DENSE),
-    ):
-        rules += [Rename(f"{theirs}.weight", f"{own}.weight", transform)]
-        rules += [Rename(f"{theirs}.bias", f"{own}.bias")]
-    gate = f"{block}/se/se_expand/conv2d/activation_2"
-    return KeyMap(
-        "tflite",
-        (
-            *rules,
-            Rename(f"{gate}/Relu6.weight", f"{ours}.se.fc2.weight", DENSE),
-            Rename(f"{gate}/Relu6.bias", f"{ours}.se.fc2.bias"),
-            Rename(f"{block}/rezero/mul1.constant", f"{ours}.alpha", Transform(_alpha, torch.clone)),
-            Ignore(f"{gate}/mul.constant", "the sixth of the hard sigmoid"),
-            Ignore(f"{root}/head/global_average_pool3d_*.constant", "one over the number of pixels"),
-        ),
-        arguments={"folded": True},
-    )
-
-
 PAPER = Paper(
     "MoViNets: Mobile Video Networks for Efficient Video Recognition",
     "Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong",
@@ -348,6 +295,7 @@ PAPER = Paper(
     "https://arxiv.org/abs/2103.11511",
     "3.1, 3.2",
 )
+MAPS = {False: (movinet_pytorch(causal=False),), True: (movinet_pytorch(causal=True), tflite())}
 STAGES = ("conv1", *BLOCKS, "conv7")
 
 
@@ -361,6 +309,9 @@ SPECS = {
     "a0": movinet_spec(50, 5.0, 172),
     "a1": movinet_spec(50, 5.0, 172),
     "a2": movinet_spec(50, 5.0, 224),
+    "a3": movinet_spec(120, 12.0, 256),
+    "a4": movinet_spec(80, 8.0, 290),
+    "a5": movinet_spec(120, 12.0, 320),
     "tiny": movinet_spec(4, 5.0, 32),
 }
 
@@ -395,57 +346,58 @@ def movinet_card(
     )
 
 
-def published(size: str, causal: bool, top1: float) -> WeightEntry:
-    """A port of the authors' weights; scores are the authors', the port states none of its own."""
-    stream = "_stream" if causal else ""
-    file = f"model{size.upper()}{stream}_statedict_v3"
+def published(size: str, causal: bool, length: int, top1: float, origin: str) -> WeightEntry:
+    """A port of the authors' weights; the score is the authors', the port states none of its own."""
+    file = f"model{size.upper()}{'_stream' if causal else ''}_statedict_v3"
     return kinetics(
         "k600",
-        f"https://github.com/Atze00/MoViNet-pytorch/raw/main/weights/{file}",
+        f"https://github.com/Atze00/MoViNet-pytorch/blob/main/weights/{file}?raw=true",
         "movinet_pytorch",
         top1,
         classes=600,
-        protocol="1 clip of 50 frames x 1 crop, the authors' own files",
-        licence="MIT (port); Apache-2.0 (original)",
+        protocol=f"1 clip of {length} frames x 1 crop, with the authors' own files",
+        origin=origin,
+        licence="MIT",
     )
 
 
-SCORES = {
-    ("a0", False): 0.7228,
-    ("a0", True): 0.7205,
-    ("a1", False): 0.7669,
-    ("a1", True): 0.7645,
-    ("a2", False): 0.7862,
-    ("a2", True): 0.784,
-}
-NUMBERS = {
-    ("a0", False): (3_111_799, 2_630_733_808),
-    ("a0", True): (3_748_031, 2_426_445_040),
-    ("a1", False): (4_690_296, 5_865_612_704),
-    ("a1", True): (6_447_352, 5_540_325_200),
-    ("a2", False): (5_249_562, 11_558_071_168),
-    ("a2", True): (7_326_962, 10_700_453_120),
-}
+PORT_NOTES = "Numerically equal to MoViNet-pytorch."
 STREAM_NOTES = (
-    "Numerically equal to MoViNet-pytorch and, with weights from a .tflite file, to LiteRT. Those files "
-    "have batch norms folded into convolutions; the network built for them (folded=True) has none to adapt."
+    "Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 elsewhere), "
+    "and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms folded into the "
+    "convolutions: the network built for them (folded=True) has none, in training neither."
 )
+LARGE_NOTES = (
+    "Widths and kernels as the authors publish them; no public output of this size was at hand, so equality "
+    "rests on the smaller sizes, which share all code."
+)
+NUMBERS: dict[tuple[str, bool], tuple[int, int, float]] = {
+    ("a0", False): (3_111_799, 2_630_733_808, 0.7228),
+    ("a0", True): (3_748_031, 2_426_445_040, 0.7205),
+    ("a1", False): (4_690_296, 5_865_612_704, 0.7669),
+    ("a1", True): (6_447_352, 5_540_325_200, 0.7645),
+    ("a2", False): (5_249_562, 11_558_071_168, 0.7862),
+    ("a2", True): (7_326_962, 10_700_453_120, 0.784),
+    ("a3", False): (7_397_545, 55_593_197_440, 0.8179),
+    ("a4", False): (11_349_463, 103_338_794_368, 0.8348),
+    ("a5", False): (18_650_523, 276_334_081_024, 0.8427),
+}
+"""Parameters, multiply-adds, and top-1 on Kinetics-600, by size and whether it streams."""
 
-for (_size, _causal), _numbers in NUMBERS.items():
-    _name = f"movinet_{_size}_stream" if _causal else f"movinet_{_size}"
+for (_size, _causal), (*_numbers, _top1) in NUMBERS.items():
+    _large = _size in ("a3", "a4", "a5")
+    _spec = SPECS[_size]
     register(
         movinet_card(
-            _name,
-            f"MoViNet-{_size.upper()}, "
-            + (
-                "causal: one frame at a time, constant memory." if _causal else "searched for mobile devices."
-            ),
-            SPECS[_size],
+            f"movinet_{_size}_stream" if _causal else f"movinet_{_size}",
+            f"MoViNet-{_size.upper()}, {_spec.length} frames of {_spec.size[0]} pixels: "
+            + ("causal, one frame at a time." if _causal else "searched for mobile devices."),
+            _spec,
             *_numbers,
-            weights=(published(_size, _causal, SCORES[_size, _causal]),),
-            notes=STREAM_NOTES if _causal else "",
+            weights=(published(_size, _causal, _spec.length, _top1, "memory" if _large else "publisher"),),
+            notes=LARGE_NOTES if _large else STREAM_NOTES if _causal else PORT_NOTES,
         ),
-        (movinet_pytorch(_causal), tflite()) if _causal else (movinet_pytorch(_causal),),
+        MAPS[_causal],
     )(partial(MoViNet, design=DESIGNS[_size], causal=_causal))
 
 for _causal, _numbers in {False: (31_277, 910_592), True: (35_197, 866_368)}.items():
@@ -458,5 +410,5 @@ for _causal, _numbers in {False: (31_277, 910_592), True: (35_197, 866_368)}.ite
             classes=5,
             tiny=True,
         ),
-        (movinet_pytorch(_causal), tflite()) if _causal else (movinet_pytorch(_causal),),
+        MAPS[_causal],
     )(partial(MoViNet, design=DESIGNS["tiny"], causal=_causal))

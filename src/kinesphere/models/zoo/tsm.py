@@ -10,6 +10,7 @@ B batch, T time, C channels, H W pixels, K classes, D features.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -35,9 +36,29 @@ from kinesphere.models.layers.resnet2d_keys import (
     mmaction2_block,
 )
 from kinesphere.models.layers.temporal_shift import TemporalShift
+from kinesphere.models.streaming import check_stream
 
 Memory = tuple[Tensor, ...]
 """What the shifts of a causal network keep of the last frame, one `(B, C', 1, H, W)` per shift."""
+
+
+@dataclass(frozen=True, eq=False)
+class TSMState:
+    """What a causal `TSM` remembers; its size does not depend on the number of frames.
+
+    Attributes:
+        frames: Number of frames so far.
+        batch: Number B of streams.
+        size: `(H, W)` of their frames.
+        memory: Of the shifts; None before the first frame.
+        total: Sum of the frames' logits, `(B, K)`.
+    """
+
+    frames: int
+    batch: int
+    size: tuple[int, int]
+    memory: Memory | None
+    total: Tensor
 
 
 class TSM(nn.Module):
@@ -70,6 +91,7 @@ class TSM(nn.Module):
 
         Returns:
             Logits of each frame `(B, T, K)`, equal to those of the whole stream at once, and the memory.
+            `stream_step` averages them over the stream.
 
         Raises:
             InvalidSetting: If the network looks into the future.
@@ -80,56 +102,35 @@ class TSM(nn.Module):
         for block in self.backbone.blocks():
             mixed = x
             if isinstance(block.before, TemporalShift):
-                if not block.before.causal:
-                    raise InvalidSetting(
-                        "This network shifts from the future too and cannot stream; build it with "
-                        "causal=True (tsm_resnet50_online, tsm_mobilenetv2_online)."
-                    )
+                self._check_causal(block.before)
                 mixed, last = block.before.carry(x, next(past, None))
                 kept.append(last)
             x = block.finish(x, mixed)
         return self.fc(self.dropout(self.backbone.leave(x))), tuple(kept)
 
+    def stream_init(self, batch: int, size: tuple[int, int]) -> TSMState:
+        """State before the first frame of `batch` streams of `size` (H, W); see `Streaming`."""
+        for block in self.backbone.blocks():
+            if isinstance(block.before, TemporalShift):
+                self._check_causal(block.before)
+        return TSMState(0, batch, size, None, self.fc.weight.new_zeros(batch, self.fc.out_features))
 
-class OnlineTSM:
-    """A causal `TSM` that takes a video frame by frame; work and memory per frame are constant.
+    def stream_step(self, x_BTCHW: Tensor, state: TSMState) -> tuple[Tensor, TSMState]:
+        """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
+        check_stream(x_BTCHW, state.batch, state.size)
+        logits_BTK, memory = self.step(x_BTCHW, state.memory)
+        sums_BTK = state.total[:, None] + logits_BTK.cumsum(1)
+        counts_T1 = torch.ones_like(sums_BTK[0, :, :1]).cumsum(0) + state.frames
+        frames = state.frames + x_BTCHW.shape[1]
+        return sums_BTK / counts_T1, TSMState(frames, state.batch, state.size, memory, sums_BTK[:, -1])
 
-    Args:
-        net: In evaluation mode; its answers to whole clips are reproduced.
-
-    Attributes:
-        frames: Number of frames since the start.
-    """
-
-    def __init__(self, net: TSM) -> None:
-        self.net = net
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the stream; the next frame is the first of another."""
-        self.frames = 0
-        self._memory: Memory | None = None
-        self._sum_BK: Tensor | None = None
-
-    @torch.inference_mode()
-    def __call__(self, frame_BCHW: Tensor) -> Tensor:
-        """Logits `(B, K)` of the newest frame, which knows its past; normalised like the net's clips."""
-        logits_BTK, self._memory = self.net.step(frame_BCHW.unsqueeze(1), self._memory)
-        logits_BK = logits_BTK[:, 0]
-        self._sum_BK = logits_BK if self._sum_BK is None else self._sum_BK + logits_BK
-        self.frames += 1
-        return logits_BK
-
-    @property
-    def clip_logits(self) -> Tensor:
-        """Logits `(B, K)` of all frames so far: what the net answers to them as one clip.
-
-        Raises:
-            InvalidSetting: Before the first frame.
-        """
-        if self._sum_BK is None:
-            raise InvalidSetting("The stream has no frame yet; give it one before asking for its logits.")
-        return self._sum_BK / self.frames
+    @staticmethod
+    def _check_causal(shift: TemporalShift) -> None:
+        if not shift.causal:
+            raise InvalidSetting(
+                "This network shifts from the future too and cannot stream; build it with "
+                "causal=True (tsm_resnet50_online, tsm_mobilenetv2_online)."
+            )
 
 
 def every(depth: int) -> int:
