@@ -1,8 +1,8 @@
 """Preparing a network for inference: the same function in fewer and faster operators.
 
-Batch norms are folded into the convolutions before them; on a CPU, convolutions also take over the
-activation and the residual addition behind them and keep their weights in the library's own layout (oneDNN),
-which otherwise is made anew in every call.
+Batch norms are folded into the convolutions before them, and linear layers hold their weights in the
+precision they run in. On a CPU, convolutions also take over the activation and the residual addition behind
+them and keep their weights in the library's own layout (oneDNN), which otherwise is made anew in every call.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
         reorders sums). Networks whose forward cannot be traced are only moved, which the log says.
     """
     net = copy.deepcopy(recogniser.net).eval().requires_grad_(False)
+    if compute.precision != "fp32":
+        _round_linear_layers(net, torch.float16 if compute.precision == "fp16" else torch.bfloat16)
     try:
         graph = fx.symbolic_trace(net)
     except Exception as error:  # tracing runs arbitrary forward code on stand-ins
@@ -51,6 +53,13 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
     graph.recompile()
     graph.delete_all_unused_submodules()
     return compute.place(graph)
+
+
+def _round_linear_layers(net: nn.Module, dtype: torch.dtype) -> None:
+    """Give linear layers the weights that autocast would otherwise round anew in every call."""
+    for module in net.modules():
+        if type(module) is nn.Linear:
+            module.to(dtype)
 
 
 def _packs(compute: Compute) -> bool:

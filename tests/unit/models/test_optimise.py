@@ -68,6 +68,18 @@ def test_bf16_stays_close():
         assert error(net(*batch), recogniser(*batch).float()) < 0.05
 
 
+@pytest.mark.parametrize("name", ["video_swin_tiny", "uniformer_tiny"])
+def test_linear_layers_are_rounded_once_as_autocast_would(name):
+    recogniser, batch = settled(name)
+    compute = Compute("cpu", "bf16", channels_last=False)
+    net = optimise_for_inference(recogniser, compute)
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    assert {module.weight.dtype for module in linear} == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in recogniser.parameters())
+    with torch.inference_mode(), compute.autocast():
+        assert torch.equal(net(*batch), recogniser(*batch))
+
+
 def test_shared_modules_are_left_alone():
     class Twice(nn.Module):
         def __init__(self):
