@@ -53,6 +53,10 @@ def align_bodies(points: Tensor, scores: Tensor, skeleton: Skeleton, *, turn: bo
 
 def _shortest_turn(vectors: Tensor, axis: Tensor) -> Tensor:
     """Rotations `(N, 3, 3)` that take vectors `(N, 3)` to the direction of a unit axis; none for zeros."""
+    given = vectors.dtype
+    # Almost opposite vectors need the digits; Apple's GPUs have none to spare.
+    exact = torch.float32 if vectors.device.type == "mps" else torch.float64
+    vectors, axis = vectors.to(exact), axis.to(exact)
     length = vectors.norm(dim=-1, keepdim=True)
     unit = torch.where(length > 1e-6, vectors / length.clamp_min(1e-6), axis)
     cosine = (unit * axis).sum(-1)
@@ -64,4 +68,4 @@ def _shortest_turn(vectors: Tensor, axis: Tensor) -> Tensor:
     # Opposite vectors have no shortest way; half a turn about a perpendicular axis is one of them.
     other = identity.flip(0) @ axis
     half = 2 * torch.outer(other, other) - identity
-    return torch.where((cosine > 1e-6 - 1)[..., None, None], turn, half)
+    return torch.where((cosine > 1e-6 - 1)[..., None, None], turn, half).to(given)

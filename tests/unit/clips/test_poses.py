@@ -114,6 +114,7 @@ def test_one_pose_serves_its_moment() -> None:
     assert at[..., 2].any((1, 2)).tolist() == [True, True, False]
 
 
+@settings(deadline=None)
 @given(st.integers(30, 2000), st.integers(30, 2000), st.floats(0.2, 4))
 def test_poses_of_another_resolution_are_rescaled(height: int, width: int, scale: float) -> None:
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
