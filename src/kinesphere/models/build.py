@@ -25,6 +25,9 @@ DEFAULT_MODEL = "kine_small"
 log = logging.getLogger("kinesphere.models")
 
 
+Fit = Callable[[ClipSpec, Arguments], ClipSpec]
+
+
 class Builder(Protocol):
     """Builds a network; further parameters have defaults and take plain values."""
 
@@ -33,11 +36,21 @@ class Builder(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A registered model: its card, its builder, and the public layouts it reads."""
+    """A registered model: its card, its builder, the public layouts it reads, and what it takes.
+
+    `fit` gives the input contract of a network with other builder arguments (another skeleton).
+    """
 
     card: ModelCard
     builder: Callable[..., nn.Module]
     key_maps: tuple[KeyMap, ...] = ()
+    fit: Fit | None = None
+
+    def specs(self, arguments: Arguments) -> tuple[ClipSpec, ...]:
+        """The input contracts of a network with these builder arguments."""
+        if self.fit is None:
+            return self.card.inputs
+        return tuple(self.fit(spec, arguments) for spec in self.card.inputs)
 
     def build(self, num_classes: int, arguments: Arguments) -> nn.Module:
         """The network with `num_classes` outputs.
@@ -58,12 +71,12 @@ MODELS: Registry[Architecture] = Registry("model", "kinesphere.models.zoo", grou
 
 
 def register(
-    card: ModelCard, key_maps: tuple[KeyMap, ...] = ()
+    card: ModelCard, key_maps: tuple[KeyMap, ...] = (), fit: Fit | None = None
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Decorator that enters a builder `(num_classes, ...) -> nn.Module` under `card.name`."""
 
     def enter(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        MODELS.add(card.name, Architecture(card, builder, key_maps))
+        MODELS.add(card.name, Architecture(card, builder, key_maps, fit))
         return builder
 
     return enter
@@ -124,7 +137,7 @@ def create_model(
         recogniser = Recogniser(
             net,
             architecture.card,
-            architecture.card.inputs,
+            architecture.specs(arguments or {}),
             wanted,
             arguments or {},
             Provenance("initialised"),

@@ -36,19 +36,19 @@ class Door(nn.Module):
     Args:
         skeleton: Name of the skeleton.
         stream: What the network looks at.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         people: Number of people that batch norm tells apart; 0 treats all alike.
     """
 
     parents: Tensor
 
-    def __init__(self, skeleton: str, stream: Stream, *, dimensions: int, people: int = 0) -> None:
+    def __init__(self, skeleton: str, stream: Stream, *, dimensions: int | None, people: int = 0) -> None:
         super().__init__()
         if stream not in STREAMS:
             raise InvalidSetting(f"A skeleton has the streams {', '.join(STREAMS)}; got {stream!r}.")
         tree = SKELETONS.get(skeleton)
         self.stream = stream
-        self.dimensions = dimensions
+        self.dimensions = dimensions_of(skeleton, dimensions)
         self.people = people
         self.register_buffer("parents", torch.tensor(stream_parents(tree)), persistent=False)
         self.norm = nn.BatchNorm1d(max(people, 1) * len(tree) * VALUES)
@@ -332,12 +332,25 @@ def stack(
     return nn.ModuleList(blocks)
 
 
-def pose_spec(skeleton: str = "ntu25") -> ClipSpec:
+def dimensions_of(skeleton: str, dimensions: int | None = None) -> Literal[2, 3]:
+    """Dimensions as given, else those that a skeleton is usually recorded in.
+
+    Raises:
+        InvalidSetting: If they are neither 2 nor 3.
+    """
+    if dimensions is None:
+        return 3 if skeleton in IN_SPACE else 2
+    if dimensions not in (2, 3):
+        raise InvalidSetting(f"Joints lie in 2 dimensions or 3; got {dimensions}.")
+    return 3 if dimensions == 3 else 2
+
+
+def pose_spec(skeleton: str, dimensions: int | None = None) -> ClipSpec:
     """The input contract of the published networks: 100 frames spread over the clip, two people.
 
     In pictures, coordinates from -1 to 1; in space, upright about the first person's spine.
     """
-    space = skeleton in IN_SPACE
+    space = dimensions_of(skeleton, dimensions) == 3
     return ClipSpec(
         Sampling("uniform", 100),
         size=(256, 256),
@@ -353,10 +366,16 @@ def pose_spec(skeleton: str = "ntu25") -> ClipSpec:
 
 
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
-    """The contract for the skeleton and people of a network."""
-    fitted = pose_spec(str(arguments["skeleton"])) if "skeleton" in arguments else spec
-    people = arguments.get("people") or spec.people
-    return fitted.with_(sampling=spec.sampling, people=int(str(people)))
+    """The contract for the skeleton, dimensions and people that a network was built for."""
+    skeleton = str(arguments.get("skeleton", spec.skeleton))
+    given = arguments.get("dimensions")
+    dimensions = dimensions_of(skeleton, None if given is None else int(str(given)))
+    people = int(str(arguments.get("people") or spec.people))
+    if (skeleton, dimensions) == (spec.skeleton, spec.dimensions):
+        return spec.with_(people=people)
+    other = pose_spec(skeleton, dimensions)
+    resize = spec.resize if dimensions == 2 else other.resize
+    return other.with_(sampling=spec.sampling, size=spec.size, resize=resize, people=people)
 
 
 HEADS: dict[str, Rule] = {
@@ -401,11 +420,11 @@ def published_maps(
 
 
 def read_skeleton(graph: Tensor | None) -> Arguments:
-    """Skeleton and dimensions of a state with this graph."""
+    """Skeleton of a state with this graph."""
     if graph is None:
         return {}
     skeleton = skeleton_of(graph.shape[-1])
-    return {"skeleton": skeleton, "dimensions": 3 if skeleton in IN_SPACE else 2}
+    return {"skeleton": skeleton}
 
 
 def read_widths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:

@@ -114,7 +114,7 @@ def agcn(
     num_classes: int,
     *,
     skeleton: str = "coco17",
-    dimensions: int = 2,
+    dimensions: int | None = None,
     stream: Stream = "joint",
     widths: tuple[int, ...] = WIDTHS,
     attention: bool = False,
@@ -127,7 +127,7 @@ def agcn(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at; the two streams of the name are joints and bones.
         widths: Channels of the blocks; time halves where they grow.
         attention: Whether joints, frames and channels are scaled.
@@ -263,6 +263,7 @@ register(
         notes=PEOPLE_NOTE,
     ),
     (*MAPS, MMACTION2_0X),
+    fit,
 )(agcn)
 register(
     skeleton_card(
@@ -276,14 +277,17 @@ register(
         notes=PEOPLE_NOTE,
     ),
     MAPS,
+    fit,
 )(partial(agcn, attention=True))
 register(
     skeleton_card("agcn_tiny", "agcn", "agcn for tests.", PAPER, 8_025, 1_986_632, blocks=3, tiny=True),
     (*MAPS, MMACTION2_0X),
+    fit,
 )(partial(agcn, widths=(8, 8, 16)))
 register(
     skeleton_card(
         "aagcn_tiny", "agcn", "aagcn for tests.", ATTENTION_PAPER, 9_295, 2_012_808, blocks=3, tiny=True
     ),
     MAPS,
+    fit,
 )(partial(agcn, widths=(8, 8, 16), attention=True))

@@ -25,6 +25,7 @@ from kinesphere.models.layers.skeleton_net import (
     NormedBranches,
     SkeletonNet,
     Stream,
+    fit,
     published_maps,
     read_people,
     read_skeleton,
@@ -78,7 +79,7 @@ def ctrgcn(
     num_classes: int,
     *,
     skeleton: str = "coco17",
-    dimensions: int = 2,
+    dimensions: int | None = None,
     stream: Stream = "joint",
     widths: tuple[int, ...] = WIDTHS,
     people: int = 2,
@@ -89,7 +90,7 @@ def ctrgcn(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks, multiples of four; time halves where they grow.
         people: Number of people that the first batch norm tells apart; 0 treats all alike.
@@ -155,8 +156,10 @@ register(
         notes="The first batch norm tells two people apart by their place; `people` changes that. ",
     ),
     MAPS,
+    fit,
 )(ctrgcn)
 register(
     skeleton_card("ctrgcn_tiny", "ctrgcn", "ctrgcn for tests.", PAPER, 6_805, 1_702_256, blocks=3, tiny=True),
     MAPS,
+    fit,
 )(partial(ctrgcn, widths=(8, 8, 16)))

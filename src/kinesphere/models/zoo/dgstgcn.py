@@ -24,6 +24,7 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonNet,
     Stream,
     TimeBranches,
+    fit,
     narrow,
     published_maps,
     read_people,
@@ -81,7 +82,7 @@ def dgstgcn(
     num_classes: int,
     *,
     skeleton: str = "coco17",
-    dimensions: int = 2,
+    dimensions: int | None = None,
     stream: Stream = "joint",
     widths: tuple[int, ...] = WIDTHS,
     groups: int = 8,
@@ -93,7 +94,7 @@ def dgstgcn(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton; only its number of joints counts, and its bones for the streams.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks, multiples of eight; time halves where they grow.
         groups: Number of graphs.
@@ -146,10 +147,12 @@ register(
         weights=WEIGHTS,
     ),
     MAPS,
+    fit,
 )(dgstgcn)
 register(
     skeleton_card(
         "dgstgcn_tiny", "dgstgcn", "dgstgcn for tests.", PAPER, 10_166, 904_528, blocks=3, tiny=True
     ),
     MAPS,
+    fit,
 )(partial(dgstgcn, widths=(8, 8, 16)))

@@ -147,7 +147,7 @@ class MSG3D(nn.Module):
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         width: Channels of the first stage, a multiple of six; each later stage doubles them.
         scales: Bones that the spatial graphs reach.
@@ -161,7 +161,7 @@ class MSG3D(nn.Module):
         num_classes: int,
         *,
         skeleton: str = "coco17",
-        dimensions: int = 2,
+        dimensions: int | None = None,
         stream: Stream = "joint",
         width: int = 96,
         scales: int = SCALES,
@@ -265,10 +265,12 @@ register(
         notes="The first batch norm tells two people apart by their place; `people` changes that. ",
     ),
     MAPS,
+    fit,
 )(MSG3D)
 register(
     skeleton_card(
         "msg3d_tiny", "msg3d", "msg3d for tests.", PAPER, 71_777, 6_254_760, stages=STAGES, tiny=True
     ),
     MAPS,
+    fit,
 )(partial(MSG3D, width=6, scales=4, window_scales=2))

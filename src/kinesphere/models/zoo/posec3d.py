@@ -37,36 +37,48 @@ COCO_LIMBS = (
 )  # fmt: skip
 
 
+class ShareHeatmaps(nn.Module):
+    """Heatmaps `(B, T, J or L, H, W)` of x and y as shares of the picture; joints outside do not show.
+
+    Args:
+        skeleton: Name of the skeleton of the J joints.
+        draw: Joints, or the L limbs between them.
+        size_px: Height and width of the heatmaps.
+    """
+
+    def __init__(self, skeleton: str, draw: Draw, size_px: int) -> None:
+        super().__init__()
+        self.size_px = size_px
+        self.paint = PoseHeatmaps((size_px, size_px), limbs_of(skeleton) if draw == "limbs" else None)
+
+    def forward(self, x_BTPJC: Tensor) -> Tensor:
+        pixels = x_BTPJC * x_BTPJC.new_tensor([self.size_px, self.size_px, 1.0])
+        maps_BTJHW: Tensor = self.paint(pixels - x_BTPJC.new_tensor([0.5, 0.5, 0.0]))
+        return maps_BTJHW
+
+
 class PoseC3D(nn.Module):
     """Heatmaps, a 3D network, global average, dropout, linear classifier.
 
-    `forward` takes x and y as shares of the picture; joints outside it do not show.
-
     Args:
         num_classes: Number of outputs K.
-        skeleton: Name of the skeleton of the J joints.
+        heatmaps: Draws pose clips.
         stages: The network, name by name: from `(B, J or L, T, H, W)` to `(B, features, T', H', W')`.
         features: Channels of the last stage.
-        draw: Joints, or the limbs between them.
-        size_px: Height and width of the heatmaps.
         dropout: Before the classifier.
     """
 
     def __init__(
         self,
         num_classes: int,
-        skeleton: str,
+        heatmaps: ShareHeatmaps,
         stages: Mapping[str, nn.Module],
         features: int,
         *,
-        draw: Draw,
-        size_px: int,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        limbs = limbs_of(skeleton) if draw == "limbs" else None
-        self.size_px = size_px
-        self.heatmaps = PoseHeatmaps((size_px, size_px), limbs)
+        self.heatmaps = heatmaps
         self.stages = tuple(stages)
         for name, module in stages.items():
             self.add_module(name, module)
@@ -75,9 +87,7 @@ class PoseC3D(nn.Module):
         initialise(self)
 
     def forward(self, x_BTPJC: Tensor) -> Tensor:
-        pixels = x_BTPJC * x_BTPJC.new_tensor([self.size_px, self.size_px, 1.0])
-        maps_BTJHW = self.heatmaps(pixels - x_BTPJC.new_tensor([0.5, 0.5, 0.0]))
-        return self.classify(maps_BTJHW)
+        return self.classify(self.heatmaps(x_BTPJC))
 
     def classify(self, maps_BTJHW: Tensor) -> Tensor:
         """Logits `(B, K)` of heatmaps."""
@@ -141,7 +151,7 @@ def posec3d_slowonly(
             stride=(2 if last else 1, 2, 2),
         )
         inputs = width * 2**i * 4
-    return PoseC3D(num_classes, skeleton, stages, inputs, draw=draw, size_px=size_px, dropout=dropout)
+    return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, inputs, dropout=dropout)
 
 
 def posec3d_c3d(
@@ -176,7 +186,7 @@ def posec3d_c3d(
             layers.insert(0, nn.AvgPool3d((1, 2, 2), (1, 2, 2)))
         stages[name] = nn.Sequential(*layers)
         inputs = factor * width
-    return PoseC3D(num_classes, skeleton, stages, inputs, draw=draw, size_px=size_px, dropout=dropout)
+    return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, inputs, dropout=dropout)
 
 
 def posec3d_x3d(
@@ -223,7 +233,7 @@ def posec3d_x3d(
     stages["conv5"] = nn.Sequential(
         conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True)
     )
-    return PoseC3D(num_classes, skeleton, stages, last, draw=draw, size_px=size_px, dropout=dropout)
+    return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, last, dropout=dropout)
 
 
 PAPER = Paper(
@@ -424,6 +434,7 @@ register(
         weights=SLOWONLY_WEIGHTS,
     ),
     (MMACTION2,),
+    fit,
 )(posec3d_slowonly)
 register(
     posec3d_card(
@@ -435,6 +446,7 @@ register(
         weights=C3D_WEIGHTS,
     ),
     (PYSKL_C3D,),
+    fit,
 )(posec3d_c3d)
 register(
     posec3d_card(
@@ -446,6 +458,7 @@ register(
         weights=X3D_WEIGHTS,
     ),
     (PYSKL_X3D,),
+    fit,
 )(posec3d_x3d)
 register(
     posec3d_card(
@@ -459,6 +472,7 @@ register(
         tiny=True,
     ),
     (MMACTION2,),
+    fit,
 )(partial(posec3d_slowonly, depths=(1, 1, 1), width=8, size_px=32))
 register(
     posec3d_card(
@@ -472,6 +486,7 @@ register(
         tiny=True,
     ),
     (PYSKL_C3D,),
+    fit,
 )(partial(posec3d_c3d, width=4, size_px=32))
 register(
     posec3d_card(
@@ -485,4 +500,5 @@ register(
         tiny=True,
     ),
     (PYSKL_X3D,),
+    fit,
 )(partial(posec3d_x3d, depths=(1, 1, 1), width=8, size_px=32))

@@ -97,7 +97,7 @@ def stgcn(
     num_classes: int,
     *,
     skeleton: str = "coco17",
-    dimensions: int = 2,
+    dimensions: int | None = None,
     stream: Stream = "joint",
     widths: tuple[int, ...] = WIDTHS,
     learn: Learn = "importance",
@@ -113,7 +113,7 @@ def stgcn(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space.
+        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks; time halves where they grow.
         learn: What of the graph is learnt: a factor of every edge (`importance`), a summand (`offset`),
@@ -302,6 +302,7 @@ register(
         notes=FIRST_NOTE,
     ),
     (*MAPS, *FIRST_MAPS),
+    fit,
 )(stgcn)
 register(
     skeleton_card(
@@ -314,14 +315,17 @@ register(
         weights=STGCNPP_WEIGHTS,
     ),
     MAPS,
+    fit,
 )(stgcnpp)
 register(
     skeleton_card("stgcn_tiny", "stgcn", "stgcn for tests.", PAPER, 7_324, 1_896_464, blocks=3, tiny=True),
     (*MAPS, *FIRST_MAPS),
+    fit,
 )(partial(stgcn, widths=(8, 8, 16)))
 register(
     skeleton_card(
         "stgcnpp_tiny", "stgcn", "stgcnpp for tests.", PAPER_PP, 7_680, 2_408_952, blocks=3, tiny=True
     ),
     MAPS,
+    fit,
 )(partial(stgcnpp, widths=(12, 12, 24)))
