@@ -79,13 +79,16 @@ def test_a_generator_decides_everything(request_, seed):
 
 @given(requests())
 def test_testing_is_symmetric(request_):
-    """What the clips leave unseen before the first frame, they leave after the last, up to a frame."""
+    """What the clips leave unseen before the first frame, they leave after the last, up to two frames.
+
+    One frame because the span need not begin with a frame, one because an even number has no middle.
+    """
     spec, (start_s, end_s), fps, clips = request_
     sampled = clip_times(spec, (start_s, end_s), fps, None, clips=clips)
     assume(not sampled[0].repeated)
     times = np.concatenate([clip.times for clip in sampled])
     before, after = times.min() - start_s, end_s - times.max()
-    assert abs(before - after) <= 1.5 / min(spec.fps or fps, fps) + 1e-3
+    assert abs(before - after) <= 2 / min(spec.fps or fps, fps) + 1e-3
 
 
 @given(requests(["16x1x1", "8x4x1", "4x8x3"], [None]))

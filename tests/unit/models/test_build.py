@@ -67,7 +67,7 @@ def test_specs_can_be_replaced_within_reason():
 
 def test_models_of_several_inputs_take_a_spec_for_each():
     own = card("two_stream_i3d_tiny").inputs
-    specs = tuple(spec.with_(size=(64, 64)) for spec in own)
+    specs = tuple(spec.with_(size=(64, 64), short_side_px=None) for spec in own)
     assert create_model("two_stream_i3d_tiny", LABELS, spec=specs).specs == specs
     with pytest.raises(InvalidSetting, match="has 2 inputs; got 1 specs in their place"):
         create_model("two_stream_i3d_tiny", LABELS, spec=own[0])
