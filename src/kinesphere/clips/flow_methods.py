@@ -32,7 +32,7 @@ def estimator(method: FlowMethod) -> Estimator:
         MissingExtra: If this OpenCV is built without its contributed modules, which hold TV-L1.
     """
     if method == "dis":
-        return _padded(_keeping(cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)))
+        return _padded(_keeping(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)))
     if method == "tvl1":
         if not hasattr(cv2, "optflow"):
             raise MissingExtra(

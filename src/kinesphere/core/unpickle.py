@@ -157,7 +157,7 @@ def _array_of_buffer(buffer: object, dtype: object, shape: object, order: object
     if not isinstance(shape, tuple) or order not in ("C", "F"):
         raise InvalidCheckpoint(f"An array in the file has an impossible shape: {shape}, {order}.")
     flat = np.frombuffer(buffer, dtype.numpy())
-    return flat.reshape(shape, order=order).astype(flat.dtype.newbyteorder("="))  # type: ignore[call-overload]
+    return flat.reshape(shape, order=order).astype(flat.dtype.newbyteorder("="))
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:

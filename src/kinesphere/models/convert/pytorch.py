@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint, KinesphereError
-from kinesphere.models.convert.foreign import Foreign, unwrap
 from kinesphere.core.unpickle import Storage, StorageType, Unpickler, settle
+from kinesphere.models.convert.foreign import Foreign, unwrap
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

@@ -158,7 +158,8 @@ class _Graph:
         if len(zeros) != len(scales) or not np.isfinite(scales).all():
             raise InvalidCheckpoint(f"{self.name}: the scales of {name} are no numbers, or lack zero points.")
         shifted = values.astype(np.int64) - zeros.reshape(form)
-        return shifted.astype(np.float32) * scales.reshape(form)
+        real: np.ndarray = shifted.astype(np.float32) * scales.reshape(form)
+        return real
 
     def _at(self, items: Sequence[Item], index: int, what: str) -> Item:
         if not 0 <= index < len(items):

@@ -147,8 +147,9 @@ class CausalConv(nn.Module):
         return self._convolve(x), x[:, :, x.shape[2] - self.past :].clone()
 
     def _convolve(self, x_BCTHW: Tensor) -> Tensor:
-        out: Tensor = self.act(self.bn(self.conv(x_BCTHW.flatten(3))))
-        return out.unflatten(3, x_BCTHW.shape[3:])
+        flat: Tensor = self.act(self.bn(self.conv(x_BCTHW.flatten(3))))
+        out: Tensor = flat.unflatten(3, x_BCTHW.shape[3:])
+        return out
 
 
 def squeezed(width: int) -> int:

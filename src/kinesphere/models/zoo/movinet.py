@@ -400,13 +400,13 @@ for (_size, _causal), (*_numbers, _top1) in NUMBERS.items():
         MAPS[_causal],
     )(partial(MoViNet, design=DESIGNS[_size], causal=_causal))
 
-for _causal, _numbers in {False: (31_277, 910_592), True: (35_197, 866_368)}.items():
+for _causal, _tiny in {False: (31_277, 910_592), True: (35_197, 866_368)}.items():
     register(
         movinet_card(
             "movinet_stream_tiny" if _causal else "movinet_tiny",
             "movinet for tests.",
             SPECS["tiny"],
-            *_numbers,
+            *_tiny,
             classes=5,
             tiny=True,
         ),
