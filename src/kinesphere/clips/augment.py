@@ -14,6 +14,7 @@ from typing import Any, Self, get_args
 import torch
 
 from kinesphere.clips import chance, rgb
+from kinesphere.clips.background import Background, check_background
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.colour import UNCHANGED, ColourChange, recolour
 from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, erased_box
@@ -67,6 +68,9 @@ class Augment:
         joint_jitter: Standard deviation of random errors of joints, as a share of the people's size.
         joint_dropout: Probability that a joint goes unseen for the whole clip.
         people_shuffle: Probability that the people of a pose clip change places.
+        background: Changes of the surroundings, of which one is drawn per sample; needs mask files. They
+            happen to the video, before everything else.
+        background_share: Probability that the surroundings are changed at all.
     """
 
     crop: Crop = "random_resized"
@@ -94,6 +98,8 @@ class Augment:
     joint_jitter: float = 0.0
     joint_dropout: float = 0.0
     people_shuffle: float = 0.0
+    background: tuple[Background, ...] = ()
+    background_share: float = 0.5
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(Crop):
@@ -105,7 +111,7 @@ class Augment:
             if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= most or bounds[1] == math.inf:
                 raise InvalidSetting(f"{name} runs from a least to a largest share above 0; got {bounds}.")
         shares = ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation",
-                  "joint_scale", "joint_dropout", "people_shuffle")  # fmt: skip
+                  "joint_scale", "joint_dropout", "people_shuffle", "background_share")  # fmt: skip
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
@@ -118,12 +124,20 @@ class Augment:
             raise InvalidSetting(f"rand_augment is a whole number of operations; got {self.rand_augment}.")
         if not 1 <= self.enlarge < math.inf:
             raise InvalidSetting(f"enlarge is a factor of at least 1; got {self.enlarge}.")
+        for change in self.background:
+            check_background(change)
         TemporalJitter(self.speed_jitter, self.frame_jitter)
 
     @property
     def jitter(self) -> TemporalJitter:
         """The part that sampling carries out."""
         return TemporalJitter(self.speed_jitter, self.frame_jitter)
+
+    def draw_background(self, generator: torch.Generator) -> Background:
+        """What becomes of the surroundings of one sample."""
+        if not self.background or not chance.happens(generator, self.background_share):
+            return "keep"
+        return self.background[chance.integer(generator, 0, len(self.background) - 1)]
 
     def decide(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Decision:
         """Draw everything random about one clip whose frames are `(H, W)` pixels."""

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.augment import Augment, check_flip, preset
+from kinesphere.clips.background import Background, check_background
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec, Views
@@ -24,12 +25,15 @@ from kinesphere.core.errors import (
     KinesphereWarning,
     VideoError,
 )
+from kinesphere.data.backdrop import BackdropVideo, other_video
 from kinesphere.data.cache import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
 from kinesphere.data.source import AnnotatedVideo, PoseTrack, open_source, pose_file_of
 from kinesphere.video import Video
+
+Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
 
 # What can be wrong with one sample; any other exception is a bug.
 UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip)
@@ -136,7 +140,8 @@ class ClipDataset(Dataset[Item | Failure]):
             All clips of a sample share one decision, so that they share one label.
         views: Clips and crops per sample, only without `train`.
         cache: Where decoded frames are kept.
-        extracts: Where extracted files of flow and poses lie.
+        extracts: Where extracted files of flow, poses and masks lie.
+        background: What becomes of the surroundings of people, only without `train`, where `augment` says.
         seed: Of all randomness.
 
     Raises:
@@ -154,6 +159,7 @@ class ClipDataset(Dataset[Item | Failure]):
         views: Views = Views(),  # noqa: B008 (frozen)
         cache: FrameCache | None = None,
         extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+        background: Background = "keep",
         seed: int = 0,
     ) -> None:
         self.manifest = manifest
@@ -164,6 +170,9 @@ class ClipDataset(Dataset[Item | Failure]):
             raise InvalidSetting(f"Views {views} are for testing; training samples at random.")
         if augment is not None and not train:
             raise InvalidSetting("Augmentation is for training; set train, or leave augment out.")
+        check_background(background)
+        if train and background != "keep":
+            raise InvalidSetting("A changed background is for testing; in training set augment.background.")
         if train:
             augment = augment or preset("none")
             check_flip(augment, manifest.labels)
@@ -174,6 +183,7 @@ class ClipDataset(Dataset[Item | Failure]):
         self.views = views
         self.cache = cache
         self.extracts = extracts
+        self.background = background
         self.seed = seed
         self._targets = manifest.targets
         self._flipped = manifest.labels.flipped()
@@ -213,14 +223,14 @@ class ClipDataset(Dataset[Item | Failure]):
             InvalidAnnotation: If a file of flow, joints or masks cannot.
         """
         sample = self.manifest[draw.index]
-        with self._open(sample) as video:
+        chances = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
+        when, how, where = chances.generate_state(3, np.uint64).tolist()
+        with self._open(sample, where) as video:
             if self.augment is None:
                 return [
                     MODALITIES.get(spec.modality).read(video, spec, sample.span, views=self.views)
                     for spec in self.specs
                 ]
-            chances = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
-            when, how = chances.generate_state(2, np.uint64).tolist()
             read = [
                 MODALITIES.get(spec.modality).read(
                     video,
@@ -240,7 +250,20 @@ class ClipDataset(Dataset[Item | Failure]):
             for clips, spec in zip(read, self.specs, strict=True)
         ]
 
-    def _open(self, sample: Sample) -> Video | CachedVideo | AnnotatedVideo | PoseTrack:
+    def _open(self, sample: Sample, number: int) -> Opened:
+        generator = torch.Generator().manual_seed(number)
+        change = self.augment.draw_background(generator) if self.augment is not None else self.background
+        video = self._source(sample, masks=change != "keep")
+        if change == "keep":
+            return video
+        other = None
+        if change == "replace":
+            paths = [each.path for each in self.manifest]
+            path = other_video(paths, sample.path, number)
+            other = open_source(path, (), cache=self.cache, extracts=self.extracts, masks=True)
+        return BackdropVideo(video, change, other)
+
+    def _source(self, sample: Sample, *, masks: bool) -> Opened:
         return open_source(
             sample.path,
             self.specs,
@@ -248,6 +271,7 @@ class ClipDataset(Dataset[Item | Failure]):
             cache=self.cache,
             extracts=self.extracts,
             poses=pose_file_of(sample, self.manifest.root),
+            masks=masks,
         )
 
     def _target(self, index: int, is_flipped: bool) -> torch.Tensor:

@@ -14,6 +14,9 @@ from kinesphere.clips.archive import Extracts
 from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
 from kinesphere.clips.flow_file import FlowFile
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.mask_file import SUFFIX as MASK_SUFFIX
+from kinesphere.clips.mask_file import MaskFile
+from kinesphere.clips.plane_file import PlaneFile
 from kinesphere.clips.pose_file import SUFFIX, read_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.spec import ClipSpec
@@ -38,6 +41,7 @@ def open_source(
     cache: FrameCache | None = None,
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     poses: Path | None = None,
+    masks: bool = False,
     threads: int | None = None,
 ) -> Video | CachedVideo | AnnotatedVideo | PoseTrack:
     """Open what the specs need of a file.
@@ -49,12 +53,13 @@ def open_source(
         cache: Where decoded frames are kept.
         extracts: Where files of poses and flow lie. Flow without a file is computed from the frames.
         poses: The video's pose file, if it lies elsewhere.
+        masks: Whether masks are needed beside what the specs need.
         threads: See `Video.open`.
 
     Raises:
         VideoError: If the video cannot be opened.
-        InvalidAnnotation: If a pose file is needed and missing, or a file cannot be read or belongs to
-            another video.
+        InvalidAnnotation: If a file of poses or masks is needed and missing, or a file cannot be read or
+            belongs to another video.
     """
     if path.name.endswith(SUFFIX):
         return PoseTrack(path)
@@ -62,8 +67,11 @@ def open_source(
     known = read_poses(poses or extracts.path(path, SUFFIX)) if "pose" in needs else None
     flow_path = extracts.path(path, FLOW_SUFFIX)
     flow = FlowFile.open(flow_path) if "flow" in needs and flow_path.exists() else None
+    people = MaskFile.open(extracts.path(path, MASK_SUFFIX)) if masks or "mask" in needs else None
     video = cache.open(path, span) if cache is not None else Video.open(path, threads=threads)
-    return video if known is None and flow is None else AnnotatedVideo(video, poses=known, flow=flow)
+    if known is None and flow is None and people is None:
+        return video
+    return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
 
 
 def pose_file_of(sample: Sample, root: Path) -> Path | None:
@@ -83,24 +91,33 @@ class AnnotatedVideo:
         video: The video; closed together with this.
         poses: Of all its frames, at any rate and size.
         flow: Of all its frames, at any size.
+        masks: Of all its frames, at any size.
 
     Raises:
-        InvalidAnnotation: If the poses end at another time than the video, or the flow has another number
-            of frames, and so belongs to another video.
+        InvalidAnnotation: If the poses end at another time than the video, or flow or masks have another
+            number of frames, and so belong to another video.
     """
 
     def __init__(
-        self, video: Video | CachedVideo, *, poses: Poses | None = None, flow: FlowFile | None = None
+        self,
+        video: Video | CachedVideo,
+        *,
+        poses: Poses | None = None,
+        flow: FlowFile | None = None,
+        masks: MaskFile | None = None,
     ) -> None:
         self._video = video
         self._poses = poses
         self._flow = flow
+        self._masks = masks
         try:
             begins = video.frame_times()
             if poses is not None:
                 _check_poses(poses, float(begins[-1]))
             if flow is not None:
-                _check_flow(flow, len(begins))
+                _check_count(flow.planes, flow.frames, len(begins))
+            if masks is not None:
+                _check_count(masks.planes, masks.frames, len(begins))
         except BaseException:
             video.close()
             raise
@@ -147,6 +164,10 @@ class AnnotatedVideo:
         """The stored flow, if there is a file of it."""
         return self._flow
 
+    def masks(self) -> MaskFile | None:
+        """Where the people are, if that is known."""
+        return self._masks
+
     def __enter__(self) -> Self:
         return self
 
@@ -167,10 +188,10 @@ def _check_poses(poses: Poses, video_ends_s: float) -> None:
         )
 
 
-def _check_flow(flow: FlowFile, frames: int) -> None:
-    if flow.frames != frames:
+def _check_count(file: PlaneFile, frames: int, video_frames: int) -> None:
+    if frames != video_frames:
         raise InvalidAnnotation(
-            f"{flow.planes.path} holds the flow of {flow.frames} frames, but the video has {frames}; it "
+            f"{file.path} holds the {file.kind} of {frames} frames, but the video has {video_frames}; it "
             "belongs to another video or another version of it. Extract it again."
         )
 

@@ -11,6 +11,7 @@ import torch
 
 from kinesphere import __version__
 from kinesphere.clips.archive import Extracts
+from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
@@ -34,6 +35,7 @@ def collect(
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+    background: Background = "keep",
     perturb: Perturbation | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
@@ -46,7 +48,8 @@ def collect(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
-        extracts: Where extracted files of flow and poses lie.
+        extracts: Where extracted files of flow, poses and masks lie.
+        background: What becomes of the surroundings of people (see `clips.background`).
         perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
 
@@ -60,7 +63,15 @@ def collect(
             f"The data have {kinds[manifest.labels.multi]}, the model gives {kinds[predictor.labels.multi]}."
         )
     manifest = replace(manifest, labels=predictor.labels)
-    dataset = ClipDataset(manifest, predictor.specs, train=False, views=views, cache=cache, extracts=extracts)
+    dataset = ClipDataset(
+        manifest,
+        predictor.specs,
+        train=False,
+        views=views,
+        cache=cache,
+        extracts=extracts,
+        background=background,
+    )
     indices: list[int] = []
     targets, probabilities = [], []
     skipped, damaged = [], []
@@ -150,6 +161,7 @@ def protocol_of(
     *,
     dataset: str | None = None,
     split: str | None = None,
+    background: Background = "keep",
 ) -> Protocol:
     """How `predictor` is measured on `manifest`."""
     return Protocol(
@@ -158,6 +170,7 @@ def protocol_of(
         split=split,
         views=str(views),
         sampling=tuple(str(spec.sampling) for spec in predictor.specs),
+        background=background,
     )
 
 

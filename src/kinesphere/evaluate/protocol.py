@@ -18,6 +18,7 @@ class Protocol:
         split: `"test"`, `"5-fold by group"`, or None for the whole manifest.
         views: Test-time views, clips × crops, whose probabilities were averaged.
         sampling: Text form of the sampling, one per model input.
+        background: What became of the surroundings of people (see `clips.background`).
     """
 
     dataset: str
@@ -25,6 +26,7 @@ class Protocol:
     split: str | None = None
     views: str = "1x1"
     sampling: tuple[str, ...] = ()
+    background: str = "keep"
 
 
 @dataclass(frozen=True)

@@ -157,9 +157,12 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
         workers=recipe.compute.workers,
         cache=frame_cache(recipe.data),
         extracts=extracts(recipe.data),
+        background=recipe.test.background,
     )
     dataset = Path(recipe.data.source[0]).stem
-    protocol = protocol_of(predictor, held_out, views, dataset=dataset, split=split)
+    protocol = protocol_of(
+        predictor, held_out, views, dataset=dataset, split=split, background=recipe.test.background
+    )
     date = datetime.now(UTC).isoformat(timespec="seconds")
     report = report_from_predictions(predictions, protocol, provenance_of(predictor, date))
     predictions.write(files.predictions)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kinesphere.clips.augment import Augment, preset
+from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Sampling, Views
 from kinesphere.core.device import Compute
 
@@ -264,6 +265,18 @@ class AugmentSection(Section):
         description="Probability that people change places.",
     )
 
+    background: tuple[Background, ...] | None = Field(
+        default=None,
+        description=(
+            "Changes of what surrounds the people, one drawn per sample: `[grey, blur]`; needs masks "
+            "(`kinesphere extract mask`)."
+        ),
+    )
+    background_share: Share | None = Field(
+        default=None,
+        description="Share of the samples whose surroundings are changed.",
+    )
+
     def settings(self) -> Augment:
         """The preset with what differs from it.
 
@@ -471,6 +484,13 @@ class TestSection(Section):
     views: Annotated[str, BeforeValidator(_check_views)] = Field(
         default="1x1",
         description="Clips x crops whose probabilities are averaged, such as `10x3`.",
+    )
+    background: Background = Field(
+        default="keep",
+        description=(
+            "What becomes of the surroundings of people in test clips, or of the people: does the "
+            "background decide? Needs masks (`kinesphere extract mask`)."
+        ),
     )
 
 

@@ -55,5 +55,5 @@ def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="scored on their validation clips, on which weights cannot"):
         fuse_runs(runs, "learned")
     (other / "report.json").unlink()
-    with pytest.raises(InvalidSetting, match="holds no report.json; name a finished run"):
+    with pytest.raises(InvalidSetting, match=r"holds no report.json; name a finished run"):
         fuse_runs([one, other])

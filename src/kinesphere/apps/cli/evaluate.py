@@ -23,6 +23,13 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
     ] = None,
+    background: Annotated[
+        str,
+        typer.Option(
+            help="Test with changed surroundings: grey, blur, freeze, median, replace, no_people, "
+            "grey_people. Needs masks."
+        ),
+    ] = "keep",
     extracts: Annotated[
         Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
     ] = None,
@@ -33,6 +40,7 @@ def evaluate(
     """Score a model on labelled videos, with intervals."""
     from kinesphere.clips import Views
     from kinesphere.clips.archive import Extracts
+    from kinesphere.clips.background import check_background
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
     from kinesphere.evaluate import report_from_predictions
@@ -43,12 +51,17 @@ def evaluate(
     manifest = Manifest.read(data, label_column=label_column)
     if split is not None:
         manifest = manifest.where(split=split)
-    chosen = Views.parse(views)
+    chosen, changed = Views.parse(views), check_background(background)
     with progress("Evaluating", "clips", hidden=as_json) as advance:
         predictions = collect(
-            predictor, manifest, views=chosen, extracts=Extracts(extracts, manifest.root), progress=advance
+            predictor,
+            manifest,
+            views=chosen,
+            extracts=Extracts(extracts, manifest.root),
+            background=changed,
+            progress=advance,
         )
-    protocol = protocol_of(predictor, manifest, chosen, split=split)
+    protocol = protocol_of(predictor, manifest, chosen, split=split, background=changed)
     today = datetime.date.today().isoformat()
     report = report_from_predictions(predictions, protocol, provenance_of(predictor, today))
     if out is not None:

@@ -67,6 +67,28 @@ def pose(
     run(extractor, data, out, workers, overwrite, as_json)
 
 
+@extract.command()
+def mask(
+    data: Data,
+    out: Out = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="MediaPipe's selfie (fast) or pose (sharper), downloaded at first use; or a .tflite or "
+            ".task file."
+        ),
+    ] = "selfie",
+    people: Annotated[int, typer.Option(min=1, help="Most people at a time, for pose.")] = 4,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Pixels of the people (needs the extra `pose`)."""
+    from kinesphere.data.extract import MaskExtractor, mask_model
+
+    run(MaskExtractor(mask_model(model), people), data, out, workers, overwrite, as_json)
+
+
 def run(
     extractor: Extractor,
     data: list[str],

@@ -385,6 +385,7 @@ def _protocol(report: Report) -> Html:
         ("Fingerprint", protocol.fingerprint),
         ("Views", f"{protocol.views} (clips × crops), probabilities averaged"),
         ("Sampling", ", ".join(protocol.sampling)),
+        ("Background", "as filmed" if protocol.background == "keep" else protocol.background),
         ("Intervals", report.intervals.sentence()),
         ("Model", provenance.model),
         ("Computed on", f"{provenance.device}, {provenance.precision}, torch {provenance.torch}"),

@@ -3,6 +3,7 @@
 from kinesphere.clips.archive import Extracts
 from kinesphere.data.extract.flow import FlowExtractor
 from kinesphere.data.extract.job import Extraction, Extractor, FileNote, extract
+from kinesphere.data.extract.mask import MaskExtractor, mask_model
 from kinesphere.data.extract.mediapipe_pose import PoseSettings, pose_model
 from kinesphere.data.extract.pose import PoseExtractor
 
@@ -12,8 +13,10 @@ __all__ = [
     "Extracts",
     "FileNote",
     "FlowExtractor",
+    "MaskExtractor",
     "PoseExtractor",
     "PoseSettings",
     "extract",
+    "mask_model",
     "pose_model",
 ]

@@ -1,0 +1,73 @@
+"""Mask files: where people are in every frame of one video, as probabilities in 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.plane_file import PlaneFile, write_planes
+from kinesphere.core.errors import InvalidAnnotation
+
+SUFFIX = ".mask.npz"
+_QUALITY = 18
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFile:
+    """The stored masks of one video.
+
+    Attributes:
+        planes: The file's pictures.
+        origin: What found the people.
+    """
+
+    planes: PlaneFile
+    origin: str
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read a mask file.
+
+        Raises:
+            InvalidAnnotation: If it is missing, empty, damaged, of another kind or of a newer version.
+        """
+        planes = PlaneFile.open(path, "mask")
+        if planes.planes != 1:
+            raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
+        return cls(planes, str(planes.fact("origin")))
+
+    @property
+    def frames(self) -> int:
+        """Frames of the video."""
+        return self.planes.count
+
+    @property
+    def size(self) -> Size:
+        """`(H, W)` of the masks in pixels."""
+        return self.planes.size
+
+    def masks(self, rows: np.ndarray) -> np.ndarray:
+        """Masks of the numbered frames: uint8 `(n, H, W)`, 255 where somebody surely is.
+
+        Raises:
+            InvalidAnnotation: If the file is damaged.
+        """
+        return self.planes.read(np.minimum(rows, self.frames - 1))[:, 0]
+
+
+def write_masks(path: Path, masks: Iterable[np.ndarray], *, size: Size, origin: str) -> None:
+    """Write a mask file; atomic.
+
+    Args:
+        path: Where to; ends in `.mask.npz`.
+        masks: uint8 `(H, W)`, one for every frame.
+        size: `(H, W)` of the masks.
+        origin: What found the people.
+    """
+    frames = (mask[None] for mask in masks)
+    write_planes(path, "mask", frames, lambda: {"origin": origin}, size=size, planes=1, quality=_QUALITY)

@@ -1,0 +1,164 @@
+"""A video whose surroundings, or people, are changed on the way to whoever reads clips of it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+
+from kinesphere.clips.background import Background, change_background
+from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.mask import StoredMasks, known_masks, scaled
+from kinesphere.clips.modality import SeekableSource
+from kinesphere.clips.pose import known_poses
+from kinesphere.clips.poses import Poses
+from kinesphere.clips.reading import shown_rows
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.video import Frames
+
+
+class OpenSource(SeekableSource, Protocol):
+    """A source that is closed by leaving its `with` block."""
+
+    @property
+    def tolerance_s(self) -> float: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class BackdropVideo:
+    """A video with other surroundings. Whatever is computed from its frames, flow too, sees those.
+
+    What is still (`freeze`, `median`) is so over the frames that are asked for at once: all clips and crops
+    of a sample.
+
+    Args:
+        video: The video; closed together with this.
+        change: What to do.
+        other: Open source of the surroundings for `replace`; its people are painted over. Closed together
+            with this.
+
+    Raises:
+        InvalidAnnotation: If a video has no masks.
+        InvalidSetting: If `replace` has no other video.
+    """
+
+    def __init__(self, video: OpenSource, change: Background, other: OpenSource | None = None) -> None:
+        self._video = video
+        self._other = other
+        self._change = change
+        try:
+            if change == "replace" and other is None:
+                raise InvalidSetting("A background is replaced by another video's; there is none.")
+            self._masks = known_masks(video)
+            if other is not None:
+                known_masks(other)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> Size:
+        """`(H, W)` of the video in pixels."""
+        return self._video.size
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second of the video."""
+        return self._video.fps
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length of the video in seconds."""
+        return self._video.duration_s
+
+    @property
+    def tolerance_s(self) -> float:
+        """See `Video.tolerance_s`."""
+        return self._video.tolerance_s
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` when each frame of the video begins, in seconds."""
+        return self._video.frame_times()
+
+    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
+        """See `Video.frames_at`."""
+        clip, masks = masked_clip(self._video, times_s, size or self.size)
+        other = None
+        if self._other is not None:
+            other = surroundings(self._other, times_s, clip.frame_size)
+        changed = change_background(clip, masks, self._change, other)
+        return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
+
+    def masks(self) -> StoredMasks:
+        """Where the people are."""
+        return self._masks
+
+    def poses(self) -> Poses:
+        """The joints of the people.
+
+        Raises:
+            InvalidAnnotation: If they are not known.
+        """
+        return known_poses(self._video)
+
+    def close(self) -> None:
+        """Close both videos."""
+        self._video.__exit__(None, None, None)
+        if self._other is not None:
+            self._other.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def masked_clip(video: OpenSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:
+    """Frames at some moments, and their masks."""
+    times = np.asarray(times_s, np.float64)
+    frames = video.frames_at(times, size=size)
+    rows = shown_rows(video.frame_times(), times + video.tolerance_s)
+    distinct, place = np.unique(rows, return_inverse=True)
+    people = scaled(known_masks(video).masks(distinct), size)[place]
+    pictures = np.ascontiguousarray(np.asarray(frames.data).transpose(0, 2, 3, 1))
+    return (
+        Clip(from_frames(pictures), frames.times, size),
+        Clip(from_frames(people[..., None]), frames.times, size, "mask"),
+    )
+
+
+def surroundings(video: OpenSource, times_s: np.ndarray, size: Size) -> Clip:
+    """What is around the people of a video, at some moments of another one; it starts again at its end."""
+    height, width = video.size
+    scale = max(size[0] / height, size[1] / width)
+    whole = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
+    ends_s = float(video.frame_times()[-1])
+    own_times = np.asarray(times_s) % ends_s if ends_s > 0 else np.zeros(len(times_s))
+    clip, masks = masked_clip(video, own_times, whole)
+    clip = change_background(clip, masks, "no_people")
+    top, left = ((side - wanted) // 2 for side, wanted in zip(whole, size, strict=True))
+    return clip.with_data(clip.data[:, :, top : top + size[0], left : left + size[1]], size)
+
+
+def other_video(paths: list[Path], own: Path, number: int) -> Path:
+    """One of the other videos of a data set, by any whole number.
+
+    Raises:
+        InvalidSetting: If there is no other.
+    """
+    others = [path for path in dict.fromkeys(paths) if path != own]
+    if not others:
+        raise InvalidSetting("A background is replaced by another video's, but the data hold only one video.")
+    return others[number % len(others)]

@@ -1,0 +1,185 @@
+"""Mask files from videos, by MediaPipe: where people are in every frame.
+
+Two networks to choose from. `selfie` looks at the whole picture at 256x256 pixels (MediaPipe's model card
+"Selfie Segmentation", 2021); it is made for people near the camera. `pose` is the mask of MediaPipe's pose
+landmarker, which looks at each person by itself: sharper on people who are small in the picture, and slower.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from kinesphere.clips.mask_file import SUFFIX, MaskFile, write_masks
+from kinesphere.core.download import fetch_file
+from kinesphere.core.errors import InvalidSetting, MissingExtra
+from kinesphere.data.extract.flow import shrunk
+from kinesphere.data.extract.mediapipe_pose import pose_model
+from kinesphere.data.extract.tflite_metadata import with_metadata
+from kinesphere.video import Video
+
+_SELFIE = "selfie_segmentation.tflite"
+_SELFIE_URL = f"https://storage.googleapis.com/mediapipe-assets/{_SELFIE}?generation=1661875931201364"
+_SELFIE_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
+# Masks are smooth: they need no more pixels than this.
+_SHORT_SIDE_PX = 256
+_BLOCK = 32
+# Somebody is there if that share of a frame is surely a person.
+_SOMEBODY = 0.002
+
+
+def mask_model(name: str) -> Path:
+    """The file of a model: `selfie` or `pose`, downloaded when first used, or a `.tflite` or `.task` file.
+
+    Raises:
+        InvalidSetting: If it is none of these.
+        MissingWeights: If it cannot be downloaded; the message says which file to put where.
+    """
+    if name == "selfie":
+        return fetch_file(_SELFIE, _SELFIE_URL, _SELFIE_SHA256).path
+    if name == "pose":
+        return pose_model("full")
+    path = Path(name)
+    if not path.is_file() or path.suffix not in (".tflite", ".task"):
+        raise InvalidSetting(f"The mask model is selfie, pose, or a .tflite or .task file; got {name!r}.")
+    return path
+
+
+@dataclass(frozen=True)
+class MaskExtractor:
+    """Finds the people in every frame of a video.
+
+    Attributes:
+        model: A segmentation model (`.tflite`) or pose landmarker (`.task`) of MediaPipe.
+        people: Most people at a time, for a pose landmarker.
+    """
+
+    model: Path
+    people: int = 4
+
+    def __post_init__(self) -> None:
+        if self.people < 1:
+            raise InvalidSetting(f"At least one person is looked for; got people={self.people}.")
+
+    @property
+    def suffix(self) -> str:
+        """`.mask.npz`."""
+        return SUFFIX
+
+    def differs(self, path: Path) -> str | None:
+        """What about a mask file is not as this would make it, or None.
+
+        Raises:
+            InvalidAnnotation: If the file cannot be read.
+        """
+        origin = MaskFile.open(path).origin
+        return None if self.model.stem in origin else f"holds masks by {origin}, not by {self.model.stem}"
+
+    def extract(self, video: Path, target: Path) -> str | None:
+        """Write the masks of a video; a remark if nobody was seen.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            MissingExtra: If MediaPipe is not installed.
+        """
+        seen = 0
+
+        def masks() -> Iterator[np.ndarray]:
+            nonlocal seen
+            begins = source.frame_times()
+            for start in range(0, len(begins), _BLOCK):
+                frames = source.frames_at(begins[start : start + _BLOCK], size=size)
+                for frame in np.asarray(frames.data).transpose(0, 2, 3, 1):
+                    mask = finder.find(np.ascontiguousarray(frame))
+                    seen += int((mask > 127).mean() > _SOMEBODY)
+                    yield mask
+
+        with Video.open(video, threads=1) as source, PeopleFinder(self.model, self.people) as finder:
+            size = shrunk(source.size, _SHORT_SIDE_PX)
+            write_masks(target, masks(), size=size, origin=finder.version)
+        return None if seen else "nobody was found in any frame"
+
+
+class PeopleFinder:
+    """Finds the pixels of people in pictures; close it after use.
+
+    Args:
+        model: See `MaskExtractor`.
+        people: See `MaskExtractor`.
+
+    Raises:
+        MissingExtra: If MediaPipe is not installed.
+        InvalidSetting: If the model is none of MediaPipe's.
+    """
+
+    def __init__(self, model: Path, people: int = 4) -> None:
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
+        except ImportError as error:
+            raise MissingExtra(
+                f"Masks are extracted by MediaPipe, which is not usable here ({error}); "
+                "pip install 'kinesphere[pose]'."
+            ) from error
+        self._image: Any = mediapipe.Image
+        self._format = mediapipe.ImageFormat.SRGB
+        self._poses = model.suffix == ".task"
+        self.version = f"MediaPipe {mediapipe.__version__} {model.stem}"
+        try:
+            if self._poses:
+                self._task: Any = vision.PoseLandmarker.create_from_options(
+                    vision.PoseLandmarkerOptions(
+                        base_options=BaseOptions(model_asset_path=str(model)),
+                        num_poses=people,
+                        output_segmentation_masks=True,
+                    )
+                )
+            else:
+                self._task = vision.ImageSegmenter.create_from_options(
+                    vision.ImageSegmenterOptions(
+                        base_options=BaseOptions(model_asset_buffer=with_metadata(model.read_bytes())),
+                        output_confidence_masks=True,
+                    )
+                )
+        except (RuntimeError, ValueError, OSError, struct.error) as error:
+            raise InvalidSetting(f"{model} is no model of people for MediaPipe: {error}") from error
+
+    def find(self, picture: np.ndarray) -> np.ndarray:
+        """The people in a picture.
+
+        Args:
+            picture: uint8 RGB `(H, W, 3)`.
+
+        Returns:
+            uint8 `(H, W)`: 255 where somebody surely is.
+        """
+        image = self._image(self._format, picture)
+        if self._poses:
+            masks = self._task.detect(image).segmentation_masks or ()
+        else:
+            # Of several classes the first is the background.
+            found = self._task.segment(image).confidence_masks
+            masks = found if len(found) == 1 else found[1:]
+        result = np.zeros(picture.shape[:2], np.uint8)
+        for mask in masks:
+            share = mask.numpy_view().reshape(result.shape)
+            np.maximum(result, np.round(255 * share).astype(np.uint8), out=result)
+        return result
+
+    def close(self) -> None:
+        """Free the network."""
+        self._task.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,145 @@
+"""Clips of a data set with changed surroundings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kinesphere.clips import Augment, ClipSpec, Sampling, Views
+from kinesphere.clips.background import GREY
+from kinesphere.clips.mask_file import write_masks
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.data import ClipDataset, Draw, FrameCache, Manifest
+from kinesphere.data.backdrop import other_video
+from kinesphere.data.extract import FlowExtractor
+from kinesphere.data.mannequin import MannequinSettings, generate, load_truth
+from kinesphere.data.source import open_source
+from kinesphere.video import Video
+
+SPEC = ClipSpec(Sampling.parse("4x2x1"), (48, 48))
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four videos of people, with their true masks."""
+    folder = tmp_path_factory.mktemp("masked")
+    settings = MannequinSettings(
+        classes=("clap", "wave"),
+        clips_per_class=2,
+        splits=(1, 0, 0),
+        size=(64, 80),
+        fps=10,
+        performers=2,
+        scenes=4,
+        shake=0,
+    )
+    root = generate(settings, folder, workers=1).parent
+    for video in root.glob("videos/*.mp4"):
+        masks = load_truth(root / "truth" / f"{video.stem}.npz").mask.any(1)
+        write_masks(
+            video.with_name(video.name + ".mask.npz"),
+            (255 * masks).astype(np.uint8),
+            size=(64, 80),
+            origin="the truth",
+        )
+    return root
+
+
+def clip_of(root: Path, change: str, spec: ClipSpec = SPEC, cache: FrameCache | None = None) -> np.ndarray:
+    dataset = ClipDataset(
+        Manifest.read(root / "manifest.csv"), spec, train=False, background=change, cache=cache
+    )  # type: ignore[arg-type]
+    return dataset.clips(Draw(0))[0][0].frames()
+
+
+def test_test_clips_with_changed_surroundings(masked: Path) -> None:
+    kept = clip_of(masked, "keep")
+    with open_source(next(iter(Manifest.read(masked / "manifest.csv"))).path, [SPEC], masks=True) as source:
+        assert source.masks() is not None  # type: ignore[union-attr]
+    grey = clip_of(masked, "grey")
+    people = (np.abs(grey.astype(int) - GREY) > 3).any(-1)
+    assert 0.02 < people.mean() < 0.4
+    assert np.abs(kept.astype(int) - grey)[people].mean() < 25
+    still = clip_of(masked, "median")
+    around = ~people
+    assert np.abs(still[0].astype(int) - still[3])[around[0] & around[3]].max() <= 25
+    gone, other = clip_of(masked, "no_people"), clip_of(masked, "replace")
+    assert np.abs(gone.astype(int) - kept)[people].mean() > 15
+    assert np.abs(other.astype(int) - kept)[around].mean() > 10
+    assert np.array_equal(other, clip_of(masked, "replace"))
+
+
+def test_cached_frames_give_the_same(masked: Path, tmp_path: Path) -> None:
+    cache = FrameCache(tmp_path, 10**8)
+    for change in ("grey", "replace"):
+        direct = clip_of(masked, change)
+        assert np.array_equal(clip_of(masked, change, cache=cache), direct)
+        assert np.array_equal(clip_of(masked, change, cache=cache), direct)
+
+
+def test_flow_sees_the_changed_frames(masked: Path) -> None:
+    spec = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
+    path = next(iter(Manifest.read(masked / "manifest.csv"))).path
+    FlowExtractor("farneback").extract(path, path.with_name(path.name + ".flow.npz"))
+    try:
+        assert np.linalg.norm(clip_of(masked, "grey", spec), axis=-1).max() > 0.1
+        with pytest.raises(InvalidAnnotation, match="holds farneback, but the model sees dis"):
+            clip_of(masked, "keep", spec)
+    finally:
+        path.with_name(path.name + ".flow.npz").unlink()
+
+
+def test_training_draws_changes_that_depend_on_the_draw_alone(masked: Path) -> None:
+    manifest = Manifest.read(masked / "manifest.csv")
+    augment = Augment(crop="centre", flip=0, background=("grey",), background_share=0.5)
+    dataset = ClipDataset(manifest, SPEC, train=True, augment=augment)
+
+    def greyness(epoch: int) -> float:
+        frames = dataset.clips(Draw(0, epoch))[0][0].frames().astype(int)
+        return float(((frames.max(-1) - frames.min(-1)) < 12).mean())
+
+    shares = [greyness(epoch) for epoch in range(12)]
+    assert shares == [greyness(epoch) for epoch in range(12)]
+    changed = sum(share > 0.6 for share in shares)
+    assert 2 <= changed <= 10
+    plain = ClipDataset(manifest, SPEC, train=True, augment=Augment(background_share=0.5))
+    before = ClipDataset(manifest, SPEC, train=True, augment=Augment())
+    assert torch.equal(plain.clips(Draw(1))[0][0].data, before.clips(Draw(1))[0][0].data)
+
+
+def test_views_share_their_surroundings(masked: Path) -> None:
+    dataset = ClipDataset(
+        Manifest.read(masked / "manifest.csv"),
+        SPEC.with_(short_side_px=56),
+        train=False,
+        views=Views(2, 3),
+        background="grey",
+    )
+    assert len(dataset.clips(Draw(0))[0]) == 6
+
+
+def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(masked / "manifest.csv")
+    with pytest.raises(InvalidSetting, match=r"is for testing; in training set augment.background"):
+        ClipDataset(manifest, SPEC, train=True, background="grey")
+    with pytest.raises(InvalidSetting, match="The background is one of"):
+        ClipDataset(manifest, SPEC, train=False, background="beach")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="the data hold only one video"):
+        other_video([Path("a.mp4"), Path("a.mp4")], Path("a.mp4"), 3)
+    (tmp_path / "wave").mkdir()
+    shutil.copy(sorted(masked.glob("videos/*.mp4"))[0], tmp_path / "wave" / "a.mp4")
+    alone = ClipDataset(Manifest.read(tmp_path), SPEC, train=False, background="grey")[0]
+    assert "There is no mask file" in alone.reason  # type: ignore[union-attr]
+    assert "make it with `kinesphere extract mask`" in alone.reason  # type: ignore[union-attr]
+    video = tmp_path / "wave" / "a.mp4"
+    write_masks(
+        video.with_name("a.mp4.mask.npz"), np.zeros((3, 64, 80), np.uint8), size=(64, 80), origin="nobody"
+    )
+    with pytest.raises(InvalidAnnotation, match="holds the mask of 3 frames, but the video has"):
+        open_source(video, [SPEC], masks=True)
+    with Video.open(video) as plain:
+        assert not hasattr(plain, "masks")
