@@ -9,6 +9,7 @@ from clip_fakes import FakeFrames, FakeVideo, noise_clip
 
 from kinesphere.clips import ClipSpec, Sampling, Views, rgb
 from kinesphere.clips.geometry import Box, plan_frames, view_boxes
+from kinesphere.clips.modality import duration_of
 from kinesphere.core.errors import InvalidClip, InvalidSetting, UnreadableVideo
 from kinesphere.video import Video, VideoWriter
 
@@ -96,11 +97,11 @@ def test_read_refuses_crops_that_cannot_be():
 
 
 def test_duration_from_the_frames_when_the_container_states_none():
-    assert rgb.duration_of(FakeVideo(50, duration_s=None)) == pytest.approx(2.0)
-    assert rgb.duration_of(FakeVideo(50, fps=None, duration_s=None)) == pytest.approx(2.0)
-    assert rgb.duration_of(FakeVideo(1, fps=None, duration_s=None)) == pytest.approx(0.04)
+    assert duration_of(FakeVideo(50, duration_s=None)) == pytest.approx(2.0)
+    assert duration_of(FakeVideo(50, fps=None, duration_s=None)) == pytest.approx(2.0)
+    assert duration_of(FakeVideo(1, fps=None, duration_s=None)) == pytest.approx(0.04)
     with pytest.raises(UnreadableVideo, match="no frames to sample"):
-        rgb.duration_of(FakeVideo(0, duration_s=None))
+        duration_of(FakeVideo(0, duration_s=None))
     (clip,) = rgb.read(FakeVideo(50, duration_s=None), SPEC)
     assert clip.data[0, 0, 0, 0] == 23
 
