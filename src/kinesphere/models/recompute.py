@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,9 +53,8 @@ class _Recomputed(nn.Module):
         return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
-@cache
 def _recomputed(layer: type[nn.Module]) -> type[nn.Module]:
-    """A class of its own for each kind of layer; the module's name tells leaf layers from composed ones."""
+    """The layer's class with the other `forward`; by `__module__`, tracing knows torch's own layers."""
     return type(f"Recomputed{layer.__name__}", (_Recomputed, layer), {"__module__": layer.__module__})
 
 

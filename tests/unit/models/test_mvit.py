@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -103,7 +105,9 @@ def test_pooling_without_weights(kind, expected):
 def test_wrong_settings_are_refused():
     with pytest.raises(InvalidSetting, match=r"Pooling is conv, max or avg; got 'sum'"):
         MViT(3, pool="sum")
-    with pytest.raises(InvalidSetting, match=r"MViT has four stages; got depths \(1, 2\)"):
+    with pytest.raises(
+        InvalidSetting, match=r"MViT has four stages of at least one block; got depths \(1, 2\)"
+    ):
         MViT(3, depths=(1, 2))
 
 
@@ -148,7 +152,6 @@ def test_absolute_positions_follow_the_grid():
         ("mmaction2", {}),
         ("mmaction2", {"widen_in_attention": False}),
         ("pytorchvideo", V1),
-        ("pytorchvideo_early", V1),
     ],
 )
 def test_layouts_tell_depth_width_clip_and_version(layout, changes):
@@ -156,19 +159,21 @@ def test_layouts_tell_depth_width_clip_and_version(layout, changes):
     theirs = LAYOUTS[layout].to_theirs(net.state_dict())
     assert not theirs.unmapped
     imported = import_state(theirs.state, "mvit_v2_s", layout=layout)
+    assert imported.specs[0].length == 8
+    assert imported.specs[0].size == (48, 48)
     with torch.inference_mode():
         assert torch.equal(imported(clip()), net(clip()))
 
 
-def test_earlier_and_later_names_of_pytorchvideo_give_the_same():
+def test_earlier_names_of_pytorchvideo_are_read_too():
     net = shaken(MViT(3, **SMALL, **V1))
-    early = LAYOUTS["pytorchvideo_early"].to_theirs(net.state_dict()).state
-    both = {**early, **LAYOUTS["pytorchvideo"].to_theirs(net.state_dict()).state}
-    for state in (early, both):
-        imported = import_state(state, "mvit_v1_b_16x4")
-        assert all(
-            torch.equal(value, net.state_dict()[key]) for key, value in imported.net.state_dict().items()
-        )
+    later = LAYOUTS["pytorchvideo"].to_theirs(net.state_dict()).state
+    pools = [key for key in later if "_attention_pool_" in key]
+    assert pools
+    earlier = {re.sub(r"_attention_pool_(.)\.(pool|norm)", r"\2_\1", key): later[key] for key in later}
+    for theirs in (earlier, earlier | later):
+        imported = import_state(theirs, "mvit_v1_b_16x4").net.state_dict()
+        assert all(torch.equal(value, net.state_dict()[key]) for key, value in imported.items())
 
 
 def test_a_state_with_a_missing_tensor_is_refused():

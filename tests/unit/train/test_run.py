@@ -282,3 +282,17 @@ def test_cross_validation_pools_every_sample_once_and_resumes(recipe: Recipe, tm
         cross_validate(recipe, 3, console=quiet())
     with pytest.raises(InvalidSetting, match="needs a folder for its runs"):
         cross_validate(recipe.override("out=null"), 3, console=quiet())
+
+
+def test_checkpointed_activations_train_to_the_same_weights(recipe, tmp_path):
+    folders = []
+    for name, value in (("kept", "false"), ("again", "true")):
+        folder = tmp_path / name
+        train(
+            recipe.override(
+                "model.name=r3d_tiny", f"compute.checkpoint_activations={value}", f"out={folder}"
+            ),
+            console=quiet(),
+        )
+        folders.append(folder)
+    assert_same(*folders)

@@ -228,12 +228,15 @@ class Block(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks at one resolution; the first one reaches it."""
+    """Blocks at one resolution; the first one reaches it, with strided queries."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        super().__init__(blocks)
+        self.stride = blocks[0].attn.query_stride
 
     def forward(self, x_BNC: Tensor, grid: Grid) -> Tensor:
-        for block in self:
-            x_BNC = block(x_BNC, grid)
-            grid = coarser(grid, block.attn.query_stride)
+        for i, block in enumerate(self):
+            x_BNC = block(x_BNC, grid if i == 0 else coarser(grid, self.stride))
         return x_BNC
 
 

@@ -7,13 +7,14 @@ becomes wider.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import accumulate
 from math import isqrt
 
 from torch import Tensor
 
+from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.keymap import Arguments, Ignore, Join, KeyMap, Rename, Rule, squeeze
 
 _OUR_BLOCK = re.compile(r"layer(\d)\.(\d+)\.attn\.proj\.weight")
@@ -39,8 +40,8 @@ _PROJECTIONS: Renames = {
 _POOLS: Renames = {
     f"attn.{kind}_{x}.*": f"attn.pool_{x}.{kind}.*" for x in "qkv" for kind in ("pool", "norm")
 }
-PYSLOWFAST_BLOCK = {**_COMMON, **_PROJECTIONS, **_POOLS, "attn.qkv.*": "attn.qkv.*"}
-TORCHVISION_BLOCK = {
+_PYSLOWFAST_BLOCK = {**_COMMON, **_PROJECTIONS, **_POOLS, "attn.qkv.*": "attn.qkv.*"}
+_TORCHVISION_BLOCK = {
     **_COMMON,
     "attn.qkv.*": "attn.qkv.*",
     "attn.project.0.*": "attn.proj.*",
@@ -50,12 +51,10 @@ TORCHVISION_BLOCK = {
     "mlp.3.*": "mlp.fc2.*",
     "project.*": "proj.*",
 }
-PYTORCHVIDEO_EARLY_BLOCK = {**_COMMON, **_PROJECTIONS, **_POOLS}
-PYTORCHVIDEO_BLOCK = {
-    **_COMMON,
-    **_PROJECTIONS,
-    **{f"attn._attention_pool_{x}.pool.*": f"attn.pool_{x}.pool.*" for x in "qkv"},
-    **{f"attn._attention_pool_{x}.norm.*": f"attn.pool_{x}.norm.*" for x in "qkv"},
+_LATER_POOLS: Renames = {
+    f"attn._attention_pool_{x}.{kind}.*": f"attn.pool_{x}.{kind}.*"
+    for x in "qkv"
+    for kind in ("pool", "norm")
 }
 
 
@@ -71,7 +70,12 @@ def stage_depths(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 
 def _rules(
-    state: Mapping[str, Tensor], outside: tuple[Rule, ...], block: Renames, prefix: str, split_qkv: bool
+    state: Mapping[str, Tensor],
+    outside: tuple[Rule, ...],
+    block: Renames,
+    *,
+    prefix: str = "",
+    split_qkv: bool = False,
 ) -> tuple[Rule, ...]:
     """`outside` and the rules of the blocks; the last stage, whose blocks have large numbers, first."""
     rules = list(outside)
@@ -118,26 +122,36 @@ def _arguments(ours: Mapping[str, Tensor]) -> Arguments:
     return {**arguments, "length": frames * _FRAME_STRIDE, "size": side * _PATCH_STRIDE}
 
 
-def _key_map(
-    layout: str, outside: tuple[Rule, ...], block: Renames, *, prefix: str = "", split_qkv: bool = False
-) -> KeyMap:
-    rules = partial(_rules, outside=outside, block=block, prefix=prefix, split_qkv=split_qkv)
+def _fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """`spec` for a network made for other clips: its own length over the same time, its own size."""
+    length, size = arguments.get("length"), arguments.get("size")
+    if isinstance(length, int) and length != spec.length:
+        interval = max(1, spec.length * spec.sampling.interval // length)
+        spec = spec.with_(sampling=Sampling("dense", length, interval))
+    if isinstance(size, int) and (size, size) != spec.size:
+        spec = spec.with_(size=(size, size), short_side_px=size)
+    return spec
 
+
+def _key_map(layout: str, rules: Callable[[Mapping[str, Tensor]], tuple[Rule, ...]]) -> KeyMap:
     def infer(theirs: Mapping[str, Tensor]) -> Arguments:
         return _arguments(KeyMap(layout, rules).to_ours(theirs).state)
 
-    return KeyMap(layout, rules, infer=infer)
+    return KeyMap(layout, rules, infer=infer, fit=_fit)
 
 
-def _pytorchvideo(layout: str, block: Renames, *, twins: bool) -> KeyMap:
+def _pytorchvideo(state: Mapping[str, Tensor]) -> tuple[Rule, ...]:
+    """Poolings have a second name in later files, for the same tensors; earlier files lack it."""
     encoding = "cls_positional_encoding."
-    doubled = tuple(
+    is_theirs = any(key.startswith("blocks.") for key in state)
+    is_early = is_theirs and not any("._attention_pool_" in key for key in state)
+    twins = tuple(
         Ignore(f"blocks.{{i}}.attn.{kind}_{x}.*", "the same tensor under its earlier name")
         for x in "qkv"
         for kind in ("pool", "norm")
     )
     outside: tuple[Rule, ...] = (
-        *(doubled if twins else ()),
+        *(() if is_early else twins),
         Rename(f"{encoding}cls_token", "stem.class_token", squeeze(0, 1)),
         Rename(f"{encoding}pos_embed_class", "stem.position_class", squeeze(0, 1)),
         Rename(f"{encoding}pos_embed_spatial", "stem.position_space", squeeze(0)),
@@ -146,50 +160,59 @@ def _pytorchvideo(layout: str, block: Renames, *, twins: bool) -> KeyMap:
         Rename("norm_embed.*", "norm.*"),
         Rename("head.proj.*", "fc.*"),
     )
-    return _key_map(layout, outside, block, split_qkv=True)
+    block = {**_COMMON, **_PROJECTIONS, **(_POOLS if is_early else _LATER_POOLS)}
+    return _rules(state, outside, block, split_qkv=True)
 
 
 MAPS = (
     _key_map(
         "torchvision",
-        (
-            Rename("conv_proj.*", "stem.conv.*"),
-            Rename("pos_encoding.class_token", "stem.class_token"),
-            Rename("pos_encoding.class_pos", "stem.position_class"),
-            Rename("pos_encoding.spatial_pos", "stem.position_space"),
-            Rename("pos_encoding.temporal_pos", "stem.position_time"),
-            Rename("norm.*", "norm.*"),
-            Rename("head.1.*", "fc.*"),
+        partial(
+            _rules,
+            outside=(
+                Rename("conv_proj.*", "stem.conv.*"),
+                Rename("pos_encoding.class_token", "stem.class_token"),
+                Rename("pos_encoding.class_pos", "stem.position_class"),
+                Rename("pos_encoding.spatial_pos", "stem.position_space"),
+                Rename("pos_encoding.temporal_pos", "stem.position_time"),
+                Rename("norm.*", "norm.*"),
+                Rename("head.1.*", "fc.*"),
+            ),
+            block=_TORCHVISION_BLOCK,
         ),
-        TORCHVISION_BLOCK,
     ),
     _key_map(
         "pyslowfast",
-        (
-            Rename("cls_token", "stem.class_token", squeeze(0, 1)),
-            Rename("pos_embed_class", "stem.position_class", squeeze(0, 1)),
-            Rename("pos_embed_spatial", "stem.position_space", squeeze(0)),
-            Rename("pos_embed_temporal", "stem.position_time", squeeze(0)),
-            Rename("patch_embed.proj.*", "stem.conv.*"),
-            Rename("norm.*", "norm.*"),
-            Rename("head.projection.*", "fc.*"),
+        partial(
+            _rules,
+            outside=(
+                Rename("cls_token", "stem.class_token", squeeze(0, 1)),
+                Rename("pos_embed_class", "stem.position_class", squeeze(0, 1)),
+                Rename("pos_embed_spatial", "stem.position_space", squeeze(0)),
+                Rename("pos_embed_temporal", "stem.position_time", squeeze(0)),
+                Rename("patch_embed.proj.*", "stem.conv.*"),
+                Rename("norm.*", "norm.*"),
+                Rename("head.projection.*", "fc.*"),
+            ),
+            block=_PYSLOWFAST_BLOCK,
         ),
-        PYSLOWFAST_BLOCK,
     ),
     _key_map(
         "mmaction2",
-        (
-            Rename("backbone.cls_token", "stem.class_token", squeeze(0, 1)),
-            Rename("backbone.pos_embed_class", "stem.position_class", squeeze(0, 1)),
-            Rename("backbone.pos_embed_spatial", "stem.position_space", squeeze(0)),
-            Rename("backbone.pos_embed_temporal", "stem.position_time", squeeze(0)),
-            Rename("backbone.patch_embed.projection.*", "stem.conv.*"),
-            Rename("backbone.norm3.*", "norm.*"),
-            Rename("cls_head.fc_cls.*", "fc.*"),
+        partial(
+            _rules,
+            outside=(
+                Rename("backbone.cls_token", "stem.class_token", squeeze(0, 1)),
+                Rename("backbone.pos_embed_class", "stem.position_class", squeeze(0, 1)),
+                Rename("backbone.pos_embed_spatial", "stem.position_space", squeeze(0)),
+                Rename("backbone.pos_embed_temporal", "stem.position_time", squeeze(0)),
+                Rename("backbone.patch_embed.projection.*", "stem.conv.*"),
+                Rename("backbone.norm3.*", "norm.*"),
+                Rename("cls_head.fc_cls.*", "fc.*"),
+            ),
+            block=_PYSLOWFAST_BLOCK,
+            prefix="backbone.",
         ),
-        PYSLOWFAST_BLOCK,
-        prefix="backbone.",
     ),
-    _pytorchvideo("pytorchvideo", PYTORCHVIDEO_BLOCK, twins=True),
-    _pytorchvideo("pytorchvideo_early", PYTORCHVIDEO_EARLY_BLOCK, twins=False),
+    _key_map("pytorchvideo", _pytorchvideo),
 )

@@ -79,21 +79,21 @@ class MViT(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if len(depths) != 4:
-            raise InvalidSetting(f"MViT has four stages; got depths {depths}.")
+        if len(depths) != 4 or min(depths) < 1:
+            raise InvalidSetting(f"MViT has four stages of at least one block; got depths {depths}.")
         lead = int(class_token)
         grid = (length // PATCH_STRIDE[0], size // PATCH_STRIDE[1], size // PATCH_STRIDE[2])
         self.stem = PatchTokens(width, grid, absolute=not relative, class_token=class_token)
         rates = iter(rising_rates(drop_path, sum(depths)))
         stages, inputs = [], width
         for s, depth in enumerate(depths):
-            stage = Stage()
+            blocks = []
             for b in range(depth):
                 stride = 2 if s and not b else 1
                 keys = max(1, key_stride // 2**s)
                 middle = width * 2**s
-                last = s == 3 or b < depth - 1
-                outputs = middle if widen_in_attention or last else 2 * middle
+                stays = s == 3 or b < depth - 1
+                outputs = middle if widen_in_attention or stays else 2 * middle
                 shrunk = (grid[0], grid[1] // stride, grid[2] // stride)
                 tables = shrunk, (grid[0], grid[1] // keys, grid[2] // keys)
                 attention = PooledAttention(
@@ -104,9 +104,9 @@ class MViT(nn.Module):
                     residual=residual_pooling,
                     lead=lead,
                 )  # fmt: skip
-                stage.append(Block(attention, inputs, middle, outputs, next(rates)))
+                blocks.append(Block(attention, inputs, middle, outputs, next(rates)))
                 grid, inputs = shrunk, outputs
-            stages.append(stage)
+            stages.append(Stage(blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.norm = nn.LayerNorm(inputs, EPSILON)
         self.dropout = nn.Dropout(dropout)
@@ -119,9 +119,9 @@ class MViT(nn.Module):
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         grid = self.stem.grid(x_BTCHW)
         x = self.stem(x_BTCHW)
-        for i, stage in enumerate((self.layer1, self.layer2, self.layer3, self.layer4)):
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x, grid)
-            grid = coarser(grid, 2 if i else 1)
+            grid = coarser(grid, stage.stride)
         x = self.norm(x)
         x = x[:, 0] if self.stem.class_token is not None else x.mean(1)
         logits_BK: Tensor = self.fc(self.dropout(x))
@@ -218,17 +218,19 @@ def torchvision(file: str, top1: float, top5: float, *, tag: str = "k400") -> We
     return kinetics(tag, url, "torchvision", top1, top5, protocol=FIVE_CLIPS, licence="BSD-3-Clause")
 
 
-def pyslowfast(file: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
-    url = f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/{file}.pyth"
-    return kinetics("k400_pyslowfast", url, "pyslowfast", top1, top5, spec=spec, protocol=FIVE_CLIPS)
+def pyslowfast(file: str, top1: float, top5: float, spec: ClipSpec, *, classes: int = 400) -> WeightEntry:
+    url = f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/{file}.pyth"
+    tag = f"k{classes}_pyslowfast"
+    return kinetics(tag, url, "pyslowfast", top1, top5, classes=classes, spec=spec, protocol=FIVE_CLIPS)
 
 
 SMALL = "mvit-small-p244"
 PLAIN_CLIP = clip(16, 4, short_side=None)
+LONG_CLIP = clip(32, 3, short_side=None)
 WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
     "v2_s": (
         torchvision("mvit_v2_s-ae3be167", 0.80757, 0.94665),
-        pyslowfast("MViTv2_S_16x4_k400_f302660347", 0.810, 0.946, PLAIN_CLIP),
+        pyslowfast("mvitv2/pysf_video_models/MViTv2_S_16x4_k400_f302660347", 0.810, 0.946, PLAIN_CLIP),
         mmaction2(
             "k400_mmaction2",
             f"{SMALL}_32xb16-16x4x1-200e_kinetics400-rgb/{SMALL}_32xb16-16x4x1-200e_kinetics400-rgb_20230201-23284ff3",
@@ -257,8 +259,9 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
             "converted/mvit-base-p244_32x3x1_kinetics400-rgb_20221021-f392cd2d",
             0.826,
             0.958,
-            clip(32, 3, short_side=None),
+            LONG_CLIP,
         ),
+        pyslowfast("mvitv2/pysf_video_models/MViTv2_B_32x3_k400_f304025456", 0.829, 0.957, LONG_CLIP),
         something("converted/mvit-base-p244_u32_sthv2-rgb_20221021-d5de5da6", 32, 0.708, 0.927),
     ),
     "v2_l": (
@@ -276,12 +279,25 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
         kinetics(
             "k400",
             pytorchvideo_url("MVIT_B_16x4"),
-            "pytorchvideo_early",
+            "pytorchvideo",
             0.7885,
             0.9385,
             protocol=FIVE_CLIPS,
         ),
         torchvision("mvit_v1_b-dbeb1030", 0.78477, 0.93582, tag="k400_torchvision"),
+    ),
+    "v1_b_32x3": (
+        kinetics(
+            "k400",
+            pytorchvideo_url("MVIT_B_32x3_f294077834"),
+            "pytorchvideo",
+            0.8030,
+            0.9469,
+            protocol=FIVE_CLIPS,
+            origin="memory",
+        ),
+        pyslowfast("mvit/k400", 0.804, 0.948, LONG_CLIP),
+        pyslowfast("mvit/k600", 0.839, 0.965, LONG_CLIP, classes=600),
     ),
 }
 
@@ -348,18 +364,18 @@ register(
         169_958_123_712,
         clip(32, 3),
         paper=PAPER,
+        weights=WEIGHTS["v1_b_32x3"],
     ),
     MAPS,
 )(partial(VERSION_1, length=32))
 
-MICRO = {"depths": (1, 1, 1, 1), "width": 16, "length": 4, "size": 32}
 register(
     mvit_card("mvit_v2_micro", "MViTv2 for tests.", 257_381, 3_494_304, TINY_SPEC, classes=5, tiny=True), MAPS
-)(partial(MViT, **MICRO))
+)(partial(MViT, depths=(1, 1, 1, 1), width=16, length=4, size=32))
 register(
     mvit_card(
         "mvit_v1_micro", "MViT for tests.", 310_997, 4_440_160, TINY_SPEC,
         paper=PAPER, classes=5, tiny=True,
     ),
     MAPS,
-)(partial(VERSION_1, **MICRO))  # fmt: skip
+)(partial(VERSION_1, depths=(1, 1, 1, 1), width=16, length=4, size=32))  # fmt: skip
