@@ -149,3 +149,12 @@ def shake(times_s: Array, amount: float, size: tuple[int, int], generator: np.ra
     tx = cx - c * cx + s * cy + 0.014 * height * dx
     ty = cy - s * cx - c * cy + 0.014 * height * dy
     return np.stack([np.stack([c, -s, tx], axis=1), np.stack([s, c, ty], axis=1)], axis=1)
+
+
+def shaken(points: Array, maps: Array) -> Array:
+    """Apply affine maps (..., 2, 3) to projected points (..., 3); depth is kept."""
+    result = points.copy()
+    x, y = points[..., 0], points[..., 1]
+    result[..., 0] = maps[..., 0, 0] * x + maps[..., 0, 1] * y + maps[..., 0, 2]
+    result[..., 1] = maps[..., 1, 0] * x + maps[..., 1, 1] * y + maps[..., 1, 2]
+    return result

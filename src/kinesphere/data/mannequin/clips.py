@@ -120,8 +120,8 @@ def _choose_scene(settings: MannequinSettings, label: str, split: str, generator
     return bound if generator.random() < correlation else free
 
 
-def render_clip(plan: ClipPlan, settings: MannequinSettings) -> Rendered:
-    """Draw the video of a plan."""
+def render_clip(plan: ClipPlan, settings: MannequinSettings, *, flow: bool = False) -> Rendered:
+    """Draw the video of a plan; on request with true flow."""
     generator = np.random.default_rng((*plan.entropy, 1))
     performer, scene = cast(settings, plan.performer), location(settings, plan.scene)
     times = np.arange(round(plan.duration_s * settings.fps)) / settings.fps
@@ -150,7 +150,7 @@ def render_clip(plan: ClipPlan, settings: MannequinSettings) -> Rendered:
         float(generator.uniform(0.85, 1.15)),
         (float(tint[0]), float(tint[1]), float(tint[2])),
     )
-    return render(figures, stage, camera, times, look, generator)
+    return render(figures, stage, camera, times, look, generator, flow=flow)
 
 
 def perform(

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from kinesphere.data.mannequin.body import COCO, Array, Placement, forward_kinematics, rotation
-from kinesphere.data.mannequin.camera import Camera, shake
+from kinesphere.data.mannequin.camera import Camera, shake, shaken
+from kinesphere.data.mannequin.flow import true_flow
 from kinesphere.data.mannequin.mesh import Mesh, build_mesh
 from kinesphere.data.mannequin.motion import Motion, SceneObject
 from kinesphere.data.mannequin.objects import Surface, object_surface
@@ -90,12 +91,15 @@ class Truth:
         joints3d: The same in the world (T, M, 17, 3) float32, metres; performer at the origin, z up.
         boxes: Around the visible pixels of each person (T, M, 4) float32: x0, y0, x1, y1; zeros if none.
         mask: Pixels where a person is seen (T, M, H, W) bool.
+        flow: How far what each pixel shows moves to the next frame (T, 2, H, W) float32, x and y px; the last
+            frame has the field before it. None unless it was asked for.
     """
 
     joints2d: Array
     joints3d: Array
     boxes: Array
     mask: Array
+    flow: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,10 @@ def render(
     times_s: Array,
     look: Look,
     generator: np.random.Generator,
+    *,
+    flow: bool = False,
 ) -> Rendered:
-    """Draw figures in a scene at video times (T,), evenly spaced, in seconds."""
+    """Draw figures in a scene at video times (T,), evenly spaced, in seconds; on request with true flow."""
     times = np.asarray(times_s, dtype=float)
     height, width = camera.size
     margin = int(np.ceil(0.045 * height * max(look.shake, 0.2))) + 1
@@ -136,7 +142,7 @@ def render(
     colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
     placed = [figure.placed(times)[0].positions for figure in figures]
     joints3d = np.stack([positions[:, COCO] for positions in placed], axis=1).astype(np.float32)
-    seen = [_shaken(camera.project(p), maps[:, None]) for p in placed]
+    seen = [shaken(camera.project(p), maps[:, None]) for p in placed]
     frames = np.empty((len(times), height, width, 3), np.uint8)
     mask = np.zeros((len(times), len(figures), height, width), bool)
     developer = _Developer(look, camera.size, generator)
@@ -156,7 +162,11 @@ def render(
     joints2d = np.stack([p[:, COCO] for p in seen], axis=1).astype(np.float32)
     x, y = joints2d[..., 0], joints2d[..., 1]
     joints2d[..., 2] = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    return Rendered(frames.transpose(0, 3, 1, 2), times, Truth(joints2d, joints3d, _boxes(mask), mask))
+    fields = None
+    if flow:
+        fields = true_flow(_surfaces(figures, meshes, stage.things, colours, times), camera, maps)
+    truth = Truth(joints2d, joints3d, _boxes(mask), mask, fields)
+    return Rendered(frames.transpose(0, 3, 1, 2), times, truth)
 
 
 class _Drawing:
@@ -170,7 +180,7 @@ class _Drawing:
         quads, shades, depths, fronts, owners = [], [], [], [], []
         lows, highs = [], []
         for surface in surfaces:
-            flat = _shaken(camera.project(surface.vertices), self.maps)
+            flat = shaken(camera.project(surface.vertices), self.maps)
             corners = flat[:, surface.faces]
             across_px, down_px = np.ascontiguousarray(flat[..., 0]), np.ascontiguousarray(flat[..., 1])
             lows.append(np.stack([across_px.min(axis=1), down_px.min(axis=1)], axis=1))
@@ -254,7 +264,7 @@ class _Drawing:
             thrown = points - sun * (points[..., 2:] / sun[2])
             dropped = points * np.array([1, 1, 0], np.float32)
             thrown, dropped = (
-                _fixed(_shaken(self.camera.project(p), self.maps[shots])[..., :2] / 2)
+                _fixed(shaken(self.camera.project(p), self.maps[shots])[..., :2] / 2)
                 for p in (thrown, dropped)
             )
             lowest = np.stack([points[:, a:b, 2].min(axis=1) for a, b in surface.parts], axis=1)
@@ -349,15 +359,6 @@ def _exposures(seen: Sequence[Array], shutter: float) -> Array:
         speed[:-1] = np.maximum(speed[:-1], fastest)
         speed[1:] = np.maximum(speed[1:], fastest)
     return np.clip(np.ceil(speed * shutter / _PX_PER_EXPOSURE), 1, _MAX_EXPOSURES).astype(int)
-
-
-def _shaken(points: Array, maps: Array) -> Array:
-    """Apply affine maps (..., 2, 3) to projected points (..., 3); depth is kept."""
-    result = points.copy()
-    x, y = points[..., 0], points[..., 1]
-    result[..., 0] = maps[..., 0, 0] * x + maps[..., 0, 1] * y + maps[..., 0, 2]
-    result[..., 1] = maps[..., 1, 0] * x + maps[..., 1, 1] * y + maps[..., 1, 2]
-    return result
 
 
 def _shift(shaken: Array, margin_px: int) -> Array:
