@@ -28,6 +28,7 @@ NAMES = (
     "damaged",
     "heatmaps",
     "activations",
+    "extraction",
 )
 
 
