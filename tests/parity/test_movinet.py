@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from kinesphere.apps.cli.main import app
 from kinesphere.clips import rgb
-from kinesphere.models import Recogniser, import_checkpoint
+from kinesphere.models import Recogniser, import_checkpoint, load_model
 
 
 def weights_folder() -> Path:
@@ -59,6 +62,20 @@ def test_every_constant_of_the_file_is_used_or_known(cattle):
     notes = " ".join(cattle.provenance.notes)
     assert "and 14 like it: the sixth of the hard sigmoid" in notes
     assert "one over the number of pixels" in notes
+
+
+@pytest.mark.real
+def test_the_command_line_imports_it_with_labels_and_contract(cattle, tmp_path):
+    source = weights_folder() / "movinet_a0_stream_cattle"
+    out = tmp_path / "cattle.safetensors"
+    command = ["import", f"{source}.tflite", "--model", "movinet_a0_stream", "--out", str(out), "--json"]
+    result = CliRunner().invoke(app, [*command, "--labels", f"{source}.labels.txt"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["classes"] == 7
+    loaded = load_model(out)
+    assert loaded.labels.names == cattle.labels.names
+    assert loaded.specs == cattle.specs
+    assert all(value.equal(loaded.state_dict()[key]) for key, value in cattle.state_dict().items())
 
 
 @pytest.mark.real

@@ -365,7 +365,8 @@ PORT_NOTES = "Numerically equal to MoViNet-pytorch."
 STREAM_NOTES = (
     "Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 elsewhere), "
     "and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms folded into the "
-    "convolutions: the network built for them (folded=True) has none, in training neither."
+    "convolutions, and so has the network built for them (folded=True); `kinesphere import --norms-from "
+    "VIDEOS` gives them back for fine-tuning."
 )
 LARGE_NOTES = (
     "Widths and kernels as the authors publish them; no public output of this size was at hand, so equality "
