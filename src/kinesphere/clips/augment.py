@@ -62,8 +62,9 @@ class Augment:
         mix: Probability that a batch is mixed at all.
         speed_jitter: See `TemporalJitter.speed`.
         frame_jitter: See `TemporalJitter.frame`.
+        trim: See `TemporalJitter.trim`.
         joint_turn_deg: Joints are turned by up to this either way, in the picture or about every axis of
-            space.
+            space; or three numbers, about x, y and z, of which the picture has the last.
         joint_scale: Joints are stretched by factors from `[1 - x, 1 + x]`, apart for every axis.
         joint_jitter: Standard deviation of random errors of joints, as a share of the people's size.
         joint_dropout: Probability that a joint goes unseen for the whole clip.
@@ -93,7 +94,8 @@ class Augment:
     mix: float = 1.0
     speed_jitter: float = 0.0
     frame_jitter: float = 0.0
-    joint_turn_deg: float = 0.0
+    trim: float = 0.0
+    joint_turn_deg: float | tuple[float, float, float] = 0.0
     joint_scale: float = 0.0
     joint_jitter: float = 0.0
     joint_dropout: float = 0.0
@@ -117,7 +119,7 @@ class Augment:
                 raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
         if not 0 <= self.hue <= 0.5:
             raise InvalidSetting(f"hue is at most half a turn either way, 0 to 0.5; got {self.hue}.")
-        for name in ("gamma", "mixup", "cutmix", "rand_augment", "joint_turn_deg", "joint_jitter"):
+        for name in ("gamma", "mixup", "cutmix", "rand_augment", "joint_jitter"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidSetting(f"{name} is 0 or more; got {getattr(self, name)}.")
         if not isinstance(self.rand_augment, int):
@@ -126,12 +128,23 @@ class Augment:
             raise InvalidSetting(f"enlarge is a factor of at least 1; got {self.enlarge}.")
         for change in self.background:
             check_background(change)
-        TemporalJitter(self.speed_jitter, self.frame_jitter)
+        if len(self._turns_deg) != 3 or not all(0 <= turn < math.inf for turn in self._turns_deg):
+            raise InvalidSetting(
+                "joint_turn_deg is an angle of 0 or more, or three about x, y and z; "
+                f"got {self.joint_turn_deg}."
+            )
+        TemporalJitter(self.speed_jitter, self.frame_jitter, self.trim)
+
+    @property
+    def _turns_deg(self) -> tuple[float, ...]:
+        """The largest turns about x, y and z."""
+        turn = self.joint_turn_deg
+        return turn if isinstance(turn, tuple) else (turn,) * 3
 
     @property
     def jitter(self) -> TemporalJitter:
         """The part that sampling carries out."""
-        return TemporalJitter(self.speed_jitter, self.frame_jitter)
+        return TemporalJitter(self.speed_jitter, self.frame_jitter, self.trim)
 
     def draw_background(self, generator: torch.Generator) -> Background:
         """What becomes of the surroundings of one sample."""
@@ -166,8 +179,8 @@ class Augment:
         return Decision(geometry, change, operations, erased, self._joint_change(generator))
 
     def _joint_change(self, generator: torch.Generator) -> PoseChange:
-        turn, most = self.joint_turn_deg, self.joint_scale
-        x, y, z = (chance.uniform(generator, -turn, turn) for _ in range(3))
+        most = self.joint_scale
+        x, y, z = (chance.uniform(generator, -turn, turn) for turn in self._turns_deg)
         across, down, deep = (chance.uniform(generator, 1 - most, 1 + most) for _ in range(3))
         return PoseChange(
             turn_deg=(x, y, z),

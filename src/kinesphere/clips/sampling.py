@@ -50,23 +50,29 @@ class ClipTimes:
 
 @dataclass(frozen=True)
 class TemporalJitter:
-    """Random changes of a dense clip's pace in training, beside its random start.
+    """Random changes of a clip's pace and extent in training, beside its random start.
 
     Attributes:
-        speed: The interval is multiplied by a factor drawn log-uniformly from
+        speed: Of dense clips: the interval is multiplied by a factor drawn log-uniformly from
             `[1 / (1 + speed), 1 + speed]`, so that slow and fast are equally likely. Leave it at 0
             where pace tells classes apart.
-        frame: Each frame moves later by up to this share of the interval, independently; in [0, 1].
+        frame: Of dense clips: each frame moves later by up to this share of the interval, independently;
+            in [0, 1].
+        trim: Of uniform clips: they spread over a random part of the span, which is shorter by up to this
+            share; in [0, 1).
     """
 
     speed: float = 0.0
     frame: float = 0.0
+    trim: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.speed < math.inf:
             raise InvalidSetting(f"Speed jitter is 0 or more (0.2 is up to 20 % faster); got {self.speed}.")
         if not 0 <= self.frame <= 1:
             raise InvalidSetting(f"Frame jitter is a share of the interval, 0 to 1; got {self.frame}.")
+        if not 0 <= self.trim < 1:
+            raise InvalidSetting(f"Trimming takes a share of the span, 0 up to 1; got {self.trim}.")
 
 
 STEADY = TemporalJitter()
@@ -91,7 +97,7 @@ def clip_times(
         duration_s: Length of the source; None if unknown, which then needs a span.
         clips: Number of clips; None for the sampling's own.
         generator: Source of randomness in training; None samples deterministically.
-        jitter: Random changes of pace; only with a generator.
+        jitter: Random changes of pace and extent; only with a generator.
 
     Returns:
         One entry per clip, each of `spec.length` times inside the span.
@@ -107,7 +113,7 @@ def clip_times(
     if spec.sampling.kind == "dense":
         chosen = _dense(spec, grid.count, count, generator, jitter)
     else:
-        chosen = _uniform(spec, grid.count, count, generator)
+        chosen = _uniform(spec, grid.count, count, generator, jitter)
     return [ClipTimes(grid.times(index), repeated) for index, repeated in chosen]
 
 
@@ -254,18 +260,23 @@ def _steps(spec: ClipSpec, generator: torch.Generator | None, jitter: TemporalJi
 
 
 def _uniform(
-    spec: ClipSpec, frames: int, clips: int, generator: torch.Generator | None
+    spec: ClipSpec, frames: int, clips: int, generator: torch.Generator | None, jitter: TemporalJitter
 ) -> list[tuple[np.ndarray, int]]:
-    length = spec.sampling.length
+    length, first = spec.sampling.length, 0
+    if generator is not None and jitter.trim:
+        kept = max(1, round(frames * (1 - jitter.trim * chance.uniform(generator))))
+        first = chance.integer(generator, 0, frames - kept)
+        frames = kept
     if frames < length:
-        return [_fill(np.arange(length), frames, spec.short_video)] * clips
+        index, repeated = _fill(np.arange(length), frames, spec.short_video)
+        return [(first + index, repeated)] * clips
     chosen = []
     for clip in range(clips):
         phase: Any = (clip + 0.5) / clips
         if generator is not None:
             phase = torch.rand(length, generator=generator, dtype=torch.float64).numpy()
         index = np.floor((np.arange(length) + phase) * frames / length).astype(np.int64)
-        chosen.append((np.minimum(index, frames - 1), 0))
+        chosen.append((first + np.minimum(index, frames - 1), 0))
     return chosen
 
 

@@ -51,12 +51,20 @@ class Manifest:
             )
 
     @classmethod
-    def read(cls, path: str | Path, *, label_column: str = "label", labels: LabelSet | None = None) -> Self:
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        label_column: str = "label",
+        group_column: str = "group",
+        labels: LabelSet | None = None,
+    ) -> Self:
         """Read a CSV or Parquet table, or a folder.
 
         Args:
             path: The table or folder.
             label_column: Column that holds the label (a table may have several).
+            group_column: Column that holds the group.
             labels: The set to draw from; by default the sorted labels that occur, multi-label when
                 a sample has several.
 
@@ -67,7 +75,7 @@ class Manifest:
         """
         from kinesphere.data.table import read_samples
 
-        samples, root, ignored = read_samples(Path(path), label_column)
+        samples, root, ignored = read_samples(Path(path), label_column, group_column)
         if labels is None:
             names = sorted({name for sample in samples for name in sample.labels})
             if not names:

@@ -40,7 +40,7 @@ def open_source(
     span: tuple[float, float] | None = None,
     cache: FrameCache | None = None,
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
-    poses: Path | None = None,
+    poses: Path | Poses | None = None,
     masks: bool = False,
     threads: int | None = None,
 ) -> Video | CachedVideo | AnnotatedVideo | PoseTrack:
@@ -52,7 +52,8 @@ def open_source(
         span: See `FrameCache.open`.
         cache: Where decoded frames are kept.
         extracts: Where files of poses and flow lie. Flow without a file is computed from the frames.
-        poses: The video's pose file, if it lies elsewhere.
+        poses: The video's pose file, if it lies elsewhere; or the poses themselves, of all of the video
+            or of the part that will be read.
         masks: Whether masks are needed beside what the specs need.
         threads: See `Video.open`.
 
@@ -64,14 +65,22 @@ def open_source(
     if path.name.endswith(SUFFIX):
         return PoseTrack(path)
     needs = {spec.modality for spec in specs}
-    known = read_poses(poses or extracts.path(path, SUFFIX)) if "pose" in needs else None
+    known = poses if isinstance(poses, Poses) else None
+    if "pose" in needs and known is None:
+        known = read_poses(poses if isinstance(poses, Path) else extracts.path(path, SUFFIX))
     flow_path = extracts.path(path, FLOW_SUFFIX)
     flow = FlowFile.open(flow_path) if "flow" in needs and flow_path.exists() else None
     people = MaskFile.open(extracts.path(path, MASK_SUFFIX)) if masks or "mask" in needs else None
     video = cache.open(path, span) if cache is not None else Video.open(path, threads=threads)
     if known is None and flow is None and people is None:
         return video
-    return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
+    try:
+        if known is not None and known is not poses:
+            _check_poses(known, float(video.frame_times()[-1]))
+        return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
+    except BaseException:
+        video.close()
+        raise
 
 
 def pose_file_of(sample: Sample, root: Path) -> Path | None:
@@ -89,13 +98,12 @@ class AnnotatedVideo:
 
     Args:
         video: The video; closed together with this.
-        poses: Of all its frames, at any rate and size.
+        poses: Of its frames, at any rate and size.
         flow: Of all its frames, at any size.
         masks: Of all its frames, at any size.
 
     Raises:
-        InvalidAnnotation: If the poses end at another time than the video, or flow or masks have another
-            number of frames, and so belong to another video.
+        InvalidAnnotation: If flow or masks have another number of frames, and so belong to another video.
     """
 
     def __init__(
@@ -110,17 +118,10 @@ class AnnotatedVideo:
         self._poses = poses
         self._flow = flow
         self._masks = masks
-        try:
-            begins = video.frame_times()
-            if poses is not None:
-                _check_poses(poses, float(begins[-1]))
-            if flow is not None:
-                _check_count(flow.planes, flow.frames, len(begins))
-            if masks is not None:
-                _check_count(masks.planes, masks.frames, len(begins))
-        except BaseException:
-            video.close()
-            raise
+        if flow is not None:
+            _check_count(flow.planes, flow.frames, len(video.frame_times()))
+        if masks is not None:
+            _check_count(masks.planes, masks.frames, len(video.frame_times()))
 
     @property
     def size(self) -> Size:

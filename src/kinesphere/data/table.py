@@ -34,17 +34,19 @@ _KNOWN = ("id", "path", "start", "end", "group", "split")
 Row = tuple[int, dict[str, str]]
 
 
-def read_samples(path: Path, label_column: str) -> tuple[list[Sample], Path, list[Path]]:
+def read_samples(
+    path: Path, label_column: str, group_column: str = "group"
+) -> tuple[list[Sample], Path, list[Path]]:
     """Samples, the root of their paths, and files left out."""
     if path.is_dir():
         for name in _TABLES:
             if (path / name).is_file():
-                return read_samples(path / name, label_column)
+                return read_samples(path / name, label_column, group_column)
         return _read_folder(path)
     if not path.is_file():
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    return _samples(path, rows, label_column), path.parent, []
+    return _samples(path, rows, label_column, group_column), path.parent, []
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -103,7 +105,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         )
 
 
-def _samples(path: Path, rows: Iterable[Row], label_column: str) -> list[Sample]:
+def _samples(path: Path, rows: Iterable[Row], label_column: str, group_column: str) -> list[Sample]:
     samples: list[Sample] = []
     first_row: dict[str, int] = {}
     for number, row in rows:
@@ -113,7 +115,11 @@ def _samples(path: Path, rows: Iterable[Row], label_column: str) -> list[Sample]
             raise InvalidManifest(
                 f"{path}: there is no label column {label_column!r}; columns that could be: {columns}."
             )
-        sample = _sample(where, row, label_column, path.parent)
+        if group_column not in row and group_column != "group":
+            raise InvalidManifest(
+                f"{path}: there is no group column {group_column!r}; columns that could be: {list(row)}."
+            )
+        sample = _sample(where, row, label_column, group_column, path.parent)
         if sample.id in first_row:
             raise InvalidManifest(
                 f"{where}: {sample.id!r} is already in row {first_row[sample.id]}; "
@@ -130,7 +136,7 @@ def _samples(path: Path, rows: Iterable[Row], label_column: str) -> list[Sample]
     return samples
 
 
-def _sample(where: str, row: dict[str, str], label_column: str, root: Path) -> Sample:
+def _sample(where: str, row: dict[str, str], label_column: str, group_column: str, root: Path) -> Sample:
     span = _span(where, row.get("start", ""), row.get("end", ""))
     cell = row[label_column]
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
@@ -141,7 +147,7 @@ def _sample(where: str, row: dict[str, str], label_column: str, root: Path) -> S
         path=resolve_path(where, row["path"], root),
         labels=labels,
         span=span,
-        group=row.get("group") or None,
+        group=row.get(group_column) or None,
         split=row.get("split") or None,
         extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != label_column),
     )

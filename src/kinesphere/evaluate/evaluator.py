@@ -20,14 +20,14 @@ from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
-from kinesphere.predict.predictor import Predictor
+from kinesphere.predict.video_predictor import VideoPredictor
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips done and their total."""
 
 
 def collect(
-    predictor: Predictor,
+    predictor: VideoPredictor,
     manifest: Manifest,
     *,
     views: Views = Views(),  # noqa: B008 (frozen)
@@ -106,7 +106,7 @@ def collect(
 
 
 def evaluate(
-    predictor: Predictor,
+    predictor: VideoPredictor,
     manifest: Manifest,
     *,
     views: Views = Views(),  # noqa: B008 (frozen)
@@ -155,7 +155,7 @@ def evaluate(
 
 
 def protocol_of(
-    predictor: Predictor,
+    predictor: VideoPredictor,
     manifest: Manifest,
     views: Views,
     *,
@@ -174,7 +174,7 @@ def protocol_of(
     )
 
 
-def provenance_of(predictor: Predictor, date: str = "") -> Provenance:
+def provenance_of(predictor: VideoPredictor, date: str = "") -> Provenance:
     """What computes `predictor`'s probabilities."""
     compute = predictor.compute
     return Provenance(

@@ -14,6 +14,7 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.predict.fused import check_labels, shares
 
 T = TypeVar("T")
 
@@ -39,9 +40,9 @@ def fuse(parts: Sequence[Predictions], weights: Sequence[float] | None = None) -
             clip.
         LabelMismatch: If labels differ, or models were told different truths about a clip.
     """
-    shares = _shares(weights, len(parts))
+    weighing = shares(weights, len(parts))
     aligned, skipped = align(parts)
-    probabilities = sum(share * part.probabilities for share, part in zip(shares, aligned, strict=True))
+    probabilities = sum(share * part.probabilities for share, part in zip(weighing, aligned, strict=True))
     return replace(aligned[0], probabilities=probabilities, skipped=skipped, damaged=_damaged(parts))
 
 
@@ -61,7 +62,7 @@ def learn_weights(parts: Sequence[Predictions]) -> tuple[float, ...]:
         InvalidSetting: If there are fewer than two tables, or they share no clip.
         LabelMismatch: If labels differ, or models were told different truths about a clip.
     """
-    _shares(None, len(parts))
+    shares(None, len(parts))
     aligned, _ = align(parts)
     likelihood = np.stack([_likelihood(part) for part in aligned])
     weights = np.full(len(parts), 1 / len(parts))
@@ -87,11 +88,7 @@ def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[FileNo
     """
     first = parts[0]
     for part in parts[1:]:
-        if set(part.labels.names) != set(first.labels.names) or part.labels.multi != first.labels.multi:
-            raise LabelMismatch(
-                f"Models of different labels cannot be fused: one knows {len(first.labels)}, another "
-                f"{len(part.labels)}; train them on the same data."
-            )
+        check_labels(part.labels, first.labels)
     common = set(first.ids).intersection(*(part.ids for part in parts[1:]))
     if not common:
         raise InvalidSetting(
@@ -145,18 +142,6 @@ def _likelihood(part: Predictions) -> np.ndarray:
     else:
         told = part.probabilities[np.arange(len(part)), part.targets]
     return np.maximum(told, _FLOOR)
-
-
-def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
-    if count < 2:
-        raise InvalidSetting(f"Fusing takes two models or more; got {count}.")
-    given = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or given.sum() == 0:
-        raise InvalidSetting(
-            f"Fusing {count} models takes {count} weights, none negative and not all 0; got {given.tolist()}."
-        )
-    shares: np.ndarray = given / given.sum()
-    return shares
 
 
 def _damaged(parts: Sequence[Predictions]) -> tuple[FileNote, ...]:

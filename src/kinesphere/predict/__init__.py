@@ -2,30 +2,35 @@
 
 from kinesphere.clips.archive import Extracts
 from kinesphere.predict.annotate import annotate
+from kinesphere.predict.fused import FusedPredictor
+from kinesphere.predict.loading import load
 from kinesphere.predict.opening import Opening
-from kinesphere.predict.overlay import FlowOverlay, Overlay
+from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.prediction import Prediction
-from kinesphere.predict.predictor import Predictor, Refused, load
+from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.sources import find_sources
-from kinesphere.predict.store import PredictionLog, model_digest
+from kinesphere.predict.store import PredictionLog
 from kinesphere.predict.timeline import Segment, Timeline, segments
 from kinesphere.predict.timeline_files import read_timeline, write_segments, write_timeline
+from kinesphere.predict.video_predictor import Refused, VideoPredictor
 
 __all__ = [
     "Extracts",
     "FlowOverlay",
+    "FusedPredictor",
     "Opening",
     "Overlay",
+    "PoseOverlay",
     "Prediction",
     "PredictionLog",
     "Predictor",
     "Refused",
     "Segment",
     "Timeline",
+    "VideoPredictor",
     "annotate",
     "find_sources",
     "load",
-    "model_digest",
     "read_timeline",
     "segments",
     "write_segments",

@@ -1,4 +1,4 @@
-"""What is drawn over the pictures of an annotated video, beneath the labels."""
+"""What is drawn over the pictures of an annotated video, beneath the labels: motion, skeletons."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from kinesphere.clips.flow_draw import colour_wheel
 from kinesphere.clips.flow_methods import estimator, grey
+from kinesphere.clips.pose_draw import draw_poses
+from kinesphere.clips.poses import BRIDGE_S, Poses
+from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import FlowMethod
 
 # Flow is computed at this short side; its colours need no more detail.
@@ -50,3 +53,26 @@ class FlowOverlay:
         tint = colour_wheel(self._estimate(before, now), _LONGEST * min(now.shape))
         tint = cv2.resize(tint, (width, height), interpolation=cv2.INTER_LINEAR)
         return cv2.multiply(picture, tint, scale=1 / 255)
+
+
+class PoseOverlay:
+    """Draws the skeletons of the people, one hue and one number per person.
+
+    Args:
+        poses: Of the video, in pixels.
+
+    Raises:
+        InvalidAnnotation: If they are joints in space.
+    """
+
+    def __init__(self, poses: Poses) -> None:
+        self._poses = poses.in_pixels()
+        self._skeleton = SKELETONS.get(poses.skeleton)
+
+    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
+        """See `Overlay.draw`."""
+        height, width = picture.shape[:2]
+        near = self._poses.during((time_s - BRIDGE_S, time_s + BRIDGE_S)).resized((height, width))
+        (joints,) = near.joints_at(np.array([time_s]))
+        draw_poses(picture, joints, self._skeleton, tracks=near.tracks)
+        return picture

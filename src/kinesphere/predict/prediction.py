@@ -21,6 +21,7 @@ class Prediction:
         source: The video, as the user named it.
         span: `(start_s, end_s)` that was seen.
         views: Number of views that were averaged.
+        notes: What makes it doubtful.
     """
 
     probabilities: np.ndarray
@@ -28,6 +29,7 @@ class Prediction:
     source: str
     span: tuple[float, float]
     views: int = 1
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
@@ -42,9 +44,10 @@ class Prediction:
         return [(self.labels.names[i], float(self.probabilities[i])) for i in best]
 
     def to_json(self, k: int = 5) -> dict[str, Any]:
-        """The shape that scripts rely on: source, span and top-k."""
-        return {
+        """The shape that scripts rely on: source, span, top-k, and notes where there are some."""
+        plain: dict[str, Any] = {
             "source": self.source,
             "span": [round(t, 3) for t in self.span],
             "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
         }
+        return plain | {"notes": list(self.notes)} if self.notes else plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -14,7 +13,6 @@ from typing import Any, Self
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
-from kinesphere.predict.predictor import Predictor
 
 Record = dict[str, Any]
 
@@ -147,13 +145,3 @@ def _csv_line(cells: list[Any]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()
-
-
-def model_digest(predictor: Predictor) -> str:
-    """A short digest of weights, labels and input contracts: what predictions depend on."""
-    digest = hashlib.sha256(json.dumps([spec.to_json() for spec in predictor.specs]).encode())
-    digest.update("\0".join(predictor.labels.names).encode())
-    for name, tensor in predictor.module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -107,11 +107,12 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     """
     torch.manual_seed(recipe.train.seed)
     settings = recipe.model
-    card = MODELS.get(settings.name.partition(".")[0]).card
-    specs = clip_specs(card, recipe.clip)
+    architecture = MODELS.get(settings.name.partition(".")[0])
+    name = architecture.card.name
     if isinstance(settings.pretrained, str) and _is_file(settings.pretrained):
         recogniser = load_model(settings.pretrained)
-        _check_architecture(recogniser, card.name, settings.pretrained)
+        _check_architecture(recogniser, name, settings.pretrained)
+        specs = clip_specs(name, recogniser.specs, recipe.clip)
         if specs is not None:
             recogniser.specs = specs
         if recogniser.labels.names != train.labels.names:
@@ -125,7 +126,7 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
             settings.name,
             train.labels,
             pretrained=settings.pretrained,
-            spec=specs,
+            spec=clip_specs(name, architecture.specs(settings.arguments), recipe.clip),
             arguments=settings.arguments,
         )
     if settings.freeze is not None:

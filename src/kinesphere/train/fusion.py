@@ -35,6 +35,27 @@ class Fusion:
     predictions: Predictions
     report: Report
 
+    def write(self, folder: Path) -> tuple[Path, ...]:
+        """Write predictions, report, and a `fusion.json` that `predict.load` takes for a model.
+
+        Returns:
+            The fused folders that hold no model, such as cross-validations; if there are any, no
+            `fusion.json` is written.
+
+        Raises:
+            InvalidSetting: If the folder is one of those that were fused.
+        """
+        from kinesphere.predict.fused import FusionFile
+
+        if folder.resolve() in [each.resolve() for each in self.folders]:
+            raise InvalidSetting(f"{folder} is one of the runs; write their fusion to another folder.")
+        self.predictions.write(folder / "predictions.parquet")
+        self.report.write(folder / "report.json")
+        without = tuple(each for each in self.folders if not RunFiles(each).model.is_file())
+        if not without:
+            FusionFile(self.folders, self.weights).write(folder)
+        return without
+
 
 def fuse_runs(
     folders: Sequence[str | Path], weights: Sequence[float] | Literal["learned"] | None = None

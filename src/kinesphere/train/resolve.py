@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.split import holdout
 from kinesphere.models.build import DEFAULT_MODEL
-from kinesphere.models.card import ModelCard
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import AugmentSection, ClipSection, DataSection
 
@@ -50,7 +50,10 @@ def read_data(data: DataSection) -> Manifest:
         InvalidManifest: If a source cannot be read or contradicts itself.
         LabelMismatch: If a mirror pair names a label that does not occur.
     """
-    manifests = [Manifest.read(source, label_column=data.label_column) for source in data.source]
+    manifests = [
+        Manifest.read(source, label_column=data.label_column, group_column=data.group_column)
+        for source in data.source
+    ]
     manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
     if data.mirror:
         manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
@@ -122,30 +125,42 @@ def extracts(data: DataSection) -> Extracts:
     return Extracts(Path(data.extracts), root if root.is_dir() else root.parent)
 
 
-def clip_specs(card: ModelCard, clip: ClipSection) -> tuple[ClipSpec, ...] | None:
-    """The card's input contracts with the recipe's changes; None where there are none.
+def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
+    """The input contracts of a model with the recipe's changes; None where there are none.
 
-    What changes holds for all inputs of a model, `flow` for those of flow.
+    What changes holds for all inputs of a model; `flow` for those of flow, `align` for joints in space.
+
+    Args:
+        name: Of the model.
+        own: Its contracts, for the skeleton and the like that it is built for.
+        clip: The changes.
 
     Raises:
-        InvalidSetting: If the model has several inputs and their sampling is changed, if it has none of
-            flow and that is changed, or if changes contradict the card.
+        InvalidSetting: If the model has several inputs and their sampling is changed, if it has none that
+            `flow` or `align` speaks of, or if changes contradict a contract.
     """
     changes = {key: value for key, value in clip.model_dump().items() if value is not None}
     if not changes:
         return None
-    if len(card.inputs) > 1 and "sampling" in changes:
+    if len(own) > 1 and "sampling" in changes:
         raise InvalidSetting(
-            f"{card.name} has {len(card.inputs)} inputs that are sampled each in its own way; leave "
-            "clip.sampling out."
+            f"{name} has {len(own)} inputs that are sampled each in its own way; leave clip.sampling out."
         )
-    if "flow" in changes and all(spec.modality != "flow" for spec in card.inputs):
-        raise InvalidSetting(f"{card.name} does not look at flow; leave clip.flow out.")
-    return tuple(_changed(spec, changes) for spec in card.inputs)
+    for key, what in (("flow", "flow"), ("align", "joints in space")):
+        if key in changes and not any(_concerns(key, spec) for spec in own):
+            raise InvalidSetting(f"{name} does not look at {what}; leave clip.{key} out.")
+    return tuple(_changed(spec, changes) for spec in own)
+
+
+def _concerns(key: str, spec: ClipSpec) -> bool:
+    """Whether a setting has a meaning for an input."""
+    if key == "align":
+        return spec.dimensions == 3
+    return key != "flow" or spec.modality == "flow"
 
 
 def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
-    changes = {key: value for key, value in changes.items() if key != "flow" or own.modality == "flow"}
+    changes = {key: value for key, value in changes.items() if _concerns(key, own)}
     if "size" in changes and "short_side_px" not in changes and own.short_side_px is not None:
         # The margin around the crop is a proportion, and follows the size.
         changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))

@@ -9,11 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from kinesphere.clips.augment import Augment, preset
 from kinesphere.clips.background import Background
-from kinesphere.clips.spec import Sampling, Views
+from kinesphere.clips.spec import Align, Sampling, Views
 from kinesphere.core.device import Compute
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Angle = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -50,6 +51,10 @@ class DataSection(Section):
     label_column: str = Field(
         default="label",
         description="Column of the manifest that holds the labels.",
+    )
+    group_column: str = Field(
+        default="group",
+        description="Column of the manifest that holds the groups, which no split parts.",
     )
     mirror: tuple[tuple[str, str], ...] = Field(
         default=(),
@@ -155,6 +160,13 @@ class ClipSection(Section):
         default=None,
         description="How the motion between frames is estimated, for inputs of flow.",
     )
+    align: Align | None = Field(
+        default=None,
+        description=(
+            "Of joints in space: `centre` moves the first person's spine to the origin, `body` also turns it "
+            "upright and to the front, `none` does neither."
+        ),
+    )
 
 
 class AugmentSection(Section):
@@ -244,9 +256,16 @@ class AugmentSection(Section):
         default=None,
         description="Frames move by up to this share of the interval.",
     )
-    joint_turn_deg: Annotated[float, Field(ge=0)] | None = Field(
+    trim: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None,
-        description="Joints of poses are turned by up to this either way.",
+        description="Uniform clips spread over a random part of the span, shorter by up to this share.",
+    )
+    joint_turn_deg: Angle | tuple[Angle, Angle, Angle] | None = Field(
+        default=None,
+        description=(
+            "Joints of poses are turned by up to this either way; in space about every axis, or "
+            "`[x, y, z]` each by its own."
+        ),
     )
     joint_scale: Share | None = Field(
         default=None,

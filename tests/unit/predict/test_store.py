@@ -10,7 +10,7 @@ import torch
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.predict import PredictionLog, Predictor, find_sources, model_digest
+from kinesphere.predict import PredictionLog, Predictor, find_sources
 
 SETTINGS = {"model": "abc", "views": "1x1"}
 
@@ -103,13 +103,13 @@ def test_digest_follows_weights_labels_and_contract(predictor: Predictor) -> Non
         torch.manual_seed(seed)
         return Predictor(create_model("r3d_tiny", LabelSet(tuple(labels))), predictor.compute)
 
-    base = model_digest(fresh(0))
-    assert model_digest(fresh(0)) == base
-    assert model_digest(fresh(1)) != base
-    assert model_digest(fresh(0, "abd")) != base
+    base = fresh(0).digest()
+    assert fresh(0).digest() == base
+    assert fresh(1).digest() != base
+    assert fresh(0, "abd").digest() != base
     changed = fresh(0)
     changed.module.specs = (changed.spec.with_(fps=5.0),)
-    assert model_digest(changed) != base
+    assert changed.digest() != base
 
 
 def test_sources_from_files_folders_and_globs(tmp_path: Path) -> None:

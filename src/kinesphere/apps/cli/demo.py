@@ -46,8 +46,8 @@ def demo(
         clips_per_class=clips_per_class,
         size=(108, 144),
         fps=8,
-        performers=2 * clips_per_class,
-        scenes=2 * clips_per_class,
+        performers=10 * clips_per_class,
+        scenes=10 * clips_per_class,
         truth=False,
         seed=seed,
     )

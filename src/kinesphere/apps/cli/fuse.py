@@ -18,7 +18,11 @@ def fuse(
         str | None, typer.Option(help="One number per run, such as 2,1; or `learned`, on validation clips.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
+        Path | None,
+        typer.Option(
+            help="Folder for report.json, predictions.parquet, report.html, and a fusion.json, with which "
+            "`predict` and `evaluate` take the folder for a model."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -26,11 +30,11 @@ def fuse(
     from kinesphere.train import fuse_runs
 
     fusion = fuse_runs(runs, parse(weights))
+    without: tuple[Path, ...] = ()
     if out is not None:
         from kinesphere.apps.html import write_report_html
 
-        fusion.predictions.write(out / "predictions.parquet")
-        fusion.report.write(out / "report.json")
+        without = fusion.write(out)
         write_report_html(out)
     shares = [
         {"run": str(folder), "weight": weight}
@@ -44,6 +48,10 @@ def fuse(
             console().print(f"{share['weight']:.3f}  {share['run']}", soft_wrap=True)
         console().print(f"weights {source}")
         print_report(fusion.report)
+        for folder in without:
+            console().print(
+                f"[yellow]note[/]  {folder} holds no model, so {out} cannot predict", soft_wrap=True
+            )
     end(len(fusion.report.skipped))
 
 

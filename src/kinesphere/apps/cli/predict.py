@@ -18,18 +18,19 @@ from kinesphere.apps.cli.console import (
     end,
     progress,
 )
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 
 if TYPE_CHECKING:
     from kinesphere.clips import Views
-    from kinesphere.predict import Prediction, PredictionLog, Predictor, Refused, Timeline
+    from kinesphere.predict import Overlay, Prediction, PredictionLog, Refused, Timeline, VideoPredictor
 
 BAR = 32
+Draw = Literal["auto", "none", "flow", "pose"]
 
 
 def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or addresses.")],
-    model: Annotated[str, typer.Option(help="Run folder, model file, registered name or hub id.")],
+    model: Annotated[str, typer.Option(help="Run folder, fusion, model file, registered name or hub id.")],
     top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
     views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
     window: Annotated[
@@ -50,14 +51,21 @@ def predict(
         Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
     ] = None,
     draw: Annotated[
-        Literal["flow"] | None, typer.Option(help="Draw motion, too, into the annotated copies.")
-    ] = None,
+        Draw,
+        typer.Option(
+            help="What else to draw into the annotated copies: motion or skeletons; by default the "
+            "skeletons that a model of poses sees."
+        ),
+    ] = "auto",
     extracts: Annotated[
         Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep what is extracted on the way, for the next time.")
     ] = False,
+    pose_model: Annotated[
+        str, typer.Option(help="What finds poses on the way: lite, full, heavy, or a .task file.")
+    ] = "full",
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Annotated[
@@ -67,23 +75,29 @@ def predict(
     """Label videos, or find timed segments in long ones."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Extracts, Opening, find_sources, load, model_digest
+    from kinesphere.predict import Extracts, Opening, find_sources, load
 
     if window is None and (segments is not None or stride is not None):
         raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
-    if draw is not None and annotate is None:
+    if draw != "auto" and annotate is None:
         raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
     root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
-    opening = Opening(Extracts(extracts, root), keep)
+    opening = Opening(Extracts(extracts, root), keep, pose_model)
     for target in (segments, annotate):
         if target is not None and target.suffix and len(wanted) > 1:
             raise InvalidSetting(f"{target} is one file, but there are {len(wanted)} videos; name a folder.")
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = Views.parse(views)
-    settings = {"model": model_digest(predictor), "views": str(chosen), "window": window, "stride": stride}
+    settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
+    overlays = Overlays(predictor, draw)
     outcome = Outcome(
-        as_json, top, threshold, targets(segments, wanted, ".csv"), targets(annotate, wanted, ".mp4"), draw
+        as_json,
+        top,
+        threshold,
+        targets(segments, wanted, ".csv"),
+        targets(annotate, wanted, ".mp4"),
+        overlays,
     )
     with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
         missing = log.missing(wanted) if log is not None else wanted
@@ -97,7 +111,7 @@ def predict(
 
 
 def _answers(
-    predictor: Predictor, sources: list[str], views: Views, window: float | None, stride: float | None
+    predictor: VideoPredictor, sources: list[str], views: Views, window: float | None, stride: float | None
 ) -> Iterator[Prediction | Timeline | Refused]:
     if window is None:
         yield from predictor.predict_many(sources, views=views)
@@ -109,7 +123,7 @@ def _answers(
             yield predictor.timeline(
                 source, window_s=window, stride_s=window / 2 if stride is None else stride, views=views
             )
-        except (VideoError, InvalidAnnotation) as error:
+        except (VideoError, InvalidAnnotation, InvalidClip) as error:
             yield Refused(source, str(error))
 
 
@@ -133,6 +147,31 @@ def _record(answer: Prediction | Timeline | Refused, top: int) -> dict[str, Any]
     return answer.to_json(top)
 
 
+class Overlays:
+    """What is drawn beneath the labels of each annotated copy."""
+
+    def __init__(self, predictor: VideoPredictor, draw: Draw) -> None:
+        self._opening = predictor.opening
+        self._methods = [spec.flow for spec in predictor.specs if spec.modality == "flow"]
+        sees_poses = any(spec.modality == "pose" for spec in predictor.specs)
+        self._draw = ("pose" if sees_poses else "none") if draw == "auto" else draw
+
+    def of(self, source: str) -> Overlay | None:
+        """The overlay of a video, or None.
+
+        Raises:
+            VideoError: If poses are to be extracted and it cannot be decoded.
+            InvalidAnnotation: If its pose file cannot be read, or holds joints in space.
+        """
+        from kinesphere.predict import FlowOverlay, PoseOverlay
+
+        if self._draw == "none":
+            return None
+        if self._draw == "pose":
+            return PoseOverlay(self._opening.poses(source))
+        return FlowOverlay(self._methods[0] if self._methods else "dis")
+
+
 class Outcome:
     """Shows each answer as it comes, and the failures at the end."""
 
@@ -143,7 +182,7 @@ class Outcome:
         threshold: float,
         segments: dict[str, Path],
         annotated: dict[str, Path],
-        draw: Literal["flow"] | None,
+        overlays: Overlays,
     ) -> None:
         self.count = 0
         self._refused: list[Refused] = []
@@ -152,7 +191,7 @@ class Outcome:
         self._threshold = threshold
         self._segments = segments
         self._annotated = annotated
-        self._draw = draw
+        self._overlays = overlays
 
     def take(self, answer: Prediction | Timeline | Refused) -> None:
         """Show or keep one answer, and write what was asked for beside it."""
@@ -168,18 +207,18 @@ class Outcome:
             self._show(answer)
         try:
             self._write(answer)
-        except VideoError as error:
+        except (VideoError, InvalidAnnotation) as error:
             self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
 
     def _write(self, answer: Prediction | Timeline) -> None:
-        from kinesphere.predict import FlowOverlay, Timeline, annotate, segments, write_segments
+        from kinesphere.predict import Timeline, annotate, segments, write_segments
 
         if isinstance(answer, Timeline) and (target := self._segments.get(answer.source)):
             found = segments(answer, threshold=self._threshold)
             write_segments(found, target, source=answer.source)
         if target := self._annotated.get(answer.source):
             target.parent.mkdir(parents=True, exist_ok=True)
-            overlay = FlowOverlay() if self._draw == "flow" else None
+            overlay = self._overlays.of(answer.source)
             annotate(answer.source, target, answer, threshold=self._threshold, overlay=overlay)
 
     def finish(self, already: int, out: Path | None) -> None:
@@ -210,6 +249,8 @@ class Outcome:
         for name, share in said.top(self._top):
             bar = "█" * round(BAR * share)
             screen.print(f"  {escape(name):<{width}}  {share:6.1%}  [cyan]{bar}[/]")
+        for note in said.notes:
+            screen.print(f"  [yellow]note[/] {note}", soft_wrap=True)
 
 
 def targets(place: Path | None, sources: list[str], suffix: str) -> dict[str, Path]:

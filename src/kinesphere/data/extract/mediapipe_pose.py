@@ -69,6 +69,21 @@ def pose_model(name: str) -> Path:
     return path
 
 
+def require_mediapipe() -> None:
+    """Does nothing where poses can be extracted.
+
+    Raises:
+        MissingExtra: If MediaPipe is not installed.
+    """
+    try:
+        import mediapipe  # noqa: F401 (its presence is the question)
+    except ImportError as error:
+        raise MissingExtra(
+            f"Poses are extracted by MediaPipe, which is not usable here ({error}); "
+            "pip install 'kinesphere[pose]'."
+        ) from error
+
+
 class PoseFinder:
     """Finds people and their 33 landmarks in pictures; close it after use.
 
@@ -81,13 +96,8 @@ class PoseFinder:
     """
 
     def __init__(self, settings: PoseSettings) -> None:
-        try:
-            import mediapipe
-        except ImportError as error:
-            raise MissingExtra(
-                f"Poses are extracted by MediaPipe, which is not usable here ({error}); "
-                "pip install 'kinesphere[pose]'."
-            ) from error
+        require_mediapipe()
+        import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 
         self._image = mediapipe.Image

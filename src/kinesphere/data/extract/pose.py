@@ -31,6 +31,8 @@ _AGAIN = 0.3
 _ROOM = 0.25
 _LOOK_S = 2.0
 _GREY = (127, 127, 127)
+# So much more than a span is looked at, so that tracks and clips do not begin with its first frame.
+_MARGIN_S = 0.5
 # A person seen for a shorter time is a mistake, unless the video is short.
 _LEAST_S = 0.2
 
@@ -77,10 +79,19 @@ class PoseExtractor:
             VideoError: If the video cannot be decoded.
             MissingExtra: If MediaPipe is not installed.
         """
-        with PoseFinder(self.settings) as finder:
-            poses = extract_poses(video, finder, people=self.settings.people, fps=self.fps)
+        poses = self.poses(video)
         write_poses(poses, target)
         return None if poses.people else "nobody was found in any frame"
+
+    def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> Poses:
+        """The poses of a video, or of a span of it (see `extract_poses`).
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            MissingExtra: If MediaPipe is not installed.
+        """
+        with PoseFinder(self.settings) as finder:
+            return extract_poses(source, finder, people=self.settings.people, fps=self.fps, span=span)
 
 
 class Finder(Protocol):
@@ -93,11 +104,12 @@ class Finder(Protocol):
 
 
 def extract_poses(
-    source: str | Path,
+    source: str | Path | bytes,
     finder: Finder,
     *,
     people: int = 4,
     fps: float | None = None,
+    span: tuple[float, float] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Poses:
     """The people of one video with MediaPipe's 33 landmarks, each under one number all along.
@@ -106,22 +118,24 @@ def extract_poses(
     searched for once more in the part of the picture where their track says they are.
 
     Args:
-        source: The video.
+        source: The video: a path, an address, or the file's bytes.
         finder: What finds people in pictures.
         people: Most people at a time.
         fps: Take this many frames a second instead of all.
+        span: `(start_s, end_s)` to look at, with a little more on either side; None for the whole video.
         progress: Called with the number of frames done and their total, if known.
 
     Raises:
-        VideoError: If the video cannot be decoded.
+        VideoError: If the video cannot be decoded, or the span starts after its end.
     """
+    start_s, end_s = (max(0.0, span[0] - _MARGIN_S), span[1] + _MARGIN_S) if span else (0.0, None)
     tracker = Tracker(BLAZEPOSE33.joints, most=people)
     frames: list[Detections] = []
     numbers: list[np.ndarray] = []
     times: list[float] = []
     with Video.open(source) as video:
         size, rate = video.size, fps or float(video.fps)
-        for count, frame in enumerate(video.stream(fps=fps), start=1):
+        for count, frame in enumerate(video.stream(start_s, end_s, fps=fps), start=1):
             picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
             found = _found(picture, finder, tracker, frame.time_s)
             numbers.append(tracker.step(found, frame.time_s))

@@ -8,6 +8,10 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.models.card import ReportedScore, WeightEntry
 
 THIRTY_VIEWS = "10 clips x 3 crops"
+TVL1_NOTE = (
+    "The public weights learnt from TV-L1 flow and are given it; a fresh network takes the faster DIS, "
+    "unless its spec says otherwise."
+)
 _MMACTION2 = "https://download.openmmlab.com/mmaction/"
 _DIGEST = re.compile(r"-([0-9a-f]{8})\.pth$")
 

@@ -16,6 +16,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.layers.published import TVL1_NOTE
 
 Triple = tuple[int, int, int]
 
@@ -153,6 +154,7 @@ SPEC = ClipSpec(
 )
 # Flow is in pixels per frame; vectors of 20 pixels reach the ends of [-1, 1].
 FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
+PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 STAGES = ("conv_1a", "conv_2b", "conv_2c", *BLOCKS)
 
@@ -190,7 +192,9 @@ def hassony_rules() -> tuple[Rename, ...]:
     return tuple(rules)
 
 
-KEY_MAPS = (KeyMap("pytorch_i3d", pytorch_i3d_rules()), KeyMap("hassony", hassony_rules()))
+RULES = {"pytorch_i3d": pytorch_i3d_rules(), "hassony": hassony_rules()}
+KEY_MAPS = tuple(KeyMap(layout, rules) for layout, rules in RULES.items())
+FLOW_KEY_MAPS = tuple(KeyMap(layout, rules, spec=PUBLIC_FLOW_SPEC) for layout, rules in RULES.items())
 PROTOCOL = "whole videos, 25 fps, centre crop; stated by the original TensorFlow release"
 
 
@@ -217,6 +221,7 @@ def i3d_card(
     classes: int = 400,
     weights: tuple[WeightEntry, ...] = (),
     tiny: bool = False,
+    notes: str = "",
 ) -> ModelCard:
     return ModelCard(
         name=name,
@@ -232,6 +237,7 @@ def i3d_card(
         cam_layer="mixed_5c",
         weights=weights,
         tiny=tiny,
+        notes=notes,
     )
 
 
@@ -263,8 +269,9 @@ def i3d_inception(num_classes: int, dropout: float = 0.5) -> nn.Module:
             entry("k400", "flow_imagenet.pt", "kinetics400", 400, 0.634),
             entry("charades", "flow_charades.pt", "charades", 157, None),
         ),
+        notes=TVL1_NOTE,
     ),
-    KEY_MAPS,
+    FLOW_KEY_MAPS,
 )
 def i3d_inception_flow(num_classes: int, dropout: float = 0.5) -> nn.Module:
     return InceptionI3D(num_classes, channels=2, dropout=dropout)

@@ -7,18 +7,23 @@ neighbours in the last two stages only; no stride in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap
+from kinesphere.models.keymap import KeyMap
 from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
-from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.layers.published import (
+    TVL1_NOTE,
+    kinetics,
+    mmaction2_url,
+    pyslowfast_url,
+    pytorchvideo_url,
+)
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
 from kinesphere.models.layers.resnet3d_keys import (
     CAFFE2,
@@ -75,23 +80,19 @@ SPEC_4X16 = SPEC.with_(sampling=Sampling("dense", 4, 16))
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
 FACEBOOK_4X16 = FACEBOOK_SPEC.with_(sampling=Sampling("dense", 4, 16))
 FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
+PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
-def mmaction2_slowonly(theirs: Mapping[str, Tensor]) -> Arguments:
-    """Channels of the input, and after which blocks there is attention."""
-    kernel = theirs.get("backbone.conv1.conv.weight")
-    channels: Arguments = {} if kernel is None else {"channels": kernel.shape[1]}
-    return channels | mmaction2_attention(theirs)
-
-
+MMACTION2_RULES = MMACTION2_NON_LOCAL + MMACTION2
 MAPS = (
-    KeyMap("mmaction2", MMACTION2_NON_LOCAL + MMACTION2, infer=mmaction2_slowonly),
+    KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention),
     KeyMap("pytorchvideo", PYTORCHVIDEO, spec=FACEBOOK_SPEC),
     KeyMap("pyslowfast", PYSLOWFAST, spec=FACEBOOK_SPEC),
     KeyMap("pyslowfast_caffe2", CAFFE2, spec=FACEBOOK_SPEC),
 )
+FLOW_MAPS = (KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC),)
 
 
 def slowonly_card(
@@ -224,9 +225,10 @@ register(
         41_426_124_800,
         weights=FLOW_WEIGHTS,
         spec=FLOW_SPEC,
-        notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from.",
+        notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from. "
+        + TVL1_NOTE,
     ),
-    MAPS[:1],
+    FLOW_MAPS,
 )(partial(slowonly_resnet, depths=DEPTHS[50], channels=2))
 
 register(

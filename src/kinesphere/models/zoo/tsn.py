@@ -18,7 +18,7 @@ from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import KeyMap
 from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
-from kinesphere.models.layers.published import kinetics, mmaction2_url
+from kinesphere.models.layers.published import TVL1_NOTE, kinetics, mmaction2_url
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
 from kinesphere.models.layers.resnet2d_keys import IMAGENET, MIT_HAN_LAB, MMACTION2
 
@@ -84,10 +84,16 @@ FLOW_SPEC = ClipSpec(
     mean=(20 / 255,) * 2,
     std=(128 * 40 / 255,) * 2,
 )
+PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72)
 TINY_FLOW_SPEC = FLOW_SPEC.with_(sampling=Sampling("dense", 2 * SNIPPET), size=(64, 64), short_side_px=72)
 
 KEY_MAPS = (KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET)
+FLOW_KEY_MAPS = (
+    KeyMap("mmaction2", MMACTION2, spec=PUBLIC_FLOW_SPEC),
+    KeyMap("mit_han_lab", MIT_HAN_LAB, spec=PUBLIC_FLOW_SPEC),
+    IMAGENET,
+)
 
 
 def tsn_card(
@@ -201,9 +207,9 @@ for _depth, _numbers in MEASURED.items():
         spec=FLOW_SPEC,
         weights=FLOW_WEIGHTS + imagenet_weights(50),
         notes="A clip is one snippet of five successive flow fields; spread several over the video by views, "
-        "or give a multiple of five frames. A ResNet in place of the paper's BN-Inception.",
+        "or give a multiple of five frames. A ResNet in place of the paper's BN-Inception. " + TVL1_NOTE,
     ),
-    KEY_MAPS,
+    FLOW_KEY_MAPS,
 )
 def tsn_resnet50_flow(num_classes: int, dropout: float = 0.4) -> nn.Module:
     return TSN(num_classes, 50, channels=2, snippet=SNIPPET, dropout=dropout)
@@ -227,7 +233,7 @@ def tsn_tiny(num_classes: int) -> nn.Module:
         classes=5,
         tiny=True,
     ),
-    KEY_MAPS,
+    FLOW_KEY_MAPS,
 )
 def tsn_flow_tiny(num_classes: int) -> nn.Module:
     return TSN(num_classes, TINY_DEPTH, channels=2, snippet=SNIPPET, width=16)
