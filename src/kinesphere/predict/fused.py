@@ -1,0 +1,167 @@
+"""`FusedPredictor`: several models as one, and the file that names them.
+
+The fused probabilities are the weighted mean of those of the models (Simonyan, Zisserman: "Two-Stream
+Convolutional Networks for Action Recognition in Videos", NIPS 2014, section 3, fuse so with equal weights).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.opening import Opening
+from kinesphere.predict.predictor import Predictor
+from kinesphere.predict.video_predictor import VideoPredictor
+
+FILE_NAME = "fusion.json"
+FORMAT = 1
+_MOST_BYTES = 1 << 20
+
+
+class FusedPredictor(VideoPredictor):
+    """Several predictors whose probabilities are averaged; each input is read once.
+
+    Args:
+        members: Two or more, of the same labels in any order; their own openings are not used.
+        weights: One per member, not negative; only their ratios count. None weighs all alike.
+        name: For reports; by default the members' names with their shares.
+        opening: Where files of flow and poses lie, and what becomes of those that are missing.
+
+    Raises:
+        InvalidSetting: If there are fewer than two members, or the weights cannot work.
+        LabelMismatch: If the members know different labels.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Predictor],
+        weights: Sequence[float] | None = None,
+        *,
+        name: str | None = None,
+        opening: Opening | None = None,
+    ) -> None:
+        self.weights = tuple(shares(weights, len(members)).tolist())
+        self.members = tuple(members)
+        named = zip(self.weights, self.members, strict=True)
+        text = " + ".join(f"{weight:.3g} × {member.name}" for weight, member in named)
+        super().__init__(name or text, members[0].compute, opening)
+        first = members[0].labels
+        for member in members[1:]:
+            check_labels(member.labels, first)
+        self._orders = [[member.labels.index(label) for label in first.names] for member in members]
+        self._specs = tuple(dict.fromkeys(spec for member in members for spec in member.specs))
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels in the order of the first member's."""
+        return self.members[0].labels
+
+    @property
+    def specs(self) -> tuple[ClipSpec, ...]:
+        """The input contracts of all members, each once."""
+        return self._specs
+
+    def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
+        """See `VideoPredictor.probabilities`."""
+        place = {spec: i for i, spec in enumerate(self._specs)}
+        parts = [
+            weight * member.probabilities([inputs[place[spec]] for spec in member.specs])[:, order]
+            for weight, member, order in zip(self.weights, self.members, self._orders, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
+
+    def digest(self) -> str:
+        """See `VideoPredictor.digest`."""
+        parts = zip(self.weights, self.members, strict=True)
+        text = " ".join(f"{weight!r} {member.digest()}" for weight, member in parts)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
+    """Weights of models as float64 `(count,)` that sums to 1.
+
+    Raises:
+        InvalidSetting: If there are fewer than two models, or the weights cannot work.
+    """
+    if count < 2:
+        raise InvalidSetting(f"Fusing takes two models or more; got {count}.")
+    given = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or given.sum() == 0:
+        raise InvalidSetting(
+            f"Fusing {count} models takes {count} weights, none negative and not all 0; got {given.tolist()}."
+        )
+    result: np.ndarray = given / given.sum()
+    return result
+
+
+def check_labels(labels: LabelSet, first: LabelSet) -> None:
+    """Refuse to fuse models of different labels.
+
+    Raises:
+        LabelMismatch: If they differ in more than their order.
+    """
+    if set(labels.names) != set(first.names) or labels.multi != first.multi:
+        raise LabelMismatch(
+            f"Models of different labels cannot be fused: one knows {len(first)}, another "
+            f"{len(labels)}; train them on the same data."
+        )
+
+
+@dataclass(frozen=True)
+class FusionFile:
+    """What `fusion.json` says.
+
+    Attributes:
+        models: Run folders or model files.
+        weights: One per model.
+    """
+
+    models: tuple[Path, ...]
+    weights: tuple[float, ...]
+
+    def write(self, folder: Path) -> Path:
+        """Write the file into a folder; the models are named as seen from there."""
+        entries = [
+            {"model": Path(os.path.relpath(model.absolute(), folder.absolute())).as_posix(), "weight": weight}
+            for model, weight in zip(self.models, self.weights, strict=True)
+        ]
+        with replacing(folder / FILE_NAME) as scratch:
+            scratch.write_text(json.dumps({"format": FORMAT, "members": entries}, indent=1), encoding="utf-8")
+        return folder / FILE_NAME
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the file of a folder.
+
+        Raises:
+            InvalidCheckpoint: If it is damaged or newer than we are.
+        """
+        path = folder / FILE_NAME
+        advice = "make it again with `kinesphere fuse`"
+        if path.stat().st_size > _MOST_BYTES:
+            raise InvalidCheckpoint(f"{path} is larger than {_MOST_BYTES} bytes; {advice}.")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = int(content["format"])
+            models = tuple(folder / str(entry["model"]) for entry in content["members"])
+            weights = tuple(float(entry["weight"]) for entry in content["members"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InvalidCheckpoint(f"{path} is no fusion of models ({error!r}); {advice}.") from error
+        if version > FORMAT:
+            raise InvalidCheckpoint(
+                f"{path} has format {version}, but we read up to {FORMAT}; update Kinesphere."
+            )
+        return cls(models, weights)

@@ -1,0 +1,37 @@
+"""`load`: a predictor from whatever holds a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinesphere.core.device import Compute
+from kinesphere.predict.fused import FILE_NAME, FusedPredictor, FusionFile
+from kinesphere.predict.opening import Opening
+from kinesphere.predict.predictor import Predictor
+from kinesphere.predict.video_predictor import VideoPredictor
+
+
+def load(
+    source: str | Path, *, compute: Compute | None = None, opening: Opening | None = None
+) -> VideoPredictor:
+    """A predictor from a run folder, a model file, a fusion, a registered `model.tag`, or a Hugging Face id.
+
+    Args:
+        source: For example `"runs/first"`, `"model.safetensors"`, `"r3d_18.k400"`, or the folder that
+            `kinesphere fuse --out` wrote.
+        compute: Where and how it runs; by default the best for this machine.
+        opening: Where files of flow and poses lie, and what becomes of those that are missing.
+
+    Raises:
+        InvalidCheckpoint: If the file is damaged or foreign.
+        MissingWeights: If nothing is there, or a download is not possible.
+        UnknownName: If there is no such model.
+        LabelMismatch: If fused models know different labels.
+    """
+    from kinesphere.models.checkpoint import load_model
+
+    if (Path(source) / FILE_NAME).is_file():
+        fusion = FusionFile.read(Path(source))
+        members = [Predictor(load_model(model), compute, name=model.name) for model in fusion.models]
+        return FusedPredictor(members, fusion.weights, opening=opening)
+    return Predictor(load_model(source), compute, name=str(source), opening=opening)

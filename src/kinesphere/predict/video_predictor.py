@@ -1,0 +1,241 @@
+"""`VideoPredictor`: from videos to predictions, whatever computes the probabilities."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.clips.clip import Clip, stack
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.device import Compute, cpu_count
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.long_video import window_clips
+from kinesphere.predict.opening import Opening, Source
+from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.timeline import Timeline
+
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A source that could not be predicted.
+
+    Attributes:
+        source: As the user named it.
+        reason: The error's message.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """V clips of one source, for each of the model's inputs."""
+
+    inputs: tuple[Tensor, ...]
+    source: str
+    span: tuple[float, float]
+    notes: tuple[str, ...]
+
+
+class VideoPredictor(ABC):
+    """Applies something that scores clips to videos, through its input contracts.
+
+    Args:
+        name: For reports.
+        compute: Where and how it runs.
+        opening: Where files of flow and poses lie, and what becomes of those that are missing.
+    """
+
+    def __init__(self, name: str, compute: Compute, opening: Opening | None = None) -> None:
+        self.name = name
+        self.compute = compute
+        self.opening = opening or Opening()
+
+    @property
+    @abstractmethod
+    def labels(self) -> LabelSet:
+        """The K labels, in the order of the probabilities."""
+
+    @property
+    @abstractmethod
+    def specs(self) -> tuple[ClipSpec, ...]:
+        """The input contracts, one per input."""
+
+    @abstractmethod
+    def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Class probabilities of a batch of samples, averaged over their views.
+
+        Args:
+            inputs: One `(B, V, T, C, H, W)` per spec as the clips room makes them (rgb: uint8).
+
+        Returns:
+            float32 `(B, K)` on the compute device; rows sum to 1 for single-label sets.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A short digest of what predictions depend on: weights, labels and input contracts."""
+
+    @property
+    def spec(self) -> ClipSpec:
+        """The input contract of a model with one input.
+
+        Raises:
+            InvalidSetting: If it has several; use `specs`.
+        """
+        if len(self.specs) != 1:
+            raise InvalidSetting(f"{self.name} has {len(self.specs)} inputs; use specs.")
+        return self.specs[0]
+
+    def predict(
+        self, source: Source, *, span: tuple[float, float] | None = None, views: Views | None = None
+    ) -> Prediction:
+        """What the model says of a video, or of a span of it.
+
+        Args:
+            source: A path, an address, or the file's bytes.
+            span: `(start_s, end_s)`; None for the whole video.
+            views: Clips and crops whose probabilities are averaged; None for one of each.
+
+        Raises:
+            VideoError: If it cannot be decoded.
+            SpanOutsideVideo: If the span starts after its end.
+        """
+        return self._predictions([self._read(source, span, views or Views())])[0]
+
+    def predict_many(
+        self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
+    ) -> Iterator[Prediction | Refused]:
+        """What the model says of each of many videos, in their order.
+
+        Videos are read ahead in threads and run through the network together. One that cannot be read
+        comes as `Refused`; the others go on.
+
+        Args:
+            sources: Paths, addresses or bytes.
+            views: Clips and crops whose probabilities are averaged; None for one of each.
+            batch_size: Videos at a time.
+
+        Raises:
+            InvalidSetting: If `batch_size` is not positive.
+        """
+        if batch_size < 1:
+            raise InvalidSetting(f"A batch holds at least one video; got batch_size={batch_size}.")
+        return self._predict_many(iter(sources), views or Views(), batch_size)
+
+    def _predict_many(
+        self, sources: Iterator[Source], views: Views, batch_size: int
+    ) -> Iterator[Prediction | Refused]:
+        readers = min(_READERS, cpu_count())
+        threads = max(1, cpu_count() // readers)
+
+        def read(source: Source) -> _Read | Refused:
+            try:
+                return self._read(source, None, views, threads)
+            except (VideoError, InvalidAnnotation, InvalidClip) as error:
+                return Refused(shown(source), str(error))
+
+        with ThreadPoolExecutor(readers) as pool:
+            ahead: deque[Future[_Read | Refused]] = deque(
+                pool.submit(read, source) for source in islice(sources, 2 * batch_size)
+            )
+            try:
+                while ahead:
+                    batch = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
+                    ahead.extend(pool.submit(read, source) for source in islice(sources, len(batch)))
+                    done = iter(self._predictions([each for each in batch if isinstance(each, _Read)]))
+                    for each in batch:
+                        yield each if isinstance(each, Refused) else next(done)
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def timeline(
+        self,
+        source: Source,
+        *,
+        window_s: float,
+        stride_s: float,
+        views: Views | None = None,
+        batch_size: int = 8,
+    ) -> Timeline:
+        """What the model says of every window of a video, however long.
+
+        Each frame is decoded once, though windows overlap, and no more than a few windows are in memory.
+
+        Args:
+            source: A path, or the file's bytes.
+            window_s: Length of a window in seconds; a shorter video is one window.
+            stride_s: Seconds between the starts of windows; the last window ends with the video.
+            views: Clips and crops per window, whose probabilities are averaged; None for one of each.
+            batch_size: Windows at a time.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            InvalidSetting: If window, stride or batch size make no sense, or the source is live.
+        """
+        if batch_size < 1:
+            raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
+        windows = window_clips(source, self.specs, window_s, stride_s, views or Views(), self.opening)
+        spans: list[tuple[float, float]] = []
+        rows: list[np.ndarray] = []
+        while batch := list(islice(windows, batch_size)):
+            spans += [window.span for window in batch]
+            inputs = [_batched([window.clips[i] for window in batch]) for i in range(len(self.specs))]
+            rows.append(self.probabilities(inputs).cpu().double().numpy())
+        return Timeline(np.concatenate(rows), np.array(spans), self.labels, shown(source))
+
+    def _read(
+        self, source: Source, span: tuple[float, float] | None, views: Views, threads: int | None = None
+    ) -> _Read:
+        with self.opening.open(source, self.specs, span=span, threads=threads) as video:
+            clips = [
+                MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
+            ]
+            end = video.duration_s
+        start, stop = span or (0.0, float("inf"))
+        last = max(float(clip.times.max()) for clip in clips[0])
+        seen = (start, min(stop, end if end is not None else last))
+        inputs = tuple(stack(each) for each in clips)
+        return _Read(inputs, shown(source), seen, _notes(inputs, self.specs))
+
+    def _predictions(self, read: Sequence[_Read]) -> list[Prediction]:
+        if not read:
+            return []
+        inputs = [torch.stack([each.inputs[i] for each in read]) for i in range(len(self.specs))]
+        rows = self.probabilities(inputs).cpu().double().numpy()
+        views = inputs[0].shape[1]
+        return [
+            Prediction(row, self.labels, each.source, each.span, views, each.notes)
+            for row, each in zip(rows, read, strict=True)
+        ]
+
+
+def _notes(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> tuple[str, ...]:
+    """What a reader of the prediction should know of the clips."""
+    empty = any(
+        spec.modality == "pose" and not x[..., -1].any() for x, spec in zip(inputs, specs, strict=True)
+    )
+    return ("nobody is seen in it, so that the joints were all zeros",) if empty else ()
+
+
+def _batched(windows: Sequence[Sequence[Clip]]) -> Tensor:
+    return torch.stack([stack(clips) for clips in windows])
+
+
+def shown(source: Source) -> str:
+    """A source as messages and records name it."""
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
