@@ -1,10 +1,11 @@
 """Scores on real and generated data, each by one `kinesphere` command.
 
-    python -m benchmarks.studies [NAMES...]
+    python -m benchmarks.studies [--resume] [NAMES...]
 
-Every study runs its command from the repository's root, takes the time, and keeps the score with its
-interval in `results/studies/`; `make docs` makes docs/results.md and the README's table from them.
-Studies on real data need KINESPHERE_TEST_DATA.
+Every study runs its command from the repository's root into `runs/studies/NAME`, takes the time, and keeps
+the score with its interval in `results/studies/`; `make docs` makes docs/results.md and the README's table
+from them. Studies on real data need KINESPHERE_TEST_DATA. A study that was stopped goes on with --resume;
+its minutes are then not known.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from benchmarks.record import RESULTS, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = RESULTS / "studies"
+RUNS = "runs/studies"
 DATA = "KINESPHERE_TEST_DATA"
 
 
@@ -52,6 +54,8 @@ class Study:
 
 UT = "UT-Interaction set 1, leave one sequence out"
 FIGHT = "Surveillance fights, 5 folds by source video"
+UT_LABELS = "DATA/videos/ut_interaction_set1/labels.csv"
+UT_EXTRACTS = "runs/ut_interaction_extracts"
 PRETRAINED = (
     "import",
     "DATA/weights/movinet_a0_stream_cattle.tflite",
@@ -62,7 +66,7 @@ PRETRAINED = (
 UT_MOVINET = (
     "train",
     "recipes/ut_interaction_movinet.yaml",
-    "data.source=DATA/videos/ut_interaction_set1/labels.csv",
+    f"data.source={UT_LABELS}",
     "--folds=group",
 )
 FIGHT_MOVINET = (
@@ -85,7 +89,7 @@ STUDIES = {
         command=(
             "train",
             "recipes/ut_interaction.yaml",
-            "data.source=DATA/videos/ut_interaction_set1/labels.csv",
+            f"data.source={UT_LABELS}",
             "--folds=group",
         ),
     ),
@@ -105,6 +109,37 @@ STUDIES = {
         before=PRETRAINED,
         command=UT_MOVINET,
         goal=0.92,
+    ),
+    "ut_pose": Study(
+        what=UT,
+        model="dd_net on poses (MediaPipe lite), from scratch",
+        before=(
+            "extract",
+            "pose",
+            UT_LABELS,
+            f"--out={UT_EXTRACTS}",
+            "--model=DATA/weights/pose_landmarker_lite.task",
+        ),
+        command=("train", "recipes/ut_interaction_pose.yaml", f"data.source={UT_LABELS}", "--folds=group"),
+    ),
+    "ut_flow": Study(
+        what=UT,
+        model="kine_small_flow, from scratch",
+        before=("extract", "flow", UT_LABELS, f"--out={UT_EXTRACTS}", "--short-side=128"),
+        command=("train", "recipes/ut_interaction_flow.yaml", f"data.source={UT_LABELS}", "--folds=group"),
+    ),
+    "ut_fused": Study(
+        what=UT,
+        model="pixels (ut_transfer) + joints (ut_pose), fused alike",
+        command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose"),
+        folder="--out=",
+        goal=0.95,
+    ),
+    "ut_fused_all": Study(
+        what=UT,
+        model="pixels (ut_transfer) + joints (ut_pose) + flow (ut_flow), fused alike",
+        command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose", f"{RUNS}/ut_flow"),
+        folder="--out=",
     ),
     "ut_movinet_scratch": Study(
         what=UT,
@@ -131,7 +166,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(STUDIES)}; default: all")
-    names = parser.parse_args().names or list(STUDIES)
+    parser.add_argument("--resume", action="store_true", help="go on with studies that were stopped")
+    arguments = parser.parse_args()
+    names = arguments.names or list(STUDIES)
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
         parser.error(f"no study is called {', '.join(unknown)}; there are {', '.join(STUDIES)}")
@@ -139,20 +176,23 @@ def main() -> None:
         parser.error(f"these studies read real data; set {DATA} to its folder")
     for name in names:
         print(f"\n=== {name}: {STUDIES[name].what}; {STUDIES[name].model}", flush=True)
-        print(keep(name, *run(STUDIES[name])))
+        print(keep(name, *run(name, resume=arguments.resume)))
 
 
-def run(study: Study) -> tuple[dict[str, Any], float]:
-    """Report and seconds of a study, run in an empty folder."""
-    with tempfile.TemporaryDirectory() as scratch:
-        if study.before:
-            kinesphere(study.before)
-        words = [*study.command, f"{study.folder}{scratch}/run", "--json"]
-        if study.command[0] == "train":
-            words.append(f"data.cache={scratch}/cache")
-        begun = time.perf_counter()
-        said = kinesphere(words)
-        return json.loads(said), time.perf_counter() - begun
+def run(name: str, *, resume: bool) -> tuple[dict[str, Any], float | None]:
+    """What a study's command said, and its seconds; None if it went on from where it was."""
+    study, folder = STUDIES[name], ROOT / RUNS / name
+    resume = resume and folder.exists()
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    if study.before:
+        kinesphere(study.before)
+    words = [*study.command, f"{study.folder}{RUNS}/{name}", "--json"]
+    if study.command[0] == "train":
+        words += [f"data.cache={RUNS}/{name}-cache", *(["--resume"] if resume else [])]
+    begun = time.perf_counter()
+    said = kinesphere(words)
+    return json.loads(said), None if resume else time.perf_counter() - begun
 
 
 def kinesphere(words: Sequence[str]) -> bytes:
@@ -162,7 +202,7 @@ def kinesphere(words: Sequence[str]) -> bytes:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
 
 
-def keep(name: str, said: dict[str, Any], seconds: float) -> Path:
+def keep(name: str, said: dict[str, Any], seconds: float | None) -> Path:
     """Write the record of a study; its path."""
     study = STUDIES[name]
     report = said["report"]
@@ -173,7 +213,7 @@ def keep(name: str, said: dict[str, Any], seconds: float) -> Path:
         "line": report["line"],
         "scores": {key: report["scores"][key] for key in ("top1", "mean_class_accuracy", "macro_f1")},
         "goal": study.goal,
-        "minutes": round(seconds / 60, 1),
+        "minutes": round(seconds / 60, 1) if seconds is not None else None,
         "machine": machine(),
     }
     if "reversed_pairs" in said:

@@ -160,9 +160,8 @@ def _scores() -> list[str]:
     for _, record in _studies():
         top1, goal = record["scores"]["top1"], record["goal"]
         wanted = "–" if goal is None else f"{goal:.0%} {'met' if top1['value'] >= goal else 'missed'}"
-        lines.append(
-            f"| {record['what']} | {record['model']} | {_percent(top1)} | {wanted} | {record['minutes']} |"
-        )
+        minutes = "–" if record["minutes"] is None else record["minutes"]
+        lines.append(f"| {record['what']} | {record['model']} | {_percent(top1)} | {wanted} | {minutes} |")
     return lines
 
 

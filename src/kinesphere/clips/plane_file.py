@@ -1,13 +1,16 @@
 """Grey pictures of a whole video in one small file: what flow and mask files are made of.
 
 The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in a grey H.264 video,
-inside a zip beside facts about them. Random access costs the decoding from the key frame before.
+inside a zip beside facts about them. Random access costs the decoding from the key frame before. Short
+files stay decoded in memory, because training comes back to them in every epoch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,9 @@ from kinesphere.video import Video, VideoWriter
 VERSION = 1
 _RATE = 25  # of the inner video, whose clock means nothing
 _KEY_FRAMES = 24
+# Of decoded pictures: the largest file that is decoded as a whole, and what each process keeps of such.
+_WHOLE_BYTES = 16 * 2**20
+_KEPT_BYTES = 256 * 2**20
 
 Facts = Mapping[str, str | float]
 
@@ -129,6 +135,17 @@ class PlaneFile:
             InvalidAnnotation: If the pictures are damaged or fewer than the file says.
         """
         height, width = self.size
+        if self.planes * height * width * self.count > _WHOLE_BYTES:
+            return self._decode(rows)
+        whole = _RECENT.get(self.data)
+        if whole is None:
+            whole = self._decode(np.arange(self.count))
+            _RECENT.add(self.data, whole)
+        chosen: np.ndarray = whole[np.asarray(rows)]
+        return chosen
+
+    def _decode(self, rows: np.ndarray) -> np.ndarray:
+        height, width = self.size
         try:
             with Video.open(self.data, threads=1) as video:
                 if len(video.frame_times()) != self.count:
@@ -139,7 +156,8 @@ class PlaneFile:
         tall = np.asarray(frames.data)[:, 1, : self.planes * height, :width]
         if tall.shape[1:] != (self.planes * height, width):
             raise damaged(self.path, self.kind, ValueError("its pictures are smaller than it says"))
-        return tall.reshape(len(tall), self.planes, height, width)
+        # A copy of one channel, so that the other two are not kept with it.
+        return np.ascontiguousarray(tall).reshape(len(tall), self.planes, height, width)
 
     def fact(self, name: str) -> str | float:
         """One fact.
@@ -150,3 +168,33 @@ class PlaneFile:
         if name not in self.facts:
             raise InvalidAnnotation(f"{self.path} does not state its {name}; extract it again.")
         return self.facts[name]
+
+
+class _Recent:
+    """The decoded pictures of files used last, up to a number of bytes, by what the files contain."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+
+    def get(self, data: bytes) -> np.ndarray | None:
+        key = _digest(data)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def add(self, data: bytes, pictures: np.ndarray) -> None:
+        pictures.flags.writeable = False
+        self._kept[_digest(data)] = pictures
+        self._bytes += pictures.nbytes
+        while self._bytes > self._most_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.nbytes
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+_RECENT = _Recent(_KEPT_BYTES)

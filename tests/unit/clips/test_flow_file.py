@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.clips import plane_file
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.flow_file import FlowFile, write_flow
 from kinesphere.core.errors import InvalidAnnotation
@@ -132,3 +133,32 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(InvalidAnnotation, match="is not a readable flow file"):
             FlowFile.open(path)
+
+
+def test_short_files_stay_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "a.flow.npz"
+    fields = np.random.default_rng(0).normal(size=(6, 32, 32, 2)).astype(np.float32)
+    write_flow(path, fields, size=(32, 32), method="dis", bound_px=20, frames=7)
+    first = FlowFile.open(path).fields(np.array([4, 1]))
+    monkeypatch.setattr(plane_file, "Video", None)  # nothing is decoded any more
+    again = FlowFile.open(path).fields(np.array([1, 4, 6]))
+    assert np.array_equal(again[:2], first[::-1])
+
+
+def test_only_so_much_is_kept_decoded():
+    recent = plane_file._Recent(most_bytes=25)
+    for name in (b"a", b"b", b"a", b"c"):
+        if recent.get(name) is None:
+            recent.add(name, np.zeros(10, np.uint8))
+    assert recent.get(b"b") is None
+    assert recent.get(b"a") is not None
+    assert recent.get(b"c") is not None
+
+
+def test_long_files_are_read_in_parts(tmp_path, monkeypatch):
+    path = tmp_path / "a.flow.npz"
+    fields = np.random.default_rng(0).normal(size=(6, 32, 32, 2)).astype(np.float32)
+    write_flow(path, fields, size=(32, 32), method="dis", bound_px=20, frames=7)
+    whole = FlowFile.open(path).fields(np.arange(6))
+    monkeypatch.setattr(plane_file, "_WHOLE_BYTES", 0)
+    assert np.array_equal(FlowFile.open(path).fields(np.array([5, 2])), whole[[5, 2]])
