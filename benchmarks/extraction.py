@@ -1,9 +1,9 @@
-"""Extracted flow and masks against the truth of generated videos.
+"""Extracted flow, poses and masks against the truth of generated videos.
 
     python -m benchmarks.extraction [--selfie FILE] [--landmarker FILE]
 
-Flow is compared on the pixels of people; the reference is the error of taking everything for still. Masks
-need MediaPipe and its models: `selfie_segmentation.tflite` and a `pose_landmarker_*.task`.
+Flow is compared on the pixels of people; the reference is the error of taking everything for still. Poses
+and masks need MediaPipe and its models: `selfie_segmentation.tflite` and a `pose_landmarker_*.task`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ from benchmarks.record import Row, command_line, finish, significant
 from kinesphere.clips.flow import BOUND_PX
 from kinesphere.clips.flow_file import FlowFile, write_flow
 from kinesphere.clips.flow_methods import Estimator, estimator, grey
+from kinesphere.clips.skeleton import map_between
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.data.extract.mask import PeopleFinder
+from kinesphere.data.extract.mediapipe_pose import PoseFinder, PoseSettings
 from kinesphere.data.mannequin import MannequinSettings, Rendered, plan_clips, render_clip
 
 SIZE = (240, 320)
+# A joint counts as found within this share of the torso (Yang and Ramanan, "Articulated Human Detection with
+# Flexible Mixtures of Parts", PAMI 2013, section 8.2: PCK).
+NEAR = 0.2
 CLASSES = ("clap", "jump", "kick", "punch", "sit down", "turn", "walk", "wave")
 
 
@@ -133,10 +138,43 @@ def mask_row(rendered: list[Rendered], name: str, model: Path, every: int) -> Ro
     }
 
 
+def pose_row(rendered: list[Rendered], model: Path, every: int) -> Row:
+    """Share of the true joints in the picture that are found; those of a person who is missed are not."""
+    to_coco = map_between("blazepose33", "coco17")
+    right = joints = seen = frames = 0
+    seconds = 0.0
+    with PoseFinder(PoseSettings(model, people=1)) as finder:
+        for video in rendered:
+            for picture, people in zip(video.frames[::every], video.truth.joints2d[::every], strict=True):
+                start = time.perf_counter()
+                found = finder.find(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+                seconds += time.perf_counter() - start
+                points, inside = people[0, :, :2], people[0, :, 2] > 0
+                joints += int(inside.sum())
+                frames += 1
+                if not len(found.keypoints):
+                    continue
+                seen += 1
+                away = np.linalg.norm(to_coco.points(found.keypoints)[0] - points, axis=-1)
+                right += int((away <= NEAR * torso(points))[inside].sum())
+    return {
+        "what": f"pose, {model.stem}",
+        "measure": f"joints within {NEAR:g} of the torso (PCK); frames with a person found",
+        "result": f"{right / joints:.3f}; {seen / frames:.3f}",
+        "reference": "",
+        "ms/frame": significant(1e3 * seconds / frames),
+    }
+
+
+def torso(points: np.ndarray) -> float:
+    """Length in pixels from a shoulder to the hip across, the longer of the two; COCO joints `(17, 2)`."""
+    return max(float(np.linalg.norm(points[a] - points[b])) for a, b in ((5, 12), (6, 11)))
+
+
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--clips", type=int, default=2, help="videos of each movement")
-    parser.add_argument("--every", type=int, default=5, help="frames between those whose masks are compared")
+    parser.add_argument("--every", type=int, default=5, help="frames between those with masks and poses")
     parser.add_argument("--tvl1", action="store_true", help="measure TV-L1 as well, which takes long")
     parser.add_argument("--selfie", type=Path, help="selfie_segmentation.tflite")
     parser.add_argument("--landmarker", type=Path, help="a pose_landmarker_*.task")
@@ -151,6 +189,8 @@ def main() -> None:
             notes.append(f"Masks by {name} were left out: MediaPipe or the model is not here.")
             continue
         rows.append(mask_row(rendered, f"{name} ({model.stem})", model, args.every))
+        if name == "landmarker":
+            rows.append(pose_row(rendered, model, args.every))
     frames = sum(len(video.frames) for video in rendered)
     height, width = SIZE
     notes.append(
