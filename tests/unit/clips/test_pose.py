@@ -357,6 +357,23 @@ def test_augment_decides_from_its_generator_alone() -> None:
     assert all(0.9 <= factor <= 1.1 for factor in decision.joints.scale)
 
 
+def test_joints_turn_about_each_axis_by_its_own() -> None:
+    augment = Augment(joint_turn_deg=(0.0, 40.0, 5.0), trim=0.2)
+    drawn = [
+        augment.decide((120, 160), SPEC, torch.Generator().manual_seed(seed)).joints.turn_deg
+        for seed in range(50)
+    ]
+    x, y, z = (max(map(abs, turns)) for turns in zip(*drawn, strict=True))
+    assert x == 0
+    assert 20 < y <= 40
+    assert 2 < z <= 5
+    assert Augment.from_json(augment.to_json()) == augment
+    assert augment.jitter.trim == 0.2
+    for wrong in ((1.0, 2.0), (0.0, -1.0, 0.0), -1.0):
+        with pytest.raises(InvalidSetting, match="angle of 0 or more, or three about x, y and z; got"):
+            Augment(joint_turn_deg=wrong)  # type: ignore[arg-type]
+
+
 # --------------------------------------------------------------------------------------------- drawing
 
 

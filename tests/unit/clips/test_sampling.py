@@ -227,11 +227,42 @@ def test_speed_jitter_changes_the_pace_both_ways_and_frame_jitter_keeps_the_orde
     assert len(set(extents(TemporalJitter(frame=1.0)))) > 1
 
 
+def test_trimming_spreads_uniform_clips_over_a_random_part_of_the_span():
+    random = generator()
+    jitter = TemporalJitter(trim=0.5)
+    drawn = [
+        frames_of(
+            clip_times(spec_of("uniform8"), None, 25, 4.0, generator=random, jitter=jitter)[0].times, 25
+        )
+        for _ in range(200)
+    ]
+    assert all(frames[0] >= 0 and frames[-1] < 100 and sorted(frames) == list(frames) for frames in drawn)
+    extents = [frames[-1] - frames[0] for frames in drawn]
+    assert 35 <= min(extents) < 50
+    assert 85 < max(extents) < 100
+    assert min(frames[-1] for frames in drawn) < 60
+    assert max(frames[0] for frames in drawn) > 40
+    steady = clip_times(spec_of("uniform8"), None, 25, 4.0, jitter=jitter)[0].times
+    assert (steady == clip_times(spec_of("uniform8"), None, 25, 4.0)[0].times).all()
+
+
+def test_a_trimmed_span_that_is_too_short_is_filled_from_its_own_frames():
+    random = generator()
+    spec = spec_of("uniform8")
+    for _ in range(50):
+        (clip,) = clip_times(spec, None, 25, 0.32, generator=random, jitter=TemporalJitter(trim=0.9))
+        shown = sorted(set(frames_of(clip.times, 25)))
+        assert shown == list(range(shown[0], shown[0] + 8 - clip.repeated))
+        assert shown[0] >= 0 and shown[-1] < 8
+
+
 def test_jitter_refused():
     with pytest.raises(InvalidSetting, match="Speed jitter is 0 or more"):
         TemporalJitter(speed=-0.1)
     with pytest.raises(InvalidSetting, match="share of the interval"):
         TemporalJitter(frame=2)
+    with pytest.raises(InvalidSetting, match="Trimming takes a share of the span, 0 up to 1; got 1"):
+        TemporalJitter(trim=1)
 
 
 def test_unknown_frame_rate():

@@ -53,6 +53,17 @@ def test_any_column_can_be_the_label(tmp_path: Path) -> None:
     assert manifest[0].extra == (("label", "wave"),)
 
 
+def test_any_column_can_be_the_group(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label,group,flow\na.mp4,wave,g,free\nb.mp4,walk,h,bound\n")
+    manifest = Manifest.read(path, label_column="flow", group_column="label")
+    assert manifest.groups == ("wave", "walk")
+    manifest.write(tmp_path / "again.csv", label_column="flow")
+    again = Manifest.read(tmp_path / "again.csv", label_column="flow", group_column="label")
+    assert again.samples == manifest.samples
+    with pytest.raises(InvalidManifest, match="no group column 'actor'; columns that could be: .*'flow'"):
+        Manifest.read(path, group_column="actor")
+
+
 def test_several_labels_make_the_set_multi(tmp_path: Path) -> None:
     manifest = Manifest.read(table(tmp_path, "path,label\na.mp4,wave|walk\nb.mp4,walk\nc.mp4,\n"))
     assert manifest.labels == LabelSet(("walk", "wave"), multi=True)

@@ -32,6 +32,8 @@ def test_only_the_source_is_required() -> None:
         ("train.epochs=2.5", "train.epochs: Input should be a valid integer"),
         ("clip.sampling=3x", "clip.sampling: Cannot read sampling '3x'"),
         ("test.views=10x2", "test.views: Views need .* 1, 3, 5 or 10 crops"),
+        ("augment.joint_turn_deg=[1, -2, 3]", "augment.joint_turn_deg.* greater than or equal to 0; got -2"),
+        ("clip.align=front", "clip.align: Input should be 'none', 'centre' or 'body'; got 'front'"),
         ("data.val=1.0", "val as a share is at least 0 and below 1; got 1.0"),
         ("schedule.name=step", "the step schedule needs milestones"),
         ("schedule={name: step, milestones: [3, 1]}", r"milestones rise; got \[3.0, 1.0\]"),

@@ -10,6 +10,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card
+from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import clip_specs, extracts, read_data, resolve
 from kinesphere.train.sections import ClipSection
@@ -120,8 +121,8 @@ def test_out_is_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_clip_changes() -> None:
     own = card("r3d_18")
-    assert clip_specs(own, ClipSection()) is None
-    specs = clip_specs(own, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
+    assert clip_specs("r3d_18", own.inputs, ClipSection()) is None
+    specs = clip_specs("r3d_18", own.inputs, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
     assert specs is not None
     (spec,) = specs
     assert (spec.size, str(spec.sampling), spec.fps, spec.mean) == (
@@ -131,15 +132,17 @@ def test_clip_changes() -> None:
         own.inputs[0].mean,
     )
     assert spec.short_side_px == round((own.inputs[0].short_side_px or 0) * 64 / 112)
-    two = replace(own, inputs=(own.inputs[0],) * 2)
     with pytest.raises(InvalidSetting, match="has 2 inputs that are sampled each in its own way; leave"):
-        clip_specs(two, ClipSection(sampling="8x2x1"))
-    with pytest.raises(InvalidSetting, match=r"does not look at flow; leave clip.flow out"):
-        clip_specs(own, ClipSection(flow="tvl1"))
+        clip_specs("two", own.inputs * 2, ClipSection(sampling="8x2x1"))
+    with pytest.raises(InvalidSetting, match=r"r3d_18 does not look at flow; leave clip.flow out"):
+        clip_specs("r3d_18", own.inputs, ClipSection(flow="tvl1"))
+    with pytest.raises(InvalidSetting, match=r"does not look at joints in space; leave clip.align out"):
+        clip_specs("dd_net", card("dd_net").inputs, ClipSection(align="body"))
 
 
 def test_changes_hold_for_all_inputs_and_flow_for_those_of_flow() -> None:
-    specs = clip_specs(card("two_stream_i3d"), ClipSection(size=(96, 96), flow="farneback"))
+    two = card("two_stream_i3d").inputs
+    specs = clip_specs("two_stream_i3d", two, ClipSection(size=(96, 96), flow="farneback"))
     assert specs is not None
     assert [(spec.modality, spec.size, spec.flow) for spec in specs] == [
         ("rgb", (96, 96), "dis"),
@@ -153,3 +156,11 @@ def test_extracted_files_lie_beside_the_videos_or_mirrored(tmp_path: Path) -> No
     assert extracts(data).path(tmp_path / "a" / "b.mp4", ".x") == tmp_path / "flow" / "a" / "b.mp4.x"
     with pytest.raises(InvalidSetting, match="for the videos of one source, but there are 2; extract beside"):
         extracts(recipe("data.source=[a, b]", "data.extracts=flow").data)
+
+
+def test_the_contract_follows_what_the_network_is_built_for() -> None:
+    settings = recipe(
+        "model={name: dd_net_tiny, arguments: {skeleton: kinect20}}", "clip={fps: 60, align: centre}"
+    )
+    (spec,) = build_recogniser(settings, manifest()).specs
+    assert (spec.skeleton, spec.dimensions, spec.fps, spec.align) == ("kinect20", 3, 60, "centre")
