@@ -253,7 +253,8 @@ def test_a_trimmed_span_that_is_too_short_is_filled_from_its_own_frames():
         (clip,) = clip_times(spec, None, 25, 0.32, generator=random, jitter=TemporalJitter(trim=0.9))
         shown = sorted(set(frames_of(clip.times, 25)))
         assert shown == list(range(shown[0], shown[0] + 8 - clip.repeated))
-        assert shown[0] >= 0 and shown[-1] < 8
+        assert shown[0] >= 0
+        assert shown[-1] < 8
 
 
 def test_jitter_refused():

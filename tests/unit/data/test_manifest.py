@@ -60,7 +60,7 @@ def test_any_column_can_be_the_group(tmp_path: Path) -> None:
     manifest.write(tmp_path / "again.csv", label_column="flow")
     again = Manifest.read(tmp_path / "again.csv", label_column="flow", group_column="label")
     assert again.samples == manifest.samples
-    with pytest.raises(InvalidManifest, match="no group column 'actor'; columns that could be: .*'flow'"):
+    with pytest.raises(InvalidManifest, match=r"no group column 'actor'; columns that could be: .*'flow'"):
         Manifest.read(path, group_column="actor")
 
 
