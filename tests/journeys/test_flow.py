@@ -76,6 +76,15 @@ def test_two_streams_from_video_to_fusion(kinesphere: Command, mannequins: Path,
     assert code == 0, errors
     assert "0.750" in text
     assert (tmp_path / "fused" / "report.html").is_file()
+    code, text, errors = kinesphere("predict", video, "--model", tmp_path / "fused", "--json")
+    assert code == 0, errors
+    assert sum(each["probability"] for each in json.loads(text)["top"]) == pytest.approx(1, abs=1e-5)
+    code, text, errors = kinesphere("evaluate", tmp_path / "fused", manifest, "--split", "test", "--json")
+    assert code == 0, errors
+    assert json.loads(text)["clips"] == 6
+    code, _, errors = kinesphere("fuse", one, two, "--out", one)
+    assert code == 2
+    assert "is one of the runs; write their fusion to another folder" in " ".join(errors.split())
     code, text, errors = kinesphere("fuse", one, two, "--weights", "learned", "--json")
     assert code == 0, errors
     fused = json.loads(text)

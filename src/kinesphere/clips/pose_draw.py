@@ -42,14 +42,14 @@ def draw_poses(
         hue = _INK if tracks is None else PERSON_COLOURS[int(tracks[i]) % len(PERSON_COLOURS)]
         points = np.round(person[:, :2].clip(-1e5, 1e5) * 2**_SHIFT).astype(int)
         # All outlines first, so that they do not cut into the limbs.
-        for width, use_hue in ((4 * unit, True), (2 * unit, False)):
+        for width, use_hue in ((6 * unit, True), (2 * unit, False)):
             for (a, b), colour in zip(skeleton.edges, skeleton.colours, strict=True):
                 if seen[a] and seen[b]:
                     ends = tuple(points[a].tolist()), tuple(points[b].tolist())
                     cv2.line(frame, *ends, hue if use_hue else colour, width, cv2.LINE_AA, _SHIFT)
         for point in points[seen]:
             centre = tuple(point.tolist())
-            cv2.circle(frame, centre, round(1.5 * unit * 2**_SHIFT), (255, 255, 255), -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(frame, centre, unit * 2**_SHIFT, (255, 255, 255), -1, cv2.LINE_AA, _SHIFT)
         if tracks is not None:
             _write_number(frame, int(tracks[i]), person[seen], hue, unit)
 

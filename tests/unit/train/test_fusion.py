@@ -45,6 +45,14 @@ def test_the_report_says_what_was_fused(tmp_path: Path) -> None:
     assert fuse_runs(runs).weights == (0.5, 0.5)
 
 
+def test_without_models_only_the_scores_are_written(tmp_path: Path) -> None:
+    runs = [folder(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    assert fuse_runs(runs).write(tmp_path / "fused") == tuple(runs)
+    assert sorted(path.name for path in (tmp_path / "fused").iterdir()) == [
+        "predictions.parquet", "report.json",
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a"), folder(tmp_path / "b", fingerprint="y")
     with pytest.raises(InvalidSetting, match=r"were tested on different data \(data x, data y\); fuse runs"):
