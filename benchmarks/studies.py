@@ -75,6 +75,20 @@ FIGHT_MOVINET = (
     "data.source=DATA/videos/surveillance_fight/labels.csv",
     "--folds=5",
 )
+LABAN = (
+    "import-skeletons",
+    "laban_effort",
+    "DATA/mocap/laban_effort.tar.xz",
+    "--camera=45",
+    "--out=runs/laban_effort",
+)
+MSR = "MSR-Action3D, 20 actions, odd subjects train and even ones test"
+MSR_IMPORT = (
+    "import-skeletons",
+    "msr_action3d",
+    "DATA/skeletons/msraction3d.tar.xz",
+    "--out=runs/msr_action3d",
+)
 STUDIES = {
     "demo": Study(
         what="Generated videos, unseen performers in unseen scenes, 10 movements",
@@ -158,6 +172,54 @@ STUDIES = {
         model="movinet_a0_stream, from scratch, same budget",
         command=(*FIGHT_MOVINET, "model.pretrained=null"),
     ),
+    "jhmdb": Study(
+        what="JHMDB, split 1 of 14 classes, true joints",
+        model="dd_net, from scratch",
+        before=("import-skeletons", "jhmdb", "DATA/skeletons/jhmdb", "--out=runs/jhmdb"),
+        command=("train", "recipes/jhmdb.yaml"),
+        goal=0.82,
+    ),
+    "utkinect": Study(
+        what="UTKinect-Action3D, subjects 1 to 8, leave one subject out",
+        model="dd_net, from scratch",
+        before=("import-skeletons", "utkinect", "DATA/skeletons/utkinect.tar.xz", "--out=runs/utkinect"),
+        command=("train", "recipes/utkinect.yaml", "--folds=group"),
+        goal=0.96,
+    ),
+    "msr": Study(
+        what=MSR,
+        model="dd_net, from scratch",
+        before=MSR_IMPORT,
+        command=("train", "recipes/msr_action3d.yaml"),
+        goal=0.94,
+    ),
+    "msr_body": Study(
+        what=MSR,
+        model="dd_net on 64 frames, bodies upright and to the front, from scratch",
+        before=MSR_IMPORT,
+        command=(
+            "train",
+            "recipes/msr_action3d.yaml",
+            "clip={align: body, sampling: uniform64, fps: 60}",
+            "train.seed=1",
+        ),
+    ),
+    "msr_fused": Study(
+        what=MSR,
+        model="both dd_net (msr, msr_body), fused alike",
+        command=("fuse", f"{RUNS}/msr", f"{RUNS}/msr_body"),
+        folder="--out=",
+        goal=0.94,
+    ),
+    **{
+        f"laban_{factor}": Study(
+            what=f"Laban Effort, grades of {factor.title()}, seen in 2D by a camera, leave one action out",
+            model="dd_net, from scratch",
+            before=LABAN,
+            command=("train", "recipes/laban_effort.yaml", f"data.label_column={factor}", "--folds=group"),
+        )
+        for factor in ("space", "weight", "time", "flow")
+    },
 }
 
 
@@ -172,7 +234,8 @@ def main() -> None:
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
         parser.error(f"no study is called {', '.join(unknown)}; there are {', '.join(STUDIES)}")
-    if any("DATA/" in word for name in names for word in STUDIES[name].command) and DATA not in os.environ:
+    words = [word for name in names for word in (*STUDIES[name].before, *STUDIES[name].command)]
+    if any("DATA/" in word for word in words) and DATA not in os.environ:
         parser.error(f"these studies read real data; set {DATA} to its folder")
     for name in names:
         print(f"\n=== {name}: {STUDIES[name].what}; {STUDIES[name].model}", flush=True)
@@ -206,12 +269,14 @@ def keep(name: str, said: dict[str, Any], seconds: float | None) -> Path:
     """Write the record of a study; its path."""
     study = STUDIES[name]
     report = said["report"]
+    most_frequent = max(each["support"] for each in report["classes"])
     record = {
         "what": study.what,
         "model": study.model,
         "commands": [shlex.join(["kinesphere", *words]) for words in (study.before, study.command) if words],
         "line": report["line"],
         "scores": {key: report["scores"][key] for key in ("top1", "mean_class_accuracy", "macro_f1")},
+        "chance": {"uniform": 1 / len(report["classes"]), "most_frequent": most_frequent / report["clips"]},
         "goal": study.goal,
         "minutes": round(seconds / 60, 1) if seconds is not None else None,
         "machine": machine(),
