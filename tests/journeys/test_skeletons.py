@@ -34,6 +34,10 @@ def test_import_skeletons_lists_what_it_leaves_out(tmp_path: Path) -> None:
     shown = kinesphere("import-skeletons", "msr_action3d", source, "--out", tmp_path / "out")
     assert "2 samples in 2 pose files" in shown.stdout
     assert "left out" in shown.stdout
+    looked = kinesphere("check", told["manifest"], "--preview", tmp_path / "sheet.png")
+    assert looked.returncode == 0, looked.stderr
+    assert "kinect20 (2); most people at a time: 1 (2)" in " ".join(looked.stdout.split())
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
     wrong = kinesphere("import-skeletons", "msr_action", source, "--out", tmp_path / "out")
     assert wrong.returncode == 2
     assert "did you mean msr_action3d" in wrong.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +14,24 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.modality import duration_of
+from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import DamagedVideo, InvalidSetting, SpanOutsideVideo, VideoError
+from kinesphere.core.errors import (
+    DamagedVideo,
+    InvalidAnnotation,
+    InvalidSetting,
+    SpanOutsideVideo,
+    VideoError,
+)
 from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.pool import Lost, bounded_map
+from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, tally
+from kinesphere.data.source import PoseTrack, pose_file_of
 from kinesphere.video import Video
 
 Severity = Literal["error", "warning"]
@@ -34,7 +45,8 @@ class Problem:
     Attributes:
         severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
         kind: `unreadable`, `damaged`, `unknown label`, `empty class`, `group leak`, `content leak`,
-            `label conflict`, `duplicate`, `span outside`, `short` or `ignored`.
+            `label conflict`, `duplicate`, `span outside`, `short`, `ignored`, `no poses`, `unusable poses`
+            or `nobody`.
         message: What was found and what to do.
         where: Sample ids or files, the first ones of many.
     """
@@ -74,10 +86,12 @@ class Preflight:
         groups: Number of groups.
         durations_s: Lengths of the readable videos, in seconds.
         frame_rates: Videos per frame rate, rounded to 0.01, most frequent first.
-        sizes: Videos per `WIDTHxHEIGHT`, most frequent first.
+        sizes: Videos per `WIDTHxHEIGHT`, most frequent first; pose files per size of their pictures, or
+            `in space`.
         codecs: Videos per codec, most frequent first.
         unreadable: Samples whose file cannot be read.
         damaged: Samples whose file can be read in part.
+        poses: What is known of their poses; None where there are none and none are needed.
         problems: All that is wrong, errors first.
     """
 
@@ -92,6 +106,7 @@ class Preflight:
     codecs: dict[str, int]
     unreadable: tuple[Failure, ...]
     damaged: tuple[Note, ...]
+    poses: PoseTally | None
     problems: tuple[Problem, ...]
 
     @property
@@ -118,6 +133,7 @@ class Preflight:
             "codecs": self.codecs,
             "unreadable": [{"path": str(f.path), "reason": f.reason} for f in self.unreadable],
             "damaged": [{"path": str(n.path), "reason": n.message} for n in self.damaged],
+            "poses": None if self.poses is None else self.poses.to_json(),
             "problems": [vars(problem) | {"where": list(problem.where)} for problem in self.problems],
         }
 
@@ -127,11 +143,12 @@ class _FileFacts:
     """What one file holds, or why it cannot be read."""
 
     size_bytes: int = 0
-    frame_size: tuple[int, int] = (0, 0)
+    frame_size: tuple[int, int] | None = None
     fps: float | None = None
     duration_s: float | None = None
     codec: str = ""
     damage: str | None = None
+    poses: PoseFacts | None = None
     error: str | None = None
 
 
@@ -139,6 +156,8 @@ def check(
     manifest: Manifest,
     spec: ClipSpec | None = None,
     *,
+    needs_poses: bool = False,
+    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     decode_all: bool = False,
     workers: int | Literal["auto"] = "auto",
     timeout_s: float = 30.0,
@@ -149,6 +168,9 @@ def check(
     Args:
         manifest: The samples.
         spec: What the network will take; finds spans too short for its clips.
+        needs_poses: Whether the network sees poses, so that videos without a pose file are a problem. Pose
+            files that are there are looked at anyway.
+        extracts: Where files of poses lie.
         decode_all: Decode every frame; else the first, the middle and the last one of each file, which
             finds what cannot be opened and most of what is cut off.
         workers: Processes, or `auto` for one per core.
@@ -165,17 +187,37 @@ def check(
         )
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     facts: dict[Path, _FileFacts] = {}
-    inspect = partial(_inspect, decode_all=decode_all)
+    pose_files = _pose_files(manifest, extracts)
+    inspect = partial(_inspect, decode_all=decode_all, pose_files=pose_files)
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
         facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Lost) else found
         if progress is not None:
             progress(len(facts), len(paths))
     contents = _contents(paths, facts, count)
-    return _report(manifest, spec, facts, contents)
+    has_poses = needs_poses or pose_files or any(is_pose_file(path) for path in paths)
+    return _report(manifest, spec, facts, contents, _poses(manifest, facts) if has_poses else None)
 
 
-def _inspect(path: Path, *, decode_all: bool) -> _FileFacts:
+def is_pose_file(path: Path) -> bool:
+    """Whether a sample's file holds poses instead of pictures."""
+    return path.name.endswith(POSE_SUFFIX)
+
+
+def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path]:
+    """The pose file of every video that has one."""
+    found: dict[Path, Path] = {}
+    for sample in manifest:
+        if sample.path not in found and not is_pose_file(sample.path):
+            path = pose_file_of(sample, manifest.root) or extracts.path(sample.path, POSE_SUFFIX)
+            if path.exists():
+                found[sample.path] = path
+    return found
+
+
+def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path]) -> _FileFacts:
     """Open a file and decode some or all of it."""
+    if is_pose_file(path):
+        return _inspect_pose_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedVideo)  # reported through `damage`
         try:
@@ -193,9 +235,30 @@ def _inspect(path: Path, *, decode_all: bool) -> _FileFacts:
                     video.duration_s,
                     info.codec,
                     "; ".join(video.damage) or None,
+                    inspect_poses(pose_files[path], video) if path in pose_files else None,
                 )
         except VideoError as error:
             return _FileFacts(error=str(error))
+
+
+def _inspect_pose_file(path: Path) -> _FileFacts:
+    try:
+        track = PoseTrack(path)
+    except InvalidAnnotation as error:
+        return _FileFacts(error=str(error))
+    poses = track.poses()
+    return _FileFacts(
+        path.stat().st_size,
+        poses.frame_size,
+        poses.fps,
+        duration_of(track),
+        poses=facts_of(poses),
+    )
+
+
+def _poses(manifest: Manifest, facts: dict[Path, _FileFacts]) -> PoseTally:
+    readable = [sample for sample in manifest if facts[sample.path].error is None]
+    return tally((sample, facts[sample.path].poses) for sample in readable)
 
 
 def _contents(paths: list[Path], facts: dict[Path, _FileFacts], workers: int) -> list[list[Path]]:
@@ -223,6 +286,7 @@ def _report(
     spec: ClipSpec | None,
     facts: dict[Path, _FileFacts],
     contents: list[list[Path]],
+    poses: PoseTally | None,
 ) -> Preflight:
     read = [found for found in facts.values() if found.error is None]
     unreadable, damaged = [], []
@@ -237,6 +301,7 @@ def _report(
         *_label_problems(manifest),
         *_leaks(manifest, contents),
         *_span_problems(manifest, spec, facts),
+        *_pose_problems(manifest, poses),
     ]
     durations = [found.duration_s for found in read if found.duration_s]
     return Preflight(
@@ -247,10 +312,14 @@ def _report(
         groups=len(manifest.groups),
         durations_s=_spread(durations) if durations else None,
         frame_rates=_tally(f"{round(found.fps, 2):g}" for found in read if found.fps),
-        sizes=_tally(f"{found.frame_size[1]}x{found.frame_size[0]}" for found in read),
-        codecs=_tally(found.codec for found in read),
+        sizes=_tally(
+            "in space" if found.frame_size is None else f"{found.frame_size[1]}x{found.frame_size[0]}"
+            for found in read
+        ),
+        codecs=_tally(found.codec for found in read if found.codec),
         unreadable=tuple(unreadable),
         damaged=tuple(damaged),
+        poses=poses,
         problems=tuple(sorted(problems, key=lambda problem: problem.severity != "error")),
     )
 
@@ -367,6 +436,26 @@ def _span_problems(manifest: Manifest, spec: ClipSpec | None, facts: dict[Path, 
             f"they would {'start over' if spec and spec.short_video == 'loop' else 'hold their last frame'}."
         )
         problems.append(_problem("warning", "short", message, short))
+    return problems
+
+
+def _pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]:
+    if poses is None:
+        return []
+    problems = []
+    for kind, where, advice in (
+        ("no poses", poses.missing, "have no pose file; run `kinesphere extract pose` on them"),
+        (
+            "unusable poses",
+            poses.unusable,
+            "have a pose file that is broken or of another video; extract them again",
+        ),
+        ("nobody", poses.nobody, "show nobody at any time, so that a network sees only zeros; look at them"),
+    ):
+        if where:
+            message = f"{len(where)} of {len(manifest)} samples {advice}."
+            severity: Severity = "error" if len(where) == len(manifest) else "warning"
+            problems.append(_problem(severity, kind, message, where))
     return problems
 
 

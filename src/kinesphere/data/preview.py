@@ -15,7 +15,7 @@ from kinesphere.data.sampler import EpochSampler
 
 
 def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[Failure, ...]:
-    """Draw the first clips that `dataset` gives, with the times of their frames.
+    """Draw the first clips that `dataset` gives, of every input, with the times of their frames.
 
     Args:
         dataset: The samples with the settings that will be used; augmentation shows.
@@ -31,19 +31,20 @@ def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InvalidSetting(f"A preview is a .png or .jpg picture; got {path.name!r}.")
-    clips, titles, failures = [], [], []
+    clips, titles, failures, drawn = [], [], [], 0
     sampler = EpochSampler(dataset.manifest.targets, 1, shuffle=True, seed=dataset.seed)
     for draw in sampler:
         sample = dataset.manifest[draw.index]
         try:
-            views = dataset.clips(draw)[0]
+            views = [clip for each in dataset.clips(draw) for clip in each]
         except UNREADABLE as error:
             failures.append(Failure(sample.path, str(error), draw.index))
             continue
         clips += views
         name = f"{shown_path(sample.path, dataset.manifest.root)} · {', '.join(sample.labels)}"
         titles += [name] * len(views)
-        if len(clips) >= count:
+        drawn += 1
+        if drawn >= count:
             break
     if not clips:
         raise InvalidSetting(f"None of {len(failures)} samples can be read; the first: {failures[0].reason}")

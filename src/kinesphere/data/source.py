@@ -76,7 +76,7 @@ def open_source(
         return video
     try:
         if known is not None and known is not poses:
-            _check_poses(known, float(video.frame_times()[-1]))
+            check_poses(known, float(video.frame_times()[-1]))
         return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
     except BaseException:
         video.close()
@@ -178,7 +178,12 @@ class AnnotatedVideo:
         self._video.close()
 
 
-def _check_poses(poses: Poses, video_ends_s: float) -> None:
+def check_poses(poses: Poses, video_ends_s: float) -> None:
+    """Refuse poses that end at another time than a video, whose last frame begins at `video_ends_s`.
+
+    Raises:
+        InvalidAnnotation: If they are of another video.
+    """
     ends_s = float(poses.times[-1])
     # At the rate of the poses, the last of them may be that much before the last frame.
     slack_s = max(_END_S, _END_SHARE * video_ends_s) + (1 / poses.fps if poses.fps else 0.0)

@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from kinesphere.clips import Augment, ClipSpec, Sampling
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.pose_file import write_poses
+from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import preflight
@@ -136,10 +140,10 @@ def test_spans_and_short_samples(copy: Path) -> None:
 def test_a_file_that_takes_too_long_counts_as_unreadable(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def inspect(path: Path, *, decode_all: bool) -> object:
+    def inspect(path: Path, **options: object) -> object:
         if path.parent.name == "turn left":
             time.sleep(600)
-        return original(path, decode_all=decode_all)
+        return original(path, **options)
 
     original = preflight._inspect
     monkeypatch.setattr(preflight, "_inspect", inspect)
@@ -180,3 +184,80 @@ def test_preview_refuses_what_it_cannot_draw(copy: Path, tmp_path: Path) -> None
     manifest[0].path.unlink()
     with pytest.raises(InvalidSetting, match="None of 1 samples can be read; the first:"):
         preview(dataset, tmp_path / "sheet.png")
+
+
+# ------------------------------------------------------------------------------------------------ poses
+
+
+def walker(count: int, *, seen: float = 1.0, people: int = 1, space: bool = False) -> Poses:
+    """People in a picture of 48x64 (or in metres), seen during the first share of the poses."""
+    dimensions, size = (3, None) if space else (2, (48, 64))
+    joints = np.random.default_rng(count).random((1, people, 17, dimensions)) * (1 if space else 40)
+    scores = np.zeros((count, people, 17), np.float32)
+    scores[: round(seen * count)] = 1
+    keypoints = np.tile(joints, (count, 1, 1, 1)).astype(np.float32)
+    return Poses(np.arange(count) / 25, keypoints, scores, np.arange(people), "coco17", size, fps=25)
+
+
+@pytest.mark.parametrize("space", [False, True])
+def test_manifests_of_pose_files(tmp_path: Path, space: bool) -> None:
+    people = (walker(30, space=space), walker(50, people=2, space=space), walker(40, seen=0, space=space))
+    for number, poses in enumerate(people):
+        write_poses(poses, tmp_path / f"{number}.pose.npz")
+    (tmp_path / "3.pose.npz").touch()
+    rows = "".join(f"{number}.pose.npz,{'ab'[number % 2]}\n" for number in range(4))
+    (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}")
+    manifest = Manifest.read(tmp_path)
+    result = check(manifest, needs_poses=True, workers=1)
+    assert [failure.path.name for failure in result.unreadable] == ["3.pose.npz"]
+    assert "is empty; delete it" in result.unreadable[0].reason
+    assert result.durations_s == Spread(*map(pytest.approx, (1.2, 1.6, 2.0, 4.8)))
+    assert (result.frame_rates, result.codecs) == ({"25": 3}, {})
+    assert result.sizes == ({"in space": 3} if space else {"64x48": 3})
+    assert result.poses is not None
+    assert (result.poses.samples, result.poses.missing, result.poses.unusable) == (3, (), ())
+    assert result.poses.skeletons == {"coco17": 3}
+    assert result.poses.people == {"0": 1, "1": 1, "2": 1}
+    assert result.poses.seen_share == pytest.approx(2 / 3)
+    assert found(result, "nobody").where == ("2.pose.npz",)
+    assert "1 of 4 samples show nobody at any time" in found(result, "nobody").message
+    assert json.loads(json.dumps(result.to_json()))["poses"]["nobody"] == ["2.pose.npz"]
+
+
+def test_videos_are_held_against_their_poses(copy: Path, tmp_path: Path) -> None:
+    manifest, extracts = Manifest.read(copy), Extracts(tmp_path / "poses", copy)
+    assert check(manifest, workers=1).poses is None
+    lacking = check(manifest, needs_poses=True, extracts=extracts, workers=1)
+    assert lacking.has_errors
+    told = found(lacking, "no poses").message
+    assert "6 of 6 samples have no pose file; run `kinesphere extract pose`" in told
+    # Videos of 20, 30 and 40 frames; the poses of one are of another video, one shows nobody.
+    for place, poses in (
+        ("turn left/0", walker(20)),
+        ("turn left/1", walker(30, seen=0.5)),
+        ("turn right/1", walker(90)),
+        ("turn right/2", walker(40, seen=0)),
+    ):
+        write_poses(poses, extracts.path(copy / f"{place}.mp4", ".pose.npz"))
+    result = check(manifest, extracts=extracts, workers=1)
+    assert not result.has_errors
+    assert result.poses is not None
+    assert result.poses.samples == 3
+    assert result.poses.missing == ("turn left/2.mp4", "turn right/0.mp4")
+    assert result.poses.unusable == ("turn right/1.mp4",)
+    assert result.poses.nobody == ("turn right/2.mp4",)
+    assert result.poses.seen_share == pytest.approx(0.5)
+    assert "of another video; extract them again" in found(result, "unusable poses").message
+    assert result.sizes == {"64x48": 6}
+
+
+def test_preview_draws_every_input(copy: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(copy).select([0])
+    write_poses(walker(20), manifest[0].path.with_name("0.mp4.pose.npz"))
+    specs = (SPEC, ClipSpec(Sampling.parse("uniform4"), (48, 64), "pose", resize="stretch", skeleton="coco17",
+                            mean=(0.5, 0.5), std=(0.5, 0.5)))  # fmt: skip
+    heights = []
+    for chosen in (specs[:1], specs):
+        assert preview(ClipDataset(manifest, chosen, train=False), tmp_path / "sheet.png") == ()
+        heights.append(cv2.imread(str(tmp_path / "sheet.png")).shape[0])
+    assert heights[1] > 1.5 * heights[0]

@@ -11,9 +11,13 @@ from kinesphere.apps.cli.console import Json, console, end, print_json, progress
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
+    from kinesphere.clips.archive import Extracts
     from kinesphere.data import Manifest, Preflight
+    from kinesphere.data.preflight_poses import PoseTally
 
 SHOWN = 10
+# What pose files are held against when no model is named: the light one.
+POSE_MODEL = "dd_net"
 
 
 def check(
@@ -24,25 +28,38 @@ def check(
     preview: Annotated[
         Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
     ] = None,
+    extracts: Annotated[
+        Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
+    ] = None,
     decode_all: Annotated[bool, typer.Option(help="Decode every frame instead of three per file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look at data before training on it.
 
-    Unreadable files, labels, duplicates, groups across splits, clips longer than videos.
+    Unreadable files, labels, duplicates, groups across splits, clips longer than videos; and poses, where
+    there are some or the model sees them: missing ones, those of other videos, those that show nobody.
     """
     from kinesphere.clips import Sampling
+    from kinesphere.clips.archive import Extracts
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
-    from kinesphere.models import DEFAULT_MODEL, card
 
     manifest = Manifest.read(data, label_column=label_column)
-    spec = card(DEFAULT_MODEL if model == "auto" else model).inputs[0]
+    specs = _inputs(model, manifest)
     if sampling is not None:
-        spec = spec.with_(sampling=Sampling.parse(sampling))
-    with progress("Reading videos", "files", hidden=as_json) as advance:
-        found = examine(manifest, spec, decode_all=decode_all, progress=advance)
-    passed_over = _draw(manifest, spec, preview) if preview is not None else 0
+        specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
+    place = Extracts(extracts, manifest.root)
+    needs_poses = any(spec.modality == "pose" for spec in specs)
+    with progress("Reading files", "files", hidden=as_json) as advance:
+        found = examine(
+            manifest,
+            specs[0],
+            needs_poses=needs_poses,
+            extracts=place,
+            decode_all=decode_all,
+            progress=advance,
+        )
+    passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json())
     else:
@@ -50,16 +67,40 @@ def check(
         if preview is not None:
             over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
             console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
-    end(len(found.unreadable) + found.has_errors)
+    lacking = len(found.poses.missing) + len(found.poses.unusable) if needs_poses and found.poses else 0
+    end(len(found.unreadable) + lacking + found.has_errors)
 
 
-def _draw(manifest: Manifest, spec: ClipSpec, path: Path) -> int:
+def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
+    """What a model takes; of the default for poses, with the joints that the first pose file has."""
+    from kinesphere.clips.pose_file import read_poses
+    from kinesphere.core.errors import InvalidAnnotation
+    from kinesphere.data.preflight import is_pose_file
+    from kinesphere.models import DEFAULT_MODEL, card
+    from kinesphere.models.build import MODELS
+
+    if model != "auto":
+        return card(model).inputs
+    for sample in manifest:
+        if not is_pose_file(sample.path):
+            return card(DEFAULT_MODEL).inputs
+        try:
+            poses = read_poses(sample.path)
+        except InvalidAnnotation:
+            continue  # reported by the check
+        dimensions = 3 if poses.frame_size is None else 2
+        return MODELS.get(POSE_MODEL).specs({"skeleton": poses.skeleton, "dimensions": dimensions})
+    return card(POSE_MODEL).inputs
+
+
+def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:
     """Draw some clips without flips, which labels may forbid; how many samples could not be read."""
     from kinesphere.clips.augment import Augment
     from kinesphere.data import ClipDataset
     from kinesphere.data.preview import preview
 
-    return len(preview(ClipDataset(manifest, (spec,), train=True, augment=Augment(flip=0.0)), path))
+    dataset = ClipDataset(manifest, specs, train=True, augment=Augment(flip=0.0), extracts=extracts)
+    return len(preview(dataset, path))
 
 
 def _print(found: Preflight) -> None:
@@ -79,10 +120,14 @@ def _print(found: Preflight) -> None:
         ("sizes", found.sizes),
         ("codecs", found.codecs),
     ):
+        if not tally:
+            continue
         most = list(tally.items())[:5]
         more = f", and {len(tally) - 5} more" if len(tally) > 5 else ""
         screen.print(f"{title:<12}{', '.join(f'{name} ({count})' for name, count in most)}{more}")
     screen.print(f"groups      {found.groups}")
+    if found.poses is not None:
+        screen.print(f"poses       {_said_of(found.poses, found.clips)}", soft_wrap=True)
     for problem in found.problems:
         colour = "red" if problem.severity == "error" else "yellow"
         screen.print(f"[{colour}]{problem.severity}[/]  {problem.message}", soft_wrap=True)
@@ -92,3 +137,15 @@ def _print(found: Preflight) -> None:
             screen.print(f"    … and {len(problem.where) - SHOWN} more (see --json)")
     if not found.problems:
         screen.print("[green]No problems found.[/]")
+
+
+def _said_of(poses: PoseTally, clips: int) -> str:
+    """One line about the poses of a data set."""
+    if poses.seen_share is None:
+        return f"of none of {clips} clips"
+    skeletons = ", ".join(f"{name} ({count})" for name, count in poses.skeletons.items())
+    people = ", ".join(f"{number} ({count})" for number, count in poses.people.items())
+    return (
+        f"of {poses.samples} of {clips} clips: {skeletons}; most people at a time: {people}; somebody is "
+        f"seen in {poses.seen_share:.0%} of the poses, nobody at all in {len(poses.nobody)} clips"
+    )

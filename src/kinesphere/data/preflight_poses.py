@@ -1,0 +1,116 @@
+"""What `check` says of poses: which samples have them, who is in them, and whether they fit their videos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.poses import Poses
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.data.sample import Sample
+from kinesphere.data.source import check_poses
+from kinesphere.video import Video
+
+
+@dataclass(frozen=True, eq=False)
+class PoseFacts:
+    """What one pose file holds, or why it cannot be used.
+
+    Attributes:
+        skeleton: Of its joints.
+        times: `(T,)` seconds.
+        seen: `(T,)` number of people seen at each.
+        error: Why it cannot be used.
+    """
+
+    skeleton: str = ""
+    times: np.ndarray | None = None
+    seen: np.ndarray | None = None
+    error: str | None = None
+
+    def during(self, span: tuple[float, float] | None) -> np.ndarray:
+        """Number of people seen at each pose of a span."""
+        assert self.times is not None
+        assert self.seen is not None
+        if span is None:
+            return self.seen
+        return self.seen[(self.times >= span[0]) & (self.times < span[1])]
+
+
+@dataclass(frozen=True)
+class PoseTally:
+    """The poses of a data set.
+
+    Attributes:
+        samples: Samples with poses that can be used.
+        missing: Samples of videos that have no pose file.
+        unusable: Samples whose pose file cannot be read or belongs to another video.
+        nobody: Samples in which nobody is ever seen.
+        skeletons: Samples per skeleton, most frequent first.
+        people: Samples per largest number of people at a time, ascending.
+        seen_share: Mean over the samples of the share of poses with somebody in them; None without any.
+    """
+
+    samples: int
+    missing: tuple[str, ...]
+    unusable: tuple[str, ...]
+    nobody: tuple[str, ...]
+    skeletons: dict[str, int]
+    people: dict[str, int]
+    seen_share: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return vars(self) | {name: list(getattr(self, name)) for name in ("missing", "unusable", "nobody")}
+
+
+def facts_of(poses: Poses) -> PoseFacts:
+    """What is counted of poses."""
+    return PoseFacts(poses.skeleton, poses.times, poses.present.sum(1))
+
+
+def inspect_poses(path: Path, video: Video) -> PoseFacts:
+    """Read the pose file of a video and hold it against that."""
+    try:
+        poses = read_poses(path)
+        check_poses(poses, float(video.frame_times()[-1]))
+        poses.resized(video.size)
+    except InvalidAnnotation as error:
+        return PoseFacts(error=str(error))
+    return facts_of(poses)
+
+
+def tally(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseTally:
+    """Count over the readable samples; None stands for a video without a pose file."""
+    missing, unusable, nobody = [], [], []
+    skeletons: Counter[str] = Counter()
+    people: Counter[int] = Counter()
+    shares: list[float] = []
+    for sample, facts in samples:
+        if facts is None:
+            missing.append(sample.id)
+            continue
+        if facts.error is not None:
+            unusable.append(sample.id)
+            continue
+        seen = facts.during(sample.span)
+        skeletons[facts.skeleton] += 1
+        people[int(seen.max(initial=0))] += 1
+        shares.append(float((seen > 0).mean()) if len(seen) else 0.0)
+        if not seen.any():
+            nobody.append(sample.id)
+    return PoseTally(
+        samples=len(shares),
+        missing=tuple(missing),
+        unusable=tuple(unusable),
+        nobody=tuple(nobody),
+        skeletons=dict(skeletons.most_common()),
+        people={str(count): people[count] for count in sorted(people)},
+        seen_share=float(np.mean(shares)) if shares else None,
+    )
