@@ -139,8 +139,9 @@ def results_page() -> str:
         "",
         (
             "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
-            "Intervals are 95 %, by resampling groups. In the commands, DATA is the folder of the data set, "
-            "with a `labels.csv` of the columns path, label and group."
+            "Intervals are 95 %, by resampling groups. Chance is what always naming the most frequent class "
+            "scores. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of the "
+            "columns path, label and group."
         ),
         "",
         *_scores(),
@@ -156,12 +157,14 @@ def results_page() -> str:
 
 
 def _scores() -> list[str]:
-    lines = ["| data and protocol | model | top-1 | goal | minutes |", "|---|---|---|---|---:|"]
+    lines = ["| data and protocol | model | top-1 | chance | goal | minutes |", "|---|---|---|---:|---|---:|"]
     for _, record in _studies():
         top1, goal = record["scores"]["top1"], record["goal"]
         wanted = "–" if goal is None else f"{goal:.0%} {'met' if top1['value'] >= goal else 'missed'}"
         minutes = "–" if record["minutes"] is None else record["minutes"]
-        lines.append(f"| {record['what']} | {record['model']} | {_percent(top1)} | {wanted} | {minutes} |")
+        chance = f"{record['chance']['most_frequent']:.1%}" if "chance" in record else "–"
+        cells = (record["what"], record["model"], _percent(top1), chance, wanted, minutes)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
 
 
