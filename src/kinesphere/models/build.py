@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
@@ -65,6 +66,38 @@ class Architecture:
                 f"{self.card.name} has no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}."
             )
         return self.builder(num_classes, **arguments)
+
+    def build_with(self, state: Mapping[str, Tensor], num_classes: int, arguments: Arguments) -> nn.Module:
+        """The network that holds `state`, all of it; nothing is drawn at random for weights to replace."""
+        with _Undrawn():
+            net = self.build(num_classes, arguments)
+        net.load_state_dict(state)
+        return net
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves parameters as allocated: for a large network, drawing its weights takes most of the building.
+
+    Constants and what is computed from them (tables that no file holds) come out as always.
+    """
+
+    # Some functions of `nn.init` come here themselves; the others draw through a tensor's own methods, and
+    # make a truncated normal of uniform numbers by the last.
+    DRAWS = (
+        nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_,
+        Tensor.uniform_, Tensor.normal_, Tensor.erfinv_,
+    )  # fmt: skip
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in self.DRAWS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 MODELS: Registry[Architecture] = Registry("model", "kinesphere.models.zoo", group="kinesphere.models")

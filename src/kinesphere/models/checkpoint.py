@@ -155,8 +155,7 @@ def _read(path: Path) -> Recogniser:
             state = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
-    net = architecture.build(len(labels), arguments)
-    net.load_state_dict(state)
+    net = architecture.build_with(state, len(labels), arguments)
     return Recogniser(net, architecture.card, specs, labels, arguments, provenance).eval()
 
 

@@ -47,6 +47,17 @@ def test_contradictions_are_refused():
         create_model("fc_tiny", LABELS, arguments={"depth": 3})
 
 
+@pytest.mark.parametrize("name", ["kine_tiny", "cnn_lstm_tiny", "timesformer_tiny", "video_swin_tiny"])
+def test_nothing_is_drawn_for_weights_to_replace(name):
+    """One draws from each kind of distribution: truncated and other normals, uniform numbers."""
+    recogniser = create_model(name, LABELS)
+    before = torch.get_rng_state()
+    twin = MODELS.get(name).build_with(recogniser.net.state_dict(), len(LABELS), {})
+    assert torch.equal(torch.get_rng_state(), before)
+    assert twin.state_dict().keys() == recogniser.net.state_dict().keys()
+    assert all(torch.equal(p, q) for p, q in zip(twin.parameters(), recogniser.net.parameters(), strict=True))
+
+
 def test_tiny_models_are_not_listed_to_users():
     assert "r3d_18" in list_models()
     assert not {"r3d_tiny"} & set(list_models())
