@@ -104,7 +104,7 @@ def test_streams_trained_apart_are_joined():
     rgb, flow = create_model("i3d_inception", LABELS), create_model("i3d_inception_flow", LABELS)
     joined = join_i3d(rgb, flow)
     assert torch.equal(joined.net.rgb.fc.weight, rgb.net.fc.weight)
-    assert torch.equal(joined.net.flow.conv_1a.conv.weight, flow.net.conv_1a.conv.weight)
+    assert torch.equal(joined.net.flow.conv_1a[0].weight, flow.net.conv_1a[0].weight)
     assert joined.provenance.notes == ("pixels: initialised", "flow: initialised")
     clips = torch.randn(1, 8, 3, 64, 64), torch.randn(1, 8, 2, 64, 64)
     with torch.inference_mode():

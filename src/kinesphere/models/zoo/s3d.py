@@ -8,88 +8,33 @@ B batch, T time, C channels, H W pixels.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import KeyMap, Rename, squeeze
-from kinesphere.models.zoo.i3d import BLOCKS, NORM_EPS, Triple
+from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
 
 
-def unit(
-    inputs: int, outputs: int, kernel: Triple, stride: Triple = (1, 1, 1), padding: Triple = (0, 0, 0)
-) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm3d(outputs, eps=NORM_EPS),
-        nn.ReLU(inplace=True),
-    )
-
-
-def separable(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A spatial convolution followed by a temporal one."""
+def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """A spatial convolution followed by a temporal one, each with batch norm and ReLU."""
+    if kernel == 1:
+        return with_norm(nn.Conv3d(inputs, outputs, 1, bias=False))
     k, s, p = kernel, stride, kernel // 2
     return nn.Sequential(
-        unit(inputs, outputs, (1, k, k), (1, s, s), (0, p, p)),
-        unit(outputs, outputs, (k, 1, 1), (s, 1, 1), (p, 0, 0)),
+        with_norm(nn.Conv3d(inputs, outputs, (1, k, k), (1, s, s), (0, p, p), bias=False)),
+        with_norm(nn.Conv3d(outputs, outputs, (k, 1, 1), (s, 1, 1), (p, 0, 0), bias=False)),
     )
 
 
-class SeparableInceptionBlock(nn.Module):
-    """Four parallel branches, concatenated by channel."""
-
-    def __init__(self, inputs: int, widths: tuple[int, int, int, int, int, int]) -> None:
-        super().__init__()
-        one = (1, 1, 1)
-        self.branch0 = unit(inputs, widths[0], one)
-        self.branch1 = nn.Sequential(unit(inputs, widths[1], one), separable(widths[1], widths[2], 3))
-        self.branch2 = nn.Sequential(unit(inputs, widths[3], one), separable(widths[3], widths[4], 3))
-        self.branch3 = nn.Sequential(nn.MaxPool3d(3, 1, 1), unit(inputs, widths[5], one))
-
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        branches = (self.branch0, self.branch1, self.branch2, self.branch3)
-        return torch.cat([branch(x_BCTHW) for branch in branches], dim=1)
+def pool(kernel: Triple, stride: Triple) -> nn.Module:
+    return nn.MaxPool3d(kernel, stride, tuple((side - 1) // 2 for side in kernel))
 
 
-class S3D(nn.Module):
-    """Separable Inception-v1 (without the feature gating of S3D-G).
-
-    Args:
-        num_classes: Number of outputs K.
-        divide: Divides all widths, for small variants.
-        dropout: Share of features dropped in training.
-    """
-
-    def __init__(self, num_classes: int, *, divide: int = 1, dropout: float = 0.2) -> None:
-        super().__init__()
-        self.conv_1a = separable(3, 64 // divide, 7, 2)
-        self.conv_2b = unit(64 // divide, 64 // divide, (1, 1, 1))
-        self.conv_2c = separable(64 // divide, 192 // divide, 3)
-        self.pool_spatial = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
-        self.pool_4a = nn.MaxPool3d(3, 2, 1)
-        self.pool_5a = nn.MaxPool3d(2, 2)
-        inputs = 192 // divide
-        for name, full in BLOCKS.items():
-            a, b, c, d, e, f = (width // divide for width in full)
-            self.add_module(name, SeparableInceptionBlock(inputs, (a, b, c, d, e, f)))
-            inputs = a + c + e + f
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(inputs, num_classes)
-
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        x = self.pool_spatial(self.conv_1a(x_BCTHW.transpose(1, 2)))
-        x = self.pool_spatial(self.conv_2c(self.conv_2b(x)))
-        for name in BLOCKS:
-            if name.endswith("b") and name != "mixed_3b":
-                x = (self.pool_4a if name == "mixed_4b" else self.pool_5a)(x)
-            x = self.get_submodule(name)(x)
-        pairs = F.avg_pool3d(x, (min(2, x.shape[2]), *x.shape[3:]), stride=1)
-        logits_BK: Tensor = self.fc(self.dropout(pairs).mean((2, 3, 4)))
-        return logits_BK
+def separable_inception(num_classes: int, *, divide: int = 1, dropout: float = 0.2) -> nn.Module:
+    """Separable Inception-v1 (without the feature gating of S3D-G); `divide` divides all widths."""
+    return Inception3d(num_classes, convolve, pool, divide=divide, dropout=dropout)
 
 
 PAPER = Paper(
@@ -108,7 +53,6 @@ SPEC = ClipSpec(
     std=(0.22803, 0.22145, 0.216989),
 )
 TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 16), size=(32, 32), short_side_px=36)
-STAGES = ("conv_1a", "conv_2b", "conv_2c", *BLOCKS)
 
 TORCHVISION = KeyMap(
     "torchvision",
@@ -182,7 +126,7 @@ def s3d_card(
     (TORCHVISION,),
 )
 def s3d(num_classes: int, dropout: float = 0.2) -> nn.Module:
-    return S3D(num_classes, dropout=dropout)
+    return separable_inception(num_classes, dropout=dropout)
 
 
 @register(
@@ -190,4 +134,4 @@ def s3d(num_classes: int, dropout: float = 0.2) -> nn.Module:
     (TORCHVISION,),
 )
 def s3d_tiny(num_classes: int) -> nn.Module:
-    return S3D(num_classes, divide=8)
+    return separable_inception(num_classes, divide=8)

@@ -24,6 +24,7 @@ from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.layers.imagenet import MEAN, STD
+from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.zoo import i3d
@@ -210,8 +211,8 @@ class TwoStreamI3D(nn.Module):
 
     def __init__(self, num_classes: int, *, divide: int = 1, dropout: float = 0.5) -> None:
         super().__init__()
-        self.rgb = i3d.InceptionI3D(num_classes, divide=divide, dropout=dropout)
-        self.flow = i3d.InceptionI3D(num_classes, channels=2, divide=divide, dropout=dropout)
+        self.rgb = i3d.inception_i3d(num_classes, divide=divide, dropout=dropout)
+        self.flow = i3d.inception_i3d(num_classes, channels=2, divide=divide, dropout=dropout)
 
     def forward(self, rgb_BTCHW: Tensor, flow_BTCHW: Tensor) -> Tensor:
         logits_BK: Tensor = (self.rgb(rgb_BTCHW) + self.flow(flow_BTCHW)) / 2
@@ -284,7 +285,7 @@ FUSED_SPECS = (
 FUSED_STAGES = ("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7")
 STREAM_STAGES = (*(f"conv{i}" for i in range(1, 6)), "full6", "full7")
 STAGES = tuple(f"{stream}.{stage}" for stream in ("spatial", "temporal") for stage in STREAM_STAGES)
-I3D_STAGES = tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in i3d.STAGES)
+I3D_STAGES = tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in INCEPTION_STAGES)
 NOTE = "No public weights or fixture; tests hold the papers' properties. "
 
 VGG16_IMAGENET = KeyMap(
