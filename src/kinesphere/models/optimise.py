@@ -8,8 +8,10 @@ them and keep their weights in the library's own layout (oneDNN), which otherwis
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from kinesphere.models.recogniser import Recogniser
 
 log = logging.getLogger("kinesphere.models")
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
 _RELUS = (F.relu, torch.relu, torch.relu_)
 
@@ -35,16 +38,32 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
 
     Returns:
         A module with the recogniser's `forward(*inputs) -> logits (B, K)`, equal up to rounding (folding
-        reorders sums). Networks whose forward cannot be traced are only moved, which the log says.
+        reorders sums). Where a forward cannot be traced (its course depends on the input), it runs as it
+        is around parts that are prepared each for itself; the log names it.
     """
     net = copy.deepcopy(recogniser.net).eval().requires_grad_(False)
     if compute.precision != "fp32":
         _round_linear_layers(net, torch.float16 if compute.precision == "fp16" else torch.bfloat16)
+    prepared, untraced = _prepared(net, compute)
+    if untraced:
+        log.info("%s: the forward of %s cannot be traced and runs as it is",
+                 recogniser.card.name, ", ".join(sorted(untraced)))  # fmt: skip
+    return compute.place(prepared)
+
+
+def _prepared(net: nn.Module, compute: Compute) -> tuple[nn.Module, set[str]]:
+    """The network in fewer operators, and the names of the modules in it that run as they are."""
+    tracer = _Tracer()
     try:
-        graph = fx.symbolic_trace(net)
-    except Exception as error:  # tracing runs arbitrary forward code on stand-ins
-        log.info("%s runs as it is: its forward cannot be traced (%s)", recogniser.card.name, error)
-        return compute.place(net)
+        graph = fx.GraphModule(net, tracer.trace(net))
+        for name, value in vars(net).items():  # callers may ask for its plain attributes
+            vars(graph).setdefault(name, value)
+    except Exception:  # tracing runs arbitrary forward code on stand-ins
+        return net, {type(net).__name__, *_prepare_parts(net, compute)}
+    untraced: set[str] = set()
+    for path in tracer.untraced:
+        part = graph.get_submodule(path)
+        untraced |= {type(part).__name__, *_prepare_parts(part, compute)}
     _fold_norms(graph)
     if _packs(compute):
         dtype = torch.bfloat16 if compute.precision == "bf16" else torch.float32
@@ -52,7 +71,61 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
     graph.graph.lint()
     graph.recompile()
     graph.delete_all_unused_submodules()
-    return compute.place(graph)
+    return graph, untraced
+
+
+def _prepare_parts(net: nn.Module, compute: Compute) -> set[str]:
+    """Prepare what is in a module whose own forward stays; names what cannot be traced in there."""
+    untraced: set[str] = set()
+    for name, part in net.named_children():
+        if _stands_alone(part):
+            prepared, names = _prepared(part, compute)
+            # whoever goes through a sequence step by step finds one step that does it all
+            setattr(net, name, nn.Sequential(prepared) if isinstance(part, nn.Sequential) else prepared)
+        else:
+            names = _prepare_parts(part, compute)
+        untraced |= names
+    return untraced
+
+
+def _stands_alone(part: nn.Module) -> bool:
+    """Whether its forward, with tensors for all arguments, is all that a caller can ask of a module."""
+    if isinstance(part, nn.Sequential):
+        return True
+    if type(part).__module__.startswith("torch.nn"):
+        return False
+    parameters = inspect.signature(part.forward).parameters.values()
+    plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
+    return plain and set(dir(type(part))) <= set(dir(nn.Module))
+
+
+class _Tracer(fx.Tracer):
+    """Calls a module as it is where its forward cannot be traced; `untraced` has their paths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.untraced: set[str] = set()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        def attempt(*args: Any, **kwargs: Any) -> Any:
+            traced = len(self.graph.nodes)
+            try:
+                return forward(*args, **kwargs)
+            except Exception:  # as above
+                self._forget(traced)
+                path = self.path_of_module(m)
+                self.untraced = {p for p in self.untraced if not p.startswith(f"{path}.")} | {path}
+                return self.create_proxy("call_module", path, args, kwargs)
+
+        return super().call_module(m, attempt, args, kwargs)
+
+    def _forget(self, traced: int) -> None:
+        """Take back all but the first `traced` nodes."""
+        for node in reversed(list(self.graph.nodes)[traced:]):
+            if node.op != "get_attr":  # the tracer gives these again to whoever asks for the same tensor
+                self.graph.erase_node(node)
 
 
 def _round_linear_layers(net: nn.Module, dtype: torch.dtype) -> None:
@@ -80,7 +153,7 @@ def _fold_norms(graph: fx.GraphModule) -> None:
         norm, source = _module(graph, node), node.args[0]
         conv = _module(graph, source)
         if (
-            not isinstance(conv, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            type(conv) not in _CONVOLUTIONS
             or len(source.users) > 1
             or norm.running_mean is None
             or _calls(graph, source.target) > 1
@@ -94,7 +167,7 @@ def _fold_norms(graph: fx.GraphModule) -> None:
 def _pack_convolutions(graph: fx.GraphModule, dtype: torch.dtype) -> None:
     for node in list(graph.graph.nodes):
         conv = _module(graph, node)
-        if not isinstance(conv, nn.Conv2d | nn.Conv3d) or _calls(graph, node.target) > 1:
+        if type(conv) not in (nn.Conv2d, nn.Conv3d) or _calls(graph, node.target) > 1:
             continue
         if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
             continue

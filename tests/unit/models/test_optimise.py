@@ -51,6 +51,17 @@ def test_residual_networks_keep_no_norm_and_few_activations(name):
     assert sum(module.relu for module in packed) == len(packed) - 3  # three projections on shortcuts
 
 
+@pytest.mark.parametrize("name", ["tsn_tiny", "tsm_tiny", "s3d_tiny"])
+def test_what_surrounds_an_untraceable_forward_is_prepared(name, caplog):
+    recogniser, _ = settled(name)
+    with caplog.at_level(logging.INFO, "kinesphere.models"):
+        net = optimise_for_inference(recogniser, FP32)
+    assert "cannot be traced and runs as it is" in caplog.text
+    kinds = {type(module) for module in net.modules()}
+    assert PackedConvolution in kinds
+    assert not {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d, nn.Conv3d, nn.ReLU} & kinds
+
+
 def test_other_sizes_after_packing():
     recogniser, batch = settled("r3d_tiny")
     net = optimise_for_inference(recogniser, FP32)
@@ -97,6 +108,43 @@ def test_shared_modules_are_left_alone():
         assert error(optimise_for_inference(recogniser, FP32)(*batch), recogniser(*batch)) < 1e-5
 
 
+def test_parts_of_an_untraceable_network_answer_as_before():
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.width = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), 3
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+    class Optional(Part):
+        def forward(self, x, weight=None):
+            return super().forward(x) if weight is None else x
+
+    class Asked(Part):
+        def grid(self):
+            return 7
+
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part, self.optional, self.asked = Part(), Optional(), Asked()
+            self.steps = nn.Sequential(Part(), Part())
+
+        def forward(self, x):
+            x = self.asked(self.optional(self.part(x.flatten(0, 1)))) + self.asked.grid()
+            for step in self.steps:
+                x = step(x) if x.shape[0] > 0 else x
+            return x.mean((2, 3)).unflatten(0, (2, -1)).mean(1) * self.part.width
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Branching().eval()
+    net = optimise_for_inference(recogniser, FP32)
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in net.modules()) == 2  # optional's and asked's
+
+
 def test_untraceable_networks_run_as_they_are_and_the_log_says_so(caplog):
     class Branching(nn.Module):
         def __init__(self):
@@ -110,5 +158,5 @@ def test_untraceable_networks_run_as_they_are_and_the_log_says_so(caplog):
     recogniser.net = Branching()
     with caplog.at_level(logging.INFO, "kinesphere.models"):
         net = optimise_for_inference(recogniser, FP32)
-    assert "r3d_tiny runs as it is: its forward cannot be traced" in caplog.text
+    assert "r3d_tiny: the forward of Branching cannot be traced and runs as it is" in caplog.text
     assert torch.equal(net(*batch), recogniser(*batch))
