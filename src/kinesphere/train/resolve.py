@@ -128,7 +128,8 @@ def extracts(data: DataSection) -> Extracts:
 def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
     """The input contracts of a model with the recipe's changes; None where there are none.
 
-    What changes holds for all inputs of a model; `flow` for those of flow, `align` for joints in space.
+    What changes holds for all inputs of a model; `flow` for those of flow, `people` for poses, `align` for
+    joints in space.
 
     Args:
         name: Of the model.
@@ -137,7 +138,7 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
 
     Raises:
         InvalidSetting: If the model has several inputs and their sampling is changed, if it has none that
-            `flow` or `align` speaks of, or if changes contradict a contract.
+            `flow`, `people` or `align` speaks of, or if changes contradict a contract.
     """
     changes = {key: value for key, value in clip.model_dump().items() if value is not None}
     if not changes:
@@ -146,7 +147,7 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
         raise InvalidSetting(
             f"{name} has {len(own)} inputs that are sampled each in its own way; leave clip.sampling out."
         )
-    for key, what in (("flow", "flow"), ("align", "joints in space")):
+    for key, what in (("flow", "flow"), ("people", "poses"), ("align", "joints in space")):
         if key in changes and not any(_concerns(key, spec) for spec in own):
             raise InvalidSetting(f"{name} does not look at {what}; leave clip.{key} out.")
     return tuple(_changed(spec, changes) for spec in own)
@@ -154,9 +155,15 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
 
 def _concerns(key: str, spec: ClipSpec) -> bool:
     """Whether a setting has a meaning for an input."""
-    if key == "align":
-        return spec.dimensions == 3
-    return key != "flow" or spec.modality == "flow"
+    match key:
+        case "flow":
+            return spec.modality == "flow"
+        case "people":
+            return spec.modality == "pose"
+        case "align":
+            return spec.dimensions == 3
+        case _:
+            return True
 
 
 def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:

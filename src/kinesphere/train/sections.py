@@ -160,6 +160,9 @@ class ClipSection(Section):
         default=None,
         description="How the motion between frames is estimated, for inputs of flow.",
     )
+    people: int | None = Field(
+        default=None, ge=1, description="Most people in a clip of poses: those who are there longest."
+    )
     align: Align | None = Field(
         default=None,
         description=(

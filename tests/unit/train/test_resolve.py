@@ -138,6 +138,11 @@ def test_clip_changes() -> None:
         clip_specs("r3d_18", own.inputs, ClipSection(flow="tvl1"))
     with pytest.raises(InvalidSetting, match=r"does not look at joints in space; leave clip.align out"):
         clip_specs("dd_net", card("dd_net").inputs, ClipSection(align="body"))
+    with pytest.raises(InvalidSetting, match=r"r3d_18 does not look at poses; leave clip.people out"):
+        clip_specs("r3d_18", own.inputs, ClipSection(people=2))
+    two = clip_specs("dd_net", card("dd_net").inputs, ClipSection(people=2))
+    assert two is not None
+    assert two[0].people == 2
 
 
 def test_changes_hold_for_all_inputs_and_flow_for_those_of_flow() -> None:
