@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.studies import RECORDS, STUDIES
 
+from kinesphere.clips.spec import ClipSpec
 from kinesphere.models import ModelCard, card, list_models
 from kinesphere.train import Recipe
 
@@ -30,7 +31,7 @@ def models_page() -> str:
         "",
         (
             "Parameters and multiply-adds are counted by a test for the input given. Scores are those that "
-            "the publishers of the weights state; `kinesphere models NAME` gives their protocol."
+            "the publishers of the weights state; [below](#public-weights) with their protocol."
         ),
         "",
         *_latency_notes(),
@@ -44,7 +45,36 @@ def models_page() -> str:
         _model_row(card(name), _latency(alone.get(name)), _speed(compared.get(name)))
         for name in list_models()
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_public_weights()]) + "\n"
+
+
+def _public_weights() -> list[str]:
+    """Every public checkpoint with all that its publisher states of it."""
+    lines = [
+        "## Public weights",
+        "",
+        "`create_model` and `kinesphere predict --model` take them by these names.",
+        "",
+        "| weights | classes | input | licence | score and protocol as published |",
+        "|---|---:|---|---|---|",
+    ]
+    for entry in map(card, list_models()):
+        for weight in entry.weights:
+            inputs = _inputs((weight.spec,) if weight.spec else entry.inputs)
+            scores = "; ".join(
+                f"{score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
+                + ("" if score.origin == "publisher" else f" (from {score.origin})")
+                for score in weight.scores
+            )
+            lines.append(
+                f"| [`{entry.name}.{weight.tag}`]({weight.url}) | {weight.classes} | {inputs} "
+                f"| {weight.licence} | {scores or '–'} |"
+            )
+    return lines
+
+
+def _inputs(specs: tuple[ClipSpec, ...]) -> str:
+    return " + ".join(f"{s.modality} {s.sampling}, {s.size[0]}×{s.size[1]}" for s in specs)
 
 
 def _measured(benchmark: str) -> dict[str, dict[str, str]]:
@@ -85,13 +115,12 @@ def _speed(row: dict[str, str] | None) -> str:
 
 def _model_row(entry: ModelCard, latency: str, speed: str) -> str:
     paper = f" ([{entry.paper.year}]({entry.paper.url}))" if entry.paper else ""
-    inputs = " + ".join(f"{s.modality} {s.sampling}, {s.size[0]}×{s.size[1]}" for s in entry.inputs)
     weights = []
     for weight in entry.weights:
-        top1 = next((score.value for score in weight.scores if score.metric == "top1"), None)
+        top1 = max((score.value for score in weight.scores if score.metric == "top1"), default=None)
         weights.append(weight.tag + (f" ({top1:.1%})" if top1 is not None else ""))
     return (
-        f"| `{entry.name}` | {entry.summary}{paper} | {inputs} | {entry.parameters / 1e6:.2f} "
+        f"| `{entry.name}` | {entry.summary}{paper} | {_inputs(entry.inputs)} | {entry.parameters / 1e6:.2f} "
         f"| {entry.multiply_adds / 1e9:.2f} | {latency} | {speed} | {', '.join(weights) or '–'} |"
     )
 
@@ -140,8 +169,8 @@ def results_page() -> str:
         (
             "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
             "Intervals are 95 %, by resampling groups. Chance is what always naming the most frequent class "
-            "scores. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of the "
-            "columns path, label and group."
+            "scores. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of "
+            "path, label and group."
         ),
         "",
         *_scores(),
