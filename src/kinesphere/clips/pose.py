@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,13 +28,6 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSettin
 # many pixels high and wide.
 _PEOPLE_ROOM = 0.25
 _LEAST_PX = 10.0
-
-
-@runtime_checkable
-class PosedSource(SeekableSource, Protocol):
-    """A source that knows the poses of its people (a video with a pose file, or the file alone)."""
-
-    def poses(self) -> Poses: ...
 
 
 def read(
@@ -78,7 +70,8 @@ def read(
     poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
         _skeleton(spec)
     )
-    poses = poses.select(poses.during(span or (0.0, length_s)).leading(spec.people))
+    if poses.people > 1:
+        poses = poses.select(poses.during(span or (0.0, length_s)).leading(spec.people))
     shown = _shown(video, np.concatenate([moment.times for moment in moments]))
     joints = _filled(poses.joints_at(shown), spec.people)
     if not joints[..., -1].any():
@@ -95,16 +88,18 @@ def read(
 
 
 def known_poses(video: SeekableSource) -> Poses:
-    """The poses of a source.
+    """The poses of a source that knows them: a video with a pose file, or the file alone.
 
     Raises:
         InvalidAnnotation: If it has none.
     """
-    if not isinstance(video, PosedSource):
+    known = getattr(video, "poses", None)  # asking for the protocol takes longer than what it guards
+    if known is None:
         raise InvalidAnnotation(
             "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
         )
-    return video.poses()
+    poses: Poses = known()
+    return poses
 
 
 def _views(
@@ -258,7 +253,7 @@ def _filled(joints: np.ndarray, people: int) -> np.ndarray:
 
 
 def _moved(clip: Clip, right_px: float, down_px: float, size: Size) -> Clip:
-    if _in_space(clip):
+    if _in_space(clip) or right_px == down_px == 0:
         return replace(clip, frame_size=size)
     return _with_points(clip, clip.data[..., :2] + torch.tensor([right_px, down_px]), size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from kinesphere.clips.clip import Clip
@@ -33,46 +34,47 @@ class PoseChange:
 
     def apply(self, clip: Clip) -> Clip:
         """The changed clip; the given one is left as it is."""
-        if replace(self, seed=0) == UNMOVED or not bool((clip.data[..., -1] > 0).any()):
+        joints = clip.data.numpy()  # arrays this small are worked on faster so
+        points, scores = joints[..., :-1], joints[..., -1]
+        seen = scores > 0
+        if replace(self, seed=0) == UNMOVED or not seen.any():
             return clip
         generator = torch.Generator().manual_seed(self.seed)
-        points, scores = clip.data[..., :-1], clip.data[..., -1]
-        seen = scores > 0
         middle = points[seen].mean(0)
-        linear = self._matrix(points.shape[-1])
-        points = (points - middle) @ linear.T + middle
+        points = (points - middle) @ self._matrix(points.shape[-1]).T + middle
         if self.jitter:
-            noise = torch.randn(points.shape, generator=generator)
-            points = points + noise * (self.jitter * _size(points, seen))
+            noise = torch.randn(points.shape, generator=generator).numpy()
+            points += noise * (self.jitter * _size(points, seen))
         if self.dropout:
             lost = torch.rand(seen.shape[1:], generator=generator) < self.dropout
-            scores = scores.masked_fill(lost, 0.0)
-        data = torch.cat([points, scores[..., None]], -1) * (scores > 0)[..., None]
+            scores = np.where(lost.numpy(), 0, scores)
+        data = np.concatenate([points, scores[..., None]], -1) * (scores > 0)[..., None]
         if self.shuffle:
-            data = data[:, torch.randperm(data.shape[1], generator=generator)]
-        return replace(clip, data=data)
+            data = data[:, torch.randperm(data.shape[1], generator=generator).numpy()]
+        return replace(clip, data=torch.from_numpy(data))
 
-    def _matrix(self, dimensions: int) -> torch.Tensor:
-        """`(D, D)`: scaled, then turned about x, y and z in turn."""
-        turn = torch.eye(3)
+    def _matrix(self, dimensions: int) -> np.ndarray:
+        """float32 `(D, D)`: scaled, then turned about x, y and z in turn."""
+        turn = np.eye(3)
         for axis, angle_deg in enumerate(self.turn_deg):
             if dimensions == 2 and axis != 2:
                 continue
             angle, a, b = math.radians(angle_deg), (axis + 1) % 3, (axis + 2) % 3
-            about = torch.eye(3)
+            about = np.eye(3)
             about[a, a] = about[b, b] = math.cos(angle)
             about[a, b], about[b, a] = -math.sin(angle), math.sin(angle)
             turn = about @ turn
-        return (turn @ torch.diag(torch.tensor(self.scale, dtype=torch.float32)))[:dimensions, :dimensions]
+        linear: np.ndarray = (turn * self.scale)[:dimensions, :dimensions].astype(np.float32)
+        return linear
 
 
 UNMOVED = PoseChange()
 
 
-def _size(points: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+def _size(points: np.ndarray, seen: np.ndarray) -> np.float32:
     """Mean over people and frames of the diagonal of the box around a person's seen joints."""
-    inf = torch.tensor(math.inf)
-    low = points.where(seen[..., None], inf).amin(2)
-    high = points.where(seen[..., None], -inf).amax(2)
-    diagonals: torch.Tensor = (high - low).norm(dim=-1)
-    return diagonals[seen.any(-1)].mean()
+    low = np.where(seen[..., None], points, np.inf).min(2)
+    high = np.where(seen[..., None], points, -np.inf).max(2)
+    there = seen.any(-1)
+    extent = high[there] - low[there]
+    return np.float32(np.sqrt((extent**2).sum(-1)).mean())
