@@ -13,7 +13,6 @@ from kinesphere.apps.cli.console import Json, console, print_json
 
 EXTRAS = {
     "pose": ("mediapipe",),
-    "hub": ("transformers",),
     "web": ("gradio", "fastapi", "uvicorn"),
     "export": ("onnx", "onnxruntime", "openvino"),
     "scale": ("ray",),
