@@ -96,6 +96,7 @@ PAPER = Paper(
 SMALL_SPEC = ClipSpec(Sampling("uniform", 16), size=(112, 112), short_side_px=128)
 RESNET_SPEC = ClipSpec(Sampling("uniform", 16), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 TINY_SPEC = SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
+PROPERTIES = "No public weights of the whole; tests hold the paper's properties. "
 BACKBONE_MAPS = (
     KeyMap(
         "torchvision",
@@ -142,7 +143,7 @@ def recurrent_card(
         917_802,
         745_376_256,
         spec=SMALL_SPEC,
-        notes="A four-layer CNN in place of the paper's CaffeNet.",
+        notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
     )
 )
 def cnn_lstm(
@@ -163,7 +164,7 @@ def cnn_lstm(
         65_478_071_296,
         spec=RESNET_SPEC,
         weights=imagenet_weights(50),
-        notes="ResNet-50 in place of the paper's CaffeNet.",
+        notes=PROPERTIES + "ResNet-50 in place of the paper's CaffeNet.",
     ),
     BACKBONE_MAPS,
 )
@@ -181,8 +182,8 @@ def resnet50_lstm(
         184_269_149_184,
         spec=RESNET_SPEC,
         weights=imagenet_weights(152),
-        notes="ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the classifier, "
-        "which equals averaging its logits.",
+        notes=PROPERTIES + "ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the "
+        "classifier, which equals averaging its logits.",
     ),
     BACKBONE_MAPS,
 )
