@@ -63,7 +63,7 @@ def _public_weights() -> list[str]:
             inputs = _inputs((weight.spec,) if weight.spec else entry.inputs)
             scores = "; ".join(
                 f"{score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
-                + ("" if score.origin == "publisher" else f" (from {score.origin})")
+                + ("" if score.origin == "publisher" else " (unverified)")
                 for score in weight.scores
             )
             lines.append(

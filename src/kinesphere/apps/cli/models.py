@@ -11,7 +11,7 @@ from kinesphere.apps.cli.console import Json, console, print_json
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
-    from kinesphere.models.card import ModelCard
+    from kinesphere.models.card import ModelCard, WeightEntry
 
 
 def models(
@@ -43,17 +43,25 @@ def _input(spec: ClipSpec) -> str:
     return f"{spec.modality} {spec.sampling} {spec.size[0]}×{spec.size[1]}"
 
 
+def _published(weight: WeightEntry) -> str:
+    """The tag with the best top-1 that its publisher states; the card has the protocols."""
+    top1 = [score.value for score in weight.scores if score.metric == "top1"]
+    return f"{weight.tag} ({max(top1):.1%})" if top1 else weight.tag
+
+
 def _print_table(cards: list[ModelCard]) -> None:
     from rich.table import Table
 
-    table = Table("model", "input", "M params", "G mult-adds", "public weights", title=f"{len(cards)} models")
+    table = Table(
+        "model", "input", "M params", "G mult-adds", "public weights (top-1)", title=f"{len(cards)} models"
+    )
     for entry in cards:
         table.add_row(
             entry.name,
             " + ".join(_input(spec) for spec in entry.inputs),
             f"{entry.parameters / 1e6:.2f}",
             f"{entry.multiply_adds / 1e9:.2f}",
-            ", ".join(weight.tag for weight in entry.weights) or "–",
+            ", ".join(_published(weight) for weight in entry.weights) or "–",
         )
     console().print(table)
 
