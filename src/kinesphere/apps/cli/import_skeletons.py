@@ -1,13 +1,17 @@
-"""`kinesphere import-skeletons`: a data set of skeletons as pose files and a manifest."""
+"""`kinesphere import-skeletons`: skeletons that others made, as pose files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from kinesphere.apps.cli.console import Json, console, print_json, progress
+from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from kinesphere.data.skeletons.outputs import Estimator
 
 SHOWN = 10
 
@@ -15,25 +19,81 @@ SHOWN = 10
 def import_skeletons(
     name: Annotated[
         str,
-        typer.Argument(help="bandai_namco, bvh, jhmdb, laban_effort, msr_action3d, ntu, pyskl or utkinect."),
+        typer.Argument(
+            help="A data set: bandai_namco, bvh, jhmdb, laban_effort, msr_action3d, ntu, pyskl or utkinect; "
+            "or what an estimator wrote for videos: coco or openpose."
+        ),
     ],
     source: Annotated[Path, typer.Argument(help="Its folder, file or tar archive.")],
-    out: Annotated[Path, typer.Option(help="Folder for pose files and manifest.csv.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pose files and manifest.csv; of coco and openpose, folder for the pose files, "
+            "laid out as the videos (default: beside them)."
+        ),
+    ] = None,
+    videos: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For coco and openpose: manifest, folder or videos; may be repeated. clip.mp4 has its "
+            "keypoints in clip.json, or in a folder clip."
+        ),
+    ] = None,
     camera: Annotated[
         list[float] | None,
         typer.Option(help="For motion capture: bearing of a camera in degrees, 0 in front; may be repeated."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="For coco and openpose: replace pose files that are there.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn skeletons that others made into pose files and a manifest to train on.
+    """Turn skeletons that others made into pose files, those of data sets with a manifest to train on.
 
-    What the data set leaves out or has damaged is listed.
+    What is left out, damaged or of no video is listed.
     """
+    from kinesphere.data.skeletons.outputs import ESTIMATORS
+
+    if name in ESTIMATORS:
+        if camera:
+            raise InvalidSetting(f"Cameras are for motion capture; {name} has its own. Leave them out.")
+        if not videos:
+            raise InvalidSetting(
+                f"{name} keypoints belong to videos, which tell sizes and times; name those with --videos."
+            )
+        _import_outputs(cast("Estimator", name), source, videos, out, overwrite, as_json)
+        return
+    if out is None:
+        raise InvalidSetting("A data set becomes a folder of pose files with a manifest; name it with --out.")
+    if videos or overwrite:
+        raise InvalidSetting(
+            f"--videos and --overwrite are for {' and '.join(ESTIMATORS)}; leave them out for {name}."
+        )
+    _import_set(name, source, out, tuple(camera or ()), as_json)
+
+
+def _import_outputs(
+    kind: Estimator, source: Path, videos: list[str], out: Path | None, overwrite: bool, as_json: bool
+) -> None:
+    """Write the pose files of videos, and tell of outputs that belong to none."""
+    from kinesphere.apps.cli.extract import find_videos, run
+    from kinesphere.data.skeletons.outputs import OutputReader, match_outputs
+
+    found, root = find_videos(videos)
+    outputs, unused = match_outputs(kind, source, found, root)
+    if unused:
+        shown = ", ".join(path.name for path in unused[:SHOWN])
+        more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
+        console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True, markup=False)
+    run(OutputReader(kind, outputs), videos, out, None, overwrite, as_json)
+
+
+def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:
     from kinesphere.data.skeletons import import_skeletons as import_set
 
     with progress("Importing", "recordings", hidden=as_json) as advance:
         result = import_set(
-            name, source, out, azimuths_deg=tuple(camera or ()), progress=lambda done: advance(done, done)
+            name, source, out, azimuths_deg=azimuths_deg, progress=lambda done: advance(done, done)
         )
     if as_json:
         print_json(

@@ -29,6 +29,7 @@ from kinesphere.data.tracking import Detections, Tracker, follow
 _FLAG_SCORES = np.array([0.0, 0.5, 1.0], np.float32)
 _OPENPOSE = {75: "openpose25", 54: "openpose18"}
 _FRAME_NUMBER = re.compile(r"(\d+)_keypoints\.json$")
+COCO_ORIGIN, OPENPOSE_ORIGIN = "COCO keypoints", "OpenPose"
 # PySKL's skeletons, by joints and coordinates.
 _PYSKL = {
     (17, 2): "coco17",
@@ -39,7 +40,7 @@ _PYSKL = {
 }
 
 
-def read_coco(path: Path, *, fps: float, frame_size: Size | None = None) -> Poses:
+def read_coco(path: Path, *, fps: float, frame_size: Size | None = None, frames: int | None = None) -> Poses:
     """COCO keypoint JSON of one video: annotations with their images, or a list of results.
 
     Images are frames in the order of their `frame_id`, else of their file names. Visibility flags 0, 1, 2
@@ -49,16 +50,21 @@ def read_coco(path: Path, *, fps: float, frame_size: Size | None = None) -> Pose
         path: The file.
         fps: Frame rate of the video.
         frame_size: `(H, W)`; needed for results, which do not tell.
+        frames: Number of frames of the video. Results leave out frames without people: with this they
+            are placed by the numbers in their `image_id`, which count from 0 or 1.
 
     Raises:
         InvalidAnnotation: If the file is no such JSON, or an entry is wrong; it is named.
     """
     content = _json(path)
+    _check_coco(path, content)
     if isinstance(content, list):
         if frame_size is None:
             raise InvalidAnnotation(f"{path} lists results without images; give the frame size (H, W).")
         entries, order = content, sorted({entry.get("image_id") for entry in content}, key=_natural)
         are_flags = False
+        if frames is not None and len(order) < frames:
+            order = _all_frames(path, order, frames)
     elif isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         images = sorted(
             content["images"], key=lambda i: _natural(i.get("frame_id", i.get("file_name", i["id"])))
@@ -89,8 +95,41 @@ def read_coco(path: Path, *, fps: float, frame_size: Size | None = None) -> Pose
     else:
         numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get("coco17").joints))
     return assemble(
-        frames, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin="COCO keypoints"
+        frames, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin=COCO_ORIGIN
     )
+
+
+def _check_coco(path: Path, content: Any) -> None:
+    """Refuse entries of another form before they are looked at."""
+    lists = [content] if isinstance(content, list) else []
+    if isinstance(content, dict):
+        lists = [content.get("images", []), content.get("annotations", [])]
+        images = lists[0] if isinstance(lists[0], list) else []
+        for image in images:
+            if not (isinstance(image, dict) and {"id", "width", "height"} <= image.keys()):
+                raise InvalidAnnotation(f"{path}: images have id, width and height; one is {image!r:.80}.")
+    for each in lists:
+        if not isinstance(each, list) or not all(isinstance(entry, dict) for entry in each):
+            raise InvalidAnnotation(f"{path} is no COCO keypoint file; its entries should be objects.")
+
+
+def _all_frames(path: Path, found: Sequence[Any], frames: int) -> list[Any]:
+    """The `image_id` of every frame of a video, or a place holder where nobody was found."""
+    numbers = {}
+    for image in found:
+        digits = re.findall(r"\d+", str(image))
+        if not digits:
+            raise InvalidAnnotation(
+                f"{path} lists {len(found)} of {frames} frames, and {image!r} does not number them."
+            )
+        numbers[int(digits[-1])] = image
+    first = 1 if max(numbers) == frames and 0 not in numbers else 0
+    if len(numbers) < len(found) or max(numbers) - first >= frames:
+        raise InvalidAnnotation(
+            f"{path} numbers its images up to {max(numbers)}, but the video has {frames} frames; it belongs "
+            "to another video."
+        )
+    return [numbers.get(number + first, ("nobody", number)) for number in range(frames)]
 
 
 def read_openpose(folder: Path, *, fps: float, frame_size: Size) -> Poses:
@@ -133,7 +172,7 @@ def read_openpose(folder: Path, *, fps: float, frame_size: Size) -> Poses:
     times = np.arange(count) / fps
     numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get(skeleton).joints))
     return assemble(
-        frames, numbers, times, skeleton=skeleton, frame_size=frame_size, fps=fps, origin="OpenPose"
+        frames, numbers, times, skeleton=skeleton, frame_size=frame_size, fps=fps, origin=OPENPOSE_ORIGIN
     )
 
 

@@ -1,0 +1,116 @@
+"""What estimators wrote for videos becomes the videos' pose files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinesphere.clips.pose_file import read_poses
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.data.extract import extract
+from kinesphere.data.skeletons.estimators import read_coco
+from kinesphere.data.skeletons.outputs import OutputReader, match_outputs
+from kinesphere.video import Video
+
+FRAMES, SIZE = 12, (48, 64)
+
+
+def joints(t: int, count: int = 17) -> list[float]:
+    """Somebody who moves to the right."""
+    places = np.random.default_rng(0).uniform(5, 40, (count, 2)) + np.array([t, 0])
+    return np.column_stack([places, np.full(count, 0.9)]).ravel().tolist()
+
+
+def results(frames: list[int], name: Callable[[int], Any] = int) -> str:
+    """COCO results as detectors write them: only frames with people."""
+    return json.dumps([{"image_id": name(t), "keypoints": joints(t), "score": 1} for t in frames])
+
+
+@pytest.fixture
+def videos(tmp_path: Path, make_video: Callable[..., Path]) -> list[Path]:
+    return [make_video(tmp_path / "videos" / f"{label}/0.mp4", frames=FRAMES) for label in ("jive", "waltz")]
+
+
+def test_coco_results_of_some_frames_take_the_videos_clock(tmp_path: Path, videos: list[Path]) -> None:
+    for label, first in (("jive", 0), ("waltz", 1)):
+        path = tmp_path / "coco" / label / "0.json"
+        path.parent.mkdir(parents=True)
+        frames = [t for t in range(FRAMES) if t not in (4, 5)]
+        path.write_text(results(frames, lambda t, first=first: f"frame_{t + first:05d}.jpg"))
+    (tmp_path / "coco" / "other.json").write_text(results([0]))
+    outputs, unused = match_outputs("coco", tmp_path / "coco", videos, tmp_path / "videos")
+    assert [path.name for path in unused] == ["other.json"]
+    assert [outputs[video].parent.name for video in videos] == ["jive", "waltz"]
+    done = extract(videos, OutputReader("coco", outputs), workers=1)
+    assert done.failures == ()
+    for video in videos:
+        poses = read_poses(video.with_name("0.mp4.pose.npz"))
+        with Video.open(video) as source:
+            np.testing.assert_allclose(poses.times, source.frame_times())
+        assert poses.frame_size == SIZE
+        assert poses.present[:, 0].tolist() == [t not in (4, 5) for t in range(FRAMES)]
+        np.testing.assert_allclose(poses.keypoints[3, 0], np.reshape(joints(3), (17, 3))[:, :2], atol=0.05)
+    assert len(extract(videos, OutputReader("coco", outputs), workers=1).kept) == 2
+    other = extract(videos, OutputReader("openpose", outputs), workers=1)
+    assert "holds poses of COCO keypoints; overwrite it" in other.failures[0].reason
+
+
+def test_openpose_folders_are_found_by_name(tmp_path: Path, videos: list[Path]) -> None:
+    for label in ("jive", "waltz"):
+        folder = tmp_path / "openpose" / label / "0"
+        folder.mkdir(parents=True)
+        for t in range(FRAMES if label == "jive" else 5):
+            people = [{"pose_keypoints_2d": joints(t, 25)}] if label == "jive" else []
+            (folder / f"0_{t:012d}_keypoints.json").write_text(json.dumps({"people": people}))
+    outputs, unused = match_outputs("openpose", tmp_path / "openpose", videos, tmp_path / "videos")
+    assert unused == ()
+    done = extract(videos, OutputReader("openpose", outputs), workers=1)
+    assert done.written == (videos[0],)
+    assert read_poses(videos[0].with_name("0.mp4.pose.npz")).skeleton == "openpose25"
+    assert (
+        "has keypoints of 5 frames, but the video has 12; they belong to another" in done.failures[0].reason
+    )
+    # One folder and one video need no common name.
+    alone, _ = match_outputs("openpose", tmp_path / "openpose" / "waltz" / "0", videos[:1])
+    assert list(alone) == videos[:1]
+
+
+def test_videos_without_output_are_listed_and_doubtful_ones_refused(
+    tmp_path: Path, videos: list[Path]
+) -> None:
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco" / "a.json").write_text(results([0]))
+    (tmp_path / "coco" / "b.json").write_text(results([0]))
+    outputs, unused = match_outputs("coco", tmp_path / "coco", videos)
+    assert (outputs, len(unused)) == ({}, 2)
+    done = extract(videos, OutputReader("coco", outputs), workers=1)
+    assert "Nothing is named like it; its keypoints would be in 0.json" in done.failures[1].reason
+    (tmp_path / "coco" / "0.json").write_text(results([0]))
+    with pytest.raises(InvalidSetting, match=r"0.json could belong to .*jive/0.mp4 or to .*waltz/0.mp4; put"):
+        match_outputs("coco", tmp_path / "coco", videos)
+    with pytest.raises(InvalidAnnotation, match=r"holds no openpose keypoints: a folder of \*_keypoints"):
+        match_outputs("openpose", tmp_path / "coco", videos)
+    with pytest.raises(InvalidAnnotation, match=r"holds no coco keypoints: a .json file for each video"):
+        match_outputs("coco", tmp_path / "videos" / "jive", videos)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (results([0, 1], lambda t: "ab"[t]), "lists 2 of 12 frames, and 'a' does not number them"),
+        (results([3, 40]), "numbers its images up to 40, but the video has 12 frames; it belongs to another"),
+        ('["a"]', "its entries should be objects"),
+        ('{"images": [{"id": 1}], "annotations": []}', "images have id, width and height; one is"),
+        ('{"images": 3, "annotations": []}', "its entries should be objects"),
+    ],
+)
+def test_wrong_coco_files_name_what_is_wrong(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "0.json"
+    path.write_text(text)
+    with pytest.raises(InvalidAnnotation, match=match):
+        read_coco(path, fps=25, frame_size=SIZE, frames=FRAMES)
