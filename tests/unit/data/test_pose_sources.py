@@ -104,6 +104,24 @@ def test_a_video_without_people_is_used_and_noted(folder: Path) -> None:
     assert [note.message.split(";")[1] for note in item.notes] == [" the clip is all zeros."]
 
 
+def test_inputs_fused_with_pictures_fail_and_note_alike(folder: Path) -> None:
+    manifest, path = Manifest.read(folder), folder / "0.mp4.pose.npz"
+    lacking = read(manifest, specs=(RGB, SPEC))
+    assert isinstance(lacking, Failure)
+    assert "no pose file" in lacking.reason
+    path.touch()
+    empty = read(manifest, specs=(RGB, SPEC))
+    assert isinstance(empty, Failure)
+    assert "is empty; delete it and extract" in empty.reason
+    nobody = poses(50, 50, (96, 128))
+    write_poses(replace(nobody, scores=nobody.scores * 0, boxes=np.empty(0)), path)
+    item = read(manifest, specs=(RGB, SPEC))
+    assert isinstance(item, Item)
+    assert item.inputs[0].any()
+    assert not item.inputs[1].any()
+    assert len(item.notes) == 1
+
+
 def test_pose_files_stand_in_for_videos(tmp_path: Path) -> None:
     write_poses(poses(25, 25), tmp_path / "poses" / "0.pose.npz")
     (tmp_path / "manifest.csv").write_text("path,label,start,end\nposes/0.pose.npz,a,0.2,0.6\n")

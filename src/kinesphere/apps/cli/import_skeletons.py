@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,7 +61,7 @@ def import_skeletons(
             raise InvalidSetting(
                 f"{name} keypoints belong to videos, which tell sizes and times; name those with --videos."
             )
-        _import_outputs(cast("Estimator", name), source, videos, out, overwrite, as_json)
+        _import_outputs(name, source, videos, out, overwrite, as_json)
         return
     if out is None:
         raise InvalidSetting("A data set becomes a folder of pose files with a manifest; name it with --out.")

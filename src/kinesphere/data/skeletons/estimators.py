@@ -87,15 +87,15 @@ def read_coco(path: Path, *, fps: float, frame_size: Size | None = None, frames:
             raise InvalidAnnotation(f"{where}: there is no image {entry.get('image_id')!r}.")
         people[place[entry["image_id"]]].append(_triples(where, entry.get("keypoints"), (51,)))
         tracks[place[entry["image_id"]]].append(entry.get("track_id"))
-    frames = [_detections(joints, "coco17", are_flags) for joints in people]
+    found = [_detections(joints, "coco17", are_flags) for joints in people]
     times = np.arange(len(order)) / fps
     if all(track is not None for each in tracks for track in each):
         known = list(dict.fromkeys(track for each in tracks for track in each))
         numbers = [np.array([known.index(t) + 1 for t in each], np.int64) for each in tracks]
     else:
-        numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get("coco17").joints))
+        numbers = follow(found, times.tolist(), Tracker(SKELETONS.get("coco17").joints))
     return assemble(
-        frames, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin=COCO_ORIGIN
+        found, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin=COCO_ORIGIN
     )
 
 

@@ -107,15 +107,15 @@ def match_outputs(
     found: dict[Path, Path] = {}
     owners: dict[Path, Path] = {}
     for video in videos:
-        output = _output_of(video, root, by_place, by_name)
-        if output is None:
+        own = _output_of(video, root, by_place, by_name)
+        if own is None:
             continue
-        if output in owners:
+        if own in owners:
             raise InvalidSetting(
-                f"{output} could belong to {owners[output]} or to {video}; put the outputs into folders "
-                "like those of the videos."
+                f"{own} could belong to {owners[own]} or to {video}; put the outputs into folders like those "
+                "of the videos."
             )
-        found[video], owners[output] = output, video
+        found[video], owners[own] = own, video
     return found, tuple(output for output in outputs if output not in owners)
 
 
