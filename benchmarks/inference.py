@@ -4,8 +4,8 @@
 
 torchvision and PyTorchVideo are needed beside Kinesphere, in an environment of their own; pairs whose
 package is missing are left out and named. The reference's state goes through our importer, and the logits are
-compared. Every variant runs in turn, round after round, and the fastest round counts, so that other work on
-the machine does not favour one of them.
+compared. Every variant runs in turn, round after round, so that other work on the machine does not favour one
+of them, and the median counts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -60,14 +61,14 @@ class Latency:
 
 
 def interleaved(variants: Variants, rounds: int, budget_s: float = math.inf) -> dict[str, float]:
-    """Fastest time of each variant in seconds, after one warm-up each.
+    """Median time of each variant in seconds, after one warm-up each.
 
     Args:
         variants: What to time.
         rounds: How often each runs.
         budget_s: After so long no further round begins; one round is always run.
     """
-    best = dict.fromkeys(variants, float("inf"))
+    times: dict[str, list[float]] = {name: [] for name in variants}
     for run in variants.values():
         run()
     started = time.perf_counter()
@@ -75,10 +76,10 @@ def interleaved(variants: Variants, rounds: int, budget_s: float = math.inf) -> 
         for name, run in variants.items():
             begun = time.perf_counter()
             run()
-            best[name] = min(best[name], time.perf_counter() - begun)
+            times[name].append(time.perf_counter() - begun)
         if time.perf_counter() - started > budget_s:
             break
-    return best
+    return {name: median(taken) for name, taken in times.items()}
 
 
 def ours(recogniser: Recogniser, clips: tuple[Tensor, ...], *, bf16: bool) -> Variants:
@@ -140,8 +141,8 @@ def main() -> None:
     models = [pair.model for pair in PAIRS]
     parser = command_line(__doc__)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--budget-s", type=float, default=60, help="no further round of a pair after so long")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--budget-s", type=float, default=8, help="no further round of a pair after so long")
     parser.add_argument("--threads", type=int, default=cpu_count())
     parser.add_argument("--models", nargs="+", default=models, choices=models, metavar="MODEL")
     parser.add_argument("--no-bf16", action="store_true", help="leave bf16 out")

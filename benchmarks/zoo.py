@@ -1,9 +1,9 @@
-"""Latency of every model on the clip of its card, batch 1, with random weights: the column in docs/models.md.
+"""Latency of the models on the clips of their cards, batch 1, random weights: the column in docs/models.md.
 
     python -m benchmarks.zoo
 
-Nothing is compared here; `benchmarks.inference` holds models against references in one run. The fastest round
-counts. A model that takes longer than `--budget-s` for one pass in fp32 is timed once.
+Nothing is compared here; `benchmarks.inference` holds models against references in one run. The median of the
+rounds counts; a model that takes longer than `--budget-s` is timed once after its warm-up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.record import command_line, finish, milliseconds
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count, fast_precision
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import Recogniser, create_model, list_models
+from kinesphere.models import Recogniser, card, create_model, list_models
 from kinesphere.models.measure import input_shape
 
 
@@ -50,9 +50,10 @@ def measure(name: str, *, rounds: int, budget_s: float, bf16: bool) -> dict[str,
 def main() -> None:
     models = list_models()
     parser = command_line(__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--budget-s", type=float, default=1, help="no further round of a model after so long")
     parser.add_argument(
-        "--budget-s", type=float, default=10, help="no further round of a model after so long"
+        "--largest", type=float, default=100, help="leave out models of more billion multiply-adds"
     )
     parser.add_argument("--threads", type=int, default=cpu_count())
     parser.add_argument("--models", nargs="+", default=models, choices=models, metavar="MODEL")
@@ -60,11 +61,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = []
-    for name in args.models:
+    left_out = [name for name in args.models if card(name).multiply_adds > args.largest * 1e9]
+    for name in (name for name in args.models if name not in left_out):
         rows.append(measure(name, rounds=args.rounds, budget_s=args.budget_s, bf16=not args.no_bf16))
         print(rows[-1], flush=True)
     emulated = fast_precision("cpu") != "bf16" and not args.no_bf16
-    finish("zoo", "Latency of every model", parser, args, rows, notes=[EMULATED] if emulated else [])
+    notes = [EMULATED] if emulated else []
+    if left_out:
+        notes.append(f"Not timed, with more than {args.largest:g} G multiply-adds: {', '.join(left_out)}.")
+    finish("zoo", "Latency of the models", parser, args, rows, notes=notes)
 
 
 if __name__ == "__main__":
