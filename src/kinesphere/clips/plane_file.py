@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.recent import Recent
 from kinesphere.core.errors import InvalidAnnotation, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.video import Video, VideoWriter
@@ -137,10 +137,11 @@ class PlaneFile:
         height, width = self.size
         if self.planes * height * width * self.count > _WHOLE_BYTES:
             return self._decode(rows)
-        whole = _RECENT.get(self.data)
+        content = _digest(self.data)
+        whole = _RECENT.get(content)
         if whole is None:
             whole = self._decode(np.arange(self.count))
-            _RECENT.add(self.data, whole)
+            _RECENT.add(content, whole)
         chosen: np.ndarray = whole[np.asarray(rows)]
         return chosen
 
@@ -170,31 +171,8 @@ class PlaneFile:
         return self.facts[name]
 
 
-class _Recent:
-    """The decoded pictures of files used last, up to a number of bytes, by what the files contain."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
-
-    def get(self, data: bytes) -> np.ndarray | None:
-        key = _digest(data)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def add(self, data: bytes, pictures: np.ndarray) -> None:
-        pictures.flags.writeable = False
-        self._kept[_digest(data)] = pictures
-        self._bytes += pictures.nbytes
-        while self._bytes > self._most_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.nbytes
-
-
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-_RECENT = _Recent(_KEPT_BYTES)
+_RECENT: Recent[bytes, np.ndarray] = Recent(_KEPT_BYTES, lambda pictures: (pictures,))

@@ -3,22 +3,18 @@
 A `.pose.npz` is a zip of NumPy arrays. Pixels are kept to 1/32, metres to 1/4096 (a quarter of a
 millimetre) and scores to 1/1024, which are exact in binary: a file that is read and written again does
 not change.
-
-Training reads its files again in every epoch, and unpacking a small one takes longer than all that follows:
-what was read last stays in memory.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
 from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
 from kinesphere.clips.poses import Poses
+from kinesphere.clips.recent import Recent
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
@@ -27,7 +23,7 @@ SUFFIX = ".pose.npz"
 VERSION = 1
 _PX, _M, _SCORE = 32, 4096, 1024
 # Of poses that each process keeps in memory; ten minutes of one person are about 4 MB.
-KEPT_BYTES = 128 * 2**20
+_KEPT_BYTES = 128 * 2**20
 
 
 def write_poses(poses: Poses, path: Path) -> None:
@@ -69,61 +65,16 @@ class _State(NamedTuple):
     size: int
 
 
-class Kept:
-    """The poses read last, at most so many bytes of them.
-
-    Args:
-        limit_bytes: Of their arrays together; a file larger than that is not kept.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.bytes = 0
-        self._poses: OrderedDict[_State, Poses] = OrderedDict()
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._poses)
-
-    def get(self, state: _State) -> Poses | None:
-        """The poses of a file, unless it changed since."""
-        with self._lock:
-            poses = self._poses.get(state)
-            if poses is not None:
-                self._poses.move_to_end(state)
-        return poses
-
-    def add(self, state: _State, poses: Poses) -> None:
-        """Keep poses; their arrays may not be written to from now on."""
-        for array in _arrays(poses):
-            array.flags.writeable = False
-        with self._lock:
-            if state in self._poses or _bytes(poses) > self.limit_bytes:
-                return
-            self._poses[state] = poses
-            self.bytes += _bytes(poses)
-            while self.bytes > self.limit_bytes:
-                self.bytes -= _bytes(self._poses.popitem(last=False)[1])
-
-
 def _arrays(poses: Poses) -> list[np.ndarray]:
     arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes, poses.world)
     return [array for array in arrays if array is not None]
 
 
-def _bytes(poses: Poses) -> int:
-    return sum(array.nbytes for array in _arrays(poses))
+_RECENT: Recent[_State, Poses] = Recent(_KEPT_BYTES, _arrays)
 
 
-_KEPT = Kept(KEPT_BYTES)
-
-
-def read_poses(path: Path, *, kept: Kept = _KEPT) -> Poses:
-    """Read one pose file; its arrays cannot be written to.
-
-    Args:
-        path: The file.
-        kept: What was read before; by default shared by everything in this process.
+def read_poses(path: Path) -> Poses:
+    """Read one pose file, or take it from memory if it did not change; its arrays cannot be written to.
 
     Raises:
         InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
@@ -133,11 +84,11 @@ def read_poses(path: Path, *, kept: Kept = _KEPT) -> Poses:
     if path.is_file():
         about = path.stat()
         state = _State(path.absolute(), about.st_mtime_ns, about.st_size)
-        if (known := kept.get(state)) is not None:
+        if (known := _RECENT.get(state)) is not None:
             return known
     poses = _unpacked(path)
     if state is not None:
-        kept.add(state, poses)
+        _RECENT.add(state, poses)
     return poses
 
 

@@ -145,16 +145,6 @@ def test_short_files_stay_decoded(tmp_path, monkeypatch):
     assert np.array_equal(again[:2], first[::-1])
 
 
-def test_only_so_much_is_kept_decoded():
-    recent = plane_file._Recent(most_bytes=25)
-    for name in (b"a", b"b", b"a", b"c"):
-        if recent.get(name) is None:
-            recent.add(name, np.zeros(10, np.uint8))
-    assert recent.get(b"b") is None
-    assert recent.get(b"a") is not None
-    assert recent.get(b"c") is not None
-
-
 def test_long_files_are_read_in_parts(tmp_path, monkeypatch):
     path = tmp_path / "a.flow.npz"
     fields = np.random.default_rng(0).normal(size=(6, 32, 32, 2)).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips.pose_file import Kept, read_poses, write_poses
+from kinesphere.clips.pose_file import read_poses, write_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -198,23 +198,13 @@ def test_file_round_trip_is_stable(tmp_path: Path) -> None:
 
 
 def test_files_read_before_come_from_memory_until_they_change(tmp_path: Path) -> None:
-    path, other = tmp_path / "a.pose.npz", tmp_path / "b.pose.npz"
+    path = tmp_path / "a.pose.npz"
     write_poses(make(), path)
-    write_poses(make(), other)
-    kept = Kept(2**20)
-    first = read_poses(path, kept=kept)
-    assert read_poses(path, kept=kept) is first
+    first = read_poses(path)
+    assert read_poses(path) is first
     assert not first.keypoints.flags.writeable
     write_poses(replace(first, origin="another"), path)
-    assert read_poses(path, kept=kept).origin == "another"
-    size = kept.bytes // 2
-    few = Kept(size + 1)
-    for each in (path, other, path):
-        read_poses(each, kept=few)
-        assert (len(few), few.bytes) == (1, size)
-    none = Kept(10)
-    read_poses(path, kept=none)
-    assert (len(none), none.bytes) == (0, 0)
+    assert read_poses(path).origin == "another"
 
 
 def test_nobody_can_be_written(tmp_path: Path) -> None:
