@@ -29,6 +29,8 @@ from kinesphere.models.optimise import optimise_for_inference
 Variants = dict[str, Callable[[], Tensor]]
 EMULATED = "This processor has no native bf16: oneDNN widens bf16 to fp32, so its times say little of others."
 
+LEFT_OUT = "bf16 is left out: this processor has no native bf16."
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -159,7 +161,7 @@ def main() -> None:
             compare(pair, batch=args.batch, rounds=args.rounds, budget_s=args.budget_s, bf16=not args.no_bf16)
         )
         print(latencies[-1].row(), flush=True)
-    notes = [] if native or args.no_bf16 else [EMULATED]
+    notes = [] if native else [LEFT_OUT if args.no_bf16 else EMULATED]
     missing = sorted({pair.package for pair in wanted if not pair.installed})
     notes += [f"{package} is not installed: its models are left out" for package in missing]
     rows = [latency.row() for latency in latencies]

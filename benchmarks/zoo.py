@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.inference import EMULATED, interleaved, ours
+from benchmarks.inference import EMULATED, LEFT_OUT, interleaved, ours
 from benchmarks.record import command_line, finish, milliseconds
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count, fast_precision
@@ -65,8 +65,7 @@ def main() -> None:
     for name in (name for name in args.models if name not in left_out):
         rows.append(measure(name, rounds=args.rounds, budget_s=args.budget_s, bf16=not args.no_bf16))
         print(rows[-1], flush=True)
-    emulated = fast_precision("cpu") != "bf16" and not args.no_bf16
-    notes = [EMULATED] if emulated else []
+    notes = [] if fast_precision("cpu") == "bf16" else [LEFT_OUT if args.no_bf16 else EMULATED]
     if left_out:
         notes.append(f"Not timed, with more than {args.largest:g} G multiply-adds: {', '.join(left_out)}.")
     finish("zoo", "Latency of the models", parser, args, rows, notes=notes)
