@@ -195,12 +195,12 @@ STUDIES = {
     ),
     "msr_body": Study(
         what=MSR,
-        model="dd_net on 64 frames, bodies upright and to the front, from scratch",
+        model="dd_net, bodies upright and to the front, from scratch",
         before=MSR_IMPORT,
         command=(
             "train",
             "recipes/msr_action3d.yaml",
-            "clip={align: body, sampling: uniform64, fps: 60}",
+            "clip.align=body",
             "train.seed=1",
         ),
     ),

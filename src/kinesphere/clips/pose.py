@@ -44,7 +44,8 @@ def read(
 
     The M people are those seen for longest in the span, in the order of their tracks, so that one place
     is one person in all clips of it. Poses taken at another frame rate or size than the video's are
-    brought to its clock and its pixels.
+    brought to its clock and its pixels. Joints are where the frames on show have them; where the spec counts
+    at a rate of its own, they are where they are at that moment, on the line between two poses.
 
     Returns:
         V clips; float32 `(T, M, J, D + 1)` with the spec's D, M and skeleton.
@@ -72,10 +73,12 @@ def read(
     )
     if poses.people > 1:
         poses = poses.select(poses.during(span or (0.0, length_s)).leading(spec.people))
-    shown = _shown(video, np.concatenate([moment.times for moment in moments]))
-    joints = _filled(poses.joints_at(shown), spec.people)
+    times = np.concatenate([moment.times for moment in moments])
+    if spec.fps is None:
+        times = _shown(video, times)
+    joints = _filled(poses.joints_at(times), spec.people)
     if not joints[..., -1].any():
-        start_s, end_s = shown.min(), shown.max()
+        start_s, end_s = times.min(), times.max()
         warnings.warn(
             NobodySeen(f"Nobody is seen between {start_s:.2f} and {end_s:.2f} s; the clip is all zeros."),
             stacklevel=2,
@@ -83,7 +86,7 @@ def read(
     clips: list[Clip] = []
     for i, moment in enumerate(moments):
         part = slice(i * spec.length, (i + 1) * spec.length)
-        clips += _views(joints[part], shown[part], moment, video.size, spec, views, generator, enlarge)
+        clips += _views(joints[part], times[part], moment, video.size, spec, views, generator, enlarge)
     return clips
 
 

@@ -91,6 +91,17 @@ def test_read_gives_the_pose_of_the_frame_on_show() -> None:
     assert (clip.data[..., 2] == 0.5).all()
 
 
+def test_a_rate_of_the_specs_own_gives_the_joints_between_two_poses() -> None:
+    known = people()
+    spec = SPEC.with_(resize="stretch", fps=20.0)
+    [clip] = MODALITIES.get("pose").read(Film(known), spec)
+    np.testing.assert_allclose(clip.times * 10, [9.25, 9.75, 10.25, 10.75])
+    share = np.array([0.25, 0.75, 0.25, 0.75])[:, None, None, None]
+    before, after = known.keypoints[[9, 9, 10, 10]], known.keypoints[[10, 10, 11, 11]]
+    expected = (before * (1 - share) + after * share + 0.5) * np.array([56 / 160, 56 / 120]) - 0.5
+    np.testing.assert_allclose(clip.data[..., :2], expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("resize", ["short_side", "stretch", "letterbox", "people"])
 @pytest.mark.parametrize("rate", [7, 10, 30])
 def test_other_rates_and_resolutions_give_the_same_clip(resize: str, rate: int) -> None:
