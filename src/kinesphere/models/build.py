@@ -22,6 +22,8 @@ from kinesphere.models.recogniser import Recogniser
 
 DEFAULT_MODEL = "kine_small"
 """What is trained when nobody names a model: the compact one, made for a laptop CPU."""
+DEFAULT_POSE_MODEL = "dd_net"
+"""The same where the data are pose files and no videos."""
 
 log = logging.getLogger("kinesphere.models")
 

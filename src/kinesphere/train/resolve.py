@@ -11,13 +11,15 @@ from typing import Any
 
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.augment import check_flip
+from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.preflight import is_pose_file
 from kinesphere.data.split import holdout
-from kinesphere.models.build import DEFAULT_MODEL
+from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import AugmentSection, ClipSection, DataSection
 
@@ -85,8 +87,10 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         )
     if loss.name == "auto":
         loss = loss.model_copy(update={"name": "bce" if multi else "cross_entropy"})
-    name = DEFAULT_MODEL if recipe.model.name == "auto" else recipe.model.name
-    model = recipe.model.model_copy(update={"name": name})
+    model = recipe.model
+    if model.name == "auto":
+        name, arguments = default_model(manifest)
+        model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
     resolved = recipe.model_copy(
         update={
             "data": data,
@@ -97,10 +101,28 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "compute": recipe.compute.model_copy(
                 update={"device": compute.device, "precision": compute.precision}
             ),
-            "out": str(Path(recipe.out or _free_folder(data.source[0], name)).resolve()),
+            "out": str(Path(recipe.out or _free_folder(data.source[0], model.name)).resolve()),
         }
     )
     return resolved, parts
+
+
+def default_model(manifest: Manifest) -> tuple[str, dict[str, Any]]:
+    """The model for data for which none was named, and its arguments.
+
+    The compact one for videos; where the first sample that can be read is a pose file, the light one for
+    poses with that file's joints.
+    """
+    for sample in manifest:
+        if not is_pose_file(sample.path):
+            return DEFAULT_MODEL, {}
+        try:
+            poses = read_poses(sample.path)
+        except InvalidAnnotation:
+            continue  # counted and reported when it is read
+        dimensions = 3 if poses.frame_size is None else 2
+        return DEFAULT_POSE_MODEL, {"skeleton": poses.skeleton, "dimensions": dimensions}
+    return DEFAULT_POSE_MODEL, {}
 
 
 def frame_cache(data: DataSection) -> FrameCache | None:

@@ -113,7 +113,7 @@ class ModelSection(Section):
 
     name: str = Field(
         default="auto",
-        description="Registered model; `auto` is the compact default.",
+        description="Registered model; `auto` is the compact default, for pose files the one for poses.",
     )
     pretrained: str | bool | None = Field(
         default=None,

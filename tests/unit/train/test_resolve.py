@@ -4,15 +4,18 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from kinesphere.clips.pose_file import write_poses
+from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import clip_specs, extracts, read_data, resolve
+from kinesphere.train.resolve import clip_specs, default_model, extracts, read_data, resolve
 from kinesphere.train.sections import ClipSection
 
 
@@ -169,3 +172,22 @@ def test_the_contract_follows_what_the_network_is_built_for() -> None:
     )
     (spec,) = build_recogniser(settings, manifest()).specs
     assert (spec.skeleton, spec.dimensions, spec.fps, spec.align) == ("kinect20", 3, 60, "centre")
+
+
+def test_pose_files_get_the_model_for_their_joints(tmp_path: Path) -> None:
+    (tmp_path / "broken.pose.npz").touch()
+    shape = (8, 1, 20)
+    poses = Poses(
+        np.arange(8) / 30,
+        np.ones((*shape, 3), np.float32),
+        np.ones(shape, np.float32),
+        np.zeros(1, np.int64),
+        "kinect20",
+        None,
+        fps=30.0,
+    )
+    write_poses(poses, tmp_path / "good.pose.npz")
+    table = tmp_path / "manifest.csv"
+    table.write_text("path,label\nbroken.pose.npz,a\ngood.pose.npz,b\n")
+    assert default_model(Manifest.read(table)) == ("dd_net", {"skeleton": "kinect20", "dimensions": 3})
+    assert default_model(manifest()) == ("kine_small", {})

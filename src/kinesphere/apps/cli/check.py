@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from kinesphere.data.preflight_poses import PoseTally
 
 SHOWN = 10
-# What pose files are held against when no model is named: the light one.
-POSE_MODEL = "dd_net"
 
 
 def check(
@@ -72,25 +70,15 @@ def check(
 
 
 def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
-    """What a model takes; of the default for poses, with the joints that the first pose file has."""
-    from kinesphere.clips.pose_file import read_poses
-    from kinesphere.core.errors import InvalidAnnotation
-    from kinesphere.data.preflight import is_pose_file
-    from kinesphere.models import DEFAULT_MODEL, card
+    """What a model takes; `auto` is what training would take for these data."""
+    from kinesphere.models import card
     from kinesphere.models.build import MODELS
+    from kinesphere.train.resolve import default_model
 
     if model != "auto":
         return card(model).inputs
-    for sample in manifest:
-        if not is_pose_file(sample.path):
-            return card(DEFAULT_MODEL).inputs
-        try:
-            poses = read_poses(sample.path)
-        except InvalidAnnotation:
-            continue  # reported by the check
-        dimensions = 3 if poses.frame_size is None else 2
-        return MODELS.get(POSE_MODEL).specs({"skeleton": poses.skeleton, "dimensions": dimensions})
-    return card(POSE_MODEL).inputs
+    name, arguments = default_model(manifest)
+    return MODELS.get(name).specs(arguments)
 
 
 def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:
