@@ -170,7 +170,7 @@ STUDIES = {
     "fight_movinet_scratch": Study(
         what=FIGHT,
         model="movinet_a0_stream, from scratch, same budget",
-        command=(*FIGHT_MOVINET, "model.pretrained=null"),
+        command=(*FIGHT_MOVINET, "model.pretrained=null", "model.freeze=null"),
     ),
     "jhmdb": Study(
         what="JHMDB, split 1 of 14 classes, true joints",
