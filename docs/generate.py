@@ -169,7 +169,8 @@ def results_page() -> str:
         (
             "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
             "Intervals are 95 %, by resampling groups. Chance is what always naming the most frequent class "
-            "scores. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of "
+            "scores. Minutes were taken on a machine that often did other work as well: they are upper "
+            "bounds. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of "
             "path, label and group."
         ),
         "",
