@@ -78,16 +78,15 @@ class Architecture:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves parameters as allocated: for a large network, drawing its weights takes most of the building.
+    """Zeros in place of random numbers: for a large network, drawing its weights takes most of the building.
 
     Constants and what is computed from them (tables that no file holds) come out as always.
     """
 
-    # Some functions of `nn.init` come here themselves; the others draw through a tensor's own methods, and
-    # make a truncated normal of uniform numbers by the last.
+    # Some functions of `nn.init` come here themselves; the others draw through a tensor's own methods. A
+    # truncated normal draws until all numbers are within its bounds, as zeros are.
     DRAWS = (
-        nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_,
-        Tensor.uniform_, Tensor.normal_, Tensor.erfinv_,
+        nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_,
     )  # fmt: skip
 
     def __torch_function__(
@@ -98,7 +97,9 @@ class _Undrawn(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func in self.DRAWS:
-            return args[0] if args else (kwargs or {})["tensor"]
+            drawn: Tensor = args[0] if args else (kwargs or {})["tensor"]
+            drawn.detach().zero_()
+            return drawn
         return func(*args, **(kwargs or {}))
 
 
