@@ -59,7 +59,7 @@ class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
             if number in wanted:
                 short = round(self.side * 8 / 7)
                 frame = cv2.resize(frame, (round(short * 4 / 3), short))
-                frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                frames += [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)] * wanted.count(number)
         video.release()
         clip = torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2).float() / 255
         top = int(torch.randint(0, clip.shape[2] - self.side + 1, ()))
