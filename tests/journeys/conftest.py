@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
 from kinesphere.apps.cli.main import run
 
-Command = Callable[..., tuple[int, str, str]]
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
 
 
 @pytest.fixture
-def kinesphere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def kinesphere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """The command, run in this process: words in; exit code, output and errors out."""
 
-    def command(*words: object) -> tuple[int, str, str]:
+    def command(*words: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["kinesphere", *map(str, words)])
         capsys.readouterr()
         try:
@@ -22,6 +29,6 @@ def kinesphere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
-        return code, *capsys.readouterr()
+        return Ended(code, *capsys.readouterr())
 
     return command

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from kinesphere.apps.cli.main import VERBS, run
+from kinesphere.apps.cli.main import VERBS
 from kinesphere.video import probe
 
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def kinesphere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process: exit code, output, errors."""
-
-    def command(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["kinesphere", *map(str, words)])
-        capsys.readouterr()
-        try:
-            run()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return Ended(code, *capsys.readouterr())
-
-    return command
+# The fixture of that name: words in; `code`, `out` and `err` out.
+Command = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")

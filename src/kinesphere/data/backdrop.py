@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import numpy as np
 
@@ -13,28 +10,15 @@ from kinesphere.clips.background import Background, change_background
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.mask import StoredMasks, known_masks, scaled
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.pose import known_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.reading import shown_rows
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.wrapped import OpenSource, WrappedVideo
 from kinesphere.video import Frames
 
 
-class OpenSource(SeekableSource, Protocol):
-    """A source that is closed by leaving its `with` block."""
-
-    @property
-    def tolerance_s(self) -> float: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class BackdropVideo:
+class BackdropVideo(WrappedVideo[OpenSource]):
     """A video with other surroundings. Whatever is computed from its frames, flow too, sees those.
 
     What is still (`freeze`, `median`) is so over the frames that are asked for at once: all clips and crops
@@ -52,7 +36,7 @@ class BackdropVideo:
     """
 
     def __init__(self, video: OpenSource, change: Background, other: OpenSource | None = None) -> None:
-        self._video = video
+        super().__init__(video)
         self._other = other
         self._change = change
         try:
@@ -64,30 +48,6 @@ class BackdropVideo:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def size(self) -> Size:
-        """`(H, W)` of the video in pixels."""
-        return self._video.size
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Frames per second of the video."""
-        return self._video.fps
-
-    @property
-    def duration_s(self) -> float | None:
-        """Length of the video in seconds."""
-        return self._video.duration_s
-
-    @property
-    def tolerance_s(self) -> float:
-        """See `Video.tolerance_s`."""
-        return self._video.tolerance_s
-
-    def frame_times(self) -> np.ndarray:
-        """`(N,)` when each frame of the video begins, in seconds."""
-        return self._video.frame_times()
 
     def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
         """See `Video.frames_at`."""
@@ -112,17 +72,9 @@ class BackdropVideo:
 
     def close(self) -> None:
         """Close both videos."""
-        self._video.__exit__(None, None, None)
+        super().close()
         if self._other is not None:
             self._other.__exit__(None, None, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def masked_clip(video: OpenSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:

@@ -24,6 +24,7 @@ from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.data.cache import CachedVideo, FrameCache
 from kinesphere.data.sample import Sample
 from kinesphere.data.table import resolve_path
+from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.video import Frames, Video
 
 # Column of a manifest that names the pose file of each video.
@@ -93,7 +94,7 @@ def pose_file_of(sample: Sample, root: Path) -> Path | None:
     return resolve_path(f"Sample {sample.id!r}", text, root) if text else None
 
 
-class AnnotatedVideo:
+class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):
     """A video of which more is known than its pictures.
 
     Args:
@@ -114,7 +115,7 @@ class AnnotatedVideo:
         flow: FlowFile | None = None,
         masks: MaskFile | None = None,
     ) -> None:
-        self._video = video
+        super().__init__(video)
         self._poses = poses
         self._flow = flow
         self._masks = masks
@@ -122,34 +123,6 @@ class AnnotatedVideo:
             _check_count(flow.planes, flow.frames, len(video.frame_times()))
         if masks is not None:
             _check_count(masks.planes, masks.frames, len(video.frame_times()))
-
-    @property
-    def size(self) -> Size:
-        """`(H, W)` of the video in pixels."""
-        return self._video.size
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Frames per second of the video."""
-        return self._video.fps
-
-    @property
-    def duration_s(self) -> float | None:
-        """Length of the video in seconds."""
-        return self._video.duration_s
-
-    @property
-    def tolerance_s(self) -> float:
-        """See `Video.tolerance_s`."""
-        return self._video.tolerance_s
-
-    def frame_times(self) -> np.ndarray:
-        """`(N,)` when each frame of the video begins, in seconds."""
-        return self._video.frame_times()
-
-    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
-        """See `Video.frames_at`."""
-        return self._video.frames_at(times_s, size)
 
     def poses(self) -> Poses:
         """The joints of the people.
@@ -168,14 +141,6 @@ class AnnotatedVideo:
     def masks(self) -> MaskFile | None:
         """Where the people are, if that is known."""
         return self._masks
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._video.close()
 
 
 def check_poses(poses: Poses, video_ends_s: float) -> None:

@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.registry import nearest
+from kinesphere.train.clip_sections import AugmentSection, ClipSection
 from kinesphere.train.sections import (
-    AugmentSection,
-    ClipSection,
     ComputeSection,
     DataSection,
     LogSection,

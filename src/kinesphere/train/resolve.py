@@ -20,8 +20,9 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
 from kinesphere.data.split import holdout
 from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
+from kinesphere.train.clip_sections import AugmentSection, ClipSection
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.sections import AugmentSection, ClipSection, DataSection
+from kinesphere.train.sections import DataSection
 
 log = logging.getLogger("kinesphere.train")
 

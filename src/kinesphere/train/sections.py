@@ -1,20 +1,20 @@
-"""The sections of a recipe: plain settings, each documented, none with behaviour of its own."""
+"""The sections of a recipe: plain settings, each documented, none with behaviour of its own.
+
+Those about clips are in clip_sections.py.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from kinesphere.clips.augment import Augment, preset
 from kinesphere.clips.background import Background
-from kinesphere.clips.spec import Align, Sampling, Views
+from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Angle = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -26,16 +26,6 @@ class Section(BaseModel):
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
-
-
-def _as_size(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _check_sampling(value: Any) -> Any:
-    if value is not None:
-        Sampling.parse(str(value))
-    return value
 
 
 def _check_views(value: Any) -> Any:
@@ -127,190 +117,6 @@ class ModelSection(Section):
         default=None,
         description="Last stage that keeps its weights; it and all stages before it do not learn.",
     )
-
-
-class ClipSection(Section):
-    """What differs from the input contract on the model's card; None keeps the card's."""
-
-    sampling: Annotated[str | None, BeforeValidator(_check_sampling)] = Field(
-        default=None,
-        description="`16x4x1` (length x interval x clips) or `uniform8`.",
-    )
-    size: Annotated[tuple[Count, Count] | None, BeforeValidator(_as_size)] = Field(
-        default=None,
-        description="`[H, W]` in pixels, or one number for a square.",
-    )
-    fps: Positive | None = Field(
-        default=None,
-        description="Frame rate at which intervals are counted.",
-    )
-    resize: Literal["short_side", "stretch", "letterbox"] | None = Field(
-        default=None,
-        description="How a frame reaches the size.",
-    )
-    short_side_px: Count | None = Field(
-        default=None,
-        description="Short side before cropping.",
-    )
-    short_video: Literal["loop", "pad"] | None = Field(
-        default=None,
-        description="What fills a clip that outlasts its span: the span again, or its last frame.",
-    )
-    flow: Literal["dis", "tvl1", "farneback"] | None = Field(
-        default=None,
-        description="How the motion between frames is estimated, for inputs of flow.",
-    )
-    people: int | None = Field(
-        default=None, ge=1, description="Most people in a clip of poses: those who are there longest."
-    )
-    align: Align | None = Field(
-        default=None,
-        description=(
-            "Of joints in space: `centre` moves the first person's spine to the origin, `body` also turns it "
-            "upright and to the front, `none` does neither."
-        ),
-    )
-
-
-class AugmentSection(Section):
-    """Random changes to training clips: a preset, and what differs from it (None keeps the preset's)."""
-
-    preset: Literal["none", "light", "standard", "strong"] = Field(
-        default="standard",
-        description="Where to start.",
-    )
-    crop: Literal["centre", "random", "random_resized", "multi_scale"] | None = Field(
-        default=None,
-        description="Which part of the frame.",
-    )
-    crop_scale: tuple[Share, Share] | None = Field(
-        default=None,
-        description="Least and largest share of the frame's area in a random_resized crop.",
-    )
-    crop_ratio: tuple[Positive, Positive] | None = Field(
-        default=None,
-        description="Least and largest width to height of it, relative to the clip's shape.",
-    )
-    crop_scales: tuple[Share, ...] | None = Field(
-        default=None,
-        description="Sides of a multi_scale crop, as shares of the largest that fits.",
-    )
-    enlarge: Annotated[float, Field(ge=1)] | None = Field(
-        default=None,
-        description="Frames are decoded at least this many times larger than the crop needs.",
-    )
-    flip: Share | None = Field(
-        default=None,
-        description="Probability of exchanging left and right.",
-    )
-    brightness: Share | None = Field(
-        default=None,
-        description="Factors are drawn from 1 - x to 1 + x.",
-    )
-    contrast: Share | None = Field(
-        default=None,
-        description="Likewise.",
-    )
-    saturation: Share | None = Field(
-        default=None,
-        description="Likewise.",
-    )
-    hue: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
-        default=None,
-        description="Turns of hue are drawn from -x to x.",
-    )
-    gamma: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Exponents are drawn from 1 / (1 + x) to 1 + x.",
-    )
-    rand_augment: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="RandAugment operations per clip.",
-    )
-    rand_magnitude: Share | None = Field(
-        default=None,
-        description="Their strength.",
-    )
-    erase: Share | None = Field(
-        default=None,
-        description="Probability of erasing a box.",
-    )
-    erase_area: tuple[Share, Share] | None = Field(
-        default=None,
-        description="Least and largest share of the frame that is erased.",
-    )
-    mixup: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Alpha of mixup; 0 is off.",
-    )
-    cutmix: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Alpha of CutMix; 0 is off.",
-    )
-    mix: Share | None = Field(
-        default=None,
-        description="Probability that a batch is mixed at all.",
-    )
-    speed_jitter: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Clips run up to this much faster or slower; 0 where pace tells classes apart.",
-    )
-    frame_jitter: Share | None = Field(
-        default=None,
-        description="Frames move by up to this share of the interval.",
-    )
-    trim: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        default=None,
-        description="Uniform clips spread over a random part of the span, shorter by up to this share.",
-    )
-    joint_turn_deg: Angle | tuple[Angle, Angle, Angle] | None = Field(
-        default=None,
-        description=(
-            "Joints of poses are turned by up to this either way; in space about every axis, or "
-            "`[x, y, z]` each by its own."
-        ),
-    )
-    joint_scale: Share | None = Field(
-        default=None,
-        description="Joints are stretched by factors from 1 - x to 1 + x.",
-    )
-    joint_jitter: Annotated[float, Field(ge=0)] | None = Field(
-        default=None,
-        description="Random errors of joints, as a share of the people's size.",
-    )
-    joint_dropout: Share | None = Field(
-        default=None,
-        description="Probability that a joint goes unseen.",
-    )
-    people_shuffle: Share | None = Field(
-        default=None,
-        description="Probability that people change places.",
-    )
-
-    background: tuple[Background, ...] | None = Field(
-        default=None,
-        description=(
-            "Changes of what surrounds the people, one drawn per sample: `[grey, blur]`; needs masks "
-            "(`kinesphere extract mask`)."
-        ),
-    )
-    background_share: Share | None = Field(
-        default=None,
-        description="Share of the samples whose surroundings are changed.",
-    )
-
-    def settings(self) -> Augment:
-        """The preset with what differs from it.
-
-        Raises:
-            InvalidSetting: If the values contradict each other.
-        """
-        changes = {
-            name: value
-            for name in type(self).model_fields
-            if name != "preset" and (value := getattr(self, name)) is not None
-        }
-        return replace(preset(self.preset), **changes)
 
 
 class LossSection(Section):

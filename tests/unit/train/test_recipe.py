@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from kinesphere.clips.augment import Augment
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.sections import AugmentSection
 
 MINIMAL = {"data": {"source": "videos"}}
 

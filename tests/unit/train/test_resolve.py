@@ -13,10 +13,10 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card
+from kinesphere.train.clip_sections import ClipSection
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import clip_specs, default_model, extracts, read_data, resolve
-from kinesphere.train.sections import ClipSection
 
 
 def manifest(
