@@ -69,10 +69,12 @@ UT_MOVINET = (
     f"data.source={UT_LABELS}",
     "--folds=group",
 )
+FIGHT_LABELS = "DATA/videos/surveillance_fight/labels.csv"
+FIGHT_EXTRACTS = "runs/surveillance_fight_extracts"
 FIGHT_MOVINET = (
     "train",
     "recipes/surveillance_fight_movinet.yaml",
-    "data.source=DATA/videos/surveillance_fight/labels.csv",
+    f"data.source={FIGHT_LABELS}",
     "--folds=5",
 )
 LABAN = (
@@ -113,7 +115,7 @@ STUDIES = {
         command=(
             "train",
             "recipes/surveillance_fight.yaml",
-            "data.source=DATA/videos/surveillance_fight/labels.csv",
+            f"data.source={FIGHT_LABELS}",
             "--folds=5",
         ),
     ),
@@ -171,6 +173,41 @@ STUDIES = {
         what=FIGHT,
         model="movinet_a0_stream, from scratch, same budget",
         command=(*FIGHT_MOVINET, "model.pretrained=null", "model.freeze=null"),
+    ),
+    "fight_pose": Study(
+        what=FIGHT,
+        model="dd_net on poses (MediaPipe lite), from scratch",
+        before=(
+            "extract",
+            "pose",
+            FIGHT_LABELS,
+            f"--out={FIGHT_EXTRACTS}",
+            "--model=DATA/weights/pose_landmarker_lite.task",
+        ),
+        command=(
+            "train",
+            "recipes/surveillance_fight_pose.yaml",
+            f"data.source={FIGHT_LABELS}",
+            "--folds=5",
+        ),
+    ),
+    "fight_flow": Study(
+        what=FIGHT,
+        model="kine_small_flow, from scratch",
+        before=("extract", "flow", FIGHT_LABELS, f"--out={FIGHT_EXTRACTS}", "--short-side=128"),
+        command=(
+            "train",
+            "recipes/surveillance_fight_flow.yaml",
+            f"data.source={FIGHT_LABELS}",
+            "--folds=5",
+        ),
+    ),
+    "fight_fused": Study(
+        what=FIGHT,
+        model="pixels (fight_transfer) + joints (fight_pose) + flow (fight_flow), fused alike",
+        command=("fuse", f"{RUNS}/fight_transfer", f"{RUNS}/fight_pose", f"{RUNS}/fight_flow"),
+        folder="--out=",
+        goal=0.85,
     ),
     "jhmdb": Study(
         what="JHMDB, split 1 of 14 classes, true joints",
