@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from kinesphere.clips.archive import Extracts
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereWarning, VideoError
+from kinesphere.core.quiet import native_silence
 from kinesphere.data.pool import Lost, bounded_map
 
 Progress = Callable[[int, int], None]
@@ -160,7 +161,8 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
                 if difference := extractor.differs(target):
                     return _Done("failed", (f"{target} {difference}; overwrite it or extract elsewhere",))
                 return _Done("kept")
-            remark = extractor.extract(video, target)
+            with native_silence():
+                remark = extractor.extract(video, target)
         except (VideoError, InvalidAnnotation, OSError) as error:
             return _Done("failed", (str(error),))
     said = [str(each.message) for each in caught if isinstance(each.message, KinesphereWarning)]

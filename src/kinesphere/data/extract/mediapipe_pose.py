@@ -15,6 +15,7 @@ import numpy as np
 from kinesphere.clips.poses import boxes_around
 from kinesphere.core.download import fetch_file
 from kinesphere.core.errors import InvalidSetting, MissingExtra
+from kinesphere.core.quiet import native_silence
 from kinesphere.data.tracking import Detections
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class PoseFinder:
             min_pose_presence_confidence=settings.least_presence,
         )
         try:
-            self._landmarker: PoseLandmarker = vision.PoseLandmarker.create_from_options(options)
+            with native_silence():
+                self._landmarker: PoseLandmarker = vision.PoseLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise InvalidSetting(f"{settings.model} is no pose landmarker of MediaPipe: {error}") from error
         self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
