@@ -9,6 +9,7 @@ the clothes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -259,7 +260,7 @@ def _alone(boxes: np.ndarray) -> np.ndarray:
 
 def _side(box: np.ndarray) -> float:
     """The side of a square as large as a box, in px."""
-    return max(float(np.prod(box[2:] - box[:2])), 1.0) ** 0.5
+    return math.sqrt(max(float(np.prod(box[2:] - box[:2])), 1.0))
 
 
 def _tolerances(joints: tuple[str, ...]) -> np.ndarray:
