@@ -249,6 +249,20 @@ STUDIES = {
         goal=0.94,
     ),
     **{
+        f"msr_{subset}": Study(
+            what=f"MSR-Action3D, 8 actions of {subset.upper()}, odd subjects train and even ones test",
+            model="dd_net, from scratch",
+            before=MSR_IMPORT,
+            command=(
+                "train",
+                "recipes/msr_action3d.yaml",
+                f"data.label_column={subset}",
+                "data.unlabelled=skip",
+            ),
+        )
+        for subset in ("as1", "as2", "as3")
+    },
+    **{
         f"laban_{factor}": Study(
             what=f"Laban Effort, grades of {factor.title()}, seen in 2D by a camera, leave one action out",
             model="dd_net, from scratch",

@@ -29,6 +29,12 @@ def test_import_skeletons_lists_what_it_leaves_out(kinesphere: Command, tmp_path
     assert (told["files"], told["samples"]) == (2, 2)
     assert [each["path"] for each in told["skipped"]] == ["a01_s03_e01_skeleton3D.txt"]
     assert Manifest.read(told["manifest"]).splits == ("train", "test")
+    code, text, errors = kinesphere("check", told["manifest"], "--label-column", "as1")
+    assert code == 2
+    code, text, errors = kinesphere(
+        "check", told["manifest"], "--label-column", "as2", "--unlabelled", "skip", "--json"
+    )
+    assert code == 0, errors
     code, text, errors = kinesphere("import-skeletons", "msr_action3d", source, "--out", tmp_path / "out")
     assert "2 samples in 2 pose files" in text
     assert "left out" in text

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import LabelSet
 from kinesphere.data.sample import Sample
+
+log = logging.getLogger(__name__)
+Unlabelled = Literal["refuse", "skip"]
+"""What becomes of samples without a label, where every sample needs one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Manifest:
         label_column: str = "label",
         group_column: str = "group",
         labels: LabelSet | None = None,
+        unlabelled: Unlabelled = "refuse",
     ) -> Self:
         """Read a CSV or Parquet table, or a folder.
 
@@ -67,6 +73,8 @@ class Manifest:
             group_column: Column that holds the group.
             labels: The set to draw from; by default the sorted labels that occur, multi-label when
                 a sample has several.
+            unlabelled: Whether rows whose label is empty are an error, where every sample needs one
+                label, or left out with a line in the log.
 
         Raises:
             InvalidManifest: If the table cannot be read or contradicts itself; the message names the
@@ -76,6 +84,13 @@ class Manifest:
         from kinesphere.data.table import read_samples
 
         samples, root, ignored = read_samples(Path(path), label_column, group_column)
+        if unlabelled == "skip":
+            rows, samples = len(samples), [sample for sample in samples if sample.labels]
+            if len(samples) < rows:
+                log.info(
+                    "%s: %d of %d samples have no label in column %r and are left out.",
+                    path, rows - len(samples), rows, label_column,
+                )  # fmt: skip
         if labels is None:
             names = sorted({name for sample in samples for name in sample.labels})
             if not names:
@@ -86,7 +101,8 @@ class Manifest:
                 if len(sample.labels) != 1:
                     raise InvalidManifest(
                         f"{path}: sample {sample.id!r} has {len(sample.labels)} labels, but the label set "
-                        "takes exactly one per sample; give it one, or use a multi-label set."
+                        "takes exactly one per sample; give it one, leave out unlabelled samples "
+                        "(unlabelled=skip), or use a multi-label set."
                     )
         return cls(tuple(samples), labels, root, tuple(ignored))
 

@@ -54,7 +54,12 @@ def read_data(data: DataSection) -> Manifest:
         LabelMismatch: If a mirror pair names a label that does not occur.
     """
     manifests = [
-        Manifest.read(source, label_column=data.label_column, group_column=data.group_column)
+        Manifest.read(
+            source,
+            label_column=data.label_column,
+            group_column=data.group_column,
+            unlabelled=data.unlabelled,
+        )
         for source in data.source
     ]
     manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)

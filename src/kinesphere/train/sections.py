@@ -42,6 +42,10 @@ class DataSection(Section):
         default="label",
         description="Column of the manifest that holds the labels.",
     )
+    unlabelled: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="Whether samples without a label in that column are an error or left out.",
+    )
     group_column: str = Field(
         default="group",
         description="Column of the manifest that holds the groups, which no split parts.",

@@ -108,6 +108,20 @@ def test_csv_mistakes_are_named_with_file_and_row(tmp_path: Path, text: str, mes
         Manifest.read(table(tmp_path, text))
 
 
+def test_samples_without_a_label_are_left_out_if_asked_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = table(tmp_path, "path,label,grade\na.mp4,x,\nb.mp4,x,good\nc.mp4,y,poor\n")
+    with pytest.raises(InvalidManifest, match=r"leave out unlabelled samples \(unlabelled=skip\)"):
+        Manifest.read(path, label_column="grade")
+    with caplog.at_level("INFO"):
+        manifest = Manifest.read(path, label_column="grade", unlabelled="skip")
+    assert [sample.labels for sample in manifest] == [("good",), ("poor",)]
+    assert "1 of 3 samples have no label in column 'grade' and are left out" in caplog.text
+    with pytest.raises(InvalidManifest, match="column 'label' is empty"):
+        Manifest.read(table(tmp_path, "path,label\na.mp4,\n"), unlabelled="skip")
+
+
 def test_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes("path,label\na.mp4,größe\n".encode("latin-1"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, end, print_json, progress
+from kinesphere.apps.cli.console import Json, Unlabelled, console, end, print_json, progress
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
@@ -23,6 +23,7 @@ def check(
     model: Annotated[str, typer.Option(help="Model whose input the clips are held against.")] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    unlabelled: Unlabelled = "refuse",
     preview: Annotated[
         Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
     ] = None,
@@ -42,7 +43,7 @@ def check(
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
 
-    manifest = Manifest.read(data, label_column=label_column)
+    manifest = Manifest.read(data, label_column=label_column, unlabelled=unlabelled)
     specs = _inputs(model, manifest)
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)

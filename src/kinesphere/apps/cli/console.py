@@ -17,6 +17,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
 ]
+Unlabelled = Annotated[
+    Literal["refuse", "skip"],
+    typer.Option(help="Whether samples without a label are an error or left out."),
+]
 
 
 class Advance(Protocol):

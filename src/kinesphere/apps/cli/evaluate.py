@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Device, Json, PrecisionChoice, console, end, print_json, progress
+from kinesphere.apps.cli.console import (
+    Device,
+    Json,
+    PrecisionChoice,
+    Unlabelled,
+    console,
+    end,
+    print_json,
+    progress,
+)
 
 if TYPE_CHECKING:
     from kinesphere.evaluate import Report
@@ -20,6 +29,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Score this split of the data only.")] = None,
     views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    unlabelled: Unlabelled = "refuse",
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
     ] = None,
@@ -48,7 +58,7 @@ def evaluate(
     from kinesphere.predict import load
 
     predictor = load(model, compute=Compute.choose(device, precision))
-    manifest = Manifest.read(data, label_column=label_column)
+    manifest = Manifest.read(data, label_column=label_column, unlabelled=unlabelled)
     if split is not None:
         manifest = manifest.where(split=split)
     chosen, changed = Views.parse(views), check_background(background)
