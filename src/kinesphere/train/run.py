@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,6 +84,8 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
         from kinesphere.train.fitting import fit
 
         fit(resolved, parts, console)
+        # The trainer's parts refer to each other: until collected, they keep the loaders' processes.
+        gc.collect()
     return Run(files.folder, resolved, _score(resolved, parts, files))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +162,12 @@ def test_resuming_an_early_stopped_run_does_not_train_on(recipe: Recipe) -> None
     again = train(recipe, resume=True, console=quiet())
     assert again.report is not None
     assert len(read_history(run.files.metrics)) == rows
+
+
+def test_the_processes_that_load_end_with_the_run(recipe: Recipe) -> None:
+    compute = recipe.compute.model_copy(update={"workers": 1})
+    train(recipe.model_copy(update={"compute": compute}), console=quiet())
+    assert multiprocessing.active_children() == []
 
 
 def test_a_folder_is_not_used_twice_and_resumes_only_its_own_recipe(recipe: Recipe) -> None:
