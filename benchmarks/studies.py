@@ -174,23 +174,6 @@ STUDIES = {
         model="movinet_a0_stream, from scratch, same budget",
         command=(*FIGHT_MOVINET, "model.pretrained=null", "model.freeze=null"),
     ),
-    "fight_pose": Study(
-        what=FIGHT,
-        model="dd_net on poses (MediaPipe lite), from scratch",
-        before=(
-            "extract",
-            "pose",
-            FIGHT_LABELS,
-            f"--out={FIGHT_EXTRACTS}",
-            "--model=DATA/weights/pose_landmarker_lite.task",
-        ),
-        command=(
-            "train",
-            "recipes/surveillance_fight_pose.yaml",
-            f"data.source={FIGHT_LABELS}",
-            "--folds=5",
-        ),
-    ),
     "fight_flow": Study(
         what=FIGHT,
         model="kine_small_flow, from scratch",
@@ -204,8 +187,8 @@ STUDIES = {
     ),
     "fight_fused": Study(
         what=FIGHT,
-        model="pixels (fight_transfer) + joints (fight_pose) + flow (fight_flow), fused alike",
-        command=("fuse", f"{RUNS}/fight_transfer", f"{RUNS}/fight_pose", f"{RUNS}/fight_flow"),
+        model="pixels (fight_transfer) + flow (fight_flow), fused alike",
+        command=("fuse", f"{RUNS}/fight_transfer", f"{RUNS}/fight_flow"),
         folder="--out=",
         goal=0.85,
     ),
