@@ -9,7 +9,6 @@ the clothes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,9 +27,8 @@ _STRANGER, _SELF = 0.75, 0.9
 # Nobody new appears where somebody is: a box that overlaps a known person's this much is that person, seen
 # wrongly, or somebody who will be told apart later.
 _TAKEN = 0.4
-# How much a look and a size learn from a new frame.
+# How much a look learns from a new frame.
 _LEARN = 0.1
-_GROW = 0.1
 _BINS = 8
 # After so long, in seconds, nearness counts more than the joints; people walk so many sizes a second.
 _LOST_S = 0.5
@@ -74,8 +72,6 @@ class Track:
         box: `(4,)` px.
         velocity: `(J, 2)` px per second.
         time_s: When it was last seen.
-        size: Side in px of a square as large as its boxes were, smoothed: a detection of half a body
-            makes nobody smaller.
         look: `(D,)` mean of what it looked like when nobody stood in front, or None.
     """
 
@@ -85,7 +81,6 @@ class Track:
     box: np.ndarray
     velocity: np.ndarray
     time_s: float
-    size: float
     look: np.ndarray | None = None
 
     def predicted(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -150,16 +145,7 @@ class Tracker:
             velocity = np.zeros_like(found.keypoints[j])
             look = None if found.looks is None else found.looks[j]
             self.tracks.append(
-                Track(
-                    self._born,
-                    found.keypoints[j],
-                    found.scores[j],
-                    found.boxes[j],
-                    velocity,
-                    time_s,
-                    _side(found.boxes[j]),
-                    look,
-                )
+                Track(self._born, found.keypoints[j], found.scores[j], found.boxes[j], velocity, time_s, look)
             )
         return numbers
 
@@ -170,7 +156,7 @@ class Tracker:
         longer it was away, how near it is at all. All of that counts as much as the clothes are alike.
         """
         joints, box = track.predicted(time_s)
-        size = track.size
+        size = np.sqrt(max(float(np.prod(box[2:] - box[:2])), 1.0))
         both = (track.scores > 0) & (found.scores > 0)
         distance = np.linalg.norm(found.keypoints - joints, axis=-1)
         # The longer a person was away, the further it may have gone.
@@ -199,7 +185,6 @@ class Tracker:
         track.keypoints = np.where(seen[:, None], found.keypoints[j], track.keypoints)
         track.scores = np.where(seen, found.scores[j], track.scores / 2)
         track.box, track.time_s = found.boxes[j], time_s
-        track.size += _GROW * (_side(track.box) - track.size)
         if found.looks is not None and alone:
             old = found.looks[j] if track.look is None else track.look
             mixed = old**2 * (1 - _LEARN) + found.looks[j] ** 2 * _LEARN
@@ -258,11 +243,6 @@ def _alone(boxes: np.ndarray) -> np.ndarray:
     return np.asarray(shared.max(1, initial=0) < _CLEAR)
 
 
-def _side(box: np.ndarray) -> float:
-    """The side of a square as large as a box, in px."""
-    return math.sqrt(max(float(np.prod(box[2:] - box[:2])), 1.0))
-
-
 def _tolerances(joints: tuple[str, ...]) -> np.ndarray:
     """Twice COCO's standard deviation of every joint, as a share of a person's size."""
     parts = [name.removeprefix("left_").removeprefix("right_") for name in joints]
@@ -271,7 +251,7 @@ def _tolerances(joints: tuple[str, ...]) -> np.ndarray:
 
 def similarity(joints: tuple[str, ...], found: Detections, one: int, other: int) -> float:
     """COCO's object keypoint similarity of two detections of a frame, in [0, 1]."""
-    size = _side(found.boxes[one])
+    size = np.sqrt(max(float(np.prod(found.boxes[one, 2:] - found.boxes[one, :2])), 1.0))
     distance = np.linalg.norm(found.keypoints[one] - found.keypoints[other], axis=-1)
     weight = np.minimum(found.scores[one], found.scores[other])
     near = np.exp(-(distance**2) / (2 * (size * _tolerances(joints)) ** 2))

@@ -88,15 +88,6 @@ def test_a_gap_is_bridged_and_a_long_absence_is_not() -> None:
     assert numbers(long, memory_s=10)[185] == [1]
 
 
-def test_half_a_body_found_once_makes_nobody_smaller() -> None:
-    whole, moved = detections((50, 60)), detections((72, 60))
-    points = BODY * 0.25 + (50, 60)
-    half = Detections(
-        points[None].astype(np.float32), whole.scores, boxes_around(points[None, None], whole.scores[None])[0]
-    )
-    assert numbers([whole] * 5 + [half] + [detections()] * 4 + [moved])[-1] == [1]
-
-
 def test_nobody_new_appears_inside_somebody_and_no_more_than_asked_for() -> None:
     frames = [
         detections((50, 60)),
