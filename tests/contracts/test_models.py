@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
@@ -170,6 +172,55 @@ def test_freezing_stops_gradients_and_statistics(name):
     inside = tuple(f"{stage}." for stage in recogniser.stages)
     for key, value in recogniser.net.named_buffers():
         assert not key.startswith(inside) or value.equal(buffers[key])
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_freezing_stops_statistics_of_every_frozen_norm(name):
+    """Also of the norms outside all stages: a ResNet's `bn1`, the first norm of graph convolutions."""
+    recogniser, batch = recogniser_and_batch(name)
+    recogniser.freeze(up_to=recogniser.stages[-1])
+    recogniser.freeze(up_to=recogniser.stages[0])  # an earlier stage leaves the later ones frozen
+    recogniser.train()
+    with_statistics = [m for m in recogniser.net.modules() if getattr(m, "running_mean", None) is not None]
+    frozen = [m for m in with_statistics if not any(p.requires_grad for p in m.parameters())]
+    assert not any(module.training for module in frozen)
+    before = [module.running_mean.clone() for module in frozen]
+    recogniser(*batch)
+    assert all(torch.equal(m.running_mean, mean) for m, mean in zip(frozen, before, strict=True))
+
+
+class _Uses(TorchFunctionMode):
+    """Ids of the parameters that functions have been called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.seen |= {id(x) for x in tree_leaves((args, kwargs or {})) if isinstance(x, nn.Parameter)}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_layers_behind_the_last_stage_are_frozen_on_demand_only(name):
+    recogniser, batch = recogniser_and_batch(name)
+    until_last: set[int] = set()
+    uses = _Uses()
+    last = recogniser.net.get_submodule(recogniser.stages[-1])
+    handle = last.register_forward_hook(lambda *_: until_last.update(uses.seen))
+    with uses:
+        logits(recogniser, batch)
+    handle.remove()
+    behind = {key for key, p in recogniser.net.named_parameters() if id(p) in uses.seen - until_last}
+    assert behind
+    assert not behind & set(recogniser.freeze(up_to=recogniser.stages[0]))
+    assert not behind & set(recogniser.freeze(up_to=recogniser.stages[-1]))
+    parameters = dict(recogniser.net.named_parameters())
+    assert all(parameters[key].requires_grad for key in behind)
+    deepest = recogniser.stage_parameters()[-2][0]
+    recogniser.freeze(up_to=deepest)
+    learning = {key for key, p in parameters.items() if p.requires_grad}
+    assert learning == set(dict(recogniser.stage_parameters())["head"])
 
 
 @pytest.mark.parametrize("name", TINY)

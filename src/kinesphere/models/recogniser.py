@@ -17,6 +17,9 @@ from kinesphere.models.keymap import Arguments
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recompute import checkpoint_activations
 
+TAIL = "tail"
+"""Group of the layers between the last stage and the head."""
+
 
 class Recogniser(nn.Module):
     """A classifier of clips that knows what it eats and what its outputs are called.
@@ -79,7 +82,7 @@ class Recogniser(nn.Module):
             reached.append(output)
             raise _Reached
 
-        handle = self.net.get_submodule(self._stage(stage)).register_forward_hook(stop)
+        handle = self.net.get_submodule(self._known(stage, self.stages)).register_forward_hook(stop)
         try:
             self(*inputs)
         except _Reached:
@@ -107,22 +110,27 @@ class Recogniser(nn.Module):
     def freeze(self, up_to: str) -> list[str]:
         """Stop training everything up to and including a stage.
 
-        Frozen parameters take no gradient; frozen batch norms and dropouts stay in evaluation mode.
+        Frozen parameters take no gradient; batch norms and dropouts of modules that are frozen altogether
+        stay in evaluation mode. What is frozen already stays so.
+
+        Args:
+            up_to: A stage, or `"tail"` for all but the head where layers stand between it and the last stage.
 
         Returns:
-            Names of the frozen parameters.
+            Names of the parameters up to there.
 
         Raises:
             InvalidSetting: If there is no such stage.
         """
-        last = self.stages.index(self._stage(up_to))
-        groups = self.stage_parameters()[: last + 1]
-        for _, parameters in groups:
+        groups = self.stage_parameters()[:-1]
+        known = tuple(name for name, _ in groups)
+        reached = groups[: known.index(self._known(up_to, known)) + 1]
+        for _, parameters in reached:
             for parameter in parameters.values():
                 parameter.requires_grad_(False)
-        self._frozen = tuple(self.net.get_submodule(stage) for stage in self.stages[: last + 1])
+        self._frozen = tuple(module for module in self.net.modules() if _is_frozen(module))
         self.train(self.training)
-        return [name for _, parameters in groups for name in parameters]
+        return [name for _, parameters in reached for name in parameters]
 
     def checkpoint_activations(self) -> None:
         """Train with less memory: the stages' activations are computed again in the backward pass.
@@ -134,37 +142,47 @@ class Recogniser(nn.Module):
             checkpoint_activations(self.net.get_submodule(stage))
 
     def stage_parameters(self) -> list[tuple[str, dict[str, nn.Parameter]]]:
-        """Parameters by depth: one group per stage, then the rest (the head) as `"head"`.
+        """Parameters by depth: one group per stage, `"tail"` if there are any, and `"head"`.
 
-        Parameters outside stages and head (class tokens, position tables) count to the first stage.
+        Of the parameters outside stages and head, those defined before the end of the last stage (stems,
+        class tokens, position tables) count to the first stage; those defined behind it are the tail.
         """
-        groups: dict[str, dict[str, nn.Parameter]] = {stage: {} for stage in (*self.stages, "head")}
+        groups: dict[str, dict[str, nn.Parameter]] = {stage: {} for stage in (*self.stages, TAIL, "head")}
+        outside = self.stages[0]
         for name, parameter in self.net.named_parameters():
+            inside = [stage for stage in self.stages if name.startswith(f"{stage}.")]
             if any(name.startswith(f"{path}.") for path in self.card.head):
-                stage = "head"
+                group = "head"
             else:
-                inside = [stage for stage in self.stages if name.startswith(f"{stage}.")]
-                stage = max(inside, key=len, default=self.stages[0])
-            groups[stage][name] = parameter
-        return list(groups.items())
+                group = max(inside, key=len, default=outside)
+            if group == self.stages[-1]:
+                outside = TAIL
+            groups[group][name] = parameter
+        return [(name, group) for name, group in groups.items() if group or name != TAIL]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except for frozen stages."""
+        """Switch to training mode, except for what is frozen."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
         return self
 
-    def _stage(self, name: str) -> str:
-        if name not in self.stages:
-            close = nearest(name, self.stages)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.stages)}."
+    def _known(self, name: str, known: tuple[str, ...]) -> str:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
             raise InvalidSetting(f"{self.card.name} has no stage {name!r}; {hint}")
         return name
 
 
 class _Reached(Exception):
     """Leaves a forward pass once the wanted stage has run."""
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    """Whether it has parameters and none of them learns."""
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(learns) and not any(learns)
 
 
 def _resized(head: nn.Module, classes: int, path: str) -> nn.Module:

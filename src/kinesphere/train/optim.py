@@ -17,7 +17,7 @@ class ParameterGroup:
     """Parameters that share a learning rate and a weight decay.
 
     Attributes:
-        stage: Stage of the model, or `"head"`.
+        stage: Stage of the model, `"tail"` (layers between the last stage and the head), or `"head"`.
         parameters: Those that learn.
         lr: Peak learning rate.
         weight_decay: 0 for biases and normalisation layers.
@@ -33,18 +33,19 @@ def parameter_groups(recogniser: Recogniser, settings: OptimizerSection) -> list
     """The learning parameters by stage and by whether they decay, input first.
 
     With S stages, stage s (counted from 1 at the input) learns at
-    `lr * layer_decay ** (S + 1 - s)` and the head at `lr * head_lr` (layer-wise decay: Clark et al.
-    2020, section 3.2; Bao et al. 2022, appendix). Vectors and scalars (biases, normalisation) never
-    decay.
+    `lr * layer_decay ** (S + 1 - s)`, layers behind the last stage like it, and the head at `lr * head_lr`
+    (layer-wise decay: Clark et al. 2020, section 3.2; Bao et al. 2022, appendix). Vectors and scalars
+    (biases, normalisation) never decay.
 
     Raises:
         InvalidSetting: If every parameter is frozen.
     """
-    stages = recogniser.stage_parameters()
     groups = []
-    for depth, (stage, parameters) in enumerate(stages):
-        below_head = len(stages) - 1 - depth
-        scale = settings.head_lr if below_head == 0 else settings.layer_decay**below_head
+    for depth, (stage, parameters) in enumerate(recogniser.stage_parameters()):
+        below_head = max(
+            1, len(recogniser.stages) - depth
+        )  # the tail is as near to the head as the last stage
+        scale = settings.head_lr if stage == "head" else settings.layer_decay**below_head
         learning = [p for p in parameters.values() if p.requires_grad]
         for decays in (True, False):
             chosen = tuple(p for p in learning if (p.dim() > 1) == decays)

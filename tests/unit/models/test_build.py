@@ -117,6 +117,28 @@ def test_freezing_part_of_a_network():
     assert recogniser.net.layer2.training
 
 
+def test_freezing_again_keeps_what_is_frozen():
+    recogniser = create_model("r3d_tiny", LABELS)
+    recogniser.freeze("layer3")
+    recogniser.freeze("layer1")
+    recogniser.train()
+    assert not any(p.requires_grad for p in recogniser.net.layer3.parameters())
+    assert not any(module.training for module in recogniser.net.layer3.modules())
+    assert recogniser.net.layer4.training
+
+
+def test_layers_behind_the_last_stage_are_a_group_of_their_own():
+    recogniser = create_model("movinet_a0_stream", LABELS)
+    assert [name for name, _ in recogniser.stage_parameters()] == [*recogniser.stages, "tail", "head"]
+    assert not any(name.startswith("dense") for name in recogniser.freeze("conv7"))
+    assert recogniser.freeze("tail")[-2:] == ["dense9.weight", "dense9.bias"]
+    recogniser.train()
+    assert not recogniser.net.dense9.training
+    assert recogniser.net.dense10.training
+    with pytest.raises(InvalidSetting, match="r3d_tiny has no stage 'tail'; it has stem, layer1"):
+        create_model("r3d_tiny", LABELS).freeze("tail")
+
+
 def test_heads_of_other_kinds_are_refused():
     recogniser = create_model("r3d_tiny", LABELS)
     recogniser.net.fc = nn.Identity()

@@ -35,6 +35,14 @@ def test_layer_decay_and_head_rate() -> None:
     assert rates == {**{s: 0.5 ** (len(stages) - i) for i, s in enumerate(stages)}, "head": 10.0}
 
 
+def test_layers_behind_the_last_stage_learn_like_it() -> None:
+    model = create_model("x3d_tiny", LABELS)
+    groups = parameter_groups(model, OptimizerSection(lr=1.0, layer_decay=0.5, head_lr=10.0))
+    rates = {group.stage: group.lr for group in groups}
+    assert (rates["stem"], rates["layer4"]) == (0.5**6, 0.5**2)
+    assert (rates["conv5"], rates["tail"], rates["head"]) == (0.5, 0.5, 10.0)
+
+
 def test_frozen_stages_have_no_group() -> None:
     model = create_model("r3d_tiny", LABELS)
     model.freeze(model.stages[-1])
