@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, get_args
 
@@ -18,7 +19,7 @@ from kinesphere.clips.background import Background, check_background
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.colour import UNCHANGED, ColourChange, recolour
 from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, erased_box
-from kinesphere.clips.mix import Mixing, cutmix, mixup
+from kinesphere.clips.mix import Mixing, cutmix, cutmix_in_time, mixup
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.pose_augment import UNMOVED, PoseChange
 from kinesphere.clips.rand_augment import Operation, draw_operations, movement, repaint
@@ -58,7 +59,8 @@ class Augment:
         erase: Probability of erasing a box.
         erase_area: Least and largest area of the box, as a share of the frame.
         mixup: Alpha of mixup; 0 is off.
-        cutmix: Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random.
+        cutmix: Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random. Clips of a
+            network that sees poses exchange a stretch of time instead of a box of the picture.
         mix: Probability that a batch is mixed at all.
         speed_jitter: See `TemporalJitter.speed`.
         frame_jitter: See `TemporalJitter.frame`.
@@ -195,13 +197,16 @@ class Augment:
         """One clip, augmented; its `flipped` says whether its label changes side."""
         return self.decide(clip.frame_size, spec, generator).apply(clip, spec)
 
-    def mixing(self, count: int, size: Size, generator: torch.Generator) -> Mixing | None:
-        """How a batch of `count` clips of `(H, W)` pixels is mixed, or None when it is not."""
+    def mixing(self, count: int, specs: Sequence[ClipSpec], generator: torch.Generator) -> Mixing | None:
+        """How a batch of `count` clips, seen through each of these specs, is mixed; None when it is not."""
         if not (self.mixup or self.cutmix) or not chance.happens(generator, self.mix):
             return None
         if self.mixup and (not self.cutmix or chance.happens(generator, 0.5)):
             return mixup(count, self.mixup, generator)
-        return cutmix(count, size, self.cutmix, generator)
+        plain = next((spec for spec in specs if not MODALITIES.get(spec.modality).is_picture), None)
+        if plain is not None:
+            return cutmix_in_time(count, plain.length, self.cutmix, generator)
+        return cutmix(count, specs[0].size, self.cutmix, generator)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a recipe."""

@@ -10,7 +10,21 @@ import torch.nn.functional as F
 
 from kinesphere.clips import chance
 from kinesphere.clips.geometry import Box, Size
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidClip, InvalidSetting
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames `[start, end)` of clips of `length` frames."""
+
+    start: int
+    end: int
+    length: int
+
+    def of(self, length: int) -> slice:
+        """The same stretch of clips of another length."""
+        return slice(round(self.start * length / self.length), round(self.end * length / self.length))
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,31 +35,42 @@ class Mixing:
         partners: `(B,)` long: with which clip each one is mixed.
         weight: Share of the own clip in the targets, in [0, 1].
         region: The box of pixels that come from the partner in every frame and the `(H, W)` that it was
-            drawn for (CutMix), or None for a weighted sum (mixup).
+            drawn for (CutMix), or None.
+        stretch: The frames that come from the partner as a whole (CutMix in time), or None. Without
+            region and stretch clips become weighted sums (mixup).
     """
 
     partners: torch.Tensor
     weight: float
     region: tuple[Box, Size] | None = None
+    stretch: Stretch | None = None
 
-    def inputs(self, batch: torch.Tensor) -> torch.Tensor:
-        """A floating-point batch `(B, ..., C, H, W)`, mixed.
+    def inputs(self, batch: torch.Tensor, modality: str) -> torch.Tensor:
+        """A floating-point batch `(B, T, ...)` of one modality, mixed.
 
         Raises:
-            InvalidClip: If the batch holds integers or has another number of clips.
+            InvalidClip: If the batch holds integers or has another number of clips, or a box should be cut
+                from what is no picture.
         """
+        kind = MODALITIES.get(modality)
         if not batch.is_floating_point():
             raise InvalidClip(f"Clips are mixed after normalising, as floating point; got {batch.dtype}.")
         if len(batch) != len(self.partners):
             raise InvalidClip(f"This mixing is for {len(self.partners)} clips; the batch has {len(batch)}.")
-        partners = self.partners.to(batch.device)
-        if self.region is None:
-            return torch.lerp(batch[partners], batch, self.weight)
-        size = (batch.shape[-2], batch.shape[-1])
-        box = self.region[0].scaled(self.region[1], size)
-        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        partners = batch[self.partners.to(batch.device)]
+        if self.region is None and self.stretch is None:
+            return kind.blend(batch, partners, self.weight)
         mixed = batch.clone()
-        mixed[..., rows, columns] = batch[partners][..., rows, columns]
+        if self.stretch is not None:
+            frames = self.stretch.of(batch.shape[1])
+            mixed[:, frames] = partners[:, frames]
+        if self.region is not None:
+            if not kind.is_picture:
+                raise InvalidClip(f"A box of pixels cannot be cut from clips of {modality}; cut in time.")
+            size = (batch.shape[-2], batch.shape[-1])
+            box = self.region[0].scaled(self.region[1], size)
+            rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+            mixed[..., rows, columns] = partners[..., rows, columns]
         return mixed
 
     def targets(self, targets: torch.Tensor, classes: int) -> torch.Tensor:
@@ -80,6 +105,25 @@ def cutmix(count: int, size: Size, alpha: float, generator: torch.Generator) -> 
         return Mixing(torch.arange(count), 1.0)
     box = Box(top, left, bottom - top, right - left)
     return Mixing(partners, 1 - box.height * box.width / (size[0] * size[1]), (box, size))
+
+
+def cutmix_in_time(count: int, length: int, alpha: float, generator: torch.Generator) -> Mixing:
+    """A stretch of the partner's frames in place of the own ones (Yun et al. 2020, VideoMix, in time).
+
+    It is what CutMix means for clips without a picture plane: every frame comes whole from one clip. The
+    weight is the share of frames that stay.
+
+    Args:
+        count: Number of clips B.
+        length: Frames of a clip.
+        alpha: Of the Beta distribution of the share that stays, before rounding to frames.
+        generator: Source of randomness.
+    """
+    _check(count, alpha)
+    partners = torch.randperm(count, generator=generator)
+    taken = round((1 - chance.beta(generator, alpha)) * length)
+    start = chance.integer(generator, 0, length - taken)
+    return Mixing(partners, 1 - taken / length, stretch=Stretch(start, start + taken, length))
 
 
 def _interval(length: int, extent: float, generator: torch.Generator) -> tuple[int, int]:

@@ -67,6 +67,11 @@ class Reader(Protocol):
     ) -> list[Clip]: ...
 
 
+def weighted_sum(own: torch.Tensor, partners: torch.Tensor, weight: float) -> torch.Tensor:
+    """`weight` of the own clips and the rest of their partners."""
+    return torch.lerp(partners, own, weight)
+
+
 @dataclass(frozen=True)
 class Modality:
     """How one kind of data is read, moved about the picture plane, scaled for a network and shown.
@@ -82,6 +87,8 @@ class Modality:
         warp: Moves points by a `(2, 3)` matrix in pixels; what comes in from outside is neutral.
         normalise: A batch of stored values to a network's floating-point input.
         draw: Pictures uint8 RGB `(T, H, W, 3)` for people to look at.
+        blend: Two normalised batches as one, by the share of the first (mixup).
+        is_picture: Whether the last two axes are rows and columns, so that boxes can be cut out of it.
         ahead: Frames after the one on show that a moment's data are made of.
     """
 
@@ -92,6 +99,8 @@ class Modality:
     warp: Callable[[Clip, np.ndarray, ClipSpec], Clip]
     normalise: Callable[[torch.Tensor, ClipSpec, torch.dtype], torch.Tensor]
     draw: Callable[[Clip], np.ndarray]
+    blend: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] = weighted_sum
+    is_picture: bool = True
     ahead: int = 0
 
 

@@ -226,6 +226,18 @@ def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.fl
     return torch.cat([points.where(scores > 0, 0.0), scores], -1).to(dtype)
 
 
+def blend(own: torch.Tensor, partners: torch.Tensor, weight: float) -> torch.Tensor:
+    """Two normalised batches `(..., D + 1)` as one, by the share of the first.
+
+    A joint that both saw is at the weighted mean of its places; one that only one of them saw is where that
+    one has it. Scores are weighted sums.
+    """
+    mean = torch.lerp(partners, own, weight)
+    in_own, in_partners, scores = own[..., -1:] > 0, partners[..., -1:] > 0, mean[..., -1:]
+    places = torch.where(in_own & in_partners, mean, torch.where(in_own, own, partners))[..., :-1]
+    return torch.cat([places.where(scores > 0, 0.0), scores], -1)
+
+
 def draw(clip: Clip) -> np.ndarray:
     """The skeletons on black: uint8 `(T, H, W, 3)`; joints in space as seen from the front."""
     joints, skeleton = clip.data.numpy(), _skeleton_of(clip)
@@ -283,5 +295,15 @@ def _skeleton(spec: ClipSpec) -> str:
 
 MODALITIES.add(
     "pose",
-    Modality(read=read, crop=crop, resize=resize, flip=flip, warp=warp, normalise=normalise, draw=draw),
+    Modality(
+        read=read,
+        crop=crop,
+        resize=resize,
+        flip=flip,
+        warp=warp,
+        normalise=normalise,
+        draw=draw,
+        blend=blend,
+        is_picture=False,
+    ),
 )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from kinesphere.clips.augment import Augment, preset
 from kinesphere.clips.background import Background
-from kinesphere.clips.spec import Align, Sampling
+from kinesphere.clips.spec import Align, FlowMethod, Resize, Sampling, ShortVideo
 from kinesphere.train.sections import Count, Positive, Section, Share
 
 Angle = Annotated[float, Field(ge=0)]
@@ -25,7 +25,12 @@ def _check_sampling(value: Any) -> Any:
     return value
 
 
-class ClipSection(Section):
+def _as_method(value: Any) -> Any:
+    """A bare `tvl1` says how flow is estimated; None, in recipes of before, changed nothing."""
+    return {} if value is None else {"method": value} if isinstance(value, str) else value
+
+
+class InputSection(Section):
     """What differs from the input contract on the model's card; None keeps the card's."""
 
     sampling: Annotated[str | None, BeforeValidator(_check_sampling)] = Field(
@@ -40,22 +45,39 @@ class ClipSection(Section):
         default=None,
         description="Frame rate at which intervals are counted.",
     )
-    resize: Literal["short_side", "stretch", "letterbox"] | None = Field(
+    resize: Resize | None = Field(
         default=None,
-        description="How a frame reaches the size.",
+        description=(
+            "How a frame reaches the size: `short_side`, `stretch` or `letterbox`; for poses also `people`, "
+            "the box around everybody in the clip."
+        ),
     )
     short_side_px: Count | None = Field(
         default=None,
         description="Short side before cropping.",
     )
-    short_video: Literal["loop", "pad"] | None = Field(
+    short_video: ShortVideo | None = Field(
         default=None,
         description="What fills a clip that outlasts its span: the span again, or its last frame.",
     )
-    flow: Literal["dis", "tvl1", "farneback"] | None = Field(
+
+
+class FlowSection(InputSection):
+    """The same for inputs of flow."""
+
+    method: FlowMethod | None = Field(
         default=None,
-        description="How the motion between frames is estimated, for inputs of flow.",
+        description="How the motion between frames is estimated: `dis`, `tvl1` or `farneback`.",
     )
+
+
+class ClipSection(InputSection):
+    """Changes of all inputs of a model, and those of one kind of input alone, which come before.
+
+    In a model that sees pictures beside poses, `size` and `short_side_px` of all inputs are of pictures, and
+    a `resize` of all leaves the box about the people as it is.
+    """
+
     people: int | None = Field(
         default=None, ge=1, description="Most people in a clip of poses: those who are there longest."
     )
@@ -65,6 +87,21 @@ class ClipSection(Section):
             "Of joints in space: `centre` moves the first person's spine to the origin, `body` also turns it "
             "upright and to the front, `none` does neither."
         ),
+    )
+    rgb: InputSection = Field(
+        default=InputSection(),
+        description="`sampling` to `short_video` of inputs of pixels alone: `clip.rgb.size=112`.",
+    )
+    flow: Annotated[FlowSection, BeforeValidator(_as_method)] = Field(
+        default=FlowSection(),
+        description=(
+            "The same for inputs of flow, and `method`, how motion is estimated: `dis`, `tvl1` or "
+            "`farneback`. `clip.flow=tvl1` is short for `clip.flow.method=tvl1`."
+        ),
+    )
+    pose: InputSection = Field(
+        default=InputSection(),
+        description="The same for inputs of poses: `clip.pose.sampling=uniform32 clip.pose.resize=people`.",
     )
 
 
@@ -141,7 +178,8 @@ class AugmentSection(Section):
     )
     cutmix: Annotated[float, Field(ge=0)] | None = Field(
         default=None,
-        description="Alpha of CutMix; 0 is off.",
+        description="Alpha of CutMix; 0 is off. Where a model sees poses, clips exchange a stretch of time "
+        "instead of a box.",
     )
     mix: Share | None = Field(
         default=None,

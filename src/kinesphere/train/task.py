@@ -125,9 +125,10 @@ class RecognitionTask(pl.LightningModule):
         inputs = tuple(x.flatten(0, 1) for x in batch.inputs)
         inputs = self._normalised(inputs)
         if self._augment is not None:
-            mixing = self._augment.mixing(len(rows), self.recogniser.specs[0].size, generator)
+            specs = self.recogniser.specs
+            mixing = self._augment.mixing(len(rows), specs, generator)
             if mixing is not None:
-                inputs = tuple(mixing.inputs(x) for x in inputs)
+                inputs = tuple(mixing.inputs(x, spec.modality) for x, spec in zip(inputs, specs, strict=True))
                 rows = mixing.targets(rows, rows.shape[-1])
         with sound_convolutions(self.device):
             logits = self.recogniser(*inputs)

@@ -109,11 +109,22 @@ def test_operations_are_drawn_alike_often_both_ways_and_add_up():
 
 
 def test_mixing():
-    assert Augment().mixing(4, (8, 8), generator()) is None
-    assert Augment(mixup=1.0, mix=0.0).mixing(4, (8, 8), generator()) is None
-    assert Augment(mixup=1.0).mixing(4, (8, 8), generator()).region is None
-    both = [PRESETS["strong"].mixing(4, (64, 64), generator(seed)).region is None for seed in range(30)]
+    assert Augment().mixing(4, (SPEC,), generator()) is None
+    assert Augment(mixup=1.0, mix=0.0).mixing(4, (SPEC,), generator()) is None
+    assert Augment(mixup=1.0).mixing(4, (SPEC,), generator()).region is None
+    both = [PRESETS["strong"].mixing(4, (SPEC,), generator(seed)).region is None for seed in range(30)]
     assert set(both) == {True, False}
+
+
+def test_what_sees_joints_is_cut_in_time():
+    pose = ClipSpec(
+        Sampling.parse("uniform50"), (20, 24), "pose", skeleton="coco17", mean=(0.5,) * 2, std=(0.5,) * 2
+    )
+    for specs in ((pose,), (SPEC, pose)):
+        mixing = Augment(cutmix=1.0).mixing(4, specs, generator())
+        assert mixing.region is None
+        assert mixing.stretch.length == 50
+    assert Augment(cutmix=1.0).mixing(4, (SPEC,), generator()).stretch is None
 
 
 @pytest.mark.parametrize("name", PRESETS)
