@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studies import RECORDS, STUDIES
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.models import ModelCard, card, list_models
@@ -234,12 +236,16 @@ def recipe_page() -> str:
             "|---|---|---|",
         ]
         for key, field in fields.items():
-            default = (
-                "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
-            )
+            default = "required" if field.is_required() else f"`{_default(field)}`"
             meaning = (field.description or "").replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> object:
+    """The default of a setting; of settings within settings, that there are none."""
+    default = field.get_default(call_default_factory=True)
+    return {} if isinstance(default, BaseModel) else default
 
 
 PAGES = {

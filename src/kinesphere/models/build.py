@@ -228,8 +228,12 @@ def _replaced(
             raise InvalidSetting(
                 f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}."
             )
-        if card.fixed_size and spec.size != own.size:
-            raise InvalidSetting(f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.")
+        if card.fixes_size(own.modality) and spec.size != own.size:
+            known = inspect.signature(MODELS.get(card.name).builder).parameters
+            hint = " Build it for another size with its argument size_px." if "size_px" in known else ""
+            raise InvalidSetting(
+                f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.{hint}"
+            )
         if spec.modality != own.modality:
             raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
     return given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import ClipSpec, ModalityName
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.keymap import Arguments
 
@@ -86,7 +86,7 @@ class ModelCard:
         weights: Public checkpoints.
         tiny: Whether this is a reduced variant for tests (not listed to users).
         fixed_length: True where the paper's design fixes T.
-        fixed_size: True where it fixes H and W.
+        fixed_size: True where it fixes H and W; of several inputs, the modalities for which it does.
         notes: Deviations from the paper and what parity rests on.
     """
 
@@ -104,7 +104,7 @@ class ModelCard:
     weights: tuple[WeightEntry, ...] = ()
     tiny: bool = False
     fixed_length: bool = False
-    fixed_size: bool = False
+    fixed_size: bool | tuple[ModalityName, ...] = False
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -113,6 +113,11 @@ class ModelCard:
             raise InvalidSetting(f"Model card {self.name!r} repeats a weight tag: {sorted(tags)}.")
         if not self.inputs:
             raise InvalidSetting(f"Model card {self.name!r} states no input.")
+
+    def fixes_size(self, modality: ModalityName) -> bool:
+        """Whether an input of this modality has one size."""
+        fixed = self.fixed_size
+        return fixed if isinstance(fixed, bool) else modality in fixed
 
     def weight(self, tag: str) -> WeightEntry | None:
         """The entry called `tag`, if there is one."""

@@ -31,6 +31,7 @@ from kinesphere.models.checkpoint import load_model
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History
+from kinesphere.train.inputs import clip_specs
 from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers
@@ -38,7 +39,7 @@ from kinesphere.train.losses import LossContext, make_loss
 from kinesphere.train.problems import ProblemFiles
 from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import Parts, clip_specs, extracts, frame_cache
+from kinesphere.train.resolve import Parts, extracts, frame_cache
 from kinesphere.train.task import Length, RecognitionTask
 
 log = logging.getLogger("kinesphere.train")

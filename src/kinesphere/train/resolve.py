@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.augment import check_flip
 from kinesphere.clips.pose_file import read_poses
-from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
@@ -20,7 +18,7 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
 from kinesphere.data.split import holdout
 from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
-from kinesphere.train.clip_sections import AugmentSection, ClipSection
+from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import DataSection
 
@@ -151,55 +149,6 @@ def extracts(data: DataSection) -> Extracts:
         )
     root = Path(data.source[0]).resolve()
     return Extracts(Path(data.extracts), root if root.is_dir() else root.parent)
-
-
-def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
-    """The input contracts of a model with the recipe's changes; None where there are none.
-
-    What changes holds for all inputs of a model; `flow` for those of flow, `people` for poses, `align` for
-    joints in space.
-
-    Args:
-        name: Of the model.
-        own: Its contracts, for the skeleton and the like that it is built for.
-        clip: The changes.
-
-    Raises:
-        InvalidSetting: If the model has several inputs and their sampling is changed, if it has none that
-            `flow`, `people` or `align` speaks of, or if changes contradict a contract.
-    """
-    changes = {key: value for key, value in clip.model_dump().items() if value is not None}
-    if not changes:
-        return None
-    if len(own) > 1 and "sampling" in changes:
-        raise InvalidSetting(
-            f"{name} has {len(own)} inputs that are sampled each in its own way; leave clip.sampling out."
-        )
-    for key, what in (("flow", "flow"), ("people", "poses"), ("align", "joints in space")):
-        if key in changes and not any(_concerns(key, spec) for spec in own):
-            raise InvalidSetting(f"{name} does not look at {what}; leave clip.{key} out.")
-    return tuple(_changed(spec, changes) for spec in own)
-
-
-def _concerns(key: str, spec: ClipSpec) -> bool:
-    """Whether a setting has a meaning for an input."""
-    match key:
-        case "flow":
-            return spec.modality == "flow"
-        case "people":
-            return spec.modality == "pose"
-        case "align":
-            return spec.dimensions == 3
-        case _:
-            return True
-
-
-def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
-    changes = {key: value for key, value in changes.items() if _concerns(key, own)}
-    if "size" in changes and "short_side_px" not in changes and own.short_side_px is not None:
-        # The margin around the crop is a proportion, and follows the size.
-        changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
-    return ClipSpec.from_json({**own.to_json(), **changes})
 
 
 def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:

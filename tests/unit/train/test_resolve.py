@@ -12,11 +12,9 @@ from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
-from kinesphere.models import card
-from kinesphere.train.clip_sections import ClipSection
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import clip_specs, default_model, extracts, read_data, resolve
+from kinesphere.train.resolve import default_model, extracts, read_data, resolve
 
 
 def manifest(
@@ -120,42 +118,6 @@ def test_out_is_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "runs" / "x-fc").mkdir(parents=True)
     resolved, _ = resolve(recipe("model.name=fc"), manifest())
     assert resolved.out == str(tmp_path / "runs" / "x-fc-2")
-
-
-def test_clip_changes() -> None:
-    own = card("r3d_18")
-    assert clip_specs("r3d_18", own.inputs, ClipSection()) is None
-    specs = clip_specs("r3d_18", own.inputs, ClipSection(size=(64, 64), sampling="8x2x1", fps=15.0))
-    assert specs is not None
-    (spec,) = specs
-    assert (spec.size, str(spec.sampling), spec.fps, spec.mean) == (
-        (64, 64),
-        "8x2x1",
-        15.0,
-        own.inputs[0].mean,
-    )
-    assert spec.short_side_px == round((own.inputs[0].short_side_px or 0) * 64 / 112)
-    with pytest.raises(InvalidSetting, match="has 2 inputs that are sampled each in its own way; leave"):
-        clip_specs("two", own.inputs * 2, ClipSection(sampling="8x2x1"))
-    with pytest.raises(InvalidSetting, match=r"r3d_18 does not look at flow; leave clip.flow out"):
-        clip_specs("r3d_18", own.inputs, ClipSection(flow="tvl1"))
-    with pytest.raises(InvalidSetting, match=r"does not look at joints in space; leave clip.align out"):
-        clip_specs("dd_net", card("dd_net").inputs, ClipSection(align="body"))
-    with pytest.raises(InvalidSetting, match=r"r3d_18 does not look at poses; leave clip.people out"):
-        clip_specs("r3d_18", own.inputs, ClipSection(people=2))
-    two = clip_specs("dd_net", card("dd_net").inputs, ClipSection(people=2))
-    assert two is not None
-    assert two[0].people == 2
-
-
-def test_changes_hold_for_all_inputs_and_flow_for_those_of_flow() -> None:
-    two = card("two_stream_i3d").inputs
-    specs = clip_specs("two_stream_i3d", two, ClipSection(size=(96, 96), flow="farneback"))
-    assert specs is not None
-    assert [(spec.modality, spec.size, spec.flow) for spec in specs] == [
-        ("rgb", (96, 96), "dis"),
-        ("flow", (96, 96), "farneback"),
-    ]
 
 
 def test_extracted_files_lie_beside_the_videos_or_mirrored(tmp_path: Path) -> None:

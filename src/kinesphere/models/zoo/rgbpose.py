@@ -38,6 +38,7 @@ from kinesphere.models.zoo import posec3d
 from kinesphere.models.zoo.slowonly import slowonly_resnet
 
 RATIO = 4  # heatmaps per frame
+SHRINK = 4  # pixels of a frame per cell of a heatmap, either way
 
 
 def fused(logits_rgb_BK: Tensor, logits_pose_BK: Tensor, rgb_share: float) -> Tensor:
@@ -102,7 +103,7 @@ class RGBPoseConv3d(nn.Module):
         width: Channels of the pixels' stem; the keypoints' has half.
         skeleton: Name of the skeleton.
         draw: Joints, or the limbs between them.
-        size_px: Height and width of the heatmaps.
+        size_px: Height and width of the heatmaps; the frames have four times that.
         rgb_share: Weight of the pixels' probabilities; the keypoints have the rest.
         dropout: Before the classifiers.
     """
@@ -173,7 +174,8 @@ def check_lengths(rgb_BTCHW: Tensor, pose_BTPJC: Tensor) -> None:
     if poses != RATIO * frames:
         raise InvalidSetting(
             f"Keypoints come at {RATIO} times the frames of pixels; got {poses} and {frames}. "
-            "Choose the samplings of the two specs so."
+            "Choose the samplings of the two inputs so, such as clip.rgb.sampling=uniform8 "
+            "clip.pose.sampling=uniform32 in a recipe."
         )
 
 
@@ -189,7 +191,7 @@ def rgbpose_late(
     rgb_share: float = 0.5,
     dropout: float = 0.5,
 ) -> nn.Module:
-    """SlowOnly on pixels and PoseC3D on keypoints; the arguments are those of `RGBPoseConv3d`."""
+    """SlowOnly on pixels of any size and PoseC3D on keypoints; arguments as of `RGBPoseConv3d`."""
     rgb = slowonly_resnet(num_classes, depths=depths, width=width, dropout=dropout)
     pose = posec3d.posec3d_slowonly(
         num_classes,
@@ -252,9 +254,25 @@ def join_rgbpose(rgb: Recogniser, pose: Recogniser, *, rgb_share: float = 0.5) -
     ).eval()
 
 
-def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """The contract of the keypoints for the skeleton and heatmap size of a network; pixels stay."""
-    return posec3d.fit(spec, arguments) if spec.modality == "pose" else spec
+    if spec.modality != "pose":
+        return spec
+    size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
+    return posec3d.fit(_resized(spec, size_px), arguments)
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """Both contracts for the heatmap size of a connected network: pixels have four times that."""
+    if spec.modality == "pose" or "size_px" not in arguments:
+        return fit_late(spec, arguments)
+    return _resized(spec, SHRINK * int(arguments["size_px"]))  # type: ignore[arg-type]
+
+
+def _resized(spec: ClipSpec, size_px: int) -> ClipSpec:
+    """Another size with the same margin about it, in proportion."""
+    short_side_px = spec.short_side_px and round(spec.short_side_px * size_px / spec.size[0])
+    return spec.with_(size=(size_px, size_px), short_side_px=short_side_px)
 
 
 RGB_SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
@@ -298,7 +316,7 @@ def rgbpose_card(
         stages=LATE_STAGES if late else EARLY_STAGES,
         cam_layer="rgb.layer4",
         tiny=tiny,
-        fixed_size=True,
+        fixed_size=("pose",) if late else True,
         notes=notes,
     )
 
@@ -321,7 +339,7 @@ register(
         late=True,
         notes=LATE_NOTE,
     ),
-    fit=fit,
+    fit=fit_late,
 )(rgbpose_late)
 register(
     rgbpose_card(
@@ -345,7 +363,7 @@ register(
         late=True,
         tiny=True,
     ),
-    fit=fit,
+    fit=fit_late,
 )(partial(rgbpose_late, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16))
 register(
     rgbpose_card(

@@ -22,7 +22,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Ignore, KeyMap, Rename
+from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Provenance
@@ -30,6 +30,8 @@ from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.zoo import i3d
 
 STACK = 10  # flow fields that the temporal stream sees at once (L)
+# Below these sizes nothing is left of a picture after the layers of CNN-M-2048, and of VGG-16 and the pool.
+LEAST_PX, LEAST_FUSED_PX = 57, 32
 
 
 def stacks(flow_BTCHW: Tensor) -> Tensor:
@@ -73,6 +75,7 @@ class StreamNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        check_size(size_px, LEAST_PX)
         c1, c2, c3 = 96 // divide, 256 // divide, 512 // divide
         # Krizhevsky et al. 2012: k = 2, n = 5, alpha = 1e-4, beta = 0.75; PyTorch divides alpha by n
         norm = partial(nn.LocalResponseNorm, 5, alpha=5e-4, beta=0.75, k=2.0)
@@ -182,6 +185,7 @@ class FusedTwoStream(nn.Module):
         self, num_classes: int, *, size_px: int = 224, divide: int = 1, dropout: float = 0.5
     ) -> None:
         super().__init__()
+        check_size(size_px, LEAST_FUSED_PX)
         self.spatial = VGG16(3, divide=divide)
         self.temporal = VGG16(2 * STACK, divide=divide)
         channels = self.spatial.outputs
@@ -217,6 +221,11 @@ class TwoStreamI3D(nn.Module):
     def forward(self, rgb_BTCHW: Tensor, flow_BTCHW: Tensor) -> Tensor:
         logits_BK: Tensor = (self.rgb(rgb_BTCHW) + self.flow(flow_BTCHW)) / 2
         return logits_BK
+
+
+def check_size(size_px: int, least_px: int) -> None:
+    if size_px < least_px:
+        raise InvalidSetting(f"This network takes pictures of {least_px} px or more; got size_px={size_px}.")
 
 
 def initialise(net: nn.Module) -> None:
@@ -310,6 +319,14 @@ VGG16_WEIGHTS = WeightEntry(
 )
 
 
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """The contract for a network built for pictures of another size, with the same margin in proportion."""
+    size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
+    assert spec.short_side_px is not None
+    short_side_px = round(spec.short_side_px * size_px / spec.size[0])
+    return spec.with_(size=(size_px, size_px), short_side_px=short_side_px)
+
+
 def shrunk(specs: tuple[ClipSpec, ...], size_px: int) -> tuple[ClipSpec, ...]:
     return tuple(spec.with_(size=(size_px, size_px), short_side_px=size_px + 8) for spec in specs)
 
@@ -340,7 +357,7 @@ def two_stream_card(
         weights=weights,
         tiny=tiny,
         fixed_size=True,
-        notes=NOTE + "The fully connected layers fix the size.",
+        notes=NOTE + "The fully connected layers fix the size; the builder's `size_px` changes it.",
     )
 
 
@@ -370,7 +387,8 @@ def fused_card(
         tiny=tiny,
         fixed_size=True,
         notes=NOTE + "ImageNet weights start the spatial stream and the fused branch; the pool after fusion "
-        "spans two by two cells and all frames.",
+        "spans two by two cells and all frames. The fully connected layers fix the size; the builder's "
+        "`size_px` changes it, and then fits no ImageNet weights.",
     )
 
 
@@ -408,10 +426,11 @@ def two_stream_i3d_card(
         "Frame and stacked flow in two networks, probabilities averaged.",
         181_335_594,
         4_277_888_928,
-    )
+    ),
+    fit=fit,
 )
-def two_stream(num_classes: int, dropout: float = 0.5) -> nn.Module:
-    return TwoStream(num_classes, dropout=dropout)
+def two_stream(num_classes: int, size_px: int = 224, divide: int = 1, dropout: float = 0.5) -> nn.Module:
+    return TwoStream(num_classes, size_px=size_px, divide=divide, dropout=dropout)
 
 
 @register(
@@ -422,9 +441,12 @@ def two_stream(num_classes: int, dropout: float = 0.5) -> nn.Module:
         170_035_486_720,
     ),
     (VGG16_IMAGENET,),
+    fit,
 )
-def two_stream_fused_3d(num_classes: int, dropout: float = 0.5) -> nn.Module:
-    return FusedTwoStream(num_classes, dropout=dropout)
+def two_stream_fused_3d(
+    num_classes: int, size_px: int = 224, divide: int = 1, dropout: float = 0.5
+) -> nn.Module:
+    return FusedTwoStream(num_classes, size_px=size_px, divide=divide, dropout=dropout)
 
 
 @register(
@@ -445,10 +467,11 @@ def two_stream_i3d(num_classes: int, dropout: float = 0.5) -> nn.Module:
         inputs=shrunk((RGB_SPEC, FLOW_SPEC), 64),
         classes=5,
         tiny=True,
-    )
+    ),
+    fit=fit,
 )
-def two_stream_tiny(num_classes: int) -> nn.Module:
-    return TwoStream(num_classes, size_px=64, divide=16)
+def two_stream_tiny(num_classes: int, size_px: int = 64) -> nn.Module:
+    return TwoStream(num_classes, size_px=size_px, divide=16)
 
 
 @register(
@@ -468,9 +491,10 @@ def two_stream_tiny(num_classes: int) -> nn.Module:
         tiny=True,
     ),
     (VGG16_IMAGENET,),
+    fit,
 )
-def two_stream_fused_3d_tiny(num_classes: int) -> nn.Module:
-    return FusedTwoStream(num_classes, size_px=64, divide=16)
+def two_stream_fused_3d_tiny(num_classes: int, size_px: int = 64) -> nn.Module:
+    return FusedTwoStream(num_classes, size_px=size_px, divide=16)
 
 
 @register(

@@ -1,0 +1,93 @@
+"""The inputs of a run: the contracts on the model's card with the recipe's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.train.clip_sections import ClipSection, FlowSection, InputSection
+
+Kind = Literal["rgb", "flow", "pose"]
+_KINDS: dict[Kind, str] = {"rgb": "pixels", "flow": "flow", "pose": "poses"}
+
+
+def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
+    """The input contracts of a model with the recipe's changes; None where there are none.
+
+    What changes holds for all inputs that it has a meaning for (see `ClipSection`), except where the section
+    of their kind says something else.
+
+    Args:
+        name: Of the model.
+        own: Its contracts, for the skeleton and the like that it is built for.
+        clip: The changes.
+
+    Raises:
+        InvalidSetting: If the sampling of inputs that are sampled differently is changed for all alike, if
+            there is no input that a change has a meaning for, or if changes contradict a contract.
+    """
+    common = _changes(clip) | {
+        key: value for key in ("people", "align") if (value := getattr(clip, key)) is not None
+    }
+    apart = {kind: _changes(getattr(clip, kind)) for kind in _KINDS}
+    if not common and not any(apart.values()):
+        return None
+    if "sampling" in common and len({spec.sampling for spec in own}) > 1:
+        keys = " and ".join(f"clip.{spec.modality}.sampling" for spec in own)
+        raise InvalidSetting(
+            f"{name} has {len(own)} inputs that are sampled each in its own way; set {keys} in place of "
+            "clip.sampling."
+        )
+    for key, value in common.items():
+        if not any(_concerns(key, value, spec, own) for spec in own):
+            what = "joints in space" if key == "align" else "poses"
+            raise InvalidSetting(f"{name} does not look at {what}; leave clip.{key} out.")
+    for kind, changes in apart.items():
+        if changes and all(spec.modality != kind for spec in own):
+            raise InvalidSetting(f"{name} does not look at {_KINDS[kind]}; leave clip.{kind} out.")
+    return tuple(
+        _changed(
+            spec,
+            {key: value for key, value in common.items() if _concerns(key, value, spec, own)}
+            | {key: value for kind in _KINDS if kind == spec.modality for key, value in apart[kind].items()},
+        )
+        for spec in own
+    )
+
+
+def _changes(section: InputSection) -> dict[str, Any]:
+    """What a section changes, by the names of a contract's fields."""
+    changes = {key: getattr(section, key) for key in InputSection.model_fields}
+    if isinstance(section, FlowSection):
+        changes["flow"] = section.method
+    return {key: value for key, value in changes.items() if value is not None}
+
+
+def _concerns(key: str, value: Any, spec: ClipSpec, own: Sequence[ClipSpec]) -> bool:
+    """Whether a change of all inputs has a meaning for one of a model's own."""
+    beside_pictures = spec.modality == "pose" and any(each.modality != "pose" for each in own)
+    match key:
+        case "people":
+            return spec.modality == "pose"
+        case "align":
+            return spec.dimensions == 3
+        case "size" | "short_side_px":
+            return not beside_pictures
+        case "resize" if value == "people":
+            return spec.modality == "pose"
+        case "resize":
+            return not (beside_pictures and spec.resize == "people")
+        case _:
+            return True
+
+
+def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
+    if "short_side_px" not in changes and own.short_side_px is not None:
+        if changes.get("resize") in ("letterbox", "people"):  # they leave no margin to crop
+            changes["short_side_px"] = None
+        elif "size" in changes:
+            # The margin around the crop is a proportion, and follows the size.
+            changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
+    return ClipSpec.from_json({**own.to_json(), **changes})

@@ -1,0 +1,110 @@
+"""The contracts of a model's inputs with a recipe's changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.models import card, create_model
+from kinesphere.models.build import MODELS
+from kinesphere.train.inputs import clip_specs
+from kinesphere.train.recipe import Recipe
+
+
+def changed(name: str, *overrides: str, **arguments: Any) -> tuple[ClipSpec, ...]:
+    recipe = Recipe.build({"data": {"source": "x"}}).override(*overrides)
+    specs = clip_specs(name, MODELS.get(name).specs(arguments), recipe.clip)
+    assert specs is not None
+    return specs
+
+
+def test_one_input_takes_all_changes() -> None:
+    own = card("r3d_18").inputs[0]
+    assert clip_specs("r3d_18", [own], Recipe.build({"data": {"source": "x"}}).clip) is None
+    (spec,) = changed("r3d_18", "clip.size=64", "clip.sampling=8x2x1", "clip.fps=15")
+    assert (spec.size, str(spec.sampling), spec.fps, spec.mean) == ((64, 64), "8x2x1", 15.0, own.mean)
+    assert spec.short_side_px == round((own.short_side_px or 0) * 64 / 112)
+    assert changed("dd_net", "clip.people=2")[0].people == 2
+    (spec,) = changed("posec3d_slowonly_resnet50", "clip.resize=short_side")
+    assert spec.resize == "short_side"
+    assert changed("dd_net", "clip.resize=people")[0].resize == "people"
+    (spec,) = changed("r3d_18", "clip.resize=letterbox")
+    assert (spec.resize, spec.short_side_px) == ("letterbox", None)
+
+
+def test_each_kind_of_input_has_changes_of_its_own() -> None:
+    pixels, flow = changed(
+        "two_stream_i3d", "clip.size=96", "clip.rgb.size=112", "clip.flow.method=tvl1", "clip.sampling=16x1x1"
+    )
+    assert (pixels.size, flow.size) == ((112, 112), (96, 96))
+    assert (pixels.flow, flow.flow) == ("dis", "tvl1")
+    assert str(pixels.sampling) == str(flow.sampling) == "16x1x1"
+    pixels, pose = changed("rgbpose_conv3d", "clip.rgb.sampling=uniform4", "clip.pose.sampling=uniform16")
+    assert (str(pixels.sampling), str(pose.sampling)) == ("uniform4", "uniform16")
+    (_, pose) = changed("rgbpose_conv3d", "clip.pose.resize=people")
+    assert (pose.resize, pose.short_side_px) == ("people", None)
+
+
+def test_a_bare_method_of_flow_stands_for_its_section() -> None:
+    _, flow = changed("two_stream_i3d", "clip.flow=farneback")
+    assert flow.flow == "farneback"
+    before = {"data": {"source": "x"}, "clip": {"flow": None}}
+    assert Recipe.build(before).clip == Recipe.build({"data": {"source": "x"}}).clip
+
+
+def test_what_all_pictures_take_leaves_the_poses_beside_them() -> None:
+    pixels, pose = changed("rgbpose_late", "clip.size=112", "clip.resize=stretch", "clip.fps=15")
+    assert (pixels.size, pixels.short_side_px, pixels.resize, pixels.fps) == ((112, 112), 128, "stretch", 15)
+    assert (pose.size, pose.resize, pose.fps) == ((64, 64), "people", 15)
+    # Poses that are laid on the pixels are resized as these are.
+    assert [spec.resize for spec in changed("rgbpose_conv3d", "clip.resize=stretch")] == ["stretch"] * 2
+    pixels, pose = changed("rgbpose_late", "clip.resize=people", "clip.people=1")
+    assert (pixels.resize, pose.resize, pose.people) == ("short_side", "people", 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "message"),
+    [
+        (
+            "rgbpose_late",
+            "clip.sampling=8x2x1",
+            r"2 inputs that are sampled each in its own way; set clip.rgb.sampling and clip.pose.sampling in",
+        ),
+        ("r3d_18", "clip.flow=tvl1", r"r3d_18 does not look at flow; leave clip.flow out"),
+        ("dd_net", "clip.rgb.size=8", r"dd_net does not look at pixels; leave clip.rgb out"),
+        ("dd_net", "clip.align=body", r"does not look at joints in space; leave clip.align out"),
+        ("r3d_18", "clip.people=2", r"r3d_18 does not look at poses; leave clip.people out"),
+        ("r3d_18", "clip.resize=people", r"r3d_18 does not look at poses; leave clip.resize out"),
+        ("two_stream_i3d", "clip.rgb.resize=people", "Only a pose clip has dimensions=3 or resize='people'"),
+        ("rgbpose_late", "clip.pose.length=3", r"no setting 'clip.pose.length'"),
+        ("two_stream_i3d", "clip.flow.metod=tvl1", r"'clip.flow.metod' \(did you mean method"),
+    ],
+)
+def test_changes_without_a_meaning_are_refused(model: str, override: str, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        changed(model, override)
+
+
+def built(name: str, *overrides: str, **arguments: Any) -> tuple[ClipSpec, ...]:
+    spec = changed(name, *overrides, **arguments) if overrides else None
+    return create_model(name, LabelSet(("a", "b")), spec=spec, arguments=arguments).specs
+
+
+def test_networks_are_built_for_the_size_of_the_clips() -> None:
+    for name in ("two_stream_tiny", "two_stream_fused_3d_tiny"):
+        assert [(spec.size, spec.short_side_px) for spec in built(name, size_px=96)] == [((96, 96), 108)] * 2
+    pixels, pose = built("rgbpose_conv3d_tiny", size_px=24)
+    assert (pixels.size, pose.size, pose.short_side_px) == ((96, 96), (24, 24), 24)
+    pixels, pose = built("rgbpose_late_tiny", "clip.size=48", size_px=24)
+    assert (pixels.size, pose.size) == ((48, 48), (24, 24))
+    with pytest.raises(InvalidSetting, match=r"exactly \(64, 64\) pixels; .* with its argument size_px"):
+        built("two_stream_tiny", "clip.size=96")
+    with pytest.raises(InvalidSetting, match=r"exactly \(16, 16\) pixels; got a spec of \(24, 24\)"):
+        built("rgbpose_late_tiny", "clip.pose.size=24")
+    for name, least in (("two_stream_tiny", 57), ("two_stream_fused_3d_tiny", 32)):
+        with pytest.raises(InvalidSetting, match=f"takes pictures of {least} px or more; got size_px=24"):
+            built(name, size_px=24)
