@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -248,6 +249,41 @@ def test_other_sizes(name):
     recogniser, batch = recogniser_and_batch(name)
     wider = tuple(torch.cat([x, x[..., :16]], dim=-1) for x in batch)
     assert logits(recogniser, wider).shape == (2, len(LABELS))
+
+
+MADE_FOR = ("length", "frames", "grid", "size", "size_px")
+"""Builder arguments that say for which clips a network is made."""
+
+
+def made_for(name: str) -> dict[str, int | tuple[int, ...]]:
+    parameters = inspect.signature(MODELS.get(name).builder).parameters
+    return {argument: parameters[argument].default for argument in MADE_FOR if argument in parameters}
+
+
+@pytest.mark.parametrize("name", [*list_models(), *TINY])
+def test_the_builders_defaults_have_the_contract_of_the_card(name):
+    assert MODELS.get(name).specs({}) == card(name).inputs
+
+
+@pytest.mark.parametrize("name", [n for n in TINY if made_for(n)])
+def test_networks_for_other_clips_state_them(name):
+    """Twice what the builder's arguments say by default, each by itself and then all together."""
+    twice = {
+        key: 2 * x if isinstance(x, int) else tuple(2 * y for y in x) for key, x in made_for(name).items()
+    }
+    for arguments in (*({key: value} for key, value in twice.items()), twice):
+        recogniser = create_model(name, LABELS, arguments=arguments)
+        own = card(name).inputs
+        assert recogniser.specs != own
+        for spec, plain in zip(recogniser.specs, own, strict=True):
+            longer, larger = spec.length // plain.length, spec.size[0] // plain.size[0]
+            assert (longer, larger) in {(1, 1), (1, 2), (2, 1), (2, 2)}
+            assert spec.sampling.kind == plain.sampling.kind
+        batch = tuple(example(spec, 1) for spec in recogniser.specs)
+        assert logits(recogniser, batch).shape == (1, len(LABELS))
+        assert (
+            create_model(name, LABELS, arguments=arguments, spec=recogniser.specs).specs == recogniser.specs
+        )
 
 
 @pytest.mark.parametrize("name", [n for n in TINY if MODELS.get(n).key_maps])

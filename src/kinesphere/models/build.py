@@ -41,7 +41,8 @@ class Builder(Protocol):
 class Architecture:
     """A registered model: its card, its builder, the public layouts it reads, and what it takes.
 
-    `fit` gives the input contract of a network with other builder arguments (another skeleton).
+    `fit` gives the input contract of a network for all of its builder's arguments: another skeleton, longer
+    or larger clips.
     """
 
     card: ModelCard
@@ -49,11 +50,14 @@ class Architecture:
     key_maps: tuple[KeyMap, ...] = ()
     fit: Fit | None = None
 
-    def specs(self, arguments: Arguments) -> tuple[ClipSpec, ...]:
-        """The input contracts of a network with these builder arguments."""
+    def specs(self, arguments: Arguments, inputs: tuple[ClipSpec, ...] | None = None) -> tuple[ClipSpec, ...]:
+        """The input contracts of a network with these builder arguments, from `inputs` or the card's."""
+        inputs = self.card.inputs if inputs is None else inputs
         if self.fit is None:
-            return self.card.inputs
-        return tuple(self.fit(spec, arguments) for spec in self.card.inputs)
+            return inputs
+        parameters = inspect.signature(self.builder).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        return tuple(self.fit(spec, {**defaults, **arguments}) for spec in inputs)
 
     def build(self, num_classes: int, arguments: Arguments) -> nn.Module:
         """The network with `num_classes` outputs.
@@ -227,13 +231,18 @@ def _replaced(
         if card.fixed_length and spec.length != own.length:
             raise InvalidSetting(
                 f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}."
+                + _way_out(card, "length", "length")
             )
         if card.fixes_size(own.modality) and spec.size != own.size:
-            known = inspect.signature(MODELS.get(card.name).builder).parameters
-            hint = " Build it for another size with its argument size_px." if "size_px" in known else ""
             raise InvalidSetting(
-                f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}.{hint}"
+                f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}."
+                + _way_out(card, "size", "size_px")
             )
         if spec.modality != own.modality:
             raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
     return given
+
+
+def _way_out(card: ModelCard, what: str, argument: str) -> str:
+    known = inspect.signature(MODELS.get(card.name).builder).parameters
+    return f" Build it for another {what} with its argument {argument}." if argument in known else ""

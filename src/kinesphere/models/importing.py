@@ -182,8 +182,7 @@ def _import(
 
 
 def _specs(architecture: Architecture, key_map: KeyMap, arguments: Arguments) -> tuple[ClipSpec, ...]:
-    specs = architecture.card.inputs if key_map.spec is None else (key_map.spec,)
-    return specs if key_map.fit is None else tuple(key_map.fit(spec, arguments) for spec in specs)
+    return architecture.specs(arguments, None if key_map.spec is None else (key_map.spec,))
 
 
 def _named(labels: LabelSet | Sequence[str] | None, classes: int) -> tuple[LabelSet, list[str]]:

@@ -105,7 +105,6 @@ class KeyMap:
         arguments: Builder arguments under which our network computes what theirs does.
         infer: Further builder arguments read off their state (depth, widths, options).
         spec: Input contract of this layout's checkpoints, where it differs from the card's.
-        fit: That contract for a network with the given builder arguments (made for longer or larger clips).
         backbone_only: True if the layout holds image weights of a part of our network.
     """
 
@@ -114,7 +113,6 @@ class KeyMap:
     arguments: Arguments = field(default_factory=dict)
     infer: Callable[[Mapping[str, Tensor]], Arguments] | None = None
     spec: ClipSpec | None = None
-    fit: Callable[[ClipSpec, Arguments], ClipSpec] | None = None
     backbone_only: bool = False
 
     def builder_arguments(self, theirs: Mapping[str, Tensor]) -> Arguments:

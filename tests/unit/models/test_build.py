@@ -91,6 +91,18 @@ def test_the_number_of_inputs_is_checked():
         recogniser(x, x)
 
 
+def test_a_network_for_longer_clips_takes_a_spec_of_that_length():
+    longer = create_model("tanet_tiny", LABELS, arguments={"length": 8})
+    assert longer.specs[0].sampling == Sampling("dense", 8, 4)
+    spec = longer.specs[0].with_(sampling=Sampling("uniform", 8))
+    assert create_model("tanet_tiny", LABELS, arguments={"length": 8}, spec=spec).specs == (spec,)
+    with pytest.raises(
+        InvalidSetting,
+        match=r"exactly 4 frames; got a spec of 8\. Build it for another length with its argument length",
+    ):
+        create_model("tanet_tiny", LABELS, spec=spec)
+
+
 def test_stages_are_checked():
     recogniser = create_model("r3d_tiny", LABELS)
     with pytest.raises(InvalidSetting, match="no stage 'layer_4'; did you mean 'layer4'"):

@@ -14,7 +14,6 @@ from math import isqrt
 
 from torch import Tensor
 
-from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.keymap import Arguments, Ignore, Join, KeyMap, Rename, Rule, squeeze
 
 _OUR_BLOCK = re.compile(r"layer(\d)\.(\d+)\.attn\.proj\.weight")
@@ -122,22 +121,11 @@ def _arguments(ours: Mapping[str, Tensor]) -> Arguments:
     return {**arguments, "length": frames * _FRAME_STRIDE, "size": side * _PATCH_STRIDE}
 
 
-def _fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
-    """`spec` for a network made for other clips: its own length over the same time, its own size."""
-    length, size = arguments.get("length"), arguments.get("size")
-    if isinstance(length, int) and length != spec.length:
-        interval = max(1, spec.length * spec.sampling.interval // length)
-        spec = spec.with_(sampling=Sampling("dense", length, interval))
-    if isinstance(size, int) and (size, size) != spec.size:
-        spec = spec.with_(size=(size, size), short_side_px=size)
-    return spec
-
-
 def _key_map(layout: str, rules: Callable[[Mapping[str, Tensor]], tuple[Rule, ...]]) -> KeyMap:
     def infer(theirs: Mapping[str, Tensor]) -> Arguments:
         return _arguments(KeyMap(layout, rules).to_ours(theirs).state)
 
-    return KeyMap(layout, rules, infer=infer, fit=_fit)
+    return KeyMap(layout, rules, infer=infer)
 
 
 def _pytorchvideo(state: Mapping[str, Tensor]) -> tuple[Rule, ...]:

@@ -414,7 +414,7 @@ def published_maps(
         Rename(f"{theirs}.residual.*", "blocks.{i}.residual.*"),
     )
     return tuple(
-        KeyMap(layout, (*rules, head), arguments=arguments or {}, infer=infer, fit=fit)
+        KeyMap(layout, (*rules, head), arguments=arguments or {}, infer=infer)
         for layout, head in HEADS.items()
     )
 

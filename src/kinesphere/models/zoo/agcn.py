@@ -196,7 +196,6 @@ MMACTION2_0X = KeyMap(
     ),
     arguments={"shared_graph": True, "people": 0},
     infer=read_first_state,
-    fit=fit,
 )
 
 PAPER = Paper(

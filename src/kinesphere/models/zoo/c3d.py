@@ -9,6 +9,7 @@ B batch, T time, C channels, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.layers.contract import fit_length_and_size
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
 POOL_AFTER = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")
@@ -143,6 +145,9 @@ SEQUENTIAL = KeyMap(
 )
 
 
+fit = partial(fit_length_and_size, side="size_px")
+
+
 def c3d_card(
     name: str,
     summary: str,
@@ -210,6 +215,7 @@ def c3d_card(
         ),
     ),
     (MMACTION2, FLAT, SEQUENTIAL),
+    fit,
 )
 def c3d(num_classes: int, batch_norm: bool = False, length: int = 16, size_px: int = 112) -> nn.Module:
     return C3D(num_classes, batch_norm=batch_norm, length=length, size_px=size_px)
@@ -218,6 +224,7 @@ def c3d(num_classes: int, batch_norm: bool = False, length: int = 16, size_px: i
 @register(
     c3d_card("c3d_bn", "C3D with batch norm after every convolution.", 79_993_767, 38_548_959_232),
     (MMACTION2,),
+    fit,
 )
 def c3d_bn(num_classes: int, batch_norm: bool = True, length: int = 16, size_px: int = 112) -> nn.Module:
     return C3D(num_classes, batch_norm=batch_norm, length=length, size_px=size_px)
@@ -226,6 +233,7 @@ def c3d_bn(num_classes: int, batch_norm: bool = True, length: int = 16, size_px:
 @register(
     c3d_card("c3d_tiny", "c3d for tests.", 113_845, 17_257_632, spec=TINY_SPEC, classes=5, tiny=True),
     (MMACTION2, FLAT, SEQUENTIAL),
+    fit,
 )
-def c3d_tiny(num_classes: int, batch_norm: bool = False) -> nn.Module:
-    return C3D(num_classes, width=4, hidden=32, size_px=32, batch_norm=batch_norm)
+def c3d_tiny(num_classes: int, batch_norm: bool = False, length: int = 16, size_px: int = 32) -> nn.Module:
+    return C3D(num_classes, width=4, hidden=32, batch_norm=batch_norm, length=length, size_px=size_px)

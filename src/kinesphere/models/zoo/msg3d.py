@@ -230,7 +230,6 @@ MAPS = tuple(
             Rename("backbone.*", "*"),
         ),
         infer=read_state,
-        fit=fit,
     )
     for layout, head in HEADS.items()
 )

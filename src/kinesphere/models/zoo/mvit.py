@@ -22,6 +22,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.layers.contract import fit_length_and_size
 from kinesphere.models.layers.mvit_blocks import (
     EPSILON,
     PATCH_STRIDE,
@@ -310,6 +311,7 @@ register(
         clip(16, 4),
     ),
     MAPS,
+    fit_length_and_size,
 )(partial(MViT, depths=(1, 2, 5, 2)))
 register(
     mvit_card(
@@ -321,6 +323,7 @@ register(
         weights=WEIGHTS["v2_s"],
     ),
     MAPS,
+    fit_length_and_size,
 )(MViT)
 register(
     mvit_card(
@@ -332,6 +335,7 @@ register(
         weights=WEIGHTS["v2_b"],
     ),
     MAPS,
+    fit_length_and_size,
 )(partial(MViT, depths=(2, 3, 16, 3), length=32, drop_path=0.3))
 register(
     mvit_card(
@@ -343,6 +347,7 @@ register(
         weights=WEIGHTS["v2_l"],
     ),
     MAPS,
+    fit_length_and_size,
 )(partial(MViT, depths=(2, 6, 36, 4), width=144, heads=2, length=40, size=312, drop_path=0.75))
 register(
     mvit_card(
@@ -355,6 +360,7 @@ register(
         weights=WEIGHTS["v1_b_16x4"],
     ),
     MAPS,
+    fit_length_and_size,
 )(VERSION_1)
 register(
     mvit_card(
@@ -367,10 +373,13 @@ register(
         weights=WEIGHTS["v1_b_32x3"],
     ),
     MAPS,
+    fit_length_and_size,
 )(partial(VERSION_1, length=32))
 
 register(
-    mvit_card("mvit_v2_micro", "MViTv2 for tests.", 257_381, 3_494_304, TINY_SPEC, classes=5, tiny=True), MAPS
+    mvit_card("mvit_v2_micro", "MViTv2 for tests.", 257_381, 3_494_304, TINY_SPEC, classes=5, tiny=True),
+    MAPS,
+    fit_length_and_size,
 )(partial(MViT, depths=(1, 1, 1, 1), width=16, length=4, size=32))
 register(
     mvit_card(
@@ -378,4 +387,5 @@ register(
         paper=PAPER, classes=5, tiny=True,
     ),
     MAPS,
+    fit_length_and_size,
 )(partial(VERSION_1, depths=(1, 1, 1, 1), width=16, length=4, size=32))  # fmt: skip

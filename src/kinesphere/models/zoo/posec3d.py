@@ -280,7 +280,6 @@ MMACTION2 = KeyMap(
     "mmaction2",
     (*mmaction2_stem(), *mmaction2_stages(), *MMACTION2_HEAD),
     infer=partial(read_state, first="conv1"),
-    fit=fit,
 )
 PYSKL_X3D = KeyMap(
     "pyskl",
@@ -294,7 +293,6 @@ PYSKL_X3D = KeyMap(
         *MMACTION2_HEAD,
     ),
     infer=partial(read_state, first="conv1_s"),
-    fit=fit,
 )
 PYSKL_C3D = KeyMap(
     "pyskl",
@@ -314,7 +312,6 @@ PYSKL_C3D = KeyMap(
         *MMACTION2_HEAD,
     ),
     infer=partial(read_state, first="conv1a"),
-    fit=fit,
 )
 
 TEN_CLIPS = "10 clips, and their mirror images"

@@ -195,7 +195,6 @@ def first_map(layout: str, prefix: str, head: str) -> KeyMap:
         ),
         arguments={"own_graph": False},
         infer=partial(read_first_state, prefix=prefix),
-        fit=fit,
     )
 
 

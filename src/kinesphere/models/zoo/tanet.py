@@ -17,6 +17,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.layers.contract import fit_length
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.layers.published import kinetics, mmaction2_url
@@ -203,10 +204,12 @@ register(
         weights=WEIGHTS + imagenet_weights(50),
     ),
     (MMACTION2, IMAGENET),
+    fit_length,
 )(partial(tanet, depth=50))
 register(
     tanet_card(
         "tanet_tiny", "tanet_resnet50 for tests.", 531_117, 37_269_632, spec=TINY_SPEC, classes=5, tiny=True
     ),
     (MMACTION2, IMAGENET),
+    fit_length,
 )(partial(tanet, depth=TINY_DEPTH, width=16, length=4))

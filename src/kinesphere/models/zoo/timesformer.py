@@ -22,6 +22,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.contract import with_length, with_size
 from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import (
@@ -213,11 +214,10 @@ def made_for(patch: str, position: str, time: str, theirs: Mapping[str, Tensor])
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """`spec` for a network made for other clips: its own length over the same time, its own size."""
     length, grid, patch = (arguments.get(name) for name in ("frames", "grid", "patch"))
-    if isinstance(length, int) and length != spec.length:
-        interval = max(1, spec.length * spec.sampling.interval // length)
-        spec = spec.with_(sampling=Sampling("dense", length, interval))
-    if isinstance(grid, int) and isinstance(patch, int) and grid * patch != spec.size[0]:
-        spec = spec.with_(size=(grid * patch, grid * patch), short_side_px=grid * patch)
+    if isinstance(length, int):
+        spec = with_length(spec, length)
+    if isinstance(grid, int) and isinstance(patch, int):
+        spec = with_size(spec, (grid * patch, grid * patch))
     return spec
 
 
@@ -242,7 +242,6 @@ def huggingface(*attention: Rule) -> KeyMap:
             f"{model}.embeddings.position_embeddings",
             f"{model}.embeddings.time_embeddings",
         ),
-        fit=fit,
     )
 
 
@@ -265,7 +264,6 @@ def mmaction2(*blocks: Rule) -> KeyMap:
             made_for, "backbone.patch_embed.projection.weight", "backbone.pos_embed", "backbone.time_embed"
         ),
         spec=MMACTION2_SPEC,
-        fit=fit,
     )
 
 
@@ -391,10 +389,11 @@ def timesformer_card(
 
 
 for _scheme in MAPS:
-    register(timesformer_card(_scheme, NUMBERS[_scheme], weights=WEIGHTS[_scheme]), MAPS[_scheme])(
+    register(timesformer_card(_scheme, NUMBERS[_scheme], weights=WEIGHTS[_scheme]), MAPS[_scheme], fit)(
         partial(TimeSformer, scheme=_scheme)
     )
     register(
         timesformer_card(_scheme, TINY_NUMBERS[_scheme], depth=2, spec=TINY_SPEC, classes=5, tiny=True),
         MAPS[_scheme],
+        fit,
     )(partial(TimeSformer, scheme=_scheme, width=32, depth=2, heads=2, patch=8, grid=4, frames=4))

@@ -18,6 +18,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.layers.contract import fit_length
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.layers.published import kinetics, mmaction2_url
@@ -231,10 +232,12 @@ register(
         weights=WEIGHTS + imagenet_weights(50),
     ),
     (MMACTION2, IMAGENET),
+    fit_length,
 )(partial(tin, depth=50))
 register(
     tin_card(
         "tin_tiny", "tin_resnet50 for tests.", 510_125, 37_304_496, spec=TINY_SPEC, classes=5, tiny=True
     ),
     (MMACTION2, IMAGENET),
+    fit_length,
 )(partial(tin, depth=TINY_DEPTH, width=16, length=4))

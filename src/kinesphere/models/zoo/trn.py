@@ -21,6 +21,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.contract import fit_length
 from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.layers.published import mmaction2_url
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
@@ -208,10 +209,12 @@ register(
         weights=WEIGHTS + imagenet_weights(50),
     ),
     KEY_MAPS,
+    fit_length,
 )(partial(trn, depth=50))
 register(
     trn_card(
         "trn_tiny", "trn_resnet50 for tests.", 314_127, 25_376_048, spec=TINY_SPEC, classes=5, tiny=True
     ),
     KEY_MAPS,
+    fit_length,
 )(partial(trn, depth=TINY_DEPTH, width=16, length=4, features=16))

@@ -21,6 +21,7 @@ from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, Rule
+from kinesphere.models.layers.contract import with_length
 from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
 from kinesphere.models.layers.stochastic_depth import rising_rates
@@ -64,7 +65,8 @@ class VideoMAE(nn.Module):
         heads: Attention heads.
         tubelet: Frames per token.
         patch: Side of a token in pixels.
-        length: Number of tokens whose positions are kept at hand; other numbers work too.
+        length: Number of tokens whose positions are kept at hand, None for those of 16 frames of 224 pixels;
+            other numbers work too.
         eps: Of the blocks' layer norms.
         mean_eps: Of the layer norm after the mean.
         drop_path: Rate of stochastic depth in the last block.
@@ -79,13 +81,13 @@ class VideoMAE(nn.Module):
         heads: int,
         tubelet: int = 2,
         patch: int = 16,
-        length: int = 1568,
+        length: int | None = None,
         eps: float = 1e-6,
         mean_eps: float = 1e-6,
         drop_path: float = 0.1,
     ) -> None:
         super().__init__()
-        self.embed = Embedding(width, tubelet, patch, length)
+        self.embed = Embedding(width, tubelet, patch, 1568 if length is None else length)
         rates = rising_rates(drop_path, depth)
         self.blocks = nn.Sequential(
             *(Block(width, heads, eps=eps, key_bias=False, drop_path=rate) for rate in rates)
@@ -134,6 +136,15 @@ def mmaction2_arguments(theirs: Mapping[str, Tensor]) -> Arguments:
             )
         found["length"] = length
     return found
+
+
+def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
+    """`spec` for a network whose positions at hand are those of longer or shorter clips of the same size."""
+    length, tubelet, patch = (arguments.get(name) for name in ("length", "tubelet", "patch"))
+    if not isinstance(length, int) or not isinstance(tubelet, int) or not isinstance(patch, int):
+        return spec
+    places = (spec.size[0] // patch) * (spec.size[1] // patch)
+    return spec if places == 0 or length % places else with_length(spec, length // places * tubelet)
 
 
 def huggingface(layout: str, q_bias: str, v_bias: str) -> KeyMap:
@@ -298,6 +309,7 @@ for _size, (_width, _depth, _heads, _rate) in SIZES.items():
             weights=WEIGHTS[_size],
         ),
         MAPS,
+        fit,
     )(partial(VideoMAE, width=_width, depth=_depth, heads=_heads, drop_path=_rate))
 
 register(
@@ -305,4 +317,5 @@ register(
         "videomae_tiny", "videomae for tests.", (37_893, 1_310_880), 2, spec=TINY_SPEC, classes=5, tiny=True
     ),
     MAPS,
+    fit,
 )(partial(VideoMAE, width=32, depth=2, heads=2, patch=8, length=32))

@@ -20,6 +20,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.layers.contract import with_length, with_size
 from kinesphere.models.layers.published import hub_url, kinetics
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
@@ -129,13 +130,12 @@ def made_for(theirs: Mapping[str, Tensor]) -> Arguments:
 
 
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
-    """`spec` for a network made for other clips: its own length over the same time."""
-    grid, tubelet = arguments.get("grid"), arguments.get("tubelet")
-    if not isinstance(grid, tuple) or not isinstance(tubelet, int) or grid[0] * tubelet == spec.length:
+    """`spec` for a network made for other clips: its own length over the same time, its own size."""
+    grid, tubelet, patch = (arguments.get(name) for name in ("grid", "tubelet", "patch"))
+    if not isinstance(grid, tuple) or not isinstance(tubelet, int) or not isinstance(patch, int):
         return spec
-    length = grid[0] * tubelet
-    interval = max(1, spec.length * spec.sampling.interval // length)
-    return spec.with_(sampling=Sampling("dense", length, interval))
+    frames, rows, columns = grid
+    return with_size(with_length(spec, frames * tubelet), (rows * patch, columns * patch))
 
 
 def huggingface(layout: str, *block: Rule) -> KeyMap:
@@ -150,7 +150,6 @@ def huggingface(layout: str, *block: Rule) -> KeyMap:
             Rename("classifier.*", "fc.*"),
         ),
         infer=made_for,
-        fit=fit,
     )
 
 
@@ -222,9 +221,11 @@ register(
         weights=WEIGHTS,
     ),
     MAPS,
+    fit,
 )(ViViT)
 
 register(
     vivit_card("vivit_tiny", "vivit for tests.", 39_045, 1_343_776, 2, spec=TINY_SPEC, classes=5, tiny=True),
     MAPS,
+    fit,
 )(partial(ViViT, width=32, depth=2, heads=2, patch=8, grid=(2, 4, 4)))
