@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast, get_args
+from typing import Literal, Self, cast, get_args
 
 import numpy as np
 
@@ -24,6 +24,9 @@ SUFFIX = ".flow.npz"
 _QUALITY = 12
 _ZERO, _STEPS = 128, 127
 
+StoredMethod = Literal[FlowMethod, "truth"]
+"""How the flow of a file came about: it was estimated, or it is the true motion of a generated video."""
+
 
 @dataclass(frozen=True, eq=False)
 class FlowFile:
@@ -31,17 +34,19 @@ class FlowFile:
 
     Attributes:
         planes: The file's pictures.
-        method: How the motion was estimated.
+        method: How the motion was estimated, or `truth`.
         bound_px: Largest component that it can hold, in pixels of its own size.
         clipped: Share of the vectors that were cut to the bound.
         frames: Frames of the video.
+        video_size: `(H, W)` of the video's frames, if known.
     """
 
     planes: PlaneFile
-    method: FlowMethod
+    method: StoredMethod
     bound_px: float
     clipped: float
     frames: int
+    video_size: Size | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -52,16 +57,19 @@ class FlowFile:
         """
         planes = PlaneFile.open(path, "flow")
         method = str(planes.fact("method"))
-        if method not in get_args(FlowMethod) or planes.planes != 2:
+        if method not in get_args(StoredMethod) or planes.planes != 2:
             raise InvalidAnnotation(f"{path} holds flow of an unknown method {method!r}; extract it again.")
-        bound_px, clipped = float(planes.fact("bound_px")), float(planes.fact("clipped"))
-        frames = int(planes.fact("frames"))
+        bound_px, clipped = planes.number("bound_px"), planes.number("clipped")
+        frames = int(planes.number("frames"))
         if not bound_px > 0 or max(frames - 1, 1) != planes.count:
             raise InvalidAnnotation(
                 f"{path} contradicts itself (bound {bound_px:g} px, {planes.count} fields of {frames} "
                 "frames); extract it again."
             )
-        return cls(planes, cast(FlowMethod, method), bound_px, clipped, frames)
+        video_size: Size | None = None
+        if "video_height_px" in planes.facts:
+            video_size = int(planes.number("video_height_px")), int(planes.number("video_width_px"))
+        return cls(planes, cast(StoredMethod, method), bound_px, clipped, frames, video_size)
 
     @property
     def size(self) -> Size:
@@ -84,9 +92,10 @@ def write_flow(
     fields: Iterable[np.ndarray],
     *,
     size: Size,
-    method: FlowMethod,
+    method: StoredMethod,
     bound_px: float,
     frames: int,
+    video_size: Size | None = None,
 ) -> float:
     """Write a flow file; atomic.
 
@@ -94,9 +103,10 @@ def write_flow(
         path: Where to; ends in `.flow.npz`.
         fields: float32 `(H, W, 2)` for every frame but the last; one field of zeros for a single frame.
         size: `(H, W)` of the fields.
-        method: How they were estimated.
+        method: How they were estimated, or `truth`.
         bound_px: Largest component to keep.
         frames: Frames of the video.
+        video_size: `(H, W)` of its frames.
 
     Returns:
         The share of vectors that were cut to the bound.
@@ -112,7 +122,10 @@ def write_flow(
             yield levels.astype(np.uint8).transpose(2, 0, 1)
 
     def facts() -> dict[str, str | float]:
-        return {"method": method, "bound_px": bound_px, "clipped": cut / total, "frames": frames}
+        found = {"method": method, "bound_px": bound_px, "clipped": cut / total, "frames": frames}
+        if video_size is not None:
+            found |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
+        return found
 
     write_planes(path, "flow", quantised(), facts, size=size, planes=2, quality=_QUALITY)
     return cut / total

@@ -24,10 +24,12 @@ class MaskFile:
     Attributes:
         planes: The file's pictures.
         origin: What found the people.
+        most_people: Most people looked for at a time, if that was limited and is known.
     """
 
     planes: PlaneFile
     origin: str
+    most_people: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -39,7 +41,8 @@ class MaskFile:
         planes = PlaneFile.open(path, "mask")
         if planes.planes != 1:
             raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
-        return cls(planes, str(planes.fact("origin")))
+        most_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
+        return cls(planes, str(planes.fact("origin")), most_people)
 
     @property
     def frames(self) -> int:
@@ -60,7 +63,9 @@ class MaskFile:
         return self.planes.read(np.minimum(rows, self.frames - 1))[:, 0]
 
 
-def write_masks(path: Path, masks: Iterable[np.ndarray], *, size: Size, origin: str) -> None:
+def write_masks(
+    path: Path, masks: Iterable[np.ndarray], *, size: Size, origin: str, most_people: int | None = None
+) -> None:
     """Write a mask file; atomic.
 
     Args:
@@ -68,6 +73,10 @@ def write_masks(path: Path, masks: Iterable[np.ndarray], *, size: Size, origin: 
         masks: uint8 `(H, W)`, one for every frame.
         size: `(H, W)` of the masks.
         origin: What found the people.
+        most_people: Most people looked for at a time, if that was limited.
     """
+    facts: dict[str, str | float] = {"origin": origin}
+    if most_people is not None:
+        facts["most_people"] = most_people
     frames = (mask[None] for mask in masks)
-    write_planes(path, "mask", frames, lambda: {"origin": origin}, size=size, planes=1, quality=_QUALITY)
+    write_planes(path, "mask", frames, lambda: facts, size=size, planes=1, quality=_QUALITY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -169,6 +170,20 @@ class PlaneFile:
         if name not in self.facts:
             raise InvalidAnnotation(f"{self.path} does not state its {name}; extract it again.")
         return self.facts[name]
+
+    def number(self, name: str) -> float:
+        """One fact that is a finite number.
+
+        Raises:
+            InvalidAnnotation: If the file does not state it, or something else.
+        """
+        try:
+            value = float(self.fact(name))
+        except (TypeError, ValueError, OverflowError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise InvalidAnnotation(f"{self.path} states no number as its {name}; extract it again.")
+        return value
 
 
 def _digest(data: bytes) -> bytes:

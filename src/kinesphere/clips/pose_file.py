@@ -2,18 +2,20 @@
 
 A `.pose.npz` is a zip of NumPy arrays. Pixels are kept to 1/32, metres to 1/4096 (a quarter of a
 millimetre) and scores to 1/1024, which are exact in binary: a file that is read and written again does
-not change.
+not change. What was not known when a file was written is not in it: the video's extent, and how many
+people were looked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.clips.recent import Recent
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
@@ -53,6 +55,12 @@ def write_poses(poses: Poses, path: Path) -> None:
     }
     if poses.world is not None:
         content["world"] = _rounded(np.where(seen, poses.world, 0), _M)
+    if poses.video is not None:
+        content["video_frames"] = np.array(poses.video.frames)
+        content["video_last_s"] = np.array(poses.video.last_s)
+        content["video_fps"] = np.array(poses.video.fps)
+    if poses.most_people is not None:
+        content["most_people"] = np.array(poses.most_people)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
 
@@ -110,11 +118,19 @@ def _unpacked(path: Path) -> Poses:
             world=content["world"].astype(np.float32) if "world" in content else None,
             fps=float(content["fps"]) or None,
             origin=str(content["origin"]),
+            video=_extent(content),
+            most_people=int(content["most_people"]) if "most_people" in content else None,
         )
     except InvalidAnnotation as error:
         raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
     except BROKEN as error:
         raise damaged(path, "pose", error) from error
+
+
+def _extent(content: Mapping[str, np.ndarray]) -> Extent | None:
+    if "video_frames" not in content:
+        return None
+    return Extent(int(content["video_frames"]), float(content["video_last_s"]), float(content["video_fps"]))
 
 
 def _rounded(points: np.ndarray, per_unit: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -17,6 +18,30 @@ BRIDGE_S = 0.5
 _SAME_S = 1e-4
 # Frame sizes of one video agree in shape up to this share (rounded sizes of small copies differ a little).
 _SHAPE = 0.02
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What tells a video from others.
+
+    Attributes:
+        frames: Number of its frames.
+        last_s: When the last of them begins, in seconds.
+        fps: Mean frames per second.
+    """
+
+    frames: int
+    last_s: float
+    fps: float
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or not 0 <= self.last_s < math.inf or not 0 < self.fps < math.inf:
+            raise InvalidAnnotation(f"A video has frames, a length and a rate; got {self}.")
+
+    @classmethod
+    def of(cls, frame_times: np.ndarray, fps: float) -> Self:
+        """The extent of a video whose frames begin at `(N,)` seconds."""
+        return cls(len(frame_times), float(frame_times[-1]), fps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +63,8 @@ class Poses:
         world: float32 `(T, P, J, 3)` metres about the pelvis or the camera, beside pixels; or None.
         fps: Rate at which the poses were taken, or None if unknown.
         origin: Name and version of what made them.
+        video: The video that they were taken from, if known.
+        most_people: Most people looked for at a time, if known.
     """
 
     times: np.ndarray
@@ -50,6 +77,8 @@ class Poses:
     world: np.ndarray | None = None
     fps: float | None = None
     origin: str = ""
+    video: Extent | None = None
+    most_people: int | None = None
 
     def __post_init__(self) -> None:
         joints = len(SKELETONS.get(self.skeleton))

@@ -79,7 +79,7 @@ def inspect_poses(path: Path, video: Video) -> PoseFacts:
     """Read the pose file of a video and hold it against that."""
     try:
         poses = read_poses(path)
-        check_poses(poses, float(video.frame_times()[-1]))
+        check_poses(poses, video.frame_times())
         poses.resized(video.size)
     except InvalidAnnotation as error:
         return PoseFacts(error=str(error))

@@ -29,9 +29,9 @@ from kinesphere.video import Frames, Video
 
 # Column of a manifest that names the pose file of each video.
 POSE_COLUMN = "pose_file"
-# Poses and their video may end this far apart; more means that they do not belong together.
-_END_S = 1.0
-_END_SHARE = 0.1
+# Poses that do not tell their video may end so many frames before or after it: decoders disagree about the
+# last ones. More means that they do not belong together.
+_FRAMES_OFF = 3
 
 
 def open_source(
@@ -77,7 +77,7 @@ def open_source(
         return video
     try:
         if known is not None and known is not poses:
-            check_poses(known, float(video.frame_times()[-1]))
+            check_poses(known, video.frame_times())
         return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
     except BaseException:
         video.close()
@@ -143,19 +143,33 @@ class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):
         return self._masks
 
 
-def check_poses(poses: Poses, video_ends_s: float) -> None:
-    """Refuse poses that end at another time than a video, whose last frame begins at `video_ends_s`.
+def check_poses(poses: Poses, frame_times: np.ndarray) -> None:
+    """Refuse poses of another video than the one whose frames begin at `(N,)` seconds.
+
+    Where the poses tell their video, it has as many frames and ends within one of them. Elsewhere they end
+    a few frames around its end, or before that by the time between two poses.
 
     Raises:
         InvalidAnnotation: If they are of another video.
     """
+    count, last_s, of = len(frame_times), float(frame_times[-1]), poses.video
+    frame_s = float(np.median(np.diff(frame_times))) if count > 1 else 0.0
+    name = f"The poses ({poses.origin or poses.skeleton})"
+    if of is not None:
+        if of.frames != count or abs(of.last_s - last_s) > frame_s:
+            raise InvalidAnnotation(
+                f"{name} are of a video of {of.frames} frames to {of.last_s:.2f} s, but this one has {count} "
+                f"to {last_s:.2f} s; they belong to another video or another version of it. Extract "
+                "them again."
+            )
+        return
     ends_s = float(poses.times[-1])
-    # At the rate of the poses, the last of them may be that much before the last frame.
-    slack_s = max(_END_S, _END_SHARE * video_ends_s) + (1 / poses.fps if poses.fps else 0.0)
-    if abs(ends_s - video_ends_s) > slack_s:
+    step_s = 1 / poses.fps if poses.fps else float(np.median(np.diff(poses.times))) if len(poses) > 1 else 0.0
+    few_s = (_FRAMES_OFF + 0.5) * frame_s
+    if not last_s - step_s - few_s <= ends_s <= last_s + few_s:
         raise InvalidAnnotation(
-            f"The poses ({poses.origin or poses.skeleton}) end at {ends_s:.2f} s, but the video at "
-            f"{video_ends_s:.2f} s; they belong to another video or were cut short. Extract them again."
+            f"{name} end at {ends_s:.2f} s, but the video at {last_s:.2f} s; they belong to another video or "
+            "were cut short. Extract them again."
         )
 
 

@@ -104,6 +104,11 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
         ({"facts": json.dumps(facts | {"frames": 9})}, "contradicts itself .*4 fields of 9 frames"),
         ({"facts": "[]"}, "is not a readable flow file .its facts are no table"),
         ({"facts": "{}"}, "does not state its method; extract it again"),
+        ({"facts": json.dumps(facts | {"bound_px": "far"})}, "states no number as its bound_px; extract"),
+        (
+            {"facts": json.dumps(facts | {"clipped": [1]})},
+            "states no number as its clipped; extract it again",
+        ),
         ({"size": (0, 4)}, "is not a readable flow file"),
     ):
         write(path, smooth(4))

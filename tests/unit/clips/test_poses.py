@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
 
 
@@ -205,6 +205,19 @@ def test_files_read_before_come_from_memory_until_they_change(tmp_path: Path) ->
     assert not first.keypoints.flags.writeable
     write_poses(replace(first, origin="another"), path)
     assert read_poses(path).origin == "another"
+
+
+def test_files_tell_their_video_where_it_was_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.pose.npz"
+    write_poses(make(), path)
+    assert (read_poses(path).video, read_poses(path).most_people) == (None, None)
+    extent = Extent.of(np.arange(40) * 1001 / 30000, 30000 / 1001)
+    write_poses(make(video=extent, most_people=3), path)
+    assert (read_poses(path).video, read_poses(path).most_people) == (extent, 3)
+    content = dict(np.load(path))
+    np.savez(path, **content | {"video_frames": np.array(0)})
+    with pytest.raises(InvalidAnnotation, match=r"a.pose.npz: A video has frames, a length and a rate; got"):
+        read_poses(path)
 
 
 def test_nobody_can_be_written(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 
 from kinesphere.clips import ClipSpec, Sampling, clip_times
 from kinesphere.clips import flow as flow_modality
-from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.flow_file import FlowFile, write_flow
+from kinesphere.clips.mask_file import MaskFile, write_masks
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data import ClipDataset, Draw, Manifest
-from kinesphere.data.extract import Extracts, FlowExtractor, extract
+from kinesphere.data.extract import Extracts, FlowExtractor, MaskExtractor, extract
 from kinesphere.data.source import open_source
 from kinesphere.models import card
 from kinesphere.video import Video
@@ -73,7 +75,7 @@ def test_failures_are_counted_and_the_others_go_on(folder: Path) -> None:
     [
         (FlowExtractor("farneback"), "holds flow by dis, not farneback; overwrite it or extract elsewhere"),
         (FlowExtractor(bound_px=10), "has the bound 20 px, not 10"),
-        (FlowExtractor(short_side_px=32), r"is larger \(48 px\) than 32 px"),
+        (FlowExtractor(short_side_px=32), "has a short side of 48 px, not 32 px; overwrite it"),
     ],
 )
 def test_files_made_otherwise_are_not_taken(folder: Path, other: FlowExtractor, match: str) -> None:
@@ -86,6 +88,38 @@ def test_files_made_otherwise_are_not_taken(folder: Path, other: FlowExtractor, 
     anew = extract(video, other, workers=1, overwrite=True)
     assert anew.written == tuple(video)
     assert extract(video, other, workers=1).kept == tuple(video)
+
+
+def test_smaller_files_are_not_taken_for_larger_ones(folder: Path) -> None:
+    video = videos_of(folder)[:1]
+    extract(video, FlowExtractor(short_side_px=32), workers=1)
+    (note,) = extract(video, FlowExtractor(), workers=1).failures
+    assert "has a short side of 32 px, not 48 px; overwrite it" in note.reason
+    extract(video, FlowExtractor(short_side_px=48), workers=1, overwrite=True)
+    # Frames are never enlarged: more than the video has is all of it.
+    assert extract(video, FlowExtractor(), workers=1).kept
+    path = video[0].with_name(video[0].name + ".flow.npz")
+    assert FlowFile.open(path).video_size == FlowFile.open(path).size
+
+
+def test_files_of_before_do_not_tell_the_size_of_their_video(tmp_path: Path) -> None:
+    path = tmp_path / "old.flow.npz"
+    write_flow(path, [np.zeros((32, 40, 2), np.float32)], size=(32, 40), method="dis", bound_px=20, frames=2)
+    assert FlowFile.open(path).video_size is None
+    assert FlowExtractor(short_side_px=64).differs(path) is None
+    assert FlowExtractor(short_side_px=16).differs(path) == "has a short side of 32 px, not 16 px"
+
+
+def test_masks_of_fewer_people_are_not_taken(tmp_path: Path) -> None:
+    path, mask = tmp_path / "a.mask.npz", np.zeros((32, 40), np.uint8)
+    lone = MaskExtractor(Path("full.task"), people=1)
+    write_masks(path, [mask], size=(32, 40), origin="MediaPipe 0 full", most_people=2)
+    assert MaskFile.open(path).most_people == 2
+    assert lone.differs(path) == "holds at most 2 people at a time, not 1"
+    assert replace(lone, people=2).differs(path) is None
+    assert "not by lite" in str(MaskExtractor(Path("lite.task")).differs(path))
+    write_masks(path, [mask], size=(32, 40), origin="MediaPipe 0 full")
+    assert lone.differs(path) is None
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:

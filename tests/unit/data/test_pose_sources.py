@@ -11,10 +11,10 @@ import pytest
 
 from kinesphere.clips import Augment, ClipSpec, Sampling
 from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, make_loader
-from kinesphere.data.source import PoseTrack, open_source
+from kinesphere.data.source import PoseTrack, check_poses, open_source
 
 SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
                 mean=(0.5, 0.5), std=(0.5, 0.5))  # fmt: skip
@@ -93,6 +93,34 @@ def test_broken_and_foreign_files_are_failures(folder: Path) -> None:
     cropped = read(manifest)
     assert isinstance(cropped, Failure)
     assert "pictures of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
+
+
+def test_poses_that_tell_their_video_fit_no_other() -> None:
+    begins = np.arange(25) / 25
+    own = replace(poses(25, 25), video=Extent.of(begins, 25.0))
+    thinned = replace(poses(5, 5), video=own.video)
+    for known in (own, thinned):
+        check_poses(known, begins)
+        check_poses(known, begins + 0.03 * (begins > 0.9))  # a clock that counts a little differently
+        for other in (np.arange(24) / 25, np.arange(26) / 25, np.arange(25) / 20):
+            with pytest.raises(
+                InvalidAnnotation,
+                match=r"are of a video of 25 frames to 0.96 s, but this one has \d+ to .* s; they belong to",
+            ):
+                check_poses(known, other)
+    check_poses(replace(own, video=Extent(1, 0.0, 25.0)), np.zeros(1))
+
+
+@pytest.mark.parametrize(("count", "fps"), [(22, 25), (28, 25), (5, 5), (10, 10), (50, 50)])
+def test_poses_that_do_not_may_end_a_few_frames_off(count: int, fps: float) -> None:
+    check_poses(poses(count, fps), np.arange(25) / 25)
+    check_poses(replace(poses(count, fps), fps=None), np.arange(25) / 25)
+
+
+@pytest.mark.parametrize(("count", "fps"), [(20, 25), (30, 25), (3, 5), (7, 5), (1, 25)])
+def test_poses_that_end_elsewhere_are_of_another_video(count: int, fps: float) -> None:
+    with pytest.raises(InvalidAnnotation, match=r"end at .* s, but the video at 0.96 s; they belong to"):
+        check_poses(poses(count, fps), np.arange(25) / 25)
 
 
 def test_a_video_without_people_is_used_and_noted(folder: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import boxes_around
+from kinesphere.clips.poses import Extent, boxes_around
 from kinesphere.clips.skeleton import BLAZEPOSE33, COCO17
 from kinesphere.core.errors import InvalidSetting, MissingExtra, MissingWeights
 from kinesphere.data.assemble import assemble
@@ -181,6 +184,33 @@ def test_poses_may_be_taken_at_a_lower_rate(embrace: Path) -> None:
     assert len(poses) == 20
     assert poses.fps == 5
     np.testing.assert_allclose(poses.times, np.arange(20) / 5, atol=1e-3)
+    assert poses.video == Extent(60, 59 / 15, 15.0)
+    assert extract_poses(embrace, Blobs(), span=(1.0, 1.2)).video is None
+
+
+@pytest.mark.parametrize("fps", [15, 29.97, 60])
+def test_no_frame_is_looked_at_twice(embrace: Path, fps: float) -> None:
+    poses = extract_poses(embrace, Blobs(), fps=fps)
+    assert len(poses) == 60
+    assert poses.fps == 15
+
+
+def test_a_frame_that_lasts_is_looked_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "halting.mp4"
+    ticks = [*range(0, 40, 2), *range(80, 120, 2)]
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=50)
+        stream.height, stream.width, stream.pix_fmt = 120, 200, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 50)
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(np.full((120, 200, 3), tick, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 50)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    for fps in (None, 10):
+        times = extract_poses(path, Blobs(), fps=fps).times
+        assert set(np.round(times * 50)) <= set(ticks)
+        assert len(times) == (40 if fps is None else 18)
 
 
 def test_looks_differ_between_clothes_and_stay_in_motion() -> None:
@@ -225,7 +255,8 @@ def test_extractor_is_resumable_and_counts_what_it_cannot_read(
     (tmp_path / "a.mp4").write_bytes(embrace.read_bytes())
     (tmp_path / "b.mp4").write_bytes(b"no video")
     videos = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
-    extractor = PoseExtractor(PoseSettings(Path("lite.task")), fps=5)
+    settings = PoseSettings(Path("lite.task"))
+    extractor = PoseExtractor(settings, fps=5)
     first = extract(videos, extractor, workers=1)
     assert (len(first.written), len(first.kept), len(first.failures)) == (1, 0, 1)
     assert read_poses(tmp_path / "a.mp4.pose.npz").people == 2
@@ -233,8 +264,14 @@ def test_extractor_is_resumable_and_counts_what_it_cannot_read(
     assert (len(again.written), len(again.kept)) == (0, 1)
     other = extract(videos[:1], PoseExtractor(PoseSettings(Path("heavy.task"))), workers=1)
     assert "holds poses of MediaPipe 0 lite, not of heavy; overwrite it" in other.failures[0].reason
-    slower = extract(videos[:1], PoseExtractor(PoseSettings(Path("lite.task")), fps=2), workers=1)
-    assert "holds 5 poses a second, not 2" in slower.failures[0].reason
+    for fps, wanted in ((2, "2"), (None, "15"), (60, "15")):
+        changed = extract(videos[:1], PoseExtractor(settings, fps), workers=1)
+        assert f"holds 5 poses a second, not {wanted}; overwrite it" in changed.failures[0].reason
+    fewer = extract(videos[:1], PoseExtractor(replace(settings, people=1), fps=5), workers=1)
+    assert "holds at most 4 people at a time, not 1; overwrite it" in fewer.failures[0].reason
+    assert extract(videos[:1], PoseExtractor(settings, fps=60), workers=1, overwrite=True).written
+    for fps in (None, 15, 60):
+        assert extract(videos[:1], PoseExtractor(settings, fps), workers=1).kept
     nobody = read_poses(tmp_path / "a.mp4.pose.npz").select(np.array([], int))
     write_poses(nobody, tmp_path / "nobody.pose.npz")
     monkeypatch.setattr(pose_extraction, "extract_poses", lambda *_, **__: nobody)

@@ -18,6 +18,8 @@ from kinesphere.video import Video
 
 # Frames in memory at once.
 _BLOCK = 32
+# Less is too little to find motion in.
+LEAST_PX = 16
 # A larger share of cut vectors is worth a word.
 _MANY_CUT = 0.001
 
@@ -37,8 +39,8 @@ class FlowExtractor:
     bound_px: float = BOUND_PX
 
     def __post_init__(self) -> None:
-        if self.short_side_px < 16:
-            raise InvalidSetting(f"Flow needs frames of at least 16 px; got {self.short_side_px}.")
+        if self.short_side_px < LEAST_PX:
+            raise InvalidSetting(f"Flow needs frames of at least {LEAST_PX} px; got {self.short_side_px}.")
         if not 0 < self.bound_px < math.inf:
             raise InvalidSetting(f"The bound of flow is a positive number of pixels; got {self.bound_px}.")
 
@@ -58,8 +60,10 @@ class FlowExtractor:
             return f"holds flow by {file.method}, not {self.method}"
         if file.bound_px != self.bound_px:
             return f"has the bound {file.bound_px:g} px, not {self.bound_px:g}"
-        if min(file.size) > self.short_side_px:
-            return f"is larger ({min(file.size)} px) than {self.short_side_px} px"
+        # A file that does not tell the size of its video is as large as it could be.
+        wanted = min(shrunk(file.video_size or file.size, self.short_side_px))
+        if min(file.size) != wanted:
+            return f"has a short side of {min(file.size)} px, not {wanted} px"
         return None
 
     def extract(self, video: Path, target: Path) -> str | None:
@@ -78,6 +82,7 @@ class FlowExtractor:
                 method=self.method,
                 bound_px=self.bound_px,
                 frames=frames,
+                video_size=source.size,
             )
         if cut > _MANY_CUT:
             return f"{cut:.1%} of the vectors are longer than {self.bound_px:g} px and were cut to that"

@@ -72,14 +72,23 @@ class MaskExtractor:
         """`.mask.npz`."""
         return SUFFIX
 
+    @property
+    def _most_people(self) -> int | None:
+        """How many people the model tells apart; None for one that sees all at once."""
+        return self.people if self.model.suffix == ".task" else None
+
     def differs(self, path: Path) -> str | None:
         """What about a mask file is not as this would make it, or None.
 
         Raises:
             InvalidAnnotation: If the file cannot be read.
         """
-        origin = MaskFile.open(path).origin
-        return None if self.model.stem in origin else f"holds masks by {origin}, not by {self.model.stem}"
+        file = MaskFile.open(path)
+        if self.model.stem not in file.origin:
+            return f"holds masks by {file.origin}, not by {self.model.stem}"
+        if file.most_people not in (None, self._most_people):
+            return f"holds at most {file.most_people} people at a time, not {self._most_people}"
+        return None
 
     def extract(self, video: Path, target: Path) -> str | None:
         """Write the masks of a video; a remark if nobody was seen.
@@ -102,7 +111,7 @@ class MaskExtractor:
 
         with Video.open(video, threads=1) as source, PeopleFinder(self.model, self.people) as finder:
             size = shrunk(source.size, _SHORT_SIDE_PX)
-            write_masks(target, masks(), size=size, origin=finder.version)
+            write_masks(target, masks(), size=size, origin=finder.version, most_people=self._most_people)
         return None if seen else "nobody was found in any frame"
 
 

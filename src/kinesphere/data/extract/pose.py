@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from kinesphere.clips.pose_file import SUFFIX, read_poses, write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.clips.skeleton import BLAZEPOSE33
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.assemble import assemble
@@ -43,7 +43,7 @@ class PoseExtractor:
 
     Attributes:
         settings: What finds people.
-        fps: Frames looked at per second; None for all.
+        fps: Frames looked at per second; None, or as many as the video has or more, for all.
     """
 
     settings: PoseSettings
@@ -68,8 +68,12 @@ class PoseExtractor:
         model = self.settings.model.stem
         if model not in poses.origin:
             return f"holds poses of {poses.origin or poses.skeleton}, not of {model}"
-        if self.fps is not None and (poses.fps is None or abs(poses.fps - self.fps) > 1e-3 * self.fps):
-            return f"holds {poses.fps:g} poses a second, not {self.fps:g}"
+        if poses.most_people not in (None, self.settings.people):
+            return f"holds at most {poses.most_people} people at a time, not {self.settings.people}"
+        most = poses.video.fps if poses.video is not None else None
+        wanted = min((fps for fps in (self.fps, most) if fps is not None), default=None)
+        if wanted is not None and (poses.fps is None or abs(poses.fps - wanted) > 1e-3 * wanted):
+            return f"holds {poses.fps or 0:g} poses a second, not {wanted:g}"
         return None
 
     def extract(self, video: Path, target: Path) -> str | None:
@@ -121,7 +125,7 @@ def extract_poses(
         source: The video: a path, an address, or the file's bytes.
         finder: What finds people in pictures.
         people: Most people at a time.
-        fps: Take this many frames a second instead of all.
+        fps: Take this many frames a second instead of all; all, if the video has no more.
         span: `(start_s, end_s)` to look at, with a little more on either side; None for the whole video.
         progress: Called with the number of frames done and their total, if known.
 
@@ -134,8 +138,12 @@ def extract_poses(
     numbers: list[np.ndarray] = []
     times: list[float] = []
     with Video.open(source) as video:
-        size, rate = video.size, fps or float(video.fps)
-        for count, frame in enumerate(video.stream(start_s, end_s, fps=fps), start=1):
+        size, own_fps = video.size, float(video.fps)
+        thinned_fps = fps if fps is not None and fps < own_fps else None
+        for count, frame in enumerate(video.stream(start_s, end_s, fps=thinned_fps), start=1):
+            # At a constant rate, a frame that lasts longer than most comes again.
+            if times and frame.time_s <= times[-1]:
+                continue
             picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
             found = _found(picture, finder, tracker, frame.time_s)
             numbers.append(tracker.step(found, frame.time_s))
@@ -143,7 +151,11 @@ def extract_poses(
             times.append(frame.time_s)
             if progress:
                 progress(count, video.frame_count)
-    return assemble(
+        # The times of all frames of an address would be read from it once more.
+        is_address = isinstance(source, str) and "://" in source
+        extent = Extent.of(video.frame_times(), own_fps) if span is None and not is_address else None
+    rate = thinned_fps or own_fps
+    poses = assemble(
         frames,
         numbers,
         np.array(times),
@@ -153,6 +165,7 @@ def extract_poses(
         origin=finder.version,
         least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(frames) // 4)),
     )
+    return replace(poses, video=extent, most_people=people)
 
 
 def _found(picture: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:

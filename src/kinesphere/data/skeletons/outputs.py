@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from kinesphere.clips.pose_file import SUFFIX, read_poses, write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.skeletons.estimators import COCO_ORIGIN, OPENPOSE_ORIGIN, read_coco, read_openpose
 from kinesphere.video import Video
@@ -68,7 +68,7 @@ class OutputReader:
             poses = read_openpose(output, fps=fps, frame_size=size)
         poses = _on_clock(poses, begins, f"{output} has keypoints")
         poses.resized(size)
-        write_poses(poses, target)
+        write_poses(replace(poses, video=Extent.of(begins, fps)), target)
         return None if poses.present.any() else "nobody was found in any frame"
 
 
