@@ -82,9 +82,7 @@ def test_join_takes_both_halves_as_they_are(tmp_path):
 def test_nonsense_is_refused():
     with pytest.raises(InvalidSetting, match="share of the answer lies between 0 and 1; got 1"):
         MODELS.get("rgbpose_late_tiny").build(2, {"rgb_share": 1.0})
-    with pytest.raises(
-        InvalidSetting, match=r"frames of pixels; got 8 and 3.*rgb.sampling=uniform8"
-    ):
+    with pytest.raises(InvalidSetting, match=r"frames of pixels; got 8 and 3.*rgb.sampling=uniform8"):
         create_model("rgbpose_conv3d_tiny", LABELS)(torch.rand(1, 3, 3, 64, 64), POSE[:1])
     tiny = create_model("slowonly_tiny", LABELS)
     with pytest.raises(InvalidSetting, match="needs a slowonly_resnet50 here; got slowonly_tiny"):
