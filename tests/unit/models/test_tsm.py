@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import create_model
+from kinesphere.models import create_model, import_state
 from kinesphere.models.build import MODELS
 from kinesphere.models.layers.frame_resnet import block_counts
 from kinesphere.models.layers.temporal_shift import TemporalShift
@@ -114,3 +114,21 @@ def test_image_weights_of_both_networks_are_covered():
         theirs = key_map.to_theirs({key: ours[key] for key in ours if not key.startswith("fc.")})
         assert not theirs.unmapped
         assert depthwise is None or theirs.state[depthwise].shape == (32, 1, 3, 3)
+
+
+@pytest.mark.parametrize("layout", ["mmaction2", "mit_han_lab"])
+@pytest.mark.parametrize(
+    ("name", "offline"), [("tsm_online_tiny", "tsm_tiny"), ("tsm_mobilenetv2_online", "tsm_mobilenetv2")]
+)
+def test_causal_networks_read_the_files_of_the_others(name, offline, layout):
+    """The shifts hold no tensors, so that files of both are alike."""
+    state = create_model(offline, LABELS).net.state_dict()
+    key_map = next(m for m in MODELS.get(offline).key_maps if m.layout == layout)
+    recogniser = import_state(key_map.to_theirs(state).state, name, layout=layout)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in recogniser.net.state_dict().items())
+    recogniser.net.stream_init(1, (32, 32))
+
+
+def test_full_size_causal_networks_read_the_same_layouts():
+    online, offline = (MODELS.get(name).key_maps for name in ("tsm_resnet50_online", "tsm_resnet50"))
+    assert [m.layout for m in online] == [m.layout for m in offline]
