@@ -31,12 +31,20 @@ class Registry(Generic[T]):
         kind: Singular noun for messages, for example `"model"`.
         package: Package whose modules register members on import; imported at first use.
         group: Entry-point group through which other distributions add members.
+        listed: Which members messages name as known; None for all.
     """
 
-    def __init__(self, kind: str, package: str | None = None, group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        package: str | None = None,
+        group: str | None = None,
+        listed: Callable[[T], bool] | None = None,
+    ) -> None:
         self.kind = kind
         self._package = package
         self._group = group
+        self._listed = listed
         self._members: dict[str, T] = {}
         self._discovered = package is None and group is None
 
@@ -65,8 +73,9 @@ class Registry(Generic[T]):
         try:
             return self._members[name]
         except KeyError:
-            close = nearest(name, self._members)
-            hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(self)}."
+            known = [other for other in self if self._listed is None or self._listed(self._members[other])]
+            close = nearest(name, known)
+            hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}."
             raise UnknownName(f"There is no {self.kind} called {name!r}; {hint}") from None
 
     def __contains__(self, name: object) -> bool:

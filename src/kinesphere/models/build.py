@@ -107,7 +107,12 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-MODELS: Registry[Architecture] = Registry("model", "kinesphere.models.zoo", group="kinesphere.models")
+MODELS: Registry[Architecture] = Registry(
+    "model",
+    "kinesphere.models.zoo",
+    group="kinesphere.models",
+    listed=lambda architecture: not architecture.card.tiny,
+)
 
 
 def register(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -91,12 +91,13 @@ class Recogniser(nn.Module):
             handle.remove()
         return reached[0]
 
-    def reset_head(self, labels: LabelSet) -> list[str]:
+    def reset_head(self, labels: LabelSet | Sequence[str]) -> list[str]:
         """Replace the last layer by a fresh one for `labels`.
 
         Returns:
             Names of the tensors that were reset.
         """
+        labels = labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
         names = []
         for path in self.card.head:
             parent, _, leaf = path.rpartition(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
 
@@ -46,17 +46,29 @@ class Streaming(Protocol[State]):
             Logits `(B, T, K)` of the stream up to each of the frames, and the next state.
 
         Raises:
-            InvalidSetting: If the frames are not of the batch and size that the state began with.
+            InvalidSetting: If the network is in training mode, or the frames are not `(B, T, 3, H, W)` of
+                the batch and size that the state began with.
         """
         ...
 
 
-def check_stream(x_BTCHW: Tensor, batch: int, size: tuple[int, int]) -> None:
-    """Refuse frames that do not continue streams of `batch` and `size`.
+def check_stream(net: nn.Module, x_BTCHW: Tensor, batch: int, size: tuple[int, int]) -> None:
+    """Refuse frames that do not continue streams of `batch` and `size`, and a network that is training.
 
     Raises:
-        InvalidSetting: If there is none, or batch or size are others.
+        InvalidSetting: If the network is in training mode, or there is no frame, or they are no pictures of
+            three channels, or batch or size are others.
     """
+    if net.training:
+        raise InvalidSetting(
+            "A network in training mode cannot stream: its norms would mix the frames of a step. "
+            "Call eval() first."
+        )
+    if x_BTCHW.dim() != 5 or x_BTCHW.shape[2] != 3:
+        raise InvalidSetting(
+            f"A step of a stream takes frames (B, T, 3, H, W); got {tuple(x_BTCHW.shape)}. One frame "
+            "(3, H, W) is frame[None, None]."
+        )
     got, length, _, height, width = x_BTCHW.shape
     if (got, (height, width)) != (batch, size):
         raise InvalidSetting(

@@ -34,6 +34,15 @@ def test_unknown_name_without_a_likeness_lists_all() -> None:
         models.get("zzzzzzzz")
 
 
+def test_unlisted_members_are_found_but_not_named() -> None:
+    sizes: Registry[int] = Registry("size", listed=lambda size: size > 1)
+    sizes.add("small", 2)
+    sizes.add("tiny", 1)
+    assert sizes.get("tiny") == 1
+    with pytest.raises(UnknownName, match=r"no size called 'tinny'; known: small\.$"):
+        sizes.get("tinny")
+
+
 def test_a_name_is_registered_once() -> None:
     models: Registry[int] = Registry("model")
     models.add("c3d", 1)

@@ -11,6 +11,7 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownNam
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import card, create_model, import_checkpoint, import_state, list_models
 from kinesphere.models.build import MODELS
+from kinesphere.models.checkpoint import load_model, save_model
 from kinesphere.models.measure import count_multiply_adds, count_parameters, input_shape
 
 LABELS = LabelSet(("a", "b", "c"))
@@ -149,6 +150,21 @@ def test_layers_behind_the_last_stage_are_a_group_of_their_own():
     assert recogniser.net.dense10.training
     with pytest.raises(InvalidSetting, match="r3d_tiny has no stage 'tail'; it has stem, layer1"):
         create_model("r3d_tiny", LABELS).freeze("tail")
+
+
+def test_plain_names_make_a_head_too(tmp_path):
+    recogniser = create_model("r3d_tiny", LABELS)
+    recogniser.reset_head(["sit", "stand"])
+    assert recogniser.labels == LabelSet(("sit", "stand"))
+    saved = save_model(recogniser, tmp_path / "model.safetensors")
+    assert load_model(saved).labels.names == ("sit", "stand")
+
+
+def test_unknown_models_are_told_those_for_users_alone():
+    with pytest.raises(UnknownName, match="no model called 'zzz'; known: aagcn, agcn, ") as refusal:
+        create_model("zzz", LABELS)
+    assert "tiny" not in str(refusal.value)
+    assert "micro" not in str(refusal.value)
 
 
 def test_heads_of_other_kinds_are_refused():

@@ -91,6 +91,26 @@ def test_other_frames_than_the_stream_began_with_are_refused(nets, video, name):
         net.stream_step(video[:, :0], state)
 
 
+@pytest.mark.parametrize("name", STREAMING)
+def test_anything_but_a_batch_of_clips_is_refused(nets, video, name):
+    net = nets[name]
+    state = net.stream_init(1, SIZE)
+    with pytest.raises(
+        InvalidSetting, match=r"\(B, T, 3, H, W\); got \(3, 32, 40\). One frame .* is frame\[None"
+    ):
+        net.stream_step(video[0, 0], state)
+    with pytest.raises(InvalidSetting, match=r"takes frames \(B, T, 3, H, W\); got \(1, 7, 2, 32, 40\)"):
+        net.stream_step(video[:1, :, :2], state)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_a_network_in_training_cannot_stream(video, name):
+    net = create_model(name, LABELS).net
+    state = net.stream_init(2, SIZE)
+    with pytest.raises(InvalidSetting, match=r"in training mode cannot stream.* Call eval\(\) first"):
+        net.train().stream_step(video, state)
+
+
 @pytest.mark.parametrize("name", ["tsm_tiny", "movinet_tiny"])
 def test_a_network_that_sees_the_future_cannot_stream(name):
     net = create_model(name, LABELS).net

@@ -267,7 +267,7 @@ class MoViNet(nn.Module):
 
     def stream_step(self, x_BTCHW: Tensor, state: MoViNetState) -> tuple[Tensor, MoViNetState]:
         """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
-        check_stream(x_BTCHW, state.batch, state.size)
+        check_stream(self, x_BTCHW, state.batch, state.size)
         length = x_BTCHW.shape[1]
         x = clips(self.conv1(x_BTCHW.flatten(0, 1)), length)
         states = []
