@@ -66,9 +66,10 @@ def videos(clips: int, size: tuple[int, int]) -> Iterator[Rendered]:
         duration_s=(1.0, 1.0),
         performers=clips * 2,
         scenes=clips * 4,
+        flow=True,
     )
     for plan in plan_clips(settings):
-        yield render_clip(plan, settings, flow=True)
+        yield render_clip(plan, settings)
 
 
 def flow_rows(rendered: list[Rendered], methods: list[FlowMethod]) -> list[Row]:

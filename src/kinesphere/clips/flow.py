@@ -19,6 +19,7 @@ import torch
 from kinesphere.clips import rgb
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.flow_draw import colour_wheel
+from kinesphere.clips.flow_file import StoredMethod
 from kinesphere.clips.flow_methods import estimator, grey
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
@@ -36,7 +37,7 @@ class StoredFlow(Protocol):
     """The flow of a whole video, one field per frame."""
 
     @property
-    def method(self) -> FlowMethod: ...
+    def method(self) -> StoredMethod: ...
 
     def fields(self, rows: np.ndarray) -> np.ndarray:
         """Fields of the numbered frames, float32 `(n, h, w, 2)`, in pixels of their own size."""
@@ -81,7 +82,8 @@ def read(
     if stored is None:
         fields = between_frames(video, distinct, plan.decode, spec.flow)
     else:
-        if stored.method != spec.flow:
+        # The true motion is what every method estimates.
+        if stored.method not in (spec.flow, "truth"):
             raise InvalidAnnotation(
                 f"The flow file of the video holds {stored.method}, but the model sees {spec.flow}; extract "
                 f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."

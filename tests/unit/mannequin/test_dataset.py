@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.clips import ClipSpec, Sampling
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.flow_file import FlowFile
 from kinesphere.core.errors import InvalidManifest, InvalidSetting, UnknownName
-from kinesphere.data import Manifest
+from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.mannequin import (
     MannequinSettings,
     generate,
@@ -20,6 +24,7 @@ from kinesphere.data.mannequin import (
     render_clip,
 )
 from kinesphere.data.mannequin.dataset import COLUMNS
+from kinesphere.data.mannequin.truth import save_truth
 from kinesphere.video import Video
 
 TINY = MannequinSettings(
@@ -85,6 +90,51 @@ def test_videos_show_what_the_truth_says(made):
     np.testing.assert_array_equal(truth.boxes, drawn.boxes)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_true_inputs_are_read_by_models(tmp_path, train):
+    settings = dataclasses.replace(TINY, classes=("clap",), splits=(1.0, 0.0, 0.0), flow=True)
+    path = generate(dataclasses.replace(settings, clips_per_class=1), tmp_path, workers=1)
+    truth = load_truth(next((tmp_path / "truth").glob("*.npz")))
+    extracts = Extracts(tmp_path / "truth", tmp_path)
+    manifest = Manifest.read(path)
+    frames = Sampling.parse("8x1x1")
+
+    def clip(modality: str, **settings):
+        spec = ClipSpec(frames, (48, 64), modality, resize="stretch", **settings)
+        item = ClipDataset(manifest, spec, train=train, extracts=extracts)[0]
+        assert isinstance(item, Item), item
+        return item.inputs[0][0].numpy()
+
+    joints = clip("pose", mean=(0.5,) * 2, std=(0.5,) * 2, skeleton="coco17")[:, 0]
+    np.testing.assert_allclose(joints, truth.joints2d[:, 0], atol=1 / 32)
+    masks = clip("mask", mean=(0.5,), std=(0.5,))[:, 0] > 127
+    assert (masks & truth.mask[:, 0]).sum() > 0.9 * (masks | truth.mask[:, 0]).sum()
+    fields = clip("flow", mean=(0.0,) * 2, std=(1.0,) * 2)
+    assert np.abs(fields - truth.flow).mean() < 0.05 + 0.05 * np.abs(truth.flow).mean()
+    tvl1 = clip("flow", mean=(0.0,) * 2, std=(1.0,) * 2, flow="tvl1")
+    np.testing.assert_array_equal(tvl1, fields)
+    video = manifest[0].path
+    assert FlowFile.open(extracts.path(video, ".flow.npz")).method == "truth"
+    assert FlowFile.open(extracts.path(video, ".flow.npz")).clipped == 0
+
+
+def test_flow_is_kept_to_eleven_bits_and_changes_no_picture(tmp_path):
+    settings = dataclasses.replace(TINY, flow=True)
+    plan = next(plan_clips(TINY))
+    moving, plain = render_clip(plan, settings), render_clip(plan, TINY)
+    np.testing.assert_array_equal(moving.frames, plain.frames)
+    save_truth(moving.truth, tmp_path / "x.npz")
+    kept = load_truth(tmp_path / "x.npz").flow
+    np.testing.assert_allclose(kept, moving.truth.flow, rtol=2**-10, atol=1e-6)
+    assert plain.truth.flow is None
+
+
+def test_sets_from_before_there_was_flow_go_on():
+    assert "flow" not in TINY.plain()
+    assert dataclasses.replace(TINY, flow=True).plain()["flow"]
+    assert TINY.fingerprint() != dataclasses.replace(TINY, flow=True).fingerprint()
+
+
 def test_bytes_do_not_depend_on_the_number_of_workers(made, tmp_path):
     generate(TINY, tmp_path / "two", workers=2)
     assert digests(tmp_path / "two") == digests(made.parent)
@@ -97,6 +147,7 @@ def test_finished_videos_are_kept_and_lost_ones_made_again(made, tmp_path):
     before = digests(folder)
     videos = sorted((folder / "videos").iterdir())
     videos[0].unlink()
+    (folder / "truth" / "videos" / f"{videos[2].name}.mask.npz").unlink()
     kept = videos[1].stat().st_mtime_ns
     generate(TINY, folder, workers=1, progress=lambda done, total: seen.append((done, total)))
     assert digests(folder) == before
@@ -106,8 +157,6 @@ def test_finished_videos_are_kept_and_lost_ones_made_again(made, tmp_path):
 
 
 def test_a_folder_with_another_set_is_refused(made, tmp_path):
-    import dataclasses
-
     with pytest.raises(InvalidSetting, match="generated with other settings"):
         generate(dataclasses.replace(TINY, seed=1), made.parent, workers=1)
     (tmp_path / "manifest.csv").write_text("path,label\n")
@@ -204,6 +253,7 @@ def test_pools_partition_performers():
         ({"shutter": 2}, "'shutter' must be"),
         ({"noise": 100}, "'noise' must be"),
         ({"crf": 60}, "'crf' must be from 0 to 51"),
+        ({"flow": True, "truth": False}, "'flow' must be False where 'truth' is"),
         ({"seed": -1}, "'seed' must be"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ SETTINGS = MannequinSettings(
 
 @pytest.fixture(scope="module")
 def walking() -> Rendered:
-    return render_clip(plan_clip(SETTINGS, "walk", "train", 0), SETTINGS, flow=True)
+    return render_clip(plan_clip(SETTINGS, "walk", "train", 0), replace(SETTINGS, flow=True))
 
 
 def test_flow_comes_on_request_and_changes_nothing_else(walking: Rendered) -> None:
@@ -76,9 +78,10 @@ def test_estimated_flow_agrees_on_the_body(walking: Rendered) -> None:
 
 def test_what_stands_still_moves_with_the_camera_only() -> None:
     settings = MannequinSettings(
-        classes=("wave",), clips_per_class=1, splits=(1, 0, 0), size=(64, 80), performers=1, scenes=1, shake=0
-    )
-    steady = render_clip(plan_clip(settings, "wave", "train", 0), settings, flow=True).truth
+        classes=("wave",), clips_per_class=1, splits=(1, 0, 0), size=(64, 80), performers=1, scenes=1,
+        shake=0, flow=True,
+    )  # fmt: skip
+    steady = render_clip(plan_clip(settings, "wave", "train", 0), settings).truth
     assert steady.flow is not None
     near = cv2.dilate(steady.mask.any((0, 1)).astype(np.uint8), np.ones((5, 5)))  # quads round up at edges
     away = np.broadcast_to(near == 0, steady.flow.shape)

@@ -6,7 +6,7 @@ the methods of `Motion` can be performed by any `Performer` in any `Scene` throu
 """
 
 from kinesphere.data.mannequin.clips import ClipPlan, plan_clip, plan_clips, render_clip
-from kinesphere.data.mannequin.dataset import generate, load_truth
+from kinesphere.data.mannequin.dataset import generate
 from kinesphere.data.mannequin.motion import Motion, Recorded
 from kinesphere.data.mannequin.recordings import generate_recordings
 from kinesphere.data.mannequin.render import Figure, Look, Rendered, Stage, Truth, render
@@ -16,6 +16,7 @@ from kinesphere.data.mannequin.settings import (
     TIME_REVERSED,
     MannequinSettings,
 )
+from kinesphere.data.mannequin.truth import load_truth
 
 __all__ = [
     "DEFAULT_CLASSES",

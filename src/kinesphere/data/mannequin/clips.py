@@ -24,17 +24,16 @@ _PERFORMER, _SCENE, _CLIP = 1, 2, 3  # streams of random numbers under one seed
 
 
 @dataclass(frozen=True)
-class ClipPlan:
-    """What one video shows; a pure function of settings, class, split and number.
+class Shot:
+    """Who is seen in one video, where, from which side and for how long.
 
     Attributes:
-        id: File stem.
-        label: Base movement.
+        id: Path of the video within its folder, without suffix.
+        label: Class.
         split: `"train"`, `"val"` or `"test"`.
         performer, scene: Numbers within the data set.
         duration_s: Length.
         azimuth_deg: Bearing of the camera from the performer's front, left positive.
-        evaluation: Graded evaluations.
         entropy: Seed of everything else in this video.
     """
 
@@ -45,13 +44,27 @@ class ClipPlan:
     scene: int
     duration_s: float
     azimuth_deg: float
-    evaluation: Evaluation
     entropy: tuple[int, ...]
 
     @property
     def view(self) -> str:
         """The side from which the camera sees the performer."""
         return view_name(self.azimuth_deg)
+
+    def times(self, fps: float) -> Array:
+        """When the frames are shown, (T,) seconds."""
+        return np.arange(round(self.duration_s * fps)) / fps
+
+
+@dataclass(frozen=True)
+class ClipPlan(Shot):
+    """What one video shows; a pure function of settings, class, split and number.
+
+    Attributes:
+        evaluation: Graded evaluations of the base movement that `label` names.
+    """
+
+    evaluation: Evaluation
 
     def grades(self) -> dict[str, tuple[str, float]]:
         """Level and value of each evaluation that applies to this movement."""
@@ -120,19 +133,24 @@ def _choose_scene(settings: MannequinSettings, label: str, split: str, generator
     return bound if generator.random() < correlation else free
 
 
-def render_clip(plan: ClipPlan, settings: MannequinSettings, *, flow: bool = False) -> Rendered:
-    """Draw the video of a plan; on request with true flow."""
+def render_clip(plan: ClipPlan, settings: MannequinSettings) -> Rendered:
+    """Draw the video of a plan."""
     generator = np.random.default_rng((*plan.entropy, 1))
-    performer, scene = cast(settings, plan.performer), location(settings, plan.scene)
-    times = np.arange(round(plan.duration_s * settings.fps)) / settings.fps
+    performer = cast(settings, plan.performer)
     movement = perform(plan.label, performer, plan.evaluation, plan.duration_s, generator)
-    figures = [_timed(performer, movement, plan, generator)]
-    seen = figures[0].placed(times)[0].positions
+    return film(_timed(performer, movement, plan, generator), plan, settings, generator)
+
+
+def film(figure: Figure, shot: Shot, settings: MannequinSettings, generator: np.random.Generator) -> Rendered:
+    """Draw a figure in the scene of a shot, with a camera that holds all of its way in the picture."""
+    scene, times = location(settings, shot.scene), shot.times(settings.fps)
+    figures = [figure]
+    seen = figure.placed(times)[0].positions
     if generator.random() < settings.bystanders:
-        figures.append(_bystander(settings, plan, seen, generator))
+        figures.append(_bystander(settings, shot, seen, generator))
     elevation = math.radians(float(generator.uniform(*settings.elevation_deg)))
     focal, margin = float(generator.uniform(1.2, 2.2)), float(generator.uniform(0.08, 0.34))
-    azimuth = math.radians(plan.azimuth_deg)
+    azimuth = math.radians(shot.azimuth_deg)
     camera = framing(seen.reshape(-1, 3), azimuth, elevation, focal, settings.size, margin)
     camera = tilted(camera, float(generator.normal(0, 0.015)) * settings.shake)
     offset = generator.uniform(-0.8, 0.8, 2)
@@ -150,7 +168,7 @@ def render_clip(plan: ClipPlan, settings: MannequinSettings, *, flow: bool = Fal
         float(generator.uniform(0.85, 1.15)),
         (float(tint[0]), float(tint[1]), float(tint[2])),
     )
-    return render(figures, stage, camera, times, look, generator, flow=flow)
+    return render(figures, stage, camera, times, look, generator, flow=settings.flow)
 
 
 def perform(
@@ -187,16 +205,16 @@ def _timed(
 
 
 def _bystander(
-    settings: MannequinSettings, plan: ClipPlan, seen: Array, generator: np.random.Generator
+    settings: MannequinSettings, shot: Shot, seen: Array, generator: np.random.Generator
 ) -> Figure:
     """Someone of the same split who stands or walks behind the performer."""
-    pool = [i for i in settings.pool(plan.split, settings.performers) if i != plan.performer]
-    index = pool[int(generator.integers(len(pool)))] if pool else plan.performer
+    pool = [i for i in settings.pool(shot.split, settings.performers) if i != shot.performer]
+    index = pool[int(generator.integers(len(pool)))] if pool else shot.performer
     performer = cast(settings, index)
     label = "walk" if generator.random() < 0.5 else "stand"
-    movement = perform(label, performer, Evaluation(), plan.duration_s, generator)
+    movement = perform(label, performer, Evaluation(), shot.duration_s, generator)
     middle = seen[..., :2].reshape(-1, 2).mean(axis=0)
-    bearing = math.radians(plan.azimuth_deg + 180) + float(generator.uniform(-0.5, 0.5))
+    bearing = math.radians(shot.azimuth_deg + 180) + float(generator.uniform(-0.5, 0.5))
     away = float(generator.uniform(2.0, 3.5))
     spot = middle + away * np.array([math.cos(bearing), math.sin(bearing)])
     return Figure(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -14,14 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
-import numpy as np
 
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import InvalidManifest, InvalidSetting
-from kinesphere.data.mannequin.clips import ClipPlan, plan_clips, render_clip
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.data.mannequin.clips import ClipPlan, Shot, plan_clips, render_clip
 from kinesphere.data.mannequin.grades import GRADES
-from kinesphere.data.mannequin.render import Rendered, Truth
+from kinesphere.data.mannequin.render import Rendered
+from kinesphere.data.mannequin.scene import KINDS
 from kinesphere.data.mannequin.settings import MannequinSettings
+from kinesphere.data.mannequin.truth import truth_files, video_file, write_truth
 from kinesphere.video.write import VideoWriter
 
 Item = TypeVar("Item")
@@ -46,10 +46,10 @@ def generate(
 ) -> Path:
     """Write a data set of single movements.
 
-    `folder` gets `videos/<id>.mp4`, `truth/<id>.npz` (see `load_truth`), `manifest.csv` and
-    `settings.json`. Finished videos are kept, so an interrupted run continues where it stopped; the bytes do
-    not depend on interruptions or on the number of workers. Workers are fresh processes: a script that calls
-    this needs the `if __name__ == "__main__":` guard.
+    `folder` gets `videos/<id>.mp4`, the truth about them (see `kinesphere.data.mannequin.truth`),
+    `manifest.csv` and `settings.json`. Finished videos are kept, so an interrupted run continues where it
+    stopped; the bytes do not depend on interruptions or on the number of workers. Workers are fresh
+    processes: a script that calls this needs the `if __name__ == "__main__":` guard.
 
     Args:
         settings: What to generate.
@@ -71,29 +71,7 @@ def generate(
     return write_manifest(root, [_row(plan, settings) for plan in plans])
 
 
-def load_truth(path: str | Path) -> Truth:
-    """Read one `truth/<id>.npz`.
-
-    Raises:
-        InvalidManifest: If the file is missing or is no such file.
-    """
-    try:
-        with np.load(Path(path), allow_pickle=False) as file:
-            height, width = (int(n) for n in file["size"])
-            mask = np.unpackbits(file["mask"], axis=-1, count=width).astype(bool)
-            return Truth(
-                file["joints2d"],
-                file["joints3d"],
-                file["boxes"],
-                mask.reshape(*mask.shape[:2], height, width),
-            )
-    except (OSError, KeyError, ValueError) as error:
-        raise InvalidManifest(
-            f"{path} is not the truth file of a generated video ({error}); generate the set again."
-        ) from error
-
-
-def claim(root: Path, kind: str, settings: MannequinSettings, **more: float) -> None:
+def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | str) -> None:
     """Make `root` the folder of this set, or check that it is already.
 
     Raises:
@@ -103,7 +81,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float) -> 
         "kind": kind,
         "fingerprint": settings.fingerprint(),
         **more,
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.plain(),
     }
     path = root / "settings.json"
     text = json.dumps(note, indent=2)
@@ -118,7 +96,8 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float) -> 
         raise InvalidSetting(f"{root} holds another data set; choose another folder.")
     for name in ("videos", "truth"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    _write_text(path, text)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def run_jobs(
@@ -147,56 +126,45 @@ def run_jobs(
             raise
 
 
-def write_manifest(root: Path, rows: Iterable[dict[str, str]]) -> Path:
+def write_manifest(root: Path, rows: Iterable[dict[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
     """Write `manifest.csv`, atomically."""
     path = root / "manifest.csv"
-    part = path.with_name(f".manifest.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    part.replace(path)
     return path
 
 
+def is_finished(name: str, settings: MannequinSettings, root: Path) -> bool:
+    """Whether a video is there, with all that belongs to it."""
+    truths = truth_files(name, root, flow=settings.flow) if settings.truth else ()
+    return all(path.exists() for path in (video_file(name, root), *truths))
+
+
 def write_video(rendered: Rendered, name: str, settings: MannequinSettings, root: Path) -> None:
-    """Write the truth, then the video, so that a video that exists is complete."""
+    """Write a video and, unless the settings say otherwise, its truth."""
     if settings.truth:
-        save_truth(rendered.truth, root / "truth" / f"{name}.npz")
-    path = root / "videos" / f"{name}.mp4"
+        write_truth(rendered, name, settings.fps, root)
+    path = video_file(name, root)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # One encoder thread: the stream must not depend on the machine's number of cores.
     with VideoWriter(path, settings.size, settings.fps, quality=settings.crf, threads=1) as writer:
         for frame in rendered.frames:
             writer.write(frame)
 
 
-def save_truth(truth: Truth, path: Path) -> None:
-    """Write a truth file, atomically; masks are packed to bits along rows."""
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.savez_compressed(
-            file,
-            joints2d=truth.joints2d,
-            joints3d=truth.joints3d,
-            boxes=truth.boxes,
-            mask=np.packbits(truth.mask, axis=-1),
-            size=np.array(truth.mask.shape[2:]),
-        )
-    part.replace(path)
-
-
 def _write_clip(plan: ClipPlan, settings: MannequinSettings, root: Path) -> None:
-    if not (root / "videos" / f"{plan.id}.mp4").exists():
+    if not is_finished(plan.id, settings, root):
         write_video(render_clip(plan, settings), plan.id, settings, root)
 
 
 def _row(plan: ClipPlan, settings: MannequinSettings) -> dict[str, str]:
-    frames = round(plan.duration_s * settings.fps)
     return {
         "path": f"videos/{plan.id}.mp4",
         "label": plan.label,
         "start": "0.000",
-        "end": f"{frames / settings.fps:.3f}",
+        "end": f"{len(plan.times(settings.fps)) / settings.fps:.3f}",
         "id": plan.id,
         **describe(plan),
     }
@@ -204,25 +172,21 @@ def _row(plan: ClipPlan, settings: MannequinSettings) -> dict[str, str]:
 
 def describe(plan: ClipPlan) -> dict[str, str]:
     """The columns that say who, where, from which side and how."""
-    from kinesphere.data.mannequin.scene import KINDS
-
-    row = {
-        "group": f"performer{plan.performer:03d}",
-        "split": plan.split,
-        "performer": f"performer{plan.performer:03d}",
-        "scene": f"scene{plan.scene:03d}",
-        "scene_kind": KINDS[plan.scene % len(KINDS)],
-        "view": plan.view,
-    }
+    row = {"group": f"performer{plan.performer:03d}", **describe_shot(plan)}
     for name, (level, value) in plan.grades().items():
         row |= {name: level, f"{name}_value": f"{value:.3f}"}
     return row
 
 
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def describe_shot(shot: Shot) -> dict[str, str]:
+    """The columns that say who, where and from which side."""
+    return {
+        "split": shot.split,
+        "performer": f"performer{shot.performer:03d}",
+        "scene": f"scene{shot.scene:03d}",
+        "scene_kind": KINDS[shot.scene % len(KINDS)],
+        "view": shot.view,
+    }
 
 
 def _single_thread() -> None:

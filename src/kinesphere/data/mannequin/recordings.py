@@ -18,6 +18,7 @@ from kinesphere.data.mannequin.dataset import (
     Progress,
     claim,
     describe,
+    is_finished,
     run_jobs,
     write_manifest,
     write_video,
@@ -161,13 +162,13 @@ def render_recording(plan: ClipPlan, sequence: Sequence, settings: MannequinSett
     """Draw one recording with a still-standing camera that holds everything in the picture."""
     generator = np.random.default_rng((*plan.entropy, 1))
     figure = Figure(cast(settings, plan.performer), sequence)
-    times = np.arange(round(plan.duration_s * settings.fps)) / settings.fps
+    times = plan.times(settings.fps)
     seen = figure.placed(times)[0].positions.reshape(-1, 3)
     elevation = math.radians(float(generator.uniform(*settings.elevation_deg)))
     camera = framing(seen, math.radians(plan.azimuth_deg), elevation, 1.5, settings.size, 0.08)
     stage = Stage(location(settings, plan.scene), float(generator.uniform(0, 2 * math.pi)))
     look = Look(settings.shutter, settings.shake, settings.noise, float(generator.uniform(0.85, 1.15)))
-    return render([figure], stage, camera, times, look, generator)
+    return render([figure], stage, camera, times, look, generator, flow=settings.flow)
 
 
 def generate_recordings(
@@ -233,7 +234,7 @@ def _write_recording(
     number: int, settings: MannequinSettings, root: Path, count: int, movements: int
 ) -> None:
     plan, sequence = plan_recording(settings, _split_of(settings, number, count), number, movements)
-    if not (root / "videos" / f"{plan.id}.mp4").exists():
+    if not is_finished(plan.id, settings, root):
         write_video(render_recording(plan, sequence, settings), plan.id, settings, root)
 
 

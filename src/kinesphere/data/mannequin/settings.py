@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.mannequin.primitive import MOVEMENTS
@@ -60,6 +61,8 @@ class MannequinSettings:
         bystanders: Probability of a second person in the background.
         crf: H.264 constant rate factor.
         truth: Whether to write joints, boxes and masks beside the videos.
+        flow: Whether to write the true motion of every pixel as well, which takes about as long as the
+            video and several times its space.
         seed: Same seed and settings, same bytes.
     """
 
@@ -83,6 +86,7 @@ class MannequinSettings:
     bystanders: float = 0.0
     crf: int = 23
     truth: bool = True
+    flow: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -113,6 +117,7 @@ class MannequinSettings:
         self._need(0 <= self.shutter <= 1, "shutter", "from 0 to 1")
         self._need(0 <= self.noise <= 60, "noise", "from 0 to 60")
         self._need(0 <= self.crf <= 51, "crf", "from 0 to 51")
+        self._need(self.truth or not self.flow, "flow", "False where 'truth' is, of which it is a part")
         self._need(self.seed >= 0, "seed", "0 or more")
 
     def _need(self, met: bool, name: str, wanted: str) -> None:
@@ -141,7 +146,16 @@ class MannequinSettings:
         rank = self.classes.index(label) / (len(self.classes) - 1)
         return max(1, round(counts["train"] * float(self.imbalance**-rank)))
 
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as they are noted beside a set.
+
+        `flow` is noted where it is on: sets from before it existed stay as they are.
+        """
+        values = dataclasses.asdict(self)
+        if not self.flow:
+            del values["flow"]
+        return values
+
     def fingerprint(self) -> str:
         """SHA-256 over all settings."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()
