@@ -19,6 +19,7 @@ from kinesphere.apps.cli.import_ import import_
 from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
+from kinesphere.apps.cli.render import render
 from kinesphere.apps.cli.train import train
 from kinesphere.core.errors import KinesphereError
 
@@ -42,6 +43,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("fuse", fuse),
     ("import", import_),
     ("import-skeletons", import_skeletons),
+    ("render", render),
 )
 for _name, _verb in VERBS:
     app.command(_name)(_verb)

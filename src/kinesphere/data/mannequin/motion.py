@@ -191,7 +191,7 @@ class Recorded:
         between = root[low] + part[:, None] * (root[low + 1] - root[low])
         turns = self.recorded.rotations
         weight = part[:, None, None, None]
-        return Pose(between * scale, _orthonormal((1 - weight) * turns[low] + weight * turns[low + 1]))
+        return Pose(between * scale, orthonormal((1 - weight) * turns[low] + weight * turns[low + 1]))
 
     def objects(self, times_s: Array, body: Body, placement: Placement) -> tuple[SceneObject, ...]:
         """None: recordings carry a body only."""
@@ -254,8 +254,8 @@ def _moved_prop(prop: Prop, x: float, y: float, yaw_rad: float) -> Prop:
     return Chair(c * prop.x - s * prop.y + x, s * prop.x + c * prop.y + y, prop.yaw_rad + yaw_rad)
 
 
-def _orthonormal(matrices: Array) -> Array:
-    """Nearest rotations to near-rotations, by Gram-Schmidt on the first two columns."""
+def orthonormal(matrices: Array) -> Array:
+    """Near-rotations (..., 3, 3) made rotations, by Gram-Schmidt on the first two columns."""
     x = matrices[..., 0] / np.linalg.norm(matrices[..., 0], axis=-1, keepdims=True)
     y = matrices[..., 1] - x * np.sum(x * matrices[..., 1], axis=-1, keepdims=True)
     y /= np.linalg.norm(y, axis=-1, keepdims=True)

@@ -86,12 +86,14 @@ class Captured:
     """Motion capture that becomes one pose file per camera.
 
     Attributes:
+        path: The file that it was read from.
         name: Of the files, without suffix.
         motion: What moves.
         part: The label of all of it.
         group: What must not straddle two splits.
     """
 
+    path: Path
     name: str
     motion: Motion
     part: Labelled
@@ -356,7 +358,7 @@ def _captured(
         except InvalidAnnotation as error:
             yield Skipped(inside.as_posix(), str(error))
             continue
-        yield Captured(inside.with_suffix("").as_posix(), motion, *described)
+        yield Captured(path, inside.with_suffix("").as_posix(), motion, *described)
 
 
 def _by_folder(path: Path) -> tuple[Labelled, str]:
