@@ -106,3 +106,7 @@ class CacheFull(KinesphereWarning):
 
 class NobodySeen(KinesphereWarning):
     """A clip of poses shows no person; it is all zeros."""
+
+
+class LeftOut(KinesphereWarning):
+    """Entries of a file hold nothing that can be used; they are counted and left out."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.poses import Extent
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.extract import extract
 from kinesphere.data.skeletons.estimators import read_coco
@@ -78,6 +79,36 @@ def test_openpose_folders_are_found_by_name(tmp_path: Path, videos: list[Path]) 
     # One folder and one video need no common name.
     alone, _ = match_outputs("openpose", tmp_path / "openpose" / "waltz" / "0", videos[:1])
     assert list(alone) == videos[:1]
+
+
+def test_wrong_outputs_are_listed_and_the_others_go_on(tmp_path: Path, videos: list[Path]) -> None:
+    for label, people in (("jive", [3]), ("waltz", [])):
+        folder = tmp_path / "openpose" / label / "0"
+        folder.mkdir(parents=True)
+        for t in range(FRAMES):
+            (folder / f"0_{t:012d}_keypoints.json").write_text(json.dumps({"people": people}))
+    outputs, _ = match_outputs("openpose", tmp_path / "openpose", videos, tmp_path / "videos")
+    done = extract(videos, OutputReader("openpose", outputs), workers=1)
+    assert done.written == (videos[1],)
+    assert "person 0: a person should be an object; got 3" in done.failures[0].reason
+
+
+def test_outputs_tell_their_video_and_what_was_left_out(tmp_path: Path, videos: list[Path]) -> None:
+    results = [{"image_id": t, "keypoints": joints(t)} for t in range(FRAMES)] + [
+        {"image_id": 3, "bbox": [1]}
+    ]
+    for label, entries in (("jive", results), ("waltz", [])):
+        path = tmp_path / "coco" / label / "0.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(entries))
+    outputs, _ = match_outputs("coco", tmp_path / "coco", videos, tmp_path / "videos")
+    done = extract(videos, OutputReader("coco", outputs), workers=1)
+    assert done.written == tuple(videos)
+    assert "1 of 13 annotations have no keypoints; they are left out" in done.notes[0].reason
+    assert done.notes[1].reason == "nobody was found in any frame"
+    with Video.open(videos[0]) as source:
+        expected = Extent.of(source.frame_times(), float(source.fps))
+    assert read_poses(videos[0].with_name("0.mp4.pose.npz")).video == expected
 
 
 def test_videos_without_output_are_listed_and_doubtful_ones_refused(

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.skeleton import COCO17, KINECT20, NTU25
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LeftOut, UnsafeFile
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.mannequin.camera import Camera
 from kinesphere.data.skeletons import import_skeletons
 from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.datasets import opened
+from kinesphere.data.skeletons.datasets import NTU_SUBJECTS, opened
 from kinesphere.data.skeletons.estimators import read_coco, read_openpose, read_pyskl
 from kinesphere.data.skeletons.jhmdb import read_jhmdb
 from kinesphere.data.skeletons.kinect import read_msr, read_utkinect, read_utkinect_labels
@@ -217,6 +217,32 @@ def test_coco_people_keep_their_numbers(tmp_path: Path, tracked: bool) -> None:
         np.testing.assert_allclose(poses.keypoints[:, person], truth, rtol=1e-5)
 
 
+def test_coco_tracks_are_in_a_frame_once(tmp_path: Path) -> None:
+    path, content = tmp_path / "keypoints.json", coco(tracked=True)
+    content["annotations"][7]["track_id"] = content["annotations"][6]["track_id"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InvalidAnnotation, match="track 'p0' comes twice in image 93; a person is there once"):
+        read_coco(path, fps=10)
+
+
+def test_coco_people_of_whom_nothing_was_seen_are_away(tmp_path: Path) -> None:
+    path, content = tmp_path / "keypoints.json", coco(tracked=True)
+    content["annotations"][0]["keypoints"] = [0] * 51
+    path.write_text(json.dumps(content))
+    poses = read_coco(path, fps=10)
+    assert sorted(poses.present[0].tolist()) == [False, True]
+    assert poses.present[1:].all()
+
+
+def test_coco_boxes_without_keypoints_are_left_out_and_counted(tmp_path: Path) -> None:
+    path, content = tmp_path / "keypoints.json", coco()
+    content["annotations"].insert(5, {"image_id": 91, "bbox": [0, 0, 9, 9]})
+    path.write_text(json.dumps(content))
+    with pytest.warns(LeftOut, match="1 of 25 annotations have no keypoints; they are left out"):
+        poses = read_coco(path, fps=10)
+    assert poses.present.all()
+
+
 def test_coco_results_need_a_frame_size(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     results = [{"image_id": t, "keypoints": two_people(t)[0].ravel().tolist(), "score": 1} for t in (0, 1, 2)]
@@ -242,6 +268,27 @@ def test_coco_results_need_a_frame_size(tmp_path: Path) -> None:
         (lambda c: c["images"][0].update(width=3), r"images of one video have one size; got \[\(160, 3\)"),
         (lambda c: c.pop("images"), "is no COCO keypoint file; it lacks 'images'"),
         (lambda c: (c["images"].clear(), c["annotations"].clear()), "one size; got"),
+        (lambda c: c["images"][0].update(height=None), "images have id, width and height; one is"),
+        (lambda c: c["images"][0].update(width="200"), "images have id, width and height; one is"),
+        (lambda c: c["images"][0].update(height=1e400), "images have id, width and height; one is"),
+        (lambda c: c["images"][0].update(id=[1]), "images have id, width and height; one is"),
+        (lambda c: c["images"][0].update(id=90), "two images have one id; export it again"),
+        (
+            lambda c: c["annotations"][3].update(image_id=[7]),
+            r"annotation 3: an image_id is a number or a name; got \[7\]",
+        ),
+        (
+            lambda c: c["annotations"][3].update(track_id=[7]),
+            r"annotation 3: a track_id is a number or a name; got \[7\]",
+        ),
+        (
+            lambda c: [entry.pop("keypoints") for entry in c["annotations"]],
+            "none of 24 annotations has keypoints; export it with them",
+        ),
+        (
+            lambda c: c["annotations"][3].update(keypoints=[10**400] * 51),
+            "annotation 3: keypoints should be numbers",
+        ),
     ],
 )
 def test_wrong_coco_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
@@ -284,10 +331,16 @@ def test_wrong_openpose_folders_are_refused(tmp_path: Path) -> None:
     path = write_openpose(tmp_path, 1, [np.zeros((7, 3))])
     with pytest.raises(InvalidAnnotation, match=r"person 0: keypoints should be 75 or 54 numbers; got 21"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))
+    path.write_text('{"people": [3]}')
+    with pytest.raises(InvalidAnnotation, match="person 0: a person should be an object; got 3"):
+        read_openpose(tmp_path, fps=25, frame_size=(160, 200))
     path.write_text('{"people": 3}')
     with pytest.raises(InvalidAnnotation, match="lacks the list 'people'"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))
-    path.rename(tmp_path / "other_000000000000_keypoints.json")
+    dated = path.rename(tmp_path / "clip_20240101120000_keypoints.json")
+    with pytest.raises(InvalidAnnotation, match="would be frame 20240101120000; name the files by frames"):
+        read_openpose(tmp_path, fps=25, frame_size=(160, 200))
+    dated.rename(tmp_path / "other_000000000000_keypoints.json")
     with pytest.raises(InvalidAnnotation, match="is frame 000000000000 again; keep one video per folder"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))
 
@@ -329,8 +382,14 @@ def test_pyskl_pickles_are_read_without_unpickling(tmp_path: Path, protocol: int
     np.testing.assert_array_equal(read.poses["a"].scores, np.moveaxis(first["keypoint_score"], 0, 1))
     assert read.poses["b"].skeleton == "ntu25"
     assert read.poses["b"].frame_size is None
+    first |= {"img_shape": np.array([240, 320]), "total_frames": np.int64(5), "label": np.int64(3)}
     path.write_bytes(pickle.dumps(content["annotations"], protocol))
     assert read_pyskl(path).splits == {}
+    assert read_pyskl(path).poses["a"].frame_size == (240, 320)
+    assert read_pyskl(path).labels["a"] == 3
+    path.write_bytes(pickle.dumps(content | {"split": {"train": 3}}, protocol))
+    with pytest.raises(InvalidAnnotation, match="'split' should be lists of clips by their names"):
+        read_pyskl(path)
 
 
 @pytest.mark.parametrize(
@@ -348,6 +407,12 @@ def test_pyskl_pickles_are_read_without_unpickling(tmp_path: Path, protocol: int
         (lambda a: a.update(total_frames=9), "9 frames announced, 5 there"),
         (lambda a: a.pop("keypoint_score"), r"'keypoint_score' should have shape \(2, 5, 17\)"),
         (lambda a: a.update(img_shape=(1,)), r"'img_shape' should be \(H, W\); got"),
+        (lambda a: a.update(img_shape=np.array([240, 0])), r"'img_shape' should be \(H, W\); got \[240"),
+        (lambda a: a.update(total_frames=np.array([5, 5])), r"\[5 5\] frames announced, 5 there"),
+        (
+            lambda a: a.update(keypoint_score=np.zeros((2, 5, 17), bool)),
+            r"'keypoint_score' should have shape \(2, 5, 17\)",
+        ),
         (lambda a: a.update(frame_dir="b"), "'b' comes twice"),
     ],
 )
@@ -419,6 +484,30 @@ def test_bvh_forward_kinematics(tmp_path: Path) -> None:
     legs = motion.joints()[1]
     hip, ankle = names.index("left_hip"), names.index("left_ankle")
     assert np.linalg.norm(legs[0, hip] - legs[0, ankle]) == pytest.approx(0.491 * 1.72)
+
+
+def test_bvh_of_mixamo_is_the_same_person(tmp_path: Path) -> None:
+    path, other = tmp_path / "plain.bvh", tmp_path / "mixamo.bvh"
+    text = bvh([{}, {2: 10.0}, {6: 90.0}])
+    path.write_text(text)
+    # A joint that is called an end has channels and an end of its own.
+    end = "\n{\nOFFSET 0 0 1\n"
+    channels = "CHANNELS 3 Zrotation Xrotation Yrotation\n"
+    toe = f"\nJOINT LeftToe_End{end}{channels}End site{end}}}\n}}\n"
+    head, tail = text.split("JOINT LeftFoot")
+    tail = tail.replace("End Site", toe + "End Site", 1)
+    # Its three channels come after those of the left foot, the twenty-fourth to the root's right leg.
+    rows = tail.split("Frame Time: 0.05\n")[1].splitlines()
+    longer = [" ".join([*row.split()[:24], "0 0 0", *row.split()[24:]]) for row in rows]
+    tail = tail.replace("\n".join(rows), "\n".join(longer))
+    whole = re.sub(r"(ROOT|JOINT) ", r"\1 mixamorig:", f"{head}JOINT LeftFoot{tail}")
+    other.write_text(whole)
+    motion = read_bvh(other)
+    assert {"LeftToe_End", "LeftToe_EndEnd", "LeftFootEnd"} <= set(motion.bones)
+    names, points = motion.joints()
+    expected_names, expected = read_bvh(path).joints()
+    assert names == expected_names
+    np.testing.assert_allclose(points, expected, atol=1e-9)
 
 
 def test_bvh_with_z_up_is_the_same_person(tmp_path: Path) -> None:
@@ -614,10 +703,23 @@ def test_pyskl_and_ntu_sets(tmp_path: Path) -> None:
         (folder / f"{name}.skeleton").write_text(ntu_text([[(7, 1.0)]] if not name.endswith("2") else [[]]))
     (folder / "S001C001P001R001A001.skeleton").write_text("5")
     (folder / "x_missing_skeletons.txt").write_text("S001C001P001R001A001\n")
+    (folder / "clip.skeleton").write_text(ntu_text([[(7, 1.0)]]))
     result = import_skeletons("ntu", folder, tmp_path / "ntu_out")
-    assert [s.name[-12:] for s in result.skipped] == ["A001.skeleton"[-12:], "A012.skeleton"[-12:]]
+    assert [s.name[-13:] for s in result.skipped] == ["A001.skeleton", "A012.skeleton", "clip.skeleton"]
     manifest = Manifest.read(result.manifest, label_column="cross_view")
     assert [(s.split, s.labels, s.group) for s in manifest] == [
         ("test", ("test",), "P003"),
         ("train", ("train",), "P001"),
     ]
+
+
+def test_ntu_120_has_subjects_and_setups_of_its_own(tmp_path: Path) -> None:
+    assert len(NTU_SUBJECTS) == 53
+    assert len([subject for subject in NTU_SUBJECTS if subject <= 40]) == 20
+    names = ("S001C001P001R001A001", "S017C001P040R001A060", "S018C001P045R001A061", "S031C002P106R001A120")
+    for name in names:
+        (tmp_path / f"{name}.skeleton").write_text(ntu_text([[(7, 1.0)]]))
+    result = import_skeletons("ntu", tmp_path, tmp_path / "out")
+    assert [s.split for s in Manifest.read(result.manifest)] == ["train", "test", "train", "test"]
+    setups = Manifest.read(result.manifest, label_column="cross_setup")
+    assert [s.labels for s in setups] == [("test",), ("test",), ("train",), ("test",)]

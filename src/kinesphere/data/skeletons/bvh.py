@@ -29,13 +29,14 @@ _DEEPEST = 200
 _LEG_M = 0.491 * 1.72
 
 # Names of bones, by our names of joints: CMU's conversion and most others; then the Bandai Namco set's. A
-# joint lies where its bone begins; `End` is the end of the head's bone. The first name that is there counts.
+# joint lies where its bone begins; `End` is the end of the head's bone, `Top_End` Mixamo's name of it. The
+# first name that is there counts.
 _BONES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pelvis": (("Hips",),),
     "spine": (("Spine1", "Spine2"), ("LowerBack", "Spine1"), ("Spine",)),
     "thorax": (("LeftShoulder", "RightShoulder"), ("Shoulder_L", "Shoulder_R")),
     "neck": (("Neck1",), ("Neck",)),
-    "head": (("Head", "HeadEnd"), ("Head",)),
+    "head": (("Head", "HeadTop_End"), ("Head", "HeadEnd"), ("Head",)),
     **{
         f"{side.lower()}_{joint}": (
             *((f"{side}{name}",) for name in common.split()),
@@ -66,7 +67,7 @@ class Motion:
     """Motion capture of one person.
 
     Attributes:
-        bones: Names of B bones, in the file's unit and axes; `<name>End` where a bone ends.
+        bones: Names of B bones, without a character's prefix (`mixamorig:`); `<name>End` where a bone ends.
         parents: `(B,)` number of the bone that each hangs on, -1 for the root.
         offsets: `(B, 3)` from the parent at rest.
         positions: `(T, B, 3)` where each bone begins.
@@ -241,11 +242,12 @@ def _bones(lines: Lines) -> list[_Bone]:
     path: list[int] = []
     words = lines.words()
     while True:
+        is_end = [word.lower() for word in words] == ["end", "site"]
         if words[0] in ("ROOT", "JOINT") and len(words) >= 2:
             if (words[0] == "ROOT") != (not path):
                 raise lines.error(f"{words[0]} stands in the wrong place.")
-            name = " ".join(words[1:])
-        elif words == ["End", "Site"] and path:
+            name = " ".join(words[1:]).rpartition(":")[2]
+        elif is_end and path:
             name = f"{bones[path[-1]].name}End"
         elif words == ["}"] and path:
             path.pop()
@@ -257,14 +259,14 @@ def _bones(lines: Lines) -> list[_Bone]:
             raise lines.error(f"a bone or }} should stand here; got {' '.join(words)!r}.")
         if any(bone.name == name for bone in bones):
             raise lines.error(f"there are two bones {name!r}.")
-        bones.append(_bone(lines, name, path[-1] if path else -1))
+        bones.append(_bone(lines, name, path[-1] if path else -1, is_end))
         path.append(len(bones) - 1)
         if len(path) > _DEEPEST:
             raise lines.error(f"bones are nested more than {_DEEPEST} deep.")
         words = lines.words()
 
 
-def _bone(lines: Lines, name: str, parent: int) -> _Bone:
+def _bone(lines: Lines, name: str, parent: int, is_end: bool) -> _Bone:
     if lines.words() != ["{"]:
         raise lines.error(f"the bone {name} should open with {{.")
     words = lines.words()
@@ -274,7 +276,7 @@ def _bone(lines: Lines, name: str, parent: int) -> _Bone:
         offset = np.empty(0)
     if words[0] != "OFFSET" or offset.shape != (3,) or not np.isfinite(offset).all():
         raise lines.error(f"the OFFSET of {name} should be 3 numbers; got {' '.join(words)!r}.")
-    if name.endswith("End") and parent >= 0 and name[:-3]:
+    if is_end:
         return _Bone(name, parent, offset)
     words = lines.words()
     channels = tuple(words[2:])

@@ -37,9 +37,12 @@ _MSR_SUBSETS = {
     "as2": frozenset({1, 4, 7, 8, 9, 11, 14, 12}),
     "as3": frozenset({6, 14, 15, 16, 17, 18, 19, 20}),
 }
-# Subjects and cameras that train by the protocols of NTU RGB+D (Shahroudy et al. 2016, section 4.2); in
-# NTU RGB+D 120 (Liu et al. 2020) half of 106 subjects, and setups with even numbers.
-NTU60_SUBJECTS = frozenset({1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38})
+# Subjects that train by the cross-subject protocol of NTU RGB+D 120 (Liu et al. 2020, section 3.2). Those up
+# to 40 are the ones of NTU RGB+D (Shahroudy et al. 2016, section 4.2), which has no others.
+NTU_SUBJECTS = frozenset({
+    1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54,
+    55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+})  # fmt: skip
 _MSR_NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_skeleton3D\.txt")
 _LABAN_NAME = re.compile(r"([A-Za-z]+)_(-?\d)_(-?\d)_(-?\d)_(-?\d)\.bvh")
 _FACTORS = ("space", "weight", "time", "flow")
@@ -277,7 +280,11 @@ def _utkinect(folder: Path) -> Iterator[Recording | Skipped]:
     for path in _named(folder, _UTKINECT_NAME):
         sequence = path.stem.removeprefix("joints_")
         known.add(sequence)
-        poses, first = read_utkinect(path)
+        try:
+            poses, first = read_utkinect(path)
+        except InvalidAnnotation as error:
+            yield Skipped(path.name, str(error))
+            continue
         parts = [
             Labelled(p.label, (max(p.first - first, 0) / UTKINECT_FPS, (p.last + 1 - first) / UTKINECT_FPS))
             for p in passages
@@ -297,22 +304,22 @@ def _ntu(folder: Path) -> Iterator[Recording | Skipped]:
             yield Skipped(path.name, "it is on the list of missing skeletons")
             continue
         try:
-            poses = read_ntu(path)
+            name, poses = NtuName.parse(path.name), read_ntu(path)
         except InvalidAnnotation as error:
             yield Skipped(path.name, str(error))
             continue
-        name = NtuName.parse(path.name)
         extra = (
             ("camera", str(name.camera)),
             ("setup", str(name.setup)),
             ("cross_view", "test" if name.camera == 1 else "train"),
+            ("cross_setup", "test" if name.setup % 2 else "train"),
         )
         yield Recording(
             path.stem,
             poses,
             (Labelled(f"A{name.action:03d}", extra=extra),),
             f"P{name.performer:03d}",
-            "train" if name.performer in NTU60_SUBJECTS else "test",
+            "train" if name.performer in NTU_SUBJECTS else "test",
         )
 
 
@@ -388,7 +395,9 @@ def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
 DATASETS.add("jhmdb", SkeletonSet("JHMDB (ground-truth joints, one split)", _jhmdb))
 DATASETS.add("msr_action3d", SkeletonSet("MSR-Action3D (odd subjects train, even test)", _msr))
 DATASETS.add("utkinect", SkeletonSet("UTKinect-Action3D (groups are subjects)", _utkinect))
-DATASETS.add("ntu", SkeletonSet("NTU RGB+D (cross-subject of the 60 classes; cross-view beside)", _ntu))
+DATASETS.add(
+    "ntu", SkeletonSet("NTU RGB+D and its 120 classes (cross-subject; cross-view, cross-setup beside)", _ntu)
+)
 DATASETS.add("pyskl", SkeletonSet("a PySKL or MMAction2 skeleton pickle", _pyskl))
 DATASETS.add(
     "bvh", SkeletonSet("BVH motion capture (labels are folders)", lambda f: _captured(f, _by_folder), True)

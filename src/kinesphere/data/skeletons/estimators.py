@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.poses import Poses, boxes_around
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint
+from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, LeftOut
 from kinesphere.core.unpickle import Unpickler, settle
 from kinesphere.data.assemble import assemble
 from kinesphere.data.skeletons.lines import read_text
@@ -28,7 +29,12 @@ from kinesphere.data.tracking import Detections, Tracker, follow
 # Scores of COCO's flags: not labelled, labelled but hidden, visible.
 _FLAG_SCORES = np.array([0.0, 0.5, 1.0], np.float32)
 _OPENPOSE = {75: "openpose25", 54: "openpose18"}
-_FRAME_NUMBER = re.compile(r"(\d+)_keypoints\.json$")
+# What may name an image or a track.
+_Id = int | float | str
+# Wider pictures and longer videos are mistakes.
+_MOST_PX, _MOST_FRAMES = 100_000, 2_000_000
+_DIGITS = re.compile(r"(\d{1,18})")
+_FRAME_NUMBER = re.compile(r"(\d{1,18})_keypoints\.json$")
 COCO_ORIGIN, OPENPOSE_ORIGIN = "COCO keypoints", "OpenPose"
 # PySKL's skeletons, by joints and coordinates.
 _PYSKL = {
@@ -44,7 +50,7 @@ def read_coco(path: Path, *, fps: float, frame_size: Size | None = None, frames:
     """COCO keypoint JSON of one video: annotations with their images, or a list of results.
 
     Images are frames in the order of their `frame_id`, else of their file names. Visibility flags 0, 1, 2
-    become scores 0, 0.5, 1; results hold scores already.
+    become scores 0, 0.5, 1; results hold scores already. Annotations without keypoints are left out.
 
     Args:
         path: The file.
@@ -55,78 +61,152 @@ def read_coco(path: Path, *, fps: float, frame_size: Size | None = None, frames:
 
     Raises:
         InvalidAnnotation: If the file is no such JSON, or an entry is wrong; it is named.
+
+    Warns:
+        LeftOut: If annotations have no keypoints.
     """
-    content = _json(path)
-    _check_coco(path, content)
-    if isinstance(content, list):
-        if frame_size is None:
-            raise InvalidAnnotation(f"{path} lists results without images; give the frame size (H, W).")
-        entries, order = content, sorted({entry.get("image_id") for entry in content}, key=_natural)
-        are_flags = False
-        if frames is not None and len(order) < frames:
-            order = _all_frames(path, order, frames)
-    elif isinstance(content, dict) and {"images", "annotations"} <= content.keys():
-        images = sorted(
-            content["images"], key=lambda i: _natural(i.get("frame_id", i.get("file_name", i["id"])))
-        )
-        entries, order, are_flags = content["annotations"], [image["id"] for image in images], True
-        sizes = {(image["height"], image["width"]) for image in images}
-        if len(sizes) != 1:
-            raise InvalidAnnotation(f"{path}: the images of one video have one size; got {sorted(sizes)}.")
-        frame_size = sizes.pop()
-    else:
-        raise InvalidAnnotation(f"{path} is no COCO keypoint file; it lacks 'images' and 'annotations'.")
-    if not order:
-        raise InvalidAnnotation(f"{path} lists no image; export it again.")
-    people: list[list[np.ndarray]] = [[] for _ in order]
-    tracks: list[list[Any]] = [[] for _ in order]
-    place = {image: i for i, image in enumerate(order)}
-    for number, entry in enumerate(entries):
+    images = _coco_images(path, _json(path), frame_size, frames)
+    place = {image: i for i, image in enumerate(images.order)}
+    if len(place) < len(images.order):
+        raise InvalidAnnotation(f"{path}: two images have one id; export it again.")
+    people: list[list[np.ndarray]] = [[] for _ in place]
+    tracks: list[list[_Id | None]] = [[] for _ in place]
+    for number, entry in enumerate(images.entries):
         where = f"{path}, annotation {number}"
-        if entry.get("image_id") not in place:
-            raise InvalidAnnotation(f"{where}: there is no image {entry.get('image_id')!r}.")
-        people[place[entry["image_id"]]].append(_triples(where, entry.get("keypoints"), (51,)))
-        tracks[place[entry["image_id"]]].append(entry.get("track_id"))
-    found = [_detections(joints, "coco17", are_flags) for joints in people]
-    times = np.arange(len(order)) / fps
-    if all(track is not None for each in tracks for track in each):
-        known = list(dict.fromkeys(track for each in tracks for track in each))
-        numbers = [np.array([known.index(t) + 1 for t in each], np.int64) for each in tracks]
+        image, track = entry["image_id"], entry.get("track_id")
+        if image not in place:
+            raise InvalidAnnotation(f"{where}: there is no image {image!r:.80}.")
+        if track is not None and not isinstance(track, _Id):
+            raise InvalidAnnotation(f"{where}: a track_id is a number or a name; got {track!r:.80}.")
+        if "keypoints" in entry:
+            people[place[image]].append(_triples(where, entry["keypoints"], (51,)))
+            tracks[place[image]].append(track)
+    _count_lacking(path, images.entries)
+    each = [_detections(joints, "coco17", images.are_flags) for joints in people]
+    found, times = [detections for detections, _ in each], np.arange(len(place)) / fps
+    if all(track is not None for frame in tracks for track in frame):
+        numbers = _track_numbers(path, images.order, tracks)
+        numbers = [of[seen] for of, (_, seen) in zip(numbers, each, strict=True)]
     else:
         numbers = follow(found, times.tolist(), Tracker(SKELETONS.get("coco17").joints))
     return assemble(
-        found, numbers, times, skeleton="coco17", frame_size=frame_size, fps=fps, origin=COCO_ORIGIN
+        found, numbers, times, skeleton="coco17", frame_size=images.size, fps=fps, origin=COCO_ORIGIN
     )
 
 
-def _check_coco(path: Path, content: Any) -> None:
-    """Refuse entries of another form before they are looked at."""
-    lists = [content] if isinstance(content, list) else []
-    if isinstance(content, dict):
-        lists = [content.get("images", []), content.get("annotations", [])]
-        images = lists[0] if isinstance(lists[0], list) else []
-        for image in images:
-            if not (isinstance(image, dict) and {"id", "width", "height"} <= image.keys()):
-                raise InvalidAnnotation(f"{path}: images have id, width and height; one is {image!r:.80}.")
-    for each in lists:
-        if not isinstance(each, list) or not all(isinstance(entry, dict) for entry in each):
-            raise InvalidAnnotation(f"{path} is no COCO keypoint file; its entries should be objects.")
+@dataclass(frozen=True)
+class _CocoImages:
+    """The images of a file in the order of the video's frames, and what is said of them."""
+
+    entries: list[dict[str, Any]]
+    order: list[Any]
+    size: Size
+    are_flags: bool
+
+
+def _coco_images(path: Path, content: Any, frame_size: Size | None, frames: int | None) -> _CocoImages:
+    if isinstance(content, list):
+        if frame_size is None:
+            raise InvalidAnnotation(f"{path} lists results without images; give the frame size (H, W).")
+        _check_entries(path, content)
+        order: list[Any] = sorted({entry["image_id"] for entry in content}, key=_natural)
+        if frames is not None and len(order) < frames:
+            order = _all_frames(path, order, frames)
+        found = _CocoImages(content, order, frame_size, are_flags=False)
+    elif isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        _check_entries(path, content["annotations"])
+        sizes = {_image_size(path, image) for image in _objects(path, content["images"])}
+        if len(sizes) != 1:
+            raise InvalidAnnotation(f"{path}: the images of one video have one size; got {sorted(sizes)}.")
+        images = sorted(
+            content["images"], key=lambda i: _natural(i.get("frame_id", i.get("file_name", i["id"])))
+        )
+        found = _CocoImages(
+            content["annotations"], [image["id"] for image in images], sizes.pop(), are_flags=True
+        )
+    else:
+        raise InvalidAnnotation(f"{path} is no COCO keypoint file; it lacks 'images' and 'annotations'.")
+    if not found.order:
+        raise InvalidAnnotation(f"{path} lists no image; export it again.")
+    return found
+
+
+def _objects(path: Path, entries: Any) -> list[dict[str, Any]]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidAnnotation(f"{path} is no COCO keypoint file; its entries should be objects.")
+    return entries
+
+
+def _check_entries(path: Path, entries: Any) -> None:
+    """Refuse annotations without an image before they are looked at."""
+    for number, entry in enumerate(_objects(path, entries)):
+        if not isinstance(entry.get("image_id"), _Id):
+            raise InvalidAnnotation(
+                f"{path}, annotation {number}: an image_id is a number or a name; "
+                f"got {entry.get('image_id')!r:.80}."
+            )
+
+
+def _image_size(path: Path, image: Mapping[str, Any]) -> Size:
+    sides = image.get("height"), image.get("width")
+    if not isinstance(image.get("id"), _Id) or not all(
+        isinstance(side, int | float) and 0 < side <= _MOST_PX and float(side).is_integer() for side in sides
+    ):
+        raise InvalidAnnotation(f"{path}: images have id, width and height; one is {image!r:.80}.")
+    return int(image["height"]), int(image["width"])
+
+
+def _count_lacking(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Tell of annotations without keypoints, such as plain boxes.
+
+    Raises:
+        InvalidAnnotation: If none has any.
+    """
+    lacking = sum("keypoints" not in entry for entry in entries)
+    if lacking and lacking == len(entries):
+        raise InvalidAnnotation(f"{path}: none of {lacking} annotations has keypoints; export it with them.")
+    if lacking:
+        warnings.warn(
+            LeftOut(f"{path}: {lacking} of {len(entries)} annotations have no keypoints; they are left out."),
+            stacklevel=3,
+        )
+
+
+def _track_numbers(
+    path: Path, order: Sequence[Any], tracks: Sequence[Sequence[_Id | None]]
+) -> list[np.ndarray]:
+    """Numbers from 1 for the tracks of every frame.
+
+    Raises:
+        InvalidAnnotation: If a track comes twice in a frame.
+    """
+    known: dict[_Id | None, int] = {}
+    for image, frame in zip(order, tracks, strict=True):
+        for track in frame:
+            known.setdefault(track, len(known) + 1)
+        if len(set(frame)) < len(frame):
+            twice = next(track for track in frame if frame.count(track) > 1)
+            raise InvalidAnnotation(
+                f"{path}: track {twice!r:.80} comes twice in image {image!r:.80}; a person is there once."
+            )
+    return [np.array([known[track] for track in frame], np.int64) for frame in tracks]
 
 
 def _all_frames(path: Path, found: Sequence[Any], frames: int) -> list[Any]:
     """The `image_id` of every frame of a video, or a place holder where nobody was found."""
     numbers = {}
     for image in found:
-        digits = re.findall(r"\d+", str(image))
+        digits = re.findall(_DIGITS, str(image))
         if not digits:
             raise InvalidAnnotation(
                 f"{path} lists {len(found)} of {frames} frames, and {image!r} does not number them."
             )
         numbers[int(digits[-1])] = image
-    first = 1 if max(numbers) == frames and 0 not in numbers else 0
-    if len(numbers) < len(found) or max(numbers) - first >= frames:
+    last = max(numbers, default=0)
+    first = 1 if last == frames and 0 not in numbers else 0
+    if len(numbers) < len(found) or last - first >= frames:
         raise InvalidAnnotation(
-            f"{path} numbers its images up to {max(numbers)}, but the video has {frames} frames; it belongs "
+            f"{path} numbers its images up to {last}, but the video has {frames} frames; it belongs "
             "to another video."
         )
     return [numbers.get(number + first, ("nobody", number)) for number in range(frames)]
@@ -151,6 +231,10 @@ def read_openpose(folder: Path, *, fps: float, frame_size: Size) -> Poses:
         if match := _FRAME_NUMBER.search(path.name):
             if int(match[1]) in files:
                 raise InvalidAnnotation(f"{path} is frame {match[1]} again; keep one video per folder.")
+            if int(match[1]) >= _MOST_FRAMES:
+                raise InvalidAnnotation(
+                    f"{path} would be frame {match[1]}; name the files by frames that count from 0."
+                )
             files[int(match[1])] = path
     if not files:
         raise InvalidAnnotation(f"{folder} holds no OpenPose files such as clip_000000000000_keypoints.json.")
@@ -160,20 +244,25 @@ def read_openpose(folder: Path, *, fps: float, frame_size: Size) -> Poses:
         if not isinstance(content, dict) or not isinstance(content.get("people"), list):
             raise InvalidAnnotation(f"{path} is no OpenPose file; it lacks the list 'people'.")
         people[number] = [
-            _triples(f"{path}, person {i}", person.get("pose_keypoints_2d"), tuple(_OPENPOSE))
-            for i, person in enumerate(content["people"])
+            _openpose_person(f"{path}, person {i}", person) for i, person in enumerate(content["people"])
         ]
     lengths = {3 * len(joints) for each in people.values() for joints in each} or {75}
     if len(lengths) > 1:
         raise InvalidAnnotation(f"{folder} mixes OpenPose's body models; run it again with one of them.")
     skeleton = _OPENPOSE[lengths.pop()]
     count = max(files) + 1
-    frames = [_detections(people.get(t, []), skeleton, flags=False) for t in range(count)]
+    frames = [_detections(people.get(t, []), skeleton, flags=False)[0] for t in range(count)]
     times = np.arange(count) / fps
     numbers = follow(frames, times.tolist(), Tracker(SKELETONS.get(skeleton).joints))
     return assemble(
         frames, numbers, times, skeleton=skeleton, frame_size=frame_size, fps=fps, origin=OPENPOSE_ORIGIN
     )
+
+
+def _openpose_person(where: str, person: Any) -> np.ndarray:
+    if not isinstance(person, dict):
+        raise InvalidAnnotation(f"{where}: a person should be an object; got {person!r:.80}.")
+    return _triples(where, person.get("pose_keypoints_2d"), tuple(_OPENPOSE))
 
 
 @dataclass(frozen=True)
@@ -223,8 +312,10 @@ def read_pyskl(path: Path, *, fps: float = 30.0) -> PysklSet:
             raise InvalidAnnotation(f"{path}: {name!r} comes twice.")
         poses[name] = _pyskl_poses(f"{path}, annotation {name!r}", annotation, fps)
         label = annotation.get("label")
-        labels[name] = int(label) if isinstance(label, int) and label >= 0 else None
+        labels[name] = int(label) if isinstance(label, int | np.integer) and label >= 0 else None
     splits = content.get("split", {}) if isinstance(content, dict) else {}
+    if not isinstance(splits, dict) or not all(isinstance(names, list) for names in splits.values()):
+        raise InvalidAnnotation(f"{path}: 'split' should be lists of clips by their names.")
     return PysklSet(poses, labels, {str(k): tuple(map(str, v)) for k, v in splits.items()})
 
 
@@ -238,19 +329,29 @@ def _pyskl_poses(where: str, annotation: Mapping[str, Any], fps: float) -> Poses
         raise InvalidAnnotation(
             f"{where}: no known skeleton has {joints} joints of {dimensions} coordinates."
         )
-    if annotation.get("total_frames", count) != count:
-        raise InvalidAnnotation(f"{where}: {annotation['total_frames']} frames announced, {count} there.")
+    announced = annotation.get("total_frames", count)
+    if not isinstance(announced, int | np.integer) or announced != count:
+        raise InvalidAnnotation(f"{where}: {announced} frames announced, {count} there.")
     points = np.moveaxis(keypoints, 0, 1).astype(np.float32)
     finite = np.asarray(np.isfinite(points).all(-1))
     frame_size: Size | None = None
     if dimensions == 2:
         scores = annotation.get("keypoint_score")
-        shape = annotation.get("img_shape") or annotation.get("original_shape")
-        if not isinstance(scores, np.ndarray) or scores.shape != keypoints.shape[:3]:
+        shape = annotation.get("img_shape", annotation.get("original_shape"))
+        if (
+            not isinstance(scores, np.ndarray)
+            or scores.shape != keypoints.shape[:3]
+            or scores.dtype.kind not in "fiu"
+        ):
             raise InvalidAnnotation(f"{where}: 'keypoint_score' should have shape {keypoints.shape[:3]}.")
-        if not isinstance(shape, Sequence) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
-            raise InvalidAnnotation(f"{where}: 'img_shape' should be (H, W); got {shape}.")
-        frame_size = (int(shape[0]), int(shape[1]))
+        sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
+        if (
+            not isinstance(sides, Sequence)
+            or len(sides) != 2
+            or not all(isinstance(side, int | np.integer) and 0 < side <= _MOST_PX for side in sides)
+        ):
+            raise InvalidAnnotation(f"{where}: 'img_shape' should be (H, W); got {shape!s:.80}.")
+        frame_size = (int(sides[0]), int(sides[1]))
         seen = np.nan_to_num(np.moveaxis(scores, 0, 1)).clip(0, 1)
     else:
         seen = np.where((points != 0).any(-1), 1.0, 0.0)
@@ -281,24 +382,24 @@ def _triples(where: str, values: Any, lengths: tuple[int, ...]) -> np.ndarray:
         raise InvalidAnnotation(f"{where}: keypoints should be {wanted} numbers; got {got}.")
     try:
         triples = np.array(values, np.float64).reshape(-1, 3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidAnnotation(f"{where}: keypoints should be numbers.") from None
     if not np.isfinite(triples).all():
         raise InvalidAnnotation(f"{where}: keypoints should be finite numbers.")
     return triples
 
 
-def _detections(people: list[np.ndarray], skeleton: str, flags: bool) -> Detections:
-    """The people of a frame of whom any joint was seen."""
+def _detections(people: list[np.ndarray], skeleton: str, flags: bool) -> tuple[Detections, np.ndarray]:
+    """The people of a frame of whom any joint was seen, and which of all they are, bool `(P,)`."""
     joints = np.array(people).reshape(-1, len(SKELETONS.get(skeleton)), 3)
     keypoints, third = joints[..., :2].astype(np.float32), joints[..., 2]
     scores = _FLAG_SCORES[third.clip(0, 2).astype(int)] if flags else third.clip(0, 1).astype(np.float32)
     boxes = boxes_around(keypoints[None], scores[None])[0]
     seen = np.isfinite(boxes).all(-1)
-    return Detections(keypoints[seen], scores[seen], boxes[seen])
+    return Detections(keypoints[seen], scores[seen], boxes[seen]), seen
 
 
 def _natural(name: object) -> tuple[Any, ...]:
     """A key that sorts numbers within names by their value."""
-    parts = re.split(r"(\d+)", str(name))
+    parts = re.split(_DIGITS, str(name))
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
