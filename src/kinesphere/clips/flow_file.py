@@ -83,8 +83,19 @@ class FlowFile:
             InvalidAnnotation: If the file is damaged.
         """
         levels = self.planes.read(np.minimum(rows, self.planes.count - 1))
-        fields: np.ndarray = levels.transpose(0, 2, 3, 1).astype(np.float32) - _ZERO
-        return fields * np.float32(self.bound_px / _STEPS)
+        return from_levels(levels.transpose(0, 2, 3, 1), self.bound_px)
+
+
+def to_levels(fields: np.ndarray, bound_px: float) -> np.ndarray:
+    """Vectors as the uint8 grey levels that a file keeps; components beyond the bound are cut to it."""
+    levels: np.ndarray = np.round(fields.clip(-bound_px, bound_px) * (_STEPS / bound_px)) + _ZERO
+    return levels.astype(np.uint8)
+
+
+def from_levels(levels: np.ndarray, bound_px: float) -> np.ndarray:
+    """The float32 vectors that grey levels stand for."""
+    fields: np.ndarray = levels.astype(np.float32) - _ZERO
+    return fields * np.float32(bound_px / _STEPS)
 
 
 def write_flow(
@@ -118,11 +129,15 @@ def write_flow(
         for field in fields:
             cut += int((np.abs(field).max(-1) > bound_px).sum())
             total += field.shape[0] * field.shape[1]
-            levels = np.round(field.clip(-bound_px, bound_px) * (_STEPS / bound_px)) + _ZERO
-            yield levels.astype(np.uint8).transpose(2, 0, 1)
+            yield to_levels(field, bound_px).transpose(2, 0, 1)
 
     def facts() -> dict[str, str | float]:
-        found = {"method": method, "bound_px": bound_px, "clipped": cut / total, "frames": frames}
+        found: dict[str, str | float] = {
+            "method": method,
+            "bound_px": bound_px,
+            "clipped": cut / total,
+            "frames": frames,
+        }
         if video_size is not None:
             found |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
         return found
