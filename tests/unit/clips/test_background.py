@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from clip_fakes import FakeVideo
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES, Augment, Clip, ClipSpec, Sampling, Views
@@ -26,6 +27,7 @@ from kinesphere.clips.clip import from_frames
 from kinesphere.clips.geometry import Affine, Box
 from kinesphere.clips.mask import StoredMasks, known_masks
 from kinesphere.clips.mask_file import MaskFile, write_masks
+from kinesphere.clips.spec import Resize
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting
 
 SIZE = (40, 60)
@@ -160,17 +162,28 @@ def test_changes_are_drawn_by_their_share() -> None:
 
 @dataclass
 class Masks:
-    """Frame n has the value n."""
+    """Masks of a whole video; those of frame n have the value n, unless they are given."""
 
-    size: tuple[int, int] = (60, 80)
+    of: np.ndarray
 
     def masks(self, rows: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(np.asarray(rows, np.uint8)[:, None, None], (len(rows), *self.size))
+        return self.of[rows]
 
 
 class Masked(FakeVideo):
+    def __init__(
+        self,
+        frames: int,
+        fps: Fraction = Fraction(25),
+        size: tuple[int, int] = (240, 320),
+        of: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(frames, fps, size)
+        numbers = np.arange(frames, dtype=np.uint8)[:, None, None]
+        self._of = np.broadcast_to(numbers, (frames, 60, 80)) if of is None else of
+
     def masks(self) -> StoredMasks:
-        return Masks()
+        return Masks(self._of)
 
 
 def test_masks_are_read_as_clips() -> None:
@@ -203,6 +216,26 @@ def test_geometry_of_masks() -> None:
     assert sorted(ready.unique().tolist()) == [-1, 1]
     with pytest.raises(InvalidClip, match=r"Masks to normalise are uint8 \(\.\.\., 1, H, W\); got"):
         MASK.normalise(masks.data.float(), SPEC, torch.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 9999),
+    st.sampled_from([(56, 112), (28, 56), (90, 181), (57, 113)]),
+    st.sampled_from(["short_side", "stretch", "letterbox"]),
+)
+def test_flipping_commutes_with_reading(seed: int, stored: tuple[int, int], resize: Resize) -> None:
+    blobs = np.random.default_rng(seed).uniform(0, 255, (10, 4, 5)).astype(np.float32)
+    masks = np.stack([cv2.resize(blob, stored[::-1]) for blob in blobs]).astype(np.uint8)
+    spec = SPEC.with_(resize=resize)
+    [straight], [mirrored] = (
+        # Of this size what is cut off, or padded, is as much on the left as on the right.
+        MASK.read(Masked(10, size=(56, 112), of=of), spec)
+        for of in (masks, masks[:, :, ::-1])
+    )
+    flipped = MASK.flip(straight, spec)
+    assert flipped.flipped
+    assert (flipped.data.int() - mirrored.data.int()).abs().max() <= 1
 
 
 def test_mask_files_come_back(tmp_path: Path) -> None:
