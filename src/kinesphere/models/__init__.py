@@ -5,7 +5,7 @@ from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.checkpoint import load_model, save_model
 from kinesphere.models.importing import import_checkpoint, import_state
 from kinesphere.models.keymap import KeyMap
-from kinesphere.models.provenance import Provenance
+from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "KeyMap",
     "ModelCard",
     "Paper",
+    "Preparation",
     "Provenance",
     "Recogniser",
     "ReportedScore",

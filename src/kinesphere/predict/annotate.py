@@ -109,7 +109,7 @@ def _at(said: Prediction | Timeline, time_s: float) -> tuple[Prediction | None, 
         return (said, 0) if inside else (None, 0)
     cells = said.cells()
     window = int(np.searchsorted(cells[:, 0], time_s, side="right")) - 1
-    if window < 0 or time_s > cells[window, 1]:
+    if window < 0 or time_s > cells[window, 1] or said.nobody[window]:
         return None, window
     return said[window], window
 
@@ -150,7 +150,7 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
     strip[:] = _TRACK
     cells = timeline.cells() / float(timeline.spans[:, 1].max())
     leaders = timeline.probabilities.argmax(1)
-    leaders[timeline.probabilities.max(1) < threshold] = -1
+    leaders[(timeline.probabilities.max(1) < threshold) | timeline.nobody] = -1
     edges = np.round(cells * layout.width).astype(int)
     # One hue for each label that leads somewhere, in order of appearance, so that neighbours differ.
     hues = {label: _HUES[i % len(_HUES)] for i, label in enumerate(dict.fromkeys(leaders.tolist()))}

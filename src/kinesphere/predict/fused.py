@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.provenance import Preparation
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
+
+log = logging.getLogger("kinesphere.predict")
 
 FILE_NAME = "fusion.json"
 FORMAT = 1
@@ -57,7 +61,13 @@ class FusedPredictor(VideoPredictor):
         self.members = tuple(members)
         named = zip(self.weights, self.members, strict=True)
         text = " + ".join(f"{weight:.3g} × {member.name}" for weight, member in named)
-        super().__init__(name or text, members[0].compute, opening)
+        preparation, differing = Preparation.common([member.opening.preparation for member in members])
+        if differing:
+            log.warning(
+                "The fused models learnt from files that were not made alike (%s); most are followed.",
+                ", ".join(differing),
+            )
+        super().__init__(name or text, members[0].compute, opening, preparation)
         first = members[0].labels
         for member in members[1:]:
             check_labels(member.labels, first)

@@ -16,6 +16,7 @@ from kinesphere.clips.pose import known_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.predict.estimated_flow import EstimatedFlow
 from kinesphere.predict.opening import Opened, Opening, Source
 from kinesphere.video import Frames
 
@@ -29,10 +30,12 @@ class Window:
     Attributes:
         span: `(start_s, end_s)`.
         clips: V clips for each spec.
+        notes: What makes all windows of the video doubtful.
     """
 
     span: Span
     clips: tuple[list[Clip], ...]
+    notes: tuple[str, ...] = ()
 
 
 def window_clips(
@@ -62,6 +65,9 @@ def window_clips(
         videos = [opening.open(source, [spec]) for spec in specs]
         for video in videos:
             stack.enter_context(video)
+        notes = tuple(
+            note for video, spec in zip(videos, specs, strict=True) for note in opening.remarks(video, [spec])
+        )
         spans = windows(duration_of(videos[0]), window_s, stride_s)
         slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]
         for span in spans:
@@ -69,7 +75,7 @@ def window_clips(
                 MODALITIES.get(spec.modality).read(slide, spec, span, views=views)
                 for spec, slide in zip(specs, slides, strict=True)
             )
-            yield Window(span, clips)
+            yield Window(span, clips, notes)
 
 
 class SlidingFrames:
@@ -135,8 +141,9 @@ class SlidingFrames:
         return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
 
     def flow(self) -> StoredFlow | None:
-        """The stored flow of the video, if there is a file of it."""
-        return self._video.flow() if isinstance(self._video, FlowingSource) else None
+        """The flow of the video: of its file, or estimated from the frames here."""
+        flow = self._video.flow() if isinstance(self._video, FlowingSource) else None
+        return flow.over(self) if isinstance(flow, EstimatedFlow) else flow
 
     def poses(self) -> Poses:
         """The joints of the people in the video.

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 from kinesphere.clips.archive import Extracts
+from kinesphere.clips.flow import BOUND_PX, FlowingSource
+from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.geometry import plan_frames
+from kinesphere.clips.pose import known_poses
 from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import UnreadableVideo
 from kinesphere.data.cache import CachedVideo
-from kinesphere.data.extract import Extractor, FlowExtractor, PoseExtractor, PoseSettings, pose_model
-from kinesphere.data.extract.mediapipe_pose import require_mediapipe
+from kinesphere.data.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
+from kinesphere.data.extract.flow import LEAST_PX, shrunk
+from kinesphere.data.extract.mediapipe_pose import MODELS, require_mediapipe
 from kinesphere.data.source import AnnotatedVideo, PoseTrack, open_source
+from kinesphere.models.provenance import Preparation
+from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo
 from kinesphere.video import Video
 
 Source = str | Path | bytes
-Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack
+Found = Video | CachedVideo | AnnotatedVideo | PoseTrack
+Opened = Found | FlowingVideo
 Span = tuple[float, float]
 
+_DEFAULT_POSE_MODEL = "full"
+_Key = tuple[Path, int, int, PoseExtractor]
+# Rates of poses that differ by no larger share are one.
+_SAME_RATE = 0.01
 # Videos whose poses are remembered: as many as are read ahead and drawn afterwards.
 _REMEMBERED = 16
 
@@ -32,23 +45,23 @@ class RecentPoses:
     """The poses of the files that were looked at last, so that what is drawn is not extracted again."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[Path, int, int], tuple[Poses, Span | None]] = OrderedDict()
+        self._held: OrderedDict[_Key, tuple[Poses, Span | None]] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, path: Path, span: Span | None) -> Poses | None:
+    def find(self, path: Path, span: Span | None, extractor: PoseExtractor) -> Poses | None:
         """Poses of a file that cover a span (None: all of it), if the file is as it was then."""
         with self._lock:
-            held = self._held.get(_identity(path))
+            held = self._held.get((*_identity(path), extractor))
         if held is None:
             return None
         poses, covered = held
         is_covered = covered is None or (span and covered[0] <= span[0] and span[1] <= covered[1])
         return poses if is_covered else None
 
-    def keep(self, path: Path, span: Span | None, poses: Poses) -> None:
+    def keep(self, path: Path, span: Span | None, extractor: PoseExtractor, poses: Poses) -> None:
         """Remember the poses of a span of a file, and forget those of the longest ago."""
         with self._lock:
-            self._held[_identity(path)] = (poses, span)
+            self._held[(*_identity(path), extractor)] = (poses, span)
             while len(self._held) > _REMEMBERED:
                 self._held.popitem(last=False)
 
@@ -58,18 +71,21 @@ class Opening:
     """Where extracted files lie, and what becomes of those that are missing.
 
     Flow without a file is computed from the frames that are needed. Poses without a file are extracted
-    from the whole video, or from the span that is asked for, and stay in memory.
+    from the whole video, or from the span that is asked for, and stay in memory. Both are made as the files
+    were that the model learnt from, as far as it knows; `remarks` says where they, or files, are not.
 
     Attributes:
         extracts: Where files of flow and poses are looked for.
         keep: Extract what a model needs of a whole video first, and keep the file there.
-        pose_model: MediaPipe's `lite`, `full` or `heavy`, or a `.task` file (see `pose_model`). Take the
-            one that the poses a network learnt from came from.
+        pose_model: MediaPipe's `lite`, `full` or `heavy`, or a `.task` file (see `pose_model`). None takes
+            the one that the poses came from which the model learnt from, `full` where that is not known.
+        preparation: How the files were made that the model learnt from; a predictor sets its model's.
     """
 
     extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
     keep: bool = False
-    pose_model: str = "full"
+    pose_model: str | None = None
+    preparation: Preparation = Preparation()  # noqa: RUF009 (frozen)
     _recent: RecentPoses = field(default_factory=RecentPoses, repr=False, compare=False)
 
     def open(
@@ -98,14 +114,28 @@ class Opening:
         path = local_path(source)
         if path is None:
             video = Video.open(source, threads=threads)
-            return AnnotatedVideo(video, poses=self.poses(source, span)) if sees_poses else video
+            known = AnnotatedVideo(video, poses=self.poses(source, span)) if sees_poses else video
+            return self._with_flow(known, specs)
         if self.keep and not path.name.endswith(POSE_SUFFIX):
-            for extractor in self._needed(specs):
-                target = self.extracts.path(path, extractor.suffix)
-                if not target.exists():
-                    extractor.extract(path, target)
+            self._extract(path, specs)
         extracted = self.poses(path, span) if sees_poses and self._lacks_poses(path) else None
-        return open_source(path, specs, extracts=self.extracts, poses=extracted, threads=threads)
+        found = open_source(path, specs, extracts=self.extracts, poses=extracted, threads=threads)
+        return self._with_flow(found, specs)
+
+    def remarks(self, video: Opened, specs: Sequence[ClipSpec]) -> tuple[str, ...]:
+        """What of an open video's poses and flow was made otherwise than what the model learnt from."""
+        said: list[str] = []
+        learnt = self.preparation
+        if any(spec.modality == "pose" for spec in specs):
+            said += _differences(known_poses(video), learnt)
+        flow = video.flow() if isinstance(video, FlowingSource) else None
+        if isinstance(flow, FlowFile) and learnt.flow_short_side_px is not None:
+            wanted = min(shrunk(flow.video_size or video.size, learnt.flow_short_side_px))
+            if min(flow.size) != wanted:
+                said.append(
+                    f"its flow was estimated at {min(flow.size)} px, what was learnt from at {wanted} px"
+                )
+        return tuple(said)
 
     def poses(self, source: Source, span: Span | None = None) -> Poses:
         """The poses of a source: from its file if there is one, else extracted.
@@ -121,24 +151,52 @@ class Opening:
             return read_poses(path if is_pose_file else self.extracts.path(path, POSE_SUFFIX))
         if not path.exists():
             raise UnreadableVideo(f"{path} does not exist; check the path.")
-        known = self._recent.find(path, span)
+        extractor = self._pose_extractor()
+        known = self._recent.find(path, span, extractor)
         if known is None:
-            known = self._pose_extractor().poses(path, span)
-            self._recent.keep(path, span, known)
+            known = extractor.poses(path, span)
+            self._recent.keep(path, span, extractor, known)
         return known
 
     def _lacks_poses(self, path: Path) -> bool:
         return not (path.name.endswith(POSE_SUFFIX) or self.extracts.path(path, POSE_SUFFIX).exists())
 
+    def _with_flow(self, video: Found, specs: Sequence[ClipSpec]) -> Opened:
+        """The video; where it has no file of flow, with flow at the size that the model learnt from."""
+        short_side_px = self.preparation.flow_short_side_px
+        methods = {spec.flow for spec in specs if spec.modality == "flow"}
+        if len(methods) != 1 or short_side_px is None or isinstance(video, PoseTrack):
+            return video
+        if isinstance(video, FlowingSource) and video.flow() is not None:
+            return video
+        bound_px = self.preparation.flow_bound_px or BOUND_PX
+        return FlowingVideo(video, EstimatedFlow(video, methods.pop(), short_side_px, bound_px))
+
     def _pose_extractor(self) -> PoseExtractor:
         require_mediapipe()
-        return PoseExtractor(PoseSettings(pose_model(self.pose_model)))
+        learnt = self.preparation
+        settings = PoseSettings(pose_model(self.pose_model or _named(learnt.poses) or _DEFAULT_POSE_MODEL))
+        if learnt.most_people is not None:
+            settings = replace(settings, people=learnt.most_people)
+        return PoseExtractor(settings, learnt.poses_fps)
 
-    def _needed(self, specs: Sequence[ClipSpec]) -> list[Extractor]:
-        """What makes the files that some inputs are read from."""
-        methods = dict.fromkeys(spec.flow for spec in specs if spec.modality == "flow")
-        flows: list[Extractor] = [FlowExtractor(method) for method in methods]
-        return [*flows, self._pose_extractor()] if any(s.modality == "pose" for s in specs) else flows
+    def _extract(self, path: Path, specs: Sequence[ClipSpec]) -> None:
+        """Make the files that some inputs are read from, as far as they are missing."""
+        pose, flow = self.extracts.path(path, POSE_SUFFIX), self.extracts.path(path, FLOW_SUFFIX)
+        for spec in specs:
+            if spec.modality == "pose" and not pose.exists():
+                self._pose_extractor().extract(path, pose)
+            if spec.modality == "flow" and not flow.exists():
+                self._flow_extractor(path, spec).extract(path, flow)
+
+    def _flow_extractor(self, path: Path, spec: ClipSpec) -> FlowExtractor:
+        """At the size that the model learnt from; else at the one at which it reads frames."""
+        short_side_px = self.preparation.flow_short_side_px
+        if short_side_px is None:
+            with Video.open(path, threads=1) as video:
+                short_side_px = min(plan_frames(video.size, spec).decode)
+        bound_px = self.preparation.flow_bound_px or BOUND_PX
+        return FlowExtractor(spec.flow, max(short_side_px, LEAST_PX), bound_px)
 
 
 def local_path(source: Source) -> Path | None:
@@ -149,3 +207,29 @@ def local_path(source: Source) -> Path | None:
 def _identity(path: Path) -> tuple[Path, int, int]:
     state = path.stat()
     return path.absolute(), state.st_mtime_ns, state.st_size
+
+
+def _differences(poses: Poses, learnt: Preparation) -> list[str]:
+    said = []
+    if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:
+        said.append(
+            f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
+        )
+    if None not in (most := (poses.most_people, learnt.most_people)) and most[0] != most[1]:
+        said.append(f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from")
+    if learnt.poses_fps is not None and poses.fps is not None and poses.video is not None:
+        wanted = min(learnt.poses_fps, poses.video.fps)
+        if abs(poses.fps - wanted) > _SAME_RATE * wanted:
+            said.append(f"it has {poses.fps:g} poses a second, what was learnt from had {wanted:g}")
+    return said
+
+
+def finder_of(origin: str) -> str:
+    """What found the people, from the origin of their poses; of MediaPipe the model, whatever the version."""
+    return origin.split()[-1] if origin.startswith("MediaPipe ") else origin
+
+
+def _named(finder: str | None) -> str | None:
+    """The name that `pose_model` knows what found the people by, if it does."""
+    name = (finder or "").removeprefix("pose_landmarker_")
+    return name if name in MODELS else None

@@ -10,6 +10,9 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 
+NOBODY = "nobody is seen in it, so that the joints were all zeros"
+"""Note on a clip of joints without any."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

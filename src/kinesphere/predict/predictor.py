@@ -43,7 +43,12 @@ class Predictor(VideoPredictor):
         optimise: bool = True,
         opening: Opening | None = None,
     ) -> None:
-        super().__init__(name or recogniser.card.name, compute or Compute.choose(), opening)
+        super().__init__(
+            name or recogniser.card.name,
+            compute or Compute.choose(),
+            opening,
+            recogniser.provenance.preparation,
+        )
         self.module = recogniser.eval()
         self.compute.place(self.module)
         self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.prediction import NOBODY, Prediction
 
 Smoothing = Literal["mean", "median"]
 _TOUCH_S = 1e-6
@@ -24,15 +24,22 @@ class Timeline:
         spans: `(W, 2)` float64, start and end of each window in seconds, ordered by start.
         labels: The K labels.
         source: The video, as the user named it.
+        nobody: bool `(W,)`: windows whose answer means nothing, because a model that sees joints alone saw
+            nobody in them; none by default.
+        notes: What makes it doubtful.
     """
 
     probabilities: np.ndarray
     spans: np.ndarray
     labels: LabelSet
     source: str
+    nobody: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         windows = len(self.probabilities)
+        if not len(self.nobody):
+            object.__setattr__(self, "nobody", np.zeros(windows, bool))
         if windows == 0 or self.probabilities.shape != (windows, len(self.labels)):
             raise InvalidSetting(
                 f"A timeline over {len(self.labels)} labels needs probabilities (W, {len(self.labels)}) with "
@@ -41,6 +48,11 @@ class Timeline:
         if self.spans.shape != (windows, 2):
             raise InvalidSetting(
                 f"A timeline of {windows} windows needs spans ({windows}, 2); got {self.spans.shape}."
+            )
+        if self.nobody.shape != (windows,) or self.nobody.dtype != bool:
+            raise InvalidSetting(
+                f"A timeline of {windows} windows says of each whether nobody is seen, as booleans; got "
+                f"{self.nobody.dtype} {self.nobody.shape}."
             )
         starts, ends = self.spans.T
         if not np.isfinite(self.spans).all() or (starts >= ends).any() or (np.diff(starts) < 0).any():
@@ -52,12 +64,16 @@ class Timeline:
     def __getitem__(self, window: int) -> Prediction:
         """The prediction of one window."""
         start, end = self.spans[window].tolist()
-        return Prediction(self.probabilities[window], self.labels, self.source, (start, end))
+        notes = (NOBODY,) if self.nobody[window] else ()
+        return Prediction(self.probabilities[window], self.labels, self.source, (start, end), notes=notes)
 
     def mean(self) -> Prediction:
-        """The windows' average, as one prediction of the whole video."""
+        """The average of the windows in which somebody is seen, as one prediction of the whole video."""
         whole = (float(self.spans[0, 0]), float(self.spans[:, 1].max()))
-        return Prediction(self.probabilities.mean(0), self.labels, self.source, whole, len(self))
+        seen = ~self.nobody
+        notes = self.notes if seen.any() else (*self.notes, NOBODY)
+        rows = self.probabilities[seen] if seen.any() else self.probabilities
+        return Prediction(rows.mean(0), self.labels, self.source, whole, len(rows), notes)
 
     def cells(self) -> np.ndarray:
         """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle."""
@@ -105,7 +121,7 @@ class Timeline:
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The shape that scripts rely on: the whole video's top-k, and each window's."""
         windows = [self[i].to_json(k) for i in range(len(self))]
-        timeline = [{"span": window["span"], "top": window["top"]} for window in windows]
+        timeline = [{key: value for key, value in each.items() if key != "source"} for each in windows]
         return {**self.mean().to_json(k), "timeline": timeline}
 
 
@@ -135,7 +151,7 @@ def segments(
     A label is active in a window that reaches `threshold`, and in the windows beside it as long as they
     reach `keep` (hysteresis, Canny 1986). In a single-label set the most probable active label takes
     the window. Where windows overlap, the boundary lies in the middle of the overlap; windows with a
-    gap between them are not merged.
+    gap between them are not merged. Windows in which nobody is seen have no active label.
 
     Args:
         timeline: W windows over K labels.
@@ -156,7 +172,8 @@ def segments(
         raise InvalidSetting(f"The shortest segment is 0 s or more; got {min_s}.")
     cells = timeline.cells()
     apart = timeline.spans[1:, 0] > timeline.spans[:-1, 1] + _TOUCH_S
-    strong, weak = timeline.probabilities >= threshold, timeline.probabilities >= keep
+    probabilities = np.where(timeline.nobody[:, None], -1, timeline.probabilities)
+    strong, weak = probabilities >= threshold, probabilities >= keep
     active = np.zeros_like(weak)
     for k in range(len(timeline.labels)):
         for first, last in _runs(weak[:, k], apart):

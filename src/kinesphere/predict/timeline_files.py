@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,8 +69,9 @@ def read_timeline(path: str | Path) -> Timeline:
             np.array(plain["spans"], dtype=np.float64),
             LabelSet(tuple(plain["labels"]), multi=plain["multi"]),
             plain["source"],
+            **_rest(plain, len(plain["spans"])),
         )
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
+    except (OSError, KeyError, IndexError, TypeError, ValueError, pa.ArrowInvalid) as error:
         raise InvalidAnnotation(f"{path} does not hold a timeline: {error!r}. Write it again.") from error
 
 
@@ -178,7 +180,20 @@ def _plain(timeline: Timeline) -> dict[str, object]:
         "multi": timeline.labels.multi,
         "spans": timeline.spans.tolist(),
         "probabilities": timeline.probabilities.tolist(),
+        **_plain_rest(timeline),
     }
+
+
+def _plain_rest(timeline: Timeline) -> dict[str, object]:
+    """What a timeline has beside its tables; `nobody` as the numbers of the windows."""
+    return {"nobody": np.flatnonzero(timeline.nobody).tolist(), "notes": list(timeline.notes)}
+
+
+def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
+    """Inverse of `_plain_rest`; files of before have neither."""
+    nobody = np.zeros(windows, bool)
+    nobody[plain.get("nobody", [])] = True
+    return {"nobody": nobody, "notes": tuple(plain.get("notes", ()))}
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
@@ -192,7 +207,7 @@ def _write_parquet(timeline: Timeline, path: Path) -> None:
 
     columns = np.hstack([timeline.spans, timeline.probabilities]).T
     table = pa.table(list(map(pa.array, columns)), names=["start_s", "end_s", *timeline.labels])
-    header = json.dumps({"source": timeline.source, "multi": timeline.labels.multi})
+    header = json.dumps({"source": timeline.source, "multi": timeline.labels.multi, **_plain_rest(timeline)})
     pq.write_table(table.replace_schema_metadata({_HEADER: header}), path)
 
 
@@ -203,4 +218,4 @@ def _read_parquet(path: Path) -> Timeline:
     header = json.loads((table.schema.metadata or {})[_HEADER])
     columns = np.stack([column.to_numpy() for column in table.columns], axis=1)
     labels = LabelSet(tuple(table.column_names[2:]), multi=header["multi"])
-    return Timeline(columns[:, 2:], columns[:, :2], labels, header["source"])
+    return Timeline(columns[:, 2:], columns[:, :2], labels, header["source"], **_rest(header, len(columns)))

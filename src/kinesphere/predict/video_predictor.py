@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -19,9 +19,10 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.provenance import Preparation
 from kinesphere.predict.long_video import window_clips
 from kinesphere.predict.opening import Opening, Source
-from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
 
 _READERS = 4
@@ -57,12 +58,19 @@ class VideoPredictor(ABC):
         name: For reports.
         compute: Where and how it runs.
         opening: Where files of flow and poses lie, and what becomes of those that are missing.
+        preparation: How the files were made that the model learnt from; missing ones are made so.
     """
 
-    def __init__(self, name: str, compute: Compute, opening: Opening | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        compute: Compute,
+        opening: Opening | None = None,
+        preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
+    ) -> None:
         self.name = name
         self.compute = compute
-        self.opening = opening or Opening()
+        self.opening = replace(opening or Opening(), preparation=preparation)
 
     @property
     @abstractmethod
@@ -192,11 +200,24 @@ class VideoPredictor(ABC):
         windows = window_clips(source, self.specs, window_s, stride_s, views or Views(), self.opening)
         spans: list[tuple[float, float]] = []
         rows: list[np.ndarray] = []
+        unseen: list[np.ndarray] = []
+        notes: tuple[str, ...] = ()
+        joints_alone = all(spec.modality == "pose" for spec in self.specs)
         while batch := list(islice(windows, batch_size)):
             spans += [window.span for window in batch]
             inputs = [_batched([window.clips[i] for window in batch]) for i in range(len(self.specs))]
             rows.append(self.probabilities(inputs).cpu().double().numpy())
-        return Timeline(np.concatenate(rows), np.array(spans), self.labels, shown(source))
+            # Where there are pictures as well, the answer rests on these.
+            unseen.append(_sees_nobody(inputs, self.specs) & joints_alone)
+            notes = batch[0].notes
+        return Timeline(
+            np.concatenate(rows),
+            np.array(spans),
+            self.labels,
+            shown(source),
+            nobody=np.concatenate(unseen),
+            notes=notes,
+        )
 
     def _read(
         self, source: Source, span: tuple[float, float] | None, views: Views, threads: int | None = None
@@ -206,11 +227,13 @@ class VideoPredictor(ABC):
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
             end = video.duration_s
+            remarks = self.opening.remarks(video, self.specs)
         start, stop = span or (0.0, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))
         inputs = tuple(stack(each) for each in clips)
-        return _Read(inputs, shown(source), seen, _notes(inputs, self.specs))
+        notes = (*remarks, NOBODY) if _sees_nobody([x[None] for x in inputs], self.specs)[0] else remarks
+        return _Read(inputs, shown(source), seen, notes)
 
     def _predictions(self, read: Sequence[_Read]) -> list[Prediction]:
         if not read:
@@ -224,12 +247,13 @@ class VideoPredictor(ABC):
         ]
 
 
-def _notes(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> tuple[str, ...]:
-    """What a reader of the prediction should know of the clips."""
-    empty = any(
-        spec.modality == "pose" and not x[..., -1].any() for x, spec in zip(inputs, specs, strict=True)
-    )
-    return ("nobody is seen in it, so that the joints were all zeros",) if empty else ()
+def _sees_nobody(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
+    """bool `(B,)`: whether an input of poses, `(B, V, T, M, J, D + 1)`, shows nobody in any view."""
+    nobody = np.zeros(len(inputs[0]), bool)
+    for x, spec in zip(inputs, specs, strict=True):
+        if spec.modality == "pose":
+            nobody |= ~x[..., -1].flatten(1).any(1).numpy()
+    return nobody
 
 
 def _batched(windows: Sequence[Sequence[Clip]]) -> Tensor:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from kinesphere.models.checkpoint import load_model
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History
-from kinesphere.train.inputs import clip_specs
+from kinesphere.train.inputs import clip_specs, preparation_of
 from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers
@@ -74,6 +74,10 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     files, place = RunFiles(Path(str(recipe.out))), Place.here()
     compute = recipe.compute.choose()
     recogniser = build_recogniser(recipe, parts.train)
+    recogniser.provenance = replace(
+        recogniser.provenance,
+        preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
+    )
     compute.place(recogniser)
     training = training_loader(recipe, parts.train, recogniser.specs, place)
     validation = None

@@ -1,16 +1,35 @@
-"""The inputs of a run: the contracts on the model's card with the recipe's changes."""
+"""The inputs of a run: the contracts on the model's card with the recipe's changes, and how their files came
+to be."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.preflight import is_pose_file
+from kinesphere.data.source import pose_file_of
+from kinesphere.models.provenance import Preparation
+from kinesphere.predict.opening import finder_of
 from kinesphere.train.clip_sections import ClipSection, FlowSection, InputSection
+
+log = logging.getLogger("kinesphere.train")
 
 Kind = Literal["rgb", "flow", "pose"]
 _KINDS: dict[Kind, str] = {"rgb": "pixels", "flow": "flow", "pose": "poses"}
+# Training samples whose files are asked how they were made.
+_ASKED = 16
+# A rate this much below the video's is one of fewer poses than frames.
+_LESS = 0.999
 
 
 def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
@@ -91,3 +110,58 @@ def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
             # The margin around the crop is a proportion, and follows the size.
             changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
     return ClipSpec.from_json({**own.to_json(), **changes})
+
+
+def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extracts) -> Preparation:
+    """How the files of poses and flow of some samples were made, as a few of them tell.
+
+    What they differ in is logged, and most of them decide. Files that cannot be read are passed over: the
+    run counts and lists them.
+
+    Args:
+        samples: What is learnt from.
+        specs: What is read of them.
+        extracts: Where extracted files lie.
+    """
+    sees = {spec.modality for spec in specs}
+    step = max(1, len(samples) // _ASKED)
+    poses: list[Preparation] = []
+    flows: list[FlowFile] = []
+    for sample in list(samples)[::step][:_ASKED]:
+        beside = sample.path if is_pose_file(sample.path) else extracts.path(sample.path, POSE_SUFFIX)
+        flow = extracts.path(sample.path, FLOW_SUFFIX)
+        try:
+            if "pose" in sees:
+                poses.append(_of_poses(pose_file_of(sample, samples.root) or beside))
+            if "flow" in sees and flow.exists():
+                flows.append(FlowFile.open(flow))
+        except InvalidAnnotation:
+            continue
+    parts = [*poses, *_of_flow(flows)]
+    common, differing = Preparation.common(parts)
+    if differing:
+        log.warning(
+            "The files of the training samples were not made alike (%s); prediction follows most.",
+            ", ".join(differing),
+        )
+    return common
+
+
+def _of_poses(path: Path) -> Preparation:
+    poses = read_poses(path)
+    thinned = poses.fps is not None and poses.video is not None and poses.fps < _LESS * poses.video.fps
+    return Preparation(
+        poses=finder_of(poses.origin) or None,
+        most_people=poses.most_people,
+        poses_fps=poses.fps if thinned else None,
+    )
+
+
+def _of_flow(files: Sequence[FlowFile]) -> list[Preparation]:
+    # Frames that were not made smaller do not tell how large they were allowed to be: the largest tell most.
+    smaller = [f for f in files if f.video_size is None or min(f.size) < min(f.video_size)]
+    telling = smaller or sorted(files, key=lambda f: min(f.size))[-1:]
+    return [
+        *(Preparation(flow_bound_px=f.bound_px) for f in files),
+        *(Preparation(flow_short_side_px=min(f.size)) for f in telling),
+    ]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from kinesphere.clips.spec import Sampling
-from kinesphere.core.errors import InvalidCheckpoint, MissingWeights, UnknownName
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import Provenance, create_model, load_model, save_model
+from kinesphere.models import Preparation, Provenance, create_model, load_model, save_model
 from kinesphere.models.measure import input_shape
 
 LABELS = LabelSet(("turn left", "turn right", "wave"), mirror=(("turn left", "turn right"),))
@@ -45,7 +45,10 @@ def rewrite(file, change_header=None, change_state=None):
 def test_round_trip_keeps_everything(recogniser, file):
     spec = recogniser.specs[0].with_(sampling=Sampling("dense", 6, 2), fps=12.5)
     recogniser.specs = (spec,)
-    provenance = Provenance("trained", training_data="abc", scores={"top1": 0.9}, notes=("a", "b"))
+    preparation = Preparation("pose_landmarker_lite", 2, 15.0, 128, 20.0)
+    provenance = Provenance(
+        "trained", training_data="abc", scores={"top1": 0.9}, notes=("a", "b"), preparation=preparation
+    )
     save_model(recogniser, file, provenance=provenance)
     other = load_model(file)
     assert other.labels == LABELS
@@ -170,3 +173,18 @@ def test_hub_models_are_read_like_files(file, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_arguments: str(file))
     assert load_model("some/model").labels == LABELS
+
+
+def test_how_inputs_were_prepared_is_checked_and_agreed_on():
+    before = Provenance("trained").to_json()
+    del before["preparation"]
+    assert Provenance.from_json(before).preparation == Preparation()
+    with pytest.raises(InvalidSetting, match="Poses come from something with a name; got 3"):
+        Provenance.from_json({"origin": "trained", "preparation": {"poses": 3}})
+    with pytest.raises(InvalidSetting, match="Inputs are prepared with numbers above 0; got"):
+        Preparation(flow_short_side_px=0)
+    with pytest.raises(InvalidSetting, match="not a provenance record"):
+        Provenance.from_json({"origin": "trained", "preparation": {"pose": "x"}})
+    parts = [Preparation("a", 2), Preparation("a", 4), Preparation("b", 2, flow_bound_px=20.0)]
+    assert Preparation.common(parts) == (Preparation("a", 2, flow_bound_px=20.0), ("poses", "most_people"))
+    assert Preparation.common([]) == (Preparation(), ())

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict import Extracts, FlowOverlay, Opening, Prediction, Predictor, annotate
+from kinesphere.data.extract import FlowExtractor
+from kinesphere.models import create_model
+from kinesphere.models.provenance import Preparation
+from kinesphere.predict import (
+    Extracts,
+    FlowOverlay,
+    FusedPredictor,
+    Opening,
+    Prediction,
+    Predictor,
+    annotate,
+)
 from kinesphere.video import Video
 
 MakeVideo = Callable[..., Path]
 LABELS = LabelSet(("hop", "skip", "jump"))
 
 
-def predictor_of(name: str, opening: Opening = Opening()) -> Predictor:  # noqa: B008 (frozen)
-    from kinesphere.models import create_model
-
+def predictor_of(
+    name: str,
+    opening: Opening = Opening(),  # noqa: B008 (frozen)
+    learnt: Preparation = Preparation(),  # noqa: B008 (frozen)
+) -> Predictor:
     torch.manual_seed(0)
-    return Predictor(create_model(name, LABELS), Compute("cpu", "fp32", True), opening=opening)
+    recogniser = create_model(name, LABELS)
+    recogniser.provenance = replace(recogniser.provenance, preparation=learnt)
+    return Predictor(recogniser, Compute("cpu", "fp32", True), opening=opening)
+
+
+def flow_of(predictor: Predictor, video: Path) -> np.ndarray:
+    """What the network reads of a video's flow."""
+    spec = predictor.specs[1]
+    with predictor.opening.open(video, [spec]) as source:
+        return MODALITIES.get("flow").read(source, spec)[0].data.numpy()
 
 
 @pytest.mark.parametrize("name", ["two_stream_tiny", "two_stream_fused_3d_tiny", "two_stream_i3d_tiny"])
@@ -61,6 +87,51 @@ def test_what_is_extracted_on_the_way_is_kept_on_request(make_video: MakeVideo, 
     timeline = keeping.timeline(video, window_s=2.0, stride_s=1.0)
     alone = keeping.predict(video, span=tuple(timeline.spans[1]))
     np.testing.assert_allclose(timeline.probabilities[1], alone.probabilities, atol=1e-6)
+
+
+def test_flow_is_estimated_at_the_size_that_the_model_learnt_from(
+    make_video: MakeVideo, tmp_path: Path
+) -> None:
+    video = Path(shutil.copy(make_video(), tmp_path / "clip.mp4"))
+    learnt = Preparation(flow_short_side_px=24, flow_bound_px=20.0)
+    predictor = predictor_of("two_stream_tiny", learnt=learnt)
+    alone = predictor.predict(video)
+    seen, unaware = flow_of(predictor, video), flow_of(predictor_of("two_stream_tiny"), video)
+    timeline = predictor.timeline(video, window_s=2.0, stride_s=1.0)
+    part = predictor.predict(video, span=tuple(timeline.spans[1]))
+    np.testing.assert_allclose(timeline.probabilities[1], part.probabilities, atol=1e-6)
+    assert np.array_equal(predictor.predict(video.read_bytes()).probabilities, alone.probabilities)
+
+    keeping = predictor_of("two_stream_tiny", Opening(keep=True), learnt)
+    filed = keeping.predict(video)
+    path = tmp_path / "clip.mp4.flow.npz"
+    assert min(FlowFile.open(path).size) == 24
+    stored = flow_of(keeping, video)
+    # What is left is compression, at a ninth of the pixels that are read.
+    assert np.abs(seen - stored).mean() < np.abs(unaware - stored).mean() / 2
+    assert filed.notes == alone.notes == ()
+    FlowExtractor(short_side_px=32).extract(video, path)
+    note = "its flow was estimated at 32 px, what was learnt from at 24 px"
+    assert predictor.predict(video).notes == (note,)
+    assert predictor.timeline(video, window_s=2.0, stride_s=1.0).to_json()["notes"] == [note]
+
+
+def test_without_files_to_learn_from_flow_is_kept_at_the_size_that_is_read(
+    make_video: MakeVideo, tmp_path: Path
+) -> None:
+    video = Path(shutil.copy(make_video(size=(144, 192)), tmp_path / "clip.mp4"))
+    predictor_of("two_stream_tiny", Opening(keep=True)).predict(video)
+    assert min(FlowFile.open(tmp_path / "clip.mp4.flow.npz").size) == 72
+
+
+def test_fused_models_that_learnt_from_other_files_follow_most(caplog: pytest.LogCaptureFixture) -> None:
+    members = [
+        predictor_of("two_stream_tiny", learnt=Preparation(flow_short_side_px=side)) for side in (24, 32, 32)
+    ]
+    with caplog.at_level(logging.WARNING, "kinesphere.predict"):
+        fused = FusedPredictor(members)
+    assert fused.opening.preparation == Preparation(flow_short_side_px=32)
+    assert "files that were not made alike (flow_short_side_px); most are followed" in caplog.text
 
 
 def test_motion_is_tinted_and_the_rest_keeps_its_colours(make_video: MakeVideo, tmp_path: Path) -> None:

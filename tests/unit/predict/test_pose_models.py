@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import (
     InvalidAnnotation,
@@ -28,7 +28,19 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data.extract import PoseSettings
 from kinesphere.data.tracking import Detections
 from kinesphere.models import create_model
-from kinesphere.predict import Extracts, Opening, PoseOverlay, Prediction, Predictor, Refused, annotate
+from kinesphere.models.provenance import Preparation
+from kinesphere.predict import (
+    Extracts,
+    Opening,
+    PoseOverlay,
+    Prediction,
+    Predictor,
+    Refused,
+    annotate,
+    read_timeline,
+    segments,
+    write_timeline,
+)
 from kinesphere.video import Video
 
 MakeVideo = Callable[..., Path]
@@ -73,9 +85,15 @@ def lite(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return str(path)
 
 
-def predictor_of(name: str, opening: Opening) -> Predictor:
+def predictor_of(
+    name: str,
+    opening: Opening,
+    learnt: Preparation = Preparation(),  # noqa: B008 (frozen)
+) -> Predictor:
     torch.manual_seed(0)
-    return Predictor(create_model(name, LABELS), Compute("cpu", "fp32", True), opening=opening)
+    recogniser = create_model(name, LABELS)
+    recogniser.provenance = replace(recogniser.provenance, preparation=learnt)
+    return Predictor(recogniser, Compute("cpu", "fp32", True), opening=opening)
 
 
 @pytest.fixture
@@ -134,6 +152,84 @@ def test_poses_are_kept_on_request(video: Path, lite: str) -> None:
     keeping = predictor_of("dd_net_tiny", Opening(keep=True, pose_model=lite))
     beside = predictor_of("dd_net_tiny", opening).predict(video)
     np.testing.assert_allclose(keeping.predict(file).probabilities, beside.probabilities, atol=1e-6)
+
+
+class NamedFinder(SquareFinder):
+    """The same under the name of its model; it remembers what it was asked for."""
+
+    asked: list[PoseSettings]
+
+    def __init__(self, settings: PoseSettings) -> None:
+        type(self).asked.append(settings)
+        self.version = f"MediaPipe 1 {settings.model.stem}"
+
+
+def test_poses_are_found_as_those_that_the_model_learnt_from(
+    video: Path, lite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinesphere.data.extract.pose.PoseFinder", NamedFinder)
+    monkeypatch.setattr(
+        "kinesphere.predict.opening.pose_model", lambda name: Path(f"pose_landmarker_{name}.task")
+    )
+    NamedFinder.asked = []
+    learnt = Preparation("pose_landmarker_heavy", most_people=2, poses_fps=5.0)
+    assert predictor_of("dd_net_tiny", Opening(), learnt).predict(video).notes == ()
+    assert NamedFinder.asked == [PoseSettings(Path("pose_landmarker_heavy.task"), people=2)]
+    assert NamedFinder.looked == 10
+    said = predictor_of("dd_net_tiny", Opening(pose_model="lite"), learnt).predict(video)
+    note = "its poses come from pose_landmarker_lite, those learnt from came from pose_landmarker_heavy"
+    assert said.notes == (note,)
+    predictor_of("dd_net_tiny", Opening()).predict(video)
+    assert NamedFinder.asked[-1] == PoseSettings(Path("pose_landmarker_full.task"))
+    # Poses of one model are not taken for those of another.
+    opening = Opening()
+    for each in (learnt, Preparation("pose_landmarker_lite")):
+        predictor_of("dd_net_tiny", opening, each).predict(video)
+    assert len(NamedFinder.asked) == 5
+
+
+def test_files_that_were_made_otherwise_get_a_note(video: Path) -> None:
+    poses = replace(person(10, 5), origin="COCO results", most_people=4, video=Extent(20, 1.9, 10.0))
+    write_poses(poses, video.with_name("clip.mp4.pose.npz"))
+    learnt = Preparation("pose_landmarker_heavy", most_people=2, poses_fps=10.0)
+    predictor = predictor_of("dd_net_tiny", Opening(), learnt)
+    notes = (
+        "its poses come from COCO results, those learnt from came from pose_landmarker_heavy",
+        "at most 4 people were looked for in it, 2 in what was learnt from",
+        "it has 5 poses a second, what was learnt from had 10",
+    )
+    assert predictor.predict(video).notes == notes
+    assert predictor.timeline(video, window_s=1.0, stride_s=0.5).mean().notes == notes
+
+
+def test_windows_without_people_are_no_segments(video: Path, tmp_path: Path) -> None:
+    nobody = person(20, 10)
+    scores = nobody.scores.copy()
+    scores[:10] = 0
+    write_poses(replace(nobody, scores=scores), video.with_name("clip.mp4.pose.npz"))
+    predictor = predictor_of("dd_net_tiny", Opening())
+    with pytest.warns(NobodySeen):
+        timeline = predictor.timeline(video, window_s=0.5, stride_s=0.5)
+    assert timeline.nobody.tolist() == [True, True, False, False]
+    found = segments(timeline, threshold=0.0)
+    assert min(segment.start_s for segment in found) == 1.0
+    note = "nobody is seen in it, so that the joints were all zeros"
+    assert [each.get("notes") for each in timeline.to_json()["timeline"]] == [[note], [note], None, None]
+    np.testing.assert_allclose(timeline.mean().probabilities, timeline.probabilities[2:].mean(0))
+    assert timeline.mean().notes == ()
+    for suffix in (".json", ".parquet"):
+        write_timeline(timeline, tmp_path / f"timeline{suffix}")
+        assert read_timeline(tmp_path / f"timeline{suffix}").nobody.tolist() == timeline.nobody.tolist()
+    drawn = annotate(video, tmp_path / "drawn.mp4", timeline, threshold=0.0)
+    with Video.open(drawn) as source:
+        strip = source.frames_at([1.9]).data[0][:, -4].astype(int)
+    # Along the lower edge the first second has the colour of no label.
+    width = strip.shape[1]
+    assert np.abs(strip[:, width // 4] - strip[:, 5 * width // 8]).max() > 60
+    # Beside pixels the answer rests on these.
+    with pytest.warns(NobodySeen):
+        both = predictor_of("rgbpose_late_tiny", Opening()).timeline(video, window_s=0.5, stride_s=0.5)
+    assert not both.nobody.any()
 
 
 def test_windows_and_bulk_say_what_single_predictions_say(video: Path, lite: str) -> None:

@@ -135,6 +135,14 @@ def test_contradictory_timelines_are_refused(p: np.ndarray, spans: np.ndarray, m
         Timeline(p, spans, LabelSet(("a", "b")), "video.mp4")
 
 
+def test_whether_nobody_is_seen_is_said_of_each_window() -> None:
+    with pytest.raises(InvalidSetting, match=r"of 2 windows says of each .* as booleans; got bool \(1,\)"):
+        Timeline(np.eye(2), np.array([[0.0, 1], [1, 2]]), LabelSet(("a", "b")), "x", np.ones(1, bool))
+    nothing = Timeline(np.eye(2), np.array([[0.0, 1], [1, 2]]), LabelSet(("a", "b")), "x", np.ones(2, bool))
+    assert segments(nothing, threshold=0) == []
+    assert nothing.mean().notes == ("nobody is seen in it, so that the joints were all zeros",)
+
+
 def test_settings_are_checked() -> None:
     timeline = simple([[0.9, 0.1]])
     with pytest.raises(InvalidSetting, match=r"odd number of windows \(1, 3, 5, …\); got 4"):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.flow_file import write_flow
+from kinesphere.clips.pose_file import read_poses, write_poses
+from kinesphere.clips.poses import Extent, Poses
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.data import Manifest, Sample
 from kinesphere.models import card, create_model
 from kinesphere.models.build import MODELS
-from kinesphere.train.inputs import clip_specs
+from kinesphere.models.provenance import Preparation
+from kinesphere.train.inputs import clip_specs, preparation_of
 from kinesphere.train.recipe import Recipe
 
 
@@ -108,3 +118,57 @@ def test_networks_are_built_for_the_size_of_the_clips() -> None:
     for name, least in (("two_stream_tiny", 57), ("two_stream_fused_3d_tiny", 32)):
         with pytest.raises(InvalidSetting, match=f"takes pictures of {least} px or more; got size_px=24"):
             built(name, size_px=24)
+
+
+# --------------------------------------------------------------------------------- how files were made
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Manifest:
+    """Four samples; the pose file of the last is broken, and so is its flow."""
+    for i in range(3):
+        poses = Poses(
+            np.arange(8) / 10,
+            np.ones((8, 1, 17, 2), np.float32),
+            np.ones((8, 1, 17), np.float32),
+            np.zeros(1, np.int64),
+            "coco17",
+            (48, 64),
+            fps=10.0,
+            origin=f"MediaPipe 0.{i} pose_landmarker_lite",
+            video=Extent(24, 0.8, 30.0),
+            most_people=2,
+        )
+        write_poses(poses, tmp_path / f"{i}.mp4.pose.npz")
+        size, fields = (24, 32), np.zeros((1, 24, 32, 2), np.float32)
+        write_flow(
+            tmp_path / f"{i}.mp4.flow.npz",
+            fields,
+            size=size,
+            method="dis",
+            bound_px=10.0,
+            frames=2,
+            video_size=(48, 64) if i else size,
+        )
+    for kind in ("pose", "flow"):
+        (tmp_path / f"3.mp4.{kind}.npz").touch()
+    rows = tuple(Sample(str(i), tmp_path / f"{i}.mp4", ("a",)) for i in range(4))
+    return Manifest(rows, LabelSet(("a", "b")), tmp_path)
+
+
+def test_files_tell_how_they_were_made(
+    samples: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pose, flow = card("rgbpose_late").inputs[1], card("two_stream").inputs[1]
+    with caplog.at_level(logging.WARNING, "kinesphere.train"):
+        made = preparation_of(samples, [pose, flow], Extracts())
+    assert made == Preparation("pose_landmarker_lite", 2, 10.0, 24, 10.0)
+    assert caplog.text == ""
+    assert preparation_of(samples, card("r3d_18").inputs, Extracts()) == Preparation()
+    assert preparation_of(samples, [flow], Extracts(tmp_path / "elsewhere")) == Preparation()
+    for i, name in ((0, "heavy"), (1, "full")):
+        path = tmp_path / f"{i}.mp4.pose.npz"
+        write_poses(replace(read_poses(path), origin=f"MediaPipe 0 pose_landmarker_{name}"), path)
+    with caplog.at_level(logging.WARNING, "kinesphere.train"):
+        preparation_of(samples, [pose], Extracts())
+    assert "were not made alike (poses); prediction follows most" in caplog.text

@@ -64,8 +64,12 @@ def predict(
         bool, typer.Option("--keep", help="Keep what is extracted on the way, for the next time.")
     ] = False,
     pose_model: Annotated[
-        str, typer.Option(help="What finds poses on the way: lite, full, heavy, or a .task file.")
-    ] = "full",
+        str | None,
+        typer.Option(
+            help="What finds poses on the way: lite, full, heavy, or a .task file; by default what found "
+            "those that the model learnt from, else full."
+        ),
+    ] = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Annotated[
@@ -244,13 +248,13 @@ class Outcome:
             for part in segments(answer, threshold=self._threshold):
                 times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
                 screen.print(f"  {times}  {part.probability:6.1%}  {escape(part.label)}")
-            return
-        width = max(len(name) for name, _ in said.top(self._top))
-        for name, share in said.top(self._top):
-            bar = "█" * round(BAR * share)
-            screen.print(f"  {escape(name):<{width}}  {share:6.1%}  [cyan]{bar}[/]")
+        else:
+            width = max(len(name) for name, _ in said.top(self._top))
+            for name, share in said.top(self._top):
+                bar = "█" * round(BAR * share)
+                screen.print(f"  {escape(name):<{width}}  {share:6.1%}  [cyan]{bar}[/]")
         for note in said.notes:
-            screen.print(f"  [yellow]note[/] {note}", soft_wrap=True)
+            screen.print(f"  [yellow]note[/] {escape(note)}", soft_wrap=True)
 
 
 def targets(place: Path | None, sources: list[str], suffix: str) -> dict[str, Path]:

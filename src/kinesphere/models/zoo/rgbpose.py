@@ -250,7 +250,7 @@ def join_rgbpose(rgb: Recogniser, pose: Recogniser, *, rgb_share: float = 0.5) -
         (*rgb.specs, *pose.specs),
         rgb.labels,
         taken,
-        Provenance("pixels and keypoints joined", notes=notes),
+        Provenance("pixels and keypoints joined", notes=notes, preparation=pose.provenance.preparation),
     ).eval()
 
 

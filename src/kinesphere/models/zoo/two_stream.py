@@ -25,7 +25,7 @@ from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
-from kinesphere.models.provenance import Provenance
+from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.zoo import i3d
 
@@ -258,7 +258,8 @@ def join_i3d(rgb: Recogniser, flow: Recogniser) -> Recogniser:
     net.get_submodule("rgb").load_state_dict(rgb.net.state_dict())
     net.get_submodule("flow").load_state_dict(flow.net.state_dict())
     notes = (f"pixels: {rgb.provenance.origin}", f"flow: {flow.provenance.origin}")
-    origin = Provenance("two streams joined", notes=notes)
+    preparation, _ = Preparation.common([rgb.provenance.preparation, flow.provenance.preparation])
+    origin = Provenance("two streams joined", notes=notes, preparation=preparation)
     specs = (*rgb.specs, *flow.specs)
     return Recogniser(net, architecture.card, specs, rgb.labels, {}, origin).eval()
 
