@@ -119,7 +119,10 @@ class ModelSection(Section):
     )
     freeze: str | None = Field(
         default=None,
-        description="Last stage that keeps its weights; it and all stages before it do not learn.",
+        description=(
+            "Last stage that keeps its weights; it and all stages before it do not learn. `tail` is what lies "
+            "between the last stage and the head."
+        ),
     )
 
 
