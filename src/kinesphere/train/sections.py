@@ -120,7 +120,7 @@ class ModelSection(Section):
     freeze: str | None = Field(
         default=None,
         description=(
-            "Last stage that keeps its weights; it and all stages before it do not learn. `tail` is what lies "
+            "Last stage that keeps its weights; it and all before it do not learn. `tail` is what lies "
             "between the last stage and the head."
         ),
     )
