@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from kinesphere.apps.cli.main import app
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.pose_file import read_poses
@@ -20,11 +24,12 @@ from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.mannequin import MannequinSettings, Recorded, load_truth
 from kinesphere.data.mannequin.body import Placement
 from kinesphere.data.mannequin.camera import framing
-from kinesphere.data.mannequin.capture import plan_captures, render_capture, staged
+from kinesphere.data.mannequin.capture import cut, plan_captures, render_capture, staged
 from kinesphere.data.mannequin.clips import cast
 from kinesphere.data.mannequin.retarget import retarget
 from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.render import RenderedSet, render_motions
+from kinesphere.data.skeletons.datasets import Labelled
+from kinesphere.data.skeletons.render import RenderedSet, _deal, _Listed, render_motions
 from kinesphere.video import Video
 
 Acted = Callable[[str], Placement]
@@ -195,7 +200,7 @@ def test_who_walks_walks_forward_in_the_picture(walking: Recorded) -> None:
 
 def test_long_motions_and_long_ways_are_cut_into_equal_pieces(walking: Recorded) -> None:
     def pieces(recorded: Recorded, longest_s: float) -> list[tuple[float, float]]:
-        plans = plan_captures(SMALL, "a/b", "walk", "train", recorded, 1, longest_s)
+        plans = plan_captures(SMALL, "a/b", "walk", "train", cut(recorded, longest_s, 8), 1)
         return [(plan.start_s, plan.duration_s) for plan in plans]
 
     whole = walking.duration_s
@@ -212,8 +217,24 @@ def test_long_motions_and_long_ways_are_cut_into_equal_pieces(walking: Recorded)
         pieces(replace(walking, rate_hz=39 / 0.05), 20)
 
 
+def test_labels_are_trained_before_they_are_tested() -> None:
+    def dealt(count: int) -> Counter[str]:
+        motions = [
+            _Listed(Path(f"{label}{i}.bvh"), f"{label}{i}", Labelled(label), f"{label}{i}", ())
+            for label in ("bow", "kick")
+            for i in range(count)
+        ]
+        splits = _deal(motions, MannequinSettings())
+        assert {splits["bow0"], splits["kick0"]} == {"train"} or count > 1
+        return Counter(splits.values())
+
+    assert dealt(1) == {"train": 2}
+    assert dealt(2) == {"train": 2, "test": 2}
+    assert dealt(10) == {"train": 14, "val": 2, "test": 4}
+
+
 def test_each_rendering_looks_different(walking: Recorded) -> None:
-    plans = list(plan_captures(SMALL, "walk", "walk", "train", walking, 3, 20.0))
+    plans = list(plan_captures(SMALL, "walk", "walk", "train", [(0.0, 1.5)], 3))
     assert len({plan.azimuth_deg for plan in plans}) == len({plan.performer for plan in plans}) == 3
     assert [plan.id for plan in plans] == ["walk_00_00", "walk_00_01", "walk_00_02"]
     one, other = (render_capture(plan, walking, replace(SMALL, flow=False)).frames for plan in plans[:2])
@@ -230,3 +251,25 @@ def test_pose_files_say_where_they_come_from(made: RenderedSet) -> None:
     )
     assert poses.world is not None
     assert np.isfinite(poses.boxes).all()
+
+
+def test_the_command_renders_and_lists_what_it_leaves_out(
+    captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    (source / "wave").mkdir(parents=True)
+    for name in ("wave1.bvh", "still.bvh"):
+        shutil.copy(captures / "wave" / name, source / "wave" / name)
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ["render", "bvh", str(source), "--out", str(tmp_path / "out"), "--per-motion", "1", "--fps", "5"]
+    words += ["--size", "48", "64", "--flow", "--workers", "1"]
+    told = CliRunner().invoke(app, [*words, "--json"])
+    assert told.exit_code == 0, told.output
+    answer = json.loads(told.stdout)
+    assert (answer["motions"], answer["videos"]) == (1, 1)
+    assert [each["path"] for each in answer["skipped"]] == ["wave/still.bvh"]
+    assert len(list((tmp_path / "out" / "truth" / "videos").rglob("*.npz"))) == 3
+    again = CliRunner().invoke(app, words)
+    assert "1 videos of 1 motions" in again.stdout
+    assert "left out  wave/still.bvh: 1 pose is no movement" in again.stdout
+    assert Manifest.read(answer["manifest"]).splits == ("train",)

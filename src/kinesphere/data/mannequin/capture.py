@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ _CAPTURE = 5  # stream of random numbers under the data set's seed
 _REACH_M = 5.0
 _LEAST_S = 1.0
 
+Span = tuple[float, float]
+"""From when to when, in seconds."""
+
 
 @dataclass(frozen=True)
 class CapturePlan(Shot):
@@ -36,46 +39,50 @@ class CapturePlan(Shot):
     start_s: float
 
 
-def plan_captures(
-    settings: MannequinSettings,
-    name: str,
-    label: str,
-    split: str,
-    recorded: Recorded,
-    renderings: int,
-    longest_s: float,
-) -> Iterator[CapturePlan]:
-    """The videos of one motion: each of its pieces as often as `renderings`, by different performers.
+def cut(recorded: Recorded, longest_s: float, fps: float) -> tuple[Span, ...]:
+    """The pieces of a motion that become videos, of equal length.
 
-    A motion that lasts longer than `longest_s`, or leads further over the floor than a still camera shows
-    well, is cut into pieces of equal length.
+    It is one piece unless it lasts longer than `longest_s` or leads further over the floor than a still
+    camera shows well; for its way alone, no piece gets shorter than a second.
 
     Raises:
-        InvalidAnnotation: If the motion is shorter than two frames of video.
+        InvalidAnnotation: If the motion is shorter than two frames at `fps`.
     """
-    if recorded.duration_s * settings.fps < 2:
-        raise InvalidAnnotation(
-            f"It lasts {recorded.duration_s:.3f} s, less than two frames at {settings.fps} frames a second."
-        )
+    whole_s = recorded.duration_s
+    if whole_s * fps < 2:
+        raise InvalidAnnotation(f"It lasts {whole_s:.3f} s, less than two frames at {fps:g} frames a second.")
+    count = math.ceil(whole_s / longest_s)
+    way = recorded.pose(np.arange(0, whole_s, 0.1), Body()).root[:, :2]
+    while whole_s / (count + 1) >= _LEAST_S:
+        reach = max(float(np.hypot(*np.ptp(piece, axis=0))) for piece in np.array_split(way, count))
+        if reach <= _REACH_M:
+            break
+        count += 1
+    length_s = whole_s / count
+    return tuple((piece * length_s, (piece + 1) * length_s) for piece in range(count))
+
+
+def plan_captures(
+    settings: MannequinSettings, name: str, label: str, split: str, pieces: Sequence[Span], renderings: int
+) -> Iterator[CapturePlan]:
+    """The videos of one motion: each of its pieces as often as `renderings`, by different performers."""
     performers, scenes = settings.pool(split, settings.performers), settings.pool(split, settings.scenes)
-    count = _pieces(recorded, longest_s)
-    length_s = recorded.duration_s / count
-    for piece in range(count):
-        motion = (settings.seed, _CAPTURE, zlib.crc32(name.encode()), SPLITS.index(split), piece)
-        shift = int(np.random.default_rng(motion).integers(len(performers)))
-        for number in range(renderings):
-            generator = np.random.default_rng((*motion, number))
+    for number, (start_s, end_s) in enumerate(pieces):
+        piece = (settings.seed, _CAPTURE, zlib.crc32(name.encode()), SPLITS.index(split), number)
+        shift = int(np.random.default_rng(piece).integers(len(performers)))
+        for rendering in range(renderings):
+            generator = np.random.default_rng((*piece, rendering))
             yield CapturePlan(
-                id=f"{name}_{piece:02d}_{number:02d}",
+                id=f"{name}_{number:02d}_{rendering:02d}",
                 label=label,
                 split=split,
-                performer=performers[(shift + number) % len(performers)],
+                performer=performers[(shift + rendering) % len(performers)],
                 scene=scenes[int(generator.integers(len(scenes)))],
-                duration_s=length_s,
+                duration_s=end_s - start_s,
                 azimuth_deg=float(generator.uniform(-settings.view_deg, settings.view_deg)),
-                entropy=(*motion, number),
+                entropy=(*piece, rendering),
                 motion=name,
-                start_s=piece * length_s,
+                start_s=start_s,
             )
 
 
@@ -95,15 +102,3 @@ def staged(recorded: Recorded, performer: Performer, start_s: float, times_s: Ar
     way = pose.root @ rotation("z", np.array(yaw)).T
     x, y = -(way.min(axis=0) + way.max(axis=0))[:2] / 2
     return Figure(performer, recorded, (float(x), float(y)), yaw, start_s)
-
-
-def _pieces(recorded: Recorded, longest_s: float) -> int:
-    """Into how many equal pieces a motion is cut; none gets shorter than a second for its way alone."""
-    count = math.ceil(recorded.duration_s / longest_s)
-    way = recorded.pose(np.arange(0, recorded.duration_s, 0.1), Body()).root[:, :2]
-    while recorded.duration_s / (count + 1) >= _LEAST_S:
-        pieces = np.array_split(way, count)
-        if max(float(np.hypot(*np.ptp(piece, axis=0))) for piece in pieces if len(piece)) <= _REACH_M:
-            break
-        count += 1
-    return count

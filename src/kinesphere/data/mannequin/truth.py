@@ -1,6 +1,6 @@
 """What generated videos show, on disk: exactly, and as the files that models read.
 
-`truth/<id>.npz` holds joints, boxes and masks as they are, and flow to eleven bits. The same lies in pose,
+`truth/<id>.npz` holds joints, boxes and masks as they are, and flow to 1/32 pixel. The same lies in pose,
 mask and flow files below `truth/videos`, so that the folder `truth` can be named wherever a folder of
 extracted files can (`data.extracts` in training): models then see true joints, masks and motion.
 """
@@ -20,6 +20,8 @@ from kinesphere.core.files import replacing
 from kinesphere.data.mannequin.render import Rendered, Truth
 
 _ORIGIN = "the mannequin"
+# Flow is kept to this part of a pixel; all its digits would take several times the space.
+_FLOW_STEPS = 32
 # Finer steps than this many pixels over 127 are no use, however still everything is.
 _LEAST_BOUND_PX = 1.0
 
@@ -67,7 +69,7 @@ def save_truth(truth: Truth, path: Path) -> None:
         "size": np.array(truth.mask.shape[2:]),
     }
     if truth.flow is not None:
-        content["flow"] = truth.flow.astype(np.float16)
+        content["flow"] = (np.round(truth.flow * _FLOW_STEPS) / _FLOW_STEPS).astype(np.float16)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.data.mannequin.capture import CapturePlan, plan_captures, render_capture
+from kinesphere.data.mannequin.capture import CapturePlan, Span, cut, plan_captures, render_capture
 from kinesphere.data.mannequin.dataset import (
     Progress,
     claim,
@@ -24,7 +25,7 @@ from kinesphere.data.mannequin.dataset import (
 from kinesphere.data.mannequin.motion import Recorded
 from kinesphere.data.mannequin.retarget import retarget
 from kinesphere.data.mannequin.settings import SPLITS, MannequinSettings
-from kinesphere.data.skeletons.bvh import read_bvh
+from kinesphere.data.skeletons.bvh import Motion, read_bvh
 from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled, Skipped, opened
 
 COLUMNS: tuple[str, ...] = (
@@ -101,8 +102,8 @@ def render_motions(
             f"renderings={renderings}, longest_s={longest_s}."
         )
     with opened(source) as folder:
-        motions, skipped = _survey(name, folder)
-        planned = list(_plan(motions, settings, renderings, longest_s, skipped))
+        motions, skipped = _survey(name, folder, longest_s, settings.fps)
+        planned = list(_plan(motions, settings, renderings))
         if not planned:
             raise InvalidAnnotation(f"{source} holds no motion of {dataset.title} to play; check the folder.")
         numbers = {"renderings": renderings, "longest_s": longest_s}
@@ -117,37 +118,48 @@ def render_motions(
 
 @dataclass(frozen=True)
 class _Listed:
-    """A motion that can be read, without what it holds."""
+    """A motion that can be played, without what it holds."""
 
     path: Path
     name: str
     part: Labelled
     group: str
+    pieces: tuple[Span, ...]
 
 
-def _survey(name: str, folder: Path) -> tuple[list[_Listed], list[Skipped]]:
-    """The motions of a set, one in memory at a time."""
+def _survey(name: str, folder: Path, longest_s: float, fps: float) -> tuple[list[_Listed], list[Skipped]]:
+    """The motions of a set, one in memory at a time, and what cannot be played."""
     motions, skipped = [], []
     for item in DATASETS.get(name).read(folder):
         if isinstance(item, Skipped):
             skipped.append(item)
         elif isinstance(item, Captured):
-            motions.append(_Listed(item.path, item.name, item.part, item.group))
+            try:
+                pieces = cut(_played(item.motion), longest_s, fps)
+            except InvalidAnnotation as error:
+                skipped.append(Skipped(f"{item.name}{item.path.suffix}", str(error)))
+                continue
+            motions.append(_Listed(item.path, item.name, item.part, item.group, pieces))
     return motions, skipped
 
 
 def _deal(motions: Sequence[_Listed], settings: MannequinSettings) -> dict[str, str]:
-    """The split of each group: of every label about its share, in an order drawn from the seed."""
+    """The split of each group, in an order drawn from the seed.
+
+    Of every label each split gets about its share, and the largest one first, so that no label is tested
+    that was not trained. A group of several labels counts for the first of them.
+    """
     labels: dict[str, set[str]] = {}
     for motion in motions:
         labels.setdefault(motion.group, set()).add(motion.part.label)
     order = np.random.default_rng(settings.seed).permutation(len(labels)).tolist()
     shuffled = dict(zip(labels, order, strict=True))
     splits: dict[str, str] = {}
-    given = dict.fromkeys(SPLITS, 0)
-    for group in sorted(labels, key=lambda group: (sorted(labels[group]), shuffled[group])):
+    dealt: dict[str, Counter[str]] = {}
+    for group in sorted(labels, key=lambda group: shuffled[group]):
+        given = dealt.setdefault(min(labels[group]), Counter())
         wanted = [
-            share * (len(splits) + 1) - given[split]
+            share * (given.total() + 1) - given[split]
             for split, share in zip(SPLITS, settings.splits, strict=True)
         ]
         splits[group] = SPLITS[int(np.argmax(wanted))]
@@ -156,34 +168,25 @@ def _deal(motions: Sequence[_Listed], settings: MannequinSettings) -> dict[str, 
 
 
 def _plan(
-    motions: Sequence[_Listed],
-    settings: MannequinSettings,
-    renderings: int,
-    longest_s: float,
-    skipped: list[Skipped],
+    motions: Sequence[_Listed], settings: MannequinSettings, renderings: int
 ) -> Iterator[tuple[_Listed, CapturePlan]]:
-    """The videos of all motions; what cannot be played is added to `skipped`."""
+    """The videos of all motions."""
     splits = _deal(motions, settings)
     for motion in motions:
         split, label = splits[motion.group], motion.part.label
-        try:
-            for plan in plan_captures(
-                settings, motion.name, label, split, _play(motion), renderings, longest_s
-            ):
-                yield motion, plan
-        except InvalidAnnotation as error:
-            skipped.append(Skipped(f"{motion.name}{motion.path.suffix}", str(error)))
+        for plan in plan_captures(settings, motion.name, label, split, motion.pieces, renderings):
+            yield motion, plan
 
 
-def _play(motion: _Listed) -> Recorded:
-    captured = read_bvh(motion.path)
-    return retarget(*captured.joints(), captured.fps)
+def _played(motion: Motion) -> Recorded:
+    return retarget(*motion.joints(), motion.fps)
 
 
 def _write(job: tuple[_Listed, CapturePlan], settings: MannequinSettings, root: Path) -> None:
     motion, plan = job
     if not is_finished(plan.id, settings, root):
-        write_video(render_capture(plan, _play(motion), settings), plan.id, settings, root)
+        rendered = render_capture(plan, _played(read_bvh(motion.path)), settings)
+        write_video(rendered, plan.id, settings, root)
 
 
 def _row(motion: _Listed, plan: CapturePlan, settings: MannequinSettings) -> dict[str, str]:
