@@ -18,7 +18,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names most like `name`, best first (case and separators are forgiven)."""
 
     def fold(text: str) -> str:
-        return text.lower().replace("-", "_").replace(" ", "_")
+        # The field writes `stgcn++` where names of code are `stgcnpp`.
+        return text.lower().replace("-", "_").replace(" ", "_").replace("+", "p")
 
     by_folded = {fold(candidate): candidate for candidate in known}
     return [by_folded[hit] for hit in difflib.get_close_matches(fold(name), by_folded, count, 0.5)]

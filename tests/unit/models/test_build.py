@@ -39,6 +39,13 @@ def test_unknown_names_get_near_ones():
         create_model("cnn_lstm", LABELS, pretrained=True)
 
 
+def test_names_as_the_field_writes_them_get_ours():
+    with pytest.raises(UnknownName, match=r"no model called 'ST-GCN\+\+'; did you mean stgcnpp, "):
+        create_model("ST-GCN++", LABELS)
+    with pytest.raises(UnknownName, match=r"no model called 'stgcn\+\+'; did you mean stgcnpp, "):
+        create_model("stgcn++", LABELS)
+
+
 def test_contradictions_are_refused():
     with pytest.raises(InvalidSetting, match=r"already names its weights; leave out pretrained='other'"):
         create_model("r3d_18.k400", LABELS, pretrained="other")
@@ -226,7 +233,7 @@ def test_imports_name_every_mismatch(tmp_path):
         import_state(state, "r3d_tiny")
     with pytest.raises(UnknownName, match="reads no layout 'caffe'; it reads: torchvision"):
         import_state(state, "r3d_tiny", layout="caffe")
-    with pytest.raises(InvalidCheckpoint, match=r"missing \(fc.weight\)"):
+    with pytest.raises(InvalidCheckpoint, match=r"1 left over \(w\); 62 missing \(stem.0.weight, .*, …\)"):
         import_state({"w": torch.ones(1)}, "r3d_tiny")
 
 
