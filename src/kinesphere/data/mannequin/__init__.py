@@ -1,8 +1,10 @@
 """The mannequin: videos of human movement made to order, with the truth about every frame.
 
-`generate` writes a data set of single movements, `generate_recordings` long annotated ones; `render_clip`
-draws one video in memory. Motions, bodies, cameras and scenes are independent of one another: anything with
-the methods of `Motion` can be performed by any `Performer` in any `Scene` through `render`.
+`generate` writes a data set of single movements, `generate_recordings` long annotated ones,
+`kinesphere.data.skeletons.render.render_motions` one of motion capture; `render_clip` draws one video in
+memory, and `retarget` makes joints in space a motion. Motions, bodies, cameras and scenes are independent of
+one another: anything with the methods of `Motion` can be performed by any `Performer` in any `Scene` through
+`render`.
 """
 
 from kinesphere.data.mannequin.clips import ClipPlan, plan_clip, plan_clips, render_clip
@@ -10,6 +12,7 @@ from kinesphere.data.mannequin.dataset import generate
 from kinesphere.data.mannequin.motion import Motion, Recorded
 from kinesphere.data.mannequin.recordings import generate_recordings
 from kinesphere.data.mannequin.render import Figure, Look, Rendered, Stage, Truth, render
+from kinesphere.data.mannequin.retarget import retarget
 from kinesphere.data.mannequin.settings import (
     DEFAULT_CLASSES,
     SPEED_PAIRS,
@@ -38,4 +41,5 @@ __all__ = [
     "plan_clips",
     "render",
     "render_clip",
+    "retarget",
 ]
