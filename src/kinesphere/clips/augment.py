@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self, get_args
 
 import torch
@@ -156,15 +156,7 @@ class Augment:
 
     def decide(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Decision:
         """Draw everything random about one clip whose frames are `(H, W)` pixels."""
-        box = draw_box(
-            self.crop,
-            frame_size,
-            spec.size,
-            scale=self.crop_scale,
-            ratio=self.crop_ratio,
-            scales=self.crop_scales,
-            generator=generator,
-        )
+        box = self._box(frame_size, spec, generator)
         flip = chance.happens(generator, self.flip)
         operations = draw_operations(self.rand_augment, self.rand_magnitude, generator)
         change = ColourChange(
@@ -179,6 +171,27 @@ class Augment:
             erased = erased_box(spec.size, self.erase_area, generator)
         geometry = Geometry(frame_size, box, flip, movement(operations))
         return Decision(geometry, change, operations, erased, self._joint_change(generator))
+
+    def on_people(
+        self, decision: Decision, frame_size: Size, spec: ClipSpec, generator: torch.Generator
+    ) -> Decision:
+        """A decision drawn for whole frames, for the box about the people: the same, but where it is cut.
+
+        A corner of the frame and the corner of that box show nothing in common.
+        """
+        box = self._box(frame_size, spec, generator)
+        return replace(decision, geometry=replace(decision.geometry, frame_size=frame_size, box=box))
+
+    def _box(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Box:
+        return draw_box(
+            self.crop,
+            frame_size,
+            spec.size,
+            scale=self.crop_scale,
+            ratio=self.crop_ratio,
+            scales=self.crop_scales,
+            generator=generator,
+        )
 
     def _joint_change(self, generator: torch.Generator) -> PoseChange:
         most = self.joint_scale

@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import Dataset
 
 from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import Augment, check_flip, preset
+from kinesphere.clips.augment import Augment, Decision, check_flip, preset
 from kinesphere.clips.background import Background, check_background
 from kinesphere.clips.clip import Clip, stack
+from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import (
@@ -243,11 +244,21 @@ class ClipDataset(Dataset[Item | Failure]):
                 )
                 for spec in self.specs
             ]
-        first = read[0][0]
-        decision = self.augment.decide(first.frame_size, self.specs[0], torch.Generator().manual_seed(how))
+        decisions = self._decide([clips[0].frame_size for clips in read], torch.Generator().manual_seed(how))
         return [
             [decision.apply(clip, spec) for clip in clips]
-            for clips, spec in zip(read, self.specs, strict=True)
+            for clips, spec, decision in zip(read, self.specs, decisions, strict=True)
+        ]
+
+    def _decide(self, frame_sizes: Sequence[Size], generator: torch.Generator) -> list[Decision]:
+        """One decision for all inputs; boxes about the people are cut apart from whole frames."""
+        assert self.augment is not None
+        drawn = self.augment.decide(frame_sizes[0], self.specs[0], generator)
+        return [
+            self.augment.on_people(drawn, size, spec, generator)
+            if (spec.resize == "people") != (self.specs[0].resize == "people")
+            else drawn
+            for size, spec in zip(frame_sizes, self.specs, strict=True)
         ]
 
     def _open(self, sample: Sample, number: int) -> Opened:

@@ -66,6 +66,20 @@ def test_one_decision_serves_frames_of_several_sizes():
     assert large.flipped
 
 
+def test_the_box_about_the_people_is_cut_by_itself():
+    augment, people = Augment(crop="random_resized", flip=0.5), SPEC.with_(size=(32, 32))
+    boxes = set()
+    for seed in range(20):
+        whole = augment.decide((28, 40), SPEC, generator(seed))
+        about = augment.on_people(whole, (50, 50), people, generator(seed + 100))
+        assert about.geometry.frame_size == (50, 50)
+        assert (about.geometry.flip, about.colour, about.joints) == (
+            whole.geometry.flip, whole.colour, whole.joints,
+        )  # fmt: skip
+        boxes.add(about.geometry.box)
+    assert len(boxes) > 15
+
+
 def test_erased_boxes_have_the_mean_colour_and_the_area_asked_for():
     augment = Augment(
         "centre", flip=0, brightness=0, contrast=0, saturation=0, hue=0, erase=1.0, erase_area=(0.2, 0.3)

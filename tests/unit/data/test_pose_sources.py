@@ -95,6 +95,22 @@ def test_broken_and_foreign_files_are_failures(folder: Path) -> None:
     assert "pictures of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
 
 
+def test_a_crop_of_the_pixels_cuts_nothing_from_the_box_about_the_people(folder: Path) -> None:
+    square = poses(25, 25)
+    places = square.keypoints + np.random.default_rng(0).uniform(-8, 8, (17, 2)).astype(np.float32)
+    write_poses(replace(square, keypoints=places), folder / "0.mp4.pose.npz")
+    pixels = RGB.with_(size=(24, 24), resize="short_side")
+    people = SPEC.with_(size=(32, 32), resize="people")
+    for specs in ((pixels, people), (people, pixels)):
+        item = ClipDataset(
+            Manifest.read(folder), specs, train=True, augment=Augment(crop="centre", enlarge=1.0, flip=0.0)
+        )[0]
+        assert isinstance(item, Item)
+        joints = item.inputs[specs.index(people)][..., :1, :, :2]
+        # Everybody, with room on all sides, fills the box as in testing.
+        assert (joints.amin(), joints.amax()) == (pytest.approx(2.7, abs=0.6), pytest.approx(28.3, abs=0.6))
+
+
 def test_poses_that_tell_their_video_fit_no_other() -> None:
     begins = np.arange(25) / 25
     own = replace(poses(25, 25), video=Extent.of(begins, 25.0))
