@@ -139,15 +139,77 @@ def _escaped(raw: bytes) -> bytes:
     return "".join(f"\\x{byte:02x}" for byte in raw).encode()
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model", "model_state_dict", "blobs"])
+@pytest.mark.parametrize(
+    "wrapper",
+    ["state_dict", "model_state", "model", "model_state_dict", "blobs", "weights", "params", "model_ema",
+     "ema_state_dict"],
+)  # fmt: skip
 def test_wrappers_and_prefixes_are_removed(tmp_path, wrapper):
     torch.save({wrapper: {"module.w": torch.ones(1)}, "epoch": 1}, tmp_path / "a.pyth")
     assert set(read_foreign(tmp_path / "a.pyth").state) == {"w"}
 
 
-def test_class_names_are_found(tmp_path):
-    torch.save({"state_dict": {"w": torch.ones(1)}, "meta": {"CLASSES": ["a", "b"]}}, tmp_path / "a.pth")
+@pytest.mark.parametrize("prefix", ["model.", "net.", "_orig_mod.module.", "module._orig_mod.", "model.net."])
+def test_prefixes_are_removed_in_any_order(tmp_path, prefix):
+    torch.save(
+        {"state_dict": {f"{prefix}w": torch.ones(1), f"{prefix}b.w": torch.ones(1)}}, tmp_path / "a.ckpt"
+    )
+    assert set(read_foreign(tmp_path / "a.ckpt").state) == {"w", "b.w"}
+
+
+def test_prefixes_of_some_tensors_are_names(tmp_path):
+    torch.save({"model.w": torch.ones(1), "loss.w": torch.ones(1)}, tmp_path / "a.pth")
+    assert set(read_foreign(tmp_path / "a.pth").state) == {"model.w", "loss.w"}
+
+
+def test_settings_called_like_a_wrapper_are_none(tmp_path):
+    torch.save({"params": {"lr": 0.1}, "w": torch.ones(1)}, tmp_path / "a.pth")
+    assert set(read_foreign(tmp_path / "a.pth").state) == {"w"}
+
+
+def test_averages_are_taken_where_there_is_nothing_else(tmp_path):
+    both = {"ema_state_dict": {"w": torch.zeros(1)}, "state_dict": {"w": torch.ones(1)}}
+    torch.save(both, tmp_path / "a.pth")
+    foreign = read_foreign(tmp_path / "a.pth")
+    assert same(foreign.state, {"w": torch.ones(1)})
+    assert foreign.others == ("ema_state_dict",)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"meta": {"CLASSES": ["a", "b"]}},
+        {"meta": {"dataset_meta": {"classes": ("a", "b")}}},
+        {"class_to_idx": {"b": 1, "a": 0}},
+    ],
+    ids=["mmcv", "mmengine", "folders"],
+)
+def test_class_names_are_found(tmp_path, stated):
+    torch.save({"state_dict": {"w": torch.ones(1)}, **stated}, tmp_path / "a.pth")
     assert read_foreign(tmp_path / "a.pth").labels == ("a", "b")
+
+
+def test_class_numbers_with_a_gap_name_nothing(tmp_path):
+    torch.save({"state_dict": {"w": torch.ones(1)}, "class_to_idx": {"a": 0, "b": 2}}, tmp_path / "a.pth")
+    assert read_foreign(tmp_path / "a.pth").labels is None
+
+
+@pytest.mark.parametrize("content", [torch.nn.Linear(2, 2), {"model": torch.nn.Linear(2, 2), "epoch": 1}])
+def test_whole_networks_are_called_so(tmp_path, content):
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(
+        InvalidCheckpoint, match=r"whole pickled network \(Linear\).* save its state_dict\(\)"
+    ):
+        read_foreign(tmp_path / "a.pth")
+
+
+def test_files_without_weights_are_told_by_what_they_have(tmp_path):
+    torch.save({"epoch": 1, "optimizer": {"lr": 0.1}}, tmp_path / "a.pth")
+    with pytest.raises(InvalidCheckpoint, match="no named tensors: its top level has epoch, optimizer"):
+        read_foreign(tmp_path / "a.pth")
+    torch.save([torch.ones(1)], tmp_path / "a.pth")
+    with pytest.raises(InvalidCheckpoint, match="no named tensors: it is a list"):
+        read_foreign(tmp_path / "a.pth")
 
 
 def test_foreign_safetensors(tmp_path):

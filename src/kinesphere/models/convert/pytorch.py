@@ -14,6 +14,7 @@ import struct
 import tarfile
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,7 +44,7 @@ def read_pytorch(path: Path) -> Foreign:
     except Exception:  # whatever it does not accept is read below, where the reason is found and told
         content, inert = _read_restricted(path)
     foreign = unwrap(content, path.name)
-    return Foreign(foreign.state, foreign.labels, tuple(sorted(inert)))
+    return replace(foreign, inert=tuple(sorted(inert)))
 
 
 def _read_restricted(path: Path) -> tuple[Any, set[str]]:
