@@ -6,13 +6,15 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
 from kinesphere.models.card import ModelCard, WeightEntry
@@ -160,11 +162,12 @@ def create_model(
 
     Returns:
         The recogniser in evaluation mode. If `labels` are not those of the weights, the head is fresh:
-        `recogniser.reset` names its tensors and the log says so.
+        `recogniser.reset` names its tensors and the log says so. The same classes in another order keep it.
 
     Raises:
         UnknownName: If the model or the weight tag is unknown.
-        InvalidSetting: If labels are missing, or the spec does not fit the architecture.
+        InvalidSetting: If labels are missing, or the spec does not fit the architecture, or the weights have
+            as many classes as are wanted and do not name them.
         MissingWeights: If the weights are neither cached nor reachable.
     """
     stem, _, tag = name.partition(".")
@@ -172,8 +175,9 @@ def create_model(
         raise InvalidSetting(f"{name!r} already names its weights; leave out pretrained={pretrained!r}.")
     architecture = MODELS.get(stem)
     wanted = labels if labels is None or isinstance(labels, LabelSet) else LabelSet(tuple(labels))
-    if tag or pretrained:
-        entry = _weight_entry(architecture.card, tag or pretrained)
+    weights = tag or pretrained
+    if weights:
+        entry = architecture.card.published(weights)
         recogniser = _from_weights(architecture, entry, wanted, arguments or {})
     elif wanted is None:
         raise InvalidSetting(f"A fresh {stem} needs labels; give them, or start from weights.")
@@ -200,31 +204,44 @@ def _from_weights(
     from kinesphere.models.weights import fetch
 
     path = fetch(entry)
-    name = architecture.card.name
-    arguments = {**entry.arguments, **arguments}
+    name = f"{architecture.card.name}.{entry.tag}"
     if entry.backbone_only:
         if labels is None:
-            raise InvalidSetting(f"{name}.{entry.tag} holds a backbone without classes; give labels.")
-        return import_backbone(path, name, labels, layout=entry.layout, arguments=arguments)
-    recogniser = import_checkpoint(path, name, layout=entry.layout, arguments=arguments)
-    if entry.spec is not None:
-        recogniser.specs = (entry.spec,)
-    if labels is not None and labels.names != recogniser.labels.names:
-        was = len(recogniser.labels)
-        names = recogniser.reset_head(labels)
-        log.warning(
-            "%s.%s: labels differ (%d in the weights, %d wanted); fresh head: %s",
-            name, entry.tag, was, len(labels), ", ".join(names),
-        )  # fmt: skip
+            raise InvalidSetting(f"{name} holds a backbone without classes; give labels.")
+        return import_backbone(path, name, labels, arguments=arguments)
+    recogniser = import_checkpoint(path, name, arguments=arguments)
+    if labels is not None:
+        _relabel(recogniser, labels, name, path)
     return recogniser
 
 
-def _weight_entry(card: ModelCard, tag: str | bool | None) -> WeightEntry:
-    known = ", ".join(entry.tag for entry in card.weights) or "none"
-    entry = card.weights[0] if tag is True and card.weights else card.weight(str(tag))
-    if entry is None:
-        raise UnknownName(f"{card.name} has no weights {tag!r}; public ones: {known}.")
-    return entry
+def _relabel(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) -> None:
+    """Give public weights the classes that are wanted: the head stays if they are its own, in any order."""
+    from kinesphere.models.class_names import numbered
+
+    own = recogniser.labels
+    if set(labels.names) == set(own.names):
+        order = [own.index(label) for label in labels]
+        with torch.no_grad():
+            for head in recogniser.card.head:
+                for parameter in recogniser.net.get_submodule(head).parameters():
+                    parameter.copy_(parameter[order])
+        recogniser.labels = labels
+        return
+    unnamed = own.names == numbered(len(own)).names
+    if unnamed and len(labels) == len(own):
+        raise InvalidSetting(
+            f"{name} does not name its {len(own)} classes, and {len(labels)} are wanted: whether they are "
+            f"the same cannot be told. Import {path} with `kinesphere import FILE --model {name} --out "
+            "MODEL.safetensors` and start from that file: with `--labels NAMES.txt`, the names in the file's "
+            "order, the trained head is kept; without, it is replaced."
+        )
+    unknown = [] if unnamed else [label for label in labels if label not in own]
+    log.warning(
+        "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
+        name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
+        f"; not in the weights: {', '.join(unknown[:8])}" if unknown else "",
+    )  # fmt: skip
 
 
 def _replaced(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kinesphere.clips.spec import ClipSpec, ModalityName
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.keymap import Arguments
 
 
@@ -44,7 +44,8 @@ class WeightEntry:
         tag: Name after the dot in `r3d_18.k400`.
         url: Upstream address.
         layout: Name of the key map (registered by the model's file) that reads it.
-        labels: Label-list name such as `"kinetics400"`, or None for a backbone without one.
+        labels: Label-list name such as `"kinetics400"`, or None for a backbone without one. The names are
+            in `class_names/` where the publisher's order is known.
         classes: Size K of its head.
         sha256: Full digest or the published prefix of at least 8 digits; None if not published.
         licence: Of the weights, as published.
@@ -122,3 +123,15 @@ class ModelCard:
     def weight(self, tag: str) -> WeightEntry | None:
         """The entry called `tag`, if there is one."""
         return next((entry for entry in self.weights if entry.tag == tag), None)
+
+    def published(self, tag: str | bool) -> WeightEntry:
+        """The entry called `tag`, or the first one for True.
+
+        Raises:
+            UnknownName: If there is none; the known ones are listed.
+        """
+        entry = self.weights[0] if tag is True and self.weights else self.weight(str(tag))
+        if entry is None:
+            known = ", ".join(entry.tag for entry in self.weights) or "none"
+            raise UnknownName(f"{self.name} has no weights {tag!r}; public ones: {known}.")
+        return entry

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidCheckpoint, UnknownName
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, Architecture
+from kinesphere.models.card import ModelCard, WeightEntry
+from kinesphere.models.class_names import numbered, published_names
+from kinesphere.models.convert import Foreign, read_foreign
+from kinesphere.models.identify import Candidates, identify
 from kinesphere.models.inflate import Inflation, fit_image_state
 from kinesphere.models.keymap import Arguments, KeyMap, State
 from kinesphere.models.provenance import Provenance
@@ -24,12 +28,32 @@ log = logging.getLogger("kinesphere.models")
 _SHOWN = 8
 
 
-class _Refusal(InvalidCheckpoint):
-    """Weights that do not fit a layout, with the number of tensors in the way."""
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is imported, and what is known of it.
 
-    def __init__(self, message: str, problems: int) -> None:
-        super().__init__(message)
-        self.problems = problems
+    Attributes:
+        state: Named tensors in the source's layout.
+        labels: Class names that the caller gives.
+        stored: Class names that the file states.
+        arguments: Builder arguments that the caller gives.
+        candidates: The public weights it can be.
+    """
+
+    state: Mapping[str, Tensor]
+    candidates: Candidates
+    provenance: Provenance
+    labels: LabelSet | Sequence[str] | None = None
+    stored: tuple[str, ...] | None = None
+    arguments: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Misfit:
+    """Why weights do not fit a layout, with the number of tensors in the way."""
+
+    text: str
+    count: int
 
 
 def import_checkpoint(
@@ -42,35 +66,29 @@ def import_checkpoint(
 ) -> Recogniser:
     """Read a public checkpoint file into one of our models; nothing in the file is executed.
 
+    A file that the model's card lists (known by its digest, or else by its name and number of classes) is
+    read with the builder arguments, the input contract and the class names stated there, which the
+    provenance notes.
+
     Args:
         path: `.pth`, `.pt`, `.tar`, `.pkl`, `.safetensors`, `.tflite`.
-        model: Registered name.
+        model: Registered name; `model.tag` says which of the card's weights the file holds.
         layout: Name of the key map; None tries all of the model's.
-        labels: Class names in the order of the file's head. None takes those stored in the file, or
-            numbers the classes, which the provenance notes.
-        arguments: Builder arguments in addition to those that the layout implies.
+        labels: Class names in the order of the file's head. None takes those stored in the file, else those
+            of the card's weights, or numbers the classes, which the provenance notes.
+        arguments: Builder arguments in addition to those that the layout and the card imply.
 
     Returns:
         The recogniser in evaluation mode.
 
     Raises:
-        InvalidCheckpoint: If any key is left over or missing, or any shape differs; all are counted
-            and the first ones named.
+        UnknownName: If the model, its tag or the layout is unknown.
+        InvalidCheckpoint: If any key is left over or missing, or any shape differs (all are counted and the
+            first ones named), or a tensor does not hold finite numbers.
     """
-    from kinesphere.core.download import digest
-    from kinesphere.models.convert import read_foreign
-
-    foreign = read_foreign(path)
-    notes = (f"objects in the file not followed: {', '.join(foreign.inert)}",) if foreign.inert else ()
-    provenance = Provenance(f"imported {Path(path).name}", sha256=digest(path), notes=notes)
-    return import_state(
-        foreign.state,
-        model,
-        layout=layout,
-        labels=labels if labels is not None else foreign.labels,
-        arguments=arguments,
-        provenance=provenance,
-    )
+    architecture, tag = _target(model)
+    source = _from_file(path, architecture.card, tag)
+    return _import(architecture, replace(source, labels=labels, arguments=arguments or {}), layout)
 
 
 def import_state(
@@ -83,23 +101,20 @@ def import_state(
     provenance: Provenance | None = None,
 ) -> Recogniser:
     """Like `import_checkpoint`, for tensors already in memory."""
-    architecture = MODELS.get(model)
-    key_maps = _candidates(architecture, layout)
-    refusals: list[_Refusal] = []
-    for key_map in key_maps:
-        try:
-            return _import(architecture, key_map, theirs, labels, arguments or {}, provenance)
-        except _Refusal as refusal:
-            refusals.append(refusal)
-    raise min(refusals, key=lambda refusal: refusal.problems)
+    architecture, tag = _target(model)
+    card = architecture.card
+    candidates = Candidates(card.name, (card.published(tag),) if tag else (), named=bool(tag))
+    origin = provenance or Provenance("imported from memory")
+    source = _Source(theirs, candidates, origin, labels=labels, arguments=arguments or {})
+    return _import(architecture, source, layout)
 
 
 def import_backbone(
     path: str | Path,
     model: str,
-    labels: LabelSet,
+    labels: LabelSet | Sequence[str],
     *,
-    layout: str,
+    layout: str | None = None,
     inflation: Inflation = "mean",
     arguments: Arguments | None = None,
 ) -> Recogniser:
@@ -109,91 +124,239 @@ def import_backbone(
     (`fit_image_state`, with `inflation`), which the provenance notes. The tensors that stay fresh are in
     `recogniser.reset` and in the log.
 
+    Args:
+        path: As of `import_checkpoint`.
+        model: Likewise.
+        labels: The classes of the fresh head.
+        layout: Name of the key map; None tries all of the model's, those of image weights first.
+        inflation: How a 2D kernel fills a 3D one.
+        arguments: As of `import_checkpoint`.
+
     Raises:
         InvalidCheckpoint: If a key is left over, a shape differs, or nothing was covered.
     """
-    from kinesphere.core.download import digest
-    from kinesphere.models.convert import read_foreign
-
-    architecture = MODELS.get(model)
-    (key_map,) = _candidates(architecture, layout)
-    theirs = read_foreign(path).state
-    given = {**key_map.builder_arguments(theirs), **(arguments or {})}
-    net = architecture.build(len(labels), given)
-    mapped = key_map.to_ours(theirs)
-    own = net.state_dict()
-    heads = tuple(f"{head}." for head in architecture.card.head)
-    usable = {key: tensor for key, tensor in mapped.state.items() if not key.startswith(heads)}
-    extra = [key for key in usable if key not in own]
-    _check(model, key_map.layout, mapped.unmapped + tuple(extra), (), ())
-    fresh = sorted(key for key in own if key not in usable)
-    if not usable:
-        raise InvalidCheckpoint(f"{Path(path).name} holds nothing for the backbone of {model}.")
-    fitted = fit_image_state(usable, own, inflation)
-    changed = [key for key in fitted if fitted[key].shape != usable[key].shape]
-    notes = (f"inflated or adapted to other channels: {', '.join(changed)}",) if changed else ()
-    net.load_state_dict({**own, **fitted})
-    provenance = Provenance(f"backbone imported from {Path(path).name}", sha256=digest(path), notes=notes)
-    recogniser = Recogniser(
-        net, architecture.card, _specs(architecture, key_map, given), labels, given, provenance
+    architecture, tag = _target(model)
+    names = labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
+    source = replace(
+        _from_file(path, architecture.card, tag), labels=names, arguments=arguments or {}, stored=None
     )
-    recogniser.reset = tuple(fresh)
-    log.warning("%s: backbone from %s; fresh: %s", model, Path(path).name, ", ".join(fresh))
-    return recogniser.eval()
+    misfits = []
+    key_maps = _candidates(architecture, source, layout)
+    for key_map in sorted(key_maps, key=lambda m: not m.backbone_only):
+        found = _backbone(architecture, key_map, source, names, inflation)
+        if isinstance(found, Recogniser):
+            fresh = ", ".join(found.reset)
+            log.warning("%s: backbone from %s; fresh: %s", found.card.name, Path(path).name, fresh)
+            return found
+        misfits.append(found)
+    raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
 
 
-def _candidates(architecture: Architecture, layout: str | None) -> tuple[KeyMap, ...]:
-    known = ", ".join(key_map.layout for key_map in architecture.key_maps) or "none"
+def _target(model: str) -> tuple[Architecture, str]:
+    stem, _, tag = model.partition(".")
+    architecture = MODELS.get(stem)
+    if not architecture.key_maps:
+        raise InvalidSetting(f"{stem} reads no foreign checkpoints.")
+    return architecture, tag
+
+
+def _from_file(path: str | Path, card: ModelCard, tag: str) -> _Source:
+    from kinesphere.core.download import digest
+
+    foreign = read_foreign(path)
+    sha256 = digest(path)
+    origin = Provenance(f"imported {Path(path).name}", sha256=sha256, notes=_remarks(foreign))
+    return _Source(foreign.state, identify(card, Path(path), sha256, tag), origin, stored=foreign.labels)
+
+
+def _remarks(foreign: Foreign) -> tuple[str, ...]:
+    return tuple(
+        f"{what}: {', '.join(names)}"
+        for what, names in (
+            ("objects in the file not followed", foreign.inert),
+            ("other weights in the file left out", foreign.others),
+        )
+        if names
+    )
+
+
+def _candidates(architecture: Architecture, source: _Source, layout: str | None) -> tuple[KeyMap, ...]:
+    """The key maps to try: those of the layout asked for, or of the weights named, or all."""
+    if layout is None and source.candidates.named:
+        layout = source.candidates.entries[0].layout
     chosen = tuple(m for m in architecture.key_maps if layout is None or m.layout == layout)
     if not chosen:
+        known = ", ".join(dict.fromkeys(key_map.layout for key_map in architecture.key_maps))
         raise UnknownName(f"{architecture.card.name} reads no layout {layout!r}; it reads: {known}.")
     return chosen
 
 
-def _import(
-    architecture: Architecture,
-    key_map: KeyMap,
-    theirs: Mapping[str, Tensor],
-    labels: LabelSet | Sequence[str] | None,
-    arguments: Arguments,
-    provenance: Provenance | None,
-) -> Recogniser:
+def _import(architecture: Architecture, source: _Source, layout: str | None) -> Recogniser:
+    candidates = source.candidates
+    if candidates.named and candidates.entries[0].backbone_only:
+        raise _no_classifier(architecture.card, candidates.entries[0].tag)
+    key_maps = _candidates(architecture, source, layout)
+    misfits = []
+    for key_map in key_maps:
+        if key_map.backbone_only:
+            continue
+        found = _whole(architecture, key_map, source)
+        if isinstance(found, Recogniser):
+            return found
+        misfits.append(found)
+    images = [m for m in key_maps if m.backbone_only]
+    if not misfits or any(_covers(architecture, key_map, source) for key_map in images):
+        tags = [entry.tag for entry in architecture.card.weights if entry.backbone_only]
+        raise _no_classifier(architecture.card, tags[0] if tags else "")
+    raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
+
+
+def _no_classifier(card: ModelCard, tag: str) -> InvalidCheckpoint:
+    public = f"create_model('{card.name}.{tag}', labels) for the public ones, " if tag else ""
+    return InvalidCheckpoint(
+        f"These are weights for the backbone of {card.name}, without a classifier of videos: use {public}"
+        "import_backbone(file, model, labels), or `kinesphere import FILE --backbone --labels NAMES.txt`."
+    )
+
+
+def _whole(architecture: Architecture, key_map: KeyMap, source: _Source) -> Recogniser | _Misfit:
+    """The recogniser that `source` makes in this layout."""
     card = architecture.card
-    mapped = key_map.to_ours(theirs)
-    state = mapped.state
-    head = f"{card.head[0]}."
-    classes = next((state[k].shape[0] for k in state if k.startswith(head) and k.endswith(".weight")), None)
-    if classes is None:
-        raise _refusal(card.name, key_map.layout, mapped.unmapped, (f"{head}weight",), ())
-    given = {**key_map.builder_arguments(theirs), **arguments}
-    with torch.device("meta"):  # shapes first: building a large network only to refuse it costs seconds
-        own = architecture.build(classes, given).state_dict()
+    try:
+        mapped = key_map.to_ours(source.state)
+        state = mapped.state
+        classes = _classes(card, state)
+        # without a head it is another layout, whose tensors tell nothing
+        implied = key_map.arguments if classes is None else key_map.builder_arguments(source.state)
+    except InvalidCheckpoint as error:
+        return _Misfit(str(error), len(source.state))
+    entry = None if classes is None else source.candidates.choose(key_map.layout, classes)
+    given = {**implied, **(entry.arguments if entry else {}), **source.arguments}
+    own = _shapes(architecture, classes or card.classes, given)
     counters = [key for key in own if key.endswith("num_batches_tracked") and key not in state]
     state |= {key: torch.zeros((), dtype=torch.int64) for key in counters}  # only counts training steps
-    extra = tuple(key for key in state if key not in own)
-    missing = tuple(key for key in own if key not in state)
-    _check(card.name, key_map.layout, mapped.unmapped + extra, missing, _misshapen(state, own))
+    misfit = _compare(card.name, key_map.layout, state, own, mapped.unmapped, partial=False)
+    if misfit is not None or classes is None:
+        return misfit or _Misfit(f"These weights have no head of {card.name}.", len(source.state))
+    names, notes = _named(source, entry, classes)
     net = architecture.build_with(state, classes, given)
-    names, notes = _named(labels, classes)
-    origin = provenance or Provenance(f"imported ({key_map.layout} layout)")
-    notes += _left_out(mapped.ignored)
-    origin = replace(origin, notes=(*origin.notes, *notes))
-    return Recogniser(net, card, _specs(architecture, key_map, given), names, given, origin).eval()
+    _check_finite(card.name, net, state)
+    notes = [*_read_as(source, entry), *notes, *_left_out(mapped.ignored)]
+    origin = replace(source.provenance, notes=(*source.provenance.notes, *notes))
+    return Recogniser(net, card, _specs(architecture, key_map, entry, given), names, given, origin).eval()
 
 
-def _specs(architecture: Architecture, key_map: KeyMap, arguments: Arguments) -> tuple[ClipSpec, ...]:
-    return architecture.specs(arguments, None if key_map.spec is None else (key_map.spec,))
+def _backbone(
+    architecture: Architecture, key_map: KeyMap, source: _Source, labels: LabelSet, inflation: Inflation
+) -> Recogniser | _Misfit:
+    """The recogniser whose backbone `source` makes in this layout."""
+    card = architecture.card
+    try:
+        mapped = key_map.to_ours(source.state)
+        usable = _without_head(card, mapped.state)
+        implied = key_map.builder_arguments(source.state)
+    except InvalidCheckpoint as error:
+        return _Misfit(str(error), len(source.state))
+    entry = source.candidates.choose(key_map.layout, None)
+    given = {**implied, **(entry.arguments if entry else {}), **source.arguments}
+    own = _shapes(architecture, len(labels), given)
+    known = {key: tensor for key, tensor in usable.items() if key in own}
+    if not known:
+        return _Misfit(f"The file holds nothing for the backbone of {card.name}.", len(source.state))
+    try:
+        fitted = fit_image_state(known, own, inflation)
+    except InvalidCheckpoint as error:
+        return _Misfit(str(error), len(source.state))
+    misfit = _compare(card.name, key_map.layout, {**usable, **fitted}, own, mapped.unmapped, partial=True)
+    if misfit is not None:
+        return misfit
+    net = architecture.build(len(labels), given)
+    net.load_state_dict({**net.state_dict(), **fitted})
+    _check_finite(card.name, net, fitted)
+    changed = [key for key in fitted if fitted[key].shape != usable[key].shape]
+    notes = [*_read_as(source, entry)]
+    if changed:
+        notes.append(f"inflated or adapted to other channels: {', '.join(changed)}")
+    if any(fitted[key].dim() != usable[key].dim() for key in changed):
+        notes.append(f"kernels inflated over time: {inflation}")
+    origin = replace(
+        source.provenance,
+        origin=f"backbone {source.provenance.origin}",
+        notes=(*source.provenance.notes, *notes),
+    )
+    specs = _specs(architecture, key_map, entry, given)
+    recogniser = Recogniser(net, card, specs, labels, given, origin)
+    recogniser.reset = tuple(sorted(key for key in own if key not in fitted))
+    return recogniser.eval()
 
 
-def _named(labels: LabelSet | Sequence[str] | None, classes: int) -> tuple[LabelSet, list[str]]:
-    if labels is None:
-        width = max(3, len(str(classes - 1)))
-        numbered = LabelSet(tuple(f"class_{i:0{width}d}" for i in range(classes)))
-        return numbered, ["label names are numbers: the file held none and none were given"]
-    names = labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
+def _covers(architecture: Architecture, key_map: KeyMap, source: _Source) -> bool:
+    """Whether image weights are what the layout knows, without a key that has no place."""
+    try:
+        mapped = key_map.to_ours(source.state)
+    except InvalidCheckpoint:
+        return False
+    card = architecture.card
+    own = _shapes(architecture, card.classes, {**key_map.arguments, **source.arguments})
+    usable = _without_head(card, mapped.state)
+    return bool(usable) and not mapped.unmapped and all(key in own for key in usable)
+
+
+def _shapes(architecture: Architecture, classes: int, arguments: Arguments) -> State:
+    """The network's state without values: building a large one only to refuse it costs seconds."""
+    with torch.device("meta"):
+        return architecture.build(classes, arguments).state_dict()
+
+
+def _classes(card: ModelCard, state: State) -> int | None:
+    """Outputs of the head; None if the state has none."""
+    head = f"{card.head[0]}."
+    return next((state[k].shape[0] for k in state if k.startswith(head) and k.endswith(".weight")), None)
+
+
+def _without_head(card: ModelCard, state: State) -> State:
+    heads = tuple(f"{head}." for head in card.head)
+    return {key: tensor for key, tensor in state.items() if not key.startswith(heads)}
+
+
+def _specs(
+    architecture: Architecture, key_map: KeyMap, entry: WeightEntry | None, arguments: Arguments
+) -> tuple[ClipSpec, ...]:
+    spec = entry.spec if entry is not None and entry.spec is not None else key_map.spec
+    return architecture.specs(arguments, None if spec is None else (spec,))
+
+
+def _named(source: _Source, entry: WeightEntry | None, classes: int) -> tuple[LabelSet, list[str]]:
+    """Names of the classes, and what to note about them."""
+    if source.labels is not None:
+        names = source.labels if isinstance(source.labels, LabelSet) else LabelSet(tuple(source.labels))
+        if len(names) != classes:
+            raise InvalidCheckpoint(
+                f"The weights have {classes} classes, but {len(names)} labels were given."
+            )
+        return names, []
+    if source.stored is not None:
+        return _stored(source.stored, classes), []
+    published = None if entry is None else published_names(entry)
+    if entry is not None and published is not None and len(published) == classes:
+        return published, [f"label names are those of {entry.labels}, in the publisher's order"]
+    return numbered(classes), ["label names are numbers: the file held none and none were given"]
+
+
+def _stored(names: tuple[str, ...], classes: int) -> LabelSet:
+    remedy = "give the names in the file's order as labels (`--labels FILE`)."
     if len(names) != classes:
-        raise InvalidCheckpoint(f"The weights have {classes} classes, but {len(names)} labels were given.")
-    return names, []
+        raise InvalidCheckpoint(
+            f"The weights have {classes} classes, but the file names {len(names)}; {remedy}"
+        )
+    try:
+        return LabelSet(names)
+    except InvalidSetting as error:
+        raise InvalidCheckpoint(f"The file's class names are unusable ({error}); {remedy}") from error
+
+
+def _read_as(source: _Source, entry: WeightEntry | None) -> list[str]:
+    return [] if entry is None else [source.candidates.note(entry)]
 
 
 def _left_out(ignored: Mapping[str, str]) -> list[str]:
@@ -207,31 +370,42 @@ def _left_out(ignored: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _misshapen(state: State, own: State) -> tuple[str, ...]:
-    return tuple(
-        f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-        for key in state
-        if key in own and state[key].shape != own[key].shape
-    )
-
-
-def _check(
-    model: str, layout: str, extra: tuple[str, ...], missing: tuple[str, ...], shapes: tuple[str, ...]
-) -> None:
-    if extra or missing or shapes:
-        raise _refusal(model, layout, extra, missing, shapes)
-
-
-def _refusal(
-    model: str, layout: str, extra: tuple[str, ...], missing: tuple[str, ...], shapes: tuple[str, ...]
-) -> _Refusal:
-    parts = [
-        f"{len(keys)} {what} ({', '.join(keys[:_SHOWN])}{', …' if len(keys) > _SHOWN else ''})"
-        for what, keys in (("left over", extra), ("missing", missing), ("of another shape", shapes))
-        if keys
-    ]
-    return _Refusal(
+def _compare(
+    model: str, layout: str, state: State, own: State, unmapped: tuple[str, ...], *, partial: bool
+) -> _Misfit | None:
+    """What keeps a state from being the network's; with `partial`, it need not hold all of it."""
+    both = [key for key in state if key in own]
+    shapes = [key for key in both if state[key].shape != own[key].shape]
+    kinds = [key for key in both if own[key].is_floating_point() and not state[key].is_floating_point()]
+    problems = {
+        "left over": [*unmapped, *(key for key in state if key not in own)],
+        "missing": [] if partial else [key for key in own if key not in state],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}" for key in shapes
+        ],
+        "not of floating point": [f"{key} {str(state[key].dtype).removeprefix('torch.')}" for key in kinds],
+    }
+    count = sum(map(len, problems.values()))
+    if not count:
+        return None
+    parts = [f"{len(keys)} {what} ({_listed(keys)})" for what, keys in problems.items() if keys]
+    return _Misfit(
         f"These weights are no {model} in the {layout} layout: {'; '.join(parts)}. "
         "Choose another model or layout.",
-        len(extra) + len(missing) + len(shapes),
+        count,
     )
+
+
+def _check_finite(model: str, net: nn.Module, loaded: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that are none, or that single precision cannot hold."""
+    own = net.state_dict()
+    wrong = [key for key in loaded if own[key].is_floating_point() and not own[key].isfinite().all()]
+    if wrong:
+        raise InvalidCheckpoint(
+            f"{len(wrong)} tensors of this {model} hold values that are not finite in single precision "
+            f"({_listed(wrong)}): the training diverged or the file is damaged. Take another file."
+        )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")

@@ -40,7 +40,7 @@ def test_every_published_flow_network_takes_tvl1(name):
 
 def test_flow_weights_are_no_weights_of_the_network_on_pixels():
     flow = create_model("slowonly_resnet50_flow", LABELS, arguments={"width": 8, "depths": (1, 1, 1, 1)})
-    (key_map,) = MODELS.get("slowonly_resnet50_flow").key_maps
+    key_map = next(m for m in MODELS.get("slowonly_resnet50_flow").key_maps if m.layout == "mmaction2")
     theirs = key_map.to_theirs(flow.net.state_dict()).state
     with pytest.raises(InvalidCheckpoint, match=r"1 of another shape \(stem\.0\.weight"):
         import_state(theirs, "slowonly_tiny", layout="mmaction2", labels=LABELS)

@@ -11,8 +11,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from kinesphere.models.keymap import Arguments, Ignore, Rename, Rule, Transform
+from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, Rule, Transform
 
+IMAGENET = KeyMap(
+    "torchvision",
+    (Rename("conv1.*", "stem.0.*"), Rename("bn1.*", "stem.1.*"), Rename("*", "*")),
+    backbone_only=True,
+)
+"""An image ResNet, whose blocks are called as ours."""
 CONVOLUTIONS = (("a", 1), ("b", 2), ("c", 3))
 CAFFE2_NORM = (("s", "weight"), ("b", "bias"), ("rm", "running_mean"), ("riv", "running_var"))
 

@@ -15,12 +15,13 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename, unsqueeze
+from kinesphere.models.keymap import KeyMap, unsqueeze
 from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
 from kinesphere.models.layers.resnet3d_keys import (
     CAFFE2,
+    IMAGENET,
     MMACTION2,
     MMACTION2_HEAD,
     PYSLOWFAST,
@@ -95,11 +96,6 @@ FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px
 TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
-IMAGENET = KeyMap(
-    "torchvision",
-    (Rename("conv1.*", "stem.0.*"), Rename("bn1.*", "stem.1.*"), Rename("*", "*")),
-    backbone_only=True,
-)
 I3D_MAPS = (
     KeyMap("mmaction2", MMACTION2),
     KeyMap("pyslowfast", PYSLOWFAST, arguments={"time_stride": 1}, spec=FACEBOOK_SPEC),

@@ -21,6 +21,7 @@ from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
 from kinesphere.models.layers.resnet3d_keys import (
     CAFFE2,
     CAFFE2_NON_LOCAL,
+    IMAGENET,
     MMACTION2,
     MMACTION2_NON_LOCAL,
     PYSLOWFAST,
@@ -106,6 +107,7 @@ EMBEDDED_MAPS = (
         infer=caffe2_attention,
         spec=FACEBOOK_SPEC,
     ),
+    IMAGENET,
 )
 
 
@@ -177,7 +179,7 @@ register(
         weights=GAUSSIAN_WEIGHTS,
         notes="No recorded logits of this network: its affinity is tested against the paper's formula.",
     ),
-    (MMACTION2_MAP,),
+    (MMACTION2_MAP, IMAGENET),
 )(partial(nonlocal_i3d, pairwise="gaussian"))
 register(
     nonlocal_card(
@@ -188,7 +190,7 @@ register(
         weights=DOT_PRODUCT_WEIGHTS,
         notes=SAME_KEYS_NOTE + LINEAR_COST,
     ),
-    (MMACTION2_MAP,),
+    (MMACTION2_MAP, IMAGENET),
 )(partial(nonlocal_i3d, pairwise="dot_product"))
 
 TINY = partial(nonlocal_i3d, depths=(1, 1, 1, 1), width=8, attend2=(0,), attend3=(0,))
@@ -214,7 +216,7 @@ register(
         classes=5,
         tiny=True,
     ),
-    (MMACTION2_MAP,),
+    (MMACTION2_MAP, IMAGENET),
 )(partial(TINY, pairwise="gaussian"))
 register(
     nonlocal_card(
@@ -226,5 +228,5 @@ register(
         classes=5,
         tiny=True,
     ),
-    (MMACTION2_MAP,),
+    (MMACTION2_MAP, IMAGENET),
 )(partial(TINY, pairwise="dot_product"))

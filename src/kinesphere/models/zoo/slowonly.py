@@ -27,6 +27,7 @@ from kinesphere.models.layers.published import (
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
 from kinesphere.models.layers.resnet3d_keys import (
     CAFFE2,
+    IMAGENET,
     MMACTION2,
     MMACTION2_NON_LOCAL,
     PYSLOWFAST,
@@ -91,8 +92,12 @@ MAPS = (
     KeyMap("pytorchvideo", PYTORCHVIDEO, spec=FACEBOOK_SPEC),
     KeyMap("pyslowfast", PYSLOWFAST, spec=FACEBOOK_SPEC),
     KeyMap("pyslowfast_caffe2", CAFFE2, spec=FACEBOOK_SPEC),
+    IMAGENET,
 )
-FLOW_MAPS = (KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC),)
+FLOW_MAPS = (
+    KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC),
+    IMAGENET,
+)
 
 
 def slowonly_card(

@@ -257,7 +257,11 @@ def join_i3d(rgb: Recogniser, flow: Recogniser) -> Recogniser:
     net = architecture.build(len(rgb.labels), {})
     net.get_submodule("rgb").load_state_dict(rgb.net.state_dict())
     net.get_submodule("flow").load_state_dict(flow.net.state_dict())
-    notes = (f"pixels: {rgb.provenance.origin}", f"flow: {flow.provenance.origin}")
+    notes = tuple(
+        f"{stream}: {remark}"
+        for stream, one in (("pixels", rgb.provenance), ("flow", flow.provenance))
+        for remark in (one.origin, *one.notes)
+    )
     preparation, _ = Preparation.common([rgb.provenance.preparation, flow.provenance.preparation])
     origin = Provenance("two streams joined", notes=notes, preparation=preparation)
     specs = (*rgb.specs, *flow.specs)
@@ -416,8 +420,9 @@ def two_stream_i3d_card(
         stages=I3D_STAGES,
         cam_layer="rgb.mixed_5c",
         tiny=tiny,
-        notes="Public weights come stream by stream: import i3d_inception and i3d_inception_flow, then join "
-        "them with `join_i3d`. Parity rests on the fixtures of those two.",
+        notes="Public weights come stream by stream, those of i3d_inception and i3d_inception_flow: "
+        "`kinesphere import RGB FLOW --model two_stream_i3d` joins two files, `join_i3d` two models. Parity "
+        "rests on the fixtures of those two.",
     )
 
 
