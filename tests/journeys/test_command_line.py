@@ -205,6 +205,92 @@ def test_import_writes_our_format(kinesphere: Command, tmp_path: Path) -> None:
     wrong = kinesphere(*words, tmp_path / "ours.pth")
     assert wrong.code == 2
     assert "--out names a .safetensors file" in wrong.err
+    deeper = kinesphere("import", tmp_path / "theirs.pth", "--model", "r3d_18", "--out", out)
+    assert deeper.code == 2
+    assert deeper.err.startswith("InvalidCheckpoint: These weights are no r3d_18")
+
+
+def test_import_sets_arguments_of_the_network(kinesphere: Command, tmp_path: Path) -> None:
+    import torch
+
+    from kinesphere.models import create_model, load_model
+    from kinesphere.models.build import MODELS
+
+    ours = create_model("posec3d_tiny", ("clap", "wave")).net.state_dict()
+    torch.save(MODELS.get("posec3d_tiny").key_maps[0].to_theirs(ours).state, tmp_path / "theirs.pth")
+    out = tmp_path / "ours.safetensors"
+    words = ["import", tmp_path / "theirs.pth", "--model", "posec3d_tiny", "--out", out, "--set"]
+    ended = kinesphere(*words, "draw=limbs")
+    assert ended.code == 0, ended.err
+    assert "label names are numbers" in ended.out
+    assert load_model(out).arguments["draw"] == "limbs"
+    for wrong in ("draw", "=limbs", "draw={a: 1}"):
+        assert "Cannot read --set" in kinesphere(*words, wrong).err
+    assert "has no argument 'drow'" in kinesphere(*words, "drow=limbs").err
+
+
+def test_import_takes_backbones_of_images(kinesphere: Command, tmp_path: Path) -> None:
+    import torch
+
+    from kinesphere.models import create_model, load_model
+    from kinesphere.models.build import MODELS
+
+    ours = create_model("i3d_resnet_tiny", ("clap", "wave")).net.state_dict()
+    flat = {k: v.mean(2) if v.dim() == 5 else v for k, v in ours.items() if not k.startswith("fc.")}
+    image = next(m for m in MODELS.get("i3d_resnet_tiny").key_maps if m.backbone_only)
+    torch.save(image.to_theirs(flat).state, tmp_path / "image.pth")
+    (tmp_path / "names.txt").write_text("sit\nstand\nfall\n")
+    out = tmp_path / "ours.safetensors"
+    words = ["import", tmp_path / "image.pth", "--model", "i3d_resnet_tiny", "--out", out]
+    assert "--backbone --labels" in kinesphere(*words).err
+    assert "add --backbone" in kinesphere(*words, "--inflation", "centre").err
+    assert "give those to learn with --labels" in kinesphere(*words, "--backbone").err
+    words += ["--backbone", "--labels", tmp_path / "names.txt", "--inflation", "centre", "--json"]
+    ended = kinesphere(*words)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["fresh"] == ["fc.bias", "fc.weight"]
+    assert "kernels inflated over time: centre" in json.loads(ended.out)["notes"]
+    assert load_model(out).labels.names == ("sit", "stand", "fall")
+
+
+def test_import_joins_two_streams(kinesphere: Command, tmp_path: Path) -> None:
+    import torch
+
+    from kinesphere.models import create_model, load_model
+    from kinesphere.models.build import MODELS
+
+    files = []
+    for name in ("i3d_inception", "i3d_inception_flow"):
+        with torch.device("meta"):
+            ours = create_model(name, ("clap", "wave")).net.state_dict()
+        zeros = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in ours.items()}
+        files.append(tmp_path / f"{name}.pt")
+        torch.save(MODELS.get(name).key_maps[0].to_theirs(zeros).state, files[-1])
+    out = tmp_path / "ours.safetensors"
+    words = ["--model", "two_stream_i3d", "--out", out]
+    ended = kinesphere("import", *files, *words)
+    assert ended.code == 0, ended.err
+    assert load_model(out).card.name == "two_stream_i3d"
+    assert "flow: imported i3d_inception_flow.pt" in ended.out
+    assert (
+        "from two files, first the pixels', then the flow's; got 1"
+        in kinesphere("import", files[0], *words).err
+    )
+    words[1] = "i3d_inception"
+    assert "i3d_inception is read from one file; got 2" in kinesphere("import", *files, *words).err
+
+
+def test_cards_show_one_of_their_weights(kinesphere: Command) -> None:
+    shown = kinesphere("models", "ir_csn_152.k400_scratch").out
+    assert "400 classes of kinetics400 (named); mmaction2 layout" in shown
+    assert "ir_csn_152.k400_ig65m" not in shown
+    assert max(map(len, shown.splitlines())) > 120  # an address is one piece
+    assert len(json.loads(kinesphere("models", "r3d_18.k400", "--json").out)["weights"]) == 1
+    assert "has no weights 'k40'; public ones: k400" in kinesphere("models", "r3d_18.k40").err
+    fixed = kinesphere("models", "two_stream").out
+    assert "std 20, 20; size fixed" in fixed
+    assert "reads      no foreign checkpoints" in fixed
+    assert "torchvision (images)" in kinesphere("models", "tsm_resnet50").out
 
 
 def test_demo_does_the_whole_job(kinesphere: Command, tmp_path: Path) -> None:

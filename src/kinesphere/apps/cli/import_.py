@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,16 +16,41 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kinesphere.models import Recogniser
+    from kinesphere.models.keymap import Arguments
+
+_STREAMS = ("i3d_inception", "i3d_inception_flow")
 
 
 def import_(
-    file: Annotated[
-        Path, typer.Argument(help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite. Two for two_stream_i3d: "
+            "that of the pixels, that of the flow.",
+            metavar="FILE...",
+        ),
     ],
-    model: Annotated[str, typer.Option(help="Registered architecture that it belongs to.")],
+    model: Annotated[
+        str,
+        typer.Option(help="Registered architecture that it belongs to; NAME.TAG for weights of its card."),
+    ],
     out: Annotated[Path, typer.Option(help="Model file to write, .safetensors.")],
     layout: Annotated[str | None, typer.Option(help="Origin of the file; found out if not given.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Class names in the file's order, one a line.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Class names in the file's order, one a line; with --backbone those to learn."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Argument of the network, such as draw=limbs; may be repeated."),
+    ] = None,
+    backbone: Annotated[
+        bool, typer.Option("--backbone", help="Take all but the head, also from weights of images.")
+    ] = False,
+    inflation: Annotated[
+        Literal["mean", "centre"] | None,
+        typer.Option(help="With --backbone: how kernels of images fill time. [default: mean]"),
+    ] = None,
     norms_from: Annotated[
         str | None,
         typer.Option(help="Videos that give a folded network the batch norms it needs to be fine-tuned."),
@@ -34,26 +59,73 @@ def import_(
 ) -> None:
     """Turn a public checkpoint into a model file.
 
-    Nothing in the file is executed, and every key is checked.
+    Nothing in the file is executed, and every key is checked. A file that the model's card lists is read with
+    the settings and class names stated there.
     """
-    from kinesphere.models import import_checkpoint, save_model
+    from kinesphere.models import import_backbone, import_checkpoint, save_model
 
     if out.suffix != ".safetensors":
         raise InvalidSetting(f"--out names a .safetensors file; got {str(out)!r}.")
+    if inflation is not None and not backbone:
+        raise InvalidSetting("--inflation is for weights of images; add --backbone.")
     names = _read_labels(labels) if labels is not None else None
-    recogniser = import_checkpoint(file, model, layout=layout, labels=names)
+    arguments = _read_settings(settings or [])
+    if backbone:
+        if names is None:
+            raise InvalidSetting("A backbone has no classes; give those to learn with --labels FILE.")
+        recogniser = import_backbone(
+            _only(files, model),
+            model,
+            names,
+            layout=layout,
+            inflation=inflation or "mean",
+            arguments=arguments,
+        )
+    elif model == "two_stream_i3d":
+        recogniser = _joined(files, layout, names, arguments)
+    else:
+        recogniser = import_checkpoint(
+            _only(files, model), model, layout=layout, labels=names, arguments=arguments
+        )
     if norms_from is not None:
         recogniser = _with_norms(recogniser, norms_from)
     save_model(recogniser, out)
     notes = list(recogniser.provenance.notes)
     if as_json:
-        print_json({"model": model, "classes": len(recogniser.labels), "out": str(out), "notes": notes})
+        print_json({
+            "model": recogniser.card.name, "classes": len(recogniser.labels), "out": str(out), "notes": notes,
+            "fresh": list(recogniser.reset),
+        })  # fmt: skip
         return
     screen = console()
-    tensors = len(recogniser.net.state_dict())
-    screen.print(f"{file.name}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
+    tensors = len(recogniser.net.state_dict()) - len(recogniser.reset)
+    read = " + ".join(file.name for file in files)
+    screen.print(f"{read}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
     for note in notes:
         screen.print(f"[yellow]note[/]  {note}", soft_wrap=True)
+
+
+def _only(files: list[Path], model: str) -> Path:
+    if len(files) != 1:
+        raise InvalidSetting(f"{model} is read from one file; got {len(files)}.")
+    return files[0]
+
+
+def _joined(
+    files: list[Path], layout: str | None, names: list[str] | None, arguments: Arguments
+) -> Recogniser:
+    """`two_stream_i3d` from the files of its streams."""
+    from kinesphere.models import import_checkpoint, join_i3d
+
+    if len(files) != 2:
+        raise InvalidSetting(
+            f"two_stream_i3d is read from two files, first the pixels', then the flow's; got {len(files)}."
+        )
+    rgb, flow = (
+        import_checkpoint(file, stream, layout=layout, labels=names, arguments=arguments)
+        for file, stream in zip(files, _STREAMS, strict=True)
+    )
+    return join_i3d(rgb, flow)
 
 
 def _with_norms(folded: Recogniser, videos: str) -> Recogniser:
@@ -83,3 +155,27 @@ def _read_labels(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"Cannot read the labels in {path}: {error}.") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _read_settings(settings: list[str]) -> Arguments:
+    """Builder arguments from `name=value`; values are written as in YAML."""
+    import yaml
+
+    arguments: Arguments = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        value = tuple(value) if isinstance(value, list) else value
+        if not equals or not name.isidentifier() or not _is_plain(value):
+            raise InvalidSetting(f"Cannot read --set {setting!r}; write name=value such as draw=limbs.")
+        arguments[name] = value
+    return arguments
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(part, int) for part in value)
+    return value is None or isinstance(value, int | float | str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,20 +15,30 @@ if TYPE_CHECKING:
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show one model's card.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show one model's card; NAME.TAG for one of its weights.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the models, or show the card of one."""
     from kinesphere.models import card, list_models
 
-    cards = [card(known) for known in list_models()] if name is None else [card(name)]
+    if name is None:
+        cards = [card(known) for known in list_models()]
+        if as_json:
+            print_json([_document(entry) for entry in cards])
+        else:
+            _print_table(cards)
+        return
+    stem, _, tag = name.partition(".")
+    chosen = card(stem)
+    if tag:
+        chosen = replace(chosen, weights=(chosen.published(tag),))
     if as_json:
-        documents = [_document(entry) for entry in cards]
-        print_json(documents if name is None else documents[0])
-    elif name is None:
-        _print_table(cards)
+        print_json(_document(chosen))
     else:
-        _print_card(cards[0])
+        _print_card(chosen)
 
 
 def _document(entry: ModelCard) -> dict[str, Any]:
@@ -67,24 +77,61 @@ def _print_table(cards: list[ModelCard]) -> None:
 
 
 def _print_card(entry: ModelCard) -> None:
+    from kinesphere.models.build import MODELS
+
     screen = console()
-    screen.print(f"[bold]{entry.name}[/]  {entry.summary}")
+
+    def line(title: str, text: str) -> None:
+        screen.print(f"  {title:10} {text}", soft_wrap=True)
+
+    screen.print(f"[bold]{entry.name}[/]  {entry.summary}", soft_wrap=True)
     if entry.paper:
         paper = entry.paper
-        screen.print(
-            f"  paper      {paper.authors} ({paper.year}): {paper.title}. {paper.url} {paper.section}"
-        )
-    screen.print(f"  input      {' + '.join(_input(spec) for spec in entry.inputs)}")
-    screen.print(
-        f"  cost       {entry.parameters:,} parameters, {entry.multiply_adds:,} multiply-adds a view"
-    )
-    screen.print(f"  stages     {', '.join(entry.stages)}; head {', '.join(entry.head)}")
+        line("paper", f"{paper.authors} ({paper.year}): {paper.title}. {paper.url} {paper.section}")
+    for spec in entry.inputs:
+        line("input", _contract(spec) + _fixed(entry, spec))
+    line("cost", f"{entry.parameters:,} parameters, {entry.multiply_adds:,} multiply-adds a view")
+    line("classes", f"{entry.classes}, for these numbers")
+    line("stages", f"{', '.join(entry.stages)}; head {', '.join(entry.head)}")
+    layouts = [m.layout + " (images)" * m.backbone_only for m in MODELS.get(entry.name).key_maps]
+    line("reads", ", ".join(dict.fromkeys(layouts)) or "no foreign checkpoints")
     if entry.notes:
-        screen.print(f"  notes      {entry.notes}")
+        line("notes", entry.notes)
     for weight in entry.weights:
-        screen.print(f"  weights    [bold]{entry.name}.{weight.tag}[/]  {weight.url}  ({weight.licence})")
+        line("weights", f"[bold]{entry.name}.{weight.tag}[/]  {weight.url}  ({weight.licence})")
+        line("", f"  {_classes(weight)}; {weight.layout} layout")
+        if weight.spec is not None:
+            line("", f"  {_contract(weight.spec)}")
+        if weight.arguments:
+            line("", "  " + ", ".join(f"{key}={value}" for key, value in weight.arguments.items()))
         for score in weight.scores:
-            screen.print(
-                f"               {score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
-                f" (stated by: {score.origin})"
+            line(
+                "",
+                f"  {score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
+                f" (stated by: {score.origin})",
             )
+
+
+def _classes(weight: WeightEntry) -> str:
+    from kinesphere.models.class_names import published_names
+
+    if weight.backbone_only:
+        return "a backbone without classes"
+    names = "named" if published_names(weight) else "names not known here"
+    return f"{weight.classes} classes of {weight.labels or 'no published list'} ({names})"
+
+
+def _contract(spec: ClipSpec) -> str:
+    """What a clip is, with the numbers that it is normalised by."""
+    rate = f" at {spec.fps:g} fps" if spec.fps is not None else ""
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+    return f"{_input(spec)}{rate}, mean {mean}, std {std}"
+
+
+def _fixed(entry: ModelCard, spec: ClipSpec) -> str:
+    parts = [
+        what
+        for what, fixed in (("length", entry.fixed_length), ("size", entry.fixes_size(spec.modality)))
+        if fixed
+    ]
+    return f"; {' and '.join(parts)} fixed" if parts else ""
