@@ -1,7 +1,7 @@
 """Scores with their protocol: metrics, intervals, predictions of a data set, reports."""
 
 from kinesphere.evaluate.evaluator import collect, evaluate, protocol_of, provenance_of
-from kinesphere.evaluate.fusion import fuse, learn_weights
+from kinesphere.evaluate.fusion import fuse, fuse_folds, learn_weights
 from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.metrics import Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
@@ -20,6 +20,7 @@ __all__ = [
     "collect",
     "evaluate",
     "fuse",
+    "fuse_folds",
     "learn_weights",
     "protocol_of",
     "provenance_of",

@@ -6,8 +6,8 @@ Convolutional Networks for Action Recognition in Videos", NIPS 2014, section 3, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -64,8 +64,63 @@ def learn_weights(parts: Sequence[Predictions]) -> tuple[float, ...]:
     """
     shares(None, len(parts))
     aligned, _ = align(parts)
+    return _most_likely(aligned)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFusion:
+    """Cross-validations as one, each fold under weights that the other folds taught.
+
+    Attributes:
+        weights: For each fold, one per model, summing to 1.
+        learned_on: For each fold, the clips of the others that its weights were learned on.
+        predictions: The fused probabilities.
+    """
+
+    weights: Mapping[str, tuple[float, ...]]
+    learned_on: Mapping[str, int]
+    predictions: Predictions
+
+
+def fuse_folds(parts: Sequence[Predictions]) -> FoldFusion:
+    """Fuse cross-validations under learned weights, without a clip that taught its own.
+
+    The weights of a fold are those that `learn_weights` finds on the clips of all other folds. Each of those
+    was scored by a model that never saw it.
+
+    Args:
+        parts: One table per model, over all folds.
+
+    Raises:
+        InvalidSetting: If there are fewer than two tables or folds, the tables share no clip, or they were
+            folded differently.
+        LabelMismatch: If labels differ, or models were told different truths about a clip.
+    """
+    shares(None, len(parts))
+    aligned, _ = align(parts)
+    first = aligned[0]
+    names = tuple(dict.fromkeys(name for name in first.folds if name is not None))
+    if len(names) < 2 or any(part.folds != first.folds or None in part.folds for part in aligned):
+        counts = " and ".join(str(len(set(part.folds))) for part in aligned)
+        raise InvalidSetting(
+            "Weights are learned fold by fold where all models were cross-validated on the same two or more "
+            f"folds; these have {counts}, or other clips in them. Cross-validate them alike, or give the weights."
+        )
+    weights, learned_on, fused = {}, {}, []
+    for name in names:
+        others, own = ([i for i, fold in zip(first.ids, first.folds, strict=True) if (fold == name) is held]
+                       for held in (False, True))  # fmt: skip
+        weights[name] = _most_likely([_arranged(part, others, first) for part in aligned])
+        learned_on[name] = len(others)
+        fused.append(fuse([_arranged(part, own, first) for part in aligned], weights[name]))
+    pooled, whole = Predictions.pooled(fused), fuse(parts)
+    predictions = replace(_arranged(pooled, first.ids, first), skipped=whole.skipped, damaged=whole.damaged)
+    return FoldFusion(weights, learned_on, predictions)
+
+
+def _most_likely(aligned: Sequence[Predictions]) -> tuple[float, ...]:
     likelihood = np.stack([_likelihood(part) for part in aligned])
-    weights = np.full(len(parts), 1 / len(parts))
+    weights = np.full(len(aligned), 1 / len(aligned))
     for _ in range(_MOST_STEPS):
         joint = weights[:, None] * likelihood
         moved = (joint / joint.sum(0)).mean(1)

@@ -39,11 +39,19 @@ def score_name(key: str) -> str:
 
 @dataclass(frozen=True)
 class FoldScore:
-    """The primary score on one held-out fold."""
+    """The primary score on one held-out fold.
+
+    Attributes:
+        name: Of the fold.
+        clips: That it holds.
+        value: Of the score.
+        weights: Of the models that were fused, where the other folds taught them.
+    """
 
     name: str
     clips: int
     value: float
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +159,10 @@ class Report:
                 protocol=Protocol(**protocol),
                 intervals=Intervals(**plain["intervals"]),
                 provenance=Provenance(**plain["provenance"]),
-                folds=tuple(FoldScore(**fold) for fold in plain["folds"]),
+                folds=tuple(
+                    FoldScore(**{**fold, "weights": tuple(fold.get("weights", ()))})
+                    for fold in plain["folds"]
+                ),
                 damaged=tuple(FileNote(**each) for each in plain["damaged"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:

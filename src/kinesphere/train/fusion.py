@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.train.files import RunFiles
@@ -23,8 +26,10 @@ class Fusion:
 
     Attributes:
         folders: Of the runs.
-        weights: One per run, summing to 1.
-        learned_on: Validation clips that the weights were learned on; None for given weights.
+        weights: One per run, summing to 1; of cross-validations with learned weights their mean over clips.
+        learned_on: Clips that the weights were learned on, at least: validation clips, or those of the other
+            folds. None for given weights.
+        by_fold: Of cross-validations with learned weights, those of each fold.
         predictions: The fused probabilities of the clips that all runs were tested on.
         report: Their scores.
     """
@@ -34,6 +39,7 @@ class Fusion:
     learned_on: int | None
     predictions: Predictions
     report: Report
+    by_fold: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> tuple[Path, ...]:
         """Write predictions, report, and a `fusion.json` that `predict.load` takes for a model.
@@ -66,14 +72,17 @@ def fuse_runs(
         folders: Run folders, cross-validations, or what `kinesphere evaluate --out` wrote; tested on the
             same clips.
         weights: One per run; None weighs all alike; `"learned"` finds them on the validation clips of the
-            runs, which are scored now unless an earlier call did so. Test clips never steer weights.
+            runs, which are scored now unless an earlier call did so. Those of cross-validations are found for
+            each fold on the predictions of the other folds. No clip steers the weights that it is scored
+            with.
 
     Raises:
         InvalidSetting: If a folder holds no predictions, weights do not fit, runs were tested on
-            different data, or weights are to be learned and a run has no validation clips.
+            different data, or weights are to be learned and a run has no validation clips, or
+            cross-validations have other folds.
         LabelMismatch: If the runs know different labels.
     """
-    from kinesphere.evaluate import Predictions, fuse, learn_weights, report_from_predictions
+    from kinesphere.evaluate import Predictions, fuse, fuse_folds, learn_weights
 
     files = [RunFiles(Path(folder)) for folder in folders]
     parts = [Predictions.read(each.predictions) for each in files]
@@ -85,6 +94,19 @@ def fuse_runs(
                 f"{files[0].folder} and {each.folder} were tested on different data "
                 f"({first.protocol.dataset}, {report.protocol.dataset}); fuse runs with one test set."
             )
+    places = tuple(each.folder for each in files)
+    if weights == "learned" and parts[0].folds[0] is not None:
+        folded = fuse_folds(parts)
+        sizes = Counter(folded.predictions.folds)
+        mean = np.average(
+            list(folded.weights.values()), axis=0, weights=[sizes[name] for name in folded.weights]
+        )
+        shares = tuple(mean.tolist())
+        report = _scored(folded.predictions, reports, shares, "weights learned fold by fold")
+        scores = (replace(fold, weights=folded.weights[fold.name]) for fold in report.folds)
+        report = replace(report, folds=tuple(scores))
+        least = min(folded.learned_on.values())
+        return Fusion(places, shares, least, folded.predictions, report, folded.weights)
     learned_on = None
     if weights == "learned":
         if first.protocol.split == "val":
@@ -100,18 +122,25 @@ def fuse_runs(
     given = (1.0,) * len(parts) if weights is None else tuple(weights)
     fused = fuse(parts, given)
     shares = tuple(weight / sum(given) for weight in given)
+    return Fusion(places, shares, learned_on, fused, _scored(fused, reports, shares))
+
+
+def _scored(
+    fused: Predictions, reports: Sequence[Report], shares: Sequence[float], remark: str = ""
+) -> Report:
+    """The report of fused runs, which tells what they saw and how they were weighed."""
+    from kinesphere.evaluate import report_from_predictions
+
+    first = reports[0]
     sampling = tuple(text for report in reports for text in report.protocol.sampling)
     views = " + ".join(dict.fromkeys(report.protocol.views for report in reports))
-    models = [report.provenance.model for report in reports]
-    report = report_from_predictions(
+    names = [report.provenance.model for report in reports]
+    model = " + ".join(f"{share:.3g} × {name}" for share, name in zip(shares, names, strict=True))
+    return report_from_predictions(
         fused,
         replace(first.protocol, sampling=sampling, views=views),
-        replace(
-            first.provenance,
-            model=" + ".join(f"{share:.3g} × {name}" for share, name in zip(shares, models, strict=True)),
-        ),
+        replace(first.provenance, model=f"{model}, {remark}" if remark else model),
     )
-    return Fusion(tuple(each.folder for each in files), shares, learned_on, fused, report)
 
 
 def validation_predictions(files: RunFiles) -> Predictions:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import FileNote, Predictions, fuse, learn_weights
+from kinesphere.evaluate import FileNote, Predictions, fuse, fuse_folds, learn_weights
 
 LABELS = LabelSet(("a", "b", "c"))
 
@@ -146,3 +146,63 @@ def test_what_cannot_be_fused_is_refused() -> None:
 def test_fusion_helps_where_mistakes_differ() -> None:
     one, other = table(600, 0.25, seed=1), table(600, 0.25, seed=2)
     assert accuracy(fuse([one, other])) > max(accuracy(one), accuracy(other))
+
+
+# ------------------------------------------------------------------------------------ cross-validations
+
+
+def folded(seed: int, skill: float = 0.5) -> Predictions:
+    return replace(table(seed=seed, skill=skill), folds=tuple(f"f{i % 4}" for i in range(40)))
+
+
+def test_no_clip_teaches_the_weights_that_it_is_scored_with() -> None:
+    one, other = folded(1), folded(2, skill=0.3)
+    fused = fuse_folds([one, shuffled_folds(other)])
+    assert fused.predictions.ids == one.ids
+    assert fused.predictions.folds == one.folds
+    assert set(fused.learned_on.values()) == {30}
+    inside = np.array([name == "f2" for name in one.folds])
+    alone = [replace_rows(part, ~inside) for part in (one, other)]
+    assert fused.weights["f2"] == pytest.approx(learn_weights(alone))
+    wanted = fuse([one, other], fused.weights["f2"]).probabilities[inside]
+    np.testing.assert_allclose(fused.predictions.probabilities[inside], wanted)
+    # Whatever is said of a fold, its own weights stay and those of the others move.
+    wrong = replace(one, probabilities=np.where(inside[:, None], 1 / 3, one.probabilities))
+    again = fuse_folds([wrong, other])
+    assert again.weights["f2"] == pytest.approx(fused.weights["f2"])
+    assert again.weights["f1"] != pytest.approx(fused.weights["f1"], abs=1e-3)
+
+
+def shuffled_folds(part: Predictions) -> Predictions:
+    rows = np.random.default_rng(3).permutation(len(part))
+    return replace(shuffled(part), folds=tuple(part.folds[i] for i in rows))
+
+
+def replace_rows(part: Predictions, rows: np.ndarray) -> Predictions:
+    chosen = np.flatnonzero(rows).tolist()
+    return replace(
+        part,
+        **{
+            name: tuple(getattr(part, name)[i] for i in chosen)
+            for name in ("ids", "paths", "spans", "groups")
+        },
+        folds=tuple(part.folds[i] for i in chosen),
+        targets=part.targets[chosen],
+        probabilities=part.probabilities[chosen],
+    )
+
+
+def test_clips_that_one_cross_validation_lacks_are_listed() -> None:
+    fused = fuse_folds([folded(1), replace_rows(folded(2), np.arange(40) != 7)])
+    assert len(fused.predictions) == 39
+    assert fused.predictions.skipped == (FileNote("clip7.mp4", "not every model scored it"),)
+
+
+def test_other_folds_are_refused() -> None:
+    one = folded(1)
+    for other in (table(seed=2), replace(one, folds=tuple(reversed(one.folds)))):
+        with pytest.raises(InvalidSetting, match="on the same two or more folds; these have 4 and"):
+            fuse_folds([one, other])
+    single = replace(one, folds=("f0",) * 40)
+    with pytest.raises(InvalidSetting, match="these have 1 and 1, or other clips in them"):
+        fuse_folds([single, single])

@@ -9,12 +9,12 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import Predictions, Protocol, Provenance, report_from_predictions
+from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
 from kinesphere.train import fuse_runs
 
 
-def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int = 0) -> Path:
-    """What `kinesphere evaluate --out` writes."""
+def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int = 0, folds: int = 0) -> Path:
+    """What `kinesphere evaluate --out` writes, or a cross-validation."""
     count = 20
     predictions = Predictions(
         LabelSet(("a", "b")),
@@ -24,7 +24,7 @@ def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int
         (None,) * count,
         np.arange(count) % 2,
         np.random.default_rng(seed).dirichlet((1, 1), count),
-        (None,) * count,
+        tuple(f"f{i % folds}" for i in range(count)) if folds else (None,) * count,
     )
     predictions.write(path / "predictions.parquet")
     protocol = Protocol(f"data {fingerprint}", fingerprint, split, "2x1", (f"{seed + 1}x1x1",))
@@ -51,6 +51,21 @@ def test_without_models_only_the_scores_are_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "fused").iterdir()) == [
         "predictions.parquet", "report.json",
     ]  # fmt: skip
+
+
+def test_cross_validations_learn_the_weights_of_a_fold_on_the_others(tmp_path: Path) -> None:
+    runs = [folder(tmp_path / name, seed=seed, split="3-fold", folds=3) for seed, name in enumerate("ab")]
+    fusion = fuse_runs(runs, "learned")
+    assert list(fusion.by_fold) == ["f0", "f1", "f2"]
+    assert fusion.learned_on == 13
+    assert sum(fusion.weights) == pytest.approx(1)
+    sizes = (7, 7, 6)
+    mean = sum(size * weights[0] for size, weights in zip(sizes, fusion.by_fold.values(), strict=True)) / 20
+    assert fusion.weights[0] == pytest.approx(mean)
+    assert fusion.report.provenance.model.endswith("× model1, weights learned fold by fold")
+    assert fusion.write(tmp_path / "fused") == tuple(runs)
+    report = Report.read(tmp_path / "fused" / "report.json")
+    assert {fold.name: fold.weights for fold in report.folds} == fusion.by_fold
 
 
 def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:

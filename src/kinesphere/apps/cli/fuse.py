@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,11 +11,18 @@ from kinesphere.apps.cli.console import Json, console, end, print_json
 from kinesphere.apps.cli.evaluate import print_report
 from kinesphere.core.errors import InvalidSetting
 
+if TYPE_CHECKING:
+    from kinesphere.train import Fusion
+
 
 def fuse(
     runs: Annotated[list[Path], typer.Argument(help="Finished runs, tested on the same clips.")],
     weights: Annotated[
-        str | None, typer.Option(help="One number per run, such as 2,1; or `learned`, on validation clips.")
+        str | None,
+        typer.Option(
+            help="One number per run, such as 2,1; or `learned`: on validation clips, for "
+            "cross-validations on the other folds."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -41,18 +48,28 @@ def fuse(
         for folder, weight in zip(fusion.folders, fusion.weights, strict=True)
     ]
     if as_json:
-        print_json({"weights": shares, "learned_on": fusion.learned_on, "report": fusion.report.to_json()})
+        plain = {"weights": shares, "learned_on": fusion.learned_on, "report": fusion.report.to_json()}
+        print_json(plain | {"by_fold": fusion.by_fold} if fusion.by_fold else plain)
     else:
-        source = "given" if fusion.learned_on is None else f"learned on {fusion.learned_on} validation clips"
         for share in shares:
             console().print(f"{share['weight']:.3f}  {share['run']}", soft_wrap=True)
-        console().print(f"weights {source}")
+        console().print(f"weights {_source(fusion)}")
         print_report(fusion.report)
         for folder in without:
             console().print(
-                f"[yellow]note[/]  {folder} holds no model, so {out} cannot predict", soft_wrap=True
+                f"[yellow]note[/]  {folder} holds no model, so {out} cannot predict; fuse runs without folds "
+                "for that",
+                soft_wrap=True,
             )
     end(len(fusion.report.skipped))
+
+
+def _source(fusion: Fusion) -> str:
+    if fusion.learned_on is None:
+        return "given"
+    if fusion.by_fold:
+        return f"learned for each fold on the others, {fusion.learned_on} clips or more; their mean is shown"
+    return f"learned on {fusion.learned_on} validation clips"
 
 
 def parse(text: str | None) -> list[float] | Literal["learned"] | None:
