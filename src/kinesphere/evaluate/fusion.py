@@ -104,7 +104,7 @@ def fuse_folds(parts: Sequence[Predictions]) -> FoldFusion:
         counts = " and ".join(str(len(set(part.folds))) for part in aligned)
         raise InvalidSetting(
             "Weights are learned fold by fold where all models were cross-validated on the same two or more "
-            f"folds; these have {counts}, or other clips in them. Cross-validate them alike, or give the weights."
+            f"folds; these have {counts}, or other clips in them. Cross-validate alike, or give the weights."
         )
     weights, learned_on, fused = {}, {}, []
     for name in names:
