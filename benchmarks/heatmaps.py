@@ -4,18 +4,25 @@
 
 The peer draws one Gaussian after the other into its window of the map, as the public code of PoseConv3D
 does, written here anew in NumPy. Both run in turn on one thread, round after round, and the fastest round
-counts.
+counts. Memory is what a fresh process grew by, at most, from before its first pass (weights loaded) to after
+the second, as the system counts it.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import resource
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.record import command_line, finish, goal, milliseconds, significant
+from kinesphere.clips.spec import Sampling
+from kinesphere.models import create_model
 from kinesphere.models.layers.heatmaps import SIGMA, PoseHeatmaps
 from kinesphere.models.zoo.posec3d import COCO_LIMBS
 
@@ -106,6 +113,50 @@ def fastest(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     return best
 
 
+MEMORY_FRAMES = 64
+MEMORY_OF = ("volumes alone", "forward pass", "training step")
+
+
+def grown(what: str, clips: int, size_px: int, threads: int) -> int:
+    """Bytes that this process grows by, at most, while it makes volumes of clips or runs PoseC3D on them."""
+    torch.set_num_threads(threads)
+    sampling = Sampling("uniform", MEMORY_FRAMES)
+    recogniser = create_model(
+        "posec3d_slowonly_resnet50", [str(i) for i in range(60)], arguments={"size_px": size_px}
+    )
+    recogniser.train(what == "training step")
+    (spec,) = (each.with_(sampling=sampling) for each in recogniser.specs)
+    clip = torch.from_numpy(walkers(MEMORY_FRAMES, spec.people, 1))  # coordinates as shares of the picture
+    batch = clip[None].expand(clips, *clip.shape).contiguous()
+    before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    for _ in range(2):
+        if what == "training step":
+            recogniser.zero_grad()
+            recogniser(batch).logsumexp(-1).sum().backward()
+            continue
+        with torch.inference_mode():
+            volumes = recogniser.net.get_submodule("heatmaps")(batch)
+            if what == "forward pass":
+                del volumes
+                recogniser(batch)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before  # Linux counts KiB
+
+
+def memory_note(clips: int, size_px: int, threads: int) -> str:
+    """Peak memory of a batch, each measurement in a fresh process."""
+    found = []
+    for what in MEMORY_OF:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            held = pool.apply(grown, (what, clips, size_px, threads))
+        found.append(f"{what} {significant(held / 2**20)} MiB")
+    volume_mib = clips * MEMORY_FRAMES * JOINTS * size_px**2 * 4 / 2**20
+    return (
+        f"Peak memory of {clips} clips of {MEMORY_FRAMES} frames at {size_px}x{size_px} in fp32, whose "
+        f"volumes hold {significant(volume_mib)} MiB: {', '.join(found)} (passes and steps of "
+        "posec3d_slowonly_resnet50)."
+    )
+
+
 @torch.inference_mode()
 def main() -> None:
     parser = command_line(__doc__)
@@ -114,6 +165,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="height and width of the maps")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1, help="of ours; the peer has one")
+    parser.add_argument("--batch", type=int, default=4, help="clips whose memory is measured")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     poses = walkers(args.frames, args.people, args.size)
@@ -138,10 +190,7 @@ def main() -> None:
             }
         )
         goals.append(goal(f"speed over one {drawn[:-1]} after the other", ratio, 5))
-    volume_mib = 64 * JOINTS * args.size**2 * 4 / 2**20
-    notes = [
-        f"A volume of 64 frames takes {significant(volume_mib)} MiB in fp32; nothing else grows with it."
-    ]
+    notes = [memory_note(args.batch, args.size, args.threads)]
     finish("heatmaps", "Heatmap volumes of poses", parser, args, rows, goals, notes)
 
 
