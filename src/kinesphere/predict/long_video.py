@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from kinesphere.clips.pose import known_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.predict.estimated_flow import EstimatedFlow
 from kinesphere.predict.opening import Opened, Opening, Source
 from kinesphere.video import Frames
@@ -78,7 +78,7 @@ def window_clips(
             yield Window(span, clips, notes)
 
 
-class SlidingFrames:
+class SlidingFrames(WrappedVideo[Opened]):
     """The frames of a video for windows that are asked for in order of time.
 
     It knows beforehand which frames all the windows will need. A request decodes forward to its last
@@ -92,7 +92,7 @@ class SlidingFrames:
     """
 
     def __init__(self, video: Opened, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
-        self._video = video
+        super().__init__(video)
         self._times = video.frame_times()
         ahead = MODALITIES.get(spec.modality).ahead
         last = max(len(self._times) - 1 - ahead, 0)
@@ -106,21 +106,6 @@ class SlidingFrames:
         self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)
         self._done = 0
         self._held: dict[int, np.ndarray] = {}
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """`(H, W)` in pixels as displayed."""
-        return self._video.size
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Mean frames per second, if known."""
-        return self._video.fps
-
-    @property
-    def duration_s(self) -> float | None:
-        """Seconds to the end of the last frame."""
-        return self._video.duration_s
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` float64 presentation times of all frames."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
+from kinesphere.data.manifest import Unlabelled
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -42,7 +43,7 @@ class DataSection(Section):
         default="label",
         description="Column of the manifest that holds the labels.",
     )
-    unlabelled: Literal["refuse", "skip"] = Field(
+    unlabelled: Unlabelled = Field(
         default="refuse",
         description="Whether samples without a label in that column are an error or left out.",
     )

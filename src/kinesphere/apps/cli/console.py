@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -11,6 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from kinesphere.data.skeletons.datasets import Skipped
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -70,3 +72,12 @@ def end(failures: int) -> None:
     """Leave with exit code 1 if some inputs failed and were listed."""
     if failures:
         raise typer.Exit(1)
+
+
+def print_left_out(skipped: Sequence[Skipped], most: int = 10) -> None:
+    """The first of the recordings that a set lost on the way, and how many there are beside."""
+    screen = console()
+    for each in skipped[:most]:
+        screen.print(f"[yellow]left out[/]  {each.name}: {each.reason}", soft_wrap=True)
+    if len(skipped) > most:
+        screen.print(f"    … and {len(skipped) - most} more (see --json)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, progress
+from kinesphere.apps.cli.console import Json, console, print_json, print_left_out, progress
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, .
             }
         )
         return
-    screen = console()
-    screen.print(f"{result.samples} samples in {result.files} pose files: {result.manifest}", soft_wrap=True)
-    for each in result.skipped[:SHOWN]:
-        screen.print(f"[yellow]left out[/]  {each.name}: {each.reason}", soft_wrap=True)
-    if len(result.skipped) > SHOWN:
-        screen.print(f"    … and {len(result.skipped) - SHOWN} more (see --json)")
+    console().print(
+        f"{result.samples} samples in {result.files} pose files: {result.manifest}", soft_wrap=True
+    )
+    print_left_out(result.skipped)

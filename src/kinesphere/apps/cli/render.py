@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, progress
-
-SHOWN = 10
+from kinesphere.apps.cli.console import Json, console, print_json, print_left_out, progress
 
 
 def render(
@@ -47,9 +45,5 @@ def render(
             }
         )
         return
-    screen = console()
-    screen.print(f"{result.videos} videos of {result.motions} motions: {result.manifest}", soft_wrap=True)
-    for each in result.skipped[:SHOWN]:
-        screen.print(f"[yellow]left out[/]  {each.name}: {each.reason}", soft_wrap=True)
-    if len(result.skipped) > SHOWN:
-        screen.print(f"    … and {len(result.skipped) - SHOWN} more (see --json)")
+    console().print(f"{result.videos} videos of {result.motions} motions: {result.manifest}", soft_wrap=True)
+    print_left_out(result.skipped)

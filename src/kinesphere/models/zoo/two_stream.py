@@ -22,7 +22,8 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.keymap import Ignore, KeyMap, Rename
+from kinesphere.models.layers.contract import fit_length_and_size
 from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Preparation, Provenance
@@ -324,12 +325,7 @@ VGG16_WEIGHTS = WeightEntry(
 )
 
 
-def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
-    """The contract for a network built for pictures of another size, with the same margin in proportion."""
-    size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
-    assert spec.short_side_px is not None
-    short_side_px = round(spec.short_side_px * size_px / spec.size[0])
-    return spec.with_(size=(size_px, size_px), short_side_px=short_side_px)
+fit = partial(fit_length_and_size, side="size_px")
 
 
 def shrunk(specs: tuple[ClipSpec, ...], size_px: int) -> tuple[ClipSpec, ...]:
