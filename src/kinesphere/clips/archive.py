@@ -6,6 +6,7 @@ All are zips of NumPy arrays with `format` and `version` among them.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,40 +21,62 @@ BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile
 """What reading a damaged archive may raise."""
 
 
-def archive_path(video: Path, suffix: str, folder: Path | None = None, root: Path | None = None) -> Path:
-    """Where a modality of a video is kept: `clip.mp4.pose.npz` beside it, or mirrored under a folder.
-
-    Args:
-        video: The video file.
-        suffix: Such as `.pose.npz`.
-        folder: Folder of such files; None means beside the videos.
-        root: Folder that the videos' places under `folder` count from; a video outside it, or without
-            a root, lies directly in `folder`.
-    """
-    name = video.name + suffix
-    if folder is None:
-        return video.with_name(name)
-    here, base = video.absolute().parent, root.absolute() if root is not None else None
-    if base is not None and here.is_relative_to(base):
-        return folder / here.relative_to(base) / name
-    return folder / name
-
-
 @dataclass(frozen=True)
 class Extracts:
-    """Where the extracted files of videos lie.
+    """Where the extracted files of videos lie: `clip.mp4.pose.npz` beside `clip.mp4`, or in a folder.
+
+    In a folder the videos' own folders are mirrored as far as whoever wrote the files counted them. A reader
+    need not know from where that was: a file is looked for under as much of its video's path as there is.
 
     Attributes:
-        folder: Their folder; None means beside the videos.
-        root: Where the videos' places below `folder` count from.
+        folder: Folder of the files; None means beside the videos.
+        root: Where the places of new files below `folder` count from; a video outside it, or without a
+            root, gets its file directly in `folder`.
     """
 
     folder: Path | None = None
     root: Path | None = None
 
+    def place(self, video: Path, suffix: str) -> Path:
+        """Where a new file of a video belongs.
+
+        Args:
+            video: The video file.
+            suffix: Such as `.pose.npz`.
+        """
+        if self.folder is None:
+            return video.with_name(video.name + suffix)
+        return self.folder / (self._inside(video) or Path()) / (video.name + suffix)
+
     def path(self, video: Path, suffix: str) -> Path:
-        """The file of a video (see `archive_path`)."""
-        return archive_path(video, suffix, self.folder, self.root)
+        """The file of a video; where there is none yet, the place of a new one."""
+        return next((path for path in self._candidates(video, suffix) if path.is_file()), None) or self.place(
+            video, suffix
+        )
+
+    def _inside(self, video: Path) -> Path | None:
+        """The folder of a video as seen from the root; None outside it."""
+        if self.root is None:
+            return None
+        for here, base in (
+            (video.absolute().parent, self.root.absolute()),
+            (video.resolve().parent, self.root.resolve()),
+        ):
+            if here.is_relative_to(base):
+                return here.relative_to(base)
+        return None
+
+    def _candidates(self, video: Path, suffix: str) -> Iterator[Path]:
+        """Where a file of a video may lie, the most telling place first."""
+        yield self.place(video, suffix)
+        if self.folder is None:
+            # A linked video has its files beside the link or beside what it leads to.
+            yield self.place(video.resolve(), suffix)
+            return
+        for path in dict.fromkeys((video.absolute(), video.resolve())):
+            folders = path.parent.parts[1:]
+            for first in range(len(folders) + 1):
+                yield self.folder.joinpath(*folders[first:], path.name + suffix)
 
 
 def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:

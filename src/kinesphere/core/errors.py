@@ -108,5 +108,9 @@ class NobodySeen(KinesphereWarning):
     """A clip of poses shows no person; it is all zeros."""
 
 
+class FlowEstimated(KinesphereWarning):
+    """A video has no flow file where files of flow were expected; its flow is estimated from the frames."""
+
+
 class LeftOut(KinesphereWarning):
     """Entries of a file hold nothing that can be used; they are counted and left out."""

@@ -20,6 +20,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import (
+    FlowEstimated,
     InvalidAnnotation,
     InvalidClip,
     InvalidSetting,
@@ -31,7 +32,7 @@ from kinesphere.data.cache import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, open_source, pose_file_of
+from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
 from kinesphere.video import Video
 
 Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
@@ -275,13 +276,15 @@ class ClipDataset(Dataset[Item | Failure]):
         return BackdropVideo(video, change, other)
 
     def _source(self, sample: Sample, *, masks: bool) -> Opened:
+        if remark := lacks_flow(sample.path, self.specs, self.extracts):
+            warnings.warn(FlowEstimated(remark), stacklevel=2)
         return open_source(
             sample.path,
             self.specs,
             span=sample.span,
             cache=self.cache,
             extracts=self.extracts,
-            poses=pose_file_of(sample, self.manifest.root),
+            poses=sample.poses,
             masks=masks,
         )
 

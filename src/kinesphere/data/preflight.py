@@ -31,7 +31,7 @@ from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.pool import Lost, bounded_map
 from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, tally
-from kinesphere.data.source import PoseTrack, pose_file_of
+from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
 
 Severity = Literal["error", "warning"]
@@ -208,7 +208,7 @@ def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
     for sample in manifest:
         if sample.path not in found and not is_pose_file(sample.path):
-            path = pose_file_of(sample, manifest.root) or extracts.path(sample.path, POSE_SUFFIX)
+            path = sample.poses or extracts.path(sample.path, POSE_SUFFIX)
             if path.exists():
                 found[sample.path] = path
     return found

@@ -20,6 +20,7 @@ class Sample:
         group: Performer or source video; a group never straddles two splits.
         split: `"train"`, `"val"`, `"test"` or another name, if the data come split.
         extra: Further columns of the manifest as `(column, text)`, kept as they stood.
+        poses: The pose file that the manifest names for it, in the column `pose_file`, if it names one.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Sample:
     group: str | None = None
     split: str | None = None
     extra: tuple[tuple[str, str], ...] = ()
+    poses: Path | None = None
 
     def __post_init__(self) -> None:
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:

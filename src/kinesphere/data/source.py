@@ -22,13 +22,9 @@ from kinesphere.clips.poses import Poses
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.data.cache import CachedVideo, FrameCache
-from kinesphere.data.sample import Sample
-from kinesphere.data.table import resolve_path
 from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.video import Frames, Video
 
-# Column of a manifest that names the pose file of each video.
-POSE_COLUMN = "pose_file"
 # Poses that do not tell their video may end so many frames before or after it: decoders disagree about the
 # last ones. More means that they do not belong together.
 _FRAMES_OFF = 3
@@ -84,14 +80,13 @@ def open_source(
         raise
 
 
-def pose_file_of(sample: Sample, root: Path) -> Path | None:
-    """The pose file that a manifest's row names in its column `pose_file`, if it does.
-
-    Raises:
-        UnsafeFile: If it leaves the manifest's folder.
-    """
-    text = dict(sample.extra).get(POSE_COLUMN, "")
-    return resolve_path(f"Sample {sample.id!r}", text, root) if text else None
+def lacks_flow(path: Path, specs: Sequence[ClipSpec], extracts: Extracts) -> str | None:
+    """What is to be said of a video without a flow file where there is a folder for such files, or None."""
+    if extracts.folder is None or all(spec.modality != "flow" for spec in specs):
+        return None
+    if extracts.path(path, FLOW_SUFFIX).exists():
+        return None
+    return f"there is no flow file of it in {extracts.folder}, so its flow is estimated from the frames"
 
 
 class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):

@@ -29,7 +29,7 @@ SPLIT_FOLDERS = {
     "testing": "test",
 }
 _TABLES = ("manifest.csv", "manifest.parquet", "labels.csv")
-_KNOWN = ("id", "path", "start", "end", "group", "split")
+_KNOWN = ("id", "path", "start", "end", "group", "split", "pose_file")
 
 Row = tuple[int, dict[str, str]]
 
@@ -149,6 +149,7 @@ def _sample(where: str, row: dict[str, str], label_column: str, group_column: st
         span=span,
         group=row.get(group_column) or None,
         split=row.get("split") or None,
+        poses=resolve_path(where, row["pose_file"], root) if row.get("pose_file") else None,
         extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != label_column),
     )
 
@@ -231,25 +232,31 @@ def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> N
     """Write the table that `read_samples` reads back to equal samples."""
     root = path.parent
     extra = list(dict.fromkeys(name for sample in samples for name, _ in sample.extra))
-    columns = ["id", "path", label_column, "start", "end", "group", "split", *extra]
+    files = ["pose_file"] if any(sample.poses for sample in samples) else []
+    columns = ["id", "path", label_column, "start", "end", "group", "split", *files, *extra]
     rows = []
     for sample in samples:
         if any("|" in name for name in sample.labels):
             raise InvalidManifest(f"Sample {sample.id!r}: a label may not hold '|', which joins labels.")
-        inside = sample.path.absolute().is_relative_to(root.absolute())
-        file = sample.path.absolute().relative_to(root.absolute()) if inside else sample.path.absolute()
         start, end = sample.span or ("", "")
-        fixed = [sample.id, file.as_posix(), "|".join(sample.labels), start, end]
+        fixed = [sample.id, _written_path(sample.path, root), "|".join(sample.labels), start, end]
+        fixed += [sample.group or "", sample.split or ""]
+        if files:
+            fixed.append(_written_path(sample.poses, root) if sample.poses else "")
         others = dict(sample.extra)
-        rows.append(
-            [*map(str, fixed), sample.group or "", sample.split or "", *(others.get(k, "") for k in extra)]
-        )
+        rows.append([*map(str, fixed), *(others.get(k, "") for k in extra)])
     with replacing(path) as temporary:
         if path.suffix.lower() == ".parquet":
             _write_parquet(temporary, columns, rows)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as out:
                 csv.writer(out).writerows([columns, *rows])
+
+
+def _written_path(path: Path, root: Path) -> str:
+    """A file as a table in `root` names it: as seen from there where it lies below, else from anywhere."""
+    here, base = path.absolute(), root.absolute()
+    return (here.relative_to(base) if here.is_relative_to(base) else here).as_posix()
 
 
 def _write_parquet(path: Path, columns: list[str], rows: list[list[str]]) -> None:

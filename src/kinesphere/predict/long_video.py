@@ -66,7 +66,9 @@ def window_clips(
         for video in videos:
             stack.enter_context(video)
         notes = tuple(
-            note for video, spec in zip(videos, specs, strict=True) for note in opening.remarks(video, [spec])
+            note
+            for video, spec in zip(videos, specs, strict=True)
+            for note in opening.remarks(video, [spec], source)
         )
         spans = windows(duration_of(videos[0]), window_s, stride_s)
         slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]

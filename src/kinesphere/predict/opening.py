@@ -23,7 +23,7 @@ from kinesphere.data.cache import CachedVideo
 from kinesphere.data.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
 from kinesphere.data.extract.flow import LEAST_PX, shrunk
 from kinesphere.data.extract.mediapipe_pose import MODELS, require_mediapipe
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, open_source
+from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo
 from kinesphere.video import Video
@@ -122,9 +122,20 @@ class Opening:
         found = open_source(path, specs, extracts=self.extracts, poses=extracted, threads=threads)
         return self._with_flow(found, specs)
 
-    def remarks(self, video: Opened, specs: Sequence[ClipSpec]) -> tuple[str, ...]:
-        """What of an open video's poses and flow was made otherwise than what the model learnt from."""
+    def remarks(
+        self, video: Opened, specs: Sequence[ClipSpec], source: Source | None = None
+    ) -> tuple[str, ...]:
+        """What of an open video's poses and flow was made otherwise than what the model learnt from.
+
+        Args:
+            video: As `open` gave it.
+            specs: What is read of it.
+            source: What was opened.
+        """
         said: list[str] = []
+        path = None if source is None else local_path(source)
+        if path is not None and (remark := lacks_flow(path, specs, self.extracts)):
+            said.append(remark)
         learnt = self.preparation
         if any(spec.modality == "pose" for spec in specs):
             said += _differences(known_poses(video), learnt)

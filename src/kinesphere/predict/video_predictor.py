@@ -227,7 +227,7 @@ class VideoPredictor(ABC):
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
             end = video.duration_s
-            remarks = self.opening.remarks(video, self.specs)
+            remarks = self.opening.remarks(video, self.specs, source)
         start, stop = span or (0.0, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))

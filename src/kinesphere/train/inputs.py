@@ -17,7 +17,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
-from kinesphere.data.source import pose_file_of
+from kinesphere.data.source import lacks_flow
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict.opening import finder_of
 from kinesphere.train.clip_sections import ClipSection, FlowSection, InputSection
@@ -127,12 +127,20 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
     step = max(1, len(samples) // _ASKED)
     poses: list[Preparation] = []
     flows: list[FlowFile] = []
-    for sample in list(samples)[::step][:_ASKED]:
+    asked = list(samples)[::step][:_ASKED]
+    lacking = [remark for sample in asked if (remark := lacks_flow(sample.path, specs, extracts))]
+    if lacking:
+        log.warning(
+            "Of %d training samples that were asked, %d have no flow file in %s: their flow is estimated "
+            "from the frames, again in each epoch. Extract it there, or leave data.extracts out.",
+            len(asked), len(lacking), extracts.folder,
+        )  # fmt: skip
+    for sample in asked:
         beside = sample.path if is_pose_file(sample.path) else extracts.path(sample.path, POSE_SUFFIX)
         flow = extracts.path(sample.path, FLOW_SUFFIX)
         try:
             if "pose" in sees:
-                poses.append(_of_poses(pose_file_of(sample, samples.root) or beside))
+                poses.append(_of_poses(sample.poses or beside))
             if "flow" in sees and flow.exists():
                 flows.append(FlowFile.open(flow))
         except InvalidAnnotation:

@@ -135,20 +135,8 @@ def frame_cache(data: DataSection) -> FrameCache | None:
 
 
 def extracts(data: DataSection) -> Extracts:
-    """Where the extracted files of a recipe's videos lie.
-
-    Raises:
-        InvalidSetting: If one folder is given for several sources.
-    """
-    if data.extracts is None:
-        return Extracts()
-    if len(data.source) > 1:
-        raise InvalidSetting(
-            f"data.extracts is a folder for the videos of one source, but there are {len(data.source)}; "
-            "extract beside the videos and leave it out."
-        )
-    root = Path(data.source[0]).resolve()
-    return Extracts(Path(data.extracts), root if root.is_dir() else root.parent)
+    """Where the extracted files of a recipe's videos lie."""
+    return Extracts(None if data.extracts is None else Path(data.extracts))
 
 
 def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:

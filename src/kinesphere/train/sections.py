@@ -90,7 +90,7 @@ class DataSection(Section):
         default=None,
         description=(
             "Folder that `kinesphere extract --out` wrote; None looks beside the videos. Flow that is not "
-            "there is computed from the frames."
+            "there is computed from the frames, counted and listed."
         ),
     )
 

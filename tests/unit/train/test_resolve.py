@@ -121,11 +121,13 @@ def test_out_is_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_extracted_files_lie_beside_the_videos_or_mirrored(tmp_path: Path) -> None:
-    assert extracts(recipe().data).folder is None
-    data = recipe(f"data.source={tmp_path}", f"data.extracts={tmp_path / 'flow'}").data
-    assert extracts(data).path(tmp_path / "a" / "b.mp4", ".x") == tmp_path / "flow" / "a" / "b.mp4.x"
-    with pytest.raises(InvalidSetting, match="for the videos of one source, but there are 2; extract beside"):
-        extracts(recipe("data.source=[a, b]", "data.extracts=flow").data)
+    video, file = tmp_path / "data" / "a" / "b.mp4", tmp_path / "flow" / "a" / "b.mp4.x"
+    assert extracts(recipe().data).path(video, ".x") == video.with_name("b.mp4.x")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for source in (str(tmp_path / "data"), f"[{tmp_path}/data/a, {tmp_path}/other]"):
+        data = recipe(f"data.source={source}", f"data.extracts={tmp_path / 'flow'}").data
+        assert extracts(data).path(video, ".x") == file
 
 
 def test_the_contract_follows_what_the_network_is_built_for() -> None:
