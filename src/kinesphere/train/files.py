@@ -42,6 +42,11 @@ class RunFiles:
         return self.folder / "metrics.csv"
 
     @property
+    def splits(self) -> Path:
+        """What every sample was used for (see `SplitTable`)."""
+        return self.folder / "splits.csv"
+
+    @property
     def unreadable(self) -> Path:
         """Files that could not be read, and why; absent if there are none."""
         return self.folder / "unreadable.csv"

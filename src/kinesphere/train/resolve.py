@@ -21,6 +21,7 @@ from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import DataSection
+from kinesphere.train.splits import Part
 
 log = logging.getLogger("kinesphere.train")
 
@@ -37,11 +38,22 @@ class Parts:
         train: What is learnt from.
         val: What steers training, if anything does.
         test: What is scored at the end, if anything is held out for that.
+        whole: All samples of the data, those that stay unused included.
     """
 
     train: Manifest
     val: Manifest | None
     test: Manifest | None
+    whole: Manifest
+
+    def uses(self) -> dict[str, Part]:
+        """What each sample is used for, by id; what is missing is not used."""
+        named: tuple[tuple[Part, Manifest | None], ...] = (
+            ("train", self.train),
+            ("val", self.val),
+            ("test", self.test),
+        )
+        return {sample.id: part for part, samples in named for sample in samples or ()}
 
 
 def read_data(data: DataSection) -> Manifest:
@@ -157,6 +169,7 @@ def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
         marked.where(split="train"),
         _part(marked, "val" if isinstance(val, float) else val, val),
         _part(marked, "test" if isinstance(test, float) else test, test),
+        manifest,
     )
     used = sum(len(part) for part in (parts.train, parts.val, parts.test) if part is not None)
     if used < len(manifest):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
+from kinesphere.train.splits import SplitTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,6 +76,8 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
         return open_run(files.folder)
     files.sweep()
     resolved.dump(files.recipe)
+    if not files.splits.is_file():
+        SplitTable.of(parts.whole, parts.uses()).write(files.splits)
     log.info("%s", _opening(resolved, parts))
     if resolved.compute.processes > 1:
         from kinesphere.train.launch import fit_in_processes
