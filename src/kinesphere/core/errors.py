@@ -24,6 +24,18 @@ class MissingExtra(KinesphereError, ImportError):
     """An optional dependency is needed; the message names the pip extra that brings it."""
 
 
+class UnwritableFile(KinesphereError, OSError):
+    """A file cannot be written: no room, no permission, no such folder; the message says which."""
+
+
+class UnusableName(UnwritableFile):
+    """A file system refuses the name of a file that was to be written."""
+
+
+class InUse(KinesphereError):
+    """Another process is writing in the same place."""
+
+
 class VideoError(KinesphereError):
     """Base of everything that can be wrong with one video."""
 
@@ -44,7 +56,7 @@ class SourceTimeout(VideoError, TimeoutError):
     """A source gave no frame within its time bound."""
 
 
-class UnwritableVideo(VideoError):
+class UnwritableVideo(VideoError, UnwritableFile):
     """A video cannot be encoded or written as asked."""
 
 

@@ -2,24 +2,200 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-import threading
+import re
+import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from kinesphere.core.errors import InUse, KinesphereError, UnusableName, UnwritableFile
+from kinesphere.core.locks import is_same, lock, unlock
+
+log = logging.getLogger("kinesphere")
+
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_SCRATCH = ".kinesphere-"
+_ADVICE = {
+    errno.ENOSPC: "make room, or choose another place",
+    errno.EDQUOT: "make room, or choose another place",
+    errno.EFBIG: "choose another place",
+    errno.EACCES: "choose a place that you may write to",
+    errno.EPERM: "choose a place that you may write to",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOTDIR: "a file lies where a folder is needed; choose another place",
+    errno.EEXIST: "a file lies where a folder is needed; choose another place",
+    errno.EISDIR: "a folder of this name is there; choose another name",
+    errno.ENOTEMPTY: "a folder of this name is there; choose another name",
+}
+
+
+class Scratch:
+    """A file in the making, in a hidden folder of its own beside its place.
+
+    Whatever library writes it may put temporary files of its own beside it: all go with the folder. The
+    folder is locked while its maker lives, so `sweep` can tell what a killed process left.
+
+    Args:
+        target: The file's place; its folders are made as needed.
+
+    Raises:
+        UnwritableFile: If nothing can be written there.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folder, self._lock = _locked_folder(target.parent)
+        except OSError as error:
+            raise unwritable(target, error) from error
+        self.path = self._folder / target.name
+        """Where to write."""
+
+    def commit(self) -> None:
+        """Give the file its name, in place of one that was there.
+
+        Raises:
+            UnwritableFile: If that is not possible.
+        """
+        try:
+            self.path.replace(self._target)
+        except OSError as error:
+            raise unwritable(self._target, error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what has been written, unless it has its name."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            unlock(self._lock)
+            self._lock = None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """A temporary path that takes the place of `path` when the block ends without an error.
 
     Folders are made as needed. Several processes and threads may write the same path at once; the
     last one to finish wins.
+
+    Raises:
+        UnwritableFile: If the folder, the disk or the name refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    scratch = Scratch(path)
     try:
-        yield temporary
-        temporary.replace(path)
+        yield scratch.path
+        scratch.commit()
+    except OSError as error:
+        if isinstance(error, KinesphereError):
+            raise
+        raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        scratch.discard()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder; what is being written stays."""
+    with suppress(OSError):
+        for left in folder.glob(f"{_SCRATCH}*"):
+            _remove_left(left)
+
+
+@contextmanager
+def claiming(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Keep other processes from the same block for the same path.
+
+    Args:
+        path: A file for the lock; its folder exists. It is there while the block runs, and after a kill; a
+            lock that a killed process left is free.
+        what: What is claimed, for the message.
+        wait: Whether to wait for another holder instead of raising.
+
+    Raises:
+        InUse: If another process holds it.
+        UnwritableFile: If the file cannot be made.
+    """
+    while True:
+        try:
+            path.touch()
+            descriptor = lock(path, wait=wait)
+        except FileNotFoundError:  # its last holder removed it in between
+            if path.parent.is_dir():
+                continue
+            raise
+        except OSError as error:
+            if error.errno in _WITHOUT_LOCKS:
+                log.warning("%s cannot be locked on its file system; start nothing twice there.", what)
+                yield
+                return
+            raise unwritable(path, error) from error
+        if descriptor is None:
+            raise InUse(
+                f"{what} is in use by another process{_holder(path)}; wait until it ends, or choose another "
+                "place."
+            )
+        if is_same(descriptor, path):
+            break
+        unlock(descriptor)
+    with suppress(OSError):  # the name of the holder is a courtesy
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        unlock(descriptor)
+
+
+def _holder(path: Path) -> str:
+    try:
+        name = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({name})" if name else ""
+
+
+def unwritable(path: Path, error: OSError) -> UnwritableFile:
+    """The error for a place that cannot be written to, from what the system says."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.ENAMETOOLONG or isinstance(error, UnusableName):
+        return UnusableName(f"{path} cannot be written: {what}; choose a shorter name.")
+    number = error.errno or _foreign_number(what)
+    return UnwritableFile(f"{path} cannot be written: {what}; {_ADVICE.get(number, 'check the disk')}.")
+
+
+def _foreign_number(text: str) -> int:
+    """The system's number of an error that a library of another language tells in words."""
+    found = re.search(r"os error (\d+)", text)
+    return int(found[1]) if found else 0
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+        try:
+            descriptor = lock(folder, wait=True)
+        except FileNotFoundError:  # swept before it was locked
+            continue
+        except OSError:  # no locks here: nothing is swept here either
+            return folder, None
+        if descriptor is None or is_same(descriptor, folder):
+            return folder, descriptor
+        unlock(descriptor)
+
+
+def _remove_left(folder: Path) -> None:
+    try:
+        descriptor = lock(folder)
+    except OSError:
+        return
+    if descriptor is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        unlock(descriptor)

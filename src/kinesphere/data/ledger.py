@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from kinesphere.core.files import sweep
+
 _SUFFIX = ".frames"
-_STALE_S = 3600.0
 _WAIT_S = 60.0
 
 
@@ -107,12 +108,8 @@ class Ledger:
 
     def _remove_leftovers(self) -> None:
         """Delete half-written files of processes that were killed."""
-        for path in self._folder.glob("??/.*.tmp"):
-            try:
-                if path.stat().st_mtime < time.time() - _STALE_S:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
+        for folder in self._folder.glob("??"):
+            sweep(folder)
 
     def _create(self) -> None:
         with self._transaction() as books:

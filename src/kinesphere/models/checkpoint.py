@@ -7,9 +7,7 @@ arguments, clip specs, labels, provenance. A file is checked in full before a te
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, KinesphereError, MissingWeights
+from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, Architecture, create_model
 from kinesphere.models.keymap import Arguments, State
@@ -51,7 +50,12 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
         recogniser: What to save.
         path: Target; its folder is made.
         provenance: In place of the recogniser's own.
+
+    Raises:
+        InvalidCheckpoint: If the name ends otherwise.
+        UnwritableFile: If the place or the disk refuses.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -74,15 +78,11 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
         key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, tensor in recogniser.net.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(state, temporary, metadata={_KEY: json.dumps(header)})
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        try:
+            save_file(state, temporary, metadata={_KEY: json.dumps(header)})
+        except SafetensorError as error:  # what the system says of the disk is in its text alone
+            raise unwritable(path, OSError(None, str(error))) from error
     return path
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from kinesphere.core.errors import InvalidSetting, UnwritableVideo
+from kinesphere.core.errors import InvalidSetting, UnwritableFile, UnwritableVideo
+from kinesphere.core.files import Scratch, unwritable
 
 Codec = Literal["h264", "vp9"]
 
@@ -32,7 +33,7 @@ _SPEED = {
 class VideoWriter:
     """Writes a video; the file appears under its name, complete, when the writer closes.
 
-    Until then it grows under a temporary name beside it, which disappears if writing fails or an
+    Until then it grows in a hidden folder beside it, which disappears if writing fails or an
     exception leaves the `with` block. H.264 stores even sizes only: an odd width or height is made even
     by repeating the last column or row.
 
@@ -71,12 +72,21 @@ class VideoWriter:
             raise UnwritableVideo(
                 f"{self.path} cannot be written; check that the folder exists and is writable."
             )
-        self._part = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
+        try:
+            self._scratch = Scratch(self.path)
+        except UnwritableFile as error:
+            raise UnwritableVideo(str(error)) from error
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
             options["b"] = "0"
-        self._container = av.open(str(self._part), "w", format=_FORMATS[self.path.suffix.lower()])
+        try:
+            self._container = av.open(str(self._scratch.path), "w", format=_FORMATS[self.path.suffix.lower()])
+        except BaseException as error:
+            self._scratch.discard()
+            if isinstance(error, OSError):
+                raise UnwritableVideo(str(unwritable(self.path, error))) from error
+            raise
         try:
             self._stream = self._add_stream(codec, Fraction(fps), options, keyframe_interval, threads)
         except BaseException:
@@ -161,7 +171,7 @@ class VideoWriter:
         self._encode(None)
         try:
             self._container.close()
-            self._part.replace(self.path)
+            self._scratch.commit()
             self._open = False
         except (av.FFmpegError, OSError) as error:
             self._abandon()
@@ -181,7 +191,7 @@ class VideoWriter:
         # The half-written file goes away in any case.
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        self._part.unlink(missing_ok=True)
+        self._scratch.discard()
 
 
 def _check(path: Path, size: tuple[int, int], fps: float | Fraction, codec: str, quality: int | None) -> None:

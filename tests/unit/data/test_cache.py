@@ -13,6 +13,7 @@ import pytest
 
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, UnreadableVideo
+from kinesphere.core.files import replacing
 from kinesphere.data.cache import FrameCache
 from kinesphere.data.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes
 from kinesphere.video import Frames, Video
@@ -217,14 +218,14 @@ def test_clearing_and_travelling(tmp_path: Path, clip: Path) -> None:
 
 
 def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
-    old, new = tmp_path / "ab/.x.frames.1-1.tmp", tmp_path / "ab/.y.frames.1-1.tmp"
-    for path, age_s in ((old, 7200), (new, 0)):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"half")
-        os.utime(path, (time.time() - age_s,) * 2)
-    FrameCache(tmp_path, MIB)
-    assert not old.exists()
-    assert new.exists()
+    left = tmp_path / "ab" / ".kinesphere-left"
+    left.mkdir(parents=True)
+    (left / "x.frames").write_bytes(b"half")
+    with replacing(tmp_path / "ab" / "y.frames") as living:
+        living.write_bytes(b"half")
+        FrameCache(tmp_path, MIB)
+        assert not left.exists()
+        assert living.exists()
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:
