@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 import torch
@@ -22,7 +25,14 @@ def stop_without(package: str) -> NoReturn:
 
 
 def declare_torchvision_operators() -> None:
-    """Let torchvision be imported whose compiled operators do not fit this torch; nothing here runs them."""
+    """Let torchvision be imported whose compiled operators do not fit this torch; nothing here runs them.
+
+    One that fits keeps its own.
+    """
+    spec = find_spec("torchvision")
+    for library in Path(str(spec.origin)).parent.glob("_C*.so") if spec else ():
+        with suppress(OSError):
+            torch.ops.load_library(library)
     for operator in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, operator):
             torch.library.define(

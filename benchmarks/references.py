@@ -67,12 +67,42 @@ class Pair:
 
     def runner(self, net: nn.Module, clip_BTCHW: Tensor) -> Callable[[], Tensor]:
         """A call of the reference on a clip, laid out as it wants it."""
-        plain = clip_BTCHW.transpose(1, 2).contiguous()
+        arranged = self.arrange(clip_BTCHW)
+        return lambda: net(arranged)
+
+    def arrange(self, clip_BTCHW: Tensor, *, channels_last: bool = False) -> Tensor | list[Tensor]:
+        """Clips as the reference takes them: `(B, C, T, H, W)`, or slow and fast pathway in this order."""
+        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+        plain = clip_BTCHW.transpose(1, 2).contiguous(memory_format=layout)
         if self.slow_every is None:
-            return lambda: net(plain)
+            return plain
         chosen = torch.linspace(0, self.length - 1, self.length // self.slow_every).long()
-        slow = plain.index_select(2, chosen)
-        return lambda: net([slow, plain])
+        slow = plain.index_select(2, chosen.to(plain.device)).contiguous(memory_format=layout)
+        return [slow, plain]
+
+
+class HubVideoMAE:
+    """VideoMAE of the `transformers` package in the size of `videomae_b`; its output holds `logits`."""
+
+    def build(self) -> nn.Module:
+        """The network with random weights and 400 classes."""
+        transformers = import_module("transformers")
+        torch.manual_seed(0)
+        config = transformers.VideoMAEConfig(num_labels=400)
+        net: nn.Module = transformers.VideoMAEForVideoClassification(config).eval()
+        return net
+
+    def arrange(self, clip_BTCHW: Tensor, *, channels_last: bool = False) -> Tensor:
+        """Clips as it takes them, time first; its one convolution takes either layout."""
+        return clip_BTCHW.contiguous()
+
+
+def reference_of(model: str) -> Pair | HubVideoMAE | None:
+    """The installed network that computes the same as a model of ours, if there is one."""
+    if model == "videomae_b":
+        return HubVideoMAE() if find_spec("transformers") else None
+    pair = next((pair for pair in PAIRS if pair.model == model), None)
+    return pair if pair is not None and pair.installed else None
 
 
 PAIRS = (

@@ -27,13 +27,14 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.record import command_line, finish, goal, significant
 from benchmarks.videos import two_classes
 from kinesphere.clips import ClipSpec
-from kinesphere.core.device import cpu_count, fast_precision
+from kinesphere.core.device import Compute, cpu_count, fast_precision
 from kinesphere.data import Manifest
 from kinesphere.models import card, create_model
 from kinesphere.train import Recipe, train
 from kinesphere.train.history import read_history
 
 BATCH = 4
+PLAIN = Compute("cpu", "fp32", channels_last=False)
 FRAMES = 120
 
 
@@ -80,18 +81,25 @@ class PlainVideos(Dataset[tuple[torch.Tensor, int]]):
         return list(range(start, start + reach, self.sampling.interval))
 
 
-def plain_clips_per_s(name: str, manifest: Manifest, epochs: int) -> float:
+def plain_clips_per_s(name: str, manifest: Manifest, epochs: int, compute: Compute = PLAIN) -> float:
     """Of the loop written by hand, over the epochs after the first."""
     dataset = PlainVideos(manifest, card(name).inputs[0])
-    loader = DataLoader(dataset, BATCH, shuffle=True, num_workers=cpu_count(), persistent_workers=True)
-    model = create_model(name, manifest.labels).train()
+    on_gpu = compute.device.startswith("cuda")
+    size = min(16, len(dataset)) if on_gpu else BATCH
+    loader = DataLoader(
+        dataset, size, shuffle=True, num_workers=cpu_count(), persistent_workers=True, pin_memory=on_gpu
+    )
+    model = create_model(name, manifest.labels).train().to(compute.device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
     began = time.perf_counter()
     for epoch in range(epochs + 1):
         if epoch == 1:
             began = time.perf_counter()
         for clips_BCTHW, labels in loader:
-            loss = F.cross_entropy(model(clips_BCTHW.transpose(1, 2)), labels)
+            clips = clips_BCTHW.transpose(1, 2).to(compute.device, non_blocking=True)
+            with compute.autocast():
+                logits = model(clips)
+            loss = F.cross_entropy(logits.float(), labels.to(compute.device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
