@@ -126,6 +126,20 @@ def test_two_processes_train_one_model_and_resume(videos: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_two_processes_train_in_mixed_precision(videos: Path, tmp_path: Path, precision: str) -> None:
+    settings = (
+        "compute.processes=2", "compute.workers=0", "model.name=r3d_tiny", "clip.sampling=4x1x1",
+        f"compute.precision={precision}", "train.clip_norm=0.05", "train.ema=0.9", "augment.mixup=0.8",
+    )  # fmt: skip
+    files = finish(write_recipe(tmp_path, videos, "pair", *settings))
+    assert len(read_history(files.metrics)) == 4
+    assert all(value.isfinite().all() for value in load_file(files.last).values())
+    assert Report.read(files.report).clips == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_folder_of_which_a_tenth_is_damaged(videos: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "videos"
     for number, path in enumerate(sorted(videos.glob("*/*.mp4"))):

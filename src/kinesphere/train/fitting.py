@@ -17,11 +17,13 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.plugins.precision import Precision as FullPrecision
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.device import Compute
+from kinesphere.core.device import Compute, Precision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
@@ -279,14 +281,12 @@ def _trainer(
     loggers: list[Logger],
 ) -> pl.Trainer:  # fmt: skip
     kind, _, index = compute.device.partition(":")
-    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[compute.precision]
     several = place.world > 1
     return pl.Trainer(
         accelerator=kind,
         devices=recipe.compute.processes if several else [int(index)] if index else 1,
         num_nodes=max(1, place.world // recipe.compute.processes),
         strategy=DDPStrategy() if several else "auto",
-        precision=precision,
         max_epochs=length.epochs,
         accumulate_grad_batches=recipe.train.accumulate,
         gradient_clip_val=recipe.train.clip_norm,
@@ -296,10 +296,21 @@ def _trainer(
         use_distributed_sampler=False,
         logger=loggers or False,
         callbacks=callbacks,
-        plugins=[SafeCheckpointIO(), TorchElasticEnvironment() if several else LightningEnvironment()],
+        plugins=[
+            _arithmetic(kind, compute.precision),
+            SafeCheckpointIO(),
+            TorchElasticEnvironment() if several else LightningEnvironment(),
+        ],
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _arithmetic(kind: str, precision: Precision) -> FullPrecision:
+    """Lightning's part for a precision; asked for by name, Lightning would take bf16 for fp16 on a CPU."""
+    if precision == "fp32":
+        return FullPrecision()
+    return MixedPrecision("16-mixed" if precision == "fp16" else "bf16-mixed", kind)
 
 
 @contextmanager

@@ -57,8 +57,15 @@ def parameter_groups(recogniser: Recogniser, settings: OptimizerSection) -> list
     return groups
 
 
-def make_optimizer(recogniser: Recogniser, settings: OptimizerSection) -> torch.optim.Optimizer:
+def make_optimizer(
+    recogniser: Recogniser, settings: OptimizerSection, *, scaled: bool = False
+) -> torch.optim.Optimizer:
     """The optimiser over all parameters that learn.
+
+    Args:
+        recogniser: Whose parameters.
+        settings: Kind, rates and decay.
+        scaled: Whether gradients arrive scaled, as in fp16, and are brought back before the step.
 
     Raises:
         InvalidSetting: If every parameter is frozen.
@@ -67,8 +74,9 @@ def make_optimizer(recogniser: Recogniser, settings: OptimizerSection) -> torch.
         {"params": list(group.parameters), "lr": group.lr, "weight_decay": group.weight_decay}
         for group in parameter_groups(recogniser, settings)
     ]
-    # One pass over all tensors. On GPUs the default is as fast, and fused steps rule out clipping in fp16.
-    fused = True if next(recogniser.parameters()).device.type == "cpu" else None
+    # One pass over all tensors. On GPUs the default is as fast. A fused step would undo the scale within
+    # itself, so gradients could not be measured, let alone clipped, before it.
+    fused = True if next(recogniser.parameters()).device.type == "cpu" and not scaled else None
     if settings.name == "sgd":
         nesterov = settings.momentum > 0
         return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, fused=fused)

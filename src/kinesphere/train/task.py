@@ -92,7 +92,8 @@ class RecognitionTask(pl.LightningModule):
         return recogniser_around(self.average.module, self.recogniser)
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.recogniser, self._optimizer)
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        optimizer = make_optimizer(self.recogniser, self._optimizer, scaled=scaled)
         schedule = make_schedule(optimizer, self._schedule, self.length.steps, self.length.steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -100,6 +101,18 @@ class RecognitionTask(pl.LightningModule):
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
             self.average.update_parameters(self.recogniser.net)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning's own clipping refuses fused optimisers under any mixed precision, although without a
+        # scale (bf16) there is nothing that they would undo; with one (fp16) ours are not fused.
+        if gradient_clip_val is not None:
+            learning = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(learning, gradient_clip_val)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return replace(
