@@ -14,12 +14,11 @@ from typing import IO
 
 import numpy as np
 
-# What an archive of any size may unpack to, and how much more for each byte that it has. Joints of people who
-# are mostly away compress to a fiftieth.
-_SPARE_BYTES = 64 * 2**20
-_PER_BYTE = 100
-# An hour of video takes less in every modality.
-_MOST_BYTES = 4 * 2**30
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.limits import Budget
+
+# Joints of people who are mostly away compress to a fiftieth.
+_GROWTH = 100
 _MOST_ARRAYS = 100_000
 _HEADER_BYTES = 4096
 # Truth values, numbers and text; anything else would be Python objects.
@@ -43,12 +42,7 @@ BROKEN = (
 
 
 class BrokenArchive(ValueError):
-    """A file is no archive of plain arrays, or unpacks to more than it plausibly holds."""
-
-
-def budget_bytes(file_bytes: int) -> int:
-    """What the arrays of an archive may take in memory."""
-    return min(_MOST_BYTES, _SPARE_BYTES + _PER_BYTE * file_bytes)
+    """A file is no archive of plain arrays."""
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -59,12 +53,15 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
         names: Those to read, as far as they are there; None for all.
 
     Raises:
-        BrokenArchive: If it is damaged, encrypted, of another kind, or unpacks to more than its budget.
+        BrokenArchive: If it is damaged, encrypted or of another kind.
+        InvalidAnnotation: If it unpacks to more than its budget.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            _check(entries, budget_bytes(path.stat().st_size))
+            budget = Budget.of(path, InvalidAnnotation, growth=_GROWTH)
+            budget.take(sum(entry.file_size for entry in entries), "its arrays")
+            _check(entries)
             named = [(entry.filename.removesuffix(".npy"), entry) for entry in entries]
             return {name: _array(archive, entry) for name, entry in named if names is None or name in names}
     except BrokenArchive:
@@ -73,13 +70,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
         raise BrokenArchive(str(error) or type(error).__name__) from error
 
 
-def _check(entries: list[zipfile.ZipInfo], budget: int) -> None:
-    total = sum(entry.file_size for entry in entries)
-    if total > budget:
-        raise BrokenArchive(
-            f"it unpacks to {total / 2**20:.0f} MiB, more than the {budget / 2**20:.0f} MiB that a file of "
-            "its size can hold"
-        )
+def _check(entries: list[zipfile.ZipInfo]) -> None:
     names = {entry.filename for entry in entries}
     if len(entries) > _MOST_ARRAYS or len(names) != len(entries):
         raise BrokenArchive(f"it has {len(entries)} entries under {len(names)} names")

@@ -24,6 +24,7 @@ from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
 from kinesphere.core.errors import InvalidAnnotation, VideoError
 from kinesphere.core.files import replacing
+from kinesphere.core.structured import parse_json
 from kinesphere.video import Video, VideoWriter
 
 VERSION = 1
@@ -118,9 +119,9 @@ class PlaneFile:
         content = read_archive(path, kind, VERSION)
         try:
             height, width = (int(side) for side in content["size"])
-            if content["facts"].nbytes > _MOST_FACTS_BYTES:
-                raise ValueError(f"its facts take {content['facts'].nbytes} bytes")
-            facts = json.loads(str(content["facts"]))
+            facts = parse_json(
+                str(content["facts"]), f"{path} (its facts)", InvalidAnnotation, largest=_MOST_FACTS_BYTES
+            )
             if not isinstance(facts, dict):
                 raise ValueError("its facts are no table")
             file = cls(
