@@ -13,8 +13,8 @@ from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.skeleton import COCO17, KINECT20
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.skeletons import import_skeletons
+from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.datasets import opened
 from kinesphere.data.skeletons.ntu import read_missing, read_ntu
 from kinesphere.video import Video
 

@@ -72,6 +72,10 @@ class InvalidAnnotation(KinesphereError):
     """A pose, flow, mask or label file does not hold what its format promises."""
 
 
+class EmptySkeleton(InvalidAnnotation):
+    """A skeleton file is sound, but shows nobody in any frame."""
+
+
 class TooManyFailures(KinesphereError):
     """More samples were unreadable than the setting allows."""
 

@@ -62,6 +62,7 @@ class Manifest:
         *,
         label_column: str = "label",
         group_column: str = "group",
+        split_column: str = "split",
         labels: LabelSet | None = None,
         unlabelled: Unlabelled = "refuse",
     ) -> Self:
@@ -71,6 +72,7 @@ class Manifest:
             path: The table or folder.
             label_column: Column that holds the label (a table may have several).
             group_column: Column that holds the group.
+            split_column: Column that holds the split; a set with several protocols has one for each.
             labels: The set to draw from; by default the sorted labels that occur, multi-label when
                 a sample has several.
             unlabelled: Whether rows whose label is empty are an error, where every sample needs one
@@ -83,7 +85,7 @@ class Manifest:
         """
         from kinesphere.data.table import read_samples
 
-        samples, root, ignored = read_samples(Path(path), label_column, group_column)
+        samples, root, ignored = read_samples(Path(path), label_column, group_column, split_column)
         if unlabelled == "skip":
             rows, samples = len(samples), [sample for sample in samples if sample.labels]
             if len(samples) < rows:

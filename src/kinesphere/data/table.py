@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
+from kinesphere.core.registry import nearest
 from kinesphere.data.sample import Sample
 
 VIDEO_SUFFIXES = frozenset(
@@ -35,18 +36,18 @@ Row = tuple[int, dict[str, str]]
 
 
 def read_samples(
-    path: Path, label_column: str, group_column: str = "group"
+    path: Path, label_column: str, group_column: str = "group", split_column: str = "split"
 ) -> tuple[list[Sample], Path, list[Path]]:
     """Samples, the root of their paths, and files left out."""
     if path.is_dir():
         for name in _TABLES:
             if (path / name).is_file():
-                return read_samples(path / name, label_column, group_column)
+                return read_samples(path / name, label_column, group_column, split_column)
         return _read_folder(path)
     if not path.is_file():
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    return _samples(path, rows, label_column, group_column), path.parent, []
+    return _samples(path, rows, label_column, group_column, split_column), path.parent, []
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -105,21 +106,20 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         )
 
 
-def _samples(path: Path, rows: Iterable[Row], label_column: str, group_column: str) -> list[Sample]:
+def _samples(
+    path: Path, rows: Iterable[Row], label_column: str, group_column: str, split_column: str
+) -> list[Sample]:
     samples: list[Sample] = []
     first_row: dict[str, int] = {}
     for number, row in rows:
         where = f"{path}, row {number}"
-        if label_column not in row:
-            columns = [name for name in row if name not in _KNOWN]
-            raise InvalidManifest(
-                f"{path}: there is no label column {label_column!r}; columns that could be: {columns}."
-            )
-        if group_column not in row and group_column != "group":
-            raise InvalidManifest(
-                f"{path}: there is no group column {group_column!r}; columns that could be: {list(row)}."
-            )
-        sample = _sample(where, row, label_column, group_column, path.parent)
+        others = [name for name in row if name not in _KNOWN]
+        _check_column(path, "label", label_column, row, others)
+        if group_column != "group":
+            _check_column(path, "group", group_column, row, list(row))
+        if split_column != "split":
+            _check_column(path, "split", split_column, row, others)
+        sample = _sample(where, row, label_column, group_column, split_column, path.parent)
         if sample.id in first_row:
             raise InvalidManifest(
                 f"{where}: {sample.id!r} is already in row {first_row[sample.id]}; "
@@ -136,7 +136,21 @@ def _samples(path: Path, rows: Iterable[Row], label_column: str, group_column: s
     return samples
 
 
-def _sample(where: str, row: dict[str, str], label_column: str, group_column: str, root: Path) -> Sample:
+def _check_column(
+    path: Path, kind: str, column: str, row: Mapping[str, str], candidates: Sequence[str]
+) -> None:
+    if column in row:
+        return
+    close = nearest(column, candidates)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise InvalidManifest(
+        f"{path}: there is no {kind} column {column!r}; {hint}columns that could be: {list(candidates)}."
+    )
+
+
+def _sample(
+    where: str, row: dict[str, str], label_column: str, group_column: str, split_column: str, root: Path
+) -> Sample:
     span = _span(where, row.get("start", ""), row.get("end", ""))
     cell = row[label_column]
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
@@ -148,7 +162,7 @@ def _sample(where: str, row: dict[str, str], label_column: str, group_column: st
         labels=labels,
         span=span,
         group=row.get(group_column) or None,
-        split=row.get("split") or None,
+        split=row.get(split_column) or None,
         poses=resolve_path(where, row["pose_file"], root) if row.get("pose_file") else None,
         extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != label_column),
     )

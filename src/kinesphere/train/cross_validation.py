@@ -97,7 +97,8 @@ def _run_fold(
     splits = {sample.id: "test" if sample.id in tested else "train" for sample in manifest}
     manifest.with_splits(splits).write(table, label_column=recipe.data.label_column)
     val = 0.0 if recipe.data.val == "auto" else recipe.data.val
-    data = recipe.data.model_copy(update={"source": (str(table),), "val": val, "test": "test"})
+    own = {"source": (str(table),), "split_column": "split", "val": val, "test": "test"}
+    data = recipe.data.model_copy(update=own)
     fold_recipe = recipe.model_copy(update={"data": data, "out": str(folder)})
     return train(fold_recipe, resume=resume and files.recipe.is_file(), console=console)
 

@@ -68,6 +68,7 @@ def read_data(data: DataSection) -> Manifest:
             source,
             label_column=data.label_column,
             group_column=data.group_column,
+            split_column=data.split_column,
             unlabelled=data.unlabelled,
         )
         for source in data.source

@@ -15,9 +15,8 @@ from kinesphere.core.device import Compute
 from kinesphere.data.manifest import Unlabelled
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, le=1e12)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Processes = Annotated[int, Field(ge=0, le=1024)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
@@ -51,6 +50,10 @@ class DataSection(Section):
     group_column: str = Field(
         default="group",
         description="Column of the manifest that holds the groups, which no split parts.",
+    )
+    split_column: str = Field(
+        default="split",
+        description="Column of the manifest that holds the splits; sets with several protocols have several.",
     )
     mirror: tuple[tuple[str, str], ...] = Field(
         default=(),
@@ -226,7 +229,7 @@ class TrainSection(Section):
         default=None,
         description="Optimiser steps, instead of epochs.",
     )
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
+    batch_size: Count = Field(
         default=16,
         description="Clips per forward pass in each process.",
     )
@@ -296,11 +299,11 @@ class ComputeSection(Section):
             "memory and the same gradients, for one more forward pass per step."
         ),
     )
-    processes: Annotated[Processes, Field(ge=1)] = Field(
+    processes: Count = Field(
         default=1,
         description="Processes that share each step, one per GPU.",
     )
-    workers: Literal["auto"] | Processes = Field(
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         default="auto",
         description="Decoding processes per training process.",
     )

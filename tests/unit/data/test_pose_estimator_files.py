@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinesphere.core.errors import InvalidAnnotation, LeftOut, UnsafeFile
-from kinesphere.data import Manifest
-from kinesphere.data.skeletons import import_skeletons
-from kinesphere.data.skeletons.estimators import read_coco, read_openpose, read_pyskl
+from kinesphere.core.errors import InvalidAnnotation, LeftOut
+from kinesphere.data.skeletons.estimators import read_coco, read_openpose
 
 
 def two_people(t: int) -> list[np.ndarray]:
@@ -178,114 +175,3 @@ def test_wrong_openpose_folders_are_refused(tmp_path: Path) -> None:
     dated.rename(tmp_path / "other_000000000000_keypoints.json")
     with pytest.raises(InvalidAnnotation, match="is frame 000000000000 again; keep one video per folder"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))
-
-
-def pyskl() -> dict[str, Any]:
-    generator = np.random.default_rng(0)
-    return {
-        "split": {"train1": ["a"], "test1": ["b"]},
-        "annotations": [
-            {
-                "frame_dir": "a",
-                "label": 3,
-                "img_shape": (240, 320),
-                "original_shape": (240, 320),
-                "total_frames": 5,
-                "keypoint": generator.uniform(0, 200, (2, 5, 17, 2)).astype(np.float16),
-                "keypoint_score": generator.uniform(0, 1, (2, 5, 17)).astype(np.float16),
-            },
-            {
-                "frame_dir": "b",
-                "label": 1,
-                "total_frames": 4,
-                "keypoint": generator.normal(size=(1, 4, 25, 3)),
-            },
-        ],
-    }
-
-
-@pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_pyskl_pickles_are_read_without_unpickling(tmp_path: Path, protocol: int) -> None:
-    path = tmp_path / "set.pkl"
-    content = pyskl()
-    path.write_bytes(pickle.dumps(content, protocol))
-    read = read_pyskl(path)
-    assert read.labels == {"a": 3, "b": 1}
-    assert read.splits == {"train1": ("a",), "test1": ("b",)}
-    first = content["annotations"][0]
-    np.testing.assert_array_equal(read.poses["a"].keypoints, np.moveaxis(first["keypoint"], 0, 1))
-    np.testing.assert_array_equal(read.poses["a"].scores, np.moveaxis(first["keypoint_score"], 0, 1))
-    assert read.poses["b"].skeleton == "ntu25"
-    assert read.poses["b"].frame_size is None
-    first |= {"img_shape": np.array([240, 320]), "total_frames": np.int64(5), "label": np.int64(3)}
-    path.write_bytes(pickle.dumps(content["annotations"], protocol))
-    assert read_pyskl(path).splits == {}
-    assert read_pyskl(path).poses["a"].frame_size == (240, 320)
-    assert read_pyskl(path).labels["a"] == 3
-    path.write_bytes(pickle.dumps(content | {"split": {"train": 3}}, protocol))
-    with pytest.raises(InvalidAnnotation, match="'split' should be lists of clips by their names"):
-        read_pyskl(path)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda a: a.update(keypoint=np.zeros((2, 5, 17))),
-            r"'keypoint' should be numbers .*; got \(2, 5, 17\)",
-        ),
-        (lambda a: a.update(keypoint=None), "got NoneType"),
-        (
-            lambda a: a.update(keypoint=np.zeros((2, 5, 16, 2))),
-            "no known skeleton has 16 joints of 2 coordinates",
-        ),
-        (lambda a: a.update(total_frames=9), "9 frames announced, 5 there"),
-        (lambda a: a.pop("keypoint_score"), r"'keypoint_score' should have shape \(2, 5, 17\)"),
-        (lambda a: a.update(img_shape=(1,)), r"'img_shape' should be \(H, W\); got"),
-        (lambda a: a.update(img_shape=np.array([240, 0])), r"'img_shape' should be \(H, W\); got \[240"),
-        (lambda a: a.update(total_frames=np.array([5, 5])), r"\[5 5\] frames announced, 5 there"),
-        (
-            lambda a: a.update(keypoint_score=np.zeros((2, 5, 17), bool)),
-            r"'keypoint_score' should have shape \(2, 5, 17\)",
-        ),
-        (lambda a: a.update(frame_dir="b"), "'b' comes twice"),
-    ],
-)
-def test_wrong_pyskl_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
-    content = pyskl()
-    change(content["annotations"][0])
-    path = tmp_path / "set.pkl"
-    path.write_bytes(pickle.dumps(content))
-    with pytest.raises(InvalidAnnotation, match=message):
-        read_pyskl(path)
-
-
-class _Evil:
-    def __reduce__(self) -> Any:
-        return (__import__("os").system, ("touch /tmp/owned",))
-
-
-def test_hostile_and_foreign_pickles(tmp_path: Path) -> None:
-    path = tmp_path / "set.pkl"
-    path.write_bytes(pickle.dumps({"annotations": [_Evil()]}))
-    with pytest.raises(UnsafeFile, match="nothing was executed"):
-        read_pyskl(path)
-    path.write_bytes(pickle.dumps({"annotations": 3}))
-    with pytest.raises(InvalidAnnotation, match="lacks the list 'annotations'"):
-        read_pyskl(path)
-    whole = pickle.dumps(pyskl())
-    for length in range(0, len(whole), len(whole) // 20):
-        path.write_bytes(whole[:length])
-        with pytest.raises(InvalidAnnotation, match="is not a readable pickle"):
-            read_pyskl(path)
-
-
-def test_pyskl_sets_keep_their_splits_and_skip_what_has_no_label(tmp_path: Path) -> None:
-    content = pyskl()
-    content["annotations"].append(content["annotations"][1] | {"frame_dir": "c", "label": -1})
-    path = tmp_path / "set.pkl"
-    path.write_bytes(pickle.dumps(content))
-    result = import_skeletons("pyskl", path, tmp_path / "out")
-    assert [s.reason for s in result.skipped] == ["it has no label"]
-    manifest = Manifest.read(result.manifest)
-    assert [(s.labels, s.split) for s in manifest] == [(("class003",), "train"), (("class001",), "test")]

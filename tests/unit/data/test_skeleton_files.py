@@ -20,8 +20,9 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.mannequin.camera import Camera
 from kinesphere.data.skeletons import import_skeletons
+from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.datasets import NTU_SUBJECTS, opened
+from kinesphere.data.skeletons.datasets import NTU_SUBJECTS
 from kinesphere.data.skeletons.jhmdb import read_jhmdb
 from kinesphere.data.skeletons.kinect import read_msr, read_utkinect, read_utkinect_labels
 from kinesphere.data.skeletons.ntu import NtuName, read_missing, read_ntu
@@ -121,18 +122,30 @@ def test_utkinect_times_follow_frame_numbers(tmp_path: Path) -> None:
 def test_utkinect_labels(tmp_path: Path) -> None:
     path = tmp_path / "actionLabel.txt"
     path.write_text("s01_e01\nwalk: 252 390\ncarry:  NaN NaN\ns01_e02\nthrow: 10 20\n")
-    found, missing = read_utkinect_labels(path)
-    assert [(p.sequence, p.label, p.first, p.last) for p in found] == [
+    labels = read_utkinect_labels(path)
+    assert [(p.sequence, p.label, p.first, p.last) for p in labels.found] == [
         ("s01_e01", "walk", 252, 390),
         ("s01_e02", "throw", 10, 20),
     ]
-    assert [p.label for p in missing] == ["carry"]
-    path.write_text("s01_e01\nwalk: 390 252\n")
-    with pytest.raises(InvalidAnnotation, match="line 2: walk runs from a frame to a later one; got 390 252"):
-        read_utkinect_labels(path)
-    path.write_text("walk: 252 390\n")
-    with pytest.raises(InvalidAnnotation, match="line 1: expected a sequence, then lines such as"):
-        read_utkinect_labels(path)
+    assert [p.label for p in labels.missing] == ["carry"]
+    path.write_text(
+        "walk: 252 390\ns01_e01\nwalk: 390 252\nhop: 1 2\npush: 1 99999999\npull: 3 7\npush: 1\nwalk: 0 0\n"
+    )
+    labels = read_utkinect_labels(path)
+    assert [p.label for p in labels.found] == ["pull"]
+    for wrong, message in zip(
+        labels.wrong,
+        (
+            "line 1: expected a sequence, then lines such as",
+            "line 3: walk runs from a frame to a later one; got 390 252",
+            "line 4: 'hop' is none of the set's actions: walk, sitDown",
+            "line 5: push runs from a frame to a later one; got 1 99999999",
+            "line 7: expected a sequence",
+            "line 8: walk runs from a frame to a later one; got 0 0",
+        ),
+        strict=True,
+    ):
+        assert message in wrong
 
 
 def test_msr_joints_are_put_in_kinect_order(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def check(
     model: Annotated[str, typer.Option(help="Model whose input the clips are held against.")] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    split_column: Annotated[str, typer.Option(help="Column that holds the splits.")] = "split",
     unlabelled: Unlabelled = "refuse",
     preview: Annotated[
         Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
@@ -43,7 +44,9 @@ def check(
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
 
-    manifest = Manifest.read(data, label_column=label_column, unlabelled=unlabelled)
+    manifest = Manifest.read(
+        data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
+    )
     specs = _inputs(model, manifest)
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kinesphere.data.skeletons.datasets import Skipped
+    from kinesphere.data.skeletons.skipped import Skipped
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -76,8 +76,13 @@ def end(failures: int) -> None:
 
 def print_left_out(skipped: Sequence[Skipped], most: int = 10) -> None:
     """The first of the recordings that a set lost on the way, and how many there are beside."""
+    from rich.markup import escape
+
     screen = console()
-    for each in skipped[:most]:
-        screen.print(f"[yellow]left out[/]  {each.name}: {each.reason}", soft_wrap=True)
+    if skipped:
+        screen.print(f"{len(skipped)} left out")
+    # What is wrong comes before what is merely not there.
+    for each in sorted(skipped, key=lambda each: not each.is_failure)[:most]:
+        screen.print(f"[yellow]left out[/]  {escape(each.name)}: {escape(each.reason)}", soft_wrap=True)
     if len(skipped) > most:
         screen.print(f"    … and {len(skipped) - most} more (see --json)")

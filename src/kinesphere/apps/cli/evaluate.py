@@ -29,6 +29,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Score this split of the data only.")] = None,
     views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    split_column: Annotated[str, typer.Option(help="Column that holds the splits.")] = "split",
     unlabelled: Unlabelled = "refuse",
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
@@ -58,7 +59,9 @@ def evaluate(
     from kinesphere.predict import load
 
     predictor = load(model, compute=Compute.choose(device, precision))
-    manifest = Manifest.read(data, label_column=label_column, unlabelled=unlabelled)
+    manifest = Manifest.read(
+        data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
+    )
     if split is not None:
         manifest = manifest.where(split=split)
     chosen, changed = Views.parse(views), check_background(background)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import Json, console, end, print_json, print_left_out, progress
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def import_skeletons(
             "or what an estimator wrote for videos: coco or openpose."
         ),
     ],
-    source: Annotated[Path, typer.Argument(help="Its folder, file or tar archive.")],
+    source: Annotated[Path, typer.Argument(help="Its folder, file, or tar or zip archive.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +50,7 @@ def import_skeletons(
 ) -> None:
     """Turn skeletons that others made into pose files, those of data sets with a manifest to train on.
 
-    What is left out, damaged or of no video is listed.
+    What is left out, damaged or of no video is listed; exit code 1 says that something was wrong.
     """
     from kinesphere.data.skeletons.outputs import ESTIMATORS
 
@@ -101,11 +101,23 @@ def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, .
                 "manifest": str(result.manifest),
                 "files": result.files,
                 "samples": result.samples,
+                "protocols": list(result.protocols),
+                "failures": result.failures,
                 "skipped": [{"path": each.name, "reason": each.reason} for each in result.skipped],
             }
         )
-        return
-    console().print(
-        f"{result.samples} samples in {result.files} pose files: {result.manifest}", soft_wrap=True
-    )
-    print_left_out(result.skipped)
+    else:
+        console().print(
+            f"{result.samples} samples in {result.files} pose files: {result.manifest}",
+            soft_wrap=True,
+            markup=False,
+        )
+        if len(result.protocols) > 1:
+            usual, *others = result.protocols
+            console().print(
+                f"Its split is {usual}; of {', '.join(others)} with data.split_column={others[0]}.",
+                soft_wrap=True,
+                markup=False,
+            )
+        print_left_out(result.skipped)
+    end(result.failures)

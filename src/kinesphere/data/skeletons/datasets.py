@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from kinesphere.clips.pose_file import SUFFIX, write_poses
+from kinesphere.clips.pose_file import write_poses
 from kinesphere.clips.poses import Poses
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
+from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import Motion, read_bvh
-from kinesphere.data.skeletons.estimators import read_pyskl
-from kinesphere.data.skeletons.jhmdb import read_jhmdb
-from kinesphere.data.skeletons.kinect import UTKINECT_FPS, read_msr, read_utkinect, read_utkinect_labels
+from kinesphere.data.skeletons.jhmdb import CLASSES, JhmdbClip, read_jhmdb
+from kinesphere.data.skeletons.kinect import (
+    UTKINECT_FPS,
+    Passage,
+    read_msr,
+    read_utkinect,
+    read_utkinect_labels,
+)
+from kinesphere.data.skeletons.names import file_name
 from kinesphere.data.skeletons.ntu import NtuName, read_missing, read_ntu
+from kinesphere.data.skeletons.protocols import Protocols, protocol_part
+from kinesphere.data.skeletons.pyskl import read_pyskl
+from kinesphere.data.skeletons.skipped import Skipped
 
-# Larger archives than this are no skeletons.
-_MOST_BYTES = 64 * 2**30
 # Actions of MSR-Action3D in the order of their numbers.
 MSR_ACTIONS = (
     "high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x",
@@ -44,8 +49,9 @@ NTU_SUBJECTS = frozenset({
     55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 })  # fmt: skip
 _MSR_NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_skeleton3D\.txt")
+_NO_RECORDINGS = frozenset({"actionLabel.txt"})
 _LABAN_NAME = re.compile(r"([A-Za-z]+)_(-?\d)_(-?\d)_(-?\d)_(-?\d)\.bvh")
-_FACTORS = ("space", "weight", "time", "flow")
+_FACTORS, _GRADES = ("space", "weight", "time", "flow"), frozenset({"-1", "0", "1"})
 _BANDAI_NAME = re.compile(r"dataset-\d_([a-z-]+)_([a-z-]+)_\d+\.bvh")
 _UTKINECT_NAME = re.compile(r"joints_(s(\d{2})_e\d{2})\.txt")
 
@@ -74,14 +80,16 @@ class Recording:
         poses: What it will hold.
         parts: What of it is labelled.
         group: Performer.
-        split: `train` or `test`, if the set's protocol says so.
+        protocols: For each of the set's protocols its name, and `train`, `val`, `test` or nothing; the same
+            protocols for all of its recordings. The first is the set's usual one; an empty name is that of
+            a set's only protocol.
     """
 
     name: str
     poses: Poses
     parts: tuple[Labelled, ...]
     group: str | None = None
-    split: str | None = None
+    protocols: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,19 +120,6 @@ class Captured:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """Something that was left out.
-
-    Attributes:
-        name: File or part.
-        reason: Why.
-    """
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class SkeletonSet:
     """How one data set is read.
 
@@ -148,12 +143,20 @@ class Imported:
         files: Number of pose files.
         samples: Number of labelled parts.
         skipped: What was left out.
+        protocols: Columns of the table that say which clips train and which test, the one that `split` holds
+            first; empty where the set has one protocol at most, without a name.
     """
 
     manifest: Path
     files: int
     samples: int
     skipped: tuple[Skipped, ...]
+    protocols: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """How many were left out because something is wrong with them."""
+        return sum(each.is_failure for each in self.skipped)
 
 
 DATASETS: Registry[SkeletonSet] = Registry("skeleton data set")
@@ -171,7 +174,7 @@ def import_skeletons(
 
     Args:
         name: One of `DATASETS`.
-        source: Its folder, its file, or a `.tar`, `.tar.xz` or `.tar.gz` archive of the folder.
+        source: Its folder, its file, or a `.tar`, `.tar.xz`, `.tar.gz` or `.zip` archive of the folder.
         out: Folder to write; made if missing.
         azimuths_deg: Bearings of the cameras that look at motion capture, 0 in front of the person's
             start and 90 to its left; by default one in front.
@@ -180,86 +183,121 @@ def import_skeletons(
     Raises:
         UnknownName: If there is no such data set.
         InvalidSetting: If cameras are given for anything but motion capture.
-        InvalidAnnotation: If a file is wrong, or there is nothing to import.
-        UnsafeFile: If an archive would write outside its folder.
+        InvalidAnnotation: If there is nothing to import. What is wrong with single recordings is listed.
+        UnsafeFile: If an archive would write outside its folder, or unpacks to far more than skeletons do.
     """
     dataset = DATASETS.get(name)
     if azimuths_deg and not dataset.is_captured:
         raise InvalidSetting(f"Cameras are for motion capture; {dataset.title} has its own. Leave them out.")
     samples: list[Sample] = []
     skipped: list[Skipped] = []
-    files = 0
+    written: set[str] = set()
+    protocols: tuple[str, ...] = ()
     with opened(source) as folder:
         for item in dataset.read(folder):
             if isinstance(item, Skipped):
                 skipped.append(item)
                 continue
-            several = item.recordings(azimuths_deg or (0.0,)) if isinstance(item, Captured) else (item,)
-            for recording in several:
-                path = out / "poses" / f"{recording.name}{SUFFIX}"
-                write_poses(recording.poses, path)
-                files += 1
-                samples += _samples(recording, path)
-                if progress:
-                    progress(files)
+            try:
+                for recording in _recordings(item, azimuths_deg or (0.0,)):
+                    name = _free_name(recording, written)
+                    write_poses(recording.poses, out / "poses" / name)
+                    written.add(name)
+                    samples += _samples(recording, out / "poses" / name)
+                    protocols = tuple(protocol for protocol, _ in recording.protocols if protocol)
+                    if progress:
+                        progress(len(written))
+            except InvalidAnnotation as error:
+                skipped.append(Skipped.because(item.name, error))
     if not samples:
-        raise InvalidAnnotation(f"{source} holds no recording of {dataset.title}; check the folder.")
+        raise InvalidAnnotation(f"{source} holds no recording of {dataset.title}; {_why_nothing(skipped)}.")
     labels = LabelSet(tuple(sorted({label for sample in samples for label in sample.labels})))
     manifest = Manifest(tuple(samples), labels, out)
     manifest.write(out / "manifest.csv")
-    return Imported(out / "manifest.csv", files, len(samples), tuple(skipped))
+    return Imported(out / "manifest.csv", len(written), len(samples), tuple(skipped), protocols)
+
+
+def _recordings(item: Recording | Captured, azimuths_deg: tuple[float, ...]) -> Iterable[Recording]:
+    return item.recordings(azimuths_deg) if isinstance(item, Captured) else (item,)
+
+
+def _free_name(recording: Recording, written: Set[str]) -> str:
+    """The name of a recording's file.
+
+    Raises:
+        InvalidAnnotation: If no file can have it, another recording has it, or a label cannot be written.
+    """
+    name = file_name(recording.name)
+    if name in written:
+        raise InvalidAnnotation(f"Another recording has become {name!r:.200} already; rename one.")
+    for part in recording.parts:
+        if "|" in part.label or not part.label.strip():
+            raise InvalidAnnotation(f"{part.label[:80]!r} is no label: it is blank, or holds |.")
+    return name
+
+
+def _why_nothing(skipped: Sequence[Skipped]) -> str:
+    if not skipped:
+        return "check the folder"
+    return f"{len(skipped)} were left out, the first, {skipped[0].name}: {skipped[0].reason.rstrip('.')}"
 
 
 def _samples(item: Recording, path: Path) -> Iterator[Sample]:
+    """The labelled parts; the first protocol is the split, and each with a name is a column."""
+    split = item.protocols[0][1] or None if item.protocols else None
+    columns = tuple((protocol, part) for protocol, part in item.protocols if protocol)
     for number, part in enumerate(item.parts):
         name = item.name if len(item.parts) == 1 else f"{item.name}#{number}"
-        yield Sample(name, path, (part.label,), part.span, item.group, item.split, part.extra)
-
-
-@contextmanager
-def opened(source: Path) -> Iterator[Path]:
-    """A folder or file as it is; an archive unpacked to a temporary folder.
-
-    Raises:
-        InvalidAnnotation: If it is missing or damaged.
-        UnsafeFile: If a member would leave the folder, or all are larger than any skeletons.
-    """
-    if not source.exists():
-        raise InvalidAnnotation(f"There is nothing at {source}; check the path.")
-    if source.is_dir() or ".tar" not in source.suffixes:
-        yield source
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            with tarfile.open(source) as archive:
-                if sum(member.size for member in archive) > _MOST_BYTES:
-                    raise UnsafeFile(f"{source} unpacks to more than {_MOST_BYTES >> 30} GiB; refused.")
-                archive.extractall(temporary, filter="data")
-        except tarfile.FilterError as error:
-            raise UnsafeFile(f"{source} would write outside its folder: {error}.") from error
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise InvalidAnnotation(f"{source} is not a readable archive ({error}); get it again.") from error
-        inside = list(Path(temporary).iterdir())
-        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(temporary)
+        yield Sample(name, path, (part.label,), part.span, item.group, split, (*part.extra, *columns))
 
 
 # --------------------------------------------------------------------------------------------- data sets
 
 
 def _jhmdb(folder: Path) -> Iterator[Recording | Skipped]:
-    for split in ("train", "test"):
-        for path in sorted(folder.glob(f"*{split}.npz")):
-            for number, clip in enumerate(read_jhmdb(path)):
-                yield Recording(f"{path.stem}/{number:04d}", clip.poses, (Labelled(clip.label),), split=split)
+    """The clips of all files, each once: a clip is known again by its joints and its class."""
+    files = [folder] if folder.is_file() else list(folder.glob("*.npz"))
+    lists: dict[str, list[str]] = {}
+    clips: dict[str, tuple[str, JhmdbClip]] = {}
+    for path in sorted(files, key=lambda path: ("train" not in path.stem, path.name)):
+        if protocol_part(path.stem) is None:
+            yield Skipped(path.name, "its name tells neither train nor test", is_failure=False)
+            continue
+        try:
+            content = read_jhmdb(path)
+        except InvalidAnnotation as error:
+            yield Skipped.because(path.name, error)
+            continue
+        lists[path.stem] = []
+        for number, clip in enumerate(content):
+            name = f"{path.stem}/{number:04d}"
+            if isinstance(clip, InvalidAnnotation):
+                yield Skipped.because(name, clip)
+                continue
+            if clip.label not in CLASSES:
+                yield Skipped(name, f"{clip.label[:80]!r} is none of the set's {len(CLASSES)} classes")
+                continue
+            lists[path.stem].append(clip.digest)
+            clips.setdefault(clip.digest, (name, clip))
+    protocols = Protocols(lists)
+    for digest, (name, clip) in clips.items():
+        try:
+            yield Recording(name, clip.poses, (Labelled(clip.label),), protocols=protocols.of(digest))
+        except InvalidAnnotation as error:
+            yield Skipped.because(name, error)
 
 
 def _msr(folder: Path) -> Iterator[Recording | Skipped]:
+    yield from _unnamed(folder, _MSR_NAME, "_skeleton3D.txt", "a01_s01_e01_skeleton3D.txt")
     for path in _named(folder, _MSR_NAME):
-        action, subject, _ = (int(part) for part in re.findall(r"\d{2}", path.name)[:3])
+        action, subject, take = (int(part) for part in re.findall(r"\d{2}", path.name)[:3])
         try:
+            _check_numbers(
+                ("action", action, len(MSR_ACTIONS)), ("subject", subject, 10), ("repetition", take, 3)
+            )
             poses = read_msr(path)
         except InvalidAnnotation as error:
-            yield Skipped(path.name, str(error))
+            yield Skipped.because(path.name, error)
             continue
         label = MSR_ACTIONS[action - 1]
         subsets = tuple((name, label if action in set_ else "") for name, set_ in _MSR_SUBSETS.items())
@@ -268,58 +306,77 @@ def _msr(folder: Path) -> Iterator[Recording | Skipped]:
             poses,
             (Labelled(label, extra=subsets),),
             f"subject{subject:02d}",
-            "train" if subject % 2 else "test",
+            (("", "train" if subject % 2 else "test"),),
         )
 
 
 def _utkinect(folder: Path) -> Iterator[Recording | Skipped]:
-    passages, missing = read_utkinect_labels(folder / "actionLabel.txt")
+    labels = read_utkinect_labels(folder / "actionLabel.txt")
+    for wrong in labels.wrong:
+        yield Skipped("actionLabel.txt", wrong)
+    for passage in labels.missing:
+        yield Skipped(f"{passage.sequence} {passage.label}", "its frames are not given", is_failure=False)
+    passages: dict[str, list[Passage]] = {}
+    for passage in labels.found:
+        passages.setdefault(passage.sequence, []).append(passage)
+    yield from _unnamed(folder, _UTKINECT_NAME, ".txt", "joints_s01_e01.txt", is_failure=False)
     known = set()
-    for passage in missing:
-        yield Skipped(f"{passage.sequence} {passage.label}", "its frames are not given")
     for path in _named(folder, _UTKINECT_NAME):
         sequence = path.stem.removeprefix("joints_")
         known.add(sequence)
         try:
+            _check_numbers(("subject", int(sequence[1:3]), 10), ("repetition", int(sequence[5:7]), 2))
             poses, first = read_utkinect(path)
         except InvalidAnnotation as error:
-            yield Skipped(path.name, str(error))
+            yield Skipped.because(path.name, error)
             continue
-        parts = [
-            Labelled(p.label, (max(p.first - first, 0) / UTKINECT_FPS, (p.last + 1 - first) / UTKINECT_FPS))
-            for p in passages
-            if p.sequence == sequence and p.last >= first
-        ]
+        last = first + round(float(poses.times[-1]) * UTKINECT_FPS)
+        parts = []
+        for passage in passages.get(sequence, ()):
+            if passage.last < first or passage.first > last:
+                yield Skipped(
+                    f"{sequence} {passage.label}",
+                    f"it runs from frame {passage.first} to {passage.last}, the file from {first} to {last}",
+                )
+                continue
+            span = max(passage.first - first, 0) / UTKINECT_FPS, (passage.last + 1 - first) / UTKINECT_FPS
+            parts.append(Labelled(passage.label, span))
         if parts:
             yield Recording(sequence, poses, tuple(parts), f"subject{sequence[1:3]}")
-    for sequence in dict.fromkeys(passage.sequence for passage in passages):
+        elif sequence not in passages:
+            yield Skipped(path.name, "actionLabel.txt gives it no label", is_failure=False)
+    for sequence in passages:
         if sequence not in known:
-            yield Skipped(sequence, "it is labelled, but its file is not there")
+            yield Skipped(sequence, "it is labelled, but its file is not there", is_failure=False)
 
 
 def _ntu(folder: Path) -> Iterator[Recording | Skipped]:
-    missing = frozenset[str]().union(*(map(read_missing, folder.glob("*missing_skeletons.txt"))))
+    missing: set[str] = set()
+    for path in sorted(folder.glob("*missing_skeletons.txt")):
+        try:
+            missing |= read_missing(path)
+        except InvalidAnnotation as error:
+            yield Skipped.because(path.name, error)
     for path in sorted(folder.rglob("*.skeleton")):
         if path.stem in missing:
-            yield Skipped(path.name, "it is on the list of missing skeletons")
+            yield Skipped(path.name, "it is on the list of missing skeletons", is_failure=False)
             continue
         try:
             name, poses = NtuName.parse(path.name), read_ntu(path)
         except InvalidAnnotation as error:
-            yield Skipped(path.name, str(error))
+            yield Skipped.because(path.name, error)
             continue
-        extra = (
-            ("camera", str(name.camera)),
-            ("setup", str(name.setup)),
-            ("cross_view", "test" if name.camera == 1 else "train"),
-            ("cross_setup", "test" if name.setup % 2 else "train"),
-        )
+        extra = (("camera", str(name.camera)), ("setup", str(name.setup)))
         yield Recording(
             path.stem,
             poses,
             (Labelled(f"A{name.action:03d}", extra=extra),),
             f"P{name.performer:03d}",
-            "train" if name.performer in NTU_SUBJECTS else "test",
+            (
+                ("cross_subject", "train" if name.performer in NTU_SUBJECTS else "test"),
+                ("cross_view", "test" if name.camera == 1 else "train"),
+                ("cross_setup", "test" if name.setup % 2 else "train"),
+            ),
         )
 
 
@@ -327,26 +384,28 @@ def _pyskl(path: Path) -> Iterator[Recording | Skipped]:
     if path.is_dir():
         raise InvalidSetting(f"PySKL keeps a data set in one .pkl file; name it instead of {path}.")
     content = read_pyskl(path)
-    members = {name: {*clips} for name, clips in content.splits.items()}
-    for name, poses in content.poses.items():
-        label = content.labels[name]
-        if label is None:
-            yield Skipped(name, "it has no label")
-            continue
-        splits = [split for split, clips in members.items() if name in clips]
-        extra = tuple((split, "yes" if split in splits else "") for split in members)
-        yield Recording(
-            name.strip("/").replace("..", "_"),
-            poses,
-            (Labelled(f"class{label:03d}", extra=extra),),
-            split=_plain_split(splits),
-        )
+    yield from content.skipped
+    for protocol in content.protocols.unknown:
+        yield Skipped(f"split {protocol[:80]!r}", "its name tells neither train nor val nor test")
+    for name in content.protocols.clips:
+        if name not in content:
+            yield Skipped(name, "it is on a list of the splits, but has no annotation", is_failure=False)
+    for name, clip in content.items():
+        try:
+            if clip.label is None:
+                yield Skipped(name, "it has no label", is_failure=False)
+                continue
+            label = Labelled(f"class{clip.label:03d}")
+            yield Recording(name.strip("/"), clip.poses(), (label,), protocols=content.protocols.of(name))
+        except InvalidAnnotation as error:
+            yield Skipped.because(name, error)
 
 
-def _plain_split(splits: list[str]) -> str | None:
-    """`train`, `val` or `test` where the names of a clip's splits agree on it (`xsub_train`, `train1`)."""
-    found = {part for split in splits for part in ("train", "val", "test") if part in split}
-    return found.pop() if len(found) == 1 else None
+def _check_numbers(*numbered: tuple[str, int, int]) -> None:
+    """Refuse what a set's own numbering does not know: kind of number, its value, and the highest."""
+    for kind, number, most in numbered:
+        if not 1 <= number <= most:
+            raise InvalidAnnotation(f"The set has {kind}s 1 to {most}, not {number}. Rename or remove it.")
 
 
 def _captured(
@@ -355,15 +414,15 @@ def _captured(
     """The `.bvh` files below a folder, with the label and the group that `describe` gives them."""
     for path in sorted(folder.rglob("*.bvh")):
         inside = path.relative_to(folder)
-        described = describe(inside)
-        if described is None:
-            yield Skipped(inside.as_posix(), "its name tells no label")
-            continue
         try:
+            described = describe(inside)
+            if described is None:
+                yield Skipped(inside.as_posix(), "its name tells no label", is_failure=False)
+                continue
             motion = read_bvh(path)
             motion.joints()
         except InvalidAnnotation as error:
-            yield Skipped(inside.as_posix(), str(error))
+            yield Skipped.because(inside.as_posix(), error)
             continue
         yield Captured(path, inside.with_suffix("").as_posix(), motion, *described)
 
@@ -378,6 +437,8 @@ def _laban(path: Path) -> tuple[Labelled, str] | None:
     if not match:
         return None
     action, *grades = match.groups()
+    if not {*grades} <= _GRADES:
+        raise InvalidAnnotation(f"The set grades by -1, 0 and 1; this says {', '.join(grades)}. Rename it.")
     # The same grades of another action, or played again, are the same motion's neighbours.
     return Labelled(action.lower(), extra=tuple(zip(_FACTORS, grades, strict=True))), "_".join(grades)
 
@@ -392,7 +453,16 @@ def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
     return sorted(path for path in folder.rglob("*.txt") if pattern.fullmatch(path.name))
 
 
-DATASETS.add("jhmdb", SkeletonSet("JHMDB (ground-truth joints, one split)", _jhmdb))
+def _unnamed(
+    folder: Path, pattern: re.Pattern[str], ending: str, example: str, *, is_failure: bool = True
+) -> Iterator[Skipped]:
+    """Files that end like recordings, but whose names tell no number."""
+    for path in sorted(folder.rglob(f"*{ending}")):
+        if not pattern.fullmatch(path.name) and path.name not in _NO_RECORDINGS:
+            yield Skipped(path.name, f"its name is not such as {example}", is_failure=is_failure)
+
+
+DATASETS.add("jhmdb", SkeletonSet("JHMDB (ground-truth joints, its splits)", _jhmdb))
 DATASETS.add("msr_action3d", SkeletonSet("MSR-Action3D (odd subjects train, even test)", _msr))
 DATASETS.add("utkinect", SkeletonSet("UTKinect-Action3D (groups are subjects)", _utkinect))
 DATASETS.add(

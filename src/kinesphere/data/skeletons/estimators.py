@@ -1,13 +1,12 @@
-"""Files of pose estimators: COCO keypoints, OpenPose folders, MMPose and PySKL pickles.
+"""Files of pose estimators: COCO keypoints and OpenPose folders.
 
-The first two know single frames only, unless COCO annotations carry a `track_id`; their people are
-followed from frame to frame (`data.tracking`). None of them holds a frame rate.
+Both know single frames only, unless COCO annotations carry a `track_id`; their people are
+followed from frame to frame (`data.tracking`). Neither holds a frame rate.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,7 @@ import numpy as np
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.poses import Poses, boxes_around
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, LeftOut
-from kinesphere.core.unpickle import Unpickler, settle
+from kinesphere.core.errors import InvalidAnnotation, LeftOut
 from kinesphere.data.assemble import assemble
 from kinesphere.data.skeletons.lines import read_text
 from kinesphere.data.tracking import Detections, Tracker, follow
@@ -36,14 +34,6 @@ _MOST_PX, _MOST_FRAMES = 100_000, 2_000_000
 _DIGITS = re.compile(r"(\d{1,18})")
 _FRAME_NUMBER = re.compile(r"(\d{1,18})_keypoints\.json$")
 COCO_ORIGIN, OPENPOSE_ORIGIN = "COCO keypoints", "OpenPose"
-# PySKL's skeletons, by joints and coordinates.
-_PYSKL = {
-    (17, 2): "coco17",
-    (25, 3): "ntu25",
-    (20, 3): "kinect20",
-    (18, 2): "openpose18",
-    (25, 2): "openpose25",
-}
 
 
 def read_coco(path: Path, *, fps: float, frame_size: Size | None = None, frames: int | None = None) -> Poses:
@@ -263,108 +253,6 @@ def _openpose_person(where: str, person: Any) -> np.ndarray:
     if not isinstance(person, dict):
         raise InvalidAnnotation(f"{where}: a person should be an object; got {person!r:.80}.")
     return _triples(where, person.get("pose_keypoints_2d"), tuple(_OPENPOSE))
-
-
-@dataclass(frozen=True)
-class PysklSet:
-    """A PySKL or MMAction2 skeleton pickle.
-
-    Attributes:
-        poses: By name (`frame_dir`).
-        labels: Class numbers by name; None where the file has none.
-        splits: Names of the clips of each split; empty in old files.
-    """
-
-    poses: Mapping[str, Poses]
-    labels: Mapping[str, int | None]
-    splits: Mapping[str, tuple[str, ...]]
-
-
-def read_pyskl(path: Path, *, fps: float = 30.0) -> PysklSet:
-    """MMPose results as PySKL and MMAction2 keep them, read without executing anything.
-
-    The file is a dictionary of `split` and `annotations`, or (older) the list of annotations: each has
-    `frame_dir`, `total_frames`, `keypoint` (M, T, J, 2 or 3), and for pixels `img_shape` and
-    `keypoint_score` (M, T, J). The skeleton is known by joints and coordinates.
-
-    Args:
-        path: The file.
-        fps: Frame rate of the videos.
-
-    Raises:
-        InvalidAnnotation: If it is no such pickle, or an annotation is wrong; it is named.
-        UnsafeFile: If it asks for code to be executed.
-    """
-    try:
-        with path.open("rb") as file:
-            content = settle(Unpickler(file).load())
-    except (OSError, pickle.UnpicklingError, InvalidCheckpoint, EOFError, ValueError, TypeError, KeyError,
-            IndexError, AttributeError, OverflowError, MemoryError) as error:  # fmt: skip
-        raise InvalidAnnotation(f"{path} is not a readable pickle ({error}); get it again.") from error
-    annotations = content.get("annotations") if isinstance(content, dict) else content
-    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise InvalidAnnotation(f"{path} is no PySKL file; it lacks the list 'annotations'.")
-    poses: dict[str, Poses] = {}
-    labels: dict[str, int | None] = {}
-    for number, annotation in enumerate(annotations):
-        name = str(annotation.get("frame_dir", annotation.get("filename", number)))
-        if name in poses:
-            raise InvalidAnnotation(f"{path}: {name!r} comes twice.")
-        poses[name] = _pyskl_poses(f"{path}, annotation {name!r}", annotation, fps)
-        label = annotation.get("label")
-        labels[name] = int(label) if isinstance(label, int | np.integer) and label >= 0 else None
-    splits = content.get("split", {}) if isinstance(content, dict) else {}
-    if not isinstance(splits, dict) or not all(isinstance(names, list) for names in splits.values()):
-        raise InvalidAnnotation(f"{path}: 'split' should be lists of clips by their names.")
-    return PysklSet(poses, labels, {str(k): tuple(map(str, v)) for k, v in splits.items()})
-
-
-def _pyskl_poses(where: str, annotation: Mapping[str, Any], fps: float) -> Poses:
-    keypoints = annotation.get("keypoint")
-    if not isinstance(keypoints, np.ndarray) or keypoints.ndim != 4 or keypoints.dtype.kind != "f":
-        shape = getattr(keypoints, "shape", type(keypoints).__name__)
-        raise InvalidAnnotation(f"{where}: 'keypoint' should be numbers (M, T, J, 2 or 3); got {shape}.")
-    people, count, joints, dimensions = keypoints.shape
-    if (joints, dimensions) not in _PYSKL:
-        raise InvalidAnnotation(
-            f"{where}: no known skeleton has {joints} joints of {dimensions} coordinates."
-        )
-    announced = annotation.get("total_frames", count)
-    if not isinstance(announced, int | np.integer) or announced != count:
-        raise InvalidAnnotation(f"{where}: {announced} frames announced, {count} there.")
-    points = np.moveaxis(keypoints, 0, 1).astype(np.float32)
-    finite = np.asarray(np.isfinite(points).all(-1))
-    frame_size: Size | None = None
-    if dimensions == 2:
-        scores = annotation.get("keypoint_score")
-        shape = annotation.get("img_shape", annotation.get("original_shape"))
-        if (
-            not isinstance(scores, np.ndarray)
-            or scores.shape != keypoints.shape[:3]
-            or scores.dtype.kind not in "fiu"
-        ):
-            raise InvalidAnnotation(f"{where}: 'keypoint_score' should have shape {keypoints.shape[:3]}.")
-        sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
-        if (
-            not isinstance(sides, Sequence)
-            or len(sides) != 2
-            or not all(isinstance(side, int | np.integer) and 0 < side <= _MOST_PX for side in sides)
-        ):
-            raise InvalidAnnotation(f"{where}: 'img_shape' should be (H, W); got {shape!s:.80}.")
-        frame_size = (int(sides[0]), int(sides[1]))
-        seen = np.nan_to_num(np.moveaxis(scores, 0, 1)).clip(0, 1)
-    else:
-        seen = np.where((points != 0).any(-1), 1.0, 0.0)
-    return Poses(
-        times=np.arange(count) / fps,
-        keypoints=np.where(finite[..., None], points, 0),
-        scores=np.where(finite, seen, 0).astype(np.float32),
-        tracks=np.arange(1, people + 1),
-        skeleton=_PYSKL[joints, dimensions],
-        frame_size=frame_size,
-        fps=fps,
-        origin="PySKL",
-    )
 
 
 def _json(path: Path) -> Any:

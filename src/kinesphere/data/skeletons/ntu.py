@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.clips.poses import Poses
-from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
+from kinesphere.core.limits import brief
 from kinesphere.data.skeletons.lines import Lines, read_text
 
 FPS = 30.0
 COLOUR_SIZE = (1080, 1920)
 _JOINTS = 25
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?!\d)")
+# The highest of each number there is, in NTU RGB+D 120.
+_MOST = {"setup": 32, "camera": 3, "performer": 106, "repetition": 2, "action": 120}
 # Scores of joints that were not tracked, inferred and tracked.
 _SCORES = (0.0, 0.5, 1.0)
 # Joints' columns: colour x and y; metres; tracking state.
@@ -43,12 +46,18 @@ class NtuName:
         """Read `S001C001P001R001A001`, with anything behind.
 
         Raises:
-            InvalidAnnotation: If the name has another form.
+            InvalidAnnotation: If the name has another form, or numbers that the set does not have.
         """
         match = _NAME.match(name)
         if not match:
-            raise InvalidAnnotation(f"{name!r} is no NTU RGB+D name such as S001C001P001R001A001.skeleton.")
-        return cls(*map(int, match.groups()))
+            raise InvalidAnnotation(
+                f"{brief(name)} is no NTU RGB+D name such as S001C001P001R001A001.skeleton."
+            )
+        found = cls(*map(int, match.groups()))
+        for kind, most in _MOST.items():
+            if not 1 <= (number := getattr(found, kind)) <= most:
+                raise InvalidAnnotation(f"NTU RGB+D has {kind}s 1 to {most}; {name[:80]!r} says {number}.")
+        return found
 
 
 def read_missing(path: Path) -> frozenset[str]:
@@ -62,7 +71,7 @@ def read_missing(path: Path) -> frozenset[str]:
         names.pop(0)
     wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
     if wrong is not None or not names:
-        raise InvalidAnnotation(f"{path} should list names such as S001C002P005R002A008; got {wrong!r}.")
+        raise InvalidAnnotation(f"{path} should list names such as S001C002P005R002A008; got {brief(wrong)}.")
     return frozenset(names)
 
 
@@ -78,7 +87,7 @@ def read_ntu(path: Path) -> Poses:
         raise lines.error("there is more than the announced frames; get the file again.")
     ids = list(dict.fromkeys(body for frame in frames for body in frame))
     if not ids:
-        raise InvalidAnnotation(
+        raise EmptySkeleton(
             f"{path} shows no body in {len(frames)} frames; it belongs on the list of missing skeletons."
         )
     joints = np.zeros((len(frames), len(ids), _JOINTS, 12))

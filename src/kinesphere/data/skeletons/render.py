@@ -25,8 +25,10 @@ from kinesphere.data.mannequin.dataset import (
 from kinesphere.data.mannequin.motion import Recorded
 from kinesphere.data.mannequin.retarget import retarget
 from kinesphere.data.mannequin.settings import SPLITS, MannequinSettings
+from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import Motion, read_bvh
-from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled, Skipped, opened
+from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled
+from kinesphere.data.skeletons.skipped import Skipped
 
 COLUMNS: tuple[str, ...] = (
     "path", "label", "start", "end", "group", "split", "id", "performer", "scene", "scene_kind", "view",
