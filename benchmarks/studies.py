@@ -1,11 +1,12 @@
 """Scores on real and generated data, each by one `kinesphere` command.
 
-    python -m benchmarks.studies [--resume] [NAMES...]
+    python -m benchmarks.studies [--resume | --rescore] [NAMES...]
 
 Every study runs its command from the repository's root into `runs/studies/NAME`, takes the time, and keeps
-the score with its interval in `results/studies/`; `make docs` makes docs/results.md and the README's table
-from them. Studies on real data need KINESPHERE_TEST_DATA. A study that was stopped goes on with --resume;
-its minutes are then not known.
+the score with its interval, the commit of the code, and what was said of every clip in `results/studies/`;
+`make docs` makes docs/results.md and the README's table from them. Studies on real data need
+KINESPHERE_TEST_DATA. A study that was stopped goes on with --resume; its minutes are then not known.
+--rescore computes scores and intervals again from the kept predictions, without any training or data.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS, machine
+from benchmarks.study_predictions import read_table, write_table
+from kinesphere.evaluate import Predictions
+from kinesphere.evaluate.predictions import FileNote
+from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.report import Report, report_from_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = RESULTS / "studies"
@@ -263,11 +269,16 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(STUDIES)}; default: all")
     parser.add_argument("--resume", action="store_true", help="go on with studies that were stopped")
+    parser.add_argument("--rescore", action="store_true", help="only score the kept predictions again")
     arguments = parser.parse_args()
     names = arguments.names or list(STUDIES)
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
         parser.error(f"no study is called {', '.join(unknown)}; there are {', '.join(STUDIES)}")
+    if arguments.rescore:
+        for name in names:
+            print(rescore(name) or f"{name}: no predictions were kept; run it again")
+        return
     words = [word for name in names for word in (*STUDIES[name].before, *STUDIES[name].command)]
     if any("DATA/" in word for word in words) and DATA not in os.environ:
         parser.error(f"these studies read real data; set {DATA} to its folder")
@@ -300,24 +311,74 @@ def kinesphere(words: Sequence[str]) -> bytes:
 
 
 def keep(name: str, said: dict[str, Any], seconds: float | None) -> Path:
-    """Write the record of a study; its path."""
+    """Write the record of a study and the table of its predictions; the record's path."""
     study = STUDIES[name]
-    report = said["report"]
-    most_frequent = max(each["support"] for each in report["classes"])
+    predictions = Predictions.read(_predictions_file(name))
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    write_table(predictions, RECORDS / f"{name}.csv")
     record = {
         "what": study.what,
         "model": study.model,
         "commands": [shlex.join(["kinesphere", *words]) for words in (study.before, study.command) if words],
-        "line": report["line"],
-        "scores": {key: report["scores"][key] for key in ("top1", "mean_class_accuracy", "macro_f1")},
-        "chance": {"uniform": 1 / len(report["classes"]), "most_frequent": most_frequent / report["clips"]},
+        **_scored(Report.from_json(said["report"])),
+        "skipped": [_skipped(note) for note in predictions.skipped],
         "goal": study.goal,
         "minutes": round(seconds / 60, 1) if seconds is not None else None,
         "machine": machine(),
+        "commit": commit(),
     }
     if "reversed_pairs" in said:
         record["reversed_pairs"] = said["reversed_pairs"]
-    RECORDS.mkdir(parents=True, exist_ok=True)
+    return _write(name, record)
+
+
+def rescore(name: str) -> Path | None:
+    """Renew the scores of a study's record from its kept predictions; None where there are none."""
+    path, table = RECORDS / f"{name}.json", RECORDS / f"{name}.csv"
+    if not (path.is_file() and table.is_file()):
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    predictions = read_table(table, skipped=[FileNote(*note) for note in record["skipped"]])
+    unknown = Provenance(model=record["model"], version="", torch="", device="", precision="")
+    report = report_from_predictions(predictions, Protocol(dataset=record["what"]), unknown)
+    return _write(name, {**record, **_scored(report)})
+
+
+def commit() -> str:
+    """The commit that is checked out; `+` where the package or a recipe differs from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(("git", *words), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    changed = git("status", "--porcelain", "--", "src", "recipes").strip()
+    return git("rev-parse", "--short=12", "HEAD").strip() + ("+" if changed else "")
+
+
+def _scored(report: Report) -> dict[str, Any]:
+    """The part of a record that follows from the predictions."""
+    plain = report.to_json()
+    return {
+        "line": report.line(),
+        "scores": {key: plain["scores"][key] for key in ("top1", "mean_class_accuracy", "macro_f1")},
+        "intervals": plain["intervals"],
+        "chance": {"uniform": 1 / len(report.classes), "most_frequent": report.majority},
+    }
+
+
+def _predictions_file(name: str) -> Path:
+    """Where a study's command left its predictions: in its folder, or in that of its only run."""
+    folder = ROOT / RUNS / name
+    own = folder / "predictions.parquet"
+    return own if own.is_file() else folder / "run" / own.name
+
+
+def _skipped(note: FileNote) -> tuple[str, str]:
+    """Name of a skipped file and why, without the machine's folders."""
+    file = Path(note.path)
+    return file.name, note.reason.replace(note.path, file.name).replace(f"{file.parent}/", "")
+
+
+def _write(name: str, record: dict[str, Any]) -> Path:
     path = RECORDS / f"{name}.json"
     part = path.with_suffix(".part")
     part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

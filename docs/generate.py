@@ -172,16 +172,19 @@ def results_page() -> str:
             "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
             "Intervals are 95 %, by resampling groups. Chance is what always naming the most frequent class "
             "scores. Minutes were taken on a machine that often did other work as well: they are upper "
-            "bounds. In the commands, DATA is the folder of the data; videos lie beside a `labels.csv` of "
-            "path, label and group."
+            "bounds. Code is the commit that trained and predicted, `+` where it had changes. What was said "
+            "of every clip lies beside the record in `benchmarks/results/studies`; `python -m "
+            "benchmarks.studies --rescore` computes scores and intervals again from it. In the commands, "
+            "DATA is the folder of the data; videos lie beside a `labels.csv` of path, label and group."
         ),
         "",
         *_scores(),
         "",
-        "| study | command |",
-        "|---|---|",
+        "| study | code | command |",
+        "|---|---|---|",
         *(
-            f"| `{name}` | {' then '.join(f'`{command}`' for command in record['commands'])} |"
+            f"| `{name}` | {_code(record)} "
+            f"| {' then '.join(f'`{command}`' for command in record['commands'])} |"
             for name, record in _studies()
         ),
     ]
@@ -198,6 +201,10 @@ def _scores() -> list[str]:
         cells = (record["what"], record["model"], _percent(top1), chance, wanted, minutes)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
+
+
+def _code(record: dict[str, Any]) -> str:
+    return f"`{record['commit']}`" if "commit" in record else "–"
 
 
 def _percent(score: dict[str, float]) -> str:

@@ -294,11 +294,21 @@ def test_cards_show_one_of_their_weights(kinesphere: Command) -> None:
 
 
 def test_demo_does_the_whole_job(kinesphere: Command, tmp_path: Path) -> None:
-    ended = kinesphere("demo", "--out", tmp_path, "--clips-per-class", 10, "--epochs", 1, "--json")
+    words = ("demo", "compute.precision=bf16", "--out", tmp_path, "--clips-per-class", 10, "--epochs", 1)
+    ended = kinesphere(*words, "--json")
     assert ended.code == 0, ended.err
     result = json.loads(ended.out)
+    assert result["report"]["provenance"]["precision"] == "bf16"
     assert Path(result["html"]).is_file()
     assert set(result["reversed_pairs"]) == {"in_order", "shuffled"}
     assert result["report"]["clips"] == 20
     assert (tmp_path / "predicted.mp4").is_file()
     assert (tmp_path / "preview.png").is_file()
+
+
+def test_demo_refuses_settings_of_its_data_before_it_makes_any(kinesphere: Command, tmp_path: Path) -> None:
+    for override in ("data.source=elsewhere", "out=elsewhere"):
+        ended = kinesphere("demo", override, "--out", tmp_path)
+        assert ended.code == 2
+        assert "The demo makes its own data" in ended.err
+    assert not list(tmp_path.iterdir())

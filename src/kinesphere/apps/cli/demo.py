@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinesphere.apps.cli.console import Json, console, print_json, progress
+from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
 
@@ -26,6 +27,10 @@ MOVEMENTS = (
 
 
 def demo(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings of its training to change."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for videos, run and report.")] = Path("runs/demo"),
     clips_per_class: Annotated[int, typer.Option(min=10, help="Generated videos of each movement.")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training videos.")] = 20,
@@ -41,6 +46,8 @@ def demo(
     from kinesphere.data.mannequin import MannequinSettings, generate
 
     screen = console(to_stderr=as_json)
+    table = out / "videos" / "manifest.csv"
+    training = recipe(table, out / "run", epochs, seed, overrides or ())
     settings = MannequinSettings(
         classes=MOVEMENTS,
         clips_per_class=clips_per_class,
@@ -53,8 +60,8 @@ def demo(
     )
     with step(screen, f"1  Generating {len(settings.classes)} movements × {clips_per_class} videos"):
         with progress("   ", "videos", hidden=as_json) as advance:
-            path = generate(settings, out / "videos", progress=advance)
-        manifest = Manifest.read(path)
+            generate(settings, out / "videos", progress=advance)
+        manifest = Manifest.read(table)
     with step(screen, "2  Checking them"):
         check(manifest, screen, out / "preview.png", hidden=as_json)
     with step(screen, "3  Training the compact model, then scoring it on unseen performers and scenes"):
@@ -62,7 +69,7 @@ def demo(
         from kinesphere.train.files import RunFiles
 
         begun = RunFiles(out / "run").recipe.is_file()
-        run = train(recipe(path, out / "run", epochs, seed), resume=begun, console=screen)
+        run = train(training, resume=begun, console=screen)
     with step(screen, "4  Asking what the answers rest on"):
         ordered, shuffled = direction_of_time(run, manifest)
     with step(screen, "5  Predicting one video"):
@@ -90,8 +97,12 @@ def demo(
         screen.print(f"{title:<18} {place}", soft_wrap=True)
 
 
-def recipe(manifest: Path, out: Path, epochs: int, seed: int) -> Recipe:
-    """The demo's training run; `recipe.yaml` in its folder shows every setting."""
+def recipe(manifest: Path, out: Path, epochs: int, seed: int, overrides: Iterable[str] = ()) -> Recipe:
+    """The demo's training run; `recipe.yaml` in its folder shows every setting.
+
+    Raises:
+        InvalidSetting: If an override is wrong, or of the data or the folder, on which the demo decides.
+    """
     from kinesphere.train import Recipe
 
     settings: dict[str, Any] = {
@@ -102,7 +113,14 @@ def recipe(manifest: Path, out: Path, epochs: int, seed: int) -> Recipe:
         "train": {"epochs": epochs, "batch_size": 8, "ema": 0.99, "seed": seed},
         "out": str(out),
     }
-    return Recipe.build(settings, origin="the demo")
+    own = Recipe.build(settings, origin="the demo")
+    changed = own.override(*overrides)
+    if (changed.data, changed.out) != (own.data, own.out):
+        raise InvalidSetting(
+            "The demo makes its own data and lays its run into the folder of --out; change settings of the "
+            f"model, training and compute only. Got {' '.join(overrides)}."
+        )
+    return changed
 
 
 def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> None:
@@ -136,7 +154,7 @@ def direction_of_time(run: Run, manifest: Manifest) -> tuple[Score, Score]:
     paired = {name for pair in pairs for name in pair}
     test = manifest.where(split="test")
     test = test.select([i for i, sample in enumerate(test) if sample.labels[0] in paired])
-    shuffled = collect(load(run.folder), test, perturb=shuffle_frames())
+    shuffled = collect(load(run.folder, compute=run.recipe.compute.choose()), test, perturb=shuffle_frames())
     in_order = Predictions.read(run.files.predictions)
     return pair_accuracy(in_order, pairs), pair_accuracy(shuffled, pairs)
 
@@ -146,7 +164,7 @@ def predict_one(run: Run, manifest: Manifest, target: Path, screen: Console) -> 
     from kinesphere.predict import annotate, load
 
     sample = manifest.where(split="test")[0]
-    said = load(run.folder).predict(sample.path)
+    said = load(run.folder, compute=run.recipe.compute.choose()).predict(sample.path)
     annotate(sample.path, target, said)
     screen.print(f"   {sample.path.name} shows {sample.labels[0]!r}; the model says:")
     for name, share in said.top(3):
