@@ -100,6 +100,20 @@ def test_one_step_moves_every_parameter_that_gets_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "again"])
+def test_a_batch_of_one_clip_trains(name, again):
+    """The last batch of an odd count, or what unreadable files leave of a batch."""
+    recogniser, batch = recogniser_and_batch(name, batch=1)
+    if again:
+        recogniser.checkpoint_activations()
+    loss = nn.functional.cross_entropy(recogniser.train()(*batch), torch.tensor([0]))
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in recogniser.parameters())
+    assert any(p.grad.abs().sum() > 0 for p in recogniser.parameters())
+    assert all(torch.isfinite(buffer).all() for buffer in recogniser.buffers())
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_checkpointed_activations_change_neither_gradients_nor_statistics(name):
     recogniser, batch = recogniser_and_batch(name)
     twin = create_model(name, LABELS)

@@ -5,20 +5,16 @@ All are zips of NumPy arrays with `format` and `version` among them.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kinesphere.clips.npz import BROKEN, read_arrays
 from kinesphere.core.errors import InvalidAnnotation
 
-# An hour of video takes less in every modality.
-_MOST_BYTES = 4 * 2**30
-
-BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
-"""What reading a damaged archive may raise."""
+_MOST_LETTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,8 @@ def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:
         version: The newest version that the caller reads.
 
     Raises:
-        InvalidAnnotation: If the file is missing, empty, damaged, of another kind or of a newer version.
+        InvalidAnnotation: If the file is missing, empty, damaged, of another kind or of a newer version, or
+            would take more memory than its size makes plausible.
     """
     if not path.is_file():
         raise InvalidAnnotation(
@@ -98,14 +95,7 @@ def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:
     if path.stat().st_size == 0:
         raise InvalidAnnotation(f"{path} is empty; delete it and extract the {kind} again.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-        if total > _MOST_BYTES:
-            raise InvalidAnnotation(
-                f"{path} unpacks to {total / 2**30:.0f} GiB; it is no {kind} file of ours."
-            )
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+        content = read_arrays(path)
         named = str(content["format"])
         if named != format_name(kind):
             raise InvalidAnnotation(f"{path} is not a {kind} file; it says {named[:40]!r}.")
@@ -121,7 +111,21 @@ def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:
 
 def damaged(path: Path, kind: str, error: Exception) -> InvalidAnnotation:
     """The error for a file whose content cannot be made out."""
-    return InvalidAnnotation(f"{path} is not a readable {kind} file ({error}); extract it again.")
+    reason = str(error)[:200] or type(error).__name__
+    return InvalidAnnotation(f"{path} is not a readable {kind} file ({reason}); extract it again.")
+
+
+def plain_text(content: object) -> str:
+    """Text of a file as it can be shown and written anywhere.
+
+    Raises:
+        ValueError: If it is too long for a name, or no encoding has its characters.
+    """
+    text = str(content)
+    text.encode()
+    if len(text) > _MOST_LETTERS or not text.isprintable():
+        raise ValueError(f"a name of {len(text)} letters, {text[:40]!a}")
+    return text
 
 
 def format_name(kind: str) -> str:

@@ -23,6 +23,8 @@ SUFFIX = ".flow.npz"
 # A level or two of error, at a small part of the size of lossless coding.
 _QUALITY = 12
 _ZERO, _STEPS = 128, 127
+# No motion is longer than a picture, and no picture wider.
+_MOST_BOUND_PX, _MOST_SIDE_PX = 1e5, 10**6
 
 StoredMethod = Literal[FlowMethod, "truth"]
 """How the flow of a file came about: it was estimated, or it is the true motion of a generated video."""
@@ -56,12 +58,12 @@ class FlowFile:
             InvalidAnnotation: If it is missing, empty, damaged, of another kind or of a newer version.
         """
         planes = PlaneFile.open(path, "flow")
-        method = str(planes.fact("method"))
+        method = planes.text("method")
         if method not in get_args(StoredMethod) or planes.planes != 2:
             raise InvalidAnnotation(f"{path} holds flow of an unknown method {method!r}; extract it again.")
         bound_px, clipped = planes.number("bound_px"), planes.number("clipped")
         frames = int(planes.number("frames"))
-        if not bound_px > 0 or max(frames - 1, 1) != planes.count:
+        if not 0 < bound_px <= _MOST_BOUND_PX or max(frames - 1, 1) != planes.count:
             raise InvalidAnnotation(
                 f"{path} contradicts itself (bound {bound_px:g} px, {planes.count} fields of {frames} "
                 "frames); extract it again."
@@ -69,6 +71,8 @@ class FlowFile:
         video_size: Size | None = None
         if "video_height_px" in planes.facts:
             video_size = int(planes.number("video_height_px")), int(planes.number("video_width_px"))
+            if not 0 < min(video_size) <= max(video_size) <= _MOST_SIDE_PX:
+                raise InvalidAnnotation(f"{path} is of a video of {video_size} px; extract it again.")
         return cls(planes, cast(StoredMethod, method), bound_px, clipped, frames, video_size)
 
     @property

@@ -42,7 +42,7 @@ class MaskFile:
         if planes.planes != 1:
             raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
         most_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
-        return cls(planes, str(planes.fact("origin")), most_people)
+        return cls(planes, planes.text("origin"), most_people)
 
     @property
     def frames(self) -> int:

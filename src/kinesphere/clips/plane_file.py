@@ -18,16 +18,24 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
+from kinesphere.clips.archive import damaged, format_name, plain_text, read_archive
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
 from kinesphere.core.errors import InvalidAnnotation, VideoError
 from kinesphere.core.files import replacing
+from kinesphere.core.structured import parse_json
 from kinesphere.video import Video, VideoWriter
 
 VERSION = 1
 _RATE = 25  # of the inner video, whose clock means nothing
 _KEY_FRAMES = 24
+# Pixels that a frame may have: in any file, and more for each byte of it.
+_SPARE_PIXELS = 4 * 2**20
+_PIXELS_PER_BYTE = 32
+_MOST_FACTS_BYTES = 2**20
+# RGB pixels that are decoded at a time.
+_AT_ONCE = 16 * 2**20
 # Of decoded pictures: the largest file that is decoded as a whole, and what each process keeps of such.
 _WHOLE_BYTES = 16 * 2**20
 _KEPT_BYTES = 256 * 2**20
@@ -111,7 +119,9 @@ class PlaneFile:
         content = read_archive(path, kind, VERSION)
         try:
             height, width = (int(side) for side in content["size"])
-            facts = json.loads(str(content["facts"]))
+            facts = parse_json(
+                str(content["facts"]), f"{path} (its facts)", InvalidAnnotation, largest=_MOST_FACTS_BYTES
+            )
             if not isinstance(facts, dict):
                 raise ValueError("its facts are no table")
             file = cls(
@@ -125,9 +135,18 @@ class PlaneFile:
             )
         except BROKEN as error:
             raise damaged(path, kind, error) from error
-        if min(file.size) < 1 or file.planes < 1 or file.count < 1:
-            raise damaged(path, kind, ValueError(f"{file.count} frames of {file.planes} times {file.size}"))
+        file._check()
         return file
+
+    def _check(self) -> None:
+        """Refuse what no writer of ours states: nothing, or more than the bytes make plausible."""
+        pixels = self.planes * self.size[0] * self.size[1]
+        if not (min(*self.size, self.planes, self.count) > 0 and self.count <= len(self.data)):
+            problem = f"{self.count} frames of {self.planes} times {self.size} in {len(self.data)} bytes"
+            raise damaged(self.path, self.kind, ValueError(problem))
+        if pixels > (most := _SPARE_PIXELS + _PIXELS_PER_BYTE * len(self.data)):
+            problem = f"{pixels} pixels a frame, more than the {most} that {len(self.data)} bytes may have"
+            raise damaged(self.path, self.kind, ValueError(problem))
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The planes of the numbered frames: uint8 `(n, planes, H, W)`.
@@ -138,7 +157,7 @@ class PlaneFile:
         height, width = self.size
         if self.planes * height * width * self.count > _WHOLE_BYTES:
             return self._decode(rows)
-        content = _digest(self.data)
+        content = (_digest(self.data), self.size, self.planes, self.count)
         whole = _RECENT.get(content)
         if whole is None:
             whole = self._decode(np.arange(self.count))
@@ -148,18 +167,36 @@ class PlaneFile:
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
         height, width = self.size
+        result = np.empty((len(rows), self.planes * height, width), np.uint8)
+        step = max(1, _AT_ONCE // (3 * result[:1].size or 1))
         try:
-            with Video.open(self.data, threads=1) as video:
-                if len(video.frame_times()) != self.count:
-                    raise damaged(self.path, self.kind, ValueError("it lacks frames"))
-                frames = video.frames_at((np.asarray(rows) + 0.5) / _RATE)
+            with self._video() as video:
+                for start in range(0, len(rows), step):
+                    times = (np.asarray(rows[start : start + step]) + 0.5) / _RATE
+                    pictures = np.asarray(video.frames_at(times).data)
+                    # One channel: the other two are the same.
+                    result[start : start + step] = pictures[:, 1, : self.planes * height, :width]
         except VideoError as error:
             raise damaged(self.path, self.kind, error) from error
-        tall = np.asarray(frames.data)[:, 1, : self.planes * height, :width]
-        if tall.shape[1:] != (self.planes * height, width):
-            raise damaged(self.path, self.kind, ValueError("its pictures are smaller than it says"))
-        # A copy of one channel, so that the other two are not kept with it.
-        return np.ascontiguousarray(tall).reshape(len(tall), self.planes, height, width)
+        return result.reshape(len(rows), self.planes, height, width)
+
+    def _video(self) -> Video:
+        """The pictures as a video, if they are as the file says."""
+        if self.data[4:8] != b"ftyp":
+            raise damaged(self.path, self.kind, ValueError("it holds no pictures"))
+        tall = (self.planes * self.size[0], self.size[1])
+        video = Video.open(self.data, threads=1)
+        try:
+            # Odd sides are stored as even ones.
+            if video.size != (tall[0] + tall[0] % 2, tall[1] + tall[1] % 2):
+                problem = f"its pictures are {video.size} pixels, not the {tall} that it says"
+                raise damaged(self.path, self.kind, ValueError(problem))
+            if len(video.frame_times()) != self.count:
+                raise damaged(self.path, self.kind, ValueError("it lacks frames"))
+        except BaseException:
+            video.close()
+            raise
+        return video
 
     def fact(self, name: str) -> str | float:
         """One fact.
@@ -170,6 +207,17 @@ class PlaneFile:
         if name not in self.facts:
             raise InvalidAnnotation(f"{self.path} does not state its {name}; extract it again.")
         return self.facts[name]
+
+    def text(self, name: str) -> str:
+        """One fact that is a short text.
+
+        Raises:
+            InvalidAnnotation: If the file does not state it, or something else.
+        """
+        try:
+            return plain_text(self.fact(name))
+        except ValueError as error:
+            raise damaged(self.path, self.kind, error) from error
 
     def number(self, name: str) -> float:
         """One fact that is a finite number.
@@ -190,4 +238,4 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-_RECENT: Recent[bytes, np.ndarray] = Recent(_KEPT_BYTES, lambda pictures: (pictures,))
+_RECENT: Recent[tuple[bytes, Size, int, int], np.ndarray] = Recent(_KEPT_BYTES, lambda pictures: (pictures,))

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kinesphere.clips.archive import BROKEN, damaged, format_name, read_archive
+from kinesphere.clips.archive import damaged, format_name, plain_text, read_archive
+from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.poses import Extent, Poses
 from kinesphere.clips.recent import Recent
 from kinesphere.clips.skeleton import SKELETONS
@@ -103,24 +104,26 @@ def read_poses(path: Path) -> Poses:
 def _unpacked(path: Path) -> Poses:
     content = read_archive(path, "pose", VERSION)
     try:
-        skeleton = str(content["skeleton"])
-        if skeleton not in SKELETONS:
-            raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
-        height, width = (int(side) for side in content["frame_size"])
-        return Poses(
-            times=content["times"].astype(np.float64),
-            keypoints=content["keypoints"].astype(np.float32),
-            scores=content["scores"].astype(np.float32),
-            tracks=content["tracks"].astype(np.int64),
-            skeleton=skeleton,
-            frame_size=(height, width) if height else None,
-            boxes=content["boxes"].astype(np.float32),
-            world=content["world"].astype(np.float32) if "world" in content else None,
-            fps=float(content["fps"]) or None,
-            origin=str(content["origin"]),
-            video=_extent(content),
-            most_people=int(content["most_people"]) if "most_people" in content else None,
-        )
+        # Numbers that their type here cannot hold are refused, not wrapped around.
+        with np.errstate(invalid="raise", over="raise"):
+            skeleton = plain_text(content["skeleton"])
+            if skeleton not in SKELETONS:
+                raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
+            height, width = (int(side) for side in content["frame_size"])
+            return Poses(
+                times=content["times"].astype(np.float64),
+                keypoints=content["keypoints"].astype(np.float32),
+                scores=content["scores"].astype(np.float32),
+                tracks=content["tracks"].astype(np.int64),
+                skeleton=skeleton,
+                frame_size=(height, width) if height else None,
+                boxes=content["boxes"].astype(np.float32),
+                world=content["world"].astype(np.float32) if "world" in content else None,
+                fps=float(content["fps"]) or None,
+                origin=plain_text(content["origin"]),
+                video=_extent(content),
+                most_people=int(content["most_people"]) if "most_people" in content else None,
+            )
     except InvalidAnnotation as error:
         raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
     except BROKEN as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -18,6 +17,10 @@ BRIDGE_S = 0.5
 _SAME_S = 1e-4
 # Frame sizes of one video agree in shape up to this share (rounded sizes of small copies differ a little).
 _SHAPE = 0.02
+# What no video exceeds: rates between one frame a day and this many a second, seconds, pixels or metres from
+# the origin, pixels of a side, people and frames.
+_LEAST_FPS, _MOST_FPS = 1e-5, 1e5
+_MOST_S, _FARTHEST, _MOST_SIDE_PX, _MOST_PEOPLE, _MOST_FRAMES = 1e9, 1e7, 10**6, 10**6, 10**10
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Extent:
     fps: float
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or not 0 <= self.last_s < math.inf or not 0 < self.fps < math.inf:
+        is_plausible = _LEAST_FPS <= self.fps <= _MOST_FPS and 0 <= self.last_s <= _MOST_S
+        if not is_plausible or not 1 <= self.frames <= _MOST_FRAMES:
             raise InvalidAnnotation(f"A video has frames, a length and a rate; got {self}.")
 
     @classmethod
@@ -107,17 +111,31 @@ class Poses:
                 )
         if count == 0:
             raise InvalidAnnotation("The poses cover no frame at all; extract or convert them again.")
-        if not np.isfinite(self.times).all() or (np.diff(self.times) <= 0).any():
+        if not (np.abs(self.times) <= _MOST_S).all() or (np.diff(self.times) <= 0).any():
             raise InvalidAnnotation("The times of poses must be finite and ascend; they do not.")
         seen = self.scores > 0
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise InvalidAnnotation("The scores of joints must lie in [0, 1]; some do not.")
         for points in (self.keypoints, self.world):
-            if points is not None and not np.isfinite(points[seen]).all():
-                raise InvalidAnnotation("A joint with a score above 0 has coordinates that are no numbers.")
+            if points is not None and not (np.abs(points[seen]) <= _FARTHEST).all():
+                raise InvalidAnnotation(
+                    "A joint with a score above 0 has coordinates that are no numbers, or far outside of any "
+                    "picture."
+                )
+        if (np.abs(self.boxes) > _FARTHEST).any():
+            raise InvalidAnnotation("The box of a person has sides far outside of any picture.")
+        if self.fps is not None and not _LEAST_FPS <= self.fps <= _MOST_FPS:
+            raise InvalidAnnotation(
+                f"Poses are taken between {_LEAST_FPS:g} and {_MOST_FPS:g} times a second; got {self.fps}."
+            )
+        if self.most_people is not None and not 1 <= self.most_people <= _MOST_PEOPLE:
+            raise InvalidAnnotation(f"At least one person is looked for; got {self.most_people}.")
         if len(set(self.tracks.tolist())) != people:
             raise InvalidAnnotation(f"People must have different track numbers; got {self.tracks.tolist()}.")
-        if self.frame_size is not None and min(self.frame_size) < 1:
+        if (
+            self.frame_size is not None
+            and not 0 < min(self.frame_size) <= max(self.frame_size) <= _MOST_SIDE_PX
+        ):
             raise InvalidAnnotation(f"The frame size of poses is a positive (H, W); got {self.frame_size}.")
 
     def __len__(self) -> int:

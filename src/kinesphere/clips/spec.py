@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.limits import brief
 
 ModalityName = Literal["rgb", "flow", "pose", "mask"]
 Resize = Literal["short_side", "stretch", "letterbox", "people"]
@@ -16,9 +17,17 @@ Align = Literal["none", "centre", "body"]
 ShortVideo = Literal["loop", "pad"]
 ChannelOrder = Literal["RGB", "BGR"]
 
-_DENSE = re.compile(r"(\d+)x(\d+)x(\d+)")
-_UNIFORM = re.compile(r"uniform(\d+)(?:x(\d+))?")
-_VIEWS = re.compile(r"(\d+)x(\d+)")
+_DENSE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})x([0-9]{1,9})")
+_UNIFORM = re.compile(r"uniform([0-9]{1,9})(?:x([0-9]{1,9}))?")
+_VIEWS = re.compile(r"([0-9]{1,9})x([0-9]{1,9})")
+
+# What no network takes and no video gives: beyond it is a mistake, or made to exhaust memory.
+MOST_FRAMES = 100_000
+LARGEST_SIDE_PX = 16_384
+MOST_PEOPLE = 1000
+LARGEST_FPS = 100_000.0
+MOST_VALUES = 1 << 31
+"""Values of one clip, frames times height times width."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if min(self.length, self.interval, self.clips) < 1:
             raise InvalidSetting(f"Sampling needs length, interval and clips of at least 1; got {self}.")
+        if max(self.length * self.clips, self.interval) > MOST_FRAMES:
+            raise InvalidSetting(f"Sampling takes at most {MOST_FRAMES} frames of a span; got {self}.")
         if self.kind == "uniform" and self.interval != 1:
             raise InvalidSetting("Uniform sampling spreads its frames itself; leave the interval at 1.")
 
@@ -87,6 +98,8 @@ class Views:
     crops: int = 1
 
     def __post_init__(self) -> None:
+        if self.clips > MOST_FRAMES:
+            raise InvalidSetting(f"Views take at most {MOST_FRAMES} clips of a span; got {self.clips}.")
         if self.clips < 1 or self.crops not in (1, 3, 5, 10):
             raise InvalidSetting(
                 f"Views need at least one clip and 1, 3, 5 or 10 crops; got {self.clips}x{self.crops}."
@@ -176,8 +189,18 @@ class ClipSpec:
             raise InvalidSetting(f"Mean {self.mean} and std {self.std} must be finite numbers.")
         if len(self.size) != 2 or not all(isinstance(side, int) for side in self.size) or min(self.size) < 1:
             raise InvalidSetting(f"Clip size must be positive (H, W); got {self.size}.")
+        if max(*self.size, self.short_side_px or 0) > LARGEST_SIDE_PX:
+            raise InvalidSetting(
+                f"Clips have sides of at most {LARGEST_SIDE_PX} px; got {self.size}, {self.short_side_px}."
+            )
+        if self.length * self.size[0] * self.size[1] > MOST_VALUES:
+            raise InvalidSetting(
+                f"A clip has at most {MOST_VALUES} values a channel; got {self.length} frames of {self.size}."
+            )
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise InvalidSetting(f"Clip frame rate must be positive; got {self.fps}.")
+        if self.fps is not None and self.fps > LARGEST_FPS:
+            raise InvalidSetting(f"Clips count at most {LARGEST_FPS:g} frames a second; got {self.fps}.")
         if self.short_side_px is not None:
             if self.resize == "letterbox":
                 raise InvalidSetting("Letterboxing crops nothing; leave short_side_px unset.")
@@ -205,6 +228,8 @@ class ClipSpec:
             raise InvalidSetting("Alignment is for joints in space; set dimensions=3, or align='none'.")
         if self.people < 1:
             raise InvalidSetting(f"A clip holds at least one person; got people={self.people}.")
+        if self.people > MOST_PEOPLE:
+            raise InvalidSetting(f"A clip holds at most {MOST_PEOPLE} people; got people={self.people}.")
 
     @property
     def length(self) -> int:
@@ -233,4 +258,4 @@ class ClipSpec:
             values["sampling"] = Sampling.parse(values["sampling"])
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidSetting(f"This is not a clip spec: {error}.") from error
+            raise InvalidSetting(f"This is not a clip spec: {brief(str(error))}.") from error

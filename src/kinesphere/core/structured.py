@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from kinesphere.core.errors import KinesphereError
+from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.limits import DEEPEST, brief, count_nodes, file_bytes
 
 LARGEST_JSON = 64 << 20
@@ -111,6 +111,17 @@ def parse_yaml(text: str, name: str, error: type[KinesphereError], largest: int 
         return None
     count_nodes(root, _inner, name, error, most=_MOST_YAML_NODES)
     return _Composed(name, error).value(root)
+
+
+def parse_value(text: str) -> Any:
+    """A value of the command line: YAML, and where that is a bare word or no YAML, the text as it stands."""
+    try:
+        value = parse_yaml(text, "the value", InvalidSetting)
+    except InvalidSetting:
+        return text
+    if value is None or isinstance(value, Written):
+        return Written(text.strip())
+    return value if isinstance(value, str) else Written(text.strip(), value)
 
 
 def read_json(path: Path, error: type[KinesphereError], largest: int = LARGEST_JSON) -> Any:
@@ -293,5 +304,5 @@ def _text(path: Path, error: type[KinesphereError], largest: int) -> str:
 
 
 def _first_lines(reason: Exception) -> str:
-    text = " ".join(str(reason).split())
+    text = " ".join(str(reason).replace('in "<unicode string>", ', "").split())
     return text if len(text) <= 300 else f"{text[:299]}…"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, Self
 
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.batch_norm import single_clip_norms
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
@@ -60,12 +62,17 @@ class Recogniser(nn.Module):
         return self.card.stages
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Logits `(B, K)` of normalised float clips `(B, T, C, H, W)`, one per spec."""
+        """Logits `(B, K)` of normalised float clips `(B, T, C, H, W)`, one per spec.
+
+        In training a batch of one clip is normalised with the running statistics wherever a batch norm
+        would have a single value per channel (`core/batch_norm.py`).
+        """
         if len(inputs) != len(self.specs):
             raise InvalidSetting(
                 f"{self.card.name} takes {len(self.specs)} input(s), one per clip spec; got {len(inputs)}."
             )
-        logits: Tensor = self.net(*inputs)
+        with single_clip_norms(len(inputs[0])) if self.training else nullcontext():
+            logits: Tensor = self.net(*inputs)
         return logits
 
     def features(self, inputs: tuple[Tensor, ...], stage: str) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from kinesphere.core.batch_norm import SingleValueNorms
 from kinesphere.core.convolution import sound_convolutions
 
 
@@ -75,7 +76,7 @@ def _again(module: nn.Module, device: torch.device) -> Iterator[None]:
     for part, name, buffer in own:
         part._buffers[name] = buffer.clone()
     try:
-        with sound_convolutions(device):
+        with SingleValueNorms(), sound_convolutions(device):
             yield
     finally:
         for part, name, buffer in own:

@@ -128,7 +128,7 @@ class AugmentSection(Section):
         default=None,
         description="Sides of a multi_scale crop, as shares of the largest that fits.",
     )
-    enlarge: Annotated[float, Field(ge=1)] | None = Field(
+    enlarge: Annotated[float, Field(ge=1, le=16)] | None = Field(
         default=None,
         description="Frames are decoded at least this many times larger than the crop needs.",
     )
@@ -156,7 +156,7 @@ class AugmentSection(Section):
         default=None,
         description="Exponents are drawn from 1 / (1 + x) to 1 + x.",
     )
-    rand_augment: Annotated[int, Field(ge=0)] | None = Field(
+    rand_augment: Annotated[int, Field(ge=0, le=100)] | None = Field(
         default=None,
         description="RandAugment operations per clip.",
     )

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
+from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
+from kinesphere.core.structured import Written, dump_yaml, parse_value, read_yaml
 from kinesphere.train.clip_sections import AugmentSection, ClipSection
 from kinesphere.train.sections import (
     ComputeSection,
@@ -25,8 +26,10 @@ from kinesphere.train.sections import (
     TestSection,
     TrainSection,
 )
+from kinesphere.train.written import as_typed
 
 RECIPE_FILE = "recipe.yaml"
+_MOST_PROBLEMS = 20
 
 
 class Recipe(Section):
@@ -88,10 +91,12 @@ class Recipe(Section):
             InvalidSetting: If a key or value is wrong; all problems are listed, with the nearest known keys.
         """
         try:
-            return cls.model_validate(settings)
+            return cls.model_validate(as_typed(settings, cls))
         except ValidationError as error:
-            problems = [_explain(cls, dict(problem)) for problem in error.errors()]
-            raise InvalidSetting(f"In {origin}: " + "; ".join(dict.fromkeys(problems)) + ".") from None
+            problems = list(dict.fromkeys(_explain(cls, dict(problem)) for problem in error.errors()))
+            more = len(problems) - _MOST_PROBLEMS
+            told = "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+            raise InvalidSetting(f"In {origin}: {told}.") from None
 
     def override(self, *overrides: str) -> Self:
         """A copy with some `section.key=value` applied, checked again."""
@@ -107,9 +112,7 @@ class Recipe(Section):
     def dump(self, path: str | Path) -> None:
         """Write YAML, all settings included, atomically."""
         with replacing(Path(path)) as temporary:
-            temporary.write_text(
-                yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8"
-            )
+            temporary.write_text(dump_yaml(self.to_dict()), encoding="utf-8")
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -128,13 +131,12 @@ class Recipe(Section):
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidSetting(f"{path} is not a readable YAML recipe: {error}.") from error
+        settings = read_yaml(path, InvalidSetting)
+    except InvalidSetting as error:
+        raise InvalidSetting(f"{path} is not a readable YAML recipe: {error}") from error
     if not isinstance(settings, dict):
-        raise InvalidSetting(
-            f"{path} is not a recipe: it holds {type(settings).__name__}, not sections such as `data:`."
-        )
+        kind = "str" if isinstance(settings, str) else type(settings).__name__
+        raise InvalidSetting(f"{path} is not a recipe: it holds {kind}, not sections such as `data:`.")
     return settings
 
 
@@ -144,17 +146,15 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise InvalidSetting(f"Cannot read the override {override!r}; write section.key=value.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
     place = settings
     for key in keys[:-1]:
         inner = place.setdefault(key, {})
+        if isinstance(inner, Written) and isinstance(inner.value, dict):  # an override of before
+            inner = place[key] = inner.value
         if not isinstance(inner, dict):
             raise InvalidSetting(f"Cannot apply {override!r}: {key!r} is a value, not a section.")
         place = inner
-    place[keys[-1]] = value
+    place[keys[-1]] = parse_value(text)
 
 
 def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
@@ -169,7 +169,7 @@ def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where!r} is required"
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{where}: {message}; got {problem['input']!r}"
+    return f"{where}: {message}; got {brief(problem['input'])}"
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:

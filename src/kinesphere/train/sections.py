@@ -15,8 +15,9 @@ from kinesphere.core.device import Compute
 from kinesphere.data.manifest import Unlabelled
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, le=1e12)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Processes = Annotated[int, Field(ge=0, le=1024)]
 
 
 class Section(BaseModel):
@@ -229,7 +230,7 @@ class TrainSection(Section):
         default=None,
         description="Optimiser steps, instead of epochs.",
     )
-    batch_size: Count = Field(
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=16,
         description="Clips per forward pass in each process.",
     )
@@ -299,11 +300,11 @@ class ComputeSection(Section):
             "memory and the same gradients, for one more forward pass per step."
         ),
     )
-    processes: Count = Field(
+    processes: Annotated[Processes, Field(ge=1)] = Field(
         default=1,
         description="Processes that share each step, one per GPU.",
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+    workers: Literal["auto"] | Processes = Field(
         default="auto",
         description="Decoding processes per training process.",
     )

@@ -123,7 +123,7 @@ def extract(
         raise InvalidSetting(f"Extraction needs at least one process; got workers={count}.")
     owners: dict[Path, Path] = {}
     for video in wanted:
-        other = owners.setdefault(extracts.path(video, extractor.suffix), video)
+        other = owners.setdefault(extracts.place(video, extractor.suffix), video)
         if other != video:
             raise InvalidSetting(
                 f"{other} and {video} would share one file in {extracts.folder}; extract beside the "

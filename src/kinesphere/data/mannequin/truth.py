@@ -13,6 +13,7 @@ import numpy as np
 
 from kinesphere.clips import flow_file, mask_file, pose_file
 from kinesphere.clips.archive import Extracts
+from kinesphere.clips.npz import BROKEN, read_arrays
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidManifest
@@ -81,17 +82,17 @@ def load_truth(path: str | Path) -> Truth:
         InvalidManifest: If the file is missing or is no such file.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as file:
-            height, width = (int(n) for n in file["size"])
-            mask = np.unpackbits(file["mask"], axis=-1, count=width).astype(bool)
-            return Truth(
-                file["joints2d"],
-                file["joints3d"],
-                file["boxes"],
-                mask.reshape(*mask.shape[:2], height, width),
-                file["flow"].astype(np.float32) if "flow" in file else None,
-            )
-    except (OSError, KeyError, ValueError) as error:
+        file = read_arrays(Path(path))
+        height, width = (int(n) for n in file["size"])
+        mask = np.unpackbits(file["mask"], axis=-1, count=width).astype(bool)
+        return Truth(
+            file["joints2d"],
+            file["joints3d"],
+            file["boxes"],
+            mask.reshape(*mask.shape[:2], height, width),
+            file["flow"].astype(np.float32) if "flow" in file else None,
+        )
+    except BROKEN as error:
         raise InvalidManifest(
             f"{path} is not the truth file of a generated video ({error}); generate the set again."
         ) from error
