@@ -111,6 +111,7 @@ def write_flow(
     bound_px: float,
     frames: int,
     video_size: Size | None = None,
+    of: Path | None = None,
 ) -> float:
     """Write a flow file; atomic.
 
@@ -122,6 +123,7 @@ def write_flow(
         bound_px: Largest component to keep.
         frames: Frames of the video.
         video_size: `(H, W)` of its frames.
+        of: The video that it was taken from: the file is then taken for no other one.
 
     Returns:
         The share of vectors that were cut to the bound.
@@ -146,5 +148,5 @@ def write_flow(
             found |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
         return found
 
-    write_planes(path, "flow", quantised(), facts, size=size, planes=2, quality=_QUALITY)
+    write_planes(path, "flow", quantised(), facts, size=size, planes=2, quality=_QUALITY, of=of)
     return cut / total

@@ -64,7 +64,13 @@ class MaskFile:
 
 
 def write_masks(
-    path: Path, masks: Iterable[np.ndarray], *, size: Size, origin: str, most_people: int | None = None
+    path: Path,
+    masks: Iterable[np.ndarray],
+    *,
+    size: Size,
+    origin: str,
+    most_people: int | None = None,
+    of: Path | None = None,
 ) -> None:
     """Write a mask file; atomic.
 
@@ -74,9 +80,10 @@ def write_masks(
         size: `(H, W)` of the masks.
         origin: What found the people.
         most_people: Most people looked for at a time, if that was limited.
+        of: The video that they were taken from: the file is then taken for no other one.
     """
     facts: dict[str, str | float] = {"origin": origin}
     if most_people is not None:
         facts["most_people"] = most_people
     frames = (mask[None] for mask in masks)
-    write_planes(path, "mask", frames, lambda: facts, size=size, planes=1, quality=_QUALITY)
+    write_planes(path, "mask", frames, lambda: facts, size=size, planes=1, quality=_QUALITY, of=of)

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import damaged, format_name, plain_text, read_archive
+from kinesphere.clips.archive import damaged, format_name, named_video, plain_text, read_archive
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
@@ -52,6 +52,7 @@ def write_planes(
     size: Size,
     planes: int,
     quality: int,
+    of: Path | None = None,
 ) -> None:
     """Write a file, frame by frame in flat memory; atomic.
 
@@ -63,6 +64,7 @@ def write_planes(
         size: `(H, W)` of a plane.
         planes: Per frame.
         quality: Constant rate factor of H.264.
+        of: The video that they were taken from, if the file is to say so.
 
     Raises:
         UnwritableVideo: If there is no frame or the encoder refuses.
@@ -82,6 +84,7 @@ def write_planes(
             "count": np.array(writer.frame_count),
             "facts": np.array(json.dumps(dict(facts()))),
             "video": np.frombuffer(inner.read_bytes(), np.uint8),
+            **named_video(of),
         }
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **content)

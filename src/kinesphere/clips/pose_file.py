@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kinesphere.clips.archive import damaged, format_name, plain_text, read_archive
+from kinesphere.clips.archive import damaged, format_name, named_video, plain_text, read_archive
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.poses import Extent, Poses
 from kinesphere.clips.recent import Recent
@@ -29,8 +29,13 @@ _PX, _M, _SCORE = 32, 4096, 1024
 _KEPT_BYTES = 128 * 2**20
 
 
-def write_poses(poses: Poses, path: Path) -> None:
+def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
     """Write one pose file; atomic.
+
+    Args:
+        poses: What to write.
+        path: Where to; ends in `.pose.npz`.
+        of: The video that they were taken from: the file is then taken for no other one.
 
     Raises:
         InvalidAnnotation: If the name does not end in `.pose.npz`.
@@ -62,6 +67,7 @@ def write_poses(poses: Poses, path: Path) -> None:
         content["video_fps"] = np.array(poses.video.fps)
     if poses.most_people is not None:
         content["most_people"] = np.array(poses.most_people)
+    content |= named_video(of)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
 

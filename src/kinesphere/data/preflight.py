@@ -30,7 +30,7 @@ from kinesphere.core.errors import (
 from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.pool import Lost, bounded_map
-from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, tally
+from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, pose_file_of, tally
 from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
 
@@ -203,18 +203,18 @@ def is_pose_file(path: Path) -> bool:
     return path.name.endswith(POSE_SUFFIX)
 
 
-def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path]:
-    """The pose file of every video that has one."""
-    found: dict[Path, Path] = {}
+def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path | PoseFacts]:
+    """The pose file of every video that has one, or why it cannot be used."""
+    found: dict[Path, Path | PoseFacts] = {}
     for sample in manifest:
         if sample.path not in found and not is_pose_file(sample.path):
-            path = sample.poses or extracts.path(sample.path, POSE_SUFFIX)
-            if path.exists():
-                found[sample.path] = path
+            own = pose_file_of(sample, extracts)
+            if own is not None:
+                found[sample.path] = own
     return found
 
 
-def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path]) -> _FileFacts:
+def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path | PoseFacts]) -> _FileFacts:
     """Open a file and decode some or all of it."""
     if is_pose_file(path):
         return _inspect_pose_file(path)

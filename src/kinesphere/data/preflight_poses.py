@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.pose_file import SUFFIX, read_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.sample import Sample
@@ -75,8 +76,20 @@ def facts_of(poses: Poses) -> PoseFacts:
     return PoseFacts(poses.skeleton, poses.times, poses.present.sum(1))
 
 
-def inspect_poses(path: Path, video: Video) -> PoseFacts:
+def pose_file_of(sample: Sample, extracts: Extracts) -> Path | PoseFacts | None:
+    """The pose file of a sample, why there is none that can be used, or None if there is none at all."""
+    if sample.poses is not None:
+        return sample.poses if sample.poses.exists() else None
+    try:
+        return extracts.find(sample.path, SUFFIX)
+    except InvalidAnnotation as error:
+        return PoseFacts(error=str(error))
+
+
+def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
     """Read the pose file of a video and hold it against that."""
+    if isinstance(path, PoseFacts):
+        return path
     try:
         poses = read_poses(path)
         check_poses(poses, video.frame_times())

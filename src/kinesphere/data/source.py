@@ -64,10 +64,10 @@ def open_source(
     needs = {spec.modality for spec in specs}
     known = poses if isinstance(poses, Poses) else None
     if "pose" in needs and known is None:
-        known = read_poses(poses if isinstance(poses, Path) else extracts.path(path, SUFFIX))
-    flow_path = extracts.path(path, FLOW_SUFFIX)
-    flow = FlowFile.open(flow_path) if "flow" in needs and flow_path.exists() else None
-    people = MaskFile.open(extracts.path(path, MASK_SUFFIX)) if masks or "mask" in needs else None
+        known = read_poses(poses if isinstance(poses, Path) else extracts.need(path, SUFFIX))
+    flow_path = extracts.find(path, FLOW_SUFFIX) if "flow" in needs else None
+    flow = FlowFile.open(flow_path) if flow_path is not None else None
+    people = MaskFile.open(extracts.need(path, MASK_SUFFIX)) if masks or "mask" in needs else None
     video = cache.open(path, span) if cache is not None else Video.open(path, threads=threads)
     if known is None and flow is None and people is None:
         return video
@@ -84,7 +84,7 @@ def lacks_flow(path: Path, specs: Sequence[ClipSpec], extracts: Extracts) -> str
     """What is to be said of a video without a flow file where there is a folder for such files, or None."""
     if extracts.folder is None or all(spec.modality != "flow" for spec in specs):
         return None
-    if extracts.path(path, FLOW_SUFFIX).exists():
+    if extracts.find(path, FLOW_SUFFIX) is not None:
         return None
     return f"there is no flow file of it in {extracts.folder}, so its flow is estimated from the frames"
 

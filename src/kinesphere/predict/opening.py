@@ -159,7 +159,7 @@ class Opening:
             return self._pose_extractor().poses(source, span)
         if not self._lacks_poses(path):
             is_pose_file = path.name.endswith(POSE_SUFFIX)
-            return read_poses(path if is_pose_file else self.extracts.path(path, POSE_SUFFIX))
+            return read_poses(path if is_pose_file else self.extracts.need(path, POSE_SUFFIX))
         if not path.exists():
             raise UnreadableVideo(f"{path} does not exist; check the path.")
         extractor = self._pose_extractor()
@@ -170,7 +170,7 @@ class Opening:
         return known
 
     def _lacks_poses(self, path: Path) -> bool:
-        return not (path.name.endswith(POSE_SUFFIX) or self.extracts.path(path, POSE_SUFFIX).exists())
+        return not path.name.endswith(POSE_SUFFIX) and self.extracts.find(path, POSE_SUFFIX) is None
 
     def _with_flow(self, video: Found, specs: Sequence[ClipSpec]) -> Opened:
         """The video; where it has no file of flow, with flow at the size that the model learnt from."""
@@ -193,12 +193,12 @@ class Opening:
 
     def _extract(self, path: Path, specs: Sequence[ClipSpec]) -> None:
         """Make the files that some inputs are read from, as far as they are missing."""
-        pose, flow = self.extracts.path(path, POSE_SUFFIX), self.extracts.path(path, FLOW_SUFFIX)
         for spec in specs:
-            if spec.modality == "pose" and not pose.exists():
-                self._pose_extractor().extract(path, pose)
-            if spec.modality == "flow" and not flow.exists():
-                self._flow_extractor(path, spec).extract(path, flow)
+            if spec.modality == "pose" and self.extracts.find(path, POSE_SUFFIX) is None:
+                self._pose_extractor().extract(path, self.extracts.free_place(path, POSE_SUFFIX))
+            if spec.modality == "flow" and self.extracts.find(path, FLOW_SUFFIX) is None:
+                extractor = self._flow_extractor(path, spec)
+                extractor.extract(path, self.extracts.free_place(path, FLOW_SUFFIX))
 
     def _flow_extractor(self, path: Path, spec: ClipSpec) -> FlowExtractor:
         """At the size that the model learnt from; else at the one at which it reads frames."""

@@ -136,12 +136,11 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
             len(asked), len(lacking), extracts.folder,
         )  # fmt: skip
     for sample in asked:
-        beside = sample.path if is_pose_file(sample.path) else extracts.path(sample.path, POSE_SUFFIX)
-        flow = extracts.path(sample.path, FLOW_SUFFIX)
+        own = sample.poses or (sample.path if is_pose_file(sample.path) else None)
         try:
             if "pose" in sees:
-                poses.append(_of_poses(sample.poses or beside))
-            if "flow" in sees and flow.exists():
+                poses.append(_of_poses(own or extracts.need(sample.path, POSE_SUFFIX)))
+            if "flow" in sees and (flow := extracts.find(sample.path, FLOW_SUFFIX)) is not None:
                 flows.append(FlowFile.open(flow))
         except InvalidAnnotation:
             continue

@@ -83,6 +83,7 @@ class FlowExtractor:
                 bound_px=self.bound_px,
                 frames=frames,
                 video_size=source.size,
+                of=video,
             )
         if cut > _MANY_CUT:
             return f"{cut:.1%} of the vectors are longer than {self.bound_px:g} px and were cut to that"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
-from kinesphere.clips.archive import Extracts
+from kinesphere.clips.archive import Extracts, is_foreign
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereWarning, VideoError
 from kinesphere.core.quiet import native_silence
@@ -152,11 +152,24 @@ def extract(
     )
 
 
+def _target(video: Path, suffix: str, extracts: Extracts, overwrite: bool) -> Path:
+    """The file of a video that is there, or the place of a new one."""
+    found = extracts.path(video, suffix)
+    if found.exists() and not is_foreign(found, video):
+        return found
+    try:
+        return extracts.free_place(video, suffix)
+    except InvalidAnnotation:
+        if overwrite:
+            return extracts.place(video, suffix)
+        raise
+
+
 def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bool) -> _Done:
-    target = extracts.path(video, extractor.suffix)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KinesphereWarning)
         try:
+            target = _target(video, extractor.suffix, extracts, overwrite)
             if target.exists() and not overwrite:
                 if difference := extractor.differs(target):
                     return _Done("failed", (f"{target} {difference}; overwrite it or extract elsewhere",))

@@ -111,7 +111,14 @@ class MaskExtractor:
 
         with Video.open(video, threads=1) as source, PeopleFinder(self.model, self.people) as finder:
             size = shrunk(source.size, _SHORT_SIDE_PX)
-            write_masks(target, masks(), size=size, origin=finder.version, most_people=self._most_people)
+            write_masks(
+                target,
+                masks(),
+                size=size,
+                origin=finder.version,
+                most_people=self._most_people,
+                of=video,
+            )
         return None if seen else "nobody was found in any frame"
 
 

@@ -84,7 +84,7 @@ class PoseExtractor:
             MissingExtra: If MediaPipe is not installed.
         """
         poses = self.poses(video)
-        write_poses(poses, target)
+        write_poses(poses, target, of=video)
         return None if poses.people else "nobody was found in any frame"
 
     def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> Poses:

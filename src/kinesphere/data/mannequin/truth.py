@@ -36,7 +36,7 @@ def truth_files(name: str, root: Path, *, flow: bool) -> tuple[Path, ...]:
     """All files of truth about one video, that of its flow last and where there is one."""
     extracts, video = Extracts(root / "truth", root), video_file(name, root)
     suffixes = (pose_file.SUFFIX, mask_file.SUFFIX, *([flow_file.SUFFIX] if flow else []))
-    return root / "truth" / f"{name}.npz", *(extracts.path(video, suffix) for suffix in suffixes)
+    return root / "truth" / f"{name}.npz", *(extracts.place(video, suffix) for suffix in suffixes)
 
 
 def write_truth(rendered: Rendered, name: str, fps: float, root: Path) -> None:

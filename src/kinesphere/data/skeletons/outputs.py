@@ -68,7 +68,7 @@ class OutputReader:
             poses = read_openpose(output, fps=fps, frame_size=size)
         poses = _on_clock(poses, begins, f"{output} has keypoints")
         poses.resized(size)
-        write_poses(replace(poses, video=Extent.of(begins, fps)), target)
+        write_poses(replace(poses, video=Extent.of(begins, fps)), target, of=video)
         return None if poses.present.any() else "nobody was found in any frame"
 
 
