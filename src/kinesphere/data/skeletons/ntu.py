@@ -16,7 +16,8 @@ import numpy as np
 
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
-from kinesphere.core.limits import brief
+from kinesphere.core.limits import Budget, brief
+from kinesphere.data.skeletons.bodies import Body, people
 from kinesphere.data.skeletons.lines import Lines, read_text
 
 FPS = 30.0
@@ -27,6 +28,8 @@ _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?!\d)")
 _MOST = {"setup": 32, "camera": 3, "performer": 106, "repetition": 2, "action": 120}
 # Scores of joints that were not tracked, inferred and tracked.
 _SCORES = (0.0, 0.5, 1.0)
+# Metres and pixels further off are no places.
+_FAR = 1e5
 # Joints' columns: colour x and y; metres; tracking state.
 _COLOUR, _SPACE, _STATE = slice(5, 7), slice(0, 3), 11
 
@@ -78,6 +81,8 @@ def read_missing(path: Path) -> frozenset[str]:
 def read_ntu(path: Path) -> Poses:
     """One recording: colour pixels (1920x1080), with metres in `world`.
 
+    One person is one track, whatever ids the camera gave it (see `bodies.people`).
+
     Raises:
         InvalidAnnotation: If the file is damaged (the line is named), or no frame shows a body.
     """
@@ -85,29 +90,41 @@ def read_ntu(path: Path) -> Poses:
     frames = [_bodies(lines) for _ in range(lines.count("the number of frames"))]
     if lines.more():
         raise lines.error("there is more than the announced frames; get the file again.")
-    ids = list(dict.fromkeys(body for frame in frames for body in frame))
-    if not ids:
+    owners = people([[_body(number, rows) for number, rows in frame.items()] for frame in frames], FPS)
+    count = 1 + max((owner for each in owners for owner in each if owner is not None), default=-1)
+    if not count:
         raise EmptySkeleton(
             f"{path} shows no body in {len(frames)} frames; it belongs on the list of missing skeletons."
         )
-    joints = np.zeros((len(frames), len(ids), _JOINTS, 12))
-    for t, frame in enumerate(frames):
-        for body, values in frame.items():
-            joints[t, ids.index(body)] = values
+    Budget.of(path, InvalidAnnotation).array((len(frames), count, _JOINTS, 12), 8, "bodies")
+    joints = np.zeros((len(frames), count, _JOINTS, 12))
+    for t, (frame, owned) in enumerate(zip(frames, owners, strict=True)):
+        for owner, values in zip(owned, frame.values(), strict=True):
+            if owner is not None:
+                joints[t, owner] = values
     scores = np.array(_SCORES, np.float32)[joints[..., _STATE].astype(int)]
     # A few joints have no place in the colour picture.
-    scores[~np.isfinite(joints[..., :7]).all(-1)] = 0
+    usable = (np.abs(joints[..., :7]) <= _FAR).all(-1)
+    scores[~usable] = 0
+    joints[~usable] = 0
+    if not scores.any():
+        raise EmptySkeleton(f"{path} shows bodies without a joint that is tracked or inferred; leave it out.")
     return Poses(
         times=np.arange(len(frames)) / FPS,
         keypoints=joints[..., _COLOUR].astype(np.float32),
         scores=scores,
-        tracks=np.arange(1, len(ids) + 1),
+        tracks=np.arange(1, count + 1),
         skeleton="ntu25",
         frame_size=COLOUR_SIZE,
         world=joints[..., _SPACE].astype(np.float32),
         fps=FPS,
         origin="NTU RGB+D, Kinect v2",
     )
+
+
+def _body(number: str, rows: np.ndarray) -> Body:
+    points = rows[:, _SPACE]
+    return Body(number, points, (np.abs(points) <= _FAR).all(-1) & (rows[:, _STATE] > 0))
 
 
 def _bodies(lines: Lines) -> dict[str, np.ndarray]:
