@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -9,12 +12,33 @@ from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.registry import nearest
 
 
+def normal(name: str) -> str:
+    """A class name in its one form: canonically composed (Unicode NFC), without spaces around it.
+
+    The same text typed on different systems differs in code points; as a class it is one.
+    """
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def nearly_same(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Names that differ in nothing but case, spaces, hyphens, underscores or width: likely one class.
+
+    Returns:
+        Sets of two or more such names, in order of appearance.
+    """
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        plain = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+        alike[plain or name].append(name)
+    return [tuple(each) for each in alike.values() if len(each) > 1]
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """K class names in the order of a model's outputs.
 
     Attributes:
-        names: Unique, non-empty class names.
+        names: Unique, non-empty class names, each in its `normal` form.
         mirror: Pairs of names that a horizontal flip exchanges, for example
             `("turn left", "turn right")`.
         multi: Whether a sample may carry several of them (sigmoid instead of softmax).
@@ -28,13 +52,16 @@ class LabelSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise InvalidSetting("A label set needs at least one name; got none.")
-        blank = [name for name in self.names if not name.strip()]
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        names = tuple(map(normal, self.names))
+        blank = sum(not name for name in names)
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name)
         if blank or repeated:
             raise InvalidSetting(
-                f"Label names must be unique and not blank; repeated: {repeated}, blank: {len(blank)}."
+                f"Label names must be unique and not blank; repeated: {repeated}, blank: {blank}."
             )
-        object.__setattr__(self, "_index", {name: i for i, name in enumerate(self.names)})
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "mirror", tuple((normal(a), normal(b)) for a, b in self.mirror))
+        object.__setattr__(self, "_index", {name: i for i, name in enumerate(names)})
         for pair in self.mirror:
             for name in pair:
                 self.index(name)
@@ -42,7 +69,7 @@ class LabelSet:
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
         """The sorted set of the labels that occur."""
-        return cls(tuple(sorted(set(labels))))
+        return cls(tuple(sorted(set(map(normal, labels)))))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,14 +86,16 @@ class LabelSet:
         Raises:
             LabelMismatch: If the name is not in the set; the nearest ones are listed.
         """
-        try:
-            return self._index[name]
-        except KeyError:
+        found = self._index.get(name)
+        if found is None:
+            found = self._index.get(normal(name))
+        if found is None:
             close = nearest(name, self.names)
             hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise LabelMismatch(
                 f"Label {name!r} is not among the {len(self.names)} labels of this set.{hint}"
-            ) from None
+            )
+        return found
 
     def flipped(self) -> tuple[int, ...]:
         """For each class the index of its mirror image (itself where there is no pair)."""

@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.data.sample import Sample
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
+from kinesphere.data.sample import Sample, printable
 
 log = logging.getLogger(__name__)
 Unlabelled = Literal["refuse", "skip"]
 """What becomes of samples without a label, where every sample needs one."""
+WrongRows = Literal["refuse", "skip"]
+"""What becomes of rows of a table that make no sample."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +29,33 @@ class Manifest:
 
     On disk a manifest is a CSV or Parquet table with the columns `path,label` and, if wanted,
     `start,end,group,split,id`; any other column is kept in `Sample.extra`, and any column can be
-    the label. Several labels of one sample are joined with `|`. Relative paths count from the
-    table's folder and may not climb out of it; absolute paths are taken as written.
+    the label. Several labels of one sample are joined with `|`. Columns are separated by commas,
+    semicolons or tabs; times are seconds or clock times, `12.5` or `1:02.5`. Relative paths count from
+    the table's folder and may not climb out of it; absolute paths are taken as written.
 
     A folder works too: one that holds a `manifest.csv`, `manifest.parquet` or `labels.csv` is that
     table; else its folders are the classes, `DATA/<class>/…video`, or splits of classes,
-    `DATA/{train,val,test}/<class>/…video`.
+    `DATA/{train,val,test}/<class>/…video` (see `data.folder`).
+
+    Where no group is given, names of files may tell one, and a file that is listed several times is one
+    (see `data.groups`).
 
     Attributes:
         samples: At least one, with unique ids.
         labels: The classes in the order of a model's outputs. A sample may carry labels outside the
             set (the preflight lists them); `targets` refuses those.
         root: Folder that relative paths count from.
-        ignored: Files in class folders that were left out for lack of a video suffix.
+        unused: What the folder holds beside the samples.
+        wrong: Rows of the table that make no sample.
+        groupings: How groups were found that were not given.
     """
 
     samples: tuple[Sample, ...]
     labels: LabelSet
     root: Path
-    ignored: tuple[Path, ...] = ()
+    unused: tuple[Skipped, ...] = ()
+    wrong: tuple[Skipped, ...] = ()
+    groupings: tuple[Grouping, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -65,27 +77,39 @@ class Manifest:
         split_column: str = "split",
         labels: LabelSet | None = None,
         unlabelled: Unlabelled = "refuse",
+        wrong_rows: WrongRows = "refuse",
     ) -> Self:
         """Read a CSV or Parquet table, or a folder.
 
         Args:
             path: The table or folder.
             label_column: Column that holds the label (a table may have several).
-            group_column: Column that holds the group.
+            group_column: Column that holds the group; `path` makes every file a group of its own, whatever
+                names say.
             split_column: Column that holds the split; a set with several protocols has one for each.
             labels: The set to draw from; by default the sorted labels that occur, multi-label when
                 a sample has several.
             unlabelled: Whether rows whose label is empty are an error, where every sample needs one
                 label, or left out with a line in the log.
+            wrong_rows: Whether rows that make no sample are an error, which lists them all, or left out and
+                listed in `wrong`.
 
         Raises:
             InvalidManifest: If the table cannot be read or contradicts itself; the message names the
-                file and the row (the header is row 1).
+                file and the rows (the header is row 1).
             UnsafeFile: If a relative path leaves the manifest's folder.
         """
-        from kinesphere.data.table import read_samples
+        from kinesphere.data.table import Columns, read_listing
 
-        samples, root, ignored = read_samples(Path(path), label_column, group_column, split_column)
+        path = Path(path)
+        listing = read_listing(path, Columns(label_column, group_column, split_column))
+        if wrong_rows == "refuse" or not listing.samples:
+            listing.refuse_wrong_rows(path)
+        samples, groupings = with_groups(
+            listing.samples,
+            lambda file: printable(shown_path(file, listing.root)),
+            by_name=group_column != GROUP_BY_FILE,
+        )
         if unlabelled == "skip":
             rows, samples = len(samples), [sample for sample in samples if sample.labels]
             if len(samples) < rows:
@@ -106,15 +130,14 @@ class Manifest:
                         "takes exactly one per sample; give it one, leave out unlabelled samples "
                         "(unlabelled=skip), or use a multi-label set."
                     )
-        return cls(tuple(samples), labels, root, tuple(ignored))
+        return cls(
+            tuple(samples), labels, listing.root, tuple(listing.unused), tuple(listing.wrong), groupings
+        )
 
     def write(self, path: str | Path, *, label_column: str = "label") -> None:
         """Write the table, as Parquet if the suffix says so, else as CSV; atomic.
 
         Files under the table's folder are written relative to it, so that the folder can move.
-
-        Raises:
-            InvalidManifest: If a label holds `|`, which joins labels on disk.
         """
         from kinesphere.data.table import write_samples
 
@@ -136,7 +159,13 @@ class Manifest:
         Raises:
             LabelMismatch: If a sample has a label outside the set.
         """
-        return tuple(tuple(self.labels.index(name) for name in sample.labels) for sample in self.samples)
+        return tuple(map(self._indices, self.samples))
+
+    def _indices(self, sample: Sample) -> tuple[int, ...]:
+        try:
+            return tuple(map(self.labels.index, sample.labels))
+        except LabelMismatch as error:
+            raise LabelMismatch(f"Sample {sample.id!r} of {self.root}: {error}") from None
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from kinesphere.core.errors import (
     SpanOutsideVideo,
     VideoError,
 )
+from kinesphere.core.skipped import by_reason
 from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.pool import Lost, bounded_map
@@ -35,7 +36,6 @@ from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
 
 Severity = Literal["error", "warning"]
-_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Problem:
             `label conflict`, `duplicate`, `span outside`, `short`, `ignored`, `no poses`, `unusable poses`
             or `nobody`.
         message: What was found and what to do.
-        where: Sample ids or files, the first ones of many.
+        where: Sample ids, files or rows, all of them.
     """
 
     severity: Severity
@@ -333,7 +333,7 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
 
 
 def _problem(severity: Severity, kind: str, message: str, where: Iterable[str]) -> Problem:
-    return Problem(severity, kind, message, tuple(where)[:_LISTED])
+    return Problem(severity, kind, message, tuple(where))
 
 
 def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[Note]) -> list[Problem]:
@@ -348,10 +348,14 @@ def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[
             problems.append(_problem("warning", kind, message, files))
     if len(unreadable) == len(manifest):
         problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))
-    if manifest.ignored:
-        message = f"{len(manifest.ignored)} files in class folders have no video suffix and are left out."
-        where = (shown_path(path, manifest.root) for path in manifest.ignored)
+    if manifest.unused:
+        message = f"{len(manifest.unused)} files and folders are not used: {by_reason(manifest.unused)}."
+        where = (f"{each.name}: {each.reason}" for each in manifest.unused)
         problems.append(_problem("warning", "ignored", message, where))
+    if manifest.wrong:
+        message = f"{len(manifest.wrong)} rows of the table are wrong and make no sample; correct them."
+        where = (f"{each.name}: {each.reason}" for each in manifest.wrong)
+        problems.append(_problem("error", "wrong row", message, where))
     return problems
 
 

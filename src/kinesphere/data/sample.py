@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.labels import normal
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,12 @@ class Sample:
     """One labelled span.
 
     Attributes:
-        id: Unique within its manifest and stable across runs.
+        id: Unique within its manifest and stable across runs; text, whatever the file's name is made of.
         path: The video file, absolute or relative to the working folder.
-        labels: Class names; one for single-label tasks.
+        labels: Class names in their `normal` form; one for single-label tasks. None holds `|`, which joins
+            labels in tables.
         span: `(start_s, end_s)`, or None for the whole video.
-        group: Performer or source video; a group never straddles two splits.
+        group: Performer or source video; a group never straddles two splits. None stands alone.
         split: `"train"`, `"val"`, `"test"` or another name, if the data come split.
         extra: Further columns of the manifest as `(column, text)`, kept as they stood.
         poses: The pose file that the manifest names for it, in the column `pose_file`, if it names one.
@@ -37,3 +39,16 @@ class Sample:
             raise InvalidManifest(
                 f"Sample {self.id!r}: a span runs from start to a later end, in seconds; got {self.span}."
             )
+        object.__setattr__(self, "id", printable(self.id))
+        object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
+        for label in self.labels:
+            if "|" in label or not label or printable(label) != label:
+                what = "may not hold '|', which joins labels" if "|" in label else "is no text"
+                raise InvalidManifest(
+                    f"Sample {self.id!r}: the label {printable(label)!r} {what}; give the class another name."
+                )
+
+
+def printable(text: str) -> str:
+    r"""A file's name as text: bytes that are none in UTF-8 are written `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,12 +7,14 @@ one greedy allocator serves every split here; a test holds it to be as balanced 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from kinesphere.core.errors import IncompleteSplit, InvalidSetting
+from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.manifest import Manifest
 
 
@@ -34,7 +36,7 @@ class Fold:
 def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -> Manifest:
     """Assign every sample to a named split, for example `{"train": 0.7, "val": 0.1, "test": 0.2}`.
 
-    Class proportions are kept as far as whole groups allow; a sample without a group is its own.
+    Class proportions are kept as far as whole groups allow; without a group, the samples of a file are one.
 
     Args:
         manifest: The samples; splits they have are replaced.
@@ -99,7 +101,9 @@ def leave_one_group_out(manifest: Manifest) -> list[Fold]:
             f"the first is {missing[0]!r}. Fill the group column."
         )
     if len(manifest.groups) < 2:
-        raise InvalidSetting(f"Leaving one group out needs at least 2 groups; got {list(manifest.groups)}.")
+        raise InvalidSetting(
+            f"Leaving one group out needs at least 2 groups; got {list(manifest.groups)}{_told(manifest)}."
+        )
     group_of = np.array([sample.group for sample in manifest])
     folds = []
     for group in manifest.groups:
@@ -134,35 +138,47 @@ def _allocate(manifest: Manifest, shares: np.ndarray, seed: int) -> np.ndarray:
     """Part number of every sample (N,), groups whole.
 
     Groups go, largest first, to the part whose class counts then miss their targets least, in the
-    chi-square sense: the sum over classes of (count - target)² / target.
+    chi-square sense: the sum over classes of (count - target)² / target. Only the classes of a group count
+    for where it goes, so the work grows with the samples and not with groups times classes.
     """
-    keys = [("g", s.group) if s.group is not None else ("s", s.id) for s in manifest]
+    keys = [("g", s.group) if s.group is not None else ("f", str(s.path)) for s in manifest]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     group_of = np.array([numbers[key] for key in keys])
     if len(numbers) < len(shares):
         raise InvalidSetting(
-            f"{len(numbers)} groups cannot fill {len(shares)} parts, because groups stay whole; "
-            "use fewer parts."
+            f"{len(numbers)} groups cannot fill {len(shares)} parts, because groups stay whole"
+            f"{_told(manifest)}; use fewer parts, or other groups (the group column {GROUP_BY_FILE!r} makes "
+            "every file its own)."
         )
-    counts = np.zeros((len(numbers), len(manifest.labels)))
-    for group, target in zip(group_of, manifest.targets, strict=True):
-        counts[group, list(target)] += 1
-    counts = counts[:, counts.any(axis=0)]
-    targets = shares[:, None] * counts.sum(axis=0)
+    counts: list[Counter[int]] = [Counter() for _ in numbers]
+    for group, target in zip(group_of.tolist(), manifest.targets, strict=True):
+        counts[group].update(target)
+    total = np.zeros(len(manifest.labels))
+    for each in counts:
+        total[list(each)] += list(each.values())
+    weight = np.array([sum(n**2 / total[k] for k, n in each.items()) for each in counts])
 
     order = np.random.default_rng(seed).permutation(len(numbers))
-    weight = (counts**2 / counts.sum(axis=0)).sum(axis=1)
     order = order[np.argsort(-weight[order], kind="stable")]
     part_of_group: np.ndarray = np.empty(len(numbers), dtype=int)
-    filled = np.zeros_like(targets)
+    filled = np.zeros((len(shares), len(total)))
     empty = np.ones(len(shares), dtype=bool)
     for rank, group in enumerate(order):
-        cost = ((counts[group] ** 2 + 2 * counts[group] * (filled - targets)) / targets).sum(axis=1)
+        classes = list(counts[group])
+        own = np.array(list(counts[group].values()), dtype=float)
+        aim = shares[:, None] * total[classes]
+        cost = ((own**2 + 2 * own * (filled[:, classes] - aim)) / aim).sum(axis=1)
         if len(order) - rank <= empty.sum():  # the groups left are needed to leave no part empty
             cost[~empty] = np.inf
         best = int(cost.argmin())
         part_of_group[group] = best
-        filled[best] += counts[group]
+        filled[best, classes] += own
         empty[best] = False
     part: np.ndarray = part_of_group[group_of]
     return part
+
+
+def _told(manifest: Manifest) -> str:
+    """How groups were found that nobody gave."""
+    found = "; ".join(grouping.sentence() for grouping in manifest.groupings)
+    return f" ({found})" if found else ""

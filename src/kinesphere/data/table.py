@@ -1,60 +1,152 @@
-"""Manifests on disk: CSV, Parquet and folders of classes."""
+"""Manifests on disk: CSV and Parquet tables, and folders of classes."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote_to_bytes
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
 from kinesphere.core.registry import nearest
-from kinesphere.data.sample import Sample
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.folder import TABLES, contents, read_folder
+from kinesphere.data.groups import GROUP_BY_FILE
+from kinesphere.data.parquet import parquet_rows
+from kinesphere.data.sample import Sample, printable
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3gp", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4"),
-        *("mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"),
-    )
-)
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-_TABLES = ("manifest.csv", "manifest.parquet", "labels.csv")
 _KNOWN = ("id", "path", "start", "end", "group", "split", "pose_file")
+_DELIMITERS = ",;\t|"
+_LONGEST_HEADER = 1 << 20
+_LISTED_ROWS = 20
+_COMPARED = 50
+# A column of splits with more names than this holds something else.
+_MOST_SPLITS = 100
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
+_FILE_ADDRESS = "file://"
+_LONGEST_NAME = 255
+_TIMECODE = re.compile(r"\d+:\d+:\d+[:;]\d+")
 
-Row = tuple[int, dict[str, str]]
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold what; a table may have several of a kind."""
+
+    label: str = "label"
+    group: str = "group"
+    split: str = "split"
 
 
-def read_samples(
-    path: Path, label_column: str, group_column: str = "group", split_column: str = "split"
-) -> tuple[list[Sample], Path, list[Path]]:
-    """Samples, the root of their paths, and files left out."""
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        number: Counted from 1, the header's.
+        cells: Text by column; None for a row that has no such form.
+        problem: What is wrong with its form.
+    """
+
+    number: int
+    cells: dict[str, str] | None
+    problem: str = ""
+
+
+@dataclass
+class Listing:
+    """What a table or a folder lists.
+
+    Attributes:
+        root: Folder that relative paths count from.
+        samples: The samples.
+        unused: What the folder holds beside.
+        wrong: Rows that make no sample.
+        unsafe: Whether one of them names a file outside the table's folder.
+    """
+
+    root: Path
+    samples: list[Sample] = field(default_factory=list)
+    unused: list[Skipped] = field(default_factory=list)
+    wrong: list[Skipped] = field(default_factory=list)
+    unsafe: bool = False
+
+    def refuse_wrong_rows(self, path: Path) -> None:
+        """Raise one error for all rows that are wrong, if any is.
+
+        Raises:
+            UnsafeFile: If one of them names a file outside the table's folder.
+            InvalidManifest: Otherwise.
+        """
+        if not self.wrong:
+            return
+        kind = UnsafeFile if self.unsafe else InvalidManifest
+        if len(self.wrong) == 1:
+            raise kind(f"{self.wrong[0].name}: {self.wrong[0].reason}.")
+        told = "; ".join(f"{row.name.rpartition(', ')[2]}: {row.reason}" for row in self.wrong[:_LISTED_ROWS])
+        more = len(self.wrong) - _LISTED_ROWS
+        rest = f"; and {more} more, which `kinesphere check` lists" if more > 0 else ""
+        raise kind(
+            f"{path}: {len(self.wrong)} of {len(self.wrong) + len(self.samples)} rows are wrong. "
+            f"{told}{rest}. Correct them, or leave them out (wrong_rows=skip)."
+        )
+
+
+def read_listing(path: Path, columns: Columns) -> Listing:
+    """What a table or folder lists, wrong rows and unused files among it.
+
+    Raises:
+        InvalidManifest: If it cannot be read as a whole.
+    """
     if path.is_dir():
-        for name in _TABLES:
+        for name in TABLES:
             if (path / name).is_file():
-                return read_samples(path / name, label_column, group_column, split_column)
-        return _read_folder(path)
+                listing = read_listing(path / name, columns)
+                listing.unused += _unlisted(path, listing)
+                return listing
+        samples, unused = read_folder(path)
+        if columns.group not in ("group", GROUP_BY_FILE):
+            raise InvalidManifest(
+                f"{path} is a folder and has no group column {columns.group!r}; list its files in a table, "
+                f"or make every file a group with {GROUP_BY_FILE!r}."
+            )
+        return Listing(path, samples, unused)
     if not path.is_file():
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    return _samples(path, rows, label_column, group_column, split_column), path.parent, []
+    listing = _listing(path, rows, columns)
+    splits = {sample.split for sample in listing.samples}
+    if len(splits) > _MOST_SPLITS:
+        raise InvalidManifest(
+            f"{path}: the column {columns.split!r} holds {len(splits)} different names; it is for train, "
+            "val and test. Name another column, or rename this one."
+        )
+    return listing
+
+
+def _unlisted(folder: Path, listing: Listing) -> list[Skipped]:
+    """Videos in the table's folder that the table does not list."""
+    listed = {sample.path for sample in listing.samples}
+    return [
+        Skipped(printable(str(video.relative_to(folder))), "not in the folder's table")
+        for video in contents(folder).videos
+        if video not in listed
+    ]
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     """Rows as text by column, each with its number in the file; blank lines are passed over."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+        with path.open(encoding=_encoding(path), newline="") as file:
+            delimiter = _delimiter(file)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             header: list[str] | None = None
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
@@ -62,97 +154,120 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 if header is None:
                     header = [cell.strip() for cell in cells]
                     _check_header(path, header)
-                    continue
-                if len(cells) != len(header):
-                    raise InvalidManifest(
-                        f"{path}, row {reader.line_num}: {len(cells)} fields under {len(header)} columns; "
-                        "put a field that holds a comma in double quotes."
+                elif len(cells) != len(header):
+                    yield Row(
+                        reader.line_num,
+                        None,
+                        f"{len(cells)} fields under {len(header)} columns; put a field that holds "
+                        f"{delimiter!r} in double quotes",
                     )
-                yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
+                else:
+                    texts = (cell.strip() for cell in cells)
+                    row = dict(zip(header, texts, strict=True))
+                    if delimiter != ",":  # where that is free, spreadsheets write 12,5
+                        row |= {key: row[key].replace(",", ".") for key in ("start", "end") if key in row}
+                    yield Row(reader.line_num, row)
+    except (UnicodeError, csv.Error) as error:
         raise InvalidManifest(f"{path} is not a CSV table in UTF-8: {error}.") from error
+    except OSError as error:
+        raise InvalidManifest(f"{path} cannot be read: {error}.") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise InvalidManifest(f"{path} is not a readable Parquet table: {error}.") from error
-    _check_header(path, table.column_names)
-    for number, row in enumerate(table.to_pylist(), start=2):
-        yield number, {column: _text(value) for column, value in row.items()}
+    names, rows = parquet_rows(path)
+    _check_header(path, names)
+    for number, row in enumerate(rows, start=2):
+        yield Row(number, row)
 
 
-def _text(value: object) -> str:
-    """A Parquet cell as CSV would hold it: nothing for null, lists of labels joined."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
-    return str(value).strip()
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _delimiter(file: IO[str]) -> str:
+    """What separates the columns: a comma, unless another sign makes the header name a path."""
+    header = ""
+    while not header.strip():
+        header = file.readline(_LONGEST_HEADER)
+        if not header:
+            break
+    file.seek(0)
+    for sign in _DELIMITERS:
+        names = next(csv.reader([header], delimiter=sign), [])
+        if "path" in (name.strip() for name in names) and len(names) > 1:
+            return sign
+    return ","
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
-        raise InvalidManifest(f"{path}, row 1: columns {repeated} appear twice; rename one.")
+        raise InvalidManifest(f"{path}, row 1: columns {repeated[:20]} appear twice; rename one.")
     if "path" not in header:
         raise InvalidManifest(
-            f"{path}, row 1: there is no column 'path'; the header reads {list(header)}. "
-            "Write path,label[,start,end,group,split,id], separated by commas."
+            f"{path}, row 1: there is no column 'path'; the header reads {list(header[:20])}. "
+            "Write path,label[,start,end,group,split,id], separated by commas, semicolons or tabs."
         )
 
 
-def _samples(
-    path: Path, rows: Iterable[Row], label_column: str, group_column: str, split_column: str
-) -> list[Sample]:
-    samples: list[Sample] = []
+def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
+    listing = Listing(path.parent)
     first_row: dict[str, int] = {}
-    for number, row in rows:
-        where = f"{path}, row {number}"
-        others = [name for name in row if name not in _KNOWN]
-        _check_column(path, "label", label_column, row, others)
-        if group_column != "group":
-            _check_column(path, "group", group_column, row, list(row))
-        if split_column != "split":
-            _check_column(path, "split", split_column, row, others)
-        sample = _sample(where, row, label_column, group_column, split_column, path.parent)
+    for row in rows:
+        where = f"{path}, row {row.number}"
+        if row.cells is None:
+            listing.wrong.append(Skipped(where, row.problem))
+            continue
+        if not listing.samples:
+            _check_columns(path, row.cells, columns)
+        try:
+            sample = _sample(where, row.cells, columns, path.parent)
+        except (InvalidManifest, UnsafeFile) as error:
+            listing.unsafe |= isinstance(error, UnsafeFile)
+            listing.wrong.append(Skipped(where, str(error).removeprefix(f"{where}: ").rstrip(".")))
+            continue
         if sample.id in first_row:
-            raise InvalidManifest(
-                f"{where}: {sample.id!r} is already in row {first_row[sample.id]}; "
-                + (
-                    "ids must be unique."
-                    if row.get("id")
-                    else "join several labels of one span with '|', or give the rows an id column."
-                )
+            advice = (
+                "ids must be unique"
+                if row.cells.get("id")
+                else "join several labels of one span with '|', or give the rows an id column"
             )
-        first_row[sample.id] = number
-        samples.append(sample)
-    if not samples:
+            problem = f"{sample.id!r} is already in row {first_row[sample.id]}; {advice}"
+            listing.wrong.append(Skipped(where, problem))
+            continue
+        first_row[sample.id] = row.number
+        listing.samples.append(sample)
+    if not listing.samples and not listing.wrong:
         raise InvalidManifest(f"{path} lists no samples; add a row per clip under path,label.")
-    return samples
+    return listing
+
+
+def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns) -> None:
+    others = [name for name in cells if name not in _KNOWN]
+    _check_column(path, "label", columns.label, cells, others)
+    if columns.group != "group":
+        _check_column(path, "group", columns.group, cells, list(cells))
+    if columns.split != "split":
+        _check_column(path, "split", columns.split, cells, others)
 
 
 def _check_column(
-    path: Path, kind: str, column: str, row: Mapping[str, str], candidates: Sequence[str]
+    path: Path, kind: str, column: str, cells: Mapping[str, str], candidates: Sequence[str]
 ) -> None:
-    if column in row:
+    if column in cells:
         return
-    close = nearest(column, candidates)
+    close = nearest(column, candidates[:_COMPARED])
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise InvalidManifest(
-        f"{path}: there is no {kind} column {column!r}; {hint}columns that could be: {list(candidates)}."
+        f"{path}: there is no {kind} column {column!r}; {hint}columns that could be: "
+        f"{list(candidates[:_COMPARED])}."
     )
 
 
-def _sample(
-    where: str, row: dict[str, str], label_column: str, group_column: str, split_column: str, root: Path
-) -> Sample:
+def _sample(where: str, row: Mapping[str, str], columns: Columns, root: Path) -> Sample:
     span = _span(where, row.get("start", ""), row.get("end", ""))
-    cell = row[label_column]
+    cell = row[columns.label]
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
     if not all(labels) or len(set(labels)) != len(labels):
         raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
@@ -161,10 +276,10 @@ def _sample(
         path=resolve_path(where, row["path"], root),
         labels=labels,
         span=span,
-        group=row.get(group_column) or None,
-        split=row.get(split_column) or None,
+        group=row.get(columns.group) or None,
+        split=row.get(columns.split) or None,
         poses=resolve_path(where, row["pose_file"], root) if row.get("pose_file") else None,
-        extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != label_column),
+        extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != columns.label),
     )
 
 
@@ -173,12 +288,7 @@ def _span(where: str, start: str, end: str) -> tuple[float, float] | None:
         return None
     if not start or not end:
         raise InvalidManifest(f"{where}: start and end come together; got start {start!r}, end {end!r}.")
-    try:
-        span = (float(start), float(end))
-    except ValueError:
-        raise InvalidManifest(
-            f"{where}: start and end are seconds such as 12.5; got {start!r} and {end!r}."
-        ) from None
+    span = (_seconds(where, start), _seconds(where, end))
     if not 0 <= span[0] < span[1] < math.inf:
         raise InvalidManifest(
             f"{where}: a span runs from start to a later end, in seconds from 0; got {start} to {end}."
@@ -186,13 +296,33 @@ def _span(where: str, start: str, end: str) -> tuple[float, float] | None:
     return span
 
 
+def _seconds(where: str, text: str) -> float:
+    """Seconds from `12.5`, or from a clock time, `1:02.5` or `0:01:02.5`."""
+    clock = _CLOCK.fullmatch(text.replace(",", "."))
+    if clock is not None:
+        hours, minutes, seconds = clock.groups()
+        if float(seconds) < 60 and (hours is None or int(minutes) < 60):
+            return 3600.0 * float(hours or 0) + 60.0 * float(minutes) + float(seconds)
+    elif _NUMBER.fullmatch(text) or text.lower() in ("nan", "inf"):
+        return float(text)
+    what = "a timecode that counts frames" if _TIMECODE.fullmatch(text) else "neither"
+    raise InvalidManifest(
+        f"{where}: start and end are seconds such as 12.5 or clock times such as 1:02.5; {text[:40]!r} "
+        f"is {what}."
+    )
+
+
 def resolve_path(where: str, text: str, root: Path) -> Path:
     """The file a cell names. Links are followed: who wrote the folder put them there."""
     if not text or "\0" in text:
         raise InvalidManifest(f"{where}: the path is {'not a file name' if text else 'empty'}.")
-    if "://" in text:
-        raise InvalidManifest(f"{where}: a manifest lists files, not URLs; download {text!r} first.")
+    if text.startswith(_FILE_ADDRESS):
+        text = os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE_ADDRESS)))
+    elif "://" in text:
+        raise InvalidManifest(f"{where}: a manifest lists files, not URLs; download {text[:200]!r} first.")
     path = Path(text)
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts) or "\0" in text:
+        raise InvalidManifest(f"{where}: {text[:60]!r}… is longer than any file's name.")
     if path.is_absolute():
         return path
     depth = 0
@@ -206,57 +336,19 @@ def resolve_path(where: str, text: str, root: Path) -> Path:
     return root / path
 
 
-def _read_folder(root: Path) -> tuple[list[Sample], Path, list[Path]]:
-    """`root/<class>/…` or `root/<split>/<class>/…`; videos may lie in deeper folders of a class."""
-    folders = _subfolders(root)
-    names = {folder.name.lower() for folder in folders}
-    by_split = bool(folders) and names <= SPLIT_FOLDERS.keys() and all(map(_subfolders, folders))
-    classes: list[tuple[Path, str | None]] = [(folder, None) for folder in folders]
-    if by_split:
-        classes = [(sub, SPLIT_FOLDERS[f.name.lower()]) for f in folders for sub in _subfolders(f)]
-    samples: list[Sample] = []
-    ignored: list[Path] = []
-    for folder, split in classes:
-        for file in _files(folder):
-            if file.suffix.lower() not in VIDEO_SUFFIXES:
-                ignored.append(file)
-                continue
-            shown = PurePosixPath(file.relative_to(root)).as_posix()
-            samples.append(Sample(shown, file, (folder.name,), split=split))
-    if not samples:
-        raise InvalidManifest(
-            f"{root} holds no videos in class folders; write DATA/<class>/clip.mp4, "
-            f"DATA/train/<class>/clip.mp4, or put a {_TABLES[0]} with path,label there."
-        )
-    return samples, root, ignored
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Files below `folder` in a fixed order, hidden ones left out; linked folders are not entered."""
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
-
-
 def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> None:
-    """Write the table that `read_samples` reads back to equal samples."""
+    """Write the table that `read_listing` reads back to equal samples."""
     root = path.parent
     extra = list(dict.fromkeys(name for sample in samples for name, _ in sample.extra))
     files = ["pose_file"] if any(sample.poses for sample in samples) else []
     columns = ["id", "path", label_column, "start", "end", "group", "split", *files, *extra]
     rows = []
     for sample in samples:
-        if any("|" in name for name in sample.labels):
-            raise InvalidManifest(f"Sample {sample.id!r}: a label may not hold '|', which joins labels.")
         start, end = sample.span or ("", "")
-        fixed = [sample.id, _written_path(sample.path, root), "|".join(sample.labels), start, end]
+        fixed = [sample.id, written_path(sample.path, root), "|".join(sample.labels), start, end]
         fixed += [sample.group or "", sample.split or ""]
         if files:
-            fixed.append(_written_path(sample.poses, root) if sample.poses else "")
+            fixed.append(written_path(sample.poses, root) if sample.poses else "")
         others = dict(sample.extra)
         rows.append([*map(str, fixed), *(others.get(k, "") for k in extra)])
     with replacing(path) as temporary:
@@ -267,9 +359,14 @@ def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> N
                 csv.writer(out).writerows([columns, *rows])
 
 
-def _written_path(path: Path, root: Path) -> str:
-    """A file as a table in `root` names it: as seen from there where it lies below, else from anywhere."""
+def written_path(path: Path, root: Path) -> str:
+    """A file as a table in `root` names it: as seen from there where it lies below, else from anywhere.
+
+    A name with bytes that are no text is written as an address, `file:///…%FF`, since a table holds text.
+    """
     here, base = path.absolute(), root.absolute()
+    if printable(str(here)) != str(here):
+        return here.as_uri()
     return (here.relative_to(base) if here.is_relative_to(base) else here).as_posix()
 
 

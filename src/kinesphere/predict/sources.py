@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.data.table import VIDEO_SUFFIXES
+from kinesphere.core.skipped import Skipped, by_reason
+from kinesphere.data.folder import VIDEO_SUFFIXES, contents
+
+log = logging.getLogger("kinesphere.predict")
 
 
 def find_sources(patterns: Iterable[str]) -> list[str]:
     """Videos in a fixed order, each once.
 
-    A folder means all files below it with a video's suffix, hidden ones left out; a glob (`**` enters
+    A folder means all files below it with a video's suffix, hidden ones left out, and what is left out is
+    counted in the log; a glob (`**` enters
     folders) means the files that match; anything else is taken as it is, whether it exists or not, so
     that a missing file is reported under its name.
 
@@ -36,9 +41,13 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
-    visible = (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-    return sorted(map(str, visible))
+    found = contents(folder)
+    if found.unused:
+        left_out = [Skipped(str(path), reason) for path, reason in found.unused]
+        log.warning(
+            "%d files and folders in %s are not used: %s.", len(left_out), folder, by_reason(left_out)
+        )
+    return sorted(map(str, found.videos))
 
 
 def _some(found: list[str], problem: str) -> list[str]:

@@ -70,6 +70,7 @@ def read_data(data: DataSection) -> Manifest:
             group_column=data.group_column,
             split_column=data.split_column,
             unlabelled=data.unlabelled,
+            wrong_rows=data.wrong_rows,
         )
         for source in data.source
     ]
@@ -210,8 +211,14 @@ def _joined(manifests: list[Manifest]) -> Manifest:
         for sample in manifest
     ]
     root = Path(os.path.commonpath([manifest.root.resolve() for manifest in manifests]))
-    ignored = tuple(path for manifest in manifests for path in manifest.ignored)
-    return Manifest(tuple(samples), LabelSet(tuple(names), multi=multi), root, ignored)
+    return Manifest(
+        tuple(samples),
+        LabelSet(tuple(names), multi=multi),
+        root,
+        tuple(each for manifest in manifests for each in manifest.unused),
+        tuple(each for manifest in manifests for each in manifest.wrong),
+        tuple(each for manifest in manifests for each in manifest.groupings),
+    )
 
 
 def _free_folder(source: str, model: str) -> Path:

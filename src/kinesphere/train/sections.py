@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
-from kinesphere.data.manifest import Unlabelled
+from kinesphere.data.manifest import Unlabelled, WrongRows
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
@@ -48,9 +48,16 @@ class DataSection(Section):
         default="refuse",
         description="Whether samples without a label in that column are an error or left out.",
     )
+    wrong_rows: WrongRows = Field(
+        default="refuse",
+        description="Whether rows of the manifest that make no sample are an error or left out and listed.",
+    )
     group_column: str = Field(
         default="group",
-        description="Column of the manifest that holds the groups, which no split parts.",
+        description=(
+            "Column of the manifest that holds the groups, which no split parts. Where it says nothing, "
+            "names of files may tell a group, and a file is one; `path` makes every file its own."
+        ),
     )
     split_column: str = Field(
         default="split",

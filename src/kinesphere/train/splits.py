@@ -13,16 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.errors import InvalidManifest, KinesphereError
 from kinesphere.core.files import replacing
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.table import resolve_path, written_path
 
 Part = Literal["train", "val", "test", "unused"]
 """What a run did with a sample: learnt from it, was steered by it, was tested on it, or nothing."""
 _PARTS: tuple[str, ...] = get_args(Part)
 _COLUMNS = ("id", "path", "label", "start", "end", "group", "split", "bytes", "content")
 _LISTED = 5
+# Paths are absolute: the run's folder is not where the data are.
+_NOWHERE = Path("/nowhere")
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,7 @@ class SplitTable:
 
     def write(self, path: Path) -> None:
         """Write the table, atomically."""
-        # Names of files may hold bytes that are no text; they come back as they were.
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-        ):
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(_COLUMNS)
             rows.writerows(_cells(row) for row in self.rows)
@@ -133,12 +132,12 @@ class SplitTable:
             InvalidManifest: If the file is missing or no such table.
         """
         try:
-            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with path.open(encoding="utf-8", newline="") as file:
                 lines = csv.reader(file, strict=True)
                 if tuple(next(lines, ())) != _COLUMNS:
                     raise ValueError(f"its columns are not {','.join(_COLUMNS)}")
                 return cls(tuple(map(_row, lines)))
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError, csv.Error, KinesphereError) as error:
             raise InvalidManifest(
                 f"{path} does not hold the splits of a run: {error}. Train the run again, or remove the file "
                 "to go on without knowing its splits."
@@ -153,7 +152,16 @@ def _cells(row: SplitRow) -> list[str]:
     start, end = row.span or ("", "")
     labels = "|".join(row.labels)
     content = (str(row.content.size_bytes), row.content.digest)
-    return [row.id, str(row.path), labels, str(start), str(end), row.group or "", row.part, *content]
+    return [
+        row.id,
+        written_path(row.path, _NOWHERE),
+        labels,
+        str(start),
+        str(end),
+        row.group or "",
+        row.part,
+        *content,
+    ]
 
 
 def _row(cells: list[str]) -> SplitRow:
@@ -163,4 +171,5 @@ def _row(cells: list[str]) -> SplitRow:
     span = (float(start), float(end)) if start else None
     content = Content(int(size), digest)
     names = tuple(labels.split("|")) if labels else ()
-    return SplitRow(name, Path(path), names, span, group or None, content, cast("Part", part))
+    file = resolve_path(f"sample {name!r}", path, _NOWHERE)
+    return SplitRow(name, file, names, span, group or None, content, cast("Part", part))

@@ -79,7 +79,7 @@ def test_spans_of_one_video_are_told_apart(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("label\nx\n", r"manifest\.csv, row 1: there is no column 'path'; the header reads \['label'\]"),
-        ("path;label\na.mp4;x\n", "separated by commas"),
+        ("file;label\na.mp4;x\n", "separated by commas, semicolons or tabs"),
         ("path,path,label\na,b,x\n", r"row 1: columns \['path'\] appear twice"),
         ("path,klass\na.mp4,x\n", r"no label column 'label'; columns that could be: \['klass'\]"),
         ("path,label\na.mp4,x\nb.mp4\n", "row 3: 1 fields under 2 columns"),
@@ -87,7 +87,12 @@ def test_spans_of_one_video_are_told_apart(tmp_path: Path) -> None:
         ("path,label,id\na.mp4,x,1\n\nb.mp4,x,1\n", "row 4: '1' is already in row 2; ids must be unique"),
         ("path,label\na.mp4,x\na.mp4,y\n", r"row 3: 'a.mp4' is already in row 2; join several labels"),
         ("path,label,start,end\na.mp4,x,1,\n", "row 2: start and end come together; got start '1', end ''"),
-        ("path,label,start,end\na.mp4,x,0:10,0:20\n", r"row 2: start and end are seconds such as 12\.5"),
+        (
+            "path,label,start,end\na.mp4,x,ten,twenty\n",
+            r"row 2: start and end are seconds such as 12\.5.*'ten'",
+        ),
+        ("path,label,start,end\na.mp4,x,00:00:01:12,2\n", "'00:00:01:12' is a timecode that counts frames"),
+        ("path,label,start,end\na.mp4,x,1:75,2:00\n", "'1:75' is neither"),
         ("path,label,start,end\na.mp4,x,3,2\n", "row 2: a span runs from start to a later end.*got 3 to 2"),
         ("path,label,start,end\na.mp4,x,nan,2\n", "row 2: a span runs from start to a later end"),
         ("path,label,start,end\na.mp4,x,0,inf\n", "row 2: a span runs from start to a later end"),
@@ -162,7 +167,11 @@ def test_folder_of_classes(tmp_path: Path) -> None:
         ("walk/cam1/c.avi", "walk", None),
         ("wave/a.mp4", "wave", None),
     ]
-    assert manifest.ignored == (tmp_path / "wave/notes.txt",)
+    assert {(each.name, each.reason) for each in manifest.unused} == {
+        ("wave/notes.txt", "no video's suffix"),
+        ("wave/.hidden", "hidden"),
+        (".git", "hidden"),
+    }
 
 
 def test_folder_of_splits_of_classes(tmp_path: Path) -> None:
@@ -224,11 +233,12 @@ def test_ids_are_unique_and_samples_not_none(tmp_path: Path) -> None:
         Manifest((), LabelSet(("x",)), tmp_path)
 
 
-def test_labels_with_bars_cannot_be_written(tmp_path: Path) -> None:
-    manifest = Manifest((Sample("a", tmp_path / "a.mp4", ("x|y",)),), LabelSet(("x|y",)), tmp_path)
-    with pytest.raises(InvalidManifest, match=r"may not hold '\|'"):
-        manifest.write(tmp_path / "m.csv")
-    assert list(tmp_path.iterdir()) == []
+def test_labels_with_bars_are_refused_wherever_they_come_from(tmp_path: Path) -> None:
+    with pytest.raises(InvalidManifest, match=r"label 'x\|y' may not hold '\|', which joins labels"):
+        Sample("a", tmp_path / "a.mp4", ("x|y",))
+    files(tmp_path, "a|b/1.mp4", "c/2.mp4")
+    with pytest.raises(InvalidManifest, match=r"label 'a\|b' may not hold '\|'.*give the class another name"):
+        Manifest.read(tmp_path)
 
 
 TEXT = st.text(

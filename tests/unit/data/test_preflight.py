@@ -65,7 +65,7 @@ def test_unreadable_and_damaged_files_are_listed(copy: Path, make_video: Callabl
     assert found(result, "unreadable").where == ("turn left/0.mp4", "turn left/1.mp4")
     assert "2 of 7 samples cannot be read and would be left out" in found(result, "unreadable").message
     assert "1 of 7 samples can be read only in part" in found(result, "damaged").message
-    assert found(result, "ignored").where == ("turn left/notes.txt",)
+    assert found(result, "ignored").where == ("turn left/notes.txt: no video's suffix",)
     assert not result.has_errors
 
 
@@ -103,7 +103,8 @@ def test_leaks_duplicates_and_conflicts(copy: Path) -> None:
     assert found(result, "content leak").where == ("turn left/0.mp4 = turn left/again.mp4",)
     assert found(result, "label conflict").where == ("turn right/0.mp4 = turn left/other.mp4",)
     assert "2 files are copies of others" in found(result, "duplicate").message
-    assert [problem.severity for problem in result.problems] == ["error"] * 3 + ["warning"]
+    assert "3 × not in the folder's table" in found(result, "ignored").message
+    assert [problem.severity for problem in result.problems] == ["error"] * 3 + ["warning"] * 2
     assert result.splits == {"train": {"left": 2, "right": 1}, "test": {"left": 1, "right": 1}}
 
 

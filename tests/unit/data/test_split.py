@@ -145,3 +145,20 @@ def test_leave_one_group_out_needs_groups() -> None:
         leave_one_group_out(manifest_of([("a", "x"), ("a", None)]))
     with pytest.raises(InvalidSetting, match=r"needs at least 2 groups; got \['x'\]"):
         leave_one_group_out(manifest_of([("a", "x"), ("a", "x")]))
+
+
+def test_as_many_labels_as_samples_take_no_square_of_memory_or_time() -> None:
+    names = tuple(f"label {i}" for i in range(8_000))
+    samples = tuple(Sample(name, Path(f"{name}.mp4"), (name,)) for name in names)
+    with pytest.raises(InvalidSetting, match="would lack"):
+        holdout(Manifest(samples, LabelSet(names), Path()), {"train": 0.8, "test": 0.2})
+
+
+def test_too_few_groups_tell_where_they_come_from(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        "path,label\n" + "\n".join(f"day_00{i}0_00{i}9.mp4,{'ab'[i % 2]}" for i in range(1, 9))
+    )
+    with pytest.raises(InvalidSetting, match=r"8 samples are kept together by recording.*'path' makes every"):
+        holdout(Manifest.read(tmp_path / "m.csv"), {"train": 0.8, "test": 0.2})
+    alone = Manifest.read(tmp_path / "m.csv", group_column="path")
+    assert len(holdout(alone, {"train": 0.75, "test": 0.25}).where(split="test")) == 2

@@ -47,6 +47,9 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     table.write(tmp_path / "splits.csv")
     again = SplitTable.read(tmp_path / "splits.csv")
     assert again == table
+    assert again.rows[2].path == data[2].path
+    assert again.rows[2].id == r"three-\udcff.mp4"
+    assert Manifest.read(tmp_path / "splits.csv")[2].path == data[2].path
     assert [row.part for row in again] == ["train", "test", "unused"]
     assert again.differences(table) == []
 

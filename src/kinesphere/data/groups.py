@@ -1,0 +1,167 @@
+"""Groups of samples that no group column names: spans of one video, clips of one recording or performer.
+
+Clips that were cut from one recording, or show one performer, are nearly copies: a test on one after
+training on the other flatters. Where a manifest gives no groups, the names of public data sets and of
+cutting tools tell them, and a file that is listed several times is a group in any case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kinesphere.data.sample import Sample
+
+GROUP_BY_FILE = "path"
+"""In place of a group column: every file is a group, whatever its name says."""
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """A pattern of file names that tells what a clip was cut from, or whom it shows.
+
+    Attributes:
+        kind: What the group is, for people.
+        example: A name that fits.
+        find: The group of a file name without suffix, given the sample's label; None where it does not fit.
+    """
+
+    kind: str
+    example: str
+    find: Callable[[str, str], str | None]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How groups that were not given were found.
+
+    Attributes:
+        kind: What each of them is.
+        samples: How many samples have such a group.
+        groups: How many groups these are.
+    """
+
+    kind: str
+    samples: int
+    groups: int
+
+    def sentence(self) -> str:
+        """For people."""
+        return f"{self.samples} samples are kept together by {self.kind}: {self.groups} groups"
+
+
+def _matching(pattern: str) -> Callable[[str, str], str | None]:
+    compiled = re.compile(pattern)
+
+    def find(name: str, label: str) -> str | None:
+        found = compiled.fullmatch(name)
+        return None if found is None else found[1]
+
+    return find
+
+
+def _hmdb(name: str, label: str) -> str | None:
+    """`April_09_brush_hair_u_nm_np1_ba_goo_0` is of the recording `April_09`."""
+    found = re.fullmatch(r"(.+)_[a-z]_(?:cm|nm)_np\d_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+", name)
+    return None if found is None else found[1].removesuffix(f"_{label.replace(' ', '_')}")
+
+
+def _ranged(name: str, label: str) -> str | None:
+    """`name_0001_0010` is a range of frames or milliseconds of `name`; a date and a time are none."""
+    found = re.fullmatch(r"(.+)[_-](\d{3,})[_-](\d{3,})", name)
+    if found is None or len(found[2]) != len(found[3]) or found[2] >= found[3]:
+        return None
+    return found[1]
+
+
+def _numbered(name: str, label: str) -> str | None:
+    """`lesson_part02` is of `lesson`; `jump_clip02` among the jumps is not of one recording `jump`."""
+    found = re.fullmatch(r"(.+?)[ _-]?(?:clip|part|seg|segment|scene|shot|chunk|cut)[ _-]?\d+", name, re.I)
+    if found is None or _plain(found[1]) == _plain(label):
+        return None
+    return found[1]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
+NAME_RULES = (
+    NameRule(
+        "performer (NTU names)", "S001C002P003R002A013", _matching(r"S\d{3}C\d{3}(P\d{3})R\d{3}A\d{3}.*")
+    ),
+    NameRule("source video (UCF101 names)", "v_Archery_g07_c01", _matching(r"v_(.+_g\d\d)_c\d\d")),
+    NameRule("source video (UCF11 names)", "v_shooting_01_02", _matching(r"v_(.+_\d\d)_\d\d")),
+    NameRule("recording (HMDB51 names)", "April_09_brush_hair_u_nm_np1_ba_goo_0", _hmdb),
+    NameRule("performer (KTH names)", "person01_boxing_d1_uncomp", _matching(r"(person\d\d)_\w+_d\d.*")),
+    NameRule("performer (names of action, subject, try)", "a01_s05_e02", _matching(r"a\d+_(s\d+)_[et]\d+.*")),
+    NameRule(
+        "performer (Breakfast names)", "P03_cam01_P03_tea", _matching(r"(P\d\d)_(?:cam|webcam|stereo).*")
+    ),
+    NameRule("recording (names with a range)", "name_0001_0010", _ranged),
+    NameRule("recording (names with a number of the part)", "name_part02", _numbered),
+)
+
+
+def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
+    """The group that a file's name tells, and by which rule; None where it tells none."""
+    name = path.name
+    for ending in (".pose.npz", path.suffix):
+        if ending and name.endswith(ending):
+            name = name.removesuffix(ending)
+            break
+    for rule in NAME_RULES:
+        group = rule.find(name, label)
+        if group:
+            return group, rule
+    return None
+
+
+def with_groups(
+    samples: Sequence[Sample], shown: Callable[[Path], str], *, by_name: bool = True
+) -> tuple[list[Sample], tuple[Grouping, ...]]:
+    """Give a group to samples that have none, where a name or a file tells one.
+
+    A sample takes the group of others of its file; else the one that its file's name tells; else its file,
+    if others are in it. What remains without a group stands alone.
+
+    Args:
+        samples: The samples; those with a group keep it.
+        shown: A file's name for people, by which it is a group.
+        by_name: Whether names count; else files alone do.
+
+    Returns:
+        The samples, and how the new groups were found.
+    """
+    given = {sample.path: sample.group for sample in samples if sample.group is not None}
+    listed = Counter(sample.path for sample in samples)
+    found: dict[Path, tuple[str, str]] = {}
+    for sample in samples:
+        if sample.path in found or (sample.path in given and sample.group is not None):
+            continue
+        named = group_of_name(sample.path, sample.labels[0] if sample.labels else "") if by_name else None
+        if sample.path in given:
+            found[sample.path] = (str(given[sample.path]), "the group of other samples of their file")
+        elif named is not None:
+            found[sample.path] = (named[0], named[1].kind)
+        elif listed[sample.path] > 1:
+            found[sample.path] = (shown(sample.path), "file")
+    result = [
+        replace(sample, group=found[sample.path][0])
+        if sample.group is None and sample.path in found
+        else sample
+        for sample in samples
+    ]
+    changed = [(found[s.path], s) for s, old in zip(result, samples, strict=True) if s is not old]
+    kinds = dict.fromkeys(kind for (_, kind), _ in changed)
+    return result, tuple(
+        Grouping(
+            kind,
+            sum(each == kind for (_, each), _ in changed),
+            len({group for (group, each), _ in changed if each == kind}),
+        )
+        for kind in kinds
+    )

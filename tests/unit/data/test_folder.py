@@ -1,0 +1,162 @@
+"""Layouts of folders, and what of a folder is not used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kinesphere.core.errors import InvalidManifest
+from kinesphere.data.manifest import Manifest
+from kinesphere.predict import find_sources
+
+
+def files(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode("utf-8", "surrogateescape"))
+    return root
+
+
+def unused(manifest: Manifest) -> dict[str, str]:
+    return {each.name: each.reason for each in manifest.unused}
+
+
+SPLIT = ("train/walk/a.mp4", "train/wave/b.mp4", "test/walk/c.mp4", "test/wave/d.mp4")
+
+
+def test_what_lies_beside_the_splits_is_listed_and_not_taken_for_classes(tmp_path: Path) -> None:
+    files(
+        tmp_path, *SPLIT, "__MACOSX/train/walk/._a.mp4", "annotations/x.json", ".cache/y.mp4", "readme.txt",
+        "runs/one/recipe.yaml", "runs/one/splits.csv", "runs/one/annotated.mp4", "extra/z.mp4", "lost.mp4",
+    )  # fmt: skip
+    manifest = Manifest.read(tmp_path)
+    assert manifest.labels.names == ("walk", "wave")
+    assert [sample.split for sample in manifest] == ["test", "test", "train", "train"]
+    assert unused(manifest) == {
+        "__MACOSX": "a folder of the operating system",
+        "annotations": "a folder without a video",
+        "annotations/x.json": "no video's suffix",
+        ".cache": "hidden",
+        "readme.txt": "no video's suffix",
+        "runs": "a folder without a video",
+        "runs/one": "the folder of a training run",
+        "extra/z.mp4": "lies beside the folders of the splits",
+        "lost.mp4": "lies beside the folders of the splits",
+    }
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("train", "dev"), {"train", "val"}),
+        (("Training", "Testing", "Eval"), {"train", "test", "val"}),
+        (("train", "eval"), {"train", "test"}),
+        (("train", "valid", "evaluation"), {"train", "val", "test"}),
+        (("train", "val", "test"), {"train", "val", "test"}),
+    ],
+)
+def test_names_of_splits(tmp_path: Path, folders: tuple[str, ...], splits: set[str]) -> None:
+    for folder in folders:
+        files(tmp_path, f"{folder}/walk/a.mp4", f"{folder}/wave/b.mp4")
+    manifest = Manifest.read(tmp_path)
+    assert set(manifest.splits) == splits
+    assert manifest.labels.names == ("walk", "wave")
+
+
+def test_an_unlabelled_or_empty_split_is_listed(tmp_path: Path) -> None:
+    files(tmp_path, *SPLIT[:2], "test/1.mp4", "test/2.mp4")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "train" / "jump").mkdir()
+    manifest = Manifest.read(tmp_path)
+    assert manifest.labels.names == ("walk", "wave")
+    assert manifest.splits == ("train",)
+    unlabelled = "lies in the split 'test' without a class folder and has no label"
+    assert unused(manifest) == {
+        "test/1.mp4": unlabelled,
+        "test/2.mp4": unlabelled,
+        "val": "a folder without a video",
+        "train/jump": "a folder without a video",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/1.mp4", "test/2.mp4"), "'test', 'train' are splits, but their videos lie in no"),
+        (("train/1.mp4", "test/2.mp4", "jump/3.mp4"), "nothing gives their labels"),
+        (("train/1.mp4", "test/notes.txt"), "the folders 'train' are splits"),
+        (("train/walk/1.mp4", "jump/3.mp4"), "'train' looks like a split of classes, and 'jump'"),
+        (("UCF/walk/1.mp4", "UCF/wave/2.mp4"), "the one class 'UCF', with 2 folders in it.*give .*UCF"),
+        (("train/all/walk/1.mp4", "train/all/wave/2.mp4"), "the one class 'all'.*give .*train/all"),
+    ],
+)  # fmt: skip
+def test_a_layout_that_is_not_understood_is_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InvalidManifest, match=message):
+        Manifest.read(files(tmp_path, *names))
+
+
+def test_splits_may_lie_within_classes(tmp_path: Path) -> None:
+    files(tmp_path, "walk/train/a.mp4", "walk/test/b.mp4", "wave/train/c.mp4", "wave/test/d.mp4")
+    manifest = Manifest.read(tmp_path)
+    assert manifest.labels.names == ("walk", "wave")
+    assert [sample.split for sample in manifest] == ["test", "train", "test", "train"]
+
+
+def test_linked_folders_are_entered_and_loops_listed(tmp_path: Path) -> None:
+    files(tmp_path / "elsewhere", "1.mp4", "deep/2.mp4")
+    files(tmp_path / "data", "walk/a.mp4")
+    (tmp_path / "data" / "wave").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "walk" / "back").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "walk" / "gone.mp4").symlink_to(tmp_path / "nowhere")
+    manifest = Manifest.read(tmp_path / "data")
+    assert [(sample.id, sample.labels[0]) for sample in manifest] == [
+        ("walk/a.mp4", "walk"), ("wave/1.mp4", "wave"), ("wave/deep/2.mp4", "wave")
+    ]  # fmt: skip
+    assert unused(manifest) == {
+        "walk/back": "a link to a folder that holds it",
+        "walk/gone.mp4": "a link to nothing",
+    }
+
+
+def test_pipes_are_not_opened_and_extracted_files_need_no_word(tmp_path: Path) -> None:
+    files(tmp_path, "walk/a.mp4", "walk/a.mp4.pose.npz", "walk/b.mp4.flow.npz", "wave/c.mov")
+    os.mkfifo(tmp_path / "walk" / "pipe.mp4")
+    assert unused(Manifest.read(tmp_path)) == {
+        "walk/b.mp4.flow.npz": "no video's suffix",
+        "walk/pipe.mp4": "neither file nor folder",
+    }
+
+
+def test_one_list_of_suffixes_for_training_and_prediction(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, "walk/a.MXF", "walk/b.3g2", "wave/c.asf", "wave/d.xyz")
+    assert [sample.id for sample in Manifest.read(tmp_path)] == ["walk/a.MXF", "walk/b.3g2", "wave/c.asf"]
+    assert len(find_sources([str(tmp_path)])) == 3
+    assert "1 files and folders" in caplog.text
+    assert "1 × no video's suffix" in caplog.text
+
+
+def test_folder_names_in_two_forms_are_one_class_and_other_bytes_no_label(tmp_path: Path) -> None:
+    files(tmp_path, "plie\u0301/a.mp4", "pli\u00e9/b.mp4", os.fsdecode(b"wave/\xff.mp4"))
+    manifest = Manifest.read(tmp_path)
+    assert manifest.labels.names == ("pli\u00e9", "wave")
+    assert manifest[2].id == r"wave/\udcff.mp4"
+    assert manifest[2].path.read_bytes() == b"wave/\xff.mp4"
+    manifest.write(tmp_path / "table.csv")
+    manifest.write(tmp_path / "table.parquet")
+    for name in ("table.csv", "table.parquet"):
+        assert Manifest.read(tmp_path / name).samples == manifest.samples
+    files(tmp_path, os.fsdecode(b"\xfe/a.mp4"))
+    with pytest.raises(InvalidManifest, match=r"the label '\\\\udcfe' is no text"):
+        Manifest.read(tmp_path)
+
+
+def test_videos_that_a_folders_table_leaves_out_are_listed(tmp_path: Path) -> None:
+    files(tmp_path, "walk/a.mp4", "walk/b.mp4")
+    (tmp_path / "labels.csv").write_text("path,label\nwalk/a.mp4,run\n")
+    assert unused(Manifest.read(tmp_path)) == {"walk/b.mp4": "not in the folder's table"}

@@ -1,0 +1,98 @@
+"""Groups that names and files tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kinesphere.data import Manifest, holdout, kfold
+from kinesphere.data.groups import NAME_RULES, group_of_name
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "group"),
+    [
+        ("S001C002P003R002A013.skeleton.pose.npz", "A013", "P003"),
+        ("S001C002P003R002A013_rgb.avi", "x", "P003"),
+        ("v_ApplyEyeMakeup_g07_c01.avi", "ApplyEyeMakeup", "ApplyEyeMakeup_g07"),
+        ("v_shooting_01_02.mpg", "shooting", "shooting_01"),
+        ("April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "brush_hair", "April_09"),
+        ("April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "brush hair", "April_09"),
+        ("person01_boxing_d1_uncomp.avi", "boxing", "person01"),
+        ("a01_s05_e02_sdepth.avi", "x", "s05"),
+        ("a1_s2_t3_color.avi", "x", "s2"),
+        ("P03_cam01_P03_cereals.avi", "x", "P03"),
+        ("yHdeyJ4g0_0_000010_000020.mp4", "x", "yHdeyJ4g0_0"),
+        ("lesson_0001_0010.mp4", "x", "lesson"),
+        ("lesson-part02.mp4", "x", "lesson"),
+        ("jump_clip02.mp4", "jump", None),
+        ("VID_20240101_123456.mp4", "x", None),
+        ("lesson_0010_0001.mp4", "x", None),
+        ("0001.mp4", "x", None),
+    ],
+)
+def test_names(name: str, label: str, group: str | None) -> None:
+    found = group_of_name(Path(name), label)
+    assert (found and found[0]) == group
+
+
+def test_every_rule_fits_its_example() -> None:
+    for rule in NAME_RULES:
+        found = group_of_name(Path(f"{rule.example}.avi"), "x")
+        assert found is not None
+        assert found[1] is rule
+
+
+def table(folder: Path, *rows: str, header: str = "path,label,start,end") -> Path:
+    path = folder / "m.csv"
+    path.write_text("\n".join([header, *rows]))
+    return path
+
+
+def test_spans_of_one_video_never_part(tmp_path: Path) -> None:
+    rows = [f"{i}.mp4,{'ab'[j % 2]},{j},{j + 1}" for i in range(10) for j in range(6)]
+    manifest = Manifest.read(table(tmp_path, *rows))
+    assert manifest.groups == tuple(f"{i}.mp4" for i in range(10))
+    assert [each.sentence() for each in manifest.groupings] == [
+        "60 samples are kept together by file: 10 groups"
+    ]
+    split = holdout(manifest, {"train": 0.7, "test": 0.3})
+    assert not set(split.where(split="train").groups) & set(split.where(split="test").groups)
+    for fold in kfold(manifest, 5):
+        assert not {s.path for s in fold.train} & {s.path for s in fold.test}
+
+
+def test_spans_of_manifests_made_in_python_never_part_either(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    rows = [f"{i}.mp4,{'ab'[j % 2]},{j},{j + 1}" for i in range(10) for j in range(6)]
+    read = Manifest.read(table(tmp_path, *rows))
+    manifest = replace(read, samples=tuple(replace(sample, group=None) for sample in read))
+    for fold in kfold(manifest, 5):
+        assert not {s.path for s in fold.train} & {s.path for s in fold.test}
+
+
+def test_clips_of_one_source_never_part(tmp_path: Path) -> None:
+    for label in ("Archery", "Diving"):
+        (tmp_path / label).mkdir()
+        for group in range(1, 9):
+            for clip in range(1, 4):
+                (tmp_path / label / f"v_{label}_g{group:02}_c{clip:02}.avi").write_bytes(b"x")
+    manifest = Manifest.read(tmp_path)
+    assert len(manifest.groups) == 16
+    split = holdout(manifest, {"train": 0.75, "test": 0.25})
+    assert not set(split.where(split="train").groups) & set(split.where(split="test").groups)
+    assert Manifest.read(tmp_path, group_column="path").groups == ()
+
+
+def test_given_groups_win_and_spread_over_their_file(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "v_A_g01_c01.avi,a,0,1,anna",
+        "v_A_g01_c01.avi,a,1,2,",
+        "v_A_g01_c02.avi,a,0,1,",
+        "alone.avi,b,,,",
+        header="path,label,start,end,group",
+    )
+    assert [sample.group for sample in Manifest.read(path)] == ["anna", "anna", "A_g01", None]
