@@ -26,6 +26,14 @@ _MOST_LETTERS = 1000
 _PAUSE = 30
 
 
+CLOCK = 2
+"""How the video of a file was read when the file was made; it is written into every file.
+
+1 (files that state nothing): times counted from the first picture, and a mirror image was shown as its
+rotation. 2: times count from the container's start, and display matrices are applied whole.
+"""
+
+
 @dataclass(frozen=True)
 class Extracts:
     """Where the extracted files of videos lie: `clip.mp4.pose.npz` beside `clip.mp4`, or in a folder.

@@ -104,8 +104,14 @@ class Modality:
     ahead: int = 0
 
 
+def start_of(video: SeekableSource) -> float:
+    """When the first picture starts, in seconds; 0 of a source that has none."""
+    times = video.frame_times()
+    return float(times[0]) if len(times) else 0.0
+
+
 def duration_of(video: SeekableSource) -> float:
-    """Length in seconds: as the container states it, else to the end of the last frame.
+    """When the last picture ends, in seconds: as the container states it, else by the times of frames.
 
     Raises:
         UnreadableVideo: If the source has no frame.

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import damaged, format_name, named_video, plain_text, read_archive
+from kinesphere.clips.archive import CLOCK, damaged, format_name, named_video, plain_text, read_archive
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
@@ -79,6 +79,7 @@ def write_planes(
         content = {
             "format": np.array(format_name(kind)),
             "version": np.array(VERSION),
+            "clock": np.array(CLOCK),
             "size": np.array(size, np.int32),
             "planes": np.array(planes),
             "count": np.array(writer.frame_count),
@@ -102,6 +103,7 @@ class PlaneFile:
         count: Frames.
         facts: What the writer noted.
         data: The encoded video.
+        clock: How the video was read that they were made from (see `clips.archive.CLOCK`).
     """
 
     path: Path
@@ -111,6 +113,7 @@ class PlaneFile:
     count: int
     facts: Facts
     data: bytes
+    clock: int = CLOCK
 
     @classmethod
     def open(cls, path: Path, kind: str) -> Self:
@@ -135,6 +138,7 @@ class PlaneFile:
                 int(content["count"]),
                 facts,
                 content["video"].tobytes(),
+                int(content.get("clock", 1)),
             )
         except BROKEN as error:
             raise damaged(path, kind, error) from error

@@ -15,7 +15,7 @@ import torch
 
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, duration_of
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, duration_of, start_of
 from kinesphere.clips.pose_align import align_bodies
 from kinesphere.clips.pose_draw import draw_people
 from kinesphere.clips.poses import Poses, scale_points
@@ -63,6 +63,7 @@ def read(
         span,
         None if video.fps is None else float(video.fps),
         length_s,
+        start_s=start_of(video),
         clips=spec.sampling.clips * views.clips,
         generator=generator,
         jitter=jitter,
@@ -72,7 +73,7 @@ def read(
         _skeleton(spec)
     )
     if poses.people > 1:
-        poses = poses.select(poses.during(span or (0.0, length_s)).leading(spec.people))
+        poses = poses.select(poses.during(span or (start_of(video), length_s)).leading(spec.people))
     times = np.concatenate([moment.times for moment in moments])
     if spec.fps is None:
         times = _shown(video, times)

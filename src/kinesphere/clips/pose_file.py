@@ -49,6 +49,7 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
     content = {
         "format": np.array(format_name("pose")),
         "version": np.array(VERSION),
+        "clock": np.array(poses.clock),
         "skeleton": np.array(poses.skeleton),
         "origin": np.array(poses.origin),
         "fps": np.array(poses.fps or 0.0),
@@ -128,6 +129,7 @@ def _unpacked(path: Path) -> Poses:
                 fps=float(content["fps"]) or None,
                 origin=plain_text(content["origin"]),
                 video=_extent(content),
+                clock=int(content.get("clock", 1)),
                 most_people=int(content["most_people"]) if "most_people" in content else None,
             )
     except InvalidAnnotation as error:

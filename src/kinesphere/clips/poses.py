@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from kinesphere.clips.archive import CLOCK
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.skeleton import SKELETONS, map_between
 from kinesphere.core.errors import InvalidAnnotation
@@ -73,6 +74,7 @@ class Poses:
         origin: Name and version of what made them.
         video: The video that they were taken from, if known.
         most_people: Most people looked for at a time, if known.
+        clock: How their video was read (see `clips.archive.CLOCK`).
     """
 
     times: np.ndarray
@@ -87,6 +89,7 @@ class Poses:
     origin: str = ""
     video: Extent | None = None
     most_people: int | None = None
+    clock: int = CLOCK
 
     def __post_init__(self) -> None:
         joints = len(SKELETONS.get(self.skeleton))
@@ -238,6 +241,16 @@ class Poses:
             tracks=self.tracks[people],
             boxes=self.boxes[:, people],
             world=None if self.world is None else self.world[:, people],
+        )
+
+    def later(self, by_s: float) -> Self:
+        """The poses on a clock that started so much earlier."""
+        extent = self.video
+        return replace(
+            self,
+            times=self.times + by_s,
+            video=None if extent is None else replace(extent, last_s=extent.last_s + by_s),
+            clock=CLOCK,
         )
 
     def during(self, span: tuple[float, float]) -> Self:

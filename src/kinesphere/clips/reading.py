@@ -7,7 +7,7 @@ import torch
 
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import view_boxes
-from kinesphere.clips.modality import MODALITIES, SeekableSource, duration_of
+from kinesphere.clips.modality import MODALITIES, SeekableSource, duration_of, start_of
 from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
@@ -40,6 +40,7 @@ def moments_of(
         span,
         None if video.fps is None else float(video.fps),
         duration_of(video),
+        start_s=start_of(video),
         clips=spec.sampling.clips * views.clips,
         generator=generator,
         jitter=jitter,

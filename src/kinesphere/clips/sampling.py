@@ -1,7 +1,8 @@
 """Which moments of a span make a clip.
 
-All times are seconds from the video's first frame. They keep clear of the moments at which frames
-change, so that `Video.frames_at` gives the intended frame however the container rounds its clock.
+All times are seconds from the video's start, which its first frame may follow later. They keep clear of
+the moments at which frames change, so that `Video.frames_at` gives the intended frame however the container
+rounds its clock.
 
 Dense clips (`LxSxN`): L frames, S apart, reach over `(L - 1) * S + 1` frames and can start at any of
 `D + 1` frames of the span. In testing one clip lies in the middle (start `D // 2`) and k clips spread
@@ -84,6 +85,7 @@ def clip_times(
     fps: float | None,
     duration_s: float | None,
     *,
+    start_s: float = 0.0,
     clips: int | None = None,
     generator: torch.Generator | None = None,
     jitter: TemporalJitter = STEADY,
@@ -92,9 +94,10 @@ def clip_times(
 
     Args:
         spec: Sampling, rate at which it counts, and what to do with a short span.
-        span: `(start_s, end_s)`, or None for the whole video. An end beyond the video is cut to it.
+        span: `(start_s, end_s)`, or None for the whole video. What lies outside the pictures is cut off.
         fps: Frame rate of the source; None if unknown.
-        duration_s: Length of the source; None if unknown, which then needs a span.
+        duration_s: When the last frame of the source ends; None if unknown, which then needs a span.
+        start_s: When the first frame of the source starts.
         clips: Number of clips; None for the sampling's own.
         generator: Source of randomness in training; None samples deterministically.
         jitter: Random changes of pace and extent; only with a generator.
@@ -104,29 +107,34 @@ def clip_times(
 
     Raises:
         InvalidSetting: If the span's extent or the rate of a dense sampling is unknown.
-        SpanOutsideVideo: If the span starts after the end of the video.
+        SpanOutsideVideo: If the span shows no picture: it starts after the last or ends before the first.
     """
     count = spec.sampling.clips if clips is None else clips
     if count < 1:
         raise InvalidSetting(f"At least one clip is sampled from a span; got clips={count}.")
-    grid = _grid(spec, _extent(span, duration_s), float(fps) if fps else None)
+    # Frames change at whole intervals from the first one on, so that they are counted from there.
+    extent_s = _extent(span, duration_s, start_s)
+    grid = _grid(spec, (extent_s[0] - start_s, extent_s[1] - start_s), float(fps) if fps else None)
     if spec.sampling.kind == "dense":
         chosen = _dense(spec, grid.count, count, generator, jitter)
     else:
         chosen = _uniform(spec, grid.count, count, generator, jitter)
-    return [ClipTimes(grid.times(index), repeated) for index, repeated in chosen]
+    return [ClipTimes(start_s + grid.times(index), repeated) for index, repeated in chosen]
 
 
-def windows(duration_s: float, length_s: float, stride_s: float) -> list[tuple[float, float]]:
-    """Spans that cover a whole video, for example 10 s every 5 s.
+def windows(
+    duration_s: float, length_s: float, stride_s: float, start_s: float = 0.0
+) -> list[tuple[float, float]]:
+    """Spans that cover the pictures of a whole video, for example 10 s every 5 s.
 
     All have the full length, and the last one ends with the video: it starts less than a stride after
     the one before. A video shorter than a window is one span.
 
     Args:
-        duration_s: Length of the video in seconds.
+        duration_s: When the last frame ends, in seconds.
         length_s: Length of a window in seconds.
         stride_s: Seconds between the starts of neighbours, at most `length_s`.
+        start_s: When the first frame starts.
 
     Raises:
         InvalidSetting: If a value is not positive, or the stride would leave gaps.
@@ -141,15 +149,17 @@ def windows(duration_s: float, length_s: float, stride_s: float) -> list[tuple[f
             f"A stride of {stride_s} s between windows of {length_s} s would leave gaps; "
             "make it at most the length."
         )
-    if duration_s - length_s <= _ROUNDING * stride_s:
-        return [(0.0, float(duration_s))]
     last = duration_s - length_s
-    before = math.ceil(last / stride_s - _ROUNDING)
-    starts = [i * stride_s for i in range(before)] + [last]
+    if last - start_s <= _ROUNDING * stride_s:
+        return [(float(start_s), float(duration_s))]
+    before = math.ceil((last - start_s) / stride_s - _ROUNDING)
+    starts = [start_s + i * stride_s for i in range(before)] + [last]
     return [(start, min(start + length_s, duration_s)) for start in starts]
 
 
-def _extent(span: tuple[float, float] | None, duration_s: float | None) -> tuple[float, float]:
+def _extent(
+    span: tuple[float, float] | None, duration_s: float | None, first_s: float
+) -> tuple[float, float]:
     """The part of the video to sample, in seconds."""
     if span is None:
         if not duration_s or duration_s <= 0:
@@ -157,7 +167,7 @@ def _extent(span: tuple[float, float] | None, duration_s: float | None) -> tuple
                 f"The whole video cannot be sampled when its duration is unknown (got {duration_s}); "
                 "give a span in seconds."
             )
-        return 0.0, float(duration_s)
+        return first_s, float(duration_s)
     start_s, end_s = span
     if not 0 <= start_s < end_s:
         raise InvalidSetting(f"A span runs from start to a later end, in seconds; got {span}.")
@@ -168,7 +178,12 @@ def _extent(span: tuple[float, float] | None, duration_s: float | None) -> tuple
                 "correct the annotation or leave the sample out."
             )
         end_s = min(end_s, duration_s)
-    return float(start_s), float(end_s)
+    if end_s <= first_s:
+        raise SpanOutsideVideo(
+            f"The span {start_s:g}–{end_s:g} s ends before the first picture of the video at {first_s:g} s; "
+            "correct the annotation or leave the sample out."
+        )
+    return max(float(start_s), first_s), float(end_s)
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,9 @@ def surroundings(video: OpenSource, times_s: np.ndarray, size: Size) -> Clip:
     height, width = video.size
     scale = max(size[0] / height, size[1] / width)
     whole = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    ends_s = float(video.frame_times()[-1])
-    own_times = np.asarray(times_s) % ends_s if ends_s > 0 else np.zeros(len(times_s))
+    begins = video.frame_times()
+    first_s, length_s = float(begins[0]), float(begins[-1] - begins[0])
+    own_times = first_s + (np.asarray(times_s) % length_s if length_s > 0 else np.zeros(len(times_s)))
     clip, masks = masked_clip(video, own_times, whole)
     clip = change_background(clip, masks, "no_people")
     top, left = ((side - wanted) // 2 for side, wanted in zip(whole, size, strict=True))

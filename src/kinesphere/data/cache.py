@@ -28,8 +28,9 @@ from kinesphere.data.frame_file import DamagedFrameFile, FrameFile, frame_file_b
 from kinesphere.data.ledger import Ledger
 from kinesphere.video import Frames, Video
 
-# Part of every key: bump when decoding or resizing changes the pixels it gives.
-_PIXELS_VERSION = 1
+# Part of every key: bump when decoding or resizing changes the pixels it gives, or their times.
+# 2: time 0 is the container's start; display matrices, thumbnails and wrong timestamps are seen through.
+_PIXELS_VERSION = 2
 _BLOCK_BYTES = 64 * 2**20
 _QUIET_S = 30.0
 
@@ -184,6 +185,7 @@ class _Facts:
     fps: Fraction
     duration_s: float
     tolerance_s: float
+    mirrored: bool
     times: np.ndarray
 
     @classmethod
@@ -191,7 +193,7 @@ class _Facts:
         times = video.frame_times()
         duration_s = video.duration_s
         assert duration_s is not None  # known with the frame times
-        return cls(video.size, video.fps, duration_s, video.tolerance_s, times)
+        return cls(video.size, video.fps, duration_s, video.tolerance_s, video.mirrored, times)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -205,6 +207,7 @@ class _Facts:
                 Fraction(plain["fps"]),
                 float(plain["duration_s"]),
                 float(plain["tolerance_s"]),
+                bool(plain["mirrored"]),
                 times,
             )
         except (OSError, ValueError, KeyError, TypeError):
@@ -217,6 +220,7 @@ class _Facts:
             "fps": str(self.fps),
             "duration_s": self.duration_s,
             "tolerance_s": self.tolerance_s,
+            "mirrored": self.mirrored,
             "times": self.times.tolist(),
         }
         with replacing(path) as temporary:
@@ -265,13 +269,18 @@ class CachedVideo:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """See `Video.duration_s`."""
         return self._facts.duration_s
 
     @property
     def tolerance_s(self) -> float:
         """See `Video.tolerance_s`."""
         return self._facts.tolerance_s
+
+    @property
+    def mirrored(self) -> bool:
+        """See `VideoInfo.mirrored`."""
+        return self._facts.mirrored
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` presentation times in seconds."""

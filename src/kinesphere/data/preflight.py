@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kinesphere.clips.archive import Extracts
-from kinesphere.clips.modality import duration_of
+from kinesphere.clips.modality import duration_of, start_of
 from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.spec import ClipSpec
@@ -146,6 +146,7 @@ class _FileFacts:
     frame_size: tuple[int, int] | None = None
     fps: float | None = None
     duration_s: float | None = None
+    start_s: float = 0.0
     codec: str = ""
     damage: str | None = None
     poses: PoseFacts | None = None
@@ -233,6 +234,7 @@ def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path | P
                     info.size,
                     float(info.fps),
                     video.duration_s,
+                    video.start_s,
                     info.codec,
                     "; ".join(video.damage) or None,
                     inspect_poses(pose_files[path], video) if path in pose_files else None,
@@ -252,6 +254,7 @@ def _inspect_pose_file(path: Path) -> _FileFacts:
         poses.frame_size,
         poses.fps,
         duration_of(track),
+        start_of(track),
         poses=facts_of(poses),
     )
 
@@ -419,7 +422,8 @@ def _span_problems(manifest: Manifest, spec: ClipSpec | None, facts: dict[Path, 
         found = facts[sample.path]
         if found.error is not None or not found.duration_s:
             continue
-        if sample.span is not None and sample.span[0] >= found.duration_s:
+        span = sample.span or (found.start_s, found.duration_s)
+        if span[0] >= found.duration_s or span[1] <= found.start_s:
             outside.append(sample.id)
             continue
         # Half a frame's tolerance: annotation tools round differently.
@@ -429,7 +433,10 @@ def _span_problems(manifest: Manifest, spec: ClipSpec | None, facts: dict[Path, 
             short.append(sample.id)
     problems = []
     if outside:
-        message = f"{len(outside)} spans start after the end of their video and cannot be read; correct them."
+        message = (
+            f"{len(outside)} spans start after the last picture of their video, or end before its first, and "
+            "cannot be read; correct them."
+        )
         problems.append(_problem("error", "span outside", message, outside))
     if beyond:
         message = f"{len(beyond)} spans end after their video and are cut there; check their annotation."
@@ -465,7 +472,7 @@ def _pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]
 
 def _repeats(spec: ClipSpec, span: tuple[float, float] | None, found: _FileFacts) -> bool:
     try:
-        moments = clip_times(spec, span, found.fps, found.duration_s)
+        moments = clip_times(spec, span, found.fps, found.duration_s, start_s=found.start_s)
     except SpanOutsideVideo:
         return False
     return any(clip.repeated for clip in moments)

@@ -15,7 +15,7 @@ from kinesphere.clips.pose_file import SUFFIX, read_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.sample import Sample
-from kinesphere.data.source import check_poses
+from kinesphere.data.source import check_poses, on_clock
 from kinesphere.video import Video
 
 
@@ -91,7 +91,7 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
     if isinstance(path, PoseFacts):
         return path
     try:
-        poses = read_poses(path)
+        poses = on_clock(read_poses(path), video)
         check_poses(poses, video.frame_times())
         poses.resized(video.size)
     except InvalidAnnotation as error:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import Extracts
+from kinesphere.clips.archive import CLOCK, Extracts
 from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
 from kinesphere.clips.flow_file import FlowFile
 from kinesphere.clips.geometry import Size
@@ -73,6 +73,7 @@ def open_source(
         return video
     try:
         if known is not None and known is not poses:
+            known = on_clock(known, video)
             check_poses(known, video.frame_times())
         return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
     except BaseException:
@@ -114,6 +115,10 @@ class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):
         self._poses = poses
         self._flow = flow
         self._masks = masks
+        for file in (flow, masks):
+            if file is not None:
+                planes = file.planes
+                _check_orientation(f"{planes.path} holds the {planes.kind}", planes.clock, video)
         if flow is not None:
             _check_count(flow.planes, flow.frames, len(video.frame_times()))
         if masks is not None:
@@ -136,6 +141,25 @@ class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):
     def masks(self) -> MaskFile | None:
         """Where the people are, if that is known."""
         return self._masks
+
+
+def on_clock(poses: Poses, video: Video | CachedVideo) -> Poses:
+    """The poses of a file on the clock of their video; files made before that clock began elsewhere.
+
+    Raises:
+        InvalidAnnotation: If they were found when the video was shown another way up.
+    """
+    _check_orientation(f"The poses ({poses.origin or poses.skeleton}) are", poses.clock, video)
+    return poses if poses.clock >= CLOCK else poses.later(float(video.frame_times()[0]))
+
+
+def _check_orientation(what: str, clock: int, video: Video | CachedVideo) -> None:
+    """Refuse what was made of a mirror image when that was shown as a rotation."""
+    if clock < CLOCK and video.mirrored:
+        raise InvalidAnnotation(
+            f"{what} of a mirrored video, made by a version of Kinesphere that showed it upside down or not "
+            "mirrored. Extract again."
+        )
 
 
 def check_poses(poses: Poses, frame_times: np.ndarray) -> None:

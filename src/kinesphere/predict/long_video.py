@@ -10,7 +10,7 @@ import numpy as np
 
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.flow import FlowingSource, StoredFlow
-from kinesphere.clips.modality import MODALITIES, duration_of
+from kinesphere.clips.modality import MODALITIES, duration_of, start_of
 from kinesphere.clips.pose import known_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.sampling import clip_times, windows
@@ -70,7 +70,7 @@ def window_clips(
             for video, spec in zip(videos, specs, strict=True)
             for note in opening.remarks(video, [spec], source)
         )
-        spans = windows(duration_of(videos[0]), window_s, stride_s)
+        spans = windows(duration_of(videos[0]), window_s, stride_s, start_of(videos[0]))
         slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]
         for span in spans:
             clips = tuple(
@@ -102,7 +102,8 @@ class SlidingFrames(WrappedVideo[Opened]):
         rate = None if video.fps is None else float(video.fps)
         for span in spans:
             clips = spec.sampling.clips * views.clips
-            moments = clip_times(spec, span, rate, duration_of(video), clips=clips)
+            first_s = float(self._times[0])
+            moments = clip_times(spec, span, rate, duration_of(video), start_s=first_s, clips=clips)
             shown = [np.unique(self._shown(moment.times)).clip(max=last) for moment in moments]
             needed += [rows + step for rows in shown for step in range(ahead + 1)]
         self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)

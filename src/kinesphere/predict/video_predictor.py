@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.clip import Clip, stack
-from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.modality import MODALITIES, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
@@ -226,9 +226,9 @@ class VideoPredictor(ABC):
             clips = [
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
-            end = video.duration_s
+            first, end = start_of(video), video.duration_s
             remarks = self.opening.remarks(video, self.specs, source)
-        start, stop = span or (0.0, float("inf"))
+        start, stop = span or (first, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))
         inputs = tuple(stack(each) for each in clips)

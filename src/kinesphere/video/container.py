@@ -1,14 +1,16 @@
 """Opening what the outside hands us: paths, bytes and URLs, each with its limits.
 
-A local file may read itself and nothing else: FFmpeg's playlist formats, which open further files and
-addresses, are refused there, and names are never taken for protocols or patterns.
+Nothing is opened that the user did not name. FFmpeg may read the formats of one list, none of which names
+other files or addresses, through the protocols of another; names are never taken for protocols or patterns.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -19,15 +21,42 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from kinesphere.core.errors import InvalidSetting, NoVideoStream, SourceTimeout, UnreadableVideo
+from kinesphere.video.damage import Patience
 
 # One 8K picture: larger claims come from damaged headers, and would cost gigabytes in a decoder.
 MAX_FRAME_PIXELS = 7680 * 4320
 
-_NETWORK = "http,https,tcp,tls,crypto,httpproxy,udp,rtp,rtsp,rtsps,srtp,rtmp,rtmps,rtmpt"
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 _SCHEMES = ("http", "https", *_LIVE_SCHEMES)
-# Text art and playlists: FFmpeg would "play" any text file, or follow what a playlist names.
-_REFUSED_FORMATS = {"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "imf", "lavfi", "sdp"}
+_HTTP = "http,https,tcp,tls,httpproxy"
+# What FFmpeg may use to read each kind of source. Data in memory need nothing.
+_PROTOCOLS = {
+    "file": "file",
+    "bytes": "none",
+    "http": _HTTP,
+    "live": f"{_HTTP},udp,rtp,rtsp,rtsps,srtp,rtmp,rtmps,rtmpt,rtmpts",
+}
+# Formats that hold their pictures themselves; and sound, so that it can be named as what it is.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,kux,live_flv,asf,asf_o,ogg,nut,mxf,"
+    "gxf,lxf,rm,ivr,ivf,h261,h263,h264,hevc,vvc,evc,av1,obu,m4v,mjpeg,mjpeg_2000,mpjpeg,ingenient,dv,"
+    "yuv4mpegpipe,wtv,ty,nsv,nuv,pva,vc1,vc1test,dirac,dnxhd,cavsvideo,avs2,avs3,apv,dhav,ipmovie,ifv,pmp,"
+    "swf,smk,bink,flic,roq,film_cpk,4xm,gif,apng,gif_pipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,"
+    "jpegxl_anim,smjpeg,thp,xmv,r3d,cine,lmlm4,vivo,"
+    "wav,w64,mp3,aac,loas,flac,aiff,caf,ac3,eac3,dts,truehd,amr,amrnb,amrwb,au,ape,wv,tta,mpc,mpc8,voc,oma"
+)
+_XML = rb"(?:<\?xml[^>]*>)?\s*(?:<!--.*?-->\s*)*"
+# The first words of texts that name other files, by what they are called.
+_NAMING = {
+    "a concat script": rb"ffconcat version|(?:#[^\n]*\n|\s)*(?:file|stream|ffconcat)\s+\S",
+    "a playlist": rb"#EXTM3U|\[playlist\]|\[Reference\]|<ASX|<\?wpl|<smil|RTSPtext",
+    "a DASH manifest": _XML + rb"<MPD",
+    "a session description (SDP)": rb"v=0\s*\no=",
+    "a list of an IMF package": _XML + rb"<(?:\w+:)?(?:AssetMap|CompositionPlaylist)",
+}
+_SNIFFED_BYTES = 4096
+# Packets among which a film has its second frame.
+_LOOKED_AT = 2000
 
 Kind = Literal["file", "bytes", "http", "live"]
 
@@ -91,7 +120,10 @@ class Source:
             UnreadableVideo: If no demuxer makes sense of it.
             SourceTimeout: If it does not answer within `timeout_s`.
         """
-        options = {"protocol_whitelist": "file" if self.local else _NETWORK}
+        self._refuse_names_of_others()
+        options = {"protocol_whitelist": _PROTOCOLS[self.kind], "format_whitelist": _FORMATS}
+        if self.kind == "live":
+            options["format_whitelist"] += ",rtsp"
         if self.kind == "live" and self.location.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
         target = io.BytesIO(self.data) if self.kind == "bytes" else self.location
@@ -111,28 +143,49 @@ class Source:
                 f"{self.name} cannot be read as a video ({_reason(error)}); check that it is a video file "
                 "and complete."
             ) from error
-        names = set(container.format.name.split(","))
-        if self.local and names & _REFUSED_FORMATS:
-            container.close()
-            raise UnreadableVideo(
-                f"{self.name} is text or a playlist (read as {container.format.name!r}), not a video; "
-                "name the video file itself."
-            )
         return container
 
+    def _refuse_names_of_others(self) -> None:
+        """Refuse a local text that would have other files or addresses opened.
 
-def pick_stream(container: InputContainer, name: str) -> VideoStream:
-    """The stream that a player would show; cover pictures of songs do not count.
+        Raises:
+            UnreadableVideo: If it is one.
+        """
+        if not self.local:
+            return
+        start = self.data[:_SNIFFED_BYTES]
+        if self.kind == "file":
+            try:
+                with Path(self.location).open("rb") as file:
+                    start = file.read(_SNIFFED_BYTES)
+            except OSError as error:
+                raise UnreadableVideo(f"{self.name} cannot be read ({_reason(error)}).") from error
+        text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+        for what, pattern in _NAMING.items():
+            if re.match(pattern, text, re.IGNORECASE | re.DOTALL):
+                raise UnreadableVideo(
+                    f"{self.name} is {what}, not a video: it names other files, which are not opened; name "
+                    "the video file itself."
+                )
+
+
+def pick_stream(container: InputContainer, source: Source, patience: Patience) -> int:
+    """The number of the stream that is the film.
+
+    Cover pictures and thumbnails do not count, nor a stream of one frame where another has more. Of
+    several films it is the one that the container marks as its default, then the largest, then the first.
 
     Raises:
         NoVideoStream: If there is none.
         UnreadableVideo: If its codec is unknown here or its frames are absurdly large.
     """
+    name = source.name
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise NoVideoStream(f"{name} holds no picture, only {others}; name a file with a video stream.")
-    stream = max(streams, key=lambda s: bool(s.disposition & Disposition.default))
+    moving = _moving(streams, source, patience) if len(streams) > 1 else set()
+    stream = max(streams, key=lambda s: (s.index in moving, *_rank(s)))
     context = stream.codec_context
     if context is None:
         raise UnreadableVideo(
@@ -143,7 +196,31 @@ def pick_stream(container: InputContainer, name: str) -> VideoStream:
             f"{name} claims frames of {context.width}x{context.height} pixels; the limit is "
             f"{MAX_FRAME_PIXELS} pixels. The header is damaged, or scale the video down first."
         )
-    return stream
+    return stream.index
+
+
+def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
+    """What makes one of several moving streams the film, the most important first."""
+    context, has = stream.codec_context, stream.disposition
+    is_still = bool(has & (Disposition.still_image | Disposition.timed_thumbnails))
+    pixels = context.width * context.height if context is not None else 0
+    return not is_still, context is not None, bool(has & Disposition.default), pixels, -stream.index
+
+
+def _moving(streams: list[VideoStream], source: Source, patience: Patience) -> set[int]:
+    """Which of several streams have more than one frame: by the header, or by looking for a second one."""
+    told = {stream.index: stream.frames > 1 for stream in streams if stream.frames}
+    if len(told) == len(streams) or not source.local:
+        return {index for index, is_moving in told.items() if is_moving}
+    counts: Counter[int] = Counter()
+    with source.open(patience.timeout_s) as container:
+        chosen = [container.streams[stream.index] for stream in streams]
+        for packet in islice(container.demux(chosen), _LOOKED_AT):
+            counts[packet.stream.index] += bool(packet.size)
+            patience.check()
+            if min(counts[stream.index] for stream in streams) > 1:
+                break
+    return {index for index, count in counts.items() if count > 1}
 
 
 def _regular_file(path: Path) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 import av
+from av.video.stream import VideoStream
 
 from kinesphere.core.device import cpu_count
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source, pick_stream
@@ -21,11 +22,17 @@ from kinesphere.video.timeline import Timeline, demux
 
 if TYPE_CHECKING:
     from av.packet import Packet as AVPacket
-    from av.video.stream import VideoStream
 
     Packet = AVPacket[VideoStream]
 
 Decoded = tuple[int, av.VideoFrame]
+
+# Decoders that may be told between two packets to leave out frames that no other leans on. Others read that
+# when they open, or leave out what cannot be spared (libdav1d).
+_SPARING = {
+    "h264", "hevc", "vvc", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "h263", "flv", "wmv1",
+    "wmv2", "mpeg1video", "mpeg2video", "vp8",
+}  # fmt: skip
 
 
 class UnsafeKey(Exception):
@@ -40,10 +47,20 @@ class Cursor:
         timeout_s: Longest wait for the next frame.
         threads: Decoder threads; None for one per core, or a single one in a data loader's worker.
         damage: Where broken parts are counted.
+        stream: Number of the stream, if that is known already.
     """
 
-    def __init__(self, source: Source, timeout_s: float, threads: int | None, damage: Damage) -> None:
+    def __init__(
+        self,
+        source: Source,
+        timeout_s: float,
+        threads: int | None,
+        damage: Damage,
+        *,
+        stream: int | None = None,
+    ) -> None:
         self.source = source
+        self._index = stream
         self.damage = damage
         self.patience = Patience(source.name, timeout_s)
         self.timeline: Timeline | None = None
@@ -59,12 +76,18 @@ class Cursor:
         self._ended: bool
         self._peeked: bool
         self._sparing: bool
+        self._drained: int | None
         self._open()
 
     def _open(self) -> None:
         self.container = self.source.open(self.patience.timeout_s)
+        self.moves += 1
         try:
-            self.stream = pick_stream(self.container, self.source.name)
+            if self._index is None:
+                self._index = pick_stream(self.container, self.source, self.patience)
+            stream = self.container.streams[self._index]
+            assert isinstance(stream, VideoStream)
+            self.stream = stream
         except BaseException:
             self.container.close()
             raise
@@ -74,6 +97,7 @@ class Cursor:
         # Holes are patched from the frame before; searching for their motion could take seconds a frame.
         self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "ec": "deblock+favor_inter"}
         self._packets = demux(self.container, self.stream, self.damage, self.patience)
+        self._can_spare = self.context.name in _SPARING
         self._sparing = False
         self._forget(0)
 
@@ -120,7 +144,7 @@ class Cursor:
         """The next frame, without consuming it; None at the end."""
         if self.timeline is not None and self.timeline.clock == "pts":
             # The first packet alone tells, if it is the first on screen: no need to fill the decoder.
-            shown_first = self.timeline.packets.pts[0] == self.timeline.ticks[0]
+            shown_first = self.timeline.key_tick(0) == self.timeline.ticks[0]
             first = next(self.read(last=0), None) if shown_first else None
             if first is not None and first[0] == self.timeline.ticks[0]:
                 self._ended = True
@@ -153,6 +177,7 @@ class Cursor:
             packet = self._next_packet()
             if packet is None or (last is not None and self._next > last):
                 self._ended = True
+                self._drained = 0
                 self._feed(None)
             elif self._wanted(packet, needed, horizon):
                 self._feed(packet)
@@ -162,7 +187,13 @@ class Cursor:
 
     def _next_packet(self) -> Packet | None:
         held, self._held = self._held, None
-        return next(self._packets, None) if held is None else held
+        packet = next(self._packets, None) if held is None else held
+        stamps = None if self.timeline is None else self.timeline.stamps
+        if packet is not None and stamps is not None:
+            if self._next >= len(stamps):
+                return None
+            packet.pts = int(stamps[self._next])
+        return packet
 
     def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int | None) -> bool:
         """Whether to decode a packet at all; frames that nothing leans on are left out by the decoder."""
@@ -172,7 +203,7 @@ class Cursor:
         tick = packet.pts if by_pts else packet.dts
         if by_pts and self._expect is not None and tick is not None and tick < self._expect:
             return False  # leads its key frame on screen: what it leans on was not decoded
-        spare = needed is not None and tick is not None and tick not in needed
+        spare = needed is not None and tick is not None and tick not in needed and self._can_spare
         if spare and horizon is not None and tick is not None:
             spare = tick < horizon
         if spare != self._sparing:
@@ -221,13 +252,17 @@ class Cursor:
             return following if frame.pts is None else frame.pts
         if self.timeline.clock == "index":
             return following
-        stamp = frame.pts if self.timeline.clock == "pts" else frame.dts
-        return following if stamp is None else stamp
+        if self.timeline.clock == "pts":
+            return following if frame.pts is None else frame.pts
+        if frame.dts is None and self._drained is not None and self.timeline.steady:
+            self._drained += 1
+            return self.timeline.drained_tick(self._next - 1, self._drained)
+        return following if frame.dts is None else frame.dts
 
     def _seek(self, key: int, via: int) -> bool:
         """Seek to packet `via` or before and step to `key`; False if that did not lead there."""
         assert self.timeline is not None
-        if self.timeline.clock == "index":
+        if self.timeline.counted:
             return False
         table = self.timeline.packets
         aims = (int(table.pts[via]), int(table.dts[via]))
@@ -247,7 +282,7 @@ class Cursor:
     def _skip_to(self, key: int) -> bool:
         """Drop packets until the one at position `key` is next."""
         assert self.timeline is not None
-        by_count = self.timeline.clock == "index"
+        by_count = self.timeline.counted
         for count, packet in enumerate(self._packets):
             position = count if by_count else self.timeline.locate(packet, key)
             if position == key:
@@ -264,6 +299,7 @@ class Cursor:
         self._held = None
         self._ready = deque()
         self._flying = set()
+        self._drained = None
         self._last = None
         self._expect = None
         self._ended = False

@@ -19,7 +19,7 @@ from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
 from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import describe
-from kinesphere.video.timeline import Timeline, scan
+from kinesphere.video.timeline import Timeline, container_start, scan, zero_tick
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Frame:
 
     Attributes:
         data: uint8 RGB `(3, H, W)`; a view of channels-last memory.
-        time_s: Its presentation time, in seconds from the first frame.
+        time_s: Its presentation time, in seconds from the video's start (see `Video`).
     """
 
     data: np.ndarray
@@ -41,7 +41,7 @@ class Frames:
 
     Attributes:
         data: uint8 RGB `(T, 3, H, W)`; a view of `(T, H, W, 3)` memory.
-        times: `(T,)` float64 presentation times, in seconds from the first frame.
+        times: `(T,)` float64 presentation times, in seconds from the video's start (see `Video`).
     """
 
     data: np.ndarray
@@ -58,7 +58,9 @@ class Frames:
 
 
 class Video:
-    """An open video. Times are seconds from its first displayed frame.
+    """An open video. Times are seconds from its start: from where its container starts, as players count.
+
+    The first frame lies at `start_s`, which is 0 unless the sound begins before the picture.
 
     Opening reads the packets of a local file once, without decoding them, so that the times of all
     frames, their number and the duration are known exactly, whatever the header says. Frames are those
@@ -72,7 +74,9 @@ class Video:
         self._timeline = timeline
         self._damage = cursor.damage
         self.info = describe(cursor.container, cursor.stream, timeline, first, cursor.damage)
-        self._gatherer = Gatherer(cursor, self.info.rotation_deg)
+        self._gatherer = Gatherer(cursor, self.info.rotation_deg, self.info.mirrored)
+        self._fresh = True
+        self._zero: int | None = None
 
     @classmethod
     def open(
@@ -139,14 +143,24 @@ class Video:
         return self.info.frame_count
 
     @property
+    def start_s(self) -> float:
+        """When the first frame starts; 0 unless the sound begins before the picture."""
+        return self.info.start_s
+
+    @property
     def duration_s(self) -> float | None:
-        """Seconds to the end of the last frame, if known."""
+        """Seconds from the container's start to the end of the last frame, if known."""
         return self.info.duration_s
 
     @property
     def damage(self) -> list[str]:
         """What could not be read so far, one line per kind; empty for a sound video."""
         return self._damage.messages()
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right are exchanged for display; see `VideoInfo.mirrored`."""
+        return self.info.mirrored
 
     @property
     def tolerance_s(self) -> float:
@@ -164,6 +178,8 @@ class Video:
     def frames_at(self, times_s: Sequence[float] | np.ndarray, size: tuple[int, int] | None = None) -> Frames:
         """The frames on show at the given times: for each the last one that has started.
 
+        Before the first frame, where there is sound alone, it is the first one.
+
         Each frame is decoded once, however often it is asked for; stretches that no time needs are
         passed over by key frame where that costs less than decoding through.
 
@@ -172,7 +188,7 @@ class Video:
             size: `(H, W)` in pixels to decode to; by default as displayed.
 
         Raises:
-            SpanOutsideVideo: If a time lies before the first frame or after the end of the last.
+            SpanOutsideVideo: If a time lies before the video's start or after the end of the last frame.
             InvalidSetting: If times or size make no sense, or the source is live.
             SourceTimeout: If no frame comes in time.
 
@@ -186,7 +202,7 @@ class Video:
         pixels = np.empty((len(wanted), height, width, 3), np.uint8)
         ticks = self._gatherer.collect(timeline, wanted.tolist(), pixels)
         self._damage.warn()
-        times = (ticks - timeline.ticks[0]) * float(timeline.time_base)
+        times = timeline.time_of(ticks)
         if len(wanted) != len(shown) or (np.diff(slots) < 0).any():
             pixels, times = pixels[slots], times[slots]
         return Frames(pixels.transpose(0, 3, 1, 2), times)
@@ -206,7 +222,8 @@ class Video:
             end_s: Seconds; frames that start before it are given. None for the end of the video.
             size: `(H, W)` in pixels to decode to; by default as displayed.
             fps: Frames per second to resample to, by repeating and dropping: the frames on show at
-                `start_s + n / fps`. None for the frames as they are.
+                `start_s + n / fps`, which until the first frame starts is the first frame. None for the
+                frames as they are.
 
         Raises:
             SpanOutsideVideo: If `start_s` is after the end of the last frame.
@@ -280,7 +297,7 @@ class Video:
             yield from self._decode_on()
             return
         frame = int(timeline.show(np.array([start_s]))[0])
-        zero, tick_s = int(timeline.ticks[0]), float(timeline.time_base)
+        zero, tick_s = timeline.zero, float(timeline.time_base)
         while True:
             key = timeline.key_before(frame)
             cursor.start(key)
@@ -289,25 +306,41 @@ class Video:
                 for tick, decoded in cursor.read():
                     yield (tick - zero) * tick_s, decoded
                     if cursor.moves != owner:
-                        raise InvalidSetting(
-                            "Another read moved this video while it was being streamed; open it twice "
-                            "to read two places by turns."
-                        )
+                        raise self._moved()
                 return
             except UnsafeKey:
                 timeline.distrust(key)
 
     def _decode_on(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames of a source that is read once, from where it stands."""
-        time_base = float(self._cursor.stream.time_base or 1 / self.fps)
-        zero: int | None = None
-        for tick, frame in self._cursor.read():
-            zero = tick if zero is None else zero
-            yield (tick - zero) * time_base, frame
+        """Frames of a source of which no times are known: an address from its start, a live one as they come.
+
+        A live source has no start but the first frame that is seen of it.
+        """
+        cursor, is_live = self._cursor, self._cursor.source.kind == "live"
+        if not (self._fresh or is_live):
+            cursor.reopen()
+        self._fresh, owner = False, cursor.moves
+        time_base = Fraction(cursor.stream.time_base or 1 / self.fps)
+        zero = None if is_live else zero_tick(container_start(cursor.container), time_base)
+        for count, (tick, frame) in enumerate(cursor.read()):
+            if is_live:
+                self._zero = tick if self._zero is None else self._zero
+                zero = self._zero
+            elif count == 0:
+                zero = tick if zero is None else min(zero, tick)
+            yield (tick - (zero or 0)) * float(time_base), frame
+            if cursor.moves != owner:
+                raise self._moved()
+
+    def _moved(self) -> InvalidSetting:
+        return InvalidSetting(
+            "Another read moved this video while it was being streamed; open it twice to read two places by "
+            "turns."
+        )
 
     def _picture(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         pixels = np.empty((*size, 3), np.uint8)
-        picture.rgb(frame, size, self.info.rotation_deg, pixels)
+        picture.rgb(frame, size, self.info.rotation_deg, pixels, mirrored=self.info.mirrored)
         return pixels.transpose(2, 0, 1)
 
     # ---- checks

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
+import av
 import numpy as np
 
 from kinesphere.core.errors import UnreadableVideo
@@ -45,11 +47,12 @@ class Gatherer:
     Args:
         cursor: The video's own reader.
         rotation_deg: Rotation for display.
+        mirrored: Whether left and right are exchanged before that.
     """
 
-    def __init__(self, cursor: Cursor, rotation_deg: int) -> None:
+    def __init__(self, cursor: Cursor, rotation_deg: int, mirrored: bool) -> None:
         self._cursor = cursor
-        self._rotation_deg = rotation_deg
+        self._convert = partial(_convert, rotation_deg=rotation_deg, mirrored=mirrored)
         self._helpers: list[Cursor] = []
         self._end = -1
 
@@ -108,7 +111,7 @@ class Gatherer:
                 for i, (tick, frame) in zip(
                     stretch.places, self._read(helper, timeline, frames, drain=True), strict=True
                 ):
-                    picture.rgb(frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
+                    self._convert(frame, pixels[i])
                     found[i] = tick
 
         count = min(len(stretches), self._cursor.threads)
@@ -118,7 +121,7 @@ class Gatherer:
 
     def _new_helper(self) -> Cursor:
         main = self._cursor
-        helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage)
+        helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage, stream=main.stream.index)
         helper.timeline = main.timeline
         self._helpers.append(helper)
         return helper
@@ -136,11 +139,9 @@ class Gatherer:
             for i, (tick, frame) in self._in_order(timeline, wanted, stretches):
                 found[i] = tick
                 if self._cursor.threads == 1:
-                    picture.rgb(frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
+                    self._convert(frame, pixels[i])
                     continue
-                converting.append(
-                    pool.submit(picture.rgb, frame, pixels.shape[1:3], self._rotation_deg, pixels[i])
-                )
+                converting.append(pool.submit(self._convert, frame, pixels[i]))
                 if len(converting) > _AHEAD:
                     converting.popleft().result()
             for conversion in converting:
@@ -205,6 +206,11 @@ class Gatherer:
             )
         timeline.distrust(key)
         return timeline.key_before(frame)
+
+
+def _convert(frame: av.VideoFrame, pixels: np.ndarray, *, rotation_deg: int, mirrored: bool) -> None:
+    height, width = pixels.shape[:2]
+    picture.rgb(frame, (height, width), rotation_deg, pixels, mirrored=mirrored)
 
 
 def _stretches(timeline: Timeline, wanted: list[int]) -> list[Stretch]:

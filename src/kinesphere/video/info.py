@@ -11,8 +11,9 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from kinesphere.video import picture
 from kinesphere.video.damage import Damage
-from kinesphere.video.timeline import Timeline, nominal_rate
+from kinesphere.video.timeline import LONG_GAP_S, Timeline, nominal_rate
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,12 @@ class VideoInfo:
         coded_size: `(H, W)` as stored.
         pixel_aspect: Width of a stored pixel over its height.
         rotation_deg: Counter-clockwise rotation for display: 0, 90, 180 or 270.
+        mirrored: Whether left and right are exchanged for display, before the rotation.
         fps: Mean frames per second.
         frame_count: Displayed frames; counted from the packets of a file, None for URLs without a count.
-        duration_s: From the first frame's start to the last frame's end.
+        start_s: When the first frame starts, on the clock of all times: seconds from the container's start,
+            where its picture or its sound begins, whichever comes first. 0 where not known.
+        duration_s: From the container's start to the last frame's end.
         variable_rate: Whether the frames' intervals differ; None where they are not known.
         keyframes: Number of frames that decoding can start from; None where not known.
         has_audio: Whether there is sound beside the picture.
@@ -44,8 +48,10 @@ class VideoInfo:
     coded_size: tuple[int, int]
     pixel_aspect: Fraction
     rotation_deg: int
+    mirrored: bool
     fps: Fraction
     frame_count: int | None
+    start_s: float
     duration_s: float | None
     variable_rate: bool | None
     keyframes: int | None
@@ -61,15 +67,16 @@ def describe(
 ) -> VideoInfo:
     """Put together what header, packets and first frame tell; contradictions are noted as damage."""
     aspect = _pixel_aspect(stream.sample_aspect_ratio)
-    rotation = round(first.rotation / 90) % 4 * 90
+    rotation, mirrored = picture.orientation(first)
     height, width = first.height, max(1, round(first.width * aspect))
     count, duration_s, variable = stream.frames or None, _header_duration(container, stream), None
-    fps = nominal_rate(stream)
+    fps, start_s = nominal_rate(stream), 0.0
     if timeline is not None:
         count = len(timeline)
         fps, variable = _measured_rate(timeline, fps)
-        duration_s = float(timeline.times_s[-1] + 1 / fps)
-        _note_missing(damage, container, stream, timeline, duration_s)
+        start_s, duration_s = float(timeline.times_s[0]), float(timeline.times_s[-1] + 1 / fps)
+        if timeline.stamps is None:
+            _note_missing(damage, container, stream, timeline, float(1 / fps))
     return VideoInfo(
         source=damage.source,
         container=container.format.name.split(",")[0].replace("mov", "mp4"),
@@ -79,8 +86,10 @@ def describe(
         coded_size=(first.height, first.width),
         pixel_aspect=aspect,
         rotation_deg=rotation,
+        mirrored=mirrored,
         fps=fps,
         frame_count=count,
+        start_s=start_s,
         duration_s=duration_s,
         variable_rate=variable,
         keyframes=None if timeline is None else int(timeline.packets.key.sum()),
@@ -105,31 +114,45 @@ def _measured_rate(timeline: Timeline, nominal: Fraction) -> tuple[Fraction, boo
     if len(timeline) < 2:
         return nominal, False
     steps = np.diff(timeline.ticks)
-    variable = bool(steps.max() - steps.min() > max(1.0, 0.1 * float(np.median(steps))))
-    mean = 1 / (Fraction(int(timeline.ticks[-1] - timeline.ticks[0]), len(timeline) - 1) * timeline.time_base)
+    usual = float(np.median(steps))
+    least = float(timeline.time_base / (timeline.resolution or timeline.time_base))
+    variable = bool(steps.max() - steps.min() > max(1 / least, 0.1 * usual))
+    # A camera that was off for minutes was no slower for that.
+    running = steps[steps <= max(LONG_GAP_S / float(timeline.time_base), 100 * usual)]
+    mean = 1 / (Fraction(int(running.sum()), len(running)) * timeline.time_base)
     agrees = abs(float(mean / nominal) - 1) < 0.005
     return (nominal if agrees and not variable else mean.limit_denominator(1_000_000)), variable
 
 
 def _note_missing(
-    damage: Damage, container: InputContainer, stream: VideoStream, timeline: Timeline, duration_s: float
+    damage: Damage, container: InputContainer, stream: VideoStream, timeline: Timeline, frame_s: float
 ) -> None:
     """Compare what the header promises with what there is."""
-    if container.format.name.startswith("mov") and stream.frames > len(timeline.packets):
-        damage.note(f"{len(timeline.packets)} of {stream.frames} promised frames are there")
+    format_name = container.format.name
+    # An edit list leaves packets out of the index.
+    promised = min(stream.frames, len(stream.index_entries) or stream.frames)
+    if format_name.startswith("mov") and promised > len(timeline.packets):
+        damage.note(f"{len(timeline.packets)} of {promised} promised frames are there")
         return
+    # Matroska and AVI promise an end on the container's own clock, others a length.
+    from_zero = format_name == "avi" or format_name.startswith("matroska")
+    ticks = timeline.ticks
+    if timeline.clock == "pts":
+        ticks = timeline.packets.pts[~timeline.packets.hidden]
+    begins = 0 if from_zero else int(ticks.min())
+    there_s = float((int(ticks.max()) - begins) * timeline.time_base) + frame_s
     claims_s = [_tagged_duration(stream.metadata.get("DURATION", ""))]
-    if container.format.name == "avi":
+    if format_name == "avi":
         # FFmpeg corrects an AVI's duration by the file's length; the frame count stays as promised.
         claims_s.append(float(stream.frames / nominal_rate(stream)))
     elif stream.duration and stream.time_base:
         claims_s.append(float(stream.duration * stream.time_base))
-    slack_s = max(0.2, 3 * duration_s / len(timeline))
+    slack_s = max(0.2, 3 * there_s / len(timeline))
     if not any(claims_s) and len(container.streams) == 1:
         claims_s.append(_header_duration(container, stream) or 0.0)
-        slack_s = max(1.0, 0.05 * duration_s)
-    if max(claims_s) - duration_s > slack_s:
-        damage.note(f"it ends after {duration_s:.2f} of {max(claims_s):.2f} promised seconds")
+        slack_s = max(1.0, 0.05 * there_s)
+    if max(claims_s) - there_s > slack_s:
+        damage.note(f"it ends after {there_s:.2f} of {max(claims_s):.2f} promised seconds")
 
 
 def _tagged_duration(text: str) -> float:

@@ -12,11 +12,16 @@ Transfer curves are not touched: HDR pictures are not tone-mapped.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cache
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.buffer import Buffer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Interpolation
 
@@ -29,9 +34,41 @@ _PLANAR = {
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
 _FULL_RANGE = int(ColorRange.JPEG)
+# Nine numbers of 32 bits.
+_MATRIX_BYTES = 36
 
 
-def rgb(frame: av.VideoFrame, size: tuple[int, int], rotation_deg: int, out: np.ndarray) -> None:
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """How a picture is to be shown by its display matrix: `(rotation_deg, mirrored)`, see `rgb`.
+
+    Angles in between are rounded to a quarter of a turn; a matrix that flattens the picture is ignored.
+    """
+    try:
+        # PyAV's own stubs take the container for a dictionary of names.
+        known = cast(Mapping[SideDataType, Buffer], frame.side_data)
+        matrix = bytes(known[SideDataType.DISPLAYMATRIX])
+    except KeyError:
+        return 0, False
+    if len(matrix) < _MATRIX_BYTES:
+        return 0, False
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32, 9).astype(float).tolist()
+    determinant = a * d - b * c
+    if determinant == 0:
+        return 0, False
+    mirrored = determinant < 0
+    # A mirror image is turned after it was mirrored, so that its first column has the other sign.
+    a, b = (-a, -b) if mirrored else (a, b)
+    return round(-math.degrees(math.atan2(b, a)) / 90) % 4 * 90, mirrored
+
+
+def rgb(
+    frame: av.VideoFrame,
+    size: tuple[int, int],
+    rotation_deg: int,
+    out: np.ndarray,
+    *,
+    mirrored: bool = False,
+) -> None:
     """Write `frame` as RGB into `out`.
 
     Args:
@@ -39,11 +76,12 @@ def rgb(frame: av.VideoFrame, size: tuple[int, int], rotation_deg: int, out: np.
         size: `(H, W)` in pixels as displayed, that is after the rotation.
         rotation_deg: 0, 90, 180 or 270, counter-clockwise.
         out: uint8 `(H, W, 3)`, C-contiguous.
+        mirrored: Whether left and right are exchanged before the rotation.
     """
     turned = rotation_deg in (90, 270)
     height, width = (size[1], size[0]) if turned else size
     depth = _PLANAR.get(frame.format.name)
-    if rotation_deg == 0:
+    if rotation_deg == 0 and not mirrored:
         if depth:
             _from_planes(frame, height, width, depth, out)
         else:
@@ -54,7 +92,7 @@ def rgb(frame: av.VideoFrame, size: tuple[int, int], rotation_deg: int, out: np.
         _from_planes(frame, height, width, depth, upright)
     else:
         upright = _from_swscale(frame, height, width)
-    np.copyto(out, np.rot90(upright, rotation_deg // 90))
+    np.copyto(out, np.rot90(upright[:, ::-1] if mirrored else upright, rotation_deg // 90))
 
 
 def _from_planes(frame: av.VideoFrame, height: int, width: int, depth: int, out: np.ndarray) -> None:

@@ -1,8 +1,9 @@
 """The exact times of all frames and the places to start decoding, from packets alone.
 
-Nothing is decoded here. A container that stores presentation times is taken at its word (`pts`); AVI
-stores none, so its decoding order counts (`dts`), where the frame that comes out of the decoder with
-packet n is the one shown at n; where both are missing or repeat, frames are counted (`index`).
+Nothing is decoded here. Where a container stores presentation times, they count (`pts`), unless they
+contradict one another (see `repair`); AVI stores none, so its decoding order counts (`dts`), where the
+frame that comes out of the decoder with packet n is the one shown at n; where both are missing, frames are
+counted (`index`). Time 0 is where the container starts, picture or sound, as every player counts.
 """
 
 from __future__ import annotations
@@ -17,17 +18,28 @@ from typing import Literal
 
 import av
 import numpy as np
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.packet import Packet as AVPacket
 from av.video.stream import VideoStream
 
 from kinesphere.core.errors import UnreadableVideo
+from kinesphere.video import repair
 from kinesphere.video.damage import Damage, Patience
 
 Clock = Literal["pts", "dts", "index"]
 
 MAX_FRAMES = 10_000_000
-MAX_GAP_S = 3600.0
+# No picture for longer is worth a word.
+LONG_GAP_S = 600.0
+# Containers whose clock may be set anew within a file.
+_BROADCAST = {"mpegts", "mpeg"}
+# Codecs that show pictures in the order in which they are decoded.
+_IN_ORDER = {
+    "vp8", "vp9", "av1", "libdav1d", "libaom-av1", "mjpeg", "mjpegb", "ffv1", "prores", "dnxhd", "rawvideo",
+    "huffyuv", "ffvhuff", "utvideo", "png", "apng", "gif", "qtrle", "dvvideo", "theora", "cfhd", "magicyuv",
+}  # fmt: skip
+# A container's start is known to the microsecond.
+_START_ERROR_S = 2e-6
 # Slowest medium that a scan waits for; a scan that is slower than this stops making progress.
 _SLOWEST_BYTES_PER_S = 10e6
 # Decoders whose output delay is fixed by the stream header, so that counting by dts survives a seek.
@@ -66,6 +78,11 @@ class Timeline:
         keys: Positions of the packets where decoding can start, ascending; 0 is always one.
         packets: The M packets.
         steady: Whether leaving out frames that no other leans on keeps the ticks of the rest.
+        start_s: Where the container starts on its own clock; None where it does not tell.
+        stamps: `(M,)` what the packets' `pts` must be replaced by before they are decoded, in units of
+            `time_base`; None where they are what they should be.
+        resolution: Seconds to which the container rounds its times, if that is not `time_base`.
+        zero: Tick of time 0.
     """
 
     clock: Clock
@@ -75,16 +92,32 @@ class Timeline:
     keys: list[int]
     packets: Packets
     steady: bool
+    start_s: Fraction | None = None
+    stamps: np.ndarray | None = None
+    resolution: Fraction | None = None
+    zero: float = 0.0
     _delay: int = 0
+
+    def __post_init__(self) -> None:
+        self._count_from_start(0)
 
     def __len__(self) -> int:
         return len(self.ticks)
 
     @property
     def times_s(self) -> np.ndarray:
-        """`(N,)` float64 seconds from the first displayed frame."""
-        times: np.ndarray = (self.ticks - self.ticks[0]) * float(self.time_base)
+        """`(N,)` float64 seconds from the container's start."""
+        return self.time_of(self.ticks)
+
+    def time_of(self, ticks: np.ndarray) -> np.ndarray:
+        """Seconds from the container's start, of ticks."""
+        times: np.ndarray = (ticks - self.zero) * float(self.time_base)
         return times
+
+    @property
+    def counted(self) -> bool:
+        """Whether packets are known by their number only, so that a place is reached by reading up to it."""
+        return self.clock == "index" or self.stamps is not None
 
     @property
     def tolerance_s(self) -> float:
@@ -92,10 +125,10 @@ class Timeline:
 
         Containers round times to their clock (Matroska to 1 ms); `2 / fps` must find frame 2.
         """
-        return min(float(self.time_base) / 2, 5e-4)
+        return min(float(self.resolution or self.time_base) / 2, 5e-4)
 
     def show(self, times_s: np.ndarray) -> np.ndarray:
-        """Index of the frame that is on show at each time: the last one that has started."""
+        """Index of the frame that is on show at each time: the last one that has started, or the first."""
         found = np.searchsorted(self.times_s, times_s + self.tolerance_s, side="right") - 1
         return np.clip(found, 0, len(self) - 1)
 
@@ -129,7 +162,15 @@ class Timeline:
 
     def key_tick(self, key: int) -> int:
         """Display tick of a key packet (for the `dts` clock the earliest that it can have)."""
-        return int(self.packets.pts[key] if self.clock == "pts" else self.packets.dts[key])
+        if self.clock != "pts":
+            return int(self.packets.dts[key])
+        return int(self.packets.pts[key] if self.stamps is None else self.stamps[key])
+
+    def drained_tick(self, position: int, count: int) -> int:
+        """Tick of the frame that comes out as number `count` after packet `position`, the last one fed."""
+        dts, last = self.packets.dts, len(self.packets) - 1
+        place = min(position, last) + count
+        return int(dts[place]) if place <= last else int(dts[last]) + place - last
 
     def distrust(self, key: int) -> None:
         """Never start at `key` again: what came out there was not the frame it promised."""
@@ -143,14 +184,37 @@ class Timeline:
         Frames before it lean on something that the file does not hold. For the `dts` clock the
         difference is the decoder's delay: a frame comes out with a later packet than its own.
         """
+        late = 0
         if self.clock == "dts":
             self._delay = delay = int(np.searchsorted(self.ticks, tick))
-            last = int(self.ticks[-1])
+            late, last = int(self.ticks[min(delay, len(self) - 1)] - self.ticks[0]), int(self.ticks[-1])
             self.ticks = np.concatenate([self.ticks[delay:], last + 1 + np.arange(delay)])
             self.decode_index = np.minimum(np.arange(len(self.ticks)) + delay, len(self.packets) - 1)
         elif self.clock == "pts":
             kept = self.ticks >= tick
             self.ticks, self.decode_index = self.ticks[kept], self.decode_index[kept]
+        self._count_from_start(late)
+
+    def _count_from_start(self, late: int) -> None:
+        """Find the tick of time 0; frames come out of the decoder `late` ticks after they are due."""
+        first = int(self.ticks[0])
+        begins = zero_tick(self.start_s, self.time_base)
+        self.zero = first if begins is None else min(begins + late, first)
+
+
+def zero_tick(start_s: Fraction | None, time_base: Fraction) -> float | None:
+    """The tick of a container's start, whole where a tick is as near as the start is known."""
+    if start_s is None:
+        return None
+    exact = start_s / time_base
+    whole = round(exact)
+    return whole if abs(exact - whole) * time_base <= _START_ERROR_S else float(exact)
+
+
+def container_start(container: Container) -> Fraction | None:
+    """Where a container starts on its own clock, in seconds: with its first picture or sound."""
+    start = container.start_time if isinstance(container, InputContainer) else None
+    return None if start is None or abs(start) > 2**62 else Fraction(start, av.time_base)
 
 
 def scan(
@@ -170,22 +234,22 @@ def scan(
         patience: Bound on the time without progress.
 
     Raises:
-        UnreadableVideo: If there is no packet, or the timestamps are absurd.
+        UnreadableVideo: If there is no packet.
         SourceTimeout: If reading stalls.
     """
     table = _collect(packets, size_bytes, damage, patience)
     if not len(table):
         raise UnreadableVideo(f"{damage.source} holds no video packet; copy or download it again.")
     is_avi = stream.container.format.name == "avi"
+    start_s = container_start(stream.container)
     timeline = (
-        (None if is_avi else _by_pts(table, stream)) or _by_dts(table, stream) or _by_index(table, stream)
+        (None if is_avi else _by_pts(table, stream, start_s, damage))
+        or _by_dts(table, stream, start_s)
+        or _by_index(table, stream)
     )
-    gap_s = float(np.diff(timeline.ticks).max(initial=0) * timeline.time_base)
-    if gap_s > MAX_GAP_S:
-        raise UnreadableVideo(
-            f"{damage.source} has two successive frames {gap_s:.0f} s apart; its timestamps are damaged. "
-            "Re-encode it to give it new ones."
-        )
+    steps_s = np.diff(timeline.ticks) * float(timeline.time_base)
+    for place in np.flatnonzero(steps_s > LONG_GAP_S).tolist():
+        damage.note(f"no picture for {steps_s[place]:.0f} s from {timeline.times_s[place]:.2f} s on")
     return timeline
 
 
@@ -218,26 +282,75 @@ def _collect(
     return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0)
 
 
-def _by_pts(table: Packets, stream: VideoStream) -> Timeline | None:
+def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damage: Damage) -> Timeline | None:
     shown = np.flatnonzero(~table.hidden)
-    ticks = table.pts[shown]
-    order = np.argsort(ticks, kind="stable")
-    ticks = ticks[order]
-    if not len(ticks) or ticks[0] == _NONE or (np.diff(ticks) == 0).any():
+    pts, dts, key, known = table.pts[shown], table.dts[shown], table.key[shown], table.pts[shown] != _NONE
+    if 2 * known.sum() <= len(shown):
         return None
-    keys = np.flatnonzero(table.key & ~table.hidden).tolist()
-    return Timeline("pts", ticks, shown[order], _time_base(stream), _with_start(keys), table, True)
+    tick = _time_base(stream)
+    kind = {
+        "reorders": stream.codec_context.name not in _IN_ORDER,
+        "broadcast": stream.container.format.name in _BROADCAST,
+    }
+    keys = _with_start(np.flatnonzero(table.key & ~table.hidden).tolist())
+    if repair.is_sound(pts, dts, key, known, float(tick), **kind):
+        order = np.argsort(pts, kind="stable")
+        return Timeline("pts", pts[order], shown[order], tick, keys, table, True, start_s)
+    if not known.all() and _orderly(table):
+        return None
+    found = repair.repaired(pts, dts, key, known, float(tick), **kind)
+    _note_repair(found, tick, damage)
+    if found.replaced.any():
+        start_s = _sound_start(stream.container)
+    order = np.argsort(found.stamps, kind="stable")
+    stamps = np.full(len(table), _NONE, np.int64)
+    stamps[shown] = found.stamps
+    base = tick / repair.SCALE
+    return Timeline(
+        "pts", found.stamps[order], shown[order], base, keys, table, True, start_s, stamps, resolution=tick
+    )
 
 
-def _by_dts(table: Packets, stream: VideoStream) -> Timeline | None:
-    if table.hidden.any() or (table.dts == _NONE).any() or (np.diff(table.dts) <= 0).any():
+def _note_repair(found: repair.Repaired, tick: Fraction, damage: Damage) -> None:
+    if count := int(found.replaced.sum()):
+        damage.note(
+            f"{count} of {len(found.replaced)} timestamps are missing or contradict their neighbours and "
+            "were replaced"
+        )
+    if found.restarts:
+        first_s = float((found.stamps[found.restarts[0]] - found.stamps.min()) * (tick / repair.SCALE))
+        times = f"{len(found.restarts)} times, first" if len(found.restarts) > 1 else "again"
+        damage.note(
+            f"its clock starts {times} {first_s:.2f} s after the first picture; the recordings were put one "
+            "after another"
+        )
+
+
+def _sound_start(container: Container) -> Fraction | None:
+    """Where the other streams start, for a picture whose own clock is not to be believed."""
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in container.streams
+        if stream.type == "audio" and stream.start_time is not None and stream.time_base
+    ]
+    return min(starts, default=None)
+
+
+def _orderly(table: Packets) -> bool:
+    """Whether the times of decoding are all there and ascend."""
+    return not (table.hidden.any() or (table.dts == _NONE).any() or (np.diff(table.dts) <= 0).any())
+
+
+def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> Timeline | None:
+    if not _orderly(table):
         return None
     # DivX packs two frames into one packet and lets an empty one follow; only in order do they come out.
     packed = bool((table.size < _SMALLEST_PICTURE).any())
     steady = stream.codec_context.name in _FIXED_DELAY and not packed
     keys = np.flatnonzero(table.key).tolist() if steady else []
-    positions = np.arange(len(table))
-    return Timeline("dts", table.dts.copy(), positions, _time_base(stream), _with_start(keys), table, steady)
+    positions, ticks = np.arange(len(table)), table.dts.copy()
+    base = _time_base(stream)
+    return Timeline("dts", ticks, positions, base, _with_start(keys), table, steady, start_s)
 
 
 def _by_index(table: Packets, stream: VideoStream) -> Timeline:

@@ -140,8 +140,10 @@ def _with_norms(folded: Recogniser, videos: str) -> Recogniser:
     def clips() -> Iterator[Tensor]:
         for source in find_sources([videos]):
             with Video.open(source) as video:
-                part_s = (video.duration_s or 0.0) / 2
-                spans = [(n * part_s, (n + 1) * part_s) for n in range(2)] if part_s else [None]
+                first_s = video.start_s
+                part_s = ((video.duration_s or 0.0) - first_s) / 2
+                parts = [(first_s + n * part_s, first_s + (n + 1) * part_s) for n in range(2)]
+                spans = parts if part_s > 0 else [None]
                 for span in spans:
                     (clip,) = rgb.read(video, spec, span)
                     yield rgb.normalise(clip.data[None], spec)

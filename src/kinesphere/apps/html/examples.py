@@ -95,7 +95,8 @@ def with_frames(example: Example, count: int = 6) -> Example:
             warnings.simplefilter("ignore", DamagedVideo)
             with Video.open(example.path) as video:
                 times = video.frame_times()
-                start, end = example.span or (0.0, float(times[-1]))
+                start, end = example.span or (float(times[0]), float(times[-1]))
+                start = max(start, float(times[0]))
                 height, width = video.size
                 size = (_FRAME_HEIGHT, max(2, round(_FRAME_HEIGHT * width / height)))
                 moments = start + (np.arange(count) + 0.5) / count * (min(end, float(times[-1])) - start)

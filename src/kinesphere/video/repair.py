@@ -1,0 +1,274 @@
+"""Timestamps as a whole: what a container says of each packet is believed only where its neighbours agree.
+
+Recordings that were joined byte by byte start their clock again; clocks of 32 or 33 bits run over; single
+timestamps are missing, repeat, step back, or lie minutes off. The order in which packets lie in the file is
+the witness: decoding goes by it, and codecs move a picture by a few places only. Packets get new stamps
+that are consistent; in a file without flaws nothing is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SCALE = 64
+"""New stamps are in this fraction of a tick, so that there is room between two neighbours."""
+
+# Places by which a codec may move a picture between decoding and display.
+_REORDER = 32
+_BLOCK = 16
+# Neighbours on either side that a timestamp is held against, and those that may be off together.
+_AROUND, _FEW = 8, 2
+# From here on one or two frames at an end, far from all others, are taken for wrong timestamps.
+_FAR_S, _FAR_TIMES = 60.0, 20.0
+# A clock that is broadcast and jumps ahead by more was set anew.
+_JUMP_S = 10.0
+_WRAPS = (2**32, 2**33)
+# Beyond this a timestamp is noise.
+_LARGEST = 2**52
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """New stamps.
+
+    Attributes:
+        stamps: `(n,)` int64, one per packet that is shown, in units of `1 / SCALE` tick, all different.
+        replaced: `(n,)` whose timestamps contradicted their neighbours.
+        restarts: Positions of the packets at which the clock started again.
+        wrapped: How many times it ran over, which is no flaw.
+    """
+
+    stamps: np.ndarray
+    replaced: np.ndarray
+    restarts: tuple[int, ...]
+    wrapped: int
+
+
+def is_sound(
+    pts: np.ndarray,
+    dts: np.ndarray,
+    key: np.ndarray,
+    known: np.ndarray,
+    tick_s: float,
+    *,
+    reorders: bool,
+    broadcast: bool,
+) -> bool:
+    """Whether the timestamps contradict neither the order of packets nor one another; see `repaired`."""
+    if not known.all():
+        return False
+    order = np.argsort(pts, kind="stable")
+    ticks = pts[order]
+    steps = np.diff(ticks)
+    if (steps <= 0).any() or np.abs(ticks[[0, -1]]).max() > _LARGEST:
+        return False
+    places = np.abs(order - np.arange(len(order)))
+    if places.max() > (_REORDER if reorders else 0):
+        return False
+    begins = np.flatnonzero(_trusted(key, reorders)[1:])
+    if (np.maximum.accumulate(pts)[begins] > pts[begins + 1]).any():
+        return False
+    if (np.diff(dts[np.abs(dts) < _LARGEST]) < 0).any() and broadcast:
+        return False
+    if broadcast and (steps * tick_s > _JUMP_S).any():
+        return False
+    return not any(_isolated(steps, tick_s))
+
+
+def repaired(
+    pts: np.ndarray,
+    dts: np.ndarray,
+    key: np.ndarray,
+    known: np.ndarray,
+    tick_s: float,
+    *,
+    reorders: bool,
+    broadcast: bool,
+) -> Repaired:
+    """Consistent stamps for packets in decoding order.
+
+    Args:
+        pts: `(n,)` timestamps of display.
+        dts: `(n,)` timestamps of decoding; the smallest integer where there is none.
+        key: `(n,)` whether decoding can start there.
+        known: `(n,)` whether there is a `pts`.
+        tick_s: Seconds per tick.
+        reorders: Whether the codec may show pictures in another order.
+        broadcast: Whether the container's clock may be set anew (MPEG streams).
+    """
+    good = known & (np.abs(pts) < _LARGEST)
+    step = _usual_step(pts[good])
+    reach = (_REORDER // 2 + 1) * step if reorders else 0.0
+    good &= ~_strangers(pts, good, reach)
+    clock = pts.astype(np.float64)
+    scan = _Placing(clock, dts, _trusted(key, reorders), step, reach, tick_s, broadcast)
+    scan.run(np.flatnonzero(good))
+    good[scan.astray] = False
+    chosen = np.flatnonzero(good)
+    if len(chosen) > _FEW:
+        order = chosen[np.argsort(clock[chosen], kind="stable")]
+        first, last = _isolated(np.diff(clock[order]), tick_s)
+        good[order[:first]] = False
+        good[order[len(order) - last :]] = False
+    replaced = ~good
+    _fill(clock, good, step, reorders)
+    stamps, moved = _spread(clock, step)
+    return Repaired(stamps, replaced | moved, tuple(scan.restarts), scan.wrapped)
+
+
+def _trusted(key: np.ndarray, reorders: bool) -> np.ndarray:
+    """Key packets that show after all before them; where nearly every packet claims to be one, none."""
+    return key & (not reorders or key.mean() <= 0.5)
+
+
+def _usual_step(pts: np.ndarray) -> float:
+    """Ticks between neighbours on screen, usually: among those that lie together in the file."""
+    blocks = [np.diff(np.unique(pts[i : i + _BLOCK])) for i in range(0, len(pts), _BLOCK)]
+    steps = np.concatenate(blocks) if blocks else np.empty(0)
+    return float(np.percentile(steps, 50, method="lower")) if len(steps) else 1.0
+
+
+def _isolated(steps: np.ndarray, tick_s: float) -> tuple[int, int]:
+    """How many frames at the start and at the end lie far from all others, by the steps in between."""
+    if len(steps) < 2:
+        return 0, 0
+    inner = steps[_FEW:-_FEW] if len(steps) > 3 * _FEW else np.sort(steps)[:-1]
+    least = max(_FAR_S / tick_s, _FAR_TIMES * float(inner.max()))
+    few = min(_FEW, len(steps) // 2)
+    first = max((n for n in range(1, few + 1) if steps[n - 1] > least), default=0)
+    last = max((n for n in range(1, few + 1) if steps[-n] > least), default=0)
+    return first, last
+
+
+def _strangers(pts: np.ndarray, good: np.ndarray, reach: float) -> np.ndarray:
+    """`(n,)`: packets that lie off while those before and after them agree."""
+    off = np.zeros(len(pts), bool)
+    places = np.flatnonzero(good)
+    if len(places) < 2 * _FEW + 2:
+        return off
+    values = pts[places].astype(np.float64)
+    edge = np.full(_AROUND, np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, values, edge]), _AROUND)
+    count = len(values)
+    # The first and the last few have neighbours on one side only; the ends are looked at by themselves.
+    inner = slice(_FEW + 1, count - _FEW - 1)
+    before = np.nanmedian(windows[:count][inner], axis=1)
+    after = np.nanmedian(windows[_AROUND + 1 :][inner], axis=1)
+    here = values[inner]
+    steady = before < after
+    off[places[inner]] = steady & ((here > after + reach) | (here < before - reach))
+    return off
+
+
+class _Placing:
+    """Puts recordings whose clock starts again one after another.
+
+    Attributes:
+        restarts: Packets at which the clock starts again.
+        astray: Single packets that step back.
+        wrapped: How many times the clock ran over.
+    """
+
+    def __init__(
+        self,
+        clock: np.ndarray,
+        dts: np.ndarray,
+        key: np.ndarray,
+        step: float,
+        reach: float,
+        tick_s: float,
+        broadcast: bool,
+    ) -> None:
+        self.restarts: list[int] = []
+        self.astray: list[int] = []
+        self.wrapped = 0
+        self._clock, self._key, self._step, self._reach = clock, key, step, reach
+        self._jump = _JUMP_S / tick_s
+        self._broadcast = broadcast
+        self._pts = clock.copy()
+        self._dts = np.where(np.abs(dts) < _LARGEST, dts, np.nan).astype(np.float64)
+        self._shift, self._high = 0.0, -np.inf
+
+    def run(self, places: np.ndarray) -> None:
+        """Write the times of the packets at `places`, ascending, into the clock."""
+        for i, place in enumerate(places.tolist()):
+            near = places[i : i + 2 * _FEW + 1]
+            before = int(places[i - 1]) if i else None
+            if before is not None and self._begins_anew(near, before):
+                self._join(place, float(self._pts[near].min()))
+            own = self._pts[place] + self._shift
+            if not self._reach and own <= self._high:
+                self.astray.append(place)
+                continue
+            self._clock[place] = own
+            self._high = max(self._high, own)
+
+    def _begins_anew(self, near: np.ndarray, before: int) -> bool:
+        """Whether packet `near[0]` begins another recording: it and those after it lie elsewhere."""
+        coming = self._pts[near] + self._shift
+        own, following = coming[0], coming[1:]
+        if self._broadcast and coming.min() - self._high > self._jump:
+            return True
+        if own > self._high:
+            return False
+        if not len(following):
+            return bool(self._key[near[0]] or own < self._high - self._reach)
+        later = float(np.median(following))
+        if self._key[near[0]]:
+            # A key frame shows after all that lie before it in the file.
+            return later <= self._high or own < self._high - self._reach
+        if own < self._high - self._reach and later < self._high - self._reach:
+            return True
+        decoding = self._dts[near]
+        return self._broadcast and bool((decoding[:_FEW] < self._dts[before]).all())
+
+    def _join(self, place: int, begins: float) -> None:
+        begins += self._shift
+        wrap = next((w for w in _WRAPS if 0 < begins + w - self._high <= self._jump), 0)
+        self._shift += wrap or self._high + self._step - begins
+        if wrap:
+            self.wrapped += 1
+        else:
+            self.restarts.append(place)
+
+
+def _fill(clock: np.ndarray, good: np.ndarray, step: float, reorders: bool) -> None:
+    """Give those that are not good a time among their neighbours, in place."""
+    if not good.any():
+        clock[:] = np.arange(len(clock)) * step
+        return
+    for place in np.flatnonzero(~good).tolist():
+        window = slice(max(0, place - _REORDER // 2), place + _REORDER // 2 + 1)
+        near = np.sort(clock[window][good[window]])
+        before, after = clock[:place][good[:place]][-1:], clock[place + 1 :][good[place + 1 :]][:1]
+        gaps = np.diff(near)
+        if reorders and len(gaps) and gaps.max() > 1.5 * step:
+            # The place that nobody else has.
+            clock[place] = near[gaps.argmax()] + min(step, gaps.max() / 2)
+        elif not len(before):
+            clock[place] = after[0] - step
+        elif not len(after) or (reorders and window.stop >= len(clock)):
+            clock[place] = (near.max() if len(near) else before[0]) + step
+        else:
+            clock[place] = min(before[0] + step, (before[0] + after[0]) / 2)
+        good[place] = True
+
+
+def _spread(clock: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Different stamps for all in the order of their times, and which had to move for that."""
+    order = np.argsort(clock, kind="stable")
+    scaled = np.round(clock[order] * SCALE).astype(np.int64)
+    result = scaled.copy()
+    repeats = np.flatnonzero(np.diff(scaled, prepend=scaled[0] - 1) == 0)
+    for i in repeats.tolist():
+        following = scaled[i:][scaled[i:] > scaled[i]]
+        room = int(following[0] - result[i - 1]) // 2 if len(following) else round(step * SCALE)
+        result[i] = result[i - 1] + max(1, min(room, round(step * SCALE)))
+    result = np.maximum.accumulate(result - np.arange(len(result))) + np.arange(len(result))
+    moved = np.zeros(len(clock), bool)
+    moved[order[result != scaled]] = True
+    stamps = np.empty(len(clock), np.int64)
+    stamps[order] = result
+    return stamps, moved
