@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,8 @@ from kinesphere.core.errors import InvalidAnnotation
 
 # Poses further apart than this are not joined by a straight line: the person counts as away.
 BRIDGE_S = 0.5
+# Poses less than so many intervals apart have no other that is missing between them.
+_NEIGHBOURS = 1.5
 # Requested times this close to a pose take it as it is.
 _SAME_S = 1e-4
 # Frame sizes of one video agree in shape up to this share (rounded sizes of small copies differ a little).
@@ -158,6 +161,18 @@ class Poses:
         """bool `(T, P)`: whether any joint of a person was seen."""
         there: np.ndarray = np.any(self.scores > 0, axis=-1)
         return there
+
+    @cached_property
+    def interval_s(self) -> float:
+        """Seconds from pose to pose; 0 for a single one whose rate is not known."""
+        if self.fps is not None:
+            return 1 / self.fps
+        return float(np.median(np.diff(self.times))) if len(self) > 1 else 0.0
+
+    @property
+    def holds_s(self) -> float:
+        """How long before and after its time a pose tells where people are, if no other is nearer."""
+        return max(BRIDGE_S, self.interval_s) / 2
 
     def in_space(self) -> Self:
         """Joints in metres: these poses themselves, or what `world` holds.
@@ -307,7 +322,8 @@ class Poses:
 
         Between two poses at most `BRIDGE_S` apart a joint that is seen in both moves in a straight line;
         otherwise it is where the nearer pose has it. Before the first pose, after the last one and in
-        longer gaps a pose holds for half of `BRIDGE_S`; beyond that nobody is there.
+        longer gaps a pose holds for half of `BRIDGE_S`, or of `interval_s` where that is longer; beyond
+        that nobody is there.
 
         Args:
             times_s: `(N,)` seconds in any order, repeats allowed.
@@ -322,7 +338,10 @@ class Poses:
         share = np.clip((times - self.times[left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
         share = np.where(share * gap < _SAME_S, 0.0, np.where((1 - share) * gap < _SAME_S, 1.0, share))
         nearer = np.where(share < 0.5, left, right)
-        near_enough = np.abs(times - self.times[nearer]) <= BRIDGE_S / 2
+        near_enough = np.abs(times - self.times[nearer]) <= self.holds_s + _SAME_S
+        # Poses have the times of frames, so that they are not exactly an interval apart.
+        is_between = (times >= self.times[left]) & (times <= self.times[right])
+        near_enough |= is_between & (gap < _NEIGHBOURS * self.interval_s)
         joints = self._joints()
         result: np.ndarray = joints[nearer] * near_enough[:, None, None, None]
         between = np.flatnonzero((gap <= BRIDGE_S) & (share > 0) & (share < 1))

@@ -124,6 +124,10 @@ class NobodySeen(KinesphereWarning):
     """A clip of poses shows no person; it is all zeros."""
 
 
+class OtherSurroundings(KinesphereWarning):
+    """The video that should lend its surroundings cannot be read; another one of the data lends them."""
+
+
 class FlowEstimated(KinesphereWarning):
     """A video has no flow file where files of flow were expected; its flow is estimated from the frames."""
 

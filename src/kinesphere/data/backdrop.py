@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from kinesphere.clips.mask import StoredMasks, known_masks, scaled
 from kinesphere.clips.pose import known_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.reading import shown_rows
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherSurroundings, VideoError
 from kinesphere.data.wrapped import OpenSource, WrappedVideo
 from kinesphere.video import Frames
 
@@ -27,15 +29,14 @@ class BackdropVideo(WrappedVideo[OpenSource]):
     Args:
         video: The video; closed together with this.
         change: What to do.
-        other: Open source of the surroundings for `replace`; its people are painted over. Closed together
-            with this.
+        other: Where the surroundings for `replace` come from.
 
     Raises:
         InvalidAnnotation: If a video has no masks.
         InvalidSetting: If `replace` has no other video.
     """
 
-    def __init__(self, video: OpenSource, change: Background, other: OpenSource | None = None) -> None:
+    def __init__(self, video: OpenSource, change: Background, other: Lenders | None = None) -> None:
         super().__init__(video)
         self._other = other
         self._change = change
@@ -43,8 +44,6 @@ class BackdropVideo(WrappedVideo[OpenSource]):
             if change == "replace" and other is None:
                 raise InvalidSetting("A background is replaced by another video's; there is none.")
             self._masks = known_masks(video)
-            if other is not None:
-                known_masks(other)
         except BaseException:
             self.close()
             raise
@@ -54,7 +53,7 @@ class BackdropVideo(WrappedVideo[OpenSource]):
         clip, masks = masked_clip(self._video, times_s, size or self.size)
         other = None
         if self._other is not None:
-            other = surroundings(self._other, times_s, clip.frame_size)
+            other = self._other.surroundings(times_s, clip.frame_size)
         changed = change_background(clip, masks, self._change, other)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
@@ -71,10 +70,63 @@ class BackdropVideo(WrappedVideo[OpenSource]):
         return known_poses(self._video)
 
     def close(self) -> None:
-        """Close both videos."""
+        """Close the video, and the one that lends its surroundings."""
         super().close()
         if self._other is not None:
-            self._other.__exit__(None, None, None)
+            self._other.close()
+
+
+class Lenders:
+    """The other videos of a data set, of which one lends its surroundings: the first that can be read.
+
+    Args:
+        paths: The other videos, in the order in which they are asked.
+        opener: Opens one of them together with its masks.
+    """
+
+    def __init__(self, paths: Sequence[Path], opener: Callable[[Path], OpenSource]) -> None:
+        self._paths = list(paths)
+        self._opener = opener
+        self._source: OpenSource | None = None
+
+    def surroundings(self, times_s: np.ndarray, size: Size) -> Clip:
+        """What is around the people of one of the videos, at some moments of another one.
+
+        Raises:
+            InvalidAnnotation: If none of them can be read.
+
+        Warns:
+            OtherSurroundings: If some of them cannot be read, and another one stepped in.
+        """
+        problems: list[str] = []
+        while self._paths:
+            try:
+                if self._source is None:
+                    self._source = self._opener(self._paths[0])
+                lent = surroundings(self._source, times_s, size)
+            except (VideoError, InvalidAnnotation) as error:
+                problems.append(f"{self._paths.pop(0)}: {error}")
+                self.close()
+                continue
+            if problems:
+                warnings.warn(
+                    OtherSurroundings(
+                        f"{len(problems)} videos could not lend their surroundings, so {self._paths[0]} did. "
+                        f"The first: {problems[0]}"
+                    ),
+                    stacklevel=2,
+                )
+            return lent
+        raise InvalidAnnotation(
+            f"No other video of the data can lend its surroundings; {len(problems)} were asked. "
+            f"The first: {problems[0] if problems else 'none is left'}"
+        )
+
+    def close(self) -> None:
+        """Close the video that is open."""
+        if self._source is not None:
+            self._source.__exit__(None, None, None)
+            self._source = None
 
 
 def masked_clip(video: OpenSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:
@@ -105,8 +157,8 @@ def surroundings(video: OpenSource, times_s: np.ndarray, size: Size) -> Clip:
     return clip.with_data(clip.data[:, :, top : top + size[0], left : left + size[1]], size)
 
 
-def other_video(paths: list[Path], own: Path, number: int) -> Path:
-    """One of the other videos of a data set, by any whole number.
+def other_videos(paths: Sequence[Path], own: Path, number: int) -> list[Path]:
+    """The other videos of a data set, in an order that begins anywhere, by any whole number.
 
     Raises:
         InvalidSetting: If there is no other.
@@ -114,4 +166,5 @@ def other_video(paths: list[Path], own: Path, number: int) -> Path:
     others = [path for path in dict.fromkeys(paths) if path != own]
     if not others:
         raise InvalidSetting("A background is replaced by another video's, but the data hold only one video.")
-    return others[number % len(others)]
+    first = number % len(others)
+    return others[first:] + others[:first]

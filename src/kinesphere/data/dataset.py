@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +28,7 @@ from kinesphere.core.errors import (
     KinesphereWarning,
     VideoError,
 )
-from kinesphere.data.backdrop import BackdropVideo, other_video
+from kinesphere.data.backdrop import BackdropVideo, Lenders, other_videos
 from kinesphere.data.cache import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
@@ -270,9 +271,9 @@ class ClipDataset(Dataset[Item | Failure]):
             return video
         other = None
         if change == "replace":
-            paths = [each.path for each in self.manifest]
-            path = other_video(paths, sample.path, number)
-            other = open_source(path, (), cache=self.cache, extracts=self.extracts, masks=True)
+            others = other_videos([each.path for each in self.manifest], sample.path, number)
+            opener = partial(open_source, specs=(), cache=self.cache, extracts=self.extracts, masks=True)
+            other = Lenders(others, opener)
         return BackdropVideo(video, change, other)
 
     def _source(self, sample: Sample, *, masks: bool) -> Opened:

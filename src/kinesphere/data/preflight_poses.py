@@ -27,21 +27,26 @@ class PoseFacts:
         skeleton: Of its joints.
         times: `(T,)` seconds.
         seen: `(T,)` number of people seen at each.
+        holds_s: How long a pose holds (see `Poses.holds_s`).
         error: Why it cannot be used.
     """
 
     skeleton: str = ""
     times: np.ndarray | None = None
     seen: np.ndarray | None = None
+    holds_s: float = 0.0
     error: str | None = None
 
     def during(self, span: tuple[float, float] | None) -> np.ndarray:
-        """Number of people seen at each pose of a span."""
+        """Number of people seen at each pose of a span; between two poses, at those that hold in it."""
         assert self.times is not None
         assert self.seen is not None
         if span is None:
             return self.seen
-        return self.seen[(self.times >= span[0]) & (self.times < span[1])]
+        inside = (self.times >= span[0]) & (self.times < span[1])
+        if not inside.any():
+            inside = (self.times >= span[0] - self.holds_s) & (self.times <= span[1] + self.holds_s)
+        return self.seen[inside]
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class PoseTally:
 
 def facts_of(poses: Poses) -> PoseFacts:
     """What is counted of poses."""
-    return PoseFacts(poses.skeleton, poses.times, poses.present.sum(1))
+    return PoseFacts(poses.skeleton, poses.times, poses.present.sum(1), poses.holds_s)
 
 
 def pose_file_of(sample: Sample, extracts: Extracts) -> Path | PoseFacts | None:

@@ -183,7 +183,7 @@ def check_poses(poses: Poses, frame_times: np.ndarray) -> None:
             )
         return
     ends_s = float(poses.times[-1])
-    step_s = 1 / poses.fps if poses.fps else float(np.median(np.diff(poses.times))) if len(poses) > 1 else 0.0
+    step_s = poses.interval_s
     few_s = (_FRAMES_OFF + 0.5) * frame_s
     if not last_s - step_s - few_s <= ends_s <= last_s + few_s:
         raise InvalidAnnotation(

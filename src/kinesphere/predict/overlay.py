@@ -10,7 +10,7 @@ import numpy as np
 from kinesphere.clips.flow_draw import colour_wheel
 from kinesphere.clips.flow_methods import estimator, grey
 from kinesphere.clips.pose_draw import draw_poses
-from kinesphere.clips.poses import BRIDGE_S, Poses
+from kinesphere.clips.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import FlowMethod
 
@@ -72,7 +72,8 @@ class PoseOverlay:
     def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
         """See `Overlay.draw`."""
         height, width = picture.shape[:2]
-        near = self._poses.during((time_s - BRIDGE_S, time_s + BRIDGE_S)).resized((height, width))
+        reach_s = 2 * self._poses.holds_s
+        near = self._poses.during((time_s - reach_s, time_s + reach_s)).resized((height, width))
         (joints,) = near.joints_at(np.array([time_s]))
         draw_poses(picture, joints, self._skeleton, tracks=near.tracks)
         return picture

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kinesphere.clips.pose_file import read_poses, write_poses
 from kinesphere.clips.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.data.preflight_poses import facts_of
 
 
 def make(count: int = 10, people: int = 2, fps: float = 10.0, seed: int = 0, **changes: Any) -> Poses:
@@ -100,6 +101,33 @@ def test_a_person_is_not_drawn_through_a_long_absence() -> None:
     assert (at[:, 0, :, 2] > 0).all(1).tolist() == [True, False, False, False, True]
     assert (at[:, 1, :, 2] > 0).all()
     assert (at[2, 0] == 0).all()
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 1.0, 1.5, 1.9])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_poses_at_a_low_rate_hold_for_half_of_their_interval(rate: float, is_told: bool) -> None:
+    poses = replace(make(count=6), times=np.arange(6) / rate, fps=rate if is_told else None)
+    times = np.linspace(-0.49 / rate, 5.49 / rate, 200)
+    at = poses.joints_at(times)
+    assert (at[..., 2] > 0).all()
+    nearest = np.abs(times[:, None] - poses.times).argmin(1)
+    np.testing.assert_array_equal(at[..., :2], poses.keypoints[nearest])
+    for beyond in (-0.52 / rate, 5.52 / rate):
+        assert not poses.joints_at(np.array([beyond])).any()
+
+
+def test_poses_that_have_the_times_of_frames_leave_no_gap() -> None:
+    begins = np.arange(60) / 10
+    times = begins[np.searchsorted(begins, np.arange(8) / 1.5 + 1e-6, side="right") - 1]
+    poses = replace(make(count=8), times=times, fps=1.5)
+    assert (poses.joints_at(np.linspace(0, times[-1], 300))[..., 2] > 0).all()
+
+
+def test_a_clip_between_two_poses_of_a_low_rate_shows_the_people() -> None:
+    facts = facts_of(replace(make(count=4), times=np.arange(4) * 2.0, fps=0.5))
+    assert facts.during((0.5, 0.9)).tolist() == [2]
+    assert facts.during((1.9, 4.1)).tolist() == [2, 2]
+    assert facts.during((20.0, 21.0)).tolist() == []
 
 
 def test_sparse_poses_hold_for_a_moment_only() -> None:

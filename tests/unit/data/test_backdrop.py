@@ -13,8 +13,7 @@ from kinesphere.clips import Augment, ClipSpec, Sampling, Views
 from kinesphere.clips.background import GREY
 from kinesphere.clips.mask_file import write_masks
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.data import ClipDataset, Draw, FrameCache, Manifest
-from kinesphere.data.backdrop import other_video
+from kinesphere.data import ClipDataset, Draw, Failure, FrameCache, Item, Manifest
 from kinesphere.data.extract import FlowExtractor
 from kinesphere.data.mannequin import MannequinSettings, generate, load_truth
 from kinesphere.data.source import open_source
@@ -128,8 +127,10 @@ def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None
         ClipDataset(manifest, SPEC, train=True, background="grey")
     with pytest.raises(InvalidSetting, match="The background is one of"):
         ClipDataset(manifest, SPEC, train=False, background="beach")  # type: ignore[arg-type]
+    from kinesphere.data.backdrop import other_videos
+
     with pytest.raises(InvalidSetting, match="the data hold only one video"):
-        other_video([Path("a.mp4"), Path("a.mp4")], Path("a.mp4"), 3)
+        other_videos([Path("a.mp4"), Path("a.mp4")], Path("a.mp4"), 3)
     (tmp_path / "wave").mkdir()
     shutil.copy(sorted(masked.glob("videos/*.mp4"))[0], tmp_path / "wave" / "a.mp4")
     alone = ClipDataset(Manifest.read(tmp_path), SPEC, train=False, background="grey")[0]
@@ -143,3 +144,29 @@ def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None
         open_source(video, [SPEC], masks=True)
     with Video.open(video) as plain:
         assert not hasattr(plain, "masks")
+
+
+def test_a_broken_video_leaves_the_others_readable(masked: Path, tmp_path: Path) -> None:
+    """One broken video, one without masks, one whose masks are damaged: none makes sound clips unreadable."""
+    shutil.copytree(masked, tmp_path / "set")
+    manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
+    paths = [sample.path for sample in manifest]
+    paths[1].write_bytes(b"not a video" * 99)
+    masks = paths[2].with_name(paths[2].name + ".mask.npz")
+    masks.write_bytes(masks.read_bytes()[:-400])
+    augment = Augment(crop="centre", flip=0, background=("replace",), background_share=1.0)
+    training = ClipDataset(manifest, SPEC, train=True, augment=augment)
+    testing = ClipDataset(manifest, SPEC, train=False, background="replace")
+    for dataset in (training, testing):
+        items = [[dataset[Draw(index, epoch)] for epoch in range(6)] for index in range(4)]
+        assert all(isinstance(item, Item) for index in (0, 3) for item in items[index])
+        assert all(isinstance(item, Failure) for index in (1, 2) for item in items[index])
+    # What stepped in is told, clip by clip.
+    drawn = [training[Draw(0, epoch)] for epoch in range(12)]
+    told = [note.message for item in drawn if isinstance(item, Item) for note in item.notes]
+    assert told
+    assert all("could not lend their surroundings, so" in message for message in told)
+    masks.unlink()
+    paths[3].write_bytes(b"")
+    (failure,) = {testing[0].reason for _ in range(2)}  # type: ignore[union-attr]
+    assert "No other video of the data can lend its surroundings; 3 were asked" in failure
