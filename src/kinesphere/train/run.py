@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import logging
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ class Run:
     def files(self) -> RunFiles:
         """Paths in the folder."""
         return RunFiles(self.folder)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Files that training or validation could not read; they are listed in `files.unreadable`."""
+        if not self.files.unreadable.is_file():
+            return ()
+        with self.files.unreadable.open(newline="", encoding="utf-8") as file:
+            return tuple(row["path"] for row in csv.DictReader(file))
 
 
 def train(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> Run:

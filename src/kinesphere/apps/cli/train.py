@@ -35,10 +35,11 @@ def train(
     screen = console(to_stderr=as_json)
     if folds is None:
         run = run_recipe(recipe, resume=resume, console=screen)
-        folder, report = run.folder, run.report
+        folder, report, runs = run.folder, run.report, (run,)
     else:
         validation = cross_validate(recipe, _folds(folds), resume=resume, console=screen)
-        folder, report = validation.folder, validation.report
+        folder, report, runs = validation.folder, validation.report, validation.runs
+    lost = {path for each in runs for path in each.unreadable}
     page = None
     if report is not None:
         from kinesphere.apps.html import write_report_html
@@ -52,7 +53,14 @@ def train(
         screen.print(f"run     {folder}", soft_wrap=True)
         if page is not None:
             screen.print(f"report  {page}", soft_wrap=True)
-    end(len(report.skipped) if report is not None else 0)
+        for each in runs:
+            if each.unreadable:
+                screen.print(
+                    f"{len(each.unreadable)} files could not be read in training; {each.files.unreadable} "
+                    "lists them",
+                    soft_wrap=True,
+                )
+    end(len(lost) + (len(report.skipped) if report is not None else 0))
 
 
 def _folds(text: str) -> Folds:
