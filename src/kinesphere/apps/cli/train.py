@@ -12,6 +12,7 @@ from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.train.cross_validation import Folds
+    from kinesphere.train.run import Run
 
 
 def train(
@@ -35,7 +36,8 @@ def train(
     screen = console(to_stderr=as_json)
     if folds is None:
         run = run_recipe(recipe, resume=resume, console=screen)
-        folder, report, runs = run.folder, run.report, (run,)
+        folder, report = run.folder, run.report
+        runs: tuple[Run, ...] = (run,)
     else:
         validation = cross_validate(recipe, _folds(folds), resume=resume, console=screen)
         folder, report, runs = validation.folder, validation.report, validation.runs
