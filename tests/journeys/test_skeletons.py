@@ -60,6 +60,14 @@ def test_what_estimators_wrote_lands_beside_the_videos(
     code, text, errors = kinesphere(*words, "--json")
     assert code == 0, errors
     assert json.loads(text)["written"] == [str(tmp_path / "clip.mp4.pose.npz")]
+    assert "may count frames from 0 or from 1" in text
+    code, text, errors = kinesphere(*words, "--first-frame", 1, "--overwrite", "--json")
+    assert (code, json.loads(text)["notes"]) == (0, [])
+    wrong_one = {"image_id": 4, "keypoints": [20.0]}
+    (tmp_path / "clip.json").write_text(json.dumps([result, wrong_one]))
+    code, text, errors = kinesphere(*words, "--first-frame", 1, "--overwrite")
+    assert code == 1
+    assert "annotation 1: keypoints should be 51 numbers; got 1. It is left out" in " ".join(text.split())
     for wrong, match in (
         (("import-skeletons", "openpose", tmp_path), "name those with --videos"),
         (("import-skeletons", "jhmdb", tmp_path), "name it with --out"),

@@ -134,3 +134,11 @@ class FlowEstimated(KinesphereWarning):
 
 class LeftOut(KinesphereWarning):
     """Entries of a file hold nothing that can be used; they are counted and left out."""
+
+
+class WrongEntry(LeftOut):
+    """An entry of a file is wrong, not merely of no use; it is left out, and counts as a failure."""
+
+
+class Assumed(KinesphereWarning):
+    """A file leaves something open that matters; what was taken for true is said."""

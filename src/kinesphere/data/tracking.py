@@ -37,6 +37,8 @@ _PACE = 1.5
 _CLEAR = 0.15
 # A joint moves between frames, and estimates jump: the tolerance is this many times COCO's.
 _LOOSE = 3.0
+# Tracks that are followed at a time, people who are away for a moment among them.
+_MOST_LIVING = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,12 @@ class Tracker:
         self._tolerance = _LOOSE * _tolerances(self.joints)
 
     def living(self, time_s: float) -> list[Track]:
-        """Tracks that may be continued at a time."""
-        return [track for track in self.tracks if time_s - track.time_s <= self.memory_s]
+        """Tracks that may be continued at a time; in a crowd that changes all the time, the latest ones."""
+        living = [track for track in self.tracks if time_s - track.time_s <= self.memory_s]
+        if len(living) > _MOST_LIVING:
+            latest = sorted(living, key=lambda track: track.time_s)[-_MOST_LIVING:]
+            living = sorted(latest, key=lambda track: track.number)
+        return living
 
     def step(self, found: Detections, time_s: float) -> np.ndarray:
         """The track number of every detection of a frame; 0 for those dropped.
@@ -125,6 +131,7 @@ class Tracker:
             time_s: Later than the frames before.
         """
         living = self.living(time_s)
+        self.tracks = [*living]
         numbers = np.zeros(len(found), np.int64)
         likeness = np.zeros((len(living), len(found)))
         for i, track in enumerate(living):

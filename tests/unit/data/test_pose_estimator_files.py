@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinesphere.core.errors import InvalidAnnotation, LeftOut
+from kinesphere.core.errors import InvalidAnnotation, LeftOut, WrongEntry
 from kinesphere.data.skeletons.estimators import read_coco, read_openpose
 
 
@@ -53,8 +53,9 @@ def test_coco_tracks_are_in_a_frame_once(tmp_path: Path) -> None:
     path, content = tmp_path / "keypoints.json", coco(tracked=True)
     content["annotations"][7]["track_id"] = content["annotations"][6]["track_id"]
     path.write_text(json.dumps(content))
-    with pytest.raises(InvalidAnnotation, match="track 'p0' comes twice in image 93; a person is there once"):
-        read_coco(path, fps=10)
+    with pytest.warns(WrongEntry, match="track 'p0' comes twice in image 93; a person is there once"):
+        poses = read_coco(path, fps=10)
+    assert poses.present.sum() == 23
 
 
 def test_coco_people_of_whom_nothing_was_seen_are_away(tmp_path: Path) -> None:
@@ -87,16 +88,39 @@ def test_coco_results_need_a_frame_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda a: a.update(keypoints=[1, 2]), "annotation 3: keypoints should be 51 numbers; got 2"),
+        (lambda a: a.update(keypoints=["a"] * 51), "annotation 3: keypoints should be numbers"),
         (
-            lambda c: c["annotations"][3].update(keypoints=[1, 2]),
-            "annotation 3: keypoints should be 51 numbers; got 2",
+            lambda a: a.update(keypoints=[float("nan")] * 51),
+            "annotation 3: keypoints should be finite numbers",
         ),
-        (
-            lambda c: c["annotations"][3].update(keypoints=["a"] * 51),
-            "annotation 3: keypoints should be numbers",
-        ),
-        (lambda c: c["annotations"][3].update(keypoints=None), "should be 51 numbers; got NoneType"),
-        (lambda c: c["annotations"][3].update(image_id=7), "annotation 3: there is no image 7"),
+        (lambda a: a.update(keypoints=[1e9] * 51), "annotation 3: keypoints lie within 100000 pixels"),
+        (lambda a: a.update(keypoints=[10**400] * 51), "annotation 3: keypoints should be numbers"),
+        (lambda a: a.update(keypoints=None), "should be 51 numbers; got NoneType"),
+        (lambda a: a.update(image_id=7), "annotation 3: there is no image 7"),
+        (lambda a: a.update(image_id=[7]), r"annotation 3: an image_id is a number or a name; got \[7\]"),
+        (lambda a: a.update(track_id=[7]), r"annotation 3: a track_id is a number or a name; got \[7\]"),
+    ],
+)
+def test_a_wrong_annotation_is_left_out_and_told(
+    tmp_path: Path, change: Callable[[Any], Any], message: str
+) -> None:
+    content = coco()
+    change(content["annotations"][3])
+    path = tmp_path / "keypoints.json"
+    path.write_text(json.dumps(content))
+    with pytest.warns(WrongEntry, match=message):
+        poses = read_coco(path, fps=10)
+    assert poses.present.sum() == 23
+    content["annotations"] = content["annotations"][3:4]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InvalidAnnotation, match=message.replace("3", "0")):
+        read_coco(path, fps=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         (lambda c: c["images"][0].update(width=3), r"images of one video have one size; got \[\(160, 3\)"),
         (lambda c: c.pop("images"), "is no COCO keypoint file; it lacks 'images'"),
         (lambda c: (c["images"].clear(), c["annotations"].clear()), "one size; got"),
@@ -106,20 +130,8 @@ def test_coco_results_need_a_frame_size(tmp_path: Path) -> None:
         (lambda c: c["images"][0].update(id=[1]), "images have id, width and height; one is"),
         (lambda c: c["images"][0].update(id=90), "two images have one id; export it again"),
         (
-            lambda c: c["annotations"][3].update(image_id=[7]),
-            r"annotation 3: an image_id is a number or a name; got \[7\]",
-        ),
-        (
-            lambda c: c["annotations"][3].update(track_id=[7]),
-            r"annotation 3: a track_id is a number or a name; got \[7\]",
-        ),
-        (
             lambda c: [entry.pop("keypoints") for entry in c["annotations"]],
             "none of 24 annotations has keypoints; export it with them",
-        ),
-        (
-            lambda c: c["annotations"][3].update(keypoints=[10**400] * 51),
-            "annotation 3: keypoints should be numbers",
         ),
     ],
 )
@@ -131,7 +143,7 @@ def test_wrong_coco_files_are_refused(tmp_path: Path, change: Callable[[Any], An
     with pytest.raises(InvalidAnnotation, match=message):
         read_coco(path, fps=10)
     path.write_text("{")
-    with pytest.raises(InvalidAnnotation, match=r"keypoints.json is not JSON"):
+    with pytest.raises(InvalidAnnotation, match=r"keypoints.json is no JSON"):
         read_coco(path, fps=10)
 
 
@@ -161,14 +173,25 @@ def test_wrong_openpose_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidAnnotation, match="mixes OpenPose's body models"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))
     path = write_openpose(tmp_path, 1, [np.zeros((7, 3))])
-    with pytest.raises(InvalidAnnotation, match=r"person 0: keypoints should be 75 or 54 numbers; got 21"):
-        read_openpose(tmp_path, fps=25, frame_size=(160, 200))
-    path.write_text('{"people": [3]}')
-    with pytest.raises(InvalidAnnotation, match="person 0: a person should be an object; got 3"):
-        read_openpose(tmp_path, fps=25, frame_size=(160, 200))
-    path.write_text('{"people": 3}')
-    with pytest.raises(InvalidAnnotation, match="lacks the list 'people'"):
-        read_openpose(tmp_path, fps=25, frame_size=(160, 200))
+    for text, message in (
+        (path.read_text(), "person 0: keypoints should be 75 or 54 numbers; got 21"),
+        ('{"people": [3]}', "person 0: a person should be an object; got 3"),
+        ('{"people": 3}', "lacks the list 'people'"),
+        ("{", "is no JSON"),
+        (json.dumps({"people": [{}] * 201}), "has 201 people; a frame shows 200 at most"),
+        (json.dumps({"people": [{"pose_keypoints_2d": [1.0] * 54}]}), "1 people have 54 numbers where"),
+    ):
+        path.write_text(text)
+        write_openpose(tmp_path, 0, [np.ones((25, 3))])
+        write_openpose(tmp_path, 2, [np.ones((25, 3))])
+        with pytest.warns(WrongEntry, match=message):
+            poses = read_openpose(tmp_path, fps=25, frame_size=(160, 200))
+        assert poses.present.tolist() == [[True], [False], [True]]
+        if "54 numbers where" not in message:
+            for frame in (0, 2):
+                write_openpose(tmp_path, frame, []).unlink()
+            with pytest.raises(InvalidAnnotation, match=message):
+                read_openpose(tmp_path, fps=25, frame_size=(160, 200))
     dated = path.rename(tmp_path / "clip_20240101120000_keypoints.json")
     with pytest.raises(InvalidAnnotation, match="would be frame 20240101120000; name the files by frames"):
         read_openpose(tmp_path, fps=25, frame_size=(160, 200))

@@ -115,7 +115,7 @@ def run(
         print_json(as_document(extraction, Extracts(out, root), extractor))
     else:
         _show(extraction)
-    end(len(extraction.failures))
+    end(extraction.wrong)
 
 
 def find_videos(data: list[str]) -> tuple[list[Path], Path | None]:

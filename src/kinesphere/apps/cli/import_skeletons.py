@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,7 +11,8 @@ from kinesphere.apps.cli.console import Json, console, end, print_json, print_le
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from kinesphere.data.skeletons.outputs import Estimator
+    from kinesphere.data.skeletons.estimators import Estimator
+    from kinesphere.data.skeletons.numbering import First
 
 SHOWN = 10
 
@@ -39,6 +40,14 @@ def import_skeletons(
             "keypoints in clip.json, or in a folder clip."
         ),
     ] = None,
+    first_frame: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="For coco and openpose: whether frames count from 0 or 1; by default as the files tell.",
+        ),
+    ] = None,
     camera: Annotated[
         list[float] | None,
         typer.Option(help="For motion capture: bearing of a camera in degrees, 0 in front; may be repeated."),
@@ -52,7 +61,7 @@ def import_skeletons(
 
     What is left out, damaged or of no video is listed; exit code 1 says that something was wrong.
     """
-    from kinesphere.data.skeletons.outputs import ESTIMATORS
+    from kinesphere.data.skeletons.estimators import ESTIMATORS
 
     if name in ESTIMATORS:
         if camera:
@@ -61,19 +70,26 @@ def import_skeletons(
             raise InvalidSetting(
                 f"{name} keypoints belong to videos, which tell sizes and times; name those with --videos."
             )
-        _import_outputs(name, source, videos, out, overwrite, as_json)
+        _import_outputs(name, source, videos, cast("First | None", first_frame), out, overwrite, as_json)
         return
     if out is None:
         raise InvalidSetting("A data set becomes a folder of pose files with a manifest; name it with --out.")
-    if videos or overwrite:
+    if videos or overwrite or first_frame is not None:
         raise InvalidSetting(
-            f"--videos and --overwrite are for {' and '.join(ESTIMATORS)}; leave them out for {name}."
+            "--videos, --first-frame and --overwrite are for "
+            f"{' and '.join(ESTIMATORS)}; leave them out for {name}."
         )
     _import_set(name, source, out, tuple(camera or ()), as_json)
 
 
 def _import_outputs(
-    kind: Estimator, source: Path, videos: list[str], out: Path | None, overwrite: bool, as_json: bool
+    kind: Estimator,
+    source: Path,
+    videos: list[str],
+    first_frame: First | None,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Write the pose files of videos, and tell of outputs that belong to none."""
     from kinesphere.apps.cli.extract import find_videos, run
@@ -85,7 +101,7 @@ def _import_outputs(
         shown = ", ".join(path.name for path in unused[:SHOWN])
         more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
         console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True, markup=False)
-    run(OutputReader(kind, outputs), videos, out, None, overwrite, as_json)
+    run(OutputReader(kind, outputs, first_frame), videos, out, None, overwrite, as_json)
 
 
 def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:

@@ -11,7 +11,13 @@ from typing import Literal, Protocol
 
 from kinesphere.clips.archive import Extracts, is_foreign
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereWarning, VideoError
+from kinesphere.core.errors import (
+    InvalidAnnotation,
+    InvalidSetting,
+    KinesphereWarning,
+    VideoError,
+    WrongEntry,
+)
 from kinesphere.core.quiet import native_silence
 from kinesphere.data.pool import Lost, bounded_map
 
@@ -52,10 +58,12 @@ class FileNote:
     Attributes:
         path: Its file.
         reason: A sentence.
+        is_failure: Whether part of what belongs to the video is lost by it.
     """
 
     path: Path
     reason: str
+    is_failure: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,11 @@ class Extraction:
     failures: tuple[FileNote, ...]
     notes: tuple[FileNote, ...]
 
+    @property
+    def wrong(self) -> int:
+        """Videos that have no file, and parts that others lack."""
+        return len(self.failures) + sum(note.is_failure for note in self.notes)
+
     def line(self) -> str:
         """All of it in one line."""
         parts = [f"{len(self.written)} written", f"{len(self.kept)} already there"]
@@ -86,6 +99,7 @@ class Extraction:
 class _Done:
     state: Literal["written", "kept", "failed"]
     remarks: tuple[str, ...] = ()
+    wrong: frozenset[str] = frozenset()
 
 
 def extract(
@@ -141,7 +155,10 @@ def extract(
 
     def remarks(*states: str) -> tuple[FileNote, ...]:
         return tuple(
-            FileNote(video, text) for video, done in in_order if done.state in states for text in done.remarks
+            FileNote(video, text, text in done.wrong)
+            for video, done in in_order
+            if done.state in states
+            for text in done.remarks
         )
 
     return Extraction(
@@ -178,5 +195,6 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
                 remark = extractor.extract(video, target)
         except (VideoError, InvalidAnnotation, OSError) as error:
             return _Done("failed", (str(error),))
-    said = [str(each.message) for each in caught if isinstance(each.message, KinesphereWarning)]
-    return _Done("written", (*said, *([remark] if remark else ())))
+    said = [each.message for each in caught if isinstance(each.message, KinesphereWarning)]
+    wrong = frozenset(str(each) for each in said if isinstance(each, WrongEntry))
+    return _Done("written", (*map(str, said), *([remark] if remark else ())), wrong)

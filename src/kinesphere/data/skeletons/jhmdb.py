@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kinesphere.clips.npz import BrokenArchive, read_arrays
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.data.skeletons.arrays import read_arrays
 
 FPS = 30.0
 # The set's own frame. Its scale was divided out, so a unit takes as many pixels as keeps most people inside.
@@ -48,8 +48,11 @@ def read_jhmdb(path: Path) -> list[JhmdbClip | InvalidAnnotation]:
     Raises:
         InvalidAnnotation: If the file holds something else.
     """
-    content = read_arrays(path, ("joints", "lengths", "labels"), "a file of JHMDB joints")
-    joints, lengths, labels = content["joints"], content["lengths"], content["labels"]
+    try:
+        content = read_arrays(path, ("joints", "lengths", "labels"))
+        joints, lengths, labels = content["joints"], content["lengths"], content["labels"]
+    except (BrokenArchive, KeyError) as error:
+        raise InvalidAnnotation(f"{path} is not a file of JHMDB joints ({error}); get it again.") from error
     if joints.ndim != 3 or joints.shape[1:] != (_JOINTS, 2) or joints.dtype.kind != "f":
         raise InvalidAnnotation(f"{path}: 'joints' should be finite (T, 15, 2); got {joints.shape}.")
     if lengths.ndim != 1 or labels.ndim != 1 or lengths.dtype.kind not in "iu" or labels.dtype.kind != "U":

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from kinesphere.clips.pose_file import SUFFIX, read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.data.skeletons.estimators import COCO_ORIGIN, OPENPOSE_ORIGIN, read_coco, read_openpose
+from kinesphere.clips.poses import Extent
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
+from kinesphere.data.skeletons.estimators import (
+    COCO_ORIGIN,
+    OPENPOSE_ORIGIN,
+    Estimator,
+    frame_numbers,
+    read_coco,
+    read_openpose,
+)
+from kinesphere.data.skeletons.numbering import First, Numbering, proven
 from kinesphere.video import Video
-
-Estimator = Literal["coco", "openpose"]
-ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
-# Decoders disagree about the last frames of a video by so many, or by that share.
-_FRAMES_OFF, _SHARE_OFF = 2, 0.02
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,23 @@ class OutputReader:
     Attributes:
         kind: COCO keypoint JSON, one file per video; or OpenPose's JSON, one folder per video.
         outputs: The file or folder of each video (see `match_outputs`).
+        first_frame: Number of a video's first frame in them; by default as the outputs tell together (see
+            `numbering_of`).
+        numbering: Whether their numbers count from 0 or 1, where one of them leaves it open.
     """
 
     kind: Estimator
     outputs: Mapping[Path, Path]
+    first_frame: First | None = None
+    numbering: Numbering = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = (
+            numbering_of(self.kind, self.outputs)
+            if self.first_frame is None
+            else Numbering(self.first_frame, is_known=True)
+        )
+        object.__setattr__(self, "numbering", found)
 
     @property
     def suffix(self) -> str:
@@ -62,14 +77,39 @@ class OutputReader:
             raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
         with Video.open(video, threads=1) as source:
             begins, size, fps = source.frame_times(), source.size, float(source.fps)
-        if self.kind == "coco":
-            poses = read_coco(output, fps=fps, frame_size=size, frames=len(begins))
-        else:
-            poses = read_openpose(output, fps=fps, frame_size=size)
-        poses = _on_clock(poses, begins, f"{output} has keypoints")
+        read = read_coco if self.kind == "coco" else read_openpose
+        poses = read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
+        poses = replace(poses, times=begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64))
         poses.resized(size)
         write_poses(replace(poses, video=Extent.of(begins, fps)), target, of=video)
         return None if poses.present.any() else "nobody was found in any frame"
+
+
+def numbering_of(kind: Estimator, outputs: Mapping[Path, Path]) -> Numbering:
+    """Whether the outputs of a set count frames from 0 or from 1.
+
+    One that names frame 0 settles it, else one that names as many frames as its video has. Outputs and videos
+    that cannot be read are passed over here; reading them says why.
+    """
+    open_ones: list[tuple[Path, list[int]]] = []
+    for video, output in outputs.items():
+        try:
+            numbers = frame_numbers(kind, output)
+        except InvalidAnnotation:
+            continue
+        if numbers and min(numbers) == 0:
+            return Numbering(0, is_known=True)
+        if numbers:
+            open_ones.append((video, numbers))
+    for video, numbers in open_ones:
+        try:
+            with Video.open(video, threads=1) as source:
+                first = proven(numbers, len(source.frame_times()))
+        except VideoError:
+            continue
+        if first == 1:
+            return Numbering(1, is_known=True)
+    return Numbering()
 
 
 def match_outputs(
@@ -140,19 +180,3 @@ def _output_of(
             return by_place[name]
     named = [output for name in (video.stem, video.name) for output in by_name.get(name, [])]
     return named[0] if len(named) == 1 else None
-
-
-def _on_clock(poses: Poses, begins: np.ndarray, what: str) -> Poses:
-    """The poses at the times of the video's frames.
-
-    Raises:
-        InvalidAnnotation: If there are clearly more or fewer than frames.
-    """
-    count = min(len(poses), len(begins))
-    if abs(len(poses) - len(begins)) > max(_FRAMES_OFF, _SHARE_OFF * len(begins)):
-        raise InvalidAnnotation(
-            f"{what} of {len(poses)} frames, but the video has {len(begins)}; they belong to another video "
-            "or frames were left out."
-        )
-    within = poses.during((float(poses.times[0]), float(poses.times[count - 1]) + 0.5 / (poses.fps or 25.0)))
-    return replace(within, times=begins[:count].astype(np.float64))
