@@ -27,6 +27,7 @@ DEEPEST = 64
 FREE_NODES = 100_000
 """Values that the smallest file of lists and mappings may hold, counted wherever they are shared."""
 _CHUNK_BYTES = 1 << 20
+_LEAVES = frozenset({int, float, str, bytes, bool, type(None)})
 _SHOWN = 80
 
 
@@ -195,7 +196,7 @@ def count_nodes(
     most: int = FREE_NODES,
     deepest: int = DEEPEST,
 ) -> int:
-    """`check_tree` for any structure whose nodes `parts` takes apart."""
+    """`check_tree` for any structure that `parts` takes apart, into objects that live as long as it does."""
     counted: dict[int, int] = {}
     heights: dict[int, int] = {}
     open_nodes: set[int] = set()
@@ -214,7 +215,7 @@ def count_nodes(
             open_nodes.add(key)
             known = 1
             for part in inner:
-                known += count(part, depth + 1)
+                known += 1 if type(part) in _LEAVES else count(part, depth + 1)
                 if known > most:
                     raise error(
                         f"{name} unfolds to more than {most} values (shared parts count wherever they are "

@@ -1,23 +1,42 @@
-"""A pickle reader that executes nothing.
+"""A pickle reader that executes nothing, and that a file cannot exhaust.
 
 A pickle is a program: it names functions and has them called. This reader answers every name itself. A few
-names (tensors, arrays, containers, numbers) stand for rebuilding functions of this file; all others
-become inert classes that only keep what is put into them. Names whose only use in a checkpoint is an attack
-are refused aloud.
+names (tensors, arrays, containers, numbers) stand for the functions of `core.pickled`; all others become
+inert objects that only keep what is put into them. Names whose only use in a checkpoint is an attack are
+refused aloud.
+
+It is also a program that can loop through what it made: copy a list in every step, give a part to itself,
+share parts until a walk never ends. What it makes is paid from a budget in proportion to the file's bytes,
+entries go under names and numbers alone, and `settle` counts what the content unfolds to.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections import OrderedDict
+import struct
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
 
-import numpy as np
-import torch
-from torch import Tensor
+from kinesphere.core.errors import InvalidCheckpoint, KinesphereError, UnsafeFile
+from kinesphere.core.limits import DEEPEST, FREE_NODES, Budget, brief, count_nodes
+from kinesphere.core.pickled import (
+    Array,
+    Call,
+    DType,
+    Functions,
+    Inert,
+    Storage,
+    StorageType,
+    check_key,
+    check_keys,
+)
 
-from kinesphere.core.errors import InvalidCheckpoint, UnsafeFile
+__all__ = ["Inert", "Storage", "StorageType", "Unpickler", "read_pickle", "settle"]
+
+GROWTH = 32
+"""Objects of Python take more than they do in a file: this many times the file's bytes, at most."""
 
 _HOSTILE_MODULES = frozenset({
     "asyncio", "bdb", "code", "codeop", "commands", "ctypes", "importlib", "marshal", "multiprocessing", "nt",
@@ -28,198 +47,13 @@ _HOSTILE_BUILTINS = frozenset({
     "__import__", "apply", "breakpoint", "compile", "delattr", "eval", "exec", "execfile", "getattr",
     "globals", "input", "locals", "open", "setattr", "vars",
 })  # fmt: skip
-_DEPTH = 64
-
-_DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
+# What is paid for; making a class also takes time, and no file has many.
+_CLASS_BYTES, _OBJECT_BYTES, _SET_BYTES, _ENTRY_BYTES = 8192, 120, 216, 100
+_LONGEST_NUMBER = 1024
 
 
-class Storage:
-    """Bytes that tensors look into; they may be filled after the tensors are made."""
-
-    def __init__(self, content: Tensor, dtype: torch.dtype) -> None:
-        self.content = content
-        self.dtype = dtype
-
-    def tensor(self, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-        """A strided view.
-
-        Raises:
-            InvalidCheckpoint: If it does not lie within the storage.
-        """
-        flat = self.content.view(self.dtype)
-        numbers = (offset, *size, *stride)
-        if not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in numbers) or len(size) != len(stride):
-            raise InvalidCheckpoint(f"A tensor in the file has an impossible shape: {size}, {stride}.")
-        count = int(np.prod([1, *size], dtype=object))
-        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if count and (count > len(flat) or last >= len(flat)):
-            raise InvalidCheckpoint(f"A tensor of shape {size} does not fit its storage of {len(flat)}.")
-        return flat.as_strided(size, stride, offset) if count else flat.new_empty(size)
-
-
-class StorageType:
-    """Stands for `torch.FloatStorage` and its like."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-
-
-class Inert:
-    """Stands for any class that we do not know: keeps nothing, does nothing."""
-
-    def __new__(cls, *_arguments: object, **_named: object) -> Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: object, **_named: object) -> None:
-        pass
-
-    def __setstate__(self, _state: object) -> None:
-        pass
-
-    def __setitem__(self, _key: object, _value: object) -> None:
-        pass
-
-    def append(self, _item: object) -> None:
-        pass
-
-    def extend(self, _items: object) -> None:
-        pass
-
-
-class _DType:
-    """Stands for `numpy.dtype` while its byte order is still to come."""
-
-    def __init__(self, code: object, *_flags: object) -> None:
-        text = code.decode("latin1") if isinstance(code, bytes) else str(code)
-        self.order = "="
-        if text.lstrip("<>|=") not in {
-            "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1",
-        }:  # fmt: skip
-            self.code = ""  # text, objects: kept as nothing
-        else:
-            self.code = text.lstrip("<>|=")
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
-        self.order = order if order in ("<", ">", "=") else "="
-
-    def numpy(self) -> np.dtype[Any]:
-        return np.dtype(self.order + self.code)
-
-
-class _Array:
-    """Stands for `numpy.ndarray` while its content is still to come."""
-
-    def __init__(self, *_arguments: object) -> None:
-        self.value: np.ndarray | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _version, shape, dtype, fortran, raw = state
-        if not isinstance(dtype, _DType) or not dtype.code:
-            return
-        raw = raw.encode("latin1") if isinstance(raw, str) else raw
-        flat = np.frombuffer(raw, dtype.numpy())
-        self.value = flat.reshape(shape, order="F" if fortran else "C").astype(flat.dtype.newbyteorder("="))
-
-
-def _rebuild_tensor(storage: object, offset: int, size: Any, stride: Any, *_rest: object) -> Tensor:
-    if not isinstance(storage, Storage):
-        raise InvalidCheckpoint("A tensor in the file has no storage.")
-    return storage.tensor(offset, tuple(size), tuple(stride))
-
-
-def _rebuild_parameter(data: object, *_rest: object) -> object:
-    return data
-
-
-def _scalar(dtype: object, raw: object = b"") -> object:
-    if not isinstance(dtype, _DType) or not dtype.code:
-        return None
-    content = raw.encode("latin1") if isinstance(raw, str) else raw
-    return np.frombuffer(content, dtype.numpy())[0].item()  # type: ignore[call-overload]
-
-
-def _array_of_buffer(buffer: object, dtype: object, shape: object, order: object = "C") -> object:
-    """Stands for `numpy._frombuffer`, which protocol 5 rebuilds arrays with."""
-    if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, _DType) or not dtype.code:
-        return None
-    if not isinstance(shape, tuple) or order not in ("C", "F"):
-        raise InvalidCheckpoint(f"An array in the file has an impossible shape: {shape}, {order}.")
-    flat = np.frombuffer(buffer, dtype.numpy())
-    return flat.reshape(shape, order=order).astype(flat.dtype.newbyteorder("="))
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise InvalidCheckpoint(f"The file encodes bytes as {encoding!r}; only latin1 is known.")
-    return text.encode("latin1")
-
-
-def _reconstructor(cls: object, *_rest: object) -> object:
-    return cls() if isinstance(cls, type) and issubclass(cls, Inert | OrderedDict) else Inert()
-
-
-def _nothing(*_arguments: object) -> None:
-    return None
-
-
-def _known() -> dict[tuple[str, str], Any]:
-    """What each allowed name stands for; fresh objects, so that a file cannot reach into this module."""
-    tensor, parameter, scalar = _Call(_rebuild_tensor), _Call(_rebuild_parameter), _Call(_scalar)
-    known: dict[tuple[str, str], Any] = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("torch", "Size"): tuple,
-        ("torch", "device"): _Call(_nothing),
-        ("torch._utils", "_rebuild_tensor"): tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): tensor,
-        ("torch._utils", "_rebuild_parameter"): parameter,
-        ("torch.nn.parameter", "Parameter"): parameter,
-        ("torch.serialization", "_get_layout"): _Call(_nothing),
-        ("_codecs", "encode"): _Call(_encode),
-        ("numpy", "dtype"): type("dtype", (_DType,), {}),
-        ("numpy", "ndarray"): type("ndarray", (_Array,), {}),
-    }
-    for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        known[core, "_reconstruct"] = type("array", (_Array,), {})
-        known[core, "scalar"] = scalar
-    for numeric in ("numpy.core.numeric", "numpy._core.numeric"):
-        known[numeric, "_frombuffer"] = _Call(_array_of_buffer)
-    for module in ("copyreg", "copy_reg"):
-        known[module, "_reconstructor"] = _Call(_reconstructor)
-    for module in ("builtins", "__builtin__"):
-        known |= {(module, t.__name__): t for t in (dict, list, tuple, set, frozenset, int, float, bool, str)}
-        known |= {(module, "object"): type("object", (Inert,), {}), (module, "long"): int}
-        known |= {(module, "unicode"): str}
-    for module in ("torch", "torch.cuda"):
-        known |= {(module, name): StorageType(dtype) for name, dtype in _DTYPES.items()}
-    return known
-
-
-class _Call:
-    """A function that a pickle may call but not alter."""
-
-    __slots__ = ("_function",)
-    _function: Callable[..., object]
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        object.__setattr__(self, "_function", function)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise InvalidCheckpoint(f"The file tries to change {name!r} of a reading function.")
-
-    def __call__(self, *arguments: object) -> object:
-        return self._function(*arguments)
+# Python's own machine, the one written in Python: every step of it can be replaced.
+_Machine: Any = pickle._Unpickler
 
 
 def _hostile(module: str, name: str) -> bool:
@@ -229,45 +63,287 @@ def _hostile(module: str, name: str) -> bool:
     return not parts.isdisjoint(_HOSTILE_MODULES) and not module.startswith(("torch.nn", "torch.utils"))
 
 
-class Unpickler(pickle.Unpickler):
+class Unpickler(_Machine):
     """Reads one pickle; `inert` collects the names that were not followed.
 
     Args:
-        file: Where to read.
+        file: Where to read; it can be asked for its length.
         storage: Answers a persistent id with a `Storage` (or whatever the container keeps there).
+        budget: What the content may take; None allows for the bytes of `file`.
+        nested: Reads a storage that was pickled by itself.
     """
 
-    def __init__(self, file: BinaryIO, storage: Callable[[Any], object] | None = None) -> None:
-        super().__init__(file, encoding="latin1")
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {**_Machine.dispatch}
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        storage: Callable[[Any], object] | None = None,
+        budget: Budget | None = None,
+        nested: Callable[[bytes], object] | None = None,
+    ) -> None:
+        limited = _Limited(file)
+        super().__init__(limited, encoding="latin1")
         self._storage = storage
-        self._names = _known()
+        self._budget = budget or Budget("The file", limited.size, InvalidCheckpoint, GROWTH)
+        self._names = Functions(self._budget, nested).known()
         self.inert: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
+        """What a name stands for."""
         key = (module, name)
         if key not in self._names:
             if _hostile(module, name):
                 raise UnsafeFile(
                     f"The file asks to call {module}.{name}; nothing was executed. Do not use this file."
                 )
+            self._budget.take(_CLASS_BYTES, "names of classes")
             self.inert.add(f"{module}.{name}")
             self._names[key] = type(name.rpartition(".")[2] or "unnamed", (Inert,), {})
         return self._names[key]
 
     def persistent_load(self, pid: Any) -> object:
+        """What lies outside of the pickle."""
         if self._storage is None:
             raise InvalidCheckpoint("The pickle refers to data outside itself.")
         return self._storage(pid)
 
+    def get_extension(self, code: int) -> None:
+        """Registered numbers for names, which no file of others can know."""
+        raise InvalidCheckpoint(f"The pickle refers to a registered name by its number {code}.")
 
-def settle(content: Any, depth: int = 0) -> Any:
-    """Arrays in their final form, in nested mappings and sequences."""
-    if isinstance(content, _Array):
-        return content.value
-    if depth > _DEPTH:
-        return None
-    if isinstance(content, Mapping):
-        return {key: settle(value, depth + 1) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [settle(value, depth + 1) for value in content]
-    return content
+    # --- objects ---
+
+    def _called(self, function: object, arguments: object) -> object:
+        if not isinstance(arguments, tuple | list):
+            raise InvalidCheckpoint(f"The file calls a name with {brief(arguments)}.")
+        if isinstance(function, Call):
+            return function(*arguments)
+        self._budget.take(_OBJECT_BYTES, "objects")
+        if isinstance(function, type) and issubclass(function, Inert):
+            return function()
+        return Inert()
+
+    def _instantiate(self, klass: object, arguments: list[object]) -> None:
+        self.append(self._called(klass, arguments))
+
+    def _reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._called(self.stack[-1], arguments)
+
+    def _newobj(self) -> None:
+        arguments = self.stack.pop()
+        self.append(self._called(self.stack.pop(), arguments))
+
+    def _newobj_ex(self) -> None:
+        self.stack.pop()
+        self._newobj()
+
+    def _build(self) -> None:
+        state = self.stack.pop()
+        made = self.stack[-1]
+        if isinstance(made, Array):
+            made.build(state, self._budget)
+        elif isinstance(made, DType | Inert):
+            made.build(state)
+        elif isinstance(made, Call):
+            parts = state if isinstance(state, tuple) else (state,)
+            names = [name for part in parts if isinstance(part, dict) for name in part]
+            raise InvalidCheckpoint(f"The file tries to change {brief(names[0])} of a reading function.")
+        elif not isinstance(made, dict):
+            raise InvalidCheckpoint(f"The file tries to change {brief(made)}.")
+
+    # --- containers ---
+
+    def _put_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if len(items) % 2:
+            raise InvalidCheckpoint("A mapping in the file has a key without a value.")
+        self._budget.take(_ENTRY_BYTES * (len(items) // 2), "entries")
+        put = target.__setitem__ if isinstance(target, dict) else getattr(target, "put", None)
+        if not isinstance(target, dict | Inert) or put is None:
+            raise InvalidCheckpoint(f"The file puts entries into {brief(target)}.")
+        for i in range(0, len(items), 2):
+            check_key(items[i])
+            put(items[i], items[i + 1])
+
+    def _setitem(self) -> None:
+        value = self.stack.pop()
+        self._put_items([self.stack.pop(), value])
+
+    def _setitems(self) -> None:
+        self._put_items(self.pop_mark())
+
+    def _dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._put_items(items)
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Inert):
+            raise InvalidCheckpoint(f"The file appends to {brief(target)}.")
+
+    def _append(self) -> None:
+        value = self.stack.pop()
+        self._extend([value])
+
+    def _appends(self) -> None:
+        self._extend(self.pop_mark())
+
+    def _additems(self) -> None:
+        items, target = self.pop_mark(), self.stack[-1]
+        check_keys(items)
+        self._budget.take(_ENTRY_BYTES * len(items), "entries")
+        if isinstance(target, set):
+            target.update(items)
+        elif not isinstance(target, Inert):
+            raise InvalidCheckpoint(f"The file adds to {brief(target)}.")
+
+    def _frozenset(self) -> None:
+        items = self.pop_mark()
+        check_keys(items)
+        self._budget.take(_SET_BYTES + _ENTRY_BYTES * len(items), "sets")
+        self.append(frozenset(items))
+
+    def _empty_list(self) -> None:
+        self._budget.take(_OBJECT_BYTES, "lists")
+        self.append([])
+
+    def _empty_dict(self) -> None:
+        self._budget.take(_OBJECT_BYTES, "mappings")
+        self.append({})
+
+    def _empty_set(self) -> None:
+        self._budget.take(_SET_BYTES, "sets")
+        self.append(set())
+
+    def _mark(self) -> None:
+        self._budget.take(_OBJECT_BYTES, "marks")
+        super().load_mark()
+
+    # --- numbers, bytes, and what is remembered ---
+
+    def _bytearray8(self) -> None:
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(count)))
+
+    def _long4(self) -> None:
+        (count,) = struct.unpack("<i", self.read(4))
+        if not 0 <= count <= _LONGEST_NUMBER:
+            raise InvalidCheckpoint(f"The file holds a number of {count} bytes; refused.")
+        self.append(int.from_bytes(self.read(count), "little", signed=True))
+
+    def _remember(self, place: int) -> None:
+        self._budget.take(_ENTRY_BYTES, "remembered parts")
+        self.memo[place] = self.stack[-1]
+
+    def _memoize(self) -> None:
+        self._remember(len(self.memo))
+
+    def _put(self) -> None:
+        self._remember(int(self.readline()[:-1]))
+
+    def _binput(self) -> None:
+        self._remember(self.read(1)[0])
+
+    def _long_binput(self) -> None:
+        self._remember(struct.unpack("<I", self.read(4))[0])
+
+    dispatch |= {
+        code[0]: function
+        for code, function in (
+            (pickle.REDUCE, _reduce), (pickle.NEWOBJ, _newobj), (pickle.NEWOBJ_EX, _newobj_ex),
+            (pickle.BUILD, _build), (pickle.SETITEM, _setitem), (pickle.SETITEMS, _setitems),
+            (pickle.DICT, _dict), (pickle.APPEND, _append), (pickle.APPENDS, _appends),
+            (pickle.ADDITEMS, _additems), (pickle.FROZENSET, _frozenset), (pickle.EMPTY_LIST, _empty_list),
+            (pickle.EMPTY_DICT, _empty_dict), (pickle.EMPTY_SET, _empty_set), (pickle.MARK, _mark),
+            (pickle.BYTEARRAY8, _bytearray8), (pickle.LONG4, _long4), (pickle.MEMOIZE, _memoize),
+            (pickle.PUT, _put), (pickle.BINPUT, _binput), (pickle.LONG_BINPUT, _long_binput),
+        )
+    }  # fmt: skip
+
+
+class _Limited:
+    """A file that is never asked for more bytes than it has."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        here = file.tell()
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(here)
+        self.readline = file.readline
+        self.readinto = file.readinto  # type: ignore[attr-defined]
+
+    def read(self, count: int) -> bytes:
+        if count > 4096 and count > self.size - self._file.tell():
+            raise InvalidCheckpoint(f"The file claims a part of {count} bytes, but has {self.size}.")
+        return self._file.read(count)
+
+
+def settle(content: Any, name: str, size: int) -> Any:
+    """Arrays in their final form, in nested mappings and sequences; what is shared stays shared.
+
+    Args:
+        content: What an `Unpickler` gave.
+        name: Of the file, for messages.
+        size: Its bytes.
+
+    Raises:
+        InvalidCheckpoint: If the content contains itself, is nested too deep, or unfolds to more values than
+            a file of this size can mean.
+    """
+    count_nodes(content, _parts, name, InvalidCheckpoint, most=FREE_NODES + 8 * size, deepest=DEEPEST)
+    settled: dict[int, Any] = {}
+
+    def walk(node: Any) -> Any:
+        if not isinstance(node, Inert | Array | Mapping | list | tuple):
+            return node
+        if id(node) not in settled:
+            settled[id(node)] = form(node)
+        return settled[id(node)]
+
+    def form(node: Any) -> Any:
+        if isinstance(node, Inert):
+            kept = node.settings()
+            return node if kept is None else {key: walk(part) for key, part in kept.items()}
+        if isinstance(node, Array):
+            return walk(node.value) if isinstance(node.value, list) else node.value
+        if isinstance(node, Mapping):
+            return {key: walk(part) for key, part in node.items()}
+        return [walk(part) for part in node]
+
+    return walk(content)
+
+
+def _parts(node: object) -> tuple[object, ...]:
+    if isinstance(node, Inert):
+        return (*(node.record or {}).values(), *(node.items or {}).values())
+    if isinstance(node, Array):
+        return tuple(node.value) if isinstance(node.value, list) else ()
+    if isinstance(node, Mapping):
+        return tuple(node.values())
+    return tuple(node) if isinstance(node, list | tuple) else ()
+
+
+def read_pickle(path: Path, error: type[KinesphereError] = InvalidCheckpoint) -> Any:
+    """The content of a pickle: plain values and arrays, `Inert` for all else.
+
+    Raises:
+        KinesphereError: `error`, if it is damaged, or asks for more than its size makes plausible.
+        UnsafeFile: If it asks for code to be called.
+    """
+    budget = Budget.of(path, error, GROWTH)
+    try:
+        with path.open("rb") as file:
+            return settle(Unpickler(file, budget=budget).load(), path.name, budget.size)
+    except (UnsafeFile, error):
+        raise
+    except KinesphereError as reason:
+        raise error(f"{path} is not a readable pickle ({reason}); get it again.") from reason
+    except Exception as reason:  # a damaged pickle can raise nearly anything
+        raise error(
+            f"{path} is not a readable pickle ({type(reason).__name__}: {reason}); get it again."
+        ) from reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, Architecture
 from kinesphere.models.card import ModelCard, WeightEntry
 from kinesphere.models.class_names import numbered, published_names
-from kinesphere.models.convert import Foreign, read_foreign
+from kinesphere.models.convert import Foreign, read_foreign, readings
+from kinesphere.models.convert.class_lists import Stated
 from kinesphere.models.identify import Candidates, identify
 from kinesphere.models.inflate import Inflation, fit_image_state
 from kinesphere.models.keymap import Arguments, KeyMap, State
@@ -26,6 +27,7 @@ from kinesphere.models.recogniser import Recogniser
 log = logging.getLogger("kinesphere.models")
 
 _SHOWN = 8
+_REMEDY = "give the names in the file's order as labels (`--labels FILE`)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +37,28 @@ class _Source:
     Attributes:
         state: Named tensors in the source's layout.
         labels: Class names that the caller gives.
-        stored: Class names that the file states.
+        stated: Lists of class names that the file states, or that lie beside it.
         arguments: Builder arguments that the caller gives.
         candidates: The public weights it can be.
+        beside: Names of tensors of something beside the network, which are left out.
     """
 
     state: Mapping[str, Tensor]
     candidates: Candidates
     provenance: Provenance
     labels: LabelSet | Sequence[str] | None = None
-    stored: tuple[str, ...] | None = None
+    stated: tuple[Stated, ...] = ()
     arguments: Arguments = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+
+    def readings(self) -> Iterator[_Source]:
+        """The source with its names as wrappers of a network can have changed them, the plainest first."""
+        for reading in readings(self.state):
+            yield replace(self, state=reading.state, beside=reading.beside)
+
+    def notes(self) -> list[str]:
+        """What the reading left out."""
+        return [f"left out, as beside the network: {_listed(self.beside)}"] if self.beside else []
 
 
 @dataclass(frozen=True)
@@ -138,17 +151,18 @@ def import_backbone(
     architecture, tag = _target(model)
     names = labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
     source = replace(
-        _from_file(path, architecture.card, tag), labels=names, arguments=arguments or {}, stored=None
+        _from_file(path, architecture.card, tag), labels=names, arguments=arguments or {}, stated=()
     )
     misfits = []
     key_maps = _candidates(architecture, source, layout)
-    for key_map in sorted(key_maps, key=lambda m: not m.backbone_only):
-        found = _backbone(architecture, key_map, source, names, inflation)
-        if isinstance(found, Recogniser):
-            fresh = ", ".join(found.reset)
-            log.warning("%s: backbone from %s; fresh: %s", found.card.name, Path(path).name, fresh)
-            return found
-        misfits.append(found)
+    for reading in source.readings():
+        for key_map in sorted(key_maps, key=lambda m: not m.backbone_only):
+            found = _backbone(architecture, key_map, reading, names, inflation)
+            if isinstance(found, Recogniser):
+                fresh = ", ".join(found.reset)
+                log.warning("%s: backbone from %s; fresh: %s", found.card.name, Path(path).name, fresh)
+                return found
+            misfits.append(found)
     raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
 
 
@@ -166,15 +180,16 @@ def _from_file(path: str | Path, card: ModelCard, tag: str) -> _Source:
     foreign = read_foreign(path)
     sha256 = digest(path)
     origin = Provenance(f"imported {Path(path).name}", sha256=sha256, notes=_remarks(foreign))
-    return _Source(foreign.state, identify(card, Path(path), sha256, tag), origin, stored=foreign.labels)
+    return _Source(foreign.state, identify(card, Path(path), sha256, tag), origin, stated=foreign.stated)
 
 
 def _remarks(foreign: Foreign) -> tuple[str, ...]:
     return tuple(
-        f"{what}: {', '.join(names)}"
+        f"{what}: {_listed(names)}"
         for what, names in (
             ("objects in the file not followed", foreign.inert),
             ("other weights in the file left out", foreign.others),
+            ("counters of training tools left out", foreign.counters),
         )
         if names
     )
@@ -197,15 +212,18 @@ def _import(architecture: Architecture, source: _Source, layout: str | None) -> 
         raise _no_classifier(architecture.card, candidates.entries[0].tag)
     key_maps = _candidates(architecture, source, layout)
     misfits = []
-    for key_map in key_maps:
-        if key_map.backbone_only:
-            continue
-        found = _whole(architecture, key_map, source)
-        if isinstance(found, Recogniser):
-            return found
-        misfits.append(found)
+    for reading in source.readings():
+        for key_map in key_maps:
+            if key_map.backbone_only:
+                continue
+            found = _whole(architecture, key_map, reading)
+            if isinstance(found, Recogniser):
+                return found
+            misfits.append(found)
     images = [m for m in key_maps if m.backbone_only]
-    if not misfits or any(_covers(architecture, key_map, source) for key_map in images):
+    if not misfits or any(
+        _covers(architecture, key_map, reading) for key_map in images for reading in source.readings()
+    ):
         tags = [entry.tag for entry in architecture.card.weights if entry.backbone_only]
         raise _no_classifier(architecture.card, tags[0] if tags else "")
     raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
@@ -241,7 +259,7 @@ def _whole(architecture: Architecture, key_map: KeyMap, source: _Source) -> Reco
     names, notes = _named(source, entry, classes)
     net = architecture.build_with(state, classes, given)
     _check_finite(card.name, net, state)
-    notes = [*_read_as(source, entry), *notes, *_left_out(mapped.ignored)]
+    notes = [*_read_as(source, entry), *source.notes(), *notes, *_left_out(mapped.ignored)]
     origin = replace(source.provenance, notes=(*source.provenance.notes, *notes))
     return Recogniser(net, card, _specs(architecture, key_map, entry, given), names, given, origin).eval()
 
@@ -274,7 +292,7 @@ def _backbone(
     net.load_state_dict({**net.state_dict(), **fitted})
     _check_finite(card.name, net, fitted)
     changed = [key for key in fitted if fitted[key].shape != usable[key].shape]
-    notes = [*_read_as(source, entry)]
+    notes = [*_read_as(source, entry), *source.notes()]
     if changed:
         notes.append(f"inflated or adapted to other channels: {', '.join(changed)}")
     if any(fitted[key].dim() != usable[key].dim() for key in changed):
@@ -335,24 +353,37 @@ def _named(source: _Source, entry: WeightEntry | None, classes: int) -> tuple[La
                 f"The weights have {classes} classes, but {len(names)} labels were given."
             )
         return names, []
-    if source.stored is not None:
-        return _stored(source.stored, classes), []
+    fitting = [stated for stated in source.stated if len(stated.names) == classes]
+    own = [stated for stated in source.stated if not stated.is_beside]
+    if fitting:
+        return _stored(fitting, classes)
+    if own:
+        raise InvalidCheckpoint(
+            f"The weights have {classes} classes, but the file names {len(own[0].names)}; its "
+            f"{own[0].where!r} does not fit: {_REMEDY}"
+        )
     published = None if entry is None else published_names(entry)
     if entry is not None and published is not None and len(published) == classes:
         return published, [f"label names are those of {entry.labels}, in the publisher's order"]
-    return numbered(classes), ["label names are numbers: the file held none and none were given"]
+    notes = [
+        f"{each.where} names {len(each.names)} classes, not {classes}: not used" for each in source.stated
+    ]
+    return numbered(classes), ["label names are numbers: the file held none and none were given", *notes]
 
 
-def _stored(names: tuple[str, ...], classes: int) -> LabelSet:
-    remedy = "give the names in the file's order as labels (`--labels FILE`)."
-    if len(names) != classes:
-        raise InvalidCheckpoint(
-            f"The weights have {classes} classes, but the file names {len(names)}; {remedy}"
-        )
+def _stored(fitting: Sequence[Stated], classes: int) -> tuple[LabelSet, list[str]]:
+    """The names that a file states; refused where several lists contradict each other."""
+    first, *others = fitting
+    for other in others:
+        if other.is_beside == first.is_beside:
+            raise InvalidCheckpoint(
+                f"There are {classes} class names in {first.where} and others in {other.where}; {_REMEDY}"
+            )
     try:
-        return LabelSet(names)
+        labels = LabelSet(first.names)
     except InvalidSetting as error:
-        raise InvalidCheckpoint(f"The file's class names are unusable ({error}); {remedy}") from error
+        raise InvalidCheckpoint(f"The file's class names are unusable ({error}); {_REMEDY}") from error
+    return labels, [f"label names are those of {first.where}, beside the file"] if first.is_beside else []
 
 
 def _read_as(source: _Source, entry: WeightEntry | None) -> list[str]:

@@ -133,7 +133,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         settings = read_yaml(path, InvalidSetting)
     except InvalidSetting as error:
-        raise InvalidSetting(f"{path} is not a readable YAML recipe: {error}") from error
+        raise InvalidSetting(f"This is not a readable YAML recipe: {error}") from error
     if not isinstance(settings, dict):
         kind = "str" if isinstance(settings, str) else type(settings).__name__
         raise InvalidSetting(f"{path} is not a recipe: it holds {kind}, not sections such as `data:`.")

@@ -7,7 +7,6 @@ skeleton is known by joints and coordinates.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.poses import Poses
-from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation, InvalidCheckpoint
+from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 from kinesphere.core.limits import Budget, brief
-from kinesphere.core.unpickle import Unpickler, settle
+from kinesphere.core.unpickle import read_pickle
 from kinesphere.data.skeletons.protocols import Protocols
 from kinesphere.data.skeletons.skipped import Skipped
 
@@ -112,12 +111,7 @@ def read_pyskl(path: Path, *, fps: float = _FPS) -> PysklSet:
     """
     if not path.is_file():
         raise InvalidAnnotation(f"{path} is no file; name the pickle that holds the data set.")
-    try:
-        with path.open("rb") as file:
-            content = settle(Unpickler(file).load())
-    except (OSError, pickle.UnpicklingError, InvalidCheckpoint, EOFError, ValueError, TypeError, LookupError,
-            AttributeError, ArithmeticError, MemoryError, RecursionError) as error:  # fmt: skip
-        raise InvalidAnnotation(f"{path} is not a readable pickle ({error}); get it again.") from error
+    content = read_pickle(path, InvalidAnnotation)
     annotations = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(annotations, list):
         raise InvalidAnnotation(f"{path} is no PySKL file; it lacks the list 'annotations'.")

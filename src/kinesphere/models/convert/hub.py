@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.core.structured import read_json
 
 CONFIG = "config.json"
+_LARGEST = 4 << 20
 
 _NUMBERED = re.compile(r"LABEL_\d+")  # what transformers writes where nobody named the classes
 
@@ -26,8 +27,8 @@ def labels_beside(path: Path) -> tuple[str, ...] | None:
     if not config.is_file():
         return None
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = read_json(config, InvalidCheckpoint, _LARGEST)
+    except InvalidCheckpoint as error:
         raise InvalidCheckpoint(
             f"{config} beside the weights is no JSON ({error}); repair it or take it away."
         ) from error

@@ -2,8 +2,7 @@
 
 Four containers are told apart by their first bytes: the zip archive (PyTorch ≥ 1.6), the stream of pickles
 followed by raw storages (0.1.12 to 1.5), the tar archive (before), and a plain pickle of arrays
-(Caffe2 exports). Files that `torch.load(weights_only=True)` accepts are read by it; the others go through
-`unpickle`.
+(Caffe2 exports) or of tensors. All go through `unpickle`, within one budget for what the file may take.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import io
 import pickle
 import struct
 import tarfile
-import warnings
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,41 +20,36 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint, KinesphereError
-from kinesphere.core.unpickle import Storage, StorageType, Unpickler, settle
-from kinesphere.models.convert.foreign import Foreign, unwrap
+from kinesphere.core.limits import Budget, brief
+from kinesphere.core.unpickle import GROWTH, Storage, StorageType, Unpickler, settle
+from kinesphere.models.convert.foreign import Content
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MOST_SIDES = 32
+_CHUNK_BYTES = 16 << 20
 
 
-def read_pytorch(path: Path) -> Foreign:
-    """Named tensors and class names of a `.pth`, `.pt`, `.tar` or `.pkl` file.
+def read_pytorch(path: Path) -> Content:
+    """What a `.pth`, `.pt`, `.tar` or `.pkl` file holds.
 
     Raises:
-        InvalidCheckpoint: If the file is damaged or holds no tensors.
+        InvalidCheckpoint: If the file is damaged, or claims more than it has.
         UnsafeFile: If it asks for code to be called.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch remarks on the pickle's protocol
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        inert: set[str] = set()
-    except Exception:  # whatever it does not accept is read below, where the reason is found and told
-        content, inert = _read_restricted(path)
-    foreign = unwrap(content, path.name)
-    return replace(foreign, inert=tuple(sorted(inert)))
-
-
-def _read_restricted(path: Path) -> tuple[Any, set[str]]:
+    budget = Budget.of(path, InvalidCheckpoint, GROWTH)
     try:
         with path.open("rb") as file:
             if zipfile.is_zipfile(file):
-                content, inert = _read_zip(file)
+                content, inert, size = _read_zip(file, budget)
             else:
                 file.seek(0)
                 first = file.read(512)
                 file.seek(0)
-                content, inert = _read_tar(file) if first[257:262] == b"ustar" else _read_stream(file)
-            return settle(content), inert
+                is_tar = first[257:262] == b"ustar"
+                content, inert = _read_tar(file, budget) if is_tar else _read_stream(file, budget)
+                size = budget.size
+            return Content(settle(content, path.name, size), tuple(sorted(inert)))
     except KinesphereError:
         raise
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -66,53 +58,82 @@ def _read_restricted(path: Path) -> tuple[Any, set[str]]:
         ) from error
 
 
-def _read_zip(file: BinaryIO) -> tuple[Any, set[str]]:
+def _read_zip(file: BinaryIO, budget: Budget) -> tuple[Any, set[str], int]:
     with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        root = next((name.removesuffix("data.pkl") for name in names if name.endswith("data.pkl")), None)
-        if root is None or f"{root}constants.pkl" in names:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        root = next((name.removesuffix("data.pkl") for name in entries if name.endswith("data.pkl")), None)
+        if root is None or f"{root}constants.pkl" in entries:
             raise InvalidCheckpoint(
                 "This zip archive is no saved state (TorchScript?); save its state_dict() with torch.save."
             )
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
             raise InvalidCheckpoint("The archive is compressed, which torch.save never does; refused.")
-        big = f"{root}byteorder" in names and archive.read(f"{root}byteorder") == b"big"
+        content_bytes = Budget(budget.name, budget.size, InvalidCheckpoint, growth=1)
+
+        def member(name: str) -> Tensor:
+            """The bytes of a member; together they are no more than the file's, however they overlap."""
+            if name not in entries:
+                raise InvalidCheckpoint(f"The archive lacks its member {brief(name)}.")
+            size = content_bytes.take(entries[name].file_size, f"its member {brief(name)}")
+            if size > budget.size:
+                raise InvalidCheckpoint(f"The archive claims {size} bytes for {brief(name)}; it is smaller.")
+            content = torch.empty(size, dtype=torch.uint8)
+            view, done = content.numpy(), 0
+            with archive.open(entries[name]) as part:
+                while chunk := part.read(_CHUNK_BYTES):
+                    view[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
+                    done += len(chunk)
+            if done != size:
+                raise InvalidCheckpoint(f"The archive's member {brief(name)} is cut short.")
+            return content
+
+        big = f"{root}byteorder" in entries and member(f"{root}byteorder").numpy().tobytes() == b"big"
         storages: dict[str, Storage] = {}
 
         def storage(pid: Any) -> Storage:
             dtype, key = _storage_id(pid)[:2]
             if key not in storages:
-                storages[key] = Storage(_bytes(archive.read(f"{root}data/{key}"), dtype, big), dtype)
+                storages[key] = Storage(_whole(member(f"{root}data/{key}"), dtype, big), dtype)
             return storages[key]
 
-        reader = Unpickler(io.BytesIO(archive.read(f"{root}data.pkl")), storage)
-        return reader.load(), reader.inert
+        program = member(f"{root}data.pkl").numpy().tobytes()
+        reader = Unpickler(io.BytesIO(program), storage, budget)
+        return reader.load(), reader.inert, len(program)
 
 
-def _read_stream(file: BinaryIO) -> tuple[Any, set[str]]:
-    """Either a plain pickle or magic, protocol, system, object, storage keys, storages."""
-    reader = Unpickler(file)
+def _read_stream(file: BinaryIO, budget: Budget, *, nested: bool = False) -> tuple[Any, set[str]]:
+    """Either a plain pickle or magic, protocol, system, object, storage keys, storages.
+
+    Args:
+        file: Where to read.
+        budget: What the content may take.
+        nested: Whether this is a storage within a plain pickle, which holds no further one.
+    """
+
+    def storage_of(raw: bytes) -> object:
+        return _read_stream(io.BytesIO(raw), budget, nested=True)[0]
+
+    reader = Unpickler(file, budget=budget, nested=None if nested else storage_of)
     first = reader.load()
-    if first != _MAGIC:
+    if type(first) is not int or first != _MAGIC:
         return first, reader.inert
-    protocol = Unpickler(file).load()
+    protocol = Unpickler(file, budget=budget).load()
     if protocol != _PROTOCOL:
-        raise InvalidCheckpoint(f"The file has PyTorch protocol {protocol!r}; known is {_PROTOCOL}.")
-    system = Unpickler(file).load()
+        raise InvalidCheckpoint(f"The file has PyTorch protocol {brief(protocol)}; known is {_PROTOCOL}.")
+    system = Unpickler(file, budget=budget).load()
     big = isinstance(system, dict) and system.get("little_endian") is False
-    size = file.seek(0, io.SEEK_END) if (here := file.tell()) else 0
+    here = file.tell()
+    size = file.seek(0, io.SEEK_END)
     file.seek(here)
     storages: dict[str, Storage] = {}
-    views: dict[Any, Storage] = {}
+    views: dict[str, Storage] = {}
     claimed = 0
 
     def storage(pid: Any) -> object:
         nonlocal claimed
-        if isinstance(pid, tuple) and pid and pid[0] == "module":
-            return pid[1]
         dtype, key, count, view = _storage_id(pid)
         if key not in storages:
-            claimed += count * dtype.itemsize
+            claimed += max(count, 0) * dtype.itemsize
             if count < 0 or claimed > size:
                 raise InvalidCheckpoint(f"Storage {key} claims {count} values; the file is smaller.")
             storages[key] = Storage(torch.zeros(count * dtype.itemsize, dtype=torch.uint8), dtype)
@@ -120,77 +141,117 @@ def _read_stream(file: BinaryIO) -> tuple[Any, set[str]]:
         if view is None:
             return whole
         name, start, length = view
-        start_b, end_b = start * dtype.itemsize, (start + length) * dtype.itemsize
-        if not 0 <= start_b <= end_b <= len(whole.content):
+        if not all(type(part) is int and 0 <= part < 1 << 48 for part in (start, length)):
             raise InvalidCheckpoint(f"A view of storage {key} lies outside of it.")
-        return views.setdefault(name, Storage(whole.content[start_b:end_b], dtype))
+        start_b, end_b = start * dtype.itemsize, (start + length) * dtype.itemsize
+        if end_b > len(whole.content):
+            raise InvalidCheckpoint(f"A view of storage {key} lies outside of it.")
+        return views.setdefault(brief(name), Storage(whole.content[start_b:end_b], dtype))
 
-    reader = Unpickler(file, storage)
+    reader = Unpickler(file, storage, budget)
     content = reader.load()
-    for key in Unpickler(file).load():
-        whole = storages[key]
+    keys = Unpickler(file, budget=budget).load()
+    if not isinstance(keys, list):
+        raise InvalidCheckpoint("The file lacks the list of its storages.")
+    for key in keys:
+        whole = storages[str(key) if isinstance(key, int) else key]
         (count,) = struct.unpack("<q", file.read(8))
         raw = file.read(len(whole.content))
         if count * whole.dtype.itemsize != len(whole.content) or len(raw) != len(whole.content):
             raise InvalidCheckpoint(f"Storage {key} is cut short: {len(raw)} of {len(whole.content)} bytes.")
-        whole.content.copy_(_bytes(raw, whole.dtype, big))
+        whole.content.copy_(_whole(_bytes(raw), whole.dtype, big))
     return content, reader.inert
 
 
-def _read_tar(file: BinaryIO) -> tuple[Any, set[str]]:
+def _read_tar(file: BinaryIO, budget: Budget) -> tuple[Any, set[str]]:
     """Members `storages`, `tensors` and `pickle`; the pickle refers to tensors by number."""
     with tarfile.open(fileobj=file, mode="r:") as archive:
 
         def member(name: str) -> io.BytesIO:
-            handle = archive.extractfile(name)
-            if handle is None:
-                raise InvalidCheckpoint(f"The tar archive's member {name!r} is no file.")
-            return io.BytesIO(handle.read())
+            entry = archive.getmember(name)
+            if not entry.isreg() or entry.issparse():
+                raise InvalidCheckpoint(f"The tar archive's member {name!r} is no plain file.")
+            handle = archive.extractfile(entry)
+            assert handle is not None
+            return io.BytesIO(handle.read(budget.take(entry.size, f"its member {name!r}")))
 
-        found: dict[Any, Any] = {}
+        def load(part: io.BytesIO) -> Any:
+            return Unpickler(part, budget=budget).load()
+
+        found: dict[Any, Storage | Tensor] = {}
         part = member("storages")
-        for _ in range(Unpickler(part).load()):
-            key, _location, kind = Unpickler(part).load()
+        for _ in range(_count(load(part))):
+            key, _location, kind = load(part)
             (count,) = struct.unpack("<q", part.read(8))
-            raw = part.read(count * kind.dtype.itemsize)
-            found[key] = Storage(_bytes(raw, kind.dtype, big_endian=False), kind.dtype)
-        for target, source, offset, count in Unpickler(part).load():
-            kind = found[source]
-            item = kind.dtype.itemsize
-            found[target] = Storage(kind.content[offset * item : (offset + count) * item], kind.dtype)
+            raw = part.read(_count(count) * kind.dtype.itemsize)
+            found[_name(key)] = Storage(_whole(_bytes(raw), kind.dtype, big_endian=False), kind.dtype)
+        for target, source, offset, count in load(part):
+            whole = _stored(found, source)
+            item = whole.dtype.itemsize
+            start, end = _count(offset) * item, (_count(offset) + _count(count)) * item
+            found[_name(target)] = Storage(whole.content[start:end], whole.dtype)
         part = member("tensors")
-        for _ in range(Unpickler(part).load()):
-            key, source, _kind = Unpickler(part).load()
+        for _ in range(_count(load(part))):
+            key, source, _kind = load(part)
             (rank,) = struct.unpack("<i4x", part.read(8))
+            if not 0 <= rank <= _MOST_SIDES:
+                raise InvalidCheckpoint(f"A tensor in the file has {rank} dimensions.")
             size = struct.unpack(f"<{rank}q", part.read(8 * rank))
             stride = struct.unpack(f"<{rank}q", part.read(8 * rank))
             (offset,) = struct.unpack("<q", part.read(8))
-            found[key] = found[source].tensor(offset, size, stride)
+            budget.take(1000, "tensors")
+            found[_name(key)] = _stored(found, source).tensor(offset, size, stride)
 
         def lookup(pid: Any) -> object:
-            return pid[0] if isinstance(pid, tuple) else found[int(pid)]
+            return pid[0] if isinstance(pid, tuple) else found[int(_name(pid))]
 
-        reader = Unpickler(member("pickle"), lookup)
+        reader = Unpickler(member("pickle"), lookup, budget)
         return reader.load(), reader.inert
+
+
+def _count(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 1 << 48:
+        raise InvalidCheckpoint(f"The file counts {brief(number)} parts.")
+    return number
+
+
+def _name(key: Any) -> Any:
+    if not isinstance(key, str | int):
+        raise InvalidCheckpoint(f"The file calls a part {brief(key)}.")
+    return key
+
+
+def _stored(found: dict[Any, Storage | Tensor], source: Any) -> Storage:
+    storage = found.get(_name(source))
+    if not isinstance(storage, Storage):
+        raise InvalidCheckpoint(f"The file has no storage {brief(source)}.")
+    return storage
 
 
 def _storage_id(pid: Any) -> tuple[torch.dtype, str, int, Any]:
     """Type, key, size and view of a persistent id `("storage", type, key, location, size[, view])`."""
     if not (isinstance(pid, tuple) and len(pid) in (5, 6) and pid[0] == "storage"):
-        raise pickle.UnpicklingError(f"unknown persistent id {str(pid)[:80]}")
-    kind = pid[1]
+        raise pickle.UnpicklingError(f"unknown persistent id {brief(pid)}")
+    kind, key, view = pid[1], pid[2], pid[5] if len(pid) == 6 else None
     if not isinstance(kind, StorageType):
-        raise InvalidCheckpoint("The file has a storage of unknown type (quantised or complex).")
-    return kind.dtype, str(pid[2]), int(pid[4]), pid[5] if len(pid) == 6 else None
+        raise InvalidCheckpoint("The file has a storage of unknown type (quantised); save it in floats.")
+    if not isinstance(key, str | int) or (
+        view is not None and not (isinstance(view, tuple) and len(view) == 3)
+    ):
+        raise InvalidCheckpoint(f"The file has a storage called {brief(key)}.")
+    return kind.dtype, str(key), _count(pid[4]), view
 
 
-def _bytes(raw: bytes, dtype: torch.dtype, big_endian: bool) -> Tensor:
-    """Raw storage as a byte tensor in this machine's order."""
-    if big_endian:
-        raw = np.frombuffer(raw, f"V{dtype.itemsize}").view(f"u{dtype.itemsize}").byteswap().tobytes()
-    whole = len(raw) // dtype.itemsize * dtype.itemsize
-    return (
-        torch.frombuffer(bytearray(raw[:whole]), dtype=torch.uint8)
-        if whole
-        else torch.empty(0, dtype=torch.uint8)
-    )
+def _bytes(raw: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8) if raw else torch.empty(0, dtype=torch.uint8)
+
+
+def _whole(content: Tensor, dtype: torch.dtype, big_endian: bool) -> Tensor:
+    """Raw storage in this machine's order, as many bytes as make whole elements."""
+    item = dtype.itemsize
+    content = content[: len(content) // item * item]
+    if big_endian and item > 1:
+        part = item // 2 if dtype.is_complex else item
+        swapped = np.ascontiguousarray(content.numpy().reshape(-1, part)[:, ::-1])
+        return torch.from_numpy(swapped.reshape(-1))
+    return content

@@ -7,6 +7,7 @@ Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.core.limits import Budget, file_bytes
 from kinesphere.models.convert.flatbuffer import Table
-from kinesphere.models.convert.foreign import Foreign
+from kinesphere.models.convert.foreign import Content
 from kinesphere.models.keymap import State
 
 Item = TypeVar("Item")
@@ -30,11 +32,12 @@ _ROLES = ("input", "weight", "bias")
 _FLOATS = {0: "<f4", 1: "<f2", 10: "<f8"}
 _INTEGERS = {2: "<i4", 3: "<u1", 4: "<i8", 7: "<i2", 9: "<i1"}
 _MOST_DIMENSIONS = 8
-_MOST_GROWTH = 16
-"""Floats may take this many times the file's bytes: four for int8, the rest for shared constants."""
+_TABLE_BYTES = 256
+_LARGEST_BYTES = 2 << 30
+"""FlatBuffers cannot be larger."""
 
 
-def read_tflite(path: Path) -> Foreign:
+def read_tflite(path: Path) -> Content:
     """Constants of a `.tflite` file, named by what they are used for.
 
     An operator's constants carry the name of its output up to the first `;`: `NAME.weight` and `NAME.bias`
@@ -45,34 +48,36 @@ def read_tflite(path: Path) -> Foreign:
     Raises:
         InvalidCheckpoint: If the file is damaged, of another format, or holds no such constants.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidCheckpoint(f"Cannot read {path.name}: {error}.") from error
+    data = file_bytes(path, InvalidCheckpoint, _LARGEST_BYTES)
     model = Table.root(data, _IDENTIFIER, path.name)
-    graphs = list(model.tables(2))
+    budget = Budget(path.name, len(data), InvalidCheckpoint)
+    graphs = list(_paid(model.tables(2), budget))
     if len(graphs) != 1:
         raise InvalidCheckpoint(f"{path.name} holds {len(graphs)} graphs; only files with one can be read.")
     graph = _Graph(
         path.name,
-        tuple(max(code.number(0, "b"), code.number(3, "i")) for code in model.tables(1)),
-        tuple(model.tables(4)),
-        tuple(graphs[0].tables(0)),
+        tuple(max(code.number(0, "b"), code.number(3, "i")) for code in _paid(model.tables(1), budget)),
+        tuple(_paid(model.tables(4), budget)),
+        tuple(_paid(graphs[0].tables(0), budget)),
         {},
+        budget,
     )
     state: State = {}
-    budget = _MOST_GROWTH * len(data)
-    for operator in graphs[0].tables(3):
+    for operator in _paid(graphs[0].tables(3), budget):
         for key, tensor in graph.constants(operator):
-            budget -= tensor.nbytes
             if key in state:
                 raise InvalidCheckpoint(f"{path.name} names two constants alike: {key}.")
-            if budget < 0:
-                raise InvalidCheckpoint(f"{path.name} claims more constants than its size can hold; refused.")
             state[key] = tensor
     if not state:
         raise InvalidCheckpoint(f"{path.name} holds no weights.")
-    return Foreign(state)
+    return Content(state)
+
+
+def _paid(tables: Iterator[Table], budget: Budget) -> Iterator[Table]:
+    """Tables of a vector, which may lead to one and the same table any number of times."""
+    for table in tables:
+        budget.take(_TABLE_BYTES, "tables")
+        yield table
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +90,7 @@ class _Graph:
         buffers: Bytes of the constants.
         tensors: Everything that flows or is constant.
         widened: Half-precision constants by the tensor that holds them in full precision.
+        budget: What the constants may take.
     """
 
     name: str
@@ -92,6 +98,7 @@ class _Graph:
     buffers: tuple[Table, ...]
     tensors: tuple[Table, ...]
     widened: dict[int, int]
+    budget: Budget
 
     def constants(self, operator: Table) -> Iterator[tuple[str, Tensor]]:
         """Names and float values of what an operator takes besides activations."""
@@ -103,6 +110,7 @@ class _Graph:
             self.widened[int(outputs[0])] = int(inputs[0])
             return
         output = self._at(self.tensors, int(outputs[0]), "tensor")
+        self.budget.take(_TABLE_BYTES * len(inputs), "inputs of operators")
         for i, index in enumerate(inputs):
             if index < 0:  # an optional input that is absent
                 continue
@@ -129,14 +137,13 @@ class _Graph:
         dtype = _FLOATS.get(kind) or _INTEGERS.get(kind)
         if dtype is None:
             raise InvalidCheckpoint(f"{self.name} stores {name} as type {kind}, which cannot be read.")
-        shape = tuple(int(side) for side in tensor.array(0, "<i4"))
-        # Python's integers: a product of sides must not wrap around
-        count = 1
-        for side in shape:
-            count *= side
+        sides = tensor.array(0, "<i4")
+        shape = tuple(int(side) for side in sides[: _MOST_DIMENSIONS + 1])
+        count = math.prod(shape)  # of Python's integers, which do not wrap around
         is_possible = len(shape) <= _MOST_DIMENSIONS and all(side > 0 for side in shape)
         if not is_possible or count * np.dtype(dtype).itemsize != len(data):
             raise InvalidCheckpoint(f"{self.name}: {name} of shape {shape} does not fit {len(data)} bytes.")
+        self.budget.take(8 * count, f"the constant {name}")
         values = data.view(dtype).reshape(shape)
         if kind in _INTEGERS and quantisation is not None:
             values = self._dequantise(values, scales, quantisation, name)
