@@ -6,13 +6,15 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-slow test-all check extras bench docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then the whole job on generated videos, ending in a report"
-	@echo "make test    install, then the test suite"
+	@echo "make test    install, then the tests that take seconds: under ten minutes on two cores"
+	@echo "make test-all  all tests, the slow ones (trainings, parity of large models) included"
 	@echo "make check   lint, types, architecture"
+	@echo "make extras  whether the pinned versions fit all extras on every supported Python"
 	@echo "make bench   speed against what you would use instead (needs benchmarks/requirements.txt)"
 	@echo "make docs    regenerate the tables in docs/ that are made from code"
 
@@ -33,7 +35,16 @@ demo: $(CORE)
 	$(BIN)/kinesphere demo --out $(DEMO_OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# What `make test` leaves out.
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+test-all: test test-slow
+
+extras: $(READY)
+	UV=$(BIN)/uv .ci/extras
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -36,6 +36,10 @@ class InUse(KinesphereError):
     """Another process is writing in the same place."""
 
 
+class BrokenPackage(KinesphereError, ImportError):
+    """An installed package of others cannot be imported; the message names it and what to do."""
+
+
 class VideoError(KinesphereError):
     """Base of everything that can be wrong with one video."""
 

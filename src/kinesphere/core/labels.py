@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.registry import nearest
+from kinesphere.core.text import is_utf8, spelled
 
 
 def normal(name: str) -> str:
@@ -42,11 +43,13 @@ class LabelSet:
         mirror: Pairs of names that a horizontal flip exchanges, for example
             `("turn left", "turn right")`.
         multi: Whether a sample may carry several of them (sigmoid instead of softmax).
+        ordered: Whether somebody stated the order (little, medium, max); tables then keep it.
     """
 
     names: tuple[str, ...]
     mirror: tuple[tuple[str, str], ...] = ()
     multi: bool = False
+    ordered: bool = False
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,12 +62,18 @@ class LabelSet:
             raise InvalidSetting(
                 f"Label names must be unique and not blank; repeated: {repeated}, blank: {blank}."
             )
+        foreign = [name for name in self.names if not is_utf8(name)]
+        if foreign:
+            raise InvalidSetting(
+                f"Label names are text in UTF-8, which model files hold; {spelled(foreign[0])!r} is not "
+                f"({len(foreign)} such names). Rename the folders or write the labels anew."
+            )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "mirror", tuple((normal(a), normal(b)) for a, b in self.mirror))
         object.__setattr__(self, "_index", {name: i for i, name in enumerate(names)})
         for pair in self.mirror:
             for name in pair:
-                self.index(name)
+                self.index(name, f"In the list of mirrored labels, pair {' / '.join(pair)}")
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
@@ -80,8 +89,12 @@ class LabelSet:
     def __contains__(self, name: object) -> bool:
         return name in self._index
 
-    def index(self, name: str) -> int:
+    def index(self, name: str, where: str = "") -> int:
         """Position of `name`.
+
+        Args:
+            name: A label.
+            where: The row, file or list that it stands in, for the message.
 
         Raises:
             LabelMismatch: If the name is not in the set; the nearest ones are listed.
@@ -92,8 +105,9 @@ class LabelSet:
         if found is None:
             close = nearest(name, self.names)
             hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+            place = f"{where}: label" if where else "Label"
             raise LabelMismatch(
-                f"Label {name!r} is not among the {len(self.names)} labels of this set.{hint}"
+                f"{place} {name!r} is not among the {len(self.names)} labels of this set.{hint}"
             )
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -365,11 +365,17 @@ def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[
 def _label_problems(manifest: Manifest) -> list[Problem]:
     problems = []
     counts = manifest.counts()
+    if len(manifest.labels) < 2 and not manifest.labels.multi:
+        only = manifest.labels.names[0]
+        message = (
+            f"There is one class only, {only!r}, so there is nothing to tell apart; add clips of others."
+        )
+        problems.append(Problem("error", "one class", message))
     unknown = [name for name in counts if name not in manifest.labels]
     if unknown:
         message = (
             f"{sum(counts[name] for name in unknown)} samples have labels outside the set: "
-            f"{', '.join(unknown[:5])}; correct them or extend the set."
+            f"{_named(unknown)}; correct them or extend the set."
         )
         where = (sample.id for sample in manifest if set(sample.labels) & set(unknown))
         problems.append(_problem("error", "unknown label", message, where))
@@ -377,9 +383,14 @@ def _label_problems(manifest: Manifest) -> list[Problem]:
     for name, part in parts.items():
         empty = [label for label, count in part.counts().items() if count == 0]
         if empty:
-            message = f"{name} has no sample of {len(empty)} classes: {', '.join(empty[:5])}."
+            message = f"{name} has no sample of {len(empty)} classes: {_named(empty)}."
             problems.append(_problem("warning", "empty class", message, empty))
     return problems
+
+
+def _named(labels: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
 
 
 def _leaks(manifest: Manifest, contents: list[list[Path]]) -> list[Problem]:

@@ -13,6 +13,7 @@ from kinesphere import __version__
 from kinesphere.clips.archive import Extracts
 from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Views
+from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.evaluate.intervals import Bootstrap
@@ -57,6 +58,7 @@ def collect(
         LabelMismatch: If data and model disagree about the labels.
         TooManyFailures: If no clip could be read.
     """
+    check_torchvision()
     if manifest.labels.multi != predictor.labels.multi:
         kinds = {True: "several labels per clip", False: "one label per clip"}
         raise LabelMismatch(

@@ -127,6 +127,7 @@ class Predictions:
             "labels": names,
             "mirror": self.labels.mirror,
             "multi": self.labels.multi,
+            "ordered": self.labels.ordered,
             "skipped": [[each.path, each.reason] for each in self.skipped],
             "damaged": [[each.path, each.reason] for each in self.damaged],
         }
@@ -146,12 +147,17 @@ class Predictions:
         try:
             table = pq.read_table(path)
             header = json.loads((table.schema.metadata or {})[_HEADER])
-            labels = LabelSet(tuple(header["labels"]), tuple(map(tuple, header["mirror"])), header["multi"])
+            labels = LabelSet(
+                tuple(header["labels"]),
+                tuple(map(tuple, header["mirror"])),
+                header["multi"],
+                header.get("ordered", False),
+            )
             column = table.to_pydict()
             spans = zip(column["start"], column["end"], strict=True)
             hot = np.zeros((table.num_rows, len(labels)), dtype=np.int64)
             for row, names in zip(hot, column["target"], strict=True):
-                row[[labels.index(name) for name in names]] = 1
+                row[[labels.index(name, str(path)) for name in names]] = 1
             return cls(
                 labels,
                 tuple(column["id"]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
@@ -130,7 +131,12 @@ class Report:
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "calibration": asdict(self.calibration),
             "folds": [asdict(fold) for fold in self.folds],
-            "labels": {"names": self.labels.names, "mirror": self.labels.mirror, "multi": self.labels.multi},
+            "labels": {
+                "names": self.labels.names,
+                "mirror": self.labels.mirror,
+                "multi": self.labels.multi,
+                "ordered": self.labels.ordered,
+            },
             "protocol": asdict(self.protocol),
             "intervals": asdict(self.intervals),
             "provenance": asdict(self.provenance),
@@ -155,7 +161,12 @@ class Report:
                 calibration=Calibration(**calibration),
                 clips=plain["clips"],
                 skipped=tuple(FileNote(**each) for each in plain["skipped"]),
-                labels=LabelSet(tuple(labels["names"]), tuple(map(tuple, labels["mirror"])), labels["multi"]),
+                labels=LabelSet(
+                    tuple(labels["names"]),
+                    tuple(map(tuple, labels["mirror"])),
+                    labels["multi"],
+                    labels.get("ordered", False),
+                ),
                 protocol=Protocol(**protocol),
                 intervals=Intervals(**plain["intervals"]),
                 provenance=Provenance(**plain["provenance"]),
@@ -195,6 +206,7 @@ def report_from_predictions(
     bootstrap: Bootstrap | None = None,
 ) -> Report:
     """Score a table of predictions, of one test set or pooled over folds."""
+    check_torchvision()
     bootstrap = bootstrap or Bootstrap()
     p, y, labels = predictions.probabilities, predictions.targets, predictions.labels
     return Report(

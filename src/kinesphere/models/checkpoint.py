@@ -70,6 +70,7 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
             "names": recogniser.labels.names,
             "mirror": recogniser.labels.mirror,
             "multi": recogniser.labels.multi,
+            "ordered": recogniser.labels.ordered,
         },
         "provenance": (provenance or recogniser.provenance).to_json(),
     }
@@ -192,6 +193,7 @@ def _contract(
             tuple(_text(label) for label in plain["names"]),
             tuple((_text(a), _text(b)) for a, b in plain["mirror"]),
             bool(plain["multi"]),
+            bool(plain.get("ordered", False)),
         )
         provenance = Provenance.from_json(header["provenance"])
     except (KinesphereError, KeyError, TypeError, ValueError, AttributeError) as error:

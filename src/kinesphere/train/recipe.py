@@ -164,12 +164,40 @@ def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         known = _keys_at(recipe, place[:-1])
         close = nearest(place[-1], known)
+        if len(place) == 1:
+            close = close or suggest(place[0])
         hint = f"did you mean {' or '.join(close)}" if close else f"known: {', '.join(known)}"
         return f"there is no setting {where!r} ({hint})"
+    if problem["type"] == "model_type":
+        keys = _keys_at(recipe, place)
+        likely = [f"{where}.{key}={problem['input']}" for key in ("name", "source", "preset") if key in keys]
+        hint = f"did you mean {likely[0]}" if likely else f"it holds {', '.join(keys)}"
+        return f"{where!r} is a section, not a setting; got {problem['input']!r} ({hint})"
     if problem["type"] == "missing":
         return f"{where!r} is required"
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{where}: {message}; got {brief(problem['input'])}"
+
+
+def suggest(name: str) -> list[str]:
+    """Settings, `section.key`, that somebody may mean who writes a name without its section; best first."""
+    keys = [key for key in _all_keys(Recipe) if "." in key or key == name]
+    by_last = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    if name in Recipe.model_fields:
+        return [f"{name}.name"] if f"{name}.name" in keys else []
+    exact = [key for key in keys if key.rpartition(".")[2] == name.replace("-", "_")]
+    return exact or [by_last[close] for close in nearest(name, by_last)]
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += _all_keys(inner, f"{prefix}{key}.")
+        else:
+            found.append(prefix + key)
+    return found
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
 from kinesphere.data.split import holdout
-from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
+from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL, MODELS
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import DataSection
@@ -61,7 +61,7 @@ def read_data(data: DataSection) -> Manifest:
 
     Raises:
         InvalidManifest: If a source cannot be read or contradicts itself.
-        LabelMismatch: If a mirror pair names a label that does not occur.
+        LabelMismatch: If a mirror pair names a label that does not occur, or `labels` are not those that do.
     """
     manifests = [
         Manifest.read(
@@ -75,6 +75,8 @@ def read_data(data: DataSection) -> Manifest:
         for source in data.source
     ]
     manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
+    if data.labels:
+        manifest = replace(manifest, labels=_in_order(manifest.labels, data.labels))
     if data.mirror:
         manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
     return manifest
@@ -89,8 +91,13 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     Raises:
         InvalidSetting: If the data do not fit the settings.
     """
-    parts, data = _split(recipe, manifest)
     multi = manifest.labels.multi
+    if len(manifest.labels) < 2 and not multi:
+        raise InvalidSetting(
+            f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
+            "classes apart. Add clips of something else."
+        )
+    parts, data = _split(recipe, manifest)
     augment = recipe.augment.settings()
     check_flip(augment, manifest.labels)
     compute = recipe.compute.choose()
@@ -109,6 +116,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     if model.name == "auto":
         name, arguments = default_model(manifest)
         model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
+    MODELS.get(model.name)  # refuses unknown names before anything is said or written
     resolved = recipe.model_copy(
         update={
             "data": data,
@@ -123,6 +131,16 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         }
     )
     return resolved, parts
+
+
+def _in_order(found: LabelSet, stated: tuple[str, ...]) -> LabelSet:
+    """The labels that occur, in the order that the recipe states."""
+    wanted = LabelSet(stated, multi=found.multi, ordered=True)
+    for name in stated:
+        found.index(name, "In data.labels")
+    for name in found:
+        wanted.index(name, "In the data (data.labels must list every label that occurs)")
+    return wanted
 
 
 def default_model(manifest: Manifest) -> tuple[str, dict[str, Any]]:

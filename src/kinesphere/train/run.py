@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
@@ -77,6 +78,7 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     """
     from kinesphere.train.resolve import read_data, resolve
 
+    check_torchvision()
     manifest = read_data(recipe.data)
     resolved, parts = resolve(recipe, manifest)
     files = RunFiles(Path(str(resolved.out)))
@@ -182,5 +184,4 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     report = report_from_predictions(predictions, protocol, provenance_of(predictor, date))
     predictions.write(files.predictions)
     report.write(files.report)
-    log.info("%s", report.line())
     return report

@@ -67,6 +67,13 @@ class DataSection(Section):
         default=(),
         description="Pairs of labels that a horizontal flip exchanges: `[[turn left, turn right]]`.",
     )
+    labels: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "All labels in their order, `[little, medium, max]`, which the model and every table keep; "
+            "none is the alphabetical order."
+        ),
+    )
     val: float | str = Field(
         default="auto",
         description=(

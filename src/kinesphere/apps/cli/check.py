@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, Unlabelled, console, end, print_json, progress
+from kinesphere.apps.cli.console import (
+    Json,
+    Unlabelled,
+    check_file,
+    console,
+    end,
+    print_json,
+    progress,
+    say,
+    tinted,
+)
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from kinesphere.data.preflight_poses import PoseTally
 
 SHOWN = 10
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def check(
@@ -44,6 +55,7 @@ def check(
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
 
+    check_file("--preview", preview, PICTURES)
     manifest = Manifest.read(
         data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
     )
@@ -122,13 +134,13 @@ def _print(found: Preflight) -> None:
         screen.print(f"poses       {_said_of(found.poses, found.clips)}", soft_wrap=True)
     for problem in found.problems:
         colour = "red" if problem.severity == "error" else "yellow"
-        screen.print(f"[{colour}]{problem.severity}[/]  {problem.message}", soft_wrap=True)
+        say(problem.severity, colour, problem.message)
         for place in problem.where[:SHOWN]:
-            screen.print(f"    {place}", soft_wrap=True, markup=False)
+            screen.print(f"    {place}", soft_wrap=True)
         if len(problem.where) > SHOWN:
             screen.print(f"    … and {len(problem.where) - SHOWN} more (see --json)")
     if not found.problems:
-        screen.print("[green]No problems found.[/]")
+        screen.print(tinted(("No problems found.", "green")))
 
 
 def _said_of(poses: PoseTally, clips: int) -> str:

@@ -1,16 +1,23 @@
-"""What the verbs share: JSON for machines, bars for people, one way to end."""
+"""What the verbs share: one screen for people, JSON for machines, bars, checks of targets, one way to end."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TextIO
 
 import typer
 
+from kinesphere.core.errors import InvalidSetting, KinesphereWarning
+from kinesphere.core.text import SPELLED
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from kinesphere.data.skeletons.skipped import Skipped
 
@@ -32,16 +39,83 @@ class Advance(Protocol):
 
 
 def console(to_stderr: bool = False) -> Console:
-    """A rich console; wide enough for tables when the output is not a terminal."""
+    """A rich console that shows every text as it stands; wide enough for tables when nobody watches.
+
+    Names and labels come from outside: nothing in them is markup. Colours are given by `tinted`.
+    """
     from rich.console import Console
 
-    plain = Console(stderr=to_stderr, highlight=False)
-    return plain if plain.is_terminal else Console(stderr=to_stderr, highlight=False, width=120)
+    def made(width: int | None = None) -> Console:
+        return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=width)
+
+    screen = made()
+    return screen if screen.is_terminal else made(120)
+
+
+def tinted(*parts: str | tuple[str, str]) -> Text:
+    """A line of plain texts and of `(text, style)`."""
+    from rich.text import Text
+
+    return Text.assemble(*parts)
+
+
+def say(word: str, style: str, text: str, to_stderr: bool = False) -> None:
+    """A line that begins with a coloured word."""
+    console(to_stderr).print(tinted((word, style), f"  {text}"), soft_wrap=True)
+
+
+def prepare_streams() -> None:
+    """Let standard output and errors show names that are not UTF-8, and warnings without our source code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=SPELLED)
+    plain = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, KinesphereWarning) and file is None:
+            say("warning", "yellow", f"{message} ({category.__name__})", to_stderr=True)
+        else:
+            plain(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def check_file(option: str, path: Path | None, suffixes: Collection[str]) -> None:
+    """Refuse a target before the work is done whose suffix nothing writes.
+
+    Raises:
+        InvalidSetting: If the suffix is not among `suffixes` (lower case, with the dot), or it is a folder.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InvalidSetting(
+            f"{option} names a file, but {path} is a folder; write {path}/NAME{next(iter(suffixes))}."
+        )
+    if path.suffix.lower() not in suffixes:
+        raise InvalidSetting(f"{option} names a {' or '.join(suffixes)} file; got {str(path)!r}.")
+
+
+def check_folder(option: str, path: Path | None) -> None:
+    """Refuse a target before the work is done that cannot become a folder.
+
+    Raises:
+        InvalidSetting: If it is a file.
+    """
+    if path is not None and path.exists() and not path.is_dir():
+        raise InvalidSetting(f"{option} names a folder, but {path} is a file; choose another place.")
 
 
 @contextmanager
@@ -51,10 +125,10 @@ def progress(title: str, unit: str, hidden: bool = False) -> Iterator[Advance]:
 
     screen = console(to_stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(unit, markup=False),
         TimeRemainingColumn(),
         console=screen,
         disable=hidden or not screen.is_terminal,
@@ -76,13 +150,10 @@ def end(failures: int) -> None:
 
 def print_left_out(skipped: Sequence[Skipped], most: int = 10) -> None:
     """The first of the recordings that a set lost on the way, and how many there are beside."""
-    from rich.markup import escape
-
-    screen = console()
     if skipped:
-        screen.print(f"{len(skipped)} left out")
+        console().print(f"{len(skipped)} left out")
     # What is wrong comes before what is merely not there.
     for each in sorted(skipped, key=lambda each: not each.is_failure)[:most]:
-        screen.print(f"[yellow]left out[/]  {escape(each.name)}: {escape(each.reason)}", soft_wrap=True)
+        say("left out", "yellow", f"{each.name}: {each.reason}")
     if len(skipped) > most:
-        screen.print(f"    … and {len(skipped) - most} more (see --json)")
+        console().print(f"    … and {len(skipped) - most} more (see --json)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, progress
+from kinesphere.apps.cli.console import Json, check_folder, console, print_json, progress, tinted
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def demo(
     from kinesphere.data import Manifest
     from kinesphere.data.mannequin import MannequinSettings, generate
 
+    check_folder("--out", out)
     screen = console(to_stderr=as_json)
     table = out / "videos" / "manifest.csv"
     training = recipe(table, out / "run", epochs, seed, overrides or ())
@@ -175,7 +176,7 @@ def predict_one(run: Run, manifest: Manifest, target: Path, screen: Console) -> 
 @contextmanager
 def step(screen: Console, title: str) -> Iterator[None]:
     """Name a step, and say how long it took."""
-    screen.print(f"[bold]{title}[/]")
+    screen.print(tinted((title, "bold")))
     begun = time.perf_counter()
     yield
-    screen.print(f"   [dim]{time.perf_counter() - begun:.0f} s[/]")
+    screen.print(tinted((f"   {time.perf_counter() - begun:.0f} s", "dim")))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kinesphere.apps.cli.console import Json, console, print_json
+from kinesphere.apps.cli.console import Json, console, print_json, tinted
 
 EXTRAS = {
     "pose": ("mediapipe",),
@@ -45,7 +45,7 @@ class Finding:
 
 def doctor(as_json: Json = False) -> None:
     """Say what works here: devices, codecs, extras."""
-    findings = [*_machine(), *_codecs(), *_extras(), _weights()]
+    findings = [*_machine(), *_companions(), *_codecs(), *_extras(), _weights()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
         return
@@ -55,7 +55,7 @@ def doctor(as_json: Json = False) -> None:
     table = Table("what", "state", "detail", title="kinesphere doctor")
     for finding in findings:
         colour = colours[finding.state]
-        table.add_row(finding.subject, f"[{colour}]{finding.state}[/]", finding.detail)
+        table.add_row(finding.subject, tinted((finding.state, colour)), finding.detail)
     console().print(table)
 
 
@@ -78,6 +78,23 @@ def _machine() -> list[Finding]:
             + ("" if compute.precision != "fp32" else " (no native bf16 here)"),
         ),
     ]
+
+
+def _companions() -> list[Finding]:
+    """Packages of others that break ours where they do not fit; nothing is said where they are absent."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from kinesphere.core.companions import check_torchvision
+    from kinesphere.core.errors import BrokenPackage
+
+    try:
+        found = version("torchvision")
+        check_torchvision()
+    except PackageNotFoundError:
+        return []
+    except BrokenPackage as error:
+        return [Finding("torchvision", "broken", str(error))]
+    return [Finding("torchvision", "ok", f"{found}, not needed")]
 
 
 def _codecs() -> list[Finding]:

@@ -13,10 +13,12 @@ from kinesphere.apps.cli.console import (
     Json,
     PrecisionChoice,
     Unlabelled,
+    check_folder,
     console,
     end,
     print_json,
     progress,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def evaluate(
     from kinesphere.evaluate.evaluator import collect, protocol_of, provenance_of
     from kinesphere.predict import load
 
+    check_folder("--out", out)
     predictor = load(model, compute=Compute.choose(device, precision))
     manifest = Manifest.read(
         data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
@@ -112,4 +115,4 @@ def print_report(report: Report, shown: int = 30) -> None:
     if len(report.classes) > shown:
         screen.print(f"… and {len(report.classes) - shown} better classes (see --json or --out)")
     for note in report.skipped:
-        screen.print(f"[yellow]skipped[/]  {note.path}: {note.reason}", soft_wrap=True)
+        say("skipped", "yellow", f"{note.path}: {note.reason}")

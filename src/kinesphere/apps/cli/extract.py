@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, end, print_json, progress
+from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, progress, say
 
 if TYPE_CHECKING:
     from kinesphere.data.extract import Extraction, Extractor, Extracts
@@ -96,11 +97,13 @@ def run(
     workers: int | None,
     overwrite: bool,
     as_json: bool,
+    unused: Sequence[Path] = (),
 ) -> None:
     """Extract, tell, and leave with exit code 1 if some videos failed."""
     from kinesphere.data.extract import Extracts
     from kinesphere.data.extract import extract as extract_all
 
+    check_folder("--out", out)
     videos, root = find_videos(data)
     with progress("Extracting", "videos", hidden=as_json) as advance:
         extraction = extract_all(
@@ -112,7 +115,8 @@ def run(
             progress=advance,
         )
     if as_json:
-        print_json(as_document(extraction, Extracts(out, root), extractor))
+        document = as_document(extraction, Extracts(out, root), extractor)
+        print_json({**document, "unused": [str(path) for path in unused]} if unused else document)
     else:
         _show(extraction)
     end(extraction.wrong)
@@ -142,11 +146,8 @@ def as_document(extraction: Extraction, extracts: Extracts, extractor: Extractor
 
 
 def _show(extraction: Extraction) -> None:
-    from rich.markup import escape
-
-    screen = console()
-    screen.print(extraction.line())
+    console().print(extraction.line())
     for note in extraction.notes:
-        screen.print(f"[yellow]note[/]    {escape(str(note.path))}: {escape(note.reason)}", soft_wrap=True)
+        say("note", "yellow", f"  {note.path}: {note.reason}")
     for note in extraction.failures:
-        screen.print(f"[red]failed[/]  {escape(str(note.path))}: {escape(note.reason)}", soft_wrap=True)
+        say("failed", "red", f"{note.path}: {note.reason}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, end, print_json
+from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, say
 from kinesphere.apps.cli.evaluate import print_report
 from kinesphere.core.errors import InvalidSetting
 
@@ -36,6 +36,7 @@ def fuse(
     """Score several runs as one: the weighted mean of their probabilities."""
     from kinesphere.train import fuse_runs
 
+    check_folder("--out", out)
     fusion = fuse_runs(runs, parse(weights))
     without: tuple[Path, ...] = ()
     if out is not None:
@@ -56,10 +57,10 @@ def fuse(
         console().print(f"weights {_source(fusion)}")
         print_report(fusion.report)
         for folder in without:
-            console().print(
-                f"[yellow]note[/]  {folder} holds no model, so {out} cannot predict; fuse runs without folds "
-                "for that",
-                soft_wrap=True,
+            say(
+                "note",
+                "yellow",
+                f"{folder} holds no model, so {out} cannot predict; fuse runs without folds for that",
             )
     end(len(fusion.report.skipped))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json
+from kinesphere.apps.cli.console import Json, check_file, console, print_json, say
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def import_(
     """
     from kinesphere.models import import_backbone, import_checkpoint, save_model
 
-    if out.suffix != ".safetensors":
-        raise InvalidSetting(f"--out names a .safetensors file; got {str(out)!r}.")
+    check_file("--out", out, (".safetensors",))
     if inflation is not None and not backbone:
         raise InvalidSetting("--inflation is for weights of images; add --backbone.")
     names = _read_labels(labels) if labels is not None else None
@@ -102,7 +101,7 @@ def import_(
     read = " + ".join(file.name for file in files)
     screen.print(f"{read}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
     for note in notes:
-        screen.print(f"[yellow]note[/]  {note}", soft_wrap=True)
+        say("note", "yellow", note)
 
 
 def _only(files: list[Path], model: str) -> Path:

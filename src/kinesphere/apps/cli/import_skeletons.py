@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, end, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, print_left_out, progress
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def import_skeletons(
     """
     from kinesphere.data.skeletons.estimators import ESTIMATORS
 
+    check_folder("--out", out)
     if name in ESTIMATORS:
         if camera:
             raise InvalidSetting(f"Cameras are for motion capture; {name} has its own. Leave them out.")
@@ -100,8 +101,8 @@ def _import_outputs(
     if unused:
         shown = ", ".join(path.name for path in unused[:SHOWN])
         more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
-        console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True, markup=False)
-    run(OutputReader(kind, outputs, first_frame), videos, out, None, overwrite, as_json)
+        console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True)
+    run(OutputReader(kind, outputs, first_frame), videos, out, None, overwrite, as_json, unused)
 
 
 def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from kinesphere import __version__
 from kinesphere.apps.cli.check import check
+from kinesphere.apps.cli.console import prepare_streams
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
@@ -20,7 +21,7 @@ from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
-from kinesphere.apps.cli.train import train
+from kinesphere.apps.cli.train import SettingsCommand, train
 from kinesphere.core.errors import KinesphereError
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("render", render),
 )
 for _name, _verb in VERBS:
-    app.command(_name)(_verb)
+    app.command(_name, cls=SettingsCommand if _verb is train else None)(_verb)
 app.add_typer(extract, name="extract")
 
 
@@ -67,6 +68,7 @@ def _root(
 
 def run() -> None:
     """Exit codes: 0 done, 1 done with failures listed, 2 wrong usage or input, 130 interrupted."""
+    prepare_streams()
     try:
         app()
     except KinesphereError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json
+from kinesphere.apps.cli.console import Json, console, print_json, tinted
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
@@ -81,10 +81,10 @@ def _print_card(entry: ModelCard) -> None:
 
     screen = console()
 
-    def line(title: str, text: str) -> None:
-        screen.print(f"  {title:10} {text}", soft_wrap=True)
+    def line(title: str, *text: str | tuple[str, str]) -> None:
+        screen.print(tinted(f"  {title:10} ", *text), soft_wrap=True)
 
-    screen.print(f"[bold]{entry.name}[/]  {entry.summary}", soft_wrap=True)
+    screen.print(tinted((entry.name, "bold"), f"  {entry.summary}"), soft_wrap=True)
     if entry.paper:
         paper = entry.paper
         line("paper", f"{paper.authors} ({paper.year}): {paper.title}. {paper.url} {paper.section}")
@@ -98,7 +98,7 @@ def _print_card(entry: ModelCard) -> None:
     if entry.notes:
         line("notes", entry.notes)
     for weight in entry.weights:
-        line("weights", f"[bold]{entry.name}.{weight.tag}[/]  {weight.url}  ({weight.licence})")
+        line("weights", (f"{entry.name}.{weight.tag}", "bold"), f"  {weight.url}  ({weight.licence})")
         line("", f"  {_classes(weight)}; {weight.layout} layout")
         if weight.spec is not None:
             line("", f"  {_contract(weight.spec)}")

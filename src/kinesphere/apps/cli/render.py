@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import Json, check_folder, console, print_json, print_left_out, progress
 
 
 def render(
@@ -30,6 +30,7 @@ def render(
     from kinesphere.data.mannequin import MannequinSettings
     from kinesphere.data.skeletons.render import render_motions
 
+    check_folder("--out", out)
     settings = MannequinSettings(size=size, fps=fps, flow=flow, seed=seed)
     with progress("Rendering", "videos", hidden=as_json) as advance:
         result = render_motions(

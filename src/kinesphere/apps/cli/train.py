@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from kinesphere.apps.cli.console import Json, console, end, print_json
+from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.train.cross_validation import Folds
     from kinesphere.train.run import Run
+
+
+class SettingsCommand(TyperCommand):
+    """A verb whose settings are words, `section.key=value`; options of a setting's name are explained."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words as typer understands them.
+
+        Raises:
+            InvalidSetting: If an option is none of the verb's, but like a setting.
+        """
+        known = {*ctx.help_option_names, *(name for each in self.params for name in each.opts)}
+        known |= {name for each in self.params for name in each.secondary_opts}
+        for word in args:
+            name, _, value = word.partition("=")
+            if name == "--":
+                break
+            if name.startswith("--") and name not in known and not get_close_matches(name, known, 1, 0.75):
+                from kinesphere.train.recipe import suggest
+
+                wanted = name.removeprefix("--")
+                if close := suggest(wanted):
+                    written = " or ".join(f"{key}={value or 'VALUE'}" for key in close)
+                    raise InvalidSetting(
+                        f"There is no option {name}; settings are written without dashes. "
+                        f"Did you mean {written}?"
+                    )
+        return super().parse_args(ctx, args)
 
 
 def train(
@@ -33,6 +64,7 @@ def train(
 
     _say_what_rooms_log(quiet=as_json)
     recipe = Recipe.load(source, overrides or ())
+    check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
     if folds is None:
         run = run_recipe(recipe, resume=resume, console=screen)

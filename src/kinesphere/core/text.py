@@ -1,0 +1,30 @@
+"""File names that are not UTF-8, in files and on screens that are.
+
+Python holds each byte of a name that is not UTF-8 as a lone surrogate (PEP 383), which no UTF-8 file can
+hold. Where such a name is written it is spelled with `\\udcXX`, which in JSON is the very same text; reading
+turns the spelling back, so that the file is found again.
+"""
+
+from __future__ import annotations
+
+import re
+
+SPELLED = "backslashreplace"
+"""The `errors` of files and streams that people and JSON parsers read."""
+
+_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+
+
+def spelled(text: str) -> str:
+    """The text in characters that UTF-8 has; most texts are that already."""
+    return text if text.isascii() else text.encode("utf-8", SPELLED).decode("utf-8")
+
+
+def unspelled(text: str) -> str:
+    """Inverse of `spelled`."""
+    return _BYTE.sub(lambda found: chr(int(found[1], 16)), text) if "\\udc" in text else text
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold the text."""
+    return spelled(text) == text

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.text import is_utf8, spelled, unspelled
+
+
+@given(st.binary(min_size=1).map(os.fsdecode))
+def test_every_name_is_spelled_in_utf_8_and_found_again(name: str) -> None:
+    spelling = spelled(name)
+    assert is_utf8(spelling)
+    assert unspelled(spelling.encode().decode()) == name
+
+
+def test_json_reads_the_spelling_by_itself() -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    assert json.loads(spelled(json.dumps(name, ensure_ascii=False))) == name
+
+
+def test_labels_are_utf_8() -> None:
+    with pytest.raises(InvalidSetting, match=r"'caf\\\\udce9' is not .*Rename the folders"):
+        LabelSet(("wave", os.fsdecode(b"caf\xe9")))
