@@ -26,6 +26,7 @@ NAMES = (
     "mannequin",
     "compact",
     "damaged",
+    "coverage",
     "heatmaps",
     "activations",
     "extraction",

@@ -170,9 +170,10 @@ def results_page() -> str:
         "",
         (
             "Each score was measured by `python -m benchmarks.studies NAME`, which runs the command given. "
-            "Intervals are 95 %, by resampling groups. Chance is what always naming the most frequent class "
-            "scores. Minutes were taken on a machine that often did other work as well: they are upper "
-            "bounds. Code is the commit that trained and predicted, `+` where it had changes. What was said "
+            "Intervals are 95 %, over groups ([how often they hold the truth](benchmarks.md)). Chance is "
+            "what always naming the most frequent class scores. Minutes were taken on a machine that often "
+            "did other work as well: they are upper bounds. Code is the commit that trained and predicted, "
+            "`+` where it had changes. What was said "
             "of every clip lies beside the record in `benchmarks/results/studies`; `python -m "
             "benchmarks.studies --rescore` computes scores and intervals again from it. In the commands, "
             "DATA is the folder of the data; videos lie beside a `labels.csv` of path, label and group."
@@ -207,8 +208,11 @@ def _code(record: dict[str, Any]) -> str:
     return f"`{record['commit']}`" if "commit" in record else "–"
 
 
-def _percent(score: dict[str, float]) -> str:
-    return f"{100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+def _percent(score: dict[str, Any]) -> str:
+    text = f"{100 * score['value']:.1f} %"
+    if score["low"] is None:
+        return text
+    return f"{text} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
 
 
 def _studies() -> list[tuple[str, dict[str, Any]]]:

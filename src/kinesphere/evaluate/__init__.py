@@ -2,14 +2,12 @@
 
 from kinesphere.evaluate.evaluator import collect, evaluate, protocol_of, provenance_of
 from kinesphere.evaluate.fusion import fuse, fuse_folds, learn_weights
-from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.metrics import Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
 
 __all__ = [
-    "Bootstrap",
     "FileNote",
     "Predictions",
     "Protocol",

@@ -16,7 +16,7 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
-from kinesphere.evaluate.intervals import Bootstrap
+from kinesphere.evaluate.intervals import LEVEL
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Protocol, Provenance
@@ -117,7 +117,7 @@ def evaluate(
     cache: FrameCache | None = None,
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     progress: Progress | None = None,
-    bootstrap: Bootstrap | None = None,
+    level: float = LEVEL,
     dataset: str | None = None,
     split: str | None = None,
     date: str = "",
@@ -133,7 +133,7 @@ def evaluate(
         cache: Where decoded frames are kept.
         extracts: Where extracted files of flow and poses lie.
         progress: Told how far it is.
-        bootstrap: Interval settings.
+        level: Of the intervals.
         dataset: Name of the data; None takes their folder's.
         split: Name of the part that is scored, for the report.
         date: ISO 8601, for the report.
@@ -153,7 +153,7 @@ def evaluate(
         progress=progress,
     )
     protocol = protocol_of(predictor, manifest, views, dataset=dataset, split=split)
-    return report_from_predictions(predictions, protocol, provenance_of(predictor, date), bootstrap=bootstrap)
+    return report_from_predictions(predictions, protocol, provenance_of(predictor, date), level=level)
 
 
 def protocol_of(

@@ -1,8 +1,8 @@
-"""Scores of a table of probabilities. Values come from torchmetrics; intervals from the bootstrap.
+"""Scores of a table of probabilities. Values come from torchmetrics; intervals from `intervals`.
 
-The bootstrap needs each score for thousands of resamples. Accuracy and F1 depend on the clips only through
-sums (hits, true positives, predicted and actual counts), so a resample is one row of a matrix product.
-N clips, K classes, U resampled units, R resamples.
+An interval needs each score with every unit (group or clip) left out in turn. Accuracy and F1 depend on the
+clips only through sums (hits, true positives, predicted and actual counts), so that is a subtraction.
+N clips, K classes, U units, R rows of sums or weights.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import torch
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate.intervals import Bootstrap, Units, interval
+from kinesphere.evaluate.intervals import LEVEL, Units, interval, without_each
 
 TOP_K = (1, 2, 3, 5)
 BINS = 15
+# Average precision with a unit left out is sorted out anew; of more units several are left out together.
+_MOST_LEFT_OUT = 100
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class ClassScore:
         support: Clips that carry the label.
         predicted: Clips to which the model gave it.
         average_precision: Multi-label sets only; None where the class does not occur.
+        recall_low: Lower end of the interval of the recall, over the groups that hold the class; None where
+            they are fewer than two.
+        recall_high: Upper end.
     """
 
     label: str
@@ -82,6 +87,8 @@ class ClassScore:
     recall: float
     f1: float
     average_precision: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ def scores(
     labels: LabelSet,
     *,
     groups: Sequence[str | None] | None = None,
-    bootstrap: Bootstrap | None = None,
+    level: float = LEVEL,
 ) -> Scores:
     """All scores of a table of predictions, with intervals.
 
@@ -148,23 +155,20 @@ def scores(
         probabilities: `(N, K)`.
         targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
         labels: The K labels.
-        groups: Performer or source of each clip, resampled whole.
-        bootstrap: Interval settings.
+        groups: Performer or source of each clip, taken whole by the intervals.
+        level: Of the intervals.
 
     Raises:
         InvalidSetting: If the table is empty or contradicts itself.
     """
     check_table(probabilities, targets, labels)
     units = Units.of(groups if groups is not None else [None] * len(targets))
-    bootstrap = bootstrap or Bootstrap()
     if labels.multi:
-        return _multi_label(probabilities, targets, units, bootstrap)
-    return _single_label(probabilities, targets, units, bootstrap)
+        return _multi_label(probabilities, targets, units, level)
+    return _single_label(probabilities, targets, units, level)
 
 
-def _single_label(
-    probabilities: np.ndarray, targets: np.ndarray, units: Units, bootstrap: Bootstrap
-) -> Scores:
+def _single_label(probabilities: np.ndarray, targets: np.ndarray, units: Units, level: float) -> Scores:
     from torchmetrics.functional.classification import (
         multiclass_accuracy,
         multiclass_calibration_error,
@@ -179,30 +183,15 @@ def _single_label(
     recall = multiclass_recall(p, y, classes, average=None)
     values["mean_class_accuracy"] = recall[torch.unique(y)].mean()
     values["macro_f1"] = multiclass_f1_score(p, y, classes, average="macro")
-    ranks = _ranks(probabilities, targets)
-    hits = np.stack([ranks < k for k in tops], axis=1)
-    sums = units.total(
-        np.hstack([np.ones((len(targets), 1)), hits, _counts(probabilities.argmax(1), targets, classes)])
-    )
-
-    def resampled(counts: np.ndarray) -> np.ndarray:
-        total = counts @ sums
-        tops_, per_class = total[:, 1 : 1 + len(tops)] / total[:, :1], total[:, 1 + len(tops) :]
-        return np.hstack([tops_, *_means(per_class, classes)])
-
-    low, high = interval(units, bootstrap, resampled)
-    named = [
-        (name, Score(float(v), float(a), float(b)))
-        for (name, v), a, b in zip(values.items(), low, high, strict=True)
-    ]
-    # Resampling raises the expected error of every bin, so a percentile interval would miss the value.
+    without, sizes = left_out(_ranks(probabilities, targets), probabilities.argmax(1), targets, tops,
+                              classes, units)  # fmt: skip
+    named = _with_intervals({name: float(v) for name, v in values.items()}, without, sizes, units, level)
+    # Chance raises the expected error of every bin, so an interval about the value would miss the truth.
     error = multiclass_calibration_error(p, y, classes, n_bins=BINS, norm="l1")
     return Scores((*named, ("ece", Score(float(error)))))
 
 
-def _multi_label(
-    probabilities: np.ndarray, targets: np.ndarray, units: Units, bootstrap: Bootstrap
-) -> Scores:
+def _multi_label(probabilities: np.ndarray, targets: np.ndarray, units: Units, level: float) -> Scores:
     from torchmetrics.functional.classification import binary_calibration_error, multilabel_f1_score
 
     classes = probabilities.shape[1]
@@ -212,24 +201,88 @@ def _multi_label(
         "macro_f1": float(_macro_multilabel_f1(p, y)),
         "micro_f1": float(multilabel_f1_score(p, y, classes, average="micro")),
     }
-    chosen = probabilities > 0.5
-    sums = units.total(np.hstack([chosen & (targets > 0), chosen, targets > 0]).astype(np.float64))
-    precision = _ResampledPrecision(probabilities, targets)
-
-    def resampled(counts: np.ndarray) -> np.ndarray:
-        total = counts @ sums
-        _, macro = _means(total, classes)
-        hits, given, actual = (part.sum(1, keepdims=True) for part in np.split(total, 3, axis=1))
-        micro = _ratio(2 * hits, given + actual)
-        return np.hstack([precision.mean(counts[:, units.index]), macro, micro])
-
-    low, high = interval(units, bootstrap, resampled)
+    without, sizes = left_out_multi(probabilities, targets, units)
+    merged = units.merged(_MOST_LEFT_OUT)
+    precisions = precision_left_out(probabilities, targets, merged)
     named = [
-        (name, Score(v, float(a), float(b)))
-        for (name, v), a, b in zip(values.items(), low, high, strict=True)
+        *_with_intervals({"map": values.pop("map")}, precisions[:, None], sizes[:1], merged, level),
+        *_with_intervals(values, without, sizes, units, level),
     ]
     error = binary_calibration_error(p.flatten(), y.flatten(), n_bins=BINS, norm="l1")
     return Scores((*named, ("ece", Score(float(error)))))
+
+
+def left_out(
+    ranks: np.ndarray, predicted: np.ndarray, targets: np.ndarray, tops: Sequence[int], classes: int,
+    units: Units,
+) -> tuple[np.ndarray, list[float]]:  # fmt: skip
+    """Top-k accuracies, mean class accuracy and macro-F1 of a single-label set with each unit left out.
+
+    Args:
+        ranks: `(N,)` classes before the target.
+        predicted: `(N,)` most probable class.
+        targets: `(N,)` class indices.
+        tops: Which k.
+        classes: K.
+        units: U units.
+
+    Returns:
+        `(U, M)` scores, and for each how many independent clips it rests on at most.
+    """
+    hits = np.stack([ranks < k for k in tops], axis=1)
+    sums = units.total(np.hstack([np.ones((len(targets), 1)), hits, _counts(predicted, targets, classes)]))
+
+    def statistics(total: np.ndarray) -> np.ndarray:
+        tops_, per_class = _ratio(total[:, 1 : 1 + len(tops)], total[:, :1]), total[:, 1 + len(tops) :]
+        return np.hstack([tops_, *_means(per_class, classes)])
+
+    balanced = _balanced_size(np.bincount(targets, minlength=classes))
+    return without_each(sums, statistics), [*[float(len(targets))] * len(tops), balanced, balanced]
+
+
+def macro_means(predicted: np.ndarray, targets: np.ndarray, classes: int) -> tuple[float, float]:
+    """Macro-F1 and mean class accuracy of answers `(N,)`."""
+    accuracy, f1 = _means(_counts(predicted, targets, classes).sum(0)[None], classes)
+    return float(f1[0, 0]), float(accuracy[0, 0])
+
+
+def left_out_multi(
+    probabilities: np.ndarray, targets: np.ndarray, units: Units
+) -> tuple[np.ndarray, list[float]]:
+    """Macro- and micro-F1 of a multi-label set with each unit left out, as `left_out` gives them."""
+    classes = probabilities.shape[1]
+    chosen, actual = probabilities > 0.5, targets > 0
+    sums = units.total(np.hstack([chosen & actual, chosen, actual]).astype(np.float64))
+
+    def statistics(total: np.ndarray) -> np.ndarray:
+        _, macro = _means(total, classes)
+        hits, given, told = (part.sum(1, keepdims=True) for part in np.split(total, 3, axis=1))
+        return np.hstack([macro, _ratio(2 * hits, given + told)])
+
+    return without_each(sums, statistics), [_balanced_size(actual.sum(0)), float(len(targets))]
+
+
+def precision_left_out(probabilities: np.ndarray, targets: np.ndarray, units: Units) -> np.ndarray:
+    """mAP `(U,)` with each unit left out; NaN where no positive remains."""
+    precision = _WeightedPrecision(probabilities, targets)
+    return np.concatenate(
+        [precision.mean((units.index != u).astype(float)[None])[0] for u in range(units.count)]
+    )
+
+
+def _balanced_size(counts: np.ndarray) -> float:
+    """Clips of equally frequent classes over which a mean of classes would vary as over these."""
+    present = counts[counts > 0]
+    return float(len(present) ** 2 / (1 / present).sum()) if len(present) else 0.0
+
+
+def _with_intervals(
+    values: Mapping[str, float], without: np.ndarray, sizes: Sequence[float], units: Units, level: float
+) -> list[tuple[str, Score]]:
+    named = []
+    for (name, value), each, size in zip(values.items(), without.T, sizes, strict=True):
+        named.append((name, Score(value, *(interval(value, each, units, size, level) or (None, None)))))
+    return named
 
 
 def _macro_multilabel_f1(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -254,7 +307,7 @@ def average_precisions(probabilities: np.ndarray, targets: np.ndarray) -> np.nda
     )
 
 
-class _ResampledPrecision:
+class _WeightedPrecision:
     """Average precision of all classes for clips that count several times or not at all."""
 
     def __init__(self, probabilities: np.ndarray, targets: np.ndarray) -> None:
@@ -267,9 +320,12 @@ class _ResampledPrecision:
             self._classes.append((order, ends, y[order].astype(np.float64)))
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
-        """mAP `(R, 1)` of clip weights `(R, N)`, over the classes with positives in the resample."""
+        """mAP `(R, 1)` of clip weights `(R, N)`, over the classes with weighty positives; NaN without any."""
         each = np.stack([self._one(weights, *one) for one in self._classes], axis=1)
-        return np.asarray(np.nanmean(each, axis=1, keepdims=True))
+        known = ~np.isnan(each)
+        counts = known.sum(1, keepdims=True)
+        sums = np.where(known, each, 0).sum(1, keepdims=True)
+        return np.where(counts > 0, _ratio(sums, counts), np.nan)
 
     @staticmethod
     def _one(weights: np.ndarray, order: np.ndarray, ends: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -310,8 +366,23 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return quotient
 
 
-def class_scores(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> tuple[ClassScore, ...]:
-    """Precision, recall and F1 of each class, in the order of the labels (0 where undefined)."""
+def class_scores(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    labels: LabelSet,
+    *,
+    groups: Sequence[str | None] | None = None,
+    level: float = LEVEL,
+) -> tuple[ClassScore, ...]:
+    """Precision, recall and F1 of each class, in the order of the labels (0 where undefined).
+
+    Args:
+        probabilities: `(N, K)`.
+        targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
+        labels: The K labels.
+        groups: Performer or source of each clip, taken whole by the intervals.
+        level: Of the intervals.
+    """
     import torchmetrics.functional.classification as tm
 
     check_table(probabilities, targets, labels)
@@ -331,17 +402,34 @@ def class_scores(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSe
         support = np.bincount(targets, minlength=classes)
         predicted = np.bincount(probabilities.argmax(1), minlength=classes)
         precisions = [None] * classes
-    rows = zip(
-        labels,
-        support,
-        predicted,
-        table["precision"],
-        table["recall"],
-        table["f1_score"],
-        precisions,
+    known = groups if groups is not None else [None] * len(targets)
+    ends = [recall_interval(*_answers(probabilities, targets, k), known, level) for k in range(classes)]
+    columns = zip(
+        labels, support, predicted, table["precision"], table["recall"], table["f1_score"], precisions, ends,
         strict=True,
-    )
-    return tuple(ClassScore(n, int(s), int(g), p, r, f, ap) for n, s, g, p, r, f, ap in rows)
+    )  # fmt: skip
+    return tuple(ClassScore(n, int(s), int(g), p, r, f, ap, *end) for n, s, g, p, r, f, ap, end in columns)
+
+
+def _answers(probabilities: np.ndarray, targets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips carry class k, and which were given it."""
+    if targets.ndim == 2:
+        return targets[:, k] > 0, probabilities[:, k] > 0.5
+    return targets == k, probabilities.argmax(1) == k
+
+
+def recall_interval(
+    told: np.ndarray, given: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
+) -> tuple[float | None, float | None]:
+    """Interval of the share of the clips `told` (N,) that are also `given` (N,); None without a spread."""
+    rows = np.flatnonzero(told)
+    if not len(rows):
+        return None, None
+    units = Units.of([groups[i] for i in rows.tolist()])
+    right = given[rows]
+    sums = units.total(np.stack([right, np.ones(len(rows))], axis=1))
+    without = without_each(sums, lambda total: _ratio(total[:, :1], total[:, 1:]))[:, 0]
+    return interval(float(right.mean()), without, units, len(rows), level) or (None, None)
 
 
 def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.evaluate.intervals import Bootstrap, Units, interval
-from kinesphere.evaluate.metrics import Score
+from kinesphere.evaluate.intervals import LEVEL
+from kinesphere.evaluate.metrics import Score, recall_interval
 from kinesphere.evaluate.predictions import Predictions
 
 Perturbation = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -34,9 +34,7 @@ def shuffle_frames(seed: int = 0) -> Perturbation:
     return shuffle
 
 
-def pair_accuracy(
-    predictions: Predictions, pairs: Sequence[tuple[str, str]], bootstrap: Bootstrap | None = None
-) -> Score:
+def pair_accuracy(predictions: Predictions, pairs: Sequence[tuple[str, str]], level: float = LEVEL) -> Score:
     """How often the right one of two classes is the more probable, over the clips of some pairs.
 
     Chance is 0.5 whatever the other classes; of pairs that differ only in the direction of time, a model
@@ -45,7 +43,7 @@ def pair_accuracy(
     Args:
         predictions: Of a single-label set.
         pairs: Names of classes that are mistaken for one another.
-        bootstrap: Interval settings.
+        level: Of the interval.
 
     Raises:
         InvalidSetting: If no clip belongs to a pair.
@@ -61,12 +59,6 @@ def pair_accuracy(
     probabilities = predictions.probabilities[rows]
     places = np.arange(len(rows))
     right = probabilities[places, targets] > probabilities[places, rivals]
-    units = Units.of([predictions.groups[i] for i in rows])
-    sums = units.total(np.stack([right, np.ones(len(rows))], axis=1))
 
-    def resampled(counts: np.ndarray) -> np.ndarray:
-        hits, clips = (counts @ sums).T
-        return np.asarray(hits / clips)[:, None]
-
-    low, high = interval(units, bootstrap or Bootstrap(), resampled)
-    return Score(float(right.mean()), float(low[0]), float(high[0]))
+    groups = [predictions.groups[i] for i in rows]
+    return Score(float(right.mean()), *recall_interval(np.ones(len(rows), dtype=bool), right, groups, level))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from kinesphere.evaluate.intervals import Bootstrap, Units
+from kinesphere.evaluate.intervals import Units
+
+_FEW = 5
+"""Groups below which a sentence says that there are few."""
 
 
 @dataclass(frozen=True)
@@ -29,33 +33,49 @@ class Protocol:
     background: str = "keep"
 
 
+JACKKNIFE = "jackknife over units, Wilson interval of the effective sample size"
+
+
 @dataclass(frozen=True)
 class Intervals:
     """How the intervals were estimated.
 
     Attributes:
-        kind: `"group"` if clips of one group were resampled together, else `"clip"`.
-        units: Number of groups or clips that were drawn from.
+        kind: `"group"` if clips of one group were taken together, else `"clip"`.
+        units: Number of groups or clips.
+        level: Share of such intervals that shall hold the truth.
+        method: Name of the method.
     """
 
     kind: Literal["group", "clip"]
     units: int
-    resamples: int
     level: float
-    seed: int
+    method: str = JACKKNIFE
 
     @classmethod
-    def of(cls, units: Units, bootstrap: Bootstrap) -> Intervals:
-        """The description of a bootstrap over `units`."""
-        return cls(units.kind, units.count, bootstrap.resamples, bootstrap.level, bootstrap.seed)
+    def of(cls, units: Units, level: float) -> Intervals:
+        """The description of intervals over `units`."""
+        return cls(units.kind, units.count, level)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Intervals:
+        """From plain values; older reports name no method: they resampled."""
+        method = plain.get("method", "percentile bootstrap")
+        return cls(plain["kind"], plain["units"], plain["level"], method)
 
     def sentence(self) -> str:
         """For people: what the brackets behind a score mean."""
-        drawn = "whole groups" if self.kind == "group" else "single clips"
-        return (
-            f"Brackets hold {100 * self.level:g} % of the scores over {self.resamples} resamples "
-            f"of {drawn} ({self.units} to draw from)."
-        )
+        what = "group" if self.kind == "group" else "clip"
+        if self.units < 2:
+            return (
+                f"All clips are of a single {what}, from which no spread can be told: there are no intervals."
+            )
+        text = f"Brackets are {100 * self.level:g} % intervals over {self.units} {what}s ({self.method})."
+        if self.kind == "clip":
+            return text + " No clip names its group, so each is taken for independent of the others."
+        if self.units < _FEW:
+            return text + " So few groups say little, which makes them wide."
+        return text
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import metrics
-from kinesphere.evaluate.intervals import Bootstrap, Units
+from kinesphere.evaluate.intervals import LEVEL, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
@@ -103,6 +103,8 @@ class Report:
         name, score = self.primary
         total = self.clips + len(self.skipped)
         text = f"{score_name(name)} {score} on {_thousands(self.clips)} / {_thousands(total)} clips"
+        if self.intervals.units < 2:
+            text += f" of a single {self.intervals.kind} (no interval)"
         if self.skipped:
             text += f", {_thousands(len(self.skipped))} unreadable"
         return text
@@ -168,7 +170,7 @@ class Report:
                     labels.get("ordered", False),
                 ),
                 protocol=Protocol(**protocol),
-                intervals=Intervals(**plain["intervals"]),
+                intervals=Intervals.from_json(plain["intervals"]),
                 provenance=Provenance(**plain["provenance"]),
                 folds=tuple(
                     FoldScore(**{**fold, "weights": tuple(fold.get("weights", ()))})
@@ -203,22 +205,21 @@ def report_from_predictions(
     protocol: Protocol,
     provenance: Provenance,
     *,
-    bootstrap: Bootstrap | None = None,
+    level: float = LEVEL,
 ) -> Report:
     """Score a table of predictions, of one test set or pooled over folds."""
     check_torchvision()
-    bootstrap = bootstrap or Bootstrap()
     p, y, labels = predictions.probabilities, predictions.targets, predictions.labels
     return Report(
-        scores=metrics.scores(p, y, labels, groups=predictions.groups, bootstrap=bootstrap),
-        classes=metrics.class_scores(p, y, labels),
+        scores=metrics.scores(p, y, labels, groups=predictions.groups, level=level),
+        classes=metrics.class_scores(p, y, labels, groups=predictions.groups, level=level),
         confusion=None if labels.multi else metrics.confusion_matrix(p, y, labels),
         calibration=metrics.calibration(p, y, labels),
         clips=len(predictions),
         skipped=predictions.skipped,
         labels=labels,
         protocol=protocol,
-        intervals=Intervals.of(Units.of(predictions.groups), bootstrap),
+        intervals=Intervals.of(Units.of(predictions.groups), level),
         provenance=provenance,
         folds=_fold_scores(predictions),
         damaged=predictions.damaged,

@@ -97,7 +97,7 @@ def test_page_leads_with_the_score_and_its_protocol() -> None:
     text = Page(render_report(made, title="first run")).text
     assert made.line() in text
     assert "first run" in text
-    assert "95 % of the scores over 2000 resamples of whole groups (6 to draw from)" in text
+    assert "Brackets are 95 % intervals over 6 groups" in text
     assert "2x3 (clips × crops), probabilities averaged" in text
     assert "Skipped" not in text
 

@@ -61,7 +61,7 @@ def test_report_of_a_perfect_model_with_an_unreadable_clip(predictor: Predictor,
         predictor, manifest(folder), batch_size=2, workers=0, split="test", date="2030-01-01",
         progress=lambda done, total: told.append((done, total)),
     )  # fmt: skip
-    assert report.line() == "top-1 100.0 % [100.0, 100.0] on 6 / 7 clips, 1 unreadable"
+    assert report.line() == "top-1 100.0 % [51.8, 100.0] on 6 / 7 clips, 1 unreadable"
     assert [Path(each.path).name for each in report.skipped] == ["bad.mp4"]
     assert report.skipped[0].reason
     assert told[-1] == (7, 7)

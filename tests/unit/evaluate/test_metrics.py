@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import metrics
-from kinesphere.evaluate.intervals import Bootstrap, Units, draws, interval
+from kinesphere.evaluate.intervals import Units, interval, t_quantile, without_each
 from kinesphere.evaluate.metrics import Score
 
 
@@ -62,7 +62,7 @@ def test_absent_class_does_not_lower_the_mean_class_accuracy() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 60), st.integers(2, 9), st.integers(0, 10_000))
-def test_resampled_formulas_equal_torchmetrics_on_the_resampled_clips(n: int, k: int, seed: int) -> None:
+def test_formulas_over_sums_equal_torchmetrics_on_the_same_clips(n: int, k: int, seed: int) -> None:
     from torchmetrics.functional.classification import multiclass_f1_score
 
     p, y = table(n, k, seed)
@@ -77,14 +77,14 @@ def test_resampled_formulas_equal_torchmetrics_on_the_resampled_clips(n: int, k:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 10_000), st.booleans())
-def test_resampled_average_precision_equals_scikit_learn(n: int, k: int, seed: int, ties: bool) -> None:
+def test_weighted_average_precision_equals_scikit_learn(n: int, k: int, seed: int, ties: bool) -> None:
     p, y = multi_table(n, k, seed)
     p = p.round(1) if ties else p
     weights = np.random.default_rng(seed).integers(0, 3, size=(1, n)).astype(float)
     weights[0, 0] = 1
     y[0] = 1
     expected = [sk.average_precision_score(y[:, c], p[:, c], sample_weight=weights[0]) for c in range(k)]
-    assert metrics._ResampledPrecision(p, y).mean(weights)[0, 0] == pytest.approx(np.mean(expected))
+    assert metrics._WeightedPrecision(p, y).mean(weights)[0, 0] == pytest.approx(np.mean(expected))
 
 
 def test_multi_label_scores() -> None:
@@ -136,13 +136,92 @@ def test_interval_matches_the_binomial_one_for_independent_clips() -> None:
     assert score.high == pytest.approx(0.75 + half, abs=0.006)
 
 
-def test_same_seed_same_interval_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    p, y = table(80, 4)
-    first = metrics.scores(p, y, names(4))
-    assert metrics.scores(p, y, names(4)) == first
+def answers(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A table over three classes in which the given clips are right."""
+    y = np.arange(len(right)) % 3
+    return np.eye(3)[np.where(right, y, (y + 1) % 3)], y
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_all_right_is_no_point(multi: bool) -> None:
+    p, y = answers(np.ones(8, dtype=bool))
+    y = np.eye(3, dtype=np.int64)[y] if multi else y
+    for groups in (None, [str(i % 4) for i in range(8)]):
+        s = metrics.scores(p, y, names(3, multi), groups=groups)
+        for name in (name for name in s if name != "ece"):
+            assert s[name].high == 1
+            assert 0.1 < s[name].low < 0.7
+
+
+def test_groups_of_a_kind_give_the_interval_that_few_clips_would() -> None:
+    """Ten groups of 20 clips, all right or all wrong, tell no more than about ten clips."""
+    p, y = answers(np.repeat(np.arange(10) < 7, 20))
+    grouped = metrics.scores(p, y, names(3), groups=[str(i // 20) for i in range(200)])["top1"]
+    alone = metrics.scores(*answers(np.arange(10) < 7), names(3))["top1"]
+    assert grouped.low == pytest.approx(alone.low, abs=0.05)
+    assert grouped.high == pytest.approx(alone.high, abs=0.05)
+
+
+def test_intervals_hold_the_truth_from_three_groups_on() -> None:
+    """One hard case each of few and of many groups; `benchmarks/coverage.py` measures the others."""
+    generator = np.random.default_rng(0)
+    for count, size, truth in ((3, 10, 0.9), (10, 10, 0.9), (20, 10, 0.8)):
+        held = 0
+        for _ in range(300):
+            chance = generator.beta(truth * 7 / 3, (1 - truth) * 7 / 3, count)  # correlation 0.3
+            rows = generator.binomial(size, chance)
+            units = Units.of([str(i // size) for i in range(count * size)])
+            sums = np.stack([rows, np.full(count, size)], axis=1).astype(float)
+            without = without_each(sums, lambda total: total[:, :1] / total[:, 1:])[:, 0]
+            ends = interval(rows.sum() / (count * size), without, units, count * size)
+            assert ends is not None
+            held += ends[0] <= truth <= ends[1]
+        assert held >= 0.93 * 300
+
+
+def test_two_groups_give_a_wide_interval_and_one_gives_none() -> None:
+    p, y = answers(np.arange(40) % 10 != 0)
+    two = metrics.scores(p, y, names(3), groups=[str(i % 2) for i in range(40)])["top1"]
+    assert two.low is not None
+    assert two.high is not None
+    assert two.high - two.low > 0.5
+    one = metrics.scores(p, y, names(3), groups=["a"] * 40)["top1"]
+    assert (one.value, one.low, one.high) == (pytest.approx(0.9), None, None)
+    assert str(one) == "90.0 %"
+
+
+def test_a_score_that_rests_on_one_group_can_be_anything() -> None:
+    p = np.full((6, 2), 0.4)
+    y = np.zeros((6, 2), dtype=np.int64)
+    p[0, 0], y[0, 0] = 0.9, 1  # the only positive
+    score = metrics.scores(p, y, names(2, multi=True), groups=list("aabbcc"))["map"]
+    assert (score.value, score.low, score.high) == (1, 0, 1)
+
+
+def test_unequal_groups_count_as_fewer() -> None:
+    p, y = answers(np.arange(60) % 5 != 0)
+    even = metrics.scores(p, y, names(3), groups=[str(i // 20) for i in range(60)])["top1"]
+    uneven = metrics.scores(p, y, names(3), groups=["a"] * 50 + ["b"] * 5 + ["c"] * 5)["top1"]
+    assert None not in (even.low, uneven.low)
+    assert uneven.low < even.low  # type: ignore[operator]
+
+
+def test_intervals_of_many_clips_are_quick_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, y = table(2000, 20)
+    first = metrics.scores(p, y, names(20))
     monkeypatch.setattr("kinesphere.evaluate.intervals._BLOCK", 1000)
-    assert metrics.scores(p, y, names(4)) == first
-    assert metrics.scores(p, y, names(4), bootstrap=Bootstrap(seed=1)) != first
+    assert metrics.scores(p, y, names(20)) == first
+    q, z = multi_table(3000, 4)
+    s = metrics.scores(q, z, names(4, multi=True))  # sorted anew for a hundred units, not for 3000
+    assert s["map"].low is not None
+    assert s["map"].low < s["map"].value
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 2.5, 3, 4.7, 7, 30, 199, 10_000])
+@pytest.mark.parametrize("probability", [0.9, 0.975, 0.995])
+def test_quantiles_of_t_are_those_of_scipy(degrees: float, probability: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=3e-3)
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abc")), min_size=1, max_size=30))
@@ -158,23 +237,30 @@ def test_units_keep_groups_whole(groups: list[str | None]) -> None:
         assert units.count == len(groups)
 
 
-def test_one_group_alone_cannot_be_resampled() -> None:
-    assert Units.of(["a", "a", "a"]).kind == "clip"
+def test_units_say_what_they_are_and_how_many_they_count_for() -> None:
     assert Units.of([None, None]).kind == "clip"
-    assert Units.of(["a", "b", "a"]).kind == "group"
+    assert Units.of(["a", "a", "a"]).kind == Units.of(["a", "b", "a"]).kind == "group"
+    assert Units.of(["a", "a", "a"]).count == 1
+    assert Units.of(list("aabbcc")).effective == pytest.approx(3)
+    assert Units.of(list("aaaabc")).effective == pytest.approx(2)
+    assert Units.of(list("aaaabc")).clips == pytest.approx(3)
+    merged = Units.of([None] * 50).merged(10)
+    assert (merged.count, merged.clips) == (10, 1)
+    assert np.bincount(merged.index).tolist() == [5] * 10
 
 
-def test_every_draw_has_as_many_units_as_the_data() -> None:
-    blocks = list(draws(Units.of(list("aabbc")), Bootstrap(resamples=150)))
-    assert sum(map(len, blocks)) == 150
-    assert all((block.sum(1) == 3).all() for block in blocks)
-
-
-def test_undefined_resamples_are_left_out() -> None:
-    low, high = interval(
-        Units.of([None, None]), Bootstrap(), lambda counts: np.where(counts[:, :1] == 0, np.nan, 0.5)
-    )
-    assert (low[0], high[0]) == (0.5, 0.5)
+def test_recalls_of_classes_have_intervals_over_the_groups_that_hold_them() -> None:
+    y = np.array([0] * 12 + [1] * 4 + [2] * 4)
+    p = np.eye(4)[np.where(np.arange(20) == 0, 1, y)]
+    groups = [str(i % 4) for i in range(12)] + list("0123") + ["alone"] * 4
+    rows = metrics.class_scores(p, y, names(4), groups=groups)
+    assert rows[0].recall_low is not None
+    assert rows[0].recall_low < rows[0].recall < 1
+    assert rows[1].recall_high == 1
+    assert 0 < (rows[1].recall_low or 0) < 0.6
+    assert (rows[2].recall_low, rows[3].recall_low) == (None, None)
+    multi = metrics.class_scores(p, np.eye(4, dtype=np.int64)[y], names(4, multi=True), groups=groups)
+    assert [row.recall_low for row in multi] == [row.recall_low for row in rows]
 
 
 def test_class_table_and_confusion() -> None:
@@ -226,16 +312,10 @@ def test_contradictory_tables_are_refused(p: np.ndarray, y: np.ndarray, message:
         metrics.scores(p, y, names(3))
 
 
-@pytest.mark.parametrize(
-    ("settings_", "message"),
-    [
-        ({"resamples": 5}, "at least 100 resamples; got 5"),
-        ({"level": 95.0}, "fraction between 0 and 1; got 95"),
-    ],
-)
-def test_bootstrap_settings_are_checked(settings_: dict[str, float], message: str) -> None:
-    with pytest.raises(InvalidSetting, match=message):
-        Bootstrap(**settings_)  # type: ignore[arg-type]
+def test_a_level_that_is_no_share_is_refused() -> None:
+    p, y = table(20, 3)
+    with pytest.raises(InvalidSetting, match="fraction between 0 and 1; got 95"):
+        metrics.scores(p, y, names(3), level=95)
 
 
 def test_score_prints_with_its_interval() -> None:

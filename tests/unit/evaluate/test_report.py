@@ -9,7 +9,6 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate.intervals import Bootstrap
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions, score_name
@@ -107,6 +106,26 @@ def test_json_has_the_promised_shape() -> None:
     assert plain["intervals"]["units"] == 6
 
 
+def test_one_group_has_no_interval_and_a_few_groups_say_so() -> None:
+    table = predictions()
+    one = report_from_predictions(replace(table, groups=("a",) * 60), PROTOCOL, PROVENANCE)
+    assert "of a single group (no interval)" in one.line()
+    assert "[" not in one.line()
+    assert one.intervals.sentence().startswith("All clips are of a single group")
+    groups = tuple("abc"[i % 3] for i in range(60))
+    few = report_from_predictions(replace(table, groups=groups), PROTOCOL, PROVENANCE)
+    assert few.intervals.sentence().endswith("So few groups say little, which makes them wide.")
+
+
+def test_reports_whose_intervals_were_resampled_are_still_read() -> None:
+    plain = report_from_predictions(predictions(), PROTOCOL, PROVENANCE).to_json()
+    plain["intervals"] = {"kind": "group", "units": 6, "resamples": 2000, "level": 0.95, "seed": 0}
+    for row in plain["classes"]:
+        del row["recall_low"], row["recall_high"]
+    report = Report.from_json(json.loads(json.dumps(plain)))
+    assert report.intervals.method == "percentile bootstrap"
+
+
 def test_score_line_counts_what_was_skipped() -> None:
     report = report_from_predictions(predictions(), PROTOCOL, PROVENANCE)
     score = report.scores["top1"]
@@ -136,10 +155,11 @@ def test_confused_pairs_are_ordered_and_exclude_right_answers() -> None:
 
 def test_clip_bootstrap_is_named_where_there_are_no_groups() -> None:
     table = replace(predictions(), groups=(None,) * 60)
-    report = report_from_predictions(table, PROTOCOL, PROVENANCE, bootstrap=Bootstrap(500, seed=3))
+    report = report_from_predictions(table, PROTOCOL, PROVENANCE, level=0.9)
     assert report.intervals.kind == "clip"
     assert report.intervals.sentence() == (
-        "Brackets hold 95 % of the scores over 500 resamples of single clips (60 to draw from)."
+        "Brackets are 90 % intervals over 60 clips (jackknife over units, Wilson interval of the effective "
+        "sample size). No clip names its group, so each is taken for independent of the others."
     )
 
 

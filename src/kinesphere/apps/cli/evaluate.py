@@ -99,6 +99,7 @@ def print_report(report: Report, shown: int = 30) -> None:
     """The score line, all scores, and the classes from worst to best."""
     from rich.table import Table
 
+    from kinesphere.evaluate.metrics import Score
     from kinesphere.evaluate.report import score_name
 
     screen = console()
@@ -107,10 +108,12 @@ def print_report(report: Report, shown: int = 30) -> None:
     for name, score in report.scores.items():
         table.add_row(score_name(name), str(score))
     screen.print(table)
-    table = Table("class", "precision", "recall", "F1", "clips")
+    screen.print(report.intervals.sentence(), style="dim")
+    table = Table("class", "precision", "recall with interval", "F1", "clips")
     for row in sorted(report.classes, key=lambda row: row.f1 if row.f1 is not None else -1.0)[:shown]:
-        cells = (row.precision, row.recall, row.f1)
-        table.add_row(row.label, *("–" if v is None else f"{v:.3f}" for v in cells), str(row.support))
+        recall = "–" if row.recall is None else str(Score(row.recall, row.recall_low, row.recall_high))
+        precision, f1 = ("–" if v is None else f"{100 * v:.1f} %" for v in (row.precision, row.f1))
+        table.add_row(row.label, precision, recall, f1, str(row.support))
     screen.print(table)
     if len(report.classes) > shown:
         screen.print(f"… and {len(report.classes) - shown} better classes (see --json or --out)")

@@ -311,10 +311,18 @@ def _class_row(row: ClassScore, multi: bool) -> Html:
         tag("td", row.label, data_value=row.label, title=row.label),
         tag("td", str(row.support), data_value=row.support),
         cell(row.precision, wide=True),
-        cell(row.recall, wide=True),
+        _recall(row),
         cell(row.average_precision) if multi else None,
         _meter(row.f1, row.f1 < 0.5) if row.support else tag("td", "–", data_value=-1, class_="absent"),
     )
+
+
+def _recall(row: ClassScore) -> Html:
+    if not row.support:
+        return tag("td", "–", data_value=-1, class_="wide")
+    known = row.recall_low is not None and row.recall_high is not None
+    text = str(Score(row.recall, row.recall_low, row.recall_high)) if known else percent(row.recall)
+    return tag("td", text, data_value=row.recall, class_="wide")
 
 
 def _meter(value: float, low: bool) -> Html:
