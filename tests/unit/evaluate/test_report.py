@@ -153,7 +153,7 @@ def test_confused_pairs_are_ordered_and_exclude_right_answers() -> None:
     assert len(report.confused_pairs(2)) == 2
 
 
-def test_clip_bootstrap_is_named_where_there_are_no_groups() -> None:
+def test_single_clips_are_named_where_there_are_no_groups() -> None:
     table = replace(predictions(), groups=(None,) * 60)
     report = report_from_predictions(table, PROTOCOL, PROVENANCE, level=0.9)
     assert report.intervals.kind == "clip"
