@@ -14,14 +14,18 @@ is named.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -35,10 +39,13 @@ from benchmarks.videos import two_classes
 from benchmarks.zoo import example, fresh
 from kinesphere.core.convolution import sound_convolutions
 from kinesphere.core.device import Compute
+from kinesphere.data import Manifest
 from kinesphere.models.optimise import optimise_for_inference
 
 Job = Literal["inference", "training step"]
 JOBS: tuple[Job, ...] = ("inference", "training step")
+EpochsWay = Literal["plain loop", "kinesphere", "kinesphere, cached"]
+EPOCHS: tuple[EpochsWay, ...] = get_args(EpochsWay)
 CLASSES = 400
 COLUMNS = ("model", "job", "way", "clips", "ms", "clips/s", "ratio", "of the roofline", "memory, MiB")
 
@@ -225,27 +232,65 @@ def logits_off(case: Case, compute: Compute) -> float:
     return float((got - wanted).abs().max() / wanted.abs().max())
 
 
-def epochs(compute: Compute, models: tuple[str, ...], videos: int, count: int) -> list[dict[str, str]]:
-    """Clips per second of whole epochs, decoding included, ours and by the plain loop."""
+def epochs(
+    compute: Compute, models: tuple[str, ...], videos: int, count: int, limit_s: int
+) -> list[dict[str, str]]:
+    """Clips per second of whole epochs, decoding included, ours and by the plain loop.
+
+    Each is measured in a process of its own that is ended, with a traceback, after `limit_s` seconds.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = two_classes(Path(scratch) / "videos", videos, frames=120)
-        overrides = (f"compute.device={compute.device}", f"compute.precision={compute.precision}")
+        two_classes(Path(scratch) / "videos", videos, frames=120)
         for model in models:
-            ways = {"plain loop": plain_clips_per_s(model, manifest, count, compute)}
-            settings = {"kinesphere": (), "kinesphere, cached": (f"data.cache={scratch}/cache",)}
-            for way, more in settings.items():
-                out = Path(scratch) / f"{model}-{len(ways)}"
-                ways[way] = our_clips_per_s(
-                    model, Path(scratch) / "videos", out, count, *overrides, "train.batch_size=16", *more
-                )
-            for way, speed in ways.items():
+            speeds = {
+                way: _apart(Epochs(way, model, Path(scratch), compute, count), limit_s) for way in EPOCHS
+            }
+            plain = speeds["plain loop"]
+            for way, speed in speeds.items():
                 row = dict.fromkeys(COLUMNS, "")
                 row |= {"model": model, "job": "epochs with decoding", "way": way}
-                row |= {"clips/s": significant(speed), "ratio": significant(speed / ways["plain loop"])}
+                row["clips/s"] = significant(speed) if speed else f"not done in {limit_s} s"
+                row["ratio"] = significant(speed / plain) if speed and plain else ""
                 print(row, flush=True)
                 rows.append(row)
     return rows
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Whole epochs to measure, in which way, on the videos in a folder."""
+
+    way: EpochsWay
+    model: str
+    scratch: Path
+    compute: Compute
+    count: int
+
+    def clips_per_s(self, limit_s: int) -> float:
+        """Of the epochs after the first."""
+        faulthandler.dump_traceback_later(limit_s, exit=True)
+        videos = self.scratch / "videos"
+        if self.way == "plain loop":
+            speed = plain_clips_per_s(self.model, Manifest.read(videos), self.count, self.compute)
+        else:
+            settings = [f"compute.device={self.compute.device}", "train.batch_size=16"]
+            settings.append(f"compute.precision={self.compute.precision}")
+            if self.way == "kinesphere, cached":
+                settings.append(f"data.cache={self.scratch / 'cache'}")
+            out = self.scratch / f"{self.model} {self.way}"
+            speed = our_clips_per_s(self.model, videos, out, self.count, *settings)
+        faulthandler.cancel_dump_traceback_later()
+        return speed
+
+
+def _apart(job: Epochs, limit_s: int) -> float | None:
+    """What a fresh process measures; None where it does not end in time."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(job.clips_per_s, limit_s).result()
+        except BrokenProcessPool:
+            return None
 
 
 def peak_mib(call: Callable[[], object], device: str) -> float:
@@ -278,6 +323,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--budget-s", type=float, default=200, help="nothing is compiled after so long")
     parser.add_argument("--videos", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=1, help="measured, after one that is not")
+    parser.add_argument("--limit-s", type=int, default=60, help="for the epochs of one network in one way")
     parser.add_argument("--tiny", action="store_true", help="smallest networks, one epoch")
     args = parser.parse_args()
     begun = time.monotonic()
@@ -290,12 +337,11 @@ def main() -> None:
     )
     cases = TINY if args.tiny else CASES
     run = Run(compute, ceilings, args.rounds, begun + args.budget_s)
-    rows = epochs(
-        compute, ("fc_tiny",) if args.tiny else ("r3d_18", "kine_small"), 4 if args.tiny else args.videos, 1
-    )
     for case in cases:
         for job in JOBS:
             run.measure(case, job)
+    models, videos = (("fc_tiny",), 4) if args.tiny else (("r3d_18", "kine_small"), args.videos)
+    rows = epochs(compute, models, videos, args.epochs, args.limit_s)
     peak, bandwidth = ceilings.flops_per_s / 1e12, ceilings.bytes_per_s / 1e12
     off = ", ".join(f"{case.model} {logits_off(case, compute):.1e}" for case in cases)
     notes = [
