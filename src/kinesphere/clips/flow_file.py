@@ -7,7 +7,7 @@ lossy H.264; `benchmarks.extraction` measures what that costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast, get_args
@@ -15,7 +15,7 @@ from typing import Literal, Self, cast, get_args
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.plane_file import PlaneFile, write_planes
+from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -102,6 +102,36 @@ def from_levels(levels: np.ndarray, bound_px: float) -> np.ndarray:
     return fields * np.float32(bound_px / _STEPS)
 
 
+@dataclass(frozen=True, eq=False)
+class FlowSegment:
+    """A part of a flow file.
+
+    Attributes:
+        video: Its fields, encoded.
+        cut: Vectors that were cut to the bound.
+        vectors: All vectors.
+    """
+
+    video: bytes
+    cut: int
+    vectors: int
+
+
+def encode_flow(fields: Iterable[np.ndarray], *, size: Size, bound_px: float) -> FlowSegment:
+    """A segment of a flow file: at most `SEGMENT` fields, float32 `(H, W, 2)` each."""
+    cut = vectors = 0
+
+    def quantised() -> Iterator[np.ndarray]:
+        nonlocal cut, vectors
+        for field in fields:
+            cut += int((np.abs(field).max(-1) > bound_px).sum())
+            vectors += field.shape[0] * field.shape[1]
+            yield to_levels(field, bound_px).transpose(2, 0, 1)
+
+    video = encode(quantised(), size=size, planes=2, quality=_QUALITY)
+    return FlowSegment(video, cut, vectors)
+
+
 def write_flow(
     path: Path,
     fields: Iterable[np.ndarray],
@@ -128,25 +158,54 @@ def write_flow(
     Returns:
         The share of vectors that were cut to the bound.
     """
-    cut = total = 0
+    count = 0
 
-    def quantised() -> Iterator[np.ndarray]:
-        nonlocal cut, total
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
         for field in fields:
-            cut += int((np.abs(field).max(-1) > bound_px).sum())
-            total += field.shape[0] * field.shape[1]
-            yield to_levels(field, bound_px).transpose(2, 0, 1)
+            count += 1
+            yield field
 
-    def facts() -> dict[str, str | float]:
-        found: dict[str, str | float] = {
-            "method": method,
-            "bound_px": bound_px,
-            "clipped": cut / total,
-            "frames": frames,
-        }
-        if video_size is not None:
-            found |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
-        return found
+    segments = [encode_flow(part, size=size, bound_px=bound_px) for part in segments_of(counted())]
+    return write_flow_segments(
+        path,
+        segments,
+        count=count,
+        size=size,
+        method=method,
+        bound_px=bound_px,
+        frames=frames,
+        video_size=video_size,
+        of=of,
+    )
 
-    write_planes(path, "flow", quantised(), facts, size=size, planes=2, quality=_QUALITY, of=of)
-    return cut / total
+
+def write_flow_segments(
+    path: Path,
+    segments: Sequence[FlowSegment],
+    *,
+    count: int,
+    size: Size,
+    method: StoredMethod,
+    bound_px: float,
+    frames: int,
+    video_size: Size | None = None,
+    of: Path | None = None,
+) -> float:
+    """Write a flow file of encoded segments (see `write_flow`); `count` fields in all.
+
+    Returns:
+        The share of vectors that were cut to the bound.
+    """
+    clipped = sum(each.cut for each in segments) / max(1, sum(each.vectors for each in segments))
+    facts: dict[str, str | float] = {
+        "method": method,
+        "bound_px": bound_px,
+        "clipped": clipped,
+        "frames": frames,
+    }
+    if video_size is not None:
+        facts |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
+    videos = [each.video for each in segments]
+    write_planes(path, "flow", videos, facts, count=count, size=size, planes=2, of=of)
+    return clipped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.plane_file import PlaneFile, write_planes
+from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
 from kinesphere.core.errors import InvalidAnnotation
 
 SUFFIX = ".mask.npz"
@@ -63,6 +63,11 @@ class MaskFile:
         return self.planes.read(np.minimum(rows, self.frames - 1))[:, 0]
 
 
+def encode_masks(masks: Iterable[np.ndarray], size: Size) -> bytes:
+    """A segment of a mask file: at most `SEGMENT` masks, uint8 `(H, W)` each."""
+    return encode((mask[None] for mask in masks), size=size, planes=1, quality=_QUALITY)
+
+
 def write_masks(
     path: Path,
     masks: Iterable[np.ndarray],
@@ -76,14 +81,36 @@ def write_masks(
 
     Args:
         path: Where to; ends in `.mask.npz`.
-        masks: uint8 `(H, W)`, one for every frame.
+        masks: uint8 `(H, W)`, one for every frame; at least one.
         size: `(H, W)` of the masks.
         origin: What found the people.
         most_people: Most people looked for at a time, if that was limited.
         of: The video that they were taken from: the file is then taken for no other one.
     """
+    count = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for mask in masks:
+            count += 1
+            yield mask
+
+    segments = [encode_masks(part, size) for part in segments_of(counted())]
+    write_mask_segments(path, segments, count=count, size=size, origin=origin, most_people=most_people, of=of)
+
+
+def write_mask_segments(
+    path: Path,
+    segments: Sequence[bytes],
+    *,
+    count: int,
+    size: Size,
+    origin: str,
+    most_people: int | None = None,
+    of: Path | None = None,
+) -> None:
+    """Write a mask file of encoded segments (see `write_masks`); `count` masks in all."""
     facts: dict[str, str | float] = {"origin": origin}
     if most_people is not None:
         facts["most_people"] = most_people
-    frames = (mask[None] for mask in masks)
-    write_planes(path, "mask", frames, lambda: facts, size=size, planes=1, quality=_QUALITY, of=of)
+    write_planes(path, "mask", segments, facts, count=count, size=size, planes=1, of=of)

@@ -1,8 +1,9 @@
 """Grey pictures of a whole video in one small file: what flow and mask files are made of.
 
-The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in a grey H.264 video,
-inside a zip beside facts about them. Random access costs the decoding from the key frame before. Short
-files stay decoded in memory, because training comes back to them in every epoch.
+The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in grey H.264 videos,
+one for each segment of the frames, inside a zip beside facts about them. Random access costs the decoding
+from the key frame before. Short files stay decoded in memory, because training comes back to them in every
+epoch.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -22,12 +24,15 @@ from kinesphere.clips.archive import CLOCK, damaged, format_name, named_video, p
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
-from kinesphere.core.errors import InvalidAnnotation, VideoError
+from kinesphere.core.errors import InvalidAnnotation, UnwritableVideo, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import parse_json
 from kinesphere.video import Video, VideoWriter
 
-VERSION = 1
+VERSION = 2
+SEGMENT = 256
+"""Frames that are encoded together, apart from those before and after them: what is done of a long video can
+be kept before all of it is."""
 _RATE = 25  # of the inner video, whose clock means nothing
 _KEY_FRAMES = 24
 # Pixels that a frame may have: in any file, and more for each byte of it.
@@ -43,52 +48,81 @@ _KEPT_BYTES = 256 * 2**20
 Facts = Mapping[str, str | float]
 
 
-def write_planes(
-    path: Path,
-    kind: str,
-    frames: Iterable[np.ndarray],
-    facts: Callable[[], Facts],
-    *,
-    size: Size,
-    planes: int,
-    quality: int,
-    of: Path | None = None,
-) -> None:
-    """Write a file, frame by frame in flat memory; atomic.
+def encode(frames: Iterable[np.ndarray], *, size: Size, planes: int, quality: int) -> bytes:
+    """A segment: at most `SEGMENT` frames as an H.264 video.
 
     Args:
-        path: Where to.
-        kind: `"flow"` or `"mask"`.
         frames: uint8 `(planes, H, W)` each; at least one.
-        facts: What else to keep, asked for after the last frame.
         size: `(H, W)` of a plane.
         planes: Per frame.
-        quality: Constant rate factor of H.264.
-        of: The video that they were taken from, if the file is to say so.
+        quality: Constant rate factor.
 
     Raises:
         UnwritableVideo: If there is no frame or the encoder refuses.
     """
-    height, width = size
+    tall = (planes * size[0], size[1])
     with tempfile.TemporaryDirectory() as folder:
         inner = Path(folder) / "planes.mp4"
-        tall = (planes * height, width)
         with VideoWriter(inner, tall, _RATE, quality=quality, keyframe_interval=_KEY_FRAMES) as writer:
             for frame in frames:
                 writer.write(np.repeat(frame.reshape(*tall, 1), 3, axis=2))
-        content = {
-            "format": np.array(format_name(kind)),
-            "version": np.array(VERSION),
-            "clock": np.array(CLOCK),
-            "size": np.array(size, np.int32),
-            "planes": np.array(planes),
-            "count": np.array(writer.frame_count),
-            "facts": np.array(json.dumps(dict(facts()))),
-            "video": np.frombuffer(inner.read_bytes(), np.uint8),
-            **named_video(of),
-        }
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **content)
+        return inner.read_bytes()
+
+
+def segments_of(frames: Iterable[np.ndarray]) -> Iterator[Iterator[np.ndarray]]:
+    """Frames in runs of `SEGMENT`, each to be used up before the next one."""
+    left = iter(frames)
+    for first in left:
+        yield chain([first], islice(left, SEGMENT - 1))
+
+
+def write_planes(
+    path: Path,
+    kind: str,
+    segments: Sequence[bytes],
+    facts: Facts,
+    *,
+    count: int,
+    size: Size,
+    planes: int,
+    of: Path | None = None,
+) -> None:
+    """Write a file of encoded segments; atomic.
+
+    Args:
+        path: Where to.
+        kind: `"flow"` or `"mask"`.
+        segments: Of `SEGMENT` frames each, the last one of the rest.
+        facts: What else to keep.
+        count: Frames in all.
+        size: `(H, W)` of a plane.
+        planes: Per frame.
+        of: The video that they were taken from, if the file is to say so.
+
+    Raises:
+        UnwritableVideo: If there is no segment.
+    """
+    if not segments:
+        raise UnwritableVideo(f"{path} would hold no frame; write at least one.")
+    content = {
+        "format": np.array(format_name(kind)),
+        # Whoever reads the first version looks for one segment.
+        "version": np.array(1 if len(segments) == 1 else VERSION),
+        "clock": np.array(CLOCK),
+        "size": np.array(size, np.int32),
+        "planes": np.array(planes),
+        "count": np.array(count),
+        "segment": np.array(SEGMENT),
+        "facts": np.array(json.dumps(dict(facts))),
+        **{_member(number): np.frombuffer(video, np.uint8) for number, video in enumerate(segments)},
+        **named_video(of),
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **content)
+
+
+def _member(number: int) -> str:
+    return f"video_{number}" if number else "video"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +136,8 @@ class PlaneFile:
         planes: Per frame.
         count: Frames.
         facts: What the writer noted.
-        data: The encoded video.
+        segments: The encoded videos.
+        segment: Frames of each but the last.
         clock: How the video was read that they were made from (see `clips.archive.CLOCK`).
     """
 
@@ -112,7 +147,8 @@ class PlaneFile:
     planes: int
     count: int
     facts: Facts
-    data: bytes
+    segments: tuple[bytes, ...]
+    segment: int
     clock: int = CLOCK
 
     @classmethod
@@ -130,14 +166,21 @@ class PlaneFile:
             )
             if not isinstance(facts, dict):
                 raise ValueError("its facts are no table")
+            count = int(content["count"])
+            # The first version has one segment, however long.
+            segment = int(content["segment"]) if int(content["version"]) > 1 else max(count, 1)
+            if not 0 < segment <= max(count, 1) or not 0 < count <= sum(a.nbytes for a in content.values()):
+                raise ValueError(f"{count} frames in segments of {segment}")
+            videos = (content[_member(number)].tobytes() for number in range(math.ceil(count / segment)))
             file = cls(
                 path,
                 kind,
                 (height, width),
                 int(content["planes"]),
-                int(content["count"]),
+                count,
                 facts,
-                content["video"].tobytes(),
+                tuple(videos),
+                segment,
                 int(content.get("clock", 1)),
             )
         except BROKEN as error:
@@ -148,11 +191,12 @@ class PlaneFile:
     def _check(self) -> None:
         """Refuse what no writer of ours states: nothing, or more than the bytes make plausible."""
         pixels = self.planes * self.size[0] * self.size[1]
-        if not (min(*self.size, self.planes, self.count) > 0 and self.count <= len(self.data)):
-            problem = f"{self.count} frames of {self.planes} times {self.size} in {len(self.data)} bytes"
+        held = sum(map(len, self.segments))
+        if not (min(*self.size, self.planes, self.count) > 0 and self.count <= held):
+            problem = f"{self.count} frames of {self.planes} times {self.size} in {held} bytes"
             raise damaged(self.path, self.kind, ValueError(problem))
-        if pixels > (most := _SPARE_PIXELS + _PIXELS_PER_BYTE * len(self.data)):
-            problem = f"{pixels} pixels a frame, more than the {most} that {len(self.data)} bytes may have"
+        if pixels > (most := _SPARE_PIXELS + _PIXELS_PER_BYTE * held):
+            problem = f"{pixels} pixels a frame, more than the {most} that {held} bytes may have"
             raise damaged(self.path, self.kind, ValueError(problem))
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -164,7 +208,7 @@ class PlaneFile:
         height, width = self.size
         if self.planes * height * width * self.count > _WHOLE_BYTES:
             return self._decode(rows)
-        content = (_digest(self.data), self.size, self.planes, self.count)
+        content = (_digest(self.segments), self.size, self.planes, self.count)
         whole = _RECENT.get(content)
         if whole is None:
             whole = self._decode(np.arange(self.count))
@@ -174,31 +218,37 @@ class PlaneFile:
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
         height, width = self.size
+        rows = np.asarray(rows)
         result = np.empty((len(rows), self.planes * height, width), np.uint8)
-        step = max(1, _AT_ONCE // (3 * result[:1].size or 1))
+        step = max(1, _AT_ONCE // (3 * self.planes * height * width))
+        numbers = rows // self.segment
         try:
-            with self._video() as video:
-                for start in range(0, len(rows), step):
-                    times = (np.asarray(rows[start : start + step]) + 0.5) / _RATE
-                    pictures = np.asarray(video.frames_at(times).data)
-                    # One channel: the other two are the same.
-                    result[start : start + step] = pictures[:, 1, : self.planes * height, :width]
+            for number in np.unique(numbers).tolist():
+                places = np.flatnonzero(numbers == number)
+                with self._video(number) as video:
+                    for start in range(0, len(places), step):
+                        part = places[start : start + step]
+                        times = (rows[part] - number * self.segment + 0.5) / _RATE
+                        pictures = np.asarray(video.frames_at(times).data)
+                        # One channel: the other two are the same.
+                        result[part] = pictures[:, 1, : self.planes * height, :width]
         except VideoError as error:
             raise damaged(self.path, self.kind, error) from error
         return result.reshape(len(rows), self.planes, height, width)
 
-    def _video(self) -> Video:
-        """The pictures as a video, if they are as the file says."""
-        if self.data[4:8] != b"ftyp":
+    def _video(self, number: int) -> Video:
+        """The pictures of a segment as a video, if they are as the file says."""
+        data = self.segments[number]
+        if data[4:8] != b"ftyp":
             raise damaged(self.path, self.kind, ValueError("it holds no pictures"))
         tall = (self.planes * self.size[0], self.size[1])
-        video = Video.open(self.data, threads=1)
+        video = Video.open(data, threads=1)
         try:
             # Odd sides are stored as even ones.
             if video.size != (tall[0] + tall[0] % 2, tall[1] + tall[1] % 2):
                 problem = f"its pictures are {video.size} pixels, not the {tall} that it says"
                 raise damaged(self.path, self.kind, ValueError(problem))
-            if len(video.frame_times()) != self.count:
+            if len(video.frame_times()) != min(self.segment, self.count - number * self.segment):
                 raise damaged(self.path, self.kind, ValueError("it lacks frames"))
         except BaseException:
             video.close()
@@ -241,8 +291,11 @@ class PlaneFile:
         return value
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+def _digest(segments: Iterable[bytes]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for data in segments:
+        digest.update(data)
+    return digest.digest()
 
 
 _RECENT: Recent[tuple[bytes, Size, int, int], np.ndarray] = Recent(_KEPT_BYTES, lambda pictures: (pictures,))

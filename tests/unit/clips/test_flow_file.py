@@ -99,7 +99,7 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     facts = json.loads(str(np.load(path)["facts"]))
     for broken, match in (
         ({"format": "kinesphere mask"}, "is not a flow file; it says 'kinesphere mask'"),
-        ({"version": 9}, "is a flow file of version 9, but we read up to 1"),
+        ({"version": 9}, "is a flow file of version 9, but we read up to 2"),
         ({"facts": json.dumps(facts | {"method": "guess"})}, "unknown method 'guess'; extract it again"),
         ({"facts": json.dumps(facts | {"frames": 9})}, "contradicts itself .*4 fields of 9 frames"),
         ({"facts": "[]"}, "is not a readable flow file .its facts are no table"),

@@ -247,7 +247,7 @@ def test_numbers_and_names_that_no_video_has(
         ({"facts": "[" * 200_000}, "nests its content deeper than 64 levels"),
         ({"facts": '{"a":' * 90 + "1" + "}" * 90}, "nests its content deeper than 64 levels"),
         ({"facts": "x" * (2**20 + 1)}, "JSON of this kind is read up to 1048576"),
-        ({"count": 10**12}, "in [0-9]+ bytes"),
+        ({"count": 10**12}, "1000000000000 frames"),
         ({"size": (10**5, 10**5)}, "pixels a frame, more than"),
         (
             {"video": np.frombuffer(b"ffconcat version 1.0\nfile '/etc/hosts'\n", np.uint8), "count": 5},

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.clips.flow import BOUND_PX, between_frames
-from kinesphere.clips.flow_file import SUFFIX, FlowFile, write_flow
+from kinesphere.clips.flow_file import SUFFIX, FlowFile, FlowSegment, encode_flow, write_flow_segments
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.extract.unfinished import made_of, unfinished
 from kinesphere.video import Video
 
 # Frames in memory at once.
@@ -72,12 +74,29 @@ class FlowExtractor:
         Raises:
             VideoError: If the video cannot be decoded.
         """
-        with Video.open(video, threads=1) as source:
+        about = made_of(self, files=[video])
+        with Video.open(video, threads=1) as source, unfinished(target, about) as parts:
             size = shrunk(source.size, self.short_side_px)
             frames = len(source.frame_times())
-            cut = write_flow(
+            count = max(frames - 1, 1)
+            for start in range(len(parts) * SEGMENT, count, SEGMENT):
+                end = min(start + SEGMENT, count)
+                made = encode_flow(self._fields(source, start, end, size), size=size, bound_px=self.bound_px)
+                parts.add(
+                    {
+                        "video": np.frombuffer(made.video, np.uint8),
+                        "cut": np.array(made.cut),
+                        "vectors": np.array(made.vectors),
+                    },
+                    end / count,
+                )
+            cut = write_flow_segments(
                 target,
-                self._fields(source, frames, size),
+                [
+                    FlowSegment(part["video"].tobytes(), int(part["cut"]), int(part["vectors"]))
+                    for part in parts
+                ],
+                count=count,
                 size=size,
                 method=self.method,
                 bound_px=self.bound_px,
@@ -89,11 +108,9 @@ class FlowExtractor:
             return f"{cut:.1%} of the vectors are longer than {self.bound_px:g} px and were cut to that"
         return None
 
-    def _fields(self, video: Video, frames: int, size: Size) -> Iterator[np.ndarray]:
-        count = max(frames - 1, 1)
-        for start in range(0, count, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, count))
-            yield from between_frames(video, rows, size, self.method)
+    def _fields(self, video: Video, start: int, end: int, size: Size) -> Iterator[np.ndarray]:
+        for first in range(start, end, _BLOCK):
+            yield from between_frames(video, np.arange(first, min(first + _BLOCK, end)), size, self.method)
 
 
 def shrunk(size: Size, short_side_px: int) -> Size:

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from kinesphere.clips.archive import Extracts, is_foreign
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import (
+    InUse,
     InvalidAnnotation,
     InvalidSetting,
     KinesphereWarning,
@@ -193,7 +194,7 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
                 return _Done("kept")
             with native_silence():
                 remark = extractor.extract(video, target)
-        except (VideoError, InvalidAnnotation, OSError) as error:
+        except (VideoError, InvalidAnnotation, InUse, OSError) as error:
             return _Done("failed", (str(error),))
     said = [each.message for each in caught if isinstance(each.message, KinesphereWarning)]
     wrong = frozenset(str(each) for each in said if isinstance(each, WrongEntry))

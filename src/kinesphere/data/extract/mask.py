@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from kinesphere.clips.mask_file import SUFFIX, MaskFile, write_masks
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.mask_file import SUFFIX, MaskFile, encode_masks, write_mask_segments
+from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.core.download import fetch_file
 from kinesphere.core.errors import InvalidSetting, MissingExtra
 from kinesphere.data.extract.flow import shrunk
 from kinesphere.data.extract.mediapipe_pose import pose_model
 from kinesphere.data.extract.tflite_metadata import with_metadata
+from kinesphere.data.extract.unfinished import made_of, unfinished
 from kinesphere.video import Video
 
 _SELFIE = "selfie_segmentation.tflite"
@@ -97,29 +100,68 @@ class MaskExtractor:
             VideoError: If the video cannot be decoded.
             MissingExtra: If MediaPipe is not installed.
         """
-        seen = 0
-
-        def masks() -> Iterator[np.ndarray]:
-            nonlocal seen
-            begins = source.frame_times()
-            for start in range(0, len(begins), _BLOCK):
-                frames = source.frames_at(begins[start : start + _BLOCK], size=size)
-                for frame in np.asarray(frames.data).transpose(0, 2, 3, 1):
-                    mask = finder.find(np.ascontiguousarray(frame))
-                    seen += int((mask > 127).mean() > _SOMEBODY)
-                    yield mask
-
         with Video.open(video, threads=1) as source, PeopleFinder(self.model, self.people) as finder:
-            size = shrunk(source.size, _SHORT_SIDE_PX)
-            write_masks(
-                target,
-                masks(),
-                size=size,
-                origin=finder.version,
-                most_people=self._most_people,
-                of=video,
-            )
-        return None if seen else "nobody was found in any frame"
+            about = made_of(self, finder.version, files=[self.model, video])
+            return write_found(source, video, finder, target, self._most_people, about)
+
+
+class MaskFinder(Protocol):
+    """What finds the pixels of people in pictures."""
+
+    @property
+    def version(self) -> str: ...
+
+    def find(self, picture: np.ndarray) -> np.ndarray: ...
+
+
+def write_found(
+    source: Video, video: Path, finder: MaskFinder, target: Path, most_people: int | None, about: str
+) -> str | None:
+    """Write the masks of an open video; a remark if nobody was seen.
+
+    Args:
+        source: The open video.
+        video: Its file.
+        finder: What finds people.
+        target: Where to.
+        most_people: Most people that are told apart, if that is limited.
+        about: What decides on the masks: the video and what finds people; parts of something else are not
+            taken.
+
+    Raises:
+        VideoError: If the video cannot be decoded.
+    """
+    size, begins = shrunk(source.size, _SHORT_SIDE_PX), source.frame_times()
+    with unfinished(target, about) as parts:
+        for start in range(len(parts) * SEGMENT, len(begins), SEGMENT):
+            end = min(start + SEGMENT, len(begins))
+            seen: list[bool] = []
+            made = encode_masks(_found(source, finder, begins[start:end], size, seen), size)
+            part = {"video": np.frombuffer(made, np.uint8), "seen": np.array(sum(seen))}
+            parts.add(part, end / len(begins))
+        done = list(parts)
+        write_mask_segments(
+            target,
+            [part["video"].tobytes() for part in done],
+            count=len(begins),
+            size=size,
+            origin=finder.version,
+            most_people=most_people,
+            of=video,
+        )
+    return None if any(part["seen"] for part in done) else "nobody was found in any frame"
+
+
+def _found(
+    source: Video, finder: MaskFinder, times: np.ndarray, size: Size, seen: list[bool]
+) -> Iterator[np.ndarray]:
+    """The masks of some frames; whether anybody is in them is added to `seen`."""
+    for start in range(0, len(times), _BLOCK):
+        frames = source.frames_at(times[start : start + _BLOCK], size=size)
+        for frame in np.asarray(frames.data).transpose(0, 2, 3, 1):
+            mask = finder.find(np.ascontiguousarray(frame))
+            seen.append(bool((mask > 127).mean() > _SOMEBODY))
+            yield mask
 
 
 class PeopleFinder:

@@ -17,6 +17,7 @@ from kinesphere.clips.skeleton import BLAZEPOSE33
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.assemble import assemble
 from kinesphere.data.extract.mediapipe_pose import PoseFinder, PoseSettings
+from kinesphere.data.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
 from kinesphere.data.tracking import Detections, Tracker, looks, overlap, similarity
 from kinesphere.video import Video
 
@@ -33,6 +34,8 @@ _LOOK_S = 2.0
 _GREY = (127, 127, 127)
 # So much more than a span is looked at, so that tracks and clips do not begin with its first frame.
 _MARGIN_S = 0.5
+# Frames that are kept together.
+_PART = 64
 # A person seen for a shorter time is a mistake, unless the video is short.
 _LEAST_S = 0.2
 
@@ -83,8 +86,11 @@ class PoseExtractor:
             VideoError: If the video cannot be decoded.
             MissingExtra: If MediaPipe is not installed.
         """
-        poses = self.poses(video)
-        write_poses(poses, target, of=video)
+        with PoseFinder(self.settings) as finder:
+            about = made_of(self, finder.version, files=[self.settings.model, video])
+            with unfinished(target, about) as parts:
+                poses = extract_poses(video, finder, people=self.settings.people, fps=self.fps, parts=parts)
+                write_poses(poses, target, of=video)
         return None if poses.people else "nobody was found in any frame"
 
     def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> Poses:
@@ -115,6 +121,7 @@ def extract_poses(
     fps: float | None = None,
     span: tuple[float, float] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    parts: Unfinished | None = None,
 ) -> Poses:
     """The people of one video with MediaPipe's 33 landmarks, each under one number all along.
 
@@ -128,6 +135,7 @@ def extract_poses(
         fps: Take this many frames a second instead of all; all, if the video has no more.
         span: `(start_s, end_s)` to look at, with a little more on either side; None for the whole video.
         progress: Called with the number of frames done and their total, if known.
+        parts: What was found before this was stopped is taken from there, and what is found kept there.
 
     Raises:
         VideoError: If the video cannot be decoded, or the span starts after its end.
@@ -137,6 +145,7 @@ def extract_poses(
     frames: list[Detections] = []
     numbers: list[np.ndarray] = []
     times: list[float] = []
+    known = [each for part in parts or () for each in unpacked(part)]
     with Video.open(source) as video:
         size, own_fps = video.size, float(video.fps)
         thinned_fps = fps if fps is not None and fps < own_fps else None
@@ -144,11 +153,17 @@ def extract_poses(
             # At a constant rate, a frame that lasts longer than most comes again.
             if times and frame.time_s <= times[-1]:
                 continue
-            picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
-            found = _found(picture, finder, tracker, frame.time_s)
+            if len(frames) < len(known):
+                # Following them again brings the tracker to where it was.
+                found = known[len(frames)]
+            else:
+                picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+                found = _found(picture, finder, tracker, frame.time_s)
             numbers.append(tracker.step(found, frame.time_s))
             frames.append(found)
             times.append(frame.time_s)
+            if parts is not None and len(frames) > len(known) and len(frames) % _PART == 0:
+                parts.add(packed(frames[-_PART:]), min(1.0, frame.time_s / (video.duration_s or math.inf)))
             if progress:
                 progress(count, video.frame_count)
         # The times of all frames of an address would be read from it once more.
