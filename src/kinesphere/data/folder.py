@@ -17,7 +17,8 @@ from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
 from kinesphere.core.skipped import Skipped
-from kinesphere.data.sample import Sample, printable
+from kinesphere.core.text import spelled
+from kinesphere.data.sample import Sample
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -140,7 +141,7 @@ def read_folder(root: Path) -> tuple[list[Sample], list[Skipped]]:
             unused.append((path, use))
             continue
         label, split = use
-        shown = printable(PurePosixPath(*parts).as_posix())
+        shown = spelled(PurePosixPath(*parts).as_posix())
         samples.append(Sample(shown, path, (label,), split=split))
     if not samples:
         raise InvalidManifest(
@@ -149,7 +150,7 @@ def read_folder(root: Path) -> tuple[list[Sample], list[Skipped]]:
         )
     unused += _empty(root, found)
     _refuse_wrapped(root, samples)
-    return samples, [Skipped(printable(str(path.relative_to(root))), reason) for path, reason in unused]
+    return samples, [Skipped(spelled(str(path.relative_to(root))), reason) for path, reason in unused]
 
 
 Use = tuple[str, str | None] | str
@@ -240,4 +241,4 @@ def _summary(root: Path, found: Contents) -> str:
     if not found.videos:
         return ""
     first = found.videos[0].relative_to(root)
-    return f" There are {len(found.videos)} videos, the first is {printable(str(first))}."
+    return f" There are {len(found.videos)} videos, the first is {spelled(str(first))}."

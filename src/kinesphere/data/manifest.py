@@ -13,8 +13,9 @@ from typing import Literal, Self
 from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
-from kinesphere.data.sample import Sample, printable
+from kinesphere.data.sample import Sample
 
 log = logging.getLogger(__name__)
 Unlabelled = Literal["refuse", "skip"]
@@ -107,7 +108,7 @@ class Manifest:
             listing.refuse_wrong_rows(path)
         samples, groupings = with_groups(
             listing.samples,
-            lambda file: printable(shown_path(file, listing.root)),
+            lambda file: spelled(shown_path(file, listing.root)),
             by_name=group_column != GROUP_BY_FILE,
         )
         if unlabelled == "skip":

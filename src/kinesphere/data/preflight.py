@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,34 +25,22 @@ from kinesphere.core.errors import (
     SpanOutsideVideo,
     VideoError,
 )
-from kinesphere.core.skipped import by_reason
+from kinesphere.data.content import Content, contents_of
 from kinesphere.data.dataset import Failure, Note
+from kinesphere.data.faults import (
+    Problem,
+    Severity,
+    label_problems,
+    leaks,
+    problem,
+    same_content,
+    unused_problems,
+)
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.pool import Lost, bounded_map
 from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, pose_file_of, tally
 from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
-
-Severity = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One kind of trouble with the samples that have it.
-
-    Attributes:
-        severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
-        kind: `unreadable`, `damaged`, `unknown label`, `empty class`, `group leak`, `content leak`,
-            `label conflict`, `duplicate`, `span outside`, `short`, `ignored`, `no poses`, `unusable poses`
-            or `nobody`.
-        message: What was found and what to do.
-        where: Sample ids, files or rows, all of them.
-    """
-
-    severity: Severity
-    kind: str
-    message: str
-    where: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,7 +180,7 @@ def check(
         facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Lost) else found
         if progress is not None:
             progress(len(facts), len(paths))
-    contents = _contents(paths, facts, count)
+    contents = contents_of(path for path in paths if facts[path].error is None)
     has_poses = needs_poses or pose_files or any(is_pose_file(path) for path in paths)
     return _report(manifest, spec, facts, contents, _poses(manifest, facts) if has_poses else None)
 
@@ -264,31 +250,11 @@ def _poses(manifest: Manifest, facts: dict[Path, _FileFacts]) -> PoseTally:
     return tally((sample, facts[sample.path].poses) for sample in readable)
 
 
-def _contents(paths: list[Path], facts: dict[Path, _FileFacts], workers: int) -> list[list[Path]]:
-    """Sets of different files that hold the same bytes."""
-    by_size: dict[int, list[Path]] = defaultdict(list)
-    for path in paths:
-        if facts[path].error is None:
-            by_size[facts[path].size_bytes].append(path)
-    alike = [path for group in by_size.values() if len(group) > 1 for path in group]
-    with ThreadPoolExecutor(workers) as pool:
-        digests = list(pool.map(_digest, alike))
-    by_content: dict[str, list[Path]] = defaultdict(list)
-    for path, digest in zip(alike, digests, strict=True):
-        by_content[digest].append(path)
-    return [group for group in by_content.values() if len(group) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _report(
     manifest: Manifest,
     spec: ClipSpec | None,
     facts: dict[Path, _FileFacts],
-    contents: list[list[Path]],
+    contents: Mapping[Path, Content],
     poses: PoseTally | None,
 ) -> Preflight:
     read = [found for found in facts.values() if found.error is None]
@@ -301,8 +267,9 @@ def _report(
             damaged.append(Note(sample.path, found.damage, index))
     problems = [
         *_file_problems(manifest, unreadable, damaged),
-        *_label_problems(manifest),
-        *_leaks(manifest, contents),
+        *unused_problems(manifest),
+        *label_problems(manifest),
+        *leaks(manifest, same_content(contents)),
         *_span_problems(manifest, spec, facts),
         *_pose_problems(manifest, poses),
     ]
@@ -335,10 +302,6 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _problem(severity: Severity, kind: str, message: str, where: Iterable[str]) -> Problem:
-    return Problem(severity, kind, message, tuple(where))
-
-
 def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[Note]) -> list[Problem]:
     problems = []
     for kind, found, advice in (
@@ -348,82 +311,9 @@ def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[
         if found:
             message = f"{len(found)} of {len(manifest)} samples {advice}."
             files = dict.fromkeys(shown_path(entry.path, manifest.root) for entry in found)
-            problems.append(_problem("warning", kind, message, files))
+            problems.append(problem("warning", kind, message, files))
     if len(unreadable) == len(manifest):
         problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))
-    if manifest.unused:
-        message = f"{len(manifest.unused)} files and folders are not used: {by_reason(manifest.unused)}."
-        where = (f"{each.name}: {each.reason}" for each in manifest.unused)
-        problems.append(_problem("warning", "ignored", message, where))
-    if manifest.wrong:
-        message = f"{len(manifest.wrong)} rows of the table are wrong and make no sample; correct them."
-        where = (f"{each.name}: {each.reason}" for each in manifest.wrong)
-        problems.append(_problem("error", "wrong row", message, where))
-    return problems
-
-
-def _label_problems(manifest: Manifest) -> list[Problem]:
-    problems = []
-    counts = manifest.counts()
-    if len(manifest.labels) < 2 and not manifest.labels.multi:
-        only = manifest.labels.names[0]
-        message = (
-            f"There is one class only, {only!r}, so there is nothing to tell apart; add clips of others."
-        )
-        problems.append(Problem("error", "one class", message))
-    unknown = [name for name in counts if name not in manifest.labels]
-    if unknown:
-        message = (
-            f"{sum(counts[name] for name in unknown)} samples have labels outside the set: "
-            f"{_named(unknown)}; correct them or extend the set."
-        )
-        where = (sample.id for sample in manifest if set(sample.labels) & set(unknown))
-        problems.append(_problem("error", "unknown label", message, where))
-    parts = {"the data": manifest} | {f"split {s!r}": manifest.where(split=s) for s in manifest.splits}
-    for name, part in parts.items():
-        empty = [label for label, count in part.counts().items() if count == 0]
-        if empty:
-            message = f"{name} has no sample of {len(empty)} classes: {_named(empty)}."
-            problems.append(_problem("warning", "empty class", message, empty))
-    return problems
-
-
-def _named(labels: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
-
-
-def _leaks(manifest: Manifest, contents: list[list[Path]]) -> list[Problem]:
-    problems = []
-    splits_of_group, splits_of_path = defaultdict(set), defaultdict(set)
-    labels_of = defaultdict(set)
-    for sample in manifest:
-        if sample.split is not None:
-            splits_of_path[sample.path].add(sample.split)
-            if sample.group is not None:
-                splits_of_group[sample.group].add(sample.split)
-        labels_of[sample.path].add(sample.labels)
-    torn = [group for group, splits in splits_of_group.items() if len(splits) > 1]
-    if torn:
-        message = (
-            f"{len(torn)} groups lie in several splits, so that a test would flatter; "
-            "give each group one split."
-        )
-        problems.append(_problem("error", "group leak", message, torn))
-    same = [*contents, *([path] for path, splits in splits_of_path.items() if len(splits) > 1)]
-    shown = {id(group): " = ".join(shown_path(path, manifest.root) for path in group) for group in same}
-    leaks = [g for g in same if len(set().union(*(splits_of_path[path] for path in g))) > 1]
-    if leaks:
-        message = f"{len(leaks)} videos occur in several splits; keep each in one."
-        problems.append(_problem("error", "content leak", message, (shown[id(g)] for g in leaks)))
-    conflicts = [g for g in contents if len(set().union(*(labels_of[path] for path in g))) > 1]
-    if conflicts:
-        message = f"{len(conflicts)} videos occur twice with different labels; keep the right one."
-        problems.append(_problem("error", "label conflict", message, (shown[id(g)] for g in conflicts)))
-    if contents:
-        extra = sum(len(group) - 1 for group in contents)
-        message = f"{extra} files are copies of others; remove them."
-        problems.append(_problem("warning", "duplicate", message, (shown[id(g)] for g in contents)))
     return problems
 
 
@@ -448,16 +338,16 @@ def _span_problems(manifest: Manifest, spec: ClipSpec | None, facts: dict[Path, 
             f"{len(outside)} spans start after the last picture of their video, or end before its first, and "
             "cannot be read; correct them."
         )
-        problems.append(_problem("error", "span outside", message, outside))
+        problems.append(problem("error", "span outside", message, outside))
     if beyond:
         message = f"{len(beyond)} spans end after their video and are cut there; check their annotation."
-        problems.append(_problem("warning", "span outside", message, beyond))
+        problems.append(problem("warning", "span outside", message, beyond))
     if short:
         message = (
             f"{len(short)} of {len(manifest)} samples are shorter than a clip of {spec and spec.sampling}; "
             f"they would {'start over' if spec and spec.short_video == 'loop' else 'hold their last frame'}."
         )
-        problems.append(_problem("warning", "short", message, short))
+        problems.append(problem("warning", "short", message, short))
     return problems
 
 
@@ -477,7 +367,7 @@ def _pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]
         if where:
             message = f"{len(where)} of {len(manifest)} samples {advice}."
             severity: Severity = "error" if len(where) == len(manifest) else "warning"
-            problems.append(_problem(severity, kind, message, where))
+            problems.append(problem(severity, kind, message, where))
     return problems
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
+from kinesphere.core.text import is_utf8, spelled
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,11 @@ class Sample:
             raise InvalidManifest(
                 f"Sample {self.id!r}: a span runs from start to a later end, in seconds; got {self.span}."
             )
-        object.__setattr__(self, "id", printable(self.id))
+        object.__setattr__(self, "id", spelled(self.id))
         object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
         for label in self.labels:
-            if "|" in label or not label or printable(label) != label:
+            if "|" in label or not label or not is_utf8(label):
                 what = "may not hold '|', which joins labels" if "|" in label else "is no text"
                 raise InvalidManifest(
-                    f"Sample {self.id!r}: the label {printable(label)!r} {what}; give the class another name."
+                    f"Sample {self.id!r}: the label {spelled(label)!r} {what}; give the class another name."
                 )
-
-
-def printable(text: str) -> str:
-    r"""A file's name as text: bytes that are none in UTF-8 are written `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

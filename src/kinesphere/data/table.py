@@ -17,10 +17,11 @@ from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.text import spelled
 from kinesphere.data.folder import TABLES, contents, read_folder
 from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.parquet import parquet_rows
-from kinesphere.data.sample import Sample, printable
+from kinesphere.data.sample import Sample
 
 _KNOWN = ("id", "path", "start", "end", "group", "split", "pose_file")
 _DELIMITERS = ",;\t|"
@@ -135,7 +136,7 @@ def _unlisted(folder: Path, listing: Listing) -> list[Skipped]:
     """Videos in the table's folder that the table does not list."""
     listed = {sample.path for sample in listing.samples}
     return [
-        Skipped(printable(str(video.relative_to(folder))), "not in the folder's table")
+        Skipped(spelled(str(video.relative_to(folder))), "not in the folder's table")
         for video in contents(folder).videos
         if video not in listed
     ]
@@ -365,7 +366,7 @@ def written_path(path: Path, root: Path) -> str:
     A name with bytes that are no text is written as an address, `file:///…%FF`, since a table holds text.
     """
     here, base = path.absolute(), root.absolute()
-    if printable(str(here)) != str(here):
+    if spelled(str(here)) != str(here):
         return here.as_uri()
     return (here.relative_to(base) if here.is_relative_to(base) else here).as_posix()
 

@@ -6,15 +6,19 @@ from kinesphere.evaluate.metrics import Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
+from kinesphere.evaluate.seen import Met, Seen, choose, seen_by
 
 __all__ = [
     "FileNote",
+    "Met",
     "Predictions",
     "Protocol",
     "Provenance",
     "Report",
     "Score",
     "Scores",
+    "Seen",
+    "choose",
     "collect",
     "evaluate",
     "fuse",
@@ -23,4 +27,5 @@ __all__ = [
     "protocol_of",
     "provenance_of",
     "report_from_predictions",
+    "seen_by",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -21,7 +22,10 @@ from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
+from kinesphere.evaluate.seen import as_it_is, choose, seen_by
 from kinesphere.predict.video_predictor import VideoPredictor
+
+log = logging.getLogger("kinesphere.evaluate")
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips done and their total."""
@@ -31,7 +35,7 @@ def collect(
     predictor: VideoPredictor,
     manifest: Manifest,
     *,
-    views: Views = Views(),  # noqa: B008 (frozen)
+    views: Views | None = None,
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
@@ -45,7 +49,8 @@ def collect(
     Args:
         predictor: The model; its labels number the classes.
         manifest: The clips; each label must be one of the model's.
-        views: Test-time clips and crops, whose probabilities are averaged.
+        views: Test-time clips and crops, whose probabilities are averaged; None for those of the model's own
+            test.
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
@@ -69,7 +74,7 @@ def collect(
         manifest,
         predictor.specs,
         train=False,
-        views=views,
+        views=views or predictor.test_views,
         cache=cache,
         extracts=extracts,
         background=background,
@@ -111,7 +116,7 @@ def evaluate(
     predictor: VideoPredictor,
     manifest: Manifest,
     *,
-    views: Views = Views(),  # noqa: B008 (frozen)
+    views: Views | None = None,
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
@@ -124,10 +129,14 @@ def evaluate(
 ) -> Report:
     """Score a model on a manifest.
 
+    Of the model's own data, the clips that it was tested on are scored, unless `split` is given; clips that
+    it learnt from and that are scored all the same are counted in the report's notes and in the log.
+
     Args:
         predictor: The model.
-        manifest: The clips to score; select a split first.
-        views: Test-time clips and crops, whose probabilities are averaged.
+        manifest: The clips to score.
+        views: Test-time clips and crops, whose probabilities are averaged; None for those of the model's own
+            test.
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
@@ -135,16 +144,20 @@ def evaluate(
         progress: Told how far it is.
         level: Of the intervals.
         dataset: Name of the data; None takes their folder's.
-        split: Name of the part that is scored, for the report.
+        split: Name of the part that was selected, for the report; all of the manifest is scored then.
         date: ISO 8601, for the report.
 
     Raises:
         LabelMismatch: If data and model disagree about the labels.
         TooManyFailures: If no clip could be read.
     """
+    seen, unknown = seen_by(predictor.provenances)
+    scored = choose(manifest, seen) if split is None else as_it_is(manifest, seen, split)
+    for note in (*scored.notes, *unknown):
+        log.warning("%s", note)
     predictions = collect(
         predictor,
-        manifest,
+        scored.manifest,
         views=views,
         batch_size=batch_size,
         workers=workers,
@@ -152,8 +165,16 @@ def evaluate(
         extracts=extracts,
         progress=progress,
     )
-    protocol = protocol_of(predictor, manifest, views, dataset=dataset, split=split)
-    return report_from_predictions(predictions, protocol, provenance_of(predictor, date), level=level)
+    protocol = protocol_of(
+        predictor, scored.manifest, views or predictor.test_views, dataset=dataset, split=scored.split
+    )
+    return report_from_predictions(
+        predictions,
+        protocol,
+        provenance_of(predictor, date),
+        level=level,
+        notes=(*scored.notes, *unknown),
+    )
 
 
 def protocol_of(

@@ -72,6 +72,7 @@ class Report:
         provenance: What computed the probabilities.
         folds: Primary score of each fold in cross-validation, where there are several.
         damaged: Clips that were scored from what could be read of them.
+        notes: What a reader of the scores must know, such as clips that the model had learnt from.
     """
 
     scores: Scores
@@ -86,6 +87,7 @@ class Report:
     provenance: Provenance
     folds: tuple[FoldScore, ...] = ()
     damaged: tuple[FileNote, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def primary(self) -> tuple[str, Score]:
@@ -129,6 +131,7 @@ class Report:
             "skipped": [asdict(each) for each in self.skipped],
             "damaged": [asdict(each) for each in self.damaged],
             "line": self.line(),
+            "notes": list(self.notes),
             "classes": [asdict(row) for row in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "calibration": asdict(self.calibration),
@@ -177,6 +180,7 @@ class Report:
                     for fold in plain["folds"]
                 ),
                 damaged=tuple(FileNote(**each) for each in plain["damaged"]),
+                notes=tuple(map(str, plain.get("notes", ()))),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InvalidSetting(f"This is not a report: {error!r}. Evaluate the model again.") from error
@@ -206,8 +210,9 @@ def report_from_predictions(
     provenance: Provenance,
     *,
     level: float = LEVEL,
+    notes: tuple[str, ...] = (),
 ) -> Report:
-    """Score a table of predictions, of one test set or pooled over folds."""
+    """Score a table of predictions, of one test set or pooled over folds; `notes` go into the report."""
     check_torchvision()
     p, y, labels = predictions.probabilities, predictions.targets, predictions.labels
     return Report(
@@ -223,6 +228,7 @@ def report_from_predictions(
         provenance=provenance,
         folds=_fold_scores(predictions),
         damaged=predictions.damaged,
+        notes=notes,
     )
 
 

@@ -160,6 +160,22 @@ def _read(path: Path) -> Recogniser:
     return Recogniser(net, architecture.card, specs, labels, arguments, provenance).eval()
 
 
+def read_provenance(path: Path) -> Provenance:
+    """Where the weights of a model file come from, without reading them.
+
+    Raises:
+        InvalidCheckpoint: If it is damaged or no model file of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+    except (SafetensorError, OSError) as error:
+        raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
+    return _contract(_header(metadata, path.name), path.name)[-1]
+
+
 def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
     text = (metadata or {}).get(_KEY)
     if text is None:

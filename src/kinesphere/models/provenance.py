@@ -52,6 +52,34 @@ class Preparation:
 
 
 @dataclass(frozen=True)
+class ClipDigests:
+    """Which clips a model has met, as short digests that travel with its weights.
+
+    Each text is base64 over digests of 6 bytes (see `evaluate.seen`), sorted, each once.
+
+    Attributes:
+        train: Clips it learnt from, by content and span.
+        val: Clips that steered its training.
+        test: Clips it was tested on.
+        files: Files of which some clip taught or steered it, by content.
+        places: Clips that taught or steered it, by path and span.
+        before: Clips and files that the weights it started from had learnt from.
+    """
+
+    train: str = ""
+    val: str = ""
+    test: str = ""
+    files: str = ""
+    places: str = ""
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        texts = [getattr(self, each.name) for each in fields(self)]
+        if not all(isinstance(text, str) and len(text) % 8 == 0 for text in texts):
+            raise InvalidSetting("Digests of clips are texts of 8 signs each; the record is damaged.")
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Origin of a set of weights; stored in the checkpoint's header.
 
@@ -63,6 +91,8 @@ class Provenance:
         scores: Measured results, `name -> value`.
         notes: What a user should know, for example that label names are numbers.
         preparation: How the files of their training inputs were made.
+        clips: Which clips they have met; None where that is not known.
+        test_views: Clips x crops that their test averaged, such as `10x3`; None where that is not known.
     """
 
     origin: str
@@ -71,9 +101,12 @@ class Provenance:
     scores: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     preparation: Preparation = Preparation()
+    clips: ClipDigests | None = None
+    test_views: str | None = None
 
     def __post_init__(self) -> None:
-        texts = (self.origin, *(t for t in (self.sha256, self.training_data) if t is not None), *self.notes)
+        known = (self.sha256, self.training_data, self.test_views)
+        texts = (self.origin, *(t for t in known if t is not None), *self.notes)
         if not all(isinstance(text, str) for text in texts):
             raise InvalidSetting(f"Provenance holds texts; got {texts}.")
         if not all(isinstance(v, int | float) for v in self.scores.values()):
@@ -93,6 +126,7 @@ class Provenance:
         try:
             preparation = Preparation(**plain.get("preparation", {}))
             notes = tuple(plain.get("notes", ()))
-            return cls(**{**plain, "notes": notes, "preparation": preparation})
+            clips = None if plain.get("clips") is None else ClipDigests(**plain["clips"])
+            return cls(**{**plain, "notes": notes, "preparation": preparation, "clips": clips})
         except (TypeError, AttributeError) as error:
             raise InvalidSetting(f"This is not a provenance record: {error}.") from error

@@ -23,7 +23,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.provenance import Preparation
+from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
@@ -83,6 +83,11 @@ class FusedPredictor(VideoPredictor):
     def specs(self) -> tuple[ClipSpec, ...]:
         """The input contracts of all members, each once."""
         return self._specs
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """See `VideoPredictor.provenances`."""
+        return tuple(each for member in self.members for each in member.provenances)
 
     def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
         """See `VideoPredictor.probabilities`."""

@@ -13,7 +13,7 @@ from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import Recogniser
+from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.optimise import optimise_for_inference
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.video_predictor import VideoPredictor
@@ -62,6 +62,11 @@ class Predictor(VideoPredictor):
     def specs(self) -> tuple[ClipSpec, ...]:
         """The input contracts, one per input of the network."""
         return self.module.specs
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """See `VideoPredictor.provenances`."""
+        return (self.module.provenance,)
 
     def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
         """See `VideoPredictor.probabilities`."""

@@ -19,7 +19,7 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.provenance import Preparation
+from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.predict.long_video import window_clips
 from kinesphere.predict.opening import Opening, Source
 from kinesphere.predict.prediction import NOBODY, Prediction
@@ -82,6 +82,20 @@ class VideoPredictor(ABC):
     def specs(self) -> tuple[ClipSpec, ...]:
         """The input contracts, one per input."""
 
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Where the weights come from, of each model that takes part."""
+        return ()
+
+    @property
+    def test_views(self) -> Views:
+        """Clips and crops that the models' own tests averaged; one of each where that is not known.
+
+        Of fused models that were tested with different views it is the most of them.
+        """
+        told = [Views.parse(each.test_views) for each in self.provenances if each.test_views is not None]
+        return max(told, key=lambda views: views.clips * views.crops, default=Views())
+
     @abstractmethod
     def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
         """Class probabilities of a batch of samples, averaged over their views.
@@ -116,13 +130,13 @@ class VideoPredictor(ABC):
         Args:
             source: A path, an address, or the file's bytes.
             span: `(start_s, end_s)`; None for the whole video.
-            views: Clips and crops whose probabilities are averaged; None for one of each.
+            views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
 
         Raises:
             VideoError: If it cannot be decoded.
             SpanOutsideVideo: If the span starts after its end.
         """
-        return self._predictions([self._read(source, span, views or Views())])[0]
+        return self._predictions([self._read(source, span, views or self.test_views)])[0]
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
@@ -134,7 +148,7 @@ class VideoPredictor(ABC):
 
         Args:
             sources: Paths, addresses or bytes.
-            views: Clips and crops whose probabilities are averaged; None for one of each.
+            views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
             batch_size: Videos at a time.
 
         Raises:
@@ -142,7 +156,7 @@ class VideoPredictor(ABC):
         """
         if batch_size < 1:
             raise InvalidSetting(f"A batch holds at least one video; got batch_size={batch_size}.")
-        return self._predict_many(iter(sources), views or Views(), batch_size)
+        return self._predict_many(iter(sources), views or self.test_views, batch_size)
 
     def _predict_many(
         self, sources: Iterator[Source], views: Views, batch_size: int
@@ -188,7 +202,8 @@ class VideoPredictor(ABC):
             source: A path, or the file's bytes.
             window_s: Length of a window in seconds; a shorter video is one window.
             stride_s: Seconds between the starts of windows; the last window ends with the video.
-            views: Clips and crops per window, whose probabilities are averaged; None for one of each.
+            views: Clips and crops per window, whose probabilities are averaged; None for those of the
+                model's own test.
             batch_size: Windows at a time.
 
         Raises:
@@ -197,7 +212,7 @@ class VideoPredictor(ABC):
         """
         if batch_size < 1:
             raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
-        windows = window_clips(source, self.specs, window_s, stride_s, views or Views(), self.opening)
+        windows = window_clips(source, self.specs, window_s, stride_s, views or self.test_views, self.opening)
         spans: list[tuple[float, float]] = []
         rows: list[np.ndarray] = []
         unseen: list[np.ndarray] = []

@@ -61,6 +61,8 @@ def cross_validate(
         InvalidSetting: If the data cannot be folded so, the folder holds something and `resume` is not
             set, or `out` is missing.
     """
+    from kinesphere.data.content import contents_of
+    from kinesphere.data.faults import copies_together, same_content
     from kinesphere.data.split import kfold, leave_one_group_out
     from kinesphere.train.resolve import read_data
 
@@ -70,6 +72,8 @@ def cross_validate(
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise InvalidSetting(f"{folder} is not empty; resume it, choose another `out`, or delete it.")
     manifest = read_data(recipe.data)
+    copies = same_content(contents_of(sample.path for sample in manifest))
+    manifest = copies_together(manifest, copies)
     if folds == "leave_one_group_out":
         rounds, protocol = leave_one_group_out(manifest), "leave one group out"
     else:
@@ -117,6 +121,7 @@ def _pooled(folder: Path, folds: list[Fold], runs: list[Run], manifest: Manifest
         pooled,
         replace(first.protocol, fingerprint=manifest.fingerprint(), split=protocol),
         first.provenance,
+        notes=tuple(dict.fromkeys(note for run in runs if run.report for note in run.report.notes)),
     )
     files = RunFiles(folder)
     pooled.write(files.predictions)

@@ -28,8 +28,10 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
+from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.build import MODELS, create_model
 from kinesphere.models.checkpoint import load_model
+from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History
@@ -38,10 +40,11 @@ from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, ke
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers
 from kinesphere.train.losses import LossContext, make_loss
+from kinesphere.train.parts import Parts
 from kinesphere.train.problems import ProblemFiles
 from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resolve import Parts, extracts, frame_cache
+from kinesphere.train.resolve import extracts, frame_cache
 from kinesphere.train.task import Length, RecognitionTask
 
 log = logging.getLogger("kinesphere.train")
@@ -79,6 +82,8 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     recogniser.provenance = replace(
         recogniser.provenance,
         preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
+        clips=_clips_of(parts, recogniser),
+        test_views=recipe.test.views,
     )
     compute.place(recogniser)
     training = training_loader(recipe, parts.train, recogniser.specs, place)
@@ -105,6 +110,14 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         keep(task.scored, files.last, parts.train.fingerprint(), {})
         if best.best is None:
             keep(task.scored, files.model, parts.train.fingerprint(), {})
+
+
+def _clips_of(parts: Parts, start: Recogniser) -> ClipDigests | None:
+    """Which clips a run meets, and which ones had taught the weights that it starts from."""
+    uses = parts.uses()
+    before = start.provenance.clips
+    used = ((sample, uses[sample.id]) for sample in parts.whole if sample.id in uses)
+    return digests_of(used, parts.contents, () if before is None else (before,))
 
 
 def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,15 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
-from kinesphere.data.split import holdout
 from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL, MODELS
 from kinesphere.train.clip_sections import AugmentSection
+from kinesphere.train.parts import Parts, divide
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import DataSection
-from kinesphere.train.splits import Part
 
 log = logging.getLogger("kinesphere.train")
 
 DEFAULT_EPOCHS = 30
-AUTO_VAL, AUTO_TEST = 0.1, 0.2
-VAL_NAMES = ("val", "valid", "validation")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The samples of a run by what they are for; all share one label set.
-
-    Attributes:
-        train: What is learnt from.
-        val: What steers training, if anything does.
-        test: What is scored at the end, if anything is held out for that.
-        whole: All samples of the data, those that stay unused included.
-    """
-
-    train: Manifest
-    val: Manifest | None
-    test: Manifest | None
-    whole: Manifest
-
-    def uses(self) -> dict[str, Part]:
-        """What each sample is used for, by id; what is missing is not used."""
-        named: tuple[tuple[Part, Manifest | None], ...] = (
-            ("train", self.train),
-            ("val", self.val),
-            ("test", self.test),
-        )
-        return {sample.id: part for part, samples in named for sample in samples or ()}
 
 
 def read_data(data: DataSection) -> Manifest:
@@ -97,7 +68,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
-    parts, data = _split(recipe, manifest)
+    parts, data = divide(recipe, manifest)
     augment = recipe.augment.settings()
     check_flip(augment, manifest.labels)
     compute = recipe.compute.choose()
@@ -169,55 +140,6 @@ def frame_cache(data: DataSection) -> FrameCache | None:
 def extracts(data: DataSection) -> Extracts:
     """Where the extracted files of a recipe's videos lie."""
     return Extracts(None if data.extracts is None else Path(data.extracts))
-
-
-def _split(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
-    data, seed, splits = recipe.data, recipe.train.seed, manifest.splits
-    test, val = data.test, data.val
-    if test == "auto":
-        test = "test" if "test" in splits else 0.0 if splits else AUTO_TEST
-    if val == "auto":
-        val = next((name for name in VAL_NAMES if name in splits), AUTO_VAL)
-    if test == "train" or (isinstance(val, str) and val in (test, "train")):
-        raise InvalidSetting(f"Train, val and test must be different splits; got val {val!r}, test {test!r}.")
-    marked = manifest if splits else manifest.with_splits({sample.id: "train" for sample in manifest})
-    if isinstance(test, float) and test > 0:
-        marked = _hold_out(marked, "test", test, seed)
-    if isinstance(val, float) and val > 0:
-        marked = _hold_out(marked, "val", val, seed)
-    parts = Parts(
-        marked.where(split="train"),
-        _part(marked, "val" if isinstance(val, float) else val, val),
-        _part(marked, "test" if isinstance(test, float) else test, test),
-        manifest,
-    )
-    used = sum(len(part) for part in (parts.train, parts.val, parts.test) if part is not None)
-    if used < len(manifest):
-        log.warning(
-            "%d of %d samples are in other splits and stay unused.", len(manifest) - used, len(manifest)
-        )
-    update = {
-        "source": tuple(str(Path(source).resolve()) for source in data.source),
-        "val": val,
-        "test": test,
-        "cache": None if data.cache is None else str(Path(data.cache).resolve()),
-        "extracts": None if data.extracts is None else str(Path(data.extracts).resolve()),
-    }
-    return parts, data.model_copy(update=update)
-
-
-def _hold_out(manifest: Manifest, name: str, share: float, seed: int) -> Manifest:
-    """Move a share of the split `train` to a split of its own."""
-    if name in manifest.splits:
-        raise InvalidSetting(
-            f"data.{name} is the share {share}, but the data have a split {name!r} of their own; name that."
-        )
-    drawn = holdout(manifest.where(split="train"), {"train": 1 - share, name: share}, seed)
-    return manifest.with_splits({sample.id: str(sample.split) for sample in drawn})
-
-
-def _part(manifest: Manifest, split: str, setting: float | str) -> Manifest | None:
-    return None if setting == 0 else manifest.where(split=split)
 
 
 def _joined(manifests: list[Manifest]) -> Manifest:

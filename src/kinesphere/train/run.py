@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kinesphere.evaluate import Report
-    from kinesphere.train.resolve import Parts
+    from kinesphere.train.parts import Parts
 
 log = logging.getLogger("kinesphere.train")
 
@@ -88,7 +88,7 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     files.sweep()
     resolved.dump(files.recipe)
     if not files.splits.is_file():
-        SplitTable.of(parts.whole, parts.uses()).write(files.splits)
+        SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
     log.info("%s", _opening(resolved, parts))
     if resolved.compute.processes > 1:
         from kinesphere.train.launch import fit_in_processes
@@ -181,7 +181,7 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
         predictor, held_out, views, dataset=dataset, split=split, background=recipe.test.background
     )
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    report = report_from_predictions(predictions, protocol, provenance_of(predictor, date))
+    report = report_from_predictions(predictions, protocol, provenance_of(predictor, date), notes=parts.notes)
     predictions.write(files.predictions)
     report.write(files.report)
     return report

@@ -30,6 +30,10 @@ Unlabelled = Annotated[
     Literal["refuse", "skip"],
     typer.Option(help="Whether samples without a label are an error or left out."),
 ]
+WrongRows = Annotated[
+    Literal["refuse", "skip"],
+    typer.Option(help="Whether rows of a table that make no sample are an error or left out and listed."),
+]
 
 
 class Advance(Protocol):

@@ -13,6 +13,7 @@ from kinesphere.apps.cli.console import (
     Json,
     PrecisionChoice,
     Unlabelled,
+    WrongRows,
     check_folder,
     console,
     end,
@@ -22,17 +23,34 @@ from kinesphere.apps.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from kinesphere.evaluate import Report
+    from kinesphere.apps.cli.console import Advance
+    from kinesphere.clips import Views
+    from kinesphere.clips.archive import Extracts
+    from kinesphere.clips.background import Background
+    from kinesphere.core.device import Compute
+    from kinesphere.data import Manifest
+    from kinesphere.evaluate import Predictions, Report
+    from kinesphere.predict.video_predictor import VideoPredictor
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Run folder, model file, registered name or hub id.")],
     data: Annotated[Path, typer.Argument(help="Manifest (CSV, Parquet) or folder of class folders.")],
-    split: Annotated[str | None, typer.Option(help="Score this split of the data only.")] = None,
-    views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Score this split of the data, or of the run (train, val, test); all scores everything. "
+            "Default: of a run's own data its test split, of others all."
+        ),
+    ] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Test views, clips x crops. Default: those of the run's own test.")
+    ] = None,
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    group_column: Annotated[str, typer.Option(help="Column that holds the groups.")] = "group",
     split_column: Annotated[str, typer.Option(help="Column that holds the splits.")] = "split",
     unlabelled: Unlabelled = "refuse",
+    wrong_rows: WrongRows = "refuse",
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
     ] = None,
@@ -50,36 +68,41 @@ def evaluate(
     precision: PrecisionChoice = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score a model on labelled videos, with intervals."""
+    """Score a model on labelled videos, with intervals.
+
+    Of a run's own data its test clips are scored; clips that the model learnt from and that are scored all
+    the same are counted beside the score. A cross-validation answers for each clip with the fold that had
+    not met it.
+    """
     from kinesphere.clips import Views
     from kinesphere.clips.archive import Extracts
     from kinesphere.clips.background import check_background
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
-    from kinesphere.evaluate import report_from_predictions
-    from kinesphere.evaluate.evaluator import collect, protocol_of, provenance_of
-    from kinesphere.predict import load
+    from kinesphere.train.rescoring import fold_models
 
     check_folder("--out", out)
-    predictor = load(model, compute=Compute.choose(device, precision))
+    compute = Compute.choose(device, precision)
+    chosen, changed = None if views is None else Views.parse(views), check_background(background)
+    folds = fold_models(Path(model))
+    predictor = None if folds else _load(model, compute)
     manifest = Manifest.read(
-        data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
+        data,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        unlabelled=unlabelled,
+        wrong_rows=wrong_rows,
     )
-    if split is not None:
-        manifest = manifest.where(split=split)
-    chosen, changed = Views.parse(views), check_background(background)
-    with progress("Evaluating", "clips", hidden=as_json) as advance:
-        predictions = collect(
-            predictor,
-            manifest,
-            views=chosen,
-            extracts=Extracts(extracts, manifest.root),
-            background=changed,
-            progress=advance,
-        )
-    protocol = protocol_of(predictor, manifest, chosen, split=split, background=changed)
+    place = Extracts(extracts, manifest.root)
     today = datetime.date.today().isoformat()
-    report = report_from_predictions(predictions, protocol, provenance_of(predictor, today))
+    with progress("Evaluating", "clips", hidden=as_json) as advance:
+        if predictor is None:
+            predictions, report = _by_folds(
+                Path(model), manifest, split, compute, chosen, place, changed, advance, today
+            )
+        else:
+            predictions, report = _by_one(predictor, manifest, split, chosen, place, changed, advance, today)
     if out is not None:
         from kinesphere.apps.html import write_report_html
 
@@ -95,15 +118,85 @@ def evaluate(
     end(len(report.skipped))
 
 
+def _load(model: str, compute: Compute) -> VideoPredictor:
+    from kinesphere.predict import load
+
+    return load(model, compute=compute)
+
+
+def _by_one(
+    predictor: VideoPredictor, manifest: Manifest, split: str | None, views: Views | None, extracts: Extracts,
+    background: Background, advance: Advance, date: str,
+) -> tuple[Predictions, Report]:  # fmt: skip
+    """What one model, or several fused, say of the clips that may test them."""
+    from kinesphere.evaluate import (
+        choose,
+        collect,
+        protocol_of,
+        provenance_of,
+        report_from_predictions,
+        seen_by,
+    )
+
+    seen, unknown = seen_by(predictor.provenances)
+    scored = choose(manifest, seen, split)
+    predictions = collect(
+        predictor, scored.manifest, views=views, extracts=extracts, background=background, progress=advance
+    )
+    taken = views or predictor.test_views
+    protocol = protocol_of(predictor, scored.manifest, taken, split=scored.split, background=background)
+    notes = (*scored.notes, *unknown, *_left_out(manifest))
+    return predictions, report_from_predictions(
+        predictions, protocol, provenance_of(predictor, date), notes=notes
+    )
+
+
+def _by_folds(
+    folder: Path, manifest: Manifest, split: str | None, compute: Compute, views: Views | None,
+    extracts: Extracts, background: Background, advance: Advance, date: str,
+) -> tuple[Predictions, Report]:  # fmt: skip
+    """What the folds of a cross-validation say of the clips that they had not met."""
+    from dataclasses import replace
+
+    from kinesphere.evaluate import report_from_predictions
+    from kinesphere.train.rescoring import collect_folds
+
+    if split not in (None, "all"):
+        manifest = manifest.where(split=split)
+    found = collect_folds(
+        folder, manifest, compute=compute, views=views, extracts=extracts, background=background,
+        progress=advance,
+    )  # fmt: skip
+    notes = (*found.notes, *_left_out(manifest))
+    return found.predictions, report_from_predictions(
+        found.predictions, found.protocol, replace(found.provenance, date=date), notes=notes
+    )
+
+
+def _left_out(manifest: Manifest) -> tuple[str, ...]:
+    """What of the data is not scored because it could not be listed."""
+    return tuple(
+        f"{len(rows)} {what}, among them {rows[0].name}: {rows[0].reason}."
+        for rows, what in (
+            (manifest.wrong, "rows of the table are wrong and left out"),
+            (manifest.unused, "files and folders of the data are not used"),
+        )
+        if rows
+    )
+
+
 def print_report(report: Report, shown: int = 30) -> None:
     """The score line, all scores, and the classes from worst to best."""
     from rich.table import Table
+    from rich.text import Text
 
     from kinesphere.evaluate.metrics import Score
     from kinesphere.evaluate.report import score_name
 
     screen = console()
-    screen.print(report.line(), style="bold")
+    for warning in report.notes:
+        screen.print(Text(warning, style="bold red"), soft_wrap=True)
+    screen.print(Text(report.line(), style="bold"))
     table = Table("score", "value with interval")
     for name, score in report.scores.items():
         table.add_row(score_name(name), str(score))
@@ -113,7 +206,7 @@ def print_report(report: Report, shown: int = 30) -> None:
     for row in sorted(report.classes, key=lambda row: row.f1 if row.f1 is not None else -1.0)[:shown]:
         recall = "–" if row.recall is None else str(Score(row.recall, row.recall_low, row.recall_high))
         precision, f1 = ("–" if v is None else f"{100 * v:.1f} %" for v in (row.precision, row.f1))
-        table.add_row(row.label, precision, recall, f1, str(row.support))
+        table.add_row(Text(row.label), precision, recall, f1, str(row.support))
     screen.print(table)
     if len(report.classes) > shown:
         screen.print(f"… and {len(report.classes) - shown} better classes (see --json or --out)")

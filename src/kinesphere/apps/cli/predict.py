@@ -32,7 +32,9 @@ def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or addresses.")],
     model: Annotated[str, typer.Option(help="Run folder, fusion, model file, registered name or hub id.")],
     top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
-    views: Annotated[str, typer.Option(help="Test views, clips x crops.")] = "1x1",
+    views: Annotated[
+        str | None, typer.Option(help="Test views, clips x crops. Default: those of the run's own test.")
+    ] = None,
     window: Annotated[
         float | None, typer.Option(help="Give a timeline: windows of this many seconds.")
     ] = None,
@@ -92,7 +94,7 @@ def predict(
         if target is not None and target.suffix and len(wanted) > 1:
             raise InvalidSetting(f"{target} is one file, but there are {len(wanted)} videos; name a folder.")
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
-    chosen = Views.parse(views)
+    chosen = predictor.test_views if views is None else Views.parse(views)
     settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
     overlays = Overlays(predictor, draw)
     outcome = Outcome(

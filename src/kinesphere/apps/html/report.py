@@ -71,7 +71,7 @@ def render_report(
         title: Headline; by default the model's name.
     """
     sections = [
-        ("scores", "Score", _scores(report)),
+        ("scores", "Score", join(_notes(report), _scores(report))),
         ("skipped", "Skipped", _skipped(report)),
         ("folds", "Folds", _folds(report)),
         ("training", "Training", _curves(curves or {})),
@@ -110,6 +110,11 @@ def render_report(
         "html", head, tag("body", top, body, foot, tag("script", Html(_asset("report.js")))), lang="en"
     )
     return f"<!doctype html>\n{page}\n"
+
+
+def _notes(report: Report) -> Html:
+    """What a reader of the scores must know, before them."""
+    return join(tag("p", tag("strong", note)) for note in report.notes)
 
 
 def _asset(name: str) -> str:
