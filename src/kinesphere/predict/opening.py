@@ -18,7 +18,7 @@ from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.pose_file import read_poses
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import UnreadableVideo
+from kinesphere.core.errors import InUse, InvalidAnnotation, UnreadableVideo
 from kinesphere.data.cache import CachedVideo
 from kinesphere.data.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
 from kinesphere.data.extract.flow import LEAST_PX, shrunk
@@ -47,6 +47,8 @@ class RecentPoses:
     def __init__(self) -> None:
         self._held: OrderedDict[_Key, tuple[Poses, Span | None]] = OrderedDict()
         self._lock = Lock()
+        self.files: set[Path] = set()
+        """Those whose poses are nowhere else."""
 
     def find(self, path: Path, span: Span | None, extractor: PoseExtractor) -> Poses | None:
         """Poses of a file that cover a span (None: all of it), if the file is as it was then."""
@@ -62,6 +64,7 @@ class RecentPoses:
         """Remember the poses of a span of a file, and forget those of the longest ago."""
         with self._lock:
             self._held[(*_identity(path), extractor)] = (poses, span)
+            self.files.add(path)
             while len(self._held) > _REMEMBERED:
                 self._held.popitem(last=False)
 
@@ -169,6 +172,11 @@ class Opening:
             self._recent.keep(path, span, extractor, known)
         return known
 
+    @property
+    def forgotten(self) -> int:
+        """Files whose poses were extracted on the way, to be extracted again the next time."""
+        return len(self._recent.files)
+
     def _lacks_poses(self, path: Path) -> bool:
         return not path.name.endswith(POSE_SUFFIX) and self.extracts.find(path, POSE_SUFFIX) is None
 
@@ -193,12 +201,15 @@ class Opening:
 
     def _extract(self, path: Path, specs: Sequence[ClipSpec]) -> None:
         """Make the files that some inputs are read from, as far as they are missing."""
-        for spec in specs:
-            if spec.modality == "pose" and self.extracts.find(path, POSE_SUFFIX) is None:
-                self._pose_extractor().extract(path, self.extracts.free_place(path, POSE_SUFFIX))
-            if spec.modality == "flow" and self.extracts.find(path, FLOW_SUFFIX) is None:
-                extractor = self._flow_extractor(path, spec)
-                extractor.extract(path, self.extracts.free_place(path, FLOW_SUFFIX))
+        try:
+            for spec in specs:
+                if spec.modality == "pose" and self.extracts.find(path, POSE_SUFFIX) is None:
+                    self._pose_extractor().extract(path, self.extracts.free_place(path, POSE_SUFFIX))
+                if spec.modality == "flow" and self.extracts.find(path, FLOW_SUFFIX) is None:
+                    extractor = self._flow_extractor(path, spec)
+                    extractor.extract(path, self.extracts.free_place(path, FLOW_SUFFIX))
+        except InUse as error:
+            raise InvalidAnnotation(f"Its files are being made at this moment: {error}") from error
 
     def _flow_extractor(self, path: Path, spec: ClipSpec) -> FlowExtractor:
         """At the size that the model learnt from; else at the one at which it reads frames."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TextIO
 
 import typer
@@ -34,6 +35,10 @@ WrongRows = Annotated[
     Literal["refuse", "skip"],
     typer.Option(help="Whether rows of a table that make no sample are an error or left out and listed."),
 ]
+
+
+EVERY_S = 10.0
+"""How often long work tells how far it is where its output is no terminal."""
 
 
 class Advance(Protocol):
@@ -123,8 +128,17 @@ def check_folder(option: str, path: Path | None) -> None:
 
 
 @contextmanager
-def progress(title: str, unit: str, hidden: bool = False) -> Iterator[Advance]:
-    """A progress bar on standard error, silent when hidden or when nobody watches."""
+def progress(
+    title: str, unit: str, hidden: bool = False, detail: Callable[[], str] | None = None
+) -> Iterator[Advance]:
+    """A progress bar on standard error; where that is no terminal, a line now and then.
+
+    Args:
+        title: What is done.
+        unit: What it is done to.
+        hidden: Show nothing.
+        detail: What such a line says besides.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     screen = console(to_stderr=True)
@@ -137,13 +151,43 @@ def progress(title: str, unit: str, hidden: bool = False) -> Iterator[Advance]:
         console=screen,
         disable=hidden or not screen.is_terminal,
     )
-    with bar:
+    reached = [0, 0]
+
+    def line() -> str:
+        done, total = reached
+        counts = f"{done} of {total} {unit}" if total else f"{done} {unit}"
+        more = detail() if detail is not None else ""
+        return f"{title.strip() or 'Working'}: {counts}{f'; at {more}' if more else ''}"
+
+    with bar, _said_now_and_then(line, wanted=not hidden and not screen.is_terminal):
         task = bar.add_task(title, total=None)
 
         def advance(done: int, total: int) -> None:
+            reached[:] = done, total
             bar.update(task, completed=done, total=total)
 
         yield advance
+
+
+@contextmanager
+def _said_now_and_then(line: Callable[[], str], wanted: bool) -> Iterator[None]:
+    """Print a line on standard error every `EVERY_S` seconds while the block runs."""
+    if not wanted:
+        yield
+        return
+    over = Event()
+
+    def run() -> None:
+        while not over.wait(EVERY_S):
+            console(to_stderr=True).print(line(), soft_wrap=True)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def end(failures: int) -> None:

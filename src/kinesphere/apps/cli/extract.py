@@ -100,12 +100,13 @@ def run(
     unused: Sequence[Path] = (),
 ) -> None:
     """Extract, tell, and leave with exit code 1 if some videos failed."""
-    from kinesphere.data.extract import Extracts
+    from kinesphere.data.extract import Extracts, Watch
     from kinesphere.data.extract import extract as extract_all
 
     check_folder("--out", out)
     videos, root = find_videos(data)
-    with progress("Extracting", "videos", hidden=as_json) as advance:
+    watch = Watch()
+    with progress("Extracting", "videos", hidden=as_json, detail=watch.line) as advance:
         extraction = extract_all(
             videos,
             extractor,
@@ -113,6 +114,7 @@ def run(
             workers=workers or "auto",
             overwrite=overwrite,
             progress=advance,
+            watch=watch,
         )
     if as_json:
         document = as_document(extraction, Extracts(out, root), extractor)

@@ -17,6 +17,7 @@ from kinesphere.apps.cli.console import (
     console,
     end,
     progress,
+    say,
 )
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 
@@ -113,6 +114,15 @@ def predict(
             if log is not None:
                 log.write(_record(answer, top))
             advance(len(wanted) - len(missing) + outcome.count, len(wanted))
+    if forgotten := predictor.opening.forgotten:
+        place = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
+        say(
+            "note",
+            "yellow",
+            f"the poses of {forgotten} videos were extracted for these answers only, and will be again the "
+            f"next time; --keep keeps them{place}",
+            to_stderr=True,
+        )
     outcome.finish(len(wanted) - len(missing), out)
 
 

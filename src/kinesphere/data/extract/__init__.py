@@ -2,7 +2,7 @@
 
 from kinesphere.clips.archive import Extracts
 from kinesphere.data.extract.flow import FlowExtractor
-from kinesphere.data.extract.job import Extraction, Extractor, FileNote, extract
+from kinesphere.data.extract.job import Extraction, Extractor, FileNote, Watch, extract
 from kinesphere.data.extract.mask import MaskExtractor, mask_model
 from kinesphere.data.extract.mediapipe_pose import PoseSettings, pose_model
 from kinesphere.data.extract.pose import PoseExtractor
@@ -16,6 +16,7 @@ __all__ = [
     "MaskExtractor",
     "PoseExtractor",
     "PoseSettings",
+    "Watch",
     "extract",
     "mask_model",
     "pose_model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,9 @@ from kinesphere.core.errors import (
     VideoError,
     WrongEntry,
 )
+from kinesphere.core.files import sweep
 from kinesphere.core.quiet import native_silence
+from kinesphere.data.extract.unfinished import share_done
 from kinesphere.data.pool import Lost, bounded_map
 
 Progress = Callable[[int, int], None]
@@ -96,6 +98,29 @@ class Extraction:
         return ", ".join(parts)
 
 
+class Watch:
+    """Which files an extraction is at, and how far; another thread may ask."""
+
+    def __init__(self) -> None:
+        self._busy: dict[Path, Path] = {}
+
+    def begin(self, video: Path, target: Path) -> None:
+        """Told that a video's file is being made."""
+        self._busy[video] = target
+
+    def end(self, video: Path) -> None:
+        """Told that a video is done."""
+        self._busy.pop(video, None)
+
+    def line(self) -> str:
+        """The videos at work, with the share that is done of those that take long."""
+        at_work = []
+        for video, target in list(self._busy.items()):
+            share = share_done(target)
+            at_work.append(video.name if share is None else f"{video.name} {share:.0%}")
+        return ", ".join(at_work)
+
+
 @dataclass(frozen=True)
 class _Done:
     state: Literal["written", "kept", "failed"]
@@ -112,12 +137,13 @@ def extract(
     overwrite: bool = False,
     timeout_s: float = 6 * 3600.0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Extraction:
     """Make the file of every video that has none yet.
 
-    A file appears under its name when it is complete, so an interrupted extraction goes on where it
-    stopped. A file that is there but made otherwise, or damaged, counts as a failure unless it may be
-    overwritten.
+    A file appears under its name when it is complete. An interrupted extraction goes on where it stopped,
+    within a file, too, and gives the same as if it had not been interrupted. A file that is there but made
+    otherwise, or damaged, counts as a failure unless it may be overwritten.
 
     Args:
         videos: Files; each is looked at once.
@@ -127,6 +153,7 @@ def extract(
         overwrite: Make every file anew.
         timeout_s: Longest time for one video.
         progress: Told how far it is.
+        watch: Told what is being made.
 
     Raises:
         InvalidSetting: If two videos would have one file, or `workers` is not positive.
@@ -144,11 +171,21 @@ def extract(
                 f"{other} and {video} would share one file in {extracts.folder}; extract beside the "
                 "videos, or one folder at a time."
             )
+    for folder in {place.parent for place in owners}:
+        sweep(folder)  # what killed processes left
+    watch = watch or Watch()
+
+    def handed_out() -> Iterator[Path]:
+        for place, video in owners.items():
+            watch.begin(video, place)
+            yield video
+
     found: dict[Path, _Done] = {}
     task = partial(_one, extractor=extractor, extracts=extracts, overwrite=overwrite)
     for video, done in bounded_map(
-        task, wanted, workers=min(count, max(1, len(wanted))), timeout_s=timeout_s
+        task, handed_out(), workers=min(count, max(1, len(wanted))), timeout_s=timeout_s
     ):
+        watch.end(video)
         found[video] = _Done("failed", (done.reason,)) if isinstance(done, Lost) else done
         if progress:
             progress(len(found), len(wanted))
