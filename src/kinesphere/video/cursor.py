@@ -33,6 +33,8 @@ _SPARING = {
     "h264", "hevc", "vvc", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "h263", "flv", "wmv1",
     "wmv2", "mpeg1video", "mpeg2video", "vp8",
 }  # fmt: skip
+# Its threads do not know what the header said once a seek has come between.
+_ONE_THREAD = {"apng"}
 
 
 class UnsafeKey(Exception):
@@ -92,8 +94,9 @@ class Cursor:
             self.container.close()
             raise
         self.context = self.stream.codec_context
-        self.context.thread_count = self.threads
-        self.context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
+        can_share = self.threads > 1 and self.context.name not in _ONE_THREAD
+        self.context.thread_count = self.threads if can_share else 1
+        self.context.thread_type = "AUTO" if can_share else "SLICE"
         # Holes are patched from the frame before; searching for their motion could take seconds a frame.
         self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "ec": "deblock+favor_inter"}
         self._packets = demux(self.container, self.stream, self.damage, self.patience)
