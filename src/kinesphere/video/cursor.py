@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Set
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
@@ -21,6 +22,7 @@ from kinesphere.video.damage import Damage, Patience
 from kinesphere.video.timeline import Timeline, demux
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.packet import Packet as AVPacket
 
     Packet = AVPacket[VideoStream]
@@ -68,6 +70,8 @@ class Cursor:
         self.timeline: Timeline | None = None
         self.threads = threads or _default_threads()
         self.moves = 0
+        self._sought = False
+        self._others: list[InputContainer] = []
         self._packets: Iterator[Packet]
         self._held: Packet | None
         self._ready: deque[Decoded]
@@ -84,6 +88,7 @@ class Cursor:
     def _open(self) -> None:
         self.container = self.source.open(self.patience.timeout_s)
         self.moves += 1
+        self._sought = False
         try:
             if self._index is None:
                 self._index = pick_stream(self.container, self.source, self.patience)
@@ -106,12 +111,14 @@ class Cursor:
 
     def reopen(self) -> None:
         """Begin anew with a fresh demuxer and decoder."""
-        self.container.close()
+        self.close()
         self._open()
 
     def close(self) -> None:
         """Free the decoder and the file."""
-        self.container.close()
+        for container in (*self._others, self.container):
+            container.close()
+        self._others.clear()
 
     def packets(self) -> Iterator[Packet]:
         """The packets that follow; for scanning without decoding."""
@@ -191,12 +198,25 @@ class Cursor:
     def _next_packet(self) -> Packet | None:
         held, self._held = self._held, None
         packet = next(self._packets, None) if held is None else held
+        if packet is None and self._sought and self.timeline and self._next < len(self.timeline.packets):
+            packet = self._resume(self.timeline)
         stamps = None if self.timeline is None else self.timeline.stamps
         if packet is not None and stamps is not None:
             if self._next >= len(stamps):
                 return None
             packet.pts = int(stamps[self._next])
         return packet
+
+    def _resume(self, timeline: Timeline) -> Packet | None:
+        """The next packet of a file that ends too soon after a seek, as joined ones do."""
+        timeline.unseekable = True
+        self._sought = False
+        # The decoder goes on, and it belongs to the container that it was opened with.
+        self._others.append(self.source.open(self.patience.timeout_s))
+        stream = self._others[-1].streams[self.stream.index]
+        assert isinstance(stream, VideoStream)
+        self._packets = demux(self._others[-1], stream, self.damage, self.patience)
+        return next(islice(self._packets, self._next, None), None)
 
     def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int | None) -> bool:
         """Whether to decode a packet at all; frames that nothing leans on are left out by the decoder."""
@@ -277,6 +297,7 @@ class Cursor:
             except (av.FFmpegError, OSError):
                 continue
             self._packets = demux(self.container, self.stream, self.damage, self.patience)
+            self._sought = True
             self._forget(0)
             if self._skip_to(key):
                 return True

@@ -19,6 +19,7 @@ from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
 from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import describe
+from kinesphere.video.joined import is_followed
 from kinesphere.video.timeline import Timeline, container_start, scan, zero_tick
 
 
@@ -391,6 +392,10 @@ def _scan(cursor: Cursor) -> Timeline:
     timeline = scan(
         cursor.packets(), cursor.stream, cursor.source.size_bytes(), cursor.damage, cursor.patience
     )
+    if cursor.source.local and is_followed(cursor.source, cursor.container.format.name, timeline.packets.end):
+        cursor.damage.note(
+            "another recording is appended to it and not read; split the file to use that"
+        )
     cursor.timeline = timeline
     cursor.start(0)
     return timeline

@@ -240,13 +240,15 @@ def _fill(clock: np.ndarray, good: np.ndarray, step: float, reorders: bool) -> N
         clock[:] = np.arange(len(clock)) * step
         return
     for place in np.flatnonzero(~good).tolist():
-        window = slice(max(0, place - _REORDER // 2), place + _REORDER // 2 + 1)
+        window = slice(max(0, place - _REORDER), place + _REORDER + 1)
         near = np.sort(clock[window][good[window]])
         before, after = clock[:place][good[:place]][-1:], clock[place + 1 :][good[place + 1 :]][:1]
-        gaps = np.diff(near)
-        if reorders and len(gaps) and gaps.max() > 1.5 * step:
-            # The place that nobody else has.
-            clock[place] = near[gaps.argmax()] + min(step, gaps.max() / 2)
+        holes = np.flatnonzero(np.diff(near) > 1.5 * step) if reorders else np.empty(0, int)
+        if len(holes):
+            # The place that nobody else has, and the nearest such.
+            expected = float(np.mean(np.concatenate([before, after])))
+            hole = holes[np.abs(near[holes] + step - expected).argmin()]
+            clock[place] = near[hole] + min(step, (near[hole + 1] - near[hole]) / 2)
         elif not len(before):
             clock[place] = after[0] - step
         elif not len(after) or (reorders and window.stop >= len(clock)):

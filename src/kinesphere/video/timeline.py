@@ -54,13 +54,14 @@ _NONE = int(np.iinfo(np.int64).min)
 
 @dataclass
 class Packets:
-    """One row per packet of the video stream, in decoding order."""
+    """One row per packet of the video stream, in decoding order; `end` is where the last ends in the file."""
 
     pts: np.ndarray
     dts: np.ndarray
     size: np.ndarray
     key: np.ndarray
     hidden: np.ndarray
+    end: int = 0
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -83,6 +84,7 @@ class Timeline:
             `time_base`; None where they are what they should be.
         resolution: Seconds to which the container rounds its times, if that is not `time_base`.
         zero: Tick of time 0.
+        unseekable: Whether seeking was found to lead astray.
     """
 
     clock: Clock
@@ -96,6 +98,7 @@ class Timeline:
     stamps: np.ndarray | None = None
     resolution: Fraction | None = None
     zero: float = 0.0
+    unseekable: bool = False
     _delay: int = 0
 
     def __post_init__(self) -> None:
@@ -117,7 +120,7 @@ class Timeline:
     @property
     def counted(self) -> bool:
         """Whether packets are known by their number only, so that a place is reached by reading up to it."""
-        return self.clock == "index" or self.stamps is not None
+        return self.clock == "index" or self.stamps is not None or self.unseekable
 
     @property
     def tolerance_s(self) -> float:
@@ -258,11 +261,11 @@ def _collect(
 ) -> Packets:
     rows: list[tuple[int, int, int, bool, bool]] = []
     budget = None if size_bytes is None else 2 * size_bytes + 1_000_000
-    read = 0
+    read = end = 0
     following = iter(packets)
     while True:
         batch = [
-            (p.pts, p.dts, p.size, p.is_keyframe, p.is_discard, p.is_corrupt)
+            (p.pts, p.dts, p.size, p.is_keyframe, p.is_discard, p.is_corrupt, p.pos)
             for p in islice(following, _BATCH)
         ]
         if not batch:
@@ -271,7 +274,8 @@ def _collect(
         read += length
         patience.extend(length / _SLOWEST_BYTES_PER_S)
         patience.check()
-        for pts, dts, size, key, hidden, corrupt in batch:
+        for pts, dts, size, key, hidden, corrupt, pos in batch:
+            end = max(end, (pos or 0) + size)
             if corrupt:
                 damage.note("incomplete packet")
             rows.append((_NONE if pts is None else pts, _NONE if dts is None else dts, size, key, hidden))
@@ -279,7 +283,7 @@ def _collect(
             damage.note("its index names more data than the file holds")
             break
     table = np.array(rows, np.int64).reshape(-1, 5)
-    return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0)
+    return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0, end)
 
 
 def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damage: Damage) -> Timeline | None:
@@ -289,7 +293,7 @@ def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damag
         return None
     tick = _time_base(stream)
     kind = {
-        "reorders": stream.codec_context.name not in _IN_ORDER,
+        "reorders": stream.codec_context.name not in _IN_ORDER and not _in_step(pts, dts),
         "broadcast": stream.container.format.name in _BROADCAST,
     }
     keys = _with_start(np.flatnonzero(table.key & ~table.hidden).tolist())
@@ -309,6 +313,13 @@ def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damag
     return Timeline(
         "pts", found.stamps[order], shown[order], base, keys, table, True, start_s, stamps, resolution=tick
     )
+
+
+def _in_step(pts: np.ndarray, dts: np.ndarray) -> bool:
+    """Whether nearly all packets are shown in the order of decoding, by the distance of their two times."""
+    told = (pts != _NONE) & (dts != _NONE)
+    distances, counts = np.unique(pts[told] - dts[told], return_counts=True)
+    return len(distances) > 0 and int(counts.max()) >= 0.9 * len(pts)
 
 
 def _note_repair(found: repair.Repaired, tick: Fraction, damage: Damage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -164,3 +165,74 @@ KINDS: dict[str, dict[str, object]] = {
     "mjpeg avi": {"codec": "mjpeg", "container": "avi", "pixel_format": "yuvj420p"},
     "ffv1": {"codec": "ffv1", "container": "matroska"},
 }
+
+
+def ramp(count: int, first: int = 0, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
+    """Flat grey pictures that get brighter from frame to frame."""
+    return [np.full((*size, 3), 20 + 4 * (first + i), np.uint8) for i in range(count)]
+
+
+def restamped(
+    change: Callable[[int, int, int], tuple[int, int]] = lambda i, pts, dts: (pts, dts),
+    codec: str = "libx264",
+    container: str = "mpegts",
+    count: int = 50,
+    *,
+    first: int = 0,
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """A ramp of 25 frames a second whose packets get other times: `change(number, pts, dts)`, in milliseconds."""
+    target = io.BytesIO()
+    milliseconds = Fraction(1, 1000)
+    with av.open(target, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=RATE, options=options or {})
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = milliseconds
+        packets = []
+        for i, pixels in enumerate(ramp(count, first)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = 40 * i, milliseconds
+            packets += stream.encode(frame)
+        for i, packet in enumerate(packets + stream.encode(None)):
+            packet.pts, packet.dts = change(i, packet.pts, packet.dts)
+            out.mux(packet)
+    return target.getvalue()
+
+
+def with_sound(
+    container: str,
+    *,
+    picture_s: float = 0.0,
+    sound_s: float = 0.0,
+    codec: str = "libx264",
+    sound: str = "aac",
+    options: dict[str, str] | None = None,
+    count: int = 25,
+) -> bytes:
+    """A second of pictures (a ramp) and two seconds of sound, each from a time of its own on."""
+    target = io.BytesIO()
+    with av.open(target, "w", format=container) as out:
+        video = out.add_stream(codec, rate=RATE, options=options or {})
+        video.height, video.width = SIZE
+        video.pix_fmt = "yuv420p"
+        audio = out.add_stream(sound, rate=48_000, layout="mono")
+        packets = []
+        for pixels in ramp(count):
+            packets += video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+        packets += video.encode(None)
+        size = audio.codec_context.frame_size or 1024
+        for i in range(int(96_000 / size)):
+            samples = av.AudioFrame(format=audio.codec_context.format.name, layout="mono", samples=size)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            samples.sample_rate, samples.pts, samples.time_base = 48_000, i * size, Fraction(1, 48_000)
+            packets += audio.encode(samples)
+        packets += audio.encode(None)
+        for packet in packets:
+            by_s = picture_s if packet.stream.type == "video" else sound_s
+            by = int(Fraction(by_s).limit_denominator(1000) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + by, packet.dts + by
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            out.mux(packet)
+    return target.getvalue()

@@ -1,4 +1,4 @@
-"""Whatever the codec, the container and the number of threads: a frame asked for alone is the streamed one."""
+"""Whatever codec, container and number of threads: a frame asked for alone is the streamed one."""
 
 from __future__ import annotations
 
