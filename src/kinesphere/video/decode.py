@@ -393,9 +393,7 @@ def _scan(cursor: Cursor) -> Timeline:
         cursor.packets(), cursor.stream, cursor.source.size_bytes(), cursor.damage, cursor.patience
     )
     if cursor.source.local and is_followed(cursor.source, cursor.container.format.name, timeline.packets.end):
-        cursor.damage.note(
-            "another recording is appended to it and not read; split the file to use that"
-        )
+        cursor.damage.note("another recording is appended to it and not read; split the file to use that")
     cursor.timeline = timeline
     cursor.start(0)
     return timeline

@@ -31,7 +31,7 @@ def is_followed(source: Source, container: str, read_to: int) -> bool:
             if container.startswith("mov"):
                 return _second_movie(file)
             if container == "avi":
-                return _second_riff(file)
+                return _second_riff(file, read_to)
             if container == "flv":
                 file.seek(read_to)
                 return b"FLV\x01" in file.read(_NEAR_BYTES)
@@ -63,8 +63,8 @@ def _second_movie(file: BinaryIO) -> bool:
     return movies > 1
 
 
-def _second_riff(file: BinaryIO) -> bool:
-    """Whether a second file header follows; long AVIs go on in parts with a name of their own."""
+def _second_riff(file: BinaryIO, read_to: int) -> bool:
+    """Whether a second file header follows what was read; long AVIs go on in parts of another name."""
     at, films = 0, 0
     for _ in range(_MOST_PARTS):
         file.seek(at)
@@ -72,7 +72,7 @@ def _second_riff(file: BinaryIO) -> bool:
         if len(header) < 12:
             break
         name, size, kind = struct.unpack("<4sI4s", header)
-        films += name == b"RIFF" and kind == b"AVI "
+        films += name == b"RIFF" and kind == b"AVI " and (at == 0 or at >= read_to)
         if name != b"RIFF" or size < 4 or films > 1:
             break
         at += 8 + size + size % 2

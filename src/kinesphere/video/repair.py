@@ -101,21 +101,34 @@ def repaired(
     good = known & (np.abs(pts) < _LARGEST)
     step = _usual_step(pts[good])
     reach = (_REORDER // 2 + 1) * step if reorders else 0.0
-    good &= ~_strangers(pts, good, reach)
+    good &= ~_strangers(pts, good, max(reach, _AROUND * step))
     clock = pts.astype(np.float64)
     scan = _Placing(clock, dts, _trusted(key, reorders), step, reach, tick_s, broadcast)
     scan.run(np.flatnonzero(good))
     good[scan.astray] = False
-    chosen = np.flatnonzero(good)
-    if len(chosen) > _FEW:
-        order = chosen[np.argsort(clock[chosen], kind="stable")]
-        first, last = _isolated(np.diff(clock[order]), tick_s)
-        good[order[:first]] = False
-        good[order[len(order) - last :]] = False
     replaced = ~good
+    replaced[_pull_in(clock, good, step, tick_s)] = True
     _fill(clock, good, step, reorders)
     stamps, moved = _spread(clock, step)
     return Repaired(stamps, replaced | moved, tuple(scan.restarts), scan.wrapped)
+
+
+def _pull_in(clock: np.ndarray, good: np.ndarray, step: float, tick_s: float) -> np.ndarray:
+    """Put the few frames that lie far from all others beside them, in place; the packets concerned.
+
+    Those that are decoded at that end as well keep their order; the others are good no longer.
+    """
+    chosen = np.flatnonzero(good)
+    order = chosen[np.argsort(clock[chosen], kind="stable")]
+    first, last = _isolated(np.diff(clock[order]), tick_s)
+    early, late, rest = order[:first], order[len(order) - last :], order[first : len(order) - last]
+    if first:
+        clock[early] = clock[rest[0]] - step * np.arange(first, 0, -1)
+        good[early[early >= _AROUND]] = False
+    if last:
+        clock[late] = clock[rest[-1]] + step * np.arange(1, last + 1)
+        good[late[late < len(good) - _AROUND]] = False
+    return np.concatenate([early, late])
 
 
 def _trusted(key: np.ndarray, reorders: bool) -> np.ndarray:
@@ -190,6 +203,8 @@ class _Placing:
         self._pts = clock.copy()
         self._dts = np.where(np.abs(dts) < _LARGEST, dts, np.nan).astype(np.float64)
         self._shift, self._high = 0.0, -np.inf
+        # The packet that lies highest, and what was highest before it.
+        self._top, self._second = -1, -np.inf
 
     def run(self, places: np.ndarray) -> None:
         """Write the times of the packets at `places`, ascending, into the clock."""
@@ -200,10 +215,15 @@ class _Placing:
                 self._join(place, float(self._pts[near].min()))
             own = self._pts[place] + self._shift
             if not self._reach and own <= self._high:
-                self.astray.append(place)
-                continue
+                too_far = self._high - self._second > 1.5 * self._step
+                if not (too_far and own > self._second):
+                    self.astray.append(place)
+                    continue
+                self.astray.append(self._top)
+                self._high = self._second
             self._clock[place] = own
-            self._high = max(self._high, own)
+            if own > self._high:
+                self._top, self._second, self._high = place, self._high, own
 
     def _begins_anew(self, near: np.ndarray, before: int) -> bool:
         """Whether packet `near[0]` begins another recording: it and those after it lie elsewhere."""
@@ -218,7 +238,7 @@ class _Placing:
         later = float(np.median(following))
         if self._key[near[0]]:
             # A key frame shows after all that lie before it in the file.
-            return later <= self._high or own < self._high - self._reach
+            return later <= self._high or bool(self._reach and own < self._high - self._reach)
         if own < self._high - self._reach and later < self._high - self._reach:
             return True
         decoding = self._dts[near]
@@ -243,18 +263,23 @@ def _fill(clock: np.ndarray, good: np.ndarray, step: float, reorders: bool) -> N
         window = slice(max(0, place - _REORDER), place + _REORDER + 1)
         near = np.sort(clock[window][good[window]])
         before, after = clock[:place][good[:place]][-1:], clock[place + 1 :][good[place + 1 :]][:1]
+        run = int(np.argmax(np.append(good[place:], True)))
+        if not len(before):
+            # What is decoded first is shown first.
+            clock[place] = (near.min() if len(near) else after[0]) - run * step
+            good[place] = True
+            continue
+        expected = float(np.mean(np.concatenate([before, after])))
         holes = np.flatnonzero(np.diff(near) > 1.5 * step) if reorders else np.empty(0, int)
+        holes = holes[np.abs(near[holes] + step - expected) <= _REORDER // 2 * step]
         if len(holes):
             # The place that nobody else has, and the nearest such.
-            expected = float(np.mean(np.concatenate([before, after])))
             hole = holes[np.abs(near[holes] + step - expected).argmin()]
             clock[place] = near[hole] + min(step, (near[hole + 1] - near[hole]) / 2)
-        elif not len(before):
-            clock[place] = after[0] - step
         elif not len(after) or (reorders and window.stop >= len(clock)):
             clock[place] = (near.max() if len(near) else before[0]) + step
         else:
-            clock[place] = min(before[0] + step, (before[0] + after[0]) / 2)
+            clock[place] = before[0] + min(step, (after[0] - before[0]) / (run + 1))
         good[place] = True
 
 

@@ -181,7 +181,7 @@ def restamped(
     first: int = 0,
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """A ramp of 25 frames a second whose packets get other times: `change(number, pts, dts)`, in milliseconds."""
+    """A ramp at 25 frames a second whose packets get other times: `change(number, pts, dts)`, in ms."""
     target = io.BytesIO()
     milliseconds = Fraction(1, 1000)
     with av.open(target, "w", format=container) as out:

@@ -1,4 +1,4 @@
-"""Time 0 is where the container starts, picture or sound: what a player shows at a time is what is read there."""
+"""Time 0 is where the container starts, picture or sound, as every player counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinesphere.video import Video
 SIZE = (12, 16)
 PLAIN = {"x264-params": "bframes=0"}
 B_FRAMES = {"x264-params": "keyint=12:bframes=3"}
-# Container, codec, sound, its options, and how much sooner than asked the sound begins by its encoder's delay.
+# Container, codec, sound, options, and how much sooner the sound begins by its encoder's delay.
 LEADS = [
     ("matroska", "libx264", "aac", PLAIN, 0.0),
     ("matroska", "libx264", "pcm_s16le", B_FRAMES, 0.0),

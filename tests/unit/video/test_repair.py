@@ -1,0 +1,83 @@
+"""The rules by which timestamps are weighed, on tables of packets."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinesphere.video import repair
+
+
+def packets(count: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`pts`, `dts` in ticks of 40 and key frames, as decoded; each group of `depth` shows its first last."""
+    shown: list[int] = [0]
+    for group in range(1, count, depth):
+        members = list(range(group, min(group + depth, count)))
+        shown += members[-1:] + members[:-1]
+    pts, dts = 40 * np.array(shown[:count]), 40 * (np.arange(count) - (depth > 1))
+    # Key frames show after all before them.
+    key = np.array([i == 0 or (n % 24 == 0 and n >= max(shown[:i])) for i, n in enumerate(shown[:count])])
+    return pts, dts, key
+
+
+def mended(pts, dts, key, known=None, *, reorders, broadcast=False) -> repair.Repaired:
+    known = np.ones(len(pts), bool) if known is None else known
+    assert not repair.is_sound(pts, dts, key, known, 1e-3, reorders=reorders, broadcast=broadcast)
+    return repair.repaired(pts, dts, key, known, 1e-3, reorders=reorders, broadcast=broadcast)
+
+
+@given(st.integers(2, 200), st.integers(1, 4))
+def test_tables_without_flaws_are_sound(count, depth):
+    pts, dts, key = packets(count, depth)
+    known = np.ones(count, bool)
+    assert repair.is_sound(pts, dts, key, known, 1e-3, reorders=depth > 1, broadcast=True)
+
+
+@given(st.integers(40, 200), st.integers(1, 4), st.data())
+def test_one_wrong_timestamp_does_not_move_the_others(count, depth, data):
+    pts, dts, key = packets(count, depth)
+    place = data.draw(st.integers(3, count - 4))
+    wrong = pts.copy()
+    wrong[place] += data.draw(st.sampled_from([-10_000_000, -300_000, 300_000, 10_000_000]))
+    found = mended(wrong, dts, key, reorders=depth > 1)
+    assert np.flatnonzero(found.replaced).tolist() == [place]
+    assert np.array_equal(np.argsort(found.stamps), np.argsort(pts))
+
+
+@given(st.integers(40, 120), st.lists(st.integers(1, 38), min_size=1, max_size=5, unique=True))
+def test_repeated_missing_and_backward_timestamps_keep_the_order_of_the_file(count, places):
+    pts, dts, key = packets(count, 1)
+    for kind in ("repeated", "missing", "backward"):
+        wrong, known = pts.copy(), np.ones(count, bool)
+        if kind == "missing":
+            wrong[places], known[places] = np.iinfo(np.int64).min, False
+        else:
+            wrong[places] = pts[np.array(places) - 1] - (0 if kind == "repeated" else 7)
+        found = mended(wrong, dts, key, known, reorders=False)
+        assert (np.diff(found.stamps) > 0).all()
+        assert np.abs(found.stamps / repair.SCALE - pts).max() <= 40 * (len(places) + 1)
+        assert not found.restarts
+
+
+@given(st.lists(st.integers(20, 60), min_size=2, max_size=5), st.integers(1, 4), st.integers(0, 500))
+def test_restarts_are_found_where_they_are(lengths, depth, by):
+    parts = [packets(count, depth) for count in lengths]
+    pts = np.concatenate([p + by * n % 300 for n, (p, _, _) in enumerate(parts)])
+    dts, key = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    found = mended(pts, dts, key, reorders=depth > 1, broadcast=True)
+    assert list(found.restarts) == np.cumsum(lengths)[:-1].tolist()
+    starts = np.cumsum([0, *lengths[:-1]])
+    expected = np.concatenate(
+        [np.argsort(p, kind="stable") + s for s, (p, _, _) in zip(starts, parts, strict=True)]
+    )
+    assert np.array_equal(np.argsort(found.stamps), expected)
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=60), st.booleans(), st.booleans())
+def test_whatever_is_told_stamps_differ(values, reorders, broadcast):
+    pts = np.array(values)
+    count = len(pts)
+    key = np.arange(count) % 7 == 0
+    found = repair.repaired(pts, pts, key, pts % 3 != 0, 1e-3, reorders=reorders, broadcast=broadcast)
+    assert len(set(found.stamps.tolist())) == count
