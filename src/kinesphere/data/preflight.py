@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from kinesphere.clips.archive import Extracts
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.mask_file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modality import duration_of, start_of
 from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.sampling import clip_times
@@ -26,6 +28,7 @@ from kinesphere.core.errors import (
     VideoError,
 )
 from kinesphere.data.content import Content, contents_of
+from kinesphere.data.cropping import crop_problems, joints_outside, masks_outside, seen_window
 from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.faults import (
     Problem,
@@ -70,7 +73,10 @@ class Preflight:
         clips: Number of samples.
         files: Number of different files.
         groups: Number of groups.
+        groupings: How groups were found that were not given, a sentence for each way.
         durations_s: Lengths of the readable videos, in seconds.
+        clip_durations_s: Lengths of the samples: of their spans, or of the whole videos.
+        labelled_share: Share of the readable videos' time that some span covers; None without spans.
         frame_rates: Videos per frame rate, rounded to 0.01, most frequent first.
         sizes: Videos per `WIDTHxHEIGHT`, most frequent first; pose files per size of their pictures, or
             `in space`.
@@ -86,7 +92,10 @@ class Preflight:
     clips: int
     files: int
     groups: int
+    groupings: tuple[str, ...]
     durations_s: Spread | None
+    clip_durations_s: Spread | None
+    labelled_share: float | None
     frame_rates: dict[str, int]
     sizes: dict[str, int]
     codecs: dict[str, int]
@@ -113,7 +122,10 @@ class Preflight:
             "clips": self.clips,
             "files": self.files,
             "groups": self.groups,
+            "groupings": list(self.groupings),
             "durations_s": None if self.durations_s is None else vars(self.durations_s),
+            "clip_durations_s": None if self.clip_durations_s is None else vars(self.clip_durations_s),
+            "labelled_share": self.labelled_share,
             "frame_rates": self.frame_rates,
             "sizes": self.sizes,
             "codecs": self.codecs,
@@ -136,6 +148,7 @@ class _FileFacts:
     codec: str = ""
     damage: str | None = None
     poses: PoseFacts | None = None
+    cut: float | None = None
     error: str | None = None
 
 
@@ -175,7 +188,8 @@ def check(
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     facts: dict[Path, _FileFacts] = {}
     pose_files = _pose_files(manifest, extracts)
-    inspect = partial(_inspect, decode_all=decode_all, pose_files=pose_files)
+    masks = {path: file for path in paths if (file := extracts.path(path, MASK_SUFFIX)).is_file()}
+    inspect = partial(_inspect, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec)
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
         facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Lost) else found
         if progress is not None:
@@ -201,7 +215,14 @@ def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path | Pos
     return found
 
 
-def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path | PoseFacts]) -> _FileFacts:
+def _inspect(
+    path: Path,
+    *,
+    decode_all: bool,
+    pose_files: Mapping[Path, Path | PoseFacts],
+    masks: Mapping[Path, Path],
+    spec: ClipSpec | None,
+) -> _FileFacts:
     """Open a file and decode some or all of it."""
     if is_pose_file(path):
         return _inspect_pose_file(path)
@@ -215,6 +236,8 @@ def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path | P
                 for start in range(0, len(times), 64):
                     video.frames_at(times[start : start + 64], size=(32, 32))
                 info = video.info
+                poses = inspect_poses(pose_files[path], video) if path in pose_files else None
+                cut = _cut(spec, video.size, poses, masks.get(path))
                 return _FileFacts(
                     path.stat().st_size,
                     info.size,
@@ -223,10 +246,22 @@ def _inspect(path: Path, *, decode_all: bool, pose_files: Mapping[Path, Path | P
                     video.start_s,
                     info.codec,
                     "; ".join(video.damage) or None,
-                    inspect_poses(pose_files[path], video) if path in pose_files else None,
+                    # Joints of a whole data set would fill the memory; what was asked of them is known.
+                    None if poses is None else replace(poses, joints=None),
+                    cut,
                 )
         except VideoError as error:
             return _FileFacts(error=str(error))
+
+
+def _cut(spec: ClipSpec | None, size: Size, poses: PoseFacts | None, masks: Path | None) -> float | None:
+    """Share of the people outside the centre crop, by their joints or else their masks; None if unknown."""
+    if spec is None:
+        return None
+    window = seen_window(spec, size)
+    if poses is not None and poses.joints is not None:
+        return joints_outside(poses.joints, window)
+    return masks_outside(masks, window) if masks is not None else None
 
 
 def _inspect_pose_file(path: Path) -> _FileFacts:
@@ -271,6 +306,7 @@ def _report(
         *label_problems(manifest),
         *leaks(manifest, same_content(contents)),
         *_span_problems(manifest, spec, facts),
+        *_crop_problems(manifest, spec, facts),
         *_pose_problems(manifest, poses),
     ]
     durations = [found.duration_s for found in read if found.duration_s]
@@ -280,7 +316,10 @@ def _report(
         clips=len(manifest),
         files=len(facts),
         groups=len(manifest.groups),
+        groupings=tuple(each.sentence() for each in manifest.groupings),
         durations_s=_spread(durations) if durations else None,
+        clip_durations_s=_spread(lengths) if (lengths := _lengths(manifest, facts)) else None,
+        labelled_share=_labelled(manifest, facts),
         frame_rates=_tally(f"{round(found.fps, 2):g}" for found in read if found.fps),
         sizes=_tally(
             "in space" if found.frame_size is None else f"{found.frame_size[1]}x{found.frame_size[0]}"
@@ -291,6 +330,53 @@ def _report(
         damaged=tuple(damaged),
         poses=poses,
         problems=tuple(sorted(problems, key=lambda problem: problem.severity != "error")),
+    )
+
+
+def _lengths(manifest: Manifest, facts: Mapping[Path, _FileFacts]) -> list[float]:
+    """Seconds of every sample that can be read."""
+    found = []
+    for sample in manifest:
+        whole_s = facts[sample.path].duration_s
+        if sample.span is not None:
+            found.append(sample.span[1] - sample.span[0])
+        elif whole_s:
+            found.append(whole_s - facts[sample.path].start_s)
+    return found
+
+
+def _labelled(manifest: Manifest, facts: Mapping[Path, _FileFacts]) -> float | None:
+    """Share of the videos' time that some span covers; None where no sample has a span."""
+    spans: dict[Path, list[tuple[float, float]]] = defaultdict(list)
+    for sample in manifest:
+        known = facts[sample.path]
+        if known.duration_s:
+            first_s, last_s = known.start_s, known.duration_s
+            start, end = sample.span or (first_s, last_s)
+            spans[sample.path].append((max(first_s, start), min(last_s, end)))
+    total_s = sum((facts[path].duration_s or 0.0) - facts[path].start_s for path in spans)
+    if not total_s or all(sample.span is None for sample in manifest):
+        return None
+    covered_s = 0.0
+    for each in spans.values():
+        reached = 0.0
+        for start, end in sorted(each):
+            covered_s += max(0.0, end - max(start, reached))
+            reached = max(reached, end)
+    return min(1.0, covered_s / total_s)
+
+
+def _crop_problems(
+    manifest: Manifest, spec: ClipSpec | None, facts: Mapping[Path, _FileFacts]
+) -> list[Problem]:
+    if spec is None or spec.modality == "pose":
+        return []
+    return crop_problems(
+        [
+            (shown_path(path, manifest.root), seen_window(spec, found.frame_size), found.cut)
+            for path, found in facts.items()
+            if found.error is None and found.frame_size is not None and not is_pose_file(path)
+        ]
     )
 
 

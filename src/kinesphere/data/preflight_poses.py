@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class PoseFacts:
         seen: `(T,)` number of people seen at each.
         holds_s: How long a pose holds (see `Poses.holds_s`).
         error: Why it cannot be used.
+        joints: The poses themselves, of pictures.
     """
 
     skeleton: str = ""
@@ -36,6 +37,7 @@ class PoseFacts:
     seen: np.ndarray | None = None
     holds_s: float = 0.0
     error: str | None = None
+    joints: Poses | None = None
 
     def during(self, span: tuple[float, float] | None) -> np.ndarray:
         """Number of people seen at each pose of a span; between two poses, at those that hold in it."""
@@ -101,7 +103,7 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
         poses.resized(video.size)
     except InvalidAnnotation as error:
         return PoseFacts(error=str(error))
-    return facts_of(poses)
+    return replace(facts_of(poses), joints=poses)
 
 
 def tally(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseTally:

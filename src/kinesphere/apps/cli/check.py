@@ -34,6 +34,7 @@ def check(
     model: Annotated[str, typer.Option(help="Model whose input the clips are held against.")] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
+    group_column: Annotated[str, typer.Option(help="Column that holds the groups.")] = "group",
     split_column: Annotated[str, typer.Option(help="Column that holds the splits.")] = "split",
     unlabelled: Unlabelled = "refuse",
     preview: Annotated[
@@ -47,7 +48,8 @@ def check(
 ) -> None:
     """Look at data before training on it.
 
-    Unreadable files, labels, duplicates, groups across splits, clips longer than videos; and poses, where
+    Unreadable files, wrong rows, files that are not used, labels, duplicates, groups across splits, spans
+    that contradict each other, clips longer than videos, crops that leave people out; and poses, where
     there are some or the model sees them: missing ones, those of other videos, those that show nobody.
     """
     from kinesphere.clips import Sampling
@@ -57,7 +59,12 @@ def check(
 
     check_file("--preview", preview, PICTURES)
     manifest = Manifest.read(
-        data, label_column=label_column, split_column=split_column, unlabelled=unlabelled
+        data,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        unlabelled=unlabelled,
+        wrong_rows="skip",  # all of them are listed
     )
     specs = _inputs(model, manifest)
     if sampling is not None:
@@ -109,16 +116,22 @@ def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, p
 
 def _print(found: Preflight) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     screen = console()
     table = Table("class", "clips", *found.splits, title=f"{found.clips} clips in {found.files} files")
     for name, count in sorted(found.classes.items(), key=lambda item: -item[1]):
-        table.add_row(name, str(count), *(str(part.get(name, 0)) for part in found.splits.values()))
+        table.add_row(Text(name), str(count), *(str(part.get(name, 0)) for part in found.splits.values()))
     screen.print(table)
-    if found.durations_s:
-        spread = found.durations_s
-        middle = f"{spread.least:.2f} – {spread.most:.2f} s, median {spread.median:.2f} s"
-        screen.print(f"durations   {middle}, {spread.total / 60:.1f} min in all")
+    lengths = [("files", found.durations_s)]
+    if found.labelled_share is not None:
+        lengths.insert(0, ("spans", found.clip_durations_s))
+    for title, spread in lengths:
+        if spread is not None:
+            middle = f"{spread.least:.2f} – {spread.most:.2f} s, median {spread.median:.2f} s"
+            screen.print(f"{title:<12}{middle}, {spread.total / 60:.1f} min in all")
+    if found.labelled_share is not None:
+        screen.print(f"labelled    {found.labelled_share:.0%} of the time")
     for title, tally in (
         ("frame rates", found.frame_rates),
         ("sizes", found.sizes),
@@ -130,6 +143,8 @@ def _print(found: Preflight) -> None:
         more = f", and {len(tally) - 5} more" if len(tally) > 5 else ""
         screen.print(f"{title:<12}{', '.join(f'{name} ({count})' for name, count in most)}{more}")
     screen.print(f"groups      {found.groups}")
+    for sentence in found.groupings:
+        screen.print(f"            {sentence}", soft_wrap=True)
     if found.poses is not None:
         screen.print(f"poses       {_said_of(found.poses, found.clips)}", soft_wrap=True)
     for problem in found.problems:

@@ -1,0 +1,98 @@
+"""How much of the pictures, and of the people in them, a model's centre crop leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.clips.geometry import Size, centre_box, plan_frames
+from kinesphere.clips.mask_file import MaskFile
+from kinesphere.clips.poses import Poses
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.data.faults import Problem, problem
+
+# Frames of a file of masks that are looked at.
+_ASKED = 8
+# Of the people, so much may lie outside before it is said.
+_MOST_OF_PEOPLE = 0.1
+# Where nothing is known of people: of the longer side so much is seen at least. Pictures of 4:3 pass with the
+# usual margin, those of 16:9 do not.
+_LEAST_OF_SIDE = 0.6
+
+Window = tuple[float, float, float, float]
+"""Top, left, bottom and right of what is seen, as shares of the picture."""
+
+
+def seen_window(spec: ClipSpec, frame_size: Size) -> Window:
+    """What the centre crop of a test shows of a picture of `(H, W)` pixels."""
+    if spec.modality == "pose":
+        return (0.0, 0.0, 1.0, 1.0)
+    canvas = plan_frames(frame_size, spec).canvas
+    box = centre_box(canvas, spec.size)
+    height, width = canvas
+    return (
+        box.top / height,
+        box.left / width,
+        (box.top + box.height) / height,
+        (box.left + box.width) / width,
+    )
+
+
+def joints_outside(poses: Poses, window: Window) -> float | None:
+    """Share of the joints that are seen which lie outside; None where none is, or they lie in space."""
+    if poses.frame_size is None:
+        return None
+    height, width = poses.frame_size
+    x, y = (poses.keypoints / np.array([width, height], np.float32))[poses.scores > 0].T
+    if not len(x):
+        return None
+    return 1 - float(_inside(y, x, window).mean())
+
+
+def masks_outside(path: Path, window: Window) -> float | None:
+    """Share of the people's pixels that lie outside, in some frames; None where nobody is seen."""
+    try:
+        file = MaskFile.open(path)
+        masks = file.masks(np.unique(np.linspace(0, file.frames - 1, _ASKED).astype(int)))
+    except InvalidAnnotation:
+        return None  # said where masks are read
+    _, rows, columns = np.nonzero(masks > 127)
+    if not len(rows):
+        return None
+    height, width = file.size
+    return 1 - float(_inside((rows + 0.5) / height, (columns + 0.5) / width, window).mean())
+
+
+def _inside(y: np.ndarray, x: np.ndarray, window: Window) -> np.ndarray:
+    top, left, bottom, right = window
+    inside: np.ndarray = (y >= top) & (y <= bottom) & (x >= left) & (x <= right)
+    return inside
+
+
+def crop_problems(files: Sequence[tuple[str, Window, float | None]]) -> list[Problem]:
+    """What to say of videos with what is seen of them and the share of their people outside, if known."""
+    problems = []
+    cut = [(name, share) for name, _, share in files if share is not None and share > _MOST_OF_PEOPLE]
+    if cut:
+        message = (
+            f"In {len(cut)} videos the model's centre crop leaves out up to {max(s for _, s in cut):.0%} of "
+            "the people (by their poses or masks); `clip.resize=letterbox` shows all of the picture."
+        )
+        problems.append(problem("warning", "cropped", message, (f"{name}: {s:.0%}" for name, s in cut)))
+    kept = [
+        (name, min(bottom - top, right - left))
+        for name, (top, left, bottom, right), share in files
+        if share is None
+    ]
+    narrow = [(name, share) for name, share in kept if share < _LEAST_OF_SIDE]
+    if narrow:
+        message = (
+            f"Of {len(narrow)} videos the model's centre crop shows as little as "
+            f"{min(s for _, s in narrow):.0%} of the longer side. If people move at the sides, "
+            "`clip.resize=letterbox` shows all of it; poses or masks beside the videos would tell."
+        )
+        problems.append(problem("warning", "cropped", message, (f"{name}: {s:.0%}" for name, s in narrow)))
+    return problems
