@@ -81,7 +81,10 @@ def read(
     if not joints[..., -1].any():
         start_s, end_s = times.min(), times.max()
         warnings.warn(
-            NobodySeen(f"Nobody is seen between {start_s:.2f} and {end_s:.2f} s; the clip is all zeros."),
+            NobodySeen(
+                f"{getattr(video, 'source', 'A video')}: nobody is seen between {start_s:.2f} and "
+                f"{end_s:.2f} s; the clip is all zeros."
+            ),
             stacklevel=2,
         )
     clips: list[Clip] = []

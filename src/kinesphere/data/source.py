@@ -212,6 +212,7 @@ class PoseTrack:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.source = str(path)
         self._poses = read_poses(path)
 
     @property

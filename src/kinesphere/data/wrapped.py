@@ -61,6 +61,16 @@ class WrappedVideo(Generic[Inner]):
         """See `Video.tolerance_s`."""
         return self._video.tolerance_s
 
+    @property
+    def source(self) -> str:
+        """The name of the video inside, for messages."""
+        return str(getattr(self._video, "source", "the video"))
+
+    @property
+    def damage(self) -> list[str]:
+        """What could not be read so far, one line per kind; empty for a sound video."""
+        return list(getattr(self._video, "damage", ()))
+
     def frame_times(self) -> np.ndarray:
         """`(N,)` when each frame of the video begins, in seconds."""
         return self._video.frame_times()

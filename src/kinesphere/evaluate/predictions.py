@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.text import spelled, unspelled
 from kinesphere.evaluate.metrics import check_table
 
 _HEADER = b"kinesphere.predictions"
@@ -102,24 +104,32 @@ class Predictions:
         )
 
     def write(self, path: str | Path) -> None:
-        """Write a Parquet table: id, path, start, end, group, target (names), probabilities, fold."""
+        """Write a Parquet table: id, path, start, end, group, target, answer, probabilities, fold.
+
+        `target` and `answer` are names of classes: the true ones and the model's, which in a multi-label set
+        are those of at least one half. `probabilities` has a field of each class's name.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         names = self.labels.names
         if self.labels.multi:
             targets = [[names[k] for k in np.flatnonzero(row)] for row in self.targets]
+            answers = [[names[k] for k in np.flatnonzero(row >= 0.5)] for row in self.probabilities]
         else:
             targets = [[names[k]] for k in self.targets]
+            answers = [[names[k]] for k in self.probabilities.argmax(1)]
+        columns = [pa.array(np.ascontiguousarray(column), pa.float64()) for column in self.probabilities.T]
         table = pa.table(
             {
-                "id": pa.array(self.ids, pa.string()),
-                "path": pa.array(self.paths, pa.string()),
+                "id": pa.array(map(spelled, self.ids), pa.string()),
+                "path": pa.array(map(spelled, self.paths), pa.string()),
                 "start": pa.array([span and span[0] for span in self.spans], pa.float64()),
                 "end": pa.array([span and span[1] for span in self.spans], pa.float64()),
                 "group": pa.array(self.groups, pa.string()),
                 "target": pa.array(targets, pa.list_(pa.string())),
-                "probabilities": pa.array(list(self.probabilities), pa.list_(pa.float64())),
+                "answer": pa.array(answers, pa.list_(pa.string())),
+                "probabilities": pa.StructArray.from_arrays(columns, list(names)),
                 "fold": pa.array(self.folds, pa.string()),
             }
         )
@@ -153,19 +163,20 @@ class Predictions:
                 header["multi"],
                 header.get("ordered", False),
             )
-            column = table.to_pydict()
+            probabilities = _probabilities(table.column("probabilities"), labels)
+            column = table.drop_columns("probabilities").to_pydict()
             spans = zip(column["start"], column["end"], strict=True)
             hot = np.zeros((table.num_rows, len(labels)), dtype=np.int64)
             for row, names in zip(hot, column["target"], strict=True):
                 row[[labels.index(name, str(path)) for name in names]] = 1
             return cls(
                 labels,
-                tuple(column["id"]),
-                tuple(column["path"]),
+                tuple(map(unspelled, column["id"])),
+                tuple(map(unspelled, column["path"])),
                 tuple(None if start is None else (start, end) for start, end in spans),
                 tuple(column["group"]),
                 hot if labels.multi else hot.argmax(1),
-                np.array(column["probabilities"], dtype=np.float64),
+                probabilities,
                 tuple(column["fold"]),
                 tuple(FileNote(*pair) for pair in header["skipped"]),
                 tuple(FileNote(*pair) for pair in header["damaged"]),
@@ -174,3 +185,13 @@ class Predictions:
             raise InvalidSetting(
                 f"Cannot read predictions from {path}: {error}. Give the predictions.parquet of a run."
             ) from error
+
+
+def _probabilities(column: Any, labels: LabelSet) -> np.ndarray:
+    """float64 `(N, K)` from a Parquet column: of fields by name, in files of before a list in order."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(column.type):
+        fields = [column.combine_chunks().field(name).to_numpy(zero_copy_only=False) for name in labels.names]
+        return np.stack(fields, axis=1).astype(np.float64)
+    return np.array(column.to_pylist(), dtype=np.float64)

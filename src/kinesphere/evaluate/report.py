@@ -14,6 +14,7 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.text import SPELLED
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
@@ -188,7 +189,8 @@ class Report:
     def write(self, path: str | Path) -> None:
         """Write `report.json`."""
         with replacing(Path(path)) as scratch:
-            scratch.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+            text = json.dumps(self.to_json(), indent=1, ensure_ascii=False)
+            scratch.write_text(text, encoding="utf-8", errors=SPELLED)
 
     @classmethod
     def read(cls, path: str | Path) -> Report:

@@ -10,11 +10,12 @@ from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.sources import find_sources
 from kinesphere.predict.store import PredictionLog
-from kinesphere.predict.timeline import Segment, Timeline, segments
+from kinesphere.predict.timeline import Below, Segment, Timeline, segments
 from kinesphere.predict.timeline_files import read_timeline, write_segments, write_timeline
 from kinesphere.predict.video_predictor import Refused, VideoPredictor
 
 __all__ = [
+    "Below",
     "Extracts",
     "FlowOverlay",
     "FusedPredictor",

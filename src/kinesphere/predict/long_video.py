@@ -30,7 +30,7 @@ class Window:
     Attributes:
         span: `(start_s, end_s)`.
         clips: V clips for each spec.
-        notes: What makes all windows of the video doubtful.
+        notes: What makes the windows of the video doubtful; of damage, what was met so far.
     """
 
     span: Span
@@ -77,7 +77,13 @@ def window_clips(
                 MODALITIES.get(spec.modality).read(slide, spec, span, views=views)
                 for spec, slide in zip(specs, slides, strict=True)
             )
-            yield Window(span, clips, notes)
+            yield Window(span, clips, (*notes, *damage_of(*videos)))
+
+
+def damage_of(*videos: object) -> tuple[str, ...]:
+    """What of one video could not be read so far, through any of several decoders, as notes."""
+    found = [text for video in videos for text in getattr(video, "damage", ())]
+    return tuple(f"it is damaged: {text}" for text in dict.fromkeys(found))
 
 
 class SlidingFrames(WrappedVideo[Opened]):

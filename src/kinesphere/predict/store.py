@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
+from kinesphere.core.text import SPELLED, unspelled
 
 Record = dict[str, Any]
 
@@ -71,7 +72,7 @@ class PredictionLog:
         if self._is_csv and "timeline" in record:
             raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
         line = self._row(record) if self._is_csv else json.dumps(record, ensure_ascii=False) + "\n"
-        os.write(self._file, line.encode())
+        os.write(self._file, line.encode("utf-8", SPELLED))
         os.fsync(self._file)
         self.finished.add(record["source"])
 
@@ -127,18 +128,20 @@ class PredictionLog:
         if rows and rows[0] != self._columns():
             raise InvalidSetting(f"{self.path} has other columns than ours; choose another output.")
         good = [row for row in rows[1:] if len(row) == len(self._columns()) and not row[-1]]
-        return "".join(map(_csv_line, [self._columns(), *good])), {row[0] for row in good}
+        return "".join(map(_csv_line, [self._columns(), *good])), {unspelled(row[0]) for row in good}
 
     def _columns(self) -> list[str]:
         pairs = [name for i in range(1, self._top + 1) for name in (f"label_{i}", f"probability_{i}")]
-        return ["source", "start_s", "end_s", *pairs, "error"]
+        return ["source", "start_s", "end_s", *pairs, "notes", "error"]
 
     def _row(self, record: Record) -> str:
         top = record.get("top", [])[: self._top]
         pairs = [cell for each in top for cell in (each["label"], each["probability"])]
         blanks = [""] * (2 * self._top - len(pairs))
         start, end = record.get("span", ("", ""))
-        return _csv_line([record["source"], start, end, *pairs, *blanks, record.get("error", "")])
+        notes = "; ".join(record.get("notes", ()))
+        source = record["source"]
+        return _csv_line([source, start, end, *pairs, *blanks, notes, record.get("error", "")])
 
 
 def _csv_line(cells: list[Any]) -> str:

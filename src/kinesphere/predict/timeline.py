@@ -75,6 +75,11 @@ class Timeline:
         rows = self.probabilities[seen] if seen.any() else self.probabilities
         return Prediction(rows.mean(0), self.labels, self.source, whole, len(rows), notes)
 
+    def below(self, threshold: float) -> Below:
+        """The windows in which no label reaches a threshold, those included in which nobody is seen."""
+        leading = np.where(self.nobody, -1.0, self.probabilities.max(1))
+        return Below(int((leading < threshold).sum()), len(self), threshold)
+
     def cells(self) -> np.ndarray:
         """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle."""
         cells = self.spans.copy()
@@ -126,17 +131,39 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class Below:
+    """How much of a timeline no segment speaks of, because no label is probable enough.
+
+    Attributes:
+        windows: In which no label reaches the threshold.
+        of: All windows.
+        threshold: Of the segments.
+    """
+
+    windows: int
+    of: int
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.windows} of {self.of} windows below the threshold of {self.threshold:g}"
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of time with one label.
 
     Attributes:
         probability: Mean over its windows.
+        runner_up: The most probable other label by the same mean; None where there is no other.
+        runner_up_probability: Its mean.
     """
 
     label: str
     start_s: float
     end_s: float
     probability: float
+    runner_up: str | None = None
+    runner_up_probability: float | None = None
 
 
 def segments(
@@ -186,10 +213,19 @@ def segments(
         for first, last in _runs(active[:, k], apart):
             start, end = float(cells[first, 0]), float(cells[last, 1])
             if strong[first : last + 1, k].any() and end - start >= max(min_s, _TOUCH_S):
-                found.append(
-                    Segment(label, start, end, float(timeline.probabilities[first : last + 1, k].mean()))
-                )
+                means = timeline.probabilities[first : last + 1].mean(0)
+                found.append(Segment(label, start, end, float(means[k]), *_rival(means, k, timeline.labels)))
     return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
+
+
+def _rival(means: np.ndarray, own: int, labels: LabelSet) -> tuple[str, float] | tuple[None, None]:
+    """The most probable label beside the own one."""
+    if len(means) < 2:
+        return None, None
+    others = means.copy()
+    others[own] = -1
+    best = int(others.argmax())
+    return labels.names[best], float(means[best])
 
 
 def _runs(mask: np.ndarray, apart: np.ndarray) -> list[tuple[int, int]]:

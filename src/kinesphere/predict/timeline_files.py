@@ -8,7 +8,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +19,13 @@ import numpy as np
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.timeline import Segment, Timeline
+from kinesphere.core.text import SPELLED, spelled
+from kinesphere.predict.timeline import Below, Segment, Timeline
 
 # Characters that XML 1.0 cannot hold at all, escaped or not.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEADER = b"kinesphere.timeline"
+_NOTES, _ASSOCIATION = "notes-lt", "Symbolic_Association"
 
 
 def write_timeline(timeline: Timeline, path: str | Path) -> None:
@@ -38,7 +40,9 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                scratch.write_text(json.dumps(_plain(timeline), ensure_ascii=False), encoding="utf-8")
+                scratch.write_text(
+                    json.dumps(_plain(timeline), ensure_ascii=False), encoding="utf-8", errors=SPELLED
+                )
             case ".csv":
                 rows = np.hstack([timeline.spans, timeline.probabilities]).tolist()
                 _write_csv(scratch, [["start_s", "end_s", *timeline.labels], *rows])
@@ -76,14 +80,22 @@ def read_timeline(path: str | Path) -> Timeline:
 
 
 def write_segments(
-    segments: Sequence[Segment], path: str | Path, *, source: str, date: datetime | None = None
+    segments: Sequence[Segment],
+    path: str | Path,
+    *,
+    source: str,
+    coverage: Below | None = None,
+    date: datetime | None = None,
 ) -> None:
     """Write segments as `.json`, `.csv`, `.eaf` (ELAN) or `.vtt` (WebVTT subtitles).
+
+    Each comes with its probability and with the runner-up's.
 
     Args:
         segments: Ordered by start.
         path: The suffix chooses the format.
         source: The video, which an ELAN file points to.
+        coverage: How many windows have no segment; JSON, ELAN and WebVTT say it, CSV has no place for it.
         date: Stamp of an ELAN file; None means now.
 
     Raises:
@@ -93,24 +105,35 @@ def write_segments(
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                plain = {"source": source, "segments": [asdict(segment) for segment in segments]}
-                scratch.write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8")
+                plain: dict[str, Any] = {"source": source}
+                if coverage is not None:
+                    plain["windows"] = {
+                        "count": coverage.of,
+                        "below_threshold": coverage.windows,
+                        "threshold": coverage.threshold,
+                    }
+                plain["segments"] = [asdict(segment) for segment in segments]
+                scratch.write_text(
+                    json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8", errors=SPELLED
+                )
             case ".csv":
-                rows = [[s.label, s.start_s, s.end_s, s.probability] for s in segments]
-                _write_csv(scratch, [["label", "start_s", "end_s", "probability"], *rows])
+                names = [field.name for field in fields(Segment)]
+                rows = [[getattr(segment, name) for name in names] for segment in segments]
+                _write_csv(scratch, [names, *rows])
             case ".eaf":
-                scratch.write_bytes(elan(segments, source, date or datetime.now(UTC)))
+                scratch.write_bytes(elan(segments, source, date or datetime.now(UTC), coverage))
             case ".vtt":
-                scratch.write_text(web_vtt(segments), encoding="utf-8")
+                scratch.write_text(web_vtt(segments, coverage), encoding="utf-8")
             case other:
                 raise InvalidSetting(f"Segments are written as .json, .csv, .eaf or .vtt; got {other!r}.")
 
 
-def elan(segments: Sequence[Segment], source: str, date: datetime) -> bytes:
+def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Below | None = None) -> bytes:
     """An ELAN annotation document (EAF 3.0), times in milliseconds.
 
     Segments that overlap go to tiers of their label, the others to one tier, since annotations of one
-    tier may not overlap. Characters that XML cannot hold become U+FFFD.
+    tier may not overlap. Each tier has two below it, with an annotation for each of its own: the
+    probability, and the runner-up with its. Characters that XML cannot hold become U+FFFD.
     """
     root = ET.Element(
         "ANNOTATION_DOCUMENT", AUTHOR="kinesphere", DATE=date.isoformat(), FORMAT="3.0", VERSION="3.0"
@@ -118,6 +141,8 @@ def elan(segments: Sequence[Segment], source: str, date: datetime) -> bytes:
     header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     media = Path(source).absolute().as_uri() if "://" not in source else source
     ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=_xml(media), MIME_TYPE="video/*")
+    if coverage is not None:
+        ET.SubElement(header, "PROPERTY", NAME="coverage").text = str(coverage)
     order = ET.SubElement(root, "TIME_ORDER")
     tiers: dict[str, list[tuple[str, Segment]]] = {}
     overlapping = any(b.start_s < a.end_s for a, b in pairwise(segments))
@@ -140,24 +165,53 @@ def elan(segments: Sequence[Segment], source: str, date: datetime) -> bytes:
                 TIME_SLOT_REF2=f"ts{2 * number}",
             )
             ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(segment.label)
-    ET.SubElement(
-        root,
-        "LINGUISTIC_TYPE",
-        LINGUISTIC_TYPE_ID="default-lt",
-        TIME_ALIGNABLE="true",
-        GRAPHIC_REFERENCES="false",
-    )
+        for what, say in (("probability", _probability), ("runner-up", _runner_up)):
+            _elan_notes(root, name, what, [(identifier, say(segment)) for identifier, segment in rows])
+    for kind, alignable in (("default-lt", "true"), (_NOTES, "false")):
+        facts = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": alignable, "GRAPHIC_REFERENCES": "false"}
+        if kind == _NOTES:
+            facts["CONSTRAINTS"] = _ASSOCIATION
+        ET.SubElement(root, "LINGUISTIC_TYPE", facts)
+    what = "1-1 association with a parent annotation"
+    ET.SubElement(root, "CONSTRAINT", STEREOTYPE=_ASSOCIATION, DESCRIPTION=what)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
 
 
-def web_vtt(segments: Sequence[Segment]) -> str:
-    """WebVTT subtitles: one cue per segment, with its label and probability."""
-    cues = ["WEBVTT\n"]
+def _elan_notes(root: ET.Element, tier: str, what: str, notes: Sequence[tuple[str, str]]) -> None:
+    """A tier whose annotations say something of those of another."""
+    place = ET.SubElement(
+        root, "TIER", LINGUISTIC_TYPE_REF=_NOTES, PARENT_REF=_xml(tier), TIER_ID=_xml(f"{tier} {what}")
+    )
+    for identifier, text in notes:
+        annotation = ET.SubElement(
+            ET.SubElement(place, "ANNOTATION"),
+            "REF_ANNOTATION",
+            ANNOTATION_ID=f"{identifier}-{what}",
+            ANNOTATION_REF=identifier,
+        )
+        ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(text)
+
+
+def _probability(segment: Segment) -> str:
+    return f"{segment.probability:.3f}"
+
+
+def _runner_up(segment: Segment) -> str:
+    return "" if segment.runner_up is None else f"{segment.runner_up} {segment.runner_up_probability:.3f}"
+
+
+def web_vtt(segments: Sequence[Segment], coverage: Below | None = None) -> str:
+    """WebVTT subtitles: one cue per segment, with its label and probability and the runner-up's."""
+    cues = ["WEBVTT\n"] + ([] if coverage is None else [f"NOTE {coverage}\n"])
     for segment in segments:
         text = html.escape(" ".join(segment.label.split()), quote=False)
         times = f"{_clock(segment.start_s)} --> {_clock(segment.end_s)}"
-        cues.append(f"{times}\n{text} {100 * segment.probability:.0f} %\n")
+        rival = ""
+        if segment.runner_up is not None and segment.runner_up_probability is not None:
+            other = html.escape(" ".join(segment.runner_up.split()), quote=False)
+            rival = f" ({other} {100 * segment.runner_up_probability:.0f} %)"
+        cues.append(f"{times}\n{text} {100 * segment.probability:.0f} %{rival}\n")
     return "\n".join(cues)
 
 
@@ -170,7 +224,7 @@ def _clock(time_s: float) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    return _NOT_XML.sub("\ufffd", spelled(text))
 
 
 def _plain(timeline: Timeline) -> dict[str, object]:
@@ -194,6 +248,10 @@ def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
     nobody = np.zeros(windows, bool)
     nobody[plain.get("nobody", [])] = True
     return {"nobody": nobody, "notes": tuple(plain.get("notes", ()))}
+
+
+def _write_json(path: Path, plain: dict[str, object], indent: int | None = None) -> None:
+    path.write_text(json.dumps(plain, ensure_ascii=False, indent=indent), encoding="utf-8", errors=SPELLED)
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:

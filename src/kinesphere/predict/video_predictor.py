@@ -20,7 +20,7 @@ from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.provenance import Preparation, Provenance
-from kinesphere.predict.long_video import window_clips
+from kinesphere.predict.long_video import damage_of, window_clips
 from kinesphere.predict.opening import Opening, Source
 from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
@@ -224,7 +224,7 @@ class VideoPredictor(ABC):
             rows.append(self.probabilities(inputs).cpu().double().numpy())
             # Where there are pictures as well, the answer rests on these.
             unseen.append(_sees_nobody(inputs, self.specs) & joints_alone)
-            notes = batch[0].notes
+            notes = batch[-1].notes
         return Timeline(
             np.concatenate(rows),
             np.array(spans),
@@ -242,7 +242,7 @@ class VideoPredictor(ABC):
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
             first, end = start_of(video), video.duration_s
-            remarks = self.opening.remarks(video, self.specs, source)
+            remarks = (*self.opening.remarks(video, self.specs, source), *damage_of(video))
         start, stop = span or (first, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))

@@ -11,6 +11,7 @@ import torch
 
 from kinesphere.core.errors import TooManyFailures
 from kinesphere.core.files import replacing
+from kinesphere.core.text import SPELLED
 from kinesphere.data.dataset import Batch
 from kinesphere.train.files import RunFiles
 
@@ -91,7 +92,10 @@ class ProblemFiles(pl.Callback):
 
 
 def _write_table(path: Path, table: dict[str, str]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=SPELLED) as file,
+    ):
         rows = csv.writer(file)
         rows.writerow(("path", "reason"))
         rows.writerows(sorted(table.items()))

@@ -154,6 +154,11 @@ class Video:
         return self.info.duration_s
 
     @property
+    def source(self) -> str:
+        """What was opened, for messages."""
+        return self.info.source
+
+    @property
     def damage(self) -> list[str]:
         """What could not be read so far, one line per kind; empty for a sound video."""
         return self._damage.messages()

@@ -126,7 +126,7 @@ def test_fewer_people_than_places_leave_zeros_and_more_are_chosen_from() -> None
 
 
 def test_nobody_gives_zeros_and_says_so() -> None:
-    with pytest.warns(NobodySeen, match=r"Nobody is seen between 0.80 and 1.10 s; the clip is all zeros"):
+    with pytest.warns(NobodySeen, match=r": nobody is seen between 0.80 and 1.10 s; the clip is all zeros"):
         [clip] = pose_modality.read(Film(people(persons=0)), SPEC.with_(resize="people"))
     assert clip.data.shape == (4, 2, 17, 3)
     assert not clip.data.any()

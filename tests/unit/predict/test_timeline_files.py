@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.timeline import Segment, Timeline
+from kinesphere.predict.timeline import Segment, Timeline, segments
 from kinesphere.predict.timeline_files import elan, read_timeline, web_vtt, write_segments, write_timeline
 
 DATE = datetime(2030, 1, 1, tzinfo=UTC)
@@ -40,13 +40,14 @@ def test_elan_keeps_labels_and_milliseconds(found: list[Segment]) -> None:
     expected = [(s.label, round(1000 * s.start_s), round(1000 * s.end_s)) for s in printable]
     assert len(rows) == len(found)
     assert [row for row, s in zip(rows, found, strict=True) if s.label.isprintable()] == expected
-    assert [tier.get("TIER_ID") for tier in root.iter("TIER")] == ["kinesphere"]
+    tiers = [tier.get("TIER_ID") for tier in root.iter("TIER")]
+    assert tiers == ["kinesphere", "kinesphere probability", "kinesphere runner-up"]
 
 
 def test_elan_gives_overlapping_labels_their_own_tiers() -> None:
     found = [Segment("a", 0, 2, 0.9), Segment("b", 1, 3, 0.8), Segment("a", 4, 5, 0.7)]
     root = ET.fromstring(elan(found, "/data/a clip.mp4", DATE))
-    assert [tier.get("TIER_ID") for tier in root.iter("TIER")] == ["a", "b"]
+    assert [tier.get("TIER_ID") for tier in root.iter("TIER") if not tier.get("PARENT_REF")] == ["a", "b"]
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None
     assert media.get("MEDIA_URL") == "file:///data/a%20clip.mp4"
@@ -106,18 +107,28 @@ def test_csv_of_windows_and_of_segments(tmp_path: Path) -> None:
             ["start_s", "end_s", "run, fast", "sit"],
             ["0.0", "1.5", "0.75", "0.25"],
         ]
-    write_segments([Segment("run, fast", 0, 1.5, 0.75)], tmp_path / "segments.csv", source="clip.mp4")
+    segment = Segment("run, fast", 0, 1.5, 0.75, "sit", 0.25)
+    write_segments([segment], tmp_path / "segments.csv", source="clip.mp4")
     with (tmp_path / "segments.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1] == ["run, fast", "0", "1.5", "0.75"]
+        assert list(csv.reader(file))[1] == ["run, fast", "0", "1.5", "0.75", "sit", "0.25"]
 
 
 def test_segments_choose_their_format_by_suffix(tmp_path: Path) -> None:
-    found = [Segment("jump", 0.5, 1.5, 0.9)]
+    found = [Segment("jump", 0.5, 1.5, 0.9, "hop", 0.1)]
     for suffix in ("json", "eaf", "vtt"):
         write_segments(found, tmp_path / f"out.{suffix}", source="clip.mp4", date=DATE)
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "source": "clip.mp4",
-        "segments": [{"label": "jump", "start_s": 0.5, "end_s": 1.5, "probability": 0.9}],
+        "segments": [
+            {
+                "label": "jump",
+                "start_s": 0.5,
+                "end_s": 1.5,
+                "probability": 0.9,
+                "runner_up": "hop",
+                "runner_up_probability": 0.1,
+            }
+        ],
     }
     assert (tmp_path / "out.eaf").read_bytes().startswith(b"<?xml")
     assert (tmp_path / "out.vtt").read_text().startswith("WEBVTT")
@@ -137,3 +148,42 @@ def test_unknown_formats_and_damaged_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidAnnotation, match="does not hold a timeline"):
             read_timeline(tmp_path / name)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_every_format_has_probability_and_runner_up(tmp_path: Path) -> None:
+    timeline = Timeline(
+        np.array([[0.6, 0.3, 0.1], [0.7, 0.1, 0.2], [0.4, 0.3, 0.3]]),
+        np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]]),
+        LabelSet(("wave", "fall", "sit")),
+        "clip.mp4",
+    )
+    found, below = segments(timeline), timeline.below(0.5)
+    assert str(below) == "1 of 3 windows below the threshold of 0.5"
+    assert (found[0].runner_up, found[0].runner_up_probability) == ("fall", pytest.approx(0.2))
+    for suffix in ("csv", "json", "eaf", "vtt"):
+        write_segments(found, tmp_path / f"s.{suffix}", source="clip.mp4", coverage=below)
+    (row,) = csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8"))
+    assert (row["probability"], row["runner_up"], float(row["runner_up_probability"])) == (
+        str(found[0].probability), "fall", pytest.approx(0.2),
+    )  # fmt: skip
+    plain = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert plain["windows"] == {"count": 3, "below_threshold": 1, "threshold": 0.5}
+    assert plain["segments"][0]["runner_up"] == "fall"
+    vtt = (tmp_path / "s.vtt").read_text(encoding="utf-8")
+    assert "NOTE 1 of 3 windows below the threshold" in vtt
+    assert "wave 65 % (fall 20 %)" in vtt
+    root = ET.parse(tmp_path / "s.eaf").getroot()
+    notes = {note.get("ANNOTATION_REF"): [] for note in root.iter("REF_ANNOTATION")}
+    for note in root.iter("REF_ANNOTATION"):
+        notes[note.get("ANNOTATION_REF")].append(note.findtext("ANNOTATION_VALUE"))
+    assert notes == {"a1": ["0.650", "fall 0.200"]}
+    assert root.findtext("HEADER/PROPERTY") == str(below)
+
+
+def test_the_only_label_has_no_runner_up() -> None:
+    timeline = Timeline(
+        np.array([[0.9]]), np.array([[0.0, 1.0]]), LabelSet(("wave",), multi=True), "clip.mp4"
+    )
+    (found,) = segments(timeline)
+    assert (found.runner_up, found.runner_up_probability) == (None, None)
+    assert web_vtt([found]).endswith("wave 90 %\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,11 +13,14 @@ import typer
 from kinesphere.apps.cli.console import (
     Device,
     PrecisionChoice,
+    check_file,
     console,
     end,
     progress,
     say,
+    tinted,
 )
+from kinesphere.apps.cli.targets import targets
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from kinesphere.predict import Overlay, Prediction, PredictionLog, Refused, Timeline, VideoPredictor
 
 BAR = 32
+SEGMENT_FILES = (".csv", ".json", ".eaf", ".vtt")
+COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 Draw = Literal["auto", "none", "flow", "pose"]
 
 
@@ -42,7 +46,14 @@ def predict(
     stride: Annotated[
         float | None, typer.Option(help="Seconds between windows; half a window by default.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Lowest probability of a segment of the timeline.")] = 0.5,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Lowest probability of a segment of the timeline; windows below it have none.",
+        ),
+    ] = 0.5,
     out: Annotated[
         Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")
     ] = None,
@@ -91,29 +102,26 @@ def predict(
     wanted = find_sources(sources)
     root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
     opening = Opening(Extracts(extracts, root), keep, pose_model)
-    for target in (segments, annotate):
-        if target is not None and target.suffix and len(wanted) > 1:
-            raise InvalidSetting(f"{target} is one file, but there are {len(wanted)} videos; name a folder.")
+    check_file("--out", out, (".jsonl",) if window is not None else (".jsonl", ".csv"))
+    timelines = targets("--segments", segments, wanted, SEGMENT_FILES)
+    copies = targets("--annotate", annotate, wanted, COPIES)
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = predictor.test_views if views is None else Views.parse(views)
     settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
     overlays = Overlays(predictor, draw)
-    outcome = Outcome(
-        as_json,
-        top,
-        threshold,
-        targets(segments, wanted, ".csv"),
-        targets(annotate, wanted, ".mp4"),
-        overlays,
-    )
+    outcome = Outcome(as_json, top, threshold, timelines, copies, overlays)
     with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
         missing = log.missing(wanted) if log is not None else wanted
-        advance(len(wanted) - len(missing), len(wanted))
-        for answer in _answers(predictor, missing, chosen, window, stride):
+        fresh = set(missing)
+        # A record does not hold what segments and copies are made of: such videos are predicted again.
+        again = [source for source in wanted if source not in fresh and outcome.lacks(source)]
+        kept = len(wanted) - len(missing) - len(again)
+        advance(kept, len(wanted))
+        for answer in _answers(predictor, [*missing, *again], chosen, window, stride):
             outcome.take(answer)
-            if log is not None:
+            if log is not None and answer.source in fresh:
                 log.write(_record(answer, top))
-            advance(len(wanted) - len(missing) + outcome.count, len(wanted))
+            advance(kept + outcome.count, len(wanted))
     if forgotten := predictor.opening.forgotten:
         place = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
         say(
@@ -123,7 +131,7 @@ def predict(
             f"next time; --keep keeps them{place}",
             to_stderr=True,
         )
-    outcome.finish(len(wanted) - len(missing), out)
+    outcome.finish(kept, len(again), out)
 
 
 def _answers(
@@ -150,8 +158,6 @@ def _log(
 
     if out is None:
         return nullcontext()
-    if out.suffix.lower() == ".csv" and settings["window"] is not None:
-        raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
     return PredictionLog(out, settings, top=top)
 
 
@@ -226,67 +232,58 @@ class Outcome:
         except (VideoError, InvalidAnnotation) as error:
             self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
 
+    def lacks(self, source: str) -> bool:
+        """Whether a file that was asked for is not there yet."""
+        wanted = (self._segments.get(source), self._annotated.get(source))
+        return any(target is not None and not target.exists() for target in wanted)
+
     def _write(self, answer: Prediction | Timeline) -> None:
         from kinesphere.predict import Timeline, annotate, segments, write_segments
 
         if isinstance(answer, Timeline) and (target := self._segments.get(answer.source)):
             found = segments(answer, threshold=self._threshold)
-            write_segments(found, target, source=answer.source)
+            below = answer.below(self._threshold)
+            write_segments(found, target, source=answer.source, coverage=below)
+            if self._as_json and below.windows:
+                say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
         if target := self._annotated.get(answer.source):
             target.parent.mkdir(parents=True, exist_ok=True)
             overlay = self._overlays.of(answer.source)
             annotate(answer.source, target, answer, threshold=self._threshold, overlay=overlay)
 
-    def finish(self, already: int, out: Path | None) -> None:
+    def finish(self, already: int, again: int, out: Path | None) -> None:
         """Print what is left to say and leave with the exit code."""
         if not self._as_json:
-            screen = console()
+            if again:
+                console().print(
+                    f"{again} videos of {out} were predicted again, because files that were asked for were "
+                    "missing",
+                    soft_wrap=True,
+                )
             if already:
-                screen.print(f"{already} videos were already in {out}", soft_wrap=True)
+                console().print(f"{already} videos were already in {out}", soft_wrap=True)
             for refused in self._refused:
-                screen.print(f"[red]refused[/]  {refused.source}: {refused.reason}", soft_wrap=True)
+                say("refused", "red", f"{refused.source}: {refused.reason}")
         end(len(self._refused))
 
     def _show(self, answer: Prediction | Timeline) -> None:
-        from rich.markup import escape
-
         from kinesphere.predict import Timeline, segments
 
         screen = console()
         said = answer.mean() if isinstance(answer, Timeline) else answer
         start_s, end_s = said.span
-        screen.print(f"[bold]{escape(said.source)}[/]  {start_s:.2f} – {end_s:.2f} s", soft_wrap=True)
+        screen.print(tinted((said.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
         if isinstance(answer, Timeline):
             for part in segments(answer, threshold=self._threshold):
                 times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
-                screen.print(f"  {times}  {part.probability:6.1%}  {escape(part.label)}")
+                rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
+                screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
+            if (below := answer.below(self._threshold)).windows:
+                screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
         else:
             width = max(len(name) for name, _ in said.top(self._top))
             for name, share in said.top(self._top):
                 bar = "█" * round(BAR * share)
-                screen.print(f"  {escape(name):<{width}}  {share:6.1%}  [cyan]{bar}[/]")
+                screen.print(tinted(f"  {name:<{width}}  {share:6.1%}  ", (bar, "cyan")))
         for note in said.notes:
-            screen.print(f"  [yellow]note[/] {escape(note)}", soft_wrap=True)
-
-
-def targets(place: Path | None, sources: list[str], suffix: str) -> dict[str, Path]:
-    """The file to write for each source: `place` itself if it is a file name, else one below it.
-
-    The folders of the sources are mirrored below their common parent, so that videos of one name in
-    different folders stay apart; of names that differ in their suffix alone, the suffix is kept.
-    """
-    if place is None:
-        return {}
-    if place.suffix:
-        return dict.fromkeys(sources, place)
-    local = [Path(source).absolute().parent for source in sources if "://" not in source]
-    parent = Path(os.path.commonpath(local)) if local else Path()
-    chosen: dict[str, Path] = {}
-    for source in sources:
-        if "://" in source:
-            inside = Path(source.partition("?")[0].rstrip("/").rpartition("/")[2] or "stream")
-        else:
-            inside = Path(source).absolute().relative_to(parent)
-        target = place / inside.with_suffix(suffix)
-        chosen[source] = target if target not in chosen.values() else place / f"{inside}{suffix}"
-    return chosen
+            screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)

@@ -16,6 +16,7 @@ from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, choose_examples, with_frames
 from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.core.files import replacing
+from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.metrics import ClassScore, Score
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.report import Report, score_name
@@ -55,7 +56,7 @@ def write_report_html(run: str | Path, *, examples: int = 4, title: str | None =
     )
     target = folder / "report.html"
     with replacing(target) as scratch:
-        scratch.write_text(page, encoding="utf-8")
+        scratch.write_text(page, encoding="utf-8", errors=SPELLED)
     return target
 
 

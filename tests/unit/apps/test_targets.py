@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinesphere.apps.cli.targets import targets
+from kinesphere.core.errors import InvalidSetting
+
+NAMES = st.sampled_from(["a", "A", "a.mp4", "b", "a-2"])
+SUFFIXES = (".csv", ".json")
+
+
+@given(
+    st.lists(st.builds("{}/{}{}".format, NAMES, NAMES, st.sampled_from([".mp4", ".avi", ""])), unique=True)
+)
+def test_no_two_videos_have_one_target(sources: list[str]) -> None:
+    addresses = [f"http://host{i}/x/clip.mp4?part={i}" for i in range(4)]
+    chosen = targets("--segments", Path("out"), [*sources, *addresses], SUFFIXES)
+    assert list(chosen) == [*sources, *addresses]
+    assert len({str(target).casefold() for target in chosen.values()}) == len(chosen)
+    assert all(target.suffix == ".csv" for target in chosen.values())
+
+
+def test_names_say_which_video_they_belong_to() -> None:
+    chosen = targets("--segments", Path("out"), ["v/x/a.mp4", "v/y/a.mp4", "v/y/a.avi"], SUFFIXES)
+    assert [str(target) for target in chosen.values()] == ["out/x/a.csv", "out/y/a.csv", "out/y/a.avi.csv"]
+    alike = targets("--segments", Path("out"), [f"http://{host}/clip.mp4" for host in "xyz"], SUFFIXES)
+    assert [target.name for target in alike.values()] == ["clip.csv", "clip.mp4.csv", "clip.mp4-2.csv"]
+
+
+@pytest.mark.parametrize(
+    ("place", "sources", "problem"),
+    [
+        ("said.txt", ["a.mp4"], r"--segments names a .csv or .json file; got 'said.txt'"),
+        ("said.csv", ["a.mp4", "b.mp4"], "is one file, but there are 2 videos; name a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(place: str, sources: list[str], problem: str) -> None:
+    with pytest.raises(InvalidSetting, match=problem):
+        targets("--segments", Path(place), sources, SUFFIXES)
+
+
+def test_a_file_is_no_folder_and_a_folder_may_have_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidSetting, match="is a file"):
+        targets("--segments", tmp_path / "file", ["a.mp4"], SUFFIXES)
+    (tmp_path / "results.v2").mkdir()
+    chosen = targets("--segments", tmp_path / "results.v2", ["a.mp4", "b.mp4"], SUFFIXES)
+    assert chosen["b.mp4"] == tmp_path / "results.v2" / "b.csv"
+
+
+def test_a_video_is_never_overwritten(tmp_path: Path) -> None:
+    videos = [str(tmp_path / name) for name in ("a.mp4", "b.avi")]
+    with pytest.raises(InvalidSetting, match=r"--annotate would overwrite .*a\.mp4 itself"):
+        targets("--annotate", tmp_path, videos, (".mp4",))
