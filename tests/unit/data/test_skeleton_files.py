@@ -91,7 +91,7 @@ def test_ntu_without_bodies_and_lists_of_missing(tmp_path: Path) -> None:
     (tmp_path / "nothing.txt").touch()
     with pytest.raises(InvalidAnnotation, match=r"nothing.txt is empty"):
         read_missing(tmp_path / "nothing.txt")
-    with pytest.raises(InvalidAnnotation, match=r"none.skeleton cannot be read as text"):
+    with pytest.raises(InvalidAnnotation, match=r"Cannot read .*none.skeleton"):
         read_ntu(tmp_path / "none.skeleton")
 
 

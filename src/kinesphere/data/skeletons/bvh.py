@@ -10,6 +10,8 @@ metres.
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +21,14 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS, joint_map
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.limits import Budget, brief
 from kinesphere.data.mannequin.camera import Camera, framing
-from kinesphere.data.skeletons.lines import Lines
+from kinesphere.data.skeletons.lines import Lines, number_of
 
 _CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
-_DEEPEST = 200
+_DEEPEST, _LONGEST_NAME, _MOST_DIGITS = 200, 200, 9
+# Nobody walks that far while the cameras look.
+_FURTHEST_M, _FURTHEST = 1e5, 1e9
 # Hip to ankle of an average body, in metres: 0.491 of a stature of 1.72 (Drillis and Contini, in Winter,
 # Biomechanics and Motor Control of Human Movement, 4th ed., figure 4.1). BVH files tell no unit.
 _LEG_M = 0.491 * 1.72
@@ -87,7 +92,8 @@ class Motion:
             unit_m: Metres per unit of the file; by default such that the legs are those of an average body.
 
         Raises:
-            InvalidAnnotation: If bones of arms or legs are called by names that we do not know.
+            InvalidAnnotation: If bones of arms or legs are called by names that we do not know, legs have no
+                length, or somebody is out of this world.
         """
         parts = {
             joint: next((names for names in choices if set(names) <= set(self.bones)), ())
@@ -97,7 +103,7 @@ class Motion:
         if unknown:
             raise InvalidAnnotation(
                 f"No bone of this file is known to be {', '.join(unknown)}; its bones are "
-                f"{', '.join(self.bones)}. Rename them as in CMU's files (LeftArm, LeftForeArm, ...)."
+                f"{', '.join(self.bones[:200])}. Rename them as in CMU's files (LeftArm, LeftForeArm, ...)."
             )
         names = tuple(joint for joint, part in parts.items() if part)
         where = {bone: i for i, bone in enumerate(self.bones)}
@@ -107,8 +113,21 @@ class Motion:
         if unit_m is None:
             leg = [points[:, names.index(f"left_{part}")] for part in ("hip", "knee", "ankle")]
             length = np.linalg.norm(leg[0] - leg[1], axis=-1) + np.linalg.norm(leg[1] - leg[2], axis=-1)
-            unit_m = _LEG_M / float(np.median(length))
-        return names, self._upright(names, points) * unit_m
+            median = float(np.median(length))
+            if not median > 0:
+                raise InvalidAnnotation(
+                    "The legs of this file have no length, so that nothing tells its unit; state the metres "
+                    "per unit, or leave it out."
+                )
+            unit_m = _LEG_M / median
+        with np.errstate(over="ignore"):
+            points = self._upright(names, points) * unit_m
+        if not (np.abs(points) <= _FURTHEST_M).all():
+            raise InvalidAnnotation(
+                f"Joints of this file lie further than {_FURTHEST_M:g} m from where it counts from; it is "
+                "damaged, or its legs are far too short."
+            )
+        return names, points
 
     def _upright(self, names: tuple[str, ...], points: np.ndarray) -> np.ndarray:
         """Points with x forward, y to the left and z up."""
@@ -209,9 +228,14 @@ def read_bvh(path: Path) -> Motion:
         raise lines.error("MOTION should follow the bones.")
     count, frame_s = _announced(lines)
     width = sum(len(bone.channels) for bone in bones)
-    values = np.array([lines.numbers((width,), "the channels of a frame") for _ in range(count)])
+    numbers = array("d")
+    for _ in range(count):
+        numbers.extend(lines.numbers((width,), "the channels of a frame"))
     if lines.more():
         raise lines.error(f"there is more than the announced {count} frames.")
+    values = np.array(numbers).reshape(count, width)
+    # Of every bone in every frame its place, and how it is turned.
+    Budget.of(path, InvalidAnnotation).array((count, len(bones), 3 + 9), 8, "bones in frames")
     return Motion(
         tuple(bone.name for bone in bones),
         tuple(bone.parent for bone in bones),
@@ -223,22 +247,31 @@ def read_bvh(path: Path) -> Motion:
 
 def _announced(lines: Lines) -> tuple[int, float]:
     words = lines.words()
-    if len(words) != 2 or words[0] != "Frames:" or not words[1].isdecimal() or int(words[1]) < 1:
-        raise lines.error(f"the number of frames should stand here; got {' '.join(words)!r}.")
+    if len(words) != 2 or words[0] != "Frames:" or not _is_count(words[1]):
+        raise lines.error(f"the number of frames should stand here; got {_start(words)}.")
     count = int(words[1])
     words = lines.words()
     try:
-        frame_s = float(words[2]) if words[:2] == ["Frame", "Time:"] and len(words) == 3 else math.nan
+        frame_s = number_of(words[2]) if words[:2] == ["Frame", "Time:"] and len(words) == 3 else math.nan
     except ValueError:
         frame_s = math.nan
     if not 1e-4 <= frame_s <= 10:
-        raise lines.error(f"the time of a frame in seconds should stand here; got {' '.join(words)!r}.")
+        raise lines.error(f"the time of a frame in seconds should stand here; got {_start(words)}.")
     return count, frame_s
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS and int(word) > 0
+
+
+def _start(words: Sequence[str]) -> str:
+    return brief(" ".join(words[:20]))
 
 
 def _bones(lines: Lines) -> list[_Bone]:
     """The tree of bones, each after its parent."""
     bones: list[_Bone] = []
+    known: set[str] = set()
     path: list[int] = []
     words = lines.words()
     while True:
@@ -256,9 +289,10 @@ def _bones(lines: Lines) -> list[_Bone]:
             words = lines.words()
             continue
         else:
-            raise lines.error(f"a bone or }} should stand here; got {' '.join(words)!r}.")
-        if any(bone.name == name for bone in bones):
-            raise lines.error(f"there are two bones {name!r}.")
+            raise lines.error(f"a bone or }} should stand here; got {_start(words)}.")
+        if name in known or len(name) > _LONGEST_NAME:
+            raise lines.error(f"there are two bones {brief(name)}, or the name is too long.")
+        known.add(name)
         bones.append(_bone(lines, name, path[-1] if path else -1, is_end))
         path.append(len(bones) - 1)
         if len(path) > _DEEPEST:
@@ -271,11 +305,11 @@ def _bone(lines: Lines, name: str, parent: int, is_end: bool) -> _Bone:
         raise lines.error(f"the bone {name} should open with {{.")
     words = lines.words()
     try:
-        offset = np.array([float(word) for word in words[1:]])
+        offset = np.array([number_of(word) for word in words[1:4]] if len(words) == 4 else [])
     except ValueError:
         offset = np.empty(0)
-    if words[0] != "OFFSET" or offset.shape != (3,) or not np.isfinite(offset).all():
-        raise lines.error(f"the OFFSET of {name} should be 3 numbers; got {' '.join(words)!r}.")
+    if words[0] != "OFFSET" or offset.shape != (3,) or not (np.abs(offset) <= _FURTHEST).all():
+        raise lines.error(f"the OFFSET of {name} should be 3 numbers; got {_start(words)}.")
     if is_end:
         return _Bone(name, parent, offset)
     words = lines.words()

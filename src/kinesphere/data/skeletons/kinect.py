@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,15 @@ def read_utkinect(path: Path) -> tuple[Poses, int]:
     """
     lines = Lines(path)
     frames: list[int] = []
-    joints: list[list[float]] = []
+    joints = array("d")
     while lines.more():
         number, *values = lines.numbers((1 + 3 * _JOINTS,), "a frame number and 20 joints")
         if not 0 <= number < 10**_DIGITS or number != int(number) or (frames and number < frames[-1]):
             raise lines.error(f"frame numbers are whole and ascend; got {number:g} after {frames[-1:]}.")
         if not frames or number > frames[-1]:
             frames.append(int(number))
-            joints.append(values)
-    if not any(map(any, joints)):
+            joints.extend(values)
+    if not any(joints):
         raise EmptySkeleton(f"{path} shows nobody: all joints are at the origin. Leave it out.")
     points = np.array(joints, np.float32).reshape(len(frames), 1, _JOINTS, 3)
     times: np.ndarray = (np.array(frames) - frames[0]) / UTKINECT_FPS
@@ -131,11 +132,11 @@ def read_msr(path: Path) -> Poses:
         InvalidAnnotation: If a line is wrong (it is named), frames are not whole, or no joint was seen.
     """
     lines = Lines(path)
-    rows: list[list[float]] = []
+    rows = array("d")
     while lines.more():
-        rows.append(lines.numbers((4,), "a joint"))
-    if len(rows) % _JOINTS:
-        raise lines.error(f"frames have {_JOINTS} joints; {len(rows)} lines are no whole number of frames.")
+        rows.extend(lines.numbers((4,), "a joint"))
+    if (count := len(rows) // 4) % _JOINTS:
+        raise lines.error(f"frames have {_JOINTS} joints; {count} lines are no whole number of frames.")
     joints = np.array(rows, np.float32).reshape(-1, 1, _JOINTS, 4)[:, :, _MSR_ORDER]
     points, seen = joints[..., :3], joints[..., :3].any(-1)
     if not seen.any():

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import math
+import io
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.limits import brief, file_bytes
+
+# Longer files, an hour of motion capture, and longer lines are something else.
+_LARGEST, _LONGEST_LINE = 1 << 29, 1 << 20
+# Numbers further from zero are neither places nor angles.
+_FURTHEST = 1e9
 
 
 def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        InvalidAnnotation: If it is missing, empty or no text.
+        InvalidAnnotation: If it is missing, too large, empty or no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = file_bytes(path, InvalidAnnotation, _LARGEST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise InvalidAnnotation(f"{path} cannot be read as text: {error}.") from error
-    if not text.strip():
+    if not text or text.isspace():
         raise InvalidAnnotation(f"{path} is empty; get it again.")
     return text
+
+
+def number_of(word: str) -> float:
+    """A number as files write it.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if "_" in word:  # which Python would pass over
+        raise ValueError(f"{word[:40]!r} is no number")
+    return float(word)
 
 
 class Lines:
@@ -35,7 +52,8 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines = read_text(path).splitlines()
+        self._text = io.StringIO(read_text(path), newline=None)
+        self._next = ""
         self.number = 0
 
     def error(self, message: str) -> InvalidAnnotation:
@@ -43,10 +61,20 @@ class Lines:
         return InvalidAnnotation(f"{self._path}, line {self.number}: {message}")
 
     def more(self) -> bool:
-        """Whether a line that is not blank follows."""
-        while self.number < len(self._lines) and not self._lines[self.number].strip():
+        """Whether a line that is not blank follows.
+
+        Raises:
+            InvalidAnnotation: If it is far too long.
+        """
+        while not self._next:
+            line = self._text.readline(_LONGEST_LINE)
+            if not line:
+                return False
             self.number += 1
-        return self.number < len(self._lines)
+            if len(line) == _LONGEST_LINE:
+                raise self.error(f"lines have fewer than {_LONGEST_LINE} characters.")
+            self._next = line.strip()
+        return True
 
     def words(self) -> list[str]:
         """The next line that is not blank, split at white space.
@@ -56,8 +84,8 @@ class Lines:
         """
         if not self.more():
             raise self.error("the file ends here, but more was announced; get it again.")
-        self.number += 1
-        return self._lines[self.number - 1].split()
+        line, self._next = self._next, ""
+        return line.split()
 
     def numbers(self, counts: tuple[int, ...], what: str, *, finite: bool = True) -> list[float]:
         """The next line as numbers.
@@ -65,7 +93,7 @@ class Lines:
         Args:
             counts: How many there may be.
             what: Their meaning, for the error.
-            finite: Whether NaN and infinity are refused.
+            finite: Whether NaN, infinity, and what is far outside any measure are refused.
 
         Raises:
             InvalidAnnotation: If there are more or fewer, or they are no numbers.
@@ -73,15 +101,13 @@ class Lines:
         words = self.words()
         if len(words) not in counts:
             wanted = " or ".join(map(str, counts))
-            raise self.error(
-                f"{what} should be {wanted} numbers; got {len(words)}: {' '.join(words)[:60]!r}."
-            )
+            raise self.error(f"{what} should be {wanted} numbers; got {len(words)}: {_start(words)}.")
         try:
-            values = [float(word) for word in words]
+            values = [number_of(word) for word in words]
         except ValueError:
-            raise self.error(f"{what} should be numbers; got {' '.join(words)[:60]!r}.") from None
-        if finite and not all(map(math.isfinite, values)):
-            raise self.error(f"{what} should be finite numbers; got {' '.join(words)[:60]!r}.")
+            raise self.error(f"{what} should be numbers; got {_start(words)}.") from None
+        if finite and not all(-_FURTHEST <= value <= _FURTHEST for value in values):
+            raise self.error(f"{what} should be finite numbers; got {_start(words)}.")
         return values
 
     def count(self, what: str, most: int = 1_000_000) -> int:
@@ -94,3 +120,7 @@ class Lines:
         if value != int(value) or not 0 <= value <= most:
             raise self.error(f"{what} should be a whole number from 0 to {most}; got {value:g}.")
         return int(value)
+
+
+def _start(words: list[str]) -> str:
+    return brief(" ".join(words[:20])[:60])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,8 @@ def read_missing(path: Path) -> frozenset[str]:
     Raises:
         InvalidAnnotation: If a line holds anything but a name; lines of prose at the top are passed over.
     """
-    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    while names and not _NAME.fullmatch(names[0]):
-        names.pop(0)
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    names = list(dropwhile(lambda line: not _NAME.fullmatch(line), lines))
     wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
     if wrong is not None or not names:
         raise InvalidAnnotation(f"{path} should list names such as S001C002P005R002A008; got {brief(wrong)}.")

@@ -22,6 +22,11 @@ class Skipped:
     reason: str
     is_failure: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("name", "reason"):  # names of files need not be text
+            text = getattr(self, name).encode("utf-8", "backslashreplace").decode()
+            object.__setattr__(self, name, text)
+
     @classmethod
     def because(cls, name: str, error: KinesphereError) -> Skipped:
         """What reading refused."""
