@@ -25,11 +25,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.record import command_line, finish, goal, machine, milliseconds, significant
 from benchmarks.references import reference_of
@@ -47,6 +47,7 @@ JOBS: tuple[Job, ...] = ("inference", "training step")
 EpochsWay = Literal["plain loop", "kinesphere", "kinesphere, cached"]
 EPOCHS: tuple[EpochsWay, ...] = get_args(EpochsWay)
 CLASSES = 400
+TITLE = "Networks on a GPU"
 COLUMNS = ("model", "job", "way", "clips", "ms", "clips/s", "ratio", "of the roofline", "memory, MiB")
 
 
@@ -171,30 +172,27 @@ class Run:
 
 def inference(case: Case, way: Way, clips: int, compute: Compute) -> Callable[[], object]:
     """Forward passes of a batch, as a `Predictor` runs ours."""
-    net, inputs = network(case, way, clips, compute, training=False)
-    if way.compiled:
-        net = torch.compile(net)
+    net, forward = network(case, way, clips, compute, training=False)
 
     @torch.inference_mode()
     def call() -> object:
         with compute.autocast():
-            return net(*inputs)
+            return forward(net)
 
     return call
 
 
 def training_step(case: Case, way: Way, clips: int, compute: Compute) -> Callable[[], object]:
     """Forward, cross-entropy, backward and an update."""
-    net, inputs = network(case, way, clips, compute, training=True)
+    net, forward = network(case, way, clips, compute, training=True)
     on_gpu = torch.device(compute.device).type == "cuda"
     optimizer = torch.optim.AdamW(net.parameters(), 1e-4, fused=on_gpu)
     labels = torch.arange(clips, device=compute.device) % CLASSES
-    forward = torch.compile(net) if way.compiled else net
 
     def call() -> object:
         with compute.autocast(), sound_convolutions(compute.device):
-            out = forward(*inputs)
-        loss = F.cross_entropy(getattr(out, "logits", out).float(), labels)
+            logits = forward(net)
+        loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -205,19 +203,25 @@ def training_step(case: Case, way: Way, clips: int, compute: Compute) -> Callabl
 
 def network(
     case: Case, way: Way, clips: int, compute: Compute, *, training: bool
-) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The network of a way on the device, and its inputs for so many clips."""
+) -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
+    """The network of a way on the device, and a call of it on so many clips that gives logits."""
     placing = Compute(compute.device, compute.precision, way.layout == "channels last")
     recogniser = fresh(case.model)
     batch = tuple(torch.cat([example(spec)] * clips).to(compute.device) for spec in recogniser.specs)
     if way.who == "ours":
-        if not training:
-            return optimise_for_inference(recogniser, compute), batch
-        return placing.place(recogniser.train()), batch
+        prepared = (
+            placing.place(recogniser.train()) if training else optimise_for_inference(recogniser, compute)
+        )
+        return _compiled(prepared, way), lambda net: net(*batch)
     reference = reference_of(case.model)
     assert reference is not None
     net = placing.place(reference.build().train(training))
-    return net, (reference.arrange(batch[0], channels_last=placing.channels_last),)
+    arranged = reference.arrange(batch[0], channels_last=placing.channels_last)
+    return _compiled(net, way), lambda net: reference.call(net, arranged)
+
+
+def _compiled(net: nn.Module, way: Way) -> nn.Module:
+    return torch.compile(net) if way.compiled else net  # type: ignore[return-value]
 
 
 @torch.inference_mode()
@@ -340,8 +344,6 @@ def main() -> None:
     for case in cases:
         for job in JOBS:
             run.measure(case, job)
-    models, videos = (("fc_tiny",), 4) if args.tiny else (("r3d_18", "kine_small"), args.videos)
-    rows = epochs(compute, models, videos, args.epochs, args.limit_s)
     peak, bandwidth = ceilings.flops_per_s / 1e12, ceilings.bytes_per_s / 1e12
     off = ", ".join(f"{case.model} {logits_off(case, compute):.1e}" for case in cases)
     notes = [
@@ -352,8 +354,11 @@ def main() -> None:
     ]
     if run.left_out:
         notes.append(f"Not compiled for want of time: {'; '.join(run.left_out)}.")
-    finish("gpu", "Networks on a GPU", parser, args, [*map(run.row, run.timings), *rows],
-           list(run.goals()), notes)  # fmt: skip
+    rows, goals = list(map(run.row, run.timings)), list(run.goals())
+    finish("gpu", TITLE, parser, args, rows, goals, notes)  # kept, should an epoch take the machine down
+    models, videos = (("fc_tiny",), 4) if args.tiny else (("r3d_18", "kine_small"), args.videos)
+    rows += epochs(compute, models, videos, args.epochs, args.limit_s)
+    finish("gpu", TITLE, parser, args, rows, goals, notes)
 
 
 def missing(cases: tuple[Case, ...]) -> list[str]:

@@ -68,9 +68,15 @@ class Pair:
     def runner(self, net: nn.Module, clip_BTCHW: Tensor) -> Callable[[], Tensor]:
         """A call of the reference on a clip, laid out as it wants it."""
         arranged = self.arrange(clip_BTCHW)
-        return lambda: net(arranged)
+        return lambda: self.call(net, arranged)
 
-    def arrange(self, clip_BTCHW: Tensor, *, channels_last: bool = False) -> Tensor | list[Tensor]:
+    @staticmethod
+    def call(net: nn.Module, arranged: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Logits; networks with pathways want a list, and put their results into it."""
+        logits: Tensor = net(list(arranged) if isinstance(arranged, tuple) else arranged)
+        return logits
+
+    def arrange(self, clip_BTCHW: Tensor, *, channels_last: bool = False) -> Tensor | tuple[Tensor, ...]:
         """Clips as the reference takes them: `(B, C, T, H, W)`, or slow and fast pathway in this order."""
         layout = torch.channels_last_3d if channels_last else torch.contiguous_format
         plain = clip_BTCHW.transpose(1, 2).contiguous(memory_format=layout)
@@ -78,11 +84,11 @@ class Pair:
             return plain
         chosen = torch.linspace(0, self.length - 1, self.length // self.slow_every).long()
         slow = plain.index_select(2, chosen.to(plain.device)).contiguous(memory_format=layout)
-        return [slow, plain]
+        return slow, plain
 
 
 class HubVideoMAE:
-    """VideoMAE of the `transformers` package in the size of `videomae_b`; its output holds `logits`."""
+    """VideoMAE of the `transformers` package in the size of `videomae_b`."""
 
     def build(self) -> nn.Module:
         """The network with random weights and 400 classes."""
@@ -91,6 +97,12 @@ class HubVideoMAE:
         config = transformers.VideoMAEConfig(num_labels=400)
         net: nn.Module = transformers.VideoMAEForVideoClassification(config).eval()
         return net
+
+    @staticmethod
+    def call(net: nn.Module, arranged: Tensor) -> Tensor:
+        """Logits, which its output holds."""
+        logits: Tensor = net(arranged).logits
+        return logits
 
     def arrange(self, clip_BTCHW: Tensor, *, channels_last: bool = False) -> Tensor:
         """Clips as it takes them, time first; its one convolution takes either layout."""
