@@ -171,7 +171,7 @@ def _row(name: str, groups: int, each: list[tuple[float, float]]) -> Row:
 
 
 def goal_of(found: list[float]) -> str:
-    """The least of some means against the goal."""
+    """The least of some shares against the goal."""
     verdict = "met" if min(found) >= 100 * LEAST else "missed"
     return f"(goal: at least {100 * LEAST:.0f} %): {min(found):.1f} %, {verdict}"
 
@@ -185,12 +185,12 @@ def main() -> None:
     worlds += [World(groups, 20, 0.1, accuracy, uneven=True) for groups in GROUPS for accuracy in (0.7, 0.95)]
     rows = measure(worlds, args.trials, args.seed)
     few = [row for row in rows if int(row["groups"]) >= 3]
-    means: dict[str, list[float]] = {str(row["score"]): [] for row in few}
+    least: dict[str, list[float]] = {str(row["score"]): [] for row in few}
     for row in few:
-        means[str(row["score"])].append(float(row["truth held, mean %"]))
+        least[str(row["score"])].append(float(row["truth held, least %"]))
     goals = [
-        f"{name}, share of intervals that hold the truth from 3 groups up {goal_of(found)}"
-        for name, found in means.items()
+        f"{name}, share of intervals that hold the truth in the worst case from 3 groups up {goal_of(found)}"
+        for name, found in least.items()
     ]
     single, several = (196 * math.sqrt(0.95 * 0.05 / count) for count in (args.trials, args.trials / 5))
     cases = (

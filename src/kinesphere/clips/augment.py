@@ -7,7 +7,6 @@ treats all frames alike. Clips of several modalities of one sample follow one de
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self, get_args
@@ -24,14 +23,11 @@ from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.pose_augment import UNMOVED, PoseChange
 from kinesphere.clips.rand_augment import Operation, draw_operations, movement, repaint
 from kinesphere.clips.sampling import TemporalJitter
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
-
-_SIDES = re.compile(
-    r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise)(?![a-z])", re.IGNORECASE
-)
+from kinesphere.core.sides import names_side, suggested, unpaired
 
 
 @dataclass(frozen=True)
@@ -304,13 +300,30 @@ def check_flip(augment: Augment, labels: LabelSet) -> None:
     """Refuse flips that would make labels wrong.
 
     Raises:
-        InvalidSetting: If clips may be flipped and a class names a side (left, right, clockwise) but
-            has no mirror pair.
+        InvalidSetting: If clips may be flipped and a class names a side (see `core/sides.py`) but has no
+            mirror pair.
     """
     paired = {name for pair in labels.mirror for name in pair}
-    sided = [name for name in labels.names if _SIDES.search(name) and name not in paired]
+    sided = [name for name in labels.names if names_side(name) and name not in paired]
     if augment.flip and sided:
+        pairs = suggested(sided, labels)
         raise InvalidSetting(
             f"A flip would turn {', '.join(map(repr, sided))} into something else; give the label set a "
-            "mirror pair for each, or set flip to 0."
+            f"mirror pair for each{f' (data.mirror: [{pairs}])' if pairs else ''}, pair a label with itself "
+            "where a mirror image shows the same, or set flip to 0."
+        )
+
+
+def check_views(views: Views, labels: LabelSet) -> None:
+    """Refuse views whose mirror images show something that has no label.
+
+    Raises:
+        InvalidSetting: If there are mirror images among the views, and a class that names a side has no
+            partner among the labels.
+    """
+    alone = unpaired(labels)
+    if any(views.flipped) and alone:
+        raise InvalidSetting(
+            f"Views {views} hold mirror images, in which {', '.join(map(repr, alone))} would be something "
+            f"that has no label; use {views.clips}x5, or train with data.mirror."
         )

@@ -88,6 +88,10 @@ class TrainingDiverged(KinesphereError):
     """The loss of a training run is no longer a number."""
 
 
+class NotFinite(KinesphereError, ArithmeticError):
+    """A network answers with something that is no finite number."""
+
+
 class WorkerFailed(KinesphereError):
     """One of several training processes died of something that is no error of ours."""
 

@@ -12,6 +12,7 @@ import torch
 
 from kinesphere import __version__
 from kinesphere.clips.archive import Extracts
+from kinesphere.clips.augment import check_views
 from kinesphere.clips.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.companions import check_torchvision
@@ -61,14 +62,13 @@ def collect(
 
     Raises:
         LabelMismatch: If data and model disagree about the labels.
+        NotFinite: If the model's answer to a clip is not a number.
         TooManyFailures: If no clip could be read.
     """
     check_torchvision()
-    if manifest.labels.multi != predictor.labels.multi:
-        kinds = {True: "several labels per clip", False: "one label per clip"}
-        raise LabelMismatch(
-            f"The data have {kinds[manifest.labels.multi]}, the model gives {kinds[predictor.labels.multi]}."
-        )
+    check_views(views, predictor.labels)
+    if manifest.labels.multi and not predictor.labels.multi:  # the other way round, one is one of several
+        raise LabelMismatch("The data have several labels per clip, the model gives one label per clip.")
     manifest = replace(manifest, labels=predictor.labels)
     dataset = ClipDataset(
         manifest,
@@ -89,7 +89,7 @@ def collect(
             indices += batch.indices
             targets.append(batch.targets.numpy().astype(np.int64))
             inputs = perturb(batch.inputs) if perturb else batch.inputs
-            probabilities.append(predictor.probabilities(inputs).cpu().double().numpy())
+            probabilities.append(predictor.answers(inputs, views, [manifest[i].id for i in batch.indices]))
         if progress:
             progress(len(indices) + len(skipped), len(manifest))
     if not indices:

@@ -109,8 +109,10 @@ class Calibration:
     accuracy: tuple[float, ...]
 
 
-def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> None:
-    """Refuse a table that contradicts itself.
+def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """The probabilities within [0, 1] to the last bit; a table that contradicts itself is refused.
+
+    Sums of shares come to 1 + 2e-16, which torchmetrics takes for a sign that the whole table holds logits.
 
     Args:
         probabilities: `(N, K)` in [0, 1].
@@ -133,12 +135,13 @@ def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet
     if targets.shape != expected:
         raise InvalidSetting(f"Targets need shape {expected} to match the predictions; got {targets.shape}.")
     if not (
-        np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-6
+        np.isfinite(probabilities).all() and probabilities.min() >= -1e-6 and probabilities.max() <= 1 + 1e-6
     ):
         raise InvalidSetting("Probabilities must lie in [0, 1]; some do not or are not numbers.")
     top = 1 if labels.multi else classes - 1
     if targets.min() < 0 or targets.max() > top:
         raise InvalidSetting(f"Targets must lie in 0..{top}; got {int(targets.min())}..{int(targets.max())}.")
+    return probabilities.clip(0, 1)
 
 
 def scores(
@@ -161,7 +164,7 @@ def scores(
     Raises:
         InvalidSetting: If the table is empty or contradicts itself.
     """
-    check_table(probabilities, targets, labels)
+    probabilities = check_table(probabilities, targets, labels)
     units = Units.of(groups if groups is not None else [None] * len(targets))
     if labels.multi:
         return _multi_label(probabilities, targets, units, level)
@@ -197,7 +200,7 @@ def _multi_label(probabilities: np.ndarray, targets: np.ndarray, units: Units, l
     classes = probabilities.shape[1]
     p, y = torch.from_numpy(probabilities), torch.from_numpy(targets.astype(np.int64))
     values = {
-        "map": float(np.nanmean(average_precisions(probabilities, targets))),
+        "map": mean_precision(probabilities, targets),
         "macro_f1": float(_macro_multilabel_f1(p, y)),
         "micro_f1": float(multilabel_f1_score(p, y, classes, average="micro")),
     }
@@ -294,6 +297,21 @@ def _macro_multilabel_f1(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(each)[used].mean() if used.any() else torch.zeros(())
 
 
+def mean_precision(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """mAP over the labels that occur.
+
+    Raises:
+        InvalidSetting: If none does.
+    """
+    each = average_precisions(probabilities, targets)
+    if np.isnan(each).all():
+        raise InvalidSetting(
+            f"None of the {len(targets)} clips carries one of the {targets.shape[1]} labels, so there is "
+            "nothing to find in them; score clips that have labels."
+        )
+    return float(np.nanmean(each))
+
+
 def average_precisions(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Average precision of each class `(K,)`; NaN for a class without positives."""
     from torchmetrics.functional.classification import binary_average_precision
@@ -385,7 +403,7 @@ def class_scores(
     """
     import torchmetrics.functional.classification as tm
 
-    check_table(probabilities, targets, labels)
+    probabilities = check_table(probabilities, targets, labels)
     p, y = torch.from_numpy(probabilities), torch.from_numpy(targets.astype(np.int64))
     classes = len(labels)
     kind = "multilabel" if labels.multi else "multiclass"
@@ -442,7 +460,7 @@ def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray, labels: Lab
 
     if labels.multi:
         raise InvalidSetting("A confusion matrix needs one label per clip; this set is multi-label.")
-    check_table(probabilities, targets, labels)
+    probabilities = check_table(probabilities, targets, labels)
     matrix = multiclass_confusion_matrix(
         torch.from_numpy(probabilities), torch.from_numpy(targets), len(labels)
     )
@@ -451,7 +469,7 @@ def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray, labels: Lab
 
 def calibration(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> Calibration:
     """The bins of the reliability diagram; their weighted gaps sum to the `ece` score."""
-    check_table(probabilities, targets, labels)
+    probabilities = check_table(probabilities, targets, labels)
     if labels.multi:
         confidence, right = probabilities.ravel(), targets.ravel() > 0
     else:

@@ -66,7 +66,7 @@ class Predictions:
         if len(set(self.ids)) != len(self.ids):
             repeated = sorted({i for i in self.ids if self.ids.count(i) > 1})
             raise InvalidSetting(f"Each clip counts once; these ids occur again: {repeated[:5]}.")
-        check_table(self.probabilities, self.targets, self.labels)
+        object.__setattr__(self, "probabilities", check_table(self.probabilities, self.targets, self.labels))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -243,7 +243,9 @@ def _fold_scores(predictions: Predictions) -> tuple[FoldScore, ...]:
     for name, clips in sizes.items():
         p, y = predictions.probabilities[names == name], predictions.targets[names == name]
         if predictions.labels.multi:
-            value = float(np.nanmean(metrics.average_precisions(p, y)))
+            if not y.any():  # there is nothing to find in this fold
+                continue
+            value = metrics.mean_precision(p, y)
         else:
             value = float((p.argmax(1) == y).mean())
         found.append(FoldScore(name, clips, value))

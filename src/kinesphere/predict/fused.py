@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
@@ -89,11 +89,11 @@ class FusedPredictor(VideoPredictor):
         """See `VideoPredictor.provenances`."""
         return tuple(each for member in self.members for each in member.provenances)
 
-    def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
+    def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""
         place = {spec: i for i, spec in enumerate(self._specs)}
         parts = [
-            weight * member.probabilities([inputs[place[spec]] for spec in member.specs])[:, order]
+            weight * member.probabilities([inputs[place[spec]] for spec in member.specs], views)[:, order]
             for weight, member, order in zip(self.weights, self.members, self._orders, strict=True)
         ]
         return torch.stack(parts).sum(0)

@@ -10,8 +10,20 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 
+_ROUNDING = 1e-5
 NOBODY = "nobody is seen in it, so that the joints were all zeros"
 """Note on a clip of joints without any."""
+
+
+def check_probabilities(probabilities: np.ndarray) -> None:
+    """Refuse what are no probabilities.
+
+    Raises:
+        InvalidSetting: If some are no numbers or lie outside of [0, 1] by more than rounding.
+    """
+    wrong = probabilities[~((probabilities >= -_ROUNDING) & (probabilities <= 1 + _ROUNDING))]
+    if len(wrong):
+        raise InvalidSetting(f"Probabilities are numbers in [0, 1]; got {wrong[0]}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +52,7 @@ class Prediction:
                 f"A prediction over {len(self.labels)} labels needs that many probabilities; "
                 f"got shape {self.probabilities.shape}."
             )
+        check_probabilities(self.probabilities)
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The `k` most probable labels with their probabilities, best first."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.modality import MODALITIES
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.sides import mirror_order
 from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.optimise import optimise_for_inference
 from kinesphere.predict.opening import Opening
@@ -68,14 +69,18 @@ class Predictor(VideoPredictor):
         """See `VideoPredictor.provenances`."""
         return (self.module.provenance,)
 
-    def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
+    def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""
-        samples, views = inputs[0].shape[:2]
+        samples, count = inputs[0].shape[:2]
         flat = [x.flatten(0, 1) for x in inputs]
         step = _CLIPS_PER_PASS.get(self.compute.device, _CLIPS_PER_PASS_GPU)
-        passes = [self._forward([x[i : i + step] for x in flat]) for i in range(0, samples * views, step)]
-        each: Tensor = torch.cat(passes).unflatten(0, (samples, views))
-        return each.mean(1)
+        passes = [self._forward([x[i : i + step] for x in flat]) for i in range(0, samples * count, step)]
+        each_SVK: Tensor = torch.cat(passes).unflatten(0, (samples, count))
+        if any(views.flipped):
+            flipped_V = torch.tensor(views.flipped, device=each_SVK.device).repeat(count // views.crops)
+            mirrored_SVK = each_SVK[..., list(mirror_order(self.labels))]
+            each_SVK = torch.where(flipped_V[:, None], mirrored_SVK, each_SVK)
+        return each_SVK.mean(1)
 
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.prediction import NOBODY, Prediction
+from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
 
 Smoothing = Literal["mean", "median"]
 _TOUCH_S = 1e-6
@@ -45,6 +45,7 @@ class Timeline:
                 f"A timeline over {len(self.labels)} labels needs probabilities (W, {len(self.labels)}) with "
                 f"at least one window; got {self.probabilities.shape}."
             )
+        check_probabilities(self.probabilities)
         if self.spans.shape != (windows, 2):
             raise InvalidSetting(
                 f"A timeline of {windows} windows needs spans ({windows}, 2); got {self.spans.shape}."
@@ -100,8 +101,9 @@ class Timeline:
     def smoothed(self, width: int, kind: Smoothing = "mean") -> Timeline:
         """A copy whose rows are averaged over `width` neighbouring windows.
 
-        At both ends the neighbourhood is cut short. Medians of a single-label set are scaled to sum
-        to 1 again; a row whose medians are all zero keeps its own probabilities.
+        At both ends the neighbourhood is cut short. Windows in which nobody is seen have no part in it: they
+        keep their own rows and lend nothing to their neighbours. Medians of a single-label set are scaled to
+        sum to 1 again; a row whose medians are all zero keeps its own probabilities.
 
         Args:
             width: Odd number of windows; 1 changes nothing.
@@ -115,9 +117,14 @@ class Timeline:
         if kind not in ("mean", "median"):
             raise InvalidSetting(f"Unknown smoothing {kind!r}; use 'mean' or 'median'.")
         half = width // 2
-        padded = np.pad(self.probabilities.astype(np.float64), ((half, half), (0, 0)), constant_values=np.nan)
-        stacked = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
-        smooth = np.nanmean(stacked, axis=-1) if kind == "mean" else np.nanmedian(stacked, axis=-1)
+        seen = ~self.nobody
+        if not seen.any():
+            return self
+        lent = np.where(seen[:, None], self.probabilities.astype(np.float64), np.nan)
+        padded = np.pad(lent, ((half, half), (0, 0)), constant_values=np.nan)
+        stacked = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)[seen]
+        smooth = self.probabilities.astype(np.float64)
+        smooth[seen] = np.nanmean(stacked, axis=-1) if kind == "mean" else np.nanmedian(stacked, axis=-1)
         if kind == "median" and not self.labels.multi:
             sums = smooth.sum(1, keepdims=True)
             smooth = np.where(sums > 0, smooth / np.where(sums > 0, sums, 1), self.probabilities)

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinesphere.clips.augment import check_views
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
-from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.predict.long_video import damage_of, window_clips
@@ -97,15 +98,46 @@ class VideoPredictor(ABC):
         return max(told, key=lambda views: views.clips * views.crops, default=Views())
 
     @abstractmethod
-    def probabilities(self, inputs: Sequence[Tensor]) -> Tensor:
+    def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """Class probabilities of a batch of samples, averaged over their views.
+
+        What is said of mirror images among the views counts for the mirrored labels.
 
         Args:
             inputs: One `(B, V, T, C, H, W)` per spec as the clips room makes them (rgb: uint8).
+            views: How the V views were taken.
 
         Returns:
             float32 `(B, K)` on the compute device; rows sum to 1 for single-label sets.
         """
+
+    def answers(self, inputs: Sequence[Tensor], views: Views, named: Sequence[str]) -> np.ndarray:
+        """The probabilities as float64 `(B, K)`, all of them numbers.
+
+        Args:
+            inputs: See `probabilities`.
+            views: How the views were taken.
+            named: What each sample is called in messages.
+
+        Raises:
+            NotFinite: If something in them is not a finite number.
+        """
+        rows: np.ndarray = self.probabilities(inputs, views).cpu().double().numpy()
+        for row, name in zip(rows, named, strict=True):
+            if problem := self._unsound(row, name):
+                raise NotFinite(problem)
+        return rows
+
+    def _unsound(self, row: np.ndarray, name: str) -> str:
+        """Why an answer `(K,)` is none; empty where it is one."""
+        wrong = row[~np.isfinite(row)]
+        if not len(wrong):
+            return ""
+        advice = "check its weights" if self.compute.precision == "fp32" else "try precision fp32"
+        return (
+            f"The answer of {self.name} to {name} is {wrong[0]}, not probabilities, in "
+            f"{self.compute.precision}; {advice}."
+        )
 
     @abstractmethod
     def digest(self) -> str:
@@ -134,9 +166,15 @@ class VideoPredictor(ABC):
 
         Raises:
             VideoError: If it cannot be decoded.
+            NotFinite: If the model's answer is not a number.
             SpanOutsideVideo: If the span starts after its end.
         """
-        return self._predictions([self._read(source, span, views or self.test_views)])[0]
+        views = views or self.test_views
+        check_views(views, self.labels)
+        said = self._predictions([self._read(source, span, views)], views)[0]
+        if isinstance(said, Refused):
+            raise NotFinite(said.reason)
+        return said
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
@@ -144,7 +182,7 @@ class VideoPredictor(ABC):
         """What the model says of each of many videos, in their order.
 
         Videos are read ahead in threads and run through the network together. One that cannot be read
-        comes as `Refused`; the others go on.
+        or answered with numbers comes as `Refused`; the others go on.
 
         Args:
             sources: Paths, addresses or bytes.
@@ -156,7 +194,9 @@ class VideoPredictor(ABC):
         """
         if batch_size < 1:
             raise InvalidSetting(f"A batch holds at least one video; got batch_size={batch_size}.")
-        return self._predict_many(iter(sources), views or self.test_views, batch_size)
+        views = views or self.test_views
+        check_views(views, self.labels)
+        return self._predict_many(iter(sources), views, batch_size)
 
     def _predict_many(
         self, sources: Iterator[Source], views: Views, batch_size: int
@@ -178,7 +218,7 @@ class VideoPredictor(ABC):
                 while ahead:
                     batch = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
                     ahead.extend(pool.submit(read, source) for source in islice(sources, len(batch)))
-                    done = iter(self._predictions([each for each in batch if isinstance(each, _Read)]))
+                    done = iter(self._predictions([each for each in batch if isinstance(each, _Read)], views))
                     for each in batch:
                         yield each if isinstance(each, Refused) else next(done)
             finally:
@@ -208,11 +248,14 @@ class VideoPredictor(ABC):
 
         Raises:
             VideoError: If the video cannot be decoded.
+            NotFinite: If the model's answer to a window is not a number.
             InvalidSetting: If window, stride or batch size make no sense, or the source is live.
         """
         if batch_size < 1:
             raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
-        windows = window_clips(source, self.specs, window_s, stride_s, views or self.test_views, self.opening)
+        views = views or self.test_views
+        check_views(views, self.labels)
+        windows = window_clips(source, self.specs, window_s, stride_s, views, self.opening)
         spans: list[tuple[float, float]] = []
         rows: list[np.ndarray] = []
         unseen: list[np.ndarray] = []
@@ -221,7 +264,10 @@ class VideoPredictor(ABC):
         while batch := list(islice(windows, batch_size)):
             spans += [window.span for window in batch]
             inputs = [_batched([window.clips[i] for window in batch]) for i in range(len(self.specs))]
-            rows.append(self.probabilities(inputs).cpu().double().numpy())
+            named = [
+                f"{shown(source)} from {start:.2f} to {end:.2f} s" for start, end in spans[-len(batch) :]
+            ]
+            rows.append(self.answers(inputs, views, named))
             # Where there are pictures as well, the answer rests on these.
             unseen.append(_sees_nobody(inputs, self.specs) & joints_alone)
             notes = batch[-1].notes
@@ -250,16 +296,19 @@ class VideoPredictor(ABC):
         notes = (*remarks, NOBODY) if _sees_nobody([x[None] for x in inputs], self.specs)[0] else remarks
         return _Read(inputs, shown(source), seen, notes)
 
-    def _predictions(self, read: Sequence[_Read]) -> list[Prediction]:
+    def _predictions(self, read: Sequence[_Read], views: Views) -> list[Prediction | Refused]:
         if not read:
             return []
         inputs = [torch.stack([each.inputs[i] for each in read]) for i in range(len(self.specs))]
-        rows = self.probabilities(inputs).cpu().double().numpy()
-        views = inputs[0].shape[1]
-        return [
-            Prediction(row, self.labels, each.source, each.span, views, each.notes)
-            for row, each in zip(rows, read, strict=True)
-        ]
+        rows = self.probabilities(inputs, views).cpu().double().numpy()
+        count = inputs[0].shape[1]
+        found: list[Prediction | Refused] = []
+        for row, each in zip(rows, read, strict=True):
+            if problem := self._unsound(row, each.source):
+                found.append(Refused(each.source, problem))
+            else:
+                found.append(Prediction(row, self.labels, each.source, each.span, count, each.notes))
+        return found
 
 
 def _sees_nobody(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
 from kinesphere.core.files import replacing
 from kinesphere.models.checkpoint import save_model
 from kinesphere.models.recogniser import Recogniser
@@ -169,6 +170,8 @@ class KeepBest(pl.Callback):
         if scores is None:
             return
         now = BestScore(getattr(scores, self.monitor), scores.loss, trainer.current_epoch + 1)
+        if not (math.isfinite(now.value) and math.isfinite(now.loss)):  # `end_epoch` ends the run
+            return
         if self.best is not None and not self._better(now, self.best):
             return
         self.best = now
@@ -182,7 +185,18 @@ class KeepBest(pl.Callback):
 
 
 def keep(recogniser: Recogniser, path: Path, training_data: str, scores: dict[str, float]) -> None:
-    """Write a trained recogniser with where it comes from."""
+    """Write a trained recogniser with where it comes from.
+
+    Raises:
+        TrainingDiverged: If a weight is not a number; the file stays as it was.
+    """
+    broken = [name for name, value in recogniser.net.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise TrainingDiverged(
+            f"After the last step {len(broken)} tensors of weights hold what is not a number ({broken[0]}), "
+            f"so {path} was not written. Lower optimizer.lr, add a warm-up (schedule.warmup_epochs) or set "
+            "train.clip_norm."
+        )
     provenance = replace(
         recogniser.provenance, origin="trained", training_data=training_data, scores=scores, sha256=None
     )

@@ -97,16 +97,20 @@ def soft_cross_entropy(logits: Tensor, rows: Tensor, class_weights: Tensor | Non
 def focal_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
     """Mean of -sum_k t_k (1 - p_k)^gamma log p_k (Lin et al. 2017, equation 4, over a softmax)."""
     log_p = logits.float().log_softmax(dim=-1)
-    return -(rows * (1 - log_p.exp()) ** gamma * log_p).sum(dim=-1).mean()
+    return -(rows * _focus(-torch.expm1(log_p), gamma) * log_p).sum(dim=-1).mean()
 
 
 def focal_binary_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
     """The same for several labels per sample: every class is a decision of its own (sigmoid)."""
     logits = logits.float()
     loss = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
-    p = logits.sigmoid()
-    wrong = rows * (1 - p) + (1 - rows) * p
-    return (wrong**gamma * loss).mean()
+    wrong = rows * (-logits).sigmoid() + (1 - rows) * logits.sigmoid()
+    return (_focus(wrong, gamma) * loss).mean()
+
+
+def _focus(wrong: Tensor, gamma: float) -> Tensor:
+    """`wrong ** gamma`, kept from 0, where its slope is infinite for exponents below 1."""
+    return wrong.clamp(min=torch.finfo(wrong.dtype).eps) ** gamma
 
 
 @LOSSES.register("cross_entropy")

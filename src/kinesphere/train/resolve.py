@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import check_flip
+from kinesphere.clips.augment import check_flip, check_views
 from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
@@ -71,6 +72,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     parts, data = divide(recipe, manifest)
     augment = recipe.augment.settings()
     check_flip(augment, manifest.labels)
+    check_views(Views.parse(recipe.test.views), manifest.labels)
     compute = recipe.compute.choose()
     train, loss = recipe.train, recipe.loss
     if train.epochs is None and train.steps is None:

@@ -51,12 +51,14 @@ class Tally:
             loss: Scalar mean over the batch.
         """
         logits, rows = logits.detach().float(), rows.float()
-        best = logits.argmax(dim=-1, keepdim=True)
-        top1 = (rows.gather(1, best) >= rows.amax(dim=-1, keepdim=True)).float().sum()
+        best, most = logits.argmax(dim=-1, keepdim=True), rows.amax(dim=-1, keepdim=True)
+        # What is no number is no answer, and where there is no label there is none to hit.
+        sound = logits.softmax(-1).isfinite().all(-1, keepdim=True)
+        top1 = ((rows.gather(1, best) >= most) & (most > 0) & sound).float().sum()
         if self.multi:
-            given, actual = (logits > 0).float(), (rows > 0.5).float()
+            given, actual = ((logits > 0) & sound).float(), (rows > 0.5).float()
         else:
-            given = torch.zeros_like(rows).scatter_(1, best, 1.0)
+            given = torch.zeros_like(rows).scatter_(1, best, sound.float())
             actual = torch.zeros_like(rows).scatter_(1, rows.argmax(dim=-1, keepdim=True), 1.0)
         count = torch.full_like(top1, len(logits))
         self.sums += torch.cat(

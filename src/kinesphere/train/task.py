@@ -158,11 +158,12 @@ class RecognitionTask(pl.LightningModule):
         training, validation = self._over_processes(self.training_tally), self.last_validation
         self.training_tally.clear()
         self.last_validation = None
-        if training is not None and not np.isfinite(training.loss):
-            raise TrainingDiverged(
-                f"The training loss became {training.loss} in epoch {self.current_epoch + 1}; lower "
-                "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
-            )
+        for name, scores in (("training", training), ("validation", validation)):
+            if scores is not None and not np.isfinite(scores.loss):
+                raise TrainingDiverged(
+                    f"The {name} loss became {scores.loss} in epoch {self.current_epoch + 1}; lower "
+                    "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
+                )
         return training, validation
 
     def on_validation_epoch_start(self) -> None:

@@ -321,3 +321,22 @@ def test_a_level_that_is_no_share_is_refused() -> None:
 def test_score_prints_with_its_interval() -> None:
     assert str(Score(0.931, 0.91, 0.95)) == "93.1 % [91.0, 95.0]"
     assert str(Score(0.02)) == "2.0 %"
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_last_bit_above_1_changes_no_score(multi: bool) -> None:
+    """Weighted means of sure answers come to 1 + 2e-16."""
+    p, y = multi_table(60, 4) if multi else table(60, 4, skill=2)
+    sure, over = p.copy(), p.copy()
+    sure[0], over[0] = np.eye(4)[1], np.eye(4)[1] * (1 + 2.3e-16)
+    assert over.max() > 1
+    labels = names(4, multi)
+    assert metrics.scores(over, y, labels) == metrics.scores(sure, y, labels)
+    assert metrics.class_scores(over, y, labels) == metrics.class_scores(sure, y, labels)
+    assert metrics.calibration(over, y, labels) == metrics.calibration(sure, y, labels)
+
+
+def test_clips_without_any_label_cannot_be_scored() -> None:
+    p, y = multi_table(10, 3)
+    with pytest.raises(InvalidSetting, match="None of the 10 clips carries one of the 3 labels"):
+        metrics.scores(p, y * 0, names(3, multi=True))

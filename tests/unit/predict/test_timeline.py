@@ -153,3 +153,15 @@ def test_settings_are_checked() -> None:
         segments(timeline, keep=0.9)
     with pytest.raises(InvalidSetting, match="0 s or more; got -1"):
         segments(timeline, min_s=-1)
+
+
+@pytest.mark.parametrize("kind", ["mean", "median"])
+def test_windows_in_which_nobody_is_seen_lend_nothing_to_their_neighbours(kind: str) -> None:
+    rows = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5]]
+    spans = np.array([(i, i + 2.0) for i in range(4)])
+    nobody = np.array([False, True, False, False])
+    timeline = Timeline(np.array(rows), spans, LabelSet(("a", "b")), "video.mp4", nobody=nobody)
+    smooth = timeline.smoothed(3, kind)  # type: ignore[arg-type]
+    np.testing.assert_allclose(smooth.probabilities, [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.6, 0.4]])
+    empty = Timeline(np.array(rows), spans, LabelSet(("a", "b")), "video.mp4", nobody=np.ones(4, bool))
+    np.testing.assert_array_equal(empty.smoothed(3, kind).probabilities, rows)  # type: ignore[arg-type]

@@ -94,3 +94,40 @@ def test_dense_targets_are_smoothed() -> None:
     rows = dense_targets(TARGETS, 5, 0.1)
     torch.testing.assert_close(rows.sum(-1), torch.ones(8))
     assert rows.max() == pytest.approx(0.92)
+
+
+EXTREME = torch.tensor(
+    [[200.0, 0, 0, 0, 0], [-200.0, 0, 0, 0, 0], [200.0, -200, 200, 0, 0], [0.0, 0, 0, 0, 0]]
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*not a double precision")
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["cross_entropy", "class_balanced", "focal", "bce"])
+def test_gradients_are_numbers_where_probabilities_are_0_or_1(
+    name: str, multi: bool, gamma: float, smoothing: float
+) -> None:
+    if multi and name in ("cross_entropy", "class_balanced"):
+        return  # refused
+    loss = make_loss(name, LossContext(COUNTS, multi, smoothing, gamma=gamma))
+    hot = torch.tensor([[1.0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 0]])
+    for targets in (hot,) if multi else (torch.tensor([0, 0, 0, 1]), torch.tensor([1, 1, 1, 1]), hot):
+        logits = EXTREME.clone().requires_grad_()
+        value = loss(logits, targets)
+        value.backward()
+        assert value.isfinite()
+        assert logits.grad is not None
+        assert logits.grad.isfinite().all()
+    logits = 3 * LOGITS.clone()
+    targets = HOT if multi else TARGETS
+    assert torch.autograd.gradcheck(
+        lambda x: loss(x, targets), logits.requires_grad_(), eps=1e-2, atol=2e-3, rtol=2e-2
+    )
+
+
+def test_focal_of_small_exponents_is_still_the_formula() -> None:
+    loss = make_loss("focal", LossContext(COUNTS, gamma=0.5))
+    log_p = LOGITS.log_softmax(-1)[torch.arange(8), TARGETS]
+    torch.testing.assert_close(loss(LOGITS, TARGETS), (-((1 - log_p.exp()) ** 0.5) * log_p).mean())

@@ -36,3 +36,20 @@ def test_several_labels_per_clip() -> None:
     scores = tally.scores()
     assert scores is not None
     assert scores.f1 == pytest.approx(f1_score(rows, logits > 0, average="macro"))
+
+
+def test_no_number_and_no_label_are_no_hits() -> None:
+    nan, inf = float("nan"), float("inf")
+    tally = Tally(3, multi=False)
+    logits = torch.tensor([[nan, nan, nan], [inf, 0.0, 0.0], [1.0, 0.0, 0.0], [-inf, 1.0, 0.0]])
+    tally.add(logits, dense_targets(torch.tensor([0, 0, 0, 1]), 3), torch.tensor(1.0))
+    scores = tally.scores()
+    assert scores is not None
+    assert scores.top1 == 0.5
+    assert scores.mean_class == pytest.approx((1 / 3 + 1) / 2)
+    several = Tally(3, multi=True)
+    rows = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    several.add(torch.tensor([[2.0, -1.0, -1.0], [2.0, -1.0, -1.0]]), rows, torch.tensor(1.0))
+    counted = several.scores()
+    assert counted is not None
+    assert counted.top1 == 0.5  # the second clip carries no label, so none was hit
