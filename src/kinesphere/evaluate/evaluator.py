@@ -66,6 +66,7 @@ def collect(
         TooManyFailures: If no clip could be read.
     """
     check_torchvision()
+    views = views or predictor.test_views
     check_views(views, predictor.labels)
     if manifest.labels.multi and not predictor.labels.multi:  # the other way round, one is one of several
         raise LabelMismatch("The data have several labels per clip, the model gives one label per clip.")
@@ -74,7 +75,7 @@ def collect(
         manifest,
         predictor.specs,
         train=False,
-        views=views or predictor.test_views,
+        views=views,
         cache=cache,
         extracts=extracts,
         background=background,
