@@ -1,6 +1,15 @@
-"""`python -m kinesphere`: the command line."""
+"""The program `kinesphere`, also as `python -m kinesphere`."""
 
-from kinesphere.apps.cli.main import run
+from kinesphere.core.signals import exiting
+
+
+def start() -> None:
+    """Run the command line; whatever moment a Ctrl-C falls into, it ends with a sentence."""
+    with exiting():
+        from kinesphere.apps.cli.main import run
+
+        run()
+
 
 if __name__ == "__main__":
-    run()
+    start()

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
+from kinesphere.core.files import claiming, make_folder
 
 TIMEOUT_S = 30.0
 LARGEST_BYTES = 8 << 30
@@ -77,7 +78,14 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
         OSError: If the server cannot be reached or refuses.
         InvalidCheckpoint: If the digest is wrong or the file is larger than the bound.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
+    with claiming(target.with_name(f".{target.name}.lock"), f"The download of {target.name}", wait=True):
+        if not target.is_file():  # another process may have fetched it meanwhile
+            _download(url, target, sha256)
+    return target
+
+
+def _download(url: str, target: Path, sha256: str | None) -> None:
     part = target.with_name(f"{target.name}.part")
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
@@ -100,7 +108,6 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
         part.unlink()
         raise
     part.replace(target)
-    return target
 
 
 def verify(path: Path, sha256: str | None) -> Path:

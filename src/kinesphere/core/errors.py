@@ -60,8 +60,12 @@ class SourceTimeout(VideoError, TimeoutError):
     """A source gave no frame within its time bound."""
 
 
-class UnwritableVideo(VideoError, UnwritableFile):
+class UnwritableVideo(VideoError):
     """A video cannot be encoded or written as asked."""
+
+
+class UnwritableVideoFile(UnwritableVideo, UnwritableFile):
+    """The folder or the disk refuses a video, as it would any file."""
 
 
 class InvalidClip(KinesphereError, ValueError):

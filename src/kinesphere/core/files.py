@@ -18,6 +18,9 @@ from kinesphere.core.locks import is_same, lock, unlock
 
 log = logging.getLogger("kinesphere")
 
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""Numbers of the errors that a disk gives, whatever is written to it."""
+
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _SCRATCH = ".kinesphere-"
 _ADVICE = {
@@ -100,6 +103,18 @@ def replacing(path: Path) -> Iterator[Path]:
         scratch.discard()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        UnwritableFile: If that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half written in a folder; what is being written stays."""
     with suppress(OSError):
@@ -125,10 +140,10 @@ def claiming(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         try:
             path.touch()
             descriptor = lock(path, wait=wait)
-        except FileNotFoundError:  # its last holder removed it in between
+        except FileNotFoundError as error:  # its last holder removed it in between
             if path.parent.is_dir():
                 continue
-            raise
+            raise unwritable(path, error) from error
         except OSError as error:
             if error.errno in _WITHOUT_LOCKS:
                 log.warning("%s cannot be locked on its file system; start nothing twice there.", what)

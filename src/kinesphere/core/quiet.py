@@ -22,10 +22,10 @@ def native_silence() -> Iterator[None]:
     except OSError:  # there is no such stream
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
     try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
         yield
     finally:
         if sys.stderr is not None:

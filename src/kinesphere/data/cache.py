@@ -14,6 +14,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -140,7 +141,12 @@ class FrameCache:
         need = frame_file_bytes(count, size)
         if time.monotonic() < self._full_until_s:
             return None
-        if not self._ledger.reserve(name, need, self.limit_bytes, self.keep_s):
+        try:
+            fits = self._ledger.reserve(name, need, self.limit_bytes, self.keep_s)
+        except (OSError, sqlite3.Error) as error:
+            self._warn(f"writing failed ({error}); frames are decoded every time")
+            return None
+        if not fits:
             if need <= self.limit_bytes:
                 self._full_until_s = time.monotonic() + _QUIET_S
             self._warn(f"{need / 2**20:.0f} MiB of frames do not fit; the rest is decoded every time")
@@ -149,19 +155,31 @@ class FrameCache:
         try:
             write_frame_file(path, blocks, damage)
             self._ledger.confirm(name)
-        except OSError as error:
-            self._ledger.drop(name)
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(name)
             self._warn(f"writing failed ({error}); frames are decoded every time")
             return None
         except BaseException:
-            self._ledger.drop(name)
+            self._give_up(name)
             raise
         return FrameFile.open(path)
+
+    def _give_up(self, name: str) -> None:
+        with suppress(
+            OSError, sqlite3.Error
+        ):  # a full disk may refuse this, too; the books adopt what they find
+            self._ledger.drop(name)
+
+    def cannot_keep(self, error: OSError) -> None:
+        """Warn, once per process, that what is known of a video could not be written."""
+        self._warn(f"writing failed ({error}); it is found out every time")
 
     def _warn(self, what: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            used_bytes = self._ledger.totals()[1]
+            used_bytes = 0
+            with suppress(OSError, sqlite3.Error):
+                used_bytes = self._ledger.totals()[1]
             warnings.warn(
                 CacheFull(
                     f"Frame cache {self.folder} ({used_bytes / 2**30:.2f} of "
@@ -328,7 +346,10 @@ class CachedVideo:
         facts = _Facts.read(path)
         if facts is None:
             facts = _Facts.of(self._direct())
-            facts.write(path)
+            try:
+                facts.write(path)
+            except OSError as error:
+                self._cache.cannot_keep(error)
         return facts
 
     def _kept_range(self) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.workers import start_method
 from kinesphere.data.dataset import Batch, ClipDataset, collate
 from kinesphere.data.sampler import Balance, EpochSampler
 
@@ -50,11 +50,9 @@ class LoaderSettings:
             workers = min(max(share, 1), _MOST_WORKERS)
         if not isinstance(workers, int) or workers < 0:
             raise InvalidSetting(f"Loader workers are 'auto' or a number from 0; got {workers!r}.")
-        # Forked workers share the loaded libraries: they start in milliseconds, and scripts need no
-        # `if __name__ == "__main__"`. They run torch and OpenCV with one thread (see
-        # `_begin_worker`), so that no thread pool of the parent is missed.
-        context: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-        return cls(workers, has_gpu, context if workers else None)
+        # Workers run torch and OpenCV with one thread (see `_begin_worker`): forked ones miss no thread
+        # pool of the parent.
+        return cls(workers, has_gpu, start_method() if workers else None)
 
 
 def make_loader(

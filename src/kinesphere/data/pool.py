@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
-import sys
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ from typing import Generic, TypeVar
 
 import cv2
 import torch
+
+from kinesphere.core.signals import end_with, leave_to_parent, raise_if_stopped, shielded
+from kinesphere.core.workers import start_method
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -52,12 +54,13 @@ def bounded_map(
         workers: Processes at a time, at least 1.
         timeout_s: Longest time for one call.
     """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = multiprocessing.get_context(start_method())
     waiting = iter(arguments)
     idle: list[tuple[BaseProcess, Connection]] = []
     busy: dict[Connection, _Worker[A]] = {}
     try:
         while True:
+            raise_if_stopped()
             while len(busy) < workers:
                 try:
                     argument = next(waiting)
@@ -100,8 +103,11 @@ def _start(
     context: multiprocessing.context.BaseContext, function: Callable[[A], R]
 ) -> tuple[BaseProcess, Connection]:
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, ours, function), daemon=True)  # type: ignore[attr-defined]
-    process.start()
+    process = context.Process(  # type: ignore[attr-defined]
+        target=_serve, args=(theirs, ours, function, os.getpid()), daemon=True
+    )
+    with shielded():
+        process.start()
     theirs.close()
     return process, ours
 
@@ -112,10 +118,11 @@ def _stop(process: BaseProcess, connection: Connection) -> None:
     process.join()
 
 
-def _serve(connection: Connection, other_end: Connection, function: Callable[[A], R]) -> None:
-    """A worker's life: answer until the parent hangs up."""
+def _serve(connection: Connection, other_end: Connection, function: Callable[[A], R], parent: int) -> None:
+    """A worker's life: answer until the parent hangs up, or is no more."""
+    leave_to_parent()
+    end_with(parent)
     other_end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     while True:

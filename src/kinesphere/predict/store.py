@@ -7,12 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable
+from kinesphere.core.signals import held
 from kinesphere.core.text import SPELLED, unspelled
 
 Record = dict[str, Any]
@@ -33,8 +35,10 @@ class PredictionLog:
         top: Number of labels in a CSV row.
 
     Raises:
-        InvalidSetting: If the suffix is another, the file was written with other settings or by
-            something else, or it cannot be written.
+        InvalidSetting: If the suffix is another, or the file was written with other settings or by
+            something else.
+        InUse: If another process is writing it.
+        UnwritableFile: If the place or the disk refuses.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any], *, top: int = 5) -> None:
@@ -43,9 +47,19 @@ class PredictionLog:
         if self.path.suffix.lower() not in (".jsonl", ".csv"):
             raise InvalidSetting(f"Predictions are written as .jsonl or .csv; got {self.path.name!r}.")
         self._is_csv = self.path.suffix.lower() == ".csv"
-        self._check_settings({**settings, "top": top})
-        self.finished = self._recover()
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        make_folder(self.path.parent)
+        with ExitStack() as claim:
+            claim.enter_context(
+                claiming(self.path.with_name(f".{self.path.name}.lock"), f"The output {self.path}")
+            )
+            sweep(self.path.parent)
+            self._check_settings({**settings, "top": top})
+            self.finished = self._recover()
+            try:
+                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+            self._claim = claim.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +72,7 @@ class PredictionLog:
     def close(self) -> None:
         """Free the file."""
         os.close(self._file)
+        self._claim.close()
 
     def missing(self, sources: Iterable[str]) -> list[str]:
         """Those of `sources` that have no record yet, in their order."""
@@ -68,13 +83,27 @@ class PredictionLog:
 
         Raises:
             InvalidSetting: If a timeline is written to a CSV file.
+            UnwritableFile: If the disk refuses; what was there stays as it was.
         """
         if self._is_csv and "timeline" in record:
             raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
         line = self._row(record) if self._is_csv else json.dumps(record, ensure_ascii=False) + "\n"
-        os.write(self._file, line.encode("utf-8", SPELLED))
-        os.fsync(self._file)
+        self._append(line.encode("utf-8", SPELLED))
         self.finished.add(record["source"])
+
+    def _append(self, data: bytes) -> None:
+        """Write all of it, or leave the file as it was."""
+        with held():
+            end = os.fstat(self._file).st_size
+            try:
+                rest = memoryview(data)
+                while rest:  # a full disk may take a part
+                    rest = rest[os.write(self._file, rest) :]
+                os.fsync(self._file)
+            except OSError as error:
+                with suppress(OSError):
+                    os.ftruncate(self._file, end)
+                raise unwritable(self.path, error) from error
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         beside = self.path.with_name(f"{self.path.name}.settings.json")

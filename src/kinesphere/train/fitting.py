@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -40,6 +39,7 @@ from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, ke
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers
 from kinesphere.train.losses import LossContext, make_loss
+from kinesphere.train.pace import HearSignals, StopAfter, Validate
 from kinesphere.train.parts import Parts
 from kinesphere.train.problems import ProblemFiles
 from kinesphere.train.progress import ShowProgress
@@ -248,17 +248,6 @@ def _validation_loader(
     )
 
 
-class StopAfter(pl.Callback):
-    """Ends the run after a number of optimiser steps, wherever in an epoch that falls."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step >= self.steps:
-            trainer.should_stop = True
-
-
 def _callbacks(
     recipe: Recipe, parts: Parts, files: RunFiles, training: ResumableLoader, best: KeepBest,
     console: Console | None,
@@ -268,6 +257,8 @@ def _callbacks(
     history = History(files.metrics, training)
     samples = len(parts.train) + (0 if parts.val is None else len(parts.val))
     callbacks: list[pl.Callback] = [
+        HearSignals(),
+        Validate(settings.validate_every),
         ProblemFiles(files, samples, recipe.data.max_unreadable),
         history,
         ShowProgress(history, training, console),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import lightning.pytorch as pl
 import torch
@@ -16,6 +17,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
 from kinesphere.core.files import replacing
+from kinesphere.core.signals import held
 from kinesphere.models.checkpoint import save_model
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.loader import ResumableLoader
@@ -26,8 +28,13 @@ class SafeCheckpointIO(CheckpointIO):
     """Writes whole files or none, and reads tensors and plain values only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with held(), replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            sink = _Sink(file)
+            try:
+                torch.save(checkpoint, cast("BinaryIO", sink))
+            except RuntimeError as error:
+                # torch tells of a full disk in words of its own, about positions in its archive.
+                raise sink.error or error from error
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
 
@@ -38,6 +45,24 @@ class SafeCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+class _Sink(io.RawIOBase):
+    """A file for torch to write to that keeps what the system refuses."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -200,4 +225,5 @@ def keep(recogniser: Recogniser, path: Path, training_data: str, scores: dict[st
     provenance = replace(
         recogniser.provenance, origin="trained", training_data=training_data, scores=scores, sha256=None
     )
-    save_model(recogniser, path, provenance=provenance)
+    with held():
+        save_model(recogniser, path, provenance=provenance)

@@ -10,6 +10,7 @@ from pathlib import Path
 from kinesphere.core import errors
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import KinesphereError, WorkerFailed
+from kinesphere.core.signals import raise_if_stopped, stop_by
 
 
 def fit_in_processes(folder: Path, processes: int) -> None:
@@ -18,9 +19,11 @@ def fit_in_processes(folder: Path, processes: int) -> None:
     Raises:
         KinesphereError: What a worker raised, or `WorkerFailed` if it died of something else.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")  # the others are ours
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // processes)))
     config = LaunchConfig(
         min_nodes=1,
@@ -36,7 +39,10 @@ def fit_in_processes(folder: Path, processes: int) -> None:
     launcher = elastic_launch(config, sys.executable)
     try:
         launcher("-u", "-m", "kinesphere.train.worker", str(folder), str(os.getpid()))
+    except SignalException as error:  # versions of torch that take all signals for themselves
+        raise stop_by(error.sigval) from None
     except ChildFailedError as error:
+        raise_if_stopped()
         rank, failure = error.get_first_failure()
         raise _as_raised(rank, failure.message) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
 
+from kinesphere.core.signals import raise_if_stopped, shielded
 from kinesphere.data.dataset import Batch
 from kinesphere.data.sampler import EpochSampler
 
@@ -39,8 +40,10 @@ class ResumableLoader:
         start, count = self.batch, len(self)
         self._sampler.resume_at(self.epoch, start)
         began = time.perf_counter()
-        batches = iter(self._loader)
+        with shielded():
+            batches = iter(self._loader)
         for number in range(start, count):
+            raise_if_stopped()
             batch = next(batches)
             self.waited_s += time.perf_counter() - began
             last = number + 1 == count

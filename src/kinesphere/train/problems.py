@@ -29,11 +29,20 @@ class ProblemFiles(pl.Callback):
         self.unreadable: dict[str, str] = {}
         self.damaged: dict[str, str] = {}
         self._failed: set[str] = set()
+        self._world = 1
         self._files = files
         self._samples = samples
         self._allowed = allowed
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._world = trainer.world_size
+
     def state_dict(self) -> dict[str, Any]:
+        if self._world > 1:  # what one process has seen within an epoch, the others do not know
+            self._gather()
+        return self._plain()
+
+    def _plain(self) -> dict[str, Any]:
         return {"unreadable": self.unreadable, "damaged": self.damaged, "failed": sorted(self._failed)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -55,7 +64,7 @@ class ProblemFiles(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.world_size > 1:
-            self._gather(trainer.world_size)
+            self._gather()
         if trainer.is_global_zero:
             self._write()
         self._check()
@@ -67,9 +76,9 @@ class ProblemFiles(pl.Callback):
         for note in batch.notes:
             self.damaged.setdefault(str(note.path), note.message)
 
-    def _gather(self, world: int) -> None:
-        found: list[Any] = [None] * world
-        torch.distributed.all_gather_object(found, self.state_dict())
+    def _gather(self) -> None:
+        found: list[Any] = [None] * self._world
+        torch.distributed.all_gather_object(found, self._plain())
         for each in found:
             self.unreadable = {**each["unreadable"], **self.unreadable}
             self.damaged = {**each["damaged"], **self.damaged}

@@ -63,8 +63,8 @@ class Recipe(Section):
         """Read a recipe, or make one around data.
 
         Args:
-            source: A YAML recipe, a run folder (its recipe), or else data: a manifest or a folder of
-                class folders.
+            source: A YAML recipe, a run folder (its recipe, with `out` as where the folder lies now), or
+                else data: a manifest or a folder of class folders.
             overrides: `section.key=value`, the value in YAML: `optimizer.lr=0.01`, `clip.size=[112, 112]`.
 
         Raises:
@@ -78,7 +78,10 @@ class Recipe(Section):
         if (path / RECIPE_FILE).is_file():
             path = path / RECIPE_FILE
         is_recipe = path.is_file() and path.suffix.lower() in (".yaml", ".yml")
-        settings = _read_yaml(path) if is_recipe else {"data": {"source": str(path)}}
+        settings: dict[str, Any] = _read_yaml(path) if is_recipe else {"data": {"source": str(path)}}
+        if _is_of_a_run(path):
+            # The folder may have moved since: the one that is named is the run.
+            settings["out"] = str(path.parent.resolve())
         for override in overrides:
             _apply(settings, override)
         return cls.build(settings, origin=str(path))
@@ -127,6 +130,12 @@ class Recipe(Section):
             for key in dict.fromkeys([*mine, *theirs])
             if mine.get(key) != theirs.get(key)
         ]
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a recipe lies in the folder of a run or of a cross-validation that has begun."""
+    beside = ("splits.csv", "checkpoints", "folds.json")
+    return path.name == RECIPE_FILE and any((path.parent / name).exists() for name in beside)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

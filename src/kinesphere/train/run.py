@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import gc
 import logging
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.signals import advising, stoppable
 from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
+from kinesphere.train.resuming import prepare
 from kinesphere.train.splits import SplitTable
 
 if TYPE_CHECKING:
@@ -23,9 +28,6 @@ if TYPE_CHECKING:
     from kinesphere.train.parts import Parts
 
 log = logging.getLogger("kinesphere.train")
-
-RESUMABLE_CHANGES = ("out", "log.", "test.", "compute.workers", "train.checkpoint_")
-"""Settings that may differ when a run is resumed, because they leave its weights as they are."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,31 @@ class Run:
             return tuple(row["path"] for row in csv.DictReader(file))
 
 
-def train(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    advice: Callable[[], str] | None = None,
+) -> Run:
     """Train and score a recogniser.
 
     Args:
         recipe: What to do. `out` names the run folder.
         resume: Continue the run in that folder from where it was stopped, as if it had not been; its
-            weights come out the same, bit for bit, on the same CPU with the same number of threads.
+            weights come out the same, bit for bit, on the same CPU with the same number of threads. More
+            `train.epochs` are followed.
         console: Where progress goes; None is standard error.
+        advice: What to tell a user who stops the run; None says how to go on with it.
 
     Returns:
         The finished run.
 
     Raises:
         InvalidSetting: If settings contradict each other or the data; if the folder holds a run and
-            `resume` is not set; or if a run is to be resumed with other settings.
+            `resume` is not set; or if a run is to be resumed with other settings or data.
+        InUse: If another training is at work in the folder.
+        UnwritableFile: If the folder or the disk refuses.
         InvalidManifest: If the data cannot be read.
         TooManyFailures: If too many samples are unreadable.
         TrainingDiverged: If the loss stops being a number.
@@ -79,28 +91,43 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     from kinesphere.train.resolve import read_data, resolve
 
     check_torchvision()
-    manifest = read_data(recipe.data)
-    resolved, parts = resolve(recipe, manifest)
-    files = RunFiles(Path(str(resolved.out)))
-    _claim(files, resolved, recipe.out, resume)
-    if resume and files.report.is_file():
-        return open_run(files.folder)
-    files.sweep()
-    resolved.dump(files.recipe)
+    with stoppable():
+        resolved, parts = resolve(recipe, read_data(recipe.data))
+        files = RunFiles(Path(str(resolved.out)))
+        with advising(advice or partial(how_to_go_on, files)), files.claimed():
+            files.sweep()
+            if not prepare(files, resolved, parts, recipe.out, resume):
+                return open_run(files.folder)
+            try:
+                resolved.dump(files.recipe)
+                _fit(resolved, parts, files, console)
+            finally:
+                if not files.holds_a_run:
+                    files.clear_start()
+            return Run(files.folder, resolved, _score(resolved, parts, files))
+
+
+def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None) -> None:
     if not files.splits.is_file():
         SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
-    log.info("%s", _opening(resolved, parts))
-    if resolved.compute.processes > 1:
+    log.info("%s", _opening(recipe, parts))
+    if recipe.compute.processes > 1:
         from kinesphere.train.launch import fit_in_processes
 
-        fit_in_processes(files.folder, resolved.compute.processes)
+        fit_in_processes(files.folder, recipe.compute.processes)
     else:
         from kinesphere.train.fitting import fit
 
-        fit(resolved, parts, console)
+        fit(recipe, parts, console)
         # The trainer's parts refer to each other: until collected, they keep the loaders' processes.
         gc.collect()
-    return Run(files.folder, resolved, _score(resolved, parts, files))
+
+
+def how_to_go_on(files: RunFiles) -> str:
+    """What to tell a user whose training was stopped."""
+    if not (files.holds_a_run or files.holds_a_cross_validation):
+        return "No state had been saved yet, so nothing is kept; the same command starts again."
+    return f"Go on with: kinesphere train {shlex.quote(str(files.folder))} --resume"
 
 
 def open_run(folder: str | Path) -> Run:
@@ -116,29 +143,6 @@ def open_run(folder: str | Path) -> Run:
         raise InvalidSetting(f"{folder} is no run folder: it holds no {files.recipe.name}.")
     report = Report.read(files.report) if files.report.is_file() else None
     return Run(files.folder, Recipe.load(files.recipe), report)
-
-
-def _claim(files: RunFiles, resolved: Recipe, out: str | None, resume: bool) -> None:
-    """Refuse to mix two runs in one folder."""
-    exists = files.recipe.is_file()
-    if not resume:
-        if exists:
-            raise InvalidSetting(
-                f"{files.folder} already holds a run; resume it, choose another `out`, or delete it."
-            )
-        return
-    if out is None:
-        raise InvalidSetting("Resuming needs the run's folder; give it as `out`.")
-    if not exists:
-        log.warning("%s holds no run yet; starting it.", files.folder)
-        return
-    before = Recipe.load(files.recipe)
-    changed = [line for line in resolved.differences(before) if not line.startswith(RESUMABLE_CHANGES)]
-    if changed:
-        raise InvalidSetting(
-            f"The run in {files.folder} was begun with other settings (now / then): {'; '.join(changed)}. "
-            "Resume it with its own recipe.yaml, or choose another `out`."
-        )
 
 
 def _opening(recipe: Recipe, parts: Parts) -> str:

@@ -54,3 +54,10 @@ def make_schedule(
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """The schedule for an optimiser; step it after every optimiser step."""
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor(settings, steps, steps_per_epoch))
+
+
+def set_rates(schedule: torch.optim.lr_scheduler.LambdaLR) -> None:
+    """Give the optimiser the rates of the step that a schedule stands at."""
+    groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    for group, peak, at in groups:
+        group["lr"] = peak * at(schedule.last_epoch)

@@ -22,7 +22,7 @@ from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.average import AveragedWeights, recogniser_around
 from kinesphere.train.losses import LossFunction, dense_targets
 from kinesphere.train.optim import make_optimizer
-from kinesphere.train.schedule import make_schedule
+from kinesphere.train.schedule import make_schedule, set_rates
 from kinesphere.train.sections import OptimizerSection, ScheduleSection
 from kinesphere.train.tally import Tally, TallyScores
 
@@ -189,10 +189,19 @@ class RecognitionTask(pl.LightningModule):
                 self.log(f"val/{name}", getattr(scores, name), rank_zero_only=False, sync_dist=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["training_tally"] = self.training_tally.sums.cpu()
+        # A row per process: each goes on with its own counts.
+        rows = self.all_gather(self.training_tally.sums)
+        assert isinstance(rows, Tensor)
+        checkpoint["training_tally"] = rows.reshape(self._world, -1).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.training_tally.sums = checkpoint["training_tally"].to(self.device)
+        self.training_tally.sums = checkpoint["training_tally"][self.global_rank].to(self.device)
+
+    def on_train_start(self) -> None:
+        # A state holds rates that follow from the length it was saved under; the run may be longer now.
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        set_rates(schedule)
 
     @property
     def _world(self) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
+
+from kinesphere.core.signals import end_silently, end_with
 
 
 @record
@@ -23,17 +24,15 @@ def main(folder: str, parent: str | None = None) -> None:
     from kinesphere.train.resolve import read_data, resolve
 
     if parent is not None:
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    recipe = Recipe.load(RunFiles(Path(folder)).recipe)
-    resolved, parts = resolve(recipe, read_data(recipe.data))
-    fit(resolved, parts)
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after the one that launched it, however that was killed."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
+        end_with(int(parent))
+    files = RunFiles(Path(folder))
+    # Launched by `train`, the run is claimed already; by torchrun, its first process claims it for all.
+    alone = parent is None and int(os.environ.get("RANK", "0")) == 0
+    with files.claimed() if alone else nullcontext():
+        end_silently()
+        recipe = Recipe.load(files.recipe)
+        resolved, parts = resolve(recipe, read_data(recipe.data))
+        fit(resolved, parts)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from kinesphere.core.errors import InvalidSetting, UnwritableFile, UnwritableVideo
-from kinesphere.core.files import Scratch, unwritable
+from kinesphere.core.errors import InvalidSetting, UnwritableFile, UnwritableVideo, UnwritableVideoFile
+from kinesphere.core.files import OF_THE_DISK, Scratch, unwritable
 
 Codec = Literal["h264", "vp9"]
 
@@ -69,13 +69,13 @@ class VideoWriter:
         self._open = True
         _check(self.path, size, fps, codec, quality)
         if not os.access(self.path.parent, os.W_OK):
-            raise UnwritableVideo(
+            raise UnwritableVideoFile(
                 f"{self.path} cannot be written; check that the folder exists and is writable."
             )
         try:
             self._scratch = Scratch(self.path)
         except UnwritableFile as error:
-            raise UnwritableVideo(str(error)) from error
+            raise UnwritableVideoFile(str(error)) from error
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
@@ -85,7 +85,7 @@ class VideoWriter:
         except BaseException as error:
             self._scratch.discard()
             if isinstance(error, OSError):
-                raise UnwritableVideo(str(unwritable(self.path, error))) from error
+                raise UnwritableVideoFile(str(unwritable(self.path, error))) from error
             raise
         try:
             self._stream = self._add_stream(codec, Fraction(fps), options, keyframe_interval, threads)
@@ -175,7 +175,7 @@ class VideoWriter:
             self._open = False
         except (av.FFmpegError, OSError) as error:
             self._abandon()
-            raise UnwritableVideo(f"{self.path} cannot be finished ({error}); check the disk.") from error
+            raise self._refusal("finished", error) from error
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         if not self._open:
@@ -184,7 +184,12 @@ class VideoWriter:
             self._container.mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError, ValueError) as error:
             self._abandon()
-            raise UnwritableVideo(f"{self.path} cannot be written on ({error}); check the disk.") from error
+            raise self._refusal("written on", error) from error
+
+    def _refusal(self, what: str, error: Exception) -> UnwritableVideo:
+        number = error.errno if isinstance(error, OSError) else None
+        kind = UnwritableVideoFile if number in OF_THE_DISK else UnwritableVideo
+        return kind(f"{self.path} cannot be {what} ({error}); check the disk.")
 
     def _abandon(self) -> None:
         self._open = False

@@ -15,6 +15,7 @@ import typer
 
 from kinesphere.core.errors import InvalidSetting, KinesphereWarning
 from kinesphere.core.text import SPELLED
+from kinesphere.core.signals import raise_if_stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +40,10 @@ WrongRows = Annotated[
 
 EVERY_S = 10.0
 """How often long work tells how far it is where its output is no terminal."""
+
+
+GOES_ON = "What is finished is kept; the same command goes on from there."
+"""What a user is told who stops a verb that can do so."""
 
 
 class Advance(Protocol):
@@ -163,6 +168,7 @@ def progress(
         task = bar.add_task(title, total=None)
 
         def advance(done: int, total: int) -> None:
+            raise_if_stopped()
             reached[:] = done, total
             bar.update(task, completed=done, total=total)
 

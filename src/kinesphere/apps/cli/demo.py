@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinesphere.apps.cli.console import Json, check_folder, console, print_json, progress, tinted
+from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, print_json, progress, tinted
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +47,7 @@ def demo(
     from kinesphere.data.mannequin import MannequinSettings, generate
 
     check_folder("--out", out)
+    advise(GOES_ON)
     screen = console(to_stderr=as_json)
     table = out / "videos" / "manifest.csv"
     training = recipe(table, out / "run", epochs, seed, overrides or ())
@@ -69,8 +71,8 @@ def demo(
         from kinesphere.train import train
         from kinesphere.train.files import RunFiles
 
-        begun = RunFiles(out / "run").recipe.is_file()
-        run = train(training, resume=begun, console=screen)
+        begun = RunFiles(out / "run").holds_a_run
+        run = train(training, resume=begun, console=screen, advice=lambda: GOES_ON)
     with step(screen, "4  Asking what the answers rest on"):
         ordered, shuffled = direction_of_time(run, manifest)
     with step(screen, "5  Predicting one video"):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, progress, say
+from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, end, print_json, progress, say
+from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
     from kinesphere.data.extract import Extraction, Extractor, Extracts
@@ -104,6 +105,7 @@ def run(
     from kinesphere.data.extract import extract as extract_all
 
     check_folder("--out", out)
+    advise(GOES_ON)
     videos, root = find_videos(data)
     watch = Watch()
     with progress("Extracting", "videos", hidden=as_json, detail=watch.line) as advance:

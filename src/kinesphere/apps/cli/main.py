@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,8 @@ from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
 from kinesphere.apps.cli.train import SettingsCommand, train
 from kinesphere.core.errors import KinesphereError
+from kinesphere.core.files import OF_THE_DISK, unwritable
+from kinesphere.core.signals import exiting, stopped_by
 
 app = typer.Typer(
     name="kinesphere",
@@ -67,13 +70,19 @@ def _root(
 
 
 def run() -> None:
-    """Exit codes: 0 done, 1 done with failures listed, 2 wrong usage or input, 130 interrupted."""
-    prepare_streams()
-    try:
-        app()
-    except KinesphereError as error:
-        typer.secho(f"{type(error).__name__}: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.secho("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
-        sys.exit(130)
+    """Exit codes: 0 done, 1 done with failures listed, 2 wrong usage or input, 130 Ctrl-C, 143 SIGTERM."""
+    with exiting():
+        try:
+            prepare_streams()
+            app()
+        except KinesphereError as error:
+            if stopped_by() is not None:
+                raise
+            typer.secho(f"{type(error).__name__}: {error}", fg=typer.colors.RED, err=True)
+            sys.exit(2)
+        except OSError as error:  # a full disk may refuse what a library writes, or the output itself
+            if stopped_by() is not None or error.errno not in OF_THE_DISK:
+                raise
+            told = unwritable(Path(error.filename or "The output"), error)
+            typer.secho(f"{type(told).__name__}: {told}", fg=typer.colors.RED, err=True)
+            sys.exit(2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kinesphere.apps.cli.console import (
+    GOES_ON,
     Device,
     PrecisionChoice,
     check_file,
@@ -21,7 +22,16 @@ from kinesphere.apps.cli.console import (
     tinted,
 )
 from kinesphere.apps.cli.targets import targets
-from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, VideoError
+from kinesphere.core.errors import (
+    InvalidAnnotation,
+    InvalidClip,
+    InvalidSetting,
+    UnusableName,
+    UnwritableFile,
+    VideoError,
+)
+from kinesphere.core.files import make_folder
+from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
     from kinesphere.clips import Views
@@ -108,6 +118,8 @@ def predict(
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = predictor.test_views if views is None else Views.parse(views)
     settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
+    if out is not None:
+        advise(GOES_ON)
     overlays = Overlays(predictor, draw)
     outcome = Outcome(as_json, top, threshold, timelines, copies, overlays)
     with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
@@ -229,7 +241,9 @@ class Outcome:
             self._show(answer)
         try:
             self._write(answer)
-        except (VideoError, InvalidAnnotation) as error:
+        except (VideoError, InvalidAnnotation, UnusableName) as error:
+            if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
+                raise  # the next would fail alike
             self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
 
     def lacks(self, source: str) -> bool:
@@ -247,7 +261,7 @@ class Outcome:
             if self._as_json and below.windows:
                 say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
         if target := self._annotated.get(answer.source):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             overlay = self._overlays.of(answer.source)
             annotate(answer.source, target, answer, threshold=self._threshold, overlay=overlay)
 

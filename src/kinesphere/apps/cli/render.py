@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import Json, check_folder, console, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, print_json, print_left_out, progress
+from kinesphere.core.signals import advise
 
 
 def render(
@@ -31,6 +32,7 @@ def render(
     from kinesphere.data.skeletons.render import render_motions
 
     check_folder("--out", out)
+    advise(GOES_ON)
     settings = MannequinSettings(size=size, fps=fps, flow=flow, seed=seed)
     with progress("Rendering", "videos", hidden=as_json) as advance:
         result = render_motions(

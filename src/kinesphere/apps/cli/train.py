@@ -61,17 +61,19 @@ def train(
     """Train a recogniser and score it; --resume goes on."""
     from kinesphere.train import Recipe, cross_validate
     from kinesphere.train import train as run_recipe
+    from kinesphere.train.cross_validation import stored_folds
 
     _say_what_rooms_log(quiet=as_json)
     recipe = Recipe.load(source, overrides or ())
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
-    if folds is None:
+    parts = _folds(folds) if folds is not None else stored_folds(source) if resume else None
+    if parts is None:
         run = run_recipe(recipe, resume=resume, console=screen)
         folder, report = run.folder, run.report
         runs: tuple[Run, ...] = (run,)
     else:
-        validation = cross_validate(recipe, _folds(folds), resume=resume, console=screen)
+        validation = cross_validate(recipe, parts, resume=resume, console=screen)
         folder, report, runs = validation.folder, validation.report, validation.runs
     lost = {path for each in runs for path in each.unreadable}
     page = None

@@ -16,6 +16,8 @@ from kinesphere.core.errors import (
     InvalidAnnotation,
     InvalidSetting,
     KinesphereWarning,
+    UnusableName,
+    UnwritableFile,
     VideoError,
     WrongEntry,
 )
@@ -156,6 +158,7 @@ def extract(
         watch: Told what is being made.
 
     Raises:
+        UnwritableFile: If the place or the disk refuses; what is done is kept.
         InvalidSetting: If two videos would have one file, or `workers` is not positive.
         MissingExtra: If what extracts is not installed.
     """
@@ -232,6 +235,7 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
             with native_silence():
                 remark = extractor.extract(video, target)
         except (VideoError, InvalidAnnotation, InUse, OSError) as error:
+from kinesphere.core.files import sweep
             return _Done("failed", (str(error),))
     said = [each.message for each in caught if isinstance(each.message, KinesphereWarning)]
     wrong = frozenset(str(each) for each in said if isinstance(each, WrongEntry))

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
-
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.errors import InvalidSetting, WorkerFailed
+from kinesphere.core.files import make_folder, replacing, sweep
+from kinesphere.core.signals import raise_if_stopped
 from kinesphere.data.mannequin.clips import ClipPlan, Shot, plan_clips, render_clip
 from kinesphere.data.mannequin.grades import GRADES
 from kinesphere.data.mannequin.render import Rendered
 from kinesphere.data.mannequin.scene import KINDS
 from kinesphere.data.mannequin.settings import MannequinSettings
 from kinesphere.data.mannequin.truth import truth_files, video_file, write_truth
+from kinesphere.data.pool import Lost, bounded_map
 from kinesphere.video.write import VideoWriter
+
+_LONGEST_S = 6 * 3600.0
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], None]
@@ -48,8 +48,7 @@ def generate(
 
     `folder` gets `videos/<id>.mp4`, the truth about them (see `kinesphere.data.mannequin.truth`),
     `manifest.csv` and `settings.json`. Finished videos are kept, so an interrupted run continues where it
-    stopped; the bytes do not depend on interruptions or on the number of workers. Workers are fresh
-    processes: a script that calls this needs the `if __name__ == "__main__":` guard.
+    stopped; the bytes do not depend on interruptions or on the number of workers.
 
     Args:
         settings: What to generate.
@@ -72,7 +71,7 @@ def generate(
 
 
 def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | str) -> None:
-    """Make `root` the folder of this set, or check that it is already.
+    """Make `root` the folder of this set, or check that it is already; what killed processes left in it goes.
 
     Raises:
         InvalidSetting: If it holds another set.
@@ -83,6 +82,8 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
         **more,
         "settings": settings.plain(),
     }
+    for folder in (root, root / "videos", root / "truth"):
+        sweep(folder)
     path = root / "settings.json"
     text = json.dumps(note, indent=2)
     if path.exists():
@@ -95,7 +96,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
     if (root / "manifest.csv").exists():
         raise InvalidSetting(f"{root} holds another data set; choose another folder.")
     for name in ("videos", "truth"):
-        (root / name).mkdir(parents=True, exist_ok=True)
+        make_folder(root / name)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -110,20 +111,24 @@ def run_jobs(
 
     Raises:
         InvalidSetting: If `workers` is below 1.
+        WorkerFailed: If a process dies.
     """
     count = cpu_count() if workers is None else workers
     if count < 1:
         raise InvalidSetting(f"At least one worker is needed to generate videos; got workers={workers}.")
     if count == 1:
-        _count(map(job, items), len(items), progress)
+        for done, item in enumerate(items, start=1):
+            raise_if_stopped()
+            job(item)
+            if progress:
+                progress(done, len(items))
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_single_thread) as pool:
-        try:
-            _count(pool.map(job, items, chunksize=4), len(items), progress)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    results = bounded_map(job, items, workers=count, timeout_s=_LONGEST_S)
+    for done, (_, result) in enumerate(results, start=1):
+        if isinstance(result, Lost):
+            raise WorkerFailed(f"A video was not generated: {result.reason}. Run it again to go on.")
+        if progress:
+            progress(done, len(items))
 
 
 def write_manifest(root: Path, rows: Iterable[dict[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
@@ -147,7 +152,7 @@ def write_video(rendered: Rendered, name: str, settings: MannequinSettings, root
     if settings.truth:
         write_truth(rendered, name, settings.fps, root)
     path = video_file(name, root)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # One encoder thread: the stream must not depend on the machine's number of cores.
     with VideoWriter(path, settings.size, settings.fps, quality=settings.crf, threads=1) as writer:
         for frame in rendered.frames:
@@ -187,14 +192,3 @@ def describe_shot(shot: Shot) -> dict[str, str]:
         "scene_kind": KINDS[shot.scene % len(KINDS)],
         "view": shot.view,
     }
-
-
-def _single_thread() -> None:
-    """Workers are the parallelism; threads inside them would only contend."""
-    cv2.setNumThreads(1)
-
-
-def _count(results: Iterable[None], total: int, progress: Progress | None) -> None:
-    for done, _ in enumerate(results, start=1):
-        if progress:
-            progress(done, total)
