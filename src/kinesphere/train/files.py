@@ -126,7 +126,7 @@ class RunFiles:
         for folder in (self.folder, self.state.parent):
             sweep(folder)
             for pattern in (".*.tmp", ".tmp*", "*.part"):  # of versions that wrote beside the file
-                for path in folder.glob(pattern):
+                for path in filter(Path.is_file, folder.glob(pattern)):
                     path.unlink(missing_ok=True)
 
     def clear_start(self) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TextIO
 import typer
 
 from kinesphere.core.errors import InvalidSetting, KinesphereWarning
-from kinesphere.core.text import SPELLED
 from kinesphere.core.signals import raise_if_stopped
+from kinesphere.core.text import SPELLED
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import (
+    GOES_ON,
+    Json,
+    check_folder,
+    console,
+    print_json,
+    print_left_out,
+    progress,
+)
 from kinesphere.core.signals import advise
 
 

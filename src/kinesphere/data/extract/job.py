@@ -234,8 +234,11 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
                 return _Done("kept")
             with native_silence():
                 remark = extractor.extract(video, target)
+        except UnusableName as error:  # of this one alone
+            return _Done("failed", (str(error),))
+        except UnwritableFile:  # the next would fail alike
+            raise
         except (VideoError, InvalidAnnotation, InUse, OSError) as error:
-from kinesphere.core.files import sweep
             return _Done("failed", (str(error),))
     said = [each.message for each in caught if isinstance(each.message, KinesphereWarning)]
     wrong = frozenset(str(each) for each in said if isinstance(each, WrongEntry))
