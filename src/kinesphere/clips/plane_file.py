@@ -30,7 +30,7 @@ from kinesphere.core.structured import parse_json
 from kinesphere.video import Video, VideoWriter
 
 VERSION = 2
-SEGMENT = 256
+SEGMENT = 96
 """Frames that are encoded together, apart from those before and after them: what is done of a long video can
 be kept before all of it is."""
 _RATE = 25  # of the inner video, whose clock means nothing

@@ -109,6 +109,7 @@ def run(
     videos, root = find_videos(data)
     watch = Watch()
     with progress("Extracting", "videos", hidden=as_json, detail=watch.line) as advance:
+        advance(0, len(videos))
         extraction = extract_all(
             videos,
             extractor,
