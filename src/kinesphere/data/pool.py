@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
@@ -19,6 +19,13 @@ from kinesphere.core.workers import start_method
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+# What a worker sends instead of an answer, which is a pair.
+_PROGRESS: tuple[()] = ()
+# Signs of progress are sent no more often.
+_QUIET_S = 0.2
+# A worker's way to its parent, and when it last spoke.
+_LINE: list[Any] = [None, 0.0]
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,14 @@ def bounded_map(
 ) -> Iterator[tuple[A, R | Lost]]:
     """Call `function` on every argument in worker processes; pairs come as they are done.
 
-    A call that takes too long has its process killed, and one whose process dies is given up; both
-    come as `Lost`, and the others go on.
+    A call that makes no progress for too long has its process killed, and one whose process dies is given
+    up; both come as `Lost`, and the others go on. A call that never says `progressed` has to end in time.
 
     Args:
         function: A module-level function; what it raises is raised here.
         arguments: What to call it on; anything that pickles.
         workers: Processes at a time, at least 1.
-        timeout_s: Longest time for one call.
+        timeout_s: Longest time for one call, or between two signs of its progress.
     """
     context = multiprocessing.get_context(start_method())
     waiting = iter(arguments)
@@ -75,8 +82,18 @@ def bounded_map(
             ready = set(wait(list(busy), timeout=max(soonest_s, 0.0)))
             for connection, worker in list(busy.items()):
                 if connection in ready:
+                    answer = _receive(worker)
+                    if answer is _PROGRESS:
+                        worker.deadline_s = time.monotonic() + timeout_s
+                        continue
                     del busy[connection]
-                    yield worker.argument, _receive(worker, idle)
+                    if not isinstance(answer, Lost):
+                        idle.append((worker.process, connection))
+                        result, error = answer
+                        if error is not None:
+                            raise error
+                        answer = result
+                    yield worker.argument, answer
                 elif time.monotonic() > worker.deadline_s:
                     del busy[connection]
                     _stop(worker.process, connection)
@@ -86,17 +103,22 @@ def bounded_map(
             _stop(process, connection)
 
 
-def _receive(worker: _Worker[A], idle: list[tuple[BaseProcess, Connection]]) -> R | Lost:
+def progressed() -> None:
+    """Say in a worker that the present call goes on well; elsewhere it does nothing. Cheap to call often."""
+    connection, said_s = _LINE
+    if connection is not None and time.monotonic() - said_s > _QUIET_S:
+        _LINE[:] = connection, time.monotonic()
+        connection.send(_PROGRESS)
+
+
+def _receive(worker: _Worker[A]) -> Any:
+    """What a worker sends: a pair of result and error, or the sign of progress; `Lost` if it died."""
     try:
-        result, error = worker.connection.recv()
+        return worker.connection.recv() or _PROGRESS
     except (EOFError, ConnectionResetError):
         worker.process.join()
         _stop(worker.process, worker.connection)
         return Lost(f"the process that read it died (exit code {worker.process.exitcode})")
-    idle.append((worker.process, worker.connection))
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
 
 
 def _start(
@@ -125,6 +147,7 @@ def _serve(connection: Connection, other_end: Connection, function: Callable[[A]
     other_end.close()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    _LINE[:] = connection, 0.0
     while True:
         try:
             argument = connection.recv()

@@ -40,7 +40,7 @@ from kinesphere.data.faults import (
     unused_problems,
 )
 from kinesphere.data.manifest import Manifest, shown_path
-from kinesphere.data.pool import Lost, bounded_map
+from kinesphere.data.pool import Lost, bounded_map, progressed
 from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, pose_file_of, tally
 from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
@@ -174,7 +174,8 @@ def check(
         decode_all: Decode every frame; else the first, the middle and the last one of each file, which
             finds what cannot be opened and most of what is cut off.
         workers: Processes, or `auto` for one per core.
-        timeout_s: Longest time for one file; one that takes longer counts as unreadable.
+        timeout_s: Longest time for one file, or with `decode_all` for the next frames of one; a file that
+            takes longer counts as unreadable.
         progress: Called with the number of files done and of all files.
 
     Raises:
@@ -235,6 +236,7 @@ def _inspect(
                     times = times[[0, len(times) // 2, -1]]
                 for start in range(0, len(times), 64):
                     video.frames_at(times[start : start + 64], size=(32, 32))
+                    progressed()
                 info = video.info
                 poses = inspect_poses(pose_files[path], video) if path in pose_files else None
                 cut = _cut(spec, video.size, poses, masks.get(path))

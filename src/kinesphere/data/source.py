@@ -235,6 +235,11 @@ class PoseTrack:
         """Times are exact."""
         return 0.0
 
+    @property
+    def damage(self) -> list[str]:
+        """Nothing that would be known."""
+        return []
+
     def frame_times(self) -> np.ndarray:
         """`(N,)` when the poses were taken, in seconds."""
         return self._poses.times

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from kinesphere.clips.archive import Extracts
+from kinesphere.clips.archive import CLOCK, Extracts
 from kinesphere.clips.flow import BOUND_PX, FlowingSource
 from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
 from kinesphere.clips.flow_file import FlowFile
@@ -23,7 +23,7 @@ from kinesphere.data.cache import CachedVideo
 from kinesphere.data.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
 from kinesphere.data.extract.flow import LEAST_PX, shrunk
 from kinesphere.data.extract.mediapipe_pose import MODELS, require_mediapipe
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
+from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, on_clock, open_source
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo
 from kinesphere.video import Video
@@ -161,8 +161,13 @@ class Opening:
         if path is None:
             return self._pose_extractor().poses(source, span)
         if not self._lacks_poses(path):
-            is_pose_file = path.name.endswith(POSE_SUFFIX)
-            return read_poses(path if is_pose_file else self.extracts.need(path, POSE_SUFFIX))
+            if path.name.endswith(POSE_SUFFIX):
+                return read_poses(path)
+            kept = read_poses(self.extracts.need(path, POSE_SUFFIX))
+            if kept.clock >= CLOCK:
+                return kept
+            with Video.open(path, threads=1) as video:
+                return on_clock(kept, video)
         if not path.exists():
             raise UnreadableVideo(f"{path} does not exist; check the path.")
         extractor = self._pose_extractor()

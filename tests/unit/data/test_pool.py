@@ -6,12 +6,19 @@ import time
 
 import pytest
 
-from kinesphere.data.pool import Lost, bounded_map
+from kinesphere.data.pool import Lost, bounded_map, progressed
 
 
 def act(order: tuple[str, int]) -> int:
     name, number = order
     if name == "hang":
+        time.sleep(600)
+    if name == "go on":
+        for _ in range(number):
+            time.sleep(0.1)
+            progressed()
+    if name == "stall":
+        progressed()
         time.sleep(600)
     if name == "die":
         os._exit(7)
@@ -46,3 +53,14 @@ def test_stopping_early_leaves_no_process() -> None:
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+
+
+def test_a_call_may_take_long_as_long_as_it_goes_on() -> None:
+    orders = [("go on", 25), ("stall", 1)]
+    results = dict(bounded_map(act, orders, workers=2, timeout_s=1))
+    assert results[("go on", 25)] == 625
+    assert results[("stall", 1)] == Lost("it took longer than 1 s and was stopped")
+
+
+def test_progress_elsewhere_is_nothing() -> None:
+    progressed()

@@ -87,10 +87,11 @@ def test_many_recordings_are_joined():
 def test_a_recording_that_no_player_finds_is_told(container, codec):
     first = make(codec, container, 25)
     with opened(first + make(codec, container, 25)) as video:
-        assert video.frame_count == 25
-        assert video.damage == [
-            "another recording is appended to it and not read; split the file to use that"
-        ]
+        # FFmpeg reads on in AVI, where it can.
+        is_lost = video.frame_count == 25
+        assert is_lost or (container, video.frame_count) == ("avi", 50)
+        told = ["another recording is appended to it and not read; split the file to use that"]
+        assert video.damage == (told if is_lost else [])
     with Video.open(first) as video:
         assert video.damage == []
 
