@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.limits import brief
 from kinesphere.core.registry import Registry
 from kinesphere.models.card import ModelCard, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap
+from kinesphere.models.keymap import Arguments, KeyMap, Plain
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 
@@ -26,6 +30,9 @@ DEFAULT_MODEL = "kine_small"
 """What is trained when nobody names a model: the compact one, made for a laptop CPU."""
 DEFAULT_POSE_MODEL = "dd_net"
 """The same where the data are pose files and no videos."""
+
+LARGEST_ARGUMENT = 1 << 16
+_LEAST_PARTS, _PARTS_PER_TENSOR = 2000, 8
 
 log = logging.getLogger("kinesphere.models")
 
@@ -65,7 +72,15 @@ class Architecture:
         """The network with `num_classes` outputs.
 
         Raises:
-            InvalidSetting: If an argument is unknown to the builder.
+            InvalidSetting: If an argument is unknown to the builder, or of another type than it takes.
+        """
+        return self.builder(num_classes, **self.typed(arguments))
+
+    def typed(self, arguments: Arguments) -> Arguments:
+        """The arguments as the builder takes them.
+
+        Raises:
+            InvalidSetting: If one is unknown to the builder, or of another type than it takes.
         """
         known = [name for name in inspect.signature(self.builder).parameters if name != "num_classes"]
         unknown = sorted(set(arguments) - set(known))
@@ -73,7 +88,25 @@ class Architecture:
             raise InvalidSetting(
                 f"{self.card.name} has no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}."
             )
-        return self.builder(num_classes, **arguments)
+        return {name: self._typed(name, value) for name, value in arguments.items()}
+
+    def _typed(self, name: str, value: Plain) -> Plain:
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, int | float) and not abs(part) <= LARGEST_ARGUMENT for part in parts):
+            raise InvalidSetting(
+                f"{self.card.name}: {name}={brief(value)} is beyond {LARGEST_ARGUMENT}, as none needs."
+            )
+        annotation = _annotations(_function(self.builder)).get(name)
+        if annotation is None:
+            return value
+        try:
+            typed: Plain = TypeAdapter(annotation).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise InvalidSetting(
+                f"{self.card.name}: {name}={brief(value)} does not fit: {reason}."
+            ) from error
+        return typed
 
     def build_with(self, state: Mapping[str, Tensor], num_classes: int, arguments: Arguments) -> nn.Module:
         """The network that holds `state`, all of it; nothing is drawn at random for weights to replace."""
@@ -81,6 +114,59 @@ class Architecture:
             net = self.build(num_classes, arguments)
         net.load_state_dict(state)
         return net
+
+
+@contextmanager
+def building_at_most(tensors: int, name: str) -> Iterator[None]:
+    """Refuse to build a network with many times the tensors of the file that it is for.
+
+    Arguments in a file, or read off its names, say how many blocks there are; before anything can be
+    compared, a builder would make them all.
+
+    Args:
+        tensors: How many the file has.
+        name: Of the file, for messages.
+
+    Raises:
+        InvalidCheckpoint: As soon as there are too many.
+    """
+    left = _LEAST_PARTS + _PARTS_PER_TENSOR * tensors
+
+    def count(_module: nn.Module, _name: str, _part: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise InvalidCheckpoint(
+                f"{name} states arguments of a network many times larger than its {tensors} tensors; refused."
+            )
+
+    kinds = torch.nn.modules.module
+    handles = [
+        kinds.register_module_parameter_registration_hook(count),
+        kinds.register_module_buffer_registration_hook(count),
+        kinds.register_module_module_registration_hook(count),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _function(builder: Callable[..., Any]) -> Callable[..., Any]:
+    """What a builder calls in the end, for the types of its arguments."""
+    while isinstance(builder, partial):
+        builder = builder.func
+    return getattr(builder, "__init__", builder) if isinstance(builder, type) else builder
+
+
+@cache
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """Types of a function's parameters; none where they cannot be told."""
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError):  # a builder of another distribution
+        return {}
 
 
 class _Undrawn(TorchFunctionMode):
@@ -193,7 +279,7 @@ def create_model(
         )
     if spec is not None:
         given = (spec,) if isinstance(spec, ClipSpec) else tuple(spec)
-        recogniser.specs = _replaced(recogniser.card, recogniser.specs, given)
+        with_specs(recogniser, given)
     return recogniser.eval()
 
 
@@ -211,12 +297,19 @@ def _from_weights(
         return import_backbone(path, name, labels, arguments=arguments)
     recogniser = import_checkpoint(path, name, arguments=arguments)
     if labels is not None:
-        _relabel(recogniser, labels, name, path)
+        _check_named(recogniser, labels, name, path)
+        relabel(recogniser, labels, name)
     return recogniser
 
 
-def _relabel(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) -> None:
-    """Give public weights the classes that are wanted: the head stays if they are its own, in any order."""
+def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
+    """Give weights the classes that are wanted: the head stays if they are its own, in any order.
+
+    Args:
+        recogniser: With the classes of its weights.
+        labels: Those that are wanted.
+        name: Of the weights, for the log.
+    """
     from kinesphere.models.class_names import numbered
 
     own = recogniser.labels
@@ -228,20 +321,38 @@ def _relabel(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) ->
                     parameter.copy_(parameter[order])
         recogniser.labels = labels
         return
-    unnamed = own.names == numbered(len(own)).names
-    if unnamed and len(labels) == len(own):
+    is_named = own.names != numbered(len(own)).names
+    unknown = [label for label in labels if label not in own] if is_named else []
+    log.warning(
+        "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
+        name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
+        f"; not in the weights: {', '.join(unknown[:8])}" if unknown else "",
+    )  # fmt: skip
+
+
+def _check_named(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) -> None:
+    """Refuse as many classes as weights have that do not name theirs."""
+    from kinesphere.models.class_names import numbered
+
+    own = recogniser.labels
+    same = set(labels.names) == set(own.names)
+    if own.names == numbered(len(own)).names and len(labels) == len(own) and not same:
         raise InvalidSetting(
             f"{name} does not name its {len(own)} classes, and {len(labels)} are wanted: whether they are "
             f"the same cannot be told. Import {path} with `kinesphere import FILE --model {name} --out "
             "MODEL.safetensors` and start from that file: with `--labels NAMES.txt`, the names in the file's "
             "order, the trained head is kept; without, it is replaced."
         )
-    unknown = [] if unnamed else [label for label in labels if label not in own]
-    log.warning(
-        "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
-        name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
-        f"; not in the weights: {', '.join(unknown[:8])}" if unknown else "",
-    )  # fmt: skip
+
+
+def with_specs(recogniser: Recogniser, specs: Sequence[ClipSpec]) -> Recogniser:
+    """The recogniser with other input contracts, one for each input.
+
+    Raises:
+        InvalidSetting: If the architecture does not take them.
+    """
+    recogniser.specs = _replaced(recogniser.card, recogniser.specs, tuple(specs))
+    return recogniser
 
 
 def _replaced(

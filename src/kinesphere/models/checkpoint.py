@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidCheckpoint, KinesphereError, MissingWeights
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError, MissingWeights
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.build import MODELS, Architecture, create_model
+from kinesphere.core.limits import brief, file_size
+from kinesphere.core.structured import parse_json
+from kinesphere.models.build import LARGEST_ARGUMENT, MODELS, Architecture, building_at_most, create_model
 from kinesphere.models.keymap import Arguments, State
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -28,7 +30,6 @@ FORMAT = 1
 FILE_NAME = "model.safetensors"
 _KEY = "kinesphere"
 _LARGEST_HEADER = 16 << 20
-_LARGEST_ARGUMENT = 1 << 16
 _FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DTYPES = {
@@ -87,8 +88,12 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
     return path
 
 
-def load_model(source: str | Path) -> Recogniser:
+def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Recogniser:
     """A recogniser from a model file, a run folder, a registered `model.tag`, or a Hugging Face id.
+
+    Args:
+        source: What to load.
+        arguments: Builder arguments in place of those that the file states (the clip's length, dropout).
 
     Returns:
         The recogniser in evaluation mode.
@@ -97,34 +102,66 @@ def load_model(source: str | Path) -> Recogniser:
         InvalidCheckpoint: If the file is damaged, foreign or contradicts itself.
         MissingWeights: If nothing is there, or a download is not possible.
         UnknownName: If a name without a path looks like a model's and is none.
+        InvalidSetting: If an argument is unknown, or the weights do not fit a network built with them.
     """
-    path = Path(source)
-    if path.is_dir():
-        path /= FILE_NAME
-        if not path.is_file():
-            raise MissingWeights(f"The folder {path.parent} holds no {FILE_NAME}; is it a finished run?")
+    path = model_file(source)
     if path.suffix.lower() in _FOREIGN:
         raise InvalidCheckpoint(
             f"{path.name} is a foreign checkpoint; bring it in once with "
             f"`kinesphere import {path} --model NAME --out {path.stem}.safetensors`."
         )
     if path.is_file():
-        return _read(path)
+        return _read(path, arguments or {})
     name = str(source)
     if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
-        return _read(_from_hub(name))
+        return _read(_from_hub(name), arguments or {})
     if "/" in name or path.suffix == ".safetensors":
         raise MissingWeights(f"There is no model file or run folder {name}.")
-    return _registered(name)
+    return _registered(name, arguments)
 
 
-def _registered(name: str) -> Recogniser:
+def model_file(source: str | Path) -> Path:
+    """The model file in a run folder, or `source` itself.
+
+    Raises:
+        MissingWeights: If a folder holds none.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        return path
+    if not (path / FILE_NAME).is_file():
+        raise MissingWeights(f"The folder {path} holds no {FILE_NAME}; is it a finished run?")
+    return path / FILE_NAME
+
+
+def architecture_in(path: Path) -> str | None:
+    """The architecture that a model file of ours states; None if it is a foreign file.
+
+    Raises:
+        InvalidCheckpoint: If the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix.lower() != ".safetensors":
+        return None
+    file_size(path, InvalidCheckpoint)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+    except (SafetensorError, OSError) as error:
+        raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
+    if _KEY not in (metadata or {}):
+        return None
+    return _contract(_header(metadata, path.name), path.name)[0].card.name
+
+
+def _registered(name: str, arguments: Arguments | None) -> Recogniser:
     stem, _, tag = name.partition(".")
     card = MODELS.get(stem).card
     if not tag:
         known = ", ".join(f"{stem}.{entry.tag}" for entry in card.weights) or "none"
         raise MissingWeights(f"{stem} alone is an architecture without weights; public ones: {known}.")
-    return create_model(name)
+    return create_model(name, arguments=arguments)
 
 
 def _from_hub(repository: str) -> Path:
@@ -141,18 +178,23 @@ def _from_hub(repository: str) -> Path:
         ) from error
 
 
-def _read(path: Path) -> Recogniser:
-    """A recogniser from our file, everything checked."""
+def _read(path: Path, given: Arguments) -> Recogniser:
+    """A recogniser from our file, everything checked, built with `given` arguments before its own."""
     from safetensors import SafetensorError, safe_open
 
+    file_size(path, InvalidCheckpoint)
     try:
         with safe_open(path, "pt") as file:
             header = _header(file.metadata(), path.name)
-            architecture, arguments, specs, labels, provenance = _contract(header, path.name)
-            own = _expected(architecture, len(labels), arguments, path.name)
+            architecture, own_arguments, specs, labels, provenance = _contract(header, path.name)
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             found = {key: (tuple(s.get_shape()), _DTYPES.get(s.get_dtype())) for key, s in slices.items()}
+            arguments = {**own_arguments, **architecture.typed(given)}
+            own = _expected(architecture, len(labels), own_arguments, path.name, len(found))
             _compare(own, found, path.name)
+            if given:
+                _check_fit(architecture, len(labels), arguments, found, path.name)
+                specs = architecture.specs(arguments, specs)
             state = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
@@ -176,6 +218,25 @@ def read_provenance(path: Path) -> Provenance:
     return _contract(_header(metadata, path.name), path.name)[-1]
 
 
+def _check_fit(
+    architecture: Architecture, classes: int, arguments: Arguments, found: Mapping[str, Any], name: str
+) -> None:
+    """Refuse arguments that ask for other tensors than the file has."""
+    with torch.device("meta"), building_at_most(len(found), name):
+        wanted = architecture.build(classes, arguments).state_dict()
+    other = [
+        key
+        for key in {**wanted, **found}
+        if key not in wanted or key not in found or found[key][0] != tuple(wanted[key].shape)
+    ]
+    if other:
+        raise InvalidSetting(
+            f"The weights in {name} do not fit a {architecture.card.name} with {brief(arguments)}: "
+            f"{len(other)} tensors differ ({', '.join(other[:8])}{', …' if len(other) > 8 else ''}). Leave "
+            "out the arguments that change them, or start without these weights."
+        )
+
+
 def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
     text = (metadata or {}).get(_KEY)
     if text is None:
@@ -183,12 +244,9 @@ def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
             f"{name} was not saved by Kinesphere (its header names no architecture); bring it in with "
             f"`kinesphere import {name} --model NAME`."
         )
-    if len(text) > _LARGEST_HEADER:
-        raise InvalidCheckpoint(f"The header of {name} is larger than {_LARGEST_HEADER} bytes; refused.")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidCheckpoint(f"The header of {name} is no JSON: {error}.") from error
+    header = parse_json(
+        text, f"The header of {name}", InvalidCheckpoint, largest=_LARGEST_HEADER, finite=False
+    )
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         version = header.get("format") if isinstance(header, dict) else None
         raise InvalidCheckpoint(
@@ -234,17 +292,19 @@ def _plain(value: object) -> Any:
     """An argument of a builder; bounded, since a builder loops over it."""
     if isinstance(value, list):
         return tuple(_plain(item) for item in value)
-    if isinstance(value, int | float) and abs(value) > _LARGEST_ARGUMENT:
-        raise ValueError(f"an argument of {value} is beyond {_LARGEST_ARGUMENT}")
+    if isinstance(value, int | float) and not abs(value) <= LARGEST_ARGUMENT:
+        raise ValueError(f"an argument of {brief(value)} is beyond {LARGEST_ARGUMENT}")
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"an argument is a {type(value).__name__}")
 
 
-def _expected(architecture: Architecture, classes: int, arguments: Arguments, name: str) -> State:
+def _expected(
+    architecture: Architecture, classes: int, arguments: Arguments, name: str, tensors: int
+) -> State:
     """The state's names, shapes and types, without allocating it."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), building_at_most(tensors, name):
             return architecture.build(classes, arguments).state_dict()
     except Exception as error:  # builders do not expect arguments from a hostile header
         raise InvalidCheckpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.build import MODELS, Architecture
+from kinesphere.models.build import MODELS, Architecture, building_at_most
 from kinesphere.models.card import ModelCard, WeightEntry
 from kinesphere.models.class_names import numbered, published_names
 from kinesphere.models.convert import Foreign, read_foreign, readings
@@ -31,7 +32,7 @@ _REMEDY = "give the names in the file's order as labels (`--labels FILE`)."
 
 
 @dataclass(frozen=True, eq=False)
-class _Source:
+class Source:
     """What is imported, and what is known of it.
 
     Attributes:
@@ -51,7 +52,7 @@ class _Source:
     arguments: Arguments = field(default_factory=dict)
     beside: tuple[str, ...] = ()
 
-    def readings(self) -> Iterator[_Source]:
+    def readings(self) -> Iterator[Source]:
         """The source with its names as wrappers of a network can have changed them, the plainest first."""
         for reading in readings(self.state):
             yield replace(self, state=reading.state, beside=reading.beside)
@@ -59,6 +60,25 @@ class _Source:
     def notes(self) -> list[str]:
         """What the reading left out."""
         return [f"left out, as beside the network: {_listed(self.beside)}"] if self.beside else []
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A source that is a whole network.
+
+    Attributes:
+        state: Its tensors under our names.
+        classes: Outputs of its head.
+        entry: The public weights that it is, if it is any.
+        arguments: Builder arguments.
+        ignored: Tensors that the network does not need, with the reason.
+    """
+
+    state: State
+    classes: int
+    entry: WeightEntry | None
+    arguments: Arguments
+    ignored: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -99,9 +119,10 @@ def import_checkpoint(
         InvalidCheckpoint: If any key is left over or missing, or any shape differs (all are counted and the
             first ones named), or a tensor does not hold finite numbers.
     """
-    architecture, tag = _target(model)
-    source = _from_file(path, architecture.card, tag)
-    return _import(architecture, replace(source, labels=labels, arguments=arguments or {}), layout)
+    with _advising(path):
+        architecture, tag = _target(model)
+        source = _from_file(path, architecture.card, tag)
+        return _import(architecture, replace(source, labels=labels, arguments=arguments or {}), layout)
 
 
 def import_state(
@@ -118,7 +139,7 @@ def import_state(
     card = architecture.card
     candidates = Candidates(card.name, (card.published(tag),) if tag else (), named=bool(tag))
     origin = provenance or Provenance("imported from memory")
-    source = _Source(theirs, candidates, origin, labels=labels, arguments=arguments or {})
+    source = Source(theirs, candidates, origin, labels=labels, arguments=arguments or {})
     return _import(architecture, source, layout)
 
 
@@ -148,11 +169,21 @@ def import_backbone(
     Raises:
         InvalidCheckpoint: If a key is left over, a shape differs, or nothing was covered.
     """
+    with _advising(path):
+        return _of_backbone(path, model, labels, layout, inflation, arguments or {})
+
+
+def _of_backbone(
+    path: str | Path,
+    model: str,
+    labels: LabelSet | Sequence[str],
+    layout: str | None,
+    inflation: Inflation,
+    arguments: Arguments,
+) -> Recogniser:
     architecture, tag = _target(model)
     names = labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
-    source = replace(
-        _from_file(path, architecture.card, tag), labels=names, arguments=arguments or {}, stated=()
-    )
+    source = replace(_from_file(path, architecture.card, tag), labels=names, arguments=arguments, stated=())
     misfits = []
     key_maps = _candidates(architecture, source, layout)
     for reading in source.readings():
@@ -163,7 +194,24 @@ def import_backbone(
                 log.warning("%s: backbone from %s; fresh: %s", found.card.name, Path(path).name, fresh)
                 return found
             misfits.append(found)
-    raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
+    raise _OtherModel(min(misfits, key=lambda misfit: misfit.count).text)
+
+
+@contextmanager
+def _advising(path: str | Path) -> Iterator[None]:
+    """Add to a refusal of a model's name or tensors which models the file is of."""
+    from kinesphere.models.matching import advice
+
+    try:
+        yield
+    except UnknownName as error:
+        raise UnknownName(f"{error}{advice(path)}") from error
+    except _OtherModel as error:
+        raise InvalidCheckpoint(f"{error}{advice(path)}") from error
+
+
+class _OtherModel(InvalidCheckpoint):
+    """Tensors that are none of the model that was named."""
 
 
 def _target(model: str) -> tuple[Architecture, str]:
@@ -174,13 +222,13 @@ def _target(model: str) -> tuple[Architecture, str]:
     return architecture, tag
 
 
-def _from_file(path: str | Path, card: ModelCard, tag: str) -> _Source:
+def _from_file(path: str | Path, card: ModelCard, tag: str) -> Source:
     from kinesphere.core.download import digest
 
     foreign = read_foreign(path)
     sha256 = digest(path)
     origin = Provenance(f"imported {Path(path).name}", sha256=sha256, notes=_remarks(foreign))
-    return _Source(foreign.state, identify(card, Path(path), sha256, tag), origin, stated=foreign.stated)
+    return Source(foreign.state, identify(card, Path(path), sha256, tag), origin, stated=foreign.stated)
 
 
 def _remarks(foreign: Foreign) -> tuple[str, ...]:
@@ -195,7 +243,7 @@ def _remarks(foreign: Foreign) -> tuple[str, ...]:
     )
 
 
-def _candidates(architecture: Architecture, source: _Source, layout: str | None) -> tuple[KeyMap, ...]:
+def _candidates(architecture: Architecture, source: Source, layout: str | None) -> tuple[KeyMap, ...]:
     """The key maps to try: those of the layout asked for, or of the weights named, or all."""
     if layout is None and source.candidates.named:
         layout = source.candidates.entries[0].layout
@@ -206,7 +254,7 @@ def _candidates(architecture: Architecture, source: _Source, layout: str | None)
     return chosen
 
 
-def _import(architecture: Architecture, source: _Source, layout: str | None) -> Recogniser:
+def _import(architecture: Architecture, source: Source, layout: str | None) -> Recogniser:
     candidates = source.candidates
     if candidates.named and candidates.entries[0].backbone_only:
         raise _no_classifier(architecture.card, candidates.entries[0].tag)
@@ -222,50 +270,80 @@ def _import(architecture: Architecture, source: _Source, layout: str | None) -> 
             misfits.append(found)
     images = [m for m in key_maps if m.backbone_only]
     if not misfits or any(
-        _covers(architecture, key_map, reading) for key_map in images for reading in source.readings()
+        covers(architecture, key_map, reading) for key_map in images for reading in source.readings()
     ):
         tags = [entry.tag for entry in architecture.card.weights if entry.backbone_only]
         raise _no_classifier(architecture.card, tags[0] if tags else "")
-    raise InvalidCheckpoint(min(misfits, key=lambda misfit: misfit.count).text)
+    raise _OtherModel(min(misfits, key=lambda misfit: misfit.count).text)
 
 
-def _no_classifier(card: ModelCard, tag: str) -> InvalidCheckpoint:
+class NoClassifier(InvalidCheckpoint):
+    """Weights of a backbone where those of a whole network were wanted."""
+
+
+def _no_classifier(card: ModelCard, tag: str) -> NoClassifier:
     public = f"create_model('{card.name}.{tag}', labels) for the public ones, " if tag else ""
-    return InvalidCheckpoint(
+    return NoClassifier(
         f"These are weights for the backbone of {card.name}, without a classifier of videos: use {public}"
-        "import_backbone(file, model, labels), or `kinesphere import FILE --backbone --labels NAMES.txt`."
+        f"`kinesphere train DATA model.name={card.name} model.pretrained=FILE`, which takes the labels from "
+        f"the data, or `kinesphere import FILE --model {card.name} --backbone --labels NAMES.txt --out "
+        "MODEL.safetensors`."
     )
 
 
-def _whole(architecture: Architecture, key_map: KeyMap, source: _Source) -> Recogniser | _Misfit:
-    """The recogniser that `source` makes in this layout."""
-    card = architecture.card
+def check_whole(
+    architecture: Architecture, key_map: KeyMap, source: Source, *, early: bool = False
+) -> Checked | _Misfit:
+    """Whether `source` is a whole network in this layout.
+
+    Args:
+        architecture: The network.
+        key_map: The layout.
+        source: What is imported.
+        early: Give up before a network is built where names alone tell.
+    """
+    card, size = architecture.card, len(source.state)
     try:
         mapped = key_map.to_ours(source.state)
-        state = mapped.state
+        state = dict(mapped.state)
         classes = _classes(card, state)
         # without a head it is another layout, whose tensors tell nothing
         implied = key_map.arguments if classes is None else key_map.builder_arguments(source.state)
+        if early and (mapped.unmapped or classes is None or not _has_stages(card, state)):
+            return _Misfit("", size)
     except InvalidCheckpoint as error:
-        return _Misfit(str(error), len(source.state))
+        return _Misfit(str(error), size)
+    except Exception as error:  # a layout's rules take the forms of its tensors for granted
+        return _Misfit(_not_of(card.name, key_map.layout, error), size)
     entry = None if classes is None else source.candidates.choose(key_map.layout, classes)
     given = {**implied, **(entry.arguments if entry else {}), **source.arguments}
-    own = _shapes(architecture, classes or card.classes, given)
+    own = _own(architecture, key_map, classes or card.classes, given, source)
+    if isinstance(own, _Misfit):
+        return own
     counters = [key for key in own if key.endswith("num_batches_tracked") and key not in state]
     state |= {key: torch.zeros((), dtype=torch.int64) for key in counters}  # only counts training steps
     misfit = _compare(card.name, key_map.layout, state, own, mapped.unmapped, partial=False)
     if misfit is not None or classes is None:
-        return misfit or _Misfit(f"These weights have no head of {card.name}.", len(source.state))
-    names, notes = _named(source, entry, classes)
-    net = architecture.build_with(state, classes, given)
-    _check_finite(card.name, net, state)
-    notes = [*_read_as(source, entry), *source.notes(), *notes, *_left_out(mapped.ignored)]
+        return misfit or _Misfit(f"These weights have no head of {card.name}.", size)
+    return Checked(state, classes, entry, given, mapped.ignored)
+
+
+def _whole(architecture: Architecture, key_map: KeyMap, source: Source) -> Recogniser | _Misfit:
+    """The recogniser that `source` makes in this layout."""
+    checked = check_whole(architecture, key_map, source)
+    if isinstance(checked, _Misfit):
+        return checked
+    card, entry, given = architecture.card, checked.entry, checked.arguments
+    names, notes = _named(source, entry, checked.classes)
+    net = architecture.build_with(checked.state, checked.classes, given)
+    _check_finite(card.name, net, checked.state)
+    notes = [*_read_as(source, entry), *source.notes(), *notes, *_left_out(checked.ignored)]
     origin = replace(source.provenance, notes=(*source.provenance.notes, *notes))
     return Recogniser(net, card, _specs(architecture, key_map, entry, given), names, given, origin).eval()
 
 
 def _backbone(
-    architecture: Architecture, key_map: KeyMap, source: _Source, labels: LabelSet, inflation: Inflation
+    architecture: Architecture, key_map: KeyMap, source: Source, labels: LabelSet, inflation: Inflation
 ) -> Recogniser | _Misfit:
     """The recogniser whose backbone `source` makes in this layout."""
     card = architecture.card
@@ -275,9 +353,13 @@ def _backbone(
         implied = key_map.builder_arguments(source.state)
     except InvalidCheckpoint as error:
         return _Misfit(str(error), len(source.state))
+    except Exception as error:  # as in `check_whole`
+        return _Misfit(_not_of(card.name, key_map.layout, error), len(source.state))
     entry = source.candidates.choose(key_map.layout, None)
     given = {**implied, **(entry.arguments if entry else {}), **source.arguments}
-    own = _shapes(architecture, len(labels), given)
+    own = _own(architecture, key_map, len(labels), given, source)
+    if isinstance(own, _Misfit):
+        return own
     known = {key: tensor for key, tensor in usable.items() if key in own}
     if not known:
         return _Misfit(f"The file holds nothing for the backbone of {card.name}.", len(source.state))
@@ -308,28 +390,66 @@ def _backbone(
     return recogniser.eval()
 
 
-def _covers(architecture: Architecture, key_map: KeyMap, source: _Source) -> bool:
-    """Whether image weights are what the layout knows, without a key that has no place."""
+def covers(architecture: Architecture, key_map: KeyMap, source: Source, *, least: float = 0.0) -> bool:
+    """Whether image weights are what the layout knows, without a key that has no place.
+
+    Args:
+        architecture: The network.
+        key_map: The layout of image weights.
+        source: What is imported.
+        least: Share of the network's tensors without the head's that are filled at least.
+    """
+    card = architecture.card
     try:
         mapped = key_map.to_ours(source.state)
-    except InvalidCheckpoint:
+        usable = _without_head(card, mapped.state)
+        if mapped.unmapped or not _has_stages(card, usable):
+            return False
+    except Exception:  # rules take the forms of tensors for granted
         return False
-    card = architecture.card
-    own = _shapes(architecture, card.classes, {**key_map.arguments, **source.arguments})
-    usable = _without_head(card, mapped.state)
-    return bool(usable) and not mapped.unmapped and all(key in own for key in usable)
+    own = _own(architecture, key_map, card.classes, {**key_map.arguments, **source.arguments}, source)
+    if isinstance(own, _Misfit) or not usable or any(key not in own for key in usable):
+        return False
+    return len(usable) >= least * len(_without_head(card, own))
 
 
-def _shapes(architecture: Architecture, classes: int, arguments: Arguments) -> State:
+def _has_stages(card: ModelCard, state: State) -> bool:
+    """Whether there are tensors of the last stage: what has none is no network of the kind."""
+    return any(key.startswith(f"{card.stages[-1]}.") for key in state)
+
+
+def _not_of(model: str, layout: str, error: Exception) -> str:
+    return (
+        f"These weights are no {model} in the {layout} layout: their tensors have other forms "
+        f"({type(error).__name__}: {error}). Choose another model or layout."
+    )
+
+
+def _own(
+    architecture: Architecture, key_map: KeyMap, classes: int, arguments: Arguments, source: Source
+) -> State | _Misfit:
+    """The state of the network that the arguments ask for, without values."""
+    try:
+        return _shapes(architecture, classes, arguments, len(source.state))
+    except InvalidCheckpoint as error:
+        return _Misfit(str(error), len(source.state))
+    except Exception as error:  # builders do not expect what a hostile file implies
+        if source.arguments and isinstance(error, InvalidSetting):
+            raise
+        return _Misfit(_not_of(architecture.card.name, key_map.layout, error), len(source.state))
+
+
+def _shapes(architecture: Architecture, classes: int, arguments: Arguments, tensors: int) -> State:
     """The network's state without values: building a large one only to refuse it costs seconds."""
-    with torch.device("meta"):
+    with torch.device("meta"), building_at_most(tensors, "The file"):
         return architecture.build(classes, arguments).state_dict()
 
 
 def _classes(card: ModelCard, state: State) -> int | None:
     """Outputs of the head; None if the state has none."""
     head = f"{card.head[0]}."
-    return next((state[k].shape[0] for k in state if k.startswith(head) and k.endswith(".weight")), None)
+    weights = (k for k in state if k.startswith(head) and k.endswith(".weight"))
+    return next((state[key].shape[0] for key in weights if state[key].dim() and state[key].shape[0]), None)
 
 
 def _without_head(card: ModelCard, state: State) -> State:
@@ -344,7 +464,7 @@ def _specs(
     return architecture.specs(arguments, None if spec is None else (spec,))
 
 
-def _named(source: _Source, entry: WeightEntry | None, classes: int) -> tuple[LabelSet, list[str]]:
+def _named(source: Source, entry: WeightEntry | None, classes: int) -> tuple[LabelSet, list[str]]:
     """Names of the classes, and what to note about them."""
     if source.labels is not None:
         names = source.labels if isinstance(source.labels, LabelSet) else LabelSet(tuple(source.labels))
@@ -386,7 +506,7 @@ def _stored(fitting: Sequence[Stated], classes: int) -> tuple[LabelSet, list[str
     return labels, [f"label names are those of {first.where}, beside the file"] if first.is_beside else []
 
 
-def _read_as(source: _Source, entry: WeightEntry | None) -> list[str]:
+def _read_as(source: Source, entry: WeightEntry | None) -> list[str]:
     return [] if entry is None else [source.candidates.note(entry)]
 
 

@@ -23,15 +23,14 @@ from rich.console import Console
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
-from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.evaluate.seen import digests_of
-from kinesphere.models.build import MODELS, create_model
-from kinesphere.models.checkpoint import load_model
+from kinesphere.models.build import MODELS, create_model, with_specs
 from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.starting import is_file, start_from
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History
 from kinesphere.train.inputs import clip_specs, preparation_of
@@ -129,18 +128,11 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     settings = recipe.model
     architecture = MODELS.get(settings.name.partition(".")[0])
     name = architecture.card.name
-    if isinstance(settings.pretrained, str) and _is_file(settings.pretrained):
-        recogniser = load_model(settings.pretrained)
-        _check_architecture(recogniser, name, settings.pretrained)
+    if isinstance(settings.pretrained, str) and is_file(settings.pretrained):
+        recogniser = start_from(settings.pretrained, settings.name, train.labels, settings.arguments)
         specs = clip_specs(name, recogniser.specs, recipe.clip)
         if specs is not None:
-            recogniser.specs = specs
-        if recogniser.labels.names != train.labels.names:
-            reset = recogniser.reset_head(train.labels)
-            log.warning(
-                "Labels differ from those of %s; fresh head: %s.", settings.pretrained, ", ".join(reset)
-            )
-        recogniser.labels = train.labels
+            with_specs(recogniser, specs)
     else:
         recogniser = create_model(
             settings.name,
@@ -333,14 +325,3 @@ def _quiet_engine() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _is_file(source: str) -> bool:
-    return Path(source).exists() or source.endswith(".safetensors")
-
-
-def _check_architecture(recogniser: Recogniser, name: str, source: str) -> None:
-    if recogniser.card.name != name:
-        raise InvalidSetting(
-            f"{source} holds a {recogniser.card.name}, but model.name is {name}; make them agree."
-        )

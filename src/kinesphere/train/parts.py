@@ -21,7 +21,7 @@ from kinesphere.data.faults import (
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.split import holdout
 from kinesphere.evaluate.seen import Met, Seen, seen_by
-from kinesphere.models.checkpoint import FILE_NAME, read_provenance
+from kinesphere.models.checkpoint import FILE_NAME, architecture_in, read_provenance
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.sections import DataSection
 from kinesphere.train.splits import Part
@@ -121,7 +121,7 @@ def _base(recipe: Recipe) -> Seen | None:
     if not isinstance(start, str):
         return None
     path = Path(start) / FILE_NAME if Path(start).is_dir() else Path(start)
-    if path.suffix != ".safetensors" or not path.is_file():
+    if not path.is_file() or architecture_in(path) is None:  # foreign weights do not say what they have met
         return None
     seen, unknown = seen_by((read_provenance(path),))
     for note in unknown:

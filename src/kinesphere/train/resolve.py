@@ -17,7 +17,8 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
-from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL, MODELS
+from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
+from kinesphere.models.starting import check_name, is_file, model_of
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.parts import Parts, divide
 from kinesphere.train.recipe import Recipe
@@ -86,10 +87,12 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     if loss.name == "auto":
         loss = loss.model_copy(update={"name": "bce" if multi else "cross_entropy"})
     model = recipe.model
-    if model.name == "auto":
+    if model.name == "auto" and isinstance(model.pretrained, str) and is_file(model.pretrained):
+        model = model.model_copy(update={"name": model_of(model.pretrained)})
+    elif model.name == "auto":
         name, arguments = default_model(manifest)
         model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
-    MODELS.get(model.name)  # refuses unknown names before anything is said or written
+    check_name(model.name, model.pretrained)  # before anything is said or written
     resolved = recipe.model_copy(
         update={
             "data": data,

@@ -127,11 +127,17 @@ class ModelSection(Section):
 
     name: str = Field(
         default="auto",
-        description="Registered model; `auto` is the compact default, for pose files the one for poses.",
+        description=(
+            "Registered model; `auto` is the one that the file of `pretrained` belongs to, else the compact "
+            "default, for pose files the one for poses."
+        ),
     )
     pretrained: str | bool | None = Field(
         default=None,
-        description="Tag of public weights (`k400`), a file or run folder, true for the card's first.",
+        description=(
+            "Tag of public weights (`k400`), true for the card's first, a run folder, or a file: a model "
+            "file, or a checkpoint of any other program, which is imported on the way."
+        ),
     )
     arguments: dict[str, bool | int | float | str | tuple[int, ...] | None] = Field(
         default_factory=dict,

@@ -160,15 +160,12 @@ def _read_labels(path: Path) -> list[str]:
 
 def _read_settings(settings: list[str]) -> Arguments:
     """Builder arguments from `name=value`; values are written as in YAML."""
-    import yaml
+    from kinesphere.core.structured import parse_value, settled
 
     arguments: Arguments = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
+        value = settled(parse_value(text))
         value = tuple(value) if isinstance(value, list) else value
         if not equals or not name.isidentifier() or not _is_plain(value):
             raise InvalidSetting(f"Cannot read --set {setting!r}; write name=value such as draw=limbs.")
