@@ -171,7 +171,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     except (UnicodeError, csv.Error) as error:
         raise InvalidManifest(f"{path} is not a CSV table in UTF-8: {error}.") from error
     except OSError as error:
-        raise InvalidManifest(f"{path} cannot be read: {error}.") from error
+        raise InvalidManifest(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

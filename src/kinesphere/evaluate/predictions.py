@@ -154,6 +154,11 @@ class Predictions:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if not Path(path).is_file():
+            raise InvalidSetting(
+                f"Cannot read predictions from {path}: there is no such file. Name a run that was tested on "
+                "clips."
+            )
         try:
             table = pq.read_table(path)
             header = json.loads((table.schema.metadata or {})[_HEADER])

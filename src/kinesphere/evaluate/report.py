@@ -202,7 +202,8 @@ class Report:
         try:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InvalidSetting(f"Cannot read a report from {path}: {error}.") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InvalidSetting(f"Cannot read a report from {path}: {reason}.") from error
         return cls.from_json(plain)
 
 
@@ -230,8 +231,16 @@ def report_from_predictions(
         provenance=provenance,
         folds=_fold_scores(predictions),
         damaged=predictions.damaged,
-        notes=notes,
+        notes=(*notes, *_caveats(predictions)),
     )
+
+
+def _caveats(predictions: Predictions) -> tuple[str, ...]:
+    """What the interval does not tell, where that is a lot."""
+    if len(predictions) > 1 and len(set(predictions.paths)) == 1:
+        told = "the interval tells nothing of how the model does on another one"
+        return (f"All clips are from a single recording: {told}.",)
+    return ()
 
 
 def _fold_scores(predictions: Predictions) -> tuple[FoldScore, ...]:

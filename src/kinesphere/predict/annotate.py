@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class _Layout:
         return max(12, round(self.height / 24))
 
     @property
+    def bar(self) -> int:
+        return round(1.5 * self.unit)
+
+    @property
     def text(self) -> float:
         return self.unit / 30
 
@@ -58,7 +62,7 @@ def annotate(
     """Write a copy of a video with the model's top labels and their probabilities drawn on it.
 
     With a `Timeline` the labels change from window to window, and a strip along the lower edge shows
-    the leading label over the whole video with the present moment marked.
+    the leading label over the whole video with the present moment marked, beneath a legend of its hues.
 
     Args:
         source: The video.
@@ -95,7 +99,7 @@ def annotate(
                         panels = {key: _panel(prediction, layout, top)}
                     _blend(picture, panels[key], layout.unit // 2, layout.unit // 2)
                 if strip is not None and isinstance(said, Timeline):
-                    _draw_strip(picture, strip, frame.time_s / float(said.spans[:, 1].max()))
+                    _draw_strip(picture, strip, frame.time_s / float(said.spans[:, 1].max()), layout.bar)
                 writer.write(picture)
                 if progress:
                     progress(count, video.frame_count)
@@ -145,7 +149,7 @@ def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
 
 def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
     """RGB picture of the leading label over time, one hue per label, with names where they fit."""
-    height = round(1.5 * layout.unit)
+    height = layout.bar
     strip = np.empty((height, layout.width, 3), np.uint8)
     strip[:] = _TRACK
     cells = timeline.cells() / float(timeline.spans[:, 1].max())
@@ -153,7 +157,8 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
     leaders[(timeline.probabilities.max(1) < threshold) | timeline.nobody] = -1
     edges = np.round(cells * layout.width).astype(int)
     # One hue for each label that leads somewhere, in order of appearance, so that neighbours differ.
-    hues = {label: _HUES[i % len(_HUES)] for i, label in enumerate(dict.fromkeys(leaders.tolist()))}
+    leading = [label for label in dict.fromkeys(leaders.tolist()) if label >= 0]
+    hues = {label: _HUES[i % len(_HUES)] for i, label in enumerate(leading)}
     starts = np.flatnonzero(np.diff(leaders, prepend=-2) != 0)
     for first, after in zip(starts, [*starts[1:], len(leaders)], strict=True):
         label, left, right = int(leaders[first]), edges[first, 0], edges[after - 1, 1]
@@ -164,17 +169,55 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
         name = _fitted(timeline.labels.names[label], right - left - layout.unit // 2, layout)
         if len(name) > 1:
             _write(strip, name, (int(left) + layout.unit // 4, round(0.72 * height)), (20, 24, 27), layout)
-    return strip
+    entries = [(timeline.labels.names[label], hues[label]) for label in leading]
+    if (leaders < 0).any():
+        entries.append((f"below {100 * threshold:.0f} %", np.array(_TRACK, np.uint8)))
+    return np.concatenate([_legend(entries, layout), strip])
 
 
-def _draw_strip(picture: np.ndarray, strip: np.ndarray, share: float) -> None:
+def _legend(entries: Sequence[tuple[str, np.ndarray]], layout: _Layout) -> np.ndarray:
+    """RGB picture of the hues with their names, in up to as many lines as fill a quarter of the height."""
+    unit = layout.unit
+    line, box, gap = round(1.2 * unit), round(0.7 * unit), unit // 3
+    most = max(1, layout.height // (4 * line))
+    lines: list[list[tuple[str, np.ndarray, int]]] = [[]]
+    x, hidden = gap, 0
+    for name, hue in entries:
+        text = _fitted(name, layout.width - box - 4 * gap, layout)
+        width = box + gap + _text_width(text, layout) + 2 * gap
+        if lines[-1] and x + width > layout.width:
+            if len(lines) == most:
+                hidden += 1
+                continue
+            lines.append([])
+            x = gap
+        lines[-1].append((text, hue, x))
+        x += width
+    legend = np.empty((line * len(lines), layout.width, 3), np.uint8)
+    legend[:] = (20, 24, 27)
+    for row, placed in enumerate(lines):
+        top = row * line + (line - box) // 2
+        for text, hue, left in placed:
+            legend[top : top + box, left : left + box] = hue
+            _write(legend, text, (left + box + gap, row * line + round(0.8 * line)), _SOFT, layout)
+    if hidden:
+        more = f"+{hidden}"
+        left = layout.width - _text_width(more, layout) - gap
+        legend[-line:, left - gap :] = (20, 24, 27)
+        _write(legend, more, (left, legend.shape[0] - line + round(0.8 * line)), _SOFT, layout)
+    return legend
+
+
+def _draw_strip(picture: np.ndarray, strip: np.ndarray, share: float, bar_height: int) -> None:
+    """The strip at the lower edge; its last `bar_height` rows are the bar in which time runs."""
     height, width = strip.shape[:2]
     lower = picture[-height:]
     lower[:] = strip
     x = min(width - 1, max(0, round(share * (width - 1))))
-    thick = max(1, height // 14)
-    lower[:, max(0, x - 2 * thick) : x + 2 * thick + 1] = (20, 24, 27)
-    lower[:, max(0, x - thick) : x + thick + 1] = _INK
+    thick = max(1, bar_height // 14)
+    bar = lower[-bar_height:]
+    bar[:, max(0, x - 2 * thick) : x + 2 * thick + 1] = (20, 24, 27)
+    bar[:, max(0, x - thick) : x + thick + 1] = _INK
 
 
 def _blend(picture: np.ndarray, panel: np.ndarray, top: int, left: int) -> None:

@@ -253,7 +253,7 @@ def _callbacks(
         Validate(settings.validate_every),
         ProblemFiles(files, samples, recipe.data.max_unreadable),
         history,
-        ShowProgress(history, training, console),
+        ShowProgress(history, training, console, cached=recipe.data.cache is not None),
         best,
     ]
     if settings.steps is not None:

@@ -30,15 +30,16 @@ class Fusion:
         learned_on: Clips that the weights were learned on, at least: validation clips, or those of the other
             folds. None for given weights.
         by_fold: Of cross-validations with learned weights, those of each fold.
-        predictions: The fused probabilities of the clips that all runs were tested on.
-        report: Their scores.
+        predictions: The fused probabilities of the clips that all runs were tested on; None where a run was
+            tested on none.
+        report: Their scores, or None as well.
     """
 
     folders: tuple[Path, ...]
     weights: tuple[float, ...]
     learned_on: int | None
-    predictions: Predictions
-    report: Report
+    predictions: Predictions | None
+    report: Report | None
     by_fold: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> tuple[Path, ...]:
@@ -55,8 +56,9 @@ class Fusion:
 
         if folder.resolve() in [each.resolve() for each in self.folders]:
             raise InvalidSetting(f"{folder} is one of the runs; write their fusion to another folder.")
-        self.predictions.write(folder / "predictions.parquet")
-        self.report.write(folder / "report.json")
+        if self.predictions is not None and self.report is not None:
+            self.predictions.write(folder / "predictions.parquet")
+            self.report.write(folder / "report.json")
         without = tuple(each for each in self.folders if not RunFiles(each).model.is_file())
         if not without:
             FusionFile(self.folders, self.weights).write(folder)
@@ -67,6 +69,8 @@ def fuse_runs(
     folders: Sequence[str | Path], weights: Sequence[float] | Literal["learned"] | None = None
 ) -> Fusion:
     """Fuse what runs said of their test clips.
+
+    Runs that held out no test clips are fused with given weights all the same, and nothing is scored.
 
     Args:
         folders: Run folders, cross-validations, or what `kinesphere evaluate --out` wrote; tested on the
@@ -85,6 +89,8 @@ def fuse_runs(
     from kinesphere.evaluate import Predictions, fuse, fuse_folds, learn_weights
 
     files = [RunFiles(Path(folder)) for folder in folders]
+    if weights != "learned" and any(_untested(each) for each in files):
+        return _unscored(files, weights)
     parts = [Predictions.read(each.predictions) for each in files]
     reports = [_report(each) for each in files]
     first = reports[0]
@@ -123,6 +129,29 @@ def fuse_runs(
     fused = fuse(parts, given)
     shares = tuple(weight / sum(given) for weight in given)
     return Fusion(places, shares, learned_on, fused, _scored(fused, reports, shares))
+
+
+def _untested(files: RunFiles) -> bool:
+    """Whether a run has a model, and held out nothing to test it on."""
+    return files.model.is_file() and files.recipe.is_file() and not files.predictions.is_file()
+
+
+def _unscored(files: Sequence[RunFiles], weights: Sequence[float] | None) -> Fusion:
+    """Runs of which one was tested on no clips, with given weights."""
+    from kinesphere.models import load_model
+    from kinesphere.predict.fused import check_labels, shares
+
+    given = shares(weights, len(files))
+    without = [each.folder for each in files if not each.model.is_file()]
+    if without:
+        raise InvalidSetting(
+            f"{without[0]} holds no model, and another of the runs held out no test clips, so there is "
+            "nothing to predict with and nothing to score; fuse finished runs."
+        )
+    labels = [load_model(each.model).labels for each in files]
+    for other in labels[1:]:
+        check_labels(other, labels[0])
+    return Fusion(tuple(each.folder for each in files), tuple(given.tolist()), None, None, None)
 
 
 def _scored(

@@ -14,6 +14,8 @@ from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.task import RecognitionTask
 
 _REFRESH_S = 0.5
+# From this share of the time on, waiting for data is worth a word.
+_MUCH = 0.5
 
 
 class ShowProgress(pl.Callback):
@@ -25,12 +27,21 @@ class ShowProgress(pl.Callback):
         history: Its rows become the lines; it comes before this in the list of callbacks.
         loader: Knows how long training waited.
         console: Where to write; on a terminal a bar is drawn.
+        cached: Whether decoded frames are kept, so that nothing is to be gained by that.
     """
 
-    def __init__(self, history: History, loader: ResumableLoader, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        history: History,
+        loader: ResumableLoader,
+        console: Console | None = None,
+        *,
+        cached: bool = False,
+    ) -> None:
+        self._advised = cached
         self._history = history
         self._loader = loader
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._bar: Progress | None = None
         self._began = self._shown = 0.0
         self._first_step = self._clips = 0
@@ -64,7 +75,7 @@ class ShowProgress(pl.Callback):
         parts = [] if scores is None else [f"loss {scores.loss:.3f}", f"top-1 {100 * scores.top1:.1f} %"]
         parts += [
             f"{self._clips / seconds:.1f} clips/s",
-            f"waiting {100 * min(1.0, self._loader.waited_s / seconds):.0f} %",
+            f"waiting for data {100 * min(1.0, self._loader.waited_s / seconds):.0f} %",
             f"{duration(self._left_s(trainer, pl_module, now))} left",
         ]
         self._bar.update(
@@ -81,6 +92,16 @@ class ShowProgress(pl.Callback):
         left_s = self._left_s(trainer, pl_module, time.perf_counter())
         line = describe(self._history.rows[-1], pl_module.length.epochs)
         self._console.print(f"{line}  {duration(left_s)} left", highlight=False, soft_wrap=True)
+        waiting = self._history.rows[-1]["waiting"] or 0
+        if waiting >= _MUCH and not self._advised:
+            self._advised = True
+            self._console.print(
+                f"Training waited for videos to be read and decoded for {100 * waiting:.0f} % of the epoch: "
+                "data.cache=FOLDER keeps decoded frames for the next ones, compute.workers=N reads with more "
+                "processes.",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()
@@ -110,7 +131,7 @@ def describe(row: Row, epochs: int) -> str:
         value = row[key]
         if value is not None:
             parts.append(f"{name} {100 * value:.1f} %" if percent else f"{name} {value:.3f}")
-    parts += [f"{row['clips_per_s']:.1f} clips/s", f"waiting {100 * (row['waiting'] or 0):.0f} %"]
+    parts += [f"{row['clips_per_s']:.1f} clips/s", f"waiting for data {100 * (row['waiting'] or 0):.0f} %"]
     return "  ".join(parts)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
 from kinesphere.train import fuse_runs
@@ -80,3 +80,41 @@ def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:
     (other / "report.json").unlink()
     with pytest.raises(InvalidSetting, match=r"holds no report.json; name a finished run"):
         fuse_runs([one, other])
+
+
+def run_without_test(path: Path, labels: tuple[str, ...] = ("a", "b")) -> Path:
+    """A run that held out no clips at all."""
+    from kinesphere.models import create_model, save_model
+
+    path.mkdir()
+    save_model(create_model("kine_tiny", labels), path / "model.safetensors")
+    (path / "recipe.yaml").write_text("data: {source: [clips], val: 0, test: 0}\n")
+    return path
+
+
+def test_plain_weights_need_no_test_clips(tmp_path: Path) -> None:
+    from kinesphere.predict import FusedPredictor, load
+
+    runs = [run_without_test(tmp_path / name) for name in "xy"]
+    fusion = fuse_runs(runs, [3, 1])
+    assert (fusion.predictions, fusion.report, fusion.learned_on) == (None, None, None)
+    assert fusion.write(tmp_path / "fused") == ()
+    fused = load(tmp_path / "fused")
+    assert isinstance(fused, FusedPredictor)
+    assert fused.weights == (0.75, 0.25)
+
+
+def test_what_cannot_be_fused_without_test_clips(tmp_path: Path) -> None:
+    run = run_without_test(tmp_path / "x")
+    with pytest.raises(InvalidSetting, match=r"y holds no model, .*nothing to score"):
+        fuse_runs([run, folder(tmp_path / "y")])
+    other = run_without_test(tmp_path / "z", ("a", "c"))
+    with pytest.raises(LabelMismatch, match="different labels cannot be fused"):
+        fuse_runs([run, other])
+
+
+def test_a_missing_table_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(InvalidSetting) as refused:
+        fuse_runs([folder(tmp_path / "here"), tmp_path / "gone"])
+    assert str(refused.value).count(str(tmp_path / "gone")) == 1

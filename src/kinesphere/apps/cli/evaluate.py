@@ -104,11 +104,12 @@ def evaluate(
         else:
             predictions, report = _by_one(predictor, manifest, split, chosen, place, changed, advance, today)
     if out is not None:
-        from kinesphere.apps.html import write_report_html
+        from kinesphere.apps.html import pose_finder, write_report_html
 
         predictions.write(out / "predictions.parquet")
         report.write(out / "report.json")
-        write_report_html(out)
+        sees_poses = predictor is not None and any(spec.modality == "pose" for spec in predictor.specs)
+        write_report_html(out, poses=pose_finder(place) if sees_poses else None)
     if as_json:
         print_json(report.to_json())
     else:
@@ -203,12 +204,15 @@ def print_report(report: Report, shown: int = 30) -> None:
     screen.print(table)
     screen.print(report.intervals.sentence(), style="dim")
     table = Table("class", "precision", "recall with interval", "F1", "clips")
-    for row in sorted(report.classes, key=lambda row: row.f1 if row.f1 is not None else -1.0)[:shown]:
+    rows = list(report.classes)
+    if not report.labels.ordered:
+        rows.sort(key=lambda row: row.f1 if row.f1 is not None else -1.0)
+    for row in rows[:shown]:
         recall = "–" if row.recall is None else str(Score(row.recall, row.recall_low, row.recall_high))
         precision, f1 = ("–" if v is None else f"{100 * v:.1f} %" for v in (row.precision, row.f1))
         table.add_row(Text(row.label), precision, recall, f1, str(row.support))
     screen.print(table)
     if len(report.classes) > shown:
-        screen.print(f"… and {len(report.classes) - shown} better classes (see --json or --out)")
+        screen.print(f"… and {len(report.classes) - shown} more classes (see --json or --out)")
     for note in report.skipped:
         say("skipped", "yellow", f"{note.path}: {note.reason}")

@@ -43,26 +43,31 @@ def fuse(
         from kinesphere.apps.html import write_report_html
 
         without = fusion.write(out)
-        write_report_html(out)
+        if fusion.report is not None:
+            write_report_html(out)
     shares = [
         {"run": str(folder), "weight": weight}
         for folder, weight in zip(fusion.folders, fusion.weights, strict=True)
     ]
     if as_json:
-        plain = {"weights": shares, "learned_on": fusion.learned_on, "report": fusion.report.to_json()}
+        scored = fusion.report.to_json() if fusion.report is not None else {}
+        plain = {"weights": shares, "learned_on": fusion.learned_on, "report": scored}
         print_json(plain | {"by_fold": fusion.by_fold} if fusion.by_fold else plain)
     else:
         for share in shares:
             console().print(f"{share['weight']:.3f}  {share['run']}", soft_wrap=True)
         console().print(f"weights {_source(fusion)}")
-        print_report(fusion.report)
+        if fusion.report is not None:
+            print_report(fusion.report)
+        else:
+            console().print("Not all runs held out test clips, so nothing was scored.")
         for folder in without:
             say(
                 "note",
                 "yellow",
                 f"{folder} holds no model, so {out} cannot predict; fuse runs without folds for that",
             )
-    end(len(fusion.report.skipped))
+    end(len(fusion.report.skipped) if fusion.report is not None else 0)
 
 
 def _source(fusion: Fusion) -> str:

@@ -154,7 +154,8 @@ def _read_labels(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"Cannot read the labels in {path}: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidSetting(f"Cannot read the labels in {path}: {reason}.") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

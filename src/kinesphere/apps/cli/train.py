@@ -78,9 +78,13 @@ def train(
     lost = {path for each in runs for path in each.unreadable}
     page = None
     if report is not None:
-        from kinesphere.apps.html import write_report_html
+        from kinesphere.apps.html import pose_finder, write_report_html
+        from kinesphere.models import card
+        from kinesphere.train.resolve import extracts
 
-        page = write_report_html(folder)
+        followed = runs[0].recipe
+        sees_poses = any(spec.modality == "pose" for spec in card(followed.model.name).inputs)
+        page = write_report_html(folder, poses=pose_finder(extracts(followed.data)) if sees_poses else None)
     if as_json:
         scored = report.to_json() if report is not None else {}
         print_json({"run": str(folder), "html": str(page) if page else None, "report": scored})

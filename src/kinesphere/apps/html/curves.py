@@ -31,7 +31,8 @@ def read_curves(path: str | Path) -> Curves:
                 if name not in ("epoch", None) and text and math.isfinite(value := float(text)):
                     found.setdefault(name, []).append((epoch, value))
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise InvalidSetting(f"Cannot read training curves from {path}: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidSetting(f"Cannot read training curves from {path}: {reason}.") from error
     return {name: tuple(points) for name, points in found.items()}
 
 

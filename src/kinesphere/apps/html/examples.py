@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from kinesphere.core.errors import DamagedVideo, VideoError
+from kinesphere.clips.archive import Extracts
+from kinesphere.clips.pose_draw import draw_people, draw_poses
+from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.poses import Poses
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
 from kinesphere.evaluate.predictions import Predictions
 
 Kind = Literal["right", "wrong"]
 _FRAME_HEIGHT = 128
+_DRAWN_HEIGHT = 240
 _JPEG = (1, 80)  # cv2.IMWRITE_JPEG_QUALITY
 
 
@@ -80,28 +88,83 @@ def _spread(pool: Sequence[int], answered: np.ndarray, count: int) -> list[int]:
     return (firsts + [i for i in pool if i not in firsts])[:count]
 
 
-def with_frames(example: Example, count: int = 6) -> Example:
+FindPoses = Callable[[str], Poses | None]
+"""The poses that a model saw of a file; None where it saw none."""
+
+
+def pose_finder(extracts: Extracts) -> FindPoses:
+    """Finds the poses of videos in their files; a video without one is shown without skeletons."""
+
+    def find(path: str) -> Poses | None:
+        found = extracts.find(Path(path), POSE_SUFFIX)
+        return read_poses(found) if found is not None else None
+
+    return find
+
+
+def with_frames(example: Example, count: int = 6, poses: FindPoses | None = None) -> Example:
     """The same example with `count` frames spread over its span, as JPEG files.
 
-    A video that can no longer be read gives no frames; `problem` says why.
+    A file that can no longer be read gives no frames; `problem` says why.
+
+    Args:
+        example: A clip.
+        count: Number of frames.
+        poses: Finds the skeletons that are drawn onto the frames; a pose file has them itself, and nothing
+            else to show.
     """
     import cv2
 
-    from kinesphere.video import Video
-
     try:
-        with warnings.catch_warnings():
-            # The evaluation has already reported the damage.
-            warnings.simplefilter("ignore", DamagedVideo)
-            with Video.open(example.path) as video:
-                times = video.frame_times()
-                start, end = example.span or (float(times[0]), float(times[-1]))
-                start = max(start, float(times[0]))
-                height, width = video.size
-                size = (_FRAME_HEIGHT, max(2, round(_FRAME_HEIGHT * width / height)))
-                moments = start + (np.arange(count) + 0.5) / count * (min(end, float(times[-1])) - start)
-                pictures = np.asarray(video.frames_at(moments, size=size).data).transpose(0, 2, 3, 1)
-    except VideoError as error:
+        if example.path.endswith(POSE_SUFFIX):
+            pictures = _skeletons(example, count)
+        else:
+            pictures = _pictures(example, count, poses(example.path) if poses is not None else None)
+    except (VideoError, InvalidAnnotation) as error:
         return replace(example, problem=str(error))
     encoded = [cv2.imencode(".jpg", picture[..., ::-1], _JPEG)[1].tobytes() for picture in pictures]
     return replace(example, frames=tuple(encoded))
+
+
+def _moments(span: tuple[float, float], count: int) -> np.ndarray:
+    return span[0] + (np.arange(count) + 0.5) / count * (span[1] - span[0])
+
+
+def _pictures(example: Example, count: int, poses: Poses | None) -> np.ndarray:
+    from kinesphere.video import Video
+
+    with warnings.catch_warnings():
+        # The evaluation has already reported the damage.
+        warnings.simplefilter("ignore", DamagedVideo)
+        with Video.open(example.path) as video:
+            times = video.frame_times()
+            start, end = example.span or (float(times[0]), float(times[-1]))
+            height, width = video.size
+            # Skeletons need room to be drawn in.
+            tall = _FRAME_HEIGHT if poses is None else _DRAWN_HEIGHT
+            size = (tall, max(2, round(tall * width / height)))
+            moments = _moments((start, min(end, float(times[-1]))), count)
+            data = video.frames_at(moments, size=size).data
+            pictures = np.ascontiguousarray(np.asarray(data).transpose(0, 2, 3, 1))
+    if poses is not None and poses.frame_size is not None:
+        placed = poses.in_pixels().resized(size)
+        for picture, joints in zip(pictures, placed.joints_at(moments), strict=True):
+            draw_poses(picture, joints, SKELETONS.get(placed.skeleton), tracks=placed.tracks)
+    return pictures
+
+
+def _skeletons(example: Example, count: int) -> np.ndarray:
+    """A pose file on black; joints in space from the front, as large as they fit."""
+    poses = read_poses(Path(example.path))
+    start, end = example.span or (float(poses.times[0]), float(poses.times[-1]))
+    joints = poses.joints_at(_moments((start, end), count)).astype(np.float64)
+    xy, seen = joints[..., :2], joints[..., -1] > 0
+    size = (_DRAWN_HEIGHT, _DRAWN_HEIGHT)
+    if poses.frame_size is None:
+        xy = xy * (1, -1)  # up is positive in space, negative in a picture
+    if seen.any():
+        low, high = xy[seen].min(0), xy[seen].max(0)
+        scale = 0.8 * _DRAWN_HEIGHT / max(float((high - low).max()), 1e-6)
+        xy = (xy - (low + high) / 2) * scale + _DRAWN_HEIGHT / 2
+    placed = np.concatenate([xy, joints[..., -1:]], -1).astype(np.float32)
+    return draw_people(placed, SKELETONS.get(poses.skeleton), size)

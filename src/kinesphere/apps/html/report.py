@@ -13,8 +13,9 @@ import numpy as np
 from kinesphere.apps.html import charts
 from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
-from kinesphere.apps.html.examples import Example, choose_examples, with_frames
+from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.markup import Html, join, tag
+from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.core.files import replacing
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.metrics import ClassScore, Score
@@ -28,14 +29,19 @@ _THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}\b)")
 _BOXED = 30
 
 
-def write_report_html(run: str | Path, *, examples: int = 4, title: str | None = None) -> Path:
+def write_report_html(
+    run: str | Path, *, examples: int = 4, title: str | None = None, poses: FindPoses | None = None
+) -> Path:
     """Render a run folder's report.json, metrics.csv and predictions.parquet to its report.html.
+
+    Beside the page lies mistakes.csv with all clips that were answered wrongly.
 
     Args:
         run: Folder that holds at least report.json. Without metrics.csv the page shows no curves,
             without predictions.parquet no examples.
         examples: Number of right and of wrong answers that are shown with frames.
         title: Of the page; None takes the folder's name.
+        poses: Finds the skeletons that the model saw of a video, which are drawn into its examples.
 
     Returns:
         The page's path.
@@ -47,11 +53,16 @@ def write_report_html(run: str | Path, *, examples: int = 4, title: str | None =
     report = Report.read(folder / "report.json")
     history, table = folder / "metrics.csv", folder / "predictions.parquet"
     curves = read_curves(history) if history.is_file() else {}
-    picks = choose_examples(Predictions.read(table), examples) if table.is_file() else []
+    predictions = Predictions.read(table) if table.is_file() else None
+    picks = choose_examples(predictions, examples) if predictions is not None else []
+    mistakes = find_mistakes(predictions) if predictions is not None else None
+    if mistakes is not None:
+        write_mistakes(mistakes, folder / FILE_NAME)
     page = render_report(
         report,
         curves=curves,
-        examples=[with_frames(pick) for pick in picks],
+        examples=[with_frames(pick, poses=poses) for pick in picks],
+        mistakes=mistakes,
         title=title or folder.resolve().name,
     )
     target = folder / "report.html"
@@ -61,7 +72,12 @@ def write_report_html(run: str | Path, *, examples: int = 4, title: str | None =
 
 
 def render_report(
-    report: Report, *, curves: Curves | None = None, examples: Sequence[Example] = (), title: str = ""
+    report: Report,
+    *,
+    curves: Curves | None = None,
+    examples: Sequence[Example] = (),
+    mistakes: list[Mistake] | None = None,
+    title: str = "",
 ) -> str:
     """The page as text.
 
@@ -69,6 +85,7 @@ def render_report(
         report: What was measured.
         curves: Training curves by column name; the page knows those that a run writes.
         examples: Clips with their frames.
+        mistakes: All clips that were answered wrongly, if that is known.
         title: Headline; by default the model's name.
     """
     sections = [
@@ -80,6 +97,7 @@ def render_report(
         ("classes", "Classes", _classes(report)),
         ("calibration", "Calibration", _calibration(report)),
         ("examples", "Examples", _examples(examples)),
+        ("mistakes", "Wrong clips", mistakes_section(mistakes)),
         ("protocol", "Protocol", _protocol(report)),
     ]
     shown = [(anchor, name, body) for anchor, name, body in sections if body]
@@ -279,14 +297,15 @@ def _confusion(report: Report) -> Html:
 
 
 def _classes(report: Report) -> Html:
-    multi = report.labels.multi
+    multi, kept = report.labels.multi, report.labels.ordered
+    sorted_by = None if kept else "F1"
     names = ["class", "clips", "precision", "recall", *(["average precision"] if multi else []), "F1"]
     heads = [
-        tag("th", tag("button", name, type="button"), aria_sort="descending" if name == "F1" else None,
+        tag("th", tag("button", name, type="button"), aria_sort="descending" if name == sorted_by else None,
             class_="wide" if name in ("precision", "recall") else None)
         for name in names
     ]  # fmt: skip
-    ordered = sorted(report.classes, key=lambda row: -row.f1 if row.support else 2.0)
+    ordered = list(report.classes) if kept else sorted(report.classes, key=_worse)
     table = tag(
         "table",
         tag("thead", tag("tr", heads)),
@@ -294,11 +313,15 @@ def _classes(report: Report) -> Html:
         data_sortable=True,
     )
     absent = sum(row.support == 0 for row in report.classes)
-    note = (
-        f" {absent} of the {len(report.classes)} classes do not occur here and come last." if absent else ""
-    )
-    lead = f"Best first by F1, the harmonic mean of precision and recall. A column's name sorts by it.{note}"
+    last = "" if kept else " and come last"
+    note = f" {absent} of the {len(report.classes)} classes do not occur here{last}." if absent else ""
+    order = "In the order that the recipe states." if kept else "Best first by F1."
+    lead = f"{order} F1 is the harmonic mean of precision and recall. A column's name sorts by it.{note}"
     return join(tag("h2", "Classes"), tag("p", lead, class_="lead"), _boxed(table, len(report.classes)))
+
+
+def _worse(row: ClassScore) -> float:
+    return -row.f1 if row.support and row.f1 is not None else 2.0
 
 
 def _boxed(table: Html, rows: int) -> Html:
