@@ -190,6 +190,17 @@ def test_examples_of_a_multi_label_set_name_all_true_labels() -> None:
             assert each.answer not in each.truth.split(", ")
 
 
+def test_of_clips_without_a_label_no_answer_is_the_right_one() -> None:
+    table = predictions(multi=True)
+    p = np.full_like(table.probabilities, 0.2)
+    p[1, 2] = 0.9
+    bare = replace(table, targets=np.zeros_like(table.targets), probabilities=p)
+    right, *_ = (each for each in choose_examples(bare) if each.kind == "right")
+    assert (right.truth, right.answer) == ("none", "none")
+    wrong = [each for each in choose_examples(bare) if each.kind == "wrong"]
+    assert [(each.truth, each.answer, each.probability) for each in wrong] == [("none", "move 2", 0.9)]
+
+
 def test_frames_of_an_example(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "clip.mp4", (48, 96), 10) as writer:
         for i in range(20):

@@ -61,7 +61,8 @@ def choose_examples(predictions: Predictions, count: int = 4) -> list[Example]:
         hot = np.eye(len(names), dtype=bool)[predictions.targets]
     best_true, best_false = np.where(hot, p, -1.0), np.where(hot, -1.0, p)
     answered = p.argmax(1)
-    right = hot[np.arange(len(p)), answered]
+    # Of a clip without any label nothing is the right answer.
+    right = np.where(hot.any(1), hot[np.arange(len(p)), answered], p.max(1) <= 0.5)
     picks: list[tuple[Kind, int]] = []
     by_confidence = np.argsort(-p.max(1), kind="stable")
     for kind in ("right", "wrong"):
@@ -73,12 +74,18 @@ def choose_examples(predictions: Predictions, count: int = 4) -> list[Example]:
             predictions.paths[i],
             predictions.spans[i],
             ", ".join(names[k] for k in np.flatnonzero(hot[i])) or "none",
-            names[answered[i]] if kind == "right" else names[best_false[i].argmax()],
+            _answer(kind, names, answered[i], best_false[i], bool(hot[i].any())),
             float(p[i].max()),
             float(max(best_true[i].max(), 0.0)),
         )
         for kind, i in picks
     ]
+
+
+def _answer(kind: Kind, names: Sequence[str], answered: int, best_false: np.ndarray, labelled: bool) -> str:
+    if kind == "wrong":
+        return names[int(best_false.argmax())]
+    return names[answered] if labelled else "none"
 
 
 def _spread(pool: Sequence[int], answered: np.ndarray, count: int) -> list[int]:
