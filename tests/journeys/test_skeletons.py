@@ -19,14 +19,15 @@ def test_import_skeletons_lists_what_it_leaves_out(kinesphere: Command, tmp_path
     source.mkdir()
     for subject in (1, 2):
         rows = np.random.default_rng(subject).normal(size=(20 * 10, 4))
-        np.savetxt(source / f"a01_s{subject:02d}_e01_skeleton3D.txt", rows)
+        for action in (1, 4):
+            np.savetxt(source / f"a{action:02d}_s{subject:02d}_e01_skeleton3D.txt", rows * action)
     np.savetxt(source / "a01_s03_e01_skeleton3D.txt", np.zeros((20, 4)))
     code, text, errors = kinesphere(
         "import-skeletons", "msr_action3d", source, "--out", tmp_path / "out", "--json"
     )
     assert code == 0, errors
     told = json.loads(text)
-    assert (told["files"], told["samples"]) == (2, 2)
+    assert (told["files"], told["samples"], told["failures"]) == (4, 4, 0)
     assert [each["path"] for each in told["skipped"]] == ["a01_s03_e01_skeleton3D.txt"]
     assert Manifest.read(told["manifest"]).splits == ("train", "test")
     code, text, errors = kinesphere("check", told["manifest"], "--label-column", "as1")
@@ -36,12 +37,16 @@ def test_import_skeletons_lists_what_it_leaves_out(kinesphere: Command, tmp_path
     )
     assert code == 0, errors
     code, text, errors = kinesphere("import-skeletons", "msr_action3d", source, "--out", tmp_path / "out")
-    assert "2 samples in 2 pose files" in text
+    assert "4 samples in 4 pose files" in text
     assert "left out" in text
     code, text, errors = kinesphere("check", told["manifest"], "--preview", tmp_path / "sheet.png")
     assert code == 0, errors
-    assert "kinect20 (2); most people at a time: 1 (2)" in " ".join(text.split())
+    assert "kinect20 (4); most people at a time: 1 (4)" in " ".join(text.split())
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+    np.savetxt(source / "a00_s03_e01_skeleton3D.txt", rows)
+    code, text, errors = kinesphere("import-skeletons", "msr_action3d", source, "--out", tmp_path / "out")
+    assert code == 1
+    assert "The set has actions 1 to 20, not 0" in " ".join(text.split())
     code, text, errors = kinesphere("import-skeletons", "msr_action", source, "--out", tmp_path / "out")
     assert code == 2
     assert "did you mean msr_action3d" in errors

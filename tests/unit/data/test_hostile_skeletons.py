@@ -20,6 +20,7 @@ from kinesphere.data import Manifest
 from kinesphere.data.skeletons import import_skeletons
 from kinesphere.data.skeletons.bvh import read_bvh
 from kinesphere.data.skeletons.estimators import read_coco, read_openpose
+from kinesphere.data.skeletons.render import render_motions
 
 BONES = ("Arm", "ForeArm", "Hand", "UpLeg", "Leg", "Foot")
 
@@ -298,6 +299,13 @@ def test_hostile_sets_are_refused(faults: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidAnnotation, match=f"holds no recording of .*1 were left out.*{message}"):
             import_skeletons(kind, faults / "hostile" / name, tmp_path / name)
+
+
+def test_motions_that_cannot_be_played_say_why(tmp_path: Path) -> None:
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "walk" / "a.bvh").write_text(bvh("0 0 0"))
+    with pytest.raises(InvalidAnnotation, match=r"holds no motion of .*1 were left out.*legs of this file"):
+        render_motions("bvh", tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("name", "count"), [("good", 10), ("nan", 9), ("shorter", 9)])

@@ -210,7 +210,7 @@ def import_skeletons(
             except InvalidAnnotation as error:
                 skipped.append(Skipped.because(item.name, error))
     if not samples:
-        raise InvalidAnnotation(f"{source} holds no recording of {dataset.title}; {_why_nothing(skipped)}.")
+        raise InvalidAnnotation(f"{source} holds no recording of {dataset.title}; {why_nothing(skipped)}.")
     labels = LabelSet(tuple(sorted({label for sample in samples for label in sample.labels})))
     manifest = Manifest(tuple(samples), labels, out)
     manifest.write(out / "manifest.csv")
@@ -236,7 +236,8 @@ def _free_name(recording: Recording, written: Set[str]) -> str:
     return name
 
 
-def _why_nothing(skipped: Sequence[Skipped]) -> str:
+def why_nothing(skipped: Sequence[Skipped]) -> str:
+    """Why a set gave nothing, as the end of a sentence."""
     if not skipped:
         return "check the folder"
     return f"{len(skipped)} were left out, the first, {skipped[0].name}: {skipped[0].reason.rstrip('.')}"

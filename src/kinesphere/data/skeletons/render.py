@@ -27,7 +27,7 @@ from kinesphere.data.mannequin.retarget import retarget
 from kinesphere.data.mannequin.settings import SPLITS, MannequinSettings
 from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import Motion, read_bvh
-from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled
+from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled, why_nothing
 from kinesphere.data.skeletons.skipped import Skipped
 
 COLUMNS: tuple[str, ...] = (
@@ -107,7 +107,9 @@ def render_motions(
         motions, skipped = _survey(name, folder, longest_s, settings.fps)
         planned = list(_plan(motions, settings, renderings))
         if not planned:
-            raise InvalidAnnotation(f"{source} holds no motion of {dataset.title} to play; check the folder.")
+            raise InvalidAnnotation(
+                f"{source} holds no motion of {dataset.title} to play; {why_nothing(skipped)}."
+            )
         numbers = {"renderings": renderings, "longest_s": longest_s}
         claim(out, "motions", settings, set=name, motions=_digest(planned), **numbers)
         run_jobs(partial(_write, settings=settings, root=out), planned, workers, progress)
