@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -204,5 +206,43 @@ def test_masks_go_on_within_the_file(video: Path) -> None:
         write(target, 2)
     assert not target.exists()
     assert write(target) == 2
+    assert target.read_bytes() == whole.read_bytes()
+    assert left(video.parent) == []
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from kinesphere.clips import plane_file
+from kinesphere.data.extract import FlowExtractor, extract, unfinished
+from kinesphere.data.extract import flow
+unfinished._EVERY_S = 0.0
+flow.SEGMENT = plane_file.SEGMENT = 8
+between, count = flow.between_frames, 0
+def slow(*arguments):
+    global count
+    count += 1
+    if count == 3:
+        print("begun", flush=True)
+        time.sleep(30)
+    return between(*arguments)
+flow.between_frames = slow
+FlowExtractor().extract(Path(sys.argv[1]), Path(sys.argv[1] + ".flow.npz"))
+"""
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_kill_leaves_no_half_file_and_costs_one_part(video: Path) -> None:
+    whole, target = video.with_name("whole.flow.npz"), video.with_name("clip.mp4.flow.npz")
+    FlowExtractor().extract(video, whole)
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(video)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.kill()
+    assert not target.exists()
+    assert unfinished.share_done(target) == pytest.approx(16 / 29)
+    assert extract([video], FlowExtractor(), workers=1).written == (video,)
     assert target.read_bytes() == whole.read_bytes()
     assert left(video.parent) == []
