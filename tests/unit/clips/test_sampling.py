@@ -315,3 +315,29 @@ def test_windows_refused():
         windows(10, 2, 3)
     with pytest.raises(InvalidSetting, match="positive duration, length and stride"):
         windows(0, 2, 1)
+
+
+@given(requests(), st.integers(1, 512))
+def test_a_video_whose_pictures_start_later_is_sampled_alike(request_, lead_s):
+    spec, span, fps, clips = request_
+    early = clip_times(spec, span, fps, 200.0, clips=clips)
+    later = (span[0] + lead_s, span[1] + lead_s)
+    late = clip_times(spec, later, fps, 200.0 + lead_s, start_s=float(lead_s), clips=clips)
+    for one, other in zip(early, late, strict=True):
+        assert one.repeated == other.repeated
+        assert other.times - lead_s == pytest.approx(one.times, abs=1e-6)
+
+
+def test_spans_are_cut_to_the_pictures():
+    spec = spec_of("uniform4")
+    (cut,) = clip_times(spec, (0.0, 5.0), 25, 5.0, start_s=3.0)
+    (whole,) = clip_times(spec, None, 25, 5.0, start_s=3.0)
+    assert np.array_equal(cut.times, whole.times)
+    assert cut.times[0] > 3
+    with pytest.raises(SpanOutsideVideo, match="ends before the first picture of the video at 3 s"):
+        clip_times(spec, (1.0, 3.0), 25, 5.0, start_s=3.0)
+
+
+def test_windows_begin_with_the_pictures():
+    assert windows(23.0, 10, 5, 3.0) == [(3, 13), (8, 18), (13, 23)]
+    assert windows(9.0, 10, 5, 3.0) == [(3, 9)]
