@@ -77,6 +77,7 @@ def test_the_readmes_python_runs(
     shutil.copy(next((mannequins / "videos").glob("test_*.mp4")), tmp_path / "clip.mp4")
     monkeypatch.chdir(tmp_path)
     (block,) = [block for block in blocks("python") if block.page == "README.md"]
-    exec(compile(block.text.replace("train.epochs=20", "train.epochs=2"), "README.md", "exec"), {})
+    program = compile(block.text.replace("train.epochs=20", "train.epochs=2"), "README.md", "exec")
+    exec(program, {"__name__": "__main__"})
     assert "top-1" in capsys.readouterr().out
     assert (tmp_path / "runs" / "python" / "model.safetensors").is_file()

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.workers import start_method
+from kinesphere.core.workers import refuse_in_workers, start_method
 from kinesphere.data.dataset import Batch, ClipDataset, collate
 from kinesphere.data.sampler import Balance, EpochSampler
 
@@ -83,6 +83,8 @@ def make_loader(
         InvalidSetting: If the settings contradict each other.
     """
     settings = LoaderSettings.choose(workers)
+    if settings.workers:
+        refuse_in_workers("Reading clips")
     sampler = EpochSampler(
         dataset.manifest.targets,
         batch_size,

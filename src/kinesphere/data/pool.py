@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from kinesphere.core.signals import end_with, leave_to_parent, raise_if_stopped, shielded
-from kinesphere.core.workers import start_method
+from kinesphere.core.workers import refuse_in_workers, start_method
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -60,7 +60,11 @@ def bounded_map(
         arguments: What to call it on; anything that pickles.
         workers: Processes at a time, at least 1.
         timeout_s: Longest time for one call, or between two signs of its progress.
+
+    Raises:
+        InvalidSetting: If a spawned worker runs the script that started it from its top.
     """
+    refuse_in_workers("Work on many files")
     context = multiprocessing.get_context(start_method())
     waiting = iter(arguments)
     idle: list[tuple[BaseProcess, Connection]] = []

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InUse, InvalidSetting, UnwritableFile
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
 from kinesphere.predict import PredictionLog, Predictor, find_sources
@@ -88,6 +90,33 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("something else\n")
         with pytest.raises(InvalidSetting, match=message):
             PredictionLog(tmp_path / name, SETTINGS)
+
+
+def test_a_part_of_a_record_is_never_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "out.jsonl", os.write
+    with PredictionLog(path, SETTINGS) as log:
+        monkeypatch.setattr(os, "write", lambda file, data: real(file, bytes(data)[:7]))
+        log.write(record("a.mp4"))  # taken bit by bit
+        whole = path.read_bytes()
+        assert json.loads(whole) == record("a.mp4")
+
+        def fill_up(file: int, data: bytes) -> int:
+            if path.stat().st_size > len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(file, bytes(data)[:7])
+
+        monkeypatch.setattr(os, "write", fill_up)
+        with pytest.raises(UnwritableFile, match=r"out\.jsonl cannot be written: No space left"):
+            log.write(record("b.mp4"))
+        assert path.read_bytes() == whole
+        assert log.missing(["a.mp4", "b.mp4"]) == ["b.mp4"]
+
+
+def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with PredictionLog(path, SETTINGS), pytest.raises(InUse, match=r"The output .*out\.jsonl is in use"):
+        PredictionLog(path, SETTINGS)
+    PredictionLog(path, SETTINGS).close()
 
 
 def test_csv_refuses_timelines(tmp_path: Path) -> None:
