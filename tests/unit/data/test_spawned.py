@@ -35,9 +35,6 @@ def test_many_files(mannequins: Path, tmp_path: Path) -> None:
         [manifest[0].path], FlowExtractor("dis", 32), extracts=Extracts(tmp_path, manifest.root), workers=1
     )
     assert len(done.written) == 1, done
-    assert not [
-        each for each in bounded_map(len, ["a"], workers=1, timeout_s=60) if isinstance(each[1], Lost)
-    ]
 
 
 @pytest.mark.slow
