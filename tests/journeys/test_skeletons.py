@@ -35,7 +35,8 @@ def test_import_skeletons_lists_what_it_leaves_out(kinesphere: Command, tmp_path
     code, text, errors = kinesphere(
         "check", told["manifest"], "--label-column", "as2", "--unlabelled", "skip", "--json"
     )
-    assert code == 0, errors
+    wrong = [each["kind"] for each in json.loads(text)["problems"] if each["severity"] == "error"]
+    assert (code, wrong) == (1, ["one class"]), errors
     code, text, errors = kinesphere("import-skeletons", "msr_action3d", source, "--out", tmp_path / "out")
     assert "4 samples in 4 pose files" in text
     assert "left out" in text

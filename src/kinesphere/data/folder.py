@@ -7,6 +7,7 @@ and no layout uses is listed with the reason; a folder that could be read in two
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,8 @@ SPLIT_FOLDERS = {
 """Folders that are splits; `eval` and `evaluation` are the one of test and val that is not there."""
 _EVAL = ("eval", "evaluation")
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+# Links to folders of links multiply: a folder is entered so often by different ways.
+_MOST_LINKS = 8
 _SIDECARS = (POSE_SUFFIX, FLOW_SUFFIX, MASK_SUFFIX)
 _LAYOUTS = "DATA/<class>/clip.mp4, DATA/train/<class>/clip.mp4"
 
@@ -71,6 +74,7 @@ def contents(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Contents:
     videos: list[Path] = []
     folders: list[Path] = []
     unused: list[tuple[Path, str]] = []
+    entered: Counter[tuple[int, int]] = Counter()
     waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
     while waiting:
         here, above = waiting.pop()
@@ -80,6 +84,10 @@ def contents(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Contents:
             place = (facts.st_dev, facts.st_ino)
             if place in above:
                 unused.append((here, "a link to a folder that holds it"))
+                continue
+            entered[place] += 1
+            if entered[place] > _MOST_LINKS:
+                unused.append((here, f"a folder that is linked more than {_MOST_LINKS} times"))
                 continue
             entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.labels import LabelSet, nearly_same
+from kinesphere.core.labels import LabelSet
 
 
 def test_one_text_in_two_forms_is_one_label() -> None:
@@ -18,6 +18,8 @@ def test_one_text_in_two_forms_is_one_label() -> None:
 
 
 def test_names_that_are_likely_one_class() -> None:
+    from kinesphere.core.labels import nearly_same
+
     names = ["Turn Left", "turn  left", "turn_left", "wave", "\uff37ave", "jump", "-", "_"]
     assert nearly_same(names) == [("Turn Left", "turn  left", "turn_left"), ("wave", "\uff37ave")]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.errors import InvalidManifest, KinesphereError
 from kinesphere.data.manifest import Manifest
 from kinesphere.predict import find_sources
 
@@ -160,3 +163,57 @@ def test_videos_that_a_folders_table_leaves_out_are_listed(tmp_path: Path) -> No
     files(tmp_path, "walk/a.mp4", "walk/b.mp4")
     (tmp_path / "labels.csv").write_text("path,label\nwalk/a.mp4,run\n")
     assert unused(Manifest.read(tmp_path)) == {"walk/b.mp4": "not in the folder's table"}
+
+
+def test_links_to_folders_of_links_do_not_multiply(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / "elsewhere" / str(number)).mkdir(parents=True)
+    for number in range(39):
+        for name in ("left", "right"):
+            target = tmp_path / "elsewhere" / str(number + 1)
+            (tmp_path / "elsewhere" / str(number) / name).symlink_to(target)
+    files(tmp_path, "data/walk/1.mp4", "elsewhere/39/deep.mp4")
+    (tmp_path / "data" / "wave").symlink_to(tmp_path / "elsewhere" / "0")
+    manifest = Manifest.read(tmp_path / "data")
+    assert 2 <= len(manifest) <= 9
+    assert "a folder that is linked more than 8 times" in unused(manifest).values()
+
+
+NAMES = st.sampled_from(
+    [
+        "train",
+        "test",
+        "val",
+        "eval",
+        "a",
+        "b",
+        "__MACOSX",
+        ".git",
+        "runs",
+        "A",
+        "[b]",
+        "\udcff",
+        "e\u0301",
+        "x|y",
+        " ",
+    ]
+) | st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=6)
+LEAVES = st.sampled_from(["1.mp4", "2.MKV", "x.txt", ".h.mp4", "recipe.yaml", "3.mp4.pose.npz", "\udcfe.avi"])
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.lists(NAMES, max_size=4), LEAVES), min_size=1, max_size=8))
+def test_any_tree_gives_samples_or_typed_errors(
+    tmp_path_factory: pytest.TempPathFactory, tree: list[tuple[list[str], str]]
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    for folders, leaf in tree:
+        with contextlib.suppress(OSError):  # a folder where a file is
+            files(root, "/".join([*(name for name in folders if name not in (".", "..")), leaf]))
+    everything = sum(path.is_file() for path in root.rglob("*"))
+    try:
+        manifest = Manifest.read(root)
+    except KinesphereError:
+        return
+    assert len(manifest) + len(manifest.unused) > 0
+    assert len(manifest) <= everything

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from kinesphere.data import Manifest, holdout, kfold
-from kinesphere.data.groups import NAME_RULES, group_of_name
 
 
 @pytest.mark.parametrize(
@@ -33,11 +32,15 @@ from kinesphere.data.groups import NAME_RULES, group_of_name
     ],
 )
 def test_names(name: str, label: str, group: str | None) -> None:
+    from kinesphere.data.groups import group_of_name
+
     found = group_of_name(Path(name), label)
     assert (found and found[0]) == group
 
 
 def test_every_rule_fits_its_example() -> None:
+    from kinesphere.data.groups import NAME_RULES, group_of_name
+
     for rule in NAME_RULES:
         found = group_of_name(Path(f"{rule.example}.avi"), "x")
         assert found is not None

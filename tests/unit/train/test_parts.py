@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from kinesphere.data import Manifest, kfold
-from kinesphere.data.content import contents_of
-from kinesphere.data.faults import copies_together, same_content
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.run import train
@@ -73,6 +71,9 @@ def test_copies_of_one_file_are_drawn_together(tmp_path: Path) -> None:
     assert parts.test is not None
     content = {part: {s.path.read_bytes() for s in getattr(parts, part)} for part in ("train", "val", "test")}
     assert not content["test"] & (content["train"] | content["val"])
+    from kinesphere.data.content import contents_of
+    from kinesphere.data.faults import copies_together, same_content
+
     manifest = Manifest.read(tmp_path)
     manifest = copies_together(manifest, same_content(contents_of(s.path for s in manifest)))
     for fold in kfold(manifest, 4):

@@ -16,8 +16,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.data import Manifest
 from kinesphere.evaluate import Report, evaluate
-from kinesphere.evaluate.seen import choose, seen_by
-from kinesphere.models.checkpoint import load_model, read_provenance
+from kinesphere.models.checkpoint import load_model
 from kinesphere.predict import load
 from kinesphere.train import cross_validate
 from kinesphere.train.recipe import Recipe
@@ -126,6 +125,9 @@ def test_prediction_takes_the_views_of_the_test(run: Run, videos: Path) -> None:
 
 
 def test_a_changed_file_in_its_place_is_known_by_its_path(run: Run, videos: Path, tmp_path: Path) -> None:
+    from kinesphere.evaluate.seen import seen_by
+    from kinesphere.models.checkpoint import read_provenance
+
     folder = Path(shutil.copytree(videos, tmp_path / "data"))
     again = train(recipe_of(folder, tmp_path / "run"))
     learnt = [row.path for row in _splits(again) if row.part == "train"]
@@ -145,6 +147,8 @@ def _splits(run: Run) -> Any:
 
 
 def test_spans_of_a_file_that_was_learnt_from_are_told_apart(run: Run, videos: Path) -> None:
+    from kinesphere.evaluate.seen import choose, seen_by
+
     manifest = Manifest.read(videos)
     seen, _ = seen_by((load_model(run.folder).provenance,))
     assert seen is not None
@@ -154,6 +158,8 @@ def test_spans_of_a_file_that_was_learnt_from_are_told_apart(run: Run, videos: P
 
 
 def test_a_trained_model_that_tells_nothing_is_said_to_tell_nothing(run: Run) -> None:
+    from kinesphere.evaluate.seen import seen_by
+
     silent = replace(load_model(run.folder).provenance, clips=None)
     seen, notes = seen_by((silent,))
     assert seen is None
