@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import IncompleteSplit, InvalidSetting
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.faults import (
     Problem,
@@ -157,8 +158,15 @@ def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mappi
     rest = share * len(pool) - len(moved)
     if free and rest >= 1:
         part = min(_MOST_OF_NEW, rest / len(free))
-        drawn = holdout(pool.select(free), {"train": 1 - part, name: part}, seed)
-        moved |= {sample.id: name for sample in drawn if sample.split == name}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", IncompleteSplit)  # the whole of the split is looked at below
+                drawn = holdout(pool.select(free), {"train": 1 - part, name: part}, seed)
+            moved |= {sample.id: name for sample in drawn if sample.split == name}
+        except InvalidSetting as error:
+            if not moved:
+                raise
+            log.warning("What the weights at the start have not met stays in training: %s", error)
     log.info(
         "%d of %d samples have taught or tested the weights at the start: those that taught them stay in "
         "training; %r holds %d.",

@@ -217,3 +217,34 @@ def test_an_overlap_of_given_splits_with_what_the_start_learnt_is_in_log_and_rep
     found = report_of(str(third.folder), str(tmp_path / "given.csv"))
     assert found["clips"] == 8
     assert any("6 that it was tested on and had learnt from" in note for note in found["notes"])
+
+
+def test_new_clips_beside_those_of_the_start_are_drawn_from_and_the_rest_stays(
+    run: Run, videos: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(videos, tmp_path / "more"))
+    for label in ("bright", "dark", "striped"):
+        for number in range(20, 28):
+            write_video(folder / label / f"{number}.mp4", label, 7000 + 50 * len(label) + number)
+    second = recipe_of(folder, tmp_path / "second", model={"pretrained": str(run.folder)})
+    _, parts = resolve(second, read_data(second.data))
+    assert parts.test is not None
+    tested = {sample.id for sample in parts.test}
+    learnt = {row.id for row in _splits(run) if row.part == "train"}
+    assert not tested & learnt
+    assert {row.id for row in _splits(run) if row.part == "test"} <= tested
+    assert len(tested) == 12  # a quarter of 48
+    assert parts.notes == ()
+
+
+def test_one_new_clip_of_a_class_beside_those_of_the_start_stays_in_training(
+    run: Run, videos: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(videos, tmp_path / "more"))
+    for number in range(20, 24):
+        write_video(folder / "bright" / f"{number}.mp4", "bright", 8000 + number)
+    write_video(folder / "dark" / "20.mp4", "dark", 9000)
+    second = recipe_of(folder, tmp_path / "second", model={"pretrained": str(run.folder)})
+    _, parts = resolve(second, read_data(second.data))
+    assert parts.test is not None
+    assert {row.id for row in _splits(run) if row.part == "test"} <= {s.id for s in parts.test}
