@@ -72,7 +72,7 @@ class Sampling:
         if match := _UNIFORM.fullmatch(text.strip()):
             return cls("uniform", int(match[1]), 1, int(match[2] or 1))
         raise InvalidSetting(
-            f"Cannot read sampling {text!r}; write LENGTHxINTERVALxCLIPS such as 16x4x1, "
+            f"Cannot read sampling {brief(text)}; write LENGTHxINTERVALxCLIPS such as 16x4x1, "
             "or uniformN such as uniform8."
         )
 
@@ -114,7 +114,7 @@ class Views:
         """
         match = _VIEWS.fullmatch(text.strip())
         if not match:
-            raise InvalidSetting(f"Cannot read views {text!r}; write CLIPSxCROPS such as 10x3.")
+            raise InvalidSetting(f"Cannot read views {brief(text)}; write CLIPSxCROPS such as 10x3.")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

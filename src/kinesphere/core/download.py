@@ -6,6 +6,7 @@ Order of look-up: the folder or mirror in `KINESPHERE_WEIGHTS`, the cache, the u
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -94,11 +95,19 @@ def _download(url: str, target: Path, sha256: str | None) -> None:
             resumed = done and answer.status == 206
             with part.open("ab" if resumed else "wb") as file:
                 size = done if resumed else 0
+                stated = answer.headers.get("Content-Length", "")
+                whole = size + int(stated) if stated.isdecimal() and len(stated) <= 18 else None
+                if whole is not None and whole > LARGEST_BYTES:
+                    raise InvalidCheckpoint(f"{url} is larger than {LARGEST_BYTES} bytes; refused.")
                 while chunk := answer.read(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > LARGEST_BYTES:
                         raise InvalidCheckpoint(f"{url} is larger than {LARGEST_BYTES} bytes; refused.")
                     file.write(chunk)
+            if whole is not None and size < whole:
+                raise OSError(f"the transfer ended after {size} of {whole} bytes; try again to go on")
+    except http.client.HTTPException as error:
+        raise OSError(f"no answer of HTTP: {error!r}") from error
     except urllib.error.HTTPError as error:
         if error.code != 416 or not done:  # 416: the earlier attempt already holds every byte
             raise

@@ -32,6 +32,8 @@ DEFAULT_POSE_MODEL = "dd_net"
 """The same where the data are pose files and no videos."""
 
 LARGEST_ARGUMENT = 1 << 16
+MOST_PARTS = 256
+"""Numbers of one argument, such as the widths of all blocks."""
 _LEAST_PARTS, _PARTS_PER_TENSOR = 2000, 8
 
 log = logging.getLogger("kinesphere.models")
@@ -92,6 +94,10 @@ class Architecture:
 
     def _typed(self, name: str, value: Plain) -> Plain:
         parts = value if isinstance(value, tuple) else (value,)
+        if len(parts) > MOST_PARTS:
+            raise InvalidSetting(
+                f"{self.card.name}: {name} has {len(parts)} numbers; at most {MOST_PARTS} are read."
+            )
         if any(isinstance(part, int | float) and not abs(part) <= LARGEST_ARGUMENT for part in parts):
             raise InvalidSetting(
                 f"{self.card.name}: {name}={brief(value)} is beyond {LARGEST_ARGUMENT}, as none needs."
@@ -147,7 +153,8 @@ def building_at_most(tensors: int, name: str) -> Iterator[None]:
         kinds.register_module_module_registration_hook(count),
     ]
     try:
-        yield
+        with _Undrawn():  # nobody looks at the values
+            yield
     finally:
         for handle in handles:
             handle.remove()

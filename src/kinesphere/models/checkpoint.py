@@ -21,7 +21,14 @@ from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
 from kinesphere.core.structured import parse_json
-from kinesphere.models.build import LARGEST_ARGUMENT, MODELS, Architecture, building_at_most, create_model
+from kinesphere.models.build import (
+    LARGEST_ARGUMENT,
+    MODELS,
+    MOST_PARTS,
+    Architecture,
+    building_at_most,
+    create_model,
+)
 from kinesphere.models.keymap import Arguments, State
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -29,6 +36,7 @@ from kinesphere.models.recogniser import Recogniser
 FORMAT = 1
 FILE_NAME = "model.safetensors"
 _KEY = "kinesphere"
+_LONGEST_REASON = 500
 _LARGEST_HEADER = 16 << 20
 _FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -271,7 +279,7 @@ def _contract(
         )
         provenance = Provenance.from_json(header["provenance"])
     except (KinesphereError, KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)[:_LONGEST_REASON]
         raise InvalidCheckpoint(f"The header of {name} is incomplete or wrong: {what}") from error
     modalities = tuple(spec.modality for spec in specs)
     wanted = tuple(spec.modality for spec in architecture.card.inputs)
@@ -290,7 +298,7 @@ def _text(value: object) -> str:
 
 def _plain(value: object) -> Any:
     """An argument of a builder; bounded, since a builder loops over it."""
-    if isinstance(value, list):
+    if isinstance(value, list) and len(value) <= MOST_PARTS:
         return tuple(_plain(item) for item in value)
     if isinstance(value, int | float) and not abs(value) <= LARGEST_ARGUMENT:
         raise ValueError(f"an argument of {brief(value)} is beyond {LARGEST_ARGUMENT}")

@@ -21,6 +21,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
     """Serves files, and parts of them when asked."""
 
     asked: ClassVar[list[str | None]] = []
+    claims: ClassVar[int] = 0
 
     def do_GET(self):
         part = self.headers.get("Range")
@@ -31,6 +32,8 @@ class Server(http.server.SimpleHTTPRequestHandler):
         if start >= len(CONTENT):
             return self.send_error(416)
         self.send_response(206 if part else 200)
+        if self.claims:
+            self.send_header("Content-Length", str(self.claims))
         self.end_headers()
         self.wfile.write(CONTENT[start:])
         return None
@@ -91,6 +94,16 @@ def test_too_large_files_are_refused(address, tmp_path, monkeypatch):
     monkeypatch.setattr("kinesphere.core.download.LARGEST_BYTES", 1000)
     with pytest.raises(InvalidCheckpoint, match="larger than 1000 bytes"):
         download(f"{address}/w.pth", tmp_path / "w.pth")
+
+
+def test_transfers_that_end_early_are_no_files(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(Server, "claims", len(CONTENT) + 5)
+    with pytest.raises(OSError, match="ended after 1048576 of 1048581 bytes"):
+        download(f"{address}/w.pth", tmp_path / "w.pth")
+    assert not (tmp_path / "w.pth").exists()
+    monkeypatch.setattr(Server, "claims", 1 << 50)
+    with pytest.raises(InvalidCheckpoint, match="larger than"):
+        download(f"{address}/w.pth", tmp_path / "v.pth")
 
 
 def test_the_named_folder_comes_first(tmp_path, monkeypatch):
