@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.frame import PictureType
 
 SIZE = (48, 64)
 RATE = 25
@@ -180,8 +181,12 @@ def restamped(
     *,
     first: int = 0,
     options: dict[str, str] | None = None,
+    kinds: Callable[[int], PictureType] = lambda i: PictureType.NONE,
 ) -> bytes:
-    """A ramp at 25 frames a second whose packets get other times: `change(number, pts, dts)`, in ms."""
+    """A ramp at 25 frames a second whose packets get other times: `change(number, pts, dts)`, in ms.
+
+    `kinds` gives the type that the encoder has to make of a frame.
+    """
     target = io.BytesIO()
     milliseconds = Fraction(1, 1000)
     with av.open(target, "w", format=container) as out:
@@ -192,7 +197,7 @@ def restamped(
         packets = []
         for i, pixels in enumerate(ramp(count, first)):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = 40 * i, milliseconds
+            frame.pts, frame.time_base, frame.pict_type = 40 * i, milliseconds, kinds(i)
             packets += stream.encode(frame)
         for i, packet in enumerate(packets + stream.encode(None)):
             packet.pts, packet.dts = change(i, packet.pts, packet.dts)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from makers import make, ramp, restamped
 
 from kinesphere.core.errors import DamagedVideo
@@ -154,6 +155,15 @@ def test_pauses_of_a_variable_rate_are_believed():
     with Video.open(source) as video:
         assert video.frame_times() == pytest.approx((times - times[0]) / 1000)
         assert video.damage == []
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "flv"])
+def test_frames_that_seldom_change_places_are_believed(container):
+    def kinds(i: int) -> PictureType:
+        return PictureType.B if i in (31, 32, 40) else PictureType.P
+
+    source = restamped(container=container, options={"x264-params": "bframes=2"}, kinds=kinds)
+    assert check(source, EVEN) == []
 
 
 def test_a_slow_rate_is_believed():
