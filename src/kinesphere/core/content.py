@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,9 +18,11 @@ def content_key(path: Path) -> str:
     """A short text that files of the same bytes share; it is remembered while a file stays as it is.
 
     Raises:
-        OSError: If the file cannot be read.
+        OSError: If the file cannot be read, or is a folder, a device or a pipe.
     """
     state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     return _key(str(path.absolute()), state.st_size, state.st_mtime_ns, state.st_ino)
 
 

@@ -29,9 +29,11 @@ class Content:
         """The content of a file.
 
         At most three blocks of 64 KiB are read, so that a data set of terabytes takes minutes. Videos that
-        agree in size and in all three are the same ones.
+        agree in size and in all three are the same ones. Of a pipe or a device nothing is read.
         """
         try:
+            if not path.is_file():
+                return cls()
             with path.open("rb") as file:
                 size = file.seek(0, 2)
                 digest = hashlib.sha256(str(size).encode())

@@ -322,7 +322,7 @@ def _in_step(pts: np.ndarray, dts: np.ndarray) -> bool:
     they are shown some time after they are decoded, by far the most of them the same time.
     """
     told = (pts != _NONE) & (dts != _NONE)
-    return np.count_nonzero(pts[told] <= dts[told]) >= 0.9 * len(pts)
+    return int(np.count_nonzero(pts[told] <= dts[told])) >= 0.9 * len(pts)
 
 
 def _note_repair(found: repair.Repaired, tick: Fraction, damage: Damage) -> None:
