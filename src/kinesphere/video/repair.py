@@ -107,6 +107,7 @@ def repaired(
     scan.run(np.flatnonzero(good))
     good[scan.astray] = False
     replaced = ~good
+    replaced[scan.lifted] = True
     replaced[_pull_in(clock, good, step, tick_s)] = True
     _fill(clock, good, step, reorders)
     stamps, moved = _spread(clock, step)
@@ -181,6 +182,7 @@ class _Placing:
     Attributes:
         restarts: Packets at which the clock starts again.
         astray: Single packets that step back.
+        lifted: Key frames whose timestamp lies before that of a frame before them.
         wrapped: How many times the clock ran over.
     """
 
@@ -196,6 +198,7 @@ class _Placing:
     ) -> None:
         self.restarts: list[int] = []
         self.astray: list[int] = []
+        self.lifted: list[int] = []
         self.wrapped = 0
         self._clock, self._key, self._step, self._reach = clock, key, step, reach
         self._jump = _JUMP_S / tick_s
@@ -210,10 +213,13 @@ class _Placing:
         """Write the times of the packets at `places`, ascending, into the clock."""
         for i, place in enumerate(places.tolist()):
             near = places[i : i + 2 * _FEW + 1]
-            before = int(places[i - 1]) if i else None
-            if before is not None and self._begins_anew(near, before):
+            past = places[max(0, i - _REORDER) : i]
+            if i and self._begins_anew(near, past):
                 self._join(place, float(self._pts[near].min()))
             own = self._pts[place] + self._shift
+            if self._reach and self._key[place] and own <= self._high:
+                own = self._after_all(near)
+                self.lifted.append(place)
             if not self._reach and own <= self._high:
                 too_far = self._high - self._second > 1.5 * self._step
                 if not (too_far and own > self._second):
@@ -225,7 +231,12 @@ class _Placing:
             if own > self._high:
                 self._top, self._second, self._high = place, self._high, own
 
-    def _begins_anew(self, near: np.ndarray, before: int) -> bool:
+    def _after_all(self, near: np.ndarray) -> float:
+        """A time for the key frame `near[0]` behind all before it; before the rest where there is room."""
+        room = (self._pts[near[1:]] + self._shift).min(initial=np.inf) - self._high
+        return float(self._high + (min(self._step, room / 2) if room > 0 else self._step))
+
+    def _begins_anew(self, near: np.ndarray, past: np.ndarray) -> bool:
         """Whether packet `near[0]` begins another recording: it and those after it lie elsewhere."""
         coming = self._pts[near] + self._shift
         own, following = coming[0], coming[1:]
@@ -238,11 +249,16 @@ class _Placing:
         later = float(np.median(following))
         if self._key[near[0]]:
             # A key frame shows after all that lie before it in the file.
-            return later <= self._high or bool(self._reach and own < self._high - self._reach)
+            if later <= self._high or (self._reach and own < self._high - self._reach):
+                return True
+            # Clocks that overlap by a few frames: more than one of either recording lies among the other's.
+            return bool(self._reach) and bool(
+                following.min() <= self._high and own <= np.sort(self._clock[past])[-2:].min()
+            )
         if own < self._high - self._reach and later < self._high - self._reach:
             return True
         decoding = self._dts[near]
-        return self._broadcast and bool((decoding[:_FEW] < self._dts[before]).all())
+        return self._broadcast and bool((decoding[:_FEW] < self._dts[past[-1]]).all())
 
     def _join(self, place: int, begins: float) -> None:
         begins += self._shift

@@ -81,3 +81,14 @@ def test_whatever_is_told_stamps_differ(values, reorders, broadcast):
     key = np.arange(count) % 7 == 0
     found = repair.repaired(pts, pts, key, pts % 3 != 0, 1e-3, reorders=reorders, broadcast=broadcast)
     assert len(set(found.stamps.tolist())) == count
+
+
+@given(st.integers(20, 60), st.integers(20, 60), st.integers(2, 4), st.integers(0, 5), st.integers(0, 39))
+def test_recordings_whose_clocks_overlap_by_a_few_frames_follow_each_other(one, two, depth, frames, by):
+    (first, dts, key), (second, *others) = packets(one, depth), packets(two, depth)
+    begins = first.max() - 40 * frames - by
+    pts, dts = np.concatenate([first, second + begins]), np.concatenate([dts, others[0] + begins])
+    key = np.concatenate([key, others[1]])
+    found = mended(pts, dts, key, reorders=True, broadcast=True)
+    expected = np.concatenate([np.argsort(first, kind="stable"), one + np.argsort(second, kind="stable")])
+    assert np.array_equal(np.argsort(found.stamps), expected)

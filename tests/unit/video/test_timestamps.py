@@ -68,6 +68,26 @@ def test_joined_recordings_come_one_after_another(container, options, by_ms, thr
     )
 
 
+@pytest.mark.parametrize("by_ms", [920, 880, 960])
+@pytest.mark.parametrize("options", [PLAIN, B_FRAMES], ids=["plain", "b-frames"])
+def test_recordings_whose_clocks_overlap_by_a_few_frames_lose_none(options, by_ms):
+    first = restamped(count=25, options=options, container="mpegts")
+    second = restamped(
+        lambda i, pts, dts: (pts + by_ms, dts + by_ms),
+        container="mpegts",
+        count=25,
+        first=25,
+        options=options,
+    )
+    with opened(first + second) as video, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedVideo)
+        assert video.frame_count == 50
+        streamed = [frame.data for frame in video.stream(size=SIZE)]
+        assert (np.diff([frame.mean() for frame in streamed]) > 0).all()
+        assert np.array_equal(video.frames_at(video.frame_times()[::-1], SIZE).data[::-1], streamed)
+        assert video.damage
+
+
 def test_the_same_recording_twice_is_shown_twice():
     source = restamped(count=25, options=B_FRAMES)
     with opened(source + source) as video, warnings.catch_warnings():
