@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,18 +69,34 @@ def _hmdb(name: str, label: str) -> str | None:
     return None if found is None else found[1].removesuffix(f"_{label.replace(' ', '_')}")
 
 
+_RANGE = re.compile(r"(.+)[_-](\d{3,})[_-](\d{3,})")
+
+
 def _ranged(name: str, label: str) -> str | None:
     """`name_0001_0010` is a range of frames or milliseconds of `name`; a date and a time are none."""
-    found = re.fullmatch(r"(.+)[_-](\d{3,})[_-](\d{3,})", name)
+    found = _RANGE.fullmatch(name)
     if found is None or len(found[2]) != len(found[3]) or found[2] >= found[3]:
         return None
-    return found[1]
+    return None if _plain(found[1]) == _plain(label) else found[1]
+
+
+def _no_ranges(names: Iterable[str]) -> set[str]:
+    """What stands before two numbers that are no range elsewhere: `subject_012_001` is of a person, a try."""
+    found = (match for name in names if (match := _RANGE.fullmatch(name)))
+    return {match[1] for match in found if len(match[2]) == len(match[3]) and match[2] >= match[3]}
+
+
+_WORDS = "clip|part|segment|seg|scene|shot|chunk|cut"
+# The word for a part stands by itself: `lesson_part02`, `Lesson1part2`, `LessonPart2`, but not `haircut_01`.
+_PART = re.compile(
+    rf"(.*?[^ _-])(?:[ _-]+(?i:{_WORDS})|(?<=[0-9])(?i:{_WORDS})|(?<=[a-z])(?:{_WORDS.title()}))[ _-]?\d+"
+)
 
 
 def _numbered(name: str, label: str) -> str | None:
-    """`lesson_part02` is of `lesson`; `jump_clip02` among the jumps is not of one recording `jump`."""
-    found = re.fullmatch(r"(.+?)[ _-]?(?:clip|part|seg|segment|scene|shot|chunk|cut)[ _-]?\d+", name, re.I)
-    if found is None or _plain(found[1]) == _plain(label):
+    """`lesson_part02` is of `lesson`; among the jumps, `jump_clip02` is not of one recording `jump`."""
+    found = _PART.fullmatch(name)
+    if found is None or _plain(label) in (_plain(found[1]), _plain(name.rstrip("0123456789"))):
         return None
     return found[1]
 
@@ -108,11 +124,7 @@ NAME_RULES = (
 
 def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
     """The group that a file's name tells, and by which rule; None where it tells none."""
-    name = path.name
-    for ending in (".pose.npz", path.suffix):
-        if ending and name.endswith(ending):
-            name = name.removesuffix(ending)
-            break
+    name = _name(path)
     for rule in NAME_RULES:
         group = rule.find(name, label)
         if group:
@@ -120,13 +132,19 @@ def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
     return None
 
 
+def _name(path: Path) -> str:
+    """The name of a file without its suffix."""
+    return path.name.removesuffix(".pose.npz") if path.name.endswith(".pose.npz") else path.stem
+
+
 def with_groups(
     samples: Sequence[Sample], shown: Callable[[Path], str], *, by_name: bool = True
 ) -> tuple[list[Sample], tuple[Grouping, ...]]:
     """Give a group to samples that have none, where a name or a file tells one.
 
-    A sample takes the group of others of its file; else the one that its file's name tells; else its file,
-    if others are in it. What remains without a group stands alone.
+    A sample takes the group of others of its file; else the one that its file's name tells, unless the names
+    of other files contradict that; else its file, if others are in it. What remains without a group stands
+    alone.
 
     Args:
         samples: The samples; those with a group keep it.
@@ -138,11 +156,14 @@ def with_groups(
     """
     given = {sample.path: sample.group for sample in samples if sample.group is not None}
     listed = Counter(sample.path for sample in samples)
+    no_ranges = _no_ranges(_name(path) for path in listed)
     found: dict[Path, tuple[str, str]] = {}
     for sample in samples:
         if sample.path in found or (sample.path in given and sample.group is not None):
             continue
         named = group_of_name(sample.path, sample.labels[0] if sample.labels else "") if by_name else None
+        if named is not None and named[1].find is _ranged and named[0] in no_ranges:
+            named = None
         if sample.path in given:
             found[sample.path] = (str(given[sample.path]), "the group of other samples of their file")
         elif named is not None:

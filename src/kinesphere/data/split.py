@@ -129,7 +129,8 @@ def _check_classes(manifest: Manifest, inside: np.ndarray, name: str, *, trained
     if trained_on:
         raise InvalidSetting(
             f"{name} would lack {len(lacking)} classes ({listed}), because their samples are too few or "
-            "lie in too few groups; add groups with these classes or drop the classes."
+            f"lie in too few groups{_told(manifest)}; add groups with these classes, drop the classes, or "
+            f"give other groups (the group column {GROUP_BY_FILE!r} makes every file its own)."
         )
     warnings.warn(IncompleteSplit(f"{name} lacks {len(lacking)} classes ({listed})."), stacklevel=3)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.data import Manifest, holdout, kfold
 
 
@@ -25,7 +26,17 @@ from kinesphere.data import Manifest, holdout, kfold
         ("yHdeyJ4g0_0_000010_000020.mp4", "x", "yHdeyJ4g0_0"),
         ("lesson_0001_0010.mp4", "x", "lesson"),
         ("lesson-part02.mp4", "x", "lesson"),
+        ("LessonPart2.mp4", "x", "Lesson"),
+        ("lesson1part2.mp4", "x", "lesson1"),
         ("jump_clip02.mp4", "jump", None),
+        ("haircut_01.mp4", "haircut", None),
+        ("long_shot_03.mp4", "long_shot", None),
+        ("goal-shot12.mp4", "goal shot", None),
+        ("screenshot_01.mp4", "x", None),
+        ("videoclip1.mp4", "x", None),
+        ("fall_010_020.mp4", "fall", None),
+        ("take_1.mp4", "x", None),
+        ("IMG_0001.mp4", "x", None),
         ("VID_20240101_123456.mp4", "x", None),
         ("lesson_0010_0001.mp4", "x", None),
         ("0001.mp4", "x", None),
@@ -45,6 +56,27 @@ def test_every_rule_fits_its_example() -> None:
         found = group_of_name(Path(f"{rule.example}.avi"), "x")
         assert found is not None
         assert found[1] is rule
+
+
+def test_two_numbers_that_are_no_range_in_other_names_give_no_group(tmp_path: Path) -> None:
+    for label in ("jump", "walk"):
+        (tmp_path / label).mkdir()
+        for subject in range(1, 5):
+            for take in range(1, 4):
+                (tmp_path / label / f"subject_{subject:03}_{take:03}.mp4").write_bytes(b"x")
+                (tmp_path / label / f"lesson_{subject}000_{subject}100.mp4").write_bytes(b"x")
+    manifest = Manifest.read(tmp_path)
+    assert {sample.group for sample in manifest if "subject" in sample.id} == {None}
+    assert {sample.group for sample in manifest if "lesson" in sample.id} == {"lesson"}
+
+
+def test_classes_that_lie_in_one_group_tell_where_it_comes_from(tmp_path: Path) -> None:
+    for label, name in (("jump", "monday_part"), ("walk", "tuesday_part")):
+        (tmp_path / label).mkdir()
+        for number in range(8):
+            (tmp_path / label / f"{name}{number}.mp4").write_bytes(b"x")
+    with pytest.raises(InvalidSetting, match=r"16 samples are kept together by recording .*'path' makes"):
+        holdout(Manifest.read(tmp_path), {"train": 0.7, "test": 0.3})
 
 
 def table(folder: Path, *rows: str, header: str = "path,label,start,end") -> Path:
