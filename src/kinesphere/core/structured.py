@@ -124,9 +124,11 @@ def parse_value(text: str) -> Any:
     return value if isinstance(value, str) else Written(text.strip(), value)
 
 
-def read_json(path: Path, error: type[KinesphereError], largest: int = LARGEST_JSON) -> Any:
+def read_json(
+    path: Path, error: type[KinesphereError], largest: int = LARGEST_JSON, *, finite: bool = True
+) -> Any:
     """`parse_json` of a file."""
-    return parse_json(_text(path, error, largest), str(path), error, largest=largest)
+    return parse_json(_text(path, error, largest), str(path), error, largest=largest, finite=finite)
 
 
 def parse_json(

@@ -25,6 +25,7 @@ import numpy as np
 
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting
 from kinesphere.core.files import replacing
+from kinesphere.core.structured import read_json
 from kinesphere.data.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.ledger import Ledger
 from kinesphere.video import Frames, Video
@@ -217,7 +218,7 @@ class _Facts:
     def read(cls, path: Path) -> Self | None:
         """The facts in a file, or None if it is missing or damaged."""
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
+            plain = read_json(path, InvalidSetting)
             height, width = map(int, plain["size"])
             times = np.array(plain["times"], np.float64)
             facts = cls(
@@ -228,7 +229,7 @@ class _Facts:
                 bool(plain["mirrored"]),
                 times,
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InvalidSetting, ValueError, KeyError, TypeError, ArithmeticError):
             return None
         return facts if times.ndim == 1 and len(times) else None
 

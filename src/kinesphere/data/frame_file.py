@@ -18,7 +18,9 @@ from typing import Self
 
 import numpy as np
 
+from kinesphere.core.errors import InvalidClip
 from kinesphere.core.files import replacing
+from kinesphere.core.structured import parse_json
 
 _MAGIC = b"KNSPHFR1"
 _TRAILER = struct.Struct("<II8s")
@@ -59,12 +61,12 @@ class FrameFile:
                 footer = file.read(length)
                 if magic != _MAGIC or zlib.crc32(footer) != checksum:
                     raise DamagedFrameFile(f"{path} does not end in a valid footer.")
-                fields = json.loads(footer)
+                fields = parse_json(footer, path.name, InvalidClip)
                 shape = (fields["count"], *fields["size"], 3)
                 start_of_times = int(np.prod(shape))
                 if total != frame_file_bytes(shape[0], fields["size"]) + length:
                     raise DamagedFrameFile(f"{path} has not the size that its footer says.")
-            except (struct.error, ValueError, KeyError, TypeError) as error:
+            except (struct.error, InvalidClip, ValueError, KeyError, TypeError, OverflowError) as error:
                 raise DamagedFrameFile(f"{path} has no readable footer.") from error
             times = np.fromfile(path, np.float64, shape[0], offset=start_of_times)
         return cls(np.memmap(path, np.uint8, "r", shape=shape), times, tuple(fields["damage"]))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.errors import InvalidManifest, KinesphereError
+from kinesphere.core.limits import Budget
 
 # Rows that a file may claim: every row has an id of its own, which costs at least about a bit.
 _ROWS_PER_BYTE = 8
@@ -15,6 +16,7 @@ _FEW_ROWS = 10_000
 _MOST_COLUMNS = 10_000
 _LONGEST_CELL = 64 << 10
 _ROWS_AT_A_TIME = 4096
+_GROWTH = 100
 
 
 def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
@@ -25,19 +27,11 @@ def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
             also while the rows are read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     size = path.stat().st_size
     try:
-        # Repeated texts stay references to one copy, so that a small file cannot unpack to a huge table.
-        file = pq.ParquetFile(path, thrift_string_size_limit=max(size, 1 << 20))
+        file = _opened(path)
         names = file.schema_arrow.names
-        texts = [
-            file.schema.column(i).path
-            for i in range(len(file.schema))
-            if file.schema.column(i).physical_type == "BYTE_ARRAY"
-        ]
-        file = pq.ParquetFile(path, read_dictionary=texts, thrift_string_size_limit=max(size, 1 << 20))
         rows = file.metadata.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -47,6 +41,56 @@ def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
             "samples."
         )
     return names, _rows(path, file, len(names))
+
+
+def read_table(path: Path, error: type[KinesphereError]) -> Any:
+    """A whole table of our own, with the metadata of its schema; repeated texts stay references to one copy.
+
+    Args:
+        path: The file.
+        error: What is raised.
+
+    Returns:
+        A `pyarrow.Table`.
+
+    Raises:
+        KinesphereError: `error`, if it is no readable Parquet table, or claims more than its size makes
+            plausible.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    budget = Budget.of(path, error, growth=_GROWTH)
+    try:
+        file = _opened(path)
+        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+        values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+        budget.take(8 * (values + file.metadata.num_rows), "its values")
+        batches = []
+        for batch in file.iter_batches(batch_size=_ROWS_AT_A_TIME):
+            for column in batch.columns:
+                texts = column.flatten() if pa.types.is_list(column.type) else column
+                if isinstance(texts, pa.DictionaryArray) and pa.types.is_string(texts.type.value_type):
+                    longest = pc.max(pc.binary_length(texts.dictionary)).as_py() or 0
+                    budget.take(longest * len(texts), "its texts")
+            batches.append(batch)
+        return pa.Table.from_batches(batches, file.schema_arrow)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as reason:
+        raise error(f"{path} is not a readable Parquet table: {str(reason)[:300]}.") from reason
+
+
+def _opened(path: Path) -> Any:
+    """The file, its texts as references: so a small file cannot unpack to a huge table."""
+    import pyarrow.parquet as pq
+
+    bound = max(path.stat().st_size, 1 << 20)
+    file = pq.ParquetFile(path, thrift_string_size_limit=bound)
+    texts = [
+        file.schema.column(i).path
+        for i in range(len(file.schema))
+        if file.schema.column(i).physical_type == "BYTE_ARRAY"
+    ]
+    return pq.ParquetFile(path, read_dictionary=texts, thrift_string_size_limit=bound)
 
 
 def _rows(path: Path, file: Any, columns: int) -> Iterator[dict[str, str]]:

@@ -14,7 +14,9 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.structured import parse_json
 from kinesphere.core.text import spelled, unspelled
+from kinesphere.data.parquet import read_table
 from kinesphere.evaluate.metrics import check_table
 
 _HEADER = b"kinesphere.predictions"
@@ -151,17 +153,14 @@ class Predictions:
         Raises:
             InvalidSetting: If the file is missing or is not such a table.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if not Path(path).is_file():
             raise InvalidSetting(
                 f"Cannot read predictions from {path}: there is no such file. Name a run that was tested on "
                 "clips."
             )
         try:
-            table = pq.read_table(path)
-            header = json.loads((table.schema.metadata or {})[_HEADER])
+            table = read_table(Path(path), InvalidSetting)
+            header = parse_json((table.schema.metadata or {})[_HEADER], Path(path).name, InvalidSetting)
             labels = LabelSet(
                 tuple(header["labels"]),
                 tuple(map(tuple, header["mirror"])),
@@ -186,7 +185,7 @@ class Predictions:
                 tuple(FileNote(*pair) for pair in header["skipped"]),
                 tuple(FileNote(*pair) for pair in header["damaged"]),
             )
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
+        except (InvalidSetting, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidSetting(
                 f"Cannot read predictions from {path}: {error}. Give the predictions.parquet of a run."
             ) from error

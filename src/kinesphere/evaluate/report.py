@@ -14,6 +14,7 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.structured import read_json
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
@@ -200,10 +201,9 @@ class Report:
             InvalidSetting: If the file is missing or is not a report.
         """
         try:
-            plain = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InvalidSetting(f"Cannot read a report from {path}: {reason}.") from error
+            plain = read_json(Path(path), InvalidSetting, finite=False)
+        except InvalidSetting as error:
+            raise InvalidSetting(f"Cannot read a report from {path}: {error}") from error
         return cls.from_json(plain)
 
 

@@ -23,6 +23,7 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.structured import read_json
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
@@ -166,14 +167,12 @@ class FusionFile:
         """
         path = folder / FILE_NAME
         advice = "make it again with `kinesphere fuse`"
-        if path.stat().st_size > _MOST_BYTES:
-            raise InvalidCheckpoint(f"{path} is larger than {_MOST_BYTES} bytes; {advice}.")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, InvalidCheckpoint, _MOST_BYTES)
             version = int(content["format"])
             models = tuple(folder / str(entry["model"]) for entry in content["members"])
             weights = tuple(float(entry["weight"]) for entry in content["members"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (InvalidCheckpoint, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InvalidCheckpoint(f"{path} is no fusion of models ({error!r}); {advice}.") from error
         if version > FORMAT:
             raise InvalidCheckpoint(

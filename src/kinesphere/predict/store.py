@@ -15,6 +15,7 @@ from typing import Any, Self
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable
 from kinesphere.core.signals import held
+from kinesphere.core.structured import parse_json, read_json
 from kinesphere.core.text import SPELLED, unspelled
 
 Record = dict[str, Any]
@@ -113,8 +114,10 @@ class PredictionLog:
                 scratch.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
             return
         try:
-            before = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = read_json(beside, InvalidSetting)
+            if not isinstance(before, dict):
+                raise TypeError("no mapping")
+        except (InvalidSetting, TypeError) as error:
             raise InvalidSetting(
                 f"{self.path} exists, but {beside.name} does not say how it was made; choose another "
                 "output or delete it."
@@ -141,9 +144,10 @@ class PredictionLog:
         kept, done = [], set()
         for line in text.split("\n")[:-1]:
             try:
-                record = json.loads(line)
+                record = parse_json(line, self.path.name, InvalidSetting)
                 source, failed = record["source"], "error" in record
-            except (ValueError, KeyError, TypeError) as error:
+                hash(source)
+            except (InvalidSetting, KeyError, TypeError) as error:
                 raise InvalidSetting(
                     f"{self.path} holds a line that is no record ({line[:60]!r}); choose another output."
                 ) from error

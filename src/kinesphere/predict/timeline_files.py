@@ -19,7 +19,9 @@ import numpy as np
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.structured import parse_json, read_json
 from kinesphere.core.text import SPELLED, spelled
+from kinesphere.data.parquet import read_table
 from kinesphere.predict.timeline import Below, Segment, Timeline
 
 # Characters that XML 1.0 cannot hold at all, escaped or not.
@@ -59,7 +61,6 @@ def read_timeline(path: str | Path) -> Timeline:
         InvalidSetting: If the suffix is neither.
         InvalidAnnotation: If the file is missing or does not hold a timeline.
     """
-    import pyarrow as pa
 
     path = Path(path)
     if path.suffix.lower() not in (".json", ".parquet"):
@@ -67,7 +68,7 @@ def read_timeline(path: str | Path) -> Timeline:
     try:
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path)
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path, InvalidAnnotation)
         return Timeline(
             np.array(plain["probabilities"], dtype=np.float64),
             np.array(plain["spans"], dtype=np.float64),
@@ -75,7 +76,7 @@ def read_timeline(path: str | Path) -> Timeline:
             plain["source"],
             **_rest(plain, len(plain["spans"])),
         )
-    except (OSError, KeyError, IndexError, TypeError, ValueError, pa.ArrowInvalid) as error:
+    except (InvalidAnnotation, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InvalidAnnotation(f"{path} does not hold a timeline: {error!r}. Write it again.") from error
 
 
@@ -270,10 +271,8 @@ def _write_parquet(timeline: Timeline, path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> Timeline:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    header = json.loads((table.schema.metadata or {})[_HEADER])
+    table = read_table(path, InvalidAnnotation)
+    header = parse_json((table.schema.metadata or {})[_HEADER], path.name, InvalidAnnotation)
     columns = np.stack([column.to_numpy() for column in table.columns], axis=1)
     labels = LabelSet(tuple(table.column_names[2:]), multi=header["multi"])
     return Timeline(columns[:, 2:], columns[:, :2], labels, header["source"], **_rest(header, len(columns)))

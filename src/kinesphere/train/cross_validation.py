@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.signals import advising, stoppable
+from kinesphere.core.structured import read_json
 from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resuming import check_settings, refuse_data
@@ -97,11 +98,11 @@ def stored_folds(folder: str | Path) -> Folds | None:
     if not path.is_file():
         return None
     try:
-        folds = json.loads(path.read_text(encoding="utf-8"))["folds"]
+        folds = read_json(path, InvalidSetting)["folds"]
         if folds == "leave_one_group_out" or (isinstance(folds, int) and folds >= 2):
             return folds  # type: ignore[no-any-return]
         raise ValueError(f"it says {folds!r}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InvalidSetting, ValueError, KeyError, TypeError) as error:
         raise InvalidSetting(
             f"{path} does not say how the folds are made ({error}); delete the folder and start again."
         ) from error

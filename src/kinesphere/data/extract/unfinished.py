@@ -14,8 +14,9 @@ import numpy as np
 from kinesphere.clips.archive import CLOCK
 from kinesphere.clips.npz import BrokenArchive, read_arrays
 from kinesphere.core.content import content_key
-from kinesphere.core.errors import InvalidAnnotation, KinesphereError, UnwritableFile
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereError, UnwritableFile
 from kinesphere.core.files import claiming, replacing, unwritable
+from kinesphere.core.structured import read_json
 from kinesphere.data.tracking import Detections
 
 # Work that a kill may cost, in seconds; what takes less altogether is never written in parts.
@@ -147,8 +148,8 @@ def parts_folder(target: Path) -> Path:
 def share_done(target: Path) -> float | None:
     """How much of a file was done when its parts were stored last; None if none are."""
     try:
-        return float(json.loads((parts_folder(target) / _REACHED).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return float(read_json(parts_folder(target) / _REACHED, InvalidSetting))
+    except (InvalidSetting, ValueError, TypeError):
         return None
 
 
