@@ -94,6 +94,14 @@ def test_warnings_show_what_happened_and_not_our_code(kinesphere, capsys) -> Non
         (["render", "bvh", "DATA", "--out", "FILE"], "--out names a folder"),
         (["import-skeletons", "bvh", "DATA", "--out", "FILE"], "--out names a folder"),
         (["train", "DATA", "out=FILE"], "out names a folder"),
+        (["check", "no data", "--preview", "/proc/x.png"], "x.png cannot be written"),
+        (
+            ["import", "FILE", "--model", "no", "--out", "/proc/x.safetensors"],
+            "x.safetensors cannot be written",
+        ),
+        (["evaluate", "no", "DATA", "--out", "/proc/x"], "/proc/x cannot be written"),
+        (["fuse", "DATA", "DATA", "--out", "/proc/x/y"], "/proc/x/y cannot be written"),
+        (["predict", "DATA", "--model", "no", "--out", "/proc/x.csv"], "x.csv cannot be written"),
     ],
 )
 def test_targets_are_refused_before_the_work(kinesphere, mannequins: Path, tmp_path: Path, words, problem):

@@ -115,6 +115,23 @@ def make_folder(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
+def check_place(path: Path) -> None:
+    """Refuse a place that cannot be written to before there is something to write; nothing stays there.
+
+    Args:
+        path: Of a file or a folder, whether it is there or not.
+
+    Raises:
+        UnwritableFile: If the folder, or the nearest one above it that is there, takes no files.
+    """
+    places = [path.absolute(), *path.absolute().parents] if path.is_dir() else list(path.absolute().parents)
+    nearest = next(place for place in places if place.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=nearest)).rmdir()
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half written in a folder; what is being written stays."""
     with suppress(OSError):

@@ -7,8 +7,8 @@ can come in between, and none may lose the signal:
 - the main thread is importing: libraries in C do not survive an exception there, so it waits until they are
   loaded; a program that has no other business than its own ends after a second of that;
 - it is in a block that is `held`, such as the writing of a state: it waits for the end of the block;
-- something swallows the exception (a destructor, a callback): `raise_if_stopped` raises it again, and every
-  long loop calls that.
+- something swallows the exception: where Python itself does, in destructors and callbacks, it is raised again
+  soon after; elsewhere `raise_if_stopped` does that, which every long loop calls.
 
 A second signal ends the process at once. Files appear whole or not at all, so nothing is damaged by that.
 """
@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -88,11 +89,13 @@ def stoppable() -> Iterator[None]:
         return
     ours = [number for number in _SIGNALS if signal.getsignal(number) in _DEFAULTS]
     before = {number: signal.getsignal(number) for number in ours}
+    hook = sys.unraisablehook
     _state.__init__()  # type: ignore[misc]
     _state.owner, _state.imports = os.getpid(), _imports(sys._getframe())
     try:
         for number in ours:
             signal.signal(number, _handle)
+        sys.unraisablehook = partial(_hear_swallowed, hook)
         yield
     except Stopped as stopped:
         say_stopped()
@@ -102,6 +105,7 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
         _state.owner = None
 
 
@@ -251,6 +255,16 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _remind_later()
     else:
         raise Stopped(_state.number)
+
+
+def _hear_swallowed(
+    others: Callable[[sys.UnraisableHookArgs], object], ignored: sys.UnraisableHookArgs
+) -> None:
+    """Where Python ignores an exception that it cannot hand on: not this one, and it is nothing to print."""
+    if isinstance(ignored.exc_value, Stopped):
+        _remind_later()
+    else:
+        others(ignored)
 
 
 def _end_now() -> NoReturn:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -77,8 +78,7 @@ def bounded_map(
                     argument = next(waiting)
                 except StopIteration:
                     break
-                process, connection = idle.pop() if idle else _start(context, function)
-                connection.send(argument)
+                process, connection = _idle(idle, argument) or _start(context, function, argument)
                 busy[connection] = _Worker(process, connection, argument, time.monotonic() + timeout_s)
             if not busy:
                 return
@@ -119,15 +119,29 @@ def _receive(worker: _Worker[A]) -> Any:
     """What a worker sends: a pair of result and error, or the sign of progress; `Lost` if it died."""
     try:
         return worker.connection.recv() or _PROGRESS
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # before its answer, or in the middle of it
         worker.process.join()
         _stop(worker.process, worker.connection)
         return Lost(f"the process that read it died (exit code {worker.process.exitcode})")
 
 
+def _idle(idle: list[tuple[BaseProcess, Connection]], argument: A) -> tuple[BaseProcess, Connection] | None:
+    """An idle worker that has taken the argument; what has died while it was idle goes."""
+    while idle:
+        process, connection = idle.pop()
+        try:
+            connection.send(argument)
+        except OSError:
+            _stop(process, connection)
+        else:
+            return process, connection
+    return None
+
+
 def _start(
-    context: multiprocessing.context.BaseContext, function: Callable[[A], R]
+    context: multiprocessing.context.BaseContext, function: Callable[[A], R], argument: A
 ) -> tuple[BaseProcess, Connection]:
+    """A new worker that is given its first argument."""
     ours, theirs = context.Pipe()
     process = context.Process(  # type: ignore[attr-defined]
         target=_serve, args=(theirs, ours, function, os.getpid()), daemon=True
@@ -135,6 +149,8 @@ def _start(
     with shielded():
         process.start()
     theirs.close()
+    with suppress(OSError):  # it may have died already, as its silence will tell
+        ours.send(argument)
     return process, ours
 
 

@@ -187,9 +187,9 @@ class VideoWriter:
             raise self._refusal("written on", error) from error
 
     def _refusal(self, what: str, error: Exception) -> UnwritableVideo:
-        number = error.errno if isinstance(error, OSError) else None
-        kind = UnwritableVideoFile if number in OF_THE_DISK else UnwritableVideo
-        return kind(f"{self.path} cannot be {what} ({error}); check the disk.")
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            return UnwritableVideoFile(str(unwritable(self.path, error)))
+        return UnwritableVideo(f"{self.path} cannot be {what} ({error}); check the disk.")
 
     def _abandon(self) -> None:
         self._open = False

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesphere.apps.cli.targets import targets
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, UnwritableFile
 
 NAMES = st.sampled_from(["a", "A", "a.mp4", "b", "a-2"])
 SUFFIXES = (".csv", ".json")
@@ -56,3 +56,12 @@ def test_a_video_is_never_overwritten(tmp_path: Path) -> None:
     videos = [str(tmp_path / name) for name in ("a.mp4", "b.avi")]
     with pytest.raises(InvalidSetting, match=r"--annotate would overwrite .*a\.mp4 itself"):
         targets("--annotate", tmp_path, videos, (".mp4",))
+
+
+def test_a_place_that_takes_no_files_is_refused_and_one_that_does_is_left_as_it_is(tmp_path: Path) -> None:
+    for place in ("/proc/x.csv", "/proc/folder/below"):
+        with pytest.raises(UnwritableFile, match=f"^{place} cannot be written"):
+            targets("--segments", Path(place), ["a.mp4"], SUFFIXES)
+    targets("--segments", tmp_path / "new" / "said.csv", ["a.mp4"], SUFFIXES)
+    targets("--segments", tmp_path / "new" / "folder", ["a.mp4", "b.mp4"], SUFFIXES)
+    assert not list(tmp_path.iterdir())

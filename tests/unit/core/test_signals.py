@@ -72,6 +72,24 @@ def test_a_swallowed_signal_is_raised_again_at_the_next_check() -> None:
     assert end_of(body) == (130, "", "Interrupted. The same command starts again.\n")
 
 
+def test_a_signal_in_a_destructor_comes_again_and_prints_nothing_else() -> None:
+    body = """
+    class Dies:
+        def __del__(self):
+            print("begun", flush=True)
+            time.sleep(1)
+    Dies()
+    time.sleep(20)
+    """
+    began = time.monotonic()
+    assert end_of(body) == (130, "", "Interrupted. The same command starts again.\n")
+    assert time.monotonic() - began < 10
+    hook = sys.unraisablehook
+    with stoppable():
+        assert sys.unraisablehook is not hook
+    assert sys.unraisablehook is hook
+
+
 def test_other_errors_on_the_way_out_do_not_hide_the_signal() -> None:
     body = f"""
     try:

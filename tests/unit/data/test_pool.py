@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 
 import pytest
 
+from kinesphere.data import pool
 from kinesphere.data.pool import Lost, bounded_map, progressed
 
 
@@ -22,6 +24,11 @@ def act(order: tuple[str, int]) -> int:
         time.sleep(600)
     if name == "die":
         os._exit(7)
+    if name == "die speaking":
+        os.write(pool._LINE[0].fileno(), (1000).to_bytes(4, "big") + b"the first of 1000 bytes")
+        os._exit(9)
+    if name == "who":
+        return os.getpid()
     if name == "raise":
         raise ValueError(f"from call {number}")
     return number * number
@@ -40,6 +47,26 @@ def test_hanging_and_dying_calls_are_lost_and_the_others_go_on() -> None:
     assert [results[o] for o in orders if o[0] == "work"] == [1, 16, 36]
     assert results[("hang", 2)] == results[("hang", 5)] == Lost("it took longer than 2 s and was stopped")
     assert results[("die", 3)] == Lost("the process that read it died (exit code 7)")
+
+
+def test_a_process_that_dies_in_the_middle_of_its_answer_is_lost() -> None:
+    orders = [("die speaking", 1), ("work", 2)]
+    results = dict(bounded_map(act, orders, workers=1, timeout_s=60))
+    assert results == {
+        orders[0]: Lost("the process that read it died (exit code 9)"),
+        orders[1]: 4,
+    }
+
+
+def test_another_process_takes_the_place_of_one_that_was_killed_between_two_calls() -> None:
+    results = bounded_map(act, [("who", 1), ("work", 2), ("work", 3)], workers=1, timeout_s=60)
+    _, process = next(results)
+    assert isinstance(process, int)
+    os.kill(process, signal.SIGKILL)
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert list(results) == [(("work", 2), 4), (("work", 3), 9)]
+    assert not multiprocessing.active_children()
 
 
 def test_errors_are_raised_here_and_no_process_is_left() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from makers import pictures
 
-from kinesphere.core.errors import InvalidSetting, UnwritableVideo
+from kinesphere.core.errors import InvalidSetting, UnwritableFile, UnwritableVideo
 from kinesphere.video import Video, VideoWriter
 
 
@@ -46,6 +47,25 @@ def test_a_failure_leaves_the_old_file(tmp_path):
         writer.write(np.zeros(3))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file sizes")
+def test_a_disk_that_refuses_is_named_as_one(tmp_path):
+    import resource
+
+    def write():
+        with VideoWriter(tmp_path / "a.mp4", (48, 64), 25) as writer:
+            for frame in pictures(20):
+                writer.write(frame)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(UnwritableFile, match=r"a\.mp4 cannot be written: File too large; choose another"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_video_is_not_written(tmp_path):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TextIO
 import typer
 
 from kinesphere.core.errors import InvalidSetting, KinesphereWarning
+from kinesphere.core.files import check_place
 from kinesphere.core.signals import raise_if_stopped
 from kinesphere.core.text import SPELLED
 
@@ -107,10 +108,11 @@ def print_json(document: Any) -> None:
 
 
 def check_file(option: str, path: Path | None, suffixes: Collection[str]) -> None:
-    """Refuse a target before the work is done whose suffix nothing writes.
+    """Refuse a target before the work is done whose suffix nothing writes, or where nothing can be written.
 
     Raises:
         InvalidSetting: If the suffix is not among `suffixes` (lower case, with the dot), or it is a folder.
+        UnwritableFile: If its folder takes no files.
     """
     if path is None:
         return
@@ -120,6 +122,7 @@ def check_file(option: str, path: Path | None, suffixes: Collection[str]) -> Non
         )
     if path.suffix.lower() not in suffixes:
         raise InvalidSetting(f"{option} names a {' or '.join(suffixes)} file; got {str(path)!r}.")
+    check_place(path)
 
 
 def check_folder(option: str, path: Path | None) -> None:

@@ -21,6 +21,7 @@ from kinesphere.apps.cli.console import (
     progress,
     say,
 )
+from kinesphere.core.files import check_place
 
 if TYPE_CHECKING:
     from kinesphere.apps.cli.console import Advance
@@ -82,6 +83,8 @@ def evaluate(
     from kinesphere.train.rescoring import fold_models
 
     check_folder("--out", out)
+    if out is not None:
+        check_place(out)
     compute = Compute.choose(device, precision)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     folds = fold_models(Path(model))

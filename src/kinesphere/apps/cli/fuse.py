@@ -10,6 +10,7 @@ import typer
 from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, say
 from kinesphere.apps.cli.evaluate import print_report
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import check_place
 
 if TYPE_CHECKING:
     from kinesphere.train import Fusion
@@ -37,6 +38,8 @@ def fuse(
     from kinesphere.train import fuse_runs
 
     check_folder("--out", out)
+    if out is not None:
+        check_place(out)
     fusion = fuse_runs(runs, parse(weights))
     without: tuple[Path, ...] = ()
     if out is not None:

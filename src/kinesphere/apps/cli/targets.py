@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinesphere.apps.cli.console import check_file
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import check_place
 
 
 def targets(
@@ -27,6 +28,7 @@ def targets(
 
     Raises:
         InvalidSetting: If the place cannot be written so, or a target is one of the sources.
+        UnwritableFile: If the place takes no files.
     """
     if place is None:
         return {}
@@ -42,6 +44,7 @@ def targets(
             raise InvalidSetting(
                 f"{option} names a folder, or a {' or '.join(suffixes)} file; {place} is a file."
             )
+        check_place(place)
         chosen = _below(place, sources, next(iter(suffixes)))
     own = {_same(Path(source)): source for source in sources if "://" not in source}
     for target in chosen.values():
