@@ -12,17 +12,22 @@ from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.registry import nearest
 from kinesphere.core.text import is_utf8, spelled
 
+# All spaces (the last is U+3000), and signs of no width that spreadsheets and web pages leave behind.
+_UNSEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u00ad\u200b\u200e\u200f\u2060\ufeff"
+
 
 def normal(name: str) -> str:
     """A class name in its one form: canonically composed (Unicode NFC), without spaces around it.
 
+    Signs around it that nobody sees (of no width, byte order marks) go with the spaces.
+
     The same text typed on different systems differs in code points; as a class it is one.
     """
-    return unicodedata.normalize("NFC", name).strip()
+    return unicodedata.normalize("NFC", name).strip(_UNSEEN)
 
 
 def nearly_same(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in nothing but case, spaces, hyphens, underscores or width: likely one class.
+    """Names that differ in nothing but case, spaces, hyphens, underscores, width or signs that nobody sees.
 
     Returns:
         Sets of two or more such names, in order of appearance.
@@ -30,6 +35,7 @@ def nearly_same(names: Iterable[str]) -> list[tuple[str, ...]]:
     alike: dict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
         plain = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+        plain = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
         alike[plain or name].append(name)
     return [tuple(each) for each in alike.values() if len(each) > 1]
 

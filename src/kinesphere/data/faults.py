@@ -12,7 +12,7 @@ from kinesphere.core.labels import nearly_same
 from kinesphere.core.skipped import by_reason
 from kinesphere.data.content import Content
 from kinesphere.data.manifest import Manifest, shown_path
-from kinesphere.data.sample import Sample
+from kinesphere.data.sample import VAL_SPLITS, Sample
 
 Severity = Literal["error", "warning"]
 
@@ -25,7 +25,7 @@ class Problem:
         severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
         kind: `unreadable`, `damaged`, `unknown label`, `one class`, `empty class`, `similar labels`,
             `group leak`, `content leak`, `label conflict`, `overlap`, `duplicate`, `span outside`, `short`,
-            `ignored`, `wrong row`, `cropped`, `no poses`, `unusable poses` or `nobody`.
+            `ignored`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses` or `nobody`.
         message: What was found and what to do.
         where: Sample ids, files or rows, all of them.
     """
@@ -116,6 +116,20 @@ def label_problems(manifest: Manifest) -> list[Problem]:
         )
     problems += _empty_classes(manifest)
     return problems
+
+
+def other_splits(manifest: Manifest) -> list[Problem]:
+    """Samples in splits that training uses only where they are named."""
+    others = [name for name in manifest.splits if name not in ("train", "test", *VAL_SPLITS)]
+    if not others:
+        return []
+    count = sum(sample.split in others for sample in manifest)
+    message = (
+        f"{count} of {len(manifest)} samples are in the splits {_named([*map(repr, others)])}, which are "
+        "used only where they are named (data.val, data.test, --split); correct the names if they are train, "
+        "val or test."
+    )
+    return [problem("warning", "other split", message, ())]
 
 
 def _empty_classes(manifest: Manifest) -> list[Problem]:

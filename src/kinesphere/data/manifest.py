@@ -15,7 +15,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
-from kinesphere.data.sample import Sample
+from kinesphere.data.sample import Sample, split_name
 
 log = logging.getLogger(__name__)
 Unlabelled = Literal["refuse", "skip"]
@@ -195,6 +195,7 @@ class Manifest:
         Raises:
             InvalidManifest: If none does; the message names what there is.
         """
+        split = None if split is None else split_name(split)
         chosen = [
             i
             for i, sample in enumerate(self.samples)

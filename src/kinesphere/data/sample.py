@@ -9,6 +9,17 @@ from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
 from kinesphere.core.text import is_utf8, spelled
 
+VAL_SPLITS = ("val", "valid", "validation", "dev")
+"""Names that a validation split goes by, the first that is there counts."""
+_SYNONYMS = {"training": "train", "testing": "test"}
+
+
+def split_name(name: str) -> str:
+    """A split's name in its one form: the usual ones in small letters, others as they stand."""
+    plain = name.strip().casefold()
+    plain = _SYNONYMS.get(plain, plain)
+    return plain if plain in ("train", "test", *VAL_SPLITS) else name
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -21,7 +32,7 @@ class Sample:
             labels in tables.
         span: `(start_s, end_s)`, or None for the whole video.
         group: Performer or source video; a group never straddles two splits. None stands alone.
-        split: `"train"`, `"val"`, `"test"` or another name, if the data come split.
+        split: `"train"`, `"val"`, `"test"` or another name, if the data come split; see `split_name`.
         extra: Further columns of the manifest as `(column, text)`, kept as they stood.
         poses: The pose file that the manifest names for it, in the column `pose_file`, if it names one.
     """
@@ -42,6 +53,7 @@ class Sample:
             )
         object.__setattr__(self, "id", spelled(self.id))
         object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
+        object.__setattr__(self, "split", None if self.split is None else split_name(self.split))
         for label in self.labels:
             if "|" in label or not label or not is_utf8(label):
                 what = "may not hold '|', which joins labels" if "|" in label else "is no text"

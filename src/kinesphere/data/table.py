@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
@@ -155,7 +155,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 if header is None:
                     header = [cell.strip() for cell in cells]
                     _check_header(path, header)
-                elif len(cells) != len(header):
+                    continue
+                cells[len(header) :] = _without_blank_end(cells[len(header) :])
+                if len(cells) != len(header):
                     yield Row(
                         reader.line_num,
                         None,
@@ -168,10 +170,20 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                     if delimiter != ",":  # where that is free, spreadsheets write 12,5
                         row |= {key: row[key].replace(",", ".") for key in ("start", "end") if key in row}
                     yield Row(reader.line_num, row)
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError as error:
+        raise InvalidManifest(
+            f"{path} is not a CSV table in UTF-8: {error}. Save it as UTF-8 (spreadsheets offer 'CSV UTF-8')."
+        ) from error
+    except csv.Error as error:
         raise InvalidManifest(f"{path} is not a CSV table in UTF-8: {error}.") from error
     except OSError as error:
         raise InvalidManifest(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _without_blank_end(cells: list[str]) -> list[str]:
+    """The cells up to the last that holds something: spreadsheets write columns that were emptied."""
+    filled = max((i for i, cell in enumerate(cells, start=1) if cell.strip()), default=0)
+    return cells[:filled]
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -202,7 +214,8 @@ def _delimiter(file: IO[str]) -> str:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+    # Columns without a name are what spreadsheets leave where some were emptied.
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1 and name)
     if repeated:
         raise InvalidManifest(f"{path}, row 1: columns {repeated[:20]} appear twice; rename one.")
     if "path" not in header:
@@ -321,6 +334,7 @@ def resolve_path(where: str, text: str, root: Path) -> Path:
         text = os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE_ADDRESS)))
     elif "://" in text:
         raise InvalidManifest(f"{where}: a manifest lists files, not URLs; download {text[:200]!r} first.")
+    text = _from_windows(where, text, root)
     path = Path(text)
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts) or "\0" in text:
         raise InvalidManifest(f"{where}: {text[:60]!r}… is longer than any file's name.")
@@ -335,6 +349,26 @@ def resolve_path(where: str, text: str, root: Path) -> Path:
                 "videos or write absolute paths."
             )
     return root / path
+
+
+def _from_windows(where: str, text: str, root: Path) -> str:
+    """A path that was written on Windows as it is written here, unless a file here has that very name."""
+    if os.sep == "\\" or "\\" not in text or text.startswith("/") or _exists(root / text):
+        return text
+    windows = PureWindowsPath(text)
+    if windows.drive or windows.root:
+        raise InvalidManifest(
+            f"{where}: {text[:200]!r} is a path of another computer (Windows); write paths as seen from the "
+            "table's folder."
+        )
+    return windows.as_posix() if _exists(root / windows.as_posix()) or ".." in windows.parts else text
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> None:

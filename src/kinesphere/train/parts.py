@@ -20,6 +20,7 @@ from kinesphere.data.faults import (
     unused_problems,
 )
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.sample import VAL_SPLITS, split_name
 from kinesphere.data.split import holdout
 from kinesphere.evaluate.seen import Met, Seen, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, architecture_in, read_provenance
@@ -30,7 +31,6 @@ from kinesphere.train.splits import Part
 log = logging.getLogger("kinesphere.train")
 
 AUTO_VAL, AUTO_TEST = 0.1, 0.2
-VAL_NAMES = ("val", "valid", "validation")
 # Of what is new beside the data of the model that a run starts from, at most this share is held out.
 _MOST_OF_NEW = 0.5
 
@@ -75,11 +75,11 @@ def divide(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
         InvalidSetting: If the settings contradict each other or the data.
     """
     data, seed, splits = recipe.data, recipe.train.seed, manifest.splits
-    test, val = data.test, data.val
+    test, val = (split_name(name) if isinstance(name, str) else name for name in (data.test, data.val))
     if test == "auto":
         test = "test" if "test" in splits else 0.0 if splits else AUTO_TEST
     if val == "auto":
-        val = next((name for name in VAL_NAMES if name in splits), AUTO_VAL)
+        val = next((name for name in VAL_SPLITS if name in splits), AUTO_VAL)
     if test == "train" or (isinstance(val, str) and val in (test, "train")):
         raise InvalidSetting(f"Train, val and test must be different splits; got val {val!r}, test {test!r}.")
     contents = contents_of(sample.path for sample in manifest)
@@ -101,8 +101,14 @@ def divide(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
     )
     used = sum(len(part) for part in (parts.train, parts.val, parts.test) if part is not None)
     if used < len(manifest):
+        unused = set(parts.whole.splits) - {
+            part.splits[0] for part in (parts.train, parts.val, parts.test) if part
+        }
         log.warning(
-            "%d of %d samples are in other splits and stay unused.", len(manifest) - used, len(manifest)
+            "%d of %d samples are in other splits%s and stay unused.",
+            len(manifest) - used,
+            len(manifest),
+            f" ({', '.join(map(repr, sorted(unused)))})" if unused else "",
         )
     notes = (*_told(parts, copies), *_learnt_before(recipe, parts, met))
     update = {

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidManifest, KinesphereError, UnsafeFile
+from kinesphere.data.faults import other_splits
 from kinesphere.data.manifest import Manifest
 
 FAULTS = Path(os.environ.get("KINESPHERE_TEST_DATA", "/nowhere")).parent / "faults" / "tables"
@@ -217,3 +218,46 @@ def test_a_header_of_many_columns_takes_no_square_of_time(tmp_path: Path) -> Non
     names = ",".join(["path", "label", *(f"c{i}" for i in range(100_000))])
     manifest = Manifest.read(write(tmp_path, f"{names}\na.mp4,x{',' * 100_000}\n"))
     assert len(manifest[0].extra) == 100_000
+
+
+def test_tables_of_other_computers_are_understood(tmp_path):
+    (tmp_path / "walk").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "walk" / name).touch()
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "path,label,,\r\nwalk\\a.mp4,walk,,\r\nwalk\\b.mp4,walk\u200b,,,,\r\n", encoding="utf-8-sig"
+    )
+    manifest = Manifest.read(table)
+    assert [sample.path for sample in manifest] == [tmp_path / "walk/a.mp4", tmp_path / "walk/b.mp4"]
+    assert manifest.labels.names == ("walk",)
+    table.write_text("path,label\nC:\\data\\a.mp4,walk\n..\\..\\walk\\a.mp4,walk\n")
+    with pytest.raises(
+        UnsafeFile, match=r"row 2: 'C:.*path of another computer \(Windows\).*row 3: path .*lea"
+    ):
+        Manifest.read(table)
+    table.write_bytes("path,label\na.mp4,grün\n".encode("cp1252"))
+    with pytest.raises(InvalidManifest, match="Save it as UTF-8"):
+        Manifest.read(table)
+
+
+def test_a_file_whose_name_holds_a_backslash_is_itself(tmp_path):
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "walk" / "a.mp4").touch()
+    (tmp_path / "walk\\a.mp4").touch()
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\nwalk\\a.mp4,walk\n")
+    assert Manifest.read(table)[0].path == tmp_path / "walk\\a.mp4"
+
+
+def test_usual_splits_count_in_any_case(tmp_path):
+    table = tmp_path / "table.csv"
+    names = ["Train", "TRAINING", "Validation", "DEV", "Test ", "testing", "xsub", "trian"]
+    table.write_text(
+        "path,label,split\n" + "".join(f"{i}.mp4,{i % 2},{name}\n" for i, name in enumerate(names))
+    )
+    manifest = Manifest.read(table)
+    assert manifest.splits == ("train", "validation", "dev", "test", "xsub", "trian")
+    assert [sample.path.stem for sample in manifest.where(split="Testing")] == ["4", "5"]
+    (found,) = other_splits(manifest)
+    assert "2 of 8 samples are in the splits 'xsub', 'trian', which are used only where they" in found.message
