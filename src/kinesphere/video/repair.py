@@ -275,11 +275,15 @@ def _fill(clock: np.ndarray, good: np.ndarray, step: float, reorders: bool) -> N
     if not good.any():
         clock[:] = np.arange(len(clock)) * step
         return
-    for place in np.flatnonzero(~good).tolist():
+    anchors = np.flatnonzero(good)
+    bad = np.flatnonzero(~good)
+    # The next of those that were good from the start; all before a place are good when its turn comes.
+    followers = np.searchsorted(anchors, bad).tolist()
+    for place, follower in zip(bad.tolist(), followers, strict=True):
         window = slice(max(0, place - _REORDER), place + _REORDER + 1)
         near = np.sort(clock[window][good[window]])
-        before, after = clock[:place][good[:place]][-1:], clock[place + 1 :][good[place + 1 :]][:1]
-        run = int(np.argmax(np.append(good[place:], True)))
+        before, after = clock[max(0, place - 1) : place], clock[anchors[follower : follower + 1]]
+        run = int(anchors[follower] if follower < len(anchors) else len(clock)) - place
         if not len(before):
             # What is decoded first is shown first.
             clock[place] = (near.min() if len(near) else after[0]) - run * step
@@ -306,8 +310,10 @@ def _spread(clock: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     result = scaled.copy()
     repeats = np.flatnonzero(np.diff(scaled, prepend=scaled[0] - 1) == 0)
     for i in repeats.tolist():
-        following = scaled[i:][scaled[i:] > scaled[i]]
-        room = int(following[0] - result[i - 1]) // 2 if len(following) else round(step * SCALE)
+        following = int(np.searchsorted(scaled, scaled[i], side="right"))
+        room = round(step * SCALE)
+        if following < len(scaled):
+            room = int(scaled[following] - result[i - 1]) // 2
         result[i] = result[i - 1] + max(1, min(room, round(step * SCALE)))
     result = np.maximum.accumulate(result - np.arange(len(result))) + np.arange(len(result))
     moved = np.zeros(len(clock), bool)
