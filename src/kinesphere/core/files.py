@@ -21,7 +21,7 @@ log = logging.getLogger("kinesphere")
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """Numbers of the errors that a disk gives, whatever is written to it."""
 
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 _SCRATCH = ".kinesphere-"
 _ADVICE = {
     errno.ENOSPC: "make room, or choose another place",
@@ -164,7 +164,11 @@ def claiming(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         except OSError as error:
             if error.errno in _WITHOUT_LOCKS:
                 log.warning("%s cannot be locked on its file system; start nothing twice there.", what)
-                yield
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        path.unlink()
                 return
             raise unwritable(path, error) from error
         if descriptor is None:

@@ -52,6 +52,8 @@ class Sample:
                 f"Sample {self.id!r}: a span runs from start to a later end, in seconds; got {self.span}."
             )
         object.__setattr__(self, "id", spelled(self.id))
+        if self.group is not None:  # it may come from a file's name
+            object.__setattr__(self, "group", spelled(self.group))
         object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
         object.__setattr__(self, "split", None if self.split is None else split_name(self.split))
         for label in self.labels:

@@ -182,11 +182,13 @@ def _single_label(probabilities: np.ndarray, targets: np.ndarray, units: Units, 
     classes = probabilities.shape[1]
     p, y = torch.from_numpy(probabilities), torch.from_numpy(targets)
     tops = [k for k in TOP_K if k < classes]
-    values = {f"top{k}": multiclass_accuracy(p, y, classes, average="micro", top_k=k) for k in tops}
+    ranks = _ranks(probabilities, targets)
+    ordered = torch.from_numpy(_without_ties(probabilities))
+    values = {f"top{k}": multiclass_accuracy(ordered, y, classes, average="micro", top_k=k) for k in tops}
     recall = multiclass_recall(p, y, classes, average=None)
     values["mean_class_accuracy"] = recall[torch.unique(y)].mean()
     values["macro_f1"] = multiclass_f1_score(p, y, classes, average="macro")
-    without, sizes = left_out(_ranks(probabilities, targets), probabilities.argmax(1), targets, tops,
+    without, sizes = left_out(ranks, probabilities.argmax(1), targets, tops,
                               classes, units)  # fmt: skip
     named = _with_intervals({name: float(v) for name, v in values.items()}, without, sizes, units, level)
     # Chance raises the expected error of every bin, so an interval about the value would miss the truth.
@@ -360,6 +362,18 @@ def _ranks(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranks: np.ndarray = (order == targets[:, None]).argmax(1)
     return ranks
+
+
+def _without_ties(probabilities: np.ndarray) -> np.ndarray:
+    """Numbers `(N, K)` in the order of the probabilities, of equal ones the first highest, as in `_ranks`.
+
+    Which of equal ones are among the first k would be left to the machine otherwise.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(order.shape[1])[None], axis=1)
+    scores: np.ndarray = 1 - places / order.shape[1]
+    return scores
 
 
 def _counts(predicted: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:

@@ -109,7 +109,7 @@ class Predictions:
         """Write a Parquet table: id, path, start, end, group, target, answer, probabilities, fold.
 
         `target` and `answer` are names of classes: the true ones and the model's, which in a multi-label set
-        are those of at least one half. `probabilities` has a field of each class's name.
+        are those above one half. `probabilities` has a field of each class's name.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -117,7 +117,7 @@ class Predictions:
         names = self.labels.names
         if self.labels.multi:
             targets = [[names[k] for k in np.flatnonzero(row)] for row in self.targets]
-            answers = [[names[k] for k in np.flatnonzero(row >= 0.5)] for row in self.probabilities]
+            answers = [[names[k] for k in np.flatnonzero(row > 0.5)] for row in self.probabilities]
         else:
             targets = [[names[k]] for k in self.targets]
             answers = [[names[k]] for k in self.probabilities.argmax(1)]

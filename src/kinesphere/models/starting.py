@@ -8,7 +8,7 @@ from pathlib import Path
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS, relabel
-from kinesphere.models.checkpoint import architecture_in, load_model, model_file
+from kinesphere.models.checkpoint import FILE_NAME, architecture_in, load_model, model_file
 from kinesphere.models.class_names import numbered
 from kinesphere.models.convert import ENDINGS, read_foreign
 from kinesphere.models.importing import NoClassifier, import_backbone, import_checkpoint
@@ -19,15 +19,24 @@ from kinesphere.models.recogniser import Recogniser
 log = logging.getLogger("kinesphere.models")
 
 
-def is_file(pretrained: str) -> bool:
+def is_file(pretrained: str, model: str = "auto") -> bool:
     """Whether weights are named by a file or a run folder rather than by a tag of a model's card.
+
+    A folder without a model that is called like a tag, such as one of data, is not meant.
+
+    Args:
+        pretrained: As a recipe names them.
+        model: Name of the model that they are for, if one is named.
 
     Raises:
         MissingWeights: If it is the name of a file, and there is none.
     """
     path = Path(pretrained)
     if path.exists():
-        return True
+        if not path.is_dir() or (path / FILE_NAME).is_file():
+            return True
+        stem = model.partition(".")[0]
+        return stem not in MODELS or MODELS.get(stem).card.weight(pretrained) is None
     if "/" in pretrained or path.suffix.lower() in (*ENDINGS, ".safetensors"):
         raise MissingWeights(
             f"There is no file and no run folder {pretrained} to start from; check the path."
@@ -44,7 +53,7 @@ def check_name(name: str, pretrained: str | bool | None) -> None:
     try:
         MODELS.get(name.partition(".")[0])
     except UnknownName as error:
-        if isinstance(pretrained, str) and is_file(pretrained):
+        if isinstance(pretrained, str) and is_file(pretrained, name):
             raise UnknownName(f"{error}{advice(model_file(pretrained))}") from error
         raise
 

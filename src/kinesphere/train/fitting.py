@@ -128,7 +128,7 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     settings = recipe.model
     architecture = MODELS.get(settings.name.partition(".")[0])
     name = architecture.card.name
-    if isinstance(settings.pretrained, str) and is_file(settings.pretrained):
+    if isinstance(settings.pretrained, str) and is_file(settings.pretrained, settings.name):
         recogniser = start_from(settings.pretrained, settings.name, train.labels, settings.arguments)
         specs = clip_specs(name, recogniser.specs, recipe.clip)
         if specs is not None:

@@ -183,6 +183,7 @@ def validation_predictions(files: RunFiles) -> Predictions:
     from kinesphere.predict import load
     from kinesphere.train.recipe import Recipe
     from kinesphere.train.resolve import extracts, frame_cache, read_data, resolve
+    from kinesphere.train.resuming import check_data
 
     if files.validation_predictions.is_file():
         return Predictions.read(files.validation_predictions)
@@ -193,6 +194,7 @@ def validation_predictions(files: RunFiles) -> Predictions:
         )
     recipe = Recipe.load(files.recipe)
     _, parts = resolve(recipe, read_data(recipe.data))
+    check_data(files, parts)  # else clips that taught or test the run could steer the weights
     if parts.val is None:
         raise InvalidSetting(
             f"The run {files.folder} held out no validation clips to learn weights on; give the weights, or "

@@ -93,6 +93,8 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         name, arguments = default_model(manifest)
         model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
     check_name(model.name, model.pretrained)  # before anything is said or written
+    if isinstance(model.pretrained, str) and is_file(model.pretrained, model.name):
+        model = model.model_copy(update={"pretrained": str(Path(model.pretrained).resolve())})
     resolved = recipe.model_copy(
         update={
             "data": data,

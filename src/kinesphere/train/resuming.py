@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidSetting
@@ -112,7 +113,7 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
     Raises:
         InvalidSetting: If others differ; the message says which.
     """
-    before = Recipe.load(files.recipe)
+    before = _as_absolute(Recipe.load(files.recipe), now)
     after, then = now.train.epochs, before.train.epochs
     longer = after is not None and then is not None and after > then
     lines = now.differences(before)
@@ -130,6 +131,14 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
         rates = " The learning rate follows the new length from here on." if longer else ""
         log.info("Settings changed (now / then): %s.%s", "; ".join(lines), rates)
     return longer
+
+
+def _as_absolute(before: Recipe, now: Recipe) -> Recipe:
+    """A recipe of before with the same weights to start from named as now, in full."""
+    then, start = before.model.pretrained, now.model.pretrained
+    if not isinstance(then, str) or not isinstance(start, str) or str(Path(then).resolve()) != start:
+        return before
+    return before.model_copy(update={"model": before.model.model_copy(update={"pretrained": start})})
 
 
 def _start_afresh(files: RunFiles) -> None:

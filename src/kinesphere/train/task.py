@@ -195,7 +195,9 @@ class RecognitionTask(pl.LightningModule):
         checkpoint["training_tally"] = rows.reshape(self._world, -1).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.training_tally.sums = checkpoint["training_tally"][self.global_rank].to(self.device)
+        rows = checkpoint["training_tally"].reshape(-1, len(self.training_tally.sums))
+        if self.global_rank < len(rows):
+            self.training_tally.sums = rows[self.global_rank].to(self.device)
 
     def on_train_start(self) -> None:
         # A state holds rates that follow from the length it was saved under; the run may be longer now.

@@ -22,6 +22,8 @@ def main(folder: str, parent: str | None = None) -> None:
     from kinesphere.train.fitting import fit
     from kinesphere.train.recipe import Recipe
     from kinesphere.train.resolve import read_data, resolve
+    from kinesphere.train.resuming import check_data
+    from kinesphere.train.splits import SplitTable
 
     if parent is not None:
         end_with(int(parent))
@@ -32,6 +34,10 @@ def main(folder: str, parent: str | None = None) -> None:
         end_silently()
         recipe = Recipe.load(files.recipe)
         resolved, parts = resolve(recipe, read_data(recipe.data))
+        if parent is None and files.splits.is_file():
+            check_data(files, parts)
+        elif alone and not files.holds_a_run:
+            SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
         fit(resolved, parts)
 
 

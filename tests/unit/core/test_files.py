@@ -104,15 +104,17 @@ def test_children_do_not_keep_a_claim_alive(tmp_path: Path) -> None:
         os.waitpid(child, 0)
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EINVAL])
 def test_file_systems_without_locks_are_written_to_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     def refuse(*_: object, **__: object) -> int:
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("kinesphere.core.files.lock", refuse)
     with claiming(tmp_path / ".lock", "this place"):
         assert "this place cannot be locked" in caplog.text
+    assert not list(tmp_path.iterdir())
     with replacing(tmp_path / "file") as temporary:
         temporary.write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"

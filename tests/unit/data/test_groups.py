@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data import Manifest, holdout, kfold
+from kinesphere.train.splits import SplitTable
 
 
 @pytest.mark.parametrize(
@@ -131,3 +133,19 @@ def test_given_groups_win_and_spread_over_their_file(tmp_path: Path) -> None:
         header="path,label,start,end,group",
     )
     assert [sample.group for sample in Manifest.read(path)] == ["anna", "anna", "A_g01", None]
+
+
+def test_groups_of_names_that_are_no_utf_8_can_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for label in ("run", "walk"):
+        (folder / label).mkdir(parents=True)
+        for number in range(2):
+            name = os.fsdecode(b"caf\xe9_%s_part0%d.mp4" % (label.encode(), number))
+            (folder / label / name).write_bytes(label.encode())
+    manifest = Manifest.read(folder)
+    groups = [sample.group for sample in manifest]
+    assert len(set(groups)) == 2
+    SplitTable.of(manifest, {}).write(tmp_path / "splits.csv")
+    assert [row.group for row in SplitTable.read(tmp_path / "splits.csv")] == groups
+    manifest.write(tmp_path / "again.csv")
+    assert [sample.group for sample in Manifest.read(tmp_path / "again.csv")] == groups

@@ -340,3 +340,17 @@ def test_clips_without_any_label_cannot_be_scored() -> None:
     p, y = multi_table(10, 3)
     with pytest.raises(InvalidSetting, match="None of the 10 clips carries one of the 3 labels"):
         metrics.scores(p, y * 0, names(3, multi=True))
+
+
+def test_of_equal_probabilities_the_first_classes_stand_first():
+    rng = np.random.default_rng(0)
+    for classes in (4, 7, 40):
+        labels = LabelSet(tuple(f"c{i}" for i in range(classes)))
+        table = np.round(rng.random((60, classes)) * 3) + 1
+        table /= table.sum(1, keepdims=True)
+        targets = rng.integers(classes, size=60)
+        found = metrics.scores(table, targets, labels)
+        order = np.argsort(-table, axis=1, kind="stable")
+        for k in (1, 2, 3):
+            right = (order[:, :k] == targets[:, None]).any(1).mean()
+            assert found[f"top{k}"].value == pytest.approx(right), (classes, k)

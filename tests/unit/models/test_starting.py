@@ -14,6 +14,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, import_checkpoint, save_model
 from kinesphere.models.build import MODELS
+from kinesphere.models.starting import is_file
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
 
@@ -189,3 +190,13 @@ def test_names_of_blocks_without_end_build_nothing(tmp_path):
         with pytest.raises(InvalidCheckpoint):
             import_checkpoint(tmp_path / "a.pth", model)
     assert time.perf_counter() - started_s < 30
+
+
+def test_a_folder_of_data_is_not_taken_for_weights_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k400" / "running").mkdir(parents=True)
+    assert not is_file("k400", "r3d_18")
+    assert not is_file("k400", "r3d_18.k400")
+    assert is_file("./k400", "r3d_18")
+    (tmp_path / "k400" / "model.safetensors").touch()
+    assert is_file("k400", "r3d_18")

@@ -20,6 +20,7 @@ from kinesphere.core.errors import InUse, InvalidSetting, TooManyFailures, Unwri
 from kinesphere.core.files import claiming
 from kinesphere.train import Recipe, cross_validate, fitting, open_run, train
 from kinesphere.train.files import RunFiles
+from kinesphere.train.fusion import validation_predictions
 from kinesphere.train.history import read_history
 
 
@@ -332,3 +333,38 @@ def test_a_cross_validation_that_failed_at_its_start_claims_nothing(own: Recipe)
     with pytest.raises(InvalidSetting, match="warm-up"):
         cross_validate(own.override("schedule.warmup_epochs=9"), 2, console=quiet())
     assert not Path(str(own.out)).exists()
+
+
+def test_weights_of_a_fusion_are_not_learned_on_other_data(own: Recipe, videos: Path, tmp_path: Path) -> None:
+    runs = [
+        train(own.override(f"out={tmp_path / name}", f"train.seed={seed}", "train.epochs=1"), console=quiet())
+        for seed, name in enumerate("ab")
+    ]
+    add_files(Path(own.data.source[0]))
+    with pytest.raises(InvalidSetting, match="The data are not those"):
+        validation_predictions(runs[0].files)
+
+
+def test_the_weights_at_the_start_are_found_from_any_folder(
+    own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(own.override("out=base", "train.epochs=1"), console=quiet())
+    run = train(own.override("out=next", "train.epochs=1", "model.pretrained=base"), console=quiet())
+    text = run.files.recipe.read_text()
+    assert run.recipe.model.pretrained == str(tmp_path / "base")
+    # A recipe of before names them as they were typed.
+    run.files.recipe.write_text(text.replace(str(tmp_path / "base"), "base"))
+    train(Recipe.load(run.folder, ["train.epochs=2"]), resume=True, console=quiet())
+    monkeypatch.chdir("/")
+    train(Recipe.load(run.folder, ["train.epochs=3"]), resume=True, console=quiet())
+    assert len(read_history(run.files.metrics)) == 3
+
+
+def test_a_state_of_one_row_of_counts_is_gone_on_from(own: Recipe) -> None:
+    run = train(own.override("train.epochs=1"), console=quiet())
+    state = torch.load(run.files.state, weights_only=True)
+    state["training_tally"] = state["training_tally"][0]
+    torch.save(state, run.files.state)
+    longer = train(Recipe.load(run.folder, ["train.epochs=2"]), resume=True, console=quiet())
+    assert len(read_history(longer.files.metrics)) == 2

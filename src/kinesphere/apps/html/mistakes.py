@@ -40,7 +40,7 @@ def find_mistakes(predictions: Predictions) -> list[Mistake]:
     """All of them, the surest first."""
     p, names = predictions.probabilities, predictions.labels.names
     if predictions.labels.multi:
-        true, given = predictions.targets > 0, p >= 0.5
+        true, given = predictions.targets > 0, p > 0.5
     else:
         true = np.eye(len(names), dtype=bool)[predictions.targets]
         given = np.eye(len(names), dtype=bool)[p.argmax(1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,12 @@ def stated_beside(path: Path) -> list[Stated]:
 def class_names(value: Any) -> tuple[str, ...] | None:
     """The names that a value lists, in the order of their numbers; None if it is no such list.
 
-    Lists of texts or of entries with a `name`, mappings from numbers to names or from names to numbers
-    which count from 0 without a gap.
+    Lists of texts or of entries with a `name`, which follow their `id` where all have one; mappings from
+    numbers to names or from names to numbers which count from 0 or 1 without a gap.
     """
     names: tuple[str, ...] | None = None
     if isinstance(value, list | tuple):
-        entries = [part.get("name") if isinstance(part, Mapping) else part for part in value]
+        entries = [part.get("name") if isinstance(part, Mapping) else part for part in _by_id(value)]
         if entries and all(isinstance(entry, str) for entry in entries):
             names = tuple(map(str, entries))
     elif isinstance(value, Mapping) and value and len(value) <= _MOST_CLASSES:
@@ -89,9 +89,24 @@ def class_names(value: Any) -> tuple[str, ...] | None:
         if any(number is None or name is None for number, name in pairs):
             pairs = [(_number(entry), _name(key)) for key, entry in value.items()]
         ordered = {number: name for number, name in pairs if number is not None and name is not None}
-        if len(ordered) == len(value) and set(ordered) == set(range(len(value))):
-            names = tuple(str(ordered[i]) for i in range(len(value)))
+        if len(ordered) == len(value) and _counts(ordered):
+            names = tuple(str(ordered[i]) for i in sorted(ordered))
     return None if names is None or all(_NUMBERED.fullmatch(name) for name in names) else names
+
+
+def _by_id(entries: Sequence[Any]) -> Sequence[Any]:
+    """Entries in the order of their ids, where each has one of its own; else as they stand."""
+    ids = [_number(part.get("id")) if isinstance(part, Mapping) else None for part in entries]
+    known = [number for number in ids if number is not None]
+    if len(set(known)) < len(ids):
+        return entries
+    return [entry for _, entry in sorted(zip(known, entries, strict=True), key=lambda pair: pair[0])]
+
+
+def _counts(numbers: Collection[int]) -> bool:
+    """Whether different numbers count from 0 or 1 without a gap."""
+    first = min(numbers)
+    return first in (0, 1) and max(numbers) - first + 1 == len(numbers)
 
 
 def _candidates(content: Any, where: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -140,7 +155,7 @@ def _of_lines(text: str) -> tuple[str, ...] | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     numbered = [match for line in lines if (match := _LINE.fullmatch(line))]
     if lines and len(numbered) == len(lines):
-        start = int(numbered[0][1])
-        if start in (0, 1) and [int(match[1]) for match in numbered] == [*range(start, start + len(lines))]:
-            return tuple(match[2].strip() for match in numbered)
+        ordered = {int(match[1]): match[2].strip() for match in numbered}
+        if len(ordered) == len(lines) and _counts(ordered):
+            return tuple(ordered[i] for i in sorted(ordered))
     return tuple(lines) or None
