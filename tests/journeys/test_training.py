@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from kinesphere.evaluate import Report
 from kinesphere.train import Recipe
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import read_history
+from kinesphere.train.keeping import read_state
 from kinesphere.video import VideoWriter
 
 PROGRAM = """
@@ -74,6 +76,11 @@ def finish(recipe: Path) -> RunFiles:
     return RunFiles(Path(str(Recipe.load(recipe).out)))
 
 
+def rows_of(files: RunFiles) -> list[dict[str, str]]:
+    with files.metrics.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def assert_same_weights(one: RunFiles, other: RunFiles) -> None:
     for path, twin in ((one.model, other.model), (one.last, other.last)):
         a, b = load_file(path), load_file(twin)
@@ -121,6 +128,54 @@ def test_two_processes_train_one_model_and_resume(videos: Path, tmp_path: Path) 
     if process.stderr is not None:
         process.stderr.close()
     time.sleep(1)  # the workers end with the process that launched them
+    assert_same_weights(whole, finish(recipe))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_each_of_two_processes_goes_on_with_its_own_counts(videos: Path, tmp_path: Path) -> None:
+    settings = ("compute.processes=2", "compute.workers=0", "train.batch_size=1", "train.epochs=2")
+    whole = finish(write_recipe(tmp_path, videos, "whole", *settings))
+    recipe, files = write_recipe(tmp_path, videos, "broken", *settings), RunFiles(tmp_path / "broken")
+    process = start(recipe)
+    while process.poll() is None and not files.state.is_file():
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    counts = read_state(files.state)["training_tally"]
+    assert counts.shape[0] == 2
+    assert counts[:, 0].all()  # clips of either process: the state is one within an epoch
+    assert not counts[0].equal(counts[1])
+    time.sleep(1)  # the workers end with the process that launched them
+    finish(recipe)
+    columns = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1")
+    then, now = ([[row[column] for column in columns] for row in rows_of(each)] for each in (whole, files))
+    assert now == then
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_end_by_a_signal_with_a_sentence_and_resume(videos: Path, tmp_path: Path) -> None:
+    settings = ("compute.processes=2", "compute.workers=0", "train.batch_size=1")
+    whole = finish(write_recipe(tmp_path, videos, "whole", *settings))
+    recipe, files = write_recipe(tmp_path, videos, "stopped", *settings), RunFiles(tmp_path / "stopped")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = files.state.stat().st_mtime_ns if files.state.is_file() else 0
+        words = [sys.executable, "-m", "kinesphere", "train", str(recipe), "--resume"]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while process.poll() is None and (
+            not files.state.is_file() or files.state.stat().st_mtime_ns == before
+        ):
+            time.sleep(0.002)
+        if number == signal.SIGINT:  # as a terminal does it: to all of them
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        _, told = process.communicate(timeout=120)  # ends when the last of the processes has let go of it
+        assert process.returncode == 128 + number, told
+        assert "Traceback" not in told
+        assert told.count(f"Go on with: kinesphere train {files.folder} --resume") == 1
+        assert not (files.folder / ".lock").exists()
     assert_same_weights(whole, finish(recipe))
 
 

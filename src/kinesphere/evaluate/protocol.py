@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from kinesphere.evaluate.intervals import Units
 
 _FEW = 5
@@ -61,7 +63,7 @@ class Intervals:
     def from_json(cls, plain: Mapping[str, Any]) -> Intervals:
         """From plain values; older reports name no method: they resampled."""
         method = plain.get("method", "percentile bootstrap")
-        return cls(plain["kind"], plain["units"], plain["level"], method)
+        return TypeAdapter(cls).validate_python({**plain, "method": method})
 
     def sentence(self) -> str:
         """For people: what the brackets behind a score mean."""

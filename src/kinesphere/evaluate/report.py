@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
@@ -22,6 +24,7 @@ from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
 from kinesphere.evaluate.predictions import FileNote, Predictions
 from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
 
+T = TypeVar("T")
 _NAMES = {
     "top1": "top-1",
     "top2": "top-2",
@@ -162,29 +165,29 @@ class Report:
             protocol = {**plain["protocol"], "sampling": tuple(plain["protocol"]["sampling"])}
             confusion = plain["confusion"]
             return cls(
-                scores=Scores(tuple((name, Score(**score)) for name, score in plain["scores"].items())),
-                classes=tuple(ClassScore(**row) for row in plain["classes"]),
+                scores=Scores(tuple((name, _part(Score, score)) for name, score in plain["scores"].items())),
+                classes=tuple(_part(ClassScore, row) for row in plain["classes"]),
                 confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
-                calibration=Calibration(**calibration),
-                clips=plain["clips"],
-                skipped=tuple(FileNote(**each) for each in plain["skipped"]),
+                calibration=_part(Calibration, calibration),
+                clips=operator.index(plain["clips"]),
+                skipped=tuple(_part(FileNote, each) for each in plain["skipped"]),
                 labels=LabelSet(
                     tuple(labels["names"]),
                     tuple(map(tuple, labels["mirror"])),
                     labels["multi"],
                     labels.get("ordered", False),
                 ),
-                protocol=Protocol(**protocol),
+                protocol=_part(Protocol, protocol),
                 intervals=Intervals.from_json(plain["intervals"]),
-                provenance=Provenance(**plain["provenance"]),
+                provenance=_part(Provenance, plain["provenance"]),
                 folds=tuple(
-                    FoldScore(**{**fold, "weights": tuple(fold.get("weights", ()))})
+                    _part(FoldScore, {**fold, "weights": tuple(fold.get("weights", ()))})
                     for fold in plain["folds"]
                 ),
-                damaged=tuple(FileNote(**each) for each in plain["damaged"]),
+                damaged=tuple(_part(FileNote, each) for each in plain["damaged"]),
                 notes=tuple(map(str, plain.get("notes", ()))),
             )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise InvalidSetting(f"This is not a report: {error!r}. Evaluate the model again.") from error
 
     def write(self, path: str | Path) -> None:
@@ -205,6 +208,17 @@ class Report:
         except InvalidSetting as error:
             raise InvalidSetting(f"Cannot read a report from {path}: {error}") from error
         return cls.from_json(plain)
+
+
+def _part(kind: type[T], plain: dict[str, Any]) -> T:
+    """A data class of a report from plain values, each of the type that it states.
+
+    Raises:
+        TypeError: If a name is unknown or missing.
+        ValueError: If a value has another type.
+    """
+    kind(**plain)
+    return TypeAdapter(kind).validate_python(plain)
 
 
 def report_from_predictions(

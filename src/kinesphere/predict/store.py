@@ -157,7 +157,10 @@ class PredictionLog:
         return "".join(kept), done
 
     def _kept_csv(self, text: str) -> tuple[str, set[str]]:
-        rows = list(csv.reader(io.StringIO(text)))
+        try:
+            rows = list(csv.reader(io.StringIO(text)))
+        except csv.Error as error:
+            raise InvalidSetting(f"{self.path} is no table ({error}); choose another output.") from error
         if rows and rows[0] != self._columns():
             raise InvalidSetting(f"{self.path} has other columns than ours; choose another output.")
         good = [row for row in rows[1:] if len(row) == len(self._columns()) and not row[-1]]

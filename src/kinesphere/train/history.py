@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.task import RecognitionTask
@@ -94,8 +95,16 @@ class History(pl.Callback):
 
 
 def read_history(path: Path) -> list[Row]:
-    """The rows of a metrics.csv, empty cells as None."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {key: float(text) if text else None for key, text in row.items()} for row in csv.DictReader(file)
-        ]
+    """The rows of a metrics.csv, empty cells as None.
+
+    Raises:
+        InvalidSetting: If it is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                {key: float(text) if text else None for key, text in row.items()}
+                for row in csv.DictReader(file)
+            ]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise InvalidSetting(f"{path} is no table of a training's epochs ({error}).") from error

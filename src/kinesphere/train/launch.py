@@ -12,6 +12,12 @@ from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import KinesphereError, WorkerFailed
 from kinesphere.core.signals import raise_if_stopped, stop_by
 
+# A Ctrl-C reaches the workers too, and loading what they need takes seconds: they end without a word.
+BEGIN = (
+    "from signal import *; signal(SIGINT, SIG_DFL); signal(SIGTERM, SIG_DFL); "
+    "import runpy; runpy.run_module('kinesphere.train.worker', run_name='__main__', alter_sys=True)"
+)
+
 
 def fit_in_processes(folder: Path, processes: int) -> None:
     """Fit the run in `folder` (it holds a resolved recipe) with this many processes on this machine.
@@ -38,7 +44,7 @@ def fit_in_processes(folder: Path, processes: int) -> None:
     )
     launcher = elastic_launch(config, sys.executable)
     try:
-        launcher("-u", "-m", "kinesphere.train.worker", str(folder), str(os.getpid()))
+        launcher("-u", "-c", BEGIN, str(folder), str(os.getpid()))
     except SignalException as error:  # versions of torch that take all signals for themselves
         raise stop_by(error.sigval) from None
     except ChildFailedError as error:

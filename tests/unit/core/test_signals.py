@@ -14,6 +14,7 @@ import pytest
 
 from kinesphere.core import signals
 from kinesphere.core.signals import Stopped, held, raise_if_stopped, stoppable, stopped_by
+from kinesphere.train.launch import BEGIN
 
 PROGRAM = """
 import os, signal, sys, threading, time
@@ -215,3 +216,20 @@ def test_handlers_are_taken_back_from_libraries() -> None:
     with pytest.raises(KeyboardInterrupt), stoppable():
         taken()
     assert Stopped(signal.SIGTERM).exit_code == 143
+
+
+def test_training_processes_end_without_a_word_while_they_load(tmp_path: Path) -> None:
+    package = tmp_path / "kinesphere" / "train"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(20)\n")
+    (package / "worker.py").touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (-signal.SIGINT, "")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +183,31 @@ def test_damaged_report_is_refused(tmp_path: Path) -> None:
 def test_score_names_are_written_as_people_do() -> None:
     assert score_name("mean_class_accuracy") == "mean class accuracy"
     assert score_name("something_else") == "something_else"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("clips", "0x10"),
+        ("notes", 3),
+        ("confusion", [[10**30, 0], [0, 1]]),
+        ("scores", {"top1": {"value": "much"}}),
+        ("intervals", {"kind": "group", "units": None, "level": 0.95}),
+        ("protocol", {"dataset": ["a"]}),
+        ("folds", [{"name": "a", "clips": 1, "value": {}}]),
+    ],
+)
+def test_values_of_another_type_are_no_report(tmp_path, part, value):
+    path = tmp_path / "report.json"
+    made = {
+        "scores": {"top1": {"value": 1.0}}, "classes": [], "confusion": None,
+        "calibration": {"counts": [], "confidence": [], "accuracy": []}, "clips": 1, "skipped": [],
+        "damaged": [], "folds": [], "labels": {"names": ["a", "b"], "mirror": [], "multi": False},
+        "protocol": {"dataset": "a", "sampling": ["8x1x1"]},
+        "intervals": {"kind": "clip", "units": 1, "level": 0.95}, "provenance": asdict(PROVENANCE),
+    }  # fmt: skip
+    path.write_text(json.dumps(made))
+    assert Report.read(path).line().startswith("top-1 100.0 %")
+    path.write_text(json.dumps({**made, part: value}))
+    with pytest.raises(InvalidSetting, match="This is not a report"):
+        Report.read(path)

@@ -92,6 +92,23 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
             PredictionLog(tmp_path / name, SETTINGS)
 
 
+def test_damaged_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    PredictionLog(path, SETTINGS).close()
+    path.write_bytes(path.read_bytes() + b"a.mp4,0\r1,2\n")
+    with pytest.raises(InvalidSetting, match=r"out\.csv is no table \(new-line character seen"):
+        PredictionLog(path, SETTINGS)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"x"', "{"])
+def test_settings_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "out.jsonl"
+    PredictionLog(path, SETTINGS).close()
+    (tmp_path / "out.jsonl.settings.json").write_text(text)
+    with pytest.raises(InvalidSetting, match=r"out\.jsonl\.settings\.json does not say how it was made"):
+        PredictionLog(path, SETTINGS)
+
+
 def test_a_part_of_a_record_is_never_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, real = tmp_path / "out.jsonl", os.write
     with PredictionLog(path, SETTINGS) as log:
