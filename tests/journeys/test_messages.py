@@ -60,6 +60,17 @@ def test_names_in_brackets_are_shown_as_they_are(kinesphere, mannequins: Path, t
         assert name in ended.out
 
 
+def test_check_says_why_a_file_cannot_be_read(kinesphere, mannequins: Path, tmp_path: Path) -> None:
+    clips = sorted(mannequins.rglob("*.mp4"))
+    for name, clip in zip("ab", clips, strict=False):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        shutil.copy(clip, tmp_path / "data" / name / "good.mp4")
+    (tmp_path / "data" / "a" / "text.mp4").write_bytes(b"no video")
+    ended = kinesphere("check", tmp_path / "data")
+    assert "3 clips in 3 files\n" in ended.out
+    assert re.search(r"^ +a/text\.mp4: cannot be read as a video \(.+\); check that", ended.out, re.MULTILINE)
+
+
 def test_the_doctor_names_extras_with_their_brackets(kinesphere) -> None:
     from importlib.util import find_spec
 

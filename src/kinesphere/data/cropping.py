@@ -92,7 +92,7 @@ def crop_problems(files: Sequence[tuple[str, Window, float | None]]) -> list[Pro
         message = (
             f"Of {len(narrow)} videos the model's centre crop shows as little as "
             f"{min(s for _, s in narrow):.0%} of the longer side. If people move at the sides, "
-            "`clip.resize=letterbox` shows all of it; poses or masks beside the videos would tell."
+            "`clip.resize=letterbox` shows all of it; poses or masks beside them tell who is cut off."
         )
         problems.append(problem("warning", "cropped", message, (f"{name}: {s:.0%}" for name, s in narrow)))
     return problems

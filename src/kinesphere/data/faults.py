@@ -142,8 +142,10 @@ def _empty_classes(manifest: Manifest) -> list[Problem]:
         empty = [label for label in manifest.labels if label not in present[split]]
         if empty:
             name = "the data" if split is None else f"split {split!r}"
-            message = f"{name} has no sample of {len(empty)} classes: {_named(empty)}."
-            problems.append(problem("warning", "empty class", message, empty))
+            few = len(empty) <= 5
+            named = f": {_named(empty)}" if few else ""
+            message = f"{name} has no sample of {len(empty)} classes{named}."
+            problems.append(problem("warning", "empty class", message, () if few else empty))
     return problems
 
 

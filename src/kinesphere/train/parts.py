@@ -159,15 +159,13 @@ def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mappi
             moved[sample.id] = name
     if len(free) == len(pool) or not (free or moved):
         # Nothing is known, or all of it was learnt: then the overlap is counted and said.
-        drawn = holdout(pool, {"train": 1 - share, name: share}, seed)
+        drawn = _drawn(pool, name, share, seed)
         return manifest.with_splits({sample.id: str(sample.split) for sample in drawn})
     rest = share * len(pool) - len(moved)
     if free and rest >= 1:
         part = min(_MOST_OF_NEW, rest / len(free))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", IncompleteSplit)  # the whole of the split is looked at below
-                drawn = holdout(pool.select(free), {"train": 1 - part, name: part}, seed)
+            drawn = _drawn(pool.select(free), name, part, seed)
             moved |= {sample.id: name for sample in drawn if sample.split == name}
         except InvalidSetting as error:
             if not moved:
@@ -179,6 +177,12 @@ def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mappi
         len(pool) - len(free), len(pool), name, len(moved),
     )  # fmt: skip
     return manifest.with_splits(moved)
+
+
+def _drawn(pool: Manifest, name: str, share: float, seed: int) -> Manifest:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IncompleteSplit)  # said once, of the whole split, by `_told`
+        return holdout(pool, {"train": 1 - share, name: share}, seed)
 
 
 def _part(manifest: Manifest, split: str, setting: float | str) -> Manifest | None:

@@ -18,7 +18,7 @@ from kinesphere.apps.html import (
     with_frames,
     write_report_html,
 )
-from kinesphere.apps.html.charts import nice_ticks, shortened
+from kinesphere.apps.html.charts import Series, line_chart, nice_ticks, shortened
 from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
@@ -254,6 +254,17 @@ def test_ticks_cover_the_range_with_few_round_numbers(low: float, extent: float)
     assert 2 <= len(ticks) <= 8
     assert ticks[0] <= low + 1e-6 * step + 1e-9
     assert ticks[-1] >= high - 1e-6 * step - 1e-9
+
+
+@pytest.mark.parametrize("values", [(1.0691, 1.0843), (0.99991, 1.00004), (0.001, 0.00099), (2.0, 1.0)])
+def test_no_two_ticks_of_an_axis_are_written_alike(values: tuple[float, float]) -> None:
+    series = [Series("training", tuple(enumerate(values, 1)))]
+    drawn = line_chart(series, title="Loss", show=lambda value: f"{value:.3g}")
+    ticks = re.findall(r'class="tick end">([^<]+)<', drawn)
+    assert len(set(ticks)) == len(ticks) > 1
+    shown = [float(tick) for tick in ticks]
+    assert min(shown) <= min(values)
+    assert max(shown) >= max(values)
 
 
 def test_long_names_are_cut() -> None:

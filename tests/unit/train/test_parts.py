@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from kinesphere.core.errors import IncompleteSplit
 from kinesphere.data import Manifest, kfold
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
@@ -88,6 +90,16 @@ def test_labels_that_are_likely_one_and_classes_that_are_not_taught(
     assert any("1 sets of labels differ in case, spaces or hyphens only" in note for note in notes)
     assert any("split 'train' has no sample of 1 classes: jump" in note for note in notes)
     assert "'Wave' = 'wave'" in caplog.text
+
+
+def test_a_class_without_validation_clips_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    resolved(write(tmp_path, *(f"{n}.mp4,{'abc'[n % 3]}" for n in range(15)), header="path,label"))
+    assert not [each for each in recwarn if each.category is IncompleteSplit]
+    said = [record.getMessage() for record in caplog.records if "no sample of" in record.getMessage()]
+    assert len(said) == 1
+    assert re.fullmatch(r"split 'val' has no sample of 2 classes: \w, \w\.", said[0])
 
 
 def test_wrong_rows_and_unused_files_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

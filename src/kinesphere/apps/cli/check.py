@@ -84,7 +84,7 @@ def check(
     if as_json:
         print_json(found.to_json())
     else:
-        _print(found)
+        _print(found, manifest.root)
         if preview is not None:
             over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
             console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
@@ -114,12 +114,13 @@ def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, p
     return len(preview(dataset, path))
 
 
-def _print(found: Preflight) -> None:
+def _print(found: Preflight, root: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
     screen = console()
-    table = Table("class", "clips", *found.splits, title=f"{found.clips} clips in {found.files} files")
+    screen.print(f"{found.clips} clips in {found.files} files")  # a title would be folded to a narrow table
+    table = Table("class", "clips", *found.splits)
     for name, count in sorted(found.classes.items(), key=lambda item: -item[1]):
         table.add_row(Text(name), str(count), *(str(part.get(name, 0)) for part in found.splits.values()))
     screen.print(table)
@@ -147,15 +148,29 @@ def _print(found: Preflight) -> None:
         screen.print(f"            {sentence}", soft_wrap=True)
     if found.poses is not None:
         screen.print(f"poses       {_said_of(found.poses, found.clips)}", soft_wrap=True)
+    why = _reasons(found, root)
     for problem in found.problems:
         colour = "red" if problem.severity == "error" else "yellow"
         say(problem.severity, colour, problem.message)
         for place in problem.where[:SHOWN]:
-            screen.print(f"    {place}", soft_wrap=True)
+            reason = why.get((problem.kind, place))
+            screen.print(f"    {place}" + (f": {reason}" if reason else ""), soft_wrap=True)
         if len(problem.where) > SHOWN:
             screen.print(f"    … and {len(problem.where) - SHOWN} more (see --json)")
     if not found.problems:
         screen.print(tinted(("No problems found.", "green")))
+
+
+def _reasons(found: Preflight, root: Path) -> dict[tuple[str, str], str]:
+    """Why files cannot be read, wholly or in part, by kind of problem and place, without their path again."""
+    from kinesphere.data.manifest import shown_path
+
+    said = [("unreadable", each.path, each.reason) for each in found.unreadable]
+    said += [("damaged", each.path, each.message) for each in found.damaged]
+    return {
+        (kind, shown_path(path, root)): reason.removeprefix(str(path)).lstrip(": ")
+        for kind, path, reason in said
+    }
 
 
 def _said_of(poses: PoseTally, clips: int) -> str:

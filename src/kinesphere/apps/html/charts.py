@@ -83,14 +83,23 @@ def _grid(
     show: Callable[[float], str],
 ) -> Html:
     parts = []
-    for value in ticks:
+    for value, text in zip(ticks, _told_apart(ticks, show), strict=True):
         _, y = place(first, value)
         parts.append(tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid"))
-        parts.append(tag("text", show(value), x=_LEFT - 6, y=y + 4, class_="tick end"))
+        parts.append(tag("text", text, x=_LEFT - 6, y=y + 4, class_="tick end"))
     for value in [v for v in nice_ticks(first, last, 6) if first <= v <= last and v == round(v)]:
         x, _ = place(value, ticks[0])
         parts.append(tag("text", f"{value:g}", x=x, y=_HEIGHT - _BOTTOM + 18, class_="tick mid"))
     return join(parts)
+
+
+def _told_apart(ticks: Sequence[float], show: Callable[[float], str]) -> list[str]:
+    """The ticks as text: with the digits of their step where `show` would write neighbours alike."""
+    texts = [show(value) for value in ticks]
+    if len(set(texts)) == len(texts):
+        return texts
+    digits = max(0, 1 - math.floor(math.log10(ticks[1] - ticks[0])))
+    return [f"{value:.{digits}f}" for value in ticks]
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
