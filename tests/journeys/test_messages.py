@@ -17,6 +17,7 @@ from kinesphere.core.errors import NobodySeen
     ("words", "hint"),
     [
         (["epochs=1"], "did you mean train.epochs"),
+        (["model.nmae=r3d_18"], r"did you mean model\.name"),
         (["model=r3d_18"], "did you mean model.name=r3d_18"),
         (["data=elsewhere"], "did you mean data.source=elsewhere"),
         (["--model", "r3d_18"], "Did you mean model.name=VALUE"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, Kinesphere
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
+from kinesphere.core.registry import nearest
 from kinesphere.core.structured import parse_json
 from kinesphere.models.build import (
     LARGEST_ARGUMENT,
@@ -37,6 +39,7 @@ FORMAT = 1
 FILE_NAME = "model.safetensors"
 _KEY = "kinesphere"
 _LONGEST_REASON = 500
+_MOST_NAMES = 1000
 _LARGEST_HEADER = 16 << 20
 _FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -122,6 +125,14 @@ def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Rec
         return _read(path, arguments or {})
     name = str(source)
     if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
+        folder = Path(name).parent
+        if folder.is_dir():
+            close = nearest(Path(name).name, (each.name for each in islice(folder.iterdir(), _MOST_NAMES)))
+            hint = f"did you mean {' or '.join(str(folder / each) for each in close)}? " if close else ""
+            raise MissingWeights(
+                f"There is no model file or run folder {name}; {hint}({folder} is a folder here, so nothing "
+                "is looked up on Hugging Face.)"
+            )
         return _read(_from_hub(name), arguments or {})
     if "/" in name or path.suffix == ".safetensors":
         raise MissingWeights(f"There is no model file or run folder {name}.")

@@ -172,7 +172,7 @@ def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
     where = ".".join(place)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(recipe, place[:-1])
-        close = nearest(place[-1], known)
+        close = [".".join((*place[:-1], name)) for name in nearest(place[-1], known)]
         if len(place) == 1:
             close = close or suggest(place[0])
         hint = f"did you mean {' or '.join(close)}" if close else f"known: {', '.join(known)}"

@@ -70,6 +70,8 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
+    if recipe.model.name != "auto":
+        check_name(recipe.model.name, recipe.model.pretrained)  # before anything is said of the data
     parts, data = divide(recipe, manifest)
     augment = recipe.augment.settings()
     check_flip(augment, manifest.labels)

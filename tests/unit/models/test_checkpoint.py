@@ -168,6 +168,18 @@ def test_hub_models_name_the_file_to_fetch_when_offline(monkeypatch):
         load_model("some/model")
 
 
+def test_a_mistyped_run_is_not_looked_up_elsewhere(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_arguments: pytest.fail("looked up"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "dance").mkdir(parents=True)
+    with pytest.raises(
+        MissingWeights, match=r"no model file or run folder runs/dnace; did you mean runs/dance\?"
+    ):
+        load_model("runs/dnace")
+
+
 def test_hub_models_are_read_like_files(file, monkeypatch):
     import huggingface_hub
 

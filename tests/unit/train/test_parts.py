@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kinesphere.core.errors import IncompleteSplit
+from kinesphere.core.errors import IncompleteSplit, UnknownName
 from kinesphere.data import Manifest, kfold
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
@@ -100,6 +100,15 @@ def test_a_class_without_validation_clips_is_said_once(
     said = [record.getMessage() for record in caplog.records if "no sample of" in record.getMessage()]
     assert len(said) == 1
     assert re.fullmatch(r"split 'val' has no sample of 2 classes: \w, \w\.", said[0])
+
+
+def test_a_wrong_model_is_refused_before_the_data_are_talked_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = write(tmp_path, *(f"{n}.mp4,{'abc'[n % 3]}" for n in range(15)), header="path,label")
+    with pytest.raises(UnknownName, match="did you mean r3d_18"):
+        resolved(table, "model.name=r3d_81")
+    assert caplog.records == []
 
 
 def test_wrong_rows_and_unused_files_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

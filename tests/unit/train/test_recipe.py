@@ -27,7 +27,7 @@ def test_only_the_source_is_required() -> None:
     [
         ("optimiser.lr=1", r"no setting 'optimiser' \(did you mean optimizer\)"),
         ("optimizer.leaning_rate=1", r"no setting 'optimizer.leaning_rate' \(known: name, lr, "),
-        ("augment.mixupp=1", "did you mean mixup"),
+        ("augment.mixupp=1", r"did you mean augment\.mixup"),
         ("optimizer.lr=-1", "optimizer.lr: Input should be greater than 0; got -1"),
         ("train.epochs=2.5", "train.epochs: Input should be a valid integer"),
         ("clip.sampling=3x", "clip.sampling: Cannot read sampling '3x'"),
