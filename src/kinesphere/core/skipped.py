@@ -6,18 +6,33 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kinesphere.core.errors import EmptySkeleton, KinesphereError
+from kinesphere.core.text import spelled
+
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file, folder or row that is left out.
+    """One file, folder, row or part that is left out.
 
     Attributes:
-        name: What it is called: a path, or a table with the row.
-        reason: Why it is left out, without a full stop.
+        name: What it is called: a path, a part, or a table with the row. Text, whatever a file's name is.
+        reason: Why it is left out.
+        is_failure: Whether something is wrong with it; else it is merely not there, not meant for this, or
+            shows nobody.
     """
 
     name: str
     reason: str
+    is_failure: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", spelled(self.name))
+        object.__setattr__(self, "reason", spelled(self.reason))
+
+    @classmethod
+    def because(cls, name: str, error: KinesphereError) -> Skipped:
+        """What reading refused."""
+        return cls(name, str(error), is_failure=not isinstance(error, EmptySkeleton))
 
 
 def by_reason(skipped: Iterable[Skipped], most: int = 4) -> str:

@@ -158,7 +158,8 @@ def read_folder(root: Path) -> tuple[list[Sample], list[Skipped]]:
         )
     unused += _empty(root, found)
     _refuse_wrapped(root, samples)
-    return samples, [Skipped(spelled(str(path.relative_to(root))), reason) for path, reason in unused]
+    left_out = [Skipped(str(path.relative_to(root)), reason, is_failure=False) for path, reason in unused]
+    return samples, left_out
 
 
 Use = tuple[str, str | None] | str

@@ -136,7 +136,7 @@ def _unlisted(folder: Path, listing: Listing) -> list[Skipped]:
     """Videos in the table's folder that the table does not list."""
     listed = {sample.path for sample in listing.samples}
     return [
-        Skipped(spelled(str(video.relative_to(folder))), "not in the folder's table")
+        Skipped(str(video.relative_to(folder)), "not in the folder's table", is_failure=False)
         for video in contents(folder).videos
         if video not in listed
     ]

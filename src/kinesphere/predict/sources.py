@@ -43,7 +43,7 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
 def _in_folder(folder: Path) -> list[str]:
     found = contents(folder)
     if found.unused:
-        left_out = [Skipped(str(path), reason) for path, reason in found.unused]
+        left_out = [Skipped(str(path), reason, is_failure=False) for path, reason in found.unused]
         log.warning(
             "%d files and folders in %s are not used: %s.", len(left_out), folder, by_reason(left_out)
         )

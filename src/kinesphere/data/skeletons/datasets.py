@@ -12,6 +12,7 @@ from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.skeletons.archives import opened
@@ -28,7 +29,6 @@ from kinesphere.data.skeletons.names import file_name
 from kinesphere.data.skeletons.ntu import NtuName, read_missing, read_ntu
 from kinesphere.data.skeletons.protocols import Protocols, protocol_part
 from kinesphere.data.skeletons.pyskl import read_pyskl
-from kinesphere.data.skeletons.skipped import Skipped
 
 # Actions of MSR-Action3D in the order of their numbers.
 MSR_ACTIONS = (

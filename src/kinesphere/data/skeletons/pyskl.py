@@ -18,9 +18,9 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 from kinesphere.core.limits import Budget, brief
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.unpickle import read_pickle
 from kinesphere.data.skeletons.protocols import Protocols
-from kinesphere.data.skeletons.skipped import Skipped
 
 _FPS = 30.0
 # Wider pictures, larger crowds and longer lists of classes are mistakes.

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.mannequin.capture import CapturePlan, Span, cut, plan_captures, render_capture
 from kinesphere.data.mannequin.dataset import (
     Progress,
@@ -28,7 +29,6 @@ from kinesphere.data.mannequin.settings import SPLITS, MannequinSettings
 from kinesphere.data.skeletons.archives import opened
 from kinesphere.data.skeletons.bvh import Motion, read_bvh
 from kinesphere.data.skeletons.datasets import DATASETS, Captured, Labelled, why_nothing
-from kinesphere.data.skeletons.skipped import Skipped
 
 COLUMNS: tuple[str, ...] = (
     "path", "label", "start", "end", "group", "split", "id", "performer", "scene", "scene_kind", "view",
