@@ -17,6 +17,8 @@ from kinesphere.video import Video, VideoWriter
 
 # Smaller pictures are enlarged to this height, so that letters stay readable.
 _LEAST_HEIGHT = 360
+# But not beyond this width, where they are strips.
+_MOST_WIDTH = 1920
 _INK, _SOFT, _FILL, _TRACK = (255, 255, 255), (178, 186, 192), (45, 191, 174), (74, 84, 90)
 _HUES = np.array(
     [(45, 191, 174), (251, 138, 74), (120, 148, 255), (244, 196, 72), (214, 110, 190), (140, 200, 90),
@@ -27,14 +29,14 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class _Layout:
-    """Sizes in pixels, all proportional to the picture's height."""
+    """Sizes in pixels, all proportional to the picture's height, or to its width where that is narrow."""
 
     height: int
     width: int
 
     @property
     def unit(self) -> int:
-        return max(12, round(self.height / 24))
+        return max(12, round(min(self.height / 24, self.width / 8)))
 
     @property
     def bar(self) -> int:
@@ -120,7 +122,7 @@ def _at(said: Prediction | Timeline, time_s: float) -> tuple[Prediction | None, 
 
 def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
-    scale = max(1.0, _LEAST_HEIGHT / height)
+    scale = max(1.0, min(_LEAST_HEIGHT / height, _MOST_WIDTH / width))
     # Even sizes, which H.264 stores.
     return 2 * round(height * scale / 2), 2 * round(width * scale / 2)
 
@@ -210,9 +212,9 @@ def _legend(entries: Sequence[tuple[str, np.ndarray]], layout: _Layout) -> np.nd
 
 def _draw_strip(picture: np.ndarray, strip: np.ndarray, share: float, bar_height: int) -> None:
     """The strip at the lower edge; its last `bar_height` rows are the bar in which time runs."""
-    height, width = strip.shape[:2]
-    lower = picture[-height:]
-    lower[:] = strip
+    lower = picture[-len(strip) :]
+    width = strip.shape[1]
+    lower[:] = strip[-len(lower) :]
     x = min(width - 1, max(0, round(share * (width - 1))))
     thick = max(1, bar_height // 14)
     bar = lower[-bar_height:]

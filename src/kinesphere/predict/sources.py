@@ -19,8 +19,9 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
 
     A folder means all files below it with a video's suffix, hidden ones left out, and what is left out is
     counted in the log; a glob (`**` enters
-    folders) means the files that match; anything else is taken as it is, whether it exists or not, so
-    that a missing file is reported under its name.
+    folders) means the files that match, brackets in the name of a folder that is there being no glob;
+    anything else is taken as it is, whether it exists or not, so that a missing file is reported under its
+    name.
 
     Raises:
         InvalidSetting: If a folder or a glob gives no video.
@@ -32,12 +33,21 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
                            f"{', '.join(sorted(VIDEO_SUFFIXES))}.")  # fmt: skip
         elif glob.has_magic(pattern) and not Path(pattern).exists() and "://" not in pattern:
             # Path.glob takes no absolute patterns.
-            paths = glob.glob(pattern, recursive=True)  # noqa: PTH207
+            paths = glob.glob(_taken_literally(pattern), recursive=True)  # noqa: PTH207
             matches = sorted(path for path in paths if Path(path).is_file())
             found += _some(matches, f"No file matches {pattern!r}; check the pattern.")
         else:
             found.append(pattern)
     return list(dict.fromkeys(found))
+
+
+def _taken_literally(pattern: str) -> str:
+    """The pattern, with the folders that have the very names it begins with taken for those."""
+    folders = Path(pattern).parents
+    literal = next((folder for folder in folders if folder.is_dir() and glob.has_magic(str(folder))), None)
+    if literal is None:
+        return pattern
+    return str(Path(glob.escape(str(literal)), Path(pattern).relative_to(literal)))
 
 
 def _in_folder(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.predict import Prediction, Timeline, annotate
-from kinesphere.video import Video
+from kinesphere.video import Video, VideoWriter
 
 from .conftest import MakeVideo
 
@@ -53,6 +53,22 @@ def test_strip_marks_the_labels_of_a_timeline(make_video: MakeVideo, tmp_path: P
     assert hop[1] > hop[0] + 60
     assert skip[0] > skip[2] + 60
     assert np.ptp(unsure) < 40
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"), [((32, 1280), (48, 1920)), ((16, 4000), (16, 4000)), ((640, 16), (640, 16))]
+)
+def test_strips_are_not_enlarged_beyond_what_players_show(
+    size: tuple[int, int], drawn: tuple[int, int], tmp_path: Path
+) -> None:
+    with VideoWriter(tmp_path / "in.mp4", size, 5) as writer:
+        for level in (0, 90, 180):
+            writer.write(np.full((*size, 3), level, np.uint8))
+    said = Prediction(np.array([0.7, 0.2, 0.1]), LABELS, "in.mp4", (0.0, 0.6))
+    rows, spans = said.probabilities[None], np.array([[0.0, 0.6]])
+    for each in (said, Timeline(rows, spans, LABELS, "in.mp4")):
+        with Video.open(annotate(tmp_path / "in.mp4", tmp_path / "out.mp4", each)) as video:
+            assert (video.size, video.frame_count) == (drawn, 3)
 
 
 def test_more_labels_than_there_are_are_fine_and_none_is_refused(

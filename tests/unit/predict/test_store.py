@@ -158,6 +158,14 @@ def test_digest_follows_weights_labels_and_contract(predictor: Predictor) -> Non
     assert changed.digest() != base
 
 
+def test_globs_in_folders_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "[day 1] a"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "c.mp4").touch()
+    for pattern in (f"{folder}/*/*.mp4", f"{folder}/**/*.mp4", f"{tmp_path}/[[]day*/b/c.mp4"):
+        assert find_sources([pattern]) == [f"{folder}/b/c.mp4"]
+
+
 def test_sources_from_files_folders_and_globs(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.MOV", "deep/c.avi", "notes.txt", ".hidden/d.mp4", "odd[1].mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
