@@ -303,16 +303,18 @@ def check_whole(
         early: Give up before a network is built where names alone tell.
     """
     card, size = architecture.card, len(source.state)
+    known = size
     try:
         mapped = key_map.to_ours(source.state)
         state = dict(mapped.state)
         classes = _classes(card, state)
+        known = size if classes is None else len(mapped.unmapped)
         # without a head it is another layout, whose tensors tell nothing
         implied = key_map.arguments if classes is None else key_map.builder_arguments(source.state)
         if early and (mapped.unmapped or classes is None or not _has_stages(card, state)):
             return _Misfit("", size)
-    except InvalidCheckpoint as error:
-        return _Misfit(str(error), size)
+    except InvalidCheckpoint as error:  # a layout that knows all names knows best what is wrong
+        return _Misfit(str(error), known)
     except Exception as error:  # a layout's rules take the forms of its tensors for granted
         return _Misfit(_not_of(card.name, key_map.layout, error), size)
     entry = None if classes is None else source.candidates.choose(key_map.layout, classes)

@@ -90,7 +90,7 @@ def test_shared_parts_count_wherever_they_are_used() -> None:
     bomb: list[object] = [0]
     for _ in range(60):
         bomb = [bomb, bomb]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidAnnotation, match="x unfolds to more than 100000 values"):
         check_tree(bomb, "x", InvalidAnnotation)
     for _ in range(5):
@@ -101,7 +101,7 @@ def test_shared_parts_count_wherever_they_are_used() -> None:
     ring["self"] = [ring]
     with pytest.raises(InvalidAnnotation, match="a part that contains itself"):
         check_tree(ring, "x", InvalidAnnotation)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_the_depth_of_shared_parts_counts_below_each_use() -> None:
@@ -131,9 +131,9 @@ def test_values_in_messages_cost_nothing() -> None:
     bomb: object = "x" * 10**7
     for _ in range(100):
         bomb = (bomb, {"k": bomb})
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(brief(bomb)) <= 80
     assert brief(10**5000) == "a number of 16610 bits"
     assert brief([1, "a", None]) == "[1, 'a', None]"
     assert brief({"a": (1,)}) == "{'a': (1)}"
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1

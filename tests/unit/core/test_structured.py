@@ -99,11 +99,11 @@ def laughs(levels: int) -> str:
     ids=lambda text: text[:12],
 )
 def test_yaml_beyond_its_limits(text: str, message: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidSetting, match=message) as refusal:
         of_yaml(text)
     assert len(str(refusal.value)) < 500
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,14 @@ BOMBS = {
 def test_bombs_are_refused_at_once(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(BOMBS[name])
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()  # of the processor: the machine may be busy with other work
     try:
         with pytest.raises(InvalidCheckpoint):
             read_pickle(tmp_path / "a.pkl")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8
     assert peak < 400e6
 
 

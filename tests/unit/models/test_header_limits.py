@@ -71,11 +71,11 @@ def test_headers_beyond_their_files(change: dict, message: str, header: dict, tm
     path = write({**header, **change}, tmp_path / "a.safetensors")
     with torch.device("meta"):  # loads what torch needs for that, once
         torch.arange(2) * 1.0
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidCheckpoint, match=message) as refusal:
         load_model(path)
     assert len(str(refusal.value)) < 2000
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

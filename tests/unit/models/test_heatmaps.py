@@ -85,7 +85,7 @@ def test_gradients_reach_the_joints():
 def test_nonsense_is_refused():
     with pytest.raises(InvalidSetting, match="positive size and sigma"):
         PoseHeatmaps((0, 10))
-    with pytest.raises(InvalidSetting, match="draw joints or limbs; got draw='faces'"):
+    with pytest.raises(InvalidSetting, match="draw='faces' does not fit: Input should be 'joints'"):
         MODELS.get("posec3d_tiny").build(3, {"draw": "faces"})
     with pytest.raises(UnknownName, match="skeleton"):
         MODELS.get("posec3d_tiny").build(3, {"skeleton": "coco18"})

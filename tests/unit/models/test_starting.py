@@ -185,11 +185,11 @@ def test_names_of_blocks_without_end_build_nothing(tmp_path):
         f"backbone.layer{s}.{b}.conv1.conv.weight": torch.ones(1) for s in (1, 2, 3, 4) for b in (0, 10**8)
     }
     torch.save(state, tmp_path / "a.pth")
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     for model in ("slowfast_tiny", "timesformer_tiny", "msg3d_tiny", "videomae_tiny", "slowonly_tiny"):
         with pytest.raises(InvalidCheckpoint):
             import_checkpoint(tmp_path / "a.pth", model)
-    assert time.perf_counter() - started_s < 30
+    assert time.process_time() - started_s < 30
 
 
 def test_a_folder_of_data_is_not_taken_for_weights_of_its_name(tmp_path, monkeypatch):

@@ -258,8 +258,8 @@ def test_offline_wandb_keeps_its_files_with_the_run(recipe: Recipe) -> None:
 def test_progress_without_a_terminal_is_a_line_per_epoch(recipe: Recipe) -> None:
     text = io.StringIO()
     train(recipe.override("train.epochs=2"), console=Console(file=text, width=200))
-    lines = text.getvalue().splitlines()
-    assert len(lines) == 2
+    lines = [line for line in text.getvalue().splitlines() if line.startswith("epoch")]
+    assert len(lines) == 2  # a busy machine may add what helps against waiting
     assert lines[0].startswith("epoch 1/2  loss ")
     for word in ("top-1", "val loss", "clips/s", "waiting", "left"):
         assert word in lines[0]

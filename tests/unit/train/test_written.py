@@ -113,13 +113,13 @@ def test_recipes_that_do_harm(content: str, message: str, tmp_path: Path) -> Non
 
 
 def test_a_recipe_that_unfolds_without_end(tmp_path: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidSetting, match=r"a\.yaml.* unfolds to more than 20000 values") as refusal:
         Recipe.load(bomb(tmp_path / "a.yaml"))
     assert len(str(refusal.value)) < 1000
     with pytest.raises(InvalidSetting):  # said in a value instead of a file
         overridden("data.source=" + "[" * 100 + "]" * 100, "train.seed=" + "[1," * 50)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_dates_that_do_not_exist_are_texts(tmp_path: Path) -> None:
