@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from kinesphere.core.errors import KinesphereError
 from kinesphere.core.signals import end_silently, end_with
+
+_LATER_S = 5.0
 
 
 @record
@@ -38,7 +42,15 @@ def main(folder: str, parent: str | None = None) -> None:
             check_data(files, parts)
         elif alone and not files.holds_a_run:
             SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
-        fit(resolved, parts)
+        try:
+            fit(resolved, parts)
+        except KinesphereError:
+            raise
+        except Exception:
+            # Most likely another process has ended, and talking to it failed. Its end is what counts: the
+            # launcher hears of it, and ends this one without a word.
+            time.sleep(_LATER_S)
+            raise
 
 
 if __name__ == "__main__":
