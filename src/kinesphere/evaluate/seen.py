@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ file; or the weights that it started from had learnt from it."""
 _BYTES = 6
 # The digests of more clips would fill a model file's header.
 _MOST = 500_000
+log = logging.getLogger("kinesphere.evaluate")
 # As much of the data must be known for them to be the run's own.
 _OWN = 0.5
 
@@ -62,7 +64,14 @@ def digests_of(
     for each in before:
         for text in (each.train, each.val, each.files, each.before):
             found["before"] |= _unpacked(text)
-    if sum(map(len, found.values())) > _MOST:
+    count = sum(map(len, found.values()))
+    if count > _MOST:
+        log.warning(
+            "The model file will not know its clips: it holds up to %d digests, these make %d. Keep the "
+            "run's folder: its splits.csv knows them.",
+            _MOST,
+            count,
+        )
         return None
     return ClipDigests(**{name: _packed(digests) for name, digests in found.items()})
 

@@ -123,9 +123,11 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
         changeable += ("train.epochs",)
     changed = [line for line in lines if not line.startswith(changeable)]
     if changed:
+        lowered = any(line.startswith("train.epochs") for line in changed)
+        epochs = " Epochs may be raised, not lowered." if lowered else ""
         raise InvalidSetting(
-            f"The run in {files.folder} was begun with other settings (now / then): {'; '.join(changed)}. "
-            "Resume it with its own recipe.yaml, or choose another `out`."
+            f"The run in {files.folder} was begun with other settings (now / then): {'; '.join(changed)}."
+            f"{epochs} Resume it with its own recipe.yaml, or choose another `out`."
         )
     if lines := [line for line in lines if not line.startswith(("out", "data."))]:
         rates = " The learning rate follows the new length from here on." if longer else ""

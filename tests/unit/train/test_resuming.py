@@ -194,7 +194,7 @@ def test_a_run_may_be_made_longer(own: Recipe, tmp_path: Path, caplog: pytest.Lo
     assert same(whole.folder, longer.folder)
     assert longer.report is not None
     assert len(read_history(longer.files.metrics)) == 4
-    with pytest.raises(InvalidSetting, match=r"other settings .*train\.epochs: 3 / 4"):
+    with pytest.raises(InvalidSetting, match=r"train\.epochs: 3 / 4\. Epochs may be raised, not lowered\."):
         train(own.override("train.epochs=3"), resume=True, console=quiet())
 
 

@@ -157,6 +157,19 @@ def test_spans_of_a_file_that_was_learnt_from_are_told_apart(run: Run, videos: P
     assert "18 of files that it learnt from" in scored.notes[0]
 
 
+def test_more_clips_than_a_model_file_tells_of_are_said(
+    videos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from kinesphere.data.content import contents_of
+    from kinesphere.evaluate import seen
+
+    manifest = Manifest.read(videos)
+    clips = [(sample, "train") for sample in manifest]
+    monkeypatch.setattr(seen, "_MOST", 10)
+    assert seen.digests_of(clips, contents_of(s.path for s in manifest)) is None
+    assert "holds up to 10 digests, these make 72. Keep the run's folder" in caplog.text
+
+
 def test_a_trained_model_that_tells_nothing_is_said_to_tell_nothing(run: Run) -> None:
     from kinesphere.evaluate.seen import seen_by
 
