@@ -74,8 +74,6 @@ class _State:
 
 
 _state = _State()
-_silent: set[int] = set()
-"""This process, if it ends silently."""
 
 
 @contextmanager
@@ -127,8 +125,6 @@ def exiting() -> Iterator[None]:
 
 def take_back() -> None:
     """Install the handlers again where a library has put its own over them."""
-    if _silent == {os.getpid()}:
-        end_silently()
     if _state.owner == os.getpid() and threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -219,8 +215,6 @@ def shielded() -> Iterator[None]:
 
 def end_silently() -> None:
     """For processes of which each may end at any moment: signals end this one without a word."""
-    _silent.clear()
-    _silent.add(os.getpid())
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 

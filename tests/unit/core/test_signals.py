@@ -233,13 +233,3 @@ def test_training_processes_end_without_a_word_while_they_load(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (-signal.SIGINT, "")
-
-
-def test_processes_that_end_silently_take_their_signals_back_from_libraries() -> None:
-    body = f"""
-    end_silently()
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    take_back()
-    {WAIT}
-    """
-    assert end_of(body, signal.SIGTERM) == (-signal.SIGTERM, "", "")
