@@ -22,6 +22,10 @@ from kinesphere.train import Recipe
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 MADE = "<!-- Made by `make docs`; do not edit. -->"
+EARLIER = (
+    "† Measured by earlier code, which kept no predictions: the interval is a percentile bootstrap, too narrow "
+    "where groups are few, and waits to be measured again."
+)
 
 
 def models_page() -> str:
@@ -199,8 +203,11 @@ def _scores() -> list[str]:
         wanted = "–" if goal is None else f"{goal:.0%} {'met' if top1['value'] >= goal else 'missed'}"
         minutes = "–" if record["minutes"] is None else record["minutes"]
         chance = f"{record['chance']['most_frequent']:.1%}" if "chance" in record else "–"
-        cells = (record["what"], record["model"], _percent(top1), chance, wanted, minutes)
+        score = _percent(top1) + ("" if "commit" in record else " †")
+        cells = (record["what"], record["model"], score, chance, wanted, minutes)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if any("commit" not in record for _, record in _studies()):
+        lines += ["", EARLIER]
     return lines
 
 
