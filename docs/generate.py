@@ -23,8 +23,8 @@ DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 MADE = "<!-- Made by `make docs`; do not edit. -->"
 EARLIER = (
-    "† Measured by earlier code, which kept no predictions: the interval is a percentile bootstrap, too narrow "
-    "where groups are few, and waits to be measured again."
+    "† Measured by earlier code, which kept no predictions: the interval is a percentile bootstrap, too "
+    "narrow where groups are few, and waits to be measured again."
 )
 
 
