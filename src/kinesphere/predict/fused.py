@@ -173,7 +173,8 @@ class FusionFile:
             models = tuple(folder / str(entry["model"]) for entry in content["members"])
             weights = tuple(float(entry["weight"]) for entry in content["members"])
         except (InvalidCheckpoint, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise InvalidCheckpoint(f"{path} is no fusion of models ({error!r}); {advice}.") from error
+            reason = str(error).rstrip(".") if isinstance(error, InvalidCheckpoint) else repr(error)
+            raise InvalidCheckpoint(f"{path} is no fusion of models ({reason}); {advice}.") from error
         if version > FORMAT:
             raise InvalidCheckpoint(
                 f"{path} has format {version}, but we read up to {FORMAT}; update Kinesphere."

@@ -84,7 +84,7 @@ def test_a_folder_with_a_fusion_is_a_model(make_video: MakeVideo, tmp_path: Path
         ("not json", "is no fusion of models .*make it again with `kinesphere fuse`"),
         ('{"format": 1, "members": [{"model": "a"}]}', "is no fusion of models"),
         ('{"format": 9, "members": []}', "has format 9, but we read up to 1; update Kinesphere"),
-        (" " * (2 << 20), "is larger than 1048576 bytes"),
+        (" " * (2 << 20), "has 2097152 bytes; files of its kind are read up to 1048576"),
     ],
 )
 def test_damaged_fusions_are_refused(tmp_path: Path, text: str, match: str) -> None:

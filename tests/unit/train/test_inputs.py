@@ -91,7 +91,7 @@ def test_what_all_pictures_take_leaves_the_poses_beside_them() -> None:
         ("r3d_18", "clip.resize=people", r"r3d_18 does not look at poses; leave clip.resize out"),
         ("two_stream_i3d", "clip.rgb.resize=people", "Only a pose clip has dimensions=3 or resize='people'"),
         ("rgbpose_late", "clip.pose.length=3", r"no setting 'clip.pose.length'"),
-        ("two_stream_i3d", "clip.flow.metod=tvl1", r"'clip.flow.metod' \(did you mean method"),
+        ("two_stream_i3d", "clip.flow.metod=tvl1", r"'clip.flow.metod' \(did you mean clip.flow.method"),
     ],
 )
 def test_changes_without_a_meaning_are_refused(model: str, override: str, message: str) -> None:
