@@ -6,6 +6,7 @@ torchrun --nnodes 2 --nproc-per-node 8 … -m kinesphere.train.worker RUN_FOLDER
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from contextlib import nullcontext
@@ -46,11 +47,20 @@ def main(folder: str, parent: str | None = None) -> None:
             fit(resolved, parts)
         except KinesphereError:
             raise
-        except Exception:
+        except Exception as error:
             # Most likely another process has ended, and talking to it failed. Its end is what counts: the
             # launcher hears of it, and ends this one without a word.
             time.sleep(_LATER_S)
+            if _tells_of_another(error):
+                os._exit(1)
             raise
+
+
+def _tells_of_another(error: Exception) -> bool:
+    """Whether an error says no more than that another process cannot be reached."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or bool(re.search(r"gloo|closed by peer|reset by peer", str(error)))
 
 
 if __name__ == "__main__":
