@@ -18,6 +18,8 @@ from kinesphere.core.errors import KinesphereError
 from kinesphere.core.signals import end_silently, end_with
 
 _LATER_S = 5.0
+# As long as torch's launcher leaves to processes that it has told to end.
+_GRACE_S = 30.0
 
 
 @record
@@ -53,6 +55,7 @@ def main(folder: str, parent: str | None = None) -> None:
             time.sleep(_LATER_S)
             if _tells_of_another(error):
                 os._exit(1)
+            time.sleep(_GRACE_S)
             raise
 
 
