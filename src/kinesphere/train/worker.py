@@ -5,6 +5,7 @@ torchrun --nnodes 2 --nproc-per-node 8 … -m kinesphere.train.worker RUN_FOLDER
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch.distributed
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from kinesphere.core.errors import KinesphereError
@@ -66,5 +68,21 @@ def _tells_of_another(error: Exception) -> bool:
     return isinstance(error, DistError) or bool(re.search(r"gloo|closed by peer|reset by peer", str(error)))
 
 
+def _leave() -> None:
+    """End this process, its work done and written, without taking the interpreter down first.
+
+    Threads of torch and gloo may still run. One that asks for the interpreter while that is taken down is
+    unwound through code that forbids it, and the process, long done, aborts.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for child in multiprocessing.active_children():  # loading workers, which nothing else would end at once
+        child.terminate()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    _leave()
