@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from benchmarks.record import Row, command_line, finish, significant
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.models import create_model
-from kinesphere.models.measure import input_shape
+from kinesphere.models.runtime.measure import input_shape
 
 CLASSES = 10
 

@@ -30,7 +30,7 @@ from benchmarks.readers import (
 )
 from benchmarks.record import command_line, finish, goal, milliseconds, significant
 from benchmarks.videos import RATE, source_videos
-from kinesphere.data.cache import FrameCache
+from kinesphere.data.cache.frames import FrameCache
 
 CACHED = "cached"
 

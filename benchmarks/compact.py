@@ -26,9 +26,9 @@ from benchmarks.record import command_line, finish, significant
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.device import Compute
 from kinesphere.data import Manifest
-from kinesphere.data.mannequin import MannequinSettings, generate
 from kinesphere.models import create_model
-from kinesphere.models.measure import count_multiply_adds, count_parameters
+from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters
+from kinesphere.synthetic import MannequinSettings, generate
 from kinesphere.video import Video
 
 LENGTH, SIZE, WIDTH = 16, 96, 128

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import Row, command_line, finish, significant
-from kinesphere.clips.flow import BOUND_PX
-from kinesphere.clips.flow_file import FlowFile, write_flow
-from kinesphere.clips.flow_methods import Estimator, estimator, grey
+from kinesphere.annotations.extract.mask import PeopleFinder
+from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
+from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
+from kinesphere.clips.modalities.flow.methods import Estimator, estimator, grey
+from kinesphere.clips.modalities.flow.reader import BOUND_PX
 from kinesphere.clips.skeleton import map_between
 from kinesphere.clips.spec import FlowMethod
-from kinesphere.data.extract.mask import PeopleFinder
-from kinesphere.data.extract.mediapipe_pose import PoseFinder, PoseSettings
-from kinesphere.data.mannequin import MannequinSettings, Rendered, plan_clips, render_clip
+from kinesphere.synthetic import MannequinSettings, Rendered, plan_clips, render_clip
 
 SIZE = (240, 320)
 # A joint counts as found within this share of the torso (Yang and Ramanan, "Articulated Human Detection with

@@ -37,10 +37,10 @@ from benchmarks.roofline import Ceilings, LeastTime, median_seconds
 from benchmarks.train import our_clips_per_s, plain_clips_per_s
 from benchmarks.videos import two_classes
 from benchmarks.zoo import example, fresh
-from kinesphere.core.convolution import sound_convolutions
+from kinesphere.core.bf16_convolution import sound_convolutions
 from kinesphere.core.device import Compute
 from kinesphere.data import Manifest
-from kinesphere.models.optimise import optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
 
 Job = Literal["inference", "training step"]
 JOBS: tuple[Job, ...] = ("inference", "training step")

@@ -24,7 +24,7 @@ from benchmarks.record import command_line, finish, goal, milliseconds, signific
 from benchmarks.references import PAIRS, Pair
 from kinesphere.core.device import Compute, cpu_count, fast_precision
 from kinesphere.models import Recogniser, import_state
-from kinesphere.models.optimise import optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
 
 Variants = dict[str, Callable[[], Tensor]]
 EMULATED = "This processor has no native bf16: oneDNN widens bf16 to fp32, so its times say little of others."

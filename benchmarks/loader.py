@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from benchmarks.record import command_line, finish, significant
 from benchmarks.videos import two_classes
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
-from kinesphere.clips.augment import preset
+from kinesphere.clips.augment.settings import preset
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.data.loader import LoaderSettings

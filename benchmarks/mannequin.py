@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.record import command_line, finish, goal, significant
-from kinesphere.data.mannequin import MannequinSettings, generate, plan_clips
+from kinesphere.synthetic import MannequinSettings, generate, plan_clips
 
 
 def generation_s(settings: MannequinSettings, workers: int) -> float:

@@ -17,7 +17,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count, fast_precision
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser, card, create_model, list_models
-from kinesphere.models.measure import input_shape
+from kinesphere.models.runtime.measure import input_shape
 
 
 def example(spec: ClipSpec) -> Tensor:

@@ -25,7 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(scope="session")
 def mannequins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with 24 generated videos of three movements, split by performer, and their manifest."""
-    from kinesphere.data.mannequin import MannequinSettings, generate
+    from kinesphere.synthetic import MannequinSettings, generate
 
     settings = MannequinSettings(
         classes=("fall", "get up", "wave"),

@@ -12,8 +12,8 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser, create_model, list_models
-from kinesphere.models.measure import input_shape
-from kinesphere.models.optimise import optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
+from kinesphere.models.runtime.measure import input_shape
 
 pytestmark = [
     pytest.mark.gpu,

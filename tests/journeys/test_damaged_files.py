@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 
 Command = Callable[..., tuple[int, str, str]]
 QUICK = ("train.epochs=1", "train.batch_size=4", "compute.workers=0", "log.tensorboard=false")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.models import load_model
 from kinesphere.video import Video
 

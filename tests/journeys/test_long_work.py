@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.annotations.extract import FlowExtractor, PoseExtractor, Watch, unfinished
 from kinesphere.apps.cli import console
-from kinesphere.clips.poses import Poses
-from kinesphere.data.extract import FlowExtractor, PoseExtractor, Watch, unfinished
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.models import create_model, save_model
 from kinesphere.video import Video
 

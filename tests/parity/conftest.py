@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
+from kinesphere.models.weights.importing import import_state
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from kinesphere.apps.cli.main import app
-from kinesphere.clips import rgb
+from kinesphere.clips.modalities import rgb
 from kinesphere.models import Recogniser, import_checkpoint, load_model
 
 

@@ -5,8 +5,8 @@ import torch
 
 from kinesphere.models import create_model
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
-from kinesphere.models.measure import input_shape
+from kinesphere.models.runtime.measure import input_shape
+from kinesphere.models.weights.importing import import_state
 
 
 @pytest.mark.real

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
+from kinesphere.models.weights.importing import import_state
 
 
 @pytest.mark.real

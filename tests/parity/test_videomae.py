@@ -7,7 +7,7 @@ import torch
 
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
+from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.videomae import MAPS, sinusoid
 
 

@@ -5,7 +5,7 @@ import torch
 
 from kinesphere.clips.spec import Sampling
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
+from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.vivit import MAPS
 
 

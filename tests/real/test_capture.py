@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.annotations.formats.bvh import read_bvh
 from kinesphere.data import Manifest
-from kinesphere.data.mannequin import MannequinSettings, load_truth
-from kinesphere.data.mannequin.body import Body, forward_kinematics
-from kinesphere.data.mannequin.retarget import NEEDED, retarget
-from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.render import render_motions
+from kinesphere.synthetic import MannequinSettings, load_truth
+from kinesphere.synthetic.body.body import Body, forward_kinematics
+from kinesphere.synthetic.body.retarget import NEEDED, retarget
+from kinesphere.synthetic.mocap import render_motions
 
 pytestmark = pytest.mark.real
 ROOT = os.environ.get("KINESPHERE_TEST_DATA")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.clips import ClipSpec, Sampling, Views, clip_times, rgb
+from kinesphere.clips import ClipSpec, Sampling, Views, clip_times
+from kinesphere.clips.modalities import rgb
 from kinesphere.video import Video
 
 pytestmark = pytest.mark.real

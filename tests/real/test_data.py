@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import ClipSpec, Sampling
-from kinesphere.clips.augment import preset
+from kinesphere.clips.augment.settings import preset
 from kinesphere.data import (
     ClipDataset,
     Draw,

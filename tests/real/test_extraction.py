@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.clips.flow_file import FlowFile
-from kinesphere.clips.mask_file import MaskFile
+from kinesphere.annotations.extract import FlowExtractor, MaskExtractor, extract, mask_model
+from kinesphere.clips.modalities.flow.file import FlowFile
+from kinesphere.clips.modalities.mask.file import MaskFile
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.data.extract import FlowExtractor, MaskExtractor, extract, mask_model
-from kinesphere.data.mannequin import MannequinSettings, generate, load_truth
+from kinesphere.synthetic import MannequinSettings, generate, load_truth
 from kinesphere.video import Video
 
 DATA = os.environ.get("KINESPHERE_TEST_DATA")
@@ -88,7 +88,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         MaskExtractor(weights(MODELS[0]), people=0)
     rubbish = tmp_path / "rubbish.tflite"
     rubbish.write_bytes(b"TFL3" * 100)
-    from kinesphere.data.extract.mask import PeopleFinder
+    from kinesphere.annotations.extract.mask import PeopleFinder
 
     with pytest.raises(InvalidSetting, match=r"rubbish.tflite is no model of people for MediaPipe"):
         PeopleFinder(rubbish)

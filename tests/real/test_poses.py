@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.annotations.formats.bvh import read_bvh
+from kinesphere.annotations.formats.ntu import read_missing, read_ntu
 from kinesphere.clips import ClipSpec, Sampling
-from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.skeleton import COCO17, KINECT20
+from kinesphere.core.archives import opened
 from kinesphere.data import ClipDataset, Item, Manifest
-from kinesphere.data.skeletons import import_skeletons
-from kinesphere.data.skeletons.archives import opened
-from kinesphere.data.skeletons.bvh import read_bvh
-from kinesphere.data.skeletons.ntu import read_missing, read_ntu
+from kinesphere.datasets import import_skeletons
 from kinesphere.video import Video
 
 pytestmark = pytest.mark.real
@@ -107,8 +107,8 @@ def test_motion_capture_of_both_sets_stands_upright_and_faces_the_camera() -> No
 @pytest.mark.parametrize("name", ["17_3_0.avi", "10_2_1.avi"])
 def test_two_people_stay_apart_through_handshake_and_hug(name: str) -> None:
     pytest.importorskip("mediapipe", reason="MediaPipe is not installed: pip install 'kinesphere[pose]'")
-    from kinesphere.data.extract.mediapipe_pose import PoseFinder, PoseSettings
-    from kinesphere.data.extract.pose import extract_poses
+    from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
+    from kinesphere.annotations.extract.pose import extract_poses
 
     settings = PoseSettings(DATA / "weights" / "pose_landmarker_lite.task")
     with PoseFinder(settings) as finder:

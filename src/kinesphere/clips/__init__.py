@@ -1,6 +1,6 @@
 """Clips: what a model sees of a video, and the one way to get there."""
 
-from kinesphere.clips.augment import PRESETS, Augment, Decision, check_flip, check_views, preset
+from kinesphere.clips.augment.settings import PRESETS, Augment, Decision, check_flip, check_views, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
 from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times, windows

@@ -13,8 +13,8 @@ from typing import Literal, Self
 import numpy as np
 import torch
 
-from kinesphere.clips import chance
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core import rng
 from kinesphere.core.errors import InvalidSetting
 
 Size = tuple[int, int]
@@ -232,8 +232,8 @@ def random_box(frame_size: Size, size: Size, generator: torch.Generator) -> Box:
     """A box of `size` anywhere in the frame."""
     fitting = centre_box(frame_size, size)
     return Box(
-        chance.integer(generator, 0, frame_size[0] - fitting.height),
-        chance.integer(generator, 0, frame_size[1] - fitting.width),
+        rng.integer(generator, 0, frame_size[0] - fitting.height),
+        rng.integer(generator, 0, frame_size[1] - fitting.width),
         fitting.height,
         fitting.width,
     )
@@ -260,14 +260,14 @@ def random_resized_box(
         generator: Source of randomness.
     """
     shape = _log_uniform(ratio, generator) * size[1] / size[0]
-    share = math.sqrt(chance.uniform(generator, *scale))
+    share = math.sqrt(rng.uniform(generator, *scale))
     height = min(frame_size[0], frame_size[1] / shape) * share
     return random_box(frame_size, _rounded(height, height * shape), generator)
 
 
 def erased_box(frame_size: Size, area: tuple[float, float], generator: torch.Generator) -> Box:
     """A box of random area, as a share of the frame's, and shape (Zhong et al. 2020, Random Erasing)."""
-    pixels = chance.uniform(generator, *area) * frame_size[0] * frame_size[1]
+    pixels = rng.uniform(generator, *area) * frame_size[0] * frame_size[1]
     # A box that sticks out keeps its area by becoming less long.
     width = min(frame_size[1], math.sqrt(pixels * _log_uniform(_ERASE_RATIO, generator)))
     height = min(frame_size[0], pixels / width)
@@ -275,7 +275,7 @@ def erased_box(frame_size: Size, area: tuple[float, float], generator: torch.Gen
 
 
 def _log_uniform(bounds: tuple[float, float], generator: torch.Generator) -> float:
-    return math.exp(chance.uniform(generator, math.log(bounds[0]), math.log(bounds[1])))
+    return math.exp(rng.uniform(generator, math.log(bounds[0]), math.log(bounds[1])))
 
 
 def multi_scale_box(
@@ -287,8 +287,8 @@ def multi_scale_box(
     one step of the list from each other.
     """
     base = min(frame_size[0] / size[0], frame_size[1] / size[1])
-    tall = chance.integer(generator, 0, len(scales) - 1)
-    wide = chance.integer(generator, max(tall - 1, 0), min(tall + 1, len(scales) - 1))
+    tall = rng.integer(generator, 0, len(scales) - 1)
+    wide = rng.integer(generator, max(tall - 1, 0), min(tall + 1, len(scales) - 1))
     cut = centre_box(frame_size, _rounded(scales[tall] * base * size[0], scales[wide] * base * size[1]))
     boxes = view_boxes(frame_size, cut.size, 5)
-    return boxes[chance.integer(generator, 0, 4)][0]
+    return boxes[rng.integer(generator, 0, 4)][0]

@@ -129,5 +129,5 @@ def duration_of(video: SeekableSource) -> float:
 
 
 MODALITIES: Registry[Modality] = Registry(
-    "modality", package="kinesphere.clips", group="kinesphere.modalities"
+    "modality", package="kinesphere.clips.modalities", group="kinesphere.modalities"
 )

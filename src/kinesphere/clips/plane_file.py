@@ -20,10 +20,10 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import CLOCK, damaged, format_name, named_video, plain_text, read_archive
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
+from kinesphere.clips.sidecar import CLOCK, damaged, format_name, named_video, plain_text, read_archive
 from kinesphere.core.errors import InvalidAnnotation, UnwritableVideo, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import parse_json

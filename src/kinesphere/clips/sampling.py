@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinesphere.clips import chance
 from kinesphere.clips.spec import ClipSpec, ShortVideo
+from kinesphere.core import rng
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo
 
 # A whole number of frames computed in floating point may come out this much off.
@@ -249,7 +249,7 @@ def _dense(
             low, high = clip * (room + 1) // clips, (clip + 1) * (room + 1) // clips
             # Proportional to one number, so that inputs of different reach stay together: with equal
             # generators the shorter clip lies within the longer one.
-            start = low + math.floor(chance.uniform(generator) * max(high - low, 1))
+            start = low + math.floor(rng.uniform(generator) * max(high - low, 1))
         elif clips == 1:
             start = room // 2
         else:
@@ -265,7 +265,7 @@ def _steps(spec: ClipSpec, generator: torch.Generator | None, jitter: TemporalJi
         return np.arange(length) * spec.sampling.interval
     if jitter.speed:
         bound = math.log1p(jitter.speed)
-        interval *= math.exp(chance.uniform(generator, -bound, bound))
+        interval *= math.exp(rng.uniform(generator, -bound, bound))
     steps: np.ndarray = np.arange(length) * interval
     if jitter.frame:
         steps += (
@@ -279,8 +279,8 @@ def _uniform(
 ) -> list[tuple[np.ndarray, int]]:
     length, first = spec.sampling.length, 0
     if generator is not None and jitter.trim:
-        kept = max(1, round(frames * (1 - jitter.trim * chance.uniform(generator))))
-        first = chance.integer(generator, 0, frames - kept)
+        kept = max(1, round(frames * (1 - jitter.trim * rng.uniform(generator))))
+        first = rng.integer(generator, 0, frames - kept)
         frames = kept
     if frames < length:
         index, repeated = _fill(np.arange(length), frames, spec.short_video)

@@ -1,6 +1,6 @@
 """Data: labelled videos as tables, splits, clips and batches."""
 
-from kinesphere.data.cache import FrameCache
+from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.dataset import Batch, ClipDataset, Failure, Item, Note
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest

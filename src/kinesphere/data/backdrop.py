@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.clips.background import Background, change_background
+from kinesphere.clips.augment.background import Background, change_background
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.mask import StoredMasks, known_masks, scaled
-from kinesphere.clips.pose import known_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.mask.reader import StoredMasks, known_masks, scaled
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.reading import shown_rows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherSurroundings, VideoError
 from kinesphere.data.wrapped import OpenSource, WrappedVideo

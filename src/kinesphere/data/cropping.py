@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.clips.geometry import Size, centre_box, plan_frames
-from kinesphere.clips.mask_file import MaskFile
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.mask.file import MaskFile
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.faults import Problem, problem

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import Augment, Decision, check_flip, preset
-from kinesphere.clips.background import Background, check_background
+from kinesphere.clips.augment.background import Background, check_background
+from kinesphere.clips.augment.settings import Augment, Decision, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import (
     FlowEstimated,
@@ -29,7 +29,7 @@ from kinesphere.core.errors import (
     VideoError,
 )
 from kinesphere.data.backdrop import BackdropVideo, Lenders, other_videos
-from kinesphere.data.cache import CachedVideo, FrameCache
+from kinesphere.data.cache.frames import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw

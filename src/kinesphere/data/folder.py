@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.mask_file import SUFFIX as MASK_SUFFIX
-from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
+from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
 from kinesphere.core.skipped import Skipped

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kinesphere.clips.archive import Extracts
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.mask_file import SUFFIX as MASK_SUFFIX
+from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
+from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modality import duration_of, start_of
-from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.sampling import clip_times
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import (
@@ -27,6 +27,7 @@ from kinesphere.core.errors import (
     SpanOutsideVideo,
     VideoError,
 )
+from kinesphere.core.parallel import Lost, bounded_map, progressed
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.cropping import crop_problems, joints_outside, masks_outside, seen_window
 from kinesphere.data.dataset import Failure, Note
@@ -41,7 +42,6 @@ from kinesphere.data.faults import (
     unused_problems,
 )
 from kinesphere.data.manifest import Manifest, shown_path
-from kinesphere.data.pool import Lost, bounded_map, progressed
 from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, pose_file_of, tally
 from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.pose_file import SUFFIX, read_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.sample import Sample
 from kinesphere.data.source import check_poses, on_clock

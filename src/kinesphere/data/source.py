@@ -10,18 +10,18 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.archive import CLOCK, Extracts
-from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.flow_file import FlowFile
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.mask_file import SUFFIX as MASK_SUFFIX
-from kinesphere.clips.mask_file import MaskFile
+from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.modalities.flow.file import FlowFile
+from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
+from kinesphere.clips.modalities.mask.file import MaskFile
+from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.plane_file import PlaneFile
-from kinesphere.clips.pose_file import SUFFIX, read_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.sidecar import CLOCK, Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
-from kinesphere.data.cache import CachedVideo, FrameCache
+from kinesphere.data.cache.frames import CachedVideo, FrameCache
 from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.video import Frames, Video
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from kinesphere import __version__
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import check_views
-from kinesphere.clips.background import Background
+from kinesphere.clips.augment.background import Background
+from kinesphere.clips.augment.settings import check_views
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures

@@ -3,10 +3,10 @@
 from kinesphere.models.build import DEFAULT_MODEL, card, create_model, list_models, register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.checkpoint import load_model, save_model
-from kinesphere.models.importing import import_backbone, import_checkpoint, import_state
-from kinesphere.models.keymap import KeyMap
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.importing import import_backbone, import_checkpoint, import_state
+from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.zoo.two_stream import join_i3d
 
 __all__ = [

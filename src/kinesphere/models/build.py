@@ -22,9 +22,9 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import Registry
 from kinesphere.models.card import ModelCard, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Plain
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Plain
 
 DEFAULT_MODEL = "kine_small"
 """What is trained when nobody names a model: the compact one, made for a laptop CPU."""
@@ -293,8 +293,8 @@ def create_model(
 def _from_weights(
     architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments
 ) -> Recogniser:
-    from kinesphere.models.importing import import_backbone, import_checkpoint
-    from kinesphere.models.weights import fetch
+    from kinesphere.models.weights.download import fetch
+    from kinesphere.models.weights.importing import import_backbone, import_checkpoint
 
     path = fetch(entry)
     name = f"{architecture.card.name}.{entry.tag}"
@@ -317,7 +317,7 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
         labels: Those that are wanted.
         name: Of the weights, for the log.
     """
-    from kinesphere.models.class_names import numbered
+    from kinesphere.models.weights.class_names import numbered
 
     own = recogniser.labels
     if set(labels.names) == set(own.names):
@@ -339,7 +339,7 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
 
 def _check_named(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) -> None:
     """Refuse as many classes as weights have that do not name theirs."""
-    from kinesphere.models.class_names import numbered
+    from kinesphere.models.weights.class_names import numbered
 
     own = recogniser.labels
     same = set(labels.names) == set(own.names)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from kinesphere.clips.spec import ClipSpec, ModalityName
 from kinesphere.core.errors import InvalidSetting, UnknownName
-from kinesphere.models.keymap import Arguments
+from kinesphere.models.weights.keymap import Arguments
 
 
 @dataclass(frozen=True)

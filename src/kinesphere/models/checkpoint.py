@@ -31,9 +31,9 @@ from kinesphere.models.build import (
     building_at_most,
     create_model,
 )
-from kinesphere.models.keymap import Arguments, State
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.keymap import Arguments, State
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"

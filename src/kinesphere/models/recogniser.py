@@ -15,9 +15,9 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
 from kinesphere.models.card import ModelCard
-from kinesphere.models.keymap import Arguments
 from kinesphere.models.provenance import Provenance
-from kinesphere.models.recompute import checkpoint_activations
+from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
+from kinesphere.models.weights.keymap import Arguments
 
 TAIL = "tail"
 """Group of the layers between the last stage and the head."""
@@ -144,7 +144,8 @@ class Recogniser(nn.Module):
         """Train with less memory: the stages' activations are computed again in the backward pass.
 
         Gradients and running statistics stay exactly the same; evaluation is untouched. A stage that is a
-        sequence of blocks keeps the inputs of its blocks, any other its own input (`models/recompute.py`).
+        sequence of blocks keeps the inputs of its blocks, any other its own input
+        (`models/runtime/activation_checkpointing.py`).
         """
         for stage in self.stages:
             checkpoint_activations(self.net.get_submodule(stage))

@@ -1,6 +1,6 @@
 """Predictions: of clips, of folders of them, of long videos window by window, drawn on the picture."""
 
-from kinesphere.clips.archive import Extracts
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.predict.annotate import annotate
 from kinesphere.predict.fused import FusedPredictor
 from kinesphere.predict.loading import load

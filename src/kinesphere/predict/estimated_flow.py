@@ -7,14 +7,14 @@ from typing import Self
 
 import numpy as np
 
-from kinesphere.clips.flow import between_frames
-from kinesphere.clips.flow_file import from_levels, to_levels
+from kinesphere.annotations.extract.flow import shrunk
+from kinesphere.clips.modalities.flow.file import from_levels, to_levels
+from kinesphere.clips.modalities.flow.reader import between_frames
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modality import SeekableSource
-from kinesphere.clips.pose import known_poses
-from kinesphere.clips.poses import Poses
 from kinesphere.clips.spec import FlowMethod
-from kinesphere.data.cache import CachedVideo
-from kinesphere.data.extract.flow import shrunk
+from kinesphere.data.cache.frames import CachedVideo
 from kinesphere.data.source import AnnotatedVideo
 from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.video import Video

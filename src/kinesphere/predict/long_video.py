@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinesphere.clips.clip import Clip
-from kinesphere.clips.flow import FlowingSource, StoredFlow
+from kinesphere.clips.modalities.flow.reader import FlowingSource, StoredFlow
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modality import MODALITIES, duration_of, start_of
-from kinesphere.clips.pose import known_poses
-from kinesphere.clips.poses import Poses
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.data.wrapped import WrappedVideo

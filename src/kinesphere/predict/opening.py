@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from kinesphere.clips.archive import CLOCK, Extracts
-from kinesphere.clips.flow import BOUND_PX, FlowingSource
-from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.flow_file import FlowFile
+from kinesphere.annotations.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
+from kinesphere.annotations.extract.flow import LEAST_PX, shrunk
+from kinesphere.annotations.extract.mediapipe_pose import MODELS, require_mediapipe
 from kinesphere.clips.geometry import plan_frames
-from kinesphere.clips.pose import known_poses
-from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
-from kinesphere.clips.pose_file import read_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.modalities.flow.file import FlowFile
+from kinesphere.clips.modalities.flow.reader import BOUND_PX, FlowingSource
+from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.sidecar import CLOCK, Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, UnreadableVideo
-from kinesphere.data.cache import CachedVideo
-from kinesphere.data.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
-from kinesphere.data.extract.flow import LEAST_PX, shrunk
-from kinesphere.data.extract.mediapipe_pose import MODELS, require_mediapipe
+from kinesphere.data.cache.frames import CachedVideo
 from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, on_clock, open_source
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo

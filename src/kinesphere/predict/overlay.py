@@ -7,10 +7,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from kinesphere.clips.flow_draw import colour_wheel
-from kinesphere.clips.flow_methods import estimator, grey
-from kinesphere.clips.pose_draw import draw_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.flow.draw import colour_wheel
+from kinesphere.clips.modalities.flow.methods import estimator, grey
+from kinesphere.clips.modalities.pose.draw import draw_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import FlowMethod
 

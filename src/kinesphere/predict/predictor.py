@@ -15,7 +15,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.sides import mirror_order
 from kinesphere.models import Provenance, Recogniser
-from kinesphere.models.optimise import optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.video_predictor import VideoPredictor
 

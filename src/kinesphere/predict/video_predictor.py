@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinesphere.clips.augment import check_views
+from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES, start_of
 from kinesphere.clips.spec import ClipSpec, Views

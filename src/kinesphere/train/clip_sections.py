@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kinesphere.clips.augment import Augment, preset
-from kinesphere.clips.background import Background
+from kinesphere.clips.augment.background import Background
+from kinesphere.clips.augment.settings import Augment, preset
 from kinesphere.clips.spec import Align, FlowMethod, Resize, Sampling, ShortVideo
 from kinesphere.train.sections import Count, Positive, Section, Share
 

@@ -30,7 +30,7 @@ from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.build import MODELS, create_model, with_specs
 from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
-from kinesphere.models.starting import is_file, start_from
+from kinesphere.models.weights.starting import is_file, start_from
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History
 from kinesphere.train.inputs import clip_specs, preparation_of

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.flow_file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.flow_file import FlowFile
-from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
-from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
+from kinesphere.clips.modalities.flow.file import FlowFile
+from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.manifest import Manifest

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.background import Background
+from kinesphere.clips.augment.background import Background
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting

@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import check_flip, check_views
-from kinesphere.clips.pose_file import read_poses
+from kinesphere.clips.augment.settings import check_flip, check_views
+from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.data.cache import FrameCache
+from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
 from kinesphere.models.build import DEFAULT_MODEL, DEFAULT_POSE_MODEL
-from kinesphere.models.starting import check_name, is_file, model_of
+from kinesphere.models.weights.starting import check_name, is_file, model_of
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.parts import Parts, divide
 from kinesphere.train.recipe import Recipe

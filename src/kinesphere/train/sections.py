@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from kinesphere.clips.background import Background
+from kinesphere.clips.augment.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.data.manifest import Unlabelled, WrongRows

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinesphere.clips.augment import Augment
+from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.modality import MODALITIES
-from kinesphere.core.convolution import sound_convolutions
+from kinesphere.core.bf16_convolution import sound_convolutions
 from kinesphere.core.errors import TrainingDiverged
 from kinesphere.data.dataset import Batch
 from kinesphere.models.recogniser import Recogniser

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from kinesphere.core.device import cpu_count
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source, pick_stream
 from kinesphere.video.damage import Damage, Patience
-from kinesphere.video.timeline import Timeline, demux
+from kinesphere.video.frame_index import Timeline, demux
 
 if TYPE_CHECKING:
     from av.container import InputContainer

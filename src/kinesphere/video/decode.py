@@ -17,10 +17,10 @@ from kinesphere.video import picture
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source
 from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
+from kinesphere.video.frame_index import Timeline, container_start, scan, zero_tick
 from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import describe
 from kinesphere.video.joined import is_followed
-from kinesphere.video.timeline import Timeline, container_start, scan, zero_tick
 
 
 @dataclass(frozen=True, eq=False)

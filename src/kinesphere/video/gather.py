@@ -19,7 +19,7 @@ import numpy as np
 from kinesphere.core.errors import UnreadableVideo
 from kinesphere.video import picture
 from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
-from kinesphere.video.timeline import Timeline
+from kinesphere.video.frame_index import Timeline
 
 # Decoders of their own cost a few milliseconds each, as much as this many small frames.
 _SHARED_FROM_PACKETS = 48

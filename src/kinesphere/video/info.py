@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from kinesphere.video import picture
 from kinesphere.video.damage import Damage
-from kinesphere.video.timeline import LONG_GAP_S, Timeline, nominal_rate
+from kinesphere.video.frame_index import LONG_GAP_S, Timeline, nominal_rate
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kinesphere.apps.html import choose_examples, render_report, with_frames, write_report_html
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions

@@ -10,9 +10,10 @@ from clip_fakes import noise_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips import PRESETS, Augment, ClipSpec, Sampling, check_flip, preset, rgb
+from kinesphere.clips import PRESETS, Augment, ClipSpec, Sampling, check_flip, preset
+from kinesphere.clips.augment.rand_augment import Operation, OperationName, draw_operations, movement, repaint
 from kinesphere.clips.geometry import Affine, centre_box
-from kinesphere.clips.rand_augment import Operation, OperationName, draw_operations, movement, repaint
+from kinesphere.clips.modalities import rgb
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 

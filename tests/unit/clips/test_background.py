@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES, Augment, Clip, ClipSpec, Sampling, Views
-from kinesphere.clips.background import (
+from kinesphere.clips.augment.background import (
     GREY,
     change_background,
     check_background,
@@ -25,8 +25,8 @@ from kinesphere.clips.background import (
 )
 from kinesphere.clips.clip import from_frames
 from kinesphere.clips.geometry import Affine, Box
-from kinesphere.clips.mask import StoredMasks, known_masks
-from kinesphere.clips.mask_file import MaskFile, write_masks
+from kinesphere.clips.modalities.mask.file import MaskFile, write_masks
+from kinesphere.clips.modalities.mask.reader import StoredMasks, known_masks
 from kinesphere.clips.spec import Resize
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from clip_fakes import noise_clip
 
-from kinesphere.clips import Clip, colour
+from kinesphere.clips import Clip
+from kinesphere.clips.augment import colour
+from kinesphere.clips.augment.colour import ColourChange, recolour
 from kinesphere.clips.clip import from_frames
-from kinesphere.clips.colour import ColourChange, recolour
 from kinesphere.core.errors import InvalidSetting
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES, Augment, Clip, ClipSpec, Sampling, Views, contact_sheet, stack
 from kinesphere.clips.clip import from_frames
-from kinesphere.clips.flow_draw import WHEEL, colour_wheel
-from kinesphere.clips.flow_methods import estimator, grey
 from kinesphere.clips.geometry import Affine, Box, Size
+from kinesphere.clips.modalities.flow.draw import WHEEL, colour_wheel
+from kinesphere.clips.modalities.flow.methods import estimator, grey
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidClip, InvalidSetting, MissingExtra
 

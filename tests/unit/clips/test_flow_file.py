@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import plane_file
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.flow_file import FlowFile, write_flow
+from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation
 
 SIZE = (40, 52)

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinesphere.clips.flow_file import FlowFile, write_flow
-from kinesphere.clips.mask_file import MaskFile, write_masks
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
+from kinesphere.clips.modalities.mask.file import MaskFile, write_masks
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
 
 KINDS = ("pose", "flow", "mask")

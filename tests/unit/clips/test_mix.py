@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinesphere.clips.mix import Mixing, Stretch, cutmix, cutmix_in_time, mixup
+from kinesphere.clips.augment.mix import Mixing, Stretch, cutmix, cutmix_in_time, mixup
 from kinesphere.core.errors import InvalidClip, InvalidSetting
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kinesphere.clips import MODALITIES, rgb
+from kinesphere.clips import MODALITIES
+from kinesphere.clips.modalities import rgb
 from kinesphere.core.errors import UnknownName
 
 

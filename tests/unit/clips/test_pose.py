@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES, Augment, Clip, ClipSpec, Sampling, Views, stack
-from kinesphere.clips import pose as pose_modality
-from kinesphere.clips.augment import Decision
+from kinesphere.clips.augment.joints import PoseChange
+from kinesphere.clips.augment.settings import Decision
 from kinesphere.clips.geometry import Affine, Box, Geometry, Size
-from kinesphere.clips.pose_augment import PoseChange
-from kinesphere.clips.pose_draw import draw_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose import reader as pose_modality
+from kinesphere.clips.modalities.pose.draw import draw_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import COCO17, NTU25
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NobodySeen
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.preflight_poses import facts_of
 

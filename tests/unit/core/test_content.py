@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kinesphere.clips.archive import Extracts
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.content import content_key
 from kinesphere.data.content import Content
 

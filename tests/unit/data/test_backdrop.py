@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from kinesphere.annotations.extract import FlowExtractor
 from kinesphere.clips import Augment, ClipSpec, Sampling, Views
-from kinesphere.clips.background import GREY
-from kinesphere.clips.mask_file import write_masks
+from kinesphere.clips.augment.background import GREY
+from kinesphere.clips.modalities.mask.file import write_masks
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data import ClipDataset, Draw, Failure, FrameCache, Item, Manifest
-from kinesphere.data.extract import FlowExtractor
-from kinesphere.data.mannequin import MannequinSettings, generate, load_truth
 from kinesphere.data.source import open_source
+from kinesphere.synthetic import MannequinSettings, generate, load_truth
 from kinesphere.video import Video
 
 SPEC = ClipSpec(Sampling.parse("4x2x1"), (48, 48))

@@ -14,8 +14,8 @@ import pytest
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, UnreadableVideo
 from kinesphere.core.files import replacing
-from kinesphere.data.cache import FrameCache
-from kinesphere.data.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes
+from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes
+from kinesphere.data.cache.frames import FrameCache
 from kinesphere.video import Frames, Video
 
 SIZE = (24, 32)
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kinesphere.data.cache.write_frame_file", fail)
+    monkeypatch.setattr("kinesphere.data.cache.frames.write_frame_file", fail)
     with pytest.warns(CacheFull, match="writing failed .*No space left on device"):
         assert read(cache, clip).shape == (1, 3, *SIZE)
     assert cache.usage().used_bytes == 0

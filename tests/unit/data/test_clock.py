@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import ClipSpec, Sampling
-from kinesphere.clips.flow_file import write_flow
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.clips.modalities.flow.file import write_flow
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, check
 from kinesphere.data.source import open_source

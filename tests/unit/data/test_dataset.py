@@ -14,7 +14,7 @@ import torch
 from kinesphere.clips import MODALITIES, Augment, ClipSpec, Sampling, Views
 from kinesphere.core.errors import InvalidSetting, LabelMismatch, UnknownName
 from kinesphere.core.labels import LabelSet
-from kinesphere.data.cache import FrameCache
+from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.dataset import Batch, ClipDataset, Failure, Item, collate
 from kinesphere.data.loader import LoaderSettings, make_loader
 from kinesphere.data.manifest import Manifest

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.annotations.extract import Extracts, FlowExtractor, extract
 from kinesphere.clips import ClipSpec, Sampling
-from kinesphere.clips.flow_file import FlowFile
+from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data import ClipDataset, Failure, Item, Manifest
-from kinesphere.data.extract import Extracts, FlowExtractor, extract
 from kinesphere.data.preflight import check
 from kinesphere.data.source import AnnotatedVideo, open_source
 from kinesphere.predict.opening import Opening
@@ -147,8 +147,8 @@ def test_files_that_do_not_tell_their_video_go_by_its_name(data: Path) -> None:
 
 
 def test_checking_tells_of_poses_of_another_video(data: Path) -> None:
-    from kinesphere.clips.pose_file import write_poses
-    from kinesphere.clips.poses import Poses
+    from kinesphere.clips.modalities.pose.file import write_poses
+    from kinesphere.clips.modalities.pose.poses import Poses
 
     video = data / "a" / "clip.mp4"
     shape = (6, 1, 17)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import Augment, ClipSpec, Sampling
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, make_loader
 from kinesphere.data.source import PoseTrack, check_poses, open_source

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import Augment, ClipSpec, Sampling
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import preflight

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from kinesphere.apps.cli.main import app
 from kinesphere.clips import ClipSpec, Sampling
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.data import Manifest, check
 from kinesphere.data.preflight import Preflight
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.augment import Augment
+from kinesphere.annotations.extract import FlowExtractor, extract
+from kinesphere.clips.augment.settings import Augment
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.parallel import bounded_map
 from kinesphere.data import ClipDataset, FrameCache, Manifest, check, make_loader
-from kinesphere.data.extract import FlowExtractor, extract
-from kinesphere.data.pool import bounded_map
 from kinesphere.models import card
 
 

@@ -12,7 +12,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.models import card, create_model, import_checkpoint, import_state, list_models
 from kinesphere.models.build import MODELS
 from kinesphere.models.checkpoint import load_model, save_model
-from kinesphere.models.measure import count_multiply_adds, count_parameters, input_shape
+from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters, input_shape
 
 LABELS = LabelSet(("a", "b", "c"))
 

@@ -12,7 +12,7 @@ from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Preparation, Provenance, create_model, load_model, save_model
-from kinesphere.models.measure import input_shape
+from kinesphere.models.runtime.measure import input_shape
 
 LABELS = LabelSet(("turn left", "turn right", "wave"), mirror=(("turn left", "turn right"),))
 

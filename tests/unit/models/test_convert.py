@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, UnsafeFile
-from kinesphere.models.convert import pytorch as reader
-from kinesphere.models.convert import read_foreign
+from kinesphere.models.weights.readers import pytorch as reader
+from kinesphere.models.weights.readers import read_foreign
 
 
 class Attack:

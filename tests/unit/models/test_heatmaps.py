@@ -11,8 +11,8 @@ from torch import Tensor
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.build import MODELS
-from kinesphere.models.layers.heatmaps import PoseHeatmaps
 from kinesphere.models.zoo.posec3d import COCO_LIMBS, SPEC
+from kinesphere.models.zoo.posec3d_heatmaps import PoseHeatmaps
 
 SIZE = (40, 56)
 

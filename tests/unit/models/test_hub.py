@@ -9,8 +9,8 @@ import torch
 from kinesphere.core.download import cache_folder
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models import WeightEntry
-from kinesphere.models.convert import read_foreign
-from kinesphere.models.weights import fetch, file_name
+from kinesphere.models.weights.download import fetch, file_name
+from kinesphere.models.weights.readers import read_foreign
 
 URL = "https://huggingface.co/owner/name/resolve/main/pytorch_model.bin"
 
@@ -78,7 +78,7 @@ def asked(tmp_path, monkeypatch):
         return target
 
     monkeypatch.setattr("kinesphere.core.download.download", download)
-    monkeypatch.setattr("kinesphere.models.weights.download", download)
+    monkeypatch.setattr("kinesphere.models.weights.download.download", download)
     return addresses
 
 

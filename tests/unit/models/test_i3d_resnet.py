@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_backbone
-from kinesphere.models.inflate import fit_image_state, inflate
-from kinesphere.models.keymap import State
+from kinesphere.models.weights.importing import import_backbone
+from kinesphere.models.weights.inflate import fit_image_state, inflate
+from kinesphere.models.weights.keymap import State
 
 T = 8
 

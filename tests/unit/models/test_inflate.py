@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models.inflate import adapt_channels, fit_image_state, inflate
+from kinesphere.models.weights.inflate import adapt_channels, fit_image_state, inflate
 
 
 @settings(deadline=None, max_examples=30)

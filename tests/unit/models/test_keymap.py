@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.keymap import Ignore, Join, KeyMap, Rename, Split, Transform, squeeze, unsqueeze
+from kinesphere.models.weights.keymap import (
+    Ignore,
+    Join,
+    KeyMap,
+    Rename,
+    Split,
+    Transform,
+    squeeze,
+    unsqueeze,
+)
 
 
 def x(*shape: int) -> torch.Tensor:

@@ -11,9 +11,9 @@ from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
 from kinesphere.models.build import MODELS
-from kinesphere.models.importing import import_state
-from kinesphere.models.layers.movinet_blocks import CausalConv, SamePad, SamePool, running_mean, squeezed
-from kinesphere.models.optimise import optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
+from kinesphere.models.weights.importing import import_state
+from kinesphere.models.zoo.movinet.blocks import CausalConv, SamePad, SamePool, running_mean, squeezed
 
 LABELS = LabelSet(("clap", "jump", "wave"))
 SIZES = ("a0", "a1", "a2", "a3", "a4", "a5")

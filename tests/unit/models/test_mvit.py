@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models import import_state
 from kinesphere.models.build import MODELS
-from kinesphere.models.layers.mvit_blocks import (
+from kinesphere.models.zoo.mvit import MViT
+from kinesphere.models.zoo.mvit.blocks import (
     PatchTokens,
     PooledAttention,
     RelativePositions,
     TokenPool,
     relative_table,
 )
-from kinesphere.models.zoo.mvit import MViT
 
 LAYOUTS = {key_map.layout: key_map for key_map in MODELS.get("mvit_v2_s").key_maps}
 SMALL = {"depths": (1, 3, 2, 1), "width": 16, "length": 8, "size": 48}

@@ -14,7 +14,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, import_checkpoint, save_model
 from kinesphere.models.build import MODELS
-from kinesphere.models.starting import is_file
+from kinesphere.models.weights.starting import is_file
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
 
@@ -38,7 +38,7 @@ def started(pretrained: Path, *overrides: str, labels: LabelSet = LABELS):
 @pytest.fixture
 def tiny_models(monkeypatch):
     """Let files be compared with networks for tests."""
-    monkeypatch.setattr("kinesphere.models.matching.list_models", lambda: list(TINY))
+    monkeypatch.setattr("kinesphere.models.weights.matching.list_models", lambda: list(TINY))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_head_of_a_file_stays_for_its_classes_in_any_order(own, caplog):
 
 
 def test_a_file_of_ours_names_its_model(own, tmp_path):
-    from kinesphere.models.starting import model_of
+    from kinesphere.models.weights.starting import model_of
 
     assert model_of(str(own[0])) == "stgcn_tiny"
     with pytest.raises(InvalidSetting, match=r"holds a stgcn_tiny, but model.name is r3d_tiny"):
@@ -172,10 +172,10 @@ def test_foreign_tensors_of_any_container_start_a_run(foreign, tmp_path, tiny_mo
 
 
 def test_the_model_that_alone_fits_is_found(foreign, tiny_models, monkeypatch, tmp_path):
-    from kinesphere.models.starting import model_of
+    from kinesphere.models.weights.starting import model_of
 
     assert model_of(str(foreign[0])) == "r3d_tiny"
-    monkeypatch.setattr("kinesphere.models.matching.list_models", lambda: ["stgcn_tiny"])
+    monkeypatch.setattr("kinesphere.models.weights.matching.list_models", lambda: ["stgcn_tiny"])
     with pytest.raises(InvalidCheckpoint, match=r"Which model mine\.pth belongs to is not certain"):
         model_of(str(foreign[0]))
 

@@ -11,7 +11,7 @@ from torch import nn
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.models.streaming import Streaming
+from kinesphere.models.runtime.streaming import Streaming
 
 LABELS = LabelSet(("clap", "jump", "wave"))
 STREAMING = ("tsm_online_tiny", "tsm_mobile_online_tiny", "movinet_stream_tiny")

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from tflite_files import Graph
 
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.convert import read_foreign
-from kinesphere.models.convert.tflite import read_tflite
+from kinesphere.models.weights.readers import read_foreign
+from kinesphere.models.weights.readers.tflite import read_tflite
 
 CONV, DEPTHWISE, DEQUANTIZE, RESHAPE, MUL = 3, 4, 6, 22, 18
 

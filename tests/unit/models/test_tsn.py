@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.models.importing import import_backbone
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.weights.importing import import_backbone
 
 LABELS = LabelSet(("clap", "jump", "wave"))
 

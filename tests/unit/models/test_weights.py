@@ -11,7 +11,7 @@ import pytest
 from kinesphere.core.download import cache_folder, download, verify
 from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
 from kinesphere.models import WeightEntry
-from kinesphere.models.weights import fetch
+from kinesphere.models.weights.download import fetch
 
 CONTENT = bytes(range(256)) * 4096
 SHA = hashlib.sha256(CONTENT).hexdigest()

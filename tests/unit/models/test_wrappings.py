@@ -22,7 +22,7 @@ from torch import nn
 from kinesphere.core.errors import InvalidCheckpoint, KinesphereError
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, import_checkpoint
-from kinesphere.models.convert import read_foreign
+from kinesphere.models.weights.readers import read_foreign
 
 LABELS = LabelSet(("a", "b", "c"))
 NAMES = ("walk", "run", "jump")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from kinesphere.clips.flow_file import FlowFile
+from kinesphere.annotations.extract import FlowExtractor
+from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
-from kinesphere.data.extract import FlowExtractor
 from kinesphere.models import create_model
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict import (

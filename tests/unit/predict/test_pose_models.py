@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.annotations.extract import PoseSettings
+from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import (
     InvalidAnnotation,
@@ -25,8 +27,6 @@ from kinesphere.core.errors import (
     UnreadableVideo,
 )
 from kinesphere.core.labels import LabelSet
-from kinesphere.data.extract import PoseSettings
-from kinesphere.data.tracking import Detections
 from kinesphere.models import create_model
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict import (
@@ -79,7 +79,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """The name of a pose model, with a stand-in for what runs it."""
     path = tmp_path_factory.mktemp("models") / "lite.task"
     path.touch()
-    monkeypatch.setattr("kinesphere.data.extract.pose.PoseFinder", SquareFinder)
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.PoseFinder", SquareFinder)
     monkeypatch.setattr("kinesphere.predict.opening.require_mediapipe", lambda: None)
     SquareFinder.looked = 0
     return str(path)
@@ -167,7 +167,7 @@ class NamedFinder(SquareFinder):
 def test_poses_are_found_as_those_that_the_model_learnt_from(
     video: Path, lite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinesphere.data.extract.pose.PoseFinder", NamedFinder)
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.PoseFinder", NamedFinder)
     monkeypatch.setattr(
         "kinesphere.predict.opening.pose_model", lambda name: Path(f"pose_landmarker_{name}.task")
     )

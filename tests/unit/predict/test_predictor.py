@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from kinesphere.clips import rgb
 from kinesphere.clips.clip import stack
+from kinesphere.clips.modalities import rgb
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, MissingWeights, SpanOutsideVideo, UnreadableVideo

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kinesphere.clips import flow
-from kinesphere.clips.flow_file import write_flow
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.flow import reader as flow
+from kinesphere.clips.modalities.flow.file import write_flow
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.data import Manifest
 from kinesphere.train import Recipe, cross_validate, train
 from kinesphere.train.resolve import extracts, read_data

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.flow_file import write_flow
-from kinesphere.clips.pose_file import read_poses, write_poses
-from kinesphere.clips.poses import Extent, Poses
+from kinesphere.clips.modalities.flow.file import write_flow
+from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet

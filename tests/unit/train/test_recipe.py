@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from kinesphere.clips.augment import Augment
+from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe

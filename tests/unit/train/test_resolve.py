@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinesphere.clips.pose_file import write_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample

@@ -132,7 +132,7 @@ def test_an_address_has_the_same_clock_and_starts_anew_each_time(address):
 
 
 def test_times_are_counted_from_the_microsecond_that_a_container_tells():
-    from kinesphere.video.timeline import zero_tick
+    from kinesphere.video.frame_index import zero_tick
 
     assert zero_tick(Fraction(133_333, 1_000_000), Fraction(1, 90_000)) == 12_000
     assert zero_tick(Fraction(-7, 1000), Fraction(1, 25)) == pytest.approx(-0.175)

@@ -21,7 +21,7 @@ from kinesphere.apps.cli.console import (
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
-    from kinesphere.clips.archive import Extracts
+    from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest, Preflight
     from kinesphere.data.preflight_poses import PoseTally
 
@@ -53,7 +53,7 @@ def check(
     there are some or the model sees them: missing ones, those of other videos, those that show nobody.
     """
     from kinesphere.clips import Sampling
-    from kinesphere.clips.archive import Extracts
+    from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
 
@@ -106,7 +106,7 @@ def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
 
 def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:
     """Draw some clips without flips, which labels may forbid; how many samples could not be read."""
-    from kinesphere.clips.augment import Augment
+    from kinesphere.clips.augment.settings import Augment
     from kinesphere.data import ClipDataset
     from kinesphere.data.preview import preview
 

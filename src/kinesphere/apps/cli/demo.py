@@ -44,7 +44,7 @@ def demo(
     Run again after an interruption, it goes on where it stopped.
     """
     from kinesphere.data import Manifest
-    from kinesphere.data.mannequin import MannequinSettings, generate
+    from kinesphere.synthetic import MannequinSettings, generate
 
     check_folder("--out", out)
     advise(GOES_ON)
@@ -128,7 +128,7 @@ def recipe(manifest: Path, out: Path, epochs: int, seed: int, overrides: Iterabl
 
 def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> None:
     """Preflight in one line, and a picture of what training sees."""
-    from kinesphere.clips.augment import preset
+    from kinesphere.clips.augment.settings import preset
     from kinesphere.data import ClipDataset
     from kinesphere.data import check as examine
     from kinesphere.data.preview import preview
@@ -147,11 +147,11 @@ def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> N
 
 def direction_of_time(run: Run, manifest: Manifest) -> tuple[Score, Score]:
     """Accuracy on pairs that differ only in the direction of time: frames in order, and shuffled."""
-    from kinesphere.data.mannequin import TIME_REVERSED
     from kinesphere.evaluate import Predictions
     from kinesphere.evaluate.evaluator import collect
     from kinesphere.evaluate.probes import pair_accuracy, shuffle_frames
     from kinesphere.predict import load
+    from kinesphere.synthetic import TIME_REVERSED
 
     pairs = [pair for pair in TIME_REVERSED if set(pair) <= set(manifest.labels)]
     paired = {name for pair in pairs for name in pair}

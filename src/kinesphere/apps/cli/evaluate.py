@@ -26,8 +26,8 @@ from kinesphere.core.files import check_place
 if TYPE_CHECKING:
     from kinesphere.apps.cli.console import Advance
     from kinesphere.clips import Views
-    from kinesphere.clips.archive import Extracts
-    from kinesphere.clips.background import Background
+    from kinesphere.clips.augment.background import Background
+    from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
     from kinesphere.evaluate import Predictions, Report
@@ -76,8 +76,8 @@ def evaluate(
     not met it.
     """
     from kinesphere.clips import Views
-    from kinesphere.clips.archive import Extracts
-    from kinesphere.clips.background import check_background
+    from kinesphere.clips.augment.background import check_background
+    from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
     from kinesphere.train.rescoring import fold_models

@@ -12,7 +12,7 @@ from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, en
 from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
-    from kinesphere.data.extract import Extraction, Extractor, Extracts
+    from kinesphere.annotations.extract import Extraction, Extractor, Extracts
 
 extract = typer.Typer(
     no_args_is_help=True,
@@ -44,7 +44,7 @@ def flow(
     as_json: Json = False,
 ) -> None:
     """Optical flow between neighbouring frames."""
-    from kinesphere.data.extract import FlowExtractor
+    from kinesphere.annotations.extract import FlowExtractor
 
     run(FlowExtractor(method, short_side, bound), data, out, workers, overwrite, as_json)
 
@@ -63,7 +63,7 @@ def pose(
     as_json: Json = False,
 ) -> None:
     """Joints of the people, each under one number for the whole video (needs the extra `pose`)."""
-    from kinesphere.data.extract import PoseExtractor, PoseSettings, pose_model
+    from kinesphere.annotations.extract import PoseExtractor, PoseSettings, pose_model
 
     extractor = PoseExtractor(PoseSettings(pose_model(model), people), fps)
     run(extractor, data, out, workers, overwrite, as_json)
@@ -86,7 +86,7 @@ def mask(
     as_json: Json = False,
 ) -> None:
     """Pixels of the people (needs the extra `pose`)."""
-    from kinesphere.data.extract import MaskExtractor, mask_model
+    from kinesphere.annotations.extract import MaskExtractor, mask_model
 
     run(MaskExtractor(mask_model(model), people), data, out, workers, overwrite, as_json)
 
@@ -101,8 +101,8 @@ def run(
     unused: Sequence[Path] = (),
 ) -> None:
     """Extract, tell, and leave with exit code 1 if some videos failed."""
-    from kinesphere.data.extract import Extracts, Watch
-    from kinesphere.data.extract import extract as extract_all
+    from kinesphere.annotations.extract import Extracts, Watch
+    from kinesphere.annotations.extract import extract as extract_all
 
     check_folder("--out", out)
     advise(GOES_ON)

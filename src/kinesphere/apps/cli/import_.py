@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kinesphere.models import Recogniser
-    from kinesphere.models.keymap import Arguments
+    from kinesphere.models.weights.keymap import Arguments
 
 _STREAMS = ("i3d_inception", "i3d_inception_flow")
 
@@ -129,8 +129,8 @@ def _joined(
 
 def _with_norms(folded: Recogniser, videos: str) -> Recogniser:
     """Batch norms from the clips of both halves of each video."""
-    from kinesphere.clips import rgb
-    from kinesphere.models.unfold import restore_norms
+    from kinesphere.clips.modalities import rgb
+    from kinesphere.models.zoo.movinet.unfuse import restore_norms
     from kinesphere.predict.sources import find_sources
     from kinesphere.video import Video
 

@@ -11,8 +11,8 @@ from kinesphere.apps.cli.console import Json, check_folder, console, end, print_
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from kinesphere.data.skeletons.estimators import Estimator
-    from kinesphere.data.skeletons.numbering import First
+    from kinesphere.annotations.formats.estimators import Estimator
+    from kinesphere.annotations.formats.numbering import First
 
 SHOWN = 10
 
@@ -61,7 +61,7 @@ def import_skeletons(
 
     What is left out, damaged or of no video is listed; exit code 1 says that something was wrong.
     """
-    from kinesphere.data.skeletons.estimators import ESTIMATORS
+    from kinesphere.annotations.formats.estimators import ESTIMATORS
 
     check_folder("--out", out)
     if name in ESTIMATORS:
@@ -93,8 +93,8 @@ def _import_outputs(
     as_json: bool,
 ) -> None:
     """Write the pose files of videos, and tell of outputs that belong to none."""
+    from kinesphere.annotations.formats.outputs import OutputReader, match_outputs
     from kinesphere.apps.cli.extract import find_videos, run
-    from kinesphere.data.skeletons.outputs import OutputReader, match_outputs
 
     found, root = find_videos(videos)
     outputs, unused = match_outputs(kind, source, found, root)
@@ -106,7 +106,7 @@ def _import_outputs(
 
 
 def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:
-    from kinesphere.data.skeletons import import_skeletons as import_set
+    from kinesphere.datasets import import_skeletons as import_set
 
     with progress("Importing", "recordings", hidden=as_json) as advance:
         result = import_set(

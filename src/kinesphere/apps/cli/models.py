@@ -113,7 +113,7 @@ def _print_card(entry: ModelCard) -> None:
 
 
 def _classes(weight: WeightEntry) -> str:
-    from kinesphere.models.class_names import published_names
+    from kinesphere.models.weights.class_names import published_names
 
     if weight.backbone_only:
         return "a backbone without classes"

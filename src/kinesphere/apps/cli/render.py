@@ -36,8 +36,8 @@ def render(
     True joints, masks and motion come with the videos, as files that training reads. Run again after an
     interruption, it goes on where it stopped.
     """
-    from kinesphere.data.mannequin import MannequinSettings
-    from kinesphere.data.skeletons.render import render_motions
+    from kinesphere.synthetic import MannequinSettings
+    from kinesphere.synthetic.mocap import render_motions
 
     check_folder("--out", out)
     advise(GOES_ON)

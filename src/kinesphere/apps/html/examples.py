@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from kinesphere.clips.archive import Extracts
-from kinesphere.clips.pose_draw import draw_people, draw_poses
-from kinesphere.clips.pose_file import SUFFIX as POSE_SUFFIX
-from kinesphere.clips.pose_file import read_poses
-from kinesphere.clips.poses import Poses
+from kinesphere.clips.modalities.pose.draw import draw_people, draw_poses
+from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
 from kinesphere.evaluate.predictions import Predictions

@@ -16,8 +16,8 @@ from torch import Tensor, fx, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.layers.skeleton_graph import skeleton_of, stream_parents
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)

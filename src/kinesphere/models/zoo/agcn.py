@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.build import register
 from kinesphere.models.card import Paper
-from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -36,7 +35,13 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.layers.skeleton_published import entry, mmaction2_weights, pyskl_weights, skeleton_card
+from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
+from kinesphere.models.weights.skeleton_published import (
+    entry,
+    mmaction2_weights,
+    pyskl_weights,
+    skeleton_card,
+)
 
 
 class Attention(nn.Module):

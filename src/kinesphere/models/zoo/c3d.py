@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.layers.contract import fit_length_and_size
+from kinesphere.models.weights.contract import fit_length_and_size
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
 POOL_AFTER = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")

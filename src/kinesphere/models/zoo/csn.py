@@ -15,11 +15,11 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import kinetics, mmaction2_url, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
-from kinesphere.models.layers.resnet3d_keys import MMACTION2, PYTORCHVIDEO
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import KeyMap, Rename
+from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
+from kinesphere.models.weights.published import kinetics, mmaction2_url, pytorchvideo_url
 
 
 def reduced(width: int, stride: Size3) -> nn.Module:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.build import register
 from kinesphere.models.card import Paper
-from kinesphere.models.keymap import Arguments
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     Door,
@@ -33,7 +32,8 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.layers.skeleton_published import pyskl_weights, skeleton_card
+from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.skeleton_published import pyskl_weights, skeleton_card
 
 
 class DynamicGraphConv(nn.Module):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
-from kinesphere.models.layers.published import TVL1_NOTE
+from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.weights.published import TVL1_NOTE
 
 Places = tuple[tuple[str, str], ...]
 

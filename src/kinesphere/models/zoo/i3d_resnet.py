@@ -15,11 +15,10 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import KeyMap, unsqueeze
-from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
-from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
-from kinesphere.models.layers.resnet3d_keys import (
+from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.weights.keymap import KeyMap, unsqueeze
+from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
     IMAGENET,
     MMACTION2,
@@ -29,6 +28,7 @@ from kinesphere.models.layers.resnet3d_keys import (
     mmaction2_stages,
     mmaction2_stem,
 )
+from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
 
 TINY_DEPTHS = (1, 1, 1, 1)
 EVERY_SECOND = ((3,), (3, 1), (3, 1), (1, 3))

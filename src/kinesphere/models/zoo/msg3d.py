@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.models.build import register
 from kinesphere.models.card import Paper
-from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.layers.skeleton_net import (
     HEADS,
     VALUES,
@@ -30,7 +29,8 @@ from kinesphere.models.layers.skeleton_net import (
     read_people,
     read_skeleton,
 )
-from kinesphere.models.layers.skeleton_published import pyskl_weights, skeleton_card
+from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.weights.skeleton_published import pyskl_weights, skeleton_card
 
 SCALES = 13  # bones that the spatial graphs reach
 WINDOW_SCALES = 6

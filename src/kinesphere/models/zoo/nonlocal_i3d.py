@@ -13,12 +13,11 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap
-from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
-from kinesphere.models.layers.resnet3d_keys import (
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments, KeyMap
+from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
     CAFFE2_NON_LOCAL,
     IMAGENET,
@@ -30,6 +29,7 @@ from kinesphere.models.layers.resnet3d_keys import (
     mmaction2_attention,
     pyslowfast_attention,
 )
+from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url
 
 
 def nonlocal_i3d(

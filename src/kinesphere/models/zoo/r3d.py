@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import SAME_KEYS, KeyMap
-from kinesphere.models.layers.published import kinetics, mmaction2_url
-from kinesphere.models.layers.r3d_keys import (
+from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
+from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
+from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,
     JFZHANG95_R3D,
     MMACTION2,
@@ -26,7 +26,7 @@ from kinesphere.models.layers.r3d_keys import (
     RESNETS_R2PLUS1D,
     RESNETS_R3D,
 )
-from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
+from kinesphere.models.weights.published import kinetics, mmaction2_url
 
 Convolution = Literal["3d", "2d", "2plus1d"]
 Pool = Literal["none", "space", "volume"]

@@ -14,8 +14,6 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import SAME_KEYS, KeyMap, Rename
-from kinesphere.models.layers.published import kinetics, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     ResNet3d,
@@ -25,7 +23,9 @@ from kinesphere.models.layers.resnet3d import (
     stem,
     volumetric,
 )
-from kinesphere.models.layers.resnet3d_keys import PYTORCHVIDEO
+from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
+from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
+from kinesphere.models.weights.published import kinetics, pytorchvideo_url
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 

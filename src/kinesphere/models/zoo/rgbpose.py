@@ -19,8 +19,6 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard
-from kinesphere.models.keymap import Arguments
-from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -34,6 +32,8 @@ from kinesphere.models.layers.resnet3d import (
 )
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.zoo import posec3d
 from kinesphere.models.zoo.slowonly import slowonly_resnet
 

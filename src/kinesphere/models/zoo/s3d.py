@@ -13,8 +13,8 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
+from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 
 
 def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -18,9 +18,6 @@ from torch import Tensor, fx, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule, Transform
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -32,7 +29,9 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
-from kinesphere.models.layers.resnet3d_keys import (
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule, Transform
+from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2_HEAD,
     MMACTION2_HEAD,
     PYSLOWFAST_HEAD,
@@ -46,6 +45,7 @@ from kinesphere.models.layers.resnet3d_keys import (
     pytorchvideo_stage,
     pytorchvideo_stem,
 )
+from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
 
 SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
 FAST_LENGTHS = ((3,), (3,), (3,), (3,))

@@ -14,18 +14,11 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import KeyMap
-from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
-from kinesphere.models.layers.published import (
-    TVL1_NOTE,
-    kinetics,
-    mmaction2_url,
-    pyslowfast_url,
-    pytorchvideo_url,
-)
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
-from kinesphere.models.layers.resnet3d_keys import (
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import KeyMap
+from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
     IMAGENET,
     MMACTION2,
@@ -33,6 +26,13 @@ from kinesphere.models.layers.resnet3d_keys import (
     PYSLOWFAST,
     PYTORCHVIDEO,
     mmaction2_attention,
+)
+from kinesphere.models.weights.published import (
+    TVL1_NOTE,
+    kinetics,
+    mmaction2_url,
+    pyslowfast_url,
+    pytorchvideo_url,
 )
 
 

@@ -24,7 +24,6 @@ from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, squeeze
 from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -42,7 +41,8 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.layers.skeleton_published import mmaction2_weights, pyskl_weights, skeleton_card
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
+from kinesphere.models.weights.skeleton_published import mmaction2_weights, pyskl_weights, skeleton_card
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]

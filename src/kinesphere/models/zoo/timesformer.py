@@ -21,9 +21,6 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
-from kinesphere.models.layers.contract import with_length, with_size
-from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import (
     Attention,
@@ -32,7 +29,10 @@ from kinesphere.models.layers.vit import (
     initialise,
     stage_names,
 )
-from kinesphere.models.layers.vit_keys import huggingface_block
+from kinesphere.models.weights.contract import with_length, with_size
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.weights.maps.vit import huggingface_block
+from kinesphere.models.weights.published import hub_url, kinetics, mmaction2_url
 
 Scheme = Literal["divided", "joint", "space"]
 EPS = 1e-6

@@ -17,18 +17,18 @@ from torch.nn.functional import relu
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.layers.contract import fit_length
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
-from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
-from kinesphere.models.layers.published import kinetics, mmaction2_url
-from kinesphere.models.layers.resnet2d_keys import (
+from kinesphere.models.weights.contract import fit_length
+from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,
     IMAGENET,
     MMACTION2_HEAD,
     MMACTION2_STEM,
     mmaction2_block,
 )
+from kinesphere.models.weights.published import kinetics, mmaction2_url
 
 REACH = 2.0  # frames, either way
 

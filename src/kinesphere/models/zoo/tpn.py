@@ -17,9 +17,6 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import kinetics, mmaction2_url
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -33,8 +30,16 @@ from kinesphere.models.layers.resnet3d import (
     reduce,
     stage,
 )
-from kinesphere.models.layers.resnet3d_keys import MMACTION2, MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
 from kinesphere.models.layers.temporal_shift import TemporalShift
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
+from kinesphere.models.weights.maps.resnet3d import (
+    MMACTION2,
+    MMACTION2_HEAD,
+    mmaction2_stages,
+    mmaction2_stem,
+)
+from kinesphere.models.weights.published import kinetics, mmaction2_url
 
 GROUPS = 32
 

@@ -20,12 +20,12 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
-from kinesphere.models.layers.contract import fit_length
-from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
-from kinesphere.models.layers.published import mmaction2_url
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
-from kinesphere.models.layers.resnet2d_keys import IMAGENET, MMACTION2_STEM, mmaction2_block
+from kinesphere.models.weights.contract import fit_length
+from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
+from kinesphere.models.weights.published import mmaction2_url
 
 
 class Relations(nn.Module):

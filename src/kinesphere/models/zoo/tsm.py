@@ -20,14 +20,14 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename, Rule
-from kinesphere.models.layers import mobilenet2d_keys
-from kinesphere.models.layers.frame_mobilenet import FrameMobileNetV2
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
-from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.layers.published import kinetics, mmaction2_url
-from kinesphere.models.layers.resnet2d_keys import (
+from kinesphere.models.layers.temporal_shift import TemporalShift
+from kinesphere.models.runtime.streaming import check_stream
+from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.weights.keymap import KeyMap, Rename, Rule
+from kinesphere.models.weights.maps import mobilenet2d as mobilenet2d_keys
+from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,
     IMAGENET,
     MIT_HAN_LAB,
@@ -35,8 +35,8 @@ from kinesphere.models.layers.resnet2d_keys import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.layers.temporal_shift import TemporalShift
-from kinesphere.models.streaming import check_stream
+from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.zoo.frame_mobilenet import FrameMobileNetV2
 
 Memory = tuple[Tensor, ...]
 """What the shifts of a causal network keep of the last frame, one `(B, C', 1, H, W)` per shift."""

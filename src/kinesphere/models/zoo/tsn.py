@@ -16,11 +16,11 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import KeyMap
-from kinesphere.models.layers.imagenet import MEAN, STD, imagenet_weights
-from kinesphere.models.layers.published import TVL1_NOTE, kinetics, mmaction2_url
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
-from kinesphere.models.layers.resnet2d_keys import IMAGENET, MIT_HAN_LAB, MMACTION2
+from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.weights.keymap import KeyMap
+from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
+from kinesphere.models.weights.published import TVL1_NOTE, kinetics, mmaction2_url
 
 SNIPPET = 5
 

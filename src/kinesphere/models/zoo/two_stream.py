@@ -22,12 +22,12 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Ignore, KeyMap, Rename
-from kinesphere.models.layers.contract import fit_length_and_size
-from kinesphere.models.layers.imagenet import MEAN, STD
 from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.contract import fit_length_and_size
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.zoo import i3d
 
 STACK = 10  # flow fields that the temporal stream sees at once (L)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import kinetics, mmaction2_url
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
+from kinesphere.models.weights.published import kinetics, mmaction2_url
 
 Size3 = tuple[int, int, int]
 

@@ -20,13 +20,13 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename, Rule
-from kinesphere.models.layers.contract import with_length
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import hub_url, kinetics, mmaction2_url
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
-from kinesphere.models.layers.vit_keys import huggingface_block, joined
+from kinesphere.models.weights.contract import with_length
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
+from kinesphere.models.weights.maps.vit import huggingface_block, joined
+from kinesphere.models.weights.published import hub_url, kinetics, mmaction2_url
 
 
 def sinusoid(length: int, width: int) -> Tensor:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import Arguments, KeyMap, Rename, Rule
-from kinesphere.models.layers.contract import with_length, with_size
-from kinesphere.models.layers.published import hub_url, kinetics
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
-from kinesphere.models.layers.vit_keys import huggingface_block, joined
+from kinesphere.models.weights.contract import with_length, with_size
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.weights.maps.vit import huggingface_block, joined
+from kinesphere.models.weights.published import hub_url, kinetics
 
 
 class Embedding(nn.Module):

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.keymap import Arguments, Ignore, KeyMap, Rename
-from kinesphere.models.layers.imagenet import MEAN, STD
-from kinesphere.models.layers.published import hub_url
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
-from kinesphere.models.layers.vit_keys import joined
+from kinesphere.models.weights.imagenet import MEAN, STD
+from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.weights.maps.vit import joined
+from kinesphere.models.weights.published import hub_url
 
 EPS = 1e-6
 

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.keymap import KeyMap, Rename, squeeze
-from kinesphere.models.layers.published import THIRTY_VIEWS, kinetics, pytorchvideo_url
 from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
-from kinesphere.models.layers.resnet3d_keys import (
+from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.weights.maps.resnet3d import (
     PYSLOWFAST_HEAD,
     mmaction2_stages,
     pyslowfast_stages,
     pytorchvideo_stage,
 )
+from kinesphere.models.weights.published import THIRTY_VIEWS, kinetics, pytorchvideo_url
 
 DEPTHS = {"xs": (3, 5, 11, 7), "s": (3, 5, 11, 7), "m": (3, 5, 11, 7), "l": (5, 10, 25, 15)}
 

@@ -1,0 +1,1 @@
+"""Annotations: what stands beside a video, made by extractors or by others."""

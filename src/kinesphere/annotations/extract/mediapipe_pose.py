@@ -1,0 +1,175 @@
+"""MediaPipe's pose landmarker as a finder of people in single pictures.
+
+Bazarevsky et al.: "BlazePose: On-device Real-time Body Pose tracking", 2020, https://arxiv.org/abs/2006.10204.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.clips.modalities.pose.poses import boxes_around
+from kinesphere.core.download import fetch_file
+from kinesphere.core.errors import InvalidSetting, MissingExtra
+from kinesphere.core.silence import native_silence
+
+if TYPE_CHECKING:
+    from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerResult
+
+MODELS = ("lite", "full", "heavy")
+JOINTS = 33
+_ADDRESS = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+# A joint less visible than this may lie anywhere: it does not count for the box of a person.
+_VISIBLE = 0.3
+# Pictures are enlarged to this height, so that people in small crops fill the detector's input.
+_LEAST_PX = 256
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """How people are looked for.
+
+    Attributes:
+        model: A `.task` bundle of MediaPipe's pose landmarker.
+        people: Most people at a time.
+        least_detection: Lowest confidence, in [0, 1], that a person is there.
+        least_presence: Lowest confidence that its landmarks are right.
+    """
+
+    model: Path
+    people: int = 4
+    least_detection: float = 0.4
+    least_presence: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.people < 1:
+            raise InvalidSetting(f"At least one person is looked for; got people={self.people}.")
+        for name in ("least_detection", "least_presence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
+
+
+def pose_model(name: str) -> Path:
+    """The file of a model: `lite`, `full` or `heavy`, downloaded when first used, or a `.task` file.
+
+    Raises:
+        InvalidSetting: If it is neither.
+        MissingWeights: If it cannot be downloaded; the message says which file to put where.
+    """
+    if name in MODELS:
+        file = f"pose_landmarker_{name}.task"
+        return fetch_file(file, f"{_ADDRESS}/pose_landmarker_{name}/float16/latest/{file}").path
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidSetting(f"The pose model is {', '.join(MODELS)}, or a .task file; got {name!r}.")
+    return path
+
+
+def require_mediapipe() -> None:
+    """Does nothing where poses can be extracted.
+
+    Raises:
+        MissingExtra: If MediaPipe is not installed.
+    """
+    try:
+        import mediapipe  # noqa: F401 (its presence is the question)
+    except ImportError as error:
+        raise MissingExtra(
+            f"Poses are extracted by MediaPipe, which is not usable here ({error}); "
+            "pip install 'kinesphere[pose]'."
+        ) from error
+
+
+class PoseFinder:
+    """Finds people and their 33 landmarks in pictures; close it after use.
+
+    Args:
+        settings: What to look for, with which model.
+
+    Raises:
+        MissingExtra: If MediaPipe is not installed.
+        InvalidSetting: If the model is no pose landmarker.
+    """
+
+    def __init__(self, settings: PoseSettings) -> None:
+        require_mediapipe()
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        self._image = mediapipe.Image
+        self._format = mediapipe.ImageFormat.SRGB
+        options = vision.PoseLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(settings.model)),
+            running_mode=vision.RunningMode.IMAGE,
+            num_poses=settings.people,
+            min_pose_detection_confidence=settings.least_detection,
+            min_pose_presence_confidence=settings.least_presence,
+        )
+        try:
+            with native_silence():
+                self._landmarker: PoseLandmarker = vision.PoseLandmarker.create_from_options(options)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InvalidSetting(f"{settings.model} is no pose landmarker of MediaPipe: {error}") from error
+        self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
+
+    def find(self, picture: np.ndarray, box: np.ndarray | None = None) -> Detections:
+        """The people in a picture, or in a part of it.
+
+        Args:
+            picture: uint8 RGB `(H, W, 3)`.
+            box: `(4,)` left, top, right, bottom px of the part; None for the whole picture.
+
+        Returns:
+            N people with 33 joints in pixels of the whole picture, and in metres about their hips.
+        """
+        height, width = picture.shape[:2]
+        left, top, right, bottom = _whole(box, height, width)
+        part = picture[top:bottom, left:right]
+        if min(part.shape[:2]) < _LEAST_PX:
+            import cv2
+
+            scale = _LEAST_PX / min(part.shape[:2])
+            part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        result = self._landmarker.detect(self._image(self._format, np.ascontiguousarray(part)))
+        return _detections(result, left, top, right - left, bottom - top)
+
+    def close(self) -> None:
+        """Free the network."""
+        self._landmarker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _whole(box: np.ndarray | None, height: int, width: int) -> tuple[int, int, int, int]:
+    """A box in whole pixels, at least 8 px wide and high, inside the picture."""
+    if box is None:
+        return 0, 0, width, height
+    left, top = (int(np.clip(np.floor(v), 0, n - 8)) for v, n in zip(box[:2], (width, height), strict=True))
+    right = int(np.clip(np.ceil(box[2]), left + 8, width))
+    bottom = int(np.clip(np.ceil(box[3]), top + 8, height))
+    return left, top, right, bottom
+
+
+def _detections(result: PoseLandmarkerResult, left: int, top: int, width: int, height: int) -> Detections:
+    people, spaces = result.pose_landmarks, result.pose_world_landmarks
+    values = np.array([[(p.x, p.y, p.visibility) for p in person] for person in people], np.float32)
+    values = values.reshape(-1, JOINTS, 3)
+    world = np.array([[(p.x, p.y, p.z) for p in person] for person in spaces], np.float32)
+    # Landmarks are shares of the picture; our pixels count from the middle of the first one.
+    keypoints = values[..., :2] * np.array([width, height], np.float32)
+    keypoints += np.array([left - 0.5, top - 0.5], np.float32)
+    scores = values[..., 2].clip(1e-3, 1)
+    boxes = boxes_around(keypoints[None], np.where(scores > _VISIBLE, scores, 0)[None])[0]
+    seen = np.isfinite(boxes).all(-1)
+    return Detections(keypoints[seen], scores[seen], boxes[seen], world.reshape(-1, JOINTS, 3)[seen])

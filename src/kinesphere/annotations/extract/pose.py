@@ -1,0 +1,269 @@
+"""Poses from video: people found in every frame, looked for again where they should be, and followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from kinesphere.annotations.extract.assemble import assemble
+from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
+from kinesphere.annotations.extract.tracking import Detections, Tracker, looks, overlap, similarity
+from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
+from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.skeleton import BLAZEPOSE33
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.video import Video
+
+# A person is found well if a detection is that much like the prediction; else we look where it should be.
+_WELL = 0.6
+# Two detections are one person if their joints are that similar, by COCO's measure, strictly.
+_SAME = 0.4
+_SHARED, _CLOTHES = 0.3, 0.92
+# A detection where we looked again is taken from this likeness to the person looked for on.
+_AGAIN = 0.3
+# Room around a person when we look for it, as a share of its box, and how long we go on looking.
+_ROOM = 0.25
+_LOOK_S = 2.0
+_GREY = (127, 127, 127)
+# So much more than a span is looked at, so that tracks and clips do not begin with its first frame.
+_MARGIN_S = 0.5
+# Frames that are kept together.
+_PART = 64
+# A person seen for a shorter time is a mistake, unless the video is short.
+_LEAST_S = 0.2
+
+
+@dataclass(frozen=True)
+class PoseExtractor:
+    """Finds and follows the people of a video (see `extract_poses`).
+
+    Attributes:
+        settings: What finds people.
+        fps: Frames looked at per second; None, or as many as the video has or more, for all.
+    """
+
+    settings: PoseSettings
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise InvalidSetting(f"Poses are taken at a positive number of frames a second; got {self.fps}.")
+
+    @property
+    def suffix(self) -> str:
+        """`.pose.npz`."""
+        return SUFFIX
+
+    def differs(self, path: Path) -> str | None:
+        """What about a pose file is not as this would make it, or None.
+
+        Raises:
+            InvalidAnnotation: If the file cannot be read.
+        """
+        poses = read_poses(path)
+        model = self.settings.model.stem
+        if model not in poses.origin:
+            return f"holds poses of {poses.origin or poses.skeleton}, not of {model}"
+        if poses.most_people not in (None, self.settings.people):
+            return f"holds at most {poses.most_people} people at a time, not {self.settings.people}"
+        most = poses.video.fps if poses.video is not None else None
+        wanted = min((fps for fps in (self.fps, most) if fps is not None), default=None)
+        if wanted is not None and (poses.fps is None or abs(poses.fps - wanted) > 1e-3 * wanted):
+            return f"holds {poses.fps or 0:g} poses a second, not {wanted:g}"
+        return None
+
+    def extract(self, video: Path, target: Path) -> str | None:
+        """Write the poses of a video; a remark if nobody was seen.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            MissingExtra: If MediaPipe is not installed.
+        """
+        with PoseFinder(self.settings) as finder:
+            about = made_of(self, finder.version, files=[self.settings.model, video])
+            with unfinished(target, about) as parts:
+                poses = extract_poses(video, finder, people=self.settings.people, fps=self.fps, parts=parts)
+                write_poses(poses, target, of=video)
+        return None if poses.people else "nobody was found in any frame"
+
+    def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> Poses:
+        """The poses of a video, or of a span of it (see `extract_poses`).
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            MissingExtra: If MediaPipe is not installed.
+        """
+        with PoseFinder(self.settings) as finder:
+            return extract_poses(source, finder, people=self.settings.people, fps=self.fps, span=span)
+
+
+class Finder(Protocol):
+    """What finds people in pictures."""
+
+    @property
+    def version(self) -> str: ...
+
+    def find(self, picture: np.ndarray, box: np.ndarray | None = None) -> Detections: ...
+
+
+def extract_poses(
+    source: str | Path | bytes,
+    finder: Finder,
+    *,
+    people: int = 4,
+    fps: float | None = None,
+    span: tuple[float, float] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    parts: Unfinished | None = None,
+) -> Poses:
+    """The people of one video with MediaPipe's 33 landmarks, each under one number all along.
+
+    Every frame is searched as a whole. People whom that loses, as people in contact often are, are
+    searched for once more in the part of the picture where their track says they are.
+
+    Args:
+        source: The video: a path, an address, or the file's bytes.
+        finder: What finds people in pictures.
+        people: Most people at a time.
+        fps: Take this many frames a second instead of all; all, if the video has no more.
+        span: `(start_s, end_s)` to look at, with a little more on either side; None for the whole video.
+        progress: Called with the number of frames done and their total, if known.
+        parts: What was found before this was stopped is taken from there, and what is found kept there.
+
+    Raises:
+        VideoError: If the video cannot be decoded, or the span starts after its end.
+    """
+    start_s, end_s = (max(0.0, span[0] - _MARGIN_S), span[1] + _MARGIN_S) if span else (0.0, None)
+    tracker = Tracker(BLAZEPOSE33.joints, most=people)
+    frames: list[Detections] = []
+    numbers: list[np.ndarray] = []
+    times: list[float] = []
+    known = [each for part in parts or () for each in unpacked(part)]
+    with Video.open(source) as video:
+        size, own_fps = video.size, float(video.fps)
+        thinned_fps = fps if fps is not None and fps < own_fps else None
+        for count, frame in enumerate(video.stream(start_s, end_s, fps=thinned_fps), start=1):
+            # At a constant rate, a frame that lasts longer than most comes again.
+            if times and frame.time_s <= times[-1]:
+                continue
+            if len(frames) < len(known):
+                # Following them again brings the tracker to where it was.
+                found = known[len(frames)]
+            else:
+                picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+                found = _found(picture, finder, tracker, frame.time_s)
+            numbers.append(tracker.step(found, frame.time_s))
+            frames.append(found)
+            times.append(frame.time_s)
+            if parts is not None and len(frames) > len(known) and len(frames) % _PART == 0:
+                parts.add(packed(frames[-_PART:]), min(1.0, frame.time_s / (video.duration_s or math.inf)))
+            if progress:
+                progress(count, video.frame_count)
+        # The times of all frames of an address would be read from it once more.
+        is_address = isinstance(source, str) and "://" in source
+        extent = Extent.of(video.frame_times(), own_fps) if span is None and not is_address else None
+    rate = thinned_fps or own_fps
+    poses = assemble(
+        frames,
+        numbers,
+        np.array(times),
+        skeleton=BLAZEPOSE33.name,
+        frame_size=size,
+        fps=rate,
+        origin=finder.version,
+        least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(frames) // 4)),
+    )
+    return replace(poses, video=extent, most_people=people)
+
+
+def _found(picture: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:
+    """The people of a frame, each once, with what they wear."""
+    found = distinct(looks(picture, tracker.joints, finder.find(picture)))
+    for track in tracker.living(time_s):
+        if time_s - track.time_s > _LOOK_S or tracker.likeness(track, found, time_s).max(initial=0) >= _WELL:
+            continue
+        _, box = track.predicted(time_s)
+        box = _around(box, found.boxes[overlap(box[None], found.boxes)[0] > 0])
+        for part in (picture, _without(picture, found, box)):
+            more = looks(picture, tracker.joints, finder.find(part, box))
+            likeness = tracker.likeness(track, more, time_s)
+            if likeness.max(initial=0) >= _AGAIN:
+                # Whoever else is found here is not looked for, and often a mixture of two.
+                found = distinct(joined(found, chosen(more, [int(likeness.argmax())])))
+                break
+    return found
+
+
+def _around(box: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """The box of a person and of those whom it touches, with room about them."""
+    both = np.concatenate([box[None], near])
+    box = np.concatenate([both[:, :2].min(0), both[:, 2:].max(0)])
+    room = _ROOM * float((box[2:] - box[:2]).max())
+    grown: np.ndarray = box + np.array([-room, -room, room, room])
+    return grown
+
+
+def _without(picture: np.ndarray, found: Detections, box: np.ndarray) -> np.ndarray:
+    """The picture with the people found near a box painted over, so that those behind them are found."""
+    painted = picture.copy()
+    for person, around in zip(found.keypoints, found.boxes, strict=True):
+        if overlap(box[None], around[None])[0, 0] == 0:
+            continue
+        # As thick as limbs are, about an eighth of a person's height.
+        width = max(2, round(float((around[2:] - around[:2]).max()) / 9))
+        points = np.round(person.clip(-1e4, 1e4)).astype(int)
+        for a, b in BLAZEPOSE33.edges:
+            ends = tuple(points[a].tolist()), tuple(points[b].tolist())
+            cv2.line(painted, *ends, _GREY, width, cv2.LINE_AA)
+    return painted
+
+
+def joined(one: Detections, other: Detections) -> Detections:
+    """The people of both, as far as both know them."""
+
+    def both(name: str) -> np.ndarray | None:
+        parts = getattr(one, name), getattr(other, name)
+        return None if parts[0] is None or parts[1] is None else np.concatenate(parts)
+
+    return Detections(
+        np.concatenate([one.keypoints, other.keypoints]),
+        np.concatenate([one.scores, other.scores]),
+        np.concatenate([one.boxes, other.boxes]),
+        both("world"),
+        both("looks"),
+    )
+
+
+def distinct(found: Detections) -> Detections:
+    """Of detections of one person the surest; the others are dropped."""
+    shared = overlap(found.boxes, found.boxes)
+    kept: list[int] = []
+    for j in np.argsort(-found.scores.mean(-1), kind="stable").tolist():
+        if not any(_is_same(found, j, other, shared[j, other]) for other in kept):
+            kept.append(j)
+    return chosen(found, sorted(kept))
+
+
+def _is_same(found: Detections, one: int, other: int, shared: float) -> bool:
+    if similarity(BLAZEPOSE33.joints, found, one, other) >= _SAME:
+        return True
+    # Nobody stands in the place of somebody else in the same clothes.
+    return found.looks is not None and shared > _SHARED and found.looks[one] @ found.looks[other] > _CLOTHES
+
+
+def chosen(found: Detections, people: list[int]) -> Detections:
+    """Some of the people."""
+    return Detections(
+        found.keypoints[people],
+        found.scores[people],
+        found.boxes[people],
+        None if found.world is None else found.world[people],
+        None if found.looks is None else found.looks[people],
+    )

@@ -1,0 +1,182 @@
+"""What pose estimators wrote for videos that are at hand, turned into the videos' pose files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.annotations.formats.estimators import (
+    COCO_ORIGIN,
+    OPENPOSE_ORIGIN,
+    Estimator,
+    frame_numbers,
+    read_coco,
+    read_openpose,
+)
+from kinesphere.annotations.formats.numbering import First, Numbering, proven
+from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
+from kinesphere.video import Video
+
+
+@dataclass(frozen=True)
+class OutputReader:
+    """Makes pose files of what an estimator wrote; an `Extractor` that looks at no picture.
+
+    Attributes:
+        kind: COCO keypoint JSON, one file per video; or OpenPose's JSON, one folder per video.
+        outputs: The file or folder of each video (see `match_outputs`).
+        first_frame: Number of a video's first frame in them; by default as the outputs tell together (see
+            `numbering_of`).
+        numbering: Whether their numbers count from 0 or 1, where one of them leaves it open.
+    """
+
+    kind: Estimator
+    outputs: Mapping[Path, Path]
+    first_frame: First | None = None
+    numbering: Numbering = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = (
+            numbering_of(self.kind, self.outputs)
+            if self.first_frame is None
+            else Numbering(self.first_frame, is_known=True)
+        )
+        object.__setattr__(self, "numbering", found)
+
+    @property
+    def suffix(self) -> str:
+        """`.pose.npz`."""
+        return SUFFIX
+
+    def differs(self, path: Path) -> str | None:
+        """What about a pose file is not as this would make it, or None.
+
+        Raises:
+            InvalidAnnotation: If the file cannot be read.
+        """
+        poses = read_poses(path)
+        wanted = COCO_ORIGIN if self.kind == "coco" else OPENPOSE_ORIGIN
+        return None if poses.origin == wanted else f"holds poses of {poses.origin or poses.skeleton}"
+
+    def extract(self, video: Path, target: Path) -> str | None:
+        """Write the poses of a video; a remark if nobody was seen.
+
+        Raises:
+            VideoError: If the video cannot be decoded, which tells the frames' size and times.
+            InvalidAnnotation: If there is no output for it, or it is wrong or of another video.
+        """
+        output = self.outputs.get(video)
+        if output is None:
+            wanted = f"{video.stem}.json" if self.kind == "coco" else f"a folder {video.stem}"
+            raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
+        with Video.open(video, threads=1) as source:
+            begins, size, fps = source.frame_times(), source.size, float(source.fps)
+        read = read_coco if self.kind == "coco" else read_openpose
+        poses = read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
+        poses = replace(poses, times=begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64))
+        poses.resized(size)
+        write_poses(replace(poses, video=Extent.of(begins, fps)), target, of=video)
+        return None if poses.present.any() else "nobody was found in any frame"
+
+
+def numbering_of(kind: Estimator, outputs: Mapping[Path, Path]) -> Numbering:
+    """Whether the outputs of a set count frames from 0 or from 1.
+
+    One that names frame 0 settles it, else one that names as many frames as its video has. Outputs and videos
+    that cannot be read are passed over here; reading them says why.
+    """
+    open_ones: list[tuple[Path, list[int]]] = []
+    for video, output in outputs.items():
+        try:
+            numbers = frame_numbers(kind, output)
+        except InvalidAnnotation:
+            continue
+        if numbers and min(numbers) == 0:
+            return Numbering(0, is_known=True)
+        if numbers:
+            open_ones.append((video, numbers))
+    for video, numbers in open_ones:
+        try:
+            with Video.open(video, threads=1) as source:
+                first = proven(numbers, len(source.frame_times()))
+        except VideoError:
+            continue
+        if first == 1:
+            return Numbering(1, is_known=True)
+    return Numbering()
+
+
+def match_outputs(
+    kind: Estimator, source: Path, videos: Sequence[Path], root: Path | None = None
+) -> tuple[dict[Path, Path], tuple[Path, ...]]:
+    """Which output belongs to which video, by their names.
+
+    The output of `dance/anna.mp4` is `dance/anna` or `dance/anna.mp4` below the source, or, wherever they
+    lie, `anna` or `anna.mp4`; with COCO, ending in `.json`. A single output belongs to a single video
+    whatever their names are.
+
+    Args:
+        kind: Of estimator.
+        source: Folder of the outputs, or one of them.
+        videos: The videos.
+        root: Folder that the videos' places count from.
+
+    Returns:
+        The output of each video that has one, and the outputs that belong to none.
+
+    Raises:
+        InvalidAnnotation: If the source holds no output.
+        InvalidSetting: If an output could be that of several videos.
+    """
+    outputs = _outputs(kind, source)
+    if not outputs:
+        form = "a .json file" if kind == "coco" else "a folder of *_keypoints.json files"
+        raise InvalidAnnotation(f"{source} holds no {kind} keypoints: {form} for each video.")
+    if len(outputs) == len(videos) == 1:
+        return {videos[0]: outputs[0]}, ()
+    by_place = {_place(output, source): output for output in outputs}
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for place, output in by_place.items():
+        by_name[Path(place).name].append(output)
+    found: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    for video in videos:
+        own = _output_of(video, root, by_place, by_name)
+        if own is None:
+            continue
+        if own in owners:
+            raise InvalidSetting(
+                f"{own} could belong to {owners[own]} or to {video}; put the outputs into folders like those "
+                "of the videos."
+            )
+        found[video], owners[own] = own, video
+    return found, tuple(output for output in outputs if output not in owners)
+
+
+def _outputs(kind: Estimator, source: Path) -> list[Path]:
+    if kind == "coco":
+        return [source] if source.is_file() else sorted(source.rglob("*.json"))
+    return sorted({path.parent for path in source.rglob("*_keypoints.json")})
+
+
+def _place(output: Path, source: Path) -> str:
+    """Where an output lies below the source, without `.json`."""
+    inside = output.relative_to(source) if output != source else Path(output.name)
+    return inside.as_posix().removesuffix(".json")
+
+
+def _output_of(
+    video: Path, root: Path | None, by_place: Mapping[str, Path], by_name: Mapping[str, list[Path]]
+) -> Path | None:
+    inside = video.relative_to(root) if root is not None and video.is_relative_to(root) else Path(video.name)
+    for name in (inside.with_suffix("").as_posix(), inside.as_posix()):
+        if name in by_place:
+            return by_place[name]
+    named = [output for name in (video.stem, video.name) for output in by_name.get(name, [])]
+    return named[0] if len(named) == 1 else None

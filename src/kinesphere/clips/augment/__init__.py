@@ -1,0 +1,1 @@
+"""Augmentation: what training changes of a clip, decided once per sample."""

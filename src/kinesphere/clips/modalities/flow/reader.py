@@ -1,0 +1,213 @@
+"""The flow modality: how far every pixel moves, `(T, 2, H, W)` as x and y in pixels per frame.
+
+The field at a moment is the motion from the frame on show then to the video's next frame; at its last
+frame, the motion that led there. Vectors are counted per frame of the source, or, where the spec has a
+frame rate, per frame at that rate (longer by source rate / spec rate): sampling and vectors then mean the
+same in videos of different rates. Fields come from a flow file where the source has one, else they are
+computed from the frames at the size at which they are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+
+from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.geometry import Size, plan_frames
+from kinesphere.clips.modalities import rgb
+from kinesphere.clips.modalities.flow.draw import colour_wheel
+from kinesphere.clips.modalities.flow.file import StoredMethod
+from kinesphere.clips.modalities.flow.methods import estimator, grey
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.reading import cut_views, moments_of, shown_rows
+from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.spec import ClipSpec, FlowMethod, Views
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip
+
+BOUND_PX = 20.0
+"""Networks see longer vectors as this long, as the published ones did (I3D, Carreira & Zisserman 2017,
+section 2.5)."""
+
+
+class StoredFlow(Protocol):
+    """The flow of a whole video, one field per frame."""
+
+    @property
+    def method(self) -> StoredMethod: ...
+
+    def fields(self, rows: np.ndarray) -> np.ndarray:
+        """Fields of the numbered frames, float32 `(n, h, w, 2)`, in pixels of their own size."""
+        ...
+
+
+@runtime_checkable
+class FlowingSource(SeekableSource, Protocol):
+    """A source that may have a flow file for its frames."""
+
+    def flow(self) -> StoredFlow | None: ...
+
+
+def read(
+    video: SeekableSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None = None,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    generator: torch.Generator | None = None,
+    jitter: TemporalJitter = STEADY,
+    enlarge: float = 1.0,
+) -> list[Clip]:
+    """The flow at the moments that a network sees of a span; see `rgb.read` for the arguments.
+
+    Returns:
+        V clips; float32 `(T, 2, H, W)` in pixels of the clip's size.
+
+    Raises:
+        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
+            nothing to crop.
+        SpanOutsideVideo: If the span starts after the end of the video.
+        InvalidAnnotation: If the source's flow file belongs to another video or method.
+        VideoError: If the source cannot be decoded.
+    """
+    moments = moments_of(video, spec, span, views, generator, jitter)
+    plan = plan_frames(video.size, spec, enlarge=enlarge)
+    begins = video.frame_times()
+    rows = shown_rows(begins, np.concatenate([moment.times for moment in moments]))
+    distinct, place = np.unique(rows, return_inverse=True)
+    stored = video.flow() if isinstance(video, FlowingSource) else None
+    if stored is None:
+        fields = between_frames(video, distinct, plan.decode, spec.flow)
+    else:
+        # The true motion is what every method estimates.
+        if stored.method not in (spec.flow, "truth"):
+            raise InvalidAnnotation(
+                f"The flow file of the video holds {stored.method}, but the model sees {spec.flow}; extract "
+                f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."
+            )
+        fields = scaled(stored.fields(distinct), plan.decode)
+    fields = _padded(fields[place] * _per_frame(video, spec), plan.canvas)
+    return cut_views(from_frames(fields), begins[rows], moments, spec, views if generator is None else None)
+
+
+def between_frames(video: SeekableSource, rows: np.ndarray, size: Size, method: FlowMethod) -> np.ndarray:
+    """Fields from the numbered frames to the ones after them, computed at `(H, W)` pixels.
+
+    Args:
+        video: The source; all frames needed are asked for at once.
+        rows: `(n,)` numbers of frames, ascending. The last frame of the video has the field before it;
+            the field of a video's only frame is zero.
+        size: Of the frames.
+        method: How the motion is estimated.
+
+    Returns:
+        float32 `(n, H, W, 2)`.
+    """
+    begins = video.frame_times()
+    if len(begins) < 2:
+        return np.zeros((len(rows), *size, 2), np.float32)
+    first = np.minimum(rows, len(begins) - 2)
+    needed = np.unique(np.concatenate([first, first + 1]))
+    frames = video.frames_at(begins[needed], size=size)
+    pictures = grey(np.asarray(frames.data).transpose(0, 2, 3, 1))
+    estimate = estimator(method)
+    fields = np.empty((len(rows), *size, 2), np.float32)
+    for field, index in zip(fields, np.searchsorted(needed, first), strict=True):
+        field[:] = estimate(pictures[index], pictures[index + 1])
+    return fields
+
+
+def scaled(fields: np.ndarray, size: Size) -> np.ndarray:
+    """Fields `(n, h, w, 2)` at `(H, W)` pixels: places and vectors both."""
+    count, height, width, _ = fields.shape
+    if (height, width) == size:
+        return fields
+    factor = np.array([size[1] / width, size[0] / height], np.float32)
+    interpolation = rgb.interpolation((height, width), size)
+    result = np.empty((count, *size, 2), np.float32)
+    for field, target in zip(fields, result, strict=True):
+        cv2.resize(field * factor, (size[1], size[0]), dst=target, interpolation=interpolation)
+    return result
+
+
+def resize(clip: Clip, size: Size) -> Clip:
+    """Every field scaled to `(H, W)`, its vectors with it."""
+    return clip.with_data(from_frames(scaled(clip.frames(), size)), size)
+
+
+def flip(clip: Clip, spec: ClipSpec) -> Clip:
+    """Left and right exchanged: places mirrored, x negated."""
+    mirrored = clip.frames()[:, :, ::-1] * np.array([-1, 1], np.float32)
+    return replace(clip, data=from_frames(mirrored), flipped=not clip.flipped)
+
+
+def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
+    """Places moved by a `(2, 3)` matrix of pixels and vectors turned with them; outside nothing moves."""
+    height, width = clip.frame_size
+    turn = matrix[:, :2].T.astype(np.float32)
+    result = np.empty((len(clip), height, width, 2), np.float32)
+    for field, target in zip(clip.frames(), result, strict=True):
+        cv2.warpAffine(field, matrix, (width, height), dst=target, flags=cv2.INTER_LINEAR)
+    return clip.with_data(from_frames(result @ turn))
+
+
+def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Vectors as a network takes them: cut to ±20 pixels, then `(x - mean) / std` per component.
+
+    Args:
+        batch: Floating point `(..., 2, H, W)` in pixels, on any device.
+        spec: Mean and standard deviation in pixels.
+        dtype: Floating-point type of the result.
+
+    Raises:
+        InvalidClip: If the batch is of another type or has no axis of 2 components.
+    """
+    if not batch.is_floating_point() or batch.dim() < 3 or batch.shape[-3] != 2:
+        raise InvalidClip(
+            f"Flow to normalise is floating point (..., 2, H, W); got {batch.dtype} {tuple(batch.shape)}."
+        )
+    mean, std = (batch.new_tensor(values).view(2, 1, 1) for values in (spec.mean, spec.std))
+    return ((batch.clamp(-BOUND_PX, BOUND_PX) - mean) / std).to(dtype)
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """Colours of the flow wheel, uint8 `(T, H, W, 3)`; the clip's longest vector has full colour."""
+    return colour_wheel(clip.frames())
+
+
+def _per_frame(video: SeekableSource, spec: ClipSpec) -> np.float32:
+    """Frames of the source in the time of one frame that the spec counts."""
+    begins = video.frame_times()
+    if spec.fps is None or len(begins) < 2:
+        return np.float32(1)
+    rate = float(video.fps) if video.fps else 1 / float(np.median(np.diff(begins)))
+    return np.float32(rate / spec.fps)
+
+
+def _padded(fields: np.ndarray, canvas: Size) -> np.ndarray:
+    """Fields centred on a canvas where nothing moves, if they are smaller."""
+    extra = [(side - own) // 2 for side, own in zip(canvas, fields.shape[1:3], strict=True)]
+    if not any(extra) and fields.shape[1:3] == canvas:
+        return fields
+    result = np.zeros((len(fields), *canvas, 2), np.float32)
+    rows, columns = (slice(at, at + own) for at, own in zip(extra, fields.shape[1:3], strict=True))
+    result[:, rows, columns] = fields
+    return result
+
+
+MODALITIES.add(
+    "flow",
+    Modality(
+        read=read,
+        crop=rgb.crop,
+        resize=resize,
+        flip=flip,
+        warp=warp,
+        normalise=normalise,
+        draw=draw,
+        ahead=1,
+    ),
+)

@@ -1,0 +1,5 @@
+"""Masks of people: clips and files."""
+
+from kinesphere.clips.modalities.mask import reader
+
+__all__ = ["reader"]

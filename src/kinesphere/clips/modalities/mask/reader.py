@@ -1,0 +1,142 @@
+"""The mask modality: where people are, `(T, 1, H, W)` uint8, 255 where somebody surely is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+
+from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.geometry import Size, plan_frames
+from kinesphere.clips.modalities import rgb
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.reading import cut_views, moments_of, shown_rows
+from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip
+
+
+class StoredMasks(Protocol):
+    """The masks of a whole video."""
+
+    def masks(self, rows: np.ndarray) -> np.ndarray:
+        """Masks of the numbered frames, uint8 `(n, h, w)`."""
+        ...
+
+
+@runtime_checkable
+class MaskedSource(SeekableSource, Protocol):
+    """A source that may have a mask file for its frames."""
+
+    def masks(self) -> StoredMasks | None: ...
+
+
+def known_masks(video: SeekableSource) -> StoredMasks:
+    """The masks of a source.
+
+    Raises:
+        InvalidAnnotation: If it has none.
+    """
+    stored = video.masks() if isinstance(video, MaskedSource) else None
+    if stored is None:
+        raise InvalidAnnotation(
+            "The people of this video have no masks; run `kinesphere extract mask` on it first."
+        )
+    return stored
+
+
+def read(
+    video: SeekableSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None = None,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    generator: torch.Generator | None = None,
+    jitter: TemporalJitter = STEADY,
+    enlarge: float = 1.0,
+) -> list[Clip]:
+    """The masks at the moments that a network sees of a span; see `rgb.read` for the arguments.
+
+    Returns:
+        V clips; uint8 `(T, 1, H, W)`.
+
+    Raises:
+        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
+            nothing to crop.
+        SpanOutsideVideo: If the span starts after the end of the video.
+        InvalidAnnotation: If the source has no masks, or damaged ones.
+    """
+    stored = known_masks(video)
+    moments = moments_of(video, spec, span, views, generator, jitter)
+    plan = plan_frames(video.size, spec, enlarge=enlarge)
+    begins = video.frame_times()
+    rows = shown_rows(begins, np.concatenate([moment.times for moment in moments]))
+    distinct, place = np.unique(rows, return_inverse=True)
+    masks = scaled(stored.masks(distinct), plan.decode)[place]
+    extra = [(side - own) // 2 for side, own in zip(plan.canvas, plan.decode, strict=True)]
+    padded = np.zeros((len(masks), *plan.canvas, 1), np.uint8)
+    inner_rows, inner_columns = (slice(at, at + own) for at, own in zip(extra, plan.decode, strict=True))
+    padded[:, inner_rows, inner_columns, 0] = masks
+    return cut_views(from_frames(padded), begins[rows], moments, spec, views if generator is None else None)
+
+
+def scaled(masks: np.ndarray, size: Size) -> np.ndarray:
+    """Masks `(n, h, w)` at `(H, W)` pixels."""
+    if masks.shape[1:] == size:
+        return masks
+    how = rgb.interpolation(masks.shape[1:], size)
+    result = np.empty((len(masks), *size), np.uint8)
+    for mask, target in zip(masks, result, strict=True):
+        cv2.resize(np.ascontiguousarray(mask), (size[1], size[0]), dst=target, interpolation=how)
+    return result
+
+
+def resize(clip: Clip, size: Size) -> Clip:
+    """Every mask scaled to `(H, W)`."""
+    return clip.with_data(from_frames(scaled(clip.frames()[..., 0], size)[..., None]), size)
+
+
+def flip(clip: Clip, spec: ClipSpec) -> Clip:
+    """Left and right of every mask exchanged."""
+    return replace(clip, data=clip.data.flip(3), flipped=not clip.flipped)
+
+
+def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
+    """Every mask moved by a `(2, 3)` matrix of pixels; nobody comes in from outside."""
+    height, width = clip.frame_size
+    result = np.empty((len(clip), height, width, 1), np.uint8)
+    for mask, target in zip(clip.frames(), result, strict=True):
+        target[..., 0] = cv2.warpAffine(mask[..., 0], matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return clip.with_data(from_frames(result))
+
+
+def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Masks as a network takes them: `(x / 255 - mean) / std`.
+
+    Args:
+        batch: uint8 `(..., 1, H, W)`, on any device.
+        spec: Mean and standard deviation.
+        dtype: Floating-point type of the result.
+
+    Raises:
+        InvalidClip: If the batch is not uint8 or has no axis of 1 channel.
+    """
+    if batch.dtype != torch.uint8 or batch.dim() < 3 or batch.shape[-3] != 1:
+        raise InvalidClip(
+            f"Masks to normalise are uint8 (..., 1, H, W); got {batch.dtype} {tuple(batch.shape)}."
+        )
+    return ((batch.float() / 255 - spec.mean[0]) / spec.std[0]).to(dtype)
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """White people on black: uint8 `(T, H, W, 3)`."""
+    return np.repeat(clip.frames(), 3, axis=3)
+
+
+MODALITIES.add(
+    "mask",
+    Modality(read=read, crop=rgb.crop, resize=resize, flip=flip, warp=warp, normalise=normalise, draw=draw),
+)

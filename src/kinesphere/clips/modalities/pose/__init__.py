@@ -1,0 +1,5 @@
+"""Poses: clips, files, alignment, drawing."""
+
+from kinesphere.clips.modalities.pose import reader
+
+__all__ = ["reader"]

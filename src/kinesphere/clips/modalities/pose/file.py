@@ -1,0 +1,149 @@
+"""Pose files: the `Poses` of one video as one compact file that nothing has to be executed to read.
+
+A `.pose.npz` is a zip of NumPy arrays. Pixels are kept to 1/32, metres to 1/4096 (a quarter of a
+millimetre) and scores to 1/1024, which are exact in binary: a file that is read and written again does
+not change. What was not known when a file was written is not in it: the video's extent, and how many
+people were looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.npz import BROKEN
+from kinesphere.clips.recent import Recent
+from kinesphere.clips.sidecar import damaged, format_name, named_video, plain_text, read_archive
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.files import replacing
+
+SUFFIX = ".pose.npz"
+VERSION = 1
+_PX, _M, _SCORE = 32, 4096, 1024
+# Of poses that each process keeps in memory; ten minutes of one person are about 4 MB.
+_KEPT_BYTES = 128 * 2**20
+
+
+def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
+    """Write one pose file; atomic.
+
+    Args:
+        poses: What to write.
+        path: Where to; ends in `.pose.npz`.
+        of: The video that they were taken from: the file is then taken for no other one.
+
+    Raises:
+        InvalidAnnotation: If the name does not end in `.pose.npz`.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise InvalidAnnotation(f"Pose files end in {SUFFIX}; got {path.name!r}.")
+    per_unit = _M if poses.frame_size is None else _PX
+    seen = (poses.scores > 0)[..., None]
+    # A score that rounds to 0 would lose its joint.
+    scores = np.where(seen[..., 0], np.maximum(np.round(poses.scores * _SCORE), 1) / _SCORE, 0)
+    content = {
+        "format": np.array(format_name("pose")),
+        "version": np.array(VERSION),
+        "clock": np.array(poses.clock),
+        "skeleton": np.array(poses.skeleton),
+        "origin": np.array(poses.origin),
+        "fps": np.array(poses.fps or 0.0),
+        "frame_size": np.array(poses.frame_size or (0, 0), np.int32),
+        "times": poses.times.astype(np.float64),
+        "tracks": poses.tracks.astype(np.int64),
+        "scores": scores.astype(np.float16),
+        "keypoints": _rounded(np.where(seen, poses.keypoints, 0), per_unit),
+        "boxes": _rounded(poses.boxes, per_unit),
+    }
+    if poses.world is not None:
+        content["world"] = _rounded(np.where(seen, poses.world, 0), _M)
+    if poses.video is not None:
+        content["video_frames"] = np.array(poses.video.frames)
+        content["video_last_s"] = np.array(poses.video.last_s)
+        content["video_fps"] = np.array(poses.video.fps)
+    if poses.most_people is not None:
+        content["most_people"] = np.array(poses.most_people)
+    content |= named_video(of)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **content)
+
+
+class _State(NamedTuple):
+    """A file as it is now; another version of it has another state."""
+
+    path: Path
+    changed_ns: int
+    size: int
+
+
+def _arrays(poses: Poses) -> list[np.ndarray]:
+    arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes, poses.world)
+    return [array for array in arrays if array is not None]
+
+
+_RECENT: Recent[_State, Poses] = Recent(_KEPT_BYTES, _arrays)
+
+
+def read_poses(path: Path) -> Poses:
+    """Read one pose file, or take it from memory if it did not change; its arrays cannot be written to.
+
+    Raises:
+        InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
+            itself; the message names it.
+    """
+    state = None
+    if path.is_file():
+        about = path.stat()
+        state = _State(path.absolute(), about.st_mtime_ns, about.st_size)
+        if (known := _RECENT.get(state)) is not None:
+            return known
+    poses = _unpacked(path)
+    if state is not None:
+        _RECENT.add(state, poses)
+    return poses
+
+
+def _unpacked(path: Path) -> Poses:
+    content = read_archive(path, "pose", VERSION)
+    try:
+        # Numbers that their type here cannot hold are refused, not wrapped around.
+        with np.errstate(invalid="raise", over="raise"):
+            skeleton = plain_text(content["skeleton"])
+            if skeleton not in SKELETONS:
+                raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
+            height, width = (int(side) for side in content["frame_size"])
+            return Poses(
+                times=content["times"].astype(np.float64),
+                keypoints=content["keypoints"].astype(np.float32),
+                scores=content["scores"].astype(np.float32),
+                tracks=content["tracks"].astype(np.int64),
+                skeleton=skeleton,
+                frame_size=(height, width) if height else None,
+                boxes=content["boxes"].astype(np.float32),
+                world=content["world"].astype(np.float32) if "world" in content else None,
+                fps=float(content["fps"]) or None,
+                origin=plain_text(content["origin"]),
+                video=_extent(content),
+                clock=int(content.get("clock", 1)),
+                most_people=int(content["most_people"]) if "most_people" in content else None,
+            )
+    except InvalidAnnotation as error:
+        raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
+    except BROKEN as error:
+        raise damaged(path, "pose", error) from error
+
+
+def _extent(content: Mapping[str, np.ndarray]) -> Extent | None:
+    if "video_frames" not in content:
+        return None
+    return Extent(int(content["video_frames"]), float(content["video_last_s"]), float(content["video_fps"]))
+
+
+def _rounded(points: np.ndarray, per_unit: int) -> np.ndarray:
+    rounded: np.ndarray = (np.round(points.astype(np.float64) * per_unit) / per_unit).astype(np.float32)
+    return rounded

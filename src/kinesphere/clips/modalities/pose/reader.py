@@ -1,0 +1,313 @@
+"""The pose modality: the joints of the people in a clip, `(T, M, J, 3)` as x px, y px, score.
+
+Joints in space are `(T, M, J, 4)`, x, y, z in metres and score; the picture plane does not concern them:
+they are neither cropped, resized nor warped, and a flip negates x. Places of the M people that nobody
+takes, and joints that were not seen, are zeros with score 0. Joints may lie outside a crop.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from kinesphere.clips.clip import Clip
+from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
+from kinesphere.clips.modalities.pose.align import align_bodies
+from kinesphere.clips.modalities.pose.draw import draw_people
+from kinesphere.clips.modalities.pose.poses import Poses, scale_points
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, duration_of, start_of
+from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
+from kinesphere.clips.skeleton import SKELETONS, Skeleton
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NobodySeen
+
+# The box of `resize="people"` is this much larger than the people on every side together, and at least so
+# many pixels high and wide.
+_PEOPLE_ROOM = 0.25
+_LEAST_PX = 10.0
+
+
+def read(
+    video: SeekableSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None = None,
+    *,
+    views: Views = Views(),  # noqa: B008 (frozen)
+    generator: torch.Generator | None = None,
+    jitter: TemporalJitter = STEADY,
+    enlarge: float = 1.0,
+) -> list[Clip]:
+    """The joints at the moments that a network sees of a span; see `rgb.read` for the arguments.
+
+    The M people are those seen for longest in the span, in the order of their tracks, so that one place
+    is one person in all clips of it. Poses taken at another frame rate or size than the video's are
+    brought to its clock and its pixels. Joints are where the frames on show have them; where the spec counts
+    at a rate of its own, they are where they are at that moment, on the line between two poses.
+
+    Returns:
+        V clips; float32 `(T, M, J, D + 1)` with the spec's D, M and skeleton.
+
+    Raises:
+        InvalidAnnotation: If the source has no poses, or not such as the spec asks for.
+        InvalidSetting: If several crops are asked for in training or of joints in space.
+        SpanOutsideVideo: If the span starts after the end of the video.
+    """
+    if views.crops > 1 and (generator is not None or spec.dimensions == 3):
+        raise InvalidSetting(f"Views {views} need pictures to crop, in testing; use {views.clips}x1.")
+    length_s = duration_of(video)
+    moments = clip_times(
+        spec,
+        span,
+        None if video.fps is None else float(video.fps),
+        length_s,
+        start_s=start_of(video),
+        clips=spec.sampling.clips * views.clips,
+        generator=generator,
+        jitter=jitter,
+    )
+    poses = known_poses(video)
+    poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
+        _skeleton(spec)
+    )
+    if poses.people > 1:
+        poses = poses.select(poses.during(span or (start_of(video), length_s)).leading(spec.people))
+    times = np.concatenate([moment.times for moment in moments])
+    if spec.fps is None:
+        times = _shown(video, times)
+    joints = _filled(poses.joints_at(times), spec.people)
+    if not joints[..., -1].any():
+        start_s, end_s = times.min(), times.max()
+        warnings.warn(
+            NobodySeen(
+                f"{getattr(video, 'source', 'A video')}: nobody is seen between {start_s:.2f} and "
+                f"{end_s:.2f} s; the clip is all zeros."
+            ),
+            stacklevel=2,
+        )
+    clips: list[Clip] = []
+    for i, moment in enumerate(moments):
+        part = slice(i * spec.length, (i + 1) * spec.length)
+        clips += _views(joints[part], times[part], moment, video.size, spec, views, generator, enlarge)
+    return clips
+
+
+def known_poses(video: SeekableSource) -> Poses:
+    """The poses of a source that knows them: a video with a pose file, or the file alone.
+
+    Raises:
+        InvalidAnnotation: If it has none.
+    """
+    known = getattr(video, "poses", None)  # asking for the protocol takes longer than what it guards
+    if known is None:
+        raise InvalidAnnotation(
+            "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
+        )
+    poses: Poses = known()
+    return poses
+
+
+def _views(
+    joints: np.ndarray,
+    times: np.ndarray,
+    moment: ClipTimes,
+    frame_size: Size,
+    spec: ClipSpec,
+    views: Views,
+    generator: torch.Generator | None,
+    enlarge: float,
+) -> list[Clip]:
+    """One clip as training sees it, whole, or its crops for testing."""
+    if spec.dimensions == 3:
+        frame_size = spec.size
+    whole = Clip(
+        torch.from_numpy(joints), times, frame_size, "pose", moment.repeated, skeleton=_skeleton(spec)
+    )
+    if spec.dimensions == 3:
+        return [whole]
+    whole = _on_canvas(whole, spec, enlarge)
+    if generator is not None:
+        return [whole]
+    boxes = view_boxes(whole.frame_size, spec.size, views.crops)
+    return [flip(crop(whole, box), spec) if is_flipped else crop(whole, box) for box, is_flipped in boxes]
+
+
+def _on_canvas(clip: Clip, spec: ClipSpec, enlarge: float) -> Clip:
+    """The clip at the size that the spec's resize policy gives, as `rgb.read` would decode it."""
+    if spec.resize == "people":
+        clip = _around_people(clip, spec)
+    policy = spec.with_(resize="stretch") if spec.resize == "people" else spec
+    plan = plan_frames(clip.frame_size, policy, enlarge=enlarge)
+    clip = resize(clip, plan.decode)
+    top, left = ((plan.canvas[i] - plan.decode[i]) // 2 for i in (0, 1))
+    return _moved(clip, float(left), float(top), plan.canvas)
+
+
+def _around_people(clip: Clip, spec: ClipSpec) -> Clip:
+    """The picture cut to the box around all joints of the clip (PoseC3D, Duan et al. 2022, section 4.1).
+
+    The box has the shape of the spec's size and a quarter of room about the people, and may reach outside
+    the frame. A clip without people keeps its frame.
+    """
+    points = clip.data[clip.data[..., -1] > 0][:, :2].numpy()
+    if not len(points):
+        return clip
+    low, high = points.min(0), points.max(0)
+    extent = np.maximum((high - low) * (1 + _PEOPLE_ROOM), _LEAST_PX)
+    ratio = spec.size[1] / spec.size[0]
+    width, height = max(extent[0], extent[1] * ratio), max(extent[1], extent[0] / ratio)
+    corner = (low + high) / 2 - np.array([width, height]) / 2
+    size = (max(1, round(height)), max(1, round(width)))
+    return _moved(clip, -float(corner[0]) - 0.5, -float(corner[1]) - 0.5, size)
+
+
+def crop(clip: Clip, box: Box) -> Clip:
+    """The coordinates counted from the corner of `box`; joints outside it stay.
+
+    Raises:
+        InvalidClip: If the box reaches outside the frame.
+    """
+    if not box.within(clip.frame_size):
+        raise InvalidClip(f"The crop {box} reaches outside the frame {clip.frame_size}.")
+    return _moved(clip, -box.left, -box.top, box.size)
+
+
+def resize(clip: Clip, size: Size) -> Clip:
+    """The coordinates in a frame scaled to `(H, W)`."""
+    if size == clip.frame_size or _in_space(clip):
+        return replace(clip, frame_size=size)
+    scale = np.array([size[1] / clip.frame_size[1], size[0] / clip.frame_size[0]])
+    return _with_points(clip, torch.from_numpy(scale_points(clip.data[..., :2].numpy(), scale)), size)
+
+
+def flip(clip: Clip, spec: ClipSpec) -> Clip:
+    """Left and right exchanged: of the picture or of space, and of the joints' names."""
+    data = clip.data[..., list(_skeleton_of(clip).mirror), :].clone()
+    seen = data[..., -1] > 0
+    middle = 0.0 if _in_space(clip) else clip.frame_size[1] - 1.0
+    data[..., 0] = torch.where(seen, middle - data[..., 0], 0.0)
+    return replace(clip, data=data, flipped=not clip.flipped)
+
+
+def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
+    """The joints moved by a `(2, 3)` matrix of pixels."""
+    if _in_space(clip):
+        return clip
+    moved = clip.data[..., :2].numpy() @ matrix[:, :2].T + matrix[:, 2]
+    return _with_points(clip, torch.from_numpy(moved.astype(np.float32)), clip.frame_size)
+
+
+def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Coordinates as a network takes them; scores stay, joints that were not seen are zeros.
+
+    Pixels become shares of the picture's width and height, metres are aligned as the spec says; then
+    `(x - mean) / std`. With mean and std of 0.5 the picture reaches from -1 to 1.
+
+    Args:
+        batch: `(..., T, M, J, D + 1)` on any device.
+        spec: Dimensions D, alignment, mean, standard deviation, and the size in pixels.
+        dtype: Floating-point type of the result.
+
+    Raises:
+        InvalidClip: If the last axis is another.
+    """
+    if batch.shape[-1] != spec.dimensions + 1 or not batch.is_floating_point():
+        raise InvalidClip(
+            f"Joints to normalise are floating point (..., T, M, J, {spec.dimensions + 1}); "
+            f"got {batch.dtype} {tuple(batch.shape)}."
+        )
+    points, scores = batch[..., :-1].float(), batch[..., -1:].float()
+    if spec.dimensions == 2:
+        height, width = spec.size
+        points = (points + 0.5) / points.new_tensor([width, height])
+    elif spec.align != "none":
+        points = align_bodies(
+            points, scores[..., 0], SKELETONS.get(_skeleton(spec)), turn=spec.align == "body"
+        )
+    points = (points - points.new_tensor(spec.mean)) / points.new_tensor(spec.std)
+    return torch.cat([points.where(scores > 0, 0.0), scores], -1).to(dtype)
+
+
+def blend(own: torch.Tensor, partners: torch.Tensor, weight: float) -> torch.Tensor:
+    """Two normalised batches `(..., D + 1)` as one, by the share of the first.
+
+    A joint that both saw is at the weighted mean of its places; one that only one of them saw is where that
+    one has it. Scores are weighted sums.
+    """
+    mean = torch.lerp(partners, own, weight)
+    in_own, in_partners, scores = own[..., -1:] > 0, partners[..., -1:] > 0, mean[..., -1:]
+    places = torch.where(in_own & in_partners, mean, torch.where(in_own, own, partners))[..., :-1]
+    return torch.cat([places.where(scores > 0, 0.0), scores], -1)
+
+
+def draw(clip: Clip) -> np.ndarray:
+    """The skeletons on black: uint8 `(T, H, W, 3)`; joints in space as seen from the front."""
+    joints, skeleton = clip.data.numpy(), _skeleton_of(clip)
+    if not _in_space(clip):
+        return draw_people(joints, skeleton, clip.frame_size)
+    points, seen = joints[..., :2] * (1, -1), joints[..., -1] > 0
+    size = (256, 256)
+    if not seen.any():
+        return np.zeros((len(clip), *size, 3), np.uint8)
+    low, high = points[seen].min(0), points[seen].max(0)
+    scale = 0.9 * size[0] / max(*(high - low), 1e-3)
+    flat = (points - (low + high) / 2) * scale + size[0] / 2
+    return draw_people(np.concatenate([flat, joints[..., -1:]], -1), skeleton, size)
+
+
+def _shown(video: SeekableSource, times_s: np.ndarray) -> np.ndarray:
+    """When the frames that are on show at some moments began."""
+    frames = video.frame_times()
+    shown: np.ndarray = frames[(np.searchsorted(frames, times_s, side="right") - 1).clip(0)]
+    return shown
+
+
+def _filled(joints: np.ndarray, people: int) -> np.ndarray:
+    count, seen, *rest = joints.shape
+    result = np.zeros((count, people, *rest), np.float32)
+    result[:, :seen] = joints
+    return result
+
+
+def _moved(clip: Clip, right_px: float, down_px: float, size: Size) -> Clip:
+    if _in_space(clip) or right_px == down_px == 0:
+        return replace(clip, frame_size=size)
+    return _with_points(clip, clip.data[..., :2] + torch.tensor([right_px, down_px]), size)
+
+
+def _with_points(clip: Clip, points: torch.Tensor, size: Size) -> Clip:
+    """New pixel coordinates for the joints that were seen, in a frame of another size."""
+    scores = clip.data[..., 2:]
+    return replace(clip, data=torch.cat([points.where(scores > 0, 0.0), scores], -1), frame_size=size)
+
+
+def _in_space(clip: Clip) -> bool:
+    return clip.data.shape[-1] == 4
+
+
+def _skeleton_of(clip: Clip) -> Skeleton:
+    return SKELETONS.get(clip.skeleton or "")
+
+
+def _skeleton(spec: ClipSpec) -> str:
+    if spec.skeleton is None:
+        raise InvalidSetting("A pose clip names its skeleton; this spec is of another modality.")
+    return spec.skeleton
+
+
+MODALITIES.add(
+    "pose",
+    Modality(
+        read=read,
+        crop=crop,
+        resize=resize,
+        flip=flip,
+        warp=warp,
+        normalise=normalise,
+        draw=draw,
+        blend=blend,
+        is_picture=False,
+    ),
+)

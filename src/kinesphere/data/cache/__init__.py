@@ -1,0 +1,1 @@
+"""The frame cache: decoded, resized frames that are read again and again."""

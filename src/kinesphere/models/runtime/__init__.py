@@ -1,0 +1,1 @@
+"""What is done with a network to run it: preparation for inference, measuring, streaming."""

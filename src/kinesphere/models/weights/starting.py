@@ -1,0 +1,128 @@
+"""Training that starts from weights in a file: a run's, a model file's, or those of any other program."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
+from kinesphere.core.labels import LabelSet
+from kinesphere.models.build import MODELS, relabel
+from kinesphere.models.checkpoint import FILE_NAME, architecture_in, load_model, model_file
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.weights.class_names import numbered
+from kinesphere.models.weights.importing import NoClassifier, import_backbone, import_checkpoint
+from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.matching import advice, advice_for, matches
+from kinesphere.models.weights.readers import ENDINGS, read_foreign
+
+log = logging.getLogger("kinesphere.models")
+
+
+def is_file(pretrained: str, model: str = "auto") -> bool:
+    """Whether weights are named by a file or a run folder rather than by a tag of a model's card.
+
+    A folder without a model that is called like a tag, such as one of data, is not meant.
+
+    Args:
+        pretrained: As a recipe names them.
+        model: Name of the model that they are for, if one is named.
+
+    Raises:
+        MissingWeights: If it is the name of a file, and there is none.
+    """
+    path = Path(pretrained)
+    if path.exists():
+        if not path.is_dir() or (path / FILE_NAME).is_file():
+            return True
+        stem = model.partition(".")[0]
+        return stem not in MODELS or MODELS.get(stem).card.weight(pretrained) is None
+    if "/" in pretrained or path.suffix.lower() in (*ENDINGS, ".safetensors"):
+        raise MissingWeights(
+            f"There is no file and no run folder {pretrained} to start from; check the path."
+        )
+    return False
+
+
+def check_name(name: str, pretrained: str | bool | None) -> None:
+    """Refuse a model that there is not; where weights in a file are named, with those that they fit.
+
+    Raises:
+        UnknownName: If there is no such model.
+    """
+    try:
+        MODELS.get(name.partition(".")[0])
+    except UnknownName as error:
+        if isinstance(pretrained, str) and is_file(pretrained, name):
+            raise UnknownName(f"{error}{advice(model_file(pretrained))}") from error
+        raise
+
+
+def model_of(pretrained: str) -> str:
+    """The model that the weights in a file belong to.
+
+    Raises:
+        InvalidCheckpoint: If they fit none or several; those that they fit are named.
+    """
+    path = model_file(pretrained)
+    own = architecture_in(path)
+    if own is not None:
+        return own
+    found = matches(read_foreign(path).state)
+    whole = [match.model for match in found if match.classes is not None]
+    candidates = whole or [match.model for match in found]
+    if len(candidates) == 1:
+        log.warning("%s is read as a %s, the one model that its tensors fit.", path.name, candidates[0])
+        return candidates[0]
+    raise InvalidCheckpoint(
+        f"Which model {path.name} belongs to is not certain.{advice_for(found, pretrained)}"
+    )
+
+
+def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Arguments) -> Recogniser:
+    """A recogniser of a model with the weights in a file, for the labels of the data.
+
+    A foreign file is imported on the way. The trained head stays where its classes are those that are wanted,
+    in any order; where a foreign file names none and has as many, they are taken in the order of the data,
+    which is said.
+
+    Args:
+        pretrained: A run folder, a model file or a foreign checkpoint.
+        name: The model; `model.tag` for weights of its card that the file holds.
+        labels: Those of the data.
+        arguments: Builder arguments.
+
+    Raises:
+        InvalidSetting: If the file holds another model, or an argument is unknown or does not fit.
+        InvalidCheckpoint: If the file is damaged, or its tensors are those of other models, which are named.
+    """
+    path = model_file(pretrained)
+    architecture = MODELS.get(name.partition(".")[0])
+    arguments = architecture.typed(arguments)
+    own = architecture_in(path)
+    if own is not None:
+        if own != architecture.card.name:
+            raise InvalidSetting(
+                f"{pretrained} holds a {own}, but model.name is {architecture.card.name}; make them agree, "
+                "or leave model.name out."
+            )
+        recogniser = load_model(path, arguments=arguments)
+        relabel(recogniser, labels, pretrained)
+        return recogniser
+    try:
+        recogniser = import_checkpoint(path, name, arguments=arguments)
+    except NoClassifier:
+        return import_backbone(path, name, labels, arguments=arguments)
+    for note in recogniser.provenance.notes:
+        log.info("%s: %s", path.name, note)
+    own_names = recogniser.labels.names
+    if own_names == numbered(len(own_names)).names and len(labels) == len(own_names):
+        log.warning(
+            "%s does not name its %d classes; they are taken to be those of the data in their order (%s, …). "
+            "Training corrects the head where they are not.",
+            path.name, len(labels), ", ".join(labels.names[:4]),
+        )  # fmt: skip
+        recogniser.labels = labels
+        return recogniser
+    relabel(recogniser, labels, pretrained)
+    return recogniser

@@ -1,0 +1,415 @@
+"""MoViNet: searched mobile networks for clips, and their causal twins that take a stream frame by frame.
+
+Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong: "MoViNets: Mobile Video Networks for Efficient Video
+Recognition", CVPR 2021, https://arxiv.org/abs/2103.11511, sections 3.1 and 3.2, tables of the appendix (the
+architectures). Stages carry the names of those tables: conv1, block2 to block6, conv7, dense9, dense10.
+
+The base networks look both ways in time with 3D kernels and Swish. The streaming ones see the past alone,
+with kernels split into space and time, hard-swish and hard-sigmoid, and remember the last inputs of their
+temporal kernels and running means (stream buffers).
+
+B batch, T time, C channels, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from torch import Tensor, nn
+
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.build import register
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.layers.frame_resnet import clips, frames
+from kinesphere.models.runtime.streaming import check_stream
+from kinesphere.models.weights.maps.movinet import movinet_pytorch, tflite
+from kinesphere.models.weights.published import kinetics
+from kinesphere.models.zoo.movinet.blocks import (
+    BlockState,
+    FrameConv,
+    MobileBlock,
+    frame_means,
+    running_mean,
+)
+
+Layer = tuple[int, int, int]
+"""Frames and side of the depthwise kernel, and channels under it."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Widths and kernels of one size.
+
+    Attributes:
+        stem: Channels of conv1.
+        blocks: Channels and layers of block2 to block6.
+        last: Channels of conv7.
+        hidden: Channels of dense9.
+    """
+
+    stem: int
+    blocks: tuple[tuple[int, tuple[Layer, ...]], ...]
+    last: int
+    hidden: int = 2048
+
+
+def layers(widths: str, kernels: str) -> tuple[Layer, ...]:
+    """Layers from `"80 80"` and their kernels as frames and side, `"33 15"`; the last one repeats."""
+    sides = kernels.split()
+    return tuple(
+        (int(sides[min(i, len(sides) - 1)][0]), int(sides[min(i, len(sides) - 1)][1]), int(width))
+        for i, width in enumerate(widths.split())
+    )
+
+
+DESIGNS = {
+    "a0": Design(
+        8,
+        (
+            (8, layers("24", "15")),
+            (32, layers("80 80 80", "33")),
+            (56, layers("184 112 184", "53 33")),
+            (56, layers("184 184 184 184", "53 33")),
+            (104, layers("384 280 280 344", "53 15")),
+        ),
+        480,
+    ),
+    "a1": Design(
+        16,
+        (
+            (16, layers("40 40", "15 33")),
+            (40, layers("96 120 96 96", "33")),
+            (64, layers("216 128 216 168 216", "53 33")),
+            (64, layers("216 216 216 128 128 216", "53 33 33 33 15 33")),
+            (136, layers("456 360 360 360 456 456 544", "53 15 15 15 15 33 13")),
+        ),
+        600,
+    ),
+    "a2": Design(
+        16,
+        (
+            (16, layers("40 40 64", "15 33")),
+            (40, layers("96 120 96 96 120", "33")),
+            (72, layers("240 160 240 192 240", "53 33")),
+            (72, layers("240 240 240 240 144 240", "53 33 33 33 15 33")),
+            (144, layers("480 384 384 480 480 480 576", "53 15 15 15 15 33 13")),
+        ),
+        640,
+    ),
+    "a3": Design(
+        16,
+        (
+            (16, layers("40 40 64 40", "15 33")),
+            (48, layers("112 144 112 112 144 144", "33 33 33 15 33")),
+            (80, layers("240 152 240 192 240", "53 33")),
+            (88, layers("264 264 264 264 160 264 264 264", "53 33 33 33 15 33")),
+            (
+                168,
+                layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13"),
+            ),
+        ),
+        744,
+    ),
+    "a4": Design(
+        24,
+        (
+            (24, layers("64 64 96 64 96 64", "15 33")),
+            (56, layers("168 168 136 136 168 168 168 136 136", "33 33 33 33 33 33 33 15 33")),
+            (96, layers("320 160 320 192 320 160 320 256 320", "53 33")),
+            (96, layers("320 320 320 320 192 320 320 192 320 320", "53 33 33 33 15 33")),
+            (
+                192,
+                layers(
+                    "640 512 512 640 640 640 512 512 640 768 640 640 768",
+                    "53 15 15 15 15 33 15 15 15 15 15 33",
+                ),
+            ),
+        ),
+        856,
+    ),
+    "a5": Design(
+        24,
+        (
+            (24, layers("64 64 96 64 96 64", "15 15 33")),
+            (64, layers("192 152 152 152 192 192 192 152 152 192 192", "53 33")),
+            (112, layers("376 224 376 376 296 376 224 376 376 296 376 376 376", "53 33")),
+            (120, layers("376 376 376 376 224 376 376 224 376 376 376", "53 33 33 33 15 33")),
+            (
+                224,
+                layers(
+                    "744 744 600 600 744 744 744 896 600 600 896 744 744 896 600 600 744 744",
+                    "53 33 15 15 15 15 33 15 15 15 15 15 33 15 15 15 15 33",
+                ),
+            ),
+        ),
+        992,
+    ),
+    "tiny": Design(
+        8,
+        (
+            (8, layers("16", "15")),
+            (12, layers("24 24", "33")),
+            (16, layers("32", "53")),
+            (24, layers("32 40", "53 33")),
+            (24, layers("48 32", "53 15")),
+        ),
+        48,
+        64,
+    ),
+}
+BLOCKS = ("block2", "block3", "block4", "block5", "block6")
+UNSTRIDED = 3
+"""Index of the only group of layers that keeps the frame's size."""
+
+
+@dataclass(frozen=True, eq=False)
+class MoViNetState:
+    """What a streaming MoViNet remembers; its size does not depend on the number of frames.
+
+    Attributes:
+        frames: Number of frames so far.
+        batch: Number B of streams.
+        size: `(H, W)` of their frames.
+        blocks: State of each block from input to output.
+        total: Sum of the frames' means of conv7, `(B, C)`.
+    """
+
+    frames: int
+    batch: int
+    size: tuple[int, int]
+    blocks: tuple[BlockState, ...]
+    total: Tensor
+
+
+class MoViNet(nn.Module):
+    """Stem, five groups of mobile blocks, a wide convolution, global average, two linear layers.
+
+    Args:
+        num_classes: Number of outputs K.
+        dropout: Before the classifier.
+        folded: Whether convolutions have biases instead of batch norms, as in files made for inference.
+            Biases before hard sigmoids then hold their offset too.
+        slope: Of the hard sigmoid in a causal network (base networks have the smooth one).
+        design: Widths and kernels.
+        causal: Whether it sees only the past, and can stream.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        dropout: float = 0.2,
+        folded: bool = False,
+        slope: float = 1 / 6,
+        *,
+        design: Design,
+        causal: bool,
+    ) -> None:
+        super().__init__()
+        self.causal = causal
+        act: type[nn.Module] = nn.Hardswish if causal else nn.SiLU
+        self.conv1 = FrameConv(3, design.stem, 3, 2, activation=act, folded=folded)
+        inputs = design.stem
+        groups = []
+        for i, (outputs, group) in enumerate(design.blocks):
+            blocks = []
+            for j, (length, kernel, width) in enumerate(group):
+                stride = 2 if j == 0 and i != UNSTRIDED else 1
+                blocks.append(
+                    MobileBlock(
+                        inputs,
+                        width,
+                        outputs,
+                        length,
+                        kernel,
+                        stride,
+                        causal=causal,
+                        folded=folded,
+                        slope=slope,
+                    )
+                )
+                inputs = outputs
+            groups.append(nn.Sequential(*blocks))
+        self.block2, self.block3, self.block4, self.block5, self.block6 = groups
+        self.conv7 = FrameConv(inputs, design.last, activation=act, folded=folded)
+        self.dense9 = nn.Linear(design.last, design.hidden)
+        self.act = nn.SiLU()
+        self.dropout = nn.Dropout(dropout)
+        self.dense10 = nn.Linear(design.hidden, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d) and not module.weight.is_meta:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        length = x_BTCHW.shape[1]
+        x = clips(self.conv1(x_BTCHW.flatten(0, 1)), length)
+        x = self.block6(self.block5(self.block4(self.block3(self.block2(x)))))
+        x = self.conv7(frames(x)).mean((2, 3)).unflatten(0, (-1, length)).mean(1)
+        return self._classify(x)
+
+    def stream_init(self, batch: int, size: tuple[int, int]) -> MoViNetState:
+        """State before the first frame of `batch` streams of `size` (H, W); see `Streaming`."""
+        if not self.causal:
+            raise InvalidSetting(
+                "This network looks into the future too and cannot stream; take the streaming one of its "
+                "size (movinet_a0_stream, movinet_a1_stream, movinet_a2_stream)."
+            )
+        weight = self.conv7.conv.weight
+        states = []
+        side = ((size[0] + 1) // 2, (size[1] + 1) // 2)
+        for block in self._blocks():
+            state, side = block.begin(batch, side)
+            states.append(state)
+        return MoViNetState(0, batch, size, tuple(states), weight.new_zeros(batch, len(weight)))
+
+    def stream_step(self, x_BTCHW: Tensor, state: MoViNetState) -> tuple[Tensor, MoViNetState]:
+        """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
+        check_stream(self, x_BTCHW, state.batch, state.size)
+        length = x_BTCHW.shape[1]
+        x = clips(self.conv1(x_BTCHW.flatten(0, 1)), length)
+        states = []
+        for block, past in zip(self._blocks(), state.blocks, strict=True):
+            x, kept = block.carry(x, past, state.frames)
+            states.append(kept)
+        means = frame_means(clips(self.conv7(frames(x)), length))
+        history, total = running_mean(means, state.total, state.frames)
+        count = state.frames + length
+        return self._classify(history), MoViNetState(count, state.batch, state.size, tuple(states), total)
+
+    def _classify(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.dense10(self.dropout(self.act(self.dense9(x))))
+        return logits
+
+    def _blocks(self) -> Iterator[MobileBlock]:
+        for name in BLOCKS:
+            yield from (cast(MobileBlock, block) for block in self.get_submodule(name).children())
+
+
+PAPER = Paper(
+    "MoViNets: Mobile Video Networks for Efficient Video Recognition",
+    "Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong",
+    2021,
+    "https://arxiv.org/abs/2103.11511",
+    "3.1, 3.2",
+)
+MAPS = {False: (movinet_pytorch(causal=False),), True: (movinet_pytorch(causal=True), tflite())}
+STAGES = ("conv1", *BLOCKS, "conv7")
+
+
+def movinet_spec(length: int, fps: float, side: int) -> ClipSpec:
+    return ClipSpec(
+        Sampling("dense", length), size=(side, side), fps=fps, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )
+
+
+SPECS = {
+    "a0": movinet_spec(50, 5.0, 172),
+    "a1": movinet_spec(50, 5.0, 172),
+    "a2": movinet_spec(50, 5.0, 224),
+    "a3": movinet_spec(120, 12.0, 256),
+    "a4": movinet_spec(80, 8.0, 290),
+    "a5": movinet_spec(120, 12.0, 320),
+    "tiny": movinet_spec(4, 5.0, 32),
+}
+
+
+def movinet_card(
+    name: str,
+    summary: str,
+    spec: ClipSpec,
+    parameters: int,
+    multiply_adds: int,
+    *,
+    weights: tuple[WeightEntry, ...] = (),
+    classes: int = 600,
+    tiny: bool = False,
+    notes: str = "",
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="movinet",
+        summary=summary,
+        paper=PAPER,
+        inputs=(spec,),
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        classes=classes,
+        head=("dense10",),
+        stages=STAGES,
+        cam_layer="conv7",
+        weights=weights,
+        tiny=tiny,
+        notes=notes,
+    )
+
+
+def published(size: str, causal: bool, length: int, top1: float, origin: str) -> WeightEntry:
+    """A port of the authors' weights; the score is the authors', the port states none of its own."""
+    file = f"model{size.upper()}{'_stream' if causal else ''}_statedict_v3"
+    return kinetics(
+        "k600",
+        f"https://github.com/Atze00/MoViNet-pytorch/blob/main/weights/{file}?raw=true",
+        "movinet_pytorch",
+        top1,
+        classes=600,
+        protocol=f"1 clip of {length} frames x 1 crop, with the authors' own files",
+        origin=origin,
+        licence="MIT",
+    )
+
+
+PORT_NOTES = "Numerically equal to MoViNet-pytorch."
+STREAM_NOTES = (
+    "Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 elsewhere), "
+    "and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms folded into the "
+    "convolutions, and so has the network built for them (folded=True); `kinesphere import --norms-from "
+    "VIDEOS` gives them back for fine-tuning."
+)
+LARGE_NOTES = (
+    "Widths and kernels as the authors publish them; no public output of this size was at hand, so equality "
+    "rests on the smaller sizes, which share all code."
+)
+NUMBERS: dict[tuple[str, bool], tuple[int, int, float]] = {
+    ("a0", False): (3_111_799, 2_630_733_808, 0.7228),
+    ("a0", True): (3_748_031, 2_426_445_040, 0.7205),
+    ("a1", False): (4_690_296, 5_865_612_704, 0.7669),
+    ("a1", True): (6_447_352, 5_540_325_200, 0.7645),
+    ("a2", False): (5_249_562, 11_558_071_168, 0.7862),
+    ("a2", True): (7_326_962, 10_700_453_120, 0.784),
+    ("a3", False): (7_397_545, 55_593_197_440, 0.8179),
+    ("a4", False): (11_349_463, 103_338_794_368, 0.8348),
+    ("a5", False): (18_650_523, 276_334_081_024, 0.8427),
+}
+"""Parameters, multiply-adds, and top-1 on Kinetics-600, by size and whether it streams."""
+
+for (_size, _causal), (*_numbers, _top1) in NUMBERS.items():
+    _large = _size in ("a3", "a4", "a5")
+    _spec = SPECS[_size]
+    register(
+        movinet_card(
+            f"movinet_{_size}_stream" if _causal else f"movinet_{_size}",
+            f"MoViNet-{_size.upper()}, {_spec.length} frames of {_spec.size[0]} pixels: "
+            + ("causal, one frame at a time." if _causal else "searched for mobile devices."),
+            _spec,
+            *_numbers,
+            weights=(published(_size, _causal, _spec.length, _top1, "memory" if _large else "publisher"),),
+            notes=LARGE_NOTES if _large else STREAM_NOTES if _causal else PORT_NOTES,
+        ),
+        MAPS[_causal],
+    )(partial(MoViNet, design=DESIGNS[_size], causal=_causal))
+
+for _causal, _tiny in {False: (31_277, 910_592), True: (35_197, 866_368)}.items():
+    register(
+        movinet_card(
+            "movinet_stream_tiny" if _causal else "movinet_tiny",
+            "movinet for tests.",
+            SPECS["tiny"],
+            *_tiny,
+            classes=5,
+            tiny=True,
+        ),
+        MAPS[_causal],
+    )(partial(MoViNet, design=DESIGNS["tiny"], causal=_causal))

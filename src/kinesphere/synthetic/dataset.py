@@ -1,0 +1,194 @@
+"""Data sets on disk: videos, a manifest, and the truth beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from kinesphere.core.device import cpu_count
+from kinesphere.core.errors import InvalidSetting, WorkerFailed
+from kinesphere.core.files import make_folder, replacing, sweep
+from kinesphere.core.parallel import Lost, bounded_map
+from kinesphere.core.signals import raise_if_stopped
+from kinesphere.synthetic.clips import ClipPlan, Shot, plan_clips, render_clip
+from kinesphere.synthetic.motion.grades import GRADES
+from kinesphere.synthetic.render.render import Rendered
+from kinesphere.synthetic.render.truth import truth_files, video_file, write_truth
+from kinesphere.synthetic.scene.scene import KINDS
+from kinesphere.synthetic.settings import MannequinSettings
+from kinesphere.video.write import VideoWriter
+
+_LONGEST_S = 6 * 3600.0
+
+Item = TypeVar("Item")
+Progress = Callable[[int, int], None]
+"""Called with the number of videos done and the number of videos in all."""
+
+GRADE_COLUMNS: tuple[str, ...] = tuple(
+    name for grade in GRADES for name in (grade.name, f"{grade.name}_value")
+)
+COLUMNS: tuple[str, ...] = (
+    "path", "label", "start", "end", "group", "split", "id", "performer", "scene", "scene_kind", "view",
+    *GRADE_COLUMNS,
+)  # fmt: skip
+
+
+def generate(
+    settings: MannequinSettings,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a data set of single movements.
+
+    `folder` gets `videos/<id>.mp4`, the truth about them (see `kinesphere.synthetic.render.truth`),
+    `manifest.csv` and `settings.json`. Finished videos are kept, so an interrupted run continues where it
+    stopped; the bytes do not depend on interruptions or on the number of workers.
+
+    Args:
+        settings: What to generate.
+        folder: Where; created if missing.
+        workers: Processes; by default one per core.
+        progress: Called after each video.
+
+    Returns:
+        Path of the manifest: one row per video, with the columns `COLUMNS`; evaluations that do not apply
+        to a movement are empty.
+
+    Raises:
+        InvalidSetting: If `workers` is below 1, or the folder holds a set made with other settings.
+    """
+    root = Path(folder)
+    claim(root, "clips", settings)
+    plans = list(plan_clips(settings))
+    run_jobs(partial(_write_clip, settings=settings, root=root), plans, workers, progress)
+    return write_manifest(root, [_row(plan, settings) for plan in plans])
+
+
+def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | str) -> None:
+    """Make `root` the folder of this set, or check that it is already; what killed processes left in it goes.
+
+    Raises:
+        InvalidSetting: If it holds another set.
+    """
+    note = {
+        "kind": kind,
+        "fingerprint": settings.fingerprint(),
+        **more,
+        "settings": settings.plain(),
+    }
+    for folder in (root, root / "videos", root / "truth"):
+        sweep(folder)
+    path = root / "settings.json"
+    text = json.dumps(note, indent=2)
+    if path.exists():
+        if path.read_text(encoding="utf-8") != text:
+            raise InvalidSetting(
+                f"{root} holds videos generated with other settings (see {path.name}); choose another folder "
+                "or delete it."
+            )
+        return
+    if (root / "manifest.csv").exists():
+        raise InvalidSetting(f"{root} holds another data set; choose another folder.")
+    for name in ("videos", "truth"):
+        make_folder(root / name)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def run_jobs(
+    job: Callable[[Item], None],
+    items: Sequence[Item],
+    workers: int | None,
+    progress: Progress | None,
+) -> None:
+    """Do all items, in this process or in several.
+
+    Raises:
+        InvalidSetting: If `workers` is below 1.
+        WorkerFailed: If a process dies.
+    """
+    count = cpu_count() if workers is None else workers
+    if count < 1:
+        raise InvalidSetting(f"At least one worker is needed to generate videos; got workers={workers}.")
+    if count == 1:
+        for done, item in enumerate(items, start=1):
+            raise_if_stopped()
+            job(item)
+            if progress:
+                progress(done, len(items))
+        return
+    results = bounded_map(job, items, workers=count, timeout_s=_LONGEST_S)
+    for done, (_, result) in enumerate(results, start=1):
+        if isinstance(result, Lost):
+            raise WorkerFailed(f"A video was not generated: {result.reason}. Run it again to go on.")
+        if progress:
+            progress(done, len(items))
+
+
+def write_manifest(root: Path, rows: Iterable[dict[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
+    """Write `manifest.csv`, atomically."""
+    path = root / "manifest.csv"
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+def is_finished(name: str, settings: MannequinSettings, root: Path) -> bool:
+    """Whether a video is there, with all that belongs to it."""
+    truths = truth_files(name, root, flow=settings.flow) if settings.truth else ()
+    return all(path.exists() for path in (video_file(name, root), *truths))
+
+
+def write_video(rendered: Rendered, name: str, settings: MannequinSettings, root: Path) -> None:
+    """Write a video and, unless the settings say otherwise, its truth."""
+    if settings.truth:
+        write_truth(rendered, name, settings.fps, root)
+    path = video_file(name, root)
+    make_folder(path.parent)
+    # One encoder thread: the stream must not depend on the machine's number of cores.
+    with VideoWriter(path, settings.size, settings.fps, quality=settings.crf, threads=1) as writer:
+        for frame in rendered.frames:
+            writer.write(frame)
+
+
+def _write_clip(plan: ClipPlan, settings: MannequinSettings, root: Path) -> None:
+    if not is_finished(plan.id, settings, root):
+        write_video(render_clip(plan, settings), plan.id, settings, root)
+
+
+def _row(plan: ClipPlan, settings: MannequinSettings) -> dict[str, str]:
+    return {
+        "path": f"videos/{plan.id}.mp4",
+        "label": plan.label,
+        "start": "0.000",
+        "end": f"{len(plan.times(settings.fps)) / settings.fps:.3f}",
+        "id": plan.id,
+        **describe(plan),
+    }
+
+
+def describe(plan: ClipPlan) -> dict[str, str]:
+    """The columns that say who, where, from which side and how."""
+    row = {"group": f"performer{plan.performer:03d}", **describe_shot(plan)}
+    for name, (level, value) in plan.grades().items():
+        row |= {name: level, f"{name}_value": f"{value:.3f}"}
+    return row
+
+
+def describe_shot(shot: Shot) -> dict[str, str]:
+    """The columns that say who, where and from which side."""
+    return {
+        "split": shot.split,
+        "performer": f"performer{shot.performer:03d}",
+        "scene": f"scene{shot.scene:03d}",
+        "scene_kind": KINDS[shot.scene % len(KINDS)],
+        "view": shot.view,
+    }

@@ -1,0 +1,1 @@
+"""Drawing the mannequin, with the ground truth of every frame."""

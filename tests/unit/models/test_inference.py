@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from kinesphere.core.device import Compute
+from kinesphere.models import create_model, list_models
+from kinesphere.models.runtime.inference import PackedConvolution, optimise_for_inference
+from kinesphere.models.runtime.measure import input_shape
+
+FP32 = Compute("cpu", "fp32", channels_last=True)
+
+
+def settled(name: str):
+    """A recogniser whose batch norms have met data, and a batch."""
+    torch.manual_seed(0)
+    recogniser = create_model(name, ["a", "b", "c"])
+    batch = tuple(torch.randn(input_shape(spec, batch=2)) for spec in recogniser.specs)
+    for module in recogniser.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    return recogniser, batch
+
+
+def error(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.float() - b).abs().max() / b.abs().max())
+
+
+@pytest.mark.parametrize("name", list_models(tiny=True))
+def test_same_logits_for_every_model(name):
+    recogniser, batch = settled(name)
+    with torch.inference_mode():
+        wanted = recogniser(*batch)
+        for compute in (FP32, Compute("cpu", "fp32", channels_last=False)):
+            assert error(optimise_for_inference(recogniser, compute)(*batch), wanted) < 1e-4
+        assert torch.equal(recogniser(*batch), wanted)
+
+
+@pytest.mark.parametrize("name", ["r3d_tiny", "late_fusion_tiny"])
+def test_residual_networks_keep_no_norm_and_few_activations(name):
+    recogniser, _ = settled(name)
+    net = optimise_for_inference(recogniser, FP32)
+    kinds = [type(module) for module in net.modules()]
+    assert not {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d, nn.Conv3d, nn.ReLU} & set(kinds)
+    packed = [module for module in net.modules() if isinstance(module, PackedConvolution)]
+    assert sum(module.relu for module in packed) == len(packed) - 3  # three projections on shortcuts
+
+
+@pytest.mark.parametrize("name", ["tsn_tiny", "tsm_tiny", "s3d_tiny"])
+def test_what_surrounds_an_untraceable_forward_is_prepared(name, caplog):
+    recogniser, _ = settled(name)
+    with caplog.at_level(logging.INFO, "kinesphere.models"):
+        net = optimise_for_inference(recogniser, FP32)
+    assert "cannot be traced and runs as it is" in caplog.text
+    kinds = {type(module) for module in net.modules()}
+    assert PackedConvolution in kinds
+    assert not {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d, nn.Conv3d, nn.ReLU} & kinds
+
+
+def test_other_sizes_after_packing():
+    recogniser, batch = settled("r3d_tiny")
+    net = optimise_for_inference(recogniser, FP32)
+    wider = torch.cat([batch[0], batch[0]], -1)
+    with torch.inference_mode():
+        for x in (batch[0], wider, batch[0][:1]):
+            assert error(net(x), recogniser(x)) < 1e-4
+
+
+def test_bf16_stays_close():
+    recogniser, batch = settled("r3d_tiny")
+    compute = Compute("cpu", "bf16", channels_last=True)
+    net = optimise_for_inference(recogniser, compute)
+    with torch.inference_mode(), compute.autocast():
+        assert error(net(*batch), recogniser(*batch).float()) < 0.05
+
+
+@pytest.mark.parametrize("name", ["video_swin_tiny", "uniformer_tiny"])
+def test_linear_layers_are_rounded_once_as_autocast_would(name):
+    recogniser, batch = settled(name)
+    compute = Compute("cpu", "bf16", channels_last=False)
+    net = optimise_for_inference(recogniser, compute)
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    assert {module.weight.dtype for module in linear} == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in recogniser.parameters())
+    with torch.inference_mode(), compute.autocast():
+        assert torch.equal(net(*batch), recogniser(*batch))
+
+
+def test_shared_modules_are_left_alone():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x):
+            x = self.conv(self.norm(self.conv(x.flatten(0, 1))))
+            return self.fc(x.mean((2, 3))).unflatten(0, (2, -1)).mean(1)
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Twice().eval()
+    with torch.inference_mode():
+        assert error(optimise_for_inference(recogniser, FP32)(*batch), recogniser(*batch)) < 1e-5
+
+
+def test_parts_of_an_untraceable_network_answer_as_before():
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.width = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), 3
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+    class Optional(Part):
+        def forward(self, x, weight=None):
+            return super().forward(x) if weight is None else x
+
+    class Asked(Part):
+        def grid(self):
+            return 7
+
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part, self.optional, self.asked = Part(), Optional(), Asked()
+            self.steps = nn.Sequential(Part(), Part())
+
+        def forward(self, x):
+            x = self.asked(self.optional(self.part(x.flatten(0, 1)))) + self.asked.grid()
+            for step in self.steps:
+                x = step(x) if x.shape[0] > 0 else x
+            return x.mean((2, 3)).unflatten(0, (2, -1)).mean(1) * self.part.width
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Branching().eval()
+    net = optimise_for_inference(recogniser, FP32)
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in net.modules()) == 2  # optional's and asked's
+
+
+def test_untraceable_networks_run_as_they_are_and_the_log_says_so(caplog):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.fc(x.mean((1, 3, 4))) * (2 if x.sum() > 0 else 1)
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Branching()
+    with caplog.at_level(logging.INFO, "kinesphere.models"):
+        net = optimise_for_inference(recogniser, FP32)
+    assert "r3d_tiny: the forward of Branching cannot be traced and runs as it is" in caplog.text
+    assert torch.equal(net(*batch), recogniser(*batch))
