@@ -15,7 +15,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser, card, create_model, list_models
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters, input_shape
 
 TINY = list_models(tiny=True)

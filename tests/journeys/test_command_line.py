@@ -214,7 +214,7 @@ def test_import_sets_arguments_of_the_network(kinesphere: Command, tmp_path: Pat
     import torch
 
     from kinesphere.models import create_model, load_model
-    from kinesphere.models.build import MODELS
+    from kinesphere.models.registry import MODELS
 
     ours = create_model("posec3d_tiny", ("clap", "wave")).net.state_dict()
     torch.save(MODELS.get("posec3d_tiny").key_maps[0].to_theirs(ours).state, tmp_path / "theirs.pth")
@@ -233,7 +233,7 @@ def test_import_takes_backbones_of_images(kinesphere: Command, tmp_path: Path) -
     import torch
 
     from kinesphere.models import create_model, load_model
-    from kinesphere.models.build import MODELS
+    from kinesphere.models.registry import MODELS
 
     ours = create_model("i3d_resnet_tiny", ("clap", "wave")).net.state_dict()
     flat = {k: v.mean(2) if v.dim() == 5 else v for k, v in ours.items() if not k.startswith("fc.")}
@@ -257,7 +257,7 @@ def test_import_joins_two_streams(kinesphere: Command, tmp_path: Path) -> None:
     import torch
 
     from kinesphere.models import create_model, load_model
-    from kinesphere.models.build import MODELS
+    from kinesphere.models.registry import MODELS
 
     files = []
     for name in ("i3d_inception", "i3d_inception_flow"):

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 
 

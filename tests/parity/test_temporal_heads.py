@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kinesphere.models import create_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import input_shape
 from kinesphere.models.weights.importing import import_state
 

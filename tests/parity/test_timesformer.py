@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kinesphere.clips.spec import Sampling
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.timesformer import DIVIDED_MAPS, SPEC
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.video_swin import fitted, relative_positions, shift_mask
 

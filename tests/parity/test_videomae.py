@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.videomae import MAPS, sinusoid
 

@@ -7,9 +7,7 @@ arguments, clip specs, labels, provenance. A file is checked in full before a te
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +19,23 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, Kinesphere
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
-from kinesphere.core.registry import nearest
 from kinesphere.core.structured import parse_json
-from kinesphere.models.build import (
+from kinesphere.models.provenance import Provenance
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import (
     LARGEST_ARGUMENT,
     MODELS,
     MOST_PARTS,
     Architecture,
     building_at_most,
-    create_model,
 )
-from kinesphere.models.provenance import Provenance
-from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.weights.keymap import Arguments, State
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"
 _KEY = "kinesphere"
 _LONGEST_REASON = 500
-_MOST_NAMES = 1000
 _LARGEST_HEADER = 16 << 20
-_FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -99,46 +92,6 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
     return path
 
 
-def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Recogniser:
-    """A recogniser from a model file, a run folder, a registered `model.tag`, or a Hugging Face id.
-
-    Args:
-        source: What to load.
-        arguments: Builder arguments in place of those that the file states (the clip's length, dropout).
-
-    Returns:
-        The recogniser in evaluation mode.
-
-    Raises:
-        InvalidCheckpoint: If the file is damaged, foreign or contradicts itself.
-        MissingWeights: If nothing is there, or a download is not possible.
-        UnknownName: If a name without a path looks like a model's and is none.
-        InvalidSetting: If an argument is unknown, or the weights do not fit a network built with them.
-    """
-    path = model_file(source)
-    if path.suffix.lower() in _FOREIGN:
-        raise InvalidCheckpoint(
-            f"{path.name} is a foreign checkpoint; bring it in once with "
-            f"`kinesphere import {path} --model NAME --out {path.stem}.safetensors`."
-        )
-    if path.is_file():
-        return _read(path, arguments or {})
-    name = str(source)
-    if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
-        folder = Path(name).parent
-        if folder.is_dir():
-            close = nearest(Path(name).name, (each.name for each in islice(folder.iterdir(), _MOST_NAMES)))
-            hint = f"did you mean {' or '.join(str(folder / each) for each in close)}? " if close else ""
-            raise MissingWeights(
-                f"There is no model file or run folder {name}; {hint}({folder} is a folder here, so nothing "
-                "is looked up on Hugging Face.)"
-            )
-        return _read(_from_hub(name), arguments or {})
-    if "/" in name or path.suffix == ".safetensors":
-        raise MissingWeights(f"There is no model file or run folder {name}.")
-    return _registered(name, arguments)
-
-
 def model_file(source: str | Path) -> Path:
     """The model file in a run folder, or `source` itself.
 
@@ -174,31 +127,13 @@ def architecture_in(path: Path) -> str | None:
     return _contract(_header(metadata, path.name), path.name)[0].card.name
 
 
-def _registered(name: str, arguments: Arguments | None) -> Recogniser:
-    stem, _, tag = name.partition(".")
-    card = MODELS.get(stem).card
-    if not tag:
-        known = ", ".join(f"{stem}.{entry.tag}" for entry in card.weights) or "none"
-        raise MissingWeights(f"{stem} alone is an architecture without weights; public ones: {known}.")
-    return create_model(name, arguments=arguments)
+def read_model(path: Path, given: Arguments) -> Recogniser:
+    """A recogniser from our file, everything checked, built with `given` arguments before its own.
 
-
-def _from_hub(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    address = f"https://huggingface.co/{repository}/resolve/main/{FILE_NAME}"
-    try:
-        return Path(hf_hub_download(repository, FILE_NAME))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise MissingWeights(
-            f"Cannot get {FILE_NAME} of {repository} ({type(error).__name__}). No local file has this "
-            f"name either; download {address} elsewhere and pass the file's path."
-        ) from error
-
-
-def _read(path: Path, given: Arguments) -> Recogniser:
-    """A recogniser from our file, everything checked, built with `given` arguments before its own."""
+    Raises:
+        InvalidCheckpoint: If the file is damaged, foreign or contradicts itself.
+        InvalidSetting: If an argument is unknown, or the weights do not fit a network built with them.
+    """
     from safetensors import SafetensorError, safe_open
 
     file_size(path, InvalidCheckpoint)

@@ -28,7 +28,7 @@ def load(
         UnknownName: If there is no such model.
         LabelMismatch: If fused models know different labels.
     """
-    from kinesphere.models.checkpoint import load_model
+    from kinesphere.models.create import load_model
 
     if (Path(source) / FILE_NAME).is_file():
         fusion = FusionFile.read(Path(source))

@@ -27,9 +27,10 @@ from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.evaluate.seen import digests_of
-from kinesphere.models.build import MODELS, create_model, with_specs
+from kinesphere.models.create import create_model, with_specs
 from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file, start_from
 from kinesphere.train.files import RunFiles
 from kinesphere.train.history import History

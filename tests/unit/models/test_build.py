@@ -10,8 +10,9 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import card, create_model, import_checkpoint, import_state, list_models
-from kinesphere.models.build import MODELS
-from kinesphere.models.checkpoint import load_model, save_model
+from kinesphere.models.checkpoint import save_model
+from kinesphere.models.create import load_model
+from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters, input_shape
 
 LABELS = LabelSet(("a", "b", "c"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.models import create_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.dd_net import DDNet, filled
 
 

@@ -5,7 +5,7 @@ import pytest
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models import card, create_model, import_state, list_models, load_model, save_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 
 LABELS = ("clap", "jump", "wave")
 PUBLISHED = [

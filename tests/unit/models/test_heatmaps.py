@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting, UnknownName
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.posec3d import COCO_LIMBS, SPEC
 from kinesphere.models.zoo.posec3d_heatmaps import PoseHeatmaps
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_backbone
 from kinesphere.models.weights.inflate import fit_image_state, inflate
 from kinesphere.models.weights.keymap import State

@@ -15,8 +15,8 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownNam
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, import_backbone, import_checkpoint, import_state, load_model
 from kinesphere.models import save_model as save
-from kinesphere.models.build import MODELS, Architecture
 from kinesphere.models.card import WeightEntry
+from kinesphere.models.registry import MODELS, Architecture
 from kinesphere.models.weights.class_names import numbered, published_names
 from kinesphere.models.weights.identify import Candidates, identify
 from kinesphere.models.weights.inflate import fit_image_state
@@ -120,7 +120,7 @@ def fetched(tmp_path, monkeypatch, extended):
 
 def name_classes(monkeypatch, *names: str) -> None:
     named = LabelSet(names)
-    monkeypatch.setattr("kinesphere.models.weights.importing.published_names", lambda _entry: named)
+    monkeypatch.setattr("kinesphere.models.weights.naming.published_names", lambda _entry: named)
 
 
 def test_public_weights_name_their_classes(fetched, monkeypatch):

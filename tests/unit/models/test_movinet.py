@@ -10,7 +10,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.movinet.blocks import CausalConv, SamePad, SamePool, running_mean, squeezed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models import import_state
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.mvit import MViT
 from kinesphere.models.zoo.mvit.blocks import (
     PatchTokens,

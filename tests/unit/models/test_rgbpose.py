@@ -8,7 +8,7 @@ import torch
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, load_model, save_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.rgbpose import POSE_SPEC, RGB_SPEC, fused, join_rgbpose
 
 LABELS = LabelSet(("clap", "wave"))

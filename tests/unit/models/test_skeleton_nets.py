@@ -13,7 +13,6 @@ from torch import Tensor
 from kinesphere.clips.skeleton import COCO17, NTU25, SKELETONS
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models import create_model, import_state
-from kinesphere.models.build import MODELS
 from kinesphere.models.layers.skeleton_graph import (
     directed_partition,
     skeleton_of,
@@ -21,6 +20,7 @@ from kinesphere.models.layers.skeleton_graph import (
     stream_parents,
 )
 from kinesphere.models.layers.skeleton_net import STREAMS, Door, NormedBranches, pose_spec
+from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.msg3d import scaled_graphs
 
 GRAPH_NETS = (

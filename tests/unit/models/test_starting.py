@@ -13,7 +13,7 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWei
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, import_checkpoint, save_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file
 from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.tanet import TemporalAdaptive
 from kinesphere.models.zoo.tin import Interlace, shift_by

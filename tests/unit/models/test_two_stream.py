@@ -7,7 +7,7 @@ import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models import create_model
-from kinesphere.models.build import MODELS
+from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import input_shape
 from kinesphere.models.zoo.two_stream import STACK, StreamNet, average_probability, join_i3d, stacks
 

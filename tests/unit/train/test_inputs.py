@@ -19,8 +19,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card, create_model
-from kinesphere.models.build import MODELS
 from kinesphere.models.provenance import Preparation
+from kinesphere.models.registry import MODELS
 from kinesphere.train.inputs import clip_specs, preparation_of
 from kinesphere.train.recipe import Recipe
 

@@ -16,7 +16,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.data import Manifest
 from kinesphere.evaluate import Report, evaluate
-from kinesphere.models.checkpoint import load_model
+from kinesphere.models.create import load_model
 from kinesphere.predict import load
 from kinesphere.train import cross_validate
 from kinesphere.train.recipe import Recipe

@@ -95,7 +95,7 @@ def check(
 def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
     """What a model takes; `auto` is what training would take for these data."""
     from kinesphere.models import card
-    from kinesphere.models.build import MODELS
+    from kinesphere.models.registry import MODELS
     from kinesphere.train.resolve import default_model
 
     if model != "auto":

@@ -77,7 +77,7 @@ def _print_table(cards: list[ModelCard]) -> None:
 
 
 def _print_card(entry: ModelCard) -> None:
-    from kinesphere.models.build import MODELS
+    from kinesphere.models.registry import MODELS
 
     screen = console()
 

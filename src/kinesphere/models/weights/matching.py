@@ -9,11 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from kinesphere.core.errors import KinesphereError
-from kinesphere.models.build import MODELS, list_models
 from kinesphere.models.checkpoint import architecture_in
 from kinesphere.models.provenance import Provenance
+from kinesphere.models.registry import MODELS, list_models
+from kinesphere.models.weights.checking import Checked, Source, check_whole, covers
 from kinesphere.models.weights.identify import Candidates
-from kinesphere.models.weights.importing import Checked, Source, check_whole, covers
 from kinesphere.models.weights.readers import read_foreign, readings
 
 _SHOWN = 6

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.build import MODELS, relabel
-from kinesphere.models.checkpoint import FILE_NAME, architecture_in, load_model, model_file
+from kinesphere.models.checkpoint import FILE_NAME, architecture_in, model_file
+from kinesphere.models.create import load_model, relabel
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.class_names import numbered
 from kinesphere.models.weights.importing import NoClassifier, import_backbone, import_checkpoint
 from kinesphere.models.weights.keymap import Arguments

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.models.build import register
 from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -35,6 +34,7 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
 from kinesphere.models.weights.skeleton_published import (
     entry,

@@ -14,8 +14,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 

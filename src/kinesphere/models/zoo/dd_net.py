@@ -20,9 +20,9 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper
 from kinesphere.models.layers.skeleton_net import dimensions_of, fit
+from kinesphere.models.registry import register
 
 
 @fx.wrap  # type: ignore[misc, unused-ignore]

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.models.build import register
 from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -32,6 +31,7 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.skeleton_published import pyskl_weights, skeleton_card
 

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.published import TVL1_NOTE
 

@@ -13,9 +13,9 @@ from functools import partial
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (

@@ -18,8 +18,8 @@ from torch.nn.functional import avg_pool3d
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper
+from kinesphere.models.registry import register
 
 Fusion = Literal["single_frame", "early_fusion", "late_fusion", "slow_fusion"]
 CELLS = 7  # rows and columns of the last feature map, for whole frames and for either stream of two

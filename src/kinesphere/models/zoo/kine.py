@@ -13,8 +13,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard
+from kinesphere.models.registry import register
 
 
 def conv3d(

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
-from kinesphere.models.build import register
 from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_net import (
     HEADS,
@@ -29,6 +28,7 @@ from kinesphere.models.layers.skeleton_net import (
     read_people,
     read_skeleton,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.skeleton_published import pyskl_weights, skeleton_card
 

@@ -11,10 +11,10 @@ from functools import partial
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (

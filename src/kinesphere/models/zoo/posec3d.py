@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
 from kinesphere.models.layers.skeleton_graph import skeleton_of
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
 from kinesphere.models.zoo.posec3d_heatmaps import PoseHeatmaps

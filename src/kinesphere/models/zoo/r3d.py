@@ -14,9 +14,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
 from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,

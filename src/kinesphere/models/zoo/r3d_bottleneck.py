@@ -12,7 +12,6 @@ from functools import partial
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -23,6 +22,7 @@ from kinesphere.models.layers.resnet3d import (
     stem,
     volumetric,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
 from kinesphere.models.weights.published import kinetics, pytorchvideo_url

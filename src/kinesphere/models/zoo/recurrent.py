@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 

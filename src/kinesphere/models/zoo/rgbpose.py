@@ -17,7 +17,6 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -32,6 +31,7 @@ from kinesphere.models.layers.resnet3d import (
 )
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS, register
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.zoo import posec3d

@@ -11,9 +11,9 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 
 

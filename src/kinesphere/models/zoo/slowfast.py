@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -29,6 +28,7 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule, Transform
 from kinesphere.models.weights.maps.resnet3d import (

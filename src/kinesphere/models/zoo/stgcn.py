@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -41,6 +40,7 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
 from kinesphere.models.weights.skeleton_published import mmaction2_weights, pyskl_weights, skeleton_card
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
+from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -31,6 +30,7 @@ from kinesphere.models.layers.resnet3d import (
     stage,
 )
 from kinesphere.models.layers.temporal_shift import TemporalShift
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.temporal_shift import TemporalShift
+from kinesphere.models.registry import register
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap, Rename, Rule

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models.build import MODELS, register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS, register
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.published import kinetics, mmaction2_url
 

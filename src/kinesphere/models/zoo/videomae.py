@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined

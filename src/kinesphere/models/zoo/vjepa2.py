@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
+from kinesphere.models.registry import register
 from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined

@@ -14,9 +14,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
+from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.resnet3d import (
     PYSLOWFAST_HEAD,

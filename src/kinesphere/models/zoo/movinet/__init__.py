@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.frame_resnet import clips, frames
+from kinesphere.models.registry import register
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.weights.maps.movinet import movinet_pytorch, tflite
 from kinesphere.models.weights.published import kinetics

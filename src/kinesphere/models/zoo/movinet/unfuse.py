@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import create_model
+from kinesphere.models.create import create_model
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.zoo.movinet.blocks import CausalSqueezeExcite
 

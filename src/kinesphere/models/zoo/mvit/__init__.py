@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.build import register
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.stochastic_depth import rising_rates
+from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.maps.mvit import MAPS
 from kinesphere.models.weights.published import kinetics, pytorchvideo_url

@@ -1,14 +1,12 @@
-"""The registry of architectures, and the one way to build a recogniser."""
+"""The registry of architectures, and how a network is built from its name and arguments."""
 
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
 import torch
@@ -18,26 +16,15 @@ from torch.overrides import TorchFunctionMode
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import Registry
-from kinesphere.models.card import ModelCard, WeightEntry
-from kinesphere.models.provenance import Provenance
-from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.card import ModelCard
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Plain
-
-DEFAULT_MODEL = "kine_small"
-"""What is trained when nobody names a model: the compact one, made for a laptop CPU."""
-DEFAULT_POSE_MODEL = "dd_net"
-"""The same where the data are pose files and no videos."""
 
 LARGEST_ARGUMENT = 1 << 16
 MOST_PARTS = 256
 """Numbers of one argument, such as the widths of all blocks."""
 _LEAST_PARTS, _PARTS_PER_TENSOR = 2000, 8
-
-log = logging.getLogger("kinesphere.models")
-
 
 Fit = Callable[[ClipSpec, Arguments], ClipSpec]
 
@@ -234,155 +221,3 @@ def card(name: str) -> ModelCard:
         UnknownName: If there is no such model; the nearest names are listed.
     """
     return MODELS.get(name).card
-
-
-def create_model(
-    name: str,
-    labels: LabelSet | Sequence[str] | None = None,
-    *,
-    pretrained: str | bool | None = None,
-    spec: ClipSpec | Sequence[ClipSpec] | None = None,
-    arguments: Arguments | None = None,
-) -> Recogniser:
-    """Build a recogniser, fresh or from public weights.
-
-    Args:
-        name: A registered model, or `model.tag` for one with its public weights (`r3d_18.k400`).
-        labels: The classes. None keeps those of the weights.
-        pretrained: A weight tag of the card, True for its first one, None or False for a fresh network.
-        spec: Input contract in place of the card's; one for each input of the model.
-        arguments: Builder arguments in place of the defaults.
-
-    Returns:
-        The recogniser in evaluation mode. If `labels` are not those of the weights, the head is fresh:
-        `recogniser.reset` names its tensors and the log says so. The same classes in another order keep it.
-
-    Raises:
-        UnknownName: If the model or the weight tag is unknown.
-        InvalidSetting: If labels are missing, or the spec does not fit the architecture, or the weights have
-            as many classes as are wanted and do not name them.
-        MissingWeights: If the weights are neither cached nor reachable.
-    """
-    stem, _, tag = name.partition(".")
-    if tag and pretrained not in (None, True, tag):
-        raise InvalidSetting(f"{name!r} already names its weights; leave out pretrained={pretrained!r}.")
-    architecture = MODELS.get(stem)
-    wanted = labels if labels is None or isinstance(labels, LabelSet) else LabelSet(tuple(labels))
-    weights = tag or pretrained
-    if weights:
-        entry = architecture.card.published(weights)
-        recogniser = _from_weights(architecture, entry, wanted, arguments or {})
-    elif wanted is None:
-        raise InvalidSetting(f"A fresh {stem} needs labels; give them, or start from weights.")
-    else:
-        net = architecture.build(len(wanted), arguments or {})
-        recogniser = Recogniser(
-            net,
-            architecture.card,
-            architecture.specs(arguments or {}),
-            wanted,
-            arguments or {},
-            Provenance("initialised"),
-        )
-    if spec is not None:
-        given = (spec,) if isinstance(spec, ClipSpec) else tuple(spec)
-        with_specs(recogniser, given)
-    return recogniser.eval()
-
-
-def _from_weights(
-    architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments
-) -> Recogniser:
-    from kinesphere.models.weights.download import fetch
-    from kinesphere.models.weights.importing import import_backbone, import_checkpoint
-
-    path = fetch(entry)
-    name = f"{architecture.card.name}.{entry.tag}"
-    if entry.backbone_only:
-        if labels is None:
-            raise InvalidSetting(f"{name} holds a backbone without classes; give labels.")
-        return import_backbone(path, name, labels, arguments=arguments)
-    recogniser = import_checkpoint(path, name, arguments=arguments)
-    if labels is not None:
-        _check_named(recogniser, labels, name, path)
-        relabel(recogniser, labels, name)
-    return recogniser
-
-
-def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
-    """Give weights the classes that are wanted: the head stays if they are its own, in any order.
-
-    Args:
-        recogniser: With the classes of its weights.
-        labels: Those that are wanted.
-        name: Of the weights, for the log.
-    """
-    from kinesphere.models.weights.class_names import numbered
-
-    own = recogniser.labels
-    if set(labels.names) == set(own.names):
-        order = [own.index(label) for label in labels]
-        with torch.no_grad():
-            for head in recogniser.card.head:
-                for parameter in recogniser.net.get_submodule(head).parameters():
-                    parameter.copy_(parameter[order])
-        recogniser.labels = labels
-        return
-    is_named = own.names != numbered(len(own)).names
-    unknown = [label for label in labels if label not in own] if is_named else []
-    log.warning(
-        "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
-        name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
-        f"; not in the weights: {', '.join(unknown[:8])}" if unknown else "",
-    )  # fmt: skip
-
-
-def _check_named(recogniser: Recogniser, labels: LabelSet, name: str, path: Path) -> None:
-    """Refuse as many classes as weights have that do not name theirs."""
-    from kinesphere.models.weights.class_names import numbered
-
-    own = recogniser.labels
-    same = set(labels.names) == set(own.names)
-    if own.names == numbered(len(own)).names and len(labels) == len(own) and not same:
-        raise InvalidSetting(
-            f"{name} does not name its {len(own)} classes, and {len(labels)} are wanted: whether they are "
-            f"the same cannot be told. Import {path} with `kinesphere import FILE --model {name} --out "
-            "MODEL.safetensors` and start from that file: with `--labels NAMES.txt`, the names in the file's "
-            "order, the trained head is kept; without, it is replaced."
-        )
-
-
-def with_specs(recogniser: Recogniser, specs: Sequence[ClipSpec]) -> Recogniser:
-    """The recogniser with other input contracts, one for each input.
-
-    Raises:
-        InvalidSetting: If the architecture does not take them.
-    """
-    recogniser.specs = _replaced(recogniser.card, recogniser.specs, tuple(specs))
-    return recogniser
-
-
-def _replaced(
-    card: ModelCard, specs: tuple[ClipSpec, ...], given: tuple[ClipSpec, ...]
-) -> tuple[ClipSpec, ...]:
-    if len(specs) != len(given):
-        raise InvalidSetting(f"{card.name} has {len(specs)} inputs; got {len(given)} specs in their place.")
-    for own, spec in zip(specs, given, strict=True):
-        if card.fixed_length and spec.length != own.length:
-            raise InvalidSetting(
-                f"{card.name} takes exactly {own.length} frames; got a spec of {spec.length}."
-                + _way_out(card, "length", "length")
-            )
-        if card.fixes_size(own.modality) and spec.size != own.size:
-            raise InvalidSetting(
-                f"{card.name} takes exactly {own.size} pixels; got a spec of {spec.size}."
-                + _way_out(card, "size", "size_px")
-            )
-        if spec.modality != own.modality:
-            raise InvalidSetting(f"{card.name} takes {own.modality} clips; got a spec of {spec.modality}.")
-    return given
-
-
-def _way_out(card: ModelCard, what: str, argument: str) -> str:
-    known = inspect.signature(MODELS.get(card.name).builder).parameters
-    return f" Build it for another {what} with its argument {argument}." if argument in known else ""
