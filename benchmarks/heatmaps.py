@@ -24,7 +24,7 @@ from benchmarks.record import command_line, finish, goal, milliseconds, signific
 from kinesphere.clips.spec import Sampling
 from kinesphere.models import create_model
 from kinesphere.models.zoo.posec3d import COCO_LIMBS
-from kinesphere.models.zoo.posec3d_heatmaps import SIGMA, PoseHeatmaps
+from kinesphere.models.zoo.posec3d.heatmaps import SIGMA, PoseHeatmaps
 
 LEAST_SCORE = 1e-4
 JOINTS = 17

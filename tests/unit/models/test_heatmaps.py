@@ -12,7 +12,7 @@ from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.posec3d import COCO_LIMBS, SPEC
-from kinesphere.models.zoo.posec3d_heatmaps import PoseHeatmaps
+from kinesphere.models.zoo.posec3d.heatmaps import PoseHeatmaps
 
 SIZE = (40, 56)
 

@@ -9,8 +9,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, import_state
 from kinesphere.models.layers.frame_resnet import block_counts
-from kinesphere.models.layers.temporal_shift import TemporalShift
 from kinesphere.models.registry import MODELS
+from kinesphere.models.zoo.tsm import TemporalShift
 
 LABELS = LabelSet(("clap", "jump", "wave"))
 ONLINE = ("tsm_online_tiny", "tsm_mobile_online_tiny")

@@ -36,7 +36,7 @@ from kinesphere.models.layers.skeleton_net import (
 )
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
-from kinesphere.models.weights.skeleton_published import (
+from kinesphere.models.weights.publishers.ntu import (
     entry,
     mmaction2_weights,
     pyskl_weights,

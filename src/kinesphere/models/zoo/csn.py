@@ -16,10 +16,10 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
-from kinesphere.models.weights.published import kinetics, mmaction2_url, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pytorchvideo_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def reduced(width: int, stride: Size3) -> nn.Module:

@@ -33,7 +33,7 @@ from kinesphere.models.layers.skeleton_net import (
 )
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore
-from kinesphere.models.weights.skeleton_published import pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import pyskl_weights, skeleton_card
 
 DILATIONS = (1, 2)
 

@@ -16,7 +16,6 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -28,7 +27,8 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 TINY_DEPTHS = (1, 1, 1, 1)
 EVERY_SECOND = ((3,), (3, 1), (3, 1), (1, 3))

@@ -15,7 +15,6 @@ from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -29,7 +28,8 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_attention,
     pyslowfast_attention,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def nonlocal_i3d(

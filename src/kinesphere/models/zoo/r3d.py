@@ -26,7 +26,7 @@ from kinesphere.models.weights.maps.r3d import (
     RESNETS_R2PLUS1D,
     RESNETS_R3D,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 
 Convolution = Literal["3d", "2d", "2plus1d"]
 Pool = Literal["none", "space", "volume"]

@@ -25,7 +25,7 @@ from kinesphere.models.layers.resnet3d import (
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
-from kinesphere.models.weights.published import kinetics, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 

@@ -16,8 +16,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
 class SmallCNN(nn.Module):

@@ -32,8 +32,8 @@ from kinesphere.models.layers.resnet3d import (
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS, register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import posec3d
 from kinesphere.models.zoo.slowonly import slowonly_resnet
 

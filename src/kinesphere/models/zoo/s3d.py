@@ -12,9 +12,9 @@ from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.layers.inception3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.zoo.i3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
 
 
 def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -29,7 +29,6 @@ from kinesphere.models.layers.resnet3d import (
     stem,
 )
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule, Transform
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2_HEAD,
@@ -45,7 +44,8 @@ from kinesphere.models.weights.maps.resnet3d import (
     pytorchvideo_stage,
     pytorchvideo_stem,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
 FAST_LENGTHS = ((3,), (3,), (3,), (3,))

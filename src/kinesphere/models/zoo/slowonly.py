@@ -16,7 +16,6 @@ from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -27,13 +26,14 @@ from kinesphere.models.weights.maps.resnet3d import (
     PYTORCHVIDEO,
     mmaction2_attention,
 )
-from kinesphere.models.weights.published import (
+from kinesphere.models.weights.publishers import (
     TVL1_NOTE,
     kinetics,
     mmaction2_url,
     pyslowfast_url,
     pytorchvideo_url,
 )
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def slowonly_resnet(

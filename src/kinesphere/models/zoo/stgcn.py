@@ -42,7 +42,7 @@ from kinesphere.models.layers.skeleton_net import (
 )
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
-from kinesphere.models.weights.skeleton_published import mmaction2_weights, pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import mmaction2_weights, pyskl_weights, skeleton_card
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]

@@ -18,7 +18,6 @@ from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,
@@ -27,7 +26,8 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 KERNEL = 3
 

@@ -32,7 +32,7 @@ from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
-from kinesphere.models.weights.published import hub_url, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url
 
 Scheme = Literal["divided", "joint", "space"]
 EPS = 1e-6

@@ -29,9 +29,7 @@ from kinesphere.models.layers.resnet3d import (
     reduce,
     stage,
 )
-from kinesphere.models.layers.temporal_shift import TemporalShift
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (
     MMACTION2,
@@ -39,7 +37,9 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
+from kinesphere.models.zoo.tsm import TemporalShift
 
 GROUPS = 32
 

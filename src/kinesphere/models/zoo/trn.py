@@ -22,10 +22,10 @@ from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
 from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
-from kinesphere.models.weights.published import mmaction2_url
+from kinesphere.models.weights.publishers import mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
 class Relations(nn.Module):

@@ -17,10 +17,10 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
-from kinesphere.models.weights.published import TVL1_NOTE, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import TVL1_NOTE, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 SNIPPET = 5
 

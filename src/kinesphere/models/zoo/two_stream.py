@@ -21,13 +21,12 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.layers.inception3d import STAGES as INCEPTION_STAGES
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS, register
 from kinesphere.models.weights.contract import fit_length_and_size
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import i3d
 
 STACK = 10  # flow fields that the temporal stream sees at once (L)
@@ -300,7 +299,7 @@ FUSED_SPECS = (
 FUSED_STAGES = ("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7")
 STREAM_STAGES = (*(f"conv{i}" for i in range(1, 6)), "full6", "full7")
 STAGES = tuple(f"{stream}.{stage}" for stream in ("spatial", "temporal") for stage in STREAM_STAGES)
-I3D_STAGES = tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in INCEPTION_STAGES)
+I3D_STAGES = tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in i3d.STAGES)
 NOTE = "No public weights or fixture; tests hold the papers' properties. "
 
 VGG16_IMAGENET = KeyMap(

@@ -18,7 +18,7 @@ from kinesphere.models.card import ModelCard, Paper, WeightEntry
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename
-from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 
 Size3 = tuple[int, int, int]
 

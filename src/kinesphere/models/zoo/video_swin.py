@@ -21,9 +21,9 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.weights.published import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 Size3 = tuple[int, int, int]
 

@@ -23,10 +23,10 @@ from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
 from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
-from kinesphere.models.weights.published import hub_url, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def sinusoid(length: int, width: int) -> Tensor:

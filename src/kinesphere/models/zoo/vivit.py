@@ -24,7 +24,7 @@ from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
-from kinesphere.models.weights.published import hub_url, kinetics
+from kinesphere.models.weights.publishers import hub_url, kinetics
 
 
 class Embedding(nn.Module):

@@ -21,10 +21,10 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.registry import register
-from kinesphere.models.weights.imagenet import MEAN, STD
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined
-from kinesphere.models.weights.published import hub_url
+from kinesphere.models.weights.publishers import hub_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 EPS = 1e-6
 

@@ -24,7 +24,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     pyslowfast_stages,
     pytorchvideo_stage,
 )
-from kinesphere.models.weights.published import THIRTY_VIEWS, kinetics, pytorchvideo_url
+from kinesphere.models.weights.publishers import THIRTY_VIEWS, kinetics, pytorchvideo_url
 
 DEPTHS = {"xs": (3, 5, 11, 7), "s": (3, 5, 11, 7), "m": (3, 5, 11, 7), "l": (5, 10, 25, 15)}
 

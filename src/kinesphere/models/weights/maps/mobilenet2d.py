@@ -6,9 +6,8 @@ Blocks with a shift in front are wrapped as `net`: those with a shortcut, all bu
 from __future__ import annotations
 
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule
-from kinesphere.models.zoo.frame_mobilenet import STAGES
 
-COUNTS = tuple(count for _, _, count, _ in STAGES)
+COUNTS = (1, 2, 3, 4, 3, 3, 1)  # blocks per stage
 PARTS = ("expand", "depthwise", "project")
 
 

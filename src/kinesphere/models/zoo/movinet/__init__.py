@@ -27,7 +27,7 @@ from kinesphere.models.layers.frame_resnet import clips, frames
 from kinesphere.models.registry import register
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.weights.maps.movinet import movinet_pytorch, tflite
-from kinesphere.models.weights.published import kinetics
+from kinesphere.models.weights.publishers import kinetics
 from kinesphere.models.zoo.movinet.blocks import (
     BlockState,
     FrameConv,

@@ -25,7 +25,7 @@ from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.maps.mvit import MAPS
-from kinesphere.models.weights.published import kinetics, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,
     PATCH_STRIDE,

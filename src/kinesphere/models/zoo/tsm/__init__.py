@@ -21,10 +21,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.layers.temporal_shift import TemporalShift
 from kinesphere.models.registry import register
 from kinesphere.models.runtime.streaming import check_stream
-from kinesphere.models.weights.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.weights.keymap import KeyMap, Rename, Rule
 from kinesphere.models.weights.maps import mobilenet2d as mobilenet2d_keys
 from kinesphere.models.weights.maps.resnet2d import (
@@ -35,11 +33,56 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.published import kinetics, mmaction2_url
-from kinesphere.models.zoo.frame_mobilenet import FrameMobileNetV2
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
+from kinesphere.models.zoo.tsm.mobilenet import FrameMobileNetV2
 
 Memory = tuple[Tensor, ...]
 """What the shifts of a causal network keep of the last frame, one `(B, C', 1, H, W)` per shift."""
+
+
+class TemporalShift(nn.Module):
+    """Exchange channels between neighbouring frames `(B, C, T, H, W)`; what leaves the clip is lost.
+
+    Args:
+        channels: C.
+        division: One part in `division` comes from each neighbour.
+        causal: Whether the past is the only neighbour.
+    """
+
+    def __init__(self, channels: int, *, division: int = 8, causal: bool = False) -> None:
+        super().__init__()
+        self.part = channels // division
+        self.causal = causal
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        if self.causal:
+            return self.carry(x_BCTHW, None)[0]
+        n = self.part
+        out = torch.empty_like(x_BCTHW)
+        out[:, :n, :-1] = x_BCTHW[:, :n, 1:]
+        out[:, :n, -1] = 0
+        out[:, n : 2 * n, 1:] = x_BCTHW[:, n : 2 * n, :-1]
+        out[:, n : 2 * n, 0] = 0
+        out[:, 2 * n :] = x_BCTHW[:, 2 * n :]
+        return out
+
+    def carry(self, x_BCTHW: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Causal shift that continues an earlier clip.
+
+        Args:
+            x_BCTHW: The next frames.
+            past: What the previous call returned; None at the start (zeros).
+
+        Returns:
+            The shifted frames, and what the next call takes as `past`.
+        """
+        n = self.part
+        out = torch.empty_like(x_BCTHW)
+        out[:, :n, 1:] = x_BCTHW[:, :n, :-1]
+        out[:, :n, :1] = 0 if past is None else past
+        out[:, n:] = x_BCTHW[:, n:]
+        return out, x_BCTHW[:, :n, -1:].clone()
 
 
 @dataclass(frozen=True, eq=False)

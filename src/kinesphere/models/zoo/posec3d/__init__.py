@@ -25,7 +25,7 @@ from kinesphere.models.layers.skeleton_graph import skeleton_of
 from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
-from kinesphere.models.zoo.posec3d_heatmaps import PoseHeatmaps
+from kinesphere.models.zoo.posec3d.heatmaps import PoseHeatmaps
 from kinesphere.models.zoo.x3d import InvertedBottleneck
 
 Draw = Literal["joints", "limbs"]
