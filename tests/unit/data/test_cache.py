@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, UnreadableVideo
 from kinesphere.core.files import replacing
-from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes
+from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.video import Frames, Video
 
@@ -234,6 +235,21 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidSetting, match="Cannot write the frame cache"):
         FrameCache(tmp_path / "file", MIB)
+
+
+def test_an_entry_that_another_process_drops_at_once_is_decoded(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_lose(path: Path, *others: Any) -> None:
+        write_frame_file(path, *others)
+        path.unlink()
+
+    monkeypatch.setattr("kinesphere.data.cache.frames.write_frame_file", write_and_lose)
+    path = make_video(tmp_path / "a.mp4")
+    with Video.open(path) as video:  # a warning would be an error here
+        np.testing.assert_array_equal(
+            read(FrameCache(tmp_path / "cache", MIB), path, [0.3]), video.frames_at([0.3], SIZE).data
+        )
 
 
 def _race(folder: Path, limit: int, paths: list[Path], seed: int, failures: multiprocessing.Queue) -> None:

@@ -163,7 +163,10 @@ class FrameCache:
         except BaseException:
             self._give_up(name)
             raise
-        return FrameFile.open(path)
+        try:
+            return FrameFile.open(path)
+        except FileNotFoundError:  # another process needed its bytes already
+            return None
 
     def _give_up(self, name: str) -> None:
         with suppress(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from kinesphere.core.files import sweep
@@ -59,8 +59,8 @@ class Ledger:
         return True
 
     def confirm(self, name: str) -> None:
-        """Enter an entry that has been written, with its true size."""
-        with self._transaction() as books:
+        """Enter an entry that has been written, with its true size; nothing if another process dropped it."""
+        with self._transaction() as books, suppress(FileNotFoundError):
             self._enter(books, name, self.path(name).stat().st_size)
 
     def drop(self, name: str) -> None:
