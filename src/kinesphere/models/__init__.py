@@ -7,8 +7,8 @@ from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import card, list_models, register
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint, import_state
+from kinesphere.models.weights.joining import join, join_i3d
 from kinesphere.models.weights.keymap import KeyMap
-from kinesphere.models.zoo.two_stream import join_i3d
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -25,6 +25,7 @@ __all__ = [
     "import_backbone",
     "import_checkpoint",
     "import_state",
+    "join",
     "join_i3d",
     "list_models",
     "load_model",

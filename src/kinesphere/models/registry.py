@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Protocol, get_type_hints
 
@@ -29,6 +29,23 @@ _LEAST_PARTS, _PARTS_PER_TENSOR = 2000, 8
 Fit = Callable[[ClipSpec, Arguments], ClipSpec]
 
 
+@dataclass(frozen=True)
+class Part:
+    """A network inside another that is a model of its own, trained or imported by itself.
+
+    Attributes:
+        path: Dotted path in the whole.
+        model: Name of the part's architecture.
+        shows: What it looks at, for notes and messages: `"pixels"`.
+        arguments: Names of its builder's arguments, each with the whole's name for it.
+    """
+
+    path: str
+    model: str
+    shows: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
 class Builder(Protocol):
     """Builds a network; further parameters have defaults and take plain values."""
 
@@ -40,13 +57,14 @@ class Architecture:
     """A registered model: its card, its builder, the public layouts it reads, and what it takes.
 
     `fit` gives the input contract of a network for all of its builder's arguments: another skeleton, longer
-    or larger clips.
+    or larger clips. `parts` are the models that it can be joined from.
     """
 
     card: ModelCard
     builder: Callable[..., nn.Module]
     key_maps: tuple[KeyMap, ...] = ()
     fit: Fit | None = None
+    parts: tuple[Part, ...] = ()
 
     def specs(self, arguments: Arguments, inputs: tuple[ClipSpec, ...] | None = None) -> tuple[ClipSpec, ...]:
         """The input contracts of a network with these builder arguments, from `inputs` or the card's."""
@@ -198,12 +216,12 @@ MODELS: Registry[Architecture] = Registry(
 
 
 def register(
-    card: ModelCard, key_maps: tuple[KeyMap, ...] = (), fit: Fit | None = None
+    card: ModelCard, key_maps: tuple[KeyMap, ...] = (), fit: Fit | None = None, parts: tuple[Part, ...] = ()
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Decorator that enters a builder `(num_classes, ...) -> nn.Module` under `card.name`."""
 
     def enter(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        MODELS.add(card.name, Architecture(card, builder, key_maps, fit))
+        MODELS.add(card.name, Architecture(card, builder, key_maps, fit, parts))
         return builder
 
     return enter

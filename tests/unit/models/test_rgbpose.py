@@ -7,9 +7,9 @@ import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import create_model, load_model, save_model
+from kinesphere.models import create_model, join, load_model, save_model
 from kinesphere.models.registry import MODELS
-from kinesphere.models.zoo.rgbpose import POSE_SPEC, RGB_SPEC, fused, join_rgbpose
+from kinesphere.models.zoo.rgbpose import POSE_SPEC, RGB_SPEC, fused
 
 LABELS = LabelSet(("clap", "wave"))
 RGB, POSE = torch.rand(2, 2, 3, 64, 64), torch.rand(2, 8, 2, 17, 3)
@@ -72,7 +72,7 @@ def test_join_takes_both_halves_as_they_are(tmp_path):
         "posec3d_slowonly_resnet50", LABELS, arguments={"depths": (1, 1, 1), "width": 4, "draw": "limbs"}
     )
     clips = (torch.rand(1, 2, 3, 32, 32), torch.rand(1, 4, 1, 17, 3))
-    joined = join_rgbpose(rgb, pose, rgb_share=0.4)
+    joined = join("rgbpose_late", (rgb, pose), {"rgb_share": 0.4})
     wanted = 0.4 * rgb(clips[0]).softmax(-1) + 0.6 * pose(clips[1]).softmax(-1)
     assert torch.allclose(joined(*clips).softmax(-1), wanted, atol=1e-5)
     save_model(joined, tmp_path / "joined.safetensors")
@@ -86,13 +86,13 @@ def test_nonsense_is_refused():
         create_model("rgbpose_conv3d_tiny", LABELS)(torch.rand(1, 3, 3, 64, 64), POSE[:1])
     tiny = create_model("slowonly_tiny", LABELS)
     with pytest.raises(InvalidSetting, match="needs a slowonly_resnet50 here; got slowonly_tiny"):
-        join_rgbpose(tiny, tiny)
+        join("rgbpose_late", (tiny, tiny))
     attentive = create_model("slowonly_resnet50", LABELS, arguments={"width": 8, "attend2": (1,)})
     small = create_model("posec3d_slowonly_resnet50", LABELS, arguments={"width": 4})
-    with pytest.raises(InvalidSetting, match=r"no place for halves built with .*attend2"):
-        join_rgbpose(attentive, small)
+    with pytest.raises(InvalidSetting, match=r"no place for a slowonly_resnet50 built with .*attend2"):
+        join("rgbpose_late", (attentive, small))
     with torch.device("meta"):
         rgb = create_model("slowonly_resnet50", LABELS)
         pose = create_model("posec3d_slowonly_resnet50", ("a", "b", "c"))
     with pytest.raises(InvalidCheckpoint, match="know different classes \\(2 and 3\\)"):
-        join_rgbpose(rgb, pose)
+        join("rgbpose_late", (rgb, pose))

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models import create_model
+from kinesphere.models import create_model, join_i3d
 from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import input_shape
-from kinesphere.models.zoo.two_stream import STACK, StreamNet, average_probability, join_i3d, stacks
+from kinesphere.models.zoo.two_stream import STACK, StreamNet, average_probability, stacks
 
 LABELS = ("clap", "jump", "wave")
 

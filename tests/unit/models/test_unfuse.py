@@ -5,7 +5,7 @@ import torch
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models import Recogniser, create_model
-from kinesphere.models.zoo.movinet.unfuse import restore_norms
+from kinesphere.models.weights.unfuse import restore_norms
 
 
 def folded_network() -> Recogniser:

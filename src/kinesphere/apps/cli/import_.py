@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from kinesphere.models import Recogniser
     from kinesphere.models.weights.keymap import Arguments
 
-_STREAMS = ("i3d_inception", "i3d_inception_flow")
-
 
 def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite. Two for two_stream_i3d: "
-            "that of the pixels, that of the flow.",
+            help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite. Two for a model made "
+            "of two: first that of the pixels.",
             metavar="FILE...",
         ),
     ],
@@ -63,6 +61,8 @@ def import_(
     the settings and class names stated there.
     """
     from kinesphere.models import import_backbone, import_checkpoint, save_model
+    from kinesphere.models.registry import MODELS
+    from kinesphere.models.weights.joining import import_parts
 
     check_file("--out", out, (".safetensors",))
     if inflation is not None and not backbone:
@@ -80,8 +80,8 @@ def import_(
             inflation=inflation or "mean",
             arguments=arguments,
         )
-    elif model == "two_stream_i3d":
-        recogniser = _joined(files, layout, names, arguments)
+    elif model in MODELS and MODELS.get(model).parts:
+        recogniser = import_parts(files, model, layout=layout, labels=names, arguments=arguments)
     else:
         recogniser = import_checkpoint(
             _only(files, model), model, layout=layout, labels=names, arguments=arguments
@@ -110,27 +110,10 @@ def _only(files: list[Path], model: str) -> Path:
     return files[0]
 
 
-def _joined(
-    files: list[Path], layout: str | None, names: list[str] | None, arguments: Arguments
-) -> Recogniser:
-    """`two_stream_i3d` from the files of its streams."""
-    from kinesphere.models import import_checkpoint, join_i3d
-
-    if len(files) != 2:
-        raise InvalidSetting(
-            f"two_stream_i3d is read from two files, first the pixels', then the flow's; got {len(files)}."
-        )
-    rgb, flow = (
-        import_checkpoint(file, stream, layout=layout, labels=names, arguments=arguments)
-        for file, stream in zip(files, _STREAMS, strict=True)
-    )
-    return join_i3d(rgb, flow)
-
-
 def _with_norms(folded: Recogniser, videos: str) -> Recogniser:
     """Batch norms from the clips of both halves of each video."""
     from kinesphere.clips.modalities import rgb
-    from kinesphere.models.zoo.movinet.unfuse import restore_norms
+    from kinesphere.models.weights.unfuse import restore_norms
     from kinesphere.predict.sources import find_sources
     from kinesphere.video import Video
 

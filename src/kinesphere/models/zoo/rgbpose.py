@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -29,9 +29,7 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
-from kinesphere.models.provenance import Provenance
-from kinesphere.models.recogniser import Recogniser
-from kinesphere.models.registry import MODELS, register
+from kinesphere.models.registry import Part, register
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import posec3d
@@ -205,55 +203,6 @@ def rgbpose_late(
     return LateFusion(rgb, pose, rgb_share)
 
 
-def join_rgbpose(rgb: Recogniser, pose: Recogniser, *, rgb_share: float = 0.5) -> Recogniser:
-    """An `rgbpose_late` from its two halves, each trained or imported by itself.
-
-    Args:
-        rgb: A `slowonly_resnet50` on pixels.
-        pose: A `posec3d_slowonly_resnet50` with the same labels.
-        rgb_share: Weight of the pixels' probabilities, learnt on validation clips for example.
-
-    Raises:
-        InvalidSetting: If either is another model or has layers of its own (attention), or the share is not
-            between 0 and 1.
-        InvalidCheckpoint: If their labels differ.
-    """
-    for recogniser, name in ((rgb, "slowonly_resnet50"), (pose, "posec3d_slowonly_resnet50")):
-        if recogniser.card.name != name:
-            raise InvalidSetting(f"rgbpose_late needs a {name} here; got {recogniser.card.name}.")
-    if rgb.labels.names != pose.labels.names:
-        raise InvalidCheckpoint(
-            f"The halves know different classes ({len(rgb.labels)} and {len(pose.labels)}); "
-            "train or import both on the same."
-        )
-    taken: Arguments = {"rgb_share": rgb_share}
-    for recogniser, names in (
-        (rgb, {"depths": "depths", "width": "width"}),
-        (pose, {"depths": "pose_depths", "skeleton": "skeleton", "draw": "draw", "size_px": "size_px"}),
-    ):
-        taken |= {
-            ours: recogniser.arguments[name] for name, ours in names.items() if name in recogniser.arguments
-        }
-    net = MODELS.get("rgbpose_late").build(len(rgb.labels), taken)
-    try:
-        net.get_submodule("rgb").load_state_dict(rgb.net.state_dict())
-        net.get_submodule("pose").load_state_dict(pose.net.state_dict())
-    except RuntimeError as error:
-        raise InvalidSetting(
-            f"rgbpose_late has no place for halves built with {dict(rgb.arguments)} and "
-            f"{dict(pose.arguments)}: {error}"
-        ) from error
-    notes = (f"pixels: {rgb.provenance.origin}", f"keypoints: {pose.provenance.origin}")
-    return Recogniser(
-        net,
-        MODELS.get("rgbpose_late").card,
-        (*rgb.specs, *pose.specs),
-        rgb.labels,
-        taken,
-        Provenance("pixels and keypoints joined", notes=notes, preparation=pose.provenance.preparation),
-    ).eval()
-
-
 def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """The contract of the keypoints for the skeleton and heatmap size of a network; pixels stay."""
     if spec.modality != "pose":
@@ -321,9 +270,7 @@ def rgbpose_card(
     )
 
 
-LATE_NOTE = (
-    "Made from its two halves by `join_rgbpose`; parity rests on theirs. `rgb_share` weighs probabilities."
-)
+LATE_NOTE = "Made from its two halves by `join`; parity rests on theirs. `rgb_share` weighs probabilities."
 EARLY_NOTE = (
     "No public fixture: checked by the paper's properties (without connections it is late fusion, and both "
     "pathways see both inputs). Learns from the fused probabilities; the authors add up a loss per pathway."
@@ -340,6 +287,15 @@ register(
         notes=LATE_NOTE,
     ),
     fit=fit_late,
+    parts=(
+        Part("rgb", "slowonly_resnet50", "pixels", {"depths": "depths", "width": "width"}),
+        Part(
+            "pose",
+            "posec3d_slowonly_resnet50",
+            "keypoints",
+            {"depths": "pose_depths", "skeleton": "skeleton", "draw": "draw", "size_px": "size_px"},
+        ),
+    ),
 )(rgbpose_late)
 register(
     rgbpose_card(

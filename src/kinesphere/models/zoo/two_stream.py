@@ -19,11 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.provenance import Preparation, Provenance
-from kinesphere.models.recogniser import Recogniser
-from kinesphere.models.registry import MODELS, register
+from kinesphere.models.registry import Part, register
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
@@ -234,40 +232,6 @@ def initialise(net: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
-def join_i3d(rgb: Recogniser, flow: Recogniser) -> Recogniser:
-    """A `two_stream_i3d` from its two streams, each trained or imported by itself.
-
-    Args:
-        rgb: An `i3d_inception`.
-        flow: An `i3d_inception_flow` with the same labels.
-
-    Raises:
-        InvalidSetting: If either is another model.
-        InvalidCheckpoint: If their labels differ.
-    """
-    for recogniser, name in ((rgb, "i3d_inception"), (flow, "i3d_inception_flow")):
-        if recogniser.card.name != name:
-            raise InvalidSetting(f"two_stream_i3d needs an {name} here; got {recogniser.card.name}.")
-    if rgb.labels.names != flow.labels.names:
-        raise InvalidCheckpoint(
-            f"The streams know different classes ({len(rgb.labels)} and {len(flow.labels)}); "
-            "train or import both on the same."
-        )
-    architecture = MODELS.get("two_stream_i3d")
-    net = architecture.build(len(rgb.labels), {})
-    net.get_submodule("rgb").load_state_dict(rgb.net.state_dict())
-    net.get_submodule("flow").load_state_dict(flow.net.state_dict())
-    notes = tuple(
-        f"{stream}: {remark}"
-        for stream, one in (("pixels", rgb.provenance), ("flow", flow.provenance))
-        for remark in (one.origin, *one.notes)
-    )
-    preparation, _ = Preparation.common([rgb.provenance.preparation, flow.provenance.preparation])
-    origin = Provenance("two streams joined", notes=notes, preparation=preparation)
-    specs = (*rgb.specs, *flow.specs)
-    return Recogniser(net, architecture.card, specs, rgb.labels, {}, origin).eval()
-
-
 TWO_STREAM = Paper(
     "Two-Stream Convolutional Networks for Action Recognition in Videos",
     "Simonyan, Zisserman",
@@ -453,7 +417,11 @@ def two_stream_fused_3d(
 @register(
     two_stream_i3d_card(
         "two_stream_i3d", "Inception I3D on pixels and on flow, scores averaged.", 25_372_576, 213_489_664_000
-    )
+    ),
+    parts=(
+        Part("rgb", "i3d_inception", "pixels", {"dropout": "dropout"}),
+        Part("flow", "i3d_inception_flow", "flow", {"dropout": "dropout"}),
+    ),
 )
 def two_stream_i3d(num_classes: int, dropout: float = 0.5) -> nn.Module:
     return TwoStreamI3D(num_classes, dropout=dropout)

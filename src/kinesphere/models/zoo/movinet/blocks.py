@@ -201,6 +201,7 @@ class CausalSqueezeExcite(nn.Module):
         self.act = activation()
         self.fc2 = nn.Linear(inner, width)
         self.gate = HardSigmoid(slope, folded=folded)
+        self.gate_shift = self.gate.offset / self.gate.slope
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         means_BTC = frame_means(x_BCTHW)

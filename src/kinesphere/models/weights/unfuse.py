@@ -9,6 +9,7 @@ videos, scale and shift follow from asking that the network stay the same functi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,14 @@ from torch import Tensor, nn
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.create import create_model
 from kinesphere.models.recogniser import Recogniser
-from kinesphere.models.zoo.movinet.blocks import CausalSqueezeExcite
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """A layer whose last bias, `fc2.bias`, takes up the offset of its gate when it is folded."""
+
+    gate_shift: float
+
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -58,8 +66,8 @@ def restore_norms(folded: Recogniser, clips: Iterable[Tensor]) -> Recogniser:
         state[f"{norm}.weight"] = (variance + modules[norm].eps).sqrt()
         state[f"{norm}.bias"] = mean + source[f"{conv}.bias"]
     for name, module in modules.items():
-        if isinstance(module, CausalSqueezeExcite):  # a folded bias has taken up the gate's offset as well
-            state[f"{name}.fc2.bias"] = source[f"{name}.fc2.bias"] - module.gate.offset / module.gate.slope
+        if isinstance(module, Gated):  # a folded bias has taken up the gate's offset as well
+            state[f"{name}.fc2.bias"] = source[f"{name}.fc2.bias"] - module.gate_shift
     restored.net.load_state_dict(state)
     restored.provenance = folded.provenance
     return restored
