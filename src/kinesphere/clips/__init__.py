@@ -1,6 +1,7 @@
 """Clips: what a model sees of a video, and the one way to get there."""
 
-from kinesphere.clips.augment.settings import PRESETS, Augment, Decision, check_flip, check_views, preset
+from kinesphere.clips.augment.parameters import AugmentParameters
+from kinesphere.clips.augment.settings import PRESETS, Augment, check_flip, check_views, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
 from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times, windows
@@ -11,10 +12,10 @@ __all__ = [
     "MODALITIES",
     "PRESETS",
     "Augment",
+    "AugmentParameters",
     "Clip",
     "ClipSpec",
     "ClipTimes",
-    "Decision",
     "Modality",
     "Sampling",
     "SeekableSource",

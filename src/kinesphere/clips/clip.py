@@ -9,10 +9,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from kinesphere.clips.spec import ModalityName
+from kinesphere.clips.spec import REGISTERED
 from kinesphere.core.errors import InvalidClip
-
-_CHANNELS: dict[ModalityName, int] = {"rgb": 3, "flow": 2, "mask": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +20,11 @@ class Clip:
     Attributes:
         data: rgb uint8 `(T, 3, H, W)`; flow float32 `(T, 2, H, W)` in pixels per frame; pose float32
             `(T, M, J, 3)` as x px, y px, score, or `(T, M, J, 4)` as x, y, z in metres and score; mask
-            uint8 `(T, 1, H, W)`. Pictures lie in memory with their channels last wherever we make them;
-            indexing is the same either way.
+            uint8 `(T, 1, H, W)`; of other modalities as they say. Frames lie in memory with their channels
+            last wherever we make them; indexing is the same either way.
         times: `(T,)` float64 presentation times of the frames in the source, in seconds.
         frame_size: `(H, W)` of the picture that the coordinates refer to (joints in space: of no meaning).
-        modality: Which of the four.
+        modality: What the data are: the name of a registered modality.
         repeated: How many of the T frames are repeats, because the span was shorter than the clip.
         flipped: Whether left and right are exchanged against the source (labels may be too).
         skeleton: Name of the skeleton of a pose clip's joints.
@@ -35,28 +33,19 @@ class Clip:
     data: torch.Tensor
     times: np.ndarray
     frame_size: tuple[int, int]
-    modality: ModalityName = "rgb"
+    modality: str = "rgb"
     repeated: int = 0
     flipped: bool = False
     skeleton: str | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
-        if len(shape) != 4 or shape[0] != len(self.times):
+        if not shape or shape[0] != len(self.times):
             raise InvalidClip(
-                f"A {self.modality} clip needs 4 axes, time first, and a time per frame; "
+                f"A {self.modality} clip has time first, and a time per frame; "
                 f"got shape {shape} and {len(self.times)} times."
             )
-        if self.modality == "pose":
-            if shape[3] not in (3, 4):
-                raise InvalidClip(f"A pose clip is (T, M, J, 3) or (T, M, J, 4); got {shape}.")
-        elif shape[1] != _CHANNELS[self.modality] or shape[2:] != tuple(self.frame_size):
-            raise InvalidClip(
-                f"A {self.modality} clip is (T, {_CHANNELS[self.modality]}, H, W) "
-                f"with (H, W) = {self.frame_size}; got {shape}."
-            )
-        if (self.modality == "pose") != (self.skeleton is not None):
-            raise InvalidClip("A pose clip names its skeleton, and only a pose clip does.")
+        REGISTERED.get(self.modality).check_clip(self)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -68,6 +57,21 @@ class Clip:
     def frames(self) -> np.ndarray:
         """The data as `(T, H, W, C)`, without a copy where its memory already lies so."""
         return np.ascontiguousarray(self.data.permute(0, 2, 3, 1).numpy())
+
+
+def check_frames(clip: Clip, channels: int) -> None:
+    """Refuse a clip whose data are not `(T, C, H, W)` of its frame size; what modalities of frames check.
+
+    Raises:
+        InvalidClip: If they are not, or the clip names a skeleton.
+    """
+    shape, size = tuple(clip.data.shape), tuple(clip.frame_size)
+    if len(shape) != 4 or shape[1] != channels or shape[2:] != size:
+        raise InvalidClip(
+            f"A {clip.modality} clip is (T, {channels}, H, W) with (H, W) = {size}; got {shape}."
+        )
+    if clip.skeleton is not None:
+        raise InvalidClip("A pose clip names its skeleton, and only a pose clip does.")
 
 
 def from_frames(frames: np.ndarray) -> torch.Tensor:
@@ -89,6 +93,6 @@ def stack(clips: Sequence[Clip]) -> torch.Tensor:
         raise InvalidClip(
             f"Clips stack only when there are some and all have one shape; got {sorted(shapes)}."
         )
-    if clips[0].modality == "pose":
+    if not REGISTERED.get(clips[0].modality).is_picture:
         return torch.stack([clip.data for clip in clips])
     return torch.stack([clip.data.permute(0, 2, 3, 1) for clip in clips]).permute(0, 1, 4, 2, 3)

@@ -1,23 +1,26 @@
-"""`Modality`: what every kind of clip data can do, and the registry that finds them.
+"""`Modality`: what every kind of clip data can do, the file beside a video that holds it, and their registry.
 
-One file of this room implements one modality and ends with
-`MODALITIES.add("name", Modality(read=read, ...))`; that is all it takes to add one.
+One folder or file of `clips/modalities`, or a module of another package, implements one modality and ends
+with `MODALITIES.add("name", Modality(read=read, ...))`; that is all it takes to add one
+(`docs/adding_a_modality.md`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size
 from kinesphere.clips.sampling import STEADY, TemporalJitter
-from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.clips.spec import REGISTERED, ClipSpec, Views
 from kinesphere.core.errors import UnreadableVideo
 from kinesphere.core.registry import Registry
 
@@ -72,6 +75,31 @@ def weighted_sum(own: torch.Tensor, partners: torch.Tensor, weight: float) -> to
     return torch.lerp(partners, own, weight)
 
 
+def _unaltered(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:
+    return clip
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """The file that a modality's data are read from, beside the video that they are of.
+
+    What `open` answers is of a type of the modality's own. Its reader asks the source for it again:
+    `beside(video, "name")`.
+
+    Attributes:
+        suffix: What is added to a video's name to get the file's, such as `.pose.npz`.
+        open: Reads a file.
+        attach: Holds what was read against the video whose data it should be, and brings it to that one's
+            clock.
+        needed: Whether there are no clips without it; else `Modality.read` makes do.
+    """
+
+    suffix: str
+    open: Callable[[Path], Any]
+    attach: Callable[[Any, SeekableSource], Any]
+    needed: bool = True
+
+
 @dataclass(frozen=True)
 class Modality:
     """How one kind of data is read, moved about the picture plane, scaled for a network and shown.
@@ -86,10 +114,18 @@ class Modality:
         flip: Exchanges left and right; the spec names the skeleton that a pose needs.
         warp: Moves points by a `(2, 3)` matrix in pixels; what comes in from outside is neutral.
         normalise: A batch of stored values to a network's floating-point input.
-        draw: Pictures uint8 RGB `(T, H, W, 3)` for people to look at.
-        blend: Two normalised batches as one, by the share of the first (mixup).
+        draw: Frames uint8 RGB `(T, H, W, 3)` for people to look at.
+        check_spec: Refuses contracts that make no sense for it, with `InvalidSetting`.
+        check_clip: Refuses data of another shape, with `InvalidClip`.
+        shape: Of one frame of a network's input by this contract, such as `(C, H, W)`.
+        settings: Fields of a contract that have a meaning for it, and not for every modality.
+        alter: What augmentation does beyond the geometry, such as to colours.
+        blend: Two normalised batches as one, by the weight of the first (mixup).
         is_picture: Whether the last two axes are rows and columns, so that boxes can be cut out of it.
-        ahead: Frames after the one on show that a moment's data are made of.
+        ahead: Frames after the displayed one that the data of a timestamp are made of.
+        sees_nothing: bool `(B,)`: which of a batch `(B, V, T, ...)` shows nothing at all to a network; None
+            where that does not happen.
+        sidecar: The file that its data are read from; None for what is seen in the video itself.
     """
 
     read: Reader
@@ -99,9 +135,49 @@ class Modality:
     warp: Callable[[Clip, np.ndarray, ClipSpec], Clip]
     normalise: Callable[[torch.Tensor, ClipSpec, torch.dtype], torch.Tensor]
     draw: Callable[[Clip], np.ndarray]
+    check_spec: Callable[[ClipSpec], None]
+    check_clip: Callable[[Clip], None]
+    shape: Callable[[ClipSpec], tuple[int, ...]]
+    settings: frozenset[str] = frozenset()
+    alter: Callable[[Clip, AugmentParameters, ClipSpec], Clip] = _unaltered
     blend: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] = weighted_sum
     is_picture: bool = True
     ahead: int = 0
+    sees_nothing: Callable[[torch.Tensor], torch.Tensor] | None = None
+    sidecar: Sidecar | None = None
+
+    def augment(self, clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:
+        """A clip of the spec's size, changed as was drawn; the given one is left as it is."""
+        geometry = parameters.geometry
+        clip = self.resize(self.crop(clip, geometry.box_in(clip.frame_size)), spec.size)
+        if geometry.flip:
+            clip = self.flip(clip, spec)
+        if geometry.affine is not None:
+            clip = self.warp(clip, geometry.affine.matrix(spec.size), spec)
+        return self.alter(clip, parameters, spec)
+
+
+MODALITIES: Registry[Modality] = REGISTERED
+
+
+def beside(video: SeekableSource, modality: str) -> Any | None:
+    """What a source has of a modality's sidecar file, as `Sidecar.attach` answered it; None if nothing."""
+    ask = getattr(video, "beside", None)  # asking for a protocol takes longer than what it guards
+    return None if ask is None else ask(modality)
+
+
+def modality_of_file(path: Path) -> str | None:
+    """The modality whose sidecar files are named like this one; None if there is none."""
+    for name in MODALITIES:
+        sidecar = MODALITIES.get(name).sidecar
+        if sidecar is not None and path.name.endswith(sidecar.suffix):
+            return name
+    return None
+
+
+def see(specs: Sequence[ClipSpec], setting: str) -> bool:
+    """Whether some input is of a modality that a setting of contracts has a meaning for."""
+    return any(setting in MODALITIES.get(spec.modality).settings for spec in specs)
 
 
 def start_of(video: SeekableSource) -> float:
@@ -126,8 +202,3 @@ def duration_of(video: SeekableSource) -> float:
     # Without a rate the last frame lasts as long as most; a lone one has no length to speak of.
     frame_s = float(np.median(np.diff(times))) if len(times) > 1 else _LONE_FRAME_S
     return float(times[-1]) + frame_s
-
-
-MODALITIES: Registry[Modality] = Registry(
-    "modality", package="kinesphere.clips.modalities", group="kinesphere.modalities"
-)

@@ -21,9 +21,18 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
-from kinesphere.clips.sidecar import CLOCK, damaged, format_name, named_video, plain_text, read_archive
+from kinesphere.clips.sidecar import (
+    CLOCK,
+    check_orientation,
+    damaged,
+    format_name,
+    named_video,
+    plain_text,
+    read_archive,
+)
 from kinesphere.core.errors import InvalidAnnotation, UnwritableVideo, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import parse_json
@@ -254,6 +263,19 @@ class PlaneFile:
             video.close()
             raise
         return video
+
+    def check_video(self, video: SeekableSource, frames: int) -> None:
+        """Refuse a video that the planes, of so many frames, were not made from.
+
+        Raises:
+            InvalidAnnotation: If it is another one, or was shown another way up.
+        """
+        check_orientation(f"{self.path} holds the {self.kind}", self.clock, video)
+        if frames != (found := len(video.frame_times())):
+            raise InvalidAnnotation(
+                f"{self.path} holds the {self.kind} of {frames} frames, but the video has {found}; it "
+                "belongs to another video or another version of it. Extract it again."
+            )
 
     def fact(self, name: str) -> str | float:
         """One fact.

@@ -284,3 +284,16 @@ def plain_text(content: object) -> str:
 def format_name(kind: str) -> str:
     """What the files of a kind say in `format`."""
     return "kinesphere poses" if kind == "pose" else f"kinesphere {kind}"
+
+
+def check_orientation(what: str, clock: int, video: object) -> None:
+    """Refuse what was made of a mirror image when that was shown as a rotation.
+
+    Raises:
+        InvalidAnnotation: If so.
+    """
+    if clock < CLOCK and getattr(video, "mirrored", False):
+        raise InvalidAnnotation(
+            f"{what} of a mirrored video, made by a version of Kinesphere that showed it upside down or not "
+            "mirrored. Extract again."
+        )

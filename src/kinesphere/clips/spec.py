@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, get_args
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Protocol, Self, get_args
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.limits import brief
+from kinesphere.core.registry import Registry
 
-ModalityName = Literal["rgb", "flow", "pose", "mask"]
 Resize = Literal["short_side", "stretch", "letterbox", "people"]
 FlowMethod = Literal["dis", "tvl1", "farneback"]
 Align = Literal["none", "centre", "body"]
@@ -126,6 +126,29 @@ class Views:
         return (False,) * 5 + (True,) * 5 if self.crops == 10 else (False,) * self.crops
 
 
+class Rules(Protocol):
+    """What a contract asks of the modality that it names; every `clips.modality.Modality` has it."""
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """Fields of a contract that have a meaning for this modality, and not for every other one."""
+        ...
+
+    def check_spec(self, spec: ClipSpec) -> None:
+        """Refuse a contract that the modality cannot keep.
+
+        Raises:
+            InvalidSetting: Says why.
+        """
+        ...
+
+
+# Any: its members are of a type that is made of clips and their contracts (`clips.modality.MODALITIES`).
+REGISTERED: Registry[Any] = Registry(
+    "modality", package="kinesphere.clips.modalities", group="kinesphere.modalities"
+)
+
+
 @dataclass(frozen=True)
 class ClipSpec:
     """The input contract of a model; stored with its weights and used by everything that feeds it.
@@ -133,7 +156,7 @@ class ClipSpec:
     Attributes:
         sampling: Which frames of a span.
         size: `(H, W)` of the network's input in pixels.
-        modality: What a frame holds.
+        modality: What a frame holds: the name of a registered modality.
         fps: Frame rate at which the sampling counts, or None for the source's own.
         resize: `short_side` keeps the aspect ratio and crops; `stretch` ignores it;
             `letterbox` keeps it and pads. `people`, for poses, first cuts the picture to the box around
@@ -157,7 +180,7 @@ class ClipSpec:
 
     sampling: Sampling
     size: tuple[int, int]
-    modality: ModalityName = "rgb"
+    modality: str = "rgb"
     fps: float | None = None
     resize: Resize = "short_side"
     short_side_px: int | None = None
@@ -173,7 +196,7 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("modality", self.modality, get_args(ModalityName)),
+            ("modality", self.modality, tuple(REGISTERED)),
             ("resize", self.resize, get_args(Resize)),
             ("channels", self.channels, get_args(ChannelOrder)),
             ("short_video", self.short_video, get_args(ShortVideo)),
@@ -210,26 +233,25 @@ class ClipSpec:
                 )
         if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
             raise InvalidSetting(f"Mean {self.mean} and std {self.std} must pair up, with positive std.")
-        if self.modality == "rgb" and len(self.mean) != 3:
-            raise InvalidSetting(f"An rgb clip has three channels; got mean {self.mean} and std {self.std}.")
-        if self.modality == "flow" and len(self.mean) != 2:
-            raise InvalidSetting(f"A flow clip has x and y; got mean {self.mean} and std {self.std}.")
-        if self.modality != "flow" and self.flow != "dis":
-            raise InvalidSetting(f"Only a flow clip has flow={self.flow!r}; this is {self.modality}.")
-        if (self.modality == "pose") != (self.skeleton is not None):
-            raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
-        if self.modality == "pose" and len(self.mean) != self.dimensions:
-            raise InvalidSetting(
-                f"A pose clip has {self.dimensions} coordinates; got mean {self.mean} and std {self.std}."
-            )
-        if self.modality != "pose" and (self.dimensions, self.resize == "people") != (2, False):
-            raise InvalidSetting("Only a pose clip has dimensions=3 or resize='people'.")
-        if self.align != "none" and self.dimensions != 3:
-            raise InvalidSetting("Alignment is for joints in space; set dimensions=3, or align='none'.")
         if self.people < 1:
             raise InvalidSetting(f"A clip holds at least one person; got people={self.people}.")
         if self.people > MOST_PEOPLE:
             raise InvalidSetting(f"A clip holds at most {MOST_PEOPLE} people; got people={self.people}.")
+        self._check_modality()
+
+    def _check_modality(self) -> None:
+        """Refuse what has no meaning for the modality, and what it refuses itself."""
+        rules: Rules = REGISTERED.get(self.modality)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default and field.name not in rules.settings:
+                owners = [name for name in REGISTERED if field.name in REGISTERED.get(name).settings]
+                if owners:
+                    raise InvalidSetting(
+                        f"Only a {' or '.join(owners)} clip has {field.name}={value!r}; "
+                        f"this is {self.modality}."
+                    )
+        rules.check_spec(self)
 
     @property
     def length(self) -> int:
@@ -259,3 +281,18 @@ class ClipSpec:
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidSetting(f"This is not a clip spec: {brief(str(error))}.") from error
+
+
+def check_channels(spec: ClipSpec, channels: int, named: str) -> None:
+    """What contracts of all modalities of frames have to keep.
+
+    Raises:
+        InvalidSetting: If mean and std are of another number of channels, or frames are cut to the people in
+            them.
+    """
+    if len(spec.mean) != channels:
+        raise InvalidSetting(f"A {spec.modality} clip has {named}; got mean {spec.mean} and std {spec.std}.")
+    if spec.resize == "people":
+        raise InvalidSetting(
+            f"resize='people' cuts to where joints are seen, and a clip of {spec.modality} has none."
+        )

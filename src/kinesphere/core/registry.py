@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
+from threading import RLock
 from typing import Generic, TypeVar
 
 from kinesphere.core.errors import InvalidSetting, UnknownName
@@ -48,6 +49,8 @@ class Registry(Generic[T]):
         self._listed = listed
         self._members: dict[str, T] = {}
         self._discovered = package is None and group is None
+        self._lock = RLock()  # of many threads that ask at once, one looks and the others wait
+        self._looking = False
 
     def add(self, name: str, member: T) -> T:
         """Register `member` under `name`.
@@ -94,11 +97,17 @@ class Registry(Generic[T]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        if self._package:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-                importlib.import_module(module.name)
-        if self._group:
-            for entry in entry_points(group=self._group):
-                entry.load()
+        with self._lock:
+            if self._discovered or self._looking:  # what is being imported may ask, too
+                return
+            self._looking = True
+            try:
+                if self._package:
+                    package = importlib.import_module(self._package)
+                    for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                        importlib.import_module(module.name)
+                for entry in entry_points(group=self._group) if self._group else ():
+                    entry.load()
+                self._discovered = True
+            finally:
+                self._looking = False

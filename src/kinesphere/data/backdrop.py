@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kinesphere.clips.augment.background import Background, change_background
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.mask.reader import StoredMasks, known_masks, scaled
-from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.modalities.mask.reader import known_masks, scaled
+from kinesphere.clips.modality import MODALITIES, beside
 from kinesphere.clips.reading import shown_rows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherSurroundings, VideoError
 from kinesphere.data.wrapped import OpenSource, WrappedVideo
@@ -57,17 +57,10 @@ class BackdropVideo(WrappedVideo[OpenSource]):
         changed = change_background(clip, masks, self._change, other)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
-    def masks(self) -> StoredMasks:
-        """Where the people are."""
-        return self._masks
-
-    def poses(self) -> Poses:
-        """The joints of the people.
-
-        Raises:
-            InvalidAnnotation: If they are not known.
-        """
-        return known_poses(self._video)
+    def beside(self, modality: str) -> Any | None:
+        """What is known of the video, but for what its frames, which are others now, tell as well."""
+        sidecar = MODALITIES.get(modality).sidecar
+        return beside(self._video, modality) if sidecar is not None and sidecar.needed else None
 
     def close(self) -> None:
         """Close the video, and the one that lends its surroundings."""

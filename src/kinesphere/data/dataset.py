@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import Dataset
 
 from kinesphere.clips.augment.background import Background, check_background
-from kinesphere.clips.augment.settings import Augment, Decision, check_flip, preset
+from kinesphere.clips.augment.parameters import AugmentParameters
+from kinesphere.clips.augment.settings import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
@@ -246,16 +247,16 @@ class ClipDataset(Dataset[Item | Failure]):
                 )
                 for spec in self.specs
             ]
-        decisions = self._decide([clips[0].frame_size for clips in read], torch.Generator().manual_seed(how))
+        drawn = self._draw([clips[0].frame_size for clips in read], torch.Generator().manual_seed(how))
         return [
-            [decision.apply(clip, spec) for clip in clips]
-            for clips, spec, decision in zip(read, self.specs, decisions, strict=True)
+            [MODALITIES.get(spec.modality).augment(clip, parameters, spec) for clip in clips]
+            for clips, spec, parameters in zip(read, self.specs, drawn, strict=True)
         ]
 
-    def _decide(self, frame_sizes: Sequence[Size], generator: torch.Generator) -> list[Decision]:
-        """One decision for all inputs; boxes about the people are cut apart from whole frames."""
+    def _draw(self, frame_sizes: Sequence[Size], generator: torch.Generator) -> list[AugmentParameters]:
+        """The same for all inputs; boxes about the people are cut apart from whole frames."""
         assert self.augment is not None
-        drawn = self.augment.decide(frame_sizes[0], self.specs[0], generator)
+        drawn = self.augment.draw(frame_sizes[0], self.specs[0], generator)
         return [
             self.augment.on_people(drawn, size, spec, generator)
             if (spec.resize == "people") != (self.specs[0].resize == "people")

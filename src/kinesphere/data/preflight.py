@@ -15,6 +15,7 @@ import numpy as np
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modality import duration_of, start_of
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.sidecar import Extracts
@@ -272,7 +273,7 @@ def _inspect_pose_file(path: Path) -> _FileFacts:
         track = PoseTrack(path)
     except InvalidAnnotation as error:
         return _FileFacts(error=str(error))
-    poses = track.poses()
+    poses = known_poses(track)
     return _FileFacts(
         path.stat().st_size,
         poses.frame_size,

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.sample import Sample
-from kinesphere.data.source import check_poses, on_clock
 from kinesphere.video import Video
 
 
@@ -98,8 +98,7 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
     if isinstance(path, PoseFacts):
         return path
     try:
-        poses = on_clock(read_poses(path), video)
-        check_poses(poses, video.frame_times())
+        poses = attached(read_poses(path), video)
         poses.resized(video.size)
     except InvalidAnnotation as error:
         return PoseFacts(error=str(error))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,19 +15,15 @@ from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modalities.mask.file import MaskFile
+from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.plane_file import PlaneFile
-from kinesphere.clips.sidecar import CLOCK, Extracts
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
+from kinesphere.core.errors import UnreadableVideo
 from kinesphere.data.cache.frames import CachedVideo, FrameCache
 from kinesphere.data.wrapped import WrappedVideo
 from kinesphere.video import Frames, Video
-
-# Poses that do not tell their video may end so many frames before or after it: decoders disagree about the
-# last ones. More means that they do not belong together.
-_FRAMES_OFF = 3
 
 
 def open_source(
@@ -73,8 +69,7 @@ def open_source(
         return video
     try:
         if known is not None and known is not poses:
-            known = on_clock(known, video)
-            check_poses(known, video.frame_times())
+            known = attached(known, video)
         return AnnotatedVideo(video, poses=known, flow=flow, masks=people)
     except BaseException:
         video.close()
@@ -117,87 +112,11 @@ class AnnotatedVideo(WrappedVideo[Video | CachedVideo]):
         self._masks = masks
         for file in (flow, masks):
             if file is not None:
-                planes = file.planes
-                _check_orientation(f"{planes.path} holds the {planes.kind}", planes.clock, video)
-        if flow is not None:
-            _check_count(flow.planes, flow.frames, len(video.frame_times()))
-        if masks is not None:
-            _check_count(masks.planes, masks.frames, len(video.frame_times()))
+                file.attached(video)
 
-    def poses(self) -> Poses:
-        """The joints of the people.
-
-        Raises:
-            InvalidAnnotation: If they are not known.
-        """
-        if self._poses is None:
-            raise InvalidAnnotation("This video was opened without its poses; open it for a pose model.")
-        return self._poses
-
-    def flow(self) -> FlowFile | None:
-        """The stored flow, if there is a file of it."""
-        return self._flow
-
-    def masks(self) -> MaskFile | None:
-        """Where the people are, if that is known."""
-        return self._masks
-
-
-def on_clock(poses: Poses, video: Video | CachedVideo) -> Poses:
-    """The poses of a file on the clock of their video; files made before that clock began elsewhere.
-
-    Raises:
-        InvalidAnnotation: If they were found when the video was shown another way up.
-    """
-    _check_orientation(f"The poses ({poses.origin or poses.skeleton}) are", poses.clock, video)
-    return poses if poses.clock >= CLOCK else poses.later(float(video.frame_times()[0]))
-
-
-def _check_orientation(what: str, clock: int, video: Video | CachedVideo) -> None:
-    """Refuse what was made of a mirror image when that was shown as a rotation."""
-    if clock < CLOCK and video.mirrored:
-        raise InvalidAnnotation(
-            f"{what} of a mirrored video, made by a version of Kinesphere that showed it upside down or not "
-            "mirrored. Extract again."
-        )
-
-
-def check_poses(poses: Poses, frame_times: np.ndarray) -> None:
-    """Refuse poses of another video than the one whose frames begin at `(N,)` seconds.
-
-    Where the poses tell their video, it has as many frames and ends within one of them. Elsewhere they end
-    a few frames around its end, or before that by the time between two poses.
-
-    Raises:
-        InvalidAnnotation: If they are of another video.
-    """
-    count, last_s, of = len(frame_times), float(frame_times[-1]), poses.video
-    frame_s = float(np.median(np.diff(frame_times))) if count > 1 else 0.0
-    name = f"The poses ({poses.origin or poses.skeleton})"
-    if of is not None:
-        if of.frames != count or abs(of.last_s - last_s) > frame_s:
-            raise InvalidAnnotation(
-                f"{name} are of a video of {of.frames} frames to {of.last_s:.2f} s, but this one has {count} "
-                f"to {last_s:.2f} s; they belong to another video or another version of it. Extract "
-                "them again."
-            )
-        return
-    ends_s = float(poses.times[-1])
-    step_s = poses.interval_s
-    few_s = (_FRAMES_OFF + 0.5) * frame_s
-    if not last_s - step_s - few_s <= ends_s <= last_s + few_s:
-        raise InvalidAnnotation(
-            f"{name} end at {ends_s:.2f} s, but the video at {last_s:.2f} s; they belong to another video or "
-            "were cut short. Extract them again."
-        )
-
-
-def _check_count(file: PlaneFile, frames: int, video_frames: int) -> None:
-    if frames != video_frames:
-        raise InvalidAnnotation(
-            f"{file.path} holds the {file.kind} of {frames} frames, but the video has {video_frames}; it "
-            "belongs to another video or another version of it. Extract it again."
-        )
+    def beside(self, modality: str) -> Any | None:
+        """What is known of a modality, if anything (see `clips.modality.beside`)."""
+        return {"pose": self._poses, "flow": self._flow, "mask": self._masks}.get(modality)
 
 
 class PoseTrack:
@@ -254,9 +173,9 @@ class PoseTrack:
             f"{self._path} holds poses and no pictures; list the video itself to get those."
         )
 
-    def poses(self) -> Poses:
-        """The joints of the people."""
-        return self._poses
+    def beside(self, modality: str) -> Poses | None:
+        """The joints of the people (see `clips.modality.beside`)."""
+        return self._poses if modality == "pose" else None
 
     def __enter__(self) -> Self:
         return self

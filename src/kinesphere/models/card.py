@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kinesphere.clips.spec import ClipSpec, ModalityName
+from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.weights.keymap import Arguments
 
@@ -105,7 +105,7 @@ class ModelCard:
     weights: tuple[WeightEntry, ...] = ()
     tiny: bool = False
     fixed_length: bool = False
-    fixed_size: bool | tuple[ModalityName, ...] = False
+    fixed_size: bool | tuple[str, ...] = False
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class ModelCard:
         if not self.inputs:
             raise InvalidSetting(f"Model card {self.name!r} states no input.")
 
-    def fixes_size(self, modality: ModalityName) -> bool:
+    def fixes_size(self, modality: str) -> bool:
         """Whether an input of this modality has one size."""
         fixed = self.fixed_size
         return fixed if isinstance(fixed, bool) else modality in fixed

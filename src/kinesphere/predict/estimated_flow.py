@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from kinesphere.annotations.extract.flow import shrunk
 from kinesphere.clips.modalities.flow.file import from_levels, to_levels
 from kinesphere.clips.modalities.flow.reader import between_frames
-from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modalities.pose.reader import known_poses
-from kinesphere.clips.modality import SeekableSource
+from kinesphere.clips.modality import SeekableSource, beside
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.data.cache.frames import CachedVideo
 from kinesphere.data.source import AnnotatedVideo
@@ -63,14 +61,6 @@ class FlowingVideo(WrappedVideo[Video | CachedVideo | AnnotatedVideo]):
         super().__init__(video)
         self._flow = flow
 
-    def flow(self) -> EstimatedFlow:
-        """The flow of all frames."""
-        return self._flow
-
-    def poses(self) -> Poses:
-        """The joints of the people.
-
-        Raises:
-            InvalidAnnotation: If they are not known.
-        """
-        return known_poses(self._video)
+    def beside(self, modality: str) -> Any | None:
+        """The flow of all frames, and what else is known of the video."""
+        return self._flow if modality == "flow" else beside(self._video, modality)

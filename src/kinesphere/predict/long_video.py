@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from kinesphere.clips.clip import Clip
-from kinesphere.clips.modalities.flow.reader import FlowingSource, StoredFlow
-from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modalities.pose.reader import known_poses
-from kinesphere.clips.modality import MODALITIES, duration_of, start_of
+from kinesphere.clips.modality import MODALITIES, beside, duration_of, start_of
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.data.wrapped import WrappedVideo
@@ -134,18 +132,10 @@ class SlidingFrames(WrappedVideo[Opened]):
         pixels = np.stack([self._held[i] for i in wanted.tolist()])
         return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
 
-    def flow(self) -> StoredFlow | None:
-        """The flow of the video: of its file, or estimated from the frames here."""
-        flow = self._video.flow() if isinstance(self._video, FlowingSource) else None
-        return flow.over(self) if isinstance(flow, EstimatedFlow) else flow
-
-    def poses(self) -> Poses:
-        """The joints of the people in the video.
-
-        Raises:
-            InvalidAnnotation: If they are not known.
-        """
-        return known_poses(self._video)
+    def beside(self, modality: str) -> Any | None:
+        """What is known of the video; what is estimated from frames, from those here."""
+        known = beside(self._video, modality)
+        return known.over(self) if isinstance(known, EstimatedFlow) else known
 
     def _shown(self, times_s: np.ndarray) -> np.ndarray:
         """Index of the frame on show at each time."""

@@ -14,16 +14,18 @@ from kinesphere.annotations.extract.mediapipe_pose import MODELS, require_mediap
 from kinesphere.clips.geometry import plan_frames
 from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
 from kinesphere.clips.modalities.flow.file import FlowFile
-from kinesphere.clips.modalities.flow.reader import BOUND_PX, FlowingSource
+from kinesphere.clips.modalities.flow.reader import BOUND_PX
+from kinesphere.clips.modalities.pose.attach import on_clock
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.modality import beside
 from kinesphere.clips.sidecar import CLOCK, Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, UnreadableVideo
 from kinesphere.data.cache.frames import CachedVideo
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, on_clock, open_source
+from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo
 from kinesphere.video import Video
@@ -142,7 +144,7 @@ class Opening:
         learnt = self.preparation
         if any(spec.modality == "pose" for spec in specs):
             said += _differences(known_poses(video), learnt)
-        flow = video.flow() if isinstance(video, FlowingSource) else None
+        flow = beside(video, "flow")
         if isinstance(flow, FlowFile) and learnt.flow_short_side_px is not None:
             wanted = min(shrunk(flow.video_size or video.size, learnt.flow_short_side_px))
             if min(flow.size) != wanted:
@@ -191,7 +193,7 @@ class Opening:
         methods = {spec.flow for spec in specs if spec.modality == "flow"}
         if len(methods) != 1 or short_side_px is None or isinstance(video, PoseTrack):
             return video
-        if isinstance(video, FlowingSource) and video.flow() is not None:
+        if beside(video, "flow") is not None:
             return video
         bound_px = self.preparation.flow_bound_px or BOUND_PX
         return FlowingVideo(video, EstimatedFlow(video, methods.pop(), short_side_px, bound_px))

@@ -10,7 +10,7 @@ from clip_fakes import noise_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips import PRESETS, Augment, ClipSpec, Sampling, check_flip, preset
+from kinesphere.clips import MODALITIES, PRESETS, Augment, ClipSpec, Sampling, check_flip, preset
 from kinesphere.clips.augment.rand_augment import Operation, OperationName, draw_operations, movement, repaint
 from kinesphere.clips.geometry import Affine, centre_box
 from kinesphere.clips.modalities import rgb
@@ -60,9 +60,9 @@ def test_flip_says_so():
         assert torch.equal(result.data, clip.data.flip(3) if result.flipped else clip.data)
 
 
-def test_one_decision_serves_frames_of_several_sizes():
-    decision = Augment(flip=1.0).decide((28, 40), SPEC, generator())
-    large = decision.apply(noise_clip((56, 80)), SPEC.with_(size=(40, 48)))
+def test_what_is_drawn_serves_frames_of_several_sizes():
+    drawn = Augment(flip=1.0).draw((28, 40), SPEC, generator())
+    large = MODALITIES.get("rgb").augment(noise_clip((56, 80)), drawn, SPEC.with_(size=(40, 48)))
     assert large.frame_size == (40, 48)
     assert large.flipped
 
@@ -71,7 +71,7 @@ def test_the_box_about_the_people_is_cut_by_itself():
     augment, people = Augment(crop="random_resized", flip=0.5), SPEC.with_(size=(32, 32))
     boxes = set()
     for seed in range(20):
-        whole = augment.decide((28, 40), SPEC, generator(seed))
+        whole = augment.draw((28, 40), SPEC, generator(seed))
         about = augment.on_people(whole, (50, 50), people, generator(seed + 100))
         assert about.geometry.frame_size == (50, 50)
         assert (about.geometry.flip, about.colour, about.joints) == (

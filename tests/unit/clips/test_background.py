@@ -182,8 +182,8 @@ class Masked(FakeVideo):
         numbers = np.arange(frames, dtype=np.uint8)[:, None, None]
         self._of = np.broadcast_to(numbers, (frames, 60, 80)) if of is None else of
 
-    def masks(self) -> StoredMasks:
-        return Masks(self._of)
+    def beside(self, modality: str) -> StoredMasks | None:
+        return Masks(self._of) if modality == "mask" else None
 
 
 def test_masks_are_read_as_clips() -> None:

@@ -12,7 +12,7 @@ from kinesphere.core.errors import InvalidClip
 @pytest.mark.parametrize(
     ("shape", "modality", "match"),
     [
-        ((4, 3, 8), "rgb", "4 axes, time first"),
+        ((4, 3, 8), "rgb", r"rgb clip is \(T, 3, H, W\)"),
         ((5, 3, 8, 8), "rgb", "a time per frame"),
         ((4, 8, 8, 3), "rgb", r"\(T, 3, H, W\)"),
         ((4, 2, 8, 9), "flow", r"\(T, 2, H, W\)"),

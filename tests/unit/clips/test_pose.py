@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES, Augment, Clip, ClipSpec, Sampling, Views, stack
 from kinesphere.clips.augment.joints import PoseChange
-from kinesphere.clips.augment.settings import Decision
+from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.geometry import Affine, Box, Geometry, Size
 from kinesphere.clips.modalities.pose import reader as pose_modality
 from kinesphere.clips.modalities.pose.draw import draw_poses
@@ -43,8 +43,8 @@ class Film:
     def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> None:  # type: ignore[override]
         raise AssertionError("poses need no pictures")
 
-    def poses(self) -> Poses:
-        return self.known
+    def beside(self, modality: str) -> Poses | None:
+        return self.known if modality == "pose" else None
 
 
 def people(count: int = 20, persons: int = 2, space: bool = False, fps: float = 10, seed: int = 0) -> Poses:
@@ -226,17 +226,28 @@ def test_geometry_moves_joints_as_it_moves_pixels() -> None:
     joint = clip_of(np.full((1, 1, 17, 2), (91, 61)))
     geometry = Geometry((120, 160), Box(20, 40, 80, 100), flip=True, affine=Affine(angle_deg=20, shift_x=0.1))
     spec = ClipSpec(SPEC.sampling, (112, 112), mean=(0.0,) * 3, std=(1.0,) * 3)
-    shown = Decision(geometry).apply(rgb, spec).frames()[0, ..., 0].astype(float)
+    shown = (
+        MODALITIES.get("rgb")
+        .augment(rgb, AugmentParameters(geometry), spec)
+        .frames()[0, ..., 0]
+        .astype(float)
+    )
     rows, columns = np.indices(shown.shape)
     centre = np.array([(columns * shown).sum(), (rows * shown).sum()]) / shown.sum()
-    moved = Decision(geometry).apply(joint, SPEC.with_(size=(112, 112))).data[0, 0, 0, :2].numpy()
+    moved = (
+        MODALITIES.get("pose")
+        .augment(joint, AugmentParameters(geometry), SPEC.with_(size=(112, 112)))
+        .data[0, 0, 0, :2]
+        .numpy()
+    )
     np.testing.assert_allclose(moved, centre, atol=0.15)
 
 
 def test_unseen_joints_stay_zeros_and_boxes_stay_inside() -> None:
     clip = random_clip()
     geometry = Geometry((120, 160), Box(20, 40, 80, 100), flip=True, affine=Affine(shift_y=0.2))
-    moved = Decision(geometry, joints=PoseChange(turn_deg=(0, 0, 30), jitter=0.1)).apply(clip, SPEC)
+    parameters = AugmentParameters(geometry, joints=PoseChange(turn_deg=(0, 0, 30), jitter=0.1))
+    moved = MODALITIES.get("pose").augment(clip, parameters, SPEC)
     assert not moved.data[1, 0, COCO17.mirror[5]].any()
     with pytest.raises(InvalidClip, match="reaches outside the frame"):
         pose_modality.crop(clip, Box(0, 0, 200, 10))
@@ -363,15 +374,15 @@ def test_augment_decides_from_its_generator_alone() -> None:
     one, other, third = (augment.apply(clip, SPEC, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     torch.testing.assert_close(one.data, other.data)
     assert not torch.equal(one.data, third.data)
-    decision = augment.decide((120, 160), SPEC, torch.Generator().manual_seed(1))
-    assert max(map(abs, decision.joints.turn_deg)) <= 15
-    assert all(0.9 <= factor <= 1.1 for factor in decision.joints.scale)
+    drawn = augment.draw((120, 160), SPEC, torch.Generator().manual_seed(1))
+    assert max(map(abs, drawn.joints.turn_deg)) <= 15
+    assert all(0.9 <= factor <= 1.1 for factor in drawn.joints.scale)
 
 
 def test_joints_turn_about_each_axis_by_its_own() -> None:
     augment = Augment(joint_turn_deg=(0.0, 40.0, 5.0), trim=0.2)
     drawn = [
-        augment.decide((120, 160), SPEC, torch.Generator().manual_seed(seed)).joints.turn_deg
+        augment.draw((120, 160), SPEC, torch.Generator().manual_seed(seed)).joints.turn_deg
         for seed in range(50)
     ]
     x, y, z = (max(map(abs, turns)) for turns in zip(*drawn, strict=True))
@@ -423,8 +434,10 @@ def test_contract_of_clip_and_spec() -> None:
         Clip(torch.zeros(1, 1, 17, 2), np.zeros(1), (10, 10), "pose", skeleton="coco17")
     with pytest.raises(InvalidSetting, match="has 2 coordinates; got mean"):
         SPEC.with_(mean=(0.5,) * 3, std=(0.5,) * 3)
-    with pytest.raises(InvalidSetting, match="Only a pose clip has dimensions=3 or resize='people'"):
+    with pytest.raises(InvalidSetting, match="where joints are seen, and a clip of rgb has none"):
         ClipSpec(SPEC.sampling, (56, 56), resize="people")
+    with pytest.raises(InvalidSetting, match="Only a pose clip has dimensions=3; this is rgb"):
+        ClipSpec(SPEC.sampling, (56, 56), dimensions=3)
     with pytest.raises(InvalidSetting, match="Alignment is for joints in space"):
         SPEC.with_(align="body")
     with pytest.raises(InvalidSetting, match="dimensions is one of 2, 3; got 4"):

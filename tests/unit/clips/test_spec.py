@@ -80,7 +80,7 @@ def test_json_refused(plain):
         ({"mean": (0.5,)}, "must pair up"),
         ({"std": (0.0, 1.0, 1.0)}, "positive std"),
         ({"mean": (0.5,), "std": (0.5,)}, "three channels"),
-        ({"skeleton": "coco17"}, "names its skeleton"),
+        ({"skeleton": "coco17"}, "Only a pose clip has skeleton='coco17'; this is rgb"),
         ({"people": 0}, "at least one person"),
     ],
 )

@@ -13,6 +13,7 @@ from kinesphere.annotations.extract import FlowExtractor
 from kinesphere.clips import Augment, ClipSpec, Sampling, Views
 from kinesphere.clips.augment.background import GREY
 from kinesphere.clips.modalities.mask.file import write_masks
+from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data import ClipDataset, Draw, Failure, FrameCache, Item, Manifest
 from kinesphere.data.source import open_source
@@ -58,7 +59,7 @@ def clip_of(root: Path, change: str, spec: ClipSpec = SPEC, cache: FrameCache | 
 def test_test_clips_with_changed_surroundings(masked: Path) -> None:
     kept = clip_of(masked, "keep")
     with open_source(next(iter(Manifest.read(masked / "manifest.csv"))).path, [SPEC], masks=True) as source:
-        assert source.masks() is not None  # type: ignore[union-attr]
+        assert beside(source, "mask") is not None
     grey = clip_of(masked, "grey")
     people = (np.abs(grey.astype(int) - GREY) > 3).any(-1)
     assert 0.02 < people.mean() < 0.4

@@ -13,6 +13,7 @@ from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import write_flow
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, check
 from kinesphere.data.source import open_source
@@ -132,8 +133,8 @@ def test_poses_of_the_old_clock_are_shifted(late: Path) -> None:
     assert isinstance(shifted, Item)
     np.testing.assert_allclose(np.asarray(shifted.inputs[0]), np.asarray(now.inputs[0]), atol=1e-3)
     with open_source(late, [POSE]) as video:
-        assert video.poses().times[0] == pytest.approx(LEAD_S)  # type: ignore[union-attr]
-        assert video.poses().clock == 2  # type: ignore[union-attr]
+        assert beside(video, "pose").times[0] == pytest.approx(LEAD_S)
+        assert beside(video, "pose").clock == 2
 
 
 def test_poses_that_state_the_clock_and_fit_another_are_refused(late: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 from kinesphere.annotations.extract import Extracts, FlowExtractor, extract
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import FlowFile
+from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data import ClipDataset, Failure, Item, Manifest
 from kinesphere.data.preflight import check
-from kinesphere.data.source import AnnotatedVideo, open_source
+from kinesphere.data.source import open_source
 from kinesphere.predict.opening import Opening
 
 FLOW = ClipSpec(Sampling.parse("4x1x1"), (48, 48), "flow", mean=(0.0, 0.0), std=(20.0, 20.0))
@@ -35,13 +36,13 @@ def data(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
 def stored(video: Path, extracts: Extracts) -> FlowFile | None:
     """The flow file that training and evaluation read for a video."""
     with open_source(video, [FLOW], extracts=extracts) as source:
-        return source.flow() if isinstance(source, AnnotatedVideo) else None
+        return beside(source, "flow")
 
 
 def predicted(video: Path, opening: Opening) -> FlowFile | None:
     """The flow file that prediction reads for a video."""
     with opening.open(str(video), [FLOW]) as source:
-        return source.flow() if isinstance(source, AnnotatedVideo) else None
+        return beside(source, "flow")
 
 
 def videos_of(data: Path) -> list[Path]:

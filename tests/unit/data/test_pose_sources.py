@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import Augment, ClipSpec, Sampling
+from kinesphere.clips.modalities.pose.attach import check_poses
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, make_loader
-from kinesphere.data.source import PoseTrack, check_poses, open_source
+from kinesphere.data.source import PoseTrack, open_source
 
 SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
                 mean=(0.5, 0.5), std=(0.5, 0.5))  # fmt: skip

@@ -89,7 +89,7 @@ def test_what_all_pictures_take_leaves_the_poses_beside_them() -> None:
         ("dd_net", "clip.align=body", r"does not look at joints in space; leave clip.align out"),
         ("r3d_18", "clip.people=2", r"r3d_18 does not look at poses; leave clip.people out"),
         ("r3d_18", "clip.resize=people", r"r3d_18 does not look at poses; leave clip.resize out"),
-        ("two_stream_i3d", "clip.rgb.resize=people", "Only a pose clip has dimensions=3 or resize='people'"),
+        ("two_stream_i3d", "clip.rgb.resize=people", "where joints are seen, and a clip of rgb has none"),
         ("rgbpose_late", "clip.pose.length=3", r"no setting 'clip.pose.length'"),
         ("two_stream_i3d", "clip.flow.metod=tvl1", r"'clip.flow.metod' \(did you mean clip.flow.method"),
     ],

@@ -1,7 +1,7 @@
-"""Augmentation: settings, what is decided for one clip, and carrying it out.
+"""Augmentation: its settings, and what is drawn by them for one clip.
 
-Everything random is decided once per clip, as a `Decision`; carrying it out is a pure function that
-treats all frames alike. Clips of several modalities of one sample follow one decision.
+Everything random about a clip is drawn once, as `AugmentParameters`; carrying them out is a pure function of
+its modality that treats all frames alike. Clips of several modalities of one sample follow the same ones.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Self, get_args
 import torch
 
 from kinesphere.clips.augment.background import Background, check_background
-from kinesphere.clips.augment.colour import UNCHANGED, ColourChange, recolour
-from kinesphere.clips.augment.joints import UNMOVED, PoseChange
+from kinesphere.clips.augment.colour import ColourChange
+from kinesphere.clips.augment.joints import PoseChange
 from kinesphere.clips.augment.mix import Mixing, cutmix, cutmix_in_time, mixup
-from kinesphere.clips.augment.rand_augment import Operation, draw_operations, movement, repaint
+from kinesphere.clips.augment.parameters import AugmentParameters
+from kinesphere.clips.augment.rand_augment import draw_operations, movement
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Crop, Geometry, Size, draw_box, erased_box
-from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.sampling import TemporalJitter
 from kinesphere.clips.spec import ClipSpec, Views
@@ -151,7 +151,7 @@ class Augment:
             return "keep"
         return self.background[rng.integer(generator, 0, len(self.background) - 1)]
 
-    def decide(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Decision:
+    def draw(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> AugmentParameters:
         """Draw everything random about one clip whose frames are `(H, W)` pixels."""
         box = self._box(frame_size, spec, generator)
         flip = rng.happens(generator, self.flip)
@@ -167,17 +167,18 @@ class Augment:
         if rng.happens(generator, self.erase):
             erased = erased_box(spec.size, self.erase_area, generator)
         geometry = Geometry(frame_size, box, flip, movement(operations))
-        return Decision(geometry, change, operations, erased, self._joint_change(generator))
+        joints = self._joint_change(generator)
+        return AugmentParameters(geometry, change, operations, erased, joints, joints.seed)
 
     def on_people(
-        self, decision: Decision, frame_size: Size, spec: ClipSpec, generator: torch.Generator
-    ) -> Decision:
-        """A decision drawn for whole frames, for the box about the people: the same, but where it is cut.
+        self, drawn: AugmentParameters, frame_size: Size, spec: ClipSpec, generator: torch.Generator
+    ) -> AugmentParameters:
+        """What was drawn for whole frames, for the box about the people: the same, but where it is cut.
 
         A corner of the frame and the corner of that box show nothing in common.
         """
         box = self._box(frame_size, spec, generator)
-        return replace(decision, geometry=replace(decision.geometry, frame_size=frame_size, box=box))
+        return replace(drawn, geometry=replace(drawn.geometry, frame_size=frame_size, box=box))
 
     def _box(self, frame_size: Size, spec: ClipSpec, generator: torch.Generator) -> Box:
         return draw_box(
@@ -205,7 +206,8 @@ class Augment:
 
     def apply(self, clip: Clip, spec: ClipSpec, generator: torch.Generator) -> Clip:
         """One clip, augmented; its `flipped` says whether its label changes side."""
-        return self.decide(clip.frame_size, spec, generator).apply(clip, spec)
+        parameters = self.draw(clip.frame_size, spec, generator)
+        return MODALITIES.get(clip.modality).augment(clip, parameters, spec)
 
     def mixing(self, count: int, specs: Sequence[ClipSpec], generator: torch.Generator) -> Mixing | None:
         """How a batch of `count` clips, seen through each of these specs, is mixed; None when it is not."""
@@ -239,41 +241,6 @@ class Augment:
             return cls(**values)
         except TypeError as error:
             raise InvalidSetting(f"Augmentation settings are of the wrong form: {error}") from error
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Everything random about one augmented clip.
-
-    Attributes:
-        geometry: What happens to the picture plane; every modality follows it.
-        colour: Colour jitter (rgb).
-        operations: RandAugment; `geometry` holds what of it moves the picture (rgb).
-        erased: Box of the finished picture, in pixels, that is erased (rgb).
-        joints: Random changes to joints (pose).
-    """
-
-    geometry: Geometry
-    colour: ColourChange = UNCHANGED
-    operations: tuple[Operation, ...] = ()
-    erased: Box | None = None
-    joints: PoseChange = UNMOVED
-
-    def apply(self, clip: Clip, spec: ClipSpec) -> Clip:
-        """A clip of the spec's modality and size; the given one is left as it is."""
-        modality = MODALITIES.get(clip.modality)
-        clip = modality.resize(modality.crop(clip, self.geometry.box_in(clip.frame_size)), spec.size)
-        if self.geometry.flip:
-            clip = modality.flip(clip, spec)
-        if self.geometry.affine is not None:
-            clip = modality.warp(clip, self.geometry.affine.matrix(spec.size), spec)
-        if clip.modality == "rgb":
-            clip = repaint(recolour(clip, self.colour), self.operations)
-            if self.erased is not None:
-                clip = rgb.erase(clip, self.erased, spec)
-        if clip.modality == "pose":
-            clip = self.joints.apply(clip)
-        return clip
 
 
 PRESETS: dict[str, Augment] = {

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 
-from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.augment.colour import recolour
+from kinesphere.clips.augment.parameters import AugmentParameters
+from kinesphere.clips.augment.rand_augment import repaint
+from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Box, Size, plan_frames
 from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
 from kinesphere.clips.reading import cut_views, moments_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
-from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidClip
 
 # Below this scale bilinear interpolation skips source pixels, so we average areas instead.
@@ -185,7 +189,25 @@ def _padded(frames: np.ndarray, canvas: Size, spec: ClipSpec) -> np.ndarray:
     return result
 
 
+def alter(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:
+    """New colours, RandAugment's among them, and the box that is erased."""
+    clip = repaint(recolour(clip, parameters.colour), parameters.operations)
+    return clip if parameters.erased is None else erase(clip, parameters.erased, spec)
+
+
 MODALITIES.add(
     "rgb",
-    Modality(read=read, crop=crop, resize=resize, flip=flip, warp=warp, normalise=normalise, draw=draw),
+    Modality(
+        read=read,
+        crop=crop,
+        resize=resize,
+        flip=flip,
+        warp=warp,
+        normalise=normalise,
+        draw=draw,
+        check_spec=partial(check_channels, channels=3, named="three channels"),
+        check_clip=partial(check_frames, channels=3),
+        shape=lambda spec: (3, *spec.size),
+        alter=alter,
+    ),
 )

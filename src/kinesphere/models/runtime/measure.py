@@ -6,17 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
-
-CHANNELS = {"rgb": 3, "flow": 2, "mask": 1}
 
 
 def input_shape(spec: ClipSpec, *, batch: int = 1) -> tuple[int, ...]:
     """Shape of a batch: `(B, T, C, H, W)` of pictures, `(B, T, P, J, D + 1)` of poses."""
-    if spec.skeleton is not None:
-        return (batch, spec.length, spec.people, len(SKELETONS.get(spec.skeleton)), spec.dimensions + 1)
-    return (batch, spec.length, CHANNELS[spec.modality], *spec.size)
+    return (batch, spec.length, *MODALITIES.get(spec.modality).shape(spec))
 
 
 def count_parameters(net: nn.Module) -> int:

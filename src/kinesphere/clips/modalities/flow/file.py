@@ -15,6 +15,7 @@ from typing import Literal, Self, cast, get_args
 import numpy as np
 
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidAnnotation
@@ -74,6 +75,15 @@ class FlowFile:
             if not 0 < min(video_size) <= max(video_size) <= _MOST_SIDE_PX:
                 raise InvalidAnnotation(f"{path} is of a video of {video_size} px; extract it again.")
         return cls(planes, cast(StoredMethod, method), bound_px, clipped, frames, video_size)
+
+    def attached(self, video: SeekableSource) -> Self:
+        """This file, if it is of a video.
+
+        Raises:
+            InvalidAnnotation: If it is of another video.
+        """
+        self.planes.check_video(video, self.frames)
+        return self
 
     @property
     def size(self) -> Size:

@@ -10,22 +10,23 @@ computed from the frames at the size at which they are read.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
-from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.flow.draw import colour_wheel
-from kinesphere.clips.modalities.flow.file import StoredMethod
+from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile, StoredMethod
 from kinesphere.clips.modalities.flow.methods import estimator, grey
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, Sidecar, beside
 from kinesphere.clips.reading import cut_views, moments_of, shown_rows
 from kinesphere.clips.sampling import STEADY, TemporalJitter
-from kinesphere.clips.spec import ClipSpec, FlowMethod, Views
+from kinesphere.clips.spec import ClipSpec, FlowMethod, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 BOUND_PX = 20.0
@@ -42,13 +43,6 @@ class StoredFlow(Protocol):
     def fields(self, rows: np.ndarray) -> np.ndarray:
         """Fields of the numbered frames, float32 `(n, h, w, 2)`, in pixels of their own size."""
         ...
-
-
-@runtime_checkable
-class FlowingSource(SeekableSource, Protocol):
-    """A source that may have a flow file for its frames."""
-
-    def flow(self) -> StoredFlow | None: ...
 
 
 def read(
@@ -78,7 +72,7 @@ def read(
     begins = video.frame_times()
     rows = shown_rows(begins, np.concatenate([moment.times for moment in moments]))
     distinct, place = np.unique(rows, return_inverse=True)
-    stored = video.flow() if isinstance(video, FlowingSource) else None
+    stored: StoredFlow | None = beside(video, "flow")
     if stored is None:
         fields = between_frames(video, distinct, plan.decode, spec.flow)
     else:
@@ -208,6 +202,11 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        check_spec=partial(check_channels, channels=2, named="x and y"),
+        check_clip=partial(check_frames, channels=2),
+        shape=lambda spec: (2, *spec.size),
+        settings=frozenset({"flow"}),
         ahead=1,
+        sidecar=Sidecar(SUFFIX, FlowFile.open, FlowFile.attached, needed=False),
     ),
 )

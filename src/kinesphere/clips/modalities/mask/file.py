@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -43,6 +44,15 @@ class MaskFile:
             raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
         most_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
         return cls(planes, planes.text("origin"), most_people)
+
+    def attached(self, video: SeekableSource) -> Self:
+        """This file, if it is of a video.
+
+        Raises:
+            InvalidAnnotation: If it is of another video.
+        """
+        self.planes.check_video(video, self.frames)
+        return self
 
     @property
     def frames(self) -> int:

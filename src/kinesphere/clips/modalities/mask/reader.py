@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
-from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
+from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, Sidecar, beside
 from kinesphere.clips.reading import cut_views, moments_of, shown_rows
 from kinesphere.clips.sampling import STEADY, TemporalJitter
-from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 
@@ -27,20 +29,13 @@ class StoredMasks(Protocol):
         ...
 
 
-@runtime_checkable
-class MaskedSource(SeekableSource, Protocol):
-    """A source that may have a mask file for its frames."""
-
-    def masks(self) -> StoredMasks | None: ...
-
-
 def known_masks(video: SeekableSource) -> StoredMasks:
     """The masks of a source.
 
     Raises:
         InvalidAnnotation: If it has none.
     """
-    stored = video.masks() if isinstance(video, MaskedSource) else None
+    stored: StoredMasks | None = beside(video, "mask")
     if stored is None:
         raise InvalidAnnotation(
             "The people of this video have no masks; run `kinesphere extract mask` on it first."
@@ -138,5 +133,17 @@ def draw(clip: Clip) -> np.ndarray:
 
 MODALITIES.add(
     "mask",
-    Modality(read=read, crop=rgb.crop, resize=resize, flip=flip, warp=warp, normalise=normalise, draw=draw),
+    Modality(
+        read=read,
+        crop=rgb.crop,
+        resize=resize,
+        flip=flip,
+        warp=warp,
+        normalise=normalise,
+        draw=draw,
+        check_spec=partial(check_channels, channels=1, named="one channel"),
+        check_clip=partial(check_frames, channels=1),
+        shape=lambda spec: (1, *spec.size),
+        sidecar=Sidecar(SUFFIX, MaskFile.open, MaskFile.attached),
+    ),
 )

@@ -13,12 +13,23 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
 from kinesphere.clips.modalities.pose.align import align_bodies
+from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.draw import draw_people
+from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses, scale_points
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, duration_of, start_of
+from kinesphere.clips.modality import (
+    MODALITIES,
+    Modality,
+    SeekableSource,
+    Sidecar,
+    beside,
+    duration_of,
+    start_of,
+)
 from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.clips.spec import ClipSpec, Views
@@ -100,13 +111,12 @@ def known_poses(video: SeekableSource) -> Poses:
     Raises:
         InvalidAnnotation: If it has none.
     """
-    known = getattr(video, "poses", None)  # asking for the protocol takes longer than what it guards
+    known: Poses | None = beside(video, "pose")
     if known is None:
         raise InvalidAnnotation(
             "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
         )
-    poses: Poses = known()
-    return poses
+    return known
 
 
 def _views(
@@ -297,6 +307,49 @@ def _skeleton(spec: ClipSpec) -> str:
     return spec.skeleton
 
 
+def check_spec(spec: ClipSpec) -> None:
+    """Refuse a contract that is not about joints of some skeleton, in pixels or in space.
+
+    Raises:
+        InvalidSetting: Says why.
+    """
+    if spec.skeleton is None:
+        raise InvalidSetting("A pose clip names its skeleton, and only a pose clip does.")
+    if len(spec.mean) != spec.dimensions:
+        raise InvalidSetting(
+            f"A pose clip has {spec.dimensions} coordinates; got mean {spec.mean} and std {spec.std}."
+        )
+    if spec.align != "none" and spec.dimensions != 3:
+        raise InvalidSetting("Alignment is for joints in space; set dimensions=3, or align='none'.")
+
+
+def check_clip(clip: Clip) -> None:
+    """Refuse what is not `(T, M, J, 3)` or `(T, M, J, 4)` of a named skeleton.
+
+    Raises:
+        InvalidClip: Says why.
+    """
+    if clip.data.dim() != 4 or clip.data.shape[3] not in (3, 4):
+        raise InvalidClip(f"A pose clip is (T, M, J, 3) or (T, M, J, 4); got {tuple(clip.data.shape)}.")
+    if clip.skeleton is None:
+        raise InvalidClip("A pose clip names its skeleton, and only a pose clip does.")
+
+
+def alter(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:
+    """The joints moved at random, or lost."""
+    return parameters.joints.apply(clip)
+
+
+def shape(spec: ClipSpec) -> tuple[int, ...]:
+    """`(M, J, D + 1)`."""
+    return spec.people, len(SKELETONS.get(_skeleton(spec))), spec.dimensions + 1
+
+
+def sees_nobody(batch: torch.Tensor) -> torch.Tensor:
+    """bool `(B,)`: where nobody is seen in any view of `(B, V, T, M, J, D + 1)`."""
+    return ~(batch[..., -1].flatten(1) > 0).any(1)
+
+
 MODALITIES.add(
     "pose",
     Modality(
@@ -307,7 +360,14 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        check_spec=check_spec,
+        check_clip=check_clip,
+        shape=shape,
+        settings=frozenset({"skeleton", "people", "dimensions", "align"}),
+        alter=alter,
         blend=blend,
         is_picture=False,
+        sees_nothing=sees_nobody,
+        sidecar=Sidecar(SUFFIX, read_poses, attached),
     ),
 )
