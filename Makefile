@@ -6,7 +6,7 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test test-slow test-all check extras bench docs clean
+.PHONY: demo test test-slow test-all check extras bench docs counts clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make extras  whether the pinned versions fit all extras on every supported Python"
 	@echo "make bench   speed against what you would use instead (needs benchmarks/requirements.txt)"
 	@echo "make docs    regenerate the tables in docs/ that are made from code"
+	@echo "make counts  measure the parameters and multiply-adds of every model anew"
 
 # The demo needs only what users install; everything else needs the development tools as well. Compiling
 # every module of every dependency takes a third of the install; Python compiles those in use when it first
@@ -57,6 +58,9 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m docs.generate
+
+counts: $(READY)
+	$(BIN)/python -c 'from kinesphere.models import counts; counts.write()'
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache dist build site

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import Recogniser, card, create_model, list_models
+from kinesphere.models import Recogniser, card, counts, create_model, list_models
 from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters, input_shape
 
@@ -57,6 +57,11 @@ def test_card_states_what_is_measured(name):
         net = architecture.build(architecture.card.classes, {})
     assert count_parameters(net) == architecture.card.parameters
     assert count_multiply_adds(net, architecture.card.inputs) == architecture.card.multiply_adds
+
+
+def test_the_table_of_counts_has_the_models_and_no_others():
+    """`make counts` writes it; the numbers themselves are measured above."""
+    assert sorted(counts.table()) == sorted([*list_models(), *TINY])
 
 
 @pytest.mark.parametrize("name", [*list_models(), *TINY])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -34,13 +35,15 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
 from kinesphere.models.weights.publishers.ntu import (
+    INPUTS,
+    MOTION_NOTE,
+    TINY_INPUTS,
+    block_names,
     entry,
     mmaction2_weights,
     pyskl_weights,
-    skeleton_card,
 )
 
 
@@ -115,7 +118,7 @@ class AdaptiveGraphConv(nn.Module):
         return attended
 
 
-def agcn(
+def graph_net(
     num_classes: int,
     *,
     skeleton: str = "coco17",
@@ -126,7 +129,7 @@ def agcn(
     shared_graph: bool = False,
     people: int = 2,
     dropout: float = 0.0,
-) -> nn.Module:
+) -> SkeletonNet:
     """2s-AGCN, or with attention AAGCN.
 
     Args:
@@ -203,13 +206,6 @@ MMACTION2_0X = KeyMap(
     infer=read_first_state,
 )
 
-PAPER = Paper(
-    "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition",
-    "Shi, Zhang, Cheng, Lu",
-    2019,
-    "https://arxiv.org/abs/1805.07694",
-    "4.1–4.3",
-)
 ATTENTION_PAPER = Paper(
     "Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph Convolutional Networks",
     "Shi, Zhang, Cheng, Lu",
@@ -218,80 +214,82 @@ ATTENTION_PAPER = Paper(
     "III.B, III.C",
 )
 OLD = "https://download.openmmlab.com/mmaction/skeleton/2s-agcn/2sagcn_80e_ntu60_xsub_"
-AGCN_WEIGHTS = (
-    *mmaction2_weights(
-        "2s-agcn",
+AGCN = Family(
+    name="agcn",
+    paper=Paper(
+        "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition",
+        "Shi, Zhang, Cheng, Lu",
+        2019,
+        "https://arxiv.org/abs/1805.07694",
+        "4.1–4.3",
+    ),
+    network=graph_net,
+    inputs=INPUTS,
+    tiny_inputs=TINY_INPUTS,
+    stages=block_names(10),
+    classes=60,
+    key_maps=MAPS,
+    fit=fit,
+    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
+)
+
+
+@AGCN.model(
+    "2s-AGCN: edges that are learnt, and edges made from the likeness of joints.",
+    weights=(
+        *mmaction2_weights(
+            "2s-agcn",
+            {
+                "ntu60/2d/joint": ("20221222-4c0ed77e", 0.886),
+                "ntu60/2d/bone": ("20221222-293878b5", 0.9159),
+                "ntu60/3d/joint": ("20221222-24dabf78", 0.8826),
+                "ntu60/3d/bone": ("20221222-abe70a7f", 0.8922),
+            },
+        ),
+        entry(
+            "ntu60_3d_0x",
+            f"{OLD}keypoint_3d/2sagcn_80e_ntu60_xsub_keypoint_3d-3bed61ba.pth",
+            "mmaction2_0x",
+            0.8606,
+            sha256="3bed61ba",
+        ),
+        entry(
+            "ntu60_3d_bone_0x",
+            f"{OLD}bone_3d/2sagcn_80e_ntu60_xsub_bone_3d-278b8815.pth",
+            "mmaction2_0x",
+            0.8689,
+            sha256="278b8815",
+            stream="bone",
+        ),
+    ),
+    key_maps=(*MAPS, MMACTION2_0X),
+)
+def agcn(num_classes: int) -> SkeletonNet:
+    return AGCN.build(num_classes)
+
+
+@AGCN.model(
+    "2s-AGCN with attention to joints, frames and channels.",
+    paper=ATTENTION_PAPER,
+    weights=pyskl_weights(
+        "aagcn/aagcn_pyskl_{}",
         {
-            "ntu60/2d/joint": ("20221222-4c0ed77e", 0.886),
-            "ntu60/2d/bone": ("20221222-293878b5", 0.9159),
-            "ntu60/3d/joint": ("20221222-24dabf78", 0.8826),
-            "ntu60/3d/bone": ("20221222-abe70a7f", 0.8922),
+            "ntu60": (0.897, 0.922),
+            "ntu60_3d": (0.89, 0.891),
+            "ntu120": (0.802, 0.842),
+            "ntu120_3d": (0.828, 0.847),
         },
     ),
-    entry(
-        "ntu60_3d_0x",
-        f"{OLD}keypoint_3d/2sagcn_80e_ntu60_xsub_keypoint_3d-3bed61ba.pth",
-        "mmaction2_0x",
-        0.8606,
-        sha256="3bed61ba",
-    ),
-    entry(
-        "ntu60_3d_bone_0x",
-        f"{OLD}bone_3d/2sagcn_80e_ntu60_xsub_bone_3d-278b8815.pth",
-        "mmaction2_0x",
-        0.8689,
-        sha256="278b8815",
-        stream="bone",
-    ),
 )
-AAGCN_WEIGHTS = pyskl_weights(
-    "aagcn/aagcn_pyskl_{}",
-    {
-        "ntu60": (0.897, 0.922),
-        "ntu60_3d": (0.89, 0.891),
-        "ntu120": (0.802, 0.842),
-        "ntu120_3d": (0.828, 0.847),
-    },
-)
-PEOPLE_NOTE = "The first batch norm tells two people apart by their place; `people` changes that. "
+def aagcn(num_classes: int) -> SkeletonNet:
+    return AGCN.build(num_classes, attention=True)
 
-register(
-    skeleton_card(
-        "agcn",
-        "agcn",
-        "2s-AGCN: edges that are learnt, and edges made from the likeness of joints.",
-        PAPER,
-        3_459_344,
-        4_336_106_760,
-        weights=AGCN_WEIGHTS,
-        notes=PEOPLE_NOTE,
-    ),
-    (*MAPS, MMACTION2_0X),
-    fit,
-)(agcn)
-register(
-    skeleton_card(
-        "aagcn",
-        "agcn",
-        "2s-AGCN with attention to joints, frames and channels.",
-        ATTENTION_PAPER,
-        3_760_228,
-        4_338_827_272,
-        weights=AAGCN_WEIGHTS,
-        notes=PEOPLE_NOTE,
-    ),
-    MAPS,
-    fit,
-)(partial(agcn, attention=True))
-register(
-    skeleton_card("agcn_tiny", "agcn", "agcn for tests.", PAPER, 8_025, 1_986_632, blocks=3, tiny=True),
-    (*MAPS, MMACTION2_0X),
-    fit,
-)(partial(agcn, widths=(8, 8, 16)))
-register(
-    skeleton_card(
-        "aagcn_tiny", "agcn", "aagcn for tests.", ATTENTION_PAPER, 9_295, 2_012_808, blocks=3, tiny=True
-    ),
-    MAPS,
-    fit,
-)(partial(agcn, widths=(8, 8, 16), attention=True))
+
+@AGCN.model("agcn for tests.", key_maps=(*MAPS, MMACTION2_0X), stages=block_names(3), tiny=True)
+def agcn_tiny(num_classes: int) -> SkeletonNet:
+    return AGCN.build(num_classes, widths=(8, 8, 16))
+
+
+@AGCN.model("aagcn for tests.", paper=ATTENTION_PAPER, stages=block_names(3), tiny=True)
+def aagcn_tiny(num_classes: int) -> SkeletonNet:
+    return AGCN.build(num_classes, widths=(8, 8, 16), attention=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -31,9 +32,14 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore
-from kinesphere.models.weights.publishers.ntu import pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import (
+    INPUTS,
+    MOTION_NOTE,
+    TINY_INPUTS,
+    block_names,
+    pyskl_weights,
+)
 
 DILATIONS = (1, 2)
 
@@ -75,7 +81,7 @@ class RefinedGraphConv(nn.Module):
         return out
 
 
-def ctrgcn(
+def graph_net(
     num_classes: int,
     *,
     skeleton: str = "coco17",
@@ -84,7 +90,7 @@ def ctrgcn(
     widths: tuple[int, ...] = WIDTHS,
     people: int = 2,
     dropout: float = 0.0,
-) -> nn.Module:
+) -> SkeletonNet:
     """CTR-GCN.
 
     Args:
@@ -127,39 +133,42 @@ MAPS = published_maps(
     space="gcn1",
     time="tcn1",
 )
-PAPER = Paper(
-    "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
-    "Chen, Zhang, Yuan, Li, Deng, Hu",
-    2021,
-    "https://arxiv.org/abs/2107.12213",
-    "3.2, 3.4",
-)
-WEIGHTS = pyskl_weights(
-    "ctrgcn/ctrgcn_pyskl_{}",
-    {
-        "ntu60": (0.906, 0.927),
-        "ntu60_3d": (0.896, 0.9),
-        "ntu120": (0.822, 0.846),
-        "ntu120_3d": (0.84, 0.859),
-    },
+CTRGCN = Family(
+    name="ctrgcn",
+    paper=Paper(
+        "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
+        "Chen, Zhang, Yuan, Li, Deng, Hu",
+        2021,
+        "https://arxiv.org/abs/2107.12213",
+        "3.2, 3.4",
+    ),
+    network=graph_net,
+    inputs=INPUTS,
+    tiny_inputs=TINY_INPUTS,
+    stages=block_names(10),
+    classes=60,
+    key_maps=MAPS,
+    fit=fit,
+    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
 )
 
-register(
-    skeleton_card(
-        "ctrgcn",
-        "ctrgcn",
-        "A graph of its own for every channel, refined from a shared one.",
-        PAPER,
-        1_436_496,
-        1_751_996_192,
-        weights=WEIGHTS,
-        notes="The first batch norm tells two people apart by their place; `people` changes that. ",
+
+@CTRGCN.model(
+    "A graph of its own for every channel, refined from a shared one.",
+    weights=pyskl_weights(
+        "ctrgcn/ctrgcn_pyskl_{}",
+        {
+            "ntu60": (0.906, 0.927),
+            "ntu60_3d": (0.896, 0.9),
+            "ntu120": (0.822, 0.846),
+            "ntu120_3d": (0.84, 0.859),
+        },
     ),
-    MAPS,
-    fit,
-)(ctrgcn)
-register(
-    skeleton_card("ctrgcn_tiny", "ctrgcn", "ctrgcn for tests.", PAPER, 6_805, 1_702_256, blocks=3, tiny=True),
-    MAPS,
-    fit,
-)(partial(ctrgcn, widths=(8, 8, 16)))
+)
+def ctrgcn(num_classes: int) -> SkeletonNet:
+    return CTRGCN.build(num_classes)
+
+
+@CTRGCN.model("ctrgcn for tests.", stages=block_names(3), tiny=True)
+def ctrgcn_tiny(num_classes: int) -> SkeletonNet:
+    return CTRGCN.build(num_classes, widths=(8, 8, 16))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     Door,
@@ -31,9 +32,14 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments
-from kinesphere.models.weights.publishers.ntu import pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import (
+    INPUTS,
+    MOTION_NOTE,
+    TINY_INPUTS,
+    block_names,
+    pyskl_weights,
+)
 
 
 class DynamicGraphConv(nn.Module):
@@ -78,7 +84,7 @@ class DynamicGraphConv(nn.Module):
         return out
 
 
-def dgstgcn(
+def graph_net(
     num_classes: int,
     *,
     skeleton: str = "coco17",
@@ -88,7 +94,7 @@ def dgstgcn(
     groups: int = 8,
     people: int = 0,
     dropout: float = 0.0,
-) -> nn.Module:
+) -> SkeletonNet:
     """DG-STGCN.
 
     Args:
@@ -127,32 +133,34 @@ def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
 
 
 MAPS = published_maps(read_state)
-PAPER = Paper(
-    "DG-STGCN: Dynamic Spatial-Temporal Modeling for Skeleton-based Action Recognition",
-    "Duan, Wang, Chen, Lin",
-    2022,
-    "https://arxiv.org/abs/2210.05895",
-    "3.2, 3.3",
+DGSTGCN = Family(
+    name="dgstgcn",
+    paper=Paper(
+        "DG-STGCN: Dynamic Spatial-Temporal Modeling for Skeleton-based Action Recognition",
+        "Duan, Wang, Chen, Lin",
+        2022,
+        "https://arxiv.org/abs/2210.05895",
+        "3.2, 3.3",
+    ),
+    network=graph_net,
+    inputs=INPUTS,
+    tiny_inputs=TINY_INPUTS,
+    stages=block_names(10),
+    classes=60,
+    key_maps=MAPS,
+    fit=fit,
+    notes=MOTION_NOTE,
 )
-WEIGHTS = pyskl_weights("dgstgcn/{}", {"ntu60_3d": (0.912, 0.916), "ntu120_3d": (0.857, 0.88)})
 
-register(
-    skeleton_card(
-        "dgstgcn",
-        "dgstgcn",
-        "No given graph: groups of channels learn theirs, and others from the skeleton at hand.",
-        PAPER,
-        1_674_164,
-        1_685_208_224,
-        weights=WEIGHTS,
-    ),
-    MAPS,
-    fit,
-)(dgstgcn)
-register(
-    skeleton_card(
-        "dgstgcn_tiny", "dgstgcn", "dgstgcn for tests.", PAPER, 10_166, 904_528, blocks=3, tiny=True
-    ),
-    MAPS,
-    fit,
-)(partial(dgstgcn, widths=(8, 8, 16)))
+
+@DGSTGCN.model(
+    "No given graph: groups of channels learn theirs, and others from the skeleton at hand.",
+    weights=pyskl_weights("dgstgcn/{}", {"ntu60_3d": (0.912, 0.916), "ntu120_3d": (0.857, 0.88)}),
+)
+def dgstgcn(num_classes: int) -> SkeletonNet:
+    return DGSTGCN.build(num_classes)
+
+
+@DGSTGCN.model("dgstgcn for tests.", stages=block_names(3), tiny=True)
+def dgstgcn_tiny(num_classes: int) -> SkeletonNet:
+    return DGSTGCN.build(num_classes, widths=(8, 8, 16))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     HEADS,
     VALUES,
@@ -28,9 +29,8 @@ from kinesphere.models.layers.skeleton_net import (
     read_people,
     read_skeleton,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
-from kinesphere.models.weights.publishers.ntu import pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import INPUTS, MOTION_NOTE, TINY_INPUTS, pyskl_weights
 
 SCALES = 13  # bones that the spatial graphs reach
 WINDOW_SCALES = 6
@@ -233,43 +233,42 @@ MAPS = tuple(
     )
     for layout, head in HEADS.items()
 )
-PAPER = Paper(
-    "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition",
-    "Liu, Zhang, Chen, Wang, Ouyang",
-    2020,
-    "https://arxiv.org/abs/2003.14111",
-    "3.2–3.5",
-)
-STAGES = tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn"))
-WEIGHTS = pyskl_weights(
-    "msg3d/msg3d_pyskl_{}",
-    {
-        "ntu60": (0.927, 0.928),
-        "ntu60_3d": (0.896, 0.893),
-        "ntu120": (0.855, 0.85),
-        "ntu120_3d": (0.84, 0.853),
-    },
+FAMILY = Family(
+    name="msg3d",
+    paper=Paper(
+        "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition",
+        "Liu, Zhang, Chen, Wang, Ouyang",
+        2020,
+        "https://arxiv.org/abs/2003.14111",
+        "3.2–3.5",
+    ),
+    network=MSG3D,
+    inputs=INPUTS,
+    tiny_inputs=TINY_INPUTS,
+    stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
+    classes=60,
+    key_maps=MAPS,
+    fit=fit,
+    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
 )
 
-register(
-    skeleton_card(
-        "msg3d",
-        "msg3d",
-        "Graphs that reach far over bones, and graphs that join neighbouring frames.",
-        PAPER,
-        2_975_763,
-        6_810_124_440,
-        stages=STAGES,
-        weights=WEIGHTS,
-        notes="The first batch norm tells two people apart by their place; `people` changes that. ",
+
+@FAMILY.model(
+    "Graphs that reach far over bones, and graphs that join neighbouring frames.",
+    weights=pyskl_weights(
+        "msg3d/msg3d_pyskl_{}",
+        {
+            "ntu60": (0.927, 0.928),
+            "ntu60_3d": (0.896, 0.893),
+            "ntu120": (0.855, 0.85),
+            "ntu120_3d": (0.84, 0.853),
+        },
     ),
-    MAPS,
-    fit,
-)(MSG3D)
-register(
-    skeleton_card(
-        "msg3d_tiny", "msg3d", "msg3d for tests.", PAPER, 71_777, 6_254_760, stages=STAGES, tiny=True
-    ),
-    MAPS,
-    fit,
-)(partial(MSG3D, width=6, scales=4, window_scales=2))
+)
+def msg3d(num_classes: int) -> MSG3D:
+    return FAMILY.build(num_classes)
+
+
+@FAMILY.model("msg3d for tests.", tiny=True)
+def msg3d_tiny(num_classes: int) -> MSG3D:
+    return FAMILY.build(num_classes, width=6, scales=4, window_scales=2)

@@ -8,15 +8,14 @@ B batch, T time, C channels, H W pixels.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
 from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,
@@ -200,13 +199,6 @@ class VideoResNet(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-    "Tran, Wang, Torresani, Ray, LeCun, Paluri",
-    2018,
-    "https://arxiv.org/abs/1711.11248",
-    "3.1–3.5",
-)
 SPEC = ClipSpec(
     Sampling("dense", 16),
     size=(112, 112),
@@ -215,16 +207,34 @@ SPEC = ClipSpec(
     mean=(0.43216, 0.394666, 0.37645),
     std=(0.22803, 0.22145, 0.216989),
 )
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-IG65M_8 = SPEC.with_(sampling=Sampling("dense", 8), fps=None)
-IG65M_32 = SPEC.with_(sampling=Sampling("dense", 32), fps=None)
 TORCHVISION = KeyMap("torchvision", SAME_KEYS)
-VIDEO_LEVEL = "5 clips of 16 frames at 15 fps, video level"
+R3D_MAPS = (TORCHVISION, RESNETS_R3D, JFZHANG95_R3D)
+R2PLUS1D_MAPS = (TORCHVISION, RESNETS_R2PLUS1D, JFZHANG95_R2PLUS1D)
+R3D = Family(
+    name="r3d",
+    paper=Paper(
+        "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
+        "Tran, Wang, Torresani, Ray, LeCun, Paluri",
+        2018,
+        "https://arxiv.org/abs/1711.11248",
+        "3.1–3.5",
+    ),
+    network=VideoResNet,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    key_maps=R3D_MAPS,
+)
+ALL_3D: tuple[Convolution, ...] = ("3d",) * 5
+ALL_FACTORISED: tuple[Convolution, ...] = ("2plus1d",) * 5
+MIXED: tuple[Convolution, ...] = ("3d", "3d", "2d", "2d", "2d")
+RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping their aspect ratio."
 
 
 def torchvision_weights(file: str, top1: float, top5: float) -> tuple[WeightEntry, ...]:
     """The Kinetics-400 entry of a torchvision file, whose name ends in its digest."""
+    protocol = "5 clips of 16 frames at 15 fps, video level"
     return (
         WeightEntry(
             tag="k400",
@@ -235,149 +245,95 @@ def torchvision_weights(file: str, top1: float, top5: float) -> tuple[WeightEntr
             sha256=file.rpartition("-")[2].removesuffix(".pth"),
             licence="BSD-3-Clause",
             scores=(
-                ReportedScore("top1", top1, "Kinetics-400", VIDEO_LEVEL),
-                ReportedScore("top5", top5, "Kinetics-400", VIDEO_LEVEL),
+                ReportedScore("top1", top1, "Kinetics-400", protocol),
+                ReportedScore("top5", top5, "Kinetics-400", protocol),
             ),
         ),
     )
 
 
-def r3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="r3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
-
-
-def kinds(stem_to_last: str) -> tuple[Convolution, ...]:
-    """Five kinds from a text of letters: `v` volume (3D), `i` image (2D), `f` factorised."""
-    names: dict[str, Convolution] = {"v": "3d", "i": "2d", "f": "2plus1d"}
-    return tuple(names[letter] for letter in stem_to_last)
-
-
-RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping their aspect ratio."
-
-
-IG65M = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/r2plus1d_34_"
-
-
-def ig65m(tag: str, file: str, classes: int, spec: ClipSpec, labels: str | None = None) -> WeightEntry:
+def ig65m(tag: str, length: int, file: str, classes: int, labels: str | None = None) -> WeightEntry:
     """Pre-trained on hashtags of 65 million videos, whose names were not published."""
+    releases = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
     return WeightEntry(
         tag=tag,
-        url=f"{IG65M}{file}.pth",
+        url=f"{releases}/r2plus1d_34_clip{length}_{file}.pth",
         layout="ig65m",
         labels=labels,
         classes=classes,
         sha256=file.rpartition("-")[2],
         licence="MIT",
-        spec=spec,
+        spec=SPEC.with_(sampling=Sampling("dense", length), fps=None),
     )
 
 
-def mmaction2(tag: str, sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
+def mmaction2(sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
     url = mmaction2_url("r2plus1d", f"r2plus1d_r34_8xb8-{sampling}x1-180e_kinetics400-rgb", suffix)
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec)
+    return kinetics(f"k400_{sampling}", url, "mmaction2", top1, top5, spec=spec)
 
 
-R2PLUS1D_34_WEIGHTS = (
-    ig65m("k400", "clip32_ft_kinetics_from_ig65m-ade133f1", 400, IG65M_32, "kinetics400"),
-    ig65m("k400_8", "clip8_ft_kinetics_from_ig65m-0aa0550b", 400, IG65M_8, "kinetics400"),
-    ig65m("ig65m", "clip32_ig65m_from_scratch-449a7af9", 359, IG65M_32),
-    ig65m("ig65m_8", "clip8_ig65m_from_scratch-9bae36ae", 487, IG65M_8),
-    mmaction2("k400_8x8", "8x8", "20220812-47cfe041", 0.6976, 0.8841, MMACTION2_SPEC),
-    mmaction2(
-        "k400_32x2",
-        "32x2",
-        "20220812-4270588c",
-        0.7546,
-        0.9228,
-        MMACTION2_SPEC.with_(sampling=Sampling("dense", 32, 2)),
-    ),
+@R3D.model(
+    "18-layer residual network with 3D convolutions throughout.",
+    weights=torchvision_weights("r3d_18-b3b3357e.pth", 0.632, 0.83479),
+    notes=RESIZE_NOTE,
 )
-R3D_MAPS = (TORCHVISION, RESNETS_R3D, JFZHANG95_R3D)
-R2PLUS1D_MAPS = (TORCHVISION, RESNETS_R2PLUS1D, JFZHANG95_R2PLUS1D)
+def r3d_18(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_3D, depths=DEPTHS[18])
 
-register(
-    r3d_card(
-        "r3d_18",
-        "18-layer residual network with 3D convolutions throughout.",
-        33_371_472,
-        40_696_553_472,
-        weights=torchvision_weights("r3d_18-b3b3357e.pth", 0.632, 0.83479),
-        notes=RESIZE_NOTE,
+
+@R3D.model("34-layer residual network with 3D convolutions throughout.")
+def r3d_34(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_3D, depths=DEPTHS[34])
+
+
+@R3D.model(
+    "18-layer residual network, 3D convolutions in stem and first stage, 2D after.",
+    weights=torchvision_weights("mc3_18-a90a0ba3.pth", 0.6396, 0.8413),
+    key_maps=(TORCHVISION,),
+    notes=RESIZE_NOTE,
+)
+def mc3_18(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=MIXED, depths=DEPTHS[18])
+
+
+@R3D.model(
+    "18-layer residual network with (2+1)D convolutions throughout.",
+    weights=torchvision_weights("r2plus1d_18-91a641e6.pth", 0.67463, 0.86175),
+    key_maps=R2PLUS1D_MAPS,
+    notes=RESIZE_NOTE,
+)
+def r2plus1d_18(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_FACTORISED, depths=DEPTHS[18])
+
+
+@R3D.model(
+    "34-layer residual network with (2+1)D convolutions throughout.",
+    weights=(
+        ig65m("k400", 32, "ft_kinetics_from_ig65m-ade133f1", 400, "kinetics400"),
+        ig65m("k400_8", 8, "ft_kinetics_from_ig65m-0aa0550b", 400, "kinetics400"),
+        ig65m("ig65m", 32, "ig65m_from_scratch-449a7af9", 359),
+        ig65m("ig65m_8", 8, "ig65m_from_scratch-9bae36ae", 487),
+        mmaction2("8x8", "20220812-47cfe041", 0.6976, 0.8841, MMACTION2_SPEC),
+        mmaction2(
+            "32x2",
+            "20220812-4270588c",
+            0.7546,
+            0.9228,
+            MMACTION2_SPEC.with_(sampling=Sampling("dense", 32, 2)),
+        ),
     ),
-    R3D_MAPS,
-)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=DEPTHS[18]))
-register(
-    r3d_card(
-        "r3d_34", "34-layer residual network with 3D convolutions throughout.", 63_681_104, 75_378_204_672
-    ),
-    R3D_MAPS,
-)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=DEPTHS[34]))
-register(
-    r3d_card(
-        "mc3_18",
-        "18-layer residual network, 3D convolutions in stem and first stage, 2D after.",
-        11_695_440,
-        43_342_635_008,
-        weights=torchvision_weights("mc3_18-a90a0ba3.pth", 0.6396, 0.8413),
-        notes=RESIZE_NOTE,
-    ),
-    (TORCHVISION,),
-)(partial(VideoResNet, kinds=kinds("vviii"), depths=DEPTHS[18]))
-register(
-    r3d_card(
-        "r2plus1d_18",
-        "18-layer residual network with (2+1)D convolutions throughout.",
-        31_505_325,
-        40_519_080_960,
-        weights=torchvision_weights("r2plus1d_18-91a641e6.pth", 0.67463, 0.86175),
-        notes=RESIZE_NOTE,
-    ),
-    R2PLUS1D_MAPS,
-)(partial(VideoResNet, kinds=kinds("fffff"), depths=DEPTHS[18]))
-register(
-    r3d_card(
-        "r2plus1d_34",
-        "34-layer residual network with (2+1)D convolutions throughout.",
-        63_697_175,
-        76_177_959_936,
-        weights=R2PLUS1D_34_WEIGHTS,
-        notes="Own middle width per convolution and batch-norm epsilon 1e-3, as the IG-65M weights have.",
-    ),
-    (KeyMap("ig65m", SAME_KEYS), MMACTION2, RESNETS_R2PLUS1D),
-)(partial(VideoResNet, kinds=kinds("fffff"), depths=DEPTHS[34], own_middle=True, norm_eps=1e-3))
-register(
-    r3d_card("r3d_tiny", "r3d for tests.", 228_445, 19_005_760, spec=TINY_SPEC, classes=5, tiny=True),
-    R3D_MAPS,
-)(partial(VideoResNet, kinds=kinds("vvvvv"), depths=(1, 1, 1, 1), width=8))
-register(
-    r3d_card(
-        "r2plus1d_tiny", "r2plus1d for tests.", 196_750, 13_746_496, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (*R2PLUS1D_MAPS, MMACTION2),
-)(partial(VideoResNet, kinds=kinds("fffff"), depths=(1, 1, 1, 1), width=8))
+    key_maps=(KeyMap("ig65m", SAME_KEYS), MMACTION2, RESNETS_R2PLUS1D),
+    notes="Own middle width per convolution and batch-norm epsilon 1e-3, as the IG-65M weights have.",
+)
+def r2plus1d_34(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_FACTORISED, depths=DEPTHS[34], own_middle=True, norm_eps=1e-3)
+
+
+@R3D.model("r3d for tests.", tiny=True)
+def r3d_tiny(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_3D, depths=(1, 1, 1, 1), width=8)
+
+
+@R3D.model("r2plus1d for tests.", key_maps=(*R2PLUS1D_MAPS, MMACTION2), tiny=True)
+def r2plus1d_tiny(num_classes: int) -> VideoResNet:
+    return R3D.build(num_classes, kinds=ALL_FACTORISED, depths=(1, 1, 1, 1), width=8)

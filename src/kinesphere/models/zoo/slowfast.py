@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -28,7 +29,6 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule, Transform
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2_HEAD,
@@ -178,16 +178,8 @@ def join(slow: Tensor, lateral: Tensor) -> Tensor:
     return torch.cat((slow, lateral), 1)
 
 
-PAPER = Paper(
-    "SlowFast Networks for Video Recognition",
-    "Feichtenhofer, Fan, Malik, He",
-    2019,
-    "https://arxiv.org/abs/1812.03982",
-    "3, table 1",
-)
 SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, fps=30.0)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 STAGES = tuple(
     name
     for i, part in enumerate(("stem", "layer1", "layer2", "layer3", "layer4"))
@@ -289,44 +281,33 @@ MAPS = (
     ),
     KeyMap("pyslowfast_caffe2", CAFFE2_RULES, arguments={"spread": True}, spec=FACEBOOK_SPEC),
 )
-
-
-def slowfast_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="slowfast",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="slow.layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+SLOWFAST = Family(
+    name="slowfast",
+    paper=Paper(
+        "SlowFast Networks for Video Recognition",
+        "Feichtenhofer, Fan, Malik, He",
+        2019,
+        "https://arxiv.org/abs/1812.03982",
+        "3, table 1",
+    ),
+    network=SlowFast,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=STAGES,
+    cam_layer="slow.layer4",
+    key_maps=MAPS,
+    notes="Takes the fast pathway's clip and picks the slow frames itself: every n-th as in the paper, or "
+    "spread to the last frame (`spread`) as PyTorchVideo and PySlowFast do.",
+)
 
 
 def slowfast_url(config: str, suffix: str) -> str:
     return mmaction2_url("slowfast", f"slowfast_{config}-256e_kinetics400-rgb", suffix)
 
 
-SLOWFAST_WEIGHTS = {
-    "50": (
+@SLOWFAST.model(
+    "SlowFast on two ResNet-50: 8 slow frames beside 32 fast ones.",
+    weights=(
         kinetics("k400", slowfast_url("r50_8xb8-8x8x1", "20220818-1cb6dfc8"), "mmaction2", 0.768, 0.9299),
         kinetics(
             "k400_facebook",
@@ -345,7 +326,14 @@ SLOWFAST_WEIGHTS = {
             spec=FACEBOOK_SPEC,
         ),
     ),
-    "50_4x16": (
+)
+def slowfast_resnet50(num_classes: int) -> SlowFast:
+    return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=4, lateral_length=7)
+
+
+@SLOWFAST.model(
+    "SlowFast on two ResNet-50: 4 slow frames beside 32 fast ones.",
+    weights=(
         kinetics("k400", slowfast_url("r50_8xb8-4x16x1", "20220901-701b0f6f"), "mmaction2", 0.7555, 0.9235),
         kinetics(
             "k400_facebook",
@@ -364,10 +352,24 @@ SLOWFAST_WEIGHTS = {
             spec=FACEBOOK_SPEC,
         ),
     ),
-    "101": (
+)
+def slowfast_resnet50_4x16(num_classes: int) -> SlowFast:
+    return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=8, lateral_length=5)
+
+
+@SLOWFAST.model(
+    "SlowFast on two ResNet-101: 8 slow frames beside 32 fast ones.",
+    weights=(
         kinetics("k400", slowfast_url("r101_8xb8-8x8x1", "20220818-9c0e09bd"), "mmaction2", 0.7865, 0.9388),
     ),
-    "101_4x16": (
+)
+def slowfast_resnet101(num_classes: int) -> SlowFast:
+    return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=4, lateral_length=7)
+
+
+@SLOWFAST.model(
+    "SlowFast on two ResNet-101: 4 slow frames beside 32 fast ones.",
+    weights=(
         kinetics(
             "k400_fast50",
             slowfast_url("r101-r50_32xb8-4x16x1", "20220901-a77ac3ee"),
@@ -376,50 +378,12 @@ SLOWFAST_WEIGHTS = {
             0.9299,
         ),
     ),
-}
-SLOW_FRAMES_NOTE = (
-    "Takes the fast pathway's clip and picks the slow frames itself: every n-th as in the paper, or spread "
-    "to the last frame (`spread`) as PyTorchVideo and PySlowFast do."
 )
+def slowfast_resnet101_4x16(num_classes: int) -> SlowFast:
+    return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=8, lateral_length=5)
 
-for (_depth, _ratio), _numbers in {
-    (50, 4): (34_566_488, 50_308_583_424),
-    (50, 8): (34_480_216, 27_638_665_216),
-    (101, 4): (62_913_240, 96_711_348_224),
-    (101, 8): (62_826_968, 52_204_834_816),
-}.items():
-    _size = f"{_depth}" if _ratio == 4 else f"{_depth}_4x16"
-    register(
-        slowfast_card(
-            f"slowfast_resnet{_size}",
-            f"SlowFast on two ResNet-{_depth}: {32 // _ratio} slow frames beside 32 fast ones.",
-            *_numbers,
-            weights=SLOWFAST_WEIGHTS[_size],
-            notes=SLOW_FRAMES_NOTE,
-        ),
-        MAPS,
-    )(
-        partial(
-            SlowFast,
-            depths=DEPTHS[_depth],
-            fast_depths=DEPTHS[_depth],
-            ratio=_ratio,
-            lateral_length=7 if _ratio == 4 else 5,
-        )
-    )
 
-register(
-    slowfast_card(
-        "slowfast_tiny", "slowfast for tests.", 690_687, 9_971_520, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    MAPS,
-)(
-    partial(
-        SlowFast,
-        depths=(1, 1, 1, 1),
-        fast_depths=(1, 1, 1, 1),
-        ratio=4,
-        lateral_length=5,
-        width=16,
-    )
-)
+@SLOWFAST.model("slowfast for tests.", tiny=True)
+def slowfast_tiny(num_classes: int) -> SlowFast:
+    depths = (1, 1, 1, 1)
+    return SLOWFAST.build(num_classes, depths=depths, fast_depths=depths, ratio=4, lateral_length=5, width=16)

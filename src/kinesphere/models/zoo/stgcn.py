@@ -23,6 +23,7 @@ from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -40,9 +41,15 @@ from kinesphere.models.layers.skeleton_net import (
     shortcut,
     stack,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
-from kinesphere.models.weights.publishers.ntu import mmaction2_weights, pyskl_weights, skeleton_card
+from kinesphere.models.weights.publishers.ntu import (
+    INPUTS,
+    MOTION_NOTE,
+    TINY_INPUTS,
+    block_names,
+    mmaction2_weights,
+    pyskl_weights,
+)
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]
@@ -93,7 +100,7 @@ class GraphConv(nn.Module):
         return out
 
 
-def stgcn(
+def graph_net(
     num_classes: int,
     *,
     skeleton: str = "coco17",
@@ -107,7 +114,7 @@ def stgcn(
     people: int = 0,
     time_dropout: float = 0.0,
     dropout: float = 0.0,
-) -> nn.Module:
+) -> SkeletonNet:
     """ST-GCN, or with other arguments ST-GCN++.
 
     Args:
@@ -203,20 +210,6 @@ FIRST_MAPS = (
     first_map("stgcn", "", "fcn"),
     first_map("mmaction2_0x", "backbone.", "cls_head.fc"),
 )
-PAPER = Paper(
-    "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition",
-    "Yan, Xiong, Lin",
-    2018,
-    "https://arxiv.org/abs/1801.07455",
-    "3.2–3.4",
-)
-PAPER_PP = Paper(
-    "PYSKL: Towards Good Practices for Skeleton Action Recognition",
-    "Duan, Wang, Chen, Lin",
-    2022,
-    "https://arxiv.org/abs/2205.09443",
-    "3",
-)
 FIRST = "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmskeleton/models/st-gcn/"
 STGCN_WEIGHTS = (
     *mmaction2_weights(
@@ -282,49 +275,60 @@ STGCNPP_WEIGHTS = (
         },
     ),
 )
-stgcnpp = partial(stgcn, learn="graph", time="branches", residual_graph=True)
-FIRST_NOTE = (
-    "Files of the authors and of MMAction2 before 1.0 import too; the latter subtracted a half from scores "
-    "in pictures. How far out a joint lies is counted in bones, as the paper has it; the authors' "
-    "code looks one bone far. "
+STGCN = Family(
+    name="stgcn",
+    paper=Paper(
+        "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition",
+        "Yan, Xiong, Lin",
+        2018,
+        "https://arxiv.org/abs/1801.07455",
+        "3.2–3.4",
+    ),
+    network=graph_net,
+    inputs=INPUTS,
+    tiny_inputs=TINY_INPUTS,
+    stages=block_names(10),
+    classes=60,
+    key_maps=MAPS,
+    fit=fit,
+    notes=MOTION_NOTE,
+)
+PAPER_PP = Paper(
+    "PYSKL: Towards Good Practices for Skeleton Action Recognition",
+    "Duan, Wang, Chen, Lin",
+    2022,
+    "https://arxiv.org/abs/2205.09443",
+    "3",
 )
 
-register(
-    skeleton_card(
-        "stgcn",
-        "stgcn",
-        "The first graph network on skeletons: convolutions over joints and time, in turn.",
-        PAPER,
-        3_088_704,
-        3_811_714_560,
-        weights=STGCN_WEIGHTS,
-        notes=FIRST_NOTE,
-    ),
-    (*MAPS, *FIRST_MAPS),
-    fit,
-)(stgcn)
-register(
-    skeleton_card(
-        "stgcnpp",
-        "stgcn",
-        "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.",
-        PAPER_PP,
-        1_393_016,
-        1_926_353_360,
-        weights=STGCNPP_WEIGHTS,
-    ),
-    MAPS,
-    fit,
-)(stgcnpp)
-register(
-    skeleton_card("stgcn_tiny", "stgcn", "stgcn for tests.", PAPER, 7_324, 1_896_464, blocks=3, tiny=True),
-    (*MAPS, *FIRST_MAPS),
-    fit,
-)(partial(stgcn, widths=(8, 8, 16)))
-register(
-    skeleton_card(
-        "stgcnpp_tiny", "stgcn", "stgcnpp for tests.", PAPER_PP, 7_680, 2_408_952, blocks=3, tiny=True
-    ),
-    MAPS,
-    fit,
-)(partial(stgcnpp, widths=(12, 12, 24)))
+
+@STGCN.model(
+    "The first graph network on skeletons: convolutions over joints and time, in turn.",
+    weights=STGCN_WEIGHTS,
+    key_maps=(*MAPS, *FIRST_MAPS),
+    notes=MOTION_NOTE
+    + "Files of the authors and of MMAction2 before 1.0 import too; the latter subtracted a half from scores "
+    "in pictures. How far out a joint lies is counted in bones, as the paper has it; the authors' "
+    "code looks one bone far. ",
+)
+def stgcn(num_classes: int) -> SkeletonNet:
+    return STGCN.build(num_classes)
+
+
+@STGCN.model(
+    "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.",
+    paper=PAPER_PP,
+    weights=STGCNPP_WEIGHTS,
+)
+def stgcnpp(num_classes: int) -> SkeletonNet:
+    return STGCN.build(num_classes, learn="graph", time="branches", residual_graph=True)
+
+
+@STGCN.model("stgcn for tests.", key_maps=(*MAPS, *FIRST_MAPS), stages=block_names(3), tiny=True)
+def stgcn_tiny(num_classes: int) -> SkeletonNet:
+    return STGCN.build(num_classes, widths=(8, 8, 16))
+
+
+@STGCN.model("stgcnpp for tests.", paper=PAPER_PP, stages=block_names(3), tiny=True)
+def stgcnpp_tiny(num_classes: int) -> SkeletonNet:
+    return STGCN.build(num_classes, learn="graph", time="branches", residual_graph=True, widths=(12, 12, 24))

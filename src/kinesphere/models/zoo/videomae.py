@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
-from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
@@ -102,16 +102,8 @@ class VideoMAE(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
-    "Tong, Song, Wang, Wang",
-    2022,
-    "https://arxiv.org/abs/2203.12602",
-    "3, appendix A",
-)
 SPEC = ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=224, mean=MEAN, std=STD)
 UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 16))
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
 
 
 def frames_per_token(kernel: str, theirs: Mapping[str, Tensor]) -> Arguments:
@@ -196,7 +188,23 @@ MAPS = (
         infer=partial(frames_per_token, "patch_embed.proj.weight"),
     ),
 )
-
+VIDEOMAE = Family(
+    name="videomae",
+    paper=Paper(
+        "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
+        "Tong, Song, Wang, Wang",
+        2022,
+        "https://arxiv.org/abs/2203.12602",
+        "3, appendix A",
+    ),
+    network=VideoMAE,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
+    stages=stage_names(12, "norm"),
+    key_maps=MAPS,
+    fit=fit,
+    notes="Also VideoMAE V2 of the same size. Positions are computed for any length and size of clip.",
+)
 FIFTEEN_VIEWS = "5 clips x 3 crops"
 SIX_VIEWS = "2 clips x 3 crops"
 LICENCE = "CC-BY-NC-4.0"
@@ -230,9 +238,19 @@ def openmmlab(tag: str, url: str, top1: float, top5: float) -> WeightEntry:
 
 
 OPENMMLAB = "https://download.openmmlab.com/mmaction/v1.0/recognition/videomae/"
-WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
-    "s": (on_kinetics("small", "pytorch_model.bin", 0.79, 0.938), on_something("small", 0.668, 0.903)),
-    "b": (
+
+
+@VIDEOMAE.model(
+    "ViT-S over tubelets of two frames, pre-trained by filling in masked videos.",
+    weights=(on_kinetics("small", "pytorch_model.bin", 0.79, 0.938), on_something("small", 0.668, 0.903)),
+)
+def videomae_s(num_classes: int) -> VideoMAE:
+    return VIDEOMAE.build(num_classes, width=384, depth=12, heads=6)
+
+
+@VIDEOMAE.model(
+    "ViT-B over tubelets of two frames, pre-trained by filling in masked videos.",
+    weights=(
         on_kinetics("base", "model.safetensors", 0.809, 0.947),
         on_something("base", 0.706, 0.926),
         openmmlab(
@@ -252,7 +270,14 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
             0.973,
         ),
     ),
-    "l": (
+)
+def videomae_b(num_classes: int) -> VideoMAE:
+    return VIDEOMAE.build(num_classes, width=768, depth=12, heads=12)
+
+
+@VIDEOMAE.model(
+    "ViT-L over tubelets of two frames, pre-trained by filling in masked videos.",
+    weights=(
         on_kinetics("large", "model.safetensors", 0.847, 0.965),
         openmmlab(
             "k400_mmaction2",
@@ -261,61 +286,12 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
             0.967,
         ),
     ),
-}
-# name -> width, depth, heads, stochastic depth
-SIZES = {"s": (384, 12, 6, 0.1), "b": (768, 12, 12, 0.1), "l": (1024, 24, 16, 0.2)}
-NUMBERS = {
-    "s": (22_033_936, 56_878_061_568),
-    "b": (86_534_800, 180_344_893_440),
-    "l": (304_270_736, 596_833_091_584),
-}
+    stages=stage_names(24, "norm"),
+)
+def videomae_l(num_classes: int) -> VideoMAE:
+    return VIDEOMAE.build(num_classes, width=1024, depth=24, heads=16, drop_path=0.2)
 
 
-def videomae_card(
-    name: str,
-    summary: str,
-    numbers: tuple[int, int],
-    depth: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="videomae",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=numbers[0],
-        multiply_adds=numbers[1],
-        classes=classes,
-        head=("fc",),
-        stages=stage_names(depth, "norm"),
-        weights=weights,
-        tiny=tiny,
-        notes="Also VideoMAE V2 of the same size. Positions are computed for any length and size of clip.",
-    )
-
-
-for _size, (_width, _depth, _heads, _rate) in SIZES.items():
-    register(
-        videomae_card(
-            f"videomae_{_size}",
-            f"ViT-{_size.upper()} over tubelets of two frames, pre-trained by filling in masked videos.",
-            NUMBERS[_size],
-            _depth,
-            weights=WEIGHTS[_size],
-        ),
-        MAPS,
-        fit,
-    )(partial(VideoMAE, width=_width, depth=_depth, heads=_heads, drop_path=_rate))
-
-register(
-    videomae_card(
-        "videomae_tiny", "videomae for tests.", (37_893, 1_310_880), 2, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    MAPS,
-    fit,
-)(partial(VideoMAE, width=32, depth=2, heads=2, patch=8, length=32))
+@VIDEOMAE.model("videomae for tests.", stages=stage_names(2, "norm"), tiny=True)
+def videomae_tiny(num_classes: int) -> VideoMAE:
+    return VIDEOMAE.build(num_classes, width=32, depth=2, heads=2, patch=8, length=32)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.clips.spec import Sampling
+from kinesphere.models.card import ReportedScore, WeightEntry
 from kinesphere.models.layers.skeleton_net import pose_spec
 from kinesphere.models.weights.keymap import Arguments
 
@@ -17,6 +18,8 @@ MOTION_NOTE = (
     "Motion streams are of the chosen frames: public weights of motion streams import, but saw neighbouring "
     "frames of the video. `skeleton` and `dimensions` choose other joints, also in space. "
 )
+INPUTS = (pose_spec("coco17"),)
+TINY_INPUTS = (INPUTS[0].with_(sampling=Sampling("uniform", 12)),)
 _PYSKL = "http://download.openmmlab.com/mmaction/pyskl/ckpt"
 _MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/skeleton"
 _CLASSES = {"ntu60": 60, "ntu120": 120}
@@ -79,37 +82,6 @@ def pyskl_weights(folder: str, scores: Mapping[str, tuple[float, float]]) -> tup
     return tuple(entries)
 
 
-def skeleton_card(
-    name: str,
-    family: str,
-    summary: str,
-    paper: Paper,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    blocks: int = 10,
-    stages: tuple[str, ...] = (),
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    """The card of a graph network on COCO's joints, of so many `blocks` or with named stages.
-
-    A tiny one takes twelve frames.
-    """
-    spec = pose_spec("coco17")
-    return ModelCard(
-        name=name,
-        family=family,
-        summary=summary,
-        paper=paper,
-        inputs=(spec.with_(sampling=spec.sampling.parse("uniform12")) if tiny else spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=5 if tiny else 60,
-        head=("fc",),
-        stages=stages or tuple(f"blocks.{i}" for i in range(blocks)),
-        weights=weights,
-        tiny=tiny,
-        notes=MOTION_NOTE + notes,
-    )
+def block_names(count: int) -> tuple[str, ...]:
+    """Stages of a graph network of so many blocks."""
+    return tuple(f"blocks.{i}" for i in range(count))

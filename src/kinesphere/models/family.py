@@ -1,0 +1,152 @@
+"""`Family`: what the models of one zoo file share. Each model is a named function beside it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from torch import nn
+
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models import counts
+from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.registry import MODELS, Architecture, Fit
+from kinesphere.models.weights.keymap import KeyMap
+
+P = ParamSpec("P")
+N = TypeVar("N", bound=nn.Module)
+F = TypeVar("F", bound=Callable[..., nn.Module])
+
+
+class _Question(int):
+    """A number of classes that asks a model's function for its values instead of a network."""
+
+    values: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Generic[P, N]):
+    """A paper's network with what is known of all its sizes.
+
+    A model is a function under `@FAMILY.model(...)`, and bears its name::
+
+        @R3D.model("18-layer residual network with 3D convolutions throughout.", weights=...)
+        def r3d_18(num_classes: int) -> VideoResNet:
+            return R3D.build(num_classes, kinds=("3d",) * 5, depths=(2, 2, 2, 2))
+
+    Recipes, key maps and weight entries may change every argument of `network`; the values that the function
+    gives are the defaults. A family without `network` has functions whose own parameters are the arguments.
+
+    Attributes:
+        name: Of the zoo file.
+        paper: Origin; None for our own designs.
+        network: What `build` calls: the network's class, or a function that returns one.
+        inputs: One contract per input of `forward`.
+        tiny_inputs: Those of the reduced variants for tests.
+        stages: Dotted paths of the stages from input to output.
+        head: Dotted paths of the layers that are replaced when labels differ.
+        cam_layer: Dotted path of the last layer with spatial extent.
+        classes: Size K of the head for which a card's counts hold; 5 in reduced variants.
+        key_maps: Public layouts of checkpoints.
+        fit: The input contract of a network for its arguments.
+        fixed_length: True where the paper's design fixes T.
+        fixed_size: True where it fixes H and W; of several inputs, the modalities for which it does.
+        notes: Deviations from the paper and what parity rests on.
+    """
+
+    name: str
+    paper: Paper | None
+    inputs: tuple[ClipSpec, ...]
+    tiny_inputs: tuple[ClipSpec, ...]
+    stages: tuple[str, ...]
+    network: Callable[Concatenate[int, P], N] | None = None
+    head: tuple[str, ...] = ("fc",)
+    cam_layer: str | None = None
+    classes: int = 400
+    key_maps: tuple[KeyMap, ...] = ()
+    fit: Fit | None = None
+    fixed_length: bool = False
+    fixed_size: bool | tuple[str, ...] = False
+    notes: str = ""
+
+    def build(self, num_classes: int, *args: P.args, **values: P.kwargs) -> N:
+        """The network with these values; the return value of a model's function."""
+        assert self.network is not None
+        if isinstance(num_classes, _Question):
+            bound = inspect.signature(self.network).bind(num_classes, *args, **values).arguments
+            num_classes.values = dict(list(bound.items())[1:])
+            return cast("N", None)  # nobody looks at it: the function is asked for its values
+        return self.network(num_classes, *args, **values)
+
+    def model(
+        self,
+        summary: str,
+        *,
+        weights: tuple[WeightEntry, ...] = (),
+        paper: Paper | None = None,
+        inputs: tuple[ClipSpec, ...] | None = None,
+        stages: tuple[str, ...] | None = None,
+        classes: int | None = None,
+        key_maps: tuple[KeyMap, ...] | None = None,
+        notes: str | None = None,
+        tiny: bool = False,
+    ) -> Callable[[F], F]:
+        """Decorator that enters a function of the number of classes as a model of its name.
+
+        Args:
+            summary: One sentence; the function's documentation where it has none.
+            weights: Public checkpoints.
+            paper: Where this model comes from, if not from the family's paper.
+            inputs: In place of the family's.
+            stages: In place of the family's.
+            classes: In place of the family's.
+            key_maps: In place of the family's.
+            notes: In place of the family's.
+            tiny: Whether this is a reduced variant for tests.
+        """
+
+        def enter(function: F) -> F:
+            own_inputs = inputs or (self.tiny_inputs if tiny else self.inputs)
+            own_classes = classes or (5 if tiny else self.classes)
+            name, builder = function.__name__, self._builder(function)
+            parameters, multiply_adds = counts.table().get(name) or counts.measure(
+                builder, own_classes, own_inputs
+            )
+            card = ModelCard(
+                name=name,
+                family=self.name,
+                summary=summary,
+                paper=paper or self.paper,
+                inputs=own_inputs,
+                parameters=parameters,
+                multiply_adds=multiply_adds,
+                classes=own_classes,
+                head=self.head,
+                stages=self.stages if stages is None else stages,
+                cam_layer=self.cam_layer,
+                weights=weights,
+                tiny=tiny,
+                fixed_length=self.fixed_length,
+                fixed_size=self.fixed_size,
+                notes=self.notes if notes is None else notes,
+            )
+            maps = self.key_maps if key_maps is None else key_maps
+            MODELS.add(name, Architecture(card, builder, maps, self.fit))
+            function.__doc__ = function.__doc__ or summary
+            return function
+
+        return enter
+
+    def _builder(self, function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        """The network with a model's values as its defaults, all of which may be changed by name."""
+        if self.network is None:
+            return function
+        question = _Question(self.classes)
+        function(question)
+        if question.values is None:
+            raise InvalidSetting(f"{function.__name__} must return the network of its family's `build`.")
+        return partial(self.network, **question.values)
