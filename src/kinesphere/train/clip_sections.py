@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from kinesphere.clips.augment.background import Background
 from kinesphere.clips.augment.settings import Augment, preset
 from kinesphere.clips.spec import Align, FlowMethod, Resize, Sampling, ShortVideo
-from kinesphere.train.sections import Count, Positive, Section, Share
+from kinesphere.train.config import Count, Positive, Section, Share
 
 Angle = Annotated[float, Field(ge=0)]
 

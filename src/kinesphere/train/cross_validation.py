@@ -15,11 +15,11 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.core.structured import read_json
-from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resuming import check_settings, refuse_data
+from kinesphere.train.resume import check_settings, refuse_data
 from kinesphere.train.run import Run, how_to_go_on, train
-from kinesphere.train.splits import Part, SplitTable
+from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.splits_csv import Part, SplitTable
 
 if TYPE_CHECKING:
     from rich.console import Console

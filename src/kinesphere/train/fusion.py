@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.train.files import RunFiles
+from kinesphere.train.run_folder import RunFiles
 
 if TYPE_CHECKING:
     from kinesphere.evaluate import Predictions, Report
@@ -183,7 +183,7 @@ def validation_predictions(files: RunFiles) -> Predictions:
     from kinesphere.predict import load
     from kinesphere.train.recipe import Recipe
     from kinesphere.train.resolve import extracts, frame_cache, read_data, resolve
-    from kinesphere.train.resuming import check_data
+    from kinesphere.train.resume import check_data
 
     if files.validation_predictions.is_file():
         return Predictions.read(files.validation_predictions)

@@ -9,7 +9,7 @@ from torch import nn
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.recogniser import Recogniser
-from kinesphere.train.sections import OptimizerSection
+from kinesphere.train.config import OptimizerSection
 
 
 @dataclass(frozen=True, eq=False)

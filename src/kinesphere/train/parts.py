@@ -24,9 +24,9 @@ from kinesphere.data.sample import VAL_SPLITS, split_name
 from kinesphere.data.split import holdout
 from kinesphere.evaluate.seen import Met, Seen, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, architecture_in, read_provenance
+from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.sections import DataSection
-from kinesphere.train.splits import Part
+from kinesphere.train.splits_csv import Part
 
 log = logging.getLogger("kinesphere.train")
 

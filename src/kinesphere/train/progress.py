@@ -9,9 +9,9 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from kinesphere.train.history import History, Row
 from kinesphere.train.loader import ResumableLoader
-from kinesphere.train.task import RecognitionTask
+from kinesphere.train.metrics_csv import History, Row
+from kinesphere.train.module import RecognitionTask
 
 _REFRESH_S = 0.5
 # From this share of the time on, waiting for data is worth a word.

@@ -14,7 +14,7 @@ from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.core.structured import Written, dump_yaml, parse_value, read_yaml
 from kinesphere.train.clip_sections import AugmentSection, ClipSection
-from kinesphere.train.sections import (
+from kinesphere.train.config import (
     ComputeSection,
     DataSection,
     LogSection,
@@ -26,7 +26,7 @@ from kinesphere.train.sections import (
     TestSection,
     TrainSection,
 )
-from kinesphere.train.written import as_typed
+from kinesphere.train.setting_types import as_typed
 
 RECIPE_FILE = "recipe.yaml"
 _MOST_PROBLEMS = 20

@@ -20,9 +20,9 @@ from kinesphere.data.preflight import is_pose_file
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.weights.starting import check_name, is_file, model_of
 from kinesphere.train.clip_sections import AugmentSection
-from kinesphere.train.parts import Parts, divide
+from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.sections import DataSection
+from kinesphere.train.parts import Parts, divide
 
 log = logging.getLogger("kinesphere.train")
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advising, stoppable
-from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resuming import prepare
-from kinesphere.train.splits import SplitTable
+from kinesphere.train.resume import prepare
+from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.splits_csv import SplitTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +116,7 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
 
         fit_in_processes(files.folder, recipe.compute.processes)
     else:
-        from kinesphere.train.fitting import fit
+        from kinesphere.train.trainer import fit
 
         fit(recipe, parts, console)
         # The trainer's parts refer to each other: until collected, they keep the loaders' processes.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.train.sections import ScheduleSection
+from kinesphere.train.config import ScheduleSection
 
 
 def factor(settings: ScheduleSection, steps: int, steps_per_epoch: int) -> Callable[[int], float]:

@@ -27,12 +27,12 @@ _GRACE_S = 30.0
 @record
 def main(folder: str, parent: str | None = None) -> None:
     """Fit the run in `folder` as this process's share."""
-    from kinesphere.train.files import RunFiles
-    from kinesphere.train.fitting import fit
     from kinesphere.train.recipe import Recipe
     from kinesphere.train.resolve import read_data, resolve
-    from kinesphere.train.resuming import check_data
-    from kinesphere.train.splits import SplitTable
+    from kinesphere.train.resume import check_data
+    from kinesphere.train.run_folder import RunFiles
+    from kinesphere.train.splits_csv import SplitTable
+    from kinesphere.train.trainer import fit
 
     if parent is not None:
         end_with(int(parent))

@@ -9,7 +9,7 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data import Manifest, holdout, kfold
-from kinesphere.train.splits import SplitTable
+from kinesphere.train.splits_csv import SplitTable
 
 
 @pytest.mark.parametrize(

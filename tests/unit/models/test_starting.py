@@ -15,8 +15,8 @@ from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, import_checkpoint, save_model
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file
-from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
+from kinesphere.train.trainer import build_recogniser
 
 LABELS = LabelSet(("a", "b", "c"))
 TINY = ("r3d_tiny", "r2plus1d_tiny", "i3d_resnet_tiny", "stgcn_tiny")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from kinesphere.core.errors import TrainingDiverged
 from kinesphere.train import Recipe, fitting, train
-from kinesphere.train.files import RunFiles
+from kinesphere.train.run_folder import RunFiles
 
 
 class Break(pl.Callback):

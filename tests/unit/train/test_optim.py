@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models import create_model
-from kinesphere.train.average import AveragedWeights, recogniser_around
+from kinesphere.train.config import OptimizerSection, ScheduleSection
+from kinesphere.train.ema import AveragedWeights, recogniser_around
 from kinesphere.train.optim import make_optimizer, parameter_groups
 from kinesphere.train.schedule import factor, make_schedule
-from kinesphere.train.sections import OptimizerSection, ScheduleSection
 
 LABELS = ("clap", "jump")
 

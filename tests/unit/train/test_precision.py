@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from kinesphere.train import Recipe, fitting, train
-from kinesphere.train.files import RunFiles
-from kinesphere.train.history import read_history
-from kinesphere.train.keeping import read_state
+from kinesphere.train.checkpoints import read_state
+from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.run_folder import RunFiles
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 SETTINGS = {

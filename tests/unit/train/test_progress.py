@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from kinesphere.train.module import RecognitionTask
 from kinesphere.train.progress import ShowProgress
-from kinesphere.train.task import RecognitionTask
 
 
 def lines(waiting: float, cached: bool) -> str:

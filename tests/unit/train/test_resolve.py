@@ -12,9 +12,9 @@ from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
-from kinesphere.train.fitting import build_recogniser
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import default_model, extracts, read_data, resolve
+from kinesphere.train.trainer import build_recogniser
 
 
 def manifest(

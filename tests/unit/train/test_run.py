@@ -17,8 +17,8 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TooManyFai
 from kinesphere.evaluate import Report
 from kinesphere.models import load_model
 from kinesphere.train import Recipe, cross_validate, fitting, open_run, train
-from kinesphere.train.files import RunFiles
-from kinesphere.train.history import read_history
+from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.run_folder import RunFiles
 
 
 class Interrupted(Exception):

@@ -141,7 +141,7 @@ def test_a_changed_file_in_its_place_is_known_by_its_path(run: Run, videos: Path
 
 
 def _splits(run: Run) -> Any:
-    from kinesphere.train.splits import SplitTable
+    from kinesphere.train.splits_csv import SplitTable
 
     return SplitTable.read(run.files.splits)
 

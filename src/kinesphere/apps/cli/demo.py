@@ -69,7 +69,7 @@ def demo(
         check(manifest, screen, out / "preview.png", hidden=as_json)
     with step(screen, "3  Training the compact model, then scoring it on unseen performers and scenes"):
         from kinesphere.train import train
-        from kinesphere.train.files import RunFiles
+        from kinesphere.train.run_folder import RunFiles
 
         begun = RunFiles(out / "run").holds_a_run
         run = train(training, resume=begun, console=screen, advice=lambda: GOES_ON)

@@ -80,7 +80,7 @@ def evaluate(
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
-    from kinesphere.train.rescoring import fold_models
+    from kinesphere.train.fold_evaluation import fold_models
 
     check_folder("--out", out)
     if out is not None:
@@ -163,7 +163,7 @@ def _by_folds(
     from dataclasses import replace
 
     from kinesphere.evaluate import report_from_predictions
-    from kinesphere.train.rescoring import collect_folds
+    from kinesphere.train.fold_evaluation import collect_folds
 
     if split not in (None, "all"):
         manifest = manifest.where(split=split)

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from kinesphere.core.errors import InUse, InvalidSetting, TooManyFailures, UnwritableFile
 from kinesphere.core.files import claiming
 from kinesphere.train import Recipe, cross_validate, fitting, open_run, train
-from kinesphere.train.files import RunFiles
 from kinesphere.train.fusion import validation_predictions
-from kinesphere.train.history import read_history
+from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.run_folder import RunFiles
 
 
 def quiet() -> Console:

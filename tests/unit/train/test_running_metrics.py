@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import f1_score, recall_score
 
 from kinesphere.train.losses import dense_targets
-from kinesphere.train.tally import Tally
+from kinesphere.train.running_metrics import Tally
 
 
 def test_scores_agree_with_scikit_learn_over_batches() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from kinesphere.core.signals import end_silently, raise_if_stopped, take_back
-from kinesphere.train.task import RecognitionTask
+from kinesphere.train.module import RecognitionTask
 
 
 class StopAfter(pl.Callback):

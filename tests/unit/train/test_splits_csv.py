@@ -15,7 +15,7 @@ from kinesphere.data.content import Content, contents_of
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.run import train
-from kinesphere.train.splits import SplitTable
+from kinesphere.train.splits_csv import SplitTable
 
 
 def manifest(folder: Path, *names: str) -> Manifest:

@@ -13,7 +13,7 @@ from kinesphere.core.errors import TooManyFailures
 from kinesphere.core.files import replacing
 from kinesphere.core.text import SPELLED
 from kinesphere.data.dataset import Batch
-from kinesphere.train.files import RunFiles
+from kinesphere.train.run_folder import RunFiles
 
 
 class ProblemFiles(pl.Callback):

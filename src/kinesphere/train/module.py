@@ -19,12 +19,12 @@ from kinesphere.core.bf16_convolution import sound_convolutions
 from kinesphere.core.errors import TrainingDiverged
 from kinesphere.data.dataset import Batch
 from kinesphere.models.recogniser import Recogniser
-from kinesphere.train.average import AveragedWeights, recogniser_around
+from kinesphere.train.config import OptimizerSection, ScheduleSection
+from kinesphere.train.ema import AveragedWeights, recogniser_around
 from kinesphere.train.losses import LossFunction, dense_targets
 from kinesphere.train.optim import make_optimizer
+from kinesphere.train.running_metrics import Tally, TallyScores
 from kinesphere.train.schedule import make_schedule, set_rates
-from kinesphere.train.sections import OptimizerSection, ScheduleSection
-from kinesphere.train.tally import Tally, TallyScores
 
 
 @dataclass(frozen=True)

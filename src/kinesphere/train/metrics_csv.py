@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.train.loader import ResumableLoader
-from kinesphere.train.task import RecognitionTask
+from kinesphere.train.module import RecognitionTask
 
 COLUMNS = (
     "epoch", "step", "lr",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.train.files import RunFiles
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.splits import SplitTable
+from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.splits_csv import SplitTable
 
 if TYPE_CHECKING:
     from kinesphere.train.parts import Parts
@@ -169,7 +169,7 @@ def _has_work(files: RunFiles, resolved: Recipe, longer: bool) -> bool:
 
 
 def _refuse_to_prolong_early_stopped(files: RunFiles) -> None:
-    from kinesphere.train.keeping import read_state
+    from kinesphere.train.checkpoints import read_state
 
     if not files.state.is_file():
         return

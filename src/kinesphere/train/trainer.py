@@ -32,20 +32,20 @@ from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file, start_from
-from kinesphere.train.files import RunFiles
-from kinesphere.train.history import History
+from kinesphere.train.callbacks import HearSignals, StopAfter, Validate
+from kinesphere.train.checkpoints import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
 from kinesphere.train.inputs import clip_specs, preparation_of
-from kinesphere.train.keeping import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers
 from kinesphere.train.losses import LossContext, make_loss
-from kinesphere.train.pace import HearSignals, StopAfter, Validate
-from kinesphere.train.parts import Parts
-from kinesphere.train.problems import ProblemFiles
+from kinesphere.train.metrics_csv import History
+from kinesphere.train.module import Length, RecognitionTask
+from kinesphere.train.problem_files import ProblemFiles
 from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import extracts, frame_cache
-from kinesphere.train.task import Length, RecognitionTask
+from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.parts import Parts
 
 log = logging.getLogger("kinesphere.train")
 

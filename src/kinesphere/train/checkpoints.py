@@ -21,7 +21,7 @@ from kinesphere.core.signals import held
 from kinesphere.models.checkpoint import save_model
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.loader import ResumableLoader
-from kinesphere.train.task import RecognitionTask
+from kinesphere.train.module import RecognitionTask
 
 
 class SafeCheckpointIO(CheckpointIO):
