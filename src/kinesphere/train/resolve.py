@@ -22,7 +22,7 @@ from kinesphere.models.weights.starting import check_name, is_file, model_of
 from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.parts import Parts, divide
+from kinesphere.train.splits import Parts, divide
 
 log = logging.getLogger("kinesphere.train")
 

@@ -12,7 +12,7 @@ from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
 if TYPE_CHECKING:
-    from kinesphere.train.parts import Parts
+    from kinesphere.train.splits import Parts
 
 log = logging.getLogger("kinesphere.train")
 

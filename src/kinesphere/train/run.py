@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kinesphere.evaluate import Report
-    from kinesphere.train.parts import Parts
+    from kinesphere.train.splits import Parts
 
 log = logging.getLogger("kinesphere.train")
 

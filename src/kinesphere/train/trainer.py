@@ -45,7 +45,7 @@ from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import extracts, frame_cache
 from kinesphere.train.run_folder import RunFiles
-from kinesphere.train.parts import Parts
+from kinesphere.train.splits import Parts
 
 log = logging.getLogger("kinesphere.train")
 
