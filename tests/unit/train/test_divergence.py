@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from kinesphere.core.errors import TrainingDiverged
-from kinesphere.train import Recipe, fitting, train
+from kinesphere.train import Recipe, train, trainer
 from kinesphere.train.run_folder import RunFiles
 
 
@@ -35,8 +35,8 @@ class Break(pl.Callback):
 def test_an_epoch_without_numbers_is_never_the_best(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, value: float, monitor: str, epoch: int
 ) -> None:
-    make = fitting._callbacks
-    monkeypatch.setattr(fitting, "_callbacks", lambda *a: [Break(epoch, value), *make(*a)])
+    make = trainer._callbacks
+    monkeypatch.setattr(trainer, "_callbacks", lambda *a: [Break(epoch, value), *make(*a)])
     with pytest.raises(TrainingDiverged, match=rf"The validation loss became \S+ in epoch {epoch + 1}"):
         train(recipe.override(f"train.monitor={monitor}"), console=Console(file=io.StringIO()))
     model = RunFiles(Path(str(recipe.out))).model
@@ -48,8 +48,8 @@ def test_an_epoch_without_numbers_is_never_the_best(
 def test_last_weights_without_numbers_are_not_written(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = fitting._callbacks
-    monkeypatch.setattr(fitting, "_callbacks", lambda *a: [Break(2, float("nan")), *make(*a)])
+    make = trainer._callbacks
+    monkeypatch.setattr(trainer, "_callbacks", lambda *a: [Break(2, float("nan")), *make(*a)])
     with pytest.raises(
         TrainingDiverged, match=r"tensors of weights hold what is not a number .* was not written"
     ):

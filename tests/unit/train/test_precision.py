@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from kinesphere.train import Recipe, fitting, train
+from kinesphere.train import Recipe, train, trainer
 from kinesphere.train.checkpoints import read_state
 from kinesphere.train.metrics_csv import read_history
 from kinesphere.train.run_folder import RunFiles
@@ -118,9 +118,9 @@ def test_a_run_resumes_to_the_same_weights_and_scale(
     """Bit for bit on a CPU; on a GPU, whose sums have no fixed order, to rounding."""
     settings = (*SETTINGS["all together"], "train.epochs=2", "train.batch_size=3", "train.checkpoint_steps=1")
     whole = trained(small, precision, tmp_path / "whole", *settings)
-    make = fitting._callbacks
+    make = trainer._callbacks
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_callbacks", lambda *a: [Stop(), *make(*a)])
+        patch.setattr(trainer, "_callbacks", lambda *a: [Stop(), *make(*a)])
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             trained(small, precision, tmp_path / "broken", *settings)
     resumed = trained(small, precision, tmp_path / "broken", *settings, resume=True)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from kinesphere.core.errors import InUse, InvalidSetting, TooManyFailures, UnwritableFile
 from kinesphere.core.files import claiming
-from kinesphere.train import Recipe, cross_validate, fitting, open_run, train
+from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.fusion import validation_predictions
 from kinesphere.train.metrics_csv import read_history
 from kinesphere.train.run_folder import RunFiles
@@ -47,8 +47,8 @@ class At(pl.Callback):
 
 
 def during(monkeypatch: pytest.MonkeyPatch, epoch: int, act: object) -> None:
-    original = fitting._callbacks
-    monkeypatch.setattr(fitting, "_callbacks", lambda *a: [*original(*a), At(epoch, act)])
+    original = trainer._callbacks
+    monkeypatch.setattr(trainer, "_callbacks", lambda *a: [*original(*a), At(epoch, act)])
 
 
 def stop_in(monkeypatch: pytest.MonkeyPatch, recipe: Recipe, epoch: int, *overrides: str) -> None:

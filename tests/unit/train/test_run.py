@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TooManyFailures, TrainingDiverged
 from kinesphere.evaluate import Report
 from kinesphere.models import load_model
-from kinesphere.train import Recipe, cross_validate, fitting, open_run, train
+from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.metrics_csv import read_history
 from kinesphere.train.run_folder import RunFiles
 
@@ -50,10 +50,10 @@ def quiet() -> Console:
 
 
 def interrupted(recipe: Recipe, moment: tuple[str, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    original = fitting._callbacks
+    original = trainer._callbacks
     with monkeypatch.context() as patch:
         patch.setattr(
-            fitting, "_callbacks", lambda *a: [*original(*a)[:0], *_with(original(*a), Interrupt(moment))]
+            trainer, "_callbacks", lambda *a: [*original(*a)[:0], *_with(original(*a), Interrupt(moment))]
         )
         with pytest.raises(Interrupted):
             train(recipe, console=quiet())
