@@ -1,7 +1,7 @@
 """Keeping people apart: detections of single frames become tracks, so that person 1 stays person 1.
 
 A track predicts where its person is from the last joints and their velocity, and knows what it wears.
-Detections are assigned so that the summed likeness is largest (Kuhn 1955). Likeness is the object keypoint
+Detections are assigned so that the summed likeness is largest. Likeness is the object keypoint
 similarity of COCO, taken loosely enough for motion between frames, with the overlap of the boxes, times the
 likeness of the clothes where those are known. Tracks outlive gaps: who comes out of an embrace is told by
 the clothes.
@@ -277,44 +277,15 @@ def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def assign(value: np.ndarray) -> list[tuple[int, int]]:
-    """The pairs (row, column) of largest summed value, each row and column at most once (Kuhn 1955).
-
-    The method of shortest augmenting paths (Jonker and Volgenant 1987), in O(n³).
+    """The pairs (row, column) of largest summed value, each row and column at most once.
 
     Args:
         value: `(N, M)`; min(N, M) pairs are made, whatever their value.
     """
-    if value.size == 0:
-        return []
-    if value.shape[0] > value.shape[1]:
-        return sorted((i, j) for j, i in assign(value.T))
-    cost = -value
-    rows, columns = cost.shape
-    row_price, column_price = np.zeros(rows + 1), np.zeros(columns + 1)
-    owner = np.full(columns + 1, rows)  # the row of each column; `rows` is nobody
-    for row in range(rows):
-        owner[columns] = row
-        column = columns
-        best = np.full(columns, np.inf)
-        came_from = np.full(columns, columns)
-        done = np.zeros(columns + 1, bool)
-        while owner[column] != rows:
-            done[column] = True
-            here = owner[column]
-            gap = cost[here] - row_price[here] - column_price[:columns]
-            better = ~done[:columns] & (gap < best)
-            best[better], came_from[better] = gap[better], column
-            open_best = np.where(done[:columns], np.inf, best)
-            column = int(open_best.argmin())
-            step = open_best[column]
-            row_price[owner[done]] += step
-            column_price[done] -= step
-            best[~done[:columns]] -= step
-        while column != columns:
-            before = int(came_from[column])
-            owner[column] = owner[before]
-            column = before
-    return sorted((int(owner[j]), j) for j in range(columns) if owner[j] != rows)
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(value, maximize=True)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def follow(frames: Sequence[Detections], times_s: Sequence[float], tracker: Tracker) -> list[np.ndarray]:
