@@ -31,7 +31,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: Singular noun for messages, for example `"model"`.
-        package: Package whose modules register members on import; imported at first use.
+        package: Package, or packages and modules, whose modules register members on import; imported at
+            first use.
         group: Entry-point group through which other distributions add members.
         listed: Which members messages name as known; None for all.
     """
@@ -39,12 +40,12 @@ class Registry(Generic[T]):
     def __init__(
         self,
         kind: str,
-        package: str | None = None,
+        package: str | tuple[str, ...] | None = None,
         group: str | None = None,
         listed: Callable[[T], bool] | None = None,
     ) -> None:
         self.kind = kind
-        self._package = package
+        self._packages = (package,) if isinstance(package, str) else package or ()
         self._group = group
         self._listed = listed
         self._members: dict[str, T] = {}
@@ -102,9 +103,9 @@ class Registry(Generic[T]):
                 return
             self._looking = True
             try:
-                if self._package:
-                    package = importlib.import_module(self._package)
-                    for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                for name in self._packages:
+                    package = importlib.import_module(name)
+                    for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{name}."):
                         importlib.import_module(module.name)
                 for entry in entry_points(group=self._group) if self._group else ():
                     entry.load()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kinesphere.core.errors import EmptySkeleton, KinesphereError
@@ -41,3 +41,10 @@ def by_reason(skipped: Iterable[Skipped], most: int = 4) -> str:
     told = [f"{count} × {reason}" for reason, count in counts[:most]]
     rest = sum(count for _, count in counts[most:])
     return ", ".join([*told, f"{rest} × something else"] if rest else told)
+
+
+def why_nothing(skipped: Sequence[Skipped]) -> str:
+    """Why a folder gave nothing, as the end of a sentence."""
+    if not skipped:
+        return "check the folder"
+    return f"{len(skipped)} were left out, the first, {skipped[0].name}: {skipped[0].reason.rstrip('.')}"

@@ -1,5 +1,9 @@
-"""Skeletons that others made: one file per format, and data sets turned into pose files and a manifest."""
+"""Public data sets, one module each: card, reader, and a maker of a small example.
 
-from kinesphere.datasets.skeletons import DATASETS, SkeletonSet, import_skeletons
+`importing.import_skeletons` turns those of skeletons into pose files and a manifest.
+"""
 
-__all__ = ["DATASETS", "SkeletonSet", "import_skeletons"]
+from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
+from kinesphere.datasets.importing import import_skeletons
+
+__all__ = ["DATASETS", "Dataset", "DatasetCard", "import_skeletons"]

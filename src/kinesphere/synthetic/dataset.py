@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +14,15 @@ from kinesphere.core.errors import InvalidSetting, WorkerFailed
 from kinesphere.core.files import make_folder, replacing, sweep
 from kinesphere.core.parallel import Lost, bounded_map
 from kinesphere.core.signals import raise_if_stopped
+from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.sample import Sample
 from kinesphere.synthetic.clips import ClipPlan, Shot, plan_clips, render_clip
 from kinesphere.synthetic.motion.grades import GRADES
 from kinesphere.synthetic.render.render import Rendered
 from kinesphere.synthetic.render.truth import truth_files, video_file, write_truth
 from kinesphere.synthetic.scene.scene import KINDS
-from kinesphere.synthetic.settings import MannequinSettings
+from kinesphere.synthetic.settings import DEFAULT_CLASSES, SPLITS, MannequinSettings
 from kinesphere.video.write import VideoWriter
 
 _LONGEST_S = 6 * 3600.0
@@ -192,3 +195,33 @@ def describe_shot(shot: Shot) -> dict[str, str]:
         "scene_kind": KINDS[shot.scene % len(KINDS)],
         "view": shot.view,
     }
+
+
+CARD = DatasetCard(
+    title="synthetic movements (the generator's defaults)",
+    content="videos",
+    size=f"{MannequinSettings.clips_per_class} videos of every class",
+    licence="Apache-2.0, as Kinesphere",
+    source="made on this machine: kinesphere.synthetic.generate(MannequinSettings(), FOLDER)",
+    layout="manifest.csv, videos/ and truth/",
+    classes=DEFAULT_CLASSES,
+    splits=SPLITS,
+    groups="performer",
+    columns=("performer", "scene", "scene_kind", "view", *GRADE_COLUMNS),
+)
+
+
+def read(folder: Path) -> Iterator[Sample]:
+    """The videos of a generated folder."""
+    return iter(Manifest.read(folder))
+
+
+def _write_example(folder: Path) -> Path:
+    few = MannequinSettings(
+        classes=DEFAULT_CLASSES[:2], clips_per_class=5, splits=(0.6, 0.2, 0.2), size=(32, 32), fps=8,
+        duration_s=(0.5, 0.5), performers=3, scenes=3, truth=False,
+    )  # fmt: skip
+    return generate(few, folder, workers=1).parent
+
+
+DATASETS.add("synthetic", Dataset(CARD, read, _write_example))

@@ -14,8 +14,8 @@ import numpy as np
 from kinesphere.annotations.formats.bvh import Motion, read_bvh
 from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.core.skipped import Skipped
-from kinesphere.datasets.skeletons import DATASETS, Captured, Labelled, why_nothing
+from kinesphere.core.skipped import Skipped, why_nothing
+from kinesphere.data.catalogue import DATASETS, Captured, Labelled
 from kinesphere.synthetic.body.capture import CapturePlan, Span, cut, plan_captures, render_capture
 from kinesphere.synthetic.body.retarget import retarget
 from kinesphere.synthetic.dataset import (
@@ -92,11 +92,11 @@ def render_motions(
         InvalidAnnotation: If there is nothing to render.
         UnsafeFile: If an archive would write outside its folder.
     """
-    dataset = DATASETS.get(name)
+    card = DATASETS.get(name).card
     settings = settings or MannequinSettings()
-    if not dataset.is_captured:
+    if card.content != "motion capture":
         raise InvalidSetting(
-            f"Mannequins play motion capture, not {dataset.title}; use `kinesphere import-skeletons`."
+            f"Mannequins play motion capture, not {card.title}; use `kinesphere import-skeletons`."
         )
     if renderings < 1 or longest_s < 1:
         raise InvalidSetting(
@@ -108,7 +108,7 @@ def render_motions(
         planned = list(_plan(motions, settings, renderings))
         if not planned:
             raise InvalidAnnotation(
-                f"{source} holds no motion of {dataset.title} to play; {why_nothing(skipped)}."
+                f"{source} holds no motion of {card.title} to play; {why_nothing(skipped)}."
             )
         numbers = {"renderings": renderings, "longest_s": longest_s}
         claim(out, "motions", settings, set=name, motions=_digest(planned), **numbers)

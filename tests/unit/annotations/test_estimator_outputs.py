@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kinesphere.annotations.extract import extract
-from kinesphere.annotations.formats.estimators import read_coco
-from kinesphere.annotations.formats.outputs import Estimator, OutputReader, match_outputs
+from kinesphere.annotations.extract.estimator_outputs import OutputReader, match_outputs
+from kinesphere.annotations.formats.coco import read_coco
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.modalities.pose.poses import Extent
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
@@ -146,7 +146,7 @@ def present(video: Path) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["coco", "openpose"])
 def test_the_numbering_is_decided_over_all_files_of_a_set(
-    tmp_path: Path, videos: list[Path], kind: Estimator
+    tmp_path: Path, videos: list[Path], kind: str
 ) -> None:
     # Both count from 1; only the second tells, for the first sees nobody in the first and the last frame.
     frames = {"jive": range(2, FRAMES), "waltz": range(5, FRAMES + 1)}

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from kinesphere.annotations.formats.bvh import read_bvh
-from kinesphere.annotations.formats.estimators import read_coco, read_openpose
+from kinesphere.annotations.formats.coco import read_coco
+from kinesphere.annotations.formats.openpose import read_openpose
 from kinesphere.core.errors import InvalidAnnotation, KinesphereError, UnsafeFile
 from kinesphere.data import Manifest
 from kinesphere.datasets import import_skeletons

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinesphere.annotations.formats.estimators import read_coco, read_openpose
+from kinesphere.annotations.formats.coco import read_coco
+from kinesphere.annotations.formats.openpose import read_openpose
 from kinesphere.core.errors import InvalidAnnotation, LeftOut, WrongEntry
 
 

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kinesphere.annotations.formats.estimators import read_coco, read_openpose
+from kinesphere.annotations.formats.coco import read_coco
+from kinesphere.annotations.formats.openpose import read_openpose
 from kinesphere.core.errors import KinesphereError, KinesphereWarning
 from kinesphere.datasets import import_skeletons
 

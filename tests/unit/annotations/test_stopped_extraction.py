@@ -16,7 +16,7 @@ from kinesphere.annotations.extract import FlowExtractor, PoseExtractor, PoseSet
 from kinesphere.annotations.extract import flow as flow_extraction
 from kinesphere.annotations.extract import mask as mask_extraction
 from kinesphere.annotations.extract import pose as pose_extraction
-from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.annotations.tracking import Detections
 from kinesphere.clips import plane_file
 from kinesphere.clips.plane_file import PlaneFile
 from kinesphere.core.errors import UnreadableVideo

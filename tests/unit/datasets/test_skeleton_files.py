@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from kinesphere.annotations.formats.bvh import read_bvh
 from kinesphere.annotations.formats.jhmdb import read_jhmdb
-from kinesphere.annotations.formats.kinect import read_msr, read_utkinect, read_utkinect_labels
+from kinesphere.annotations.formats.msr_action3d import read_msr
 from kinesphere.annotations.formats.ntu import NtuName, read_missing, read_ntu
+from kinesphere.annotations.formats.utkinect import read_utkinect, read_utkinect_labels
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.pinhole import Camera
@@ -25,7 +26,7 @@ from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.datasets import import_skeletons
-from kinesphere.datasets.skeletons import NTU_SUBJECTS
+from kinesphere.datasets.ntu import SUBJECTS
 
 # ------------------------------------------------------------------------------------------------- NTU
 
@@ -450,8 +451,8 @@ def test_ntu_sets(tmp_path: Path) -> None:
 
 
 def test_ntu_120_has_subjects_and_setups_of_its_own(tmp_path: Path) -> None:
-    assert len(NTU_SUBJECTS) == 53
-    assert len([subject for subject in NTU_SUBJECTS if subject <= 40]) == 20
+    assert len(SUBJECTS) == 53
+    assert len([subject for subject in SUBJECTS if subject <= 40]) == 20
     names = ("S001C001P001R001A001", "S017C001P040R001A060", "S018C001P045R001A061", "S031C002P106R001A120")
     for name in names:
         (tmp_path / f"{name}.skeleton").write_text(ntu_text([[(7, 1.0)]]))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from kinesphere.annotations.extract import PoseSettings
-from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.device import Compute

@@ -23,7 +23,7 @@ from kinesphere.clips.pinhole import framing
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnknownName
 from kinesphere.data import ClipDataset, Item, Manifest
-from kinesphere.datasets.skeletons import Labelled
+from kinesphere.data.catalogue import Labelled
 from kinesphere.synthetic import MannequinSettings, Recorded, load_truth
 from kinesphere.synthetic.body.body import Placement
 from kinesphere.synthetic.body.capture import cut, plan_captures, render_capture, staged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.modalities.pose.poses import boxes_around
 from kinesphere.core.download import fetch_file
 from kinesphere.core.errors import InvalidSetting, MissingExtra

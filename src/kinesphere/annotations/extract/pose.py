@@ -11,10 +11,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from kinesphere.annotations.extract.assemble import assemble
+from kinesphere.annotations.assemble import assemble
 from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
-from kinesphere.annotations.extract.tracking import Detections, Tracker, looks, overlap, similarity
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
+from kinesphere.annotations.tracking import Detections, Tracker, looks, overlap, similarity
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.skeleton import BLAZEPOSE33

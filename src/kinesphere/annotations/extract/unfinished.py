@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.npz import BrokenArchive, read_arrays
 from kinesphere.clips.sidecar import CLOCK
 from kinesphere.core.content import content_key

@@ -1,1 +1,1 @@
-"""Readers and writers of annotation files, one module per format."""
+"""Formats of annotation files, one module each; `registry.FORMATS` finds them by itself."""

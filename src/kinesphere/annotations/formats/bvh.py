@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.formats.lines import Lines, number_of
+from kinesphere.annotations.formats.registry import FORMATS, Format
+from kinesphere.annotations.parsing.lines import Lines, number_of
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.pinhole import Camera, framing
@@ -352,3 +353,22 @@ def _turns(angles_deg: np.ndarray, axis: int) -> np.ndarray:
     turn[:, a, a] = turn[:, b, b] = np.cos(angle)
     turn[:, a, b], turn[:, b, a] = -np.sin(angle), np.sin(angle)
     return turn
+
+
+def write_example(path: Path) -> None:
+    """A figure of arms and legs that swings them, over a second at 20 Hz."""
+    angles = "CHANNELS 3 Zrotation Xrotation Yrotation"
+    lines = ["HIERARCHY", "ROOT Hips", "{", "OFFSET 0 0 0", f"CHANNELS 6 {' '.join(_CHANNELS)}"]
+    for side, x in (("Left", 1), ("Right", -1)):
+        for names, steps in (("Arm ForeArm Hand", (5, -3, -3)), ("UpLeg Leg Foot", (-1, -4, -4))):
+            for i, (name, step) in enumerate(zip(names.split(), steps, strict=True)):
+                lines += [f"JOINT {side}{name}", "{", f"OFFSET {0 if i else x} {step} 0", angles]
+            lines += ["End Site", "{", "OFFSET 0 -1 0", *"}}}}"]
+    rows = [" ".join(f"{(7 * channel + 3 * t) % 30}" for channel in range(6 + 12 * 3)) for t in range(20)]
+    lines += ["}", "MOTION", "Frames: 20", "Frame Time: 0.05", *rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+FORMATS.add(
+    "bvh", Format("BVH motion capture", (".bvh",), "bones of one person in space", read_bvh, write_example)
+)

@@ -7,11 +7,13 @@ relative to the middle of the picture and to the person's size, y down.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.npz import BrokenArchive, read_arrays
 from kinesphere.core.errors import InvalidAnnotation
@@ -87,3 +89,14 @@ def _clip(joints: np.ndarray, label: str) -> JhmdbClip | InvalidAnnotation:
     )
     digest = hashlib.sha256(joints.astype(np.float32).tobytes() + label.encode()).hexdigest()
     return JhmdbClip(poses, label, digest)
+
+
+def write_example(path: Path, labels: Sequence[str] = ("clap", "run"), seed: int = 0) -> None:
+    """A clip of four frames for every label."""
+    joints = np.random.default_rng(seed).normal(size=(4 * len(labels), _JOINTS, 2)).astype(np.float32)
+    np.savez(path, joints=joints, lengths=np.full(len(labels), 4), labels=np.array(labels))
+
+
+FORMATS.add(
+    "jhmdb", Format("JHMDB joints, as DD-Net's data", (".npz",), "clips in pixels", read_jhmdb, write_example)
+)

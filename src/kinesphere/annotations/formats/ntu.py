@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.formats.bodies import Body, people
-from kinesphere.annotations.formats.lines import Lines, read_text
+from kinesphere.annotations.formats.registry import FORMATS, Format
+from kinesphere.annotations.parsing.kinect_bodies import Body, people
+from kinesphere.annotations.parsing.lines import Lines, read_text
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 from kinesphere.core.limits import Budget, brief
@@ -143,3 +144,24 @@ def _bodies(lines: Lines) -> dict[str, np.ndarray]:
             raise lines.error("the tracking state of a joint is 0, 1 or 2.")
         bodies[words[0]] = np.array(rows)
     return bodies
+
+
+def write_example(path: Path) -> None:
+    """A recording of four frames with one body."""
+    lines = ["4"]
+    for t in range(4):
+        lines += ["1", "7 0 1 1 1 1 0 0.1 0.2 2", str(_JOINTS)]
+        lines += [f"{0.1 * t} {joint} 3 0 0 {100 + joint} 200 0 0 0 1 2" for joint in range(_JOINTS)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+FORMATS.add(
+    "ntu",
+    Format(
+        "NTU RGB+D skeletons, Kinect v2",
+        (".skeleton",),
+        "people in pixels and in space",
+        read_ntu,
+        write_example,
+    ),
+)

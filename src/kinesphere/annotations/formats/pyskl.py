@@ -7,6 +7,7 @@ skeleton is known by joints and coordinates.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.annotations.formats.protocols import Protocols
+from kinesphere.annotations.formats.registry import FORMATS, Format
+from kinesphere.annotations.parsing.protocols import Protocols
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
@@ -232,3 +234,27 @@ def _frame_size(where: str, annotation: Mapping[str, Any]) -> Size:
 
 def _shown(value: object) -> str:
     return str(value) if isinstance(value, np.ndarray) and value.size <= 16 else brief(value)
+
+
+def write_example(path: Path) -> None:
+    """Four clips of two classes, half of them on each of two lists."""
+    keypoints, scores = np.ones((1, 4, 17, 2), np.float16), np.ones((1, 4, 17), np.float16)
+    annotations = [
+        {
+            "frame_dir": f"clip{number}",
+            "label": number % 2,
+            "img_shape": (48, 64),
+            "total_frames": 4,
+            "keypoint": keypoints + number,
+            "keypoint_score": scores,
+        }
+        for number in range(4)
+    ]
+    split = {"xsub_train": ["clip0", "clip1"], "xsub_val": ["clip2", "clip3"]}
+    path.write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
+
+
+FORMATS.add(
+    "pyskl",
+    Format("PySKL and MMAction2 pickle", (".pkl", ".pickle"), "clips of people", read_pyskl, write_example),
+)

@@ -11,8 +11,7 @@ from kinesphere.apps.cli.console import Json, check_folder, console, end, print_
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from kinesphere.annotations.formats.estimators import Estimator
-    from kinesphere.annotations.formats.numbering import First
+    from kinesphere.annotations.parsing.numbering import First
 
 SHOWN = 10
 
@@ -21,22 +20,21 @@ def import_skeletons(
     name: Annotated[
         str,
         typer.Argument(
-            help="A data set: bandai_namco, bvh, jhmdb, laban_effort, msr_action3d, ntu, pyskl or utkinect; "
-            "or what an estimator wrote for videos: coco or openpose."
+            help="A data set: {skeletons, motion capture}; or an estimator's outputs of videos: {estimators}."
         ),
     ],
     source: Annotated[Path, typer.Argument(help="Its folder, file, or tar or zip archive.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for pose files and manifest.csv; of coco and openpose, folder for the pose files, "
+            help="Folder for pose files and manifest.csv; of {estimators}, folder for the pose files, "
             "laid out as the videos (default: beside them)."
         ),
     ] = None,
     videos: Annotated[
         list[str] | None,
         typer.Option(
-            help="For coco and openpose: manifest, folder or videos; may be repeated. clip.mp4 has its "
+            help="For {estimators}: manifest, folder or videos; may be repeated. clip.mp4 has its "
             "keypoints in clip.json, or in a folder clip."
         ),
     ] = None,
@@ -45,7 +43,7 @@ def import_skeletons(
         typer.Option(
             min=0,
             max=1,
-            help="For coco and openpose: whether frames count from 0 or 1; by default as the files tell.",
+            help="For {estimators}: whether frames count from 0 or 1; by default as the files tell.",
         ),
     ] = None,
     camera: Annotated[
@@ -53,7 +51,7 @@ def import_skeletons(
         typer.Option(help="For motion capture: bearing of a camera in degrees, 0 in front; may be repeated."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="For coco and openpose: replace pose files that are there.")
+        bool, typer.Option("--overwrite", help="For {estimators}: replace pose files that are there.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -61,10 +59,10 @@ def import_skeletons(
 
     What is left out, damaged or of no video is listed; exit code 1 says that something was wrong.
     """
-    from kinesphere.annotations.formats.estimators import ESTIMATORS
+    from kinesphere.annotations.formats.registry import estimators
 
     check_folder("--out", out)
-    if name in ESTIMATORS:
+    if name in estimators():
         if camera:
             raise InvalidSetting(f"Cameras are for motion capture; {name} has its own. Leave them out.")
         if not videos:
@@ -78,13 +76,13 @@ def import_skeletons(
     if videos or overwrite or first_frame is not None:
         raise InvalidSetting(
             "--videos, --first-frame and --overwrite are for "
-            f"{' and '.join(ESTIMATORS)}; leave them out for {name}."
+            f"{' and '.join(estimators())}; leave them out for {name}."
         )
     _import_set(name, source, out, tuple(camera or ()), as_json)
 
 
 def _import_outputs(
-    kind: Estimator,
+    kind: str,
     source: Path,
     videos: list[str],
     first_frame: First | None,
@@ -93,7 +91,7 @@ def _import_outputs(
     as_json: bool,
 ) -> None:
     """Write the pose files of videos, and tell of outputs that belong to none."""
-    from kinesphere.annotations.formats.outputs import OutputReader, match_outputs
+    from kinesphere.annotations.extract.estimator_outputs import OutputReader, match_outputs
     from kinesphere.apps.cli.extract import find_videos, run
 
     found, root = find_videos(videos)

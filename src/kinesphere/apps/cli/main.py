@@ -12,6 +12,7 @@ import typer
 from kinesphere import __version__
 from kinesphere.apps.cli.check import check
 from kinesphere.apps.cli.console import prepare_streams
+from kinesphere.apps.cli.datasets import ListingCommand, datasets
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
@@ -41,6 +42,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("doctor", doctor),
     ("check", check),
     ("models", models),
+    ("datasets", datasets),
     ("train", train),
     ("evaluate", evaluate),
     ("predict", predict),
@@ -49,8 +51,9 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("import-skeletons", import_skeletons),
     ("render", render),
 )
+_CLASSES = {"train": SettingsCommand, "import-skeletons": ListingCommand, "render": ListingCommand}
 for _name, _verb in VERBS:
-    app.command(_name, cls=SettingsCommand if _verb is train else None)(_verb)
+    app.command(_name, cls=_CLASSES.get(_name))(_verb)
 app.add_typer(extract, name="extract")
 
 

@@ -20,7 +20,7 @@ from kinesphere.core.signals import advise
 
 
 def render(
-    name: Annotated[str, typer.Argument(help="A set of motion capture: bandai_namco, bvh or laban_effort.")],
+    name: Annotated[str, typer.Argument(help="A set of motion capture: {motion capture}.")],
     source: Annotated[Path, typer.Argument(help="Its folder or tar archive.")],
     out: Annotated[Path, typer.Option(help="Folder for videos, their truth and manifest.csv.")],
     per_motion: Annotated[int, typer.Option(min=1, help="Videos of each motion, by various performers.")] = 3,

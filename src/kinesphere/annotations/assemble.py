@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinesphere.annotations.extract.tracking import Detections
+from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS

@@ -9,15 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.formats.estimators import (
-    COCO_ORIGIN,
-    OPENPOSE_ORIGIN,
-    Estimator,
-    frame_numbers,
-    read_coco,
-    read_openpose,
-)
-from kinesphere.annotations.formats.numbering import First, Numbering, proven
+from kinesphere.annotations.formats.registry import EstimatorFormat, estimators
+from kinesphere.annotations.parsing.numbering import First, Numbering, proven
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
@@ -29,14 +22,14 @@ class OutputReader:
     """Makes pose files of what an estimator wrote; an `Extractor` that looks at no picture.
 
     Attributes:
-        kind: COCO keypoint JSON, one file per video; or OpenPose's JSON, one folder per video.
+        kind: Name of the estimator's format (see `formats.registry.estimators`).
         outputs: The file or folder of each video (see `match_outputs`).
         first_frame: Number of a video's first frame in them; by default as the outputs tell together (see
             `numbering_of`).
         numbering: Whether their numbers count from 0 or 1, where one of them leaves it open.
     """
 
-    kind: Estimator
+    kind: str
     outputs: Mapping[Path, Path]
     first_frame: First | None = None
     numbering: Numbering = field(init=False)
@@ -50,6 +43,11 @@ class OutputReader:
         object.__setattr__(self, "numbering", found)
 
     @property
+    def form(self) -> EstimatorFormat:
+        """The format of the outputs."""
+        return estimators()[self.kind]
+
+    @property
     def suffix(self) -> str:
         """`.pose.npz`."""
         return SUFFIX
@@ -61,8 +59,9 @@ class OutputReader:
             InvalidAnnotation: If the file cannot be read.
         """
         poses = read_poses(path)
-        wanted = COCO_ORIGIN if self.kind == "coco" else OPENPOSE_ORIGIN
-        return None if poses.origin == wanted else f"holds poses of {poses.origin or poses.skeleton}"
+        return (
+            None if poses.origin == self.form.origin else f"holds poses of {poses.origin or poses.skeleton}"
+        )
 
     def extract(self, video: Path, target: Path) -> str | None:
         """Write the poses of a video; a remark if nobody was seen.
@@ -73,19 +72,18 @@ class OutputReader:
         """
         output = self.outputs.get(video)
         if output is None:
-            wanted = f"{video.stem}.json" if self.kind == "coco" else f"a folder {video.stem}"
+            wanted = self.form.named.format(video.stem)
             raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
         with Video.open(video, threads=1) as source:
             begins, size, fps = source.frame_times(), source.size, float(source.fps)
-        read = read_coco if self.kind == "coco" else read_openpose
-        poses = read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
+        poses = self.form.read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
         poses = replace(poses, times=begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64))
         poses.resized(size)
         write_poses(replace(poses, video=Extent.of(begins, fps)), target, of=video)
         return None if poses.present.any() else "nobody was found in any frame"
 
 
-def numbering_of(kind: Estimator, outputs: Mapping[Path, Path]) -> Numbering:
+def numbering_of(kind: str, outputs: Mapping[Path, Path]) -> Numbering:
     """Whether the outputs of a set count frames from 0 or from 1.
 
     One that names frame 0 settles it, else one that names as many frames as its video has. Outputs and videos
@@ -94,7 +92,7 @@ def numbering_of(kind: Estimator, outputs: Mapping[Path, Path]) -> Numbering:
     open_ones: list[tuple[Path, list[int]]] = []
     for video, output in outputs.items():
         try:
-            numbers = frame_numbers(kind, output)
+            numbers = estimators()[kind].frame_numbers(output)
         except InvalidAnnotation:
             continue
         if numbers and min(numbers) == 0:
@@ -113,7 +111,7 @@ def numbering_of(kind: Estimator, outputs: Mapping[Path, Path]) -> Numbering:
 
 
 def match_outputs(
-    kind: Estimator, source: Path, videos: Sequence[Path], root: Path | None = None
+    kind: str, source: Path, videos: Sequence[Path], root: Path | None = None
 ) -> tuple[dict[Path, Path], tuple[Path, ...]]:
     """Which output belongs to which video, by their names.
 
@@ -122,7 +120,7 @@ def match_outputs(
     whatever their names are.
 
     Args:
-        kind: Of estimator.
+        kind: Name of the estimator's format.
         source: Folder of the outputs, or one of them.
         videos: The videos.
         root: Folder that the videos' places count from.
@@ -134,10 +132,10 @@ def match_outputs(
         InvalidAnnotation: If the source holds no output.
         InvalidSetting: If an output could be that of several videos.
     """
-    outputs = _outputs(kind, source)
+    form = estimators()[kind]
+    outputs = form.find(source)
     if not outputs:
-        form = "a .json file" if kind == "coco" else "a folder of *_keypoints.json files"
-        raise InvalidAnnotation(f"{source} holds no {kind} keypoints: {form} for each video.")
+        raise InvalidAnnotation(f"{source} holds no {kind} keypoints: {form.output} for each video.")
     if len(outputs) == len(videos) == 1:
         return {videos[0]: outputs[0]}, ()
     by_place = {_place(output, source): output for output in outputs}
@@ -157,12 +155,6 @@ def match_outputs(
             )
         found[video], owners[own] = own, video
     return found, tuple(output for output in outputs if output not in owners)
-
-
-def _outputs(kind: Estimator, source: Path) -> list[Path]:
-    if kind == "coco":
-        return [source] if source.is_file() else sorted(source.rglob("*.json"))
-    return sorted({path.parent for path in source.rglob("*_keypoints.json")})
 
 
 def _place(output: Path, source: Path) -> str:

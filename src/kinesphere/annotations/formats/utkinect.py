@@ -1,27 +1,29 @@
-"""Kinect v1 text files: UTKinect-Action3D and MSR-Action3D."""
+"""UTKinect-Action3D's text files: sequences of Kinect v1 joints, and the actions within them.
+
+Xia, Chen, Aggarwal: "View invariant human action recognition using histograms of 3D joints", CVPRW 2012.
+"""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.formats.lines import Lines
+from kinesphere.annotations.formats.registry import FORMATS, Format
+from kinesphere.annotations.parsing.lines import Lines
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 
 _JOINTS = 20
-UTKINECT_FPS = 30.0
-MSR_FPS = 15.0
-UTKINECT_ACTIONS = (
+FPS = 30.0
+ACTIONS = (
     "walk", "sitDown", "standUp", "pickUp", "carry", "throw", "push", "pull", "waveHands", "clapHands",
 )  # fmt: skip
 # Numbers of frames with more digits are mistakes.
 _DIGITS = 7
-# Where MSR-Action3D keeps each joint of `kinect20`.
-_MSR_ORDER = np.array([6, 3, 2, 19, 0, 7, 9, 11, 1, 8, 10, 12, 4, 13, 15, 17, 5, 14, 16, 18])
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class PassageList:
 
 
 def read_utkinect(path: Path) -> tuple[Poses, int]:
-    """One sequence of UTKinect-Action3D (Xia, Chen, Aggarwal 2012), and the number of its first frame.
+    """One sequence, and the number of its first frame.
 
     A line is a frame number and x, y, z of 20 joints in metres. Frames count at 30 a second; those
     without a tracked skeleton are left out, so that about every other one is there. Where a number comes
@@ -72,9 +74,12 @@ def read_utkinect(path: Path) -> tuple[Poses, int]:
     if not any(joints):
         raise EmptySkeleton(f"{path} shows nobody: all joints are at the origin. Leave it out.")
     points = np.array(joints, np.float32).reshape(len(frames), 1, _JOINTS, 3)
-    times: np.ndarray = (np.array(frames) - frames[0]) / UTKINECT_FPS
+    times: np.ndarray = (np.array(frames) - frames[0]) / FPS
     scores = np.where((points != 0).any(-1), 1, 0).astype(np.float32)
-    return _in_space(times, points, scores, UTKINECT_FPS, "UTKinect"), frames[0]
+    poses = Poses(
+        times, points, scores, np.array([1]), "kinect20", None, fps=FPS, origin="UTKinect, Kinect v1"
+    )
+    return poses, frames[0]
 
 
 def read_utkinect_labels(path: Path) -> PassageList:
@@ -109,8 +114,8 @@ def _passage(lines: Lines, sequence: str, words: list[str]) -> Passage:
         raise lines.error(
             f"expected a sequence, then lines such as 'walk: 252 390'; got {' '.join(words)[:80]!r}."
         )
-    if label not in UTKINECT_ACTIONS:
-        raise lines.error(f"{label[:80]!r} is none of the set's actions: {', '.join(UTKINECT_ACTIONS)}.")
+    if label not in ACTIONS:
+        raise lines.error(f"{label[:80]!r} is none of the set's actions: {', '.join(ACTIONS)}.")
     if "nan" in (words[1].lower(), words[2].lower()):
         return Passage(sequence, label, 0, 0)
     if not all(word.isdecimal() and len(word) <= _DIGITS for word in words[1:]):
@@ -121,31 +126,29 @@ def _passage(lines: Lines, sequence: str, words: list[str]) -> Passage:
     return Passage(sequence, label, first, last)
 
 
-def read_msr(path: Path) -> Poses:
-    """One clip of MSR-Action3D (Li, Zhang, Liu 2010) in metres: 20 lines of x, y, z, confidence a frame.
-
-    The set's own order of joints becomes that of `kinect20`. The confidence c is kept as the score
-    (1 + c) / 2, because the set gives whole spines, seen at every frame, no confidence at all; joints at
-    the origin were not seen.
-
-    Raises:
-        InvalidAnnotation: If a line is wrong (it is named), frames are not whole, or no joint was seen.
-    """
-    lines = Lines(path)
-    rows = array("d")
-    while lines.more():
-        rows.extend(lines.numbers((4,), "a joint"))
-    if (count := len(rows) // 4) % _JOINTS:
-        raise lines.error(f"frames have {_JOINTS} joints; {count} lines are no whole number of frames.")
-    joints = np.array(rows, np.float32).reshape(-1, 1, _JOINTS, 4)[:, :, _MSR_ORDER]
-    points, seen = joints[..., :3], joints[..., :3].any(-1)
-    if not seen.any():
-        raise EmptySkeleton(f"{path} shows nobody: all joints are at the origin. Leave it out.")
-    scores = np.where(seen, (1 + joints[..., 3].clip(0, 1)) / 2, 0).astype(np.float32)
-    return _in_space(np.arange(len(points)) / MSR_FPS, points, scores, MSR_FPS, "MSR-Action3D")
+def write_example(path: Path, first: int = 100) -> None:
+    """A sequence of eight frames, every other one."""
+    rows = (" ".join(map(str, [first + 2 * t, *range(1 + t, 61 + t)])) for t in range(8))
+    path.write_text("\n".join(rows), encoding="utf-8")
 
 
-def _in_space(times: np.ndarray, points: np.ndarray, scores: np.ndarray, fps: float, origin: str) -> Poses:
-    return Poses(
-        times, points, scores, np.array([1]), "kinect20", None, fps=fps, origin=f"{origin}, Kinect v1"
-    )
+def write_example_labels(path: Path, sequences: Sequence[str] = ("s01_e01",), first: int = 100) -> None:
+    """Two actions in every sequence of such a length."""
+    parts = f"walk: {first} {first + 6}\npush: {first + 8} {first + 14}\n"
+    path.write_text("".join(f"{name}\n{parts}" for name in sequences), encoding="utf-8")
+
+
+FORMATS.add(
+    "utkinect",
+    Format("UTKinect-Action3D sequence", (".txt",), "joints in space", read_utkinect, write_example),
+)
+FORMATS.add(
+    "utkinect_labels",
+    Format(
+        "UTKinect-Action3D actions",
+        ("actionLabel.txt",),
+        "labelled passages",
+        read_utkinect_labels,
+        write_example_labels,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What readers of several formats share: text with line numbers, numbered frames, protocols, people."""

@@ -1,0 +1,152 @@
+"""The catalogue of data sets: their cards, and what reading one gives.
+
+`kinesphere.datasets` holds the public sets, one module each; `kinesphere.synthetic` and other distributions
+(entry points of the group `kinesphere.datasets`) enter theirs likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kinesphere.annotations.formats.bvh import Motion
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.core.registry import Registry
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.sample import Sample
+
+Content = Literal["skeletons", "motion capture", "videos"]
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What is known of a data set.
+
+    Attributes:
+        title: Full name, with its protocol.
+        content: What it holds.
+        size: How much of it there is.
+        licence: Under which terms it is given away.
+        source: Where to get it.
+        layout: Files that reading expects below its folder.
+        classes: Labels; empty where the files tell them.
+        splits: Parts that the set itself, or its first protocol, is divided into.
+        protocols: Columns of further divisions into such parts; empty where there is one at most, or where
+            the files tell.
+        groups: What a group of clips has in common, which must not straddle two splits; empty for none.
+        columns: Further columns of its manifest.
+        paper: Authors (year): title.
+    """
+
+    title: str
+    content: Content
+    size: str
+    licence: str
+    source: str
+    layout: str
+    classes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    groups: str = ""
+    columns: tuple[str, ...] = ()
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled part of a recording.
+
+    Attributes:
+        label: Its class.
+        span: `(start_s, end_s)`, or None for all of it.
+        extra: Further columns of the manifest.
+    """
+
+    label: str
+    span: tuple[float, float] | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Skeletons that become one pose file.
+
+    Attributes:
+        name: Name of the file, without suffix.
+        poses: Content of the file.
+        parts: The parts that are labelled.
+        group: Performer.
+        protocols: For each of the set's protocols its name, and `train`, `val`, `test` or nothing; the same
+            protocols for all of its recordings. The first is the set's usual one; an empty name is that of
+            a set's only protocol.
+    """
+
+    name: str
+    poses: Poses
+    parts: tuple[Labelled, ...]
+    group: str | None = None
+    protocols: tuple[tuple[str, str], ...] = ()
+
+    def samples(self, path: Path) -> Iterator[Sample]:
+        """The labelled parts; the first protocol is the split, and each with a name is a column."""
+        split = self.protocols[0][1] or None if self.protocols else None
+        columns = tuple((protocol, part) for protocol, part in self.protocols if protocol)
+        for number, part in enumerate(self.parts):
+            name = self.name if len(self.parts) == 1 else f"{self.name}#{number}"
+            yield Sample(name, path, (part.label,), part.span, self.group, split, (*part.extra, *columns))
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Motion capture that becomes one pose file per camera, or videos of a mannequin.
+
+    Attributes:
+        path: The file that it was read from.
+        name: Name of the files, without suffix.
+        motion: The motion.
+        part: The label of all of it.
+        group: What must not straddle two splits.
+    """
+
+    path: Path
+    name: str
+    motion: Motion
+    part: Labelled
+    group: str
+
+    def recordings(self, azimuths_deg: tuple[float, ...]) -> Iterator[Recording]:
+        """The motion as cameras on several bearings see it."""
+        for azimuth_deg in azimuths_deg:
+            name = self.name if len(azimuths_deg) == 1 else f"{self.name}@{azimuth_deg:g}"
+            poses = self.motion.seen_by(azimuth_deg=azimuth_deg)
+            extra = (*self.part.extra, ("azimuth_deg", f"{azimuth_deg:g}"))
+            yield Recording(name, poses, (Labelled(self.part.label, extra=extra),), self.group)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that can be read.
+
+    Attributes:
+        card: What is known of it.
+        read: Reads its folder (or file): its parts, and what is left out. Skeletons give recordings, motion
+            capture gives motions, sets of videos give samples.
+        write_example: Fabricates a small folder (or file) of its layout for tests, and returns its path; the
+            folder given is empty.
+    """
+
+    card: DatasetCard
+    read: Callable[[Path], Iterator[Sample | Recording | Captured | Skipped]]
+    write_example: Callable[[Path], Path]
+
+
+DATASETS: Registry[Dataset] = Registry(
+    "data set", package=("kinesphere.datasets", "kinesphere.synthetic.dataset"), group="kinesphere.datasets"
+)
+
+
+def datasets_of(*content: Content) -> tuple[str, ...]:
+    """Names of the data sets that hold one of these."""
+    return tuple(name for name in DATASETS if DATASETS.get(name).card.content in content)
