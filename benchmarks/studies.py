@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.record import RESULTS, machine
 from benchmarks.study_predictions import read_table, write_table
+from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions
-from kinesphere.evaluate.predictions import FileNote
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
 
@@ -338,7 +338,7 @@ def rescore(name: str) -> Path | None:
     if not (path.is_file() and table.is_file()):
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
-    predictions = read_table(table, skipped=[FileNote(*note) for note in record["skipped"]])
+    predictions = read_table(table, skipped=[Skipped(*note) for note in record["skipped"]])
     unknown = Provenance(model=record["model"], version="", torch="", device="", precision="")
     report = report_from_predictions(predictions, Protocol(dataset=record["what"]), unknown)
     return _write(name, {**record, **_scored(report)})
@@ -372,7 +372,7 @@ def _predictions_file(name: str) -> Path:
     return own if own.is_file() else folder / "run" / own.name
 
 
-def _skipped(note: FileNote) -> tuple[str, str]:
+def _skipped(note: Skipped) -> tuple[str, str]:
     """Name of a skipped file and why, without the machine's folders."""
     file = Path(note.path)
     return file.name, note.reason.replace(note.path, file.name).replace(f"{file.parent}/", "")

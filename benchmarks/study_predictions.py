@@ -16,8 +16,8 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions
-from kinesphere.evaluate.predictions import FileNote
 
 _COLUMNS = ("clip", "group", "fold", "label")
 _DIGITS = 6
@@ -43,7 +43,7 @@ def write_table(predictions: Predictions, path: Path) -> None:
     part.replace(path)
 
 
-def read_table(path: Path, *, multi: bool = False, skipped: Sequence[FileNote] = ()) -> Predictions:
+def read_table(path: Path, *, multi: bool = False, skipped: Sequence[Skipped] = ()) -> Predictions:
     """Inverse of `write_table`; spans and paths are not kept.
 
     Args:

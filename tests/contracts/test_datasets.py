@@ -60,7 +60,7 @@ def test_broken_files_are_counted_or_refused(name: str, tmp_path: Path) -> None:
         return
     done = import_skeletons(name, source, tmp_path / "out")
     assert done.failures >= 1
-    assert any(files[-1].stem in each.name for each in done.skipped if each.is_failure)
+    assert any(files[-1].stem in each.path for each in done.skipped if each.is_failure)
 
 
 def test_a_broken_set_of_videos_is_refused(tmp_path: Path) -> None:

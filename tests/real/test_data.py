@@ -74,7 +74,7 @@ def test_check_finds_what_was_broken(tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:500])
     shutil.copy(copied, copied.with_name(f"copy{copied.suffix}"))
     result = check(Manifest.read(tmp_path))
-    assert [failure.path for failure in result.unreadable] == [broken]
+    assert [failure.path for failure in result.unreadable] == [str(broken)]
     assert {problem.kind for problem in result.problems} == {"unreadable", "duplicate"}
 
 

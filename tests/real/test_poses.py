@@ -50,7 +50,7 @@ def test_utkinect(tmp_path: Path) -> None:
     result = import_skeletons("utkinect", DATA / "skeletons" / "utkinect.tar.xz", tmp_path)
     manifest = Manifest.read(result.manifest)
     assert (result.files, len(manifest), len(manifest.labels), len(manifest.groups)) == (16, 160, 10, 8)
-    assert {skipped.name for skipped in result.skipped} == {
+    assert {skipped.path for skipped in result.skipped} == {
         "s09_e01", "s09_e02", "s10_e01", "s10_e02", "s10_e02 carry",
     }  # fmt: skip
     dataset = ClipDataset(manifest, SPACE, train=False)
@@ -62,7 +62,7 @@ def test_msr_action3d(tmp_path: Path) -> None:
     result = import_skeletons("msr_action3d", DATA / "skeletons" / "msraction3d.tar.xz", tmp_path)
     manifest = Manifest.read(result.manifest)
     assert (len(manifest), len(manifest.labels), len(manifest.groups)) == (566, 20, 10)
-    assert [skipped.name for skipped in result.skipped] == ["a13_s09_e02_skeleton3D.txt"]
+    assert [skipped.path for skipped in result.skipped] == ["a13_s09_e02_skeleton3D.txt"]
     assert manifest.splits == ("train", "test")
     # Who waves high raises the right hand more than the left one.
     waves = [read_poses(s.path) for s in manifest.where(label="high arm wave")]

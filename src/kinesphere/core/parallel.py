@@ -16,6 +16,7 @@ import cv2
 import torch
 
 from kinesphere.core.signals import end_with, leave_to_parent, raise_if_stopped, shielded
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.workers import refuse_in_workers, start_method
 
 A = TypeVar("A")
@@ -29,17 +30,6 @@ _QUIET_S = 0.2
 _LINE: list[Any] = [None, 0.0]
 
 
-@dataclass(frozen=True)
-class Lost:
-    """A call that gave no result, because its process was stopped or died.
-
-    Attributes:
-        reason: What happened, as a sentence without a full stop.
-    """
-
-    reason: str
-
-
 @dataclass
 class _Worker(Generic[A]):
     process: BaseProcess
@@ -50,11 +40,11 @@ class _Worker(Generic[A]):
 
 def bounded_map(
     function: Callable[[A], R], arguments: Iterable[A], *, workers: int, timeout_s: float
-) -> Iterator[tuple[A, R | Lost]]:
+) -> Iterator[tuple[A, R | Skipped]]:
     """Call `function` on every argument in worker processes; pairs come as they are done.
 
     A call that makes no progress for too long has its process killed, and one whose process dies is given
-    up; both come as `Lost`, and the others go on. A call that never says `progressed` has to end in time.
+    up; both come as `Skipped`, and the others go on. A call that never says `progressed` has to end in time.
 
     Args:
         function: A module-level function; what it raises is raised here.
@@ -91,7 +81,7 @@ def bounded_map(
                         worker.deadline_s = time.monotonic() + timeout_s
                         continue
                     del busy[connection]
-                    if not isinstance(answer, Lost):
+                    if not isinstance(answer, Skipped):
                         idle.append((worker.process, connection))
                         result, error = answer
                         if error is not None:
@@ -101,7 +91,10 @@ def bounded_map(
                 elif time.monotonic() > worker.deadline_s:
                     del busy[connection]
                     _stop(worker.process, connection)
-                    yield worker.argument, Lost(f"it took longer than {timeout_s:g} s and was stopped")
+                    yield (
+                        worker.argument,
+                        Skipped(str(worker.argument), f"it took longer than {timeout_s:g} s and was stopped"),
+                    )
     finally:
         for process, connection in [*idle, *((w.process, w.connection) for w in busy.values())]:
             _stop(process, connection)
@@ -116,13 +109,15 @@ def progressed() -> None:
 
 
 def _receive(worker: _Worker[A]) -> Any:
-    """What a worker sends: a pair of result and error, or the sign of progress; `Lost` if it died."""
+    """What a worker sends: a pair of result and error, or the sign of progress; `Skipped` if it died."""
     try:
         return worker.connection.recv() or _PROGRESS
     except (EOFError, OSError):  # before its answer, or in the middle of it
         worker.process.join()
         _stop(worker.process, worker.connection)
-        return Lost(f"the process that read it died (exit code {worker.process.exitcode})")
+        return Skipped(
+            str(worker.argument), f"the process that read it died (exit code {worker.process.exitcode})"
+        )
 
 
 def _idle(idle: list[tuple[BaseProcess, Connection]], argument: A) -> tuple[BaseProcess, Connection] | None:

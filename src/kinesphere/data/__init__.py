@@ -1,7 +1,7 @@
 """Data: labelled videos as tables, splits, clips and batches."""
 
 from kinesphere.data.cache.frames import FrameCache
-from kinesphere.data.dataset import Batch, ClipDataset, Failure, Item, Note
+from kinesphere.data.dataset import Batch, ClipDataset, Item
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import Preflight, check
@@ -14,12 +14,10 @@ __all__ = [
     "ClipDataset",
     "Draw",
     "EpochSampler",
-    "Failure",
     "Fold",
     "FrameCache",
     "Item",
     "Manifest",
-    "Note",
     "Preflight",
     "Sample",
     "check",

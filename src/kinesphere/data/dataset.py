@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from kinesphere.core.errors import (
     KinesphereWarning,
     VideoError,
 )
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.backdrop import BackdropVideo, Lenders, other_videos
 from kinesphere.data.cache.frames import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
@@ -43,36 +43,6 @@ Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
 UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A sample that could not be read.
-
-    Attributes:
-        path: Its file.
-        reason: The error's message.
-        index: Its position in the manifest.
-    """
-
-    path: Path
-    reason: str
-    index: int
-
-
-@dataclass(frozen=True)
-class Note:
-    """A warning about a sample that was used, but not whole or not as it stood.
-
-    Attributes:
-        path: Its file.
-        message: The warning's message.
-        index: Its position in the manifest.
-    """
-
-    path: Path
-    message: str
-    index: int
-
-
 @dataclass(frozen=True, eq=False)
 class Item:
     """One sample as tensors.
@@ -81,13 +51,13 @@ class Item:
         inputs: One `(V, T, C, H, W)` per spec (pose: `(V, T, M, J, 3)`).
         target: Class index, long `()`; for multi-label sets 0 and 1, float32 `(K,)`.
         index: Position in the manifest.
-        notes: Warnings about it.
+        notes: Warnings about it: what was not used whole, or not as it stood.
     """
 
     inputs: tuple[torch.Tensor, ...]
     target: torch.Tensor
     index: int
-    notes: tuple[Note, ...] = ()
+    notes: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +76,8 @@ class Batch:
     inputs: tuple[torch.Tensor, ...]
     targets: torch.Tensor
     indices: tuple[int, ...]
-    failures: tuple[Failure, ...] = ()
-    notes: tuple[Note, ...] = ()
+    failures: tuple[Skipped, ...] = ()
+    notes: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -127,11 +97,11 @@ class Batch:
         )
 
 
-class ClipDataset(Dataset[Item | Failure]):
+class ClipDataset(Dataset[Item | Skipped]):
     """Reads, augments and labels the clips of a manifest.
 
     What an item holds depends on (seed, epoch, index, repeat) alone, never on workers, order or what
-    was read before. A video that cannot be read gives a `Failure`, not an error, and never another
+    was read before. A video that cannot be read gives a `Skipped`, not an error, and never another
     video in its place.
 
     Args:
@@ -195,7 +165,7 @@ class ClipDataset(Dataset[Item | Failure]):
     def __len__(self) -> int:
         return len(self.manifest)
 
-    def __getitem__(self, draw: Draw | int) -> Item | Failure:
+    def __getitem__(self, draw: Draw | int) -> Item | Skipped:
         """The sample of a draw (a plain index is the first draw of epoch 0)."""
         draw = Draw(draw) if isinstance(draw, int) else draw
         sample = self.manifest[draw.index]
@@ -204,11 +174,13 @@ class ClipDataset(Dataset[Item | Failure]):
             try:
                 clips = self.clips(draw)
             except UNREADABLE as error:
-                return Failure(sample.path, str(error), draw.index)
+                return Skipped(str(sample.path), str(error), index=draw.index)
         notes = []
         for warning in caught:
             if isinstance(warning.message, KinesphereWarning):
-                notes.append(Note(sample.path, str(warning.message), draw.index))
+                notes.append(
+                    Skipped(str(sample.path), str(warning.message), is_failure=False, index=draw.index)
+                )
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         is_flipped = clips[0][0].flipped and self.train
@@ -301,10 +273,10 @@ class ClipDataset(Dataset[Item | Failure]):
         return target
 
 
-def collate(items: Sequence[Item | Failure]) -> Batch:
+def collate(items: Sequence[Item | Skipped]) -> Batch:
     """Items of one dataset as a batch; failures are set apart."""
     read = [item for item in items if isinstance(item, Item)]
-    failures = tuple(item for item in items if isinstance(item, Failure))
+    failures = tuple(item for item in items if isinstance(item, Skipped))
     if not read:
         return Batch((), torch.empty(0, dtype=torch.long), (), failures)
     inputs = tuple(_joined([item.inputs[i] for item in read]) for i in range(len(read[0].inputs)))

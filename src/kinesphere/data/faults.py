@@ -77,11 +77,11 @@ def unused_problems(manifest: Manifest) -> list[Problem]:
     problems = []
     if manifest.unused:
         message = f"{len(manifest.unused)} files and folders are not used: {by_reason(manifest.unused)}."
-        where = (f"{each.name}: {each.reason}" for each in manifest.unused)
+        where = (f"{each.path}: {each.reason}" for each in manifest.unused)
         problems.append(problem("warning", "ignored", message, where))
     if manifest.wrong:
         message = f"{len(manifest.wrong)} rows of the table are wrong and make no sample; correct them."
-        where = (f"{each.name}: {each.reason}" for each in manifest.wrong)
+        where = (f"{each.path}: {each.reason}" for each in manifest.wrong)
         problems.append(problem("error", "wrong row", message, where))
     return problems
 

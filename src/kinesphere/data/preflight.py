@@ -28,10 +28,10 @@ from kinesphere.core.errors import (
     SpanOutsideVideo,
     VideoError,
 )
-from kinesphere.core.parallel import Lost, bounded_map, progressed
+from kinesphere.core.parallel import bounded_map, progressed
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.cropping import crop_problems, joints_outside, masks_outside, seen_window
-from kinesphere.data.dataset import Failure, Note
 from kinesphere.data.faults import (
     Problem,
     Severity,
@@ -101,8 +101,8 @@ class Preflight:
     frame_rates: dict[str, int]
     sizes: dict[str, int]
     codecs: dict[str, int]
-    unreadable: tuple[Failure, ...]
-    damaged: tuple[Note, ...]
+    unreadable: tuple[Skipped, ...]
+    damaged: tuple[Skipped, ...]
     poses: PoseTally | None
     problems: tuple[Problem, ...]
 
@@ -131,8 +131,8 @@ class Preflight:
             "frame_rates": self.frame_rates,
             "sizes": self.sizes,
             "codecs": self.codecs,
-            "unreadable": [{"path": str(f.path), "reason": f.reason} for f in self.unreadable],
-            "damaged": [{"path": str(n.path), "reason": n.message} for n in self.damaged],
+            "unreadable": [each.to_json() for each in self.unreadable],
+            "damaged": [each.to_json() for each in self.damaged],
             "poses": None if self.poses is None else self.poses.to_json(),
             "problems": [vars(problem) | {"where": list(problem.where)} for problem in self.problems],
         }
@@ -194,7 +194,7 @@ def check(
     masks = {path: file for path in paths if (file := extracts.path(path, MASK_SUFFIX)).is_file()}
     inspect = partial(_inspect, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec)
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
-        facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Lost) else found
+        facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Skipped) else found
         if progress is not None:
             progress(len(facts), len(paths))
     contents = contents_of(path for path in paths if facts[path].error is None)
@@ -301,9 +301,9 @@ def _report(
     for index, sample in enumerate(manifest):
         found = facts[sample.path]
         if found.error is not None:
-            unreadable.append(Failure(sample.path, found.error, index))
+            unreadable.append(Skipped(str(sample.path), found.error, index=index))
         elif found.damage is not None:
-            damaged.append(Note(sample.path, found.damage, index))
+            damaged.append(Skipped(str(sample.path), found.damage, is_failure=False, index=index))
     problems = [
         *_file_problems(manifest, unreadable, damaged),
         *unused_problems(manifest),
@@ -393,7 +393,7 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[Note]) -> list[Problem]:
+def _file_problems(manifest: Manifest, unreadable: list[Skipped], damaged: list[Skipped]) -> list[Problem]:
     problems = []
     for kind, found, advice in (
         ("unreadable", unreadable, "cannot be read and would be left out; replace or remove them"),
@@ -401,7 +401,7 @@ def _file_problems(manifest: Manifest, unreadable: list[Failure], damaged: list[
     ):
         if found:
             message = f"{len(found)} of {len(manifest)} samples {advice}."
-            files = dict.fromkeys(shown_path(entry.path, manifest.root) for entry in found)
+            files = dict.fromkeys(shown_path(Path(entry.path), manifest.root) for entry in found)
             problems.append(problem("warning", kind, message, files))
     if len(unreadable) == len(manifest):
         problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))

@@ -9,12 +9,13 @@ import cv2
 from kinesphere.clips.sheet import contact_sheet
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
-from kinesphere.data.dataset import UNREADABLE, ClipDataset, Failure
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.dataset import UNREADABLE, ClipDataset
 from kinesphere.data.manifest import shown_path
 from kinesphere.data.sampler import EpochSampler
 
 
-def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[Failure, ...]:
+def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[Skipped, ...]:
     """Draw the first clips that `dataset` gives, of every input, with the times of their frames.
 
     Args:
@@ -38,7 +39,7 @@ def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[
         try:
             views = [clip for each in dataset.clips(draw) for clip in each]
         except UNREADABLE as error:
-            failures.append(Failure(sample.path, str(error), draw.index))
+            failures.append(Skipped(str(sample.path), str(error), index=draw.index))
             continue
         clips += views
         name = f"{shown_path(sample.path, dataset.manifest.root)} · {', '.join(sample.labels)}"

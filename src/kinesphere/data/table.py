@@ -90,8 +90,8 @@ class Listing:
             return
         kind = UnsafeFile if self.unsafe else InvalidManifest
         if len(self.wrong) == 1:
-            raise kind(f"{self.wrong[0].name}: {self.wrong[0].reason}.")
-        told = "; ".join(f"{row.name.rpartition(', ')[2]}: {row.reason}" for row in self.wrong[:_LISTED_ROWS])
+            raise kind(f"{self.wrong[0].path}: {self.wrong[0].reason}.")
+        told = "; ".join(f"{row.path.rpartition(', ')[2]}: {row.reason}" for row in self.wrong[:_LISTED_ROWS])
         more = len(self.wrong) - _LISTED_ROWS
         rest = f"; and {more} more, which `kinesphere check` lists" if more > 0 else ""
         raise kind(

@@ -19,7 +19,7 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.evaluate.intervals import LEVEL
-from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions
@@ -84,8 +84,8 @@ def collect(
     targets, probabilities = [], []
     skipped, damaged = [], []
     for batch in make_loader(dataset, batch_size, workers=workers):
-        skipped += [FileNote(str(each.path), each.reason) for each in batch.failures]
-        damaged += [FileNote(str(each.path), each.message) for each in batch.notes]
+        skipped += batch.failures
+        damaged += batch.notes
         if len(batch):
             indices += batch.indices
             targets.append(batch.targets.numpy().astype(np.int64))

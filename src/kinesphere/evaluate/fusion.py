@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
-from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.core.skipped import Skipped
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.predict.fused import check_labels, shares
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ def _most_likely(aligned: Sequence[Predictions]) -> tuple[float, ...]:
     return tuple(float(weight) for weight in weights)
 
 
-def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[FileNote, ...]]:
+def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[Skipped, ...]]:
     """The clips that all models scored, in the first one's order of clips and labels.
 
     Returns:
@@ -163,7 +164,7 @@ def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[FileNo
     for part in parts:
         for name, path in zip(part.ids, part.paths, strict=True):
             if name not in common and path not in notes:
-                notes[path] = FileNote(path, "not every model scored it")
+                notes[path] = Skipped(path, "not every model scored it")
     return aligned, tuple(notes.values())
 
 
@@ -199,5 +200,5 @@ def _likelihood(part: Predictions) -> np.ndarray:
     return np.maximum(told, _FLOOR)
 
 
-def _damaged(parts: Sequence[Predictions]) -> tuple[FileNote, ...]:
+def _damaged(parts: Sequence[Predictions]) -> tuple[Skipped, ...]:
     return tuple(dict.fromkeys(note for part in parts for note in part.damaged))

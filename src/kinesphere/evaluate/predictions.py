@@ -14,20 +14,13 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import parse_json
 from kinesphere.core.text import spelled, unspelled
 from kinesphere.data.parquet import read_table
 from kinesphere.evaluate.metrics import check_table
 
 _HEADER = b"kinesphere.predictions"
-
-
-@dataclass(frozen=True)
-class FileNote:
-    """What happened to one clip's file."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +48,8 @@ class Predictions:
     targets: np.ndarray
     probabilities: np.ndarray
     folds: tuple[str | None, ...]
-    skipped: tuple[FileNote, ...] = ()
-    damaged: tuple[FileNote, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    damaged: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = [len(self.paths), len(self.spans), len(self.groups), len(self.folds)]
@@ -182,8 +175,8 @@ class Predictions:
                 hot if labels.multi else hot.argmax(1),
                 probabilities,
                 tuple(column["fold"]),
-                tuple(FileNote(*pair) for pair in header["skipped"]),
-                tuple(FileNote(*pair) for pair in header["damaged"]),
+                tuple(Skipped(*pair) for pair in header["skipped"]),
+                tuple(Skipped(path, why, is_failure=False) for path, why in header["damaged"]),
             )
         except (InvalidSetting, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidSetting(

@@ -16,12 +16,13 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
-from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
 
 T = TypeVar("T")
@@ -85,13 +86,13 @@ class Report:
     confusion: np.ndarray | None
     calibration: Calibration
     clips: int
-    skipped: tuple[FileNote, ...]
+    skipped: tuple[Skipped, ...]
     labels: LabelSet
     protocol: Protocol
     intervals: Intervals
     provenance: Provenance
     folds: tuple[FoldScore, ...] = ()
-    damaged: tuple[FileNote, ...] = ()
+    damaged: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -133,8 +134,8 @@ class Report:
         return {
             "scores": {name: asdict(score) for name, score in self.scores.items()},
             "clips": self.clips,
-            "skipped": [asdict(each) for each in self.skipped],
-            "damaged": [asdict(each) for each in self.damaged],
+            "skipped": [each.to_json() for each in self.skipped],
+            "damaged": [each.to_json() for each in self.damaged],
             "line": self.line(),
             "notes": list(self.notes),
             "classes": [asdict(row) for row in self.classes],
@@ -170,7 +171,7 @@ class Report:
                 confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
                 calibration=_part(Calibration, calibration),
                 clips=operator.index(plain["clips"]),
-                skipped=tuple(_part(FileNote, each) for each in plain["skipped"]),
+                skipped=tuple(_part(Skipped, each) for each in plain["skipped"]),
                 labels=LabelSet(
                     tuple(labels["names"]),
                     tuple(map(tuple, labels["mirror"])),
@@ -184,7 +185,7 @@ class Report:
                     _part(FoldScore, {**fold, "weights": tuple(fold.get("weights", ()))})
                     for fold in plain["folds"]
                 ),
-                damaged=tuple(_part(FileNote, each) for each in plain["damaged"]),
+                damaged=tuple(_part(Skipped, {**each, "is_failure": False}) for each in plain["damaged"]),
                 notes=tuple(map(str, plain.get("notes", ()))),
             )
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:

@@ -12,7 +12,7 @@ from kinesphere.predict.sources import find_sources
 from kinesphere.predict.store import PredictionLog
 from kinesphere.predict.timeline import Below, Segment, Timeline, segments
 from kinesphere.predict.timeline_files import read_timeline, write_segments, write_timeline
-from kinesphere.predict.video_predictor import Refused, VideoPredictor
+from kinesphere.predict.video_predictor import VideoPredictor
 
 __all__ = [
     "Below",
@@ -25,7 +25,6 @@ __all__ = [
     "Prediction",
     "PredictionLog",
     "Predictor",
-    "Refused",
     "Segment",
     "Timeline",
     "VideoPredictor",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.skipped import Skipped, by_reason
 from kinesphere.data.folder import VIDEO_SUFFIXES, contents
+from kinesphere.data.manifest import Manifest
 
 log = logging.getLogger("kinesphere.predict")
 
@@ -39,6 +40,21 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
         else:
             found.append(pattern)
     return list(dict.fromkeys(found))
+
+
+def find_videos(data: Sequence[str]) -> tuple[list[Path], Path | None]:
+    """The videos of a manifest, a folder, files or globs, and the folder that their places count from.
+
+    Raises:
+        InvalidSetting: If a folder or a glob gives no video.
+        InvalidManifest: If the one table that is named cannot be read.
+    """
+    if len(data) == 1 and Path(data[0]).is_dir():
+        return [Path(source) for source in find_sources(data)], Path(data[0])
+    if len(data) == 1 and Path(data[0]).suffix.lower() in (".csv", ".parquet"):
+        manifest = Manifest.read(data[0])
+        return list(dict.fromkeys(sample.path for sample in manifest)), manifest.root
+    return [Path(source) for source in find_sources(data)], None
 
 
 def _taken_literally(pattern: str) -> str:

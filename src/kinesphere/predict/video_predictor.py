@@ -20,6 +20,7 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.models.provenance import Preparation, Provenance
 from kinesphere.predict.long_video import damage_of, window_clips
 from kinesphere.predict.opening import Opening, Source
@@ -27,19 +28,6 @@ from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
 
 _READERS = 4
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A source that could not be predicted.
-
-    Attributes:
-        source: As the user named it.
-        reason: The error's message.
-    """
-
-    source: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,17 +160,17 @@ class VideoPredictor(ABC):
         views = views or self.test_views
         check_views(views, self.labels)
         said = self._predictions([self._read(source, span, views)], views)[0]
-        if isinstance(said, Refused):
+        if isinstance(said, Skipped):
             raise NotFinite(said.reason)
         return said
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
-    ) -> Iterator[Prediction | Refused]:
+    ) -> Iterator[Prediction | Skipped]:
         """What the model says of each of many videos, in their order.
 
         Videos are read ahead in threads and run through the network together. One that cannot be read
-        or answered with numbers comes as `Refused`; the others go on.
+        or answered with numbers comes as `Skipped`; the others go on.
 
         Args:
             sources: Paths, addresses or bytes.
@@ -200,18 +188,18 @@ class VideoPredictor(ABC):
 
     def _predict_many(
         self, sources: Iterator[Source], views: Views, batch_size: int
-    ) -> Iterator[Prediction | Refused]:
+    ) -> Iterator[Prediction | Skipped]:
         readers = min(_READERS, cpu_count())
         threads = max(1, cpu_count() // readers)
 
-        def read(source: Source) -> _Read | Refused:
+        def read(source: Source) -> _Read | Skipped:
             try:
                 return self._read(source, None, views, threads)
             except (VideoError, InvalidAnnotation, InvalidClip) as error:
-                return Refused(shown(source), str(error))
+                return Skipped(shown(source), str(error))
 
         with ThreadPoolExecutor(readers) as pool:
-            ahead: deque[Future[_Read | Refused]] = deque(
+            ahead: deque[Future[_Read | Skipped]] = deque(
                 pool.submit(read, source) for source in islice(sources, 2 * batch_size)
             )
             try:
@@ -220,7 +208,7 @@ class VideoPredictor(ABC):
                     ahead.extend(pool.submit(read, source) for source in islice(sources, len(batch)))
                     done = iter(self._predictions([each for each in batch if isinstance(each, _Read)], views))
                     for each in batch:
-                        yield each if isinstance(each, Refused) else next(done)
+                        yield each if isinstance(each, Skipped) else next(done)
             finally:
                 for future in ahead:
                     future.cancel()
@@ -296,16 +284,16 @@ class VideoPredictor(ABC):
         notes = (*remarks, NOBODY) if _sees_nobody([x[None] for x in inputs], self.specs)[0] else remarks
         return _Read(inputs, shown(source), seen, notes)
 
-    def _predictions(self, read: Sequence[_Read], views: Views) -> list[Prediction | Refused]:
+    def _predictions(self, read: Sequence[_Read], views: Views) -> list[Prediction | Skipped]:
         if not read:
             return []
         inputs = [torch.stack([each.inputs[i] for each in read]) for i in range(len(self.specs))]
         rows = self.probabilities(inputs, views).cpu().double().numpy()
         count = inputs[0].shape[1]
-        found: list[Prediction | Refused] = []
+        found: list[Prediction | Skipped] = []
         for row, each in zip(rows, read, strict=True):
             if problem := self._unsound(row, each.source):
-                found.append(Refused(each.source, problem))
+                found.append(Skipped(each.source, problem))
             else:
                 found.append(Prediction(row, self.labels, each.source, each.span, count, each.notes))
         return found

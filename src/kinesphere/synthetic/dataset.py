@@ -12,8 +12,9 @@ from typing import TypeVar
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting, WorkerFailed
 from kinesphere.core.files import make_folder, replacing, sweep
-from kinesphere.core.parallel import Lost, bounded_map
+from kinesphere.core.parallel import bounded_map
 from kinesphere.core.signals import raise_if_stopped
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
@@ -128,7 +129,7 @@ def run_jobs(
         return
     results = bounded_map(job, items, workers=count, timeout_s=_LONGEST_S)
     for done, (_, result) in enumerate(results, start=1):
-        if isinstance(result, Lost):
+        if isinstance(result, Skipped):
             raise WorkerFailed(f"A video was not generated: {result.reason}. Run it again to go on.")
         if progress:
             progress(done, len(items))

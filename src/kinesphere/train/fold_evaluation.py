@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from kinesphere.clips.augment.background import Background
-from kinesphere.clips.sidecar import Extracts
-from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.content import contents_of
 from kinesphere.data.manifest import Manifest
-from kinesphere.evaluate import Predictions, Protocol, Provenance, collect, protocol_of, provenance_of
+from kinesphere.evaluate import (
+    Predictions,
+    Report,
+    collect,
+    protocol_of,
+    provenance_of,
+    report_from_predictions,
+)
+from kinesphere.evaluate.scoring import Reading, unlisted
 from kinesphere.evaluate.seen import Met, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, read_provenance
 from kinesphere.predict import load
 from kinesphere.predict.fused import FILE_NAME as FUSION_FILE
-
-
-@dataclass(frozen=True, eq=False)
-class Rescored:
-    """What the folds of a cross-validation say of clips that they had not met.
-
-    Attributes:
-        predictions: Of every clip, marked with its fold.
-        protocol: How they came about.
-        provenance: What computed them.
-        notes: What a reader of their score must know.
-    """
-
-    predictions: Predictions
-    protocol: Protocol
-    provenance: Provenance
-    notes: tuple[str, ...]
 
 
 def fold_models(folder: Path) -> list[Path]:
@@ -45,32 +33,67 @@ def fold_models(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (len(path.parent.name), path.parent.name))
 
 
-def collect_folds(
+def score_folds(
     folder: Path,
     manifest: Manifest,
     *,
     compute: Compute,
-    views: Views | None = None,
-    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
-    background: Background = "keep",
-    progress: Callable[[int, int], None] | None = None,
-) -> Rescored:
-    """Score every clip with the fold that was tested on it.
+    split: str | None = None,
+    reading: Reading = Reading(),  # noqa: B008 (frozen)
+    date: str = "",
+) -> tuple[Predictions, Report]:
+    """What the folds of a cross-validation say of the clips that they had not met, and the score of that.
 
     Args:
         folder: Of the cross-validation.
         manifest: Its data, or some of them.
         compute: Where the models run.
-        views: Test views; None for those of the folds' own tests.
-        extracts: Where extracted files lie.
-        background: What becomes of the surroundings of people.
-        progress: Told how far it is.
+        split: A split of the manifest that is scored; None and `all` score everything.
+        reading: How the clips are read.
+        date: ISO 8601, for the report.
 
     Raises:
+        InvalidManifest: If there is no such split.
         InvalidSetting: If a clip is not in the test part of exactly one fold, so that no model, or not one
             alone, may be asked about it.
     """
+    if split not in (None, "all"):
+        manifest = manifest.where(split=split)
     models = fold_models(folder)
+    tested, notes = _tested(folder, models, manifest)
+    parts, done = [], 0
+    for model, chosen in zip(models, tested, strict=True):
+        if not chosen:
+            continue
+        predictor = load(model.parent, compute=compute)
+        part = collect(
+            predictor, manifest.select(chosen), views=reading.views, extracts=reading.extracts,
+            background=reading.background, progress=_behind(reading.progress, done, len(manifest)),
+        )  # fmt: skip
+        parts.append(part.in_fold(model.parent.name))
+        done += len(chosen)
+    predictions = Predictions.pooled(parts)
+    protocol = protocol_of(
+        predictor,
+        manifest,
+        reading.views or predictor.test_views,
+        split=f"{len(models)} folds",
+        background=reading.background,
+    )
+    provenance = replace(provenance_of(predictor, date), model=str(folder))
+    return predictions, report_from_predictions(
+        predictions, protocol, provenance, notes=(*notes, *unlisted(manifest))
+    )
+
+
+def _tested(
+    folder: Path, models: Sequence[Path], manifest: Manifest
+) -> tuple[list[list[int]], tuple[str, ...]]:
+    """The clips of each fold's test part, and a note on those that a fold had learnt from all the same.
+
+    Raises:
+        InvalidSetting: If a clip is not in the test part of exactly one fold.
+    """
     contents = contents_of(sample.path for sample in manifest)
     tested: dict[str, list[int]] = {sample.id: [] for sample in manifest}
     flattered: set[str] = set()
@@ -88,32 +111,12 @@ def collect_folds(
             f"clips are not in the test part of exactly one of them (the first: {wrong[0]!r}), so that none "
             f"can be asked about them. Score other data with one fold, such as {models[0].parent}."
         )
-    parts, done = [], 0
-    for number, model in enumerate(models):
-        chosen = [i for i, sample in enumerate(manifest) if tested[sample.id] == [number]]
-        if not chosen:
-            continue
-        predictor = load(model.parent, compute=compute)
-        part = collect(
-            predictor, manifest.select(chosen), views=views, extracts=extracts, background=background,
-            progress=_behind(progress, done, len(manifest)),
-        )  # fmt: skip
-        parts.append(part.in_fold(model.parent.name))
-        done += len(chosen)
-    protocol = protocol_of(
-        predictor,
-        manifest,
-        views or predictor.test_views,
-        split=f"{len(models)} folds",
-        background=background,
-    )
-    notes = (
-        (f"{len(flattered)} clips were tested by folds that had learnt from them or their files.",)
-        if flattered
-        else ()
-    )
-    provenance = replace(provenance_of(predictor), model=str(folder))
-    return Rescored(Predictions.pooled(parts), protocol, provenance, notes)
+    text = f"{len(flattered)} clips were tested by folds that had learnt from them or their files."
+    positions = [
+        [i for i, sample in enumerate(manifest) if tested[sample.id] == [number]]
+        for number in range(len(models))
+    ]
+    return positions, (text,) if flattered else ()
 
 
 def _behind(

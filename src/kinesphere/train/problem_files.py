@@ -71,10 +71,10 @@ class ProblemFiles(pl.Callback):
 
     def _collect(self, part: str, batch: Batch) -> None:
         for failure in batch.failures:
-            self.unreadable.setdefault(str(failure.path), failure.reason)
+            self.unreadable.setdefault(failure.path, failure.reason)
             self._failed.add(f"{part}:{failure.index}")
         for note in batch.notes:
-            self.damaged.setdefault(str(note.path), note.message)
+            self.damaged.setdefault(note.path, note.reason)
 
     def _gather(self) -> None:
         found: list[Any] = [None] * self._world

@@ -62,7 +62,7 @@ def test_failures_are_counted_and_the_others_go_on(folder: Path) -> None:
     broken.write_bytes(b"not a video" * 100)
     done = extract([*videos_of(folder), folder / "none.mp4"], FlowExtractor(), workers=2)
     assert len(done.written) == 3
-    assert [note.path.name for note in done.failures] == ["broken.mp4", "none.mp4"]
+    assert [Path(note.path).name for note in done.failures] == ["broken.mp4", "none.mp4"]
     assert "cannot be read as a video" in done.failures[0].reason
     assert "does not exist" in done.failures[1].reason
     assert done.line() == "3 written, 0 already there, 2 failed"

@@ -48,7 +48,7 @@ def ntu() -> str:
 def said(name: str, folder: Path, out: Path) -> tuple[list[str], str]:
     """The ids that a set becomes, and what was left out."""
     result = import_skeletons(name, folder, out)
-    left_out = "\n".join(f"{each.name}: {each.reason}" for each in result.skipped)
+    left_out = "\n".join(f"{each.path}: {each.reason}" for each in result.skipped)
     return [sample.id for sample in Manifest.read(result.manifest)], left_out
 
 

@@ -111,7 +111,7 @@ def test_a_wrong_annotation_is_left_out_and_the_others_are_imported(
         read_pyskl(path)["a"].poses()
     result = import_skeletons("pyskl", path, tmp_path / "out")
     assert [sample.labels for sample in Manifest.read(result.manifest)] == [("class001",)]
-    assert [each.name for each in result.skipped] == ["a"]
+    assert [each.path for each in result.skipped] == ["a"]
     assert re.search(message, result.skipped[0].reason)
 
 

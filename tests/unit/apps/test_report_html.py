@@ -22,7 +22,8 @@ from kinesphere.apps.html.charts import Series, line_chart, nice_ticks, shortene
 from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import FileNote, Predictions, Protocol, Provenance, Report, report_from_predictions
+from kinesphere.core.skipped import Skipped
+from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
 from kinesphere.video import VideoWriter
 
 ATTACK = "<script>alert('x')</script>\"&"
@@ -106,8 +107,8 @@ def test_no_text_from_outside_becomes_markup() -> None:
     table = replace(
         predictions(names=(ATTACK, "b", "c", "d")),
         folds=tuple(f"{ATTACK}{i % 2}" for i in range(60)),
-        skipped=(FileNote(ATTACK, ATTACK),),
-        damaged=(FileNote(ATTACK, ATTACK),),
+        skipped=(Skipped(ATTACK, ATTACK),),
+        damaged=(Skipped(ATTACK, ATTACK),),
     )
     made = report_from_predictions(
         table, Protocol(ATTACK, ATTACK, ATTACK, ATTACK, (ATTACK,)), Provenance(*[ATTACK] * 6)
@@ -151,8 +152,8 @@ def test_skipped_damaged_and_folds_have_their_place() -> None:
     table = replace(
         predictions(),
         folds=tuple("ab"[i % 2] for i in range(60)),
-        skipped=tuple(FileNote(f"bad{i}.mp4", "no frame") for i in range(250)),
-        damaged=(FileNote("half.mp4", "2 packets damaged"),),
+        skipped=tuple(Skipped(f"bad{i}.mp4", "no frame") for i in range(250)),
+        damaged=(Skipped("half.mp4", "2 packets damaged"),),
     )
     text = Page(render_report(report(table))).text
     assert "250 of 310 clips could not be scored" in text

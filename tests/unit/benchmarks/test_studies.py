@@ -14,8 +14,8 @@ from benchmarks.study_predictions import read_table, without_folders, write_tabl
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions, report_from_predictions
-from kinesphere.evaluate.predictions import FileNote
 from kinesphere.evaluate.protocol import Protocol, Provenance
 
 LABELS = LabelSet(("a, quoted", "b", "c"))
@@ -37,7 +37,7 @@ def predictions(*, multi: bool = False, folder: str = "/home/someone/data") -> P
         targets=np.eye(3, dtype=np.int64)[targets] if multi else targets,
         probabilities=p,
         folds=tuple(str(i % 2) for i in range(40)),
-        skipped=(FileNote(f"{folder}/broken.mp4", f"{folder}/broken.mp4 is empty"),),
+        skipped=(Skipped(f"{folder}/broken.mp4", f"{folder}/broken.mp4 is empty"),),
     )
 
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from kinesphere.core import parallel as pool
-from kinesphere.core.parallel import Lost, bounded_map, progressed
+from kinesphere.core.parallel import bounded_map, progressed
+from kinesphere.core.skipped import Skipped
 
 
 def act(order: tuple[str, int]) -> int:
@@ -45,15 +46,16 @@ def test_hanging_and_dying_calls_are_lost_and_the_others_go_on() -> None:
     results = dict(bounded_map(act, orders, workers=2, timeout_s=2))
     assert time.monotonic() - began < 30
     assert [results[o] for o in orders if o[0] == "work"] == [1, 16, 36]
-    assert results[("hang", 2)] == results[("hang", 5)] == Lost("it took longer than 2 s and was stopped")
-    assert results[("die", 3)] == Lost("the process that read it died (exit code 7)")
+    for order in (("hang", 2), ("hang", 5)):
+        assert results[order] == Skipped(str(order), "it took longer than 2 s and was stopped")
+    assert results[("die", 3)] == Skipped("('die', 3)", "the process that read it died (exit code 7)")
 
 
 def test_a_process_that_dies_in_the_middle_of_its_answer_is_lost() -> None:
     orders = [("die speaking", 1), ("work", 2)]
     results = dict(bounded_map(act, orders, workers=1, timeout_s=60))
     assert results == {
-        orders[0]: Lost("the process that read it died (exit code 9)"),
+        orders[0]: Skipped(str(orders[0]), "the process that read it died (exit code 9)"),
         orders[1]: 4,
     }
 
@@ -86,7 +88,7 @@ def test_a_call_may_take_long_as_long_as_it_goes_on() -> None:
     orders = [("go on", 25), ("stall", 1)]
     results = dict(bounded_map(act, orders, workers=2, timeout_s=1))
     assert results[("go on", 25)] == 625
-    assert results[("stall", 1)] == Lost("it took longer than 1 s and was stopped")
+    assert results[("stall", 1)] == Skipped("('stall', 1)", "it took longer than 1 s and was stopped")
 
 
 def test_progress_elsewhere_is_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What is left out is told in text."""
+"""What is left out, and why."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 from kinesphere.core.skipped import Skipped, by_reason
 
 
-def test_names_of_files_become_text() -> None:
-    left_out = Skipped("clip\udce9.mp4", "hidden")
-    assert left_out.name == "clip\\udce9.mp4"
+def test_files_are_found_again_and_reasons_counted() -> None:
+    left_out = Skipped("clip\udce9.mp4", "hidden")  # a name that is not UTF-8
+    assert left_out.to_json() == {"path": "clip\udce9.mp4", "reason": "hidden"}
     assert by_reason([left_out, Skipped("b", "hidden")]) == "2 × hidden"
 
 

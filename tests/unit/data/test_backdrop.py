@@ -15,7 +15,8 @@ from kinesphere.clips.augment.background import GREY
 from kinesphere.clips.modalities.mask.file import write_masks
 from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.data import ClipDataset, Draw, Failure, FrameCache, Item, Manifest
+from kinesphere.core.skipped import Skipped
+from kinesphere.data import ClipDataset, Draw, FrameCache, Item, Manifest
 from kinesphere.data.source import open_source
 from kinesphere.synthetic import MannequinSettings, generate, load_truth
 from kinesphere.video import Video
@@ -161,10 +162,10 @@ def test_a_broken_video_leaves_the_others_readable(masked: Path, tmp_path: Path)
     for dataset in (training, testing):
         items = [[dataset[Draw(index, epoch)] for epoch in range(6)] for index in range(4)]
         assert all(isinstance(item, Item) for index in (0, 3) for item in items[index])
-        assert all(isinstance(item, Failure) for index in (1, 2) for item in items[index])
+        assert all(isinstance(item, Skipped) for index in (1, 2) for item in items[index])
     # What stepped in is told, clip by clip.
     drawn = [training[Draw(0, epoch)] for epoch in range(12)]
-    told = [note.message for item in drawn if isinstance(item, Item) for note in item.notes]
+    told = [note.reason for item in drawn if isinstance(item, Item) for note in item.notes]
     assert told
     assert all("could not lend their surroundings, so" in message for message in told)
     masks.unlink()

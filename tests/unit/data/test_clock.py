@@ -15,7 +15,8 @@ from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, check
+from kinesphere.core.skipped import Skipped
+from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, check
 from kinesphere.data.source import open_source
 from kinesphere.video import Video
 
@@ -62,7 +63,7 @@ def before_the_clock(path: Path) -> None:
         np.savez(target, **content)
 
 
-def item(path: Path, spec: ClipSpec, row: str = "", **options: object) -> Item | Failure:
+def item(path: Path, spec: ClipSpec, row: str = "", **options: object) -> Item | Skipped:
     table = path.with_name("table.csv")
     table.write_text(f"path,label,start,end\n{path.name},a,{row or ','}\n")
     return ClipDataset(Manifest.read(table), [spec], train=False, **options)[0]  # type: ignore[arg-type]
@@ -97,7 +98,7 @@ def test_check_takes_spans_and_lengths_from_there(late: Path) -> None:
         "1 spans start after the last picture of their video, or end before its first" in outside[0].message
     )
     assert not found.damaged
-    assert isinstance(item(late, RGB, "0.2,1.2"), Failure)
+    assert isinstance(item(late, RGB, "0.2,1.2"), Skipped)
 
 
 def test_a_cache_has_the_same_clock_and_takes_nothing_from_another(late: Path, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_poses_of_the_old_clock_are_shifted(late: Path) -> None:
 def test_poses_that_state_the_clock_and_fit_another_are_refused(late: Path) -> None:
     write_poses(moving(0.0), late.with_name("late.mkv.pose.npz"))
     found = item(late, POSE)
-    assert isinstance(found, Failure)
+    assert isinstance(found, Skipped)
     assert "25 frames to 0.96 s, but this one has 25 to 2.56 s" in found.reason
 
 

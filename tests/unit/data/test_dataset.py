@@ -14,8 +14,9 @@ import torch
 from kinesphere.clips import MODALITIES, Augment, ClipSpec, Sampling, Views
 from kinesphere.core.errors import InvalidSetting, LabelMismatch, UnknownName
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.cache.frames import FrameCache
-from kinesphere.data.dataset import Batch, ClipDataset, Failure, Item, collate
+from kinesphere.data.dataset import Batch, ClipDataset, Item, collate
 from kinesphere.data.loader import LoaderSettings, make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sampler import Draw
@@ -41,7 +42,7 @@ def broken(data_folder: Path, tmp_path: Path) -> Manifest:
     return manifest
 
 
-def same(a: Item | Failure, b: Item | Failure) -> bool:
+def same(a: Item | Skipped, b: Item | Skipped) -> bool:
     assert isinstance(a, Item)
     assert isinstance(b, Item)
     return a.index == b.index and all(x.equal(y) for x, y in zip(a.inputs, b.inputs, strict=True))
@@ -116,7 +117,10 @@ def test_what_cannot_be_read_is_named_not_replaced(broken: Manifest) -> None:
     batch = collate([ClipDataset(broken, SPEC, train=False)[i] for i in range(5)])
     assert batch.indices == (1, 2, 4)
     assert batch.targets.tolist() == [0, 0, 1]
-    assert [(f.path, f.index) for f in batch.failures] == [(broken[0].path, 0), (broken[3].path, 3)]
+    assert [(f.path, f.index) for f in batch.failures] == [
+        (str(broken[0].path), 0),
+        (str(broken[3].path), 3),
+    ]
     assert "is empty (0 bytes)" in batch.failures[1].reason
 
 
@@ -124,7 +128,7 @@ def test_a_span_outside_its_video_is_a_failure(manifest: Manifest) -> None:
     late = manifest.select([0])
     late = replace(late, samples=(replace(late[0], span=(50.0, 51.0)),))
     found = ClipDataset(late, SPEC, train=False)[0]
-    assert isinstance(found, Failure)
+    assert isinstance(found, Skipped)
     assert "starts after the end of the video" in found.reason
 
 
@@ -137,8 +141,8 @@ def test_damage_comes_as_a_note(tmp_path: Path, make_video: Callable[..., Path])
     spec = replace(SPEC, sampling=Sampling.parse("16x3x1"))
     batch = collate([ClipDataset(Manifest.read(tmp_path), spec, train=False)[0]])
     assert len(batch) == 1
-    assert batch.notes[0].path == path
-    assert "is damaged" in batch.notes[0].message
+    assert batch.notes[0].path == str(path)
+    assert "is damaged" in batch.notes[0].reason
 
 
 def test_other_warnings_are_passed_on(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +167,7 @@ def test_bugs_are_not_failures(manifest: Manifest, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_batch_without_readable_samples_is_empty() -> None:
-    batch = collate([Failure(Path("a.mp4"), "gone", 3)])
+    batch = collate([Skipped("a.mp4", "gone", index=3)])
     assert (len(batch), batch.inputs, batch.indices) == (0, (), ())
     assert batch.failures[0].index == 3
 

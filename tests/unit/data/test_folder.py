@@ -23,7 +23,7 @@ def files(root: Path, *names: str) -> Path:
 
 
 def unused(manifest: Manifest) -> dict[str, str]:
-    return {each.name: each.reason for each in manifest.unused}
+    return {each.path: each.reason for each in manifest.unused}
 
 
 SPLIT = ("train/walk/a.mp4", "train/wave/b.mp4", "test/walk/c.mp4", "test/wave/d.mp4")

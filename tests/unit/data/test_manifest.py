@@ -167,7 +167,7 @@ def test_folder_of_classes(tmp_path: Path) -> None:
         ("walk/cam1/c.avi", "walk", None),
         ("wave/a.mp4", "wave", None),
     ]
-    assert {(each.name, each.reason) for each in manifest.unused} == {
+    assert {(each.path, each.reason) for each in manifest.unused} == {
         ("wave/notes.txt", "no video's suffix"),
         ("wave/.hidden", "hidden"),
         (".git", "hidden"),

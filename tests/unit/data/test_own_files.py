@@ -15,7 +15,8 @@ from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.modality import beside
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.data import ClipDataset, Failure, Item, Manifest
+from kinesphere.core.skipped import Skipped
+from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.preflight import check
 from kinesphere.data.source import open_source
 from kinesphere.predict.opening import Opening
@@ -132,7 +133,7 @@ def test_training_and_checking_go_by_the_same_rule(data: Path) -> None:
     shutil.copy(data / "b" / "other.mp4", video)
     dataset = ClipDataset(manifest, FLOW, train=True)
     failure = dataset[0]
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, Skipped)
     assert "belongs to another video" in failure.reason
     assert isinstance(dataset[1], Item)
 

@@ -14,7 +14,8 @@ from kinesphere.clips.modalities.pose.attach import check_poses
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
-from kinesphere.data import ClipDataset, Failure, FrameCache, Item, Manifest, make_loader
+from kinesphere.core.skipped import Skipped
+from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, make_loader
 from kinesphere.data.source import PoseTrack, open_source
 
 SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
@@ -42,7 +43,7 @@ def folder(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
     return tmp_path
 
 
-def read(manifest: Manifest, index: int = 0, **options: object) -> Item | Failure:
+def read(manifest: Manifest, index: int = 0, **options: object) -> Item | Skipped:
     return ClipDataset(manifest, options.pop("specs", SPEC), train=False, **options)[index]  # type: ignore[arg-type]
 
 
@@ -60,7 +61,7 @@ def test_files_beside_videos_named_in_the_table_and_missing(folder: Path) -> Non
     # Another frame rate and another resolution, the same motion.
     np.testing.assert_allclose(first.inputs[0], second.inputs[0], atol=0.05)
     np.testing.assert_allclose(first.inputs[0][0, :, 0, 0, 0], [12, 16, 20, 24, 28, 32], atol=0.05)
-    assert isinstance(third, Failure)
+    assert isinstance(third, Skipped)
     assert "no pose file" in third.reason
     assert "2.mp4.pose.npz" in third.reason
 
@@ -84,15 +85,15 @@ def test_broken_and_foreign_files_are_failures(folder: Path) -> None:
     path = folder / "0.mp4.pose.npz"
     path.touch()
     empty = read(manifest)
-    assert isinstance(empty, Failure)
+    assert isinstance(empty, Skipped)
     assert "is empty; delete it and extract" in empty.reason
     write_poses(poses(100, 25), path)
     longer = read(manifest)
-    assert isinstance(longer, Failure)
+    assert isinstance(longer, Skipped)
     assert "end at 3.96 s, but the video at 0.96 s; they belong to another video" in longer.reason
     write_poses(poses(25, 25, (48, 48)), path)
     cropped = read(manifest)
-    assert isinstance(cropped, Failure)
+    assert isinstance(cropped, Skipped)
     assert "pictures of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
 
 
@@ -146,17 +147,17 @@ def test_a_video_without_people_is_used_and_noted(folder: Path) -> None:
     item = read(Manifest.read(folder))
     assert isinstance(item, Item)
     assert not item.inputs[0].any()
-    assert [note.message.split(";")[1] for note in item.notes] == [" the clip is all zeros."]
+    assert [note.reason.split(";")[1] for note in item.notes] == [" the clip is all zeros."]
 
 
 def test_inputs_fused_with_pictures_fail_and_note_alike(folder: Path) -> None:
     manifest, path = Manifest.read(folder), folder / "0.mp4.pose.npz"
     lacking = read(manifest, specs=(RGB, SPEC))
-    assert isinstance(lacking, Failure)
+    assert isinstance(lacking, Skipped)
     assert "no pose file" in lacking.reason
     path.touch()
     empty = read(manifest, specs=(RGB, SPEC))
-    assert isinstance(empty, Failure)
+    assert isinstance(empty, Skipped)
     assert "is empty; delete it and extract" in empty.reason
     nobody = poses(50, 50, (96, 128))
     write_poses(replace(nobody, scores=nobody.scores * 0, boxes=np.empty(0)), path)
@@ -175,7 +176,7 @@ def test_pose_files_stand_in_for_videos(tmp_path: Path) -> None:
     assert isinstance(item, Item)
     np.testing.assert_allclose(item.inputs[0][0, :, 0, 0, 0], [15, 17, 18, 20, 21, 23], atol=1.05)
     pictures = read(manifest, specs=RGB)
-    assert isinstance(pictures, Failure)
+    assert isinstance(pictures, Skipped)
     assert "holds poses and no pictures; list the video itself" in pictures.reason
     track = open_source(manifest[0].path, (SPEC,))
     assert isinstance(track, PoseTrack)

@@ -39,7 +39,7 @@ def test_every_wrong_row_is_told_at_once(tmp_path: Path) -> None:
     assert "(wrong_rows=skip)" in text
     manifest = Manifest.read(path, wrong_rows="skip")
     assert [sample.path.name for sample in manifest] == ["a.mp4"]
-    assert [each.name.rpartition(", ")[2] for each in manifest.wrong] == [f"row {n}" for n in (3, 4, 5, 6, 7)]
+    assert [each.path.rpartition(", ")[2] for each in manifest.wrong] == [f"row {n}" for n in (3, 4, 5, 6, 7)]
     assert "got 0 to 0" in manifest.wrong[0].reason
 
 

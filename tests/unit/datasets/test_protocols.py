@@ -105,20 +105,20 @@ def test_a_clip_that_a_protocol_trains_and_tests_is_left_out(tmp_path: Path) -> 
     path = write_pyskl(tmp_path / "set.pkl", {"train1": [0, 1, 2, 3], "test1": [3, 4, 5], "all": [1]})
     result = import_skeletons("pyskl", path, tmp_path / "out")
     assert len(Manifest.read(result.manifest)) == 15
-    said = {each.name: each.reason for each in result.skipped}
+    said = {each.path: each.reason for each in result.skipped}
     assert "It belongs to train and to test of split1 at once" in said["v03"]
     assert "its name tells neither train nor val nor test" in said["split 'all'"]
     write_jhmdb(tmp_path / "jhmdb", "split1_train", [0, 1, 2, 3])
     write_jhmdb(tmp_path / "jhmdb", "split1_test", [3, 4, 5])
     result = import_skeletons("jhmdb", tmp_path / "jhmdb", tmp_path / "other")
-    assert [each.name for each in result.skipped] == ["split1_train/0003"]
+    assert [each.path for each in result.skipped] == ["split1_train/0003"]
     assert len(Manifest.read(result.manifest)) == 5
 
 
 def test_lists_that_name_clips_without_an_annotation_are_told(tmp_path: Path) -> None:
     path = write_pyskl(tmp_path / "set.pkl", {"xsub_train": [*range(12), 77], "xsub_val": [12, 13, 14, 15]})
     result = import_skeletons("pyskl", path, tmp_path / "out")
-    assert [(each.name, each.is_failure) for each in result.skipped] == [("v77", False)]
+    assert [(each.path, each.is_failure) for each in result.skipped] == [("v77", False)]
 
 
 @pytest.mark.parametrize(("kind", "column", "test"), [("jhmdb", "split2", "test"), ("pyskl", "xview", "val")])

@@ -363,7 +363,7 @@ def test_import_writes_what_training_reads(tmp_path: Path) -> None:
     done: list[int] = []
     result = import_skeletons("msr_action3d", archive, tmp_path / "out", progress=done.append)
     assert (result.files, result.samples, done) == (4, 4, [1, 2, 3, 4])
-    assert [skipped.name for skipped in result.skipped] == ["a03_s01_e01_skeleton3D.txt"]
+    assert [skipped.path for skipped in result.skipped] == ["a03_s01_e01_skeleton3D.txt"]
     manifest = Manifest.read(result.manifest)
     assert list(manifest.labels) == ["high arm wave", "horizontal arm wave"]
     assert manifest.groups == ("subject01", "subject02")
@@ -384,7 +384,7 @@ def test_utkinect_sequences_become_spans(tmp_path: Path) -> None:
         "s01_e01\nwalk: 130 160\ncarry: NaN NaN\npush: 190 250\ns02_e01\npull: 1 2\n"
     )
     result = import_skeletons("utkinect", source, tmp_path / "out")
-    assert {(s.name, s.reason) for s in result.skipped} == {
+    assert {(s.path, s.reason) for s in result.skipped} == {
         ("s01_e01 carry", "its frames are not given"),
         ("s02_e01", "it is labelled, but its file is not there"),
     }
@@ -403,7 +403,7 @@ def test_motion_capture_is_seen_from_several_sides(tmp_path: Path) -> None:
     (source / "walking_1_1_1_1.bvh").write_text("HIERARCHY\nnothing")
     result = import_skeletons("laban_effort", source, tmp_path / "out", azimuths_deg=(0, 45))
     assert result.files == 4
-    assert [s.name for s in result.skipped] == ["dance.bvh", "walking_1_1_1_1.bvh"]
+    assert [s.path for s in result.skipped] == ["dance.bvh", "walking_1_1_1_1.bvh"]
     manifest = Manifest.read(result.manifest, label_column="weight")
     assert list(manifest.labels) == ["0"]
     assert manifest[0].group == "-1_0_1_0"
@@ -442,7 +442,7 @@ def test_ntu_sets(tmp_path: Path) -> None:
     (folder / "x_missing_skeletons.txt").write_text("S001C001P001R001A001\n")
     (folder / "clip.skeleton").write_text(ntu_text([[(7, 1.0)]]))
     result = import_skeletons("ntu", folder, tmp_path / "ntu_out")
-    assert [s.name[-13:] for s in result.skipped] == ["A001.skeleton", "A012.skeleton", "clip.skeleton"]
+    assert [s.path[-13:] for s in result.skipped] == ["A001.skeleton", "A012.skeleton", "clip.skeleton"]
     manifest = Manifest.read(result.manifest, label_column="cross_view")
     assert [(s.split, s.labels, s.group) for s in manifest] == [
         ("test", ("test",), "P003"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import FileNote, Predictions, fuse, fuse_folds, learn_weights
+from kinesphere.core.skipped import Skipped
+from kinesphere.evaluate import Predictions, fuse, fuse_folds, learn_weights
 
 LABELS = LabelSet(("a", "b", "c"))
 
@@ -83,7 +84,7 @@ def test_clips_that_one_model_lacks_are_listed() -> None:
             for name in ("ids", "paths", "spans", "groups", "targets", "folds")
         },
         probabilities=other.probabilities[:-2],
-        skipped=(FileNote("clip39.mp4", "it is empty"),),
+        skipped=(Skipped("clip39.mp4", "it is empty"),),
     )
     fused = fuse([one, short])
     assert len(fused) == 38
@@ -195,7 +196,7 @@ def replace_rows(part: Predictions, rows: np.ndarray) -> Predictions:
 def test_clips_that_one_cross_validation_lacks_are_listed() -> None:
     fused = fuse_folds([folded(1), replace_rows(folded(2), np.arange(40) != 7)])
     assert len(fused.predictions) == 39
-    assert fused.predictions.skipped == (FileNote("clip7.mp4", "not every model scored it"),)
+    assert fused.predictions.skipped == (Skipped("clip7.mp4", "not every model scored it"),)
 
 
 def test_other_folds_are_refused() -> None:

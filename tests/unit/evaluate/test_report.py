@@ -9,7 +9,8 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.core.skipped import Skipped
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Protocol, Provenance
 from kinesphere.evaluate.report import Report, report_from_predictions, score_name
 
@@ -31,8 +32,8 @@ def predictions(n: int = 60, k: int = 4, *, multi: bool = False, prefix: str = "
         targets,
         p,
         (None,) * n,
-        (FileNote("bad.mp4", "no frame"),),
-        (FileNote("clip3.mp4", "2 packets damaged"),),
+        (Skipped("bad.mp4", "no frame"),),
+        (Skipped("clip3.mp4", "2 packets damaged", is_failure=False),),
     )
 
 

@@ -15,10 +15,11 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, NotFinite
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.data import Manifest, Sample
 from kinesphere.evaluate import collect
 from kinesphere.models import create_model
-from kinesphere.predict import Prediction, Predictor, Refused
+from kinesphere.predict import Prediction, Predictor
 from kinesphere.predict.fused import FusedPredictor
 from kinesphere.predict.timeline import Timeline
 from kinesphere.video import VideoWriter
@@ -128,7 +129,7 @@ def test_what_is_no_number_is_no_answer(videos: dict[str, Path], value: float) -
     ):
         predictor.predict(videos["dark"])
     said = list(predictor.predict_many([videos["dark"], videos["bright"]]))
-    assert isinstance(said[0], Refused)
+    assert isinstance(said[0], Skipped)
     assert isinstance(said[1], Prediction)
     with pytest.raises(NotFinite, match=r"dark\.mp4 from 0\.00 to 1\.00 s is nan"):
         predictor.timeline(videos["dark"], window_s=1, stride_s=1)

@@ -27,6 +27,7 @@ from kinesphere.core.errors import (
     UnreadableVideo,
 )
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.models import create_model
 from kinesphere.models.provenance import Preparation
 from kinesphere.predict import (
@@ -35,7 +36,6 @@ from kinesphere.predict import (
     PoseOverlay,
     Prediction,
     Predictor,
-    Refused,
     annotate,
     read_timeline,
     segments,
@@ -243,8 +243,8 @@ def test_windows_and_bulk_say_what_single_predictions_say(video: Path, lite: str
     broken.write_bytes(b"no video")
     first, second, third = predictor.predict_many([str(video), str(broken), str(video.with_name("no.mp4"))])
     assert isinstance(first, Prediction)
-    assert isinstance(second, Refused)
-    assert isinstance(third, Refused)
+    assert isinstance(second, Skipped)
+    assert isinstance(third, Skipped)
     np.testing.assert_allclose(first.probabilities, predictor.predict(video).probabilities, atol=1e-6)
     assert "cannot be read as a video" in second.reason
     assert "does not exist; check the path" in third.reason
@@ -309,7 +309,7 @@ def test_files_that_do_not_belong_to_the_video_are_refused(video: Path) -> None:
         with pytest.raises(InvalidAnnotation, match=match):
             predictor.predict(video)
         (answer,) = predictor.predict_many([str(video)])
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, Skipped)
         assert match in answer.reason
 
 

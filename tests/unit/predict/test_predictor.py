@@ -13,9 +13,11 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, MissingWeights, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.skipped import Skipped
 from kinesphere.models import create_model
 from kinesphere.models.checkpoint import save_model
-from kinesphere.predict import Prediction, Predictor, Refused, load
+from kinesphere.predict import Prediction, Predictor, load
+from kinesphere.predict.bulk import source_of
 from kinesphere.video import Video
 from kinesphere.video.cursor import Cursor
 
@@ -81,10 +83,10 @@ def test_many_videos_in_order_with_the_bad_ones_named(
     videos = [make_video(seed=seed, frames=20 + seed) for seed in range(5)]
     sources = [videos[0], bad, *videos[1:], tmp_path / "gone.mp4"]
     found = list(predictor.predict_many(sources, batch_size=3))
-    assert [each.source for each in found] == [str(source) for source in sources]
-    assert [isinstance(each, Refused) for each in found] == [False, True, False, False, False, False, True]
+    assert [source_of(each) for each in found] == [str(source) for source in sources]
+    assert [isinstance(each, Skipped) for each in found] == [False, True, False, False, False, False, True]
     gone = found[-1]
-    assert isinstance(gone, Refused)
+    assert isinstance(gone, Skipped)
     assert "does not exist" in gone.reason
     for each in found:
         if isinstance(each, Prediction):

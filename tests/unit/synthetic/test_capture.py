@@ -79,7 +79,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_what_cannot_be_played_is_listed(made: RenderedSet) -> None:
     assert (made.motions, made.videos) == (4, 8)
-    skipped = {Path(each.name).name: each.reason for each in made.skipped}
+    skipped = {Path(each.path).name: each.reason for each in made.skipped}
     assert set(skipped) == {"nothing.bvh", "cut.bvh", "still.bvh"}
     assert "is empty; get it again" in skipped["nothing.bvh"]
     assert "line" in skipped["cut.bvh"]

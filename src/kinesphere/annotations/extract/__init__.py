@@ -1,7 +1,7 @@
 """Files of flow, poses and masks out of videos."""
 
 from kinesphere.annotations.extract.flow import FlowExtractor
-from kinesphere.annotations.extract.job import Extraction, Extractor, FileNote, Watch, extract
+from kinesphere.annotations.extract.job import Extraction, Extractor, Watch, extract
 from kinesphere.annotations.extract.mask import MaskExtractor, mask_model
 from kinesphere.annotations.extract.mediapipe_pose import PoseSettings, pose_model
 from kinesphere.annotations.extract.pose import PoseExtractor
@@ -11,7 +11,6 @@ __all__ = [
     "Extraction",
     "Extractor",
     "Extracts",
-    "FileNote",
     "FlowExtractor",
     "MaskExtractor",
     "PoseExtractor",

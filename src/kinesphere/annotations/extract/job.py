@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from kinesphere.annotations.extract.unfinished import share_done
 from kinesphere.clips.sidecar import Extracts, is_foreign
@@ -23,8 +23,9 @@ from kinesphere.core.errors import (
     WrongEntry,
 )
 from kinesphere.core.files import sweep
-from kinesphere.core.parallel import Lost, bounded_map
+from kinesphere.core.parallel import bounded_map
 from kinesphere.core.silence import native_silence
+from kinesphere.core.skipped import Skipped
 
 Progress = Callable[[int, int], None]
 """Called with the number of videos done and their total."""
@@ -57,21 +58,6 @@ class Extractor(Protocol):
 
 
 @dataclass(frozen=True)
-class FileNote:
-    """What is to say of one video.
-
-    Attributes:
-        path: Its file.
-        reason: A sentence.
-        is_failure: Whether part of what belongs to the video is lost by it.
-    """
-
-    path: Path
-    reason: str
-    is_failure: bool = False
-
-
-@dataclass(frozen=True)
 class Extraction:
     """What came of many videos.
 
@@ -84,8 +70,8 @@ class Extraction:
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
-    failures: tuple[FileNote, ...]
-    notes: tuple[FileNote, ...]
+    failures: tuple[Skipped, ...]
+    notes: tuple[Skipped, ...]
 
     @property
     def wrong(self) -> int:
@@ -98,6 +84,20 @@ class Extraction:
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
         return ", ".join(parts)
+
+    def to_json(self, extracts: Extracts, suffix: str) -> dict[str, Any]:
+        """The shape that scripts rely on: files written and kept, failures and notes.
+
+        Args:
+            extracts: Where the files lie.
+            suffix: Of the files.
+        """
+        return {
+            "written": [str(extracts.path(video, suffix)) for video in self.written],
+            "kept": [str(extracts.path(video, suffix)) for video in self.kept],
+            "failures": [each.to_json() for each in self.failures],
+            "notes": [each.to_json() for each in self.notes],
+        }
 
 
 class Watch:
@@ -166,14 +166,7 @@ def extract(
     count = cpu_count() if workers == "auto" else workers
     if count < 1:
         raise InvalidSetting(f"Extraction needs at least one process; got workers={count}.")
-    owners: dict[Path, Path] = {}
-    for video in wanted:
-        other = owners.setdefault(extracts.place(video, extractor.suffix), video)
-        if other != video:
-            raise InvalidSetting(
-                f"{other} and {video} would share one file in {extracts.folder}; extract beside the "
-                "videos, or one folder at a time."
-            )
+    owners = _owners(wanted, extractor.suffix, extracts)
     for folder in {place.parent for place in owners}:
         sweep(folder)  # what killed processes left
     watch = watch or Watch()
@@ -189,14 +182,33 @@ def extract(
         task, handed_out(), workers=min(count, max(1, len(wanted))), timeout_s=timeout_s
     ):
         watch.end(video)
-        found[video] = _Done("failed", (done.reason,)) if isinstance(done, Lost) else done
+        found[video] = _Done("failed", (done.reason,)) if isinstance(done, Skipped) else done
         if progress:
             progress(len(found), len(wanted))
-    in_order = [(video, found[video]) for video in wanted]
+    return _extraction([(video, found[video]) for video in wanted])
 
-    def remarks(*states: str) -> tuple[FileNote, ...]:
+
+def _owners(videos: Sequence[Path], suffix: str, extracts: Extracts) -> dict[Path, Path]:
+    """The video of each file.
+
+    Raises:
+        InvalidSetting: If two videos would have one file.
+    """
+    owners: dict[Path, Path] = {}
+    for video in videos:
+        other = owners.setdefault(extracts.place(video, suffix), video)
+        if other != video:
+            raise InvalidSetting(
+                f"{other} and {video} would share one file in {extracts.folder}; extract beside the "
+                "videos, or one folder at a time."
+            )
+    return owners
+
+
+def _extraction(in_order: Sequence[tuple[Path, _Done]]) -> Extraction:
+    def remarks(*states: str) -> tuple[Skipped, ...]:
         return tuple(
-            FileNote(video, text, text in done.wrong)
+            Skipped(str(video), text, is_failure=done.state == "failed" or text in done.wrong)
             for video, done in in_order
             if done.state in states
             for text in done.remarks

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import (
+from kinesphere.apps.cli.console import check_file, console, end, print_json, progress, say, tinted
+from kinesphere.apps.cli.options import (
+    Data,
+    ExtractsFolder,
+    GroupColumn,
     Json,
+    LabelColumn,
+    SplitColumn,
     Unlabelled,
-    check_file,
-    console,
-    end,
-    print_json,
-    progress,
-    say,
-    tinted,
 )
 
 if TYPE_CHECKING:
@@ -30,19 +29,17 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def check(
-    data: Annotated[Path, typer.Argument(help="Manifest (CSV, Parquet) or folder of class folders.")],
+    data: Data,
     model: Annotated[str, typer.Option(help="Model whose input the clips are held against.")] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
-    label_column: Annotated[str, typer.Option(help="Column that holds the labels.")] = "label",
-    group_column: Annotated[str, typer.Option(help="Column that holds the groups.")] = "group",
-    split_column: Annotated[str, typer.Option(help="Column that holds the splits.")] = "split",
+    label_column: LabelColumn = "label",
+    group_column: GroupColumn = "group",
+    split_column: SplitColumn = "split",
     unlabelled: Unlabelled = "refuse",
     preview: Annotated[
         Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
     ] = None,
-    extracts: Annotated[
-        Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
-    ] = None,
+    extracts: ExtractsFolder = None,
     decode_all: Annotated[bool, typer.Option(help="Decode every frame instead of three per file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -59,13 +56,9 @@ def check(
 
     check_file("--preview", preview, PICTURES)
     manifest = Manifest.read(
-        data,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        unlabelled=unlabelled,
-        wrong_rows="skip",  # all of them are listed
-    )
+        data, label_column=label_column, group_column=group_column, split_column=split_column,
+        unlabelled=unlabelled, wrong_rows="skip",  # all of them are listed
+    )  # fmt: skip
     specs = _inputs(model, manifest)
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
@@ -166,9 +159,9 @@ def _reasons(found: Preflight, root: Path) -> dict[tuple[str, str], str]:
     from kinesphere.data.manifest import shown_path
 
     said = [("unreadable", each.path, each.reason) for each in found.unreadable]
-    said += [("damaged", each.path, each.message) for each in found.damaged]
+    said += [("damaged", each.path, each.reason) for each in found.damaged]
     return {
-        (kind, shown_path(path, root)): reason.removeprefix(str(path)).lstrip(": ")
+        (kind, shown_path(Path(path), root)): reason.removeprefix(path).lstrip(": ")
         for kind, path, reason in said
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
 
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from kinesphere.core.skipped import Skipped
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-PrecisionChoice = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
-]
-Unlabelled = Annotated[
-    Literal["refuse", "skip"],
-    typer.Option(help="Whether samples without a label are an error or left out."),
-]
-WrongRows = Annotated[
-    Literal["refuse", "skip"],
-    typer.Option(help="Whether rows of a table that make no sample are an error or left out and listed."),
-]
-
 
 EVERY_S = 10.0
 """How often long work tells how far it is where its output is no terminal."""
@@ -135,6 +120,18 @@ def check_folder(option: str, path: Path | None) -> None:
         raise InvalidSetting(f"{option} names a folder, but {path} is a file; choose another place.")
 
 
+def check_results(option: str, path: Path | None) -> None:
+    """Like `check_folder`; refuses also where nothing can be written at the end.
+
+    Raises:
+        InvalidSetting: If it is a file.
+        UnwritableFile: If the place takes no files.
+    """
+    check_folder(option, path)
+    if path is not None:
+        check_place(path)
+
+
 @contextmanager
 def progress(
     title: str, unit: str, hidden: bool = False, detail: Callable[[], str] | None = None
@@ -211,6 +208,6 @@ def print_left_out(skipped: Sequence[Skipped], most: int = 10) -> None:
         console().print(f"{len(skipped)} left out")
     # What is wrong comes before what is merely not there.
     for each in sorted(skipped, key=lambda each: not each.is_failure)[:most]:
-        say("left out", "yellow", f"{each.name}: {each.reason}")
+        say("left out", "yellow", f"{each.path}: {each.reason}")
     if len(skipped) > most:
         console().print(f"    … and {len(skipped) - most} more (see --json)")

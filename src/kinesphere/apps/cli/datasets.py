@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from kinesphere.apps.cli.console import Json, console, print_json, tinted
+from kinesphere.apps.cli.console import console, print_json, tinted
+from kinesphere.apps.cli.options import Json
 
 if TYPE_CHECKING:
     from kinesphere.data.catalogue import Content, DatasetCard

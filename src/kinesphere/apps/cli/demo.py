@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, print_json, progress, tinted
+from kinesphere.apps.cli.console import GOES_ON, check_folder, console, print_json, progress, tinted
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advise
 
@@ -43,28 +44,12 @@ def demo(
     Generate, check, train, evaluate on unseen performers and scenes, predict, report.
     Run again after an interruption, it goes on where it stopped.
     """
-    from kinesphere.data import Manifest
-    from kinesphere.synthetic import MannequinSettings, generate
-
     check_folder("--out", out)
     advise(GOES_ON)
     screen = console(to_stderr=as_json)
-    table = out / "videos" / "manifest.csv"
-    training = recipe(table, out / "run", epochs, seed, overrides or ())
-    settings = MannequinSettings(
-        classes=MOVEMENTS,
-        clips_per_class=clips_per_class,
-        size=(108, 144),
-        fps=8,
-        performers=10 * clips_per_class,
-        scenes=10 * clips_per_class,
-        truth=False,
-        seed=seed,
-    )
-    with step(screen, f"1  Generating {len(settings.classes)} movements × {clips_per_class} videos"):
-        with progress("   ", "videos", hidden=as_json) as advance:
-            generate(settings, out / "videos", progress=advance)
-        manifest = Manifest.read(table)
+    training = recipe(out / "videos" / "manifest.csv", out / "run", epochs, seed, overrides or ())
+    with step(screen, f"1  Generating {len(MOVEMENTS)} movements × {clips_per_class} videos"):
+        manifest = generated(out / "videos", clips_per_class, seed, hidden=as_json)
     with step(screen, "2  Checking them"):
         check(manifest, screen, out / "preview.png", hidden=as_json)
     with step(screen, "3  Training the compact model, then scoring it on unseen performers and scenes"):
@@ -91,13 +76,30 @@ def demo(
     screen.print(run.report.line(), style="bold")
     screen.print(f"movements that differ only in the direction of time, told apart: {ordered}")
     screen.print(f"the same with the frames of each clip shuffled (chance is 50 %): {shuffled}")
-    for title, place in (
-        ("report", page),
-        ("model", run.folder),
-        ("annotated video", out / "predicted.mp4"),
-        ("what training saw", out / "preview.png"),
-    ):
-        screen.print(f"{title:<18} {place}", soft_wrap=True)
+    screen.print(f"{'report':<18} {page}", soft_wrap=True)
+    screen.print(f"{'model':<18} {run.folder}", soft_wrap=True)
+    screen.print(f"{'annotated video':<18} {out / 'predicted.mp4'}", soft_wrap=True)
+    screen.print(f"{'what training saw':<18} {out / 'preview.png'}", soft_wrap=True)
+
+
+def generated(folder: Path, clips_per_class: int, seed: int, hidden: bool) -> Manifest:
+    """The demo's videos, of which those that are there already are kept."""
+    from kinesphere.data import Manifest
+    from kinesphere.synthetic import MannequinSettings, generate
+
+    settings = MannequinSettings(
+        classes=MOVEMENTS,
+        clips_per_class=clips_per_class,
+        size=(108, 144),
+        fps=8,
+        performers=10 * clips_per_class,
+        scenes=10 * clips_per_class,
+        truth=False,
+        seed=seed,
+    )
+    with progress("   ", "videos", hidden=hidden) as advance:
+        generate(settings, folder, progress=advance)
+    return Manifest.read(folder / "manifest.csv")
 
 
 def recipe(manifest: Path, out: Path, epochs: int, seed: int, overrides: Iterable[str] = ()) -> Recipe:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kinesphere.apps.cli.console import Json, console, print_json, tinted
+from kinesphere.apps.cli.console import console, print_json, tinted
+from kinesphere.apps.cli.options import Json
 
 EXTRAS = {
     "pose": ("mediapipe",),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import GOES_ON, Json, check_folder, console, end, print_json, progress, say
+from kinesphere.apps.cli.console import GOES_ON, check_folder, console, end, print_json, progress, say
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
-    from kinesphere.annotations.extract import Extraction, Extractor, Extracts
+    from kinesphere.annotations.extract import Extraction, Extractor
 
 extract = typer.Typer(
     no_args_is_help=True,
@@ -103,6 +104,7 @@ def run(
     """Extract, tell, and leave with exit code 1 if some videos failed."""
     from kinesphere.annotations.extract import Extracts, Watch
     from kinesphere.annotations.extract import extract as extract_all
+    from kinesphere.predict.sources import find_videos
 
     check_folder("--out", out)
     advise(GOES_ON)
@@ -120,34 +122,11 @@ def run(
             watch=watch,
         )
     if as_json:
-        document = as_document(extraction, Extracts(out, root), extractor)
+        document = extraction.to_json(Extracts(out, root), extractor.suffix)
         print_json({**document, "unused": [str(path) for path in unused]} if unused else document)
     else:
         _show(extraction)
     end(extraction.wrong)
-
-
-def find_videos(data: list[str]) -> tuple[list[Path], Path | None]:
-    """The videos that a user means, and the folder that their places count from."""
-    from kinesphere.data import Manifest
-    from kinesphere.predict import find_sources
-
-    if len(data) == 1 and Path(data[0]).is_dir():
-        return [Path(source) for source in find_sources(data)], Path(data[0])
-    if len(data) == 1 and Path(data[0]).suffix.lower() in (".csv", ".parquet"):
-        manifest = Manifest.read(data[0])
-        return list(dict.fromkeys(sample.path for sample in manifest)), manifest.root
-    return [Path(source) for source in find_sources(data)], None
-
-
-def as_document(extraction: Extraction, extracts: Extracts, extractor: Extractor) -> dict[str, object]:
-    """The outcome for machines."""
-    return {
-        "written": [str(extracts.path(video, extractor.suffix)) for video in extraction.written],
-        "kept": [str(extracts.path(video, extractor.suffix)) for video in extraction.kept],
-        "failures": [{"path": str(note.path), "reason": note.reason} for note in extraction.failures],
-        "notes": [{"path": str(note.path), "reason": note.reason} for note in extraction.notes],
-    }
 
 
 def _show(extraction: Extraction) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, say
+from kinesphere.apps.cli.console import check_results, console, end, print_json, say
 from kinesphere.apps.cli.evaluate import print_report
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import check_place
 
 if TYPE_CHECKING:
     from kinesphere.train import Fusion
@@ -37,9 +37,7 @@ def fuse(
     """Score several runs as one: the weighted mean of their probabilities."""
     from kinesphere.train import fuse_runs
 
-    check_folder("--out", out)
-    if out is not None:
-        check_place(out)
+    check_results("--out", out)
     fusion = fuse_runs(runs, parse(weights))
     without: tuple[Path, ...] = ()
     if out is not None:

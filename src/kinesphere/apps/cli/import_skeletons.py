@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json, print_left_out, progress
+from kinesphere.apps.cli.console import check_folder, console, end, print_json, print_left_out, progress
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def _import_outputs(
 ) -> None:
     """Write the pose files of videos, and tell of outputs that belong to none."""
     from kinesphere.annotations.extract.estimator_outputs import OutputReader, match_outputs
-    from kinesphere.apps.cli.extract import find_videos, run
+    from kinesphere.apps.cli.extract import run
+    from kinesphere.predict.sources import find_videos
 
     found, root = find_videos(videos)
     outputs, unused = match_outputs(kind, source, found, root)
@@ -118,7 +120,7 @@ def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, .
                 "samples": result.samples,
                 "protocols": list(result.protocols),
                 "failures": result.failures,
-                "skipped": [{"path": each.name, "reason": each.reason} for each in result.skipped],
+                "skipped": [each.to_json() for each in result.skipped],
             }
         )
     else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinesphere.apps.cli.console import Json, console, print_json, tinted
+from kinesphere.apps.cli.console import console, print_json, tinted
+from kinesphere.apps.cli.options import Json
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec

@@ -3,97 +3,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import (
-    GOES_ON,
-    Device,
-    PrecisionChoice,
-    check_file,
-    console,
-    end,
-    progress,
-    say,
-    tinted,
-)
+from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
+from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.targets import targets
-from kinesphere.core.errors import (
-    InvalidAnnotation,
-    InvalidClip,
-    InvalidSetting,
-    UnusableName,
-    UnwritableFile,
-    VideoError,
-)
-from kinesphere.core.files import make_folder
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advise
+from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
-    from kinesphere.clips import Views
-    from kinesphere.predict import Overlay, Prediction, PredictionLog, Refused, Timeline, VideoPredictor
+    from kinesphere.predict import Prediction, PredictionLog, Timeline, VideoPredictor
+    from kinesphere.predict.bulk import Answer, SideOutputs
 
 BAR = 32
 SEGMENT_FILES = (".csv", ".json", ".eaf", ".vtt")
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
-Draw = Literal["auto", "none", "flow", "pose"]
+
+Model = Annotated[str, typer.Option(help="Run folder, fusion, model file, registered name or hub id.")]
+Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
+Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
+Threshold = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Lowest probability of a segment of the timeline; windows below it have none."
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
+Segments = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .eaf, .vtt."),
+]
+Annotate = Annotated[
+    Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
+]
+Drawn = Annotated[
+    Literal["auto", "none", "flow", "pose"],
+    typer.Option(
+        help="What else to draw into the annotated copies: motion or skeletons; by default the "
+        "skeletons that a model of poses sees."
+    ),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep what is extracted on the way, for the next time.")]
+PoseModel = Annotated[
+    str | None,
+    typer.Option(
+        help="What finds poses on the way: lite, full, heavy, or a .task file; by default what found "
+        "those that the model learnt from, else full."
+    ),
+]
 
 
 def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or addresses.")],
-    model: Annotated[str, typer.Option(help="Run folder, fusion, model file, registered name or hub id.")],
+    model: Model,
     top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
-    views: Annotated[
-        str | None, typer.Option(help="Test views, clips x crops. Default: those of the run's own test.")
-    ] = None,
-    window: Annotated[
-        float | None, typer.Option(help="Give a timeline: windows of this many seconds.")
-    ] = None,
-    stride: Annotated[
-        float | None, typer.Option(help="Seconds between windows; half a window by default.")
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Lowest probability of a segment of the timeline; windows below it have none.",
-        ),
-    ] = 0.5,
-    out: Annotated[
-        Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")
-    ] = None,
-    segments: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .eaf, .vtt."),
-    ] = None,
-    annotate: Annotated[
-        Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
-    ] = None,
-    draw: Annotated[
-        Draw,
-        typer.Option(
-            help="What else to draw into the annotated copies: motion or skeletons; by default the "
-            "skeletons that a model of poses sees."
-        ),
-    ] = "auto",
-    extracts: Annotated[
-        Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep what is extracted on the way, for the next time.")
-    ] = False,
-    pose_model: Annotated[
-        str | None,
-        typer.Option(
-            help="What finds poses on the way: lite, full, heavy, or a .task file; by default what found "
-            "those that the model learnt from, else full."
-        ),
-    ] = None,
+    views: TestViews = None,
+    window: Window = None,
+    stride: Stride = None,
+    threshold: Threshold = 0.5,
+    out: Out = None,
+    segments: Segments = None,
+    annotate: Annotate = None,
+    draw: Drawn = "auto",
+    extracts: ExtractsFolder = None,
+    keep: Keep = False,
+    pose_model: PoseModel = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Annotated[
@@ -103,7 +84,8 @@ def predict(
     """Label videos, or find timed segments in long ones."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Extracts, Opening, find_sources, load
+    from kinesphere.predict import Extracts, Opening, PredictionLog, find_sources, load
+    from kinesphere.predict.bulk import SideOutputs, predict_all
 
     if window is None and (segments is not None or stride is not None):
         raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
@@ -117,23 +99,41 @@ def predict(
     copies = targets("--annotate", annotate, wanted, COPIES)
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = predictor.test_views if views is None else Views.parse(views)
+    outputs = SideOutputs(predictor, timelines, copies, threshold, draw)
+    screen = Screen(as_json, top, threshold, outputs)
     settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
-    if out is not None:
+    ask = partial(predict_all, predictor, window_s=window, stride_s=stride, views=chosen)
+    with PredictionLog(out, settings, top=top) if out is not None else nullcontext() as log:
+        kept, again = _run(ask, wanted, log, screen)
+    _tell_of_extraction(predictor, extracts)
+    screen.finish(kept, again, out)
+
+
+def _run(
+    ask: Callable[[list[str]], Iterator[Answer]], wanted: list[str], log: PredictionLog | None, screen: Screen
+) -> tuple[int, int]:
+    """Ask about all videos; how many had an answer before, and how many of those are asked again."""
+    from kinesphere.predict.bulk import record_of, source_of
+
+    if log is not None:
         advise(GOES_ON)
-    overlays = Overlays(predictor, draw)
-    outcome = Outcome(as_json, top, threshold, timelines, copies, overlays)
-    with _log(out, settings, top) as log, progress("Predicting", "videos", hidden=as_json) as advance:
+    with progress("Predicting", "videos", hidden=screen.as_json) as advance:
         missing = log.missing(wanted) if log is not None else wanted
         fresh = set(missing)
         # A record does not hold what segments and copies are made of: such videos are predicted again.
-        again = [source for source in wanted if source not in fresh and outcome.lacks(source)]
+        again = [source for source in wanted if source not in fresh and screen.outputs.lacks(source)]
         kept = len(wanted) - len(missing) - len(again)
         advance(kept, len(wanted))
-        for answer in _answers(predictor, [*missing, *again], chosen, window, stride):
-            outcome.take(answer)
-            if log is not None and answer.source in fresh:
-                log.write(_record(answer, top))
-            advance(kept + outcome.count, len(wanted))
+        for done, answer in enumerate(ask([*missing, *again]), start=kept + 1):
+            screen.take(answer)
+            if log is not None and source_of(answer) in fresh:
+                log.write(record_of(answer, screen.top))
+            advance(done, len(wanted))
+    return kept, len(again)
+
+
+def _tell_of_extraction(predictor: VideoPredictor, extracts: Path | None) -> None:
+    """Say that poses were found for these answers only."""
     if forgotten := predictor.opening.forgotten:
         place = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
         say(
@@ -143,131 +143,40 @@ def predict(
             f"next time; --keep keeps them{place}",
             to_stderr=True,
         )
-    outcome.finish(kept, len(again), out)
 
 
-def _answers(
-    predictor: VideoPredictor, sources: list[str], views: Views, window: float | None, stride: float | None
-) -> Iterator[Prediction | Timeline | Refused]:
-    if window is None:
-        yield from predictor.predict_many(sources, views=views)
-        return
-    from kinesphere.predict import Refused
+class Screen:
+    """Shows each answer as it comes, with the files beside it written, and the failures at the end."""
 
-    for source in sources:
-        try:
-            yield predictor.timeline(
-                source, window_s=window, stride_s=window / 2 if stride is None else stride, views=views
-            )
-        except (VideoError, InvalidAnnotation, InvalidClip) as error:
-            yield Refused(source, str(error))
-
-
-def _log(
-    out: Path | None, settings: dict[str, Any], top: int
-) -> AbstractContextManager[PredictionLog | None]:
-    from kinesphere.predict import PredictionLog
-
-    if out is None:
-        return nullcontext()
-    return PredictionLog(out, settings, top=top)
-
-
-def _record(answer: Prediction | Timeline | Refused, top: int) -> dict[str, Any]:
-    from kinesphere.predict import Refused
-
-    if isinstance(answer, Refused):
-        return {"source": answer.source, "error": answer.reason}
-    return answer.to_json(top)
-
-
-class Overlays:
-    """What is drawn beneath the labels of each annotated copy."""
-
-    def __init__(self, predictor: VideoPredictor, draw: Draw) -> None:
-        self._opening = predictor.opening
-        self._methods = [spec.flow for spec in predictor.specs if spec.modality == "flow"]
-        sees_poses = any(spec.modality == "pose" for spec in predictor.specs)
-        self._draw = ("pose" if sees_poses else "none") if draw == "auto" else draw
-
-    def of(self, source: str) -> Overlay | None:
-        """The overlay of a video, or None.
-
-        Raises:
-            VideoError: If poses are to be extracted and it cannot be decoded.
-            InvalidAnnotation: If its pose file cannot be read, or holds joints in space.
-        """
-        from kinesphere.predict import FlowOverlay, PoseOverlay
-
-        if self._draw == "none":
-            return None
-        if self._draw == "pose":
-            return PoseOverlay(self._opening.poses(source))
-        return FlowOverlay(self._methods[0] if self._methods else "dis")
-
-
-class Outcome:
-    """Shows each answer as it comes, and the failures at the end."""
-
-    def __init__(
-        self,
-        as_json: bool,
-        top: int,
-        threshold: float,
-        segments: dict[str, Path],
-        annotated: dict[str, Path],
-        overlays: Overlays,
-    ) -> None:
-        self.count = 0
-        self._refused: list[Refused] = []
-        self._as_json = as_json
-        self._top = top
+    def __init__(self, as_json: bool, top: int, threshold: float, outputs: SideOutputs) -> None:
+        self.as_json = as_json
+        self.top = top
+        self.outputs = outputs
         self._threshold = threshold
-        self._segments = segments
-        self._annotated = annotated
-        self._overlays = overlays
+        self._skipped: list[Skipped] = []
 
-    def take(self, answer: Prediction | Timeline | Refused) -> None:
+    def take(self, answer: Answer) -> None:
         """Show or keep one answer, and write what was asked for beside it."""
-        from kinesphere.predict import Refused
+        from kinesphere.predict import Timeline
+        from kinesphere.predict.bulk import record_of
 
-        self.count += 1
-        if self._as_json:
-            typer.echo(json.dumps(_record(answer, self._top), ensure_ascii=False))
-        if isinstance(answer, Refused):
-            self._refused.append(answer)
+        if self.as_json:
+            typer.echo(json.dumps(record_of(answer, self.top), ensure_ascii=False))
+        if isinstance(answer, Skipped):
+            self._skipped.append(answer)
             return
-        if not self._as_json:
+        if not self.as_json:
             self._show(answer)
-        try:
-            self._write(answer)
-        except (VideoError, InvalidAnnotation, UnusableName) as error:
-            if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
-                raise  # the next would fail alike
-            self._refused.append(Refused(answer.source, f"no annotated copy: {error}"))
-
-    def lacks(self, source: str) -> bool:
-        """Whether a file that was asked for is not there yet."""
-        wanted = (self._segments.get(source), self._annotated.get(source))
-        return any(target is not None and not target.exists() for target in wanted)
-
-    def _write(self, answer: Prediction | Timeline) -> None:
-        from kinesphere.predict import Timeline, annotate, segments, write_segments
-
-        if isinstance(answer, Timeline) and (target := self._segments.get(answer.source)):
-            found = segments(answer, threshold=self._threshold)
+        elif isinstance(answer, Timeline) and answer.source in self.outputs.segments:
             below = answer.below(self._threshold)
-            write_segments(found, target, source=answer.source, coverage=below)
-            if self._as_json and below.windows:
+            if below.windows:
                 say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
-        if target := self._annotated.get(answer.source):
-            make_folder(target.parent)
-            overlay = self._overlays.of(answer.source)
-            annotate(answer.source, target, answer, threshold=self._threshold, overlay=overlay)
+        if problem := self.outputs.write(answer):
+            self._skipped.append(problem)
 
     def finish(self, already: int, again: int, out: Path | None) -> None:
         """Print what is left to say and leave with the exit code."""
-        if not self._as_json:
+        if not self.as_json:
             if again:
                 console().print(
                     f"{again} videos of {out} were predicted again, because files that were asked for were "
@@ -276,17 +185,17 @@ class Outcome:
                 )
             if already:
                 console().print(f"{already} videos were already in {out}", soft_wrap=True)
-            for refused in self._refused:
-                say("refused", "red", f"{refused.source}: {refused.reason}")
-        end(len(self._refused))
+            for each in self._skipped:
+                say("refused", "red", f"{each.path}: {each.reason}")
+        end(len(self._skipped))
 
     def _show(self, answer: Prediction | Timeline) -> None:
         from kinesphere.predict import Timeline, segments
 
         screen = console()
-        said = answer.mean() if isinstance(answer, Timeline) else answer
-        start_s, end_s = said.span
-        screen.print(tinted((said.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
+        whole = answer.mean() if isinstance(answer, Timeline) else answer
+        start_s, end_s = whole.span
+        screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
         if isinstance(answer, Timeline):
             for part in segments(answer, threshold=self._threshold):
                 times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
@@ -295,9 +204,9 @@ class Outcome:
             if (below := answer.below(self._threshold)).windows:
                 screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
         else:
-            width = max(len(name) for name, _ in said.top(self._top))
-            for name, share in said.top(self._top):
-                bar = "█" * round(BAR * share)
-                screen.print(tinted(f"  {name:<{width}}  {share:6.1%}  ", (bar, "cyan")))
-        for note in said.notes:
+            width = max(len(name) for name, _ in whole.top(self.top))
+            for name, probability in whole.top(self.top):
+                bar = "█" * round(BAR * probability)
+                screen.print(tinted(f"  {name:<{width}}  {probability:6.1%}  ", (bar, "cyan")))
+        for note in whole.notes:
             screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)

@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import (
-    GOES_ON,
-    Json,
-    check_folder,
-    console,
-    print_json,
-    print_left_out,
-    progress,
-)
+from kinesphere.apps.cli.console import GOES_ON, check_folder, console, print_json, print_left_out, progress
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.signals import advise
 
 
@@ -52,7 +45,7 @@ def render(
                 "manifest": str(result.manifest),
                 "motions": result.motions,
                 "videos": result.videos,
-                "skipped": [{"path": each.name, "reason": each.reason} for each in result.skipped],
+                "skipped": [each.to_json() for each in result.skipped],
             }
         )
         return

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from kinesphere.apps.cli.console import Json, check_folder, console, end, print_json
+from kinesphere.apps.cli.console import check_folder, console, end, print_json
+from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, w
 from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.core.files import replacing
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.metrics import ClassScore, Score
-from kinesphere.evaluate.predictions import FileNote, Predictions
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report, score_name
 
 # The page may load nothing from anywhere, whatever a label or file name holds.
@@ -202,7 +203,7 @@ def _skipped(report: Report) -> Html:
     return join(tag("h2", "Skipped and damaged"), parts) if parts else Html("")
 
 
-def _files(notes: Sequence[FileNote]) -> Html:
+def _files(notes: Sequence[Skipped]) -> Html:
     rows = [tag("li", each.path, tag("small", each.reason)) for each in notes[:_LISTED]]
     more = len(notes) - len(rows)
     return tag(

@@ -1,0 +1,32 @@
+"""The options and arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+PrecisionChoice = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
+]
+Data = Annotated[Path, typer.Argument(help="Manifest (CSV, Parquet) or folder of class folders.")]
+LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
+GroupColumn = Annotated[str, typer.Option(help="Column that holds the groups.")]
+SplitColumn = Annotated[str, typer.Option(help="Column that holds the splits.")]
+Unlabelled = Annotated[
+    Literal["refuse", "skip"],
+    typer.Option(help="Whether samples without a label are an error or left out."),
+]
+WrongRows = Annotated[
+    Literal["refuse", "skip"],
+    typer.Option(help="Whether rows of a table that make no sample are an error or left out and listed."),
+]
+ExtractsFolder = Annotated[
+    Path | None, typer.Option(help="Folder of extracted flow or poses; default: beside the videos.")
+]
+TestViews = Annotated[
+    str | None, typer.Option(help="Test views, clips x crops. Default: those of the run's own test.")
+]

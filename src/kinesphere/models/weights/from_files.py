@@ -1,0 +1,78 @@
+"""A recogniser from foreign files: one file for most models, one for each part of a model made of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS
+from kinesphere.models.weights.importing import import_backbone, import_checkpoint
+from kinesphere.models.weights.inflate import Inflation
+from kinesphere.models.weights.joining import import_parts
+from kinesphere.models.weights.keymap import Arguments
+
+
+def import_files(
+    files: Sequence[Path],
+    model: str,
+    *,
+    layout: str | None = None,
+    labels: Sequence[str] | None = None,
+    arguments: Arguments | None = None,
+    backbone: bool = False,
+    inflation: Inflation | None = None,
+) -> Recogniser:
+    """A registered architecture with the weights in foreign files.
+
+    Args:
+        files: One file; of a model made of parts one for each (see `import_parts`).
+        model: Name of the architecture; `name.tag` for weights of its card.
+        layout: Origin of the files; found out if not given.
+        labels: Names of the classes, in the files' order; with `backbone` those that are to be learnt.
+        arguments: Builder arguments.
+        backbone: Take all but the head, also from weights of images.
+        inflation: How kernels of images fill time; of a backbone only, `"mean"` by default.
+
+    Raises:
+        InvalidSetting: If there are more or fewer files than the model is read from, a backbone lacks
+            labels, or `inflation` is given without `backbone`.
+        InvalidCheckpoint: If a file is damaged or of another model.
+    """
+    if inflation is not None and not backbone:
+        raise InvalidSetting("--inflation is for weights of images; add --backbone.")
+    if backbone:
+        if labels is None:
+            raise InvalidSetting("A backbone has no classes; give those to learn with --labels FILE.")
+        return import_backbone(
+            _only(files, model),
+            model,
+            labels,
+            layout=layout,
+            inflation=inflation or "mean",
+            arguments=arguments,
+        )
+    if model in MODELS and MODELS.get(model).parts:
+        return import_parts(files, model, layout=layout, labels=labels, arguments=arguments)
+    return import_checkpoint(_only(files, model), model, layout=layout, labels=labels, arguments=arguments)
+
+
+def _only(files: Sequence[Path], model: str) -> Path:
+    if len(files) != 1:
+        raise InvalidSetting(f"{model} is read from one file; got {len(files)}.")
+    return files[0]
+
+
+def read_names(path: Path) -> list[str]:
+    """Names of classes from a text file, one a line.
+
+    Raises:
+        InvalidSetting: If it cannot be read as text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidSetting(f"Cannot read the labels in {path}: {reason}.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

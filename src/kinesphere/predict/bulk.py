@@ -1,0 +1,138 @@
+"""Many videos: answers one by one, their records, and the files that are written beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kinesphere.clips.spec import Views
+from kinesphere.core.errors import InvalidAnnotation, InvalidClip, UnusableName, UnwritableFile, VideoError
+from kinesphere.core.files import make_folder
+from kinesphere.core.skipped import Skipped
+from kinesphere.predict.annotate import annotate
+from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
+from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.timeline import Timeline, segments
+from kinesphere.predict.timeline_files import write_segments
+from kinesphere.predict.video_predictor import VideoPredictor
+
+Answer = Prediction | Timeline | Skipped
+"""What comes of one video: a prediction, a timeline, or why there is none."""
+Draw = Literal["auto", "none", "flow", "pose"]
+
+
+def predict_all(
+    predictor: VideoPredictor,
+    sources: Iterable[str],
+    *,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    views: Views | None = None,
+) -> Iterator[Answer]:
+    """What a model says of each of many videos, in their order; the others go on where one fails.
+
+    Args:
+        predictor: The model.
+        sources: Paths and addresses.
+        window_s: Give a timeline of windows of this many seconds; None for one prediction of each video.
+        stride_s: Seconds between the starts of windows; None for half a window.
+        views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
+
+    Raises:
+        InvalidSetting: If window or stride make no sense.
+    """
+    if window_s is None:
+        yield from predictor.predict_many(sources, views=views)
+        return
+    for source in sources:
+        try:
+            yield predictor.timeline(
+                source,
+                window_s=window_s,
+                stride_s=window_s / 2 if stride_s is None else stride_s,
+                views=views,
+            )
+        except (VideoError, InvalidAnnotation, InvalidClip) as error:
+            yield Skipped(source, str(error))
+
+
+def source_of(answer: Answer) -> str:
+    """The video that an answer is about, as the user named it."""
+    return answer.path if isinstance(answer, Skipped) else answer.source
+
+
+def record_of(answer: Answer, top: int = 5) -> dict[str, Any]:
+    """The shape that scripts and `PredictionLog` rely on: `to_json` of an answer, or source and error."""
+    if isinstance(answer, Skipped):
+        return {"source": answer.path, "error": answer.reason}
+    return answer.to_json(top)
+
+
+def overlay_of(predictor: VideoPredictor, source: str, draw: Draw = "auto") -> Overlay | None:
+    """What is drawn into the annotated copy of a video, beneath the labels.
+
+    Args:
+        predictor: The model that answers.
+        source: The video.
+        draw: Motion, skeletons or nothing; `"auto"` draws the skeletons that a model of poses sees.
+
+    Raises:
+        VideoError: If poses are to be extracted and the video cannot be decoded.
+        InvalidAnnotation: If its pose file cannot be read, or holds joints in space.
+    """
+    if draw == "auto":
+        draw = "pose" if any(spec.modality == "pose" for spec in predictor.specs) else "none"
+    if draw == "pose":
+        return PoseOverlay(predictor.opening.poses(source))
+    methods = [spec.flow for spec in predictor.specs if spec.modality == "flow"]
+    return FlowOverlay(methods[0] if methods else "dis") if draw == "flow" else None
+
+
+@dataclass(frozen=True)
+class SideOutputs:
+    """The files that are written beside the answer to each video: its segments, an annotated copy.
+
+    Attributes:
+        predictor: The model that answers.
+        segments: File of the timeline's segments, of each source that gets one (see `write_segments`).
+        copies: File of the annotated copy, of each source that gets one.
+        threshold: Lowest probability of a segment.
+        draw: What else is drawn into the copies (see `overlay_of`).
+    """
+
+    predictor: VideoPredictor
+    segments: Mapping[str, Path] = field(default_factory=dict)
+    copies: Mapping[str, Path] = field(default_factory=dict)
+    threshold: float = 0.5
+    draw: Draw = "auto"
+
+    def lacks(self, source: str) -> bool:
+        """Whether a file of this video is not there yet."""
+        targets = (self.segments.get(source), self.copies.get(source))
+        return any(target is not None and not target.exists() for target in targets)
+
+    def write(self, answer: Prediction | Timeline) -> Skipped | None:
+        """Write the files of one video; why there is no annotated copy, or None.
+
+        Raises:
+            UnwritableFile: If the place or the disk refuses, so that the next would fail alike.
+        """
+        try:
+            self._write(answer)
+        except (VideoError, InvalidAnnotation, UnusableName) as error:
+            if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
+                raise
+            return Skipped(answer.source, f"no annotated copy: {error}")
+        return None
+
+    def _write(self, answer: Prediction | Timeline) -> None:
+        source = answer.source
+        if isinstance(answer, Timeline) and (target := self.segments.get(source)):
+            found = segments(answer, threshold=self.threshold)
+            write_segments(found, target, source=source, coverage=answer.below(self.threshold))
+        if target := self.copies.get(source):
+            make_folder(target.parent)
+            overlay = overlay_of(self.predictor, source, self.draw)
+            annotate(source, target, answer, threshold=self.threshold, overlay=overlay)

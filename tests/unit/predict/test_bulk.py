@@ -1,0 +1,70 @@
+"""Many videos at once: answers, records, and the files beside each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kinesphere.core.errors import UnwritableFile
+from kinesphere.core.skipped import Skipped
+from kinesphere.predict import FlowOverlay, Prediction, Predictor, Timeline
+from kinesphere.predict.bulk import SideOutputs, overlay_of, predict_all, record_of, source_of
+
+from .conftest import MakeVideo
+
+
+@pytest.mark.parametrize(("window_s", "kind"), [(None, Prediction), (1.0, Timeline)])
+def test_the_others_go_on_where_a_video_cannot_be_read(
+    predictor: Predictor, make_video: MakeVideo, tmp_path: Path, window_s: float | None, kind: type
+) -> None:
+    sources = [str(make_video()), str(tmp_path / "gone.mp4"), str(make_video(seed=1))]
+    first, gone, last = predict_all(predictor, sources, window_s=window_s)
+    assert isinstance(first, kind)
+    assert isinstance(last, kind)
+    assert [source_of(each) for each in (first, gone, last)] == sources
+    assert record_of(first, 2)["source"] == sources[0]
+    assert len(record_of(first, 2)["top"]) == 2
+    record = record_of(gone)
+    assert record["source"] == sources[1]
+    assert "does not exist" in record["error"]
+
+
+def test_windows_are_half_a_window_apart_unless_told(predictor: Predictor, make_video: MakeVideo) -> None:
+    (found,) = predict_all(predictor, [str(make_video())], window_s=2.0)
+    assert isinstance(found, Timeline)
+    assert found.spans[:2, 0].tolist() == [0.0, 1.0]
+
+
+def test_files_beside_an_answer_are_written_and_known_to_lack(
+    predictor: Predictor, make_video: MakeVideo, tmp_path: Path
+) -> None:
+    source = str(make_video())
+    table, copy = tmp_path / "segments.csv", tmp_path / "copies" / "copy.mp4"
+    outputs = SideOutputs(predictor, {source: table}, {source: copy}, threshold=0.0)
+    assert outputs.lacks(source)
+    assert not outputs.lacks("another.mp4")
+    assert outputs.write(predictor.timeline(source, window_s=2, stride_s=2)) is None
+    assert table.is_file()
+    assert copy.is_file()
+    assert not outputs.lacks(source)
+
+
+def test_a_copy_that_cannot_be_made_is_told_and_a_place_that_takes_none_raises(
+    predictor: Predictor, make_video: MakeVideo, tmp_path: Path
+) -> None:
+    prediction = predictor.predict(make_video())
+    gone = Prediction(prediction.probabilities, prediction.labels, "gone.mp4", prediction.span)
+    problem = SideOutputs(predictor, copies={"gone.mp4": tmp_path / "copy.mp4"}).write(gone)
+    assert isinstance(problem, Skipped)
+    assert problem.path == "gone.mp4"
+    assert problem.reason.startswith("no annotated copy: ")
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableFile):
+        SideOutputs(predictor, copies={prediction.source: tmp_path / "file" / "copy.mp4"}).write(prediction)
+
+
+def test_a_model_of_pixels_draws_nothing_more_unless_asked(predictor: Predictor) -> None:
+    assert overlay_of(predictor, "clip.mp4") is None
+    assert overlay_of(predictor, "clip.mp4", "none") is None
+    assert isinstance(overlay_of(predictor, "clip.mp4", "flow"), FlowOverlay)
