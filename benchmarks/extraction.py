@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.record import Row, command_line, finish, significant
 from kinesphere.annotations.extract.mask import PeopleFinder
 from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
+from kinesphere.clips.modalities.flow.estimate import BOUND_PX
 from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
 from kinesphere.clips.modalities.flow.methods import Estimator, estimator, grey
-from kinesphere.clips.modalities.flow.reader import BOUND_PX
 from kinesphere.clips.skeleton import map_between
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.synthetic import MannequinSettings, Rendered, plan_clips, render_clip

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from kinesphere.clips.preparation import Preparation
 from kinesphere.core.device import Compute
 from kinesphere.data import FrameCache
 from kinesphere.models.checkpoint import load_model
-from kinesphere.models.provenance import Preparation
 from kinesphere.predict import load
 from kinesphere.train import Recipe, train
 

@@ -65,8 +65,8 @@ def test_prediction_says_how_poses_are_kept(
         return Poses(times, joints, np.ones(shape, np.float32), np.array([1]), "blazepose33", size, fps=8.0)
 
     monkeypatch.setattr(PoseExtractor, "poses", found)
-    monkeypatch.setattr("kinesphere.predict.opening.require_mediapipe", lambda: None)
-    monkeypatch.setattr("kinesphere.predict.opening.pose_model", lambda name: Path(f"{name}.task"))
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.require_mediapipe", lambda: None)
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.pose_model", lambda name: Path(f"{name}.task"))
     model = tmp_path / "model.safetensors"
     save_model(create_model("dd_net_tiny", ("a", "b")), model)
     videos = sorted((mannequins / "videos").glob("*.mp4"))[:2]

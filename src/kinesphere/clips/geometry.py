@@ -164,6 +164,12 @@ def _rounded(height: float, width: float) -> Size:
     return max(1, math.floor(height + 0.5)), max(1, math.floor(width + 0.5))
 
 
+def shrunk(size: Size, short_side_px: int) -> Size:
+    """`(H, W)` with a short side of at most so many pixels."""
+    scale = min(1.0, short_side_px / min(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 # --------------------------------------------------------------------------------------------- test crops
 
 

@@ -19,6 +19,7 @@ import torch
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.spec import REGISTERED, ClipSpec, Views
 from kinesphere.core.errors import UnreadableVideo
@@ -79,6 +80,14 @@ def _unaltered(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Cli
     return clip
 
 
+def _tells_nothing(files: Sequence[Any]) -> list[Preparation]:
+    return []
+
+
+def _differs_in_nothing(stored: Any, video: SeekableSource, learnt: Preparation) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Sidecar:
     """The file that a modality's data are read from, beside the video that they are of.
@@ -92,12 +101,22 @@ class Sidecar:
         attach: Holds what was read against the video whose data it should be, and brings it to that one's
             clock.
         needed: Whether there are no clips without it; else `Modality.read` makes do.
+        estimate: What stands in for a missing file, made from the frames when it is asked for, as the files
+            were made that a model learnt from; its `over(video)` reads them from another source. The answer
+            is None where it is not known how they were made.
+        alone: Opens a file in the place of its video, as a source without frames.
+        prepared: How some files were made.
+        differences: In what a file was made otherwise than those that a model learnt from, in sentences.
     """
 
     suffix: str
     open: Callable[[Path], Any]
     attach: Callable[[Any, SeekableSource], Any]
     needed: bool = True
+    estimate: Callable[[SeekableSource, ClipSpec, Preparation], Any | None] | None = None
+    alone: Callable[[Path], Any] | None = None
+    prepared: Callable[[Sequence[Any]], list[Preparation]] = _tells_nothing
+    differences: Callable[[Any, SeekableSource, Preparation], list[str]] = _differs_in_nothing
 
 
 @dataclass(frozen=True)
@@ -166,12 +185,12 @@ def beside(video: SeekableSource, modality: str) -> Any | None:
     return None if ask is None else ask(modality)
 
 
-def modality_of_file(path: Path) -> str | None:
-    """The modality whose sidecar files are named like this one; None if there is none."""
+def stands_alone(path: Path) -> Sidecar | None:
+    """What opens a file that is listed in the place of a video, such as a pose file; None for a video."""
     for name in MODALITIES:
         sidecar = MODALITIES.get(name).sidecar
-        if sidecar is not None and path.name.endswith(sidecar.suffix):
-            return name
+        if sidecar is not None and sidecar.alone is not None and path.name.endswith(sidecar.suffix):
+            return sidecar
     return None
 
 

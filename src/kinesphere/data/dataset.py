@@ -17,6 +17,7 @@ from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.settings import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec, Views
@@ -34,7 +35,7 @@ from kinesphere.data.cache.frames import CachedVideo, FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
+from kinesphere.data.source import AnnotatedVideo, lacks_flow, open_source
 from kinesphere.video import Video
 
 Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
@@ -258,7 +259,7 @@ class ClipDataset(Dataset[Item | Skipped]):
             span=sample.span,
             cache=self.cache,
             extracts=self.extracts,
-            poses=sample.poses,
+            poses=sample.sidecar("pose"),
             masks=masks,
         )
 

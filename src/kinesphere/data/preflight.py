@@ -16,6 +16,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import duration_of, start_of
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.sidecar import Extracts
@@ -44,7 +45,6 @@ from kinesphere.data.faults import (
 )
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.preflight_poses import PoseFacts, PoseTally, facts_of, inspect_poses, pose_file_of, tally
-from kinesphere.data.source import PoseTrack
 from kinesphere.video import Video
 
 

@@ -85,8 +85,8 @@ def facts_of(poses: Poses) -> PoseFacts:
 
 def pose_file_of(sample: Sample, extracts: Extracts) -> Path | PoseFacts | None:
     """The pose file of a sample, why there is none that can be used, or None if there is none at all."""
-    if sample.poses is not None:
-        return sample.poses if sample.poses.exists() else None
+    if (own := sample.sidecar("pose")) is not None:
+        return own if own.exists() else None
     try:
         return extracts.find(sample.path, SUFFIX)
     except InvalidAnnotation as error:

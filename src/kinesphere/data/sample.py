@@ -34,7 +34,8 @@ class Sample:
         group: Performer or source video; a group never straddles two splits. None stands alone.
         split: `"train"`, `"val"`, `"test"` or another name, if the data come split; see `split_name`.
         extra: Further columns of the manifest as `(column, text)`, kept as they stood.
-        poses: The pose file that the manifest names for it, in the column `pose_file`, if it names one.
+        sidecars: Files that the manifest names for it, as `(modality, path)`: poses from a column
+            `pose_file`, and so on.
     """
 
     id: str
@@ -44,7 +45,7 @@ class Sample:
     group: str | None = None
     split: str | None = None
     extra: tuple[tuple[str, str], ...] = ()
-    poses: Path | None = None
+    sidecars: tuple[tuple[str, Path], ...] = ()
 
     def __post_init__(self) -> None:
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:
@@ -62,3 +63,7 @@ class Sample:
                 raise InvalidManifest(
                     f"Sample {self.id!r}: the label {spelled(label)!r} {what}; give the class another name."
                 )
+
+    def sidecar(self, modality: str) -> Path | None:
+        """The file of a modality that the manifest names, if it names one."""
+        return dict(self.sidecars).get(modality)

@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
 from kinesphere.core.registry import nearest
@@ -23,7 +24,7 @@ from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.parquet import parquet_rows
 from kinesphere.data.sample import Sample
 
-_KNOWN = ("id", "path", "start", "end", "group", "split", "pose_file")
+_KNOWN = ("id", "path", "start", "end", "group", "split")
 _DELIMITERS = ",;\t|"
 _LONGEST_HEADER = 1 << 20
 _LISTED_ROWS = 20
@@ -258,7 +259,7 @@ def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
 
 
 def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns) -> None:
-    others = [name for name in cells if name not in _KNOWN]
+    others = [name for name in cells if name not in _KNOWN and name not in _file_columns()]
     _check_column(path, "label", columns.label, cells, others)
     if columns.group != "group":
         _check_column(path, "group", columns.group, cells, list(cells))
@@ -285,6 +286,7 @@ def _sample(where: str, row: Mapping[str, str], columns: Columns, root: Path) ->
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
     if not all(labels) or len(set(labels)) != len(labels):
         raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
+    files = _file_columns()
     return Sample(
         id=row.get("id") or (row["path"] if span is None else f"{row['path']}@{span[0]}-{span[1]}"),
         path=resolve_path(where, row["path"], root),
@@ -292,9 +294,18 @@ def _sample(where: str, row: Mapping[str, str], columns: Columns, root: Path) ->
         span=span,
         group=row.get(columns.group) or None,
         split=row.get(columns.split) or None,
-        poses=resolve_path(where, row["pose_file"], root) if row.get("pose_file") else None,
-        extra=tuple((k, v) for k, v in row.items() if k not in _KNOWN and k != columns.label),
+        sidecars=tuple(
+            (modality, resolve_path(where, row[column], root))
+            for column, modality in files.items()
+            if row.get(column)
+        ),
+        extra=tuple((k, v) for k, v in row.items() if k not in (*_KNOWN, *files, columns.label)),
     )
+
+
+def _file_columns() -> dict[str, str]:
+    """Columns of sidecar files, with the modality of each."""
+    return {f"{name}_file": name for name in MODALITIES if MODALITIES.get(name).sidecar is not None}
 
 
 def _span(where: str, start: str, end: str) -> tuple[float, float] | None:
@@ -375,15 +386,16 @@ def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> N
     """Write the table that `read_listing` reads back to equal samples."""
     root = path.parent
     extra = list(dict.fromkeys(name for sample in samples for name, _ in sample.extra))
-    files = ["pose_file"] if any(sample.poses for sample in samples) else []
+    named = {modality for sample in samples for modality, _ in sample.sidecars}
+    files = {column: name for column, name in _file_columns().items() if name in named}
     columns = ["id", "path", label_column, "start", "end", "group", "split", *files, *extra]
     rows = []
     for sample in samples:
         start, end = sample.span or ("", "")
         fixed = [sample.id, written_path(sample.path, root), "|".join(sample.labels), start, end]
         fixed += [sample.group or "", sample.split or ""]
-        if files:
-            fixed.append(written_path(sample.poses, root) if sample.poses else "")
+        own = [sample.sidecar(name) for name in files.values()]
+        fixed += [written_path(file, root) if file is not None else "" for file in own]
         others = dict(sample.extra)
         rows.append([*map(str, fixed), *(others.get(k, "") for k in extra)])
     with replacing(path) as temporary:

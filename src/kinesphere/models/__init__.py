@@ -1,9 +1,10 @@
 """Models: architectures, their cards, their weights, and the recognisers made of them."""
 
+from kinesphere.clips.preparation import Preparation
 from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
 from kinesphere.models.checkpoint import save_model
 from kinesphere.models.create import DEFAULT_MODEL, create_model, load_model
-from kinesphere.models.provenance import Preparation, Provenance
+from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import card, list_models, register
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint, import_state

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import read_json
-from kinesphere.models.provenance import Preparation, Provenance
+from kinesphere.models.provenance import Provenance
 from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kinesphere.clips.clip import Clip
+from kinesphere.clips.modalities.flow.estimate import EstimatedFlow
 from kinesphere.clips.modality import MODALITIES, beside, duration_of, start_of
 from kinesphere.clips.sampling import clip_times, windows
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.data.wrapped import WrappedVideo
-from kinesphere.predict.estimated_flow import EstimatedFlow
 from kinesphere.predict.opening import Opened, Opening, Source
 from kinesphere.video import Frames
 

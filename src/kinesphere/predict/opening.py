@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from kinesphere.annotations.extract import FlowExtractor, PoseExtractor, PoseSettings, pose_model
-from kinesphere.annotations.extract.flow import LEAST_PX, shrunk
-from kinesphere.annotations.extract.mediapipe_pose import MODELS, require_mediapipe
-from kinesphere.clips.geometry import plan_frames
-from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.modalities.flow.file import FlowFile
-from kinesphere.clips.modalities.flow.reader import BOUND_PX
+from kinesphere.annotations.extract import PoseExtractor
+from kinesphere.annotations.extract.pose import pose_extractor
+from kinesphere.annotations.extract.registry import EXTRACTORS
+from kinesphere.clips.modalities.flow.estimate import BOUND_PX, EstimatedFlow
 from kinesphere.clips.modalities.pose.attach import on_clock
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modalities.pose.reader import known_poses
-from kinesphere.clips.modality import beside
+from kinesphere.clips.modalities.pose.track import PoseTrack
+from kinesphere.clips.modality import MODALITIES, beside
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import CLOCK, Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, UnreadableVideo
 from kinesphere.data.cache.frames import CachedVideo
-from kinesphere.data.source import AnnotatedVideo, PoseTrack, lacks_flow, open_source
-from kinesphere.models.provenance import Preparation
-from kinesphere.predict.estimated_flow import EstimatedFlow, FlowingVideo
+from kinesphere.data.source import AnnotatedVideo, lacks_flow, open_source
+from kinesphere.predict.estimated_flow import FlowingVideo
 from kinesphere.video import Video
 
 Source = str | Path | bytes
@@ -35,10 +32,7 @@ Found = Video | CachedVideo | AnnotatedVideo | PoseTrack
 Opened = Found | FlowingVideo
 Span = tuple[float, float]
 
-_DEFAULT_POSE_MODEL = "full"
 _Key = tuple[Path, int, int, PoseExtractor]
-# Rates of poses that differ by no larger share are one.
-_SAME_RATE = 0.01
 # Videos whose poses are remembered: as many as are read ahead and drawn afterwards.
 _REMEMBERED = 16
 
@@ -142,15 +136,10 @@ class Opening:
         if path is not None and (remark := lacks_flow(path, specs, self.extracts)):
             said.append(remark)
         learnt = self.preparation
-        if any(spec.modality == "pose" for spec in specs):
-            said += _differences(known_poses(video), learnt)
-        flow = beside(video, "flow")
-        if isinstance(flow, FlowFile) and learnt.flow_short_side_px is not None:
-            wanted = min(shrunk(flow.video_size or video.size, learnt.flow_short_side_px))
-            if min(flow.size) != wanted:
-                said.append(
-                    f"its flow was estimated at {min(flow.size)} px, what was learnt from at {wanted} px"
-                )
+        for name in dict.fromkeys(spec.modality for spec in specs):
+            sidecar, stored = MODALITIES.get(name).sidecar, beside(video, name)
+            if sidecar is not None and stored is not None:
+                said += sidecar.differences(stored, video, learnt)
         return tuple(said)
 
     def poses(self, source: Source, span: Span | None = None) -> Poses:
@@ -161,7 +150,7 @@ class Opening:
         """
         path = local_path(source)
         if path is None:
-            return self._pose_extractor().poses(source, span)
+            return pose_extractor(self.preparation, self.pose_model).poses(source, span)
         if not self._lacks_poses(path):
             if path.name.endswith(POSE_SUFFIX):
                 return read_poses(path)
@@ -172,7 +161,7 @@ class Opening:
                 return on_clock(kept, video)
         if not path.exists():
             raise UnreadableVideo(f"{path} does not exist; check the path.")
-        extractor = self._pose_extractor()
+        extractor = pose_extractor(self.preparation, self.pose_model)
         known = self._recent.find(path, span, extractor)
         if known is None:
             known = extractor.poses(path, span)
@@ -198,34 +187,22 @@ class Opening:
         bound_px = self.preparation.flow_bound_px or BOUND_PX
         return FlowingVideo(video, EstimatedFlow(video, methods.pop(), short_side_px, bound_px))
 
-    def _pose_extractor(self) -> PoseExtractor:
-        require_mediapipe()
-        learnt = self.preparation
-        settings = PoseSettings(pose_model(self.pose_model or _named(learnt.poses) or _DEFAULT_POSE_MODEL))
-        if learnt.most_people is not None:
-            settings = replace(settings, people=learnt.most_people)
-        return PoseExtractor(settings, learnt.poses_fps)
-
     def _extract(self, path: Path, specs: Sequence[ClipSpec]) -> None:
         """Make the files that some inputs are read from, as far as they are missing."""
         try:
             for spec in specs:
-                if spec.modality == "pose" and self.extracts.find(path, POSE_SUFFIX) is None:
-                    self._pose_extractor().extract(path, self.extracts.free_place(path, POSE_SUFFIX))
-                if spec.modality == "flow" and self.extracts.find(path, FLOW_SUFFIX) is None:
-                    extractor = self._flow_extractor(path, spec)
-                    extractor.extract(path, self.extracts.free_place(path, FLOW_SUFFIX))
+                sidecar = MODALITIES.get(spec.modality).sidecar
+                if (
+                    sidecar is None
+                    or spec.modality not in EXTRACTORS
+                    or self.extracts.find(path, sidecar.suffix)
+                ):
+                    continue
+                make = EXTRACTORS.get(spec.modality).extractor
+                target = self.extracts.free_place(path, sidecar.suffix)
+                make(path, spec, self.preparation, self.pose_model).extract(path, target)
         except InUse as error:
             raise InvalidAnnotation(f"Its files are being made at this moment: {error}") from error
-
-    def _flow_extractor(self, path: Path, spec: ClipSpec) -> FlowExtractor:
-        """At the size that the model learnt from; else at the one at which it reads frames."""
-        short_side_px = self.preparation.flow_short_side_px
-        if short_side_px is None:
-            with Video.open(path, threads=1) as video:
-                short_side_px = min(plan_frames(video.size, spec).decode)
-        bound_px = self.preparation.flow_bound_px or BOUND_PX
-        return FlowExtractor(spec.flow, max(short_side_px, LEAST_PX), bound_px)
 
 
 def local_path(source: Source) -> Path | None:
@@ -236,29 +213,3 @@ def local_path(source: Source) -> Path | None:
 def _identity(path: Path) -> tuple[Path, int, int]:
     state = path.stat()
     return path.absolute(), state.st_mtime_ns, state.st_size
-
-
-def _differences(poses: Poses, learnt: Preparation) -> list[str]:
-    said = []
-    if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:
-        said.append(
-            f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
-        )
-    if None not in (most := (poses.most_people, learnt.most_people)) and most[0] != most[1]:
-        said.append(f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from")
-    if learnt.poses_fps is not None and poses.fps is not None and poses.video is not None:
-        wanted = min(learnt.poses_fps, poses.video.fps)
-        if abs(poses.fps - wanted) > _SAME_RATE * wanted:
-            said.append(f"it has {poses.fps:g} poses a second, what was learnt from had {wanted:g}")
-    return said
-
-
-def finder_of(origin: str) -> str:
-    """What found the people, from the origin of their poses; of MediaPipe the model, whatever the version."""
-    return origin.split()[-1] if origin.startswith("MediaPipe ") else origin
-
-
-def _named(finder: str | None) -> str | None:
-    """The name that `pose_model` knows what found the people by, if it does."""
-    name = (finder or "").removeprefix("pose_landmarker_")
-    return name if name in MODELS else None

@@ -16,12 +16,13 @@ from torch import Tensor
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modality import MODALITIES, start_of
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
-from kinesphere.models.provenance import Preparation, Provenance
+from kinesphere.models.provenance import Provenance
 from kinesphere.predict.long_video import damage_of, window_clips
 from kinesphere.predict.opening import Opening, Source
 from kinesphere.predict.prediction import NOBODY, Prediction

@@ -5,21 +5,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.modalities.flow.file import FlowFile
-from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
-from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.modality import MODALITIES, stands_alone
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.manifest import Manifest
-from kinesphere.data.preflight import is_pose_file
+from kinesphere.data.sample import Sample
 from kinesphere.data.source import lacks_flow
-from kinesphere.models.provenance import Preparation
-from kinesphere.predict.opening import finder_of
 from kinesphere.train.clip_sections import ClipSection, FlowSection, InputSection
 
 log = logging.getLogger("kinesphere.train")
@@ -28,8 +23,6 @@ Kind = Literal["rgb", "flow", "pose"]
 _KINDS: dict[Kind, str] = {"rgb": "pixels", "flow": "flow", "pose": "poses"}
 # Training samples whose files are asked how they were made.
 _ASKED = 16
-# A rate this much below the video's is one of fewer poses than frames.
-_LESS = 0.999
 
 
 def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[ClipSpec, ...] | None:
@@ -123,10 +116,7 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
         specs: What is read of them.
         extracts: Where extracted files lie.
     """
-    sees = {spec.modality for spec in specs}
     step = max(1, len(samples) // _ASKED)
-    poses: list[Preparation] = []
-    flows: list[FlowFile] = []
     asked = list(samples)[::step][:_ASKED]
     lacking = [remark for sample in asked if (remark := lacks_flow(sample.path, specs, extracts))]
     if lacking:
@@ -135,16 +125,8 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
             "from the frames, again in each epoch. Extract it there, or leave data.extracts out.",
             len(asked), len(lacking), extracts.folder,
         )  # fmt: skip
-    for sample in asked:
-        own = sample.poses or (sample.path if is_pose_file(sample.path) else None)
-        try:
-            if "pose" in sees:
-                poses.append(_of_poses(own or extracts.need(sample.path, POSE_SUFFIX)))
-            if "flow" in sees and (flow := extracts.find(sample.path, FLOW_SUFFIX)) is not None:
-                flows.append(FlowFile.open(flow))
-        except InvalidAnnotation:
-            continue
-    parts = [*poses, *_of_flow(flows)]
+    names = sorted({spec.modality for spec in specs})
+    parts = [part for name in names for part in _prepared(name, asked, extracts)]
     common, differing = Preparation.common(parts)
     if differing:
         log.warning(
@@ -154,21 +136,17 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
     return common
 
 
-def _of_poses(path: Path) -> Preparation:
-    poses = read_poses(path)
-    thinned = poses.fps is not None and poses.video is not None and poses.fps < _LESS * poses.video.fps
-    return Preparation(
-        poses=finder_of(poses.origin) or None,
-        most_people=poses.most_people,
-        poses_fps=poses.fps if thinned else None,
-    )
-
-
-def _of_flow(files: Sequence[FlowFile]) -> list[Preparation]:
-    # Frames that were not made smaller do not tell how large they were allowed to be: the largest tell most.
-    smaller = [f for f in files if f.video_size is None or min(f.size) < min(f.video_size)]
-    telling = smaller or sorted(files, key=lambda f: min(f.size))[-1:]
-    return [
-        *(Preparation(flow_bound_px=f.bound_px) for f in files),
-        *(Preparation(flow_short_side_px=min(f.size)) for f in telling),
-    ]
+def _prepared(modality: str, samples: Sequence[Sample], extracts: Extracts) -> list[Preparation]:
+    """How the files of one modality were made, as far as there are some that can be read."""
+    sidecar = MODALITIES.get(modality).sidecar
+    if sidecar is None:
+        return []
+    files = []
+    for sample in samples:
+        own = sample.path if stands_alone(sample.path) is sidecar else sample.sidecar(modality)
+        try:
+            if (path := own or extracts.find(sample.path, sidecar.suffix)) is not None:
+                files.append(sidecar.open(path))
+        except InvalidAnnotation:
+            continue
+    return sidecar.prepared(files)

@@ -13,10 +13,11 @@ from kinesphere.clips import Augment, ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.attach import check_poses
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, make_loader
-from kinesphere.data.source import PoseTrack, open_source
+from kinesphere.data.source import open_source
 
 SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
                 mean=(0.5, 0.5), std=(0.5, 0.5))  # fmt: skip

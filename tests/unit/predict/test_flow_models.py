@@ -15,10 +15,10 @@ import torch
 from kinesphere.annotations.extract import FlowExtractor
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.preparation import Preparation
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.models.provenance import Preparation
 from kinesphere.predict import (
     Extracts,
     FlowOverlay,

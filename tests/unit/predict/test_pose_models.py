@@ -17,6 +17,7 @@ from kinesphere.annotations.extract import PoseSettings
 from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.preparation import Preparation
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import (
     InvalidAnnotation,
@@ -29,7 +30,6 @@ from kinesphere.core.errors import (
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.models import create_model
-from kinesphere.models.provenance import Preparation
 from kinesphere.predict import (
     Extracts,
     Opening,
@@ -80,7 +80,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     path = tmp_path_factory.mktemp("models") / "lite.task"
     path.touch()
     monkeypatch.setattr("kinesphere.annotations.extract.pose.PoseFinder", SquareFinder)
-    monkeypatch.setattr("kinesphere.predict.opening.require_mediapipe", lambda: None)
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.require_mediapipe", lambda: None)
     SquareFinder.looked = 0
     return str(path)
 
@@ -169,7 +169,7 @@ def test_poses_are_found_as_those_that_the_model_learnt_from(
 ) -> None:
     monkeypatch.setattr("kinesphere.annotations.extract.pose.PoseFinder", NamedFinder)
     monkeypatch.setattr(
-        "kinesphere.predict.opening.pose_model", lambda name: Path(f"pose_landmarker_{name}.task")
+        "kinesphere.annotations.extract.pose.pose_model", lambda name: Path(f"pose_landmarker_{name}.task")
     )
     NamedFinder.asked = []
     learnt = Preparation("pose_landmarker_heavy", most_people=2, poses_fps=5.0)
@@ -263,7 +263,7 @@ def test_without_mediapipe_or_its_model_it_is_said_what_to_do(
     def offline(*_: object) -> Path:
         raise OSError("no network")
 
-    monkeypatch.setattr("kinesphere.predict.opening.require_mediapipe", lambda: None)
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.require_mediapipe", lambda: None)
     monkeypatch.setattr("kinesphere.core.download.download", offline)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KINESPHERE_WEIGHTS", raising=False)

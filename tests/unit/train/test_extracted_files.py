@@ -117,7 +117,7 @@ def test_folds_read_the_pose_files_that_a_table_names(data: Path, tmp_path: Path
     manifest = Manifest.read(data)
     manifest.write(tmp_path / "elsewhere" / "copy.parquet")
     again = Manifest.read(tmp_path / "elsewhere" / "copy.parquet")
-    assert [each.poses for each in again] == [each.poses for each in manifest]
+    assert [each.sidecars for each in again] == [each.sidecars for each in manifest]
 
 
 def test_flow_that_is_not_among_the_files_is_counted(

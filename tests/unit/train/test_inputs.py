@@ -13,13 +13,13 @@ import pytest
 from kinesphere.clips.modalities.flow.file import write_flow
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card, create_model
-from kinesphere.models.provenance import Preparation
 from kinesphere.models.registry import MODELS
 from kinesphere.train.inputs import clip_specs, preparation_of
 from kinesphere.train.recipe import Recipe

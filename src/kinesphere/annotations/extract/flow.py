@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
 from kinesphere.annotations.extract.unfinished import made_of, unfinished
-from kinesphere.clips.geometry import Size
+from kinesphere.clips.geometry import Size, plan_frames, shrunk
+from kinesphere.clips.modalities.flow.estimate import BOUND_PX, between_frames
 from kinesphere.clips.modalities.flow.file import (
     SUFFIX,
     FlowFile,
@@ -18,9 +20,9 @@ from kinesphere.clips.modalities.flow.file import (
     encode_flow,
     write_flow_segments,
 )
-from kinesphere.clips.modalities.flow.reader import BOUND_PX, between_frames
 from kinesphere.clips.plane_file import SEGMENT
-from kinesphere.clips.spec import FlowMethod
+from kinesphere.clips.preparation import Preparation
+from kinesphere.clips.spec import ClipSpec, FlowMethod
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.video import Video
 
@@ -119,7 +121,14 @@ class FlowExtractor:
             yield from between_frames(video, np.arange(first, min(first + _BLOCK, end)), size, self.method)
 
 
-def shrunk(size: Size, short_side_px: int) -> Size:
-    """`(H, W)` with a short side of at most so many pixels."""
-    scale = min(1.0, short_side_px / min(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+def _extractor(video: Path | None, spec: ClipSpec, learnt: Preparation, model: str | None) -> FlowExtractor:
+    """At the size that the model learnt from; else at the one at which it reads frames."""
+    short_side_px = learnt.flow_short_side_px
+    if short_side_px is None and video is not None:
+        with Video.open(video, threads=1) as source:
+            short_side_px = min(plan_frames(source.size, spec).decode)
+    px = max(short_side_px or min(spec.size), LEAST_PX)
+    return FlowExtractor(spec.flow, px, learnt.flow_bound_px or BOUND_PX)
+
+
+EXTRACTORS.add("flow", Extracting(_extractor))

@@ -16,11 +16,10 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from kinesphere.annotations.extract.flow import shrunk
 from kinesphere.annotations.extract.mediapipe_pose import pose_model
 from kinesphere.annotations.extract.tflite_metadata import with_metadata
 from kinesphere.annotations.extract.unfinished import made_of, unfinished
-from kinesphere.clips.geometry import Size
+from kinesphere.clips.geometry import Size, shrunk
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile, encode_masks, write_mask_segments
 from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.core.download import fetch_file

@@ -12,15 +12,25 @@ import cv2
 import numpy as np
 
 from kinesphere.annotations.assemble import assemble
-from kinesphere.annotations.extract.mediapipe_pose import PoseFinder, PoseSettings
+from kinesphere.annotations.extract.mediapipe_pose import (
+    MODELS,
+    PoseFinder,
+    PoseSettings,
+    pose_model,
+    require_mediapipe,
+)
+from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
 from kinesphere.annotations.tracking import Detections, Tracker, looks, overlap, similarity
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.skeleton import BLAZEPOSE33
+from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.video import Video
 
+_DEFAULT_MODEL = "full"
 # A person is found well if a detection is that much like the prediction; else we look where it should be.
 _WELL = 0.6
 # Two detections are one person if their joints are that similar, by COCO's measure, strictly.
@@ -267,3 +277,29 @@ def chosen(found: Detections, people: list[int]) -> Detections:
         None if found.world is None else found.world[people],
         None if found.looks is None else found.looks[people],
     )
+
+
+def pose_extractor(learnt: Preparation, model: str | None = None) -> PoseExtractor:
+    """With the model of MediaPipe that the poses came from which were learnt from, if it is one of them.
+
+    Args:
+        learnt: How those were made.
+        model: Another model (see `pose_model`).
+
+    Raises:
+        MissingExtra: If MediaPipe is not installed.
+        MissingWeights: If its model is not here and cannot be downloaded.
+    """
+    require_mediapipe()
+    known = (learnt.poses or "").removeprefix("pose_landmarker_")
+    settings = PoseSettings(pose_model(model or (known if known in MODELS else _DEFAULT_MODEL)))
+    if learnt.most_people is not None:
+        settings = replace(settings, people=learnt.most_people)
+    return PoseExtractor(settings, learnt.poses_fps)
+
+
+def _extractor(video: Path | None, spec: ClipSpec, learnt: Preparation, model: str | None) -> PoseExtractor:
+    return pose_extractor(learnt, model)
+
+
+EXTRACTORS.add("pose", Extracting(_extractor, PoseExtractor.poses))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kinesphere.clips.preparation import Preparation
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.provenance import Preparation, Provenance
+from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_checkpoint

@@ -21,17 +21,19 @@ from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.flow.draw import colour_wheel
+from kinesphere.clips.modalities.flow.estimate import (
+    BOUND_PX,
+    between_frames,
+    differences,
+    estimate,
+    prepared,
+)
 from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile, StoredMethod
-from kinesphere.clips.modalities.flow.methods import estimator, grey
 from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, Sidecar, beside
 from kinesphere.clips.reading import cut_views, moments_of, shown_rows
 from kinesphere.clips.sampling import STEADY, TemporalJitter
-from kinesphere.clips.spec import ClipSpec, FlowMethod, Views, check_channels
+from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
-
-BOUND_PX = 20.0
-"""Networks see longer vectors as this long, as the published ones did (I3D, Carreira & Zisserman 2017,
-section 2.5)."""
 
 
 class StoredFlow(Protocol):
@@ -85,33 +87,6 @@ def read(
         fields = scaled(stored.fields(distinct), plan.decode)
     fields = _padded(fields[place] * _per_frame(video, spec), plan.canvas)
     return cut_views(from_frames(fields), begins[rows], moments, spec, views if generator is None else None)
-
-
-def between_frames(video: SeekableSource, rows: np.ndarray, size: Size, method: FlowMethod) -> np.ndarray:
-    """Fields from the numbered frames to the ones after them, computed at `(H, W)` pixels.
-
-    Args:
-        video: The source; all frames needed are asked for at once.
-        rows: `(n,)` numbers of frames, ascending. The last frame of the video has the field before it;
-            the field of a video's only frame is zero.
-        size: Of the frames.
-        method: How the motion is estimated.
-
-    Returns:
-        float32 `(n, H, W, 2)`.
-    """
-    begins = video.frame_times()
-    if len(begins) < 2:
-        return np.zeros((len(rows), *size, 2), np.float32)
-    first = np.minimum(rows, len(begins) - 2)
-    needed = np.unique(np.concatenate([first, first + 1]))
-    frames = video.frames_at(begins[needed], size=size)
-    pictures = grey(np.asarray(frames.data).transpose(0, 2, 3, 1))
-    estimate = estimator(method)
-    fields = np.empty((len(rows), *size, 2), np.float32)
-    for field, index in zip(fields, np.searchsorted(needed, first), strict=True):
-        field[:] = estimate(pictures[index], pictures[index + 1])
-    return fields
 
 
 def scaled(fields: np.ndarray, size: Size) -> np.ndarray:
@@ -207,6 +182,14 @@ MODALITIES.add(
         shape=lambda spec: (2, *spec.size),
         settings=frozenset({"flow"}),
         ahead=1,
-        sidecar=Sidecar(SUFFIX, FlowFile.open, FlowFile.attached, needed=False),
+        sidecar=Sidecar(
+            SUFFIX,
+            FlowFile.open,
+            FlowFile.attached,
+            needed=False,
+            estimate=estimate,
+            prepared=prepared,
+            differences=differences,
+        ),
     ),
 )

@@ -21,6 +21,8 @@ from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.draw import draw_people
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses, scale_points
+from kinesphere.clips.modalities.pose.prepared import differences, prepared
+from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import (
     MODALITIES,
     Modality,
@@ -368,6 +370,8 @@ MODALITIES.add(
         blend=blend,
         is_picture=False,
         sees_nothing=sees_nobody,
-        sidecar=Sidecar(SUFFIX, read_poses, attached),
+        sidecar=Sidecar(
+            SUFFIX, read_poses, attached, alone=PoseTrack, prepared=prepared, differences=differences
+        ),
     ),
 )

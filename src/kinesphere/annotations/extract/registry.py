@@ -1,0 +1,34 @@
+"""`EXTRACTORS`: by modality, what makes the sidecar files that a model needs and a video lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinesphere.annotations.extract.job import Extractor
+from kinesphere.clips.preparation import Preparation
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """How missing files of one modality are made.
+
+    Attributes:
+        extractor: What writes them as those were made that a model learnt from: for a video (None: for
+            bytes), the model's contract, how its own files were made, and the name of an extraction model
+            if the user chose one.
+        in_memory: What a file would hold, of a source or of a span `(start_s, end_s)` of it; None where
+            clips can be made without a file.
+    """
+
+    extractor: Callable[[Path | None, ClipSpec, Preparation, str | None], Extractor]
+    in_memory: Callable[[Any, str | Path | bytes, tuple[float, float] | None], Any] | None = None
+
+
+EXTRACTORS: Registry[Extracting] = Registry(
+    "extractor", package="kinesphere.annotations.extract", group="kinesphere.extractors"
+)

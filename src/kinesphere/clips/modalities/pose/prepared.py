@@ -1,0 +1,49 @@
+"""How pose files were made, and in what that differs from those that a model learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modality import SeekableSource
+from kinesphere.clips.preparation import Preparation
+
+# A rate this much below the video's is one of fewer poses than frames.
+_LESS = 0.999
+# Rates of poses that differ by no larger ratio are one.
+_SAME_RATE = 0.01
+
+
+def finder_of(origin: str) -> str:
+    """What found the people, from the origin of their poses; of MediaPipe the model, whatever the version."""
+    return origin.split()[-1] if origin.startswith("MediaPipe ") else origin
+
+
+def prepared(files: Sequence[Poses]) -> list[Preparation]:
+    """How each of some files was made."""
+    return [
+        Preparation(
+            poses=finder_of(poses.origin) or None,
+            most_people=poses.most_people,
+            poses_fps=poses.fps
+            if poses.fps is not None and poses.video is not None and poses.fps < _LESS * poses.video.fps
+            else None,
+        )
+        for poses in files
+    ]
+
+
+def differences(poses: Poses, video: SeekableSource, learnt: Preparation) -> list[str]:
+    """In what poses were made otherwise than those that a model learnt from."""
+    said = []
+    if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:
+        said.append(
+            f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
+        )
+    if None not in (most := (poses.most_people, learnt.most_people)) and most[0] != most[1]:
+        said.append(f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from")
+    if learnt.poses_fps is not None and poses.fps is not None and poses.video is not None:
+        wanted = min(learnt.poses_fps, poses.video.fps)
+        if abs(poses.fps - wanted) > _SAME_RATE * wanted:
+            said.append(f"it has {poses.fps:g} poses a second, what was learnt from had {wanted:g}")
+    return said
