@@ -39,7 +39,7 @@ class Family(Generic[P, N]):
             return R3D.build(num_classes, kinds=("3d",) * 5, depths=(2, 2, 2, 2))
 
     Recipes, key maps and weight entries may change every argument of `network`; the values that the function
-    gives are the defaults. A family without `network` has functions whose own parameters are the arguments.
+    gives are the defaults.
 
     Attributes:
         name: Of the zoo file.
@@ -60,10 +60,10 @@ class Family(Generic[P, N]):
 
     name: str
     paper: Paper | None
+    network: Callable[Concatenate[int, P], N]
     inputs: tuple[ClipSpec, ...]
     tiny_inputs: tuple[ClipSpec, ...]
     stages: tuple[str, ...]
-    network: Callable[Concatenate[int, P], N] | None = None
     head: tuple[str, ...] = ("fc",)
     cam_layer: str | None = None
     classes: int = 400
@@ -75,7 +75,6 @@ class Family(Generic[P, N]):
 
     def build(self, num_classes: int, *args: P.args, **values: P.kwargs) -> N:
         """The network with these values; the return value of a model's function."""
-        assert self.network is not None
         if isinstance(num_classes, _Question):
             bound = inspect.signature(self.network).bind(num_classes, *args, **values).arguments
             num_classes.values = dict(list(bound.items())[1:])
@@ -143,8 +142,6 @@ class Family(Generic[P, N]):
 
     def _builder(self, function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         """The network with a model's values as its defaults, all of which may be changed by name."""
-        if self.network is None:
-            return function
         question = _Question(self.classes)
         function(question)
         if question.values is None:

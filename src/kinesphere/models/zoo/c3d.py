@@ -14,8 +14,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 
@@ -85,13 +85,6 @@ class C3D(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Learning Spatiotemporal Features with 3D Convolutional Networks",
-    "Tran, Bourdev, Fergus, Torresani, Paluri",
-    2015,
-    "https://arxiv.org/abs/1412.0767",
-    "3.2",
-)
 SPEC = ClipSpec(
     Sampling("dense", 16),
     size=(112, 112),
@@ -100,7 +93,6 @@ SPEC = ClipSpec(
     std=(1 / 255, 1 / 255, 1 / 255),
 )
 CAFFE_SPEC = SPEC.with_(channels="BGR", mean=(90 / 255, 98 / 255, 102 / 255))
-TINY_SPEC = SPEC.with_(size=(32, 32), short_side_px=36)
 FULLY_CONNECTED = (Rename("fc6.*", "fc6.*"), Rename("fc7.*", "fc7.*"), Rename("fc8.*", "fc8.*"))
 
 
@@ -143,97 +135,70 @@ SEQUENTIAL = KeyMap(
     ),
     spec=CAFFE_SPEC,
 )
+FAMILY = Family(
+    name="c3d",
+    paper=Paper(
+        "Learning Spatiotemporal Features with 3D Convolutional Networks",
+        "Tran, Bourdev, Fergus, Torresani, Paluri",
+        2015,
+        "https://arxiv.org/abs/1412.0767",
+        "3.2",
+    ),
+    network=C3D,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(size=(32, 32), short_side_px=36),),
+    head=("fc8",),
+    stages=(*CONVOLUTIONS, "fc6", "fc7"),
+    cam_layer="conv5b",
+    classes=487,
+    key_maps=(MMACTION2, FLAT, SEQUENTIAL),
+    fit=partial(fit_length_and_size, side="size_px"),
+    fixed_length=True,
+    fixed_size=True,
+    notes="The fully connected layers fix the input; the builder's `length` and `size_px` change it.",
+)
 
 
-fit = partial(fit_length_and_size, side="size_px")
-
-
-def c3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 487,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="c3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc8",),
-        stages=(*CONVOLUTIONS, "fc6", "fc7"),
-        cam_layer="conv5b",
-        weights=weights,
-        tiny=tiny,
-        fixed_length=True,
-        fixed_size=True,
-        notes="The fully connected layers fix the input; the builder's `length` and `size_px` change it.",
-    )
-
-
-@register(
-    c3d_card(
-        "c3d",
-        "Eight 3×3×3 convolutions and three fully connected layers (Sports-1M layout).",
-        79_991_015,
-        38_548_959_232,
-        weights=(
-            WeightEntry(
-                tag="ucf101",
-                url=(
-                    "https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/"
-                    "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/"
-                    "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth"
-                ),
-                layout="mmaction2",
-                labels="ucf101",
-                classes=101,
-                sha256="31723200",
-                licence="Apache-2.0",
-                scores=(
-                    ReportedScore("top1", 0.8308, "UCF101 split 1", "10 clips × 1 crop"),
-                    ReportedScore("top5", 0.9593, "UCF101 split 1", "10 clips × 1 crop"),
-                ),
+@FAMILY.model(
+    "Eight 3×3×3 convolutions and three fully connected layers (Sports-1M layout).",
+    weights=(
+        WeightEntry(
+            tag="ucf101",
+            url=(
+                "https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/"
+                "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/"
+                "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth"
             ),
-            WeightEntry(
-                tag="sports1m",
-                url="http://imagelab.ing.unimore.it/files/c3d_pytorch/c3d.pickle",
-                layout="pytorch_ports",
-                labels="sports1m",
-                classes=487,
-                licence="MIT",
-                spec=SPEC.with_(mean=(0.0, 0.0, 0.0)),
+            layout="mmaction2",
+            labels="ucf101",
+            classes=101,
+            sha256="31723200",
+            licence="Apache-2.0",
+            scores=(
+                ReportedScore("top1", 0.8308, "UCF101 split 1", "10 clips × 1 crop"),
+                ReportedScore("top5", 0.9593, "UCF101 split 1", "10 clips × 1 crop"),
             ),
         ),
+        WeightEntry(
+            tag="sports1m",
+            url="http://imagelab.ing.unimore.it/files/c3d_pytorch/c3d.pickle",
+            layout="pytorch_ports",
+            labels="sports1m",
+            classes=487,
+            licence="MIT",
+            spec=SPEC.with_(mean=(0.0, 0.0, 0.0)),
+        ),
     ),
-    (MMACTION2, FLAT, SEQUENTIAL),
-    fit,
 )
-def c3d(num_classes: int, batch_norm: bool = False, length: int = 16, size_px: int = 112) -> nn.Module:
-    return C3D(num_classes, batch_norm=batch_norm, length=length, size_px=size_px)
+def c3d(num_classes: int) -> C3D:
+    return FAMILY.build(num_classes)
 
 
-@register(
-    c3d_card("c3d_bn", "C3D with batch norm after every convolution.", 79_993_767, 38_548_959_232),
-    (MMACTION2,),
-    fit,
-)
-def c3d_bn(num_classes: int, batch_norm: bool = True, length: int = 16, size_px: int = 112) -> nn.Module:
-    return C3D(num_classes, batch_norm=batch_norm, length=length, size_px=size_px)
+@FAMILY.model("C3D with batch norm after every convolution.", key_maps=(MMACTION2,))
+def c3d_bn(num_classes: int) -> C3D:
+    return FAMILY.build(num_classes, batch_norm=True)
 
 
-@register(
-    c3d_card("c3d_tiny", "c3d for tests.", 113_845, 17_257_632, spec=TINY_SPEC, classes=5, tiny=True),
-    (MMACTION2, FLAT, SEQUENTIAL),
-    fit,
-)
-def c3d_tiny(num_classes: int, batch_norm: bool = False, length: int = 16, size_px: int = 32) -> nn.Module:
-    return C3D(num_classes, width=4, hidden=32, batch_norm=batch_norm, length=length, size_px=size_px)
+@FAMILY.model("c3d for tests.", tiny=True)
+def c3d_tiny(num_classes: int) -> C3D:
+    return FAMILY.build(num_classes, width=4, hidden=32, size_px=32)

@@ -8,14 +8,12 @@ before it.
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
 from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pytorchvideo_url
@@ -32,7 +30,7 @@ def preserved(width: int, stride: Size3) -> nn.Module:
     return nn.Sequential(conv3d(width, width, (1, 1, 1)), nn.BatchNorm3d(width), reduced(width, stride))
 
 
-def csn(
+def channel_separated(
     num_classes: int,
     *,
     depths: tuple[int, ...],
@@ -40,7 +38,7 @@ def csn(
     width: int = 64,
     norm_eps: float = 1e-3,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> ResNet3d:
     """Args: `preserve` for the interaction-preserved form."""
     entry = stem(3, width, (3, 7, 7), (1, 2, 2), max_pool((1, 3, 3), (1, 2, 2)))
     return ResNet3d(
@@ -55,17 +53,9 @@ def csn(
     )
 
 
-PAPER = Paper(
-    "Video Classification with Channel-Separated Convolutional Networks",
-    "Tran, Wang, Torresani, Feiszli",
-    2019,
-    "https://arxiv.org/abs/1904.02811",
-    "3, table 1",
-)
 SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 VMZ_SPEC = SPEC.with_(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, fps=30.0)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 
 BLOCK = "backbone.layer{s}.{b}.conv2"
 REDUCED_MAPS = (
@@ -91,36 +81,22 @@ PRESERVED_MAPS = (
         ),
     ),
 )
-
-
-def csn_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="csn",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+CSN = Family(
+    name="csn",
+    paper=Paper(
+        "Video Classification with Channel-Separated Convolutional Networks",
+        "Tran, Wang, Torresani, Feiszli",
+        2019,
+        "https://arxiv.org/abs/1904.02811",
+        "3, table 1",
+    ),
+    network=channel_separated,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    key_maps=REDUCED_MAPS,
+)
 
 
 def vmz(tag: str, file: str, top1: float, top5: float) -> WeightEntry:
@@ -133,8 +109,9 @@ def ircsn_url(depth: str, suffix: str) -> str:
     return mmaction2_url("csn", f"ircsn_ig65m-pretrained-{depth}_8xb12-32x2x1-58e_kinetics400-rgb", suffix)
 
 
-IR_WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
-    50: (
+@CSN.model(
+    "Interaction-reduced channel-separated network of 50 layers.",
+    weights=(
         kinetics("k400", ircsn_url("r50-bnfrozen", "20220811-44395bae"), "mmaction2", 0.7944, 0.9426),
         vmz(
             "k400_ig65m",
@@ -143,10 +120,24 @@ IR_WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
             0.942,
         ),
     ),
-    101: (
+)
+def ir_csn_50(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=DEPTHS[50])
+
+
+@CSN.model(
+    "Interaction-reduced channel-separated network of 101 layers.",
+    weights=(
         kinetics("k400", pytorchvideo_url("CSN_32x2_R101"), "pytorchvideo", 0.77, 0.929, spec=FACEBOOK_SPEC),
     ),
-    152: (
+)
+def ir_csn_101(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=DEPTHS[101])
+
+
+@CSN.model(
+    "Interaction-reduced channel-separated network of 152 layers.",
+    weights=(
         kinetics("k400", ircsn_url("r152", "20220811-c7a3cc5b"), "mmaction2", 0.8287, 0.959),
         kinetics(
             "k400_bnfrozen", ircsn_url("r152-bnfrozen", "20220811-7d1dacde"), "mmaction2", 0.8284, 0.9592
@@ -164,68 +155,42 @@ IR_WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
             0.9344,
         ),
     ),
-}
-IP_WEIGHTS = (
-    vmz("k400", "ipcsn_ig65m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-c3be9793", 0.8268, 0.9569),
-    vmz(
-        "k400_scratch", "ipcsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-d565828d", 0.778, 0.931
-    ),
-    vmz(
-        "k400_sports1m",
-        "ipcsn_sports1m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-3367437a",
-        0.7907,
-        0.9382,
-    ),
 )
+def ir_csn_152(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=DEPTHS[152])
 
-for _depth, _numbers in {
-    50: (13_131_152, 42_308_519_936),
-    101: (22_213_776, 56_468_187_136),
-    152: (29_703_568, 74_046_244_864),
-}.items():
-    register(
-        csn_card(
-            f"ir_csn_{_depth}",
-            f"Interaction-reduced channel-separated network of {_depth} layers.",
-            *_numbers,
-            weights=IR_WEIGHTS[_depth],
+
+@CSN.model(
+    "Interaction-preserved channel-separated network of 152 layers.",
+    weights=(
+        vmz(
+            "k400", "ipcsn_ig65m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-c3be9793", 0.8268, 0.9569
         ),
-        REDUCED_MAPS,
-    )(partial(csn, depths=DEPTHS[_depth]))
+        vmz(
+            "k400_scratch",
+            "ipcsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-d565828d",
+            0.778,
+            0.931,
+        ),
+        vmz(
+            "k400_sports1m",
+            "ipcsn_sports1m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-3367437a",
+            0.7907,
+            0.9382,
+        ),
+    ),
+    inputs=(VMZ_SPEC,),
+    key_maps=PRESERVED_MAPS,
+)
+def ip_csn_152(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=DEPTHS[152], preserve=True)
 
-register(
-    csn_card(
-        "ip_csn_152",
-        "Interaction-preserved channel-separated network of 152 layers.",
-        33_016_592,
-        83_294_685_184,
-        weights=IP_WEIGHTS,
-        spec=VMZ_SPEC,
-    ),
-    PRESERVED_MAPS,
-)(partial(csn, depths=DEPTHS[152], preserve=True))
 
-register(
-    csn_card(
-        "ir_csn_tiny",
-        "Interaction-reduced csn for tests.",
-        324_293,
-        19_137_920,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    REDUCED_MAPS,
-)(partial(csn, depths=(1, 1, 1, 1), width=16))
-register(
-    csn_card(
-        "ip_csn_tiny",
-        "Interaction-preserved csn for tests.",
-        346_533,
-        20_186_496,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    PRESERVED_MAPS,
-)(partial(csn, depths=(1, 1, 1, 1), width=16, preserve=True))
+@CSN.model("Interaction-reduced csn for tests.", tiny=True)
+def ir_csn_tiny(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=(1, 1, 1, 1), width=16)
+
+
+@CSN.model("Interaction-preserved csn for tests.", key_maps=PRESERVED_MAPS, tiny=True)
+def ip_csn_tiny(num_classes: int) -> ResNet3d:
+    return CSN.build(num_classes, depths=(1, 1, 1, 1), width=16, preserve=True)

@@ -13,16 +13,14 @@ B batch, T time, P people, N persons of all samples, J joints, D dimensions, C c
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import dimensions_of, fit
-from kinesphere.models.registry import register
 
 
 @fx.wrap  # type: ignore[misc, unused-ignore]
@@ -180,13 +178,6 @@ def _between(points_BTPJD: Tensor, present_BP: Tensor) -> Tensor:
     return torch.where(apart.isinf(), 0.0, apart).flatten(3)
 
 
-PAPER = Paper(
-    "Make Skeleton-based Action Recognition Model Smaller, Faster and Better",
-    "Yang, Wu, Sakti, Nakamura",
-    2019,
-    "https://arxiv.org/abs/1907.09658",
-    "3.1–3.3",
-)
 SPEC = ClipSpec(
     Sampling("uniform", 32),
     size=(256, 256),
@@ -197,58 +188,41 @@ SPEC = ClipSpec(
     skeleton="coco17",
     people=1,
 )
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 8), people=2)
 STAGES = ("distances", "slow", "fast", "pose", "layer1", "layer2", "layer3", "hidden")
-
-
-def dd_net_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec = SPEC,
-    stages: tuple[str, ...] = STAGES,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="dd_net",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=5 if tiny else 60,
-        head=("fc",),
-        stages=stages,
-        tiny=tiny,
-        notes="No public weights are compatible; checked by the paper's properties: the answer changes with "
-        "neither place nor size of a body. The paper has no pose stream (`pose=False`) and no scaling.",
-    )
-
-
-register(
-    dd_net_card(
-        "dd_net",
-        "Distances between joints and two speeds of motion: trains in minutes on a laptop.",
-        509_628,
-        3_671_552,
+DD_NET = Family(
+    name="dd_net",
+    paper=Paper(
+        "Make Skeleton-based Action Recognition Model Smaller, Faster and Better",
+        "Yang, Wu, Sakti, Nakamura",
+        2019,
+        "https://arxiv.org/abs/1907.09658",
+        "3.1–3.3",
     ),
+    network=DDNet,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 8), people=2),),
+    stages=STAGES,
+    classes=60,
     fit=fit,
-)(DDNet)
-register(dd_net_card("dd_net_tiny", "dd_net for tests.", 30_677, 74_112, spec=TINY_SPEC, tiny=True), fit=fit)(
-    partial(DDNet, width=4)
+    notes="No public weights are compatible; checked by the paper's properties: the answer changes with "
+    "neither place nor size of a body. The paper has no pose stream (`pose=False`) and no scaling.",
 )
-register(
-    dd_net_card(
-        "dd_net_people_tiny",
-        "dd_net with distances between people, for tests.",
-        33_229,
-        113_664,
-        spec=TINY_SPEC,
-        stages=(*STAGES[:4], "between", *STAGES[4:]),
-        tiny=True,
-    ),
-    fit=fit,
-)(partial(DDNet, width=4, between=True))
+
+
+@DD_NET.model("Distances between joints and two speeds of motion: trains in minutes on a laptop.")
+def dd_net(num_classes: int) -> DDNet:
+    return DD_NET.build(num_classes)
+
+
+@DD_NET.model("dd_net for tests.", tiny=True)
+def dd_net_tiny(num_classes: int) -> DDNet:
+    return DD_NET.build(num_classes, width=4)
+
+
+@DD_NET.model(
+    "dd_net with distances between people, for tests.",
+    stages=(*STAGES[:4], "between", *STAGES[4:]),
+    tiny=True,
+)
+def dd_net_people_tiny(num_classes: int) -> DDNet:
+    return DD_NET.build(num_classes, width=4, between=True)

@@ -7,20 +7,32 @@ B batch, T time, C channels, H W pixels.
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard
-from kinesphere.models.registry import register
+from kinesphere.models.family import Family
+from kinesphere.models.weights.contract import fit_length_and_size
 
 
 class FullyConnected(nn.Module):
-    """Two hidden layers with dropout over a clip of fixed length and size."""
+    """Two hidden layers with dropout over a clip of fixed length and size.
 
-    def __init__(self, num_classes: int, length: int, size: int, width: int, dropout: float) -> None:
+    Args:
+        num_classes: Number of outputs K.
+        width: Of the hidden layers.
+        dropout: Fraction of hidden units dropped in training.
+        length: Frames T of the input.
+        size_px: Height and width of the input.
+    """
+
+    def __init__(
+        self, num_classes: int, width: int = 256, dropout: float = 0.5, length: int = 8, size_px: int = 32
+    ) -> None:
         super().__init__()
         self.hidden1 = nn.Sequential(
-            nn.Linear(length * 3 * size * size, width), nn.BatchNorm1d(width), nn.ReLU(inplace=True)
+            nn.Linear(length * 3 * size_px * size_px, width), nn.BatchNorm1d(width), nn.ReLU(inplace=True)
         )
         self.hidden2 = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(inplace=True)
@@ -34,32 +46,27 @@ class FullyConnected(nn.Module):
         return logits_BK
 
 
-def fc_card(
-    name: str, length: int, size: int, parameters: int, multiply_adds: int, *, tiny: bool
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="fc",
-        summary="Fully connected network over the flattened clip; a baseline without space or time.",
-        paper=None,
-        inputs=(ClipSpec(Sampling("uniform", length), size=(size, size)),),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=10,
-        head=("fc",),
-        stages=("hidden1", "hidden2"),
-        tiny=tiny,
-        fixed_length=True,
-        fixed_size=True,
-        notes="Takes exactly this length and size: every pixel has its own weights.",
-    )
+FAMILY = Family(
+    name="fc",
+    paper=None,
+    network=FullyConnected,
+    inputs=(ClipSpec(Sampling("uniform", 8), size=(32, 32)),),
+    tiny_inputs=(ClipSpec(Sampling("uniform", 4), size=(8, 8)),),
+    stages=("hidden1", "hidden2"),
+    classes=10,
+    fit=partial(fit_length_and_size, side="size_px"),
+    fixed_length=True,
+    fixed_size=True,
+    notes="Takes exactly this length and size: every pixel has its own weights.",
+)
+SUMMARY = "Fully connected network over the flattened clip; a baseline without space or time."
 
 
-@register(fc_card("fc", 8, 32, 6_361_098, 6_359_552, tiny=False))
-def fc(num_classes: int, width: int = 256, dropout: float = 0.5) -> nn.Module:
-    return FullyConnected(num_classes, 8, 32, width, dropout)
+@FAMILY.model(SUMMARY)
+def fc(num_classes: int) -> FullyConnected:
+    return FAMILY.build(num_classes)
 
 
-@register(fc_card("fc_tiny", 4, 8, 12_810, 12_704, tiny=True))
-def fc_tiny(num_classes: int, width: int = 16, dropout: float = 0.5) -> nn.Module:
-    return FullyConnected(num_classes, 4, 8, width, dropout)
+@FAMILY.model(SUMMARY, classes=10, tiny=True)
+def fc_tiny(num_classes: int) -> FullyConnected:
+    return FAMILY.build(num_classes, length=4, size_px=8, width=16)

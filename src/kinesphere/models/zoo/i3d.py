@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.publishers import TVL1_NOTE
 
@@ -180,18 +180,13 @@ class SamePool(nn.Module):
         return F.max_pool3d(x_BCTHW, self.kernel, self.stride, before, ceil_mode=True)
 
 
-def inception_i3d(num_classes: int, *, channels: int = 3, divide: int = 1, dropout: float = 0.5) -> nn.Module:
+def inception_i3d(
+    num_classes: int, *, channels: int = 3, divide: int = 1, dropout: float = 0.5
+) -> Inception3d:
     """Inflated Inception-v1; `divide` divides all widths, for small variants."""
     return Inception3d(num_classes, convolve, SamePool, channels=channels, divide=divide, dropout=dropout)
 
 
-PAPER = Paper(
-    "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
-    "Carreira, Zisserman",
-    2017,
-    "https://arxiv.org/abs/1705.07750",
-    "2.4",
-)
 SPEC = ClipSpec(
     Sampling("dense", 64),
     size=(224, 224),
@@ -203,7 +198,6 @@ SPEC = ClipSpec(
 # Flow is in pixels per frame; vectors of 20 pixels reach the ends of [-1, 1].
 FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 
 
 def layout_rules(
@@ -247,77 +241,49 @@ def entry(tag: str, file: str, labels: str, classes: int, top1: float | None) ->
     )
 
 
-def i3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="i3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="mixed_5c",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
-
-
-@register(
-    i3d_card(
-        "i3d_inception",
-        "Inception-v1 inflated to 3D, on pixels.",
-        12_697_264,
-        111_150_686_208,
-        weights=(
-            entry("k400", "rgb_imagenet.pt", "kinetics400", 400, 0.711),
-            entry("charades", "rgb_charades.pt", "charades", 157, None),
-        ),
+I3D = Family(
+    name="i3d",
+    paper=Paper(
+        "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
+        "Carreira, Zisserman",
+        2017,
+        "https://arxiv.org/abs/1705.07750",
+        "2.4",
     ),
-    KEY_MAPS,
+    network=inception_i3d,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=STAGES,
+    cam_layer="mixed_5c",
+    key_maps=KEY_MAPS,
 )
-def i3d_inception(num_classes: int, dropout: float = 0.5) -> nn.Module:
-    return inception_i3d(num_classes, dropout=dropout)
 
 
-@register(
-    i3d_card(
-        "i3d_inception_flow",
-        "Inception-v1 inflated to 3D, on optical flow.",
-        12_675_312,
-        102_338_977_792,
-        spec=FLOW_SPEC,
-        weights=(
-            entry("k400", "flow_imagenet.pt", "kinetics400", 400, 0.634),
-            entry("charades", "flow_charades.pt", "charades", 157, None),
-        ),
-        notes=TVL1_NOTE,
+@I3D.model(
+    "Inception-v1 inflated to 3D, on pixels.",
+    weights=(
+        entry("k400", "rgb_imagenet.pt", "kinetics400", 400, 0.711),
+        entry("charades", "rgb_charades.pt", "charades", 157, None),
     ),
-    FLOW_KEY_MAPS,
 )
-def i3d_inception_flow(num_classes: int, dropout: float = 0.5) -> nn.Module:
-    return inception_i3d(num_classes, channels=2, dropout=dropout)
+def i3d_inception(num_classes: int) -> Inception3d:
+    return I3D.build(num_classes)
 
 
-@register(
-    i3d_card(
-        "i3d_tiny", "i3d_inception for tests.", 201_429, 11_806_928, spec=TINY_SPEC, classes=5, tiny=True
+@I3D.model(
+    "Inception-v1 inflated to 3D, on optical flow.",
+    weights=(
+        entry("k400", "flow_imagenet.pt", "kinetics400", 400, 0.634),
+        entry("charades", "flow_charades.pt", "charades", 157, None),
     ),
-    KEY_MAPS,
+    inputs=(FLOW_SPEC,),
+    key_maps=FLOW_KEY_MAPS,
+    notes=TVL1_NOTE,
 )
-def i3d_tiny(num_classes: int) -> nn.Module:
-    return inception_i3d(num_classes, divide=8)
+def i3d_inception_flow(num_classes: int) -> Inception3d:
+    return I3D.build(num_classes, channels=2)
+
+
+@I3D.model("i3d_inception for tests.", tiny=True)
+def i3d_tiny(num_classes: int) -> Inception3d:
+    return I3D.build(num_classes, divide=8)

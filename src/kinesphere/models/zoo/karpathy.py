@@ -18,8 +18,8 @@ from torch.nn.functional import avg_pool3d
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 
 Fusion = Literal["single_frame", "early_fusion", "late_fusion", "slow_fusion"]
 CELLS = 7  # rows and columns of the last feature map, for whole frames and for either stream of two
@@ -134,87 +134,103 @@ def context(x_BCTHW: Tensor) -> Tensor:
     return avg_pool3d(x_BCTHW, (1, 2, 2))
 
 
-PAPER = Paper(
-    "Large-scale Video Classification with Convolutional Neural Networks",
-    "Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei",
-    2014,
-    "https://cs.stanford.edu/people/karpathy/deepvideo/",
-    "3",
+def clip(sampling: Sampling, size: int) -> tuple[ClipSpec]:
+    mean, std = (117 / 255,) * 3, (1 / 255,) * 3
+    return (ClipSpec(sampling, size=(size, size), short_side_px=200, mean=mean, std=std),)
+
+
+def stages(*columns: str) -> tuple[str, ...]:
+    return (*(f"{column}.conv{i}" for column in columns for i in range(1, 6)), "fc6", "fc7")
+
+
+ONE, TEN, TWO_APART = Sampling("dense", 1), Sampling("dense", 10), Sampling("dense", 2, 15)
+FAMILY = Family(
+    name="karpathy",
+    paper=Paper(
+        "Large-scale Video Classification with Convolutional Neural Networks",
+        "Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei",
+        2014,
+        "https://cs.stanford.edu/people/karpathy/deepvideo/",
+        "3",
+    ),
+    network=Karpathy,
+    inputs=clip(TEN, 170),
+    tiny_inputs=clip(TWO_APART, 170),
+    head=("fc8",),
+    stages=stages("fovea"),
+    cam_layer="fovea.conv5",
+    classes=487,
+    fixed_size=True,
+    notes="The authors published no weights; tests hold the paper's properties: sizes of the feature "
+    "maps, reach in time, what either stream sees.",
 )
-SAMPLINGS: dict[Fusion, Sampling] = {
-    "single_frame": Sampling("dense", 1),
-    "early_fusion": Sampling("dense", 10),
-    "late_fusion": Sampling("dense", 2, 15),
-    "slow_fusion": Sampling("dense", 10),
-}
-SUMMARIES: dict[Fusion, str] = {
-    "single_frame": "An image network on one frame",
-    "early_fusion": "First convolution over ten frames",
-    "late_fusion": "Two frames half a second apart, joined in the first fully connected layer",
-    "slow_fusion": "Three convolutions that join ten frames step by step",
-}
-# parameters, multiply-adds
-MEASURED = {
-    "karpathy_early_fusion": (74_221_703, 2_141_146_368),
-    "karpathy_early_fusion_multires": (129_662_759, 1_173_925_504),
-    "karpathy_late_fusion": (125_288_295, 2_434_418_944),
-    "karpathy_late_fusion_multires": (231_795_943, 1_414_528_128),
-    "karpathy_late_fusion_tiny": (485_501, 21_411_152),
-    "karpathy_single_frame": (73_908_071, 1_226_595_456),
-    "karpathy_single_frame_multires": (129_035_495, 716_650_048),
-    "karpathy_slow_fusion": (75_511_751, 4_267_948_032),
-    "karpathy_slow_fusion_multires": (132_242_855, 2_288_014_336),
-    "karpathy_slow_fusion_multires_tiny": (527_041, 56_563_904),
-}
+TWO_STREAMS = stages("fovea", "context")
 
 
-def karpathy_card(fusion: Fusion, *, streams: bool, tiny: bool = False) -> ModelCard:
-    name = f"karpathy_{fusion}" + ("_multires" if streams else "") + ("_tiny" if tiny else "")
-    size = 178 if streams else 170
-    columns = ("fovea", "context") if streams else ("fovea",)
-    convolutions = tuple(f"{column}.conv{i}" for column in columns for i in range(1, 6))
-    spec = ClipSpec(
-        SAMPLINGS[fusion],
-        size=(size, size),
-        short_side_px=200,
-        mean=(117 / 255,) * 3,
-        std=(1 / 255,) * 3,
-    )
-    parameters, multiply_adds = MEASURED[name]
-    return ModelCard(
-        name=name,
-        family="karpathy",
-        summary=SUMMARIES[fusion]
-        + ("; centre and whole picture in streams of their own." if streams else "."),
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=5 if tiny else 487,
-        head=("fc8",),
-        stages=(*convolutions, "fc6", "fc7"),
-        cam_layer="fovea.conv5",
-        tiny=tiny,
-        fixed_size=True,
-        notes="The authors published no weights; tests hold the paper's properties: sizes of the feature "
-        "maps, reach in time, what either stream sees.",
-    )
+@FAMILY.model("An image network on one frame.", inputs=clip(ONE, 170))
+def karpathy_single_frame(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="single_frame")
 
 
-def karpathy(
-    num_classes: int, dropout: float = 0.5, *, fusion: Fusion, streams: bool, divide: int = 1
-) -> nn.Module:
-    return Karpathy(num_classes, fusion, streams=streams, divide=divide, dropout=dropout)
-
-
-for _fusion in TIME:
-    for _streams in (False, True):
-        register(karpathy_card(_fusion, streams=_streams))(
-            partial(karpathy, fusion=_fusion, streams=_streams)
-        )
-register(karpathy_card("late_fusion", streams=False, tiny=True))(
-    partial(karpathy, fusion="late_fusion", streams=False, divide=16)
+@FAMILY.model(
+    "An image network on one frame; centre and whole picture in streams of their own.",
+    inputs=clip(ONE, 178),
+    stages=TWO_STREAMS,
 )
-register(karpathy_card("slow_fusion", streams=True, tiny=True))(
-    partial(karpathy, fusion="slow_fusion", streams=True, divide=16)
+def karpathy_single_frame_multires(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="single_frame", streams=True)
+
+
+@FAMILY.model("First convolution over ten frames.")
+def karpathy_early_fusion(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="early_fusion")
+
+
+@FAMILY.model(
+    "First convolution over ten frames; centre and whole picture in streams of their own.",
+    inputs=clip(TEN, 178),
+    stages=TWO_STREAMS,
 )
+def karpathy_early_fusion_multires(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="early_fusion", streams=True)
+
+
+@FAMILY.model(
+    "Two frames half a second apart, joined in the first fully connected layer.", inputs=clip(TWO_APART, 170)
+)
+def karpathy_late_fusion(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="late_fusion")
+
+
+@FAMILY.model(
+    "Two frames half a second apart, joined in the first fully connected layer; "
+    "centre and whole picture in streams of their own.",
+    inputs=clip(TWO_APART, 178),
+    stages=TWO_STREAMS,
+)
+def karpathy_late_fusion_multires(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="late_fusion", streams=True)
+
+
+@FAMILY.model("Three convolutions that join ten frames step by step.")
+def karpathy_slow_fusion(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="slow_fusion")
+
+
+@FAMILY.model(
+    "Three convolutions that join ten frames step by step; centre and whole picture in streams of their own.",
+    inputs=clip(TEN, 178),
+    stages=TWO_STREAMS,
+)
+def karpathy_slow_fusion_multires(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="slow_fusion", streams=True)
+
+
+@FAMILY.model("Late fusion for tests.", tiny=True)
+def karpathy_late_fusion_tiny(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="late_fusion", divide=16)
+
+
+@FAMILY.model("Slow fusion in two streams for tests.", inputs=clip(TEN, 178), stages=TWO_STREAMS, tiny=True)
+def karpathy_slow_fusion_multires_tiny(num_classes: int) -> Karpathy:
+    return FAMILY.build(num_classes, fusion="slow_fusion", streams=True, divide=16)

@@ -13,8 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard
-from kinesphere.models.registry import register
+from kinesphere.models.family import Family
 
 
 def conv3d(
@@ -59,7 +58,7 @@ class KineNet(nn.Module):
         channels: 3 for RGB, 2 for flow.
     """
 
-    def __init__(self, num_classes: int, width: int, dropout: float, *, channels: int = 3) -> None:
+    def __init__(self, num_classes: int, width: int = 16, dropout: float = 0.2, *, channels: int = 3) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             conv3d(channels, width, (5, 7, 7), (2, 4, 4)), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
@@ -82,52 +81,32 @@ class KineNet(nn.Module):
         return logits_BK
 
 
-def kine_card(
-    name: str, summary: str, spec: ClipSpec, parameters: int, multiply_adds: int, *, tiny: bool
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="kine",
-        summary=summary,
-        paper=None,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=10,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-        cam_layer="layer4",
-        tiny=tiny,
-    )
-
-
 SPEC = ClipSpec(Sampling("uniform", 16), size=(96, 96), short_side_px=108)
-# Vectors are counted per fifteenth of a second, in videos of any rate.
-FLOW_SPEC = SPEC.with_(modality="flow", fps=15.0, mean=(0.0, 0.0), std=(1.0, 1.0))
-TINY_SPEC = ClipSpec(Sampling("uniform", 8), size=(32, 32), short_side_px=36)
-
-
-@register(
-    kine_card(
-        "kine_small",
-        "Small 3D residual network; trains on a laptop CPU.",
-        SPEC,
-        909_978,
-        160_212_224,
-        tiny=False,
-    )
+KINE = Family(
+    name="kine",
+    paper=None,
+    network=KineNet,
+    inputs=(SPEC,),
+    tiny_inputs=(ClipSpec(Sampling("uniform", 8), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    classes=10,
 )
-def kine_small(num_classes: int, width: int = 16, dropout: float = 0.2) -> nn.Module:
-    return KineNet(num_classes, width, dropout)
 
 
-@register(
-    kine_card("kine_small_flow", "kine_small on optical flow.", FLOW_SPEC, 906_058, 142_148_864, tiny=False)
+@KINE.model("Small 3D residual network; trains on a laptop CPU.")
+def kine_small(num_classes: int) -> KineNet:
+    return KINE.build(num_classes)
+
+
+@KINE.model(
+    "kine_small on optical flow.",
+    inputs=(SPEC.with_(modality="flow", fps=15.0, mean=(0.0, 0.0), std=(1.0, 1.0)),),
 )
-def kine_small_flow(num_classes: int, width: int = 16, dropout: float = 0.2) -> nn.Module:
-    return KineNet(num_classes, width, dropout, channels=2)
+def kine_small_flow(num_classes: int) -> KineNet:
+    return KINE.build(num_classes, channels=2)
 
 
-@register(kine_card("kine_tiny", "kine_small for tests.", TINY_SPEC, 59_598, 1_142_080, tiny=True))
-def kine_tiny(num_classes: int, width: int = 4, dropout: float = 0.2) -> nn.Module:
-    return KineNet(num_classes, width, dropout)
+@KINE.model("kine_small for tests.", classes=10, tiny=True)
+def kine_tiny(num_classes: int) -> KineNet:
+    return KINE.build(num_classes, width=4)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import nn
-
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -45,7 +43,7 @@ def nonlocal_i3d(
     scaled: bool = False,
     out_bias: bool = False,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> ResNet3d:
     """I3D-ResNet with non-local blocks.
 
     Args:
@@ -78,16 +76,8 @@ def nonlocal_i3d(
     )
 
 
-PAPER = Paper(
-    "Non-local Neural Networks",
-    "Wang, Girshick, Gupta, He",
-    2018,
-    "https://arxiv.org/abs/1711.07971",
-    "3, 4",
-)
 SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 
 MMACTION2_MAP = KeyMap("mmaction2", MMACTION2_NON_LOCAL + MMACTION2, infer=mmaction2_attention)
 FACEBOOK_ARGUMENTS: Arguments = {"time_stride": 1, "pool_first": True, "scaled": True, "out_bias": True}
@@ -109,36 +99,23 @@ EMBEDDED_MAPS = (
     ),
     IMAGENET,
 )
-
-
-def nonlocal_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="nonlocal_i3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+PLAIN_MAPS = (MMACTION2_MAP, IMAGENET)
+NONLOCAL = Family(
+    name="nonlocal_i3d",
+    paper=Paper(
+        "Non-local Neural Networks",
+        "Wang, Girshick, Gupta, He",
+        2018,
+        "https://arxiv.org/abs/1711.07971",
+        "3, 4",
+    ),
+    network=nonlocal_i3d,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    key_maps=EMBEDDED_MAPS,
+)
 
 
 def url(kind: str, suffix: str) -> str:
@@ -146,87 +123,61 @@ def url(kind: str, suffix: str) -> str:
     return mmaction2_url("i3d", config, suffix)
 
 
-EMBEDDED_WEIGHTS = (
-    kinetics("k400", url("embedded-gaussian", "20220812-afd8f562"), "mmaction2", 0.7473, 0.918),
-    kinetics(
-        "k400_caffe2", pyslowfast_url("I3D_NLN_8x8_R50"), "pyslowfast_caffe2", 0.74, 0.911, spec=FACEBOOK_SPEC
+@NONLOCAL.model(
+    "I3D-ResNet-50 with five non-local blocks, softmax over embedded dot products.",
+    weights=(
+        kinetics("k400", url("embedded-gaussian", "20220812-afd8f562"), "mmaction2", 0.7473, 0.918),
+        kinetics(
+            "k400_caffe2",
+            pyslowfast_url("I3D_NLN_8x8_R50"),
+            "pyslowfast_caffe2",
+            0.74,
+            0.911,
+            spec=FACEBOOK_SPEC,
+        ),
     ),
 )
-GAUSSIAN_WEIGHTS = (kinetics("k400", url("gaussian", "20220812-0c5cbf5a"), "mmaction2", 0.7397, 0.9133),)
-DOT_PRODUCT_WEIGHTS = (kinetics("k400", url("dot-product", "20220812-8e1f2148"), "mmaction2", 0.748, 0.9207),)
-LINEAR_COST = (
+def nonlocal_i3d_resnet50(num_classes: int) -> ResNet3d:
+    return NONLOCAL.build(num_classes)
+
+
+@NONLOCAL.model(
+    "I3D-ResNet-50 with five non-local blocks, softmax over dot products of the features themselves.",
+    weights=(kinetics("k400", url("gaussian", "20220812-0c5cbf5a"), "mmaction2", 0.7397, 0.9133),),
+    key_maps=PLAIN_MAPS,
+    notes="No recorded logits of this network: its affinity is tested against the paper's formula.",
+)
+def nonlocal_i3d_resnet50_gaussian(num_classes: int) -> ResNet3d:
+    return NONLOCAL.build(num_classes, pairwise="gaussian")
+
+
+@NONLOCAL.model(
+    "I3D-ResNet-50 with five non-local blocks, plain embedded dot products.",
+    weights=(kinetics("k400", url("dot-product", "20220812-8e1f2148"), "mmaction2", 0.748, 0.9207),),
+    key_maps=PLAIN_MAPS,
+    notes="Its files have the same keys as the embedded Gaussian's: only the name tells them apart. "
     "Affinities are multiplied in the order that is linear in the number of positions; published counts of "
-    "multiply-adds are for the quadratic one."
+    "multiply-adds are for the quadratic one.",
 )
-SAME_KEYS_NOTE = "Its files have the same keys as the embedded Gaussian's: only the name tells them apart. "
+def nonlocal_i3d_resnet50_dot_product(num_classes: int) -> ResNet3d:
+    return NONLOCAL.build(num_classes, pairwise="dot_product")
 
-register(
-    nonlocal_card(
-        "nonlocal_i3d_resnet50",
-        "I3D-ResNet-50 with five non-local blocks, softmax over embedded dot products.",
-        35_397_840,
-        44_338_741_248,
-        weights=EMBEDDED_WEIGHTS,
-    ),
-    EMBEDDED_MAPS,
-)(nonlocal_i3d)
-register(
-    nonlocal_card(
-        "nonlocal_i3d_resnet50_gaussian",
-        "I3D-ResNet-50 with five non-local blocks, softmax over dot products of the features themselves.",
-        31_723_728,
-        41_723_166_720,
-        weights=GAUSSIAN_WEIGHTS,
-        notes="No recorded logits of this network: its affinity is tested against the paper's formula.",
-    ),
-    (MMACTION2_MAP, IMAGENET),
-)(partial(nonlocal_i3d, pairwise="gaussian"))
-register(
-    nonlocal_card(
-        "nonlocal_i3d_resnet50_dot_product",
-        "I3D-ResNet-50 with five non-local blocks, plain embedded dot products.",
-        35_397_840,
-        42_633_560_064,
-        weights=DOT_PRODUCT_WEIGHTS,
-        notes=SAME_KEYS_NOTE + LINEAR_COST,
-    ),
-    (MMACTION2_MAP, IMAGENET),
-)(partial(nonlocal_i3d, pairwise="dot_product"))
 
-TINY = partial(nonlocal_i3d, depths=(1, 1, 1, 1), width=8, attend2=(0,), attend3=(0,))
-register(
-    nonlocal_card(
-        "nonlocal_i3d_tiny",
-        "nonlocal_i3d for tests.",
-        181_261,
-        6_940_416,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    EMBEDDED_MAPS,
-)(TINY)
-register(
-    nonlocal_card(
-        "nonlocal_i3d_gaussian_tiny",
-        "Gaussian nonlocal_i3d for tests.",
-        160_589,
-        6_811_648,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (MMACTION2_MAP, IMAGENET),
-)(partial(TINY, pairwise="gaussian"))
-register(
-    nonlocal_card(
-        "nonlocal_i3d_dot_product_tiny",
-        "Dot-product nonlocal_i3d for tests.",
-        181_261,
-        6_976_768,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (MMACTION2_MAP, IMAGENET),
-)(partial(TINY, pairwise="dot_product"))
+def tiny(num_classes: int, pairwise: Pairwise) -> ResNet3d:
+    depths = (1, 1, 1, 1)
+    return NONLOCAL.build(num_classes, depths=depths, width=8, pairwise=pairwise, attend2=(0,), attend3=(0,))
+
+
+@NONLOCAL.model("nonlocal_i3d for tests.", tiny=True)
+def nonlocal_i3d_tiny(num_classes: int) -> ResNet3d:
+    return tiny(num_classes, "embedded_gaussian")
+
+
+@NONLOCAL.model("Gaussian nonlocal_i3d for tests.", key_maps=PLAIN_MAPS, tiny=True)
+def nonlocal_i3d_gaussian_tiny(num_classes: int) -> ResNet3d:
+    return tiny(num_classes, "gaussian")
+
+
+@NONLOCAL.model("Dot-product nonlocal_i3d for tests.", key_maps=PLAIN_MAPS, tiny=True)
+def nonlocal_i3d_dot_product_tiny(num_classes: int) -> ResNet3d:
+    return tiny(num_classes, "dot_product")

@@ -370,7 +370,7 @@ def two_stream_i3d_card(
         name=name,
         family="two_stream",
         summary=summary,
-        paper=i3d.PAPER,
+        paper=i3d.I3D.paper,
         inputs=inputs,
         parameters=parameters,
         multiply_adds=multiply_adds,
@@ -472,7 +472,10 @@ def two_stream_fused_3d_tiny(num_classes: int, size_px: int = 64) -> nn.Module:
         "two_stream_i3d for tests.",
         400_114,
         20_804_000,
-        inputs=(i3d.TINY_SPEC, i3d.TINY_SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))),
+        inputs=(
+            i3d.I3D.tiny_inputs[0],
+            i3d.I3D.tiny_inputs[0].with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0)),
+        ),
         classes=5,
         tiny=True,
     )

@@ -15,19 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import clips, frames
-from kinesphere.models.registry import register
 from kinesphere.models.runtime.streaming import check_stream
-from kinesphere.models.weights.maps.movinet import movinet_pytorch, tflite
-from kinesphere.models.weights.publishers import kinetics
 from kinesphere.models.zoo.movinet.blocks import (
     BlockState,
     FrameConv,
@@ -35,6 +32,7 @@ from kinesphere.models.zoo.movinet.blocks import (
     frame_means,
     running_mean,
 )
+from kinesphere.models.zoo.movinet.weights import BASE_MAPS, STREAM_MAPS, published
 
 Layer = tuple[int, int, int]
 """Frames and side of the depthwise kernel, and channels under it."""
@@ -66,101 +64,99 @@ def layers(widths: str, kernels: str) -> tuple[Layer, ...]:
     )
 
 
-DESIGNS = {
-    "a0": Design(
-        8,
-        (
-            (8, layers("24", "15")),
-            (32, layers("80 80 80", "33")),
-            (56, layers("184 112 184", "53 33")),
-            (56, layers("184 184 184 184", "53 33")),
-            (104, layers("384 280 280 344", "53 15")),
-        ),
-        480,
+A0 = Design(
+    8,
+    (
+        (8, layers("24", "15")),
+        (32, layers("80 80 80", "33")),
+        (56, layers("184 112 184", "53 33")),
+        (56, layers("184 184 184 184", "53 33")),
+        (104, layers("384 280 280 344", "53 15")),
     ),
-    "a1": Design(
-        16,
-        (
-            (16, layers("40 40", "15 33")),
-            (40, layers("96 120 96 96", "33")),
-            (64, layers("216 128 216 168 216", "53 33")),
-            (64, layers("216 216 216 128 128 216", "53 33 33 33 15 33")),
-            (136, layers("456 360 360 360 456 456 544", "53 15 15 15 15 33 13")),
-        ),
-        600,
+    480,
+)
+A1 = Design(
+    16,
+    (
+        (16, layers("40 40", "15 33")),
+        (40, layers("96 120 96 96", "33")),
+        (64, layers("216 128 216 168 216", "53 33")),
+        (64, layers("216 216 216 128 128 216", "53 33 33 33 15 33")),
+        (136, layers("456 360 360 360 456 456 544", "53 15 15 15 15 33 13")),
     ),
-    "a2": Design(
-        16,
-        (
-            (16, layers("40 40 64", "15 33")),
-            (40, layers("96 120 96 96 120", "33")),
-            (72, layers("240 160 240 192 240", "53 33")),
-            (72, layers("240 240 240 240 144 240", "53 33 33 33 15 33")),
-            (144, layers("480 384 384 480 480 480 576", "53 15 15 15 15 33 13")),
-        ),
-        640,
+    600,
+)
+A2 = Design(
+    16,
+    (
+        (16, layers("40 40 64", "15 33")),
+        (40, layers("96 120 96 96 120", "33")),
+        (72, layers("240 160 240 192 240", "53 33")),
+        (72, layers("240 240 240 240 144 240", "53 33 33 33 15 33")),
+        (144, layers("480 384 384 480 480 480 576", "53 15 15 15 15 33 13")),
     ),
-    "a3": Design(
-        16,
+    640,
+)
+A3 = Design(
+    16,
+    (
+        (16, layers("40 40 64 40", "15 33")),
+        (48, layers("112 144 112 112 144 144", "33 33 33 15 33")),
+        (80, layers("240 152 240 192 240", "53 33")),
+        (88, layers("264 264 264 264 160 264 264 264", "53 33 33 33 15 33")),
         (
-            (16, layers("40 40 64 40", "15 33")),
-            (48, layers("112 144 112 112 144 144", "33 33 33 15 33")),
-            (80, layers("240 152 240 192 240", "53 33")),
-            (88, layers("264 264 264 264 160 264 264 264", "53 33 33 33 15 33")),
-            (
-                168,
-                layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13"),
+            168,
+            layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13"),
+        ),
+    ),
+    744,
+)
+A4 = Design(
+    24,
+    (
+        (24, layers("64 64 96 64 96 64", "15 33")),
+        (56, layers("168 168 136 136 168 168 168 136 136", "33 33 33 33 33 33 33 15 33")),
+        (96, layers("320 160 320 192 320 160 320 256 320", "53 33")),
+        (96, layers("320 320 320 320 192 320 320 192 320 320", "53 33 33 33 15 33")),
+        (
+            192,
+            layers(
+                "640 512 512 640 640 640 512 512 640 768 640 640 768",
+                "53 15 15 15 15 33 15 15 15 15 15 33",
             ),
         ),
-        744,
     ),
-    "a4": Design(
-        24,
+    856,
+)
+A5 = Design(
+    24,
+    (
+        (24, layers("64 64 96 64 96 64", "15 15 33")),
+        (64, layers("192 152 152 152 192 192 192 152 152 192 192", "53 33")),
+        (112, layers("376 224 376 376 296 376 224 376 376 296 376 376 376", "53 33")),
+        (120, layers("376 376 376 376 224 376 376 224 376 376 376", "53 33 33 33 15 33")),
         (
-            (24, layers("64 64 96 64 96 64", "15 33")),
-            (56, layers("168 168 136 136 168 168 168 136 136", "33 33 33 33 33 33 33 15 33")),
-            (96, layers("320 160 320 192 320 160 320 256 320", "53 33")),
-            (96, layers("320 320 320 320 192 320 320 192 320 320", "53 33 33 33 15 33")),
-            (
-                192,
-                layers(
-                    "640 512 512 640 640 640 512 512 640 768 640 640 768",
-                    "53 15 15 15 15 33 15 15 15 15 15 33",
-                ),
+            224,
+            layers(
+                "744 744 600 600 744 744 744 896 600 600 896 744 744 896 600 600 744 744",
+                "53 33 15 15 15 15 33 15 15 15 15 15 33 15 15 15 15 33",
             ),
         ),
-        856,
     ),
-    "a5": Design(
-        24,
-        (
-            (24, layers("64 64 96 64 96 64", "15 15 33")),
-            (64, layers("192 152 152 152 192 192 192 152 152 192 192", "53 33")),
-            (112, layers("376 224 376 376 296 376 224 376 376 296 376 376 376", "53 33")),
-            (120, layers("376 376 376 376 224 376 376 224 376 376 376", "53 33 33 33 15 33")),
-            (
-                224,
-                layers(
-                    "744 744 600 600 744 744 744 896 600 600 896 744 744 896 600 600 744 744",
-                    "53 33 15 15 15 15 33 15 15 15 15 15 33 15 15 15 15 33",
-                ),
-            ),
-        ),
-        992,
+    992,
+)
+TINY = Design(
+    8,
+    (
+        (8, layers("16", "15")),
+        (12, layers("24 24", "33")),
+        (16, layers("32", "53")),
+        (24, layers("32 40", "53 33")),
+        (24, layers("48 32", "53 15")),
     ),
-    "tiny": Design(
-        8,
-        (
-            (8, layers("16", "15")),
-            (12, layers("24 24", "33")),
-            (16, layers("32", "53")),
-            (24, layers("32 40", "53 33")),
-            (24, layers("48 32", "53 15")),
-        ),
-        48,
-        64,
-    ),
-}
+    48,
+    64,
+)
 BLOCKS = ("block2", "block3", "block4", "block5", "block6")
 UNSTRIDED = 3
 """Index of the only group of layers that keeps the frame's size."""
@@ -288,80 +284,30 @@ class MoViNet(nn.Module):
             yield from (cast(MobileBlock, block) for block in self.get_submodule(name).children())
 
 
-PAPER = Paper(
-    "MoViNets: Mobile Video Networks for Efficient Video Recognition",
-    "Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong",
-    2021,
-    "https://arxiv.org/abs/2103.11511",
-    "3.1, 3.2",
+def clip(length: int, fps: float, side: int) -> tuple[ClipSpec]:
+    zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return (ClipSpec(Sampling("dense", length), size=(side, side), fps=fps, mean=zero, std=one),)
+
+
+MOVINET = Family(
+    name="movinet",
+    paper=Paper(
+        "MoViNets: Mobile Video Networks for Efficient Video Recognition",
+        "Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong",
+        2021,
+        "https://arxiv.org/abs/2103.11511",
+        "3.1, 3.2",
+    ),
+    network=MoViNet,
+    inputs=clip(50, 5.0, 172),
+    tiny_inputs=clip(4, 5.0, 32),
+    head=("dense10",),
+    stages=("conv1", *BLOCKS, "conv7"),
+    cam_layer="conv7",
+    classes=600,
+    key_maps=BASE_MAPS,
+    notes="Numerically equal to MoViNet-pytorch.",
 )
-MAPS = {False: (movinet_pytorch(causal=False),), True: (movinet_pytorch(causal=True), tflite())}
-STAGES = ("conv1", *BLOCKS, "conv7")
-
-
-def movinet_spec(length: int, fps: float, side: int) -> ClipSpec:
-    return ClipSpec(
-        Sampling("dense", length), size=(side, side), fps=fps, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
-    )
-
-
-SPECS = {
-    "a0": movinet_spec(50, 5.0, 172),
-    "a1": movinet_spec(50, 5.0, 172),
-    "a2": movinet_spec(50, 5.0, 224),
-    "a3": movinet_spec(120, 12.0, 256),
-    "a4": movinet_spec(80, 8.0, 290),
-    "a5": movinet_spec(120, 12.0, 320),
-    "tiny": movinet_spec(4, 5.0, 32),
-}
-
-
-def movinet_card(
-    name: str,
-    summary: str,
-    spec: ClipSpec,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    classes: int = 600,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="movinet",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("dense10",),
-        stages=STAGES,
-        cam_layer="conv7",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
-
-
-def published(size: str, causal: bool, length: int, top1: float, origin: str) -> WeightEntry:
-    """A port of the authors' weights; the score is the authors', the port states none of its own."""
-    file = f"model{size.upper()}{'_stream' if causal else ''}_statedict_v3"
-    return kinetics(
-        "k600",
-        f"https://github.com/Atze00/MoViNet-pytorch/blob/main/weights/{file}?raw=true",
-        "movinet_pytorch",
-        top1,
-        classes=600,
-        protocol=f"1 clip of {length} frames x 1 crop, with the authors' own files",
-        origin=origin,
-        licence="MIT",
-    )
-
-
-PORT_NOTES = "Numerically equal to MoViNet-pytorch."
 STREAM_NOTES = (
     "Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 elsewhere), "
     "and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms folded into the "
@@ -372,44 +318,99 @@ LARGE_NOTES = (
     "Widths and kernels as the authors publish them; no public output of this size was at hand, so equality "
     "rests on the smaller sizes, which share all code."
 )
-NUMBERS: dict[tuple[str, bool], tuple[int, int, float]] = {
-    ("a0", False): (3_111_799, 2_630_733_808, 0.7228),
-    ("a0", True): (3_748_031, 2_426_445_040, 0.7205),
-    ("a1", False): (4_690_296, 5_865_612_704, 0.7669),
-    ("a1", True): (6_447_352, 5_540_325_200, 0.7645),
-    ("a2", False): (5_249_562, 11_558_071_168, 0.7862),
-    ("a2", True): (7_326_962, 10_700_453_120, 0.784),
-    ("a3", False): (7_397_545, 55_593_197_440, 0.8179),
-    ("a4", False): (11_349_463, 103_338_794_368, 0.8348),
-    ("a5", False): (18_650_523, 276_334_081_024, 0.8427),
-}
-"""Parameters, multiply-adds, and top-1 on Kinetics-600, by size and whether it streams."""
 
-for (_size, _causal), (*_numbers, _top1) in NUMBERS.items():
-    _large = _size in ("a3", "a4", "a5")
-    _spec = SPECS[_size]
-    register(
-        movinet_card(
-            f"movinet_{_size}_stream" if _causal else f"movinet_{_size}",
-            f"MoViNet-{_size.upper()}, {_spec.length} frames of {_spec.size[0]} pixels: "
-            + ("causal, one frame at a time." if _causal else "searched for mobile devices."),
-            _spec,
-            *_numbers,
-            weights=(published(_size, _causal, _spec.length, _top1, "memory" if _large else "publisher"),),
-            notes=LARGE_NOTES if _large else STREAM_NOTES if _causal else PORT_NOTES,
-        ),
-        MAPS[_causal],
-    )(partial(MoViNet, design=DESIGNS[_size], causal=_causal))
 
-for _causal, _tiny in {False: (31_277, 910_592), True: (35_197, 866_368)}.items():
-    register(
-        movinet_card(
-            "movinet_stream_tiny" if _causal else "movinet_tiny",
-            "movinet for tests.",
-            SPECS["tiny"],
-            *_tiny,
-            classes=5,
-            tiny=True,
-        ),
-        MAPS[_causal],
-    )(partial(MoViNet, design=DESIGNS["tiny"], causal=_causal))
+@MOVINET.model(
+    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.",
+    weights=published("A0", 50, 0.7228),
+)
+def movinet_a0(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A0, causal=False)
+
+
+@MOVINET.model(
+    "MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.",
+    weights=published("A0_stream", 50, 0.7205),
+    key_maps=STREAM_MAPS,
+    notes=STREAM_NOTES,
+)
+def movinet_a0_stream(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A0, causal=True)
+
+
+@MOVINET.model(
+    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.",
+    weights=published("A1", 50, 0.7669),
+)
+def movinet_a1(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A1, causal=False)
+
+
+@MOVINET.model(
+    "MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.",
+    weights=published("A1_stream", 50, 0.7645),
+    key_maps=STREAM_MAPS,
+    notes=STREAM_NOTES,
+)
+def movinet_a1_stream(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A1, causal=True)
+
+
+@MOVINET.model(
+    "MoViNet-A2, 50 frames of 224 pixels: searched for mobile devices.",
+    weights=published("A2", 50, 0.7862),
+    inputs=clip(50, 5.0, 224),
+)
+def movinet_a2(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A2, causal=False)
+
+
+@MOVINET.model(
+    "MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.",
+    weights=published("A2_stream", 50, 0.784),
+    inputs=clip(50, 5.0, 224),
+    key_maps=STREAM_MAPS,
+    notes=STREAM_NOTES,
+)
+def movinet_a2_stream(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A2, causal=True)
+
+
+@MOVINET.model(
+    "MoViNet-A3, 120 frames of 256 pixels: searched for mobile devices.",
+    weights=published("A3", 120, 0.8179, "memory"),
+    inputs=clip(120, 12.0, 256),
+    notes=LARGE_NOTES,
+)
+def movinet_a3(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A3, causal=False)
+
+
+@MOVINET.model(
+    "MoViNet-A4, 80 frames of 290 pixels: searched for mobile devices.",
+    weights=published("A4", 80, 0.8348, "memory"),
+    inputs=clip(80, 8.0, 290),
+    notes=LARGE_NOTES,
+)
+def movinet_a4(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A4, causal=False)
+
+
+@MOVINET.model(
+    "MoViNet-A5, 120 frames of 320 pixels: searched for mobile devices.",
+    weights=published("A5", 120, 0.8427, "memory"),
+    inputs=clip(120, 12.0, 320),
+    notes=LARGE_NOTES,
+)
+def movinet_a5(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=A5, causal=False)
+
+
+@MOVINET.model("movinet for tests.", tiny=True)
+def movinet_tiny(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=TINY, causal=False)
+
+
+@MOVINET.model("movinet for tests.", key_maps=STREAM_MAPS, tiny=True)
+def movinet_stream_tiny(num_classes: int) -> MoViNet:
+    return MOVINET.build(num_classes, design=TINY, causal=True)

@@ -14,17 +14,13 @@ time slowest), h heads, D channels of a head.
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor, nn
 
-from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
-from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import fit_length_and_size
-from kinesphere.models.weights.maps.mvit import MAPS
 from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,
@@ -35,6 +31,17 @@ from kinesphere.models.zoo.mvit.blocks import (
     Pooling,
     Stage,
     coarser,
+)
+from kinesphere.models.zoo.mvit.weights import (
+    FIVE_CLIPS,
+    LONG_CLIP,
+    MAPS,
+    PLAIN_CLIP,
+    clip,
+    mmaction2,
+    pyslowfast,
+    something,
+    torchvision,
 )
 
 
@@ -129,107 +136,51 @@ class MViT(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Multiscale Vision Transformers",
-    "Fan, Xiong, Mangalam, Li, Yan, Malik, Feichtenhofer",
-    2021,
-    "https://arxiv.org/abs/2104.11227",
-    "3, 4.1, tables 2 and 3",
-)
-PAPER_V2 = Paper(
-    "MViTv2: Improved Multiscale Vision Transformers for Classification and Detection",
-    "Li, Wu, Fan, Mangalam, Xiong, Malik, Feichtenhofer",
-    2022,
-    "https://arxiv.org/abs/2112.01526",
-    "3.1, 4, table 6",
-)
-VERSION_1 = partial(
-    MViT, relative=False, residual_pooling=False, widen_in_attention=False, pool_every_query=False
-)
-FIVE_CLIPS = "5 clips x 1 crop"
-
-
-def clip(length: int, interval: int, size: int = 224, short_side: int | None = 256) -> ClipSpec:
-    return ClipSpec(
-        Sampling("dense", length, interval), size=(size, size), short_side_px=short_side, fps=30.0
-    )
-
-
-TINY_SPEC = clip(4, 1, 32, 36)
-
-
-def mvit_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    spec: ClipSpec,
-    *,
-    paper: Paper = PAPER_V2,
-    weights: tuple[WeightEntry, ...] = (),
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    relative = "Multiply-adds include the channels in which relative positions travel."
-    return ModelCard(
-        name=name,
-        family="mvit",
-        summary=summary,
-        paper=paper,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4", "norm"),
-        weights=weights,
-        tiny=tiny,
-        notes=relative if paper is PAPER_V2 else "",
-    )
-
-
-def mmaction2(
-    tag: str, file: str, top1: float, top5: float, spec: ClipSpec, *, protocol: str = FIVE_CLIPS
-) -> WeightEntry:
-    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth"
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol=protocol)
-
-
-def something(file: str, length: int, top1: float, top5: float, *, size: int = 224) -> WeightEntry:
-    """Weights of MMAction2 on Something-Something, where frames are spread over the whole video."""
-    dataset, protocol = "Something-Something v2", "1 clip x 3 crops"
-    return WeightEntry(
-        tag="sthv2_mmaction2",
-        url=f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth",
-        layout="mmaction2",
-        labels="something_something_v2",
-        classes=174,
-        sha256=file.rpartition("-")[2],
-        licence="Apache-2.0",
-        spec=ClipSpec(Sampling("uniform", length), size=(size, size)),
-        scores=(
-            ReportedScore("top1", top1, dataset, protocol),
-            ReportedScore("top5", top5, dataset, protocol),
-        ),
-    )
-
-
-def torchvision(file: str, top1: float, top5: float, *, tag: str = "k400") -> WeightEntry:
-    url = f"https://download.pytorch.org/models/{file}.pth"
-    return kinetics(tag, url, "torchvision", top1, top5, protocol=FIVE_CLIPS, licence="BSD-3-Clause")
-
-
-def pyslowfast(file: str, top1: float, top5: float, spec: ClipSpec, *, classes: int = 400) -> WeightEntry:
-    url = f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/{file}.pyth"
-    tag = f"k{classes}_pyslowfast"
-    return kinetics(tag, url, "pyslowfast", top1, top5, classes=classes, spec=spec, protocol=FIVE_CLIPS)
-
-
 SMALL = "mvit-small-p244"
-PLAIN_CLIP = clip(16, 4, short_side=None)
-LONG_CLIP = clip(32, 3, short_side=None)
-WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
-    "v2_s": (
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "norm")
+MVIT1 = Family(
+    name="mvit",
+    paper=Paper(
+        "Multiscale Vision Transformers",
+        "Fan, Xiong, Mangalam, Li, Yan, Malik, Feichtenhofer",
+        2021,
+        "https://arxiv.org/abs/2104.11227",
+        "3, 4.1, tables 2 and 3",
+    ),
+    network=MViT,
+    inputs=(clip(16, 4),),
+    tiny_inputs=(clip(4, 1, 32, 36),),
+    stages=STAGES,
+    key_maps=MAPS,
+    fit=fit_length_and_size,
+)
+MVIT2 = Family(
+    name="mvit",
+    paper=Paper(
+        "MViTv2: Improved Multiscale Vision Transformers for Classification and Detection",
+        "Li, Wu, Fan, Mangalam, Xiong, Malik, Feichtenhofer",
+        2022,
+        "https://arxiv.org/abs/2112.01526",
+        "3.1, 4, table 6",
+    ),
+    network=MViT,
+    inputs=(clip(16, 4),),
+    tiny_inputs=(clip(4, 1, 32, 36),),
+    stages=STAGES,
+    key_maps=MAPS,
+    fit=fit_length_and_size,
+    notes="Multiply-adds include the channels in which relative positions travel.",
+)
+
+
+@MVIT2.model("MViTv2-T: the smallest of version 2, by the authors for images, here for 16 frames.")
+def mvit_v2_t(num_classes: int) -> MViT:
+    return MVIT2.build(num_classes, depths=(1, 2, 5, 2))
+
+
+@MVIT2.model(
+    "MViTv2-S: relative positions and pooled queries, 16 frames.",
+    weights=(
         torchvision("mvit_v2_s-ae3be167", 0.80757, 0.94665),
         pyslowfast("mvitv2/pysf_video_models/MViTv2_S_16x4_k400_f302660347", 0.810, 0.946, PLAIN_CLIP),
         mmaction2(
@@ -254,7 +205,14 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
             0.913,
         ),
     ),
-    "v2_b": (
+)
+def mvit_v2_s(num_classes: int) -> MViT:
+    return MVIT2.build(num_classes)
+
+
+@MVIT2.model(
+    "MViTv2-B: 24 blocks, 32 frames.",
+    weights=(
         mmaction2(
             "k400_mmaction2",
             "converted/mvit-base-p244_32x3x1_kinetics400-rgb_20221021-f392cd2d",
@@ -265,7 +223,15 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
         pyslowfast("mvitv2/pysf_video_models/MViTv2_B_32x3_k400_f304025456", 0.829, 0.957, LONG_CLIP),
         something("converted/mvit-base-p244_u32_sthv2-rgb_20221021-d5de5da6", 32, 0.708, 0.927),
     ),
-    "v2_l": (
+    inputs=(clip(32, 3),),
+)
+def mvit_v2_b(num_classes: int) -> MViT:
+    return MVIT2.build(num_classes, depths=(2, 3, 16, 3), length=32, drop_path=0.3)
+
+
+@MVIT2.model(
+    "MViTv2-L: 48 wider blocks, 40 frames of 312 pixels.",
+    weights=(
         mmaction2(
             "k400_mmaction2",
             "converted/mvit-large-p244_40x3x1_kinetics400-rgb_20221021-11fe1f97",
@@ -276,7 +242,37 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
         ),
         something("converted/mvit-large-p244_u40_sthv2-rgb_20221021-61696e07", 40, 0.732, 0.940, size=312),
     ),
-    "v1_b_16x4": (
+    inputs=(clip(40, 3, 312, None),),
+)
+def mvit_v2_l(num_classes: int) -> MViT:
+    return MVIT2.build(
+        num_classes, depths=(2, 6, 36, 4), width=144, heads=2, length=40, size=312, drop_path=0.75
+    )
+
+
+@MVIT2.model("MViTv2 for tests.", tiny=True)
+def mvit_v2_micro(num_classes: int) -> MViT:
+    return MVIT2.build(num_classes, depths=(1, 1, 1, 1), width=16, length=4, size=32)
+
+
+def version_1(
+    num_classes: int,
+    *,
+    depths: tuple[int, ...] = (1, 2, 11, 2),
+    width: int = 96,
+    length: int = 16,
+    size: int = 224,
+) -> MViT:
+    """Absolute positions; pooled queries are not added, and channels double in the perceptron."""
+    return MVIT1.build(
+        num_classes, depths=depths, width=width, length=length, size=size,
+        relative=False, residual_pooling=False, widen_in_attention=False, pool_every_query=False,
+    )  # fmt: skip
+
+
+@MVIT1.model(
+    "MViT-B of version 1: absolute positions, 16 frames.",
+    weights=(
         kinetics(
             "k400",
             pytorchvideo_url("MVIT_B_16x4"),
@@ -287,7 +283,14 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
         ),
         torchvision("mvit_v1_b-dbeb1030", 0.78477, 0.93582, tag="k400_torchvision"),
     ),
-    "v1_b_32x3": (
+)
+def mvit_v1_b_16x4(num_classes: int) -> MViT:
+    return version_1(num_classes)
+
+
+@MVIT1.model(
+    "MViT-B of version 1 on 32 frames.",
+    weights=(
         kinetics(
             "k400",
             pytorchvideo_url("MVIT_B_32x3_f294077834"),
@@ -300,92 +303,12 @@ WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
         pyslowfast("mvit/k400", 0.804, 0.948, LONG_CLIP),
         pyslowfast("mvit/k600", 0.839, 0.965, LONG_CLIP, classes=600),
     ),
-}
+    inputs=(clip(32, 3),),
+)
+def mvit_v1_b_32x3(num_classes: int) -> MViT:
+    return version_1(num_classes, length=32)
 
-register(
-    mvit_card(
-        "mvit_v2_t",
-        "MViTv2-T: the smallest of version 2, by the authors for images, here for 16 frames.",
-        23_801_104,
-        48_119_547_252,
-        clip(16, 4),
-    ),
-    MAPS,
-    fit_length_and_size,
-)(partial(MViT, depths=(1, 2, 5, 2)))
-register(
-    mvit_card(
-        "mvit_v2_s",
-        "MViTv2-S: relative positions and pooled queries, 16 frames.",
-        34_537_744,
-        68_495_667_348,
-        clip(16, 4),
-        weights=WEIGHTS["v2_s"],
-    ),
-    MAPS,
-    fit_length_and_size,
-)(MViT)
-register(
-    mvit_card(
-        "mvit_v2_b",
-        "MViTv2-B: 24 blocks, 32 frames.",
-        51_230_128,
-        253_143_557_000,
-        clip(32, 3),
-        weights=WEIGHTS["v2_b"],
-    ),
-    MAPS,
-    fit_length_and_size,
-)(partial(MViT, depths=(2, 3, 16, 3), length=32, drop_path=0.3))
-register(
-    mvit_card(
-        "mvit_v2_l",
-        "MViTv2-L: 48 wider blocks, 40 frames of 312 pixels.",
-        213_390_112,
-        3_581_739_906_912,
-        clip(40, 3, 312, None),
-        weights=WEIGHTS["v2_l"],
-    ),
-    MAPS,
-    fit_length_and_size,
-)(partial(MViT, depths=(2, 6, 36, 4), width=144, heads=2, length=40, size=312, drop_path=0.75))
-register(
-    mvit_card(
-        "mvit_v1_b_16x4",
-        "MViT-B of version 1: absolute positions, 16 frames.",
-        36_610_672,
-        70_599_407_808,
-        clip(16, 4),
-        paper=PAPER,
-        weights=WEIGHTS["v1_b_16x4"],
-    ),
-    MAPS,
-    fit_length_and_size,
-)(VERSION_1)
-register(
-    mvit_card(
-        "mvit_v1_b_32x3",
-        "MViT-B of version 1 on 32 frames.",
-        36_611_440,
-        169_958_123_712,
-        clip(32, 3),
-        paper=PAPER,
-        weights=WEIGHTS["v1_b_32x3"],
-    ),
-    MAPS,
-    fit_length_and_size,
-)(partial(VERSION_1, length=32))
 
-register(
-    mvit_card("mvit_v2_micro", "MViTv2 for tests.", 257_381, 3_494_304, TINY_SPEC, classes=5, tiny=True),
-    MAPS,
-    fit_length_and_size,
-)(partial(MViT, depths=(1, 1, 1, 1), width=16, length=4, size=32))
-register(
-    mvit_card(
-        "mvit_v1_micro", "MViT for tests.", 310_997, 4_440_160, TINY_SPEC,
-        paper=PAPER, classes=5, tiny=True,
-    ),
-    MAPS,
-    fit_length_and_size,
-)(partial(VERSION_1, depths=(1, 1, 1, 1), width=16, length=4, size=32))  # fmt: skip
+@MVIT1.model("MViT for tests.", tiny=True)
+def mvit_v1_micro(num_classes: int) -> MViT:
+    return version_1(num_classes, depths=(1, 1, 1, 1), width=16, length=4, size=32)

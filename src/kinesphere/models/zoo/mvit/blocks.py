@@ -1,4 +1,4 @@
-"""Layers of the multiscale vision transformers; the papers are named in `zoo/mvit.py`.
+"""Layers of the multiscale vision transformers; the papers are named in `zoo/mvit`.
 
 B batch, T time, C channels, H W pixels or places, N tokens (the class token first, then the grid, time
 slowest), h heads, D channels of a head. `lead` is the number of class tokens, 0 or 1.

@@ -1,4 +1,4 @@
-"""Key maps of the public MoViNet checkpoints: MoViNet-pytorch, and TensorFlow Lite."""
+"""Public MoViNet checkpoints and their key maps: MoViNet-pytorch, and TensorFlow Lite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.models.card import WeightEntry
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Transform, squeeze
+from kinesphere.models.weights.publishers import kinetics
 
 
 def _flat(weight: Tensor) -> Tensor:
@@ -104,3 +106,22 @@ def tflite() -> KeyMap:
         ),
         arguments={"folded": True},
     )
+
+
+BASE_MAPS = (movinet_pytorch(causal=False),)
+STREAM_MAPS = (movinet_pytorch(causal=True), tflite())
+
+
+def published(model: str, length: int, top1: float, origin: str = "publisher") -> tuple[WeightEntry, ...]:
+    """A port of the authors' weights; the score is the authors', the port states none of its own."""
+    entry = kinetics(
+        "k600",
+        f"https://github.com/Atze00/MoViNet-pytorch/blob/main/weights/model{model}_statedict_v3?raw=true",
+        "movinet_pytorch",
+        top1,
+        classes=600,
+        protocol=f"1 clip of {length} frames x 1 crop, with the authors' own files",
+        origin=origin,
+        licence="MIT",
+    )
+    return (entry,)
