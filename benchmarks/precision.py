@@ -88,8 +88,8 @@ def measure(name: str, precision: str) -> Row:
     said = json.loads(studies.kinesphere(said_words))
     minutes = (time.perf_counter() - begun) / 60
     report = Report.from_json(said["report"])
-    if report.provenance.precision != precision:
-        raise RuntimeError(f"{name} ran in {report.provenance.precision}, not in {precision}")
+    if report.environment.precision != precision:
+        raise RuntimeError(f"{name} ran in {report.environment.precision}, not in {precision}")
     return {
         "work": WORKS[name].what,
         "precision": precision,

@@ -28,7 +28,7 @@ from benchmarks.record import RESULTS, machine
 from benchmarks.study_predictions import read_table, write_table
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -339,7 +339,7 @@ def rescore(name: str) -> Path | None:
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
     predictions = read_table(table, skipped=[Skipped(*note) for note in record["skipped"]])
-    unknown = Provenance(model=record["model"], version="", torch="", device="", precision="")
+    unknown = Environment(model=record["model"], version="", torch="", device="", precision="")
     report = report_from_predictions(predictions, Protocol(dataset=record["what"]), unknown)
     return _write(name, {**record, **_scored(report)})
 

@@ -19,7 +19,7 @@ VIEWS: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class Camera:
+class PinholeCamera:
     """A pinhole camera that looks at a point.
 
     Attributes:
@@ -96,7 +96,7 @@ def framing(
     focal: float,
     size: tuple[int, int],
     margin: float,
-) -> Camera:
+) -> PinholeCamera:
     """The camera on a given bearing that holds all points in the picture.
 
     Args:
@@ -117,17 +117,17 @@ def framing(
         ]
     )
     target = (float(centre[0]), float(centre[1]), float(centre[2]))
-    axes = Camera(tuple(centre + bearing), target, focal, size).axes
+    axes = PinholeCamera(tuple(centre + bearing), target, focal, size).axes
     local = (points - centre) @ axes.T
     half = np.array([size[1] / size[0] / 2, 0.5]) * (1 - margin) / focal
     # A point (x, z) is inside when |x| / (distance + z) <= half-width; the largest distance decides.
     needed = np.max(np.abs(local[:, :2]) / half - local[:, 2:3])
     distance = max(float(needed), 1.5)
     x, y, z = centre + bearing * distance
-    return Camera((float(x), float(y), max(float(z), 0.25)), target, focal, size)
+    return PinholeCamera((float(x), float(y), max(float(z), 0.25)), target, focal, size)
 
 
-def tilted(camera: Camera, roll_rad: float) -> Camera:
+def tilted(camera: PinholeCamera, roll_rad: float) -> PinholeCamera:
     """The same camera with a tilted horizon."""
     return replace(camera, roll_rad=roll_rad)
 

@@ -21,7 +21,7 @@ from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.evaluate.intervals import LEVEL
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.probes import Perturbation
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.evaluate.seen import as_it_is, choose, seen_by
 from kinesphere.predict.video_predictor import VideoPredictor
@@ -172,7 +172,7 @@ def evaluate(
     return report_from_predictions(
         predictions,
         protocol,
-        provenance_of(predictor, date),
+        environment_of(predictor, date),
         level=level,
         notes=(*scored.notes, *unknown),
     )
@@ -198,10 +198,10 @@ def protocol_of(
     )
 
 
-def provenance_of(predictor: VideoPredictor, date: str = "") -> Provenance:
+def environment_of(predictor: VideoPredictor, date: str = "") -> Environment:
     """What computes `predictor`'s probabilities."""
     compute = predictor.compute
-    return Provenance(
+    return Environment(
         model=predictor.name,
         version=__version__,
         torch=torch.__version__,

@@ -81,7 +81,7 @@ class Intervals:
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Environment:
     """What computed the probabilities.
 
     Attributes:

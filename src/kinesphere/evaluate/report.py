@@ -23,7 +23,7 @@ from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
 from kinesphere.evaluate.predictions import Predictions
-from kinesphere.evaluate.protocol import Intervals, Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Intervals, Protocol
 
 T = TypeVar("T")
 _NAMES = {
@@ -75,7 +75,7 @@ class Report:
         labels: The K labels.
         protocol: What was measured, and how.
         intervals: What the intervals mean.
-        provenance: What computed the probabilities.
+        environment: What computed the probabilities.
         folds: Primary score of each fold in cross-validation, where there are several.
         damaged: Clips that were scored from what could be read of them.
         notes: What a reader of the scores must know, such as clips that the model had learnt from.
@@ -90,7 +90,7 @@ class Report:
     labels: LabelSet
     protocol: Protocol
     intervals: Intervals
-    provenance: Provenance
+    environment: Environment
     folds: tuple[FoldScore, ...] = ()
     damaged: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Report:
             },
             "protocol": asdict(self.protocol),
             "intervals": asdict(self.intervals),
-            "provenance": asdict(self.provenance),
+            "provenance": asdict(self.environment),
         }
 
     @classmethod
@@ -180,7 +180,7 @@ class Report:
                 ),
                 protocol=_part(Protocol, protocol),
                 intervals=Intervals.from_json(plain["intervals"]),
-                provenance=_part(Provenance, plain["provenance"]),
+                environment=_part(Environment, plain["provenance"]),
                 folds=tuple(
                     _part(FoldScore, {**fold, "weights": tuple(fold.get("weights", ()))})
                     for fold in plain["folds"]
@@ -225,7 +225,7 @@ def _part(kind: type[T], plain: dict[str, Any]) -> T:
 def report_from_predictions(
     predictions: Predictions,
     protocol: Protocol,
-    provenance: Provenance,
+    environment: Environment,
     *,
     level: float = LEVEL,
     notes: tuple[str, ...] = (),
@@ -243,7 +243,7 @@ def report_from_predictions(
         labels=labels,
         protocol=protocol,
         intervals=Intervals.of(Units.of(predictions.groups), level),
-        provenance=provenance,
+        environment=environment,
         folds=_fold_scores(predictions),
         damaged=predictions.damaged,
         notes=(*notes, *_caveats(predictions)),

@@ -9,7 +9,7 @@ from kinesphere.clips.augment.background import Background
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.data.manifest import Manifest
-from kinesphere.evaluate.evaluator import collect, protocol_of, provenance_of
+from kinesphere.evaluate.evaluator import collect, environment_of, protocol_of
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.evaluate.seen import choose, seen_by
@@ -75,7 +75,7 @@ def score(
     )
     notes = (*scored.notes, *unknown, *unlisted(manifest))
     return predictions, report_from_predictions(
-        predictions, protocol, provenance_of(predictor, date), notes=notes
+        predictions, protocol, environment_of(predictor, date), notes=notes
     )
 
 

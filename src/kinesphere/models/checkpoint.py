@@ -29,7 +29,7 @@ from kinesphere.models.registry import (
     Architecture,
     building_at_most,
 )
-from kinesphere.models.weights.keymap import Arguments, State
+from kinesphere.models.weights.keymap import Arguments, StateDict
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"
@@ -255,7 +255,7 @@ def _plain(value: object) -> Any:
 
 def _expected(
     architecture: Architecture, classes: int, arguments: Arguments, name: str, tensors: int
-) -> State:
+) -> StateDict:
     """The state's names, shapes and types, without allocating it."""
     try:
         with torch.device("meta"), building_at_most(tensors, name):

@@ -216,7 +216,7 @@ def _pooled(folder: Path, folds: list[Fold], runs: list[Run], manifest: Manifest
     report = report_from_predictions(
         pooled,
         replace(first.protocol, fingerprint=manifest.fingerprint(), split=protocol),
-        first.provenance,
+        first.environment,
         notes=tuple(dict.fromkeys(note for run in runs if run.report for note in run.report.notes)),
     )
     files = RunFiles(folder)

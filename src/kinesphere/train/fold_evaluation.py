@@ -14,8 +14,8 @@ from kinesphere.evaluate import (
     Predictions,
     Report,
     collect,
+    environment_of,
     protocol_of,
-    provenance_of,
     report_from_predictions,
 )
 from kinesphere.evaluate.scoring import Reading, unlisted
@@ -80,9 +80,9 @@ def score_folds(
         split=f"{len(models)} folds",
         background=reading.background,
     )
-    provenance = replace(provenance_of(predictor, date), model=str(folder))
+    environment = replace(environment_of(predictor, date), model=str(folder))
     return predictions, report_from_predictions(
-        predictions, protocol, provenance, notes=(*notes, *unlisted(manifest))
+        predictions, protocol, environment, notes=(*notes, *unlisted(manifest))
     )
 
 

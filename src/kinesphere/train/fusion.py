@@ -163,12 +163,12 @@ def _scored(
     first = reports[0]
     sampling = tuple(text for report in reports for text in report.protocol.sampling)
     views = " + ".join(dict.fromkeys(report.protocol.views for report in reports))
-    names = [report.provenance.model for report in reports]
+    names = [report.environment.model for report in reports]
     model = " + ".join(f"{share:.3g} × {name}" for share, name in zip(shares, names, strict=True))
     return report_from_predictions(
         fused,
         replace(first.protocol, sampling=sampling, views=views),
-        replace(first.provenance, model=f"{model}, {remark}" if remark else model),
+        replace(first.environment, model=f"{model}, {remark}" if remark else model),
     )
 
 

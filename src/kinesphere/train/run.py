@@ -161,7 +161,7 @@ def _opening(recipe: Recipe, parts: Parts) -> str:
 def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     """Evaluate the kept weights on what was held out, and write report and predictions."""
     from kinesphere.clips.spec import Views
-    from kinesphere.evaluate import collect, protocol_of, provenance_of, report_from_predictions
+    from kinesphere.evaluate import collect, environment_of, protocol_of, report_from_predictions
     from kinesphere.predict import load
     from kinesphere.train.resolve import extracts, frame_cache
 
@@ -185,7 +185,9 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
         predictor, held_out, views, dataset=dataset, split=split, background=recipe.test.background
     )
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    report = report_from_predictions(predictions, protocol, provenance_of(predictor, date), notes=parts.notes)
+    report = report_from_predictions(
+        predictions, protocol, environment_of(predictor, date), notes=parts.notes
+    )
     predictions.write(files.predictions)
     report.write(files.report)
     return report

@@ -23,7 +23,7 @@ from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
-from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
+from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
 from kinesphere.video import VideoWriter
 
 ATTACK = "<script>alert('x')</script>\"&"
@@ -75,7 +75,7 @@ def predictions(k: int = 4, n: int = 60, *, multi: bool = False, names: tuple[st
 
 def report(table: Predictions) -> Report:
     protocol = Protocol("toy", "abc123", "test", "2x3", ("16x4x1",))
-    return report_from_predictions(table, protocol, Provenance("r3d_18", "0.1.0", "2.13.0", "cpu", "bf16"))
+    return report_from_predictions(table, protocol, Environment("r3d_18", "0.1.0", "2.13.0", "cpu", "bf16"))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_no_text_from_outside_becomes_markup() -> None:
         damaged=(Skipped(ATTACK, ATTACK),),
     )
     made = report_from_predictions(
-        table, Protocol(ATTACK, ATTACK, ATTACK, ATTACK, (ATTACK,)), Provenance(*[ATTACK] * 6)
+        table, Protocol(ATTACK, ATTACK, ATTACK, ATTACK, (ATTACK,)), Environment(*[ATTACK] * 6)
     )
     example = Example("wrong", ATTACK, (0.0, 1.0), ATTACK, ATTACK, 0.9, 0.1, problem=ATTACK)
     text = render_report(made, examples=[example], title=ATTACK)

@@ -15,11 +15,11 @@ from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
+from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
 from kinesphere.predict import Timeline, annotate
 from kinesphere.video import Video, VideoWriter
 
-PLACE = Protocol("data"), Provenance("m", "0", "0", "cpu", "fp32")
+PLACE = Protocol("data"), Environment("m", "0", "0", "cpu", "fp32")
 
 
 def table(

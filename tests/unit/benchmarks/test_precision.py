@@ -14,7 +14,7 @@ from benchmarks import precision, record, studies
 
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import Predictions, report_from_predictions
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 
 
 def said(words: Sequence[str]) -> bytes:
@@ -24,7 +24,7 @@ def said(words: Sequence[str]) -> bytes:
         LabelSet(("a", "b")), tuple("1234"), tuple("1234"), (None,) * 4, tuple("xyzw"),
         np.array([0, 1, 0, 1]), np.eye(2)[[0, 1, 0, 1]], (None,) * 4,
     )  # fmt: skip
-    report = report_from_predictions(table, Protocol("x"), Provenance("m", "", "", "cpu", given))
+    report = report_from_predictions(table, Protocol("x"), Environment("m", "", "", "cpu", given))
     return json.dumps({"report": report.to_json()}).encode()
 
 

@@ -16,7 +16,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions, report_from_predictions
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 
 LABELS = LabelSet(("a, quoted", "b", "c"))
 
@@ -50,7 +50,7 @@ def test_a_table_holds_all_that_scores_need(tmp_path: Path, multi: bool) -> None
     assert (back.groups, back.folds, back.skipped) == (given.groups, given.folds, given.skipped)
     assert (back.targets == given.targets).all()
     np.testing.assert_allclose(back.probabilities, given.probabilities, atol=5.1e-7)
-    where = Protocol(dataset="x"), Provenance("m", "", "", "", "")
+    where = Protocol(dataset="x"), Environment("m", "", "", "", "")
     before, after = (report_from_predictions(each, *where) for each in (given, back))
     for name in before.scores:
         if name not in ("ece", "map"):  # which rest on the probabilities themselves
@@ -79,7 +79,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run = tmp_path / "runs" / "demo" / "run"
     run.mkdir(parents=True)
     predictions().write(run / "predictions.parquet")
-    report = report_from_predictions(predictions(), Protocol(dataset="x"), Provenance("m", "", "", "", ""))
+    report = report_from_predictions(predictions(), Protocol(dataset="x"), Environment("m", "", "", "", ""))
     return studies.keep("demo", {"report": json.loads(json.dumps(report.to_json()))}, 90.0)
 
 

@@ -11,13 +11,13 @@ SCORE = """
 import numpy as np
 from kinesphere.core.errors import KinesphereError
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import Predictions, Protocol, Provenance, report_from_predictions
+from kinesphere.evaluate import Predictions, Protocol, Environment, report_from_predictions
 try:
     table = Predictions(
         LabelSet(("a", "b")), ("0", "1"), ("0", "1"), (None, None), (None, None), np.array([0, 1]), np.eye(2),
         (None, None),
     )
-    report_from_predictions(table, Protocol("data"), Provenance("m", "0", "0", "cpu", "fp32"))
+    report_from_predictions(table, Protocol("data"), Environment("m", "0", "0", "cpu", "fp32"))
 except KinesphereError as error:
     print(type(error).__name__, error)
 """

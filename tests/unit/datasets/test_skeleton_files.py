@@ -20,7 +20,7 @@ from kinesphere.annotations.formats.ntu import NtuName, read_missing, read_ntu
 from kinesphere.annotations.formats.utkinect import read_utkinect, read_utkinect_labels
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.file import read_poses
-from kinesphere.clips.pinhole import Camera
+from kinesphere.clips.pinhole import PinholeCamera
 from kinesphere.clips.skeleton import COCO17, KINECT20, NTU25
 from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
@@ -281,7 +281,7 @@ def test_bvh_is_seen_by_a_chosen_camera(tmp_path: Path) -> None:
     seen = front.scores[0, 0] > 0
     assert seen.sum() == 12
     assert ((front.keypoints[:, :, seen] > 0) & (front.keypoints[:, :, seen] < [320, 240])).all()
-    camera = Camera((3.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.5, (240, 320))
+    camera = PinholeCamera((3.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.5, (240, 320))
     own = motion.seen_by(camera)
     assert own.world is not None
     np.testing.assert_allclose(own.keypoints, camera.project(own.world)[..., :2], rtol=1e-5)

@@ -70,7 +70,7 @@ def test_report_of_a_perfect_model_with_an_unreadable_clip(predictor: Predictor,
     assert report.protocol.sampling == (str(predictor.spec.sampling),)
     assert report.protocol.fingerprint == manifest(folder).fingerprint()
     assert (report.intervals.kind, report.intervals.units) == ("group", 6)
-    assert (report.provenance.model, report.provenance.precision) == ("light", "fp32")
+    assert (report.environment.model, report.environment.precision) == ("light", "fp32")
 
 
 def test_predictions_follow_the_manifest_in_the_model_s_label_order(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.predictions import Predictions
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.predict import PredictionLog
 from kinesphere.predict.fused import FusionFile
@@ -46,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("results")
     predictions().write(folder / "predictions.parquet")
     protocol = Protocol("toy", "abc", "test", "1x1", ("8x1x1",))
-    provenance = Provenance("fc", "0", "0", "cpu", "fp32", "2030-01-01")
+    provenance = Environment("fc", "0", "0", "cpu", "fp32", "2030-01-01")
     report_from_predictions(predictions(), protocol, provenance).write(folder / "report.json")
     timeline = Timeline(np.eye(2), np.array([[0.0, 1.0], [1.0, 2.0]]), LABELS, "a.mp4")
     for name in ("timeline.json", "timeline.parquet"):

@@ -11,11 +11,11 @@ from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.predictions import Predictions
-from kinesphere.evaluate.protocol import Protocol, Provenance
+from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions, score_name
 
 PROTOCOL = Protocol("toy", "abc123", "test", "2x3", ("16x4x1",))
-PROVENANCE = Provenance("r3d_18", "0.1.0", "2.13.0", "cpu", "fp32", "2030-01-01")
+PROVENANCE = Environment("r3d_18", "0.1.0", "2.13.0", "cpu", "fp32", "2030-01-01")
 
 
 def predictions(n: int = 60, k: int = 4, *, multi: bool = False, prefix: str = "clip") -> Predictions:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinesphere.clips.pinhole import Camera, framing, shake, view_name
+from kinesphere.clips.pinhole import PinholeCamera, framing, shake, view_name
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.synthetic import MannequinSettings, plan_clip, render_clip
 from kinesphere.synthetic.body.performer import draw_performer
@@ -97,7 +97,7 @@ def test_fast_limbs_blur_and_a_closed_shutter_freezes():
 
 
 def test_cameras_project_their_rays_back_to_the_pixels():
-    camera = Camera((3.0, -1.0, 1.6), (0.0, 0.0, 1.0), 1.4, (60, 80), 0.05)
+    camera = PinholeCamera((3.0, -1.0, 1.6), (0.0, 0.0, 1.0), 1.4, (60, 80), 0.05)
     origin, rays = camera.rays(4, 1.0)
     assert rays.shape == (68, 88, 3)
     seen = camera.project(origin + 2.5 * rays.astype(float))
@@ -105,7 +105,7 @@ def test_cameras_project_their_rays_back_to_the_pixels():
     np.testing.assert_allclose(seen[..., 0], x, atol=1e-4)
     np.testing.assert_allclose(seen[..., 1], y, atol=1e-4)
     with pytest.raises(InvalidSetting, match="at least 16×16 pixels"):
-        Camera((1, 0, 0), (0, 0, 0), 1.0, (8, 8))
+        PinholeCamera((1, 0, 0), (0, 0, 0), 1.0, (8, 8))
 
 
 @pytest.mark.parametrize("azimuth", [0.0, 0.9, 3.0])
@@ -133,7 +133,7 @@ def test_a_tripod_does_not_shake():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_scene_draws_a_floor_and_more(kind):
     scene = draw_scene("s", kind, np.random.default_rng(1))
-    camera = Camera((3.5, 1.0, 1.5), (0.0, 0.0, 0.9), 1.5, (60, 80))
+    camera = PinholeCamera((3.5, 1.0, 1.5), (0.0, 0.0, 0.9), 1.5, (60, 80))
     plate = render_plate(scene, camera, 0.7, (0.2, 0.1), 3)
     assert plate.rgb.shape == (66, 86, 3)
     assert 0.15 < plate.floor.mean() < 0.95

@@ -9,7 +9,7 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.evaluate import Predictions, Protocol, Provenance, Report, report_from_predictions
+from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
 from kinesphere.train import fuse_runs
 
 
@@ -28,7 +28,7 @@ def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int
     )
     predictions.write(path / "predictions.parquet")
     protocol = Protocol(f"data {fingerprint}", fingerprint, split, "2x1", (f"{seed + 1}x1x1",))
-    provenance = Provenance(f"model{seed}", "0", "0", "cpu", "fp32")
+    provenance = Environment(f"model{seed}", "0", "0", "cpu", "fp32")
     report_from_predictions(predictions, protocol, provenance).write(path / "report.json")
     return path
 
@@ -38,7 +38,7 @@ def test_the_report_says_what_was_fused(tmp_path: Path) -> None:
     fusion = fuse_runs(runs, [3, 1])
     assert fusion.weights == (0.75, 0.25)
     assert fusion.learned_on is None
-    assert fusion.report.provenance.model == "0.75 × model0 + 0.25 × model1"
+    assert fusion.report.environment.model == "0.75 × model0 + 0.25 × model1"
     assert fusion.report.protocol.sampling == ("1x1x1", "2x1x1")
     assert fusion.report.protocol.views == "2x1"
     assert fusion.report.clips == 20
@@ -62,7 +62,7 @@ def test_cross_validations_learn_the_weights_of_a_fold_on_the_others(tmp_path: P
     sizes = (7, 7, 6)
     mean = sum(size * weights[0] for size, weights in zip(sizes, fusion.by_fold.values(), strict=True)) / 20
     assert fusion.weights[0] == pytest.approx(mean)
-    assert fusion.report.provenance.model.endswith("× model1, weights learned fold by fold")
+    assert fusion.report.environment.model.endswith("× model1, weights learned fold by fold")
     assert fusion.write(tmp_path / "fused") == tuple(runs)
     report = Report.read(tmp_path / "fused" / "report.json")
     assert {fold.name: fold.weights for fold in report.folds} == fusion.by_fold

@@ -21,7 +21,7 @@ from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.lines import Lines, number_of
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.pinhole import Camera, framing
+from kinesphere.clips.pinhole import PinholeCamera, framing
 from kinesphere.clips.skeleton import SKELETONS, joint_map
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.limits import Budget, brief
@@ -149,7 +149,7 @@ class Motion:
 
     def seen_by(
         self,
-        camera: Camera | None = None,
+        camera: PinholeCamera | None = None,
         *,
         azimuth_deg: float = 0.0,
         elevation_deg: float = 10.0,
@@ -189,7 +189,7 @@ class Motion:
         return self._poses(names, points, skeleton, camera)
 
     def _poses(
-        self, names: tuple[str, ...], points: np.ndarray, skeleton: str, camera: Camera | None
+        self, names: tuple[str, ...], points: np.ndarray, skeleton: str, camera: PinholeCamera | None
     ) -> Poses:
         joints = joint_map(names, SKELETONS.get(skeleton).joints)
         world = joints.points(points)[:, None].astype(np.float32)

@@ -102,9 +102,9 @@ def render_report(
         ("protocol", "Protocol", _protocol(report)),
     ]
     shown = [(anchor, name, body) for anchor, name, body in sections if body]
-    title = title or report.provenance.model
+    title = title or report.environment.model
     where = " · ".join(
-        filter(None, (report.provenance.model, report.protocol.dataset, report.protocol.split))
+        filter(None, (report.environment.model, report.protocol.dataset, report.protocol.split))
     )
     top = tag(
         "header",
@@ -117,7 +117,7 @@ def render_report(
         class_="top",
     )
     body = tag("main", [tag("section", part, id=anchor) for anchor, _, part in shown])
-    foot = tag("footer", f"Written by Kinesphere {report.provenance.version}.")
+    foot = tag("footer", f"Written by Kinesphere {report.environment.version}.")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -416,7 +416,7 @@ def _example(example: Example) -> Html:
 
 
 def _protocol(report: Report) -> Html:
-    protocol, provenance = report.protocol, report.provenance
+    protocol, environment = report.protocol, report.environment
     rows = [
         ("Data", protocol.dataset),
         ("Split", protocol.split or "all of it"),
@@ -425,9 +425,9 @@ def _protocol(report: Report) -> Html:
         ("Sampling", ", ".join(protocol.sampling)),
         ("Background", "as filmed" if protocol.background == "keep" else protocol.background),
         ("Intervals", report.intervals.sentence()),
-        ("Model", provenance.model),
-        ("Computed on", f"{provenance.device}, {provenance.precision}, torch {provenance.torch}"),
-        ("Date", provenance.date),
+        ("Model", environment.model),
+        ("Computed on", f"{environment.device}, {environment.precision}, torch {environment.torch}"),
+        ("Date", environment.date),
     ]
     listed = [(tag("dt", name), tag("dd", value)) for name, value in rows if value]
     return join(tag("h2", "How this was measured"), tag("dl", [part for pair in listed for part in pair]))

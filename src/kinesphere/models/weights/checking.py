@@ -14,7 +14,7 @@ from kinesphere.models.card import ModelCard, WeightEntry
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.registry import Architecture, building_at_most
 from kinesphere.models.weights.identify import Candidates
-from kinesphere.models.weights.keymap import Arguments, KeyMap, State
+from kinesphere.models.weights.keymap import Arguments, KeyMap, StateDict
 from kinesphere.models.weights.readers import readings
 from kinesphere.models.weights.readers.class_lists import Stated
 
@@ -64,7 +64,7 @@ class Checked:
         ignored: Tensors that the network does not need, with the reason.
     """
 
-    state: State
+    state: StateDict
     classes: int
     entry: WeightEntry | None
     arguments: Arguments
@@ -141,7 +141,7 @@ def covers(architecture: Architecture, key_map: KeyMap, source: Source, *, least
     return len(usable) >= least * len(without_head(card, own))
 
 
-def _has_stages(card: ModelCard, state: State) -> bool:
+def _has_stages(card: ModelCard, state: StateDict) -> bool:
     """Whether there are tensors of the last stage: what has none is no network of the kind."""
     return any(key.startswith(f"{card.stages[-1]}.") for key in state)
 
@@ -155,7 +155,7 @@ def not_of(model: str, layout: str, error: Exception) -> str:
 
 def own_state(
     architecture: Architecture, key_map: KeyMap, classes: int, arguments: Arguments, source: Source
-) -> State | Misfit:
+) -> StateDict | Misfit:
     """The state of the network that the arguments ask for, without values."""
     try:
         return _shapes(architecture, classes, arguments, len(source.state))
@@ -167,26 +167,26 @@ def own_state(
         return Misfit(not_of(architecture.card.name, key_map.layout, error), len(source.state))
 
 
-def _shapes(architecture: Architecture, classes: int, arguments: Arguments, tensors: int) -> State:
+def _shapes(architecture: Architecture, classes: int, arguments: Arguments, tensors: int) -> StateDict:
     """The network's state without values: building a large one only to refuse it costs seconds."""
     with torch.device("meta"), building_at_most(tensors, "The file"):
         return architecture.build(classes, arguments).state_dict()
 
 
-def _classes(card: ModelCard, state: State) -> int | None:
+def _classes(card: ModelCard, state: StateDict) -> int | None:
     """Outputs of the head; None if the state has none."""
     head = f"{card.head[0]}."
     weights = (k for k in state if k.startswith(head) and k.endswith(".weight"))
     return next((state[key].shape[0] for key in weights if state[key].dim() and state[key].shape[0]), None)
 
 
-def without_head(card: ModelCard, state: State) -> State:
+def without_head(card: ModelCard, state: StateDict) -> StateDict:
     heads = tuple(f"{head}." for head in card.head)
     return {key: tensor for key, tensor in state.items() if not key.startswith(heads)}
 
 
 def compare(
-    model: str, layout: str, state: State, own: State, unmapped: tuple[str, ...], *, partial: bool
+    model: str, layout: str, state: StateDict, own: StateDict, unmapped: tuple[str, ...], *, partial: bool
 ) -> Misfit | None:
     """What keeps a state from being the network's; with `partial`, it need not hold all of it."""
     both = [key for key in state if key in own]

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models.weights.keymap import State
+from kinesphere.models.weights.keymap import StateDict
 
 Inflation = Literal["mean", "centre"]
 
@@ -60,7 +60,9 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     return weight.mean(1, keepdim=True).repeat(1, channels, *([1] * (weight.dim() - 2)))
 
 
-def fit_image_state(image: Mapping[str, Tensor], own: Mapping[str, Tensor], how: Inflation = "mean") -> State:
+def fit_image_state(
+    image: Mapping[str, Tensor], own: Mapping[str, Tensor], how: Inflation = "mean"
+) -> StateDict:
     """Image weights in the shapes of a video network with the same names.
 
     Every 4D kernel that meets a 5D one is inflated, every kernel with another number of input channels is
@@ -69,7 +71,7 @@ def fit_image_state(image: Mapping[str, Tensor], own: Mapping[str, Tensor], how:
     Raises:
         InvalidCheckpoint: If a tensor fits neither way; all such are named.
     """
-    fitted: State = {}
+    fitted: StateDict = {}
     wrong = []
     for key, tensor in image.items():
         if key not in own:

@@ -23,7 +23,7 @@ from torch import Tensor
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 Plain = int | float | str | bool | None | tuple[int, ...]
 Arguments = dict[str, Plain]
 
@@ -88,7 +88,7 @@ class Mapped:
         ignored: Keys left out on purpose, with the rule's reason.
     """
 
-    state: State
+    state: StateDict
     unmapped: tuple[str, ...] = ()
     ignored: dict[str, str] = field(default_factory=dict)
 
@@ -132,7 +132,7 @@ class KeyMap:
 
 
 def _apply(rules: tuple[Rule, ...], state: Mapping[str, Tensor], *, forward: bool) -> Mapped:
-    mapped: State = {}
+    mapped: StateDict = {}
     unmapped: list[str] = []
     ignored: dict[str, str] = {}
     done: set[str] = set()  # keys consumed as a later part of a many-to-one rule

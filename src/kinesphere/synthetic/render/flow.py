@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from kinesphere.clips.pinhole import Camera, shaken
+from kinesphere.clips.pinhole import PinholeCamera, shaken
 from kinesphere.synthetic.body.body import Array
 from kinesphere.synthetic.scene.objects import Surface
 
 _SUBPIXEL_BITS = 4
 
 
-def true_flow(surfaces: Sequence[Surface], camera: Camera, maps: Array) -> Array:
+def true_flow(surfaces: Sequence[Surface], camera: PinholeCamera, maps: Array) -> Array:
     """The motion of every pixel from each frame to the next.
 
     Each quad moves as its corners do on average; the scene behind moves as the camera shakes. Shadows do not

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from kinesphere.clips.pinhole import Camera, shake, shaken
+from kinesphere.clips.pinhole import PinholeCamera, shake, shaken
 from kinesphere.synthetic.body.body import COCO, Array, Placement, forward_kinematics, rotation
 from kinesphere.synthetic.body.performer import Performer
 from kinesphere.synthetic.motion.motion import Motion, SceneObject
@@ -124,7 +124,7 @@ class Stage:
 def render(
     figures: Sequence[Figure],
     stage: Stage,
-    camera: Camera,
+    camera: PinholeCamera,
     times_s: Array,
     look: Look,
     generator: np.random.Generator,
@@ -173,7 +173,7 @@ class _Drawing:
     """Surfaces at S exposures, projected, shaded and ready to be filled."""
 
     def __init__(
-        self, surfaces: Sequence[Surface], camera: Camera, light: Light, maps: Array, middles: Array
+        self, surfaces: Sequence[Surface], camera: PinholeCamera, light: Light, maps: Array, middles: Array
     ) -> None:
         self.camera, self.light = camera, light
         self.surfaces, self.maps = surfaces, maps[:, None].astype(np.float32)

@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from kinesphere.clips.pinhole import Camera
+from kinesphere.clips.pinhole import PinholeCamera
 from kinesphere.synthetic.body.body import Array, rotation
 from kinesphere.synthetic.scene.textures import Texture, TextureKind, draw_texture
 
@@ -119,7 +119,7 @@ def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Sc
 
 
 def render_plate(
-    scene: Scene, camera: Camera, yaw_rad: float, offset_m: tuple[float, float], margin_px: int
+    scene: Scene, camera: PinholeCamera, yaw_rad: float, offset_m: tuple[float, float], margin_px: int
 ) -> Plate:
     """Draw the scene behind a performer.
 

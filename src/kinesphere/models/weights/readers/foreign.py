@@ -13,7 +13,7 @@ from torch import Tensor
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.limits import Budget
 from kinesphere.core.unpickle import Inert
-from kinesphere.models.weights.keymap import State
+from kinesphere.models.weights.keymap import StateDict
 from kinesphere.models.weights.readers.class_lists import Stated, stated_in
 from kinesphere.models.weights.readers.prefixes import without_counters, without_prefixes
 
@@ -56,7 +56,7 @@ class Foreign:
         counters: Numbers that training tools keep among the tensors, left out.
     """
 
-    state: State
+    state: StateDict
     stated: tuple[Stated, ...] = ()
     inert: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -144,9 +144,9 @@ def _holds_weights(part: Any) -> bool:
     )
 
 
-def _tensors(content: Mapping[Any, Any], budget: Budget) -> State:
+def _tensors(content: Mapping[Any, Any], budget: Budget) -> StateDict:
     """The entries that are tensors or numeric arrays; momenta and counters of Caffe2 stay out."""
-    found: State = {}
+    found: StateDict = {}
     for key, value in content.items():
         key = key.decode("latin1") if isinstance(key, bytes) else key
         if not isinstance(key, str) or key.endswith("_momentum"):

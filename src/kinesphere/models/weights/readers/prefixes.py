@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from kinesphere.models.weights.keymap import State
+from kinesphere.models.weights.keymap import StateDict
 
 _PREFIXES = ("module.", "model.", "net.", "network.", "ema_model.", "online_model.", "averaged_model.")
 # Put between the parts of a name by torch.compile, FSDP and activation checkpointing, and by nothing else.
@@ -38,11 +38,11 @@ class Reading:
         beside: Names, as in the file, of what belongs to something beside the network.
     """
 
-    state: State
+    state: StateDict
     beside: tuple[str, ...] = ()
 
 
-def without_prefixes(state: Mapping[str, Tensor]) -> State:
+def without_prefixes(state: Mapping[str, Tensor]) -> StateDict:
     """Without the wrappings that are certain."""
     plain = {".".join(p for p in key.split(".") if p not in _INSERTED): key for key in state}
     if len(plain) == len(state):
@@ -54,7 +54,7 @@ def without_prefixes(state: Mapping[str, Tensor]) -> State:
     return dict(state)
 
 
-def without_counters(state: State) -> tuple[State, tuple[str, ...]]:
+def without_counters(state: StateDict) -> tuple[StateDict, tuple[str, ...]]:
     """Without single numbers that count what training tools did, and their names."""
     counters = tuple(
         key
@@ -84,19 +84,19 @@ def readings(state: Mapping[str, Tensor]) -> Iterator[Reading]:
             return
 
 
-def _without_part(state: State, part: str) -> Reading | None:
+def _without_part(state: StateDict, part: str) -> Reading | None:
     """Without a part wherever it stands in a name: DataParallel around some layers."""
     renamed = {".".join(p for p in key.split(".") if p != part): tensor for key, tensor in state.items()}
     return Reading(renamed) if len(renamed) == len(state) and "" not in renamed else None
 
 
-def _merged(state: State, part: str) -> Reading | None:
+def _merged(state: StateDict, part: str) -> Reading | None:
     """Without a prefix that some names have and others have not."""
     renamed = {key.removeprefix(f"{part}."): tensor for key, tensor in state.items()}
     return Reading(renamed) if len(renamed) == len(state) else None
 
 
-def _subset(state: State, part: str) -> Reading:
+def _subset(state: StateDict, part: str) -> Reading:
     """What has a prefix, without it; the rest lies beside the network."""
     inner = {
         key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")

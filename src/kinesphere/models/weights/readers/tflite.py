@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.limits import Budget, file_bytes
-from kinesphere.models.weights.keymap import State
+from kinesphere.models.weights.keymap import StateDict
 from kinesphere.models.weights.readers.flatbuffer import Table
 from kinesphere.models.weights.readers.foreign import Content
 
@@ -62,7 +62,7 @@ def read_tflite(path: Path) -> Content:
         {},
         budget,
     )
-    state: State = {}
+    state: StateDict = {}
     for operator in _paid(graphs[0].tables(3), budget):
         for key, tensor in graph.constants(operator):
             if key in state:
