@@ -8,12 +8,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
+from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.core.structured import Written, dump_yaml, parse_value, read_yaml
-from kinesphere.train.clip_sections import AugmentSection, ClipSection
+from kinesphere.train.clip_sections import ClipSection
 from kinesphere.train.config import (
     ComputeSection,
     DataSection,
@@ -44,7 +45,7 @@ class Recipe(Section):
     clip: ClipSection = Field(
         default=ClipSection(), description="Differences from the input contract on the model's card."
     )
-    augment: AugmentSection = Field(default=AugmentSection(), description="Random changes to training clips.")
+    augment: Augment = Field(default=Augment(), description="Random changes to training clips.")
     loss: LossSection = Field(default=LossSection(), description="What is minimised.")
     optimizer: OptimizerSection = Field(
         default=OptimizerSection(), description="How weights follow gradients."

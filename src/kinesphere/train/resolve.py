@@ -19,7 +19,6 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import is_pose_file
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.weights.starting import check_name, is_file, model_of
-from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits import Parts, divide
@@ -73,8 +72,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     if recipe.model.name != "auto":
         check_name(recipe.model.name, recipe.model.pretrained)  # before anything is said of the data
     parts, data = divide(recipe, manifest)
-    augment = recipe.augment.settings()
-    check_flip(augment, manifest.labels)
+    check_flip(recipe.augment, manifest.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
     compute = recipe.compute.choose()
     train, loss = recipe.train, recipe.loss
@@ -101,7 +99,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         update={
             "data": data,
             "model": model,
-            "augment": AugmentSection(preset=recipe.augment.preset, **augment.to_json()),
+            "augment": recipe.augment.resolved(),
             "loss": loss,
             "train": train,
             "compute": recipe.compute.model_copy(

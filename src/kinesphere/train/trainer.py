@@ -175,7 +175,7 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
         run_length(recipe, batches),
         seed=recipe.train.seed,
         ema=recipe.train.ema,
-        augment=recipe.augment.settings(),
+        augment=recipe.augment,
     )
 
 
@@ -202,7 +202,7 @@ def training_loader(
         train,
         specs,
         train=True,
-        augment=recipe.augment.settings(),
+        augment=recipe.augment,
         cache=frame_cache(recipe.data),
         extracts=extracts(recipe.data),
         seed=recipe.train.seed,

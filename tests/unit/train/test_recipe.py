@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.train.clip_sections import AugmentSection
 from kinesphere.train.recipe import Recipe
 
 MINIMAL = {"data": {"source": "videos"}}
@@ -99,8 +96,13 @@ def test_every_setting_is_documented_in_the_schema() -> None:
         assert section["additionalProperties"] is False
 
 
-def test_augment_section_mirrors_the_settings() -> None:
-    names = [name for name in AugmentSection.model_fields if name != "preset"]
-    assert names == [field.name for field in dataclasses.fields(Augment)]
-    assert AugmentSection(preset="none", flip=0.5).settings().flip == 0.5
-    assert issubclass(AugmentSection, BaseModel)
+def test_a_preset_decides_what_is_not_set() -> None:
+    before = {"data": {"source": "x"}, "augment": {"preset": "none", "flip": 0.5, "crop": None}}
+    recipe = Recipe.build(before)  # recipes of before wrote None where the preset decides
+    assert (recipe.augment.flip, recipe.augment.crop, recipe.augment.hue) == (0.5, "centre", 0.0)
+    strong = recipe.override("augment.preset=strong").augment
+    assert (strong.flip, strong.crop, strong.erase) == (0.5, "random_resized", 0.25)
+    assert recipe.to_dict()["augment"] == {"preset": "none", "flip": 0.5}
+    whole = recipe.augment.resolved()
+    assert set(whole.model_dump(mode="json")) == set(Augment.model_fields)
+    assert Augment(**whole.model_dump(mode="json")) == whole == recipe.augment

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self, get_args
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
-from kinesphere.clips.augment.background import Background, check_background
+from kinesphere.clips.augment.background import Background
 from kinesphere.clips.augment.colour import ColourChange
 from kinesphere.clips.augment.joints import PoseChange
 from kinesphere.clips.augment.mix import Mixing, cutmix, cutmix_in_time, mixup
@@ -27,112 +38,167 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core import rng
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.core.sides import names_side, suggested, unpaired
 
+Preset = Literal["none", "light", "standard", "strong"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Range = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+_Ratio = Annotated[float, Field(gt=0, le=1e12)]
 
-@dataclass(frozen=True)
-class Augment:
-    """Settings of training augmentation; the defaults are the `standard` preset.
+# What a preset has otherwise than the defaults, which are the `standard` one.
+_PRESETS: dict[Preset, dict[str, Any]] = {
+    "none": {
+        "crop": "centre", "enlarge": 1.0, "flip": 0.0,
+        "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
+    },
+    "light": {"crop": "random", "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
+    "standard": {},
+    # RandAugment, erasing, mixup and CutMix together, as video transformers are fine-tuned
+    # (MViT, Fan et al. 2021; VideoMAE, Tong et al. 2022).
+    "strong": {"crop_scale": (0.3, 1.0), "rand_augment": 2, "erase": 0.25, "mixup": 0.8, "cutmix": 1.0},
+}  # fmt: skip
 
-    Attributes:
-        crop: `centre` (as in testing), `random` (the spec's size anywhere), `random_resized` (random
-            area and shape), or `multi_scale` (few sizes, at the corners and the centre).
-        crop_scale: Least and largest area of a `random_resized` crop, as a share of the largest crop of
-            its shape that fits the frame.
-        crop_ratio: Least and largest width to height of it, relative to the spec's shape.
-        crop_scales: Sides of a `multi_scale` crop, as shares of the largest that fits.
-        enlarge: Frames are decoded at least this many times larger than the crop needs; 8 / 7 is the
-            field's 128 for 112 and 256 for 224.
-        flip: Probability of exchanging left and right. A class that names a side needs a mirror pair
-            in the label set (see `check_flip`).
-        brightness: Factors are drawn from `[1 - x, 1 + x]`; likewise for contrast and saturation.
-        contrast: See `brightness`.
-        saturation: See `brightness`.
-        hue: Turns of hue are drawn from `[-x, x]`, at most half a turn.
-        gamma: Exponents are drawn log-uniformly from `[1 / (1 + x), 1 + x]`.
-        rand_augment: Number of RandAugment operations per clip.
-        rand_magnitude: Their strength, in [0, 1]: a tenth of the paper's M.
-        erase: Probability of erasing a box.
-        erase_area: Least and largest area of the box, as a share of the frame.
-        mixup: Alpha of mixup; 0 is off.
-        cutmix: Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random. Clips of a
-            network that sees poses exchange a stretch of time instead of a box of the picture.
-        mix: Probability that a batch is mixed at all.
-        speed_jitter: See `TemporalJitter.speed`.
-        frame_jitter: See `TemporalJitter.frame`.
-        trim: See `TemporalJitter.trim`.
-        joint_turn_deg: Joints are turned by up to this either way, in the picture or about every axis of
-            space; or three numbers, about x, y and z, of which the picture has the last.
-        joint_scale: Joints are stretched by factors from `[1 - x, 1 + x]`, apart for every axis.
-        joint_jitter: Standard deviation of random errors of joints, as a share of the people's size.
-        joint_dropout: Probability that a joint goes unseen for the whole clip.
-        people_shuffle: Probability that the people of a pose clip change places.
-        background: Changes of the surroundings, of which one is drawn per sample; needs mask files. They
-            happen to the video, before everything else.
-        background_share: Probability that the surroundings are changed at all.
-    """
 
-    crop: Crop = "random_resized"
-    crop_scale: tuple[float, float] = (0.5, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-    enlarge: float = 8 / 7
-    flip: float = 0.5
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    hue: float = 0.02
-    gamma: float = 0.0
-    rand_augment: int = 0
-    rand_magnitude: float = 0.7
-    erase: float = 0.0
-    erase_area: tuple[float, float] = (0.02, 1 / 3)
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix: float = 1.0
-    speed_jitter: float = 0.0
-    frame_jitter: float = 0.0
-    trim: float = 0.0
-    joint_turn_deg: float | tuple[float, float, float] = 0.0
-    joint_scale: float = 0.0
-    joint_jitter: float = 0.0
-    joint_dropout: float = 0.0
-    people_shuffle: float = 0.0
-    background: tuple[Background, ...] = ()
-    background_share: float = 0.5
+class Augment(BaseModel):
+    """Random changes to training clips: a preset, and what differs from it; the defaults are `standard`."""
 
-    def __post_init__(self) -> None:
-        if self.crop not in get_args(Crop):
-            raise InvalidSetting(f"The crop is one of {', '.join(get_args(Crop))}; got {self.crop!r}.")
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise InvalidSetting(f"Crop scales are shares of the frame, in (0, 1]; got {self.crop_scales}.")
-        for name in ("crop_scale", "crop_ratio", "erase_area"):
-            bounds, most = getattr(self, name), math.inf if name == "crop_ratio" else 1
-            if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= most or bounds[1] == math.inf:
-                raise InvalidSetting(f"{name} runs from a least to a largest share above 0; got {bounds}.")
-        shares = ("flip", "erase", "mix", "rand_magnitude", "brightness", "contrast", "saturation",
-                  "joint_scale", "joint_dropout", "people_shuffle", "background_share")  # fmt: skip
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
-        if not 0 <= self.hue <= 0.5:
-            raise InvalidSetting(f"hue is at most half a turn either way, 0 to 0.5; got {self.hue}.")
-        for name in ("gamma", "mixup", "cutmix", "rand_augment", "joint_jitter"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InvalidSetting(f"{name} is 0 or more; got {getattr(self, name)}.")
-        if not isinstance(self.rand_augment, int):
-            raise InvalidSetting(f"rand_augment is a whole number of operations; got {self.rand_augment}.")
-        if not 1 <= self.enlarge < math.inf:
-            raise InvalidSetting(f"enlarge is a factor of at least 1; got {self.enlarge}.")
-        for change in self.background:
-            check_background(change)
-        if len(self._turns_deg) != 3 or not all(0 <= turn < math.inf for turn in self._turns_deg):
-            raise InvalidSetting(
-                "joint_turn_deg is an angle of 0 or more, or three about x, y and z; "
-                f"got {self.joint_turn_deg}."
-            )
-        TemporalJitter(self.speed_jitter, self.frame_jitter, self.trim)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    preset: Preset = Field(
+        default="standard",
+        description="Where to start: `none`, `light`, `standard` or `strong`; the other defaults are of "
+        "`standard`.",
+    )
+    crop: Crop = Field(
+        default="random_resized",
+        description="Which part of the frame: `centre` (as in testing), `random` (the clip's size anywhere), "
+        "`random_resized` (random area and shape), or `multi_scale` (few sizes, at corners and centre).",
+    )
+    crop_scale: Range = Field(
+        default=(0.5, 1.0),
+        description="Least and largest area of a random_resized crop, as a fraction of the largest crop of "
+        "its shape that fits the frame.",
+    )
+    crop_ratio: tuple[_Ratio, _Ratio] = Field(
+        default=(3 / 4, 4 / 3),
+        description="Least and largest width to height of it, relative to the clip's shape.",
+    )
+    crop_scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = Field(
+        default=(1.0, 0.875, 0.75, 0.66),
+        description="Sides of a multi_scale crop, as fractions of the largest that fits.",
+    )
+    enlarge: Annotated[float, Field(ge=1, le=16)] = Field(
+        default=8 / 7,
+        description="Frames are decoded at least this many times larger than the crop needs; 8 / 7 is the "
+        "field's 128 for 112 and 256 for 224.",
+    )
+    flip: Share = Field(
+        default=0.5,
+        description="Probability of exchanging left and right. A class that names a side needs a mirror pair "
+        "(`data.mirror`).",
+    )
+    brightness: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
+    contrast: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
+    saturation: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.02, description="Turns of hue are drawn from -x to x, at most half a turn."
+    )
+    gamma: Amount = Field(
+        default=0.0, description="Exponents are drawn log-uniformly from 1 / (1 + x) to 1 + x."
+    )
+    rand_augment: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0, description="RandAugment operations per clip."
+    )
+    rand_magnitude: Share = Field(default=0.7, description="Their strength: a tenth of the paper's M.")
+    erase: Share = Field(default=0.0, description="Probability of erasing a box.")
+    erase_area: Range = Field(
+        default=(0.02, 1 / 3), description="Least and largest fraction of the frame that is erased."
+    )
+    mixup: Amount = Field(default=0.0, description="Alpha of mixup; 0 is off.")
+    cutmix: Amount = Field(
+        default=0.0,
+        description="Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random. Where "
+        "a model sees poses, clips exchange a stretch of time instead of a box.",
+    )
+    mix: Share = Field(default=1.0, description="Probability that a batch is mixed at all.")
+    speed_jitter: Amount = Field(
+        default=0.0,
+        description="Clips run up to this much faster or slower; 0 where pace tells classes apart.",
+    )
+    frame_jitter: Share = Field(
+        default=0.0, description="Frames move by up to this fraction of the interval."
+    )
+    trim: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="Uniform clips spread over a random part of the span, shorter by up to this fraction.",
+    )
+    joint_turn_deg: Amount | tuple[Amount, Amount, Amount] = Field(
+        default=0.0,
+        description="Joints of poses are turned by up to this either way, in the frame or about every axis "
+        "of space; or `[x, y, z]` each by its own, of which the frame has the last.",
+    )
+    joint_scale: Share = Field(
+        default=0.0,
+        description="Joints are stretched by factors from 1 - x to 1 + x, apart for every axis.",
+    )
+    joint_jitter: Amount = Field(
+        default=0.0,
+        description="Standard deviation of random errors of joints, as a fraction of the people's size.",
+    )
+    joint_dropout: Share = Field(
+        default=0.0, description="Probability that a joint goes unseen for the whole clip."
+    )
+    people_shuffle: Share = Field(default=0.0, description="Probability that people change positions.")
+    background: tuple[Background, ...] = Field(
+        default=(),
+        description="Changes of what surrounds the people, one drawn per sample: `[grey, blur]`; needs masks "
+        "(`kinesphere extract mask`). They happen to the video, before everything else.",
+    )
+    background_share: Share = Field(
+        default=0.5, description="Probability that the background of a sample is changed."
+    )
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise InvalidSetting(f"Augmentation: {'; '.join(map(_told, error.errors()))}.") from None
+
+    # Within a recipe pydantic says itself which key is wrong.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, settings: Any) -> Any:
+        """Without what is None, which recipes wrote where the preset decides."""
+        if not isinstance(settings, dict):
+            return settings
+        return {key: value for key, value in settings.items() if value is not None}
+
+    @field_validator("crop_scale", "crop_ratio", "erase_area")
+    @classmethod
+    def _ascending(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] > bounds[1]:
+            raise ValueError("it runs from a least to a largest value")
+        return bounds
+
+    @model_validator(mode="after")
+    def _as_the_preset(self) -> Self:
+        for name, value in _PRESETS[self.preset].items():
+            if name not in self.model_fields_set:
+                self.__dict__[name] = value
+        return self
+
+    @model_serializer(mode="wrap")
+    def _what_differs(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in whole(self).items() if key in self.model_fields_set}
+
+    def resolved(self) -> Self:
+        """The same, with every value written down when it is dumped."""
+        return self.model_copy(update=dict(self))
 
     @property
     def _turns_deg(self) -> tuple[float, ...]:
@@ -220,37 +286,17 @@ class Augment:
             return cutmix_in_time(count, plain.length, self.cutmix, generator)
         return cutmix(count, specs[0].size, self.cutmix, generator)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a recipe."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
-    @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Self:
-        """Inverse of `to_json`; fields left out keep their defaults.
-
-        Raises:
-            InvalidSetting: If a field is unknown (the nearest ones are listed) or of the wrong form.
-        """
-        known = [field.name for field in fields(cls)]
-        for name in plain:
-            if name not in known:
-                close = ", ".join(nearest(name, known)) or ", ".join(known)
-                raise InvalidSetting(f"Augmentation has no setting {name!r}; did you mean {close}?")
-        try:
-            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-            return cls(**values)
-        except TypeError as error:
-            raise InvalidSetting(f"Augmentation settings are of the wrong form: {error}") from error
+def _told(problem: ErrorDetails) -> str:
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        close = ", ".join(nearest(where, Augment.model_fields)) or ", ".join(Augment.model_fields)
+        return f"there is no setting {where!r}; did you mean {close}?"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}; got {brief(problem['input'])}"
 
 
-PRESETS: dict[str, Augment] = {
-    "none": Augment(crop="centre", enlarge=1.0, flip=0.0, brightness=0, contrast=0, saturation=0, hue=0),
-    "light": Augment(crop="random", brightness=0, contrast=0, saturation=0, hue=0),
-    "standard": Augment(),
-    # RandAugment, erasing, mixup and CutMix together, as video transformers are fine-tuned
-    # (MViT, Fan et al. 2021; VideoMAE, Tong et al. 2022).
-    "strong": Augment(crop_scale=(0.3, 1.0), rand_augment=2, erase=0.25, mixup=0.8, cutmix=1.0),
-}
+PRESETS: dict[str, Augment] = {name: Augment(preset=name) for name in _PRESETS}
 
 
 def preset(name: str) -> Augment:
