@@ -108,10 +108,10 @@ def through_file(fields: np.ndarray) -> np.ndarray:
 
 
 def collect(errors: Errors, fields: np.ndarray, video: Rendered) -> None:
-    assert video.truth.flow is not None
+    assert video.ground_truth.flow is not None
     for i, field in enumerate(fields):
-        people = video.truth.mask[i].any(0)
-        truth = video.truth.flow[i].transpose(1, 2, 0)
+        people = video.ground_truth.mask[i].any(0)
+        truth = video.ground_truth.flow[i].transpose(1, 2, 0)
         errors.found.append(np.linalg.norm(field - truth, axis=-1)[people])
         errors.still.append(np.linalg.norm(truth, axis=-1)[people])
 
@@ -122,7 +122,7 @@ def mask_row(rendered: list[Rendered], name: str, model: Path, every: int) -> Ro
     seconds = 0.0
     with PeopleFinder(model) as finder:
         for video in rendered:
-            for picture, mask in zip(video.frames[::every], video.truth.mask[::every], strict=True):
+            for picture, mask in zip(video.frames[::every], video.ground_truth.mask[::every], strict=True):
                 start = time.perf_counter()
                 found = finder.find(np.ascontiguousarray(picture.transpose(1, 2, 0))) > 127
                 seconds += time.perf_counter() - start
@@ -146,7 +146,9 @@ def pose_row(rendered: list[Rendered], model: Path, every: int) -> Row:
     seconds = 0.0
     with PoseFinder(PoseSettings(model, people=1)) as finder:
         for video in rendered:
-            for picture, people in zip(video.frames[::every], video.truth.joints2d[::every], strict=True):
+            for picture, people in zip(
+                video.frames[::every], video.ground_truth.joints2d[::every], strict=True
+            ):
                 start = time.perf_counter()
                 found = finder.find(np.ascontiguousarray(picture.transpose(1, 2, 0)))
                 seconds += time.perf_counter() - start

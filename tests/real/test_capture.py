@@ -11,10 +11,10 @@ import pytest
 
 from kinesphere.annotations.formats.bvh import read_bvh
 from kinesphere.data import Manifest
-from kinesphere.synthetic import MannequinSettings, load_truth
+from kinesphere.synthetic import MannequinSettings, load_ground_truth
 from kinesphere.synthetic.body.body import Body, forward_kinematics
-from kinesphere.synthetic.body.retarget import NEEDED, retarget
 from kinesphere.synthetic.mocap import render_motions
+from kinesphere.synthetic.motion.retarget import NEEDED, retarget
 
 pytestmark = pytest.mark.real
 ROOT = os.environ.get("KINESPHERE_TEST_DATA")
@@ -68,7 +68,7 @@ def test_a_walk_becomes_videos_with_their_truth(walk: Path, tmp_path: Path) -> N
     }
     assert dict(manifest[0].extra)["style"] == "normal"
     for sample in manifest:
-        truth = load_truth(tmp_path / "truth" / f"{sample.id}.npz")
+        truth = load_ground_truth(tmp_path / "truth" / f"{sample.id}.npz")
         assert truth.joints2d[..., 2].all()
         assert truth.mask.any((1, 2, 3)).all()
         assert truth.flow is not None

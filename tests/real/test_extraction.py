@@ -14,7 +14,7 @@ from kinesphere.annotations.extract import FlowExtractor, MaskExtractor, extract
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.modalities.mask.file import MaskFile
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.synthetic import MannequinSettings, generate, load_truth
+from kinesphere.synthetic import MannequinSettings, generate, load_ground_truth
 from kinesphere.video import Video
 
 DATA = os.environ.get("KINESPHERE_TEST_DATA")
@@ -73,7 +73,7 @@ def test_masks_agree_with_the_mannequins_truth(tmp_path: Path, model: str, least
     extract(videos, MaskExtractor(weights(model)), workers=1)
     shared = either = 0
     for video in videos:
-        truth = load_truth(root / "truth" / f"{video.stem}.npz").mask.any(1)
+        truth = load_ground_truth(root / "truth" / f"{video.stem}.npz").mask.any(1)
         found = MaskFile.open(video.with_name(video.name + ".mask.npz")).masks(np.arange(len(truth))) > 127
         shared += int((found & truth).sum())
         either += int((found | truth).sum())

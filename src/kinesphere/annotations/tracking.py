@@ -1,9 +1,9 @@
 """Keeping people apart: detections of single frames become tracks, so that person 1 stays person 1.
 
 A track predicts where its person is from the last joints and their velocity, and knows what it wears.
-Detections are assigned so that the summed likeness is largest. Likeness is the object keypoint
+Detections are assigned so that the summed similarity is largest. Similarity is the object keypoint
 similarity of COCO, taken loosely enough for motion between frames, with the overlap of the boxes, times the
-likeness of the clothes where those are known. Tracks outlive gaps: who comes out of an embrace is told by
+similarity of the clothes where those are known. Tracks outlive gaps: who comes out of an embrace is told by
 the clothes.
 """
 
@@ -15,19 +15,19 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-# Standard deviations of COCO's joints as a share of the person's size (cocodataset.org, keypoints-eval),
+# Standard deviations of COCO's joints as a fraction of the person's size (cocodataset.org, keypoints-eval),
 # for the parts of a body that all skeletons name alike; others take the value of the hips.
 _SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089,
 }  # fmt: skip
-# Bhattacharyya coefficients of the looks of different people and of one person in two frames: what lies
+# Bhattacharyya coefficients of the appearance of different people and of one person in two frames: what lies
 # below and above tells nothing more.
 _STRANGER, _SELF = 0.75, 0.9
 # Nobody new appears where somebody is: a box that overlaps a known person's this much is that person, seen
 # wrongly, or somebody who will be told apart later.
 _TAKEN = 0.4
-# How much a look learns from a new frame.
+# How much an appearance learns from a new frame.
 _LEARN = 0.1
 _BINS = 8
 # After so long, in seconds, nearness counts more than the joints; people walk so many sizes a second.
@@ -38,7 +38,7 @@ _CLEAR = 0.15
 # A joint moves between frames, and estimates jump: the tolerance is this many times COCO's.
 _LOOSE = 3.0
 # Tracks that are followed at a time, people who are away for a moment among them.
-_MOST_LIVING = 64
+_MAX_LIVING = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +50,14 @@ class Detections:
         scores: `(N, J)`; 0 where a joint was not seen.
         boxes: `(N, 4)` left, top, right, bottom px.
         world: `(N, J, 3)` metres, or None.
-        looks: `(N, D)` square roots of histograms that sum to 1 (see `looks`), or None.
+        appearance: `(N, D)` square roots of histograms that sum to 1 (see `with_appearance`), or None.
     """
 
     keypoints: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
     world: np.ndarray | None = None
-    looks: np.ndarray | None = None
+    appearance: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -74,7 +74,7 @@ class Track:
         box: `(4,)` px.
         velocity: `(J, 2)` px per second.
         time_s: When it was last seen.
-        look: `(D,)` mean of what it looked like when nobody stood in front, or None.
+        appearance: `(D,)` mean of what it looked like when nobody stood in front, or None.
     """
 
     number: int
@@ -83,7 +83,7 @@ class Track:
     box: np.ndarray
     velocity: np.ndarray
     time_s: float
-    look: np.ndarray | None = None
+    appearance: np.ndarray | None = None
 
     def predicted(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Joints and box at a time. Nobody keeps a velocity for long: it fades over `Tracker.fade_s`."""
@@ -98,17 +98,17 @@ class Tracker:
 
     Args:
         joints: Names of the skeleton's joints.
-        least: Smallest likeness, in [0, 1], of a detection and the track it continues.
+        min_similarity: Smallest similarity, in [0, 1], of a detection and the track it continues.
         memory_s: A track not seen for longer is over; whoever comes then is somebody new.
-        most: Largest number of people at a time; the least sure detections beyond are dropped.
+        max_people: Largest number of people at a time; the least sure detections beyond are dropped.
     """
 
     fade_s = 0.25
 
     joints: tuple[str, ...]
-    least: float = 0.15
+    min_similarity: float = 0.15
     memory_s: float = 5.0
-    most: int = 8
+    max_people: int = 8
     tracks: list[Track] = field(default_factory=list)
     _born: int = 0
 
@@ -118,8 +118,8 @@ class Tracker:
     def living(self, time_s: float) -> list[Track]:
         """Tracks that may be continued at a time; in a crowd that changes all the time, the latest ones."""
         living = [track for track in self.tracks if time_s - track.time_s <= self.memory_s]
-        if len(living) > _MOST_LIVING:
-            latest = sorted(living, key=lambda track: track.time_s)[-_MOST_LIVING:]
+        if len(living) > _MAX_LIVING:
+            latest = sorted(living, key=lambda track: track.time_s)[-_MAX_LIVING:]
             living = sorted(latest, key=lambda track: track.number)
         return living
 
@@ -133,16 +133,16 @@ class Tracker:
         living = self.living(time_s)
         self.tracks = [*living]
         numbers = np.zeros(len(found), np.int64)
-        likeness = np.zeros((len(living), len(found)))
+        similarity = np.zeros((len(living), len(found)))
         for i, track in enumerate(living):
-            likeness[i] = self.likeness(track, found, time_s)
+            similarity[i] = self.similarity(track, found, time_s)
         alone = _alone(found.boxes)
-        for i, j in assign(likeness):
-            if likeness[i, j] >= self.least:
+        for i, j in assign(similarity):
+            if similarity[i, j] >= self.min_similarity:
                 self._follow(living[i], found, j, time_s, bool(alone[j]))
                 numbers[j] = living[i].number
         sure = found.scores.mean(-1)
-        room = self.most - int((numbers > 0).sum())
+        room = self.max_people - int((numbers > 0).sum())
         known = np.array([track.predicted(time_s)[1] for track in living]).reshape(-1, 4)
         is_free = overlap(found.boxes, known).max(1, initial=0) < _TAKEN
         new = np.flatnonzero((numbers == 0) & is_free).tolist()
@@ -150,13 +150,13 @@ class Tracker:
             self._born += 1
             numbers[j] = self._born
             velocity = np.zeros_like(found.keypoints[j])
-            look = None if found.looks is None else found.looks[j]
+            look = None if found.appearance is None else found.appearance[j]
             self.tracks.append(
                 Track(self._born, found.keypoints[j], found.scores[j], found.boxes[j], velocity, time_s, look)
             )
         return numbers
 
-    def likeness(self, track: Track, found: Detections, time_s: float) -> np.ndarray:
+    def similarity(self, track: Track, found: Detections, time_s: float) -> np.ndarray:
         """How much each of N detections is like what a track predicts, `(N,)` in [0, 1].
 
         Where it should be: the mean of the similarity of the joints and the overlap of the boxes, and the
@@ -176,8 +176,8 @@ class Tracker:
         steps = np.linalg.norm(centres - (box[:2] + box[2:]) / 2, axis=-1) / (size * (0.5 + _PACE * away_s))
         lost = 1 - np.exp(-away_s / _LOST_S)
         result = (1 - lost) * result + lost * np.exp(-(steps**2) / 2)
-        if track.look is not None and found.looks is not None:
-            alike = found.looks @ track.look
+        if track.appearance is not None and found.appearance is not None:
+            alike = found.appearance @ track.appearance
             result = result * np.clip((alike - _STRANGER) / (_SELF - _STRANGER), 0.05, 1)
         return result
 
@@ -192,21 +192,21 @@ class Tracker:
         track.keypoints = np.where(seen[:, None], found.keypoints[j], track.keypoints)
         track.scores = np.where(seen, found.scores[j], track.scores / 2)
         track.box, track.time_s = found.boxes[j], time_s
-        if found.looks is not None and alone:
-            old = found.looks[j] if track.look is None else track.look
-            mixed = old**2 * (1 - _LEARN) + found.looks[j] ** 2 * _LEARN
-            track.look = np.sqrt(mixed)
+        if found.appearance is not None and alone:
+            old = found.appearance[j] if track.appearance is None else track.appearance
+            mixed = old**2 * (1 - _LEARN) + found.appearance[j] ** 2 * _LEARN
+            track.appearance = np.sqrt(mixed)
 
 
-def looks(picture: np.ndarray, joints: tuple[str, ...], found: Detections) -> Detections:
+def with_appearance(image: np.ndarray, joints: tuple[str, ...], found: Detections) -> Detections:
     """The detections with what people wear: colours of trunk and thighs.
 
     Args:
-        picture: uint8 RGB `(H, W, 3)` that they were found in.
+        image: uint8 RGB `(H, W, 3)` that they were found in.
         joints: Names of the J joints, with shoulders, hips and knees.
         found: N people.
     """
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     place = {name: i for i, name in enumerate(joints)}
     rows = []
     for person in found.keypoints:
@@ -216,11 +216,11 @@ def looks(picture: np.ndarray, joints: tuple[str, ...], found: Detections) -> De
             parts.append(_colours(lab, person[[place[name] for name in corners]]))
         rows.append(np.concatenate(parts))
     stacked = np.sqrt(np.array(rows, np.float32).reshape(len(found), 2 * 3 * _BINS) / (2 * 3))
-    return replace(found, looks=stacked)
+    return replace(found, appearance=stacked)
 
 
 def _colours(lab: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Histograms of lightness and the two hues inside a four-sided part of a picture, each of sum 1."""
+    """Histograms of lightness and the two hues inside a four-sided part of a image, each of sum 1."""
     height, width = lab.shape[:2]
     # People seen from the side are narrow: the part is at least a third as wide as it is high.
     middle = corners.mean(0)
@@ -251,12 +251,12 @@ def _alone(boxes: np.ndarray) -> np.ndarray:
 
 
 def _tolerances(joints: tuple[str, ...]) -> np.ndarray:
-    """Twice COCO's standard deviation of every joint, as a share of a person's size."""
+    """Twice COCO's standard deviation of every joint, as a fraction of a person's size."""
     parts = [name.removeprefix("left_").removeprefix("right_") for name in joints]
     return 2 * np.array([_SIGMAS.get(part, _SIGMAS["hip"]) for part in parts])
 
 
-def similarity(joints: tuple[str, ...], found: Detections, one: int, other: int) -> float:
+def keypoint_similarity(joints: tuple[str, ...], found: Detections, one: int, other: int) -> float:
     """COCO's object keypoint similarity of two detections of a frame, in [0, 1]."""
     size = np.sqrt(max(float(np.prod(found.boxes[one, 2:] - found.boxes[one, :2])), 1.0))
     distance = np.linalg.norm(found.keypoints[one] - found.keypoints[other], axis=-1)

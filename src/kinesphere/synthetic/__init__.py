@@ -1,4 +1,4 @@
-"""The mannequin: videos of human movement made to order, with the truth about every frame.
+"""The mannequin: videos of human movement made to order, with the ground truth of every frame.
 
 `generate` writes a data set of single movements, `generate_recordings` long annotated ones,
 `kinesphere.synthetic.mocap.render_motions` one of motion capture; `render_clip` draws one video in
@@ -7,13 +7,13 @@ one another: anything with the methods of `Motion` can be performed by any `Perf
 `render`.
 """
 
-from kinesphere.synthetic.body.retarget import retarget
 from kinesphere.synthetic.clips import ClipPlan, plan_clip, plan_clips, render_clip
 from kinesphere.synthetic.dataset import generate
 from kinesphere.synthetic.motion.motion import Motion, Recorded
+from kinesphere.synthetic.motion.retarget import retarget
 from kinesphere.synthetic.recordings import generate_recordings
-from kinesphere.synthetic.render.render import Figure, Look, Rendered, Stage, Truth, render
-from kinesphere.synthetic.render.truth import load_truth
+from kinesphere.synthetic.render.ground_truth import load_ground_truth
+from kinesphere.synthetic.render.render import CameraEffects, Figure, GroundTruth, Rendered, Stage, render
 from kinesphere.synthetic.settings import (
     DEFAULT_CLASSES,
     SPEED_PAIRS,
@@ -25,18 +25,18 @@ __all__ = [
     "DEFAULT_CLASSES",
     "SPEED_PAIRS",
     "TIME_REVERSED",
+    "CameraEffects",
     "ClipPlan",
     "Figure",
-    "Look",
+    "GroundTruth",
     "MannequinSettings",
     "Motion",
     "Recorded",
     "Rendered",
     "Stage",
-    "Truth",
     "generate",
     "generate_recordings",
-    "load_truth",
+    "load_ground_truth",
     "plan_clip",
     "plan_clips",
     "render",

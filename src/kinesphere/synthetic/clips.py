@@ -16,7 +16,7 @@ from kinesphere.synthetic.body.performer import Performer, draw_performer
 from kinesphere.synthetic.motion.grades import BY_NAME, Evaluation
 from kinesphere.synthetic.motion.motion import Movement, ObjectKind, SceneObject
 from kinesphere.synthetic.motion.primitive import MOVEMENTS, Performance
-from kinesphere.synthetic.render.render import Figure, Look, Rendered, Stage, render
+from kinesphere.synthetic.render.render import CameraEffects, Figure, Rendered, Stage, render
 from kinesphere.synthetic.scene.scene import KINDS, Scene, draw_scene
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
@@ -142,7 +142,7 @@ def render_clip(plan: ClipPlan, settings: MannequinSettings) -> Rendered:
 
 
 def film(figure: Figure, shot: Shot, settings: MannequinSettings, generator: np.random.Generator) -> Rendered:
-    """Draw a figure in the scene of a shot, with a camera that holds all of its way in the picture."""
+    """Draw a figure in the scene of a shot, with a camera that holds all of its way in the image."""
     scene, times = location(settings, shot.scene), shot.times(settings.fps)
     figures = [figure]
     seen = figure.placed(times)[0].positions
@@ -161,14 +161,14 @@ def film(figure: Figure, shot: Shot, settings: MannequinSettings, generator: np.
         _clutter(settings, seen, generator),
     )
     tint = np.exp(generator.normal(0, 0.03, 3))
-    look = Look(
+    effects = CameraEffects(
         settings.shutter,
         settings.shake,
         settings.noise,
         float(generator.uniform(0.85, 1.15)),
         (float(tint[0]), float(tint[1]), float(tint[2])),
     )
-    return render(figures, stage, camera, times, look, generator, flow=settings.flow)
+    return render(figures, stage, camera, times, effects, generator, flow=settings.flow)
 
 
 def perform(

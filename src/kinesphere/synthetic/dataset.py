@@ -1,4 +1,4 @@
-"""Data sets on disk: videos, a manifest, and the truth beside them."""
+"""Data sets on disk: videos, a manifest, and the ground truth beside them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.synthetic.clips import ClipPlan, Shot, plan_clips, render_clip
 from kinesphere.synthetic.motion.grades import GRADES
+from kinesphere.synthetic.render.ground_truth import ground_truth_files, video_file, write_ground_truth
 from kinesphere.synthetic.render.render import Rendered
-from kinesphere.synthetic.render.truth import truth_files, video_file, write_truth
 from kinesphere.synthetic.scene.scene import KINDS
 from kinesphere.synthetic.settings import DEFAULT_CLASSES, SPLITS, MannequinSettings
 from kinesphere.video.write import VideoWriter
@@ -50,7 +50,7 @@ def generate(
 ) -> Path:
     """Write a data set of single movements.
 
-    `folder` gets `videos/<id>.mp4`, the truth about them (see `kinesphere.synthetic.render.truth`),
+    `folder` gets `videos/<id>.mp4`, their ground truth (see `kinesphere.synthetic.render.ground_truth`),
     `manifest.csv` and `settings.json`. Finished videos are kept, so an interrupted run continues where it
     stopped; the bytes do not depend on interruptions or on the number of workers.
 
@@ -147,14 +147,14 @@ def write_manifest(root: Path, rows: Iterable[dict[str, str]], columns: Sequence
 
 def is_finished(name: str, settings: MannequinSettings, root: Path) -> bool:
     """Whether a video is there, with all that belongs to it."""
-    truths = truth_files(name, root, flow=settings.flow) if settings.truth else ()
-    return all(path.exists() for path in (video_file(name, root), *truths))
+    files = ground_truth_files(name, root, flow=settings.flow) if settings.truth else ()
+    return all(path.exists() for path in (video_file(name, root), *files))
 
 
 def write_video(rendered: Rendered, name: str, settings: MannequinSettings, root: Path) -> None:
-    """Write a video and, unless the settings say otherwise, its truth."""
+    """Write a video and, unless the settings say otherwise, its ground truth."""
     if settings.truth:
-        write_truth(rendered, name, settings.fps, root)
+        write_ground_truth(rendered, name, settings.fps, root)
     path = video_file(name, root)
     make_folder(path.parent)
     # One encoder thread: the stream must not depend on the machine's number of cores.

@@ -16,8 +16,6 @@ from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped, why_nothing
 from kinesphere.data.catalogue import DATASETS, Captured, Labelled
-from kinesphere.synthetic.body.capture import CapturePlan, Span, cut, plan_captures, render_capture
-from kinesphere.synthetic.body.retarget import retarget
 from kinesphere.synthetic.dataset import (
     Progress,
     claim,
@@ -27,7 +25,9 @@ from kinesphere.synthetic.dataset import (
     write_manifest,
     write_video,
 )
+from kinesphere.synthetic.mocap_clips import CapturePlan, Span, cut, plan_captures, render_capture
 from kinesphere.synthetic.motion.motion import Recorded
+from kinesphere.synthetic.motion.retarget import retarget
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 COLUMNS: tuple[str, ...] = (
@@ -75,7 +75,7 @@ def render_motions(
         name: One of `DATASETS` that is motion capture.
         source: Its folder, or a `.tar`, `.tar.xz` or `.tar.gz` archive of the folder.
         out: Folder to write; made if missing.
-        settings: Picture, performers, scenes, cameras, truth and splits; by default the defaults.
+        settings: Frames, performers, scenes, cameras, ground truth and splits; by default the defaults.
         renderings: Videos of each motion, by different performers in any scenes.
         longest_s: Longer motions, and those that lead far over the floor, are cut into pieces of equal
             length, each a video for every rendering.
@@ -93,31 +93,34 @@ def render_motions(
         UnsafeFile: If an archive would write outside its folder.
     """
     card = DATASETS.get(name).card
-    settings = settings or MannequinSettings()
     if card.content != "motion capture":
-        raise InvalidSetting(
-            f"Mannequins play motion capture, not {card.title}; use `kinesphere import-skeletons`."
-        )
+        verb = "`kinesphere import-skeletons`"
+        raise InvalidSetting(f"Mannequins play motion capture, not {card.title}; use {verb}.")
     if renderings < 1 or longest_s < 1:
         raise InvalidSetting(
             "Motions are rendered once or more, in videos of one second or more; got "
             f"renderings={renderings}, longest_s={longest_s}."
         )
+    settings = settings or MannequinSettings()
     with opened(source) as folder:
         motions, skipped = _survey(name, folder, longest_s, settings.fps)
         planned = list(_plan(motions, settings, renderings))
         if not planned:
-            raise InvalidAnnotation(
-                f"{source} holds no motion of {card.title} to play; {why_nothing(skipped)}."
-            )
+            nothing = why_nothing(skipped)
+            raise InvalidAnnotation(f"{source} holds no motion of {card.title} to play; {nothing}.")
         numbers = {"renderings": renderings, "longest_s": longest_s}
         claim(out, "motions", settings, set=name, motions=_digest(planned), **numbers)
         run_jobs(partial(_write, settings=settings, root=out), planned, workers, progress)
+    played = {motion.path for motion, _ in planned}
+    return RenderedSet(_write_rows(out, planned, settings), len(played), len(planned), tuple(skipped))
+
+
+def _write_rows(
+    out: Path, planned: Sequence[tuple[_Listed, CapturePlan]], settings: MannequinSettings
+) -> Path:
     extra = dict.fromkeys(column for motion, _ in planned for column, _ in motion.part.extra)
     rows = [_row(motion, plan, settings) for motion, plan in planned]
-    manifest = write_manifest(out, rows, (*COLUMNS, *extra))
-    played = {motion.path for motion, _ in planned}
-    return RenderedSet(manifest, len(played), len(planned), tuple(skipped))
+    return write_manifest(out, rows, (*COLUMNS, *extra))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from kinesphere.synthetic.motion.controls import COLUMN, solve
 from kinesphere.synthetic.motion.grades import Evaluation
 from kinesphere.synthetic.motion.motion import Movement, SceneObject
 from kinesphere.synthetic.motion.primitive import MOVEMENTS
-from kinesphere.synthetic.render.render import Figure, Look, Rendered, Stage, render
+from kinesphere.synthetic.render.render import CameraEffects, Figure, Rendered, Stage, render
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 _RECORDING = 4  # stream of random numbers under the data set's seed
@@ -159,7 +159,7 @@ def compose(
 
 
 def render_recording(plan: ClipPlan, sequence: Sequence, settings: MannequinSettings) -> Rendered:
-    """Draw one recording with a still-standing camera that holds everything in the picture."""
+    """Draw one recording with a still-standing camera that holds everything in the image."""
     generator = np.random.default_rng((*plan.entropy, 1))
     figure = Figure(cast(settings, plan.performer), sequence)
     times = plan.times(settings.fps)
@@ -167,8 +167,10 @@ def render_recording(plan: ClipPlan, sequence: Sequence, settings: MannequinSett
     elevation = math.radians(float(generator.uniform(*settings.elevation_deg)))
     camera = framing(seen, math.radians(plan.azimuth_deg), elevation, 1.5, settings.size, 0.08)
     stage = Stage(location(settings, plan.scene), float(generator.uniform(0, 2 * math.pi)))
-    look = Look(settings.shutter, settings.shake, settings.noise, float(generator.uniform(0.85, 1.15)))
-    return render([figure], stage, camera, times, look, generator, flow=settings.flow)
+    effects = CameraEffects(
+        settings.shutter, settings.shake, settings.noise, float(generator.uniform(0.85, 1.15))
+    )
+    return render([figure], stage, camera, times, effects, generator, flow=settings.flow)
 
 
 def generate_recordings(
@@ -186,7 +188,7 @@ def generate_recordings(
     video, with `start` and `end` in seconds. `settings.clips_per_class` and `duration_s` do not apply.
 
     Args:
-        settings: Classes, picture, performers and scenes.
+        settings: Classes, image, performers and scenes.
         folder: Where; created if missing.
         count: Recordings over all splits.
         movements: At least this many movements in each.

@@ -45,7 +45,7 @@ class MannequinSettings:
         imbalance: Ratio of the most to the least frequent class in training; the classes between fall
             geometrically, in the order of `classes`.
         splits: Shares of train, val and test, summing to 1.
-        size: Picture `(H, W)` in pixels.
+        size: Image `(H, W)` in pixels.
         fps: Frames per second.
         duration_s: Shortest and longest video.
         performers, scenes: How many of each over all splits.
@@ -60,7 +60,7 @@ class MannequinSettings:
         clutter: Probability of an unused chair, box or ball beside the performer.
         bystanders: Probability of a second person in the background.
         crf: H.264 constant rate factor.
-        truth: Whether to write joints, boxes and masks beside the videos.
+        truth: Whether to write ground truth beside the videos: joints, boxes and masks.
         flow: Whether to write the true motion of every pixel as well, which takes about as long as the
             video and several times its space.
         seed: Same seed and settings, same bytes.

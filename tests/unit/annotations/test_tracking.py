@@ -24,9 +24,9 @@ from kinesphere.annotations.tracking import (
     Tracker,
     assign,
     follow,
-    looks,
+    keypoint_similarity,
     overlap,
-    similarity,
+    with_appearance,
 )
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, boxes_around
@@ -74,8 +74,8 @@ def test_overlap_of_boxes() -> None:
 
 def test_similarity_is_one_for_equal_and_none_for_far_people() -> None:
     found = detections((50, 60), (50, 60), (200, 60))
-    assert similarity(COCO17.joints, found, 0, 1) == pytest.approx(1)
-    assert similarity(COCO17.joints, found, 0, 2) < 1e-3
+    assert keypoint_similarity(COCO17.joints, found, 0, 1) == pytest.approx(1)
+    assert keypoint_similarity(COCO17.joints, found, 0, 2) < 1e-3
 
 
 # ---------------------------------------------------------------------------------------------- tracking
@@ -106,7 +106,7 @@ def test_nobody_new_appears_inside_somebody_and_no_more_than_asked_for() -> None
         detections((50, 60), (200, 60), (300, 60)),
     ]
     assert numbers(frames)[1] in ([1, 0], [0, 1])
-    assert sorted(numbers(frames, most=2)[2]) == [0, 1, 2]
+    assert sorted(numbers(frames, max_people=2)[2]) == [0, 1, 2]
 
 
 def test_assembled_poses_leave_out_what_was_seen_for_a_moment() -> None:
@@ -226,14 +226,16 @@ def test_looks_differ_between_clothes_and_stay_in_motion() -> None:
     picture[20:110, 20:44], picture[20:110, 100:124], picture[20:110, 160:184] = RED, BLUE, RED
     found = Blobs().find(picture[:, :140])
     shifted = Blobs().find(np.roll(picture[:, :140], 10, 1))
-    one = looks(picture, BLAZEPOSE33.joints, found).looks
-    other = looks(np.roll(picture, 10, 1), BLAZEPOSE33.joints, shifted).looks
+    one = with_appearance(picture, BLAZEPOSE33.joints, found).appearance
+    other = with_appearance(np.roll(picture, 10, 1), BLAZEPOSE33.joints, shifted).appearance
     assert one is not None
     assert other is not None
     alike = one @ other.T
     assert alike.diagonal().min() > 0.9
     assert alike[0, 1] < 0.7
-    assert looks(picture, BLAZEPOSE33.joints, distinct(Blobs().find(picture * 0))).looks.shape == (0, 48)  # type: ignore[union-attr]
+    nobody = with_appearance(picture, BLAZEPOSE33.joints, distinct(Blobs().find(picture * 0)))
+    assert nobody.appearance is not None
+    assert nobody.appearance.shape == (0, 48)
 
 
 def test_one_person_found_twice_counts_once() -> None:
@@ -289,8 +291,8 @@ def test_extractor_is_resumable_and_counts_what_it_cannot_read(
 def test_settings_and_models_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidSetting, match="At least one person is looked for; got people=0"):
         PoseSettings(Path("x"), people=0)
-    with pytest.raises(InvalidSetting, match="least_presence lies between 0 and 1; got 2"):
-        PoseSettings(Path("x"), least_presence=2)
+    with pytest.raises(InvalidSetting, match="min_presence lies between 0 and 1; got 2"):
+        PoseSettings(Path("x"), min_presence=2)
     with pytest.raises(InvalidSetting, match="positive number of frames a second; got 0"):
         PoseExtractor(PoseSettings(Path("x")), fps=0)
     with pytest.raises(

@@ -18,7 +18,7 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, Draw, FrameCache, Item, Manifest
 from kinesphere.data.source import open_source
-from kinesphere.synthetic import MannequinSettings, generate, load_truth
+from kinesphere.synthetic import MannequinSettings, generate, load_ground_truth
 from kinesphere.video import Video
 
 SPEC = ClipSpec(Sampling.parse("4x2x1"), (48, 48))
@@ -40,7 +40,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     root = generate(settings, folder, workers=1).parent
     for video in root.glob("videos/*.mp4"):
-        masks = load_truth(root / "truth" / f"{video.stem}.npz").mask.any(1)
+        masks = load_ground_truth(root / "truth" / f"{video.stem}.npz").mask.any(1)
         write_masks(
             video.with_name(video.name + ".mask.npz"),
             (255 * masks).astype(np.uint8),

@@ -24,12 +24,12 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnknownName
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.catalogue import Labelled
-from kinesphere.synthetic import MannequinSettings, Recorded, load_truth
+from kinesphere.synthetic import MannequinSettings, Recorded, load_ground_truth
 from kinesphere.synthetic.body.body import Placement
-from kinesphere.synthetic.body.capture import cut, plan_captures, render_capture, staged
-from kinesphere.synthetic.body.retarget import retarget
 from kinesphere.synthetic.clips import cast
 from kinesphere.synthetic.mocap import RenderedSet, _deal, _Listed, render_motions
+from kinesphere.synthetic.mocap_clips import cut, plan_captures, render_capture, staged
+from kinesphere.synthetic.motion.retarget import retarget
 from kinesphere.video import Video
 
 Acted = Callable[[str], Placement]
@@ -103,7 +103,7 @@ def test_no_motion_performer_or_scene_straddles_splits(made: RenderedSet) -> Non
 def test_all_four_truths_are_there_and_agree(made: RenderedSet) -> None:
     root = made.manifest.parent
     for row in rows(made):
-        truth = load_truth(root / "truth" / f"{row['id']}.npz")
+        truth = load_ground_truth(root / "truth" / f"{row['id']}.npz")
         with Video.open(root / row["path"]) as video:
             assert len(video.frame_times()) == len(truth.mask) == round(float(row["end"]) * 8)
         assert truth.joints2d[..., 2].all()

@@ -18,13 +18,13 @@ from kinesphere.synthetic import (
     MannequinSettings,
     generate,
     generate_recordings,
-    load_truth,
+    load_ground_truth,
     plan_clip,
     plan_clips,
     render_clip,
 )
 from kinesphere.synthetic.dataset import COLUMNS
-from kinesphere.synthetic.render.truth import save_truth
+from kinesphere.synthetic.render.ground_truth import save_ground_truth
 from kinesphere.video import Video
 
 TINY = MannequinSettings(
@@ -84,7 +84,10 @@ def test_videos_show_what_the_truth_says(made):
         times = video.frame_times()
     np.testing.assert_allclose(times, np.arange(8) / 8, atol=1e-3)
     plan = next(plan_clips(TINY))
-    truth, drawn = load_truth(made.parent / "truth" / f"{plan.id}.npz"), render_clip(plan, TINY).truth
+    truth, drawn = (
+        load_ground_truth(made.parent / "truth" / f"{plan.id}.npz"),
+        render_clip(plan, TINY).ground_truth,
+    )
     np.testing.assert_array_equal(truth.mask, drawn.mask)
     np.testing.assert_array_equal(truth.joints2d, drawn.joints2d)
     np.testing.assert_array_equal(truth.boxes, drawn.boxes)
@@ -94,7 +97,7 @@ def test_videos_show_what_the_truth_says(made):
 def test_true_inputs_are_read_by_models(tmp_path, train):
     settings = dataclasses.replace(TINY, classes=("clap",), splits=(1.0, 0.0, 0.0), flow=True)
     path = generate(dataclasses.replace(settings, clips_per_class=1), tmp_path, workers=1)
-    truth = load_truth(next((tmp_path / "truth").glob("*.npz")))
+    truth = load_ground_truth(next((tmp_path / "truth").glob("*.npz")))
     extracts = Extracts(tmp_path / "truth", tmp_path)
     manifest = Manifest.read(path)
     frames = Sampling.parse("8x1x1")
@@ -123,10 +126,10 @@ def test_flow_is_kept_to_a_part_of_a_pixel_and_changes_no_picture(tmp_path):
     plan = next(plan_clips(TINY))
     moving, plain = render_clip(plan, settings), render_clip(plan, TINY)
     np.testing.assert_array_equal(moving.frames, plain.frames)
-    save_truth(moving.truth, tmp_path / "x.npz")
-    kept = load_truth(tmp_path / "x.npz").flow
-    np.testing.assert_allclose(kept, moving.truth.flow, atol=1 / 64)
-    assert plain.truth.flow is None
+    save_ground_truth(moving.ground_truth, tmp_path / "x.npz")
+    kept = load_ground_truth(tmp_path / "x.npz").flow
+    np.testing.assert_allclose(kept, moving.ground_truth.flow, atol=1 / 64)
+    assert plain.ground_truth.flow is None
 
 
 def test_sets_from_before_there_was_flow_go_on():
@@ -275,5 +278,5 @@ def test_unknown_classes_get_a_hint():
 def test_a_damaged_truth_file_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     path.write_bytes(b"nothing")
-    with pytest.raises(InvalidManifest, match="not the truth file"):
-        load_truth(path)
+    with pytest.raises(InvalidManifest, match="not the ground-truth file"):
+        load_ground_truth(path)

@@ -24,16 +24,20 @@ def walking() -> Rendered:
 
 def test_flow_comes_on_request_and_changes_nothing_else(walking: Rendered) -> None:
     plain = render_clip(plan_clip(SETTINGS, "walk", "train", 0), SETTINGS)
-    assert plain.truth.flow is None
+    assert plain.ground_truth.flow is None
     assert np.array_equal(plain.frames, walking.frames)
-    assert walking.truth.flow is not None
-    assert walking.truth.flow.shape == (15, 2, 120, 160)
-    assert walking.truth.flow.dtype == np.float32
-    assert np.array_equal(walking.truth.flow[-1], walking.truth.flow[-2])
+    assert walking.ground_truth.flow is not None
+    assert walking.ground_truth.flow.shape == (15, 2, 120, 160)
+    assert walking.ground_truth.flow.dtype == np.float32
+    assert np.array_equal(walking.ground_truth.flow[-1], walking.ground_truth.flow[-2])
 
 
 def test_joints_go_where_the_flow_of_their_pixels_says(walking: Rendered) -> None:
-    joints, flow, mask = walking.truth.joints2d[:, 0], walking.truth.flow, walking.truth.mask[:, 0]
+    joints, flow, mask = (
+        walking.ground_truth.joints2d[:, 0],
+        walking.ground_truth.flow,
+        walking.ground_truth.mask[:, 0],
+    )
     assert flow is not None
     errors = []
     for frame in range(len(joints) - 1):
@@ -48,12 +52,12 @@ def test_joints_go_where_the_flow_of_their_pixels_says(walking: Rendered) -> Non
 
 
 def test_the_next_frame_fetched_along_the_flow_looks_like_this_one(walking: Rendered) -> None:
-    frames, flow = walking.frames.transpose(0, 2, 3, 1), walking.truth.flow
+    frames, flow = walking.frames.transpose(0, 2, 3, 1), walking.ground_truth.flow
     assert flow is not None
     columns, rows = np.meshgrid(np.arange(160, dtype=np.float32), np.arange(120, dtype=np.float32))
     still = fetched = 0.0
     for frame in range(len(frames) - 1):
-        body = walking.truth.mask[frame].any(0)
+        body = walking.ground_truth.mask[frame].any(0)
         back = cv2.remap(frames[frame + 1], columns + flow[frame, 0], rows + flow[frame, 1], cv2.INTER_LINEAR)
         still += np.abs(frames[frame + 1].astype(int) - frames[frame])[body].mean()
         fetched += np.abs(back.astype(int) - frames[frame])[body].mean()
@@ -62,13 +66,13 @@ def test_the_next_frame_fetched_along_the_flow_looks_like_this_one(walking: Rend
 
 
 def test_estimated_flow_agrees_on_the_body(walking: Rendered) -> None:
-    flow = walking.truth.flow
+    flow = walking.ground_truth.flow
     assert flow is not None
     pictures = grey(walking.frames.transpose(0, 2, 3, 1))
     estimate = estimator("dis")
     found = still = 0.0
     for frame in range(len(pictures) - 1):
-        body = walking.truth.mask[frame].any(0)
+        body = walking.ground_truth.mask[frame].any(0)
         truth = flow[frame].transpose(1, 2, 0)
         field = estimate(pictures[frame], pictures[frame + 1])
         found += np.linalg.norm(field - truth, axis=-1)[body].mean()
@@ -81,7 +85,7 @@ def test_what_stands_still_moves_with_the_camera_only() -> None:
         classes=("wave",), clips_per_class=1, splits=(1, 0, 0), size=(64, 80), performers=1, scenes=1,
         shake=0, flow=True,
     )  # fmt: skip
-    steady = render_clip(plan_clip(settings, "wave", "train", 0), settings).truth
+    steady = render_clip(plan_clip(settings, "wave", "train", 0), settings).ground_truth
     assert steady.flow is not None
     near = cv2.dilate(steady.mask.any((0, 1)).astype(np.uint8), np.ones((5, 5)))  # quads round up at edges
     away = np.broadcast_to(near == 0, steady.flow.shape)

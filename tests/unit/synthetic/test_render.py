@@ -25,7 +25,7 @@ def rendered():
 
 
 def test_a_clip_has_the_promised_shapes(rendered):
-    truth = rendered.truth
+    truth = rendered.ground_truth
     assert rendered.frames.shape == (8, 3, 96, 128)
     assert rendered.frames.dtype == np.uint8
     assert truth.joints2d.shape == truth.joints3d.shape == (8, 1, 17, 3)
@@ -36,7 +36,7 @@ def test_a_clip_has_the_promised_shapes(rendered):
 
 def test_joints_lie_on_the_person(rendered):
     """Wrists and the like may be a pixel outside the silhouette; the trunk and head may not."""
-    truth = rendered.truth
+    truth = rendered.ground_truth
     for t in range(8):
         for joint in (0, 5, 6, 11, 12, 13, 14):
             x, y = np.round(truth.joints2d[t, 0, joint, :2]).astype(int)
@@ -44,7 +44,7 @@ def test_joints_lie_on_the_person(rendered):
 
 
 def test_boxes_hold_the_mask_and_the_visible_joints(rendered):
-    truth = rendered.truth
+    truth = rendered.ground_truth
     for t in range(8):
         x0, y0, x1, y1 = truth.boxes[t, 0]
         ys, xs = np.nonzero(truth.mask[t, 0])
@@ -59,7 +59,7 @@ def test_boxes_hold_the_mask_and_the_visible_joints(rendered):
 
 def test_the_person_differs_from_the_background_only_inside_mask_and_shadow(rendered):
     """Where no person ever is, only noise, shake and shadow move."""
-    frames, mask = rendered.frames.astype(int), rendered.truth.mask.any(axis=(0, 1))
+    frames, mask = rendered.frames.astype(int), rendered.ground_truth.mask.any(axis=(0, 1))
     moving = np.abs(np.diff(frames, axis=0)).mean(axis=(0, 1))
     assert moving[mask].mean() > 1.5 * moving[~mask].mean()
 
@@ -67,7 +67,7 @@ def test_the_person_differs_from_the_background_only_inside_mask_and_shadow(rend
 def test_the_same_plan_gives_the_same_bits(rendered):
     again = render_clip(plan_clip(SMALL, "wave", "train", 0), SMALL)
     np.testing.assert_array_equal(again.frames, rendered.frames)
-    np.testing.assert_array_equal(again.truth.joints2d, rendered.truth.joints2d)
+    np.testing.assert_array_equal(again.ground_truth.joints2d, rendered.ground_truth.joints2d)
     other = render_clip(plan_clip(SMALL, "wave", "train", 1), SMALL)
     assert not np.array_equal(other.frames, rendered.frames)
 
@@ -80,7 +80,7 @@ def test_movements_with_things_render(label):
 
 def test_bystanders_have_a_truth_of_their_own():
     crowd = MannequinSettings(size=(96, 128), duration_s=(0.5, 0.5), fps=6, bystanders=1.0)
-    truth = render_clip(plan_clip(crowd, "clap", "train", 0), crowd).truth
+    truth = render_clip(plan_clip(crowd, "clap", "train", 0), crowd).ground_truth
     assert truth.mask.shape[1] == truth.joints2d.shape[1] == 2
     assert not (truth.mask[:, 0] & truth.mask[:, 1]).any()
 

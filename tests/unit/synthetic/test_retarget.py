@@ -10,8 +10,8 @@ import pytest
 from kinesphere.clips.pinhole import framing
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.synthetic.body.body import INDEX, Body, Placement, Proportions, forward_kinematics
-from kinesphere.synthetic.body.retarget import NEEDED, retarget
 from kinesphere.synthetic.motion.motion import Recorded
+from kinesphere.synthetic.motion.retarget import NEEDED, retarget
 
 Acted = Callable[[str], Placement]
 

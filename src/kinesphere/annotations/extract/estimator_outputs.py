@@ -19,7 +19,7 @@ from kinesphere.video import Video
 
 @dataclass(frozen=True)
 class OutputReader:
-    """Makes pose files of what an estimator wrote; an `Extractor` that looks at no picture.
+    """Makes pose files of what an estimator wrote; an `Extractor` that looks at no image.
 
     Attributes:
         kind: Name of the estimator's format (see `formats.registry.estimators`).

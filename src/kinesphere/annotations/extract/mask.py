@@ -1,8 +1,8 @@
 """Mask files from videos, by MediaPipe: where people are in every frame.
 
-Two networks to choose from. `selfie` looks at the whole picture at 256x256 pixels (MediaPipe's model card
+Two networks to choose from. `selfie` looks at the whole image at 256x256 pixels (MediaPipe's model card
 "Selfie Segmentation", 2021); it is made for people near the camera. `pose` is the mask of MediaPipe's pose
-landmarker, which looks at each person by itself: sharper on people who are small in the picture, and slower.
+landmarker, which looks at each person by itself: sharper on people who are small in the image, and slower.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ class MaskExtractor:
 
 
 class MaskFinder(Protocol):
-    """What finds the pixels of people in pictures."""
+    """What finds the pixels of people in images."""
 
     @property
     def version(self) -> str: ...
 
-    def find(self, picture: np.ndarray) -> np.ndarray: ...
+    def find(self, image: np.ndarray) -> np.ndarray: ...
 
 
 def write_found(
@@ -164,7 +164,7 @@ def _found(
 
 
 class PeopleFinder:
-    """Finds the pixels of people in pictures; close it after use.
+    """Finds the pixels of people in images; close it after use.
 
     Args:
         model: See `MaskExtractor`.
@@ -207,23 +207,23 @@ class PeopleFinder:
         except (RuntimeError, ValueError, OSError, struct.error) as error:
             raise InvalidSetting(f"{model} is no model of people for MediaPipe: {error}") from error
 
-    def find(self, picture: np.ndarray) -> np.ndarray:
-        """The people in a picture.
+    def find(self, image: np.ndarray) -> np.ndarray:
+        """The people in a image.
 
         Args:
-            picture: uint8 RGB `(H, W, 3)`.
+            image: uint8 RGB `(H, W, 3)`.
 
         Returns:
             uint8 `(H, W)`: 255 where somebody surely is.
         """
-        image = self._image(self._format, picture)
+        image = self._image(self._format, image)
         if self._poses:
             masks = self._task.detect(image).segmentation_masks or ()
         else:
             # Of several classes the first is the background.
             found = self._task.segment(image).confidence_masks
             masks = found if len(found) == 1 else found[1:]
-        result = np.zeros(picture.shape[:2], np.uint8)
+        result = np.zeros(image.shape[:2], np.uint8)
         for mask in masks:
             share = mask.numpy_view().reshape(result.shape)
             np.maximum(result, np.round(255 * share).astype(np.uint8), out=result)

@@ -1,4 +1,4 @@
-"""MediaPipe's pose landmarker as a finder of people in single pictures.
+"""MediaPipe's pose landmarker as a finder of people in single images.
 
 Bazarevsky et al.: "BlazePose: On-device Real-time Body Pose tracking", 2020, https://arxiv.org/abs/2006.10204.
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 MODELS = ("lite", "full", "heavy")
 JOINTS = 33
-_ADDRESS = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+_URL = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
 # A joint less visible than this may lie anywhere: it does not count for the box of a person.
 _VISIBLE = 0.3
-# Pictures are enlarged to this height, so that people in small crops fill the detector's input.
+# Images are enlarged to this height, so that people in small crops fill the detector's input.
 _LEAST_PX = 256
 
 
@@ -37,19 +37,19 @@ class PoseSettings:
     Attributes:
         model: A `.task` bundle of MediaPipe's pose landmarker.
         people: Most people at a time.
-        least_detection: Lowest confidence, in [0, 1], that a person is there.
-        least_presence: Lowest confidence that its landmarks are right.
+        min_detection: Lowest confidence, in [0, 1], that a person is there.
+        min_presence: Lowest confidence that its landmarks are right.
     """
 
     model: Path
     people: int = 4
-    least_detection: float = 0.4
-    least_presence: float = 0.4
+    min_detection: float = 0.4
+    min_presence: float = 0.4
 
     def __post_init__(self) -> None:
         if self.people < 1:
             raise InvalidSetting(f"At least one person is looked for; got people={self.people}.")
-        for name in ("least_detection", "least_presence"):
+        for name in ("min_detection", "min_presence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSetting(f"{name} lies between 0 and 1; got {getattr(self, name)}.")
 
@@ -63,7 +63,7 @@ def pose_model(name: str) -> Path:
     """
     if name in MODELS:
         file = f"pose_landmarker_{name}.task"
-        return fetch_file(file, f"{_ADDRESS}/pose_landmarker_{name}/float16/latest/{file}").path
+        return fetch_file(file, f"{_URL}/pose_landmarker_{name}/float16/latest/{file}").path
     path = Path(name)
     if not path.is_file():
         raise InvalidSetting(f"The pose model is {', '.join(MODELS)}, or a .task file; got {name!r}.")
@@ -86,7 +86,7 @@ def require_mediapipe() -> None:
 
 
 class PoseFinder:
-    """Finds people and their 33 landmarks in pictures; close it after use.
+    """Finds people and their 33 landmarks in images; close it after use.
 
     Args:
         settings: What to look for, with which model.
@@ -107,8 +107,8 @@ class PoseFinder:
             base_options=BaseOptions(model_asset_path=str(settings.model)),
             running_mode=vision.RunningMode.IMAGE,
             num_poses=settings.people,
-            min_pose_detection_confidence=settings.least_detection,
-            min_pose_presence_confidence=settings.least_presence,
+            min_pose_detection_confidence=settings.min_detection,
+            min_pose_presence_confidence=settings.min_presence,
         )
         try:
             with native_silence():
@@ -117,19 +117,19 @@ class PoseFinder:
             raise InvalidSetting(f"{settings.model} is no pose landmarker of MediaPipe: {error}") from error
         self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
 
-    def find(self, picture: np.ndarray, box: np.ndarray | None = None) -> Detections:
-        """The people in a picture, or in a part of it.
+    def find(self, image: np.ndarray, box: np.ndarray | None = None) -> Detections:
+        """The people in a image, or in a part of it.
 
         Args:
-            picture: uint8 RGB `(H, W, 3)`.
-            box: `(4,)` left, top, right, bottom px of the part; None for the whole picture.
+            image: uint8 RGB `(H, W, 3)`.
+            box: `(4,)` left, top, right, bottom px of the part; None for the whole image.
 
         Returns:
-            N people with 33 joints in pixels of the whole picture, and in metres about their hips.
+            N people with 33 joints in pixels of the whole image, and in metres about their hips.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         left, top, right, bottom = _whole(box, height, width)
-        part = picture[top:bottom, left:right]
+        part = image[top:bottom, left:right]
         if min(part.shape[:2]) < _LEAST_PX:
             import cv2
 
@@ -152,7 +152,7 @@ class PoseFinder:
 
 
 def _whole(box: np.ndarray | None, height: int, width: int) -> tuple[int, int, int, int]:
-    """A box in whole pixels, at least 8 px wide and high, inside the picture."""
+    """A box in whole pixels, at least 8 px wide and high, inside the image."""
     if box is None:
         return 0, 0, width, height
     left, top = (int(np.clip(np.floor(v), 0, n - 8)) for v, n in zip(box[:2], (width, height), strict=True))
@@ -166,7 +166,7 @@ def _detections(result: PoseLandmarkerResult, left: int, top: int, width: int, h
     values = np.array([[(p.x, p.y, p.visibility) for p in person] for person in people], np.float32)
     values = values.reshape(-1, JOINTS, 3)
     world = np.array([[(p.x, p.y, p.z) for p in person] for person in spaces], np.float32)
-    # Landmarks are shares of the picture; our pixels count from the middle of the first one.
+    # Landmarks are shares of the image; our pixels count from the middle of the first one.
     keypoints = values[..., :2] * np.array([width, height], np.float32)
     keypoints += np.array([left - 0.5, top - 0.5], np.float32)
     scores = values[..., 2].clip(1e-3, 1)

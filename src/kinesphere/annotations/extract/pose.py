@@ -21,14 +21,20 @@ from kinesphere.annotations.extract.mediapipe_pose import (
 )
 from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
-from kinesphere.annotations.tracking import Detections, Tracker, looks, overlap, similarity
+from kinesphere.annotations.tracking import (
+    Detections,
+    Tracker,
+    keypoint_similarity,
+    overlap,
+    with_appearance,
+)
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.skeleton import BLAZEPOSE33
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.video import Video
+from kinesphere.video import Frame, Video
 
 _DEFAULT_MODEL = "full"
 # A person is found well if a detection is that much like the prediction; else we look where it should be.
@@ -36,7 +42,7 @@ _WELL = 0.6
 # Two detections are one person if their joints are that similar, by COCO's measure, strictly.
 _SAME = 0.4
 _SHARED, _CLOTHES = 0.3, 0.92
-# A detection where we looked again is taken from this likeness to the person looked for on.
+# A detection where we looked again is taken from this similarity to the person looked for on.
 _AGAIN = 0.3
 # Room around a person when we look for it, as a share of its box, and how long we go on looking.
 _ROOM = 0.25
@@ -115,12 +121,12 @@ class PoseExtractor:
 
 
 class Finder(Protocol):
-    """What finds people in pictures."""
+    """What finds people in images."""
 
     @property
     def version(self) -> str: ...
 
-    def find(self, picture: np.ndarray, box: np.ndarray | None = None) -> Detections: ...
+    def find(self, image: np.ndarray, box: np.ndarray | None = None) -> Detections: ...
 
 
 def extract_poses(
@@ -136,11 +142,11 @@ def extract_poses(
     """The people of one video with MediaPipe's 33 landmarks, each under one number all along.
 
     Every frame is searched as a whole. People whom that loses, as people in contact often are, are
-    searched for once more in the part of the picture where their track says they are.
+    searched for once more in the part of the image where their track says they are.
 
     Args:
         source: The video: a path, an address, or the file's bytes.
-        finder: What finds people in pictures.
+        finder: What finds people in images.
         people: Most people at a time.
         fps: Take this many frames a second instead of all; all, if the video has no more.
         span: `(start_s, end_s)` to look at, with a little more on either side; None for the whole video.
@@ -151,62 +157,78 @@ def extract_poses(
         VideoError: If the video cannot be decoded, or the span starts after its end.
     """
     start_s, end_s = (max(0.0, span[0] - _MARGIN_S), span[1] + _MARGIN_S) if span else (0.0, None)
-    tracker = Tracker(BLAZEPOSE33.joints, most=people)
-    frames: list[Detections] = []
-    numbers: list[np.ndarray] = []
-    times: list[float] = []
-    known = [each for part in parts or () for each in unpacked(part)]
     with Video.open(source) as video:
         size, own_fps = video.size, float(video.fps)
         thinned_fps = fps if fps is not None and fps < own_fps else None
-        for count, frame in enumerate(video.stream(start_s, end_s, fps=thinned_fps), start=1):
-            # At a constant rate, a frame that lasts longer than most comes again.
-            if times and frame.time_s <= times[-1]:
-                continue
-            if len(frames) < len(known):
-                # Following them again brings the tracker to where it was.
-                found = known[len(frames)]
-            else:
-                picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
-                found = _found(picture, finder, tracker, frame.time_s)
-            numbers.append(tracker.step(found, frame.time_s))
-            frames.append(found)
-            times.append(frame.time_s)
-            if parts is not None and len(frames) > len(known) and len(frames) % _PART == 0:
-                parts.add(packed(frames[-_PART:]), min(1.0, frame.time_s / (video.duration_s or math.inf)))
+        images = video.stream(start_s, end_s, fps=thinned_fps)
+        following = _Following(finder, Tracker(BLAZEPOSE33.joints, max_people=people), parts)
+        for count, frame in enumerate(images, start=1):
+            following.take(frame, video.duration_s or math.inf)
             if progress:
                 progress(count, video.frame_count)
-        # The times of all frames of an address would be read from it once more.
-        is_address = isinstance(source, str) and "://" in source
-        extent = Extent.of(video.frame_times(), own_fps) if span is None and not is_address else None
+        # The times of all frames of a URL would be read from it once more.
+        is_url = isinstance(source, str) and "://" in source
+        extent = Extent.of(video.frame_times(), own_fps) if span is None and not is_url else None
     rate = thinned_fps or own_fps
     poses = assemble(
-        frames,
-        numbers,
-        np.array(times),
+        following.frames,
+        following.numbers,
+        np.array(following.times),
         skeleton=BLAZEPOSE33.name,
         frame_size=size,
         fps=rate,
         origin=finder.version,
-        least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(frames) // 4)),
+        least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(following.frames) // 4)),
     )
     return replace(poses, video=extent, most_people=people)
 
 
-def _found(picture: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:
+class _Following:
+    """The people of frame after frame; what was found before a stop is taken from `parts`."""
+
+    def __init__(self, finder: Finder, tracker: Tracker, parts: Unfinished | None) -> None:
+        self.finder, self.tracker, self.parts = finder, tracker, parts
+        self.known = [each for part in parts or () for each in unpacked(part)]
+        self.frames: list[Detections] = []
+        self.numbers: list[np.ndarray] = []
+        self.times: list[float] = []
+
+    def take(self, frame: Frame, duration_s: float) -> None:
+        """Find the people of the next frame and follow them."""
+        # At a constant rate, a frame that lasts longer than most comes again.
+        if self.times and frame.time_s <= self.times[-1]:
+            return
+        if len(self.frames) < len(self.known):
+            # Following them again brings the tracker to where it was.
+            found = self.known[len(self.frames)]
+        else:
+            image = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+            found = _found(image, self.finder, self.tracker, frame.time_s)
+        self.numbers.append(self.tracker.step(found, frame.time_s))
+        self.frames.append(found)
+        self.times.append(frame.time_s)
+        done = len(self.frames)
+        if self.parts is not None and done > len(self.known) and done % _PART == 0:
+            self.parts.add(packed(self.frames[-_PART:]), min(1.0, frame.time_s / duration_s))
+
+
+def _found(image: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:
     """The people of a frame, each once, with what they wear."""
-    found = distinct(looks(picture, tracker.joints, finder.find(picture)))
+    found = distinct(with_appearance(image, tracker.joints, finder.find(image)))
     for track in tracker.living(time_s):
-        if time_s - track.time_s > _LOOK_S or tracker.likeness(track, found, time_s).max(initial=0) >= _WELL:
+        if (
+            time_s - track.time_s > _LOOK_S
+            or tracker.similarity(track, found, time_s).max(initial=0) >= _WELL
+        ):
             continue
         _, box = track.predicted(time_s)
         box = _around(box, found.boxes[overlap(box[None], found.boxes)[0] > 0])
-        for part in (picture, _without(picture, found, box)):
-            more = looks(picture, tracker.joints, finder.find(part, box))
-            likeness = tracker.likeness(track, more, time_s)
-            if likeness.max(initial=0) >= _AGAIN:
+        for part in (image, _without(image, found, box)):
+            more = with_appearance(image, tracker.joints, finder.find(part, box))
+            similarity = tracker.similarity(track, more, time_s)
+            if similarity.max(initial=0) >= _AGAIN:
                 # Whoever else is found here is not looked for, and often a mixture of two.
-                found = distinct(joined(found, chosen(more, [int(likeness.argmax())])))
+                found = distinct(joined(found, chosen(more, [int(similarity.argmax())])))
                 break
     return found
 
@@ -220,9 +242,9 @@ def _around(box: np.ndarray, near: np.ndarray) -> np.ndarray:
     return grown
 
 
-def _without(picture: np.ndarray, found: Detections, box: np.ndarray) -> np.ndarray:
-    """The picture with the people found near a box painted over, so that those behind them are found."""
-    painted = picture.copy()
+def _without(image: np.ndarray, found: Detections, box: np.ndarray) -> np.ndarray:
+    """The image with the people found near a box painted over, so that those behind them are found."""
+    painted = image.copy()
     for person, around in zip(found.keypoints, found.boxes, strict=True):
         if overlap(box[None], around[None])[0, 0] == 0:
             continue
@@ -247,7 +269,7 @@ def joined(one: Detections, other: Detections) -> Detections:
         np.concatenate([one.scores, other.scores]),
         np.concatenate([one.boxes, other.boxes]),
         both("world"),
-        both("looks"),
+        both("appearance"),
     )
 
 
@@ -262,10 +284,14 @@ def distinct(found: Detections) -> Detections:
 
 
 def _is_same(found: Detections, one: int, other: int, shared: float) -> bool:
-    if similarity(BLAZEPOSE33.joints, found, one, other) >= _SAME:
+    if keypoint_similarity(BLAZEPOSE33.joints, found, one, other) >= _SAME:
         return True
     # Nobody stands in the place of somebody else in the same clothes.
-    return found.looks is not None and shared > _SHARED and found.looks[one] @ found.looks[other] > _CLOTHES
+    return (
+        found.appearance is not None
+        and shared > _SHARED
+        and found.appearance[one] @ found.appearance[other] > _CLOTHES
+    )
 
 
 def chosen(found: Detections, people: list[int]) -> Detections:
@@ -275,7 +301,7 @@ def chosen(found: Detections, people: list[int]) -> Detections:
         found.scores[people],
         found.boxes[people],
         None if found.world is None else found.world[people],
-        None if found.looks is None else found.looks[people],
+        None if found.appearance is None else found.appearance[people],
     )
 
 

@@ -153,7 +153,7 @@ def share_done(target: Path) -> float | None:
         return None
 
 
-_FIELDS = ("keypoints", "scores", "boxes", "world", "looks")
+_FIELDS = ("keypoints", "scores", "boxes", "world", "appearance")
 
 
 def packed(frames: Sequence[Detections]) -> dict[str, np.ndarray]:

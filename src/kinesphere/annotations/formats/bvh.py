@@ -160,10 +160,10 @@ class Motion:
         """What a camera sees, in pixels, with metres in `world`.
 
         Args:
-            camera: Any camera of ours; by default a still one that holds the whole motion in the picture.
+            camera: Any camera of ours; by default a still one that holds the whole motion in the image.
             azimuth_deg: Bearing of that camera about the person's start, 0 in front and 90 to its left.
             elevation_deg: Its height as an angle.
-            size: Its picture, `(H, W)` px.
+            size: Its image, `(H, W)` px.
             skeleton: Of the result.
             unit_m: See `joints`.
 

@@ -1,7 +1,7 @@
 """JHMDB's ground-truth joints, as DD-Net's data keep them: arrays of normalised coordinates.
 
 Jhuang, Gall, Zuffi, Schmid, Black: "Towards understanding action recognition", ICCV 2013. Coordinates are
-relative to the middle of the picture and to the person's size, y down.
+relative to the middle of the image and to the person's size, y down.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FPS = 30.0
 FRAME_SIZE = (240, 320)
 UNIT_PX = 60.0
 _JOINTS = 15
-# Wider pictures, by far, have no person in them.
+# Wider images, by far, have no person in them.
 _MOST_UNITS = 1000.0
 CLASSES = frozenset({
     "brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour", "pullup",
@@ -74,7 +74,7 @@ def read_jhmdb(path: Path) -> list[JhmdbClip | InvalidAnnotation]:
 
 def _clip(joints: np.ndarray, label: str) -> JhmdbClip | InvalidAnnotation:
     if not (np.abs(joints) <= _MOST_UNITS).all():
-        return InvalidAnnotation("Its joints hold values that are no numbers, or far outside any picture.")
+        return InvalidAnnotation("Its joints hold values that are no numbers, or far outside any image.")
     middle = (np.array(FRAME_SIZE[::-1]) - 1) / 2
     pixels = (joints * UNIT_PX + middle).astype(np.float32)
     poses = Poses(

@@ -1,4 +1,4 @@
-"""NTU RGB+D `.skeleton` files: Kinect v2 joints in space and in the colour picture.
+"""NTU RGB+D `.skeleton` files: Kinect v2 joints in space and in the colour image.
 
 Shahroudy, Liu, Ng, Wang: "NTU RGB+D", CVPR 2016; Liu et al.: "NTU RGB+D 120", TPAMI 2020. A file holds the
 number of frames; each frame the number of bodies; each body ten numbers, of which the first is its id,
@@ -104,7 +104,7 @@ def read_ntu(path: Path) -> Poses:
             if owner is not None:
                 joints[t, owner] = values
     scores = np.array(_SCORES, np.float32)[joints[..., _STATE].astype(int)]
-    # A few joints have no place in the colour picture.
+    # A few joints have no place in the colour image.
     usable = (np.abs(joints[..., :7]) <= _FAR).all(-1)
     scores[~usable] = 0
     joints[~usable] = 0

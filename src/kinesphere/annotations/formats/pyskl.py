@@ -25,7 +25,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.unpickle import read_pickle
 
 _FPS = 30.0
-# Wider pictures, larger crowds and longer lists of classes are mistakes.
+# Wider images, larger crowds and longer lists of classes are mistakes.
 _MOST_PX, _MOST_PEOPLE, _MOST_CLASSES = 100_000, 1000, 1_000_000
 # Skeletons by joints and coordinates.
 _SKELETONS = {
@@ -193,7 +193,7 @@ def _poses(where: str, annotation: Mapping[str, Any], fps: float) -> Poses:
         if (lost := int(((seen > 0) & ~finite).sum())) > 0:
             raise InvalidAnnotation(
                 f"{where}: {lost} of {seen.size} joints have a score, but coordinates that are no numbers or "
-                "far outside any picture."
+                "far outside any image."
             )
     else:
         seen = np.where(finite & (points != 0).any(-1), 1.0, 0.0)

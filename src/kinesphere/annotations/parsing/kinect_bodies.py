@@ -23,7 +23,7 @@ _SAME_M = 0.15
 # After so many frames the posture tells nothing any more, only the place.
 _POSTURE_FRAMES = 6
 # People looked for at a time; those not seen for longest are given up.
-_MOST = 32
+_MAX_KNOWN = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,8 @@ def people(frames: Sequence[Sequence[Body]], fps: float) -> list[list[int | None
     count = 0
     for t, bodies in enumerate(frames):
         owners: list[int | None] = [None] * len(bodies)
-        for i, j in assign(_likeness(known, bodies, t, fps)) if known and bodies else ():
-            if known[i].body.number == bodies[j].number or _distance(known[i], bodies[j], t) <= _reach(
+        for i, j in assign(_similarity(known, bodies, t, fps)) if known and bodies else ():
+            if known[i].body.number == bodies[j].number or _distance(known[i], bodies[j], t) <= _max_distance(
                 t - known[i].frame, fps
             ):
                 owners[j], known[i].body, known[i].frame = known[i].index, bodies[j], t
@@ -76,18 +76,18 @@ def people(frames: Sequence[Sequence[Body]], fps: float) -> list[list[int | None
                 owners[j] = count
                 known.append(_Person(count, body, t))
                 count += 1
-        known = sorted(known, key=lambda person: -person.frame)[:_MOST]
+        known = sorted(known, key=lambda person: -person.frame)[:_MAX_KNOWN]
         found.append(owners)
     return found
 
 
-def _likeness(known: Sequence[_Person], bodies: Sequence[Body], t: int, fps: float) -> np.ndarray:
+def _similarity(known: Sequence[_Person], bodies: Sequence[Body], t: int, fps: float) -> np.ndarray:
     """`(N, M)` how well each body continues each person; what cannot be is worth least."""
     value = np.empty((len(known), len(bodies)))
     for i, person in enumerate(known):
         for j, body in enumerate(bodies):
             distance, is_own = _distance(person, body, t), person.body.number == body.number
-            possible = is_own or distance <= _reach(t - person.frame, fps)
+            possible = is_own or distance <= _max_distance(t - person.frame, fps)
             # Of two who stand equally near, the one who was here last.
             value[i, j] = _NUMBER_M * is_own - distance - 1e-6 * (t - person.frame) if possible else -1e6
     return value
@@ -104,5 +104,5 @@ def _distance(person: _Person, body: Body, t: int) -> float:
     return float(np.linalg.norm(steps, axis=-1).mean())
 
 
-def _reach(frames: int, fps: float) -> float:
+def _max_distance(frames: int, fps: float) -> float:
     return min(_STANDING_M + _PACE_M * frames / fps, _FURTHEST_M)

@@ -66,11 +66,7 @@ def import_skeletons(
     if name in estimators():
         if camera:
             raise InvalidSetting(f"Cameras are for motion capture; {name} has its own. Leave them out.")
-        if not videos:
-            raise InvalidSetting(
-                f"{name} keypoints belong to videos, which tell sizes and times; name those with --videos."
-            )
-        _import_outputs(name, source, videos, cast("First | None", first_frame), out, overwrite, as_json)
+        _import_outputs(name, source, videos or [], first_frame, out, overwrite, as_json)
         return
     if out is None:
         raise InvalidSetting("A data set becomes a folder of pose files with a manifest; name it with --out.")
@@ -86,7 +82,7 @@ def _import_outputs(
     kind: str,
     source: Path,
     videos: list[str],
-    first_frame: First | None,
+    first_frame: int | None,
     out: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -96,13 +92,25 @@ def _import_outputs(
     from kinesphere.apps.cli.extract import run
     from kinesphere.predict.sources import find_videos
 
+    if not videos:
+        raise InvalidSetting(
+            f"{kind} keypoints belong to videos, which tell sizes and times; name those with --videos."
+        )
     found, root = find_videos(videos)
     outputs, unused = match_outputs(kind, source, found, root)
     if unused:
         shown = ", ".join(path.name for path in unused[:SHOWN])
         more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
         console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True)
-    run(OutputReader(kind, outputs, first_frame), videos, out, None, overwrite, as_json, unused)
+    run(
+        OutputReader(kind, outputs, cast("First | None", first_frame)),
+        videos,
+        out,
+        None,
+        overwrite,
+        as_json,
+        unused,
+    )
 
 
 def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:

@@ -15,9 +15,9 @@ from kinesphere.core.signals import advise
 def render(
     name: Annotated[str, typer.Argument(help="A set of motion capture: {motion capture}.")],
     source: Annotated[Path, typer.Argument(help="Its folder or tar archive.")],
-    out: Annotated[Path, typer.Option(help="Folder for videos, their truth and manifest.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for videos, their ground truth and manifest.csv.")],
     per_motion: Annotated[int, typer.Option(min=1, help="Videos of each motion, by various performers.")] = 3,
-    size: Annotated[tuple[int, int], typer.Option(help="Height and width of the pictures.")] = (120, 160),
+    size: Annotated[tuple[int, int], typer.Option(help="Height and width of the frames.")] = (120, 160),
     fps: Annotated[int, typer.Option(help="Frames per second.")] = 15,
     flow: Annotated[bool, typer.Option("--flow", help="Write the true motion of all pixels, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of performers, scenes, cameras and splits.")] = 0,

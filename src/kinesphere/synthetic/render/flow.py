@@ -23,7 +23,7 @@ def true_flow(surfaces: Sequence[Surface], camera: PinholeCamera, maps: Array) -
     Args:
         surfaces: Quads at the T instants of the frames.
         camera: At rest.
-        maps: What its shake does to the picture, (T, 2, 3).
+        maps: What its shake does to the image, (T, 2, 3).
 
     Returns:
         (T, 2, H, W) float32, x and y in pixels; the last frame has the field before it.

@@ -136,7 +136,7 @@ def build_mesh(performer: Performer, detail: int = 1) -> Mesh:
 
     Args:
         performer: Who; folds and the unevenness of cloth follow from the looks.
-        detail: Factor on the number of quads around limbs; 1 suits pictures up to some 240 pixels high.
+        detail: Factor on the number of quads around limbs; 1 suits images up to some 240 pixels high.
     """
     builder = Builder(detail)
     generator = np.random.default_rng(zlib.crc32(repr(performer).encode()))

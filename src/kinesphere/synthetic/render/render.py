@@ -1,6 +1,6 @@
-"""Frames of figures in a scene, with the truth about what they show.
+"""Frames of figures in a scene, with the ground truth of what they show.
 
-Surfaces of many small quads are sorted by depth and filled with their Lambert shade at twice the picture's
+Surfaces of many small quads are sorted by depth and filled with their Lambert shade at twice the image's
 resolution, several times within a frame's exposure where limbs are fast, then composed over the scene's
 plate with a cast shadow.
 """
@@ -64,7 +64,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Look:
+class CameraEffects:
     """What the camera makes of the scene.
 
     Attributes:
@@ -83,11 +83,11 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What a video shows, exactly; M persons, pixel centres at integers.
 
     Attributes:
-        joints2d: COCO joints (T, M, 17, 3) float32: x px, y px, 1 inside the picture or 0 outside.
+        joints2d: COCO joints (T, M, 17, 3) float32: x px, y px, 1 inside the image or 0 outside.
         joints3d: The same in the world (T, M, 17, 3) float32, metres; performer at the origin, z up.
         boxes: Around the visible pixels of each person (T, M, 4) float32: x0, y0, x1, y1; zeros if none.
         mask: Pixels where a person is seen (T, M, H, W) bool.
@@ -104,11 +104,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Frames uint8 (T, 3, H, W), a view of channels-last memory; times (T,) in seconds; the truth."""
+    """Frames uint8 (T, 3, H, W), a view of channels-last memory; times (T,) in seconds; the ground truth."""
 
     frames: Array
     times: Array
-    truth: Truth
+    ground_truth: GroundTruth
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def render(
     stage: Stage,
     camera: PinholeCamera,
     times_s: Array,
-    look: Look,
+    effects: CameraEffects,
     generator: np.random.Generator,
     *,
     flow: bool = False,
@@ -134,10 +134,10 @@ def render(
     """Draw figures in a scene at video times (T,), evenly spaced, in seconds; on request with true flow."""
     times = np.asarray(times_s, dtype=float)
     height, width = camera.size
-    margin = int(np.ceil(0.045 * height * max(look.shake, 0.2))) + 1
+    margin = int(np.ceil(0.045 * height * max(effects.shake, 0.2))) + 1
     plate = render_plate(stage.scene, camera, stage.yaw_rad, stage.offset_m, margin)
     light = _turned(stage.scene.light, stage.yaw_rad)
-    maps = shake(times, look.shake, camera.size, generator)
+    maps = shake(times, effects.shake, camera.size, generator)
     meshes = [build_mesh(figure.performer, 1 if height <= 240 else 2) for figure in figures]
     colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
     placed = [figure.placed(times)[0].positions for figure in figures]
@@ -145,14 +145,14 @@ def render(
     seen = [shaken(camera.project(p), maps[:, None]) for p in placed]
     frames = np.empty((len(times), height, width, 3), np.uint8)
     mask = np.zeros((len(times), len(figures), height, width), bool)
-    developer = _Developer(look, camera.size, generator)
+    developer = _Developer(effects, camera.size, generator)
     interval = float(times[1] - times[0]) if len(times) > 1 else 0.04
-    count = _exposures(seen, look.shutter)
+    count = _exposures(seen, effects.shutter)
     for first in range(0, len(times), _CHUNK):
         part = slice(first, min(first + _CHUNK, len(times)))
         frame_of = np.repeat(np.arange(part.start, part.stop), count[part])
         ticks = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in count[part]])
-        exposed = times[frame_of] + ticks * look.shutter * interval
+        exposed = times[frame_of] + ticks * effects.shutter * interval
         surfaces = _surfaces(figures, meshes, stage.things, colours, exposed)
         starts = np.cumsum(count[part]) - count[part]
         drawing = _Drawing(surfaces, camera, light, maps[frame_of], starts + count[part] // 2)
@@ -165,8 +165,8 @@ def render(
     fields = None
     if flow:
         fields = true_flow(_surfaces(figures, meshes, stage.things, colours, times), camera, maps)
-    truth = Truth(joints2d, joints3d, _boxes(mask), mask, fields)
-    return Rendered(frames.transpose(0, 3, 1, 2), times, truth)
+    ground_truth = GroundTruth(joints2d, joints3d, _boxes(mask), mask, fields)
+    return Rendered(frames.transpose(0, 3, 1, 2), times, ground_truth)
 
 
 class _Drawing:
@@ -203,10 +203,10 @@ class _Drawing:
         """Frame `index` (H, W, 3) uint8 from its exposures; fills `mask` (M, H, W) with who is seen where."""
         height, width = self.camera.size
         back = _shift(shaken, plate.margin_px)
-        picture: Array = cv2.warpAffine(plate.rgb, back, (width, height), borderMode=cv2.BORDER_REFLECT)
+        image: Array = cv2.warpAffine(plate.rgb, back, (width, height), borderMode=cv2.BORDER_REFLECT)
         ground = cv2.warpAffine(plate.floor, back, (width, height), borderMode=cv2.BORDER_REFLECT)
         shadow = self._shadow(index)
-        picture = (picture * (1 - shadow * ground)[..., None]).astype(np.float32)
+        image = (image * (1 - shadow * ground)[..., None]).astype(np.float32)
         low = self.low[shots.start : shots.stop].min(axis=0)
         high = self.high[shots.start : shots.stop].max(axis=0)
         x0, y0 = np.clip(np.floor(low).astype(int) - 1, 0, (width, height))
@@ -215,11 +215,11 @@ class _Drawing:
             rgb, cover, share = self._expose(
                 shots, (int(x0), int(y0)), (int(y1 - y0), int(x1 - x0)), len(mask)
             )
-            region = picture[y0:y1, x0:x1]
+            region = image[y0:y1, x0:x1]
             region *= (1 - cover)[..., None]
             region += rgb
             mask[:, y0:y1, x0:x1] = share > _MOST
-        return picture.astype(np.uint8)
+        return image.astype(np.uint8)
 
     def _expose(
         self, shots: range, corner: tuple[int, int], size: tuple[int, int], persons: int
@@ -293,20 +293,20 @@ class _Drawing:
 class _Developer:
     """Exposure, colour cast and sensor noise."""
 
-    def __init__(self, look: Look, size: tuple[int, int], generator: np.random.Generator) -> None:
+    def __init__(self, effects: CameraEffects, size: tuple[int, int], generator: np.random.Generator) -> None:
         level = np.arange(256) / 255
-        curves = [255 * np.clip(level * look.exposure * tint, 0, 1) for tint in look.tint]
+        curves = [255 * np.clip(level * effects.exposure * tint, 0, 1) for tint in effects.tint]
         self.curve = np.round(np.stack(curves, axis=1)).astype(np.uint8)[None]
         self.size, self.generator = size, generator
-        grain = generator.normal(0, look.noise, (size[0] + 32, size[1] + 32, 1))
-        colour = generator.normal(0, look.noise * 0.4, (size[0] + 32, size[1] + 32, 3))
+        grain = generator.normal(0, effects.noise, (size[0] + 32, size[1] + 32, 1))
+        colour = generator.normal(0, effects.noise * 0.4, (size[0] + 32, size[1] + 32, 3))
         self.grain = np.round(grain + colour).astype(np.int16)
 
-    def develop(self, picture: Array) -> Array:
+    def develop(self, image: Array) -> Array:
         """The frame as the sensor delivers it."""
         y, x = self.generator.integers(0, 32, 2)
         grain = self.grain[y : y + self.size[0], x : x + self.size[1]]
-        toned = cv2.LUT(picture, self.curve)
+        toned = cv2.LUT(image, self.curve)
         noisy: Array = cv2.add(toned, grain, dtype=cv2.CV_8U)
         return noisy
 
@@ -348,7 +348,7 @@ def _shaded(surface: Surface, light: Light) -> Array:
 
 
 def _exposures(seen: Sequence[Array], shutter: float) -> Array:
-    """How many exposures each frame needs, (T,), from the fastest joint's way across the picture."""
+    """How many exposures each frame needs, (T,), from the fastest joint's way across the image."""
     frames = len(seen[0])
     if shutter <= 0 or frames < 2:
         return np.ones(frames, int)
@@ -362,7 +362,7 @@ def _exposures(seen: Sequence[Array], shutter: float) -> Array:
 
 
 def _shift(shaken: Array, margin_px: int) -> Array:
-    """The map of a plate with a margin onto the shaken picture."""
+    """The map of a plate with a margin onto the shaken image."""
     back: Array = shaken.copy()
     back[:, 2] -= shaken[:, :2] @ np.array([margin_px, margin_px])
     return back

@@ -138,7 +138,7 @@ def render_plate(
     rays = rays.reshape(-1, 3) @ turn.T
     here = np.array(offset_m, dtype=np.float32)
     pixel = np.float32(1 / (camera.focal * camera.size[0]))
-    colour, depth, floor = _surroundings(scene, eye, rays, pixel)
+    colour, depth, floor = _background(scene, eye, rays, pixel)
     length = np.sqrt(np.einsum("ij,ij->i", rays, rays))
     behind = here - eye[:2]
     behind = behind / max(float(np.linalg.norm(behind)), 1e-6)
@@ -147,17 +147,17 @@ def render_plate(
         away = np.array(block.centre[:2]) - here
         if float(away @ behind) > 0.3 and float(np.hypot(*away)) - max(block.half[:2]) > 0.8:
             _draw_block(block, scene, eye, rays, length, pixel, colour, depth, floor)
-    picture: Array = np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
+    image: Array = np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
     ground: Array = floor.astype(np.float32).reshape(shape)
     if sampling > 1:
         height, width = camera.size
         small = (width + 2 * margin_px, height + 2 * margin_px)
-        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         ground = cv2.resize(ground, small, interpolation=cv2.INTER_AREA)
-    return Plate(picture, ground, margin_px)
+    return Plate(image, ground, margin_px)
 
 
-def _surroundings(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> tuple[Array, Array, Array]:
+def _background(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> tuple[Array, Array, Array]:
     """Floor, walls and ceiling, or floor and sky: RGB (N, 3), depth (N,), whether it is floor (N,)."""
     with np.errstate(divide="ignore"):
         inverse = 1 / np.where(np.abs(rays) < 1e-6, 1e-6, rays)
@@ -286,7 +286,7 @@ def _draw_block(
 
 
 def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -> tuple[Block, ...]:
-    """Furniture along the walls; pictures, windows and doors on them."""
+    """Furniture along the walls; images, windows and doors on them."""
     x, y, tall = room
     blocks = []
     pieces: dict[str, list[tuple[float, float, float]]] = {

@@ -18,7 +18,7 @@ from kinesphere.synthetic.render.render import Figure, Rendered
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 _CAPTURE = 5  # stream of random numbers under the data set's seed
-# Who moves further than this within a video is too small in the picture of a camera that stands still.
+# Who moves further than this within a video is too small in the image of a camera that stands still.
 _REACH_M = 5.0
 _LEAST_S = 1.0
 

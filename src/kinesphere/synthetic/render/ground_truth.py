@@ -20,7 +20,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.files import replacing
-from kinesphere.synthetic.render.render import Rendered, Truth
+from kinesphere.synthetic.render.render import GroundTruth, Rendered
 
 _ORIGIN = "the mannequin"
 # Flow is kept to this part of a pixel; all its digits would take several times the space.
@@ -34,19 +34,19 @@ def video_file(name: str, root: Path) -> Path:
     return root / "videos" / f"{name}.mp4"
 
 
-def truth_files(name: str, root: Path, *, flow: bool) -> tuple[Path, ...]:
-    """All files of truth about one video, that of its flow last and where there is one."""
+def ground_truth_files(name: str, root: Path, *, flow: bool) -> tuple[Path, ...]:
+    """All files of ground truth about one video, that of its flow last and where there is one."""
     extracts, video = Extracts(root / "truth", root), video_file(name, root)
     suffixes = (pose_file.SUFFIX, mask_file.SUFFIX, *([flow_file.SUFFIX] if flow else []))
     return root / "truth" / f"{name}.npz", *(extracts.place(video, suffix) for suffix in suffixes)
 
 
-def write_truth(rendered: Rendered, name: str, fps: float, root: Path) -> None:
-    """Write all files of truth about one video."""
-    truth = rendered.truth
+def write_ground_truth(rendered: Rendered, name: str, fps: float, root: Path) -> None:
+    """Write all files of ground truth about one video."""
+    truth = rendered.ground_truth
     size = truth.mask.shape[2:]
-    exact, poses, masks, *moving = truth_files(name, root, flow=truth.flow is not None)
-    save_truth(truth, exact)
+    exact, poses, masks, *moving = ground_truth_files(name, root, flow=truth.flow is not None)
+    save_ground_truth(truth, exact)
     pose_file.write_poses(_poses(rendered, fps), poses)
     people = np.any(truth.mask, axis=1).astype(np.uint8) * 255
     mask_file.write_masks(masks, people, size=size, origin=_ORIGIN)
@@ -62,7 +62,7 @@ def write_truth(rendered: Rendered, name: str, fps: float, root: Path) -> None:
         )
 
 
-def save_truth(truth: Truth, path: Path) -> None:
+def save_ground_truth(truth: GroundTruth, path: Path) -> None:
     """Write one `truth/<id>.npz`, atomically; masks are packed to bits along rows."""
     content = {
         "joints2d": truth.joints2d,
@@ -77,7 +77,7 @@ def save_truth(truth: Truth, path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, **content)
 
 
-def load_truth(path: str | Path) -> Truth:
+def load_ground_truth(path: str | Path) -> GroundTruth:
     """Read one `truth/<id>.npz`.
 
     Raises:
@@ -87,7 +87,7 @@ def load_truth(path: str | Path) -> Truth:
         file = read_arrays(Path(path))
         height, width = (int(n) for n in file["size"])
         mask = np.unpackbits(file["mask"], axis=-1, count=width).astype(bool)
-        return Truth(
+        return GroundTruth(
             file["joints2d"],
             file["joints3d"],
             file["boxes"],
@@ -96,13 +96,13 @@ def load_truth(path: str | Path) -> Truth:
         )
     except BROKEN as error:
         raise InvalidManifest(
-            f"{path} is not the truth file of a generated video ({error}); generate the set again."
+            f"{path} is not the ground-truth file of a generated video ({error}); generate the set again."
         ) from error
 
 
 def _poses(rendered: Rendered, fps: float) -> Poses:
-    """Joints in pixels and in the world; those outside the picture are not seen."""
-    truth = rendered.truth
+    """Joints in pixels and in the world; those outside the image are not seen."""
+    truth = rendered.ground_truth
     height, width = truth.mask.shape[2:]
     hidden = ~np.any(truth.boxes, axis=-1, keepdims=True)
     return Poses(
