@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from kinesphere.core.short_repr import short_repr
+
 # Standard deviations of COCO's joints as a fraction of the person's size (cocodataset.org, keypoints-eval),
 # for the parts of a body that all skeletons name alike; others take the value of the hips.
 _SIGMAS = {
@@ -41,7 +43,7 @@ _LOOSE = 3.0
 _MAX_LIVING = 64
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The N people found in one frame.
 
@@ -58,6 +60,8 @@ class Detections:
     boxes: np.ndarray
     world: np.ndarray | None = None
     appearance: np.ndarray | None = None
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.keypoints)

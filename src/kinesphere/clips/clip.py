@@ -11,9 +11,10 @@ import torch
 
 from kinesphere.clips.spec import REGISTERED
 from kinesphere.core.errors import InvalidClip
+from kinesphere.core.short_repr import short_repr
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clip:
     """One clip, time first.
 
@@ -38,6 +39,8 @@ class Clip:
     flipped: bool = False
     skeleton: str | None = None
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
         if not shape or shape[0] != len(self.times):
@@ -49,6 +52,10 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __getitem__(self, part: slice) -> Self:
+        """Some of the frames."""
+        return replace(self, data=self.data[part], times=self.times[part])
 
     def with_data(self, data: torch.Tensor, frame_size: tuple[int, int] | None = None) -> Self:
         """The same moments with other data; `frame_size` when the picture's size changed."""

@@ -29,6 +29,7 @@ from kinesphere.core.errors import (
     KinesphereWarning,
     VideoError,
 )
+from kinesphere.core.short_repr import short_repr
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.backdrop import BackdropVideo, Lenders, other_videos
 from kinesphere.data.cache.frames import CachedVideo, FrameCache
@@ -44,7 +45,7 @@ Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
 UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Item:
     """One sample as tensors.
 
@@ -60,8 +61,10 @@ class Item:
     index: int
     notes: tuple[Skipped, ...] = ()
 
+    __repr__ = short_repr
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """The readable samples of one batch, and the others by name.
 
@@ -79,6 +82,8 @@ class Batch:
     indices: tuple[int, ...]
     failures: tuple[Skipped, ...] = ()
     notes: tuple[Skipped, ...] = ()
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.short_repr import short_repr
 
 _ROUNDING = 1e-5
 NOBODY = "nobody is seen in it, so that the joints were all zeros"
@@ -26,7 +28,7 @@ def check_probabilities(probabilities: np.ndarray) -> None:
         raise InvalidSetting(f"Probabilities are numbers in [0, 1]; got {wrong[0]}.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Class probabilities for one span.
 
@@ -46,6 +48,8 @@ class Prediction:
     views: int = 1
     notes: tuple[str, ...] = ()
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
             raise InvalidSetting(
@@ -53,6 +57,18 @@ class Prediction:
                 f"got shape {self.probabilities.shape}."
             )
         check_probabilities(self.probabilities)
+
+    def __getitem__(self, label: str) -> float:
+        """The probability of a label.
+
+        Raises:
+            LabelMismatch: If it is none of the K.
+        """
+        return float(self.probabilities[self.labels.index(label, f"In the prediction of {self.source}")])
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        """Labels with their probabilities, in the order of the labels."""
+        return iter(zip(self.labels.names, self.probabilities.tolist(), strict=True))
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The `k` most probable labels with their probabilities, best first."""

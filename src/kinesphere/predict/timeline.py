@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.short_repr import short_repr
 from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
 
 Smoothing = Literal["mean", "median"]
 _TOUCH_S = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Timeline:
     """Class probabilities of W windows over K labels.
 
@@ -35,6 +37,8 @@ class Timeline:
     source: str
     nobody: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     notes: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         windows = len(self.probabilities)
@@ -62,11 +66,28 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def __getitem__(self, window: int) -> Prediction:
-        """The prediction of one window."""
+    @overload
+    def __getitem__(self, window: int) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, window: slice) -> Timeline: ...
+
+    def __getitem__(self, window: int | slice) -> Prediction | Timeline:
+        """The prediction of one window, or the timeline of some."""
+        if isinstance(window, slice):
+            return replace(
+                self,
+                probabilities=self.probabilities[window],
+                spans=self.spans[window],
+                nobody=self.nobody[window],
+            )
         start, end = self.spans[window].tolist()
         notes = (NOBODY,) if self.nobody[window] else ()
         return Prediction(self.probabilities[window], self.labels, self.source, (start, end), notes=notes)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        """The predictions of the windows, in their order."""
+        return (self[window] for window in range(len(self)))
 
     def mean(self) -> Prediction:
         """The average of the windows in which somebody is seen, as one prediction of the whole video."""
@@ -132,7 +153,7 @@ class Timeline:
 
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The shape that scripts rely on: the whole video's top-k, and each window's."""
-        windows = [self[i].to_json(k) for i in range(len(self))]
+        windows = [each.to_json(k) for each in self]
         timeline = [{key: value for key, value in each.items() if key != "source"} for each in windows]
         return {**self.mean().to_json(k), "timeline": timeline}
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
+from kinesphere.core.short_repr import short_repr
 from kinesphere.video import picture
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source
 from kinesphere.video.cursor import Cursor, UnsafeKey
@@ -36,7 +37,7 @@ class Frame:
     time_s: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frames:
     """T pictures.
 
@@ -48,6 +49,8 @@ class Frames:
     data: np.ndarray
     times: np.ndarray
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[1] != 3 or self.times.shape != self.data.shape[:1]:
             raise InvalidSetting(
@@ -56,6 +59,14 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __getitem__(self, part: slice) -> Frames:
+        """Some of the pictures."""
+        return Frames(self.data[part], self.times[part])
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The pictures one by one."""
+        return map(Frame, self.data, self.times.tolist())
 
 
 class Video:

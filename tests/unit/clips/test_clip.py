@@ -50,3 +50,10 @@ def test_frames_share_memory():
     clip = noise_clip()
     assert np.shares_memory(clip.frames(), clip.data.numpy())
     assert clip.frames().shape == (4, 24, 32, 3)
+
+
+def test_clips_are_sliced_in_time_and_shown_by_shape():
+    clip = noise_clip()
+    assert torch.equal(clip[1:3].data, clip.data[1:3])
+    assert clip[1:3].times.tolist() == clip.times[1:3].tolist()
+    assert repr(clip) == "Clip(data=uint8 (4, 3, 24, 32), times=float64 (4,), frame_size=(24, 32))"

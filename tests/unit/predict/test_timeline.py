@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesphere.clips.sampling import windows
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.predict.timeline import Timeline, segments
 
@@ -165,3 +165,17 @@ def test_windows_in_which_nobody_is_seen_lend_nothing_to_their_neighbours(kind: 
     np.testing.assert_allclose(smooth.probabilities, [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.6, 0.4]])
     empty = Timeline(np.array(rows), spans, LabelSet(("a", "b")), "video.mp4", nobody=np.ones(4, bool))
     np.testing.assert_array_equal(empty.smoothed(3, kind).probabilities, rows)  # type: ignore[arg-type]
+
+
+def test_timelines_and_predictions_are_sliced_and_iterated_and_shown_by_shape() -> None:
+    timeline = simple([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    part = timeline[1:]
+    assert part.spans.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert [each["a"] for each in part] == [0.2, 0.6]
+    assert list(timeline[0]) == [("a", 0.9), ("b", 0.1)]
+    assert repr(timeline).startswith("Timeline(probabilities=float64 (3, 2), spans=float64 (3, 2), labels=")
+    assert repr(timeline[0]).startswith("Prediction(probabilities=float64 (2,), labels=LabelSet(")
+    with pytest.raises(LabelMismatch, match=r"In the prediction of video\.mp4"):
+        timeline[0]["hop"]
+    with pytest.raises(InvalidSetting, match="at least one window"):
+        timeline[3:]

@@ -259,3 +259,13 @@ def test_a_loader_s_worker_decodes_with_one_thread(source, monkeypatch):
 def test_importing_the_room_does_not_load_torch():
     code = "import sys, kinesphere.video; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_frames_are_sliced_and_iterated_and_shown_by_shape() -> None:
+    frames = Frames(np.zeros((4, 3, *SIZE), np.uint8), np.arange(4.0))
+    assert repr(frames) == "Frames(data=uint8 (4, 3, 12, 16), times=float64 (4,))"
+    assert frames[1:3].times.tolist() == [1.0, 2.0]
+    assert [(frame.data.shape, frame.time_s) for frame in frames[2:]] == [
+        ((3, *SIZE), 2.0),
+        ((3, *SIZE), 3.0),
+    ]

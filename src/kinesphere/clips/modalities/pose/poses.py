@@ -12,6 +12,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.sidecar import CLOCK
 from kinesphere.clips.skeleton import SKELETONS, map_between
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.short_repr import short_repr
 
 # Poses further apart than this are not joined by a straight line: the person counts as away.
 BRIDGE_S = 0.5
@@ -56,7 +57,7 @@ class Extent:
         return cls(len(frame_times), float(frame_times[-1]), fps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poses:
     """The people of one video and their joints, time first.
 
@@ -93,6 +94,8 @@ class Poses:
     video: Extent | None = None
     most_people: int | None = None
     clock: int = CLOCK
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         joints = len(SKELETONS.get(self.skeleton))
