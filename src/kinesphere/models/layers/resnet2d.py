@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
 
+BACKBONE_STAGES = tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4"))
+"""Stages of a network whose `backbone` this is."""
+
 
 def conv2d(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     """A convolution that keeps the size at stride 1; batch norm follows, so it has no bias."""

@@ -25,6 +25,7 @@ Middle = Callable[[int, Size3], nn.Module]
 Attend = Callable[[int], nn.Module]
 """Builds what follows a block from its number of channels."""
 
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 DEPTHS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),

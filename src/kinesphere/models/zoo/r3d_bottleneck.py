@@ -7,14 +7,14 @@ Convolutions for Action Recognition", CVPR 2018, https://arxiv.org/abs/1711.1124
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
+    STAGES,
     ResNet3d,
     Size3,
     conv3d,
@@ -22,7 +22,6 @@ from kinesphere.models.layers.resnet3d import (
     stem,
     volumetric,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
 from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
@@ -51,7 +50,9 @@ def slim(width: int, stride: Size3) -> nn.Module:
     )
 
 
-def r3d(num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: float = 0.0) -> nn.Module:
+def bottleneck_r3d(
+    num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: float = 0.0
+) -> ResNet3d:
     """3×3×3 in every block."""
     entry = stem(3, width, (7, 7, 7), (1, 2, 2), max_pool((3, 3, 3), (2, 2, 2)))
     return ResNet3d(
@@ -59,9 +60,9 @@ def r3d(num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: 
     )
 
 
-def r2plus1d(
+def bottleneck_r2plus1d(
     num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: float = 0.0
-) -> nn.Module:
+) -> ResNet3d:
     """3×3 in space and 3 in time in every block, and in the stem 7×7 and 7."""
     middle = 3 * width * 343 // (3 * 49 + width * 7)
     entry = nn.Sequential(
@@ -76,9 +77,9 @@ def r2plus1d(
     return ResNet3d(num_classes, depths, entry, width=width, strides=STRIDES, middle=widened, dropout=dropout)
 
 
-def r2plus1d_slim(
+def slim_r2plus1d(
     num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: float = 0.5
-) -> nn.Module:
+) -> ResNet3d:
     """3 in time and 3×3 in space in every block, a stem in space only, no pooling."""
     return ResNet3d(
         num_classes,
@@ -108,8 +109,7 @@ R2PLUS1D_PAPER = Paper(
 SPEC = ClipSpec(
     Sampling("dense", 16), size=(112, 112), mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737)
 )
-SLIM_SPEC = ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=256, fps=30.0)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32))
+TINY_INPUTS = (SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32)),)
 
 R3D_MAPS = (KeyMap("3d_resnets", (Rename("conv1.*", "stem.0.*"), Rename("bn1.*", "stem.1.*"), *SAME_KEYS)),)
 R2PLUS1D_MAPS = (
@@ -142,110 +142,89 @@ SLIM_MAPS = (
 )
 
 
-def bottleneck_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    paper: Paper = R3D_PAPER,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 700,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="r3d_bottleneck",
-        summary=summary,
-        paper=paper,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
-
-
 FOLDER_NOTE = (
     "The authors' files (Kinetics-700, Moments in Time, STAIR Actions and their unions; shortcut B) are in a "
     "folder, https://drive.google.com/open?id=1xbYbZ7rpyjftI_KCk6YuL-XrfQDz7Yd4; download one and import it."
 )
-SLIM_WEIGHTS = (kinetics("k400", pytorchvideo_url("R2PLUS1D_16x4_R50"), "pytorchvideo", 0.7601, 0.9223),)
+R3D = Family(
+    name="r3d_bottleneck",
+    paper=R3D_PAPER,
+    network=bottleneck_r3d,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=STAGES,
+    cam_layer="layer4",
+    classes=700,
+    key_maps=R3D_MAPS,
+    notes=FOLDER_NOTE,
+)
+R2PLUS1D = Family(
+    name="r3d_bottleneck",
+    paper=R2PLUS1D_PAPER,
+    network=bottleneck_r2plus1d,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=STAGES,
+    cam_layer="layer4",
+    classes=700,
+    key_maps=R2PLUS1D_MAPS,
+    notes=FOLDER_NOTE,
+)
+R2PLUS1D_SLIM = Family(
+    name="r3d_bottleneck",
+    paper=R2PLUS1D_PAPER,
+    network=slim_r2plus1d,
+    inputs=(ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=256, fps=30.0),),
+    tiny_inputs=TINY_INPUTS,
+    stages=STAGES,
+    cam_layer="layer4",
+    key_maps=SLIM_MAPS,
+)
 
-for _depth, _numbers in {
-    50: (47_633_276, 10_069_925_888),
-    101: (86_679_420, 13_891_330_048),
-    152: (118_838_140, 18_611_888_128),
-    200: (128_037_756, 25_805_119_488),
-}.items():
-    register(
-        bottleneck_card(
-            f"r3d_{_depth}",
-            f"{_depth}-layer residual network with 3×3×3 convolutions in its bottlenecks.",
-            *_numbers,
-            notes=FOLDER_NOTE,
-        ),
-        R3D_MAPS,
-    )(partial(r3d, depths=DEPTHS[_depth]))
 
-register(
-    bottleneck_card(
-        "r2plus1d_50",
-        "50-layer residual network with (2+1)D convolutions in its bottlenecks.",
-        47_650_082,
-        10_524_657_664,
-        paper=R2PLUS1D_PAPER,
-        notes=FOLDER_NOTE,
-    ),
-    R2PLUS1D_MAPS,
-)(partial(r2plus1d, depths=DEPTHS[50]))
-register(
-    bottleneck_card(
-        "r2plus1d_slim_50",
-        "50-layer residual network whose bottlenecks look over time, then space, as wide in between.",
-        28_107_600,
-        57_533_825_024,
-        paper=R2PLUS1D_PAPER,
-        weights=SLIM_WEIGHTS,
-        spec=SLIM_SPEC,
-        classes=400,
-    ),
-    SLIM_MAPS,
-)(partial(r2plus1d_slim, depths=DEPTHS[50]))
-register(
-    bottleneck_card(
-        "r3d_bottleneck_tiny", "r3d_50 for tests.", 234_653, 18_318_592, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    R3D_MAPS,
-)(partial(r3d, depths=(1, 1, 1, 1), width=8))
-register(
-    bottleneck_card(
-        "r2plus1d_bottleneck_tiny",
-        "r2plus1d_50 for tests.",
-        235_161,
-        18_338_048,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    R2PLUS1D_MAPS,
-)(partial(r2plus1d, depths=(1, 1, 1, 1), width=8))
-register(
-    bottleneck_card(
-        "r2plus1d_slim_tiny",
-        "r2plus1d_slim_50 for tests.",
-        146_237,
-        6_038_784,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    SLIM_MAPS,
-)(partial(r2plus1d_slim, depths=(1, 1, 1, 1), width=8))
+@R3D.model("50-layer residual network with 3×3×3 convolutions in its bottlenecks.")
+def r3d_50(num_classes: int) -> ResNet3d:
+    return R3D.build(num_classes, depths=DEPTHS[50])
+
+
+@R3D.model("101-layer residual network with 3×3×3 convolutions in its bottlenecks.")
+def r3d_101(num_classes: int) -> ResNet3d:
+    return R3D.build(num_classes, depths=DEPTHS[101])
+
+
+@R3D.model("152-layer residual network with 3×3×3 convolutions in its bottlenecks.")
+def r3d_152(num_classes: int) -> ResNet3d:
+    return R3D.build(num_classes, depths=DEPTHS[152])
+
+
+@R3D.model("200-layer residual network with 3×3×3 convolutions in its bottlenecks.")
+def r3d_200(num_classes: int) -> ResNet3d:
+    return R3D.build(num_classes, depths=DEPTHS[200])
+
+
+@R2PLUS1D.model("50-layer residual network with (2+1)D convolutions in its bottlenecks.")
+def r2plus1d_50(num_classes: int) -> ResNet3d:
+    return R2PLUS1D.build(num_classes, depths=DEPTHS[50])
+
+
+@R2PLUS1D_SLIM.model(
+    "50-layer residual network whose bottlenecks look over time, then space, as wide in between.",
+    weights=(kinetics("k400", pytorchvideo_url("R2PLUS1D_16x4_R50"), "pytorchvideo", 0.7601, 0.9223),),
+)
+def r2plus1d_slim_50(num_classes: int) -> ResNet3d:
+    return R2PLUS1D_SLIM.build(num_classes, depths=DEPTHS[50])
+
+
+@R3D.model("r3d_50 for tests.", tiny=True)
+def r3d_bottleneck_tiny(num_classes: int) -> ResNet3d:
+    return R3D.build(num_classes, depths=(1, 1, 1, 1), width=8)
+
+
+@R2PLUS1D.model("r2plus1d_50 for tests.", paper=R3D_PAPER, tiny=True)
+def r2plus1d_bottleneck_tiny(num_classes: int) -> ResNet3d:
+    return R2PLUS1D.build(num_classes, depths=(1, 1, 1, 1), width=8)
+
+
+@R2PLUS1D_SLIM.model("r2plus1d_slim_50 for tests.", paper=R3D_PAPER, tiny=True)
+def r2plus1d_slim_tiny(num_classes: int) -> ResNet3d:
+    return R2PLUS1D_SLIM.build(num_classes, depths=(1, 1, 1, 1), width=8)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
@@ -86,16 +86,8 @@ class RecurrentNet(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Long-term Recurrent Convolutional Networks for Visual Recognition and Description",
-    "Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell",
-    2015,
-    "https://arxiv.org/abs/1411.4389",
-    "3–4",
-)
 SMALL_SPEC = ClipSpec(Sampling("uniform", 16), size=(112, 112), short_side_px=128)
 RESNET_SPEC = ClipSpec(Sampling("uniform", 16), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-TINY_SPEC = SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
 PROPERTIES = "No public weights of the whole; tests hold the paper's properties. "
 BACKBONE_MAPS = (
     KeyMap(
@@ -106,109 +98,93 @@ BACKBONE_MAPS = (
 )
 
 
-def recurrent_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    layers = ("layer1", "layer2", "layer3", "layer4")
-    return ModelCard(
-        name=name,
-        family="recurrent",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=10,
-        head=("fc",),
-        stages=(*(f"backbone.{layer}" for layer in layers), "memory"),
-        cam_layer="backbone.layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
-
-
-@register(
-    recurrent_card(
-        "cnn_lstm",
-        "Small frame CNN with an LSTM over time; trains on a laptop.",
-        917_802,
-        745_376_256,
-        spec=SMALL_SPEC,
-        notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
-    )
+PAPER = Paper(
+    "Long-term Recurrent Convolutional Networks for Visual Recognition and Description",
+    "Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell",
+    2015,
+    "https://arxiv.org/abs/1411.4389",
+    "3–4",
 )
-def cnn_lstm(
+STAGES = (*BACKBONE_STAGES[1:], "memory")
+TINY_INPUTS = (SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),)
+
+
+def on_small_cnn(
     num_classes: int,
+    *,
     width: int = 32,
     hidden: int = 256,
     bidirectional: bool = False,
     output: str = "last",
-) -> nn.Module:
+) -> RecurrentNet:
     return RecurrentNet(num_classes, SmallCNN(width), hidden, bidirectional, output)
 
 
-@register(
-    recurrent_card(
-        "resnet50_lstm",
-        "ResNet-50 on every frame with an LSTM over time.",
-        28_760_138,
-        65_478_071_296,
-        spec=RESNET_SPEC,
-        weights=imagenet_weights(50),
-        notes=PROPERTIES + "ResNet-50 in place of the paper's CaffeNet.",
-    ),
-    BACKBONE_MAPS,
-)
-def resnet50_lstm(
-    num_classes: int, hidden: int = 512, bidirectional: bool = False, output: str = "last"
-) -> nn.Module:
-    return RecurrentNet(num_classes, ResNet2d(50), hidden, bidirectional, output)
-
-
-@register(
-    recurrent_card(
-        "lrcn_resnet152",
-        "ResNet-152 on every frame with an LSTM over time, predictions averaged over steps.",
-        63_395_914,
-        184_269_149_184,
-        spec=RESNET_SPEC,
-        weights=imagenet_weights(152),
-        notes=PROPERTIES + "ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the "
-        "classifier, which equals averaging its logits.",
-    ),
-    BACKBONE_MAPS,
-)
-def lrcn_resnet152(
-    num_classes: int, hidden: int = 512, bidirectional: bool = False, output: str = "mean"
-) -> nn.Module:
-    return RecurrentNet(num_classes, ResNet2d(152), hidden, bidirectional, output)
-
-
-@register(recurrent_card("cnn_lstm_tiny", "cnn_lstm for tests.", 9_646, 1_339_552, spec=TINY_SPEC, tiny=True))
-def cnn_lstm_tiny(
+def on_resnet(
     num_classes: int,
-    width: int = 4,
-    hidden: int = 16,
+    *,
+    depth: int,
+    width: int = 64,
+    hidden: int = 512,
     bidirectional: bool = False,
     output: str = "last",
-) -> nn.Module:
-    return RecurrentNet(num_classes, SmallCNN(width), hidden, bidirectional, output)
+) -> RecurrentNet:
+    return RecurrentNet(num_classes, ResNet2d(depth, width=width), hidden, bidirectional, output)
 
 
-@register(
-    recurrent_card(
-        "resnet_lstm_tiny", "resnet50_lstm for tests.", 328_474, 25_436_480, spec=TINY_SPEC, tiny=True
-    ),
-    BACKBONE_MAPS,
+SMALL = Family(
+    name="recurrent",
+    paper=PAPER,
+    network=on_small_cnn,
+    inputs=(SMALL_SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=STAGES,
+    cam_layer="backbone.layer4",
+    classes=10,
+    notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
 )
-def resnet_lstm_tiny(num_classes: int) -> nn.Module:
-    return RecurrentNet(num_classes, ResNet2d(TINY_DEPTH, width=16), 16, bidirectional=True, output="mean")
+RESNET = Family(
+    name="recurrent",
+    paper=PAPER,
+    network=on_resnet,
+    inputs=(RESNET_SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=STAGES,
+    cam_layer="backbone.layer4",
+    classes=10,
+    key_maps=BACKBONE_MAPS,
+)
+
+
+@SMALL.model("Small frame CNN with an LSTM over time; trains on a laptop.")
+def cnn_lstm(num_classes: int) -> RecurrentNet:
+    return SMALL.build(num_classes)
+
+
+@RESNET.model(
+    "ResNet-50 on every frame with an LSTM over time.",
+    weights=imagenet_weights(50),
+    notes=PROPERTIES + "ResNet-50 in place of the paper's CaffeNet.",
+)
+def resnet50_lstm(num_classes: int) -> RecurrentNet:
+    return RESNET.build(num_classes, depth=50)
+
+
+@RESNET.model(
+    "ResNet-152 on every frame with an LSTM over time, predictions averaged over steps.",
+    weights=imagenet_weights(152),
+    notes=PROPERTIES + "ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the "
+    "classifier, which equals averaging its logits.",
+)
+def lrcn_resnet152(num_classes: int) -> RecurrentNet:
+    return RESNET.build(num_classes, depth=152, output="mean")
+
+
+@SMALL.model("cnn_lstm for tests.", classes=10, tiny=True)
+def cnn_lstm_tiny(num_classes: int) -> RecurrentNet:
+    return SMALL.build(num_classes, width=4, hidden=16)
+
+
+@RESNET.model("resnet50_lstm for tests.", classes=10, tiny=True)
+def resnet_lstm_tiny(num_classes: int) -> RecurrentNet:
+    return RESNET.build(num_classes, depth=TINY_DEPTH, width=16, hidden=16, bidirectional=True, output="mean")

@@ -10,17 +10,16 @@ B batch, T time, C channels, P people, J joints, H W pixels, K classes.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
+    STAGES,
     Size3,
     average,
     frame_stem,
@@ -29,7 +28,7 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
-from kinesphere.models.registry import Part, register
+from kinesphere.models.registry import Part
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import posec3d
@@ -177,7 +176,7 @@ def check_lengths(rgb_BTCHW: Tensor, pose_BTPJC: Tensor) -> None:
         )
 
 
-def rgbpose_late(
+def late_fusion(
     num_classes: int,
     *,
     depths: tuple[int, ...] = DEPTHS[50],
@@ -188,10 +187,10 @@ def rgbpose_late(
     size_px: int = 64,
     rgb_share: float = 0.5,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> LateFusion:
     """SlowOnly on pixels of any size and PoseC3D on keypoints; arguments as of `RGBPoseConv3d`."""
     rgb = slowonly_resnet(num_classes, depths=depths, width=width, dropout=dropout)
-    pose = posec3d.posec3d_slowonly(
+    pose = posec3d.slowonly_on_heatmaps(
         num_classes,
         depths=pose_depths,
         width=width // 2,
@@ -231,62 +230,46 @@ POSE_SPEC = posec3d.SPEC.with_(
 )
 TINY_RGB = RGB_SPEC.with_(sampling=Sampling("uniform", 2), size=(64, 64), short_side_px=64)
 TINY_POSE = POSE_SPEC.with_(sampling=Sampling("uniform", 8), size=(16, 16), short_side_px=16)
-LATE_STAGES = (
-    *(f"rgb.{part}" for part in ("stem", "layer1", "layer2", "layer3", "layer4")),
-    *(f"pose.{part}" for part in posec3d.RESNET_STAGES),
-)
-EARLY_STAGES = (
-    *("rgb.stem", "rgb.layer1", "rgb.layer2", "pose.stem", "pose.layer1", "to_rgb1", "to_pose1"),
-    *("rgb.layer3", "pose.layer2", "to_rgb2", "to_pose2", "rgb.layer4", "pose.layer3"),
-)
-
-
-def rgbpose_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    inputs: tuple[ClipSpec, ...],
-    late: bool,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="rgbpose",
-        summary=summary,
-        paper=posec3d.PAPER,
-        inputs=inputs,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=5 if tiny else 60,
-        head=("rgb.fc", "pose.fc") if late else ("fc_rgb", "fc_pose"),
-        stages=LATE_STAGES if late else EARLY_STAGES,
-        cam_layer="rgb.layer4",
-        tiny=tiny,
-        fixed_size=("pose",) if late else True,
-        notes=notes,
-    )
-
-
-LATE_NOTE = "Made from its two halves by `join`; parity rests on theirs. `rgb_share` weighs probabilities."
-EARLY_NOTE = (
-    "No public fixture: checked by the paper's properties (without connections it is late fusion, and both "
-    "pathways see both inputs). Learns from the fused probabilities; the authors add up a loss per pathway."
-)
-
-register(
-    rgbpose_card(
-        "rgbpose_late",
-        "SlowOnly on pixels and PoseC3D on keypoints, probabilities averaged.",
-        33_782_296,
-        62_155_937_792,
-        inputs=(RGB_SPEC, posec3d.SPEC),
-        late=True,
-        notes=LATE_NOTE,
+LATE = Family(
+    name="rgbpose",
+    paper=posec3d.PAPER,
+    network=late_fusion,
+    inputs=(RGB_SPEC, posec3d.SPEC),
+    tiny_inputs=(TINY_RGB, TINY_POSE),
+    stages=(
+        *(f"rgb.{part}" for part in STAGES),
+        *(f"pose.{part}" for part in posec3d.RESNET_STAGES),
     ),
+    head=("rgb.fc", "pose.fc"),
+    cam_layer="rgb.layer4",
+    classes=60,
     fit=fit_late,
+    fixed_size=("pose",),
+    notes="Made from its two halves by `join`; parity rests on theirs. `rgb_share` weighs probabilities.",
+)
+CONNECTED = Family(
+    name="rgbpose",
+    paper=posec3d.PAPER,
+    network=RGBPoseConv3d,
+    inputs=(RGB_SPEC, POSE_SPEC),
+    tiny_inputs=(TINY_RGB, TINY_POSE),
+    stages=(
+        *("rgb.stem", "rgb.layer1", "rgb.layer2", "pose.stem", "pose.layer1", "to_rgb1", "to_pose1"),
+        *("rgb.layer3", "pose.layer2", "to_rgb2", "to_pose2", "rgb.layer4", "pose.layer3"),
+    ),
+    head=("fc_rgb", "fc_pose"),
+    cam_layer="rgb.layer4",
+    classes=60,
+    fit=fit,
+    fixed_size=True,
+    notes="No public fixture: checked by the paper's properties (without connections it is late fusion, and "
+    "both pathways see both inputs). Learns from the fused probabilities; the authors add up a loss per "
+    "pathway.",
+)
+
+
+@LATE.model(
+    "SlowOnly on pixels and PoseC3D on keypoints, probabilities averaged.",
     parts=(
         Part("rgb", "slowonly_resnet50", "pixels", {"depths": "depths", "width": "width"}),
         Part(
@@ -296,40 +279,21 @@ register(
             {"depths": "pose_depths", "skeleton": "skeleton", "draw": "draw", "size_px": "size_px"},
         ),
     ),
-)(rgbpose_late)
-register(
-    rgbpose_card(
-        "rgbpose_conv3d",
-        "Pixels and keypoints, connected both ways on the way and averaged at the end.",
-        41_732_376,
-        75_474_491_392,
-        inputs=(RGB_SPEC, POSE_SPEC),
-        late=False,
-        notes=EARLY_NOTE,
-    ),
-    fit=fit,
-)(RGBPoseConv3d)
-register(
-    rgbpose_card(
-        "rgbpose_late_tiny",
-        "rgbpose_late for tests.",
-        163_310,
-        14_546_496,
-        inputs=(TINY_RGB, TINY_POSE),
-        late=True,
-        tiny=True,
-    ),
-    fit=fit_late,
-)(partial(rgbpose_late, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16))
-register(
-    rgbpose_card(
-        "rgbpose_conv3d_tiny",
-        "rgbpose_conv3d for tests.",
-        287_950,
-        21_775_936,
-        inputs=(TINY_RGB, TINY_POSE),
-        late=False,
-        tiny=True,
-    ),
-    fit=fit,
-)(partial(RGBPoseConv3d, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16))
+)
+def rgbpose_late(num_classes: int) -> LateFusion:
+    return LATE.build(num_classes)
+
+
+@CONNECTED.model("Pixels and keypoints, connected both ways on the way and averaged at the end.")
+def rgbpose_conv3d(num_classes: int) -> RGBPoseConv3d:
+    return CONNECTED.build(num_classes)
+
+
+@LATE.model("rgbpose_late for tests.", tiny=True)
+def rgbpose_late_tiny(num_classes: int) -> LateFusion:
+    return LATE.build(num_classes, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16)
+
+
+@CONNECTED.model("rgbpose_conv3d for tests.", tiny=True)
+def rgbpose_conv3d_tiny(num_classes: int) -> RGBPoseConv3d:
+    return CONNECTED.build(num_classes, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.zoo.i3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
 
@@ -32,18 +32,11 @@ def pool(kernel: Triple, stride: Triple) -> nn.Module:
     return nn.MaxPool3d(kernel, stride, tuple((side - 1) // 2 for side in kernel))
 
 
-def separable_inception(num_classes: int, *, divide: int = 1, dropout: float = 0.2) -> nn.Module:
+def separable_inception(num_classes: int, *, divide: int = 1, dropout: float = 0.2) -> Inception3d:
     """Separable Inception-v1 (without the feature gating of S3D-G); `divide` divides all widths."""
     return Inception3d(num_classes, convolve, pool, divide=divide, dropout=dropout)
 
 
-PAPER = Paper(
-    "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification",
-    "Xie, Sun, Huang, Tu, Murphy",
-    2018,
-    "https://arxiv.org/abs/1712.04851",
-    "4",
-)
 SPEC = ClipSpec(
     Sampling("dense", 64),
     size=(224, 224),
@@ -52,7 +45,6 @@ SPEC = ClipSpec(
     mean=(0.43216, 0.394666, 0.37645),
     std=(0.22803, 0.22145, 0.216989),
 )
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 16), size=(32, 32), short_side_px=36)
 
 TORCHVISION = KeyMap(
     "torchvision",
@@ -68,70 +60,49 @@ TORCHVISION = KeyMap(
         Rename("classifier.1.bias", "fc.bias"),
     ),
 )
+S3D = Family(
+    name="s3d",
+    paper=Paper(
+        "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification",
+        "Xie, Sun, Huang, Tu, Murphy",
+        2018,
+        "https://arxiv.org/abs/1712.04851",
+        "4",
+    ),
+    network=separable_inception,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 16), size=(32, 32), short_side_px=36),),
+    stages=STAGES,
+    cam_layer="mixed_5c",
+    key_maps=(TORCHVISION,),
+    notes="Pools and convolutions pad both sides alike, as the public PyTorch weights expect.",
+)
 PROTOCOL = "clip level, 1 clip of 128 frames at 15 fps"
 
 
-def s3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="s3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="mixed_5c",
-        weights=weights,
-        tiny=tiny,
-        notes="Pools and convolutions pad both sides alike, as the public PyTorch weights expect.",
-    )
-
-
-@register(
-    s3d_card(
-        "s3d",
-        "Inception-v1 with spatial and temporal convolutions apart.",
-        8_320_048,
-        71_913_857_024,
-        weights=(
-            WeightEntry(
-                tag="k400",
-                url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
-                layout="torchvision",
-                labels="kinetics400",
-                classes=400,
-                sha256="d76dad2f",
-                licence="BSD-3-Clause",
-                spec=SPEC.with_(sampling=Sampling("dense", 128)),
-                scores=(
-                    ReportedScore("top1", 0.68368, "Kinetics-400", PROTOCOL),
-                    ReportedScore("top5", 0.8805, "Kinetics-400", PROTOCOL),
-                ),
+@S3D.model(
+    "Inception-v1 with spatial and temporal convolutions apart.",
+    weights=(
+        WeightEntry(
+            tag="k400",
+            url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
+            layout="torchvision",
+            labels="kinetics400",
+            classes=400,
+            sha256="d76dad2f",
+            licence="BSD-3-Clause",
+            spec=SPEC.with_(sampling=Sampling("dense", 128)),
+            scores=(
+                ReportedScore("top1", 0.68368, "Kinetics-400", PROTOCOL),
+                ReportedScore("top5", 0.8805, "Kinetics-400", PROTOCOL),
             ),
         ),
     ),
-    (TORCHVISION,),
 )
-def s3d(num_classes: int, dropout: float = 0.2) -> nn.Module:
-    return separable_inception(num_classes, dropout=dropout)
+def s3d(num_classes: int) -> Inception3d:
+    return S3D.build(num_classes)
 
 
-@register(
-    s3d_card("s3d_tiny", "s3d for tests.", 127_589, 9_948_320, spec=TINY_SPEC, classes=5, tiny=True),
-    (TORCHVISION,),
-)
-def s3d_tiny(num_classes: int) -> nn.Module:
-    return separable_inception(num_classes, divide=8)
+@S3D.model("s3d for tests.", tiny=True)
+def s3d_tiny(num_classes: int) -> Inception3d:
+    return S3D.build(num_classes, divide=8)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import nn
-
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
-from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
-from kinesphere.models.registry import register
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, frame_stem
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -45,7 +43,7 @@ def slowonly_resnet(
     attend2: tuple[int, ...] = (),
     attend3: tuple[int, ...] = (),
     dropout: float = 0.5,
-) -> nn.Module:
+) -> ResNet3d:
     """A ResNet over frames far apart.
 
     Args:
@@ -77,14 +75,9 @@ PAPER = Paper(
     "3.1, 4.1",
 )
 SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-SPEC_4X16 = SPEC.with_(sampling=Sampling("dense", 4, 16))
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
-FACEBOOK_4X16 = FACEBOOK_SPEC.with_(sampling=Sampling("dense", 4, 16))
 FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-
 
 MMACTION2_RULES = MMACTION2_NON_LOCAL + MMACTION2
 MAPS = (
@@ -100,45 +93,27 @@ FLOW_MAPS = (
 )
 
 
-def slowonly_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="slowonly",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+SLOWONLY = Family(
+    name="slowonly",
+    paper=PAPER,
+    network=slowonly_resnet,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=STAGES,
+    cam_layer="layer4",
+    key_maps=MAPS,
+    notes="A file with non-local blocks imports too: `attend2` and `attend3` say after which blocks they "
+    "stand. ",
+)
 
 
 def slowonly_url(config: str, suffix: str) -> str:
     return mmaction2_url("slowonly", f"slowonly_{config}_kinetics400-rgb", suffix)
 
 
-LEGACY_FLOW = (
-    "https://download.openmmlab.com/mmaction/recognition/slowonly/slowonly_r50_8x8x1_256e_kinetics400_flow/"
-)
-WEIGHTS = {
-    50: (
+@SLOWONLY.model(
+    "The slow pathway of SlowFast alone, on a ResNet-50: few frames, no stride in time.",
+    weights=(
         kinetics(
             "k400", slowonly_url("r50_8xb16-8x8x1-256e", "20220901-2132fc87"), "mmaction2", 0.7515, 0.9211
         ),
@@ -164,7 +139,7 @@ WEIGHTS = {
             "mmaction2",
             0.7297,
             0.9088,
-            spec=SPEC_4X16,
+            spec=SPEC.with_(sampling=Sampling("dense", 4, 16)),
         ),
         kinetics(
             "k400_facebook",
@@ -180,7 +155,7 @@ WEIGHTS = {
             "pytorchvideo",
             0.724,
             0.9018,
-            spec=FACEBOOK_4X16,
+            spec=FACEBOOK_SPEC.with_(sampling=Sampling("dense", 4, 16)),
         ),
         kinetics(
             "k400_caffe2",
@@ -191,54 +166,45 @@ WEIGHTS = {
             spec=FACEBOOK_SPEC,
         ),
     ),
-    101: (
+)
+def slowonly_resnet50(num_classes: int) -> ResNet3d:
+    return SLOWONLY.build(num_classes, depths=DEPTHS[50])
+
+
+@SLOWONLY.model(
+    "The slow pathway of SlowFast alone, on a ResNet-101: few frames, no stride in time.",
+    weights=(
         kinetics(
             "k400", slowonly_url("r101_8xb16-8x8x1-196e", "20220901-e6281431"), "mmaction2", 0.7659, 0.928
         ),
     ),
-}
-FLOW_WEIGHTS = (
-    kinetics(
-        "k400",
-        LEGACY_FLOW + "slowonly_r50_8x8x1_256e_kinetics400_flow_20200704-6b384243.pth",
-        "mmaction2",
-        0.6576,
-        0.8625,
-    ),
 )
-NON_LOCAL_NOTE = (
-    "A file with non-local blocks imports too: `attend2` and `attend3` say after which blocks they stand. "
-)
+def slowonly_resnet101(num_classes: int) -> ResNet3d:
+    return SLOWONLY.build(num_classes, depths=DEPTHS[101])
 
-for _depth, _numbers in {50: (32_454_096, 41_740_828_672), 101: (60_359_120, 85_414_019_072)}.items():
-    register(
-        slowonly_card(
-            f"slowonly_resnet{_depth}",
-            f"The slow pathway of SlowFast alone, on a ResNet-{_depth}: few frames, no stride in time.",
-            *_numbers,
-            weights=WEIGHTS[_depth],
-            notes=NON_LOCAL_NOTE,
+
+@SLOWONLY.model(
+    "The slow pathway of SlowFast alone, on a ResNet-50, for optical flow.",
+    weights=(
+        kinetics(
+            "k400",
+            "https://download.openmmlab.com/mmaction/recognition/slowonly/"
+            "slowonly_r50_8x8x1_256e_kinetics400_flow/"
+            "slowonly_r50_8x8x1_256e_kinetics400_flow_20200704-6b384243.pth",
+            "mmaction2",
+            0.6576,
+            0.8625,
         ),
-        MAPS,
-    )(partial(slowonly_resnet, depths=DEPTHS[_depth]))
-
-register(
-    slowonly_card(
-        "slowonly_resnet50_flow",
-        "The slow pathway of SlowFast alone, on a ResNet-50, for optical flow.",
-        32_450_960,
-        41_426_124_800,
-        weights=FLOW_WEIGHTS,
-        spec=FLOW_SPEC,
-        notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from. "
-        + TVL1_NOTE,
     ),
-    FLOW_MAPS,
-)(partial(slowonly_resnet, depths=DEPTHS[50], channels=2))
+    inputs=(FLOW_SPEC,),
+    key_maps=FLOW_MAPS,
+    notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from. "
+    + TVL1_NOTE,
+)
+def slowonly_resnet50_flow(num_classes: int) -> ResNet3d:
+    return SLOWONLY.build(num_classes, depths=DEPTHS[50], channels=2)
 
-register(
-    slowonly_card(
-        "slowonly_tiny", "slowonly for tests.", 150_157, 6_898_944, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    MAPS,
-)(partial(slowonly_resnet, depths=(1, 1, 1, 1), width=8))
+
+@SLOWONLY.model("slowonly for tests.", tiny=True)
+def slowonly_tiny(num_classes: int) -> ResNet3d:
+    return SLOWONLY.build(num_classes, depths=(1, 1, 1, 1), width=8)

@@ -9,14 +9,14 @@ B batch, T time, C channels, H W pixels, L kernel length.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
-from kinesphere.models.registry import register
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
 from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
@@ -26,7 +26,7 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 KERNEL = 3
@@ -91,15 +91,7 @@ class TANet(nn.Module):
         return logits_BTK.mean(1)
 
 
-PAPER = Paper(
-    "TAM: Temporal Adaptive Module for Video Recognition",
-    "Liu, Wang, Wu, Qian, Lu",
-    2021,
-    "https://arxiv.org/abs/2005.06803",
-    "3",
-)
 SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4, 8), size=(64, 64), short_side_px=72)
 
 
 def reads_length(state: Mapping[str, Tensor]) -> Arguments:
@@ -121,95 +113,64 @@ MMACTION2 = KeyMap(
 )
 
 
-def tanet_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    stages = tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4"))
-    return ModelCard(
-        name=name,
-        family="tanet",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stages,
-        cam_layer="backbone.layer4",
-        weights=weights,
-        tiny=tiny,
-        fixed_length=True,
-        notes="Layers over time fix T; the builder's `length` changes it.",
-    )
+FAMILY = Family(
+    name="tanet",
+    paper=Paper(
+        "TAM: Temporal Adaptive Module for Video Recognition",
+        "Liu, Wang, Wu, Qian, Lu",
+        2021,
+        "https://arxiv.org/abs/2005.06803",
+        "3",
+    ),
+    network=TANet,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 8), size=(64, 64), short_side_px=72),),
+    stages=BACKBONE_STAGES,
+    cam_layer="backbone.layer4",
+    key_maps=(MMACTION2, IMAGENET),
+    fit=fit_length,
+    fixed_length=True,
+    notes="Layers over time fix T; the builder's `length` changes it.",
+)
 
 
 def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: int) -> WeightEntry:
     """An entry of MMAction2 1.x on Something-Something v1."""
-    dataset, protocol = "Something-Something v1", f"2 clips of {frames} frames x 3 crops"
-    return WeightEntry(
-        tag=tag,
-        url=mmaction2_url("tanet", f"tanet_imagenet-pretrained-r50_{recipe}_sthv1-rgb", suffix),
-        layout="mmaction2",
-        labels="something_something_v1",
-        classes=174,
-        sha256=suffix.partition("-")[2],
-        licence="Apache-2.0",
+    return something_something(
+        tag,
+        1,
+        mmaction2_url("tanet", f"tanet_imagenet-pretrained-r50_{recipe}_sthv1-rgb", suffix),
+        top1,
+        top5,
+        f"2 clips of {frames} frames x 3 crops",
         spec=SPEC.with_(sampling=Sampling("uniform", frames)),
-        scores=(
-            ReportedScore("top1", top1, dataset, protocol),
-            ReportedScore("top5", top5, dataset, protocol),
-        ),
     )
 
 
-WEIGHTS = (
-    kinetics(
-        "k400",
-        mmaction2_url(
-            "tanet",
-            "tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb",
-            "20220919-a34346bc",
+@FAMILY.model(
+    "ResNet-50 that convolves each channel in time with a kernel made from the clip.",
+    weights=(
+        kinetics(
+            "k400",
+            mmaction2_url(
+                "tanet",
+                "tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb",
+                "20220919-a34346bc",
+            ),
+            "mmaction2",
+            0.7625,
+            0.9241,
+            protocol="8 clips x 3 crops",
         ),
-        "mmaction2",
-        0.7625,
-        0.9241,
-        protocol="8 clips x 3 crops",
+        something("sthv1", "8xb8-1x1x8-50e", "20220906-de50e4ef", 0.4971, 0.7743, 8),
+        something("sthv1_16f", "8xb6-1x1x16-50e", "20220919-cc37e9b8", 0.5095, 0.7928, 16),
+        *imagenet_weights(50),
     ),
-    something("sthv1", "8xb8-1x1x8-50e", "20220906-de50e4ef", 0.4971, 0.7743, 8),
-    something("sthv1_16f", "8xb6-1x1x16-50e", "20220919-cc37e9b8", 0.5095, 0.7928, 16),
 )
+def tanet_resnet50(num_classes: int) -> TANet:
+    return FAMILY.build(num_classes, depth=50)
 
 
-def tanet(
-    num_classes: int, length: int = 8, dropout: float = 0.5, *, depth: int, width: int = 64
-) -> nn.Module:
-    return TANet(num_classes, depth, length=length, width=width, dropout=dropout)
-
-
-register(
-    tanet_card(
-        "tanet_resnet50",
-        "ResNet-50 that convolves each channel in time with a kernel made from the clip.",
-        25_590_320,
-        32_714_368_000,
-        weights=WEIGHTS + imagenet_weights(50),
-    ),
-    (MMACTION2, IMAGENET),
-    fit_length,
-)(partial(tanet, depth=50))
-register(
-    tanet_card(
-        "tanet_tiny", "tanet_resnet50 for tests.", 531_117, 37_269_632, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (MMACTION2, IMAGENET),
-    fit_length,
-)(partial(tanet, depth=TINY_DEPTH, width=16, length=4))
+@FAMILY.model("tanet_resnet50 for tests.", tiny=True)
+def tanet_tiny(num_classes: int) -> TANet:
+    return FAMILY.build(num_classes, depth=TINY_DEPTH, width=16, length=4)

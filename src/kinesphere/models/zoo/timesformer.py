@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import (
     Attention,
@@ -28,11 +29,10 @@ from kinesphere.models.layers.vit import (
     initialise,
     stage_names,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
-from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url, something_something
 
 Scheme = Literal["divided", "joint", "space"]
 EPS = 1e-6
@@ -187,18 +187,10 @@ class TimeSformer(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Is Space-Time Attention All You Need for Video Understanding?",
-    "Bertasius, Wang, Torresani",
-    2021,
-    "https://arxiv.org/abs/2102.05095",
-    "3, figure 1",
-)
 SPEC = ClipSpec(Sampling("dense", 8, 32), size=(224, 224), short_side_px=224)
 HIGH_SPEC = SPEC.with_(sampling=Sampling("dense", 16, 16), size=(448, 448), short_side_px=448)
 UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 8))
 MMACTION2_SPEC = SPEC.with_(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
 
 
 def made_for(patch: str, position: str, time: str, theirs: Mapping[str, Tensor]) -> Arguments:
@@ -302,30 +294,42 @@ PLAIN_MAPS = (
         Rename(f"{MM_LAYER}.norms.1.*", "blocks.{i}.norm2.*"),
     ),
 )
-MAPS: dict[Scheme, tuple[KeyMap, ...]] = {"divided": DIVIDED_MAPS, "joint": PLAIN_MAPS, "space": PLAIN_MAPS}
-
+TIMESFORMER = Family(
+    name="timesformer",
+    paper=Paper(
+        "Is Space-Time Attention All You Need for Video Understanding?",
+        "Bertasius, Wang, Torresani",
+        2021,
+        "https://arxiv.org/abs/2102.05095",
+        "3, figure 1",
+    ),
+    network=TimeSformer,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
+    stages=stage_names(12, "norm"),
+    key_maps=PLAIN_MAPS,
+    fit=fit,
+    notes="Clips of another length or size take the nearest learnt positions.",
+)
 THREE_VIEWS = "1 clip x 3 crops"
 
 
 def authors(
-    tag: str, size: str, dataset: str, top1: float, top5: float, *, origin: str, spec: ClipSpec | None = None
+    tag: str, size: str, top1: float, top5: float, *, origin: str, spec: ClipSpec | None = None
 ) -> WeightEntry:
-    """The authors' weights on the Hugging Face hub."""
-    classes = {"k400": 400, "k600": 600, "ssv2": 174}[dataset]
+    """The authors' weights on the Hugging Face hub; the tag starts with the data set."""
+    dataset, licence = tag.partition("_")[0], "CC-BY-NC-4.0"
     url = hub_url(f"facebook/timesformer-{size}-finetuned-{dataset}", "pytorch_model.bin")
-    licence = "CC-BY-NC-4.0"
-    if dataset != "ssv2":
-        return kinetics(
-            tag, url, "huggingface", top1, top5,
-            classes=classes, spec=spec, protocol=THREE_VIEWS, origin=origin, licence=licence,
+    if dataset == "ssv2":
+        return something_something(
+            tag, 2, url, top1, top5, THREE_VIEWS,
+            layout="huggingface", spec=spec, origin=origin, licence=licence,
         )  # fmt: skip
-    scores = tuple(
-        ReportedScore(metric, value, "Something-Something v2", THREE_VIEWS, origin)
-        for metric, value in (("top1", top1), ("top5", top5))
-    )
-    return WeightEntry(
-        tag, url, "huggingface", "something_something_v2", classes, licence=licence, spec=spec, scores=scores
-    )
+    return kinetics(
+        tag, url, "huggingface", top1, top5,
+        classes={"k400": 400, "k600": 600}[dataset], spec=spec, protocol=THREE_VIEWS, origin=origin,
+        licence=licence,
+    )  # fmt: skip
 
 
 def openmmlab(scheme: str, suffix: str, top1: float, top5: float) -> WeightEntry:
@@ -334,66 +338,54 @@ def openmmlab(scheme: str, suffix: str, top1: float, top5: float) -> WeightEntry
     return kinetics("k400_mmaction2", url, "mmaction2", top1, top5, spec=MMACTION2_SPEC, protocol=THREE_VIEWS)
 
 
-WEIGHTS: dict[Scheme, tuple[WeightEntry, ...]] = {
-    "divided": (
-        authors("k400", "base", "k400", 0.779, 0.932, origin="publisher"),
-        authors("k600", "base", "k600", 0.791, 0.944, origin="publisher"),
-        authors("ssv2", "base", "ssv2", 0.591, 0.856, origin="publisher", spec=UNIFORM_SPEC),
+@TIMESFORMER.model(
+    "A vision transformer that attends in time, then in space, in every block.",
+    weights=(
+        authors("k400", "base", 0.779, 0.932, origin="publisher"),
+        authors("k600", "base", 0.791, 0.944, origin="publisher"),
+        authors("ssv2", "base", 0.591, 0.856, origin="publisher", spec=UNIFORM_SPEC),
         openmmlab("divST", "20220815-a4d0d01f", 0.7769, 0.9345),
     ),
-    "joint": (openmmlab("jointST", "20220815-8022d1c0", 0.7695, 0.9328),),
-    "space": (openmmlab("spaceOnly", "20220815-78f05367", 0.7693, 0.9288),),
-}
-SUMMARIES: dict[Scheme, str] = {
-    "divided": "A vision transformer that attends in time, then in space, in every block.",
-    "joint": "A vision transformer that attends in space and time at once.",
-    "space": "A vision transformer that looks at single frames and averages them.",
-}
-NUMBERS: dict[Scheme, tuple[int, int]] = {
-    "divided": (121_566_352, 195_830_280_192),
-    "joint": (86_112_400, 179_562_805_248),
-    "space": (86_106_256, 140_504_788_992),
-}
-TINY_NUMBERS: dict[Scheme, tuple[int, int]] = {
-    "divided": (43_205, 2_851_488),
-    "joint": (32_517, 2_531_616),
-    "space": (32_389, 2_212_512),
-}
+    key_maps=DIVIDED_MAPS,
+)
+def timesformer(num_classes: int) -> TimeSformer:
+    return TIMESFORMER.build(num_classes, scheme="divided")
 
 
-def timesformer_card(
-    scheme: Scheme,
-    numbers: tuple[int, int],
-    *,
-    depth: int = 12,
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name="timesformer" + ("" if scheme == "divided" else f"_{scheme}") + ("_tiny" if tiny else ""),
-        family="timesformer",
-        summary=f"TimeSformer, {scheme}, for tests." if tiny else SUMMARIES[scheme],
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=numbers[0],
-        multiply_adds=numbers[1],
-        classes=classes,
-        head=("fc",),
-        stages=stage_names(depth, "norm"),
-        weights=weights,
-        tiny=tiny,
-        notes="Clips of another length or size take the nearest learnt positions.",
+@TIMESFORMER.model(
+    "A vision transformer that attends in space and time at once.",
+    weights=(openmmlab("jointST", "20220815-8022d1c0", 0.7695, 0.9328),),
+)
+def timesformer_joint(num_classes: int) -> TimeSformer:
+    return TIMESFORMER.build(num_classes, scheme="joint")
+
+
+@TIMESFORMER.model(
+    "A vision transformer that looks at single frames and averages them.",
+    weights=(openmmlab("spaceOnly", "20220815-78f05367", 0.7693, 0.9288),),
+)
+def timesformer_space(num_classes: int) -> TimeSformer:
+    return TIMESFORMER.build(num_classes, scheme="space")
+
+
+def tiny_net(num_classes: int, scheme: Scheme) -> TimeSformer:
+    return TIMESFORMER.build(
+        num_classes, scheme=scheme, width=32, depth=2, heads=2, patch=8, grid=4, frames=4
     )
 
 
-for _scheme in MAPS:
-    register(timesformer_card(_scheme, NUMBERS[_scheme], weights=WEIGHTS[_scheme]), MAPS[_scheme], fit)(
-        partial(TimeSformer, scheme=_scheme)
-    )
-    register(
-        timesformer_card(_scheme, TINY_NUMBERS[_scheme], depth=2, spec=TINY_SPEC, classes=5, tiny=True),
-        MAPS[_scheme],
-        fit,
-    )(partial(TimeSformer, scheme=_scheme, width=32, depth=2, heads=2, patch=8, grid=4, frames=4))
+@TIMESFORMER.model(
+    "TimeSformer, divided, for tests.", stages=stage_names(2, "norm"), key_maps=DIVIDED_MAPS, tiny=True
+)
+def timesformer_tiny(num_classes: int) -> TimeSformer:
+    return tiny_net(num_classes, "divided")
+
+
+@TIMESFORMER.model("TimeSformer, joint, for tests.", stages=stage_names(2, "norm"), tiny=True)
+def timesformer_joint_tiny(num_classes: int) -> TimeSformer:
+    return tiny_net(num_classes, "joint")
+
+
+@TIMESFORMER.model("TimeSformer, space, for tests.", stages=stage_names(2, "norm"), tiny=True)
+def timesformer_space_tiny(num_classes: int) -> TimeSformer:
+    return tiny_net(num_classes, "space")

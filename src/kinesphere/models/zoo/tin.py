@@ -8,16 +8,16 @@ B batch, T time, C channels, G groups, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
-from kinesphere.models.registry import register
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
 from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
@@ -27,7 +27,7 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 REACH = 2.0  # frames, either way
@@ -113,15 +113,7 @@ class TIN(nn.Module):
         return logits_BTK.mean(1)
 
 
-PAPER = Paper(
-    "Temporal Interlacing Network",
-    "Shao, Qian, Liu",
-    2020,
-    "https://arxiv.org/abs/2001.06499",
-    "3",
-)
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
 
 
 def reads_length(state: Mapping[str, Tensor]) -> Arguments:
@@ -153,91 +145,58 @@ MMACTION2 = KeyMap(
 )
 
 
-def tin_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    stages = tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4"))
-    return ModelCard(
-        name=name,
-        family="tin",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stages,
-        cam_layer="backbone.layer4",
-        weights=weights,
-        tiny=tiny,
-        fixed_length=True,
-        notes="Layers over time fix T; the builder's `length` changes it. The shift is plain PyTorch: a "
-        "product with triangular weights over time.",
-    )
-
-
-def something(tag: str, version: int, suffix: str, top1: float, top5: float) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something."""
-    dataset, protocol = f"Something-Something v{version}", "1 clip of 8 frames x 1 crop"
-    return WeightEntry(
-        tag=tag,
-        url=mmaction2_url("tin", f"tin_imagenet-pretrained-r50_8xb6-1x1x8-40e_{tag}-rgb", suffix),
-        layout="mmaction2",
-        labels=f"something_something_v{version}",
-        classes=174,
-        sha256=suffix.partition("-")[2],
-        licence="Apache-2.0",
-        scores=(
-            ReportedScore("top1", top1, dataset, protocol),
-            ReportedScore("top5", top5, dataset, protocol),
-        ),
-    )
-
-
-WEIGHTS = (
-    kinetics(
-        "k400",
-        mmaction2_url(
-            "tin", "tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb", "20220913-7f10d0c0"
-        ),
-        "mmaction2",
-        0.7186,
-        0.9044,
-        protocol="1 clip of 8 frames x 1 crop",
+FAMILY = Family(
+    name="tin",
+    paper=Paper(
+        "Temporal Interlacing Network",
+        "Shao, Qian, Liu",
+        2020,
+        "https://arxiv.org/abs/2001.06499",
+        "3",
     ),
-    something("sthv1", 1, "20220913-9b7804d6", 0.3868, 0.6855),
-    something("sthv2", 2, "20220913-84f9b4b0", 0.5478, 0.8218),
+    network=TIN,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),
+    stages=BACKBONE_STAGES,
+    cam_layer="backbone.layer4",
+    key_maps=(MMACTION2, IMAGENET),
+    fit=fit_length,
+    fixed_length=True,
+    notes="Layers over time fix T; the builder's `length` changes it. The shift is plain PyTorch: a "
+    "product with triangular weights over time.",
 )
+ONE_VIEW = "1 clip of 8 frames x 1 crop"
 
 
-def tin(num_classes: int, length: int = 8, dropout: float = 0.5, *, depth: int, width: int = 64) -> nn.Module:
-    return TIN(num_classes, depth, length=length, width=width, dropout=dropout)
+def something(version: int, suffix: str, top1: float, top5: float) -> WeightEntry:
+    """An entry of MMAction2 1.x on Something-Something."""
+    tag = f"sthv{version}"
+    url = mmaction2_url("tin", f"tin_imagenet-pretrained-r50_8xb6-1x1x8-40e_{tag}-rgb", suffix)
+    return something_something(tag, version, url, top1, top5, ONE_VIEW)
 
 
-register(
-    tin_card(
-        "tin_resnet50",
-        "ResNet-50 whose channel groups move in time by learned offsets.",
-        24_358_640,
-        32_793_796_480,
-        weights=WEIGHTS + imagenet_weights(50),
+@FAMILY.model(
+    "ResNet-50 whose channel groups move in time by learned offsets.",
+    weights=(
+        kinetics(
+            "k400",
+            mmaction2_url(
+                "tin", "tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb", "20220913-7f10d0c0"
+            ),
+            "mmaction2",
+            0.7186,
+            0.9044,
+            protocol=ONE_VIEW,
+        ),
+        something(1, "20220913-9b7804d6", 0.3868, 0.6855),
+        something(2, "20220913-84f9b4b0", 0.5478, 0.8218),
+        *imagenet_weights(50),
     ),
-    (MMACTION2, IMAGENET),
-    fit_length,
-)(partial(tin, depth=50))
-register(
-    tin_card(
-        "tin_tiny", "tin_resnet50 for tests.", 510_125, 37_304_496, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (MMACTION2, IMAGENET),
-    fit_length,
-)(partial(tin, depth=TINY_DEPTH, width=16, length=4))
+)
+def tin_resnet50(num_classes: int) -> TIN:
+    return FAMILY.build(num_classes, depth=50)
+
+
+@FAMILY.model("tin_resnet50 for tests.", tiny=True)
+def tin_tiny(num_classes: int) -> TIN:
+    return FAMILY.build(num_classes, depth=TINY_DEPTH, width=16, length=4)

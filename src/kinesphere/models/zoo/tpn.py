@@ -9,13 +9,12 @@ B batch, T time, C channels, H W pixels, K classes.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -29,7 +28,6 @@ from kinesphere.models.layers.resnet3d import (
     reduce,
     stage,
 )
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (
     MMACTION2,
@@ -37,7 +35,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo.tsm import TemporalShift
 
@@ -162,9 +160,6 @@ class TPN(nn.Module):
         return logits_BK
 
 
-tpn_slowonly = partial(TPN, lengths=((1,), (1,), (3,), (3,)))
-tpn_tsm = partial(TPN, lengths=((1,), (1,), (1,), (1,)), first=shifted)
-
 PAPER = Paper(
     "Temporal Pyramid Network for Action Recognition",
     "Yang, Xu, Shi, Dai, Zhou",
@@ -173,8 +168,6 @@ PAPER = Paper(
     "3",
 )
 SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-TSM_SPEC = SPEC.with_(sampling=Sampling("uniform", 8))
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36)
 
 
 def fusion_rules(theirs: str, ours: str) -> tuple[Rule, ...]:
@@ -214,108 +207,69 @@ TSM_MAPS = (
 )
 
 
-def tpn_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="tpn",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4", "neck"),
-        cam_layer="neck",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+FAMILY = Family(
+    name="tpn",
+    paper=PAPER,
+    network=TPN,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4", "neck"),
+    cam_layer="neck",
+    key_maps=SLOWONLY_MAPS,
+    notes="The auxiliary classifier of training is not part of the model. ",
+)
+SLOWONLY_LENGTHS, TSM_LENGTHS = ((1,), (1,), (3,), (3,)), ((1,), (1,), (1,), (1,))
 
 
 def slowonly_url(config: str, suffix: str) -> str:
     return mmaction2_url("tpn", f"tpn-slowonly_{config}_8xb8-8x8x1-150e_kinetics400-rgb", suffix)
 
 
-SLOWONLY_WEIGHTS = (
-    kinetics("k400", slowonly_url("r50", "20220913-97d0835d"), "mmaction2", 0.742, 0.9148),
-    kinetics(
-        "k400_imagenet",
-        slowonly_url("imagenet-pretrained-r50", "20220913-fed3f4c1"),
-        "mmaction2",
-        0.7674,
-        0.9257,
-    ),
-)
-TSM_PROTOCOL = "8 clips x 3 crops"
-TSM_WEIGHTS = (
-    WeightEntry(
-        tag="sthv1",
-        url=mmaction2_url(
-            "tpn", "tpn-tsm_imagenet-pretrained-r50_8xb8-1x1x8-150e_sthv1-rgb", "20230221-940a3615"
-        ),
-        layout="mmaction2",
-        labels="something_something_v1",
-        classes=174,
-        sha256="940a3615",
-        licence="Apache-2.0",
-        scores=(
-            ReportedScore("top1", 0.5187, "Something-Something v1", TSM_PROTOCOL),
-            ReportedScore("top5", 0.7967, "Something-Something v1", TSM_PROTOCOL),
+@FAMILY.model(
+    "Temporal pyramid on the last two stages of SlowOnly ResNet-50.",
+    weights=(
+        kinetics("k400", slowonly_url("r50", "20220913-97d0835d"), "mmaction2", 0.742, 0.9148),
+        kinetics(
+            "k400_imagenet",
+            slowonly_url("imagenet-pretrained-r50", "20220913-fed3f4c1"),
+            "mmaction2",
+            0.7674,
+            0.9257,
         ),
     ),
 )
-AUXILIARY_NOTE = "The auxiliary classifier of training is not part of the model. "
+def tpn_slowonly_resnet50(num_classes: int) -> TPN:
+    return FAMILY.build(num_classes, depths=DEPTHS[50], lengths=SLOWONLY_LENGTHS)
 
-register(
-    tpn_card(
-        "tpn_slowonly_resnet50",
-        "Temporal pyramid on the last two stages of SlowOnly ResNet-50.",
-        71_800_272,
-        50_276_368_384,
-        weights=SLOWONLY_WEIGHTS,
-        notes=AUXILIARY_NOTE,
+
+@FAMILY.model(
+    "Temporal pyramid on the last two stages of a ResNet-50 with temporal shifts.",
+    weights=(
+        something_something(
+            "sthv1",
+            1,
+            mmaction2_url(
+                "tpn", "tpn-tsm_imagenet-pretrained-r50_8xb8-1x1x8-150e_sthv1-rgb", "20230221-940a3615"
+            ),
+            0.5187,
+            0.7967,
+            "8 clips x 3 crops",
+        ),
     ),
-    SLOWONLY_MAPS,
-)(partial(tpn_slowonly, depths=DEPTHS[50]))
-register(
-    tpn_card(
-        "tpn_tsm_resnet50",
-        "Temporal pyramid on the last two stages of a ResNet-50 with temporal shifts.",
-        63_673_808,
-        41_233_448_960,
-        weights=TSM_WEIGHTS,
-        spec=TSM_SPEC,
-        notes=AUXILIARY_NOTE
-        + "No recorded logits: pyramid and shift are each compared with a public implementation, "
-        "their combination is not.",
-    ),
-    TSM_MAPS,
-)(partial(tpn_tsm, depths=DEPTHS[50]))
-register(
-    tpn_card(
-        "tpn_slowonly_tiny",
-        "tpn_slowonly for tests.",
-        767_629,
-        9_620_736,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    SLOWONLY_MAPS,
-)(partial(tpn_slowonly, depths=(1, 1, 1, 1), width=8))
-register(
-    tpn_card("tpn_tsm_tiny", "tpn_tsm for tests.", 747_149, 8_572_160, spec=TINY_SPEC, classes=5, tiny=True),
-    TSM_MAPS,
-)(partial(tpn_tsm, depths=(1, 1, 1, 1), width=8))
+    inputs=(SPEC.with_(sampling=Sampling("uniform", 8)),),
+    key_maps=TSM_MAPS,
+    notes=FAMILY.notes + "No recorded logits: pyramid and shift are each compared with a public "
+    "implementation, their combination is not.",
+)
+def tpn_tsm_resnet50(num_classes: int) -> TPN:
+    return FAMILY.build(num_classes, depths=DEPTHS[50], lengths=TSM_LENGTHS, first=shifted)
+
+
+@FAMILY.model("tpn_slowonly for tests.", tiny=True)
+def tpn_slowonly_tiny(num_classes: int) -> TPN:
+    return FAMILY.build(num_classes, depths=(1, 1, 1, 1), width=8, lengths=SLOWONLY_LENGTHS)
+
+
+@FAMILY.model("tpn_tsm for tests.", key_maps=TSM_MAPS, tiny=True)
+def tpn_tsm_tiny(num_classes: int) -> TPN:
+    return FAMILY.build(num_classes, depths=(1, 1, 1, 1), width=8, lengths=TSM_LENGTHS, first=shifted)

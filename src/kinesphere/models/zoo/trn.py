@@ -9,7 +9,7 @@ B batch, T time, C channels, H W pixels, D features, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
-from kinesphere.models.weights.publishers import mmaction2_url
+from kinesphere.models.weights.publishers import mmaction2_url, something_something
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
@@ -98,15 +98,7 @@ class TRN(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Temporal Relational Reasoning in Videos",
-    "Zhou, Andonian, Oliva, Torralba",
-    2018,
-    "https://arxiv.org/abs/1711.08496",
-    "3",
-)
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
 
 
 def reads_shape(state: Mapping[str, Tensor]) -> Arguments:
@@ -129,92 +121,51 @@ KEY_MAPS = (
 )
 
 
-def trn_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 174,
-    tiny: bool = False,
-) -> ModelCard:
-    layers = ("conv1", "layer1", "layer2", "layer3", "layer4")
-    return ModelCard(
-        name=name,
-        family="trn",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("head.classify",),
-        stages=(*(f"backbone.{layer}" for layer in layers), "project"),
-        cam_layer="backbone.layer4",
-        weights=weights,
-        tiny=tiny,
-        fixed_length=True,
-        notes="Looks at three relations per number of frames, fixed in evaluation (public code draws them "
-        "anew for every clip). A ResNet in place of the paper's BN-Inception.",
-    )
-
-
-def something(version: int, suffix: str, top1: float, top5: float, once1: float, once5: float) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something."""
-    dataset = f"Something-Something v{version}"
-    twice, once = "2 clips of 8 frames x 10 crops", "1 clip of 8 frames x 1 crop"
-    return WeightEntry(
-        tag=f"sthv{version}",
-        url=mmaction2_url("trn", f"trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv{version}-rgb", suffix),
-        layout="mmaction2",
-        labels=f"something_something_v{version}",
-        classes=174,
-        sha256=suffix.partition("-")[2],
-        licence="Apache-2.0",
-        scores=(
-            ReportedScore("top1", top1, dataset, twice),
-            ReportedScore("top5", top5, dataset, twice),
-            ReportedScore("top1", once1, dataset, once),
-            ReportedScore("top5", once5, dataset, once),
-        ),
-    )
-
-
-WEIGHTS = (
-    something(1, "20220815-e13db2e9", 0.3365, 0.6222, 0.316, 0.6015),
-    something(2, "20220815-e01617db", 0.512, 0.7842, 0.4765, 0.7627),
+FAMILY = Family(
+    name="trn",
+    paper=Paper(
+        "Temporal Relational Reasoning in Videos",
+        "Zhou, Andonian, Oliva, Torralba",
+        2018,
+        "https://arxiv.org/abs/1711.08496",
+        "3",
+    ),
+    network=TRN,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),
+    stages=(*BACKBONE_STAGES, "project"),
+    head=("head.classify",),
+    cam_layer="backbone.layer4",
+    classes=174,
+    key_maps=KEY_MAPS,
+    fit=fit_length,
+    fixed_length=True,
+    notes="Looks at three relations per number of frames, fixed in evaluation (public code draws them "
+    "anew for every clip). A ResNet in place of the paper's BN-Inception.",
 )
 
 
-def trn(
-    num_classes: int,
-    length: int = 8,
-    features: int = 256,
-    dropout: float = 0.8,
-    *,
-    depth: int,
-    width: int = 64,
-) -> nn.Module:
-    return TRN(num_classes, depth, length=length, features=features, width=width, dropout=dropout)
+def something(version: int, suffix: str, top1: float, top5: float, once1: float, once5: float) -> WeightEntry:
+    """An entry of MMAction2 1.x on Something-Something, with the scores of one view too."""
+    url = mmaction2_url("trn", f"trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv{version}-rgb", suffix)
+    entry = something_something(f"sthv{version}", version, url, top1, top5, "2 clips of 8 frames x 10 crops")
+    dataset, once = entry.scores[0].dataset, "1 clip of 8 frames x 1 crop"
+    more = (ReportedScore("top1", once1, dataset, once), ReportedScore("top5", once5, dataset, once))
+    return replace(entry, scores=entry.scores + more)
 
 
-register(
-    trn_card(
-        "trn_resnet50",
-        "ResNet-50 on eight frames, relations among two to eight of them.",
-        26_641_154,
-        32_707_963_392,
-        weights=WEIGHTS + imagenet_weights(50),
+@FAMILY.model(
+    "ResNet-50 on eight frames, relations among two to eight of them.",
+    weights=(
+        something(1, "20220815-e13db2e9", 0.3365, 0.6222, 0.316, 0.6015),
+        something(2, "20220815-e01617db", 0.512, 0.7842, 0.4765, 0.7627),
+        *imagenet_weights(50),
     ),
-    KEY_MAPS,
-    fit_length,
-)(partial(trn, depth=50))
-register(
-    trn_card(
-        "trn_tiny", "trn_resnet50 for tests.", 314_127, 25_376_048, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    KEY_MAPS,
-    fit_length,
-)(partial(trn, depth=TINY_DEPTH, width=16, length=4, features=16))
+)
+def trn_resnet50(num_classes: int) -> TRN:
+    return FAMILY.build(num_classes, depth=50)
+
+
+@FAMILY.model("trn_resnet50 for tests.", tiny=True)
+def trn_tiny(num_classes: int) -> TRN:
+    return FAMILY.build(num_classes, depth=TINY_DEPTH, width=16, length=4, features=16)

@@ -8,15 +8,13 @@ B batch, T time, C channels, H W pixels, S segments.
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
-from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
-from kinesphere.models.registry import register
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
 from kinesphere.models.weights.publishers import TVL1_NOTE, kinetics, mmaction2_url
@@ -67,13 +65,6 @@ class TSN(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Temporal Segment Networks: Towards Good Practices for Deep Action Recognition",
-    "Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool",
-    2016,
-    "https://arxiv.org/abs/1608.00859",
-    "3.1, 3.2",
-)
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 # The public weights saw flow within ±20 px stored in 8 bits, less 128, divided by 128; in pixels that is:
 FLOW_SPEC = ClipSpec(
@@ -85,10 +76,6 @@ FLOW_SPEC = ClipSpec(
     std=(128 * 40 / 255,) * 2,
 )
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72)
-TINY_FLOW_SPEC = FLOW_SPEC.with_(sampling=Sampling("dense", 2 * SNIPPET), size=(64, 64), short_side_px=72)
-
-KEY_MAPS = (KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET)
 FLOW_KEY_MAPS = (
     KeyMap("mmaction2", MMACTION2, spec=PUBLIC_FLOW_SPEC),
     KeyMap("mit_han_lab", MIT_HAN_LAB, spec=PUBLIC_FLOW_SPEC),
@@ -96,44 +83,30 @@ FLOW_KEY_MAPS = (
 )
 
 
-def tsn_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="tsn",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4")),
-        cam_layer="backbone.layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes or "A ResNet in place of the paper's BN-Inception.",
-    )
-
-
-PROTOCOL = "25 clips x 10 crops"
+FAMILY = Family(
+    name="tsn",
+    paper=Paper(
+        "Temporal Segment Networks: Towards Good Practices for Deep Action Recognition",
+        "Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool",
+        2016,
+        "https://arxiv.org/abs/1608.00859",
+        "3.1, 3.2",
+    ),
+    network=TSN,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
+    stages=BACKBONE_STAGES,
+    cam_layer="backbone.layer4",
+    key_maps=(KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET),
+    notes="A ResNet in place of the paper's BN-Inception.",
+)
 
 
 def published(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: str) -> WeightEntry:
     """An entry of MMAction2 1.x."""
     url = mmaction2_url("tsn", f"tsn_imagenet-pretrained-{recipe}_kinetics400-rgb", suffix)
     spec = SPEC.with_(sampling=Sampling.parse(frames))
-    return kinetics(tag, url, "mmaction2", top1, top5, protocol=PROTOCOL, spec=spec)
+    return kinetics(tag, url, "mmaction2", top1, top5, protocol="25 clips x 10 crops", spec=spec)
 
 
 def legacy(tag: str, stem: str, suffix: str, top1: float, top5: float, classes: int = 400) -> WeightEntry:
@@ -143,13 +116,23 @@ def legacy(tag: str, stem: str, suffix: str, top1: float, top5: float, classes: 
     return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol=protocol)
 
 
-MIT_SCORES = (
-    ReportedScore("top1", 0.688, "Kinetics-400", "1 clip of 8 frames x 1 crop"),
-    ReportedScore("top1", 0.699, "Kinetics-400", "1 clip of 8 frames x 10 crops"),
-    ReportedScore("top1", 0.706, "Kinetics-400", "10 clips of 8 frames"),
+@FAMILY.model(
+    "ResNet-18 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(18)
 )
-WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
-    50: (
+def tsn_resnet18(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=18)
+
+
+@FAMILY.model(
+    "ResNet-34 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(34)
+)
+def tsn_resnet34(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=34)
+
+
+@FAMILY.model(
+    "ResNet-50 on eight frames spread over the video, scores averaged.",
+    weights=(
         published("k400", "r50_8xb32-1x1x8-100e", "20220906-2692d16c", 0.7412, 0.9134, "uniform8"),
         published("k400_3seg", "r50_8xb32-1x1x3-100e", "20220906-cd10898e", 0.7283, 0.9065, "uniform3"),
         published("k400_5seg", "r50_8xb32-1x1x5-100e", "20220906-65d68713", 0.738, 0.9121, "uniform5"),
@@ -160,80 +143,65 @@ WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
             labels="kinetics400",
             classes=400,
             licence="MIT",
-            scores=MIT_SCORES,
+            scores=(
+                ReportedScore("top1", 0.688, "Kinetics-400", "1 clip of 8 frames x 1 crop"),
+                ReportedScore("top1", 0.699, "Kinetics-400", "1 clip of 8 frames x 10 crops"),
+                ReportedScore("top1", 0.706, "Kinetics-400", "10 clips of 8 frames"),
+            ),
         ),
         legacy("k600", "tsn_r50_video_1x1x8_100e_kinetics600_rgb", "20201015-4db3c461", 0.748, 0.923, 600),
         legacy("k700", "tsn_r50_video_1x1x8_100e_kinetics700_rgb", "20201015-e381a6c7", 0.617, 0.836, 700),
+        *imagenet_weights(50),
     ),
-    101: (published("k400", "r101_8xb32-1x1x8-100e", "20220906-23cff032", 0.7589, 0.9207, "uniform8"),),
-}
-FLOW_WEIGHTS = (
-    legacy("k400", "tsn_r50_320p_1x1x8_110e_kinetics400_flow", "20200705-1f39486b", 0.5776, 0.8099),
-    legacy("k400_3seg", "tsn_r50_320p_1x1x3_110e_kinetics400_flow", "20200705-3036bab6", 0.557, 0.7985),
 )
-
-# depth -> parameters, multiply-adds
-MEASURED = {
-    18: (11_381_712, 14_510_129_152),
-    34: (21_489_872, 29_307_633_664),
-    50: (24_327_632, 32_703_643_648),
-    101: (43_319_760, 62_401_413_120),
-    152: (58_963_408, 92_099_182_592),
-}
+def tsn_resnet50(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=50)
 
 
-def tsn(num_classes: int, dropout: float = 0.4, *, depth: int) -> nn.Module:
-    return TSN(num_classes, depth, dropout=dropout)
-
-
-for _depth, _numbers in MEASURED.items():
-    register(
-        tsn_card(
-            f"tsn_resnet{_depth}",
-            f"ResNet-{_depth} on eight frames spread over the video, scores averaged.",
-            *_numbers,
-            weights=WEIGHTS.get(_depth, ()) + imagenet_weights(_depth),
-        ),
-        KEY_MAPS,
-    )(partial(tsn, depth=_depth))
-
-
-@register(
-    tsn_card(
-        "tsn_resnet50_flow",
-        "ResNet-50 on five stacked flow fields per snippet, scores averaged.",
-        24_349_584,
-        4_363_321_344,
-        spec=FLOW_SPEC,
-        weights=FLOW_WEIGHTS + imagenet_weights(50),
-        notes="A clip is one snippet of five successive flow fields; spread several over the video by views, "
-        "or give a multiple of five frames. A ResNet in place of the paper's BN-Inception. " + TVL1_NOTE,
+@FAMILY.model(
+    "ResNet-101 on eight frames spread over the video, scores averaged.",
+    weights=(
+        published("k400", "r101_8xb32-1x1x8-100e", "20220906-23cff032", 0.7589, 0.9207, "uniform8"),
+        *imagenet_weights(101),
     ),
-    FLOW_KEY_MAPS,
 )
-def tsn_resnet50_flow(num_classes: int, dropout: float = 0.4) -> nn.Module:
-    return TSN(num_classes, 50, channels=2, snippet=SNIPPET, dropout=dropout)
+def tsn_resnet101(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=101)
 
 
-@register(
-    tsn_card("tsn_tiny", "tsn for tests.", 310_101, 19_023_744, spec=TINY_SPEC, classes=5, tiny=True),
-    KEY_MAPS,
+@FAMILY.model(
+    "ResNet-152 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(152)
 )
-def tsn_tiny(num_classes: int) -> nn.Module:
-    return TSN(num_classes, TINY_DEPTH, width=16)
+def tsn_resnet152(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=152)
 
 
-@register(
-    tsn_card(
-        "tsn_flow_tiny",
-        "tsn on flow for tests.",
-        315_589,
-        23_921_920,
-        spec=TINY_FLOW_SPEC,
-        classes=5,
-        tiny=True,
+@FAMILY.model(
+    "ResNet-50 on five stacked flow fields per snippet, scores averaged.",
+    weights=(
+        legacy("k400", "tsn_r50_320p_1x1x8_110e_kinetics400_flow", "20200705-1f39486b", 0.5776, 0.8099),
+        legacy("k400_3seg", "tsn_r50_320p_1x1x3_110e_kinetics400_flow", "20200705-3036bab6", 0.557, 0.7985),
+        *imagenet_weights(50),
     ),
-    FLOW_KEY_MAPS,
+    inputs=(FLOW_SPEC,),
+    key_maps=FLOW_KEY_MAPS,
+    notes="A clip is one snippet of five successive flow fields; spread several over the video by views, "
+    "or give a multiple of five frames. A ResNet in place of the paper's BN-Inception. " + TVL1_NOTE,
 )
-def tsn_flow_tiny(num_classes: int) -> nn.Module:
-    return TSN(num_classes, TINY_DEPTH, channels=2, snippet=SNIPPET, width=16)
+def tsn_resnet50_flow(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=50, channels=2, snippet=SNIPPET)
+
+
+@FAMILY.model("tsn for tests.", tiny=True)
+def tsn_tiny(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=TINY_DEPTH, width=16)
+
+
+@FAMILY.model(
+    "tsn on flow for tests.",
+    inputs=(FLOW_SPEC.with_(sampling=Sampling("dense", 2 * SNIPPET), size=(64, 64), short_side_px=72),),
+    key_maps=FLOW_KEY_MAPS,
+    tiny=True,
+)
+def tsn_flow_tiny(num_classes: int) -> TSN:
+    return FAMILY.build(num_classes, depth=TINY_DEPTH, channels=2, snippet=SNIPPET, width=16)

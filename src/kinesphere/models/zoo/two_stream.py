@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.registry import Part, register
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
+from kinesphere.models.registry import Part
 from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
@@ -232,20 +233,6 @@ def initialise(net: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
-TWO_STREAM = Paper(
-    "Two-Stream Convolutional Networks for Action Recognition in Videos",
-    "Simonyan, Zisserman",
-    2014,
-    "https://arxiv.org/abs/1406.2199",
-    "2-5",
-)
-FUSION = Paper(
-    "Convolutional Two-Stream Network Fusion for Video Action Recognition",
-    "Feichtenhofer, Pinz, Zisserman",
-    2016,
-    "https://arxiv.org/abs/1604.06573",
-    "3",
-)
 RGB_SPEC = ClipSpec(Sampling("dense", 1), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 FLOW_SPEC = ClipSpec(
     Sampling("dense", STACK),
@@ -255,15 +242,6 @@ FLOW_SPEC = ClipSpec(
     mean=(0.0, 0.0),
     std=(20.0, 20.0),
 )
-# five frames, a stack of flow apart, and the stacks between them (section 3.4: T = 5)
-FUSED_SPECS = (
-    RGB_SPEC.with_(sampling=Sampling("dense", 5, STACK)),
-    FLOW_SPEC.with_(sampling=Sampling("dense", 5 * STACK)),
-)
-FUSED_STAGES = ("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7")
-STREAM_STAGES = (*(f"conv{i}" for i in range(1, 6)), "full6", "full7")
-STAGES = tuple(f"{stream}.{stage}" for stream in ("spatial", "temporal") for stage in STREAM_STAGES)
-I3D_STAGES = tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in i3d.STAGES)
 NOTE = "No public weights or fixture; tests hold the papers' properties. "
 
 VGG16_IMAGENET = KeyMap(
@@ -291,194 +269,114 @@ VGG16_WEIGHTS = WeightEntry(
 fit = partial(fit_length_and_size, side="size_px")
 
 
+def fused_inputs(frames: int) -> tuple[ClipSpec, ClipSpec]:
+    """Frames, a stack of flow apart, and the stacks between them (section 3.4: T = 5)."""
+    return (
+        RGB_SPEC.with_(sampling=Sampling("dense", frames, STACK)),
+        FLOW_SPEC.with_(sampling=Sampling("dense", frames * STACK)),
+    )
+
+
 def shrunk(specs: tuple[ClipSpec, ...], size_px: int) -> tuple[ClipSpec, ...]:
     return tuple(spec.with_(size=(size_px, size_px), short_side_px=size_px + 8) for spec in specs)
 
 
-def two_stream_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    inputs: tuple[ClipSpec, ...] = (RGB_SPEC, FLOW_SPEC),
-    classes: int = 101,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="two_stream",
-        summary=summary,
-        paper=TWO_STREAM,
-        inputs=inputs,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("spatial.fc", "temporal.fc"),
-        stages=STAGES,
-        cam_layer="spatial.conv5",
-        weights=weights,
-        tiny=tiny,
-        fixed_size=True,
-        notes=NOTE + "The fully connected layers fix the size; the builder's `size_px` changes it.",
-    )
-
-
-def fused_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    inputs: tuple[ClipSpec, ...] = FUSED_SPECS,
-    classes: int = 101,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="two_stream",
-        summary=summary,
-        paper=FUSION,
-        inputs=inputs,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fused_head.fc8", "temporal_head.fc8"),
-        stages=FUSED_STAGES,
-        cam_layer="fuse",
-        weights=(VGG16_WEIGHTS,),
-        tiny=tiny,
-        fixed_size=True,
-        notes=NOTE + "ImageNet weights start the spatial stream and the fused branch; the pool after fusion "
-        "spans two by two cells and all frames. The fully connected layers fix the size; the builder's "
-        "`size_px` changes it, and then fits no ImageNet weights.",
-    )
-
-
-def two_stream_i3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    inputs: tuple[ClipSpec, ...] = (i3d.SPEC, i3d.FLOW_SPEC),
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="two_stream",
-        summary=summary,
-        paper=i3d.I3D.paper,
-        inputs=inputs,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("rgb.fc", "flow.fc"),
-        stages=I3D_STAGES,
-        cam_layer="rgb.mixed_5c",
-        tiny=tiny,
-        notes="Public weights come stream by stream, those of i3d_inception and i3d_inception_flow: "
-        "`kinesphere import RGB FLOW --model two_stream_i3d` joins two files, `join_i3d` two models. Parity "
-        "rests on the fixtures of those two.",
-    )
-
-
-@register(
-    two_stream_card(
-        "two_stream",
-        "Frame and stacked flow in two networks, probabilities averaged.",
-        181_335_594,
-        4_277_888_928,
+TWO_STREAM = Family(
+    name="two_stream",
+    paper=Paper(
+        "Two-Stream Convolutional Networks for Action Recognition in Videos",
+        "Simonyan, Zisserman",
+        2014,
+        "https://arxiv.org/abs/1406.2199",
+        "2-5",
     ),
+    network=TwoStream,
+    inputs=(RGB_SPEC, FLOW_SPEC),
+    tiny_inputs=shrunk((RGB_SPEC, FLOW_SPEC), 64),
+    stages=tuple(
+        f"{stream}.{stage}"
+        for stream in ("spatial", "temporal")
+        for stage in ("conv1", "conv2", "conv3", "conv4", "conv5", "full6", "full7")
+    ),
+    head=("spatial.fc", "temporal.fc"),
+    cam_layer="spatial.conv5",
+    classes=101,
     fit=fit,
+    fixed_size=True,
+    notes=NOTE + "The fully connected layers fix the size; the builder's `size_px` changes it.",
 )
-def two_stream(num_classes: int, size_px: int = 224, divide: int = 1, dropout: float = 0.5) -> nn.Module:
-    return TwoStream(num_classes, size_px=size_px, divide=divide, dropout=dropout)
-
-
-@register(
-    fused_card(
-        "two_stream_fused_3d",
-        "Two VGG-16 joined by a 3D convolution and pooled over time.",
-        283_514_762,
-        170_035_486_720,
+FUSED = Family(
+    name="two_stream",
+    paper=Paper(
+        "Convolutional Two-Stream Network Fusion for Video Action Recognition",
+        "Feichtenhofer, Pinz, Zisserman",
+        2016,
+        "https://arxiv.org/abs/1604.06573",
+        "3",
     ),
-    (VGG16_IMAGENET,),
-    fit,
+    network=FusedTwoStream,
+    inputs=fused_inputs(5),
+    tiny_inputs=shrunk(fused_inputs(2), 64),
+    stages=("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7"),
+    head=("fused_head.fc8", "temporal_head.fc8"),
+    cam_layer="fuse",
+    classes=101,
+    key_maps=(VGG16_IMAGENET,),
+    fit=fit,
+    fixed_size=True,
+    notes=NOTE + "ImageNet weights start the spatial stream and the fused branch; the pool after fusion "
+    "spans two by two cells and all frames. The fully connected layers fix the size; the builder's "
+    "`size_px` changes it, and then fits no ImageNet weights.",
 )
-def two_stream_fused_3d(
-    num_classes: int, size_px: int = 224, divide: int = 1, dropout: float = 0.5
-) -> nn.Module:
-    return FusedTwoStream(num_classes, size_px=size_px, divide=divide, dropout=dropout)
-
-
-@register(
-    two_stream_i3d_card(
-        "two_stream_i3d", "Inception I3D on pixels and on flow, scores averaged.", 25_372_576, 213_489_664_000
+TWO_STREAM_I3D = Family(
+    name="two_stream",
+    paper=i3d.I3D.paper,
+    network=TwoStreamI3D,
+    inputs=(i3d.SPEC, i3d.FLOW_SPEC),
+    tiny_inputs=(
+        *i3d.I3D.tiny_inputs,
+        i3d.I3D.tiny_inputs[0].with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0)),
     ),
+    stages=tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in i3d.STAGES),
+    head=("rgb.fc", "flow.fc"),
+    cam_layer="rgb.mixed_5c",
+    notes="Public weights come stream by stream, those of i3d_inception and i3d_inception_flow: "
+    "`kinesphere import RGB FLOW --model two_stream_i3d` joins two files, `join_i3d` two models. Parity "
+    "rests on the fixtures of those two.",
+)
+
+
+@TWO_STREAM.model("Frame and stacked flow in two networks, probabilities averaged.")
+def two_stream(num_classes: int) -> TwoStream:
+    return TWO_STREAM.build(num_classes)
+
+
+@FUSED.model("Two VGG-16 joined by a 3D convolution and pooled over time.", weights=(VGG16_WEIGHTS,))
+def two_stream_fused_3d(num_classes: int) -> FusedTwoStream:
+    return FUSED.build(num_classes)
+
+
+@TWO_STREAM_I3D.model(
+    "Inception I3D on pixels and on flow, scores averaged.",
     parts=(
         Part("rgb", "i3d_inception", "pixels", {"dropout": "dropout"}),
         Part("flow", "i3d_inception_flow", "flow", {"dropout": "dropout"}),
     ),
 )
-def two_stream_i3d(num_classes: int, dropout: float = 0.5) -> nn.Module:
-    return TwoStreamI3D(num_classes, dropout=dropout)
+def two_stream_i3d(num_classes: int) -> TwoStreamI3D:
+    return TWO_STREAM_I3D.build(num_classes)
 
 
-@register(
-    two_stream_card(
-        "two_stream_tiny",
-        "two_stream for tests.",
-        141_856,
-        6_357_562,
-        inputs=shrunk((RGB_SPEC, FLOW_SPEC), 64),
-        classes=5,
-        tiny=True,
-    ),
-    fit=fit,
-)
-def two_stream_tiny(num_classes: int, size_px: int = 64) -> nn.Module:
-    return TwoStream(num_classes, size_px=size_px, divide=16)
+@TWO_STREAM.model("two_stream for tests.", tiny=True)
+def two_stream_tiny(num_classes: int) -> TwoStream:
+    return TWO_STREAM.build(num_classes, size_px=64, divide=16)
 
 
-@register(
-    fused_card(
-        "two_stream_fused_3d_tiny",
-        "two_stream_fused_3d for tests.",
-        371_798,
-        28_215_808,
-        inputs=shrunk(
-            (
-                RGB_SPEC.with_(sampling=Sampling("dense", 2, STACK)),
-                FLOW_SPEC.with_(sampling=Sampling("dense", 2 * STACK)),
-            ),
-            64,
-        ),
-        classes=5,
-        tiny=True,
-    ),
-    (VGG16_IMAGENET,),
-    fit,
-)
-def two_stream_fused_3d_tiny(num_classes: int, size_px: int = 64) -> nn.Module:
-    return FusedTwoStream(num_classes, size_px=size_px, divide=16)
+@FUSED.model("two_stream_fused_3d for tests.", weights=(VGG16_WEIGHTS,), tiny=True)
+def two_stream_fused_3d_tiny(num_classes: int) -> FusedTwoStream:
+    return FUSED.build(num_classes, size_px=64, divide=16)
 
 
-@register(
-    two_stream_i3d_card(
-        "two_stream_i3d_tiny",
-        "two_stream_i3d for tests.",
-        400_114,
-        20_804_000,
-        inputs=(
-            i3d.I3D.tiny_inputs[0],
-            i3d.I3D.tiny_inputs[0].with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0)),
-        ),
-        classes=5,
-        tiny=True,
-    )
-)
-def two_stream_i3d_tiny(num_classes: int) -> nn.Module:
-    return TwoStreamI3D(num_classes, divide=8)
+@TWO_STREAM_I3D.model("two_stream_i3d for tests.", tiny=True)
+def two_stream_i3d_tiny(num_classes: int) -> TwoStreamI3D:
+    return TWO_STREAM_I3D.build(num_classes, divide=8)

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 
@@ -177,18 +177,7 @@ class UniFormer(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "UniFormer: Unified Transformer for Efficient Spatiotemporal Representation Learning",
-    "Li, Wang, Gao, Song, Liu, Li, Qiao",
-    2022,
-    "https://arxiv.org/abs/2201.04676",
-    "3, table 10",
-)
 SPEC = ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=224)
-LONG_SPEC = SPEC.with_(sampling=Sampling("dense", 32, 4))
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=32)
-FOUR_VIEWS = "4 clips x 1 crop"
-
 MMACTION2 = KeyMap(
     "mmaction2",
     (
@@ -200,68 +189,59 @@ MMACTION2 = KeyMap(
 )
 
 
+UNIFORMER = Family(
+    name="uniformer",
+    paper=Paper(
+        "UniFormer: Unified Transformer for Efficient Spatiotemporal Representation Learning",
+        "Li, Wang, Gao, Song, Liu, Li, Qiao",
+        2022,
+        "https://arxiv.org/abs/2201.04676",
+        "3, table 10",
+    ),
+    network=UniFormer,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=32),),
+    stages=("layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    key_maps=(MMACTION2,),
+)
+
+
 def mmaction2(
     tag: str, size: str, sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec | None = None
 ) -> WeightEntry:
     config = f"uniformer-{size}_imagenet1k-pre_{sampling}x1_kinetics400-rgb"
     url = mmaction2_url("uniformerv1", config, suffix).replace(f"{config}/", "")  # a flat folder
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol=FOUR_VIEWS)
+    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol="4 clips x 1 crop")
 
 
-def uniformer_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="uniformer",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("layer1", "layer2", "layer3", "layer4"),
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-    )
+@UNIFORMER.model(
+    "Convolution, then attention, small: 18 blocks.",
+    weights=(mmaction2("k400", "small", "16x4", "20221219-c630a037", 0.809, 0.946),),
+)
+def uniformer_s(num_classes: int) -> UniFormer:
+    return UNIFORMER.build(num_classes, depths=(3, 4, 8, 3), drop_path=0.1)
 
 
-register(
-    uniformer_card(
-        "uniformer_s",
-        "Convolution, then attention, small: 18 blocks.",
-        21_400_400,
-        41_662_541_824,
-        weights=(mmaction2("k400", "small", "16x4", "20221219-c630a037", 0.809, 0.946),),
-    ),
-    (MMACTION2,),
-)(partial(UniFormer, depths=(3, 4, 8, 3), drop_path=0.1))
-register(
-    uniformer_card(
-        "uniformer_b",
-        "Convolution, then attention, base: 40 blocks.",
-        49_813_200,
-        96_553_881_600,
-        weights=(
-            mmaction2("k400", "base", "16x4", "20221219-157c2e66", 0.82, 0.95),
-            mmaction2("k400_32x4", "base", "32x4", "20221219-b776322c", 0.831, 0.953, LONG_SPEC),
+@UNIFORMER.model(
+    "Convolution, then attention, base: 40 blocks.",
+    weights=(
+        mmaction2("k400", "base", "16x4", "20221219-157c2e66", 0.82, 0.95),
+        mmaction2(
+            "k400_32x4",
+            "base",
+            "32x4",
+            "20221219-b776322c",
+            0.831,
+            0.953,
+            SPEC.with_(sampling=Sampling("dense", 32, 4)),
         ),
     ),
-    (MMACTION2,),
-)(partial(UniFormer, depths=(5, 8, 20, 7), drop_path=0.3))
-register(
-    uniformer_card(
-        "uniformer_tiny", "uniformer for tests.", 98_853, 1_847_360, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (MMACTION2,),
-)(partial(UniFormer, depths=(1, 1, 2, 1), widths=(8, 16, 32, 64), head_width=16))
+)
+def uniformer_b(num_classes: int) -> UniFormer:
+    return UNIFORMER.build(num_classes, depths=(5, 8, 20, 7), drop_path=0.3)
+
+
+@UNIFORMER.model("uniformer for tests.", tiny=True)
+def uniformer_tiny(num_classes: int) -> UniFormer:
+    return UNIFORMER.build(num_classes, depths=(1, 1, 2, 1), widths=(8, 16, 32, 64), head_width=16)

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
@@ -292,19 +291,8 @@ class VideoSwin(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Video Swin Transformer",
-    "Liu, Ning, Cao, Wei, Zhang, Lin, Hu",
-    2022,
-    "https://arxiv.org/abs/2106.13230",
-    "3.1–3.3",
-)
 SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=224, mean=MEAN, std=STD)
 TORCHVISION_SPEC = SPEC.with_(sampling=Sampling("dense", 32), fps=15.0, short_side_px=256)
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 8, 2), size=(32, 32), short_side_px=32)
-STAGES = ("patch_embed", "layer1", "layer2", "layer3", "layer4")
-TWELVE_VIEWS = "4 clips x 3 crops"
-VIDEO_LEVEL = "12 clips of 32 frames at 15 fps, video level"
 
 
 def window_and_patch(
@@ -369,25 +357,31 @@ MMACTION2 = KeyMap(
         f"backbone.layers.0.blocks.0.{ATTENTION}_index",
     ),
 )
-MAPS = (TORCHVISION, MMACTION2)
+VIDEO_SWIN = Family(
+    name="video_swin",
+    paper=Paper(
+        "Video Swin Transformer",
+        "Liu, Ning, Cao, Wei, Zhang, Lin, Hu",
+        2022,
+        "https://arxiv.org/abs/2106.13230",
+        "3.1–3.3",
+    ),
+    network=VideoSwin,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8, 2), size=(32, 32), short_side_px=32),),
+    stages=("patch_embed", "layer1", "layer2", "layer3", "layer4"),
+    cam_layer="layer4",
+    key_maps=(TORCHVISION, MMACTION2),
+)
 
 
 def torchvision(tag: str, file: str, top1: float, top5: float) -> WeightEntry:
     """The paper's weights as torchvision publishes them, with its own estimate of their scores."""
-    return WeightEntry(
-        tag=tag,
-        url=f"https://download.pytorch.org/models/{file}",
-        layout="torchvision",
-        labels="kinetics400",
-        classes=400,
-        sha256=file.rpartition("-")[2].removesuffix(".pth"),
-        licence="BSD-3-Clause",
-        spec=TORCHVISION_SPEC,
-        scores=(
-            ReportedScore("top1", top1, "Kinetics-400", VIDEO_LEVEL),
-            ReportedScore("top5", top5, "Kinetics-400", VIDEO_LEVEL),
-        ),
-    )
+    return kinetics(
+        tag, f"https://download.pytorch.org/models/{file}", "torchvision", top1, top5,
+        spec=TORCHVISION_SPEC, licence="BSD-3-Clause",
+        protocol="12 clips of 32 frames at 15 fps, video level",
+    )  # fmt: skip
 
 
 def mmaction2(
@@ -396,100 +390,67 @@ def mmaction2(
 ) -> WeightEntry:  # fmt: skip
     config = f"swin-{size}-p244-w877_{pretraining}-pre_{gpus}-amp-32x2x1-30e_kinetics{classes}-rgb"
     url = mmaction2_url("swin", config, suffix)
-    return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol=TWELVE_VIEWS)
+    return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol="4 clips x 3 crops")
 
 
-def swin_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="video_swin",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=STAGES,
-        cam_layer="layer4",
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
+@VIDEO_SWIN.model(
+    "Transformer with shifted 3D windows, tiny: 12 blocks, 96 channels.",
+    weights=(
+        mmaction2("k400", "tiny", "20220930-241016b2", 0.789, 0.9377),
+        torchvision("k400_torchvision", "swin3d_t-7615ae03.pth", 0.77715, 0.93519),
+    ),
+)
+def video_swin_t(num_classes: int) -> VideoSwin:
+    return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.1)
+
+
+@VIDEO_SWIN.model(
+    "Transformer with shifted 3D windows, small: 24 blocks, 96 channels.",
+    weights=(
+        mmaction2("k400", "small", "20220930-e91ab986", 0.8054, 0.9446),
+        mmaction2("k710", "small", "20230612-8e082ff1", 0.769, 0.9296, classes=710, gpus="32xb4"),
+        torchvision("k400_torchvision", "swin3d_s-da41c237.pth", 0.79521, 0.94158),
+    ),
+)
+def video_swin_s(num_classes: int) -> VideoSwin:
+    return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.2)
+
+
+@VIDEO_SWIN.model(
+    "Transformer with shifted 3D windows, base: 24 blocks, 128 channels.",
+    weights=(
+        mmaction2("k400", "base", "20220930-182ec6cc", 0.8057, 0.9449),
+        torchvision("k400_torchvision", "swin3d_b_1k-24f7c7c6.pth", 0.79427, 0.94386),
+        torchvision("k400_in22k_torchvision", "swin3d_b_22k-7c6ae6fa.pth", 0.81643, 0.95574),
+    ),
+)
+def video_swin_b(num_classes: int) -> VideoSwin:
+    return VIDEO_SWIN.build(num_classes, width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.3)
+
+
+@VIDEO_SWIN.model(
+    "Transformer with shifted 3D windows, large: 24 blocks, 192 channels.",
+    weights=(
+        mmaction2("k400_in22k", "large", "20220930-78ad8b11", 0.8346, 0.9591, pretraining="in22k"),
+        mmaction2(
+            "k700_in22k",
+            "large",
+            "20220930-f8d74db7",
+            0.7592,
+            0.9272,
+            pretraining="in22k",
+            classes=700,
+            gpus="16xb8",
+        ),
+    ),
+    notes="Parity rests on the sizes that share its code: it has no fixture and no reference of its own.",
+)
+def video_swin_l(num_classes: int) -> VideoSwin:
+    return VIDEO_SWIN.build(
+        num_classes, width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48), drop_path=0.3
     )
 
 
-register(
-    swin_card(
-        "video_swin_t",
-        "Transformer with shifted 3D windows, tiny: 12 blocks, 96 channels.",
-        28_158_070,
-        87_764_152_320,
-        weights=(
-            mmaction2("k400", "tiny", "20220930-241016b2", 0.789, 0.9377),
-            torchvision("k400_torchvision", "swin3d_t-7615ae03.pth", 0.77715, 0.93519),
-        ),
-    ),
-    MAPS,
-)(partial(VideoSwin, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.1))
-register(
-    swin_card(
-        "video_swin_s",
-        "Transformer with shifted 3D windows, small: 24 blocks, 96 channels.",
-        49_816_678,
-        165_682_262_016,
-        weights=(
-            mmaction2("k400", "small", "20220930-e91ab986", 0.8054, 0.9446),
-            mmaction2("k710", "small", "20230612-8e082ff1", 0.769, 0.9296, classes=710, gpus="32xb4"),
-            torchvision("k400_torchvision", "swin3d_s-da41c237.pth", 0.79521, 0.94158),
-        ),
-    ),
-    MAPS,
-)(partial(VideoSwin, width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.2))
-register(
-    swin_card(
-        "video_swin_b",
-        "Transformer with shifted 3D windows, base: 24 blocks, 128 channels.",
-        88_048_984,
-        281_332_826_112,
-        weights=(
-            mmaction2("k400", "base", "20220930-182ec6cc", 0.8057, 0.9449),
-            torchvision("k400_torchvision", "swin3d_b_1k-24f7c7c6.pth", 0.79427, 0.94386),
-            torchvision("k400_in22k_torchvision", "swin3d_b_22k-7c6ae6fa.pth", 0.81643, 0.95574),
-        ),
-    ),
-    MAPS,
-)(partial(VideoSwin, width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.3))
-register(
-    swin_card(
-        "video_swin_l",
-        "Transformer with shifted 3D windows, large: 24 blocks, 192 channels.",
-        196_953_916,
-        603_268_669_440,
-        weights=(
-            mmaction2("k400_in22k", "large", "20220930-78ad8b11", 0.8346, 0.9591, pretraining="in22k"),
-            mmaction2(
-                "k700_in22k", "large", "20220930-f8d74db7", 0.7592, 0.9272,
-                pretraining="in22k", classes=700, gpus="16xb8",
-            ),
-        ),
-        notes="Parity rests on the sizes that share its code: it has no fixture and no reference of its own.",
-    ),
-    MAPS,
-)(partial(VideoSwin, width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48), drop_path=0.3))  # fmt: skip
-register(
-    swin_card(
-        "video_swin_tiny", "video_swin for tests.", 577_119, 8_615_040, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    MAPS,
-)(partial(VideoSwin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), window=(2, 3, 3), drop_path=0.1))
+@VIDEO_SWIN.model("video_swin for tests.", tiny=True)
+def video_swin_tiny(num_classes: int) -> VideoSwin:
+    return VIDEO_SWIN.build(num_classes, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), window=(2, 3, 3))

@@ -10,17 +10,16 @@ B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
-from kinesphere.models.registry import register
 from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
@@ -102,13 +101,6 @@ class ViViT(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "ViViT: A Video Vision Transformer",
-    "Arnab, Dehghani, Heigold, Sun, Lučić, Schmid",
-    2021,
-    "https://arxiv.org/abs/2103.15691",
-    "3.2, 3.3 (model 1)",
-)
 SPEC = ClipSpec(
     Sampling("dense", 32, 2),
     size=(224, 224),
@@ -116,7 +108,6 @@ SPEC = ClipSpec(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
 FRAME = 14  # tokens along each side of a 224-pixel frame: a file states only their total
 
 
@@ -170,62 +161,42 @@ MAPS = (
         Rename("vivit.layers.{i}.mlp.*", "blocks.{i}.mlp.*"),
     ),
 )
-WEIGHTS = (
-    kinetics(
-        "k400",
-        hub_url("google/vivit-b-16x2-kinetics400", "pytorch_model.bin"),
-        "huggingface",
-        0.799,
-        protocol="4 clips x 3 crops",
-        licence="MIT",
+VIVIT = Family(
+    name="vivit",
+    paper=Paper(
+        "ViViT: A Video Vision Transformer",
+        "Arnab, Dehghani, Heigold, Sun, Lučić, Schmid",
+        2021,
+        "https://arxiv.org/abs/2103.15691",
+        "3.2, 3.3 (model 1)",
     ),
+    network=ViViT,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
+    stages=stage_names(12, "norm"),
+    key_maps=MAPS,
+    fit=fit,
+    notes="Clips of another length or size take positions interpolated between the learnt ones.",
 )
 
 
-def vivit_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    depth: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 400,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="vivit",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stage_names(depth, "norm"),
-        weights=weights,
-        tiny=tiny,
-        notes="Clips of another length or size take positions interpolated between the learnt ones.",
-    )
-
-
-register(
-    vivit_card(
-        "vivit_b",
-        "ViT-B over tubelets of two frames, all of which attend to each other.",
-        88_954_000,
-        451_524_753_408,
-        12,
-        weights=WEIGHTS,
+@VIVIT.model(
+    "ViT-B over tubelets of two frames, all of which attend to each other.",
+    weights=(
+        kinetics(
+            "k400",
+            hub_url("google/vivit-b-16x2-kinetics400", "pytorch_model.bin"),
+            "huggingface",
+            0.799,
+            protocol="4 clips x 3 crops",
+            licence="MIT",
+        ),
     ),
-    MAPS,
-    fit,
-)(ViViT)
+)
+def vivit_b(num_classes: int) -> ViViT:
+    return VIVIT.build(num_classes)
 
-register(
-    vivit_card("vivit_tiny", "vivit for tests.", 39_045, 1_343_776, 2, spec=TINY_SPEC, classes=5, tiny=True),
-    MAPS,
-    fit,
-)(partial(ViViT, width=32, depth=2, heads=2, patch=8, grid=(2, 4, 4)))
+
+@VIVIT.model("vivit for tests.", stages=stage_names(2, "norm"), tiny=True)
+def vivit_tiny(num_classes: int) -> ViViT:
+    return VIVIT.build(num_classes, width=32, depth=2, heads=2, patch=8, grid=(2, 4, 4))

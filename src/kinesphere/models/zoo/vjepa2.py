@@ -11,16 +11,15 @@ B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined
 from kinesphere.models.weights.publishers import hub_url
@@ -127,16 +126,7 @@ class VJEPA2(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
-    "Assran, Bardes, Fan, Garrido, Howes, et al.",
-    2025,
-    "https://arxiv.org/abs/2506.09985",
-    "2.1, 5",
-)
 SPEC = ClipSpec(Sampling("dense", 16, 4), size=(256, 256), short_side_px=292, mean=MEAN, std=STD)
-DIVING_SPEC = SPEC.with_(sampling=Sampling("dense", 32, 2))
-TINY_SPEC = SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32)
 
 
 def sizes(theirs: Mapping[str, Tensor]) -> Arguments:
@@ -180,96 +170,53 @@ MAPS = (
 )
 
 
-def probe(
-    tag: str,
-    repository: str,
-    labels: str,
-    classes: int,
-    top1: float,
-    dataset: str,
-    protocol: str,
-    spec: ClipSpec | None = None,
-) -> WeightEntry:
-    """The authors' encoder with a probe, on the Hugging Face hub."""
-    return WeightEntry(
-        tag,
-        hub_url(f"facebook/{repository}"),
-        "huggingface",
-        labels,
-        classes,
-        licence="MIT",
-        spec=spec,
-        scores=(ReportedScore("top1", top1, dataset, protocol),),
-    )
-
-
-WEIGHTS = (
-    probe(
-        "ssv2",
-        "vjepa2-vitl-fpc16-256-ssv2",
-        "something_something_v2",
-        174,
-        0.737,
-        "Something-Something v2",
-        "2 clips x 3 crops",
+FAMILY = Family(
+    name="vjepa2",
+    paper=Paper(
+        "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
+        "Assran, Bardes, Fan, Garrido, Howes, et al.",
+        2025,
+        "https://arxiv.org/abs/2506.09985",
+        "2.1, 5",
     ),
-    probe(
-        "diving48",
-        "vjepa2-vitl-fpc32-256-diving48",
-        "diving48",
-        48,
-        0.89,
-        "Diving48",
-        "4 clips x 3 crops",
-        DIVING_SPEC,
-    ),
+    network=VJEPA2,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
+    stages=stage_names(24, "norm", "pooler"),
+    classes=174,
+    key_maps=MAPS,
+    notes="Compared with the installed transformers library; there is no recorded fixture.",
 )
 
 
-def vjepa2_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    depth: int,
-    *,
-    spec: ClipSpec = SPEC,
-    classes: int = 174,
-    weights: tuple[WeightEntry, ...] = (),
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="vjepa2",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stage_names(depth, "norm", "pooler"),
-        weights=weights,
-        tiny=tiny,
-        notes="Compared with the installed transformers library; there is no recorded fixture.",
-    )
-
-
-register(
-    vjepa2_card(
-        "vjepa2_l",
-        "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe.",
-        353_399_982,
-        935_242_938_368,
-        24,
-        weights=WEIGHTS,
+@FAMILY.model(
+    "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe.",
+    weights=(
+        WeightEntry(
+            "ssv2",
+            hub_url("facebook/vjepa2-vitl-fpc16-256-ssv2"),
+            "huggingface",
+            "something_something_v2",
+            174,
+            licence="MIT",
+            scores=(ReportedScore("top1", 0.737, "Something-Something v2", "2 clips x 3 crops"),),
+        ),
+        WeightEntry(
+            "diving48",
+            hub_url("facebook/vjepa2-vitl-fpc32-256-diving48"),
+            "huggingface",
+            "diving48",
+            48,
+            licence="MIT",
+            spec=SPEC.with_(sampling=Sampling("dense", 32, 2)),
+            scores=(ReportedScore("top1", 0.89, "Diving48", "4 clips x 3 crops"),),
+        ),
     ),
-    MAPS,
-)(VJEPA2)
+)
+def vjepa2_l(num_classes: int) -> VJEPA2:
+    return FAMILY.build(num_classes)
 
-register(
-    vjepa2_card(
-        "vjepa2_tiny", "vjepa2 for tests.", 129_605, 3_710_448, 2, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    MAPS,
-)(partial(VJEPA2, width=48, depth=2, heads=2, patch=8, pooler_depth=1))
+
+@FAMILY.model("vjepa2 for tests.", stages=stage_names(2, "norm", "pooler"), tiny=True)
+def vjepa2_tiny(num_classes: int) -> VJEPA2:
+    return FAMILY.build(num_classes, width=48, depth=2, heads=2, patch=8, pooler_depth=1)

@@ -9,14 +9,12 @@ B batch, T time, C channels, H W pixels, K classes.
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.resnet3d import (
     PYSLOWFAST_HEAD,
@@ -24,9 +22,9 @@ from kinesphere.models.weights.maps.resnet3d import (
     pyslowfast_stages,
     pytorchvideo_stage,
 )
-from kinesphere.models.weights.publishers import THIRTY_VIEWS, kinetics, pytorchvideo_url
+from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 
-DEPTHS = {"xs": (3, 5, 11, 7), "s": (3, 5, 11, 7), "m": (3, 5, 11, 7), "l": (5, 10, 25, 15)}
+DEPTHS, DEEP = (3, 5, 11, 7), (5, 10, 25, 15)
 
 
 def squeezed(width: int) -> int:
@@ -148,29 +146,8 @@ class X3D(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "X3D: Expanding Architectures for Efficient Video Recognition",
-    "Feichtenhofer",
-    2020,
-    "https://arxiv.org/abs/2004.04730",
-    "3, 4, tables 1 and 3",
-)
-
-
-def x3d_spec(length: int, interval: int, size: int, short_side: int) -> ClipSpec:
-    return ClipSpec(
-        Sampling("dense", length, interval), size=(size, size), short_side_px=short_side, fps=30.0
-    )
-
-
-SPECS = {
-    "xs": x3d_spec(4, 12, 160, 182),
-    "s": x3d_spec(13, 6, 160, 182),
-    "m": x3d_spec(16, 5, 224, 256),
-    "l": x3d_spec(16, 5, 312, 356),
-}
-TINY_SPEC = x3d_spec(4, 1, 32, 36)
-
+SPEC = ClipSpec(Sampling("dense", 16, 5), size=(224, 224), short_side_px=256, fps=30.0)
+SMALL = SPEC.with_(size=(160, 160), short_side_px=182)
 SQUEEZE = squeeze(2, 3, 4)
 MAPS = (
     KeyMap(
@@ -221,32 +198,22 @@ MAPS = (
 )
 
 
-def x3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    spec: ClipSpec,
-    weights: tuple[WeightEntry, ...] = (),
-    classes: int = 400,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="x3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=("stem", "layer1", "layer2", "layer3", "layer4", "conv5"),
-        cam_layer="conv5",
-        weights=weights,
-        tiny=tiny,
-    )
+FAMILY = Family(
+    name="x3d",
+    paper=Paper(
+        "X3D: Expanding Architectures for Efficient Video Recognition",
+        "Feichtenhofer",
+        2020,
+        "https://arxiv.org/abs/2004.04730",
+        "3, 4, tables 1 and 3",
+    ),
+    network=X3D,
+    inputs=(SPEC,),
+    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 1), size=(32, 32), short_side_px=36),),
+    stages=("stem", "layer1", "layer2", "layer3", "layer4", "conv5"),
+    cam_layer="conv5",
+    key_maps=MAPS,
+)
 
 
 def pyslowfast(size: str, top1: float, *, origin: str = "memory") -> WeightEntry:
@@ -261,44 +228,52 @@ def pytorchvideo(size: str, top1: float, top5: float, *, origin: str = "memory")
 
 def mmaction2(file: str, top1: float) -> WeightEntry:
     url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/x3d/facebook/x3d_{file}.pth"
-    return kinetics("k400_mmaction2", url, "mmaction2", top1, protocol=THIRTY_VIEWS)
+    return kinetics("k400_mmaction2", url, "mmaction2", top1)
 
 
-WEIGHTS: dict[str, tuple[WeightEntry, ...]] = {
-    "xs": (pytorchvideo("xs", 0.6912, 0.8863), pyslowfast("xs", 0.695)),
-    "s": (
+@FAMILY.model(
+    "X3D-XS: depthwise and light, 4 frames of 160 pixels.",
+    inputs=(SMALL.with_(sampling=Sampling("dense", 4, 12)),),
+    weights=(pytorchvideo("xs", 0.6912, 0.8863), pyslowfast("xs", 0.695)),
+)
+def x3d_xs(num_classes: int) -> X3D:
+    return FAMILY.build(num_classes, depths=DEPTHS)
+
+
+@FAMILY.model(
+    "X3D-S: depthwise and light, 13 frames of 160 pixels.",
+    inputs=(SMALL.with_(sampling=Sampling("dense", 13, 6)),),
+    weights=(
         pytorchvideo("s", 0.7333, 0.9127),
         pyslowfast("s", 0.735, origin="publisher"),
         mmaction2("s_13x6x1_facebook-kinetics400-rgb_20201027-623825a0", 0.733),
     ),
-    "m": (
+)
+def x3d_s(num_classes: int) -> X3D:
+    return FAMILY.build(num_classes, depths=DEPTHS)
+
+
+@FAMILY.model(
+    "X3D-M: depthwise and light, 16 frames of 224 pixels.",
+    weights=(
         pytorchvideo("m", 0.7594, 0.9272, origin="publisher"),
         pyslowfast("m", 0.762, origin="publisher"),
         mmaction2("m_16x5x1_facebook-kinetics400-rgb_20201027-3f42382a", 0.764),
     ),
-    "l": (pytorchvideo("l", 0.7744, 0.9331), pyslowfast("l", 0.775)),
-}
+)
+def x3d_m(num_classes: int) -> X3D:
+    return FAMILY.build(num_classes, depths=DEPTHS)
 
-NUMBERS = {
-    "xs": (3_794_322, 605_256_512),
-    "s": (3_794_322, 1_962_892_112),
-    "m": (3_794_322, 4_732_468_736),
-    "l": (6_153_432, 18_367_710_176),
-}
-for _size, _numbers in NUMBERS.items():
-    _spec = SPECS[_size]
-    register(
-        x3d_card(
-            f"x3d_{_size}",
-            f"X3D-{_size.upper()}: depthwise and light, {_spec.length} frames of {_spec.size[0]} pixels.",
-            *_numbers,
-            spec=_spec,
-            weights=WEIGHTS[_size],
-        ),
-        MAPS,
-    )(partial(X3D, depths=DEPTHS[_size]))
 
-register(
-    x3d_card("x3d_tiny", "x3d for tests.", 52_379, 1_298_880, spec=TINY_SPEC, classes=5, tiny=True),
-    MAPS,
-)(partial(X3D, depths=(2, 1, 1, 1), width=8, hidden=32))
+@FAMILY.model(
+    "X3D-L: depthwise and light, 16 frames of 312 pixels.",
+    inputs=(SPEC.with_(size=(312, 312), short_side_px=356),),
+    weights=(pytorchvideo("l", 0.7744, 0.9331), pyslowfast("l", 0.775)),
+)
+def x3d_l(num_classes: int) -> X3D:
+    return FAMILY.build(num_classes, depths=DEEP)
+
+
+@FAMILY.model("x3d for tests.", tiny=True)
+def x3d_tiny(num_classes: int) -> X3D:
+    return FAMILY.build(num_classes, depths=(2, 1, 1, 1), width=8, hidden=32)

@@ -1,4 +1,4 @@
-"""Published checkpoints on Kinetics, as the cards of several families state them."""
+"""Published checkpoints on Kinetics and Something-Something, as the cards of several families state them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,59 @@ def kinetics(
     licence: str = "Apache-2.0",
 ) -> WeightEntry:
     """An entry for Kinetics-400, -600 or -700; a digest at the end of the file name counts as published."""
-    dataset = f"Kinetics-{classes}"
-    scores = tuple(
-        ReportedScore(metric, value, dataset, protocol, origin)
-        for metric, value in (("top1", top1), ("top5", top5))
-        if value is not None
-    )
-    digest = _DIGEST.search(url)
+    scores = _scores(top1, top5, f"Kinetics-{classes}", protocol, origin)
     return WeightEntry(
-        tag=tag,
-        url=url,
-        layout=layout,
-        labels=f"kinetics{classes}",
-        classes=classes,
-        sha256=digest[1] if digest else None,
+        tag,
+        url,
+        layout,
+        f"kinetics{classes}",
+        classes,
+        sha256=_digest(url),
         licence=licence,
         spec=spec,
         scores=scores,
+    )
+
+
+def something_something(
+    tag: str,
+    version: int,
+    url: str,
+    top1: float,
+    top5: float,
+    protocol: str,
+    *,
+    layout: str = "mmaction2",
+    spec: ClipSpec | None = None,
+    origin: str = "publisher",
+    licence: str = "Apache-2.0",
+) -> WeightEntry:
+    """An entry for Something-Something v1 or v2; a digest at the end of the file name counts as published."""
+    return WeightEntry(
+        tag,
+        url,
+        layout,
+        f"something_something_v{version}",
+        174,
+        sha256=_digest(url),
+        licence=licence,
+        spec=spec,
+        scores=_scores(top1, top5, f"Something-Something v{version}", protocol, origin),
+    )
+
+
+def _digest(url: str) -> str | None:
+    found = _DIGEST.search(url)
+    return found[1] if found else None
+
+
+def _scores(
+    top1: float | None, top5: float | None, dataset: str, protocol: str, origin: str
+) -> tuple[ReportedScore, ...]:
+    return tuple(
+        ReportedScore(metric, value, dataset, protocol, origin)
+        for metric, value in (("top1", top1), ("top5", top5))
+        if value is not None
     )
 
 

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
 from kinesphere.models.layers.skeleton_graph import skeleton_of
-from kinesphere.models.registry import register
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
 from kinesphere.models.zoo.posec3d.heatmaps import PoseHeatmaps
@@ -115,7 +115,7 @@ def channels_of(skeleton: str, draw: str) -> int:
     return len(limbs_of(skeleton)) if draw == "limbs" else len(SKELETONS.get(skeleton))
 
 
-def posec3d_slowonly(
+def slowonly_on_heatmaps(
     num_classes: int,
     *,
     depths: tuple[int, ...] = (4, 6, 3),
@@ -124,7 +124,7 @@ def posec3d_slowonly(
     draw: Draw = "joints",
     size_px: int = 64,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> PoseC3D:
     """SlowOnly with a stem that keeps the size, three stages, and half as many channels.
 
     Args:
@@ -154,7 +154,7 @@ def posec3d_slowonly(
     return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, inputs, dropout=dropout)
 
 
-def posec3d_c3d(
+def c3d_on_heatmaps(
     num_classes: int,
     *,
     width: int = 32,
@@ -162,10 +162,10 @@ def posec3d_c3d(
     draw: Draw = "joints",
     size_px: int = 64,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> PoseC3D:
     """C3D without its last two convolutions and fully connected layers; pools by mean, and never over time.
 
-    The arguments are those of `posec3d_slowonly`.
+    The arguments are those of `slowonly_on_heatmaps`.
     """
     stages: dict[str, nn.Module] = {}
     inputs = channels_of(skeleton, draw)
@@ -189,7 +189,7 @@ def posec3d_c3d(
     return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, inputs, dropout=dropout)
 
 
-def posec3d_x3d(
+def x3d_on_heatmaps(
     num_classes: int,
     *,
     depths: tuple[int, ...] = (2, 5, 3),
@@ -198,10 +198,10 @@ def posec3d_x3d(
     draw: Draw = "joints",
     size_px: int = 64,
     dropout: float = 0.5,
-) -> nn.Module:
+) -> PoseC3D:
     """X3D with three stages, without squeeze-and-excitation and Swish.
 
-    The arguments are those of `posec3d_slowonly`.
+    The arguments are those of `slowonly_on_heatmaps`.
     """
     stages: dict[str, nn.Module] = {
         "stem": nn.Sequential(
@@ -253,8 +253,6 @@ SPEC = ClipSpec(
     skeleton="coco17",
     people=2,
 )
-SPEC_56 = SPEC.with_(size=(56, 56))
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 8), size=(32, 32))
 
 
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
@@ -359,143 +357,116 @@ def pyskl(
     return published(tag, url, layout, score, metric=metric)
 
 
+CLASS_MEAN = "mean class accuracy"
 TRANSFER = "kinetics400-pretrained-r50_8xb16-u48-120e"
-SLOWONLY_WEIGHTS = (
-    mmaction2("ntu60", "r50_8xb16-u48-240e_ntu60-xsub-keypoint", "20220815-38db104b", 0.936),
-    mmaction2("ntu60_limb", "r50_8xb16-u48-240e_ntu60-xsub-limb", "20220815-af2f119a", 0.935),
-    mmaction2("k400", "r50_8xb32-u48-240e_k400-keypoint", "20230731-7f498b55", 0.474),
-    mmaction2("gym", "r50_8xb16-u48-240e_gym-keypoint", "20220815-da338c58", 0.935, "mean class accuracy"),
-    mmaction2("gym_limb", "r50_8xb16-u48-240e_gym-limb", "20220815-2e6e3c5c", 0.936, "mean class accuracy"),
-    mmaction2("ucf101", f"{TRANSFER}_ucf101-split1-keypoint", "20220815-9972260d", 0.868),
-    mmaction2("hmdb51", f"{TRANSFER}_hmdb51-split1-keypoint", "20220815-17eaa484", 0.696),
-    pyskl("ntu60_pyskl", "slowonly_r50_ntu60_xsub/joint", 0.937),
-    pyskl("ntu60_pyskl_limb", "slowonly_r50_ntu60_xsub/limb", 0.934),
-    pyskl("k400_pyskl", "slowonly_r50_463_k400/joint", 0.466),
-    pyskl("k400_pyskl_limb", "slowonly_r50_463_k400/limb", 0.457),
-    pyskl("k400_346", "slowonly_r50_346_k400/joint", 0.473),
-    pyskl("k400_346_limb", "slowonly_r50_346_k400/limb", 0.469),
+NOTE = (
+    "The builder's `size_px` sets the size of the heatmaps, and `draw` what they show: a file of "
+    "weights does not tell joints from limbs. The published training cut people out in whole pixels."
 )
-C3D_WEIGHTS = (
-    pyskl("ntu60", "c3d_light_ntu60_xsub/joint", 0.927, layout="pyskl"),
-    pyskl("ntu60_limb", "c3d_light_ntu60_xsub/limb", 0.926, layout="pyskl"),
-)
-X3D_WEIGHTS = (
-    pyskl("ntu60", "x3d_shallow_ntu60_xsub/joint", 0.921, layout="pyskl"),
-    pyskl("ntu60_limb", "x3d_shallow_ntu60_xsub/limb", 0.916, layout="pyskl"),
-)
-
-
-def posec3d_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    stages: tuple[str, ...],
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    classes: int = 60,
-    tiny: bool = False,
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="posec3d",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stages,
-        cam_layer=stages[-1],
-        weights=weights,
-        tiny=tiny,
-        fixed_size=True,
-        notes="The builder's `size_px` sets the size of the heatmaps, and `draw` what they show: a file of "
-        "weights does not tell joints from limbs. The published training cut people out in whole pixels.",
-    )
-
-
+TINY_INPUTS = (SPEC.with_(sampling=Sampling("uniform", 8), size=(32, 32)),)
 RESNET_STAGES = ("stem", "layer1", "layer2", "layer3")
-C3D_STAGES = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b")
-X3D_STAGES = (*RESNET_STAGES, "conv5")
+SLOWONLY = Family(
+    name="posec3d",
+    paper=PAPER,
+    network=slowonly_on_heatmaps,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=RESNET_STAGES,
+    cam_layer="layer3",
+    classes=60,
+    key_maps=(MMACTION2,),
+    fit=fit,
+    fixed_size=True,
+    notes=NOTE,
+)
+C3D = Family(
+    name="posec3d",
+    paper=PAPER,
+    network=c3d_on_heatmaps,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b"),
+    cam_layer="conv4b",
+    classes=60,
+    key_maps=(PYSKL_C3D,),
+    fit=fit,
+    fixed_size=True,
+    notes=NOTE,
+)
+X3D = Family(
+    name="posec3d",
+    paper=PAPER,
+    network=x3d_on_heatmaps,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=(*RESNET_STAGES, "conv5"),
+    cam_layer="conv5",
+    classes=60,
+    key_maps=(PYSKL_X3D,),
+    fit=fit,
+    fixed_size=True,
+    notes=NOTE,
+)
 
-register(
-    posec3d_card(
-        "posec3d_slowonly_resnet50",
-        "SlowOnly on heatmaps of joints or limbs: the most accurate of the family.",
-        2_024_860,
-        20_415_805_440,
-        RESNET_STAGES,
-        weights=SLOWONLY_WEIGHTS,
+
+@SLOWONLY.model(
+    "SlowOnly on heatmaps of joints or limbs: the most accurate of the family.",
+    weights=(
+        mmaction2("ntu60", "r50_8xb16-u48-240e_ntu60-xsub-keypoint", "20220815-38db104b", 0.936),
+        mmaction2("ntu60_limb", "r50_8xb16-u48-240e_ntu60-xsub-limb", "20220815-af2f119a", 0.935),
+        mmaction2("k400", "r50_8xb32-u48-240e_k400-keypoint", "20230731-7f498b55", 0.474),
+        mmaction2(
+            "gym", "r50_8xb16-u48-240e_gym-keypoint", "20220815-da338c58", 0.935, "mean class accuracy"
+        ),
+        mmaction2(
+            "gym_limb", "r50_8xb16-u48-240e_gym-limb", "20220815-2e6e3c5c", 0.936, "mean class accuracy"
+        ),
+        mmaction2("ucf101", f"{TRANSFER}_ucf101-split1-keypoint", "20220815-9972260d", 0.868),
+        mmaction2("hmdb51", f"{TRANSFER}_hmdb51-split1-keypoint", "20220815-17eaa484", 0.696),
+        pyskl("ntu60_pyskl", "slowonly_r50_ntu60_xsub/joint", 0.937),
+        pyskl("ntu60_pyskl_limb", "slowonly_r50_ntu60_xsub/limb", 0.934),
+        pyskl("k400_pyskl", "slowonly_r50_463_k400/joint", 0.466),
+        pyskl("k400_pyskl_limb", "slowonly_r50_463_k400/limb", 0.457),
+        pyskl("k400_346", "slowonly_r50_346_k400/joint", 0.473),
+        pyskl("k400_346_limb", "slowonly_r50_346_k400/limb", 0.469),
     ),
-    (MMACTION2,),
-    fit,
-)(posec3d_slowonly)
-register(
-    posec3d_card(
-        "posec3d_c3d_light",
-        "C3D without its heavy end on heatmaps of joints or limbs.",
-        3_404_892,
-        21_913_156_608,
-        C3D_STAGES,
-        weights=C3D_WEIGHTS,
+)
+def posec3d_slowonly_resnet50(num_classes: int) -> PoseC3D:
+    return SLOWONLY.build(num_classes)
+
+
+@C3D.model(
+    "C3D without its heavy end on heatmaps of joints or limbs.",
+    weights=(
+        pyskl("ntu60", "c3d_light_ntu60_xsub/joint", 0.927, layout="pyskl"),
+        pyskl("ntu60_limb", "c3d_light_ntu60_xsub/limb", 0.926, layout="pyskl"),
     ),
-    (PYSKL_C3D,),
-    fit,
-)(posec3d_c3d)
-register(
-    posec3d_card(
-        "posec3d_x3d",
-        "X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.",
-        254_508,
-        708_668_064,
-        X3D_STAGES,
-        weights=X3D_WEIGHTS,
+)
+def posec3d_c3d_light(num_classes: int) -> PoseC3D:
+    return C3D.build(num_classes)
+
+
+@X3D.model(
+    "X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.",
+    weights=(
+        pyskl("ntu60", "x3d_shallow_ntu60_xsub/joint", 0.921, layout="pyskl"),
+        pyskl("ntu60_limb", "x3d_shallow_ntu60_xsub/limb", 0.916, layout="pyskl"),
     ),
-    (PYSKL_X3D,),
-    fit,
-)(posec3d_x3d)
-register(
-    posec3d_card(
-        "posec3d_tiny",
-        "posec3d for tests.",
-        44_157,
-        67_764_864,
-        RESNET_STAGES,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (MMACTION2,),
-    fit,
-)(partial(posec3d_slowonly, depths=(1, 1, 1), width=8, size_px=32))
-register(
-    posec3d_card(
-        "posec3d_c3d_tiny",
-        "posec3d_c3d for tests.",
-        54_921,
-        27_426_976,
-        C3D_STAGES,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (PYSKL_C3D,),
-    fit,
-)(partial(posec3d_c3d, width=4, size_px=32))
-register(
-    posec3d_card(
-        "posec3d_x3d_tiny",
-        "posec3d_x3d for tests.",
-        13_535,
-        3_974_760,
-        X3D_STAGES,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (PYSKL_X3D,),
-    fit,
-)(partial(posec3d_x3d, depths=(1, 1, 1), width=8, size_px=32))
+)
+def posec3d_x3d(num_classes: int) -> PoseC3D:
+    return X3D.build(num_classes)
+
+
+@SLOWONLY.model("posec3d for tests.", tiny=True)
+def posec3d_tiny(num_classes: int) -> PoseC3D:
+    return SLOWONLY.build(num_classes, depths=(1, 1, 1), width=8, size_px=32)
+
+
+@C3D.model("posec3d_c3d for tests.", tiny=True)
+def posec3d_c3d_tiny(num_classes: int) -> PoseC3D:
+    return C3D.build(num_classes, width=4, size_px=32)
+
+
+@X3D.model("posec3d_x3d for tests.", tiny=True)
+def posec3d_x3d_tiny(num_classes: int) -> PoseC3D:
+    return X3D.build(num_classes, depths=(1, 1, 1), width=8, size_px=32)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import ModelCard, Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.registry import register
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.weights.keymap import KeyMap, Rename, Rule
 from kinesphere.models.weights.maps import mobilenet2d as mobilenet2d_keys
@@ -33,7 +34,7 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
+from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.zoo.tsm.mobilenet import FrameMobileNetV2
 
@@ -192,7 +193,7 @@ def tsm_resnet(
     width: int = 64,
     pairwise: Pairwise | None = None,
     attended: tuple[tuple[int, int], ...] = (),
-) -> nn.Module:
+) -> TSM:
     """TSM on a ResNet.
 
     Args:
@@ -227,7 +228,7 @@ def tsm_mobile(
     *,
     divide: int = 1,
     repeat: int = 4,
-) -> nn.Module:
+) -> TSM:
     """TSM on MobileNetV2; `divide` and `repeat` reduce it for tests."""
 
     def shift(_stage: int, _block: int, channels: int) -> nn.Module:
@@ -306,41 +307,50 @@ PAPER = Paper(
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 SPEC_16 = SPEC.with_(sampling=Sampling("uniform", 16))
 DENSE_SPEC = SPEC.with_(sampling=Sampling("dense", 8, 8))
-TINY_SPEC = SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72)
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
-STAGES = tuple(f"backbone.{part}" for part in ("conv1", *LAYERS))
-MOBILE_STAGES = tuple(f"backbone.{part}" for part in ("conv1", *(f"layer{i}" for i in range(1, 8)), "conv2"))
+TINY_INPUTS = (SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),)
+TSM_RESNET = Family(
+    name="tsm",
+    paper=PAPER,
+    network=tsm_resnet,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=BACKBONE_STAGES,
+    cam_layer="backbone.layer4",
+)
+TSM_MOBILE = Family(
+    name="tsm",
+    paper=PAPER,
+    network=tsm_mobile,
+    inputs=(SPEC,),
+    tiny_inputs=TINY_INPUTS,
+    stages=("backbone.conv1", *(f"backbone.layer{i}" for i in range(1, 8)), "backbone.conv2"),
+    cam_layer="backbone.conv2",
+    key_maps=MOBILE_MAPS,
+)
+ONLINE_NOTE = (
+    "No fixture: tests hold that streaming equals the whole clip and that no frame sees a later one. Files do"
+    " not say which way their shifts go: all that are read here are taken to be trained for the past alone."
+)
+TEN_CLIPS = "10 clips of 8 frames"
+NL = "r50-nl-{}_8xb16-1x1x8-50e"
+MOBILE_IMAGENET = WeightEntry(
+    tag="imagenet",
+    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+    layout="torchvision",
+    labels=None,
+    classes=1000,
+    sha256="b0353104",
+    licence="BSD-3-Clause",
+    backbone_only=True,
+)
 
 
-def tsm_card(
-    name: str,
-    summary: str,
-    parameters: int,
-    multiply_adds: int,
-    *,
-    weights: tuple[WeightEntry, ...] = (),
-    spec: ClipSpec = SPEC,
-    stages: tuple[str, ...] = STAGES,
-    classes: int = 400,
-    tiny: bool = False,
-    notes: str = "",
-) -> ModelCard:
-    return ModelCard(
-        name=name,
-        family="tsm",
-        summary=summary,
-        paper=PAPER,
-        inputs=(spec,),
-        parameters=parameters,
-        multiply_adds=multiply_adds,
-        classes=classes,
-        head=("fc",),
-        stages=stages,
-        cam_layer=stages[-1],
-        weights=weights,
-        tiny=tiny,
-        notes=notes,
-    )
+def resnet_maps(depth: int) -> tuple[KeyMap, ...]:
+    return (mmaction2_resnet(depth), mit_resnet(depth), IMAGENET)
+
+
+def nonlocal_maps(depth: int, attended: tuple[tuple[int, int], ...]) -> tuple[KeyMap, ...]:
+    return (mmaction2_resnet(depth, attended), mit_resnet(depth, attended))
 
 
 def published(
@@ -354,21 +364,9 @@ def published(
 
 def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
     """An entry of MMAction2 1.x on Something-Something v2."""
+    url = mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_sthv2-rgb", suffix)
     protocol = f"1 clip of {spec.length} frames x 3 crops"
-    return WeightEntry(
-        tag=tag,
-        url=mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_sthv2-rgb", suffix),
-        layout="mmaction2",
-        labels="something_something_v2",
-        classes=174,
-        sha256=suffix.partition("-")[2],
-        licence="Apache-2.0",
-        spec=spec,
-        scores=(
-            ReportedScore("top1", top1, "Something-Something v2", protocol),
-            ReportedScore("top5", top5, "Something-Something v2", protocol),
-        ),
-    )
+    return something_something(tag, 2, url, top1, top5, protocol, spec=spec)
 
 
 def authors(tag: str, network: str, recipe: str, top1: float, spec: ClipSpec, protocol: str) -> WeightEntry:
@@ -378,9 +376,9 @@ def authors(tag: str, network: str, recipe: str, top1: float, spec: ClipSpec, pr
     return kinetics(tag, url, "mit_han_lab", top1, spec=spec, protocol=protocol, licence="MIT")
 
 
-TEN_CLIPS = "10 clips of 8 frames"
-WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
-    50: (
+@TSM_RESNET.model(
+    "ResNet-50 that exchanges an eighth of its channels with either neighbouring frame.",
+    weights=(
         published("k400", "r50_8xb16-1x1x8-50e", "20220831-64d69186", 0.7318, 0.9056),
         published("k400_100e", "r50_8xb16-1x1x8-100e", "20220831-a6db1e5d", 0.7322, 0.9022),
         published("k400_16f", "r50_8xb16-1x1x16-50e", "20220831-042b1748", 0.7512, 0.9155, SPEC_16),
@@ -390,155 +388,110 @@ WEIGHTS: dict[int, tuple[WeightEntry, ...]] = {
         authors("k400_mit", "resnet50", "e50", 0.712, SPEC, "1 clip x 1 crop"),
         authors("k400_mit_16f", "resnet50", "e50", 0.726, SPEC_16, "1 clip x 1 crop"),
         authors("k400_mit_dense", "resnet50", "e100_dense", 0.741, DENSE_SPEC, TEN_CLIPS),
+        *imagenet_weights(50),
     ),
-    101: (something("sthv2", "r101_8xb16-1x1x8-50e", "20230320-efcc0d1b", 0.637, 0.8828, SPEC),),
-}
-NL = "r50-nl-{}_8xb16-1x1x8-50e"
-EMBEDDED_WEIGHTS = (
-    published("k400", NL.format("embedded-gaussian"), "20220831-35eddb57", 0.7434, 0.9123),
-    authors("k400_mit_dense", "resnet50", "e100_dense_nl", 0.756, DENSE_SPEC, TEN_CLIPS),
+    key_maps=resnet_maps(50),
 )
-GAUSSIAN_WEIGHTS = (published("k400", NL.format("gaussian"), "20220831-7e54dacf", 0.7366, 0.9099),)
-DOT_PRODUCT_WEIGHTS = (published("k400", NL.format("dot-product"), "20220831-108bfde5", 0.7449, 0.9115),)
-MOBILE_IMAGENET = WeightEntry(
-    tag="imagenet",
-    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
-    layout="torchvision",
-    labels=None,
-    classes=1000,
-    sha256="b0353104",
-    licence="BSD-3-Clause",
-    backbone_only=True,
+def tsm_resnet50(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=50)
+
+
+@TSM_RESNET.model(
+    "ResNet-101 that exchanges an eighth of its channels with either neighbouring frame.",
+    weights=(
+        something("sthv2", "r101_8xb16-1x1x8-50e", "20230320-efcc0d1b", 0.637, 0.8828, SPEC),
+        *imagenet_weights(101),
+    ),
+    key_maps=resnet_maps(101),
 )
-MOBILE_WEIGHTS = (
-    published("k400", "mobilenetv2_8xb16-1x1x8-100e", "20230414-401127fd", 0.6871, 0.8832, crops=3),
-    authors("k400_mit_dense", "mobilenetv2", "e100_dense", 0.695, DENSE_SPEC, TEN_CLIPS),
+def tsm_resnet101(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=101)
+
+
+@TSM_RESNET.model(
+    "TSM on ResNet-50 with shifts from the past alone; streams frame by frame.",
+    weights=imagenet_weights(50),
+    key_maps=resnet_maps(50),
+    notes=ONLINE_NOTE,
 )
+def tsm_resnet50_online(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, causal=True, depth=50)
 
-for _depth in (50, 101):
-    _numbers = {50: (24_327_632, 32_703_643_648), 101: (43_319_760, 62_401_413_120)}[_depth]
-    register(
-        tsm_card(
-            f"tsm_resnet{_depth}",
-            f"ResNet-{_depth} that exchanges an eighth of its channels with either neighbouring frame.",
-            *_numbers,
-            weights=WEIGHTS[_depth] + imagenet_weights(_depth),
-        ),
-        (mmaction2_resnet(_depth), mit_resnet(_depth), IMAGENET),
-    )(partial(tsm_resnet, depth=_depth))
 
-ONLINE_NOTE = (
-    "No fixture: tests hold that streaming equals the whole clip and that no frame sees a later one. Files do"
-    " not say which way their shifts go: all that are read here are taken to be trained for the past alone."
+@TSM_RESNET.model(
+    "TSM on ResNet-50 with five non-local blocks (embedded gaussian).",
+    weights=(
+        published("k400", NL.format("embedded-gaussian"), "20220831-35eddb57", 0.7434, 0.9123),
+        authors("k400_mit_dense", "resnet50", "e100_dense_nl", 0.756, DENSE_SPEC, TEN_CLIPS),
+    ),
+    key_maps=nonlocal_maps(50, NON_LOCAL),
 )
-register(
-    tsm_card(
-        "tsm_resnet50_online",
-        "TSM on ResNet-50 with shifts from the past alone; streams frame by frame.",
-        24_327_632,
-        32_703_643_648,
-        weights=imagenet_weights(50),
-        notes=ONLINE_NOTE,
-    ),
-    (mmaction2_resnet(50), mit_resnet(50), IMAGENET),
-)(partial(tsm_resnet, causal=True, depth=50))
+def tsm_resnet50_nl(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=50, pairwise="embedded_gaussian", attended=NON_LOCAL)
 
-NL_VARIANTS: tuple[tuple[str, Pairwise, tuple[WeightEntry, ...], int, int, str], ...] = (
-    ("tsm_resnet50_nl", "embedded_gaussian", EMBEDDED_WEIGHTS, 31_682_000, 61_104_062_464, ""),
-    ("tsm_resnet50_nl_gaussian", "gaussian", GAUSSIAN_WEIGHTS, 28_007_888, 58_862_600_192, ""),
-    (
-        "tsm_resnet50_nl_dot_product",
-        "dot_product",
-        DOT_PRODUCT_WEIGHTS,
-        31_682_000,
-        51_714_326_528,
-        "Its files have the same keys as the embedded Gaussian's: only the name tells them apart.",
+
+@TSM_RESNET.model(
+    "TSM on ResNet-50 with five non-local blocks (gaussian).",
+    weights=(published("k400", NL.format("gaussian"), "20220831-7e54dacf", 0.7366, 0.9099),),
+    key_maps=nonlocal_maps(50, NON_LOCAL),
+)
+def tsm_resnet50_nl_gaussian(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=50, pairwise="gaussian", attended=NON_LOCAL)
+
+
+@TSM_RESNET.model(
+    "TSM on ResNet-50 with five non-local blocks (dot product).",
+    weights=(published("k400", NL.format("dot-product"), "20220831-108bfde5", 0.7449, 0.9115),),
+    key_maps=nonlocal_maps(50, NON_LOCAL),
+    notes="Its files have the same keys as the embedded Gaussian's: only the name tells them apart.",
+)
+def tsm_resnet50_nl_dot_product(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=50, pairwise="dot_product", attended=NON_LOCAL)
+
+
+@TSM_MOBILE.model(
+    "MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.",
+    weights=(
+        published("k400", "mobilenetv2_8xb16-1x1x8-100e", "20230414-401127fd", 0.6871, 0.8832, crops=3),
+        authors("k400_mit_dense", "mobilenetv2", "e100_dense", 0.695, DENSE_SPEC, TEN_CLIPS),
+        MOBILE_IMAGENET,
     ),
 )
-for _name, _pairwise, _weights, _parameters, _multiply_adds, _note in NL_VARIANTS:
-    register(
-        tsm_card(
-            _name,
-            f"TSM on ResNet-50 with five non-local blocks ({_pairwise.replace('_', ' ')}).",
-            _parameters,
-            _multiply_adds,
-            weights=_weights,
-            notes=_note,
-        ),
-        (mmaction2_resnet(50, NON_LOCAL), mit_resnet(50, NON_LOCAL)),
-    )(partial(tsm_resnet, depth=50, pairwise=_pairwise, attended=NON_LOCAL))
+def tsm_mobilenetv2(num_classes: int) -> TSM:
+    return TSM_MOBILE.build(num_classes)
 
-register(
-    tsm_card(
-        "tsm_mobilenetv2",
-        "MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.",
-        2_736_272,
-        2_400_050_176,
-        weights=(*MOBILE_WEIGHTS, MOBILE_IMAGENET),
-        stages=MOBILE_STAGES,
-    ),
-    MOBILE_MAPS,
-)(tsm_mobile)
-register(
-    tsm_card(
-        "tsm_mobilenetv2_online",
-        "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
-        2_736_272,
-        2_400_050_176,
-        weights=(MOBILE_IMAGENET,),
-        stages=MOBILE_STAGES,
-        notes=ONLINE_NOTE,
-    ),
-    MOBILE_MAPS,
-)(partial(tsm_mobile, causal=True))
 
-TINY = partial(tsm_resnet, depth=TINY_DEPTH, width=8)
-TINY_MOBILE = partial(tsm_mobile, divide=4, repeat=2)
-register(
-    tsm_card(
-        "tsm_tiny", "tsm_resnet50 for tests.", 129_677, 11_703_296, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (mmaction2_resnet(TINY_DEPTH), mit_resnet(TINY_DEPTH), IMAGENET),
-)(TINY)
-register(
-    tsm_card(
-        "tsm_online_tiny",
-        "tsm_resnet50_online for tests.",
-        129_677,
-        11_703_296,
-        spec=TINY_SPEC,
-        classes=5,
-        tiny=True,
-    ),
-    (mmaction2_resnet(TINY_DEPTH), mit_resnet(TINY_DEPTH), IMAGENET),
-)(partial(TINY, causal=True))
-register(
-    tsm_card(
-        "tsm_nl_tiny", "tsm_resnet50_nl for tests.", 171_309, 17_077_248, spec=TINY_SPEC, classes=5, tiny=True
-    ),
-    (mmaction2_resnet(TINY_DEPTH, TINY_NON_LOCAL), mit_resnet(TINY_DEPTH, TINY_NON_LOCAL)),
-)(partial(TINY, pairwise="embedded_gaussian", attended=TINY_NON_LOCAL))
-register(
-    tsm_card(
-        "tsm_mobile_tiny",
-        "tsm_mobilenetv2 for tests.",
-        117_853,
-        6_372_352,
-        spec=TINY_SPEC,
-        stages=MOBILE_STAGES,
-        classes=5,
-        tiny=True,
-    ),
-)(TINY_MOBILE)
-register(
-    tsm_card(
-        "tsm_mobile_online_tiny",
-        "tsm_mobilenetv2_online for tests.",
-        117_853,
-        6_372_352,
-        spec=TINY_SPEC,
-        stages=MOBILE_STAGES,
-        classes=5,
-        tiny=True,
-    ),
-)(partial(TINY_MOBILE, causal=True))
+@TSM_MOBILE.model(
+    "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
+    weights=(MOBILE_IMAGENET,),
+    notes=ONLINE_NOTE,
+)
+def tsm_mobilenetv2_online(num_classes: int) -> TSM:
+    return TSM_MOBILE.build(num_classes, causal=True)
+
+
+@TSM_RESNET.model("tsm_resnet50 for tests.", key_maps=resnet_maps(TINY_DEPTH), tiny=True)
+def tsm_tiny(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, depth=TINY_DEPTH, width=8)
+
+
+@TSM_RESNET.model("tsm_resnet50_online for tests.", key_maps=resnet_maps(TINY_DEPTH), tiny=True)
+def tsm_online_tiny(num_classes: int) -> TSM:
+    return TSM_RESNET.build(num_classes, causal=True, depth=TINY_DEPTH, width=8)
+
+
+@TSM_RESNET.model("tsm_resnet50_nl for tests.", key_maps=nonlocal_maps(TINY_DEPTH, TINY_NON_LOCAL), tiny=True)
+def tsm_nl_tiny(num_classes: int) -> TSM:
+    return TSM_RESNET.build(
+        num_classes, depth=TINY_DEPTH, width=8, pairwise="embedded_gaussian", attended=TINY_NON_LOCAL
+    )
+
+
+@TSM_MOBILE.model("tsm_mobilenetv2 for tests.", key_maps=(), tiny=True)
+def tsm_mobile_tiny(num_classes: int) -> TSM:
+    return TSM_MOBILE.build(num_classes, divide=4, repeat=2)
+
+
+@TSM_MOBILE.model("tsm_mobilenetv2_online for tests.", key_maps=(), tiny=True)
+def tsm_mobile_online_tiny(num_classes: int) -> TSM:
+    return TSM_MOBILE.build(num_classes, causal=True, divide=4, repeat=2)
