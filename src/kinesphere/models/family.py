@@ -14,7 +14,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models import counts
 from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.registry import MODELS, Architecture, Fit
+from kinesphere.models.registry import MODELS, Architecture, Fit, Part
 from kinesphere.models.weights.keymap import KeyMap
 
 P = ParamSpec("P")
@@ -91,6 +91,7 @@ class Family(Generic[P, N]):
         stages: tuple[str, ...] | None = None,
         classes: int | None = None,
         key_maps: tuple[KeyMap, ...] | None = None,
+        parts: tuple[Part, ...] = (),
         notes: str | None = None,
         tiny: bool = False,
     ) -> Callable[[F], F]:
@@ -104,6 +105,7 @@ class Family(Generic[P, N]):
             stages: In place of the family's.
             classes: In place of the family's.
             key_maps: In place of the family's.
+            parts: Models that it can be joined from.
             notes: In place of the family's.
             tiny: Whether this is a reduced variant for tests.
         """
@@ -134,7 +136,7 @@ class Family(Generic[P, N]):
                 notes=self.notes if notes is None else notes,
             )
             maps = self.key_maps if key_maps is None else key_maps
-            MODELS.add(name, Architecture(card, builder, maps, self.fit))
+            MODELS.add(name, Architecture(card, builder, maps, self.fit, parts))
             function.__doc__ = function.__doc__ or summary
             return function
 
