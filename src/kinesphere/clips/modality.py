@@ -134,6 +134,7 @@ class Modality:
         warp: Moves points by a `(2, 3)` matrix in pixels; what comes in from outside is neutral.
         normalise: A batch of stored values to a network's floating-point input.
         draw: Frames uint8 RGB `(T, H, W, 3)` for people to look at.
+        what: What its data are called in messages, such as `poses`.
         check_spec: Refuses contracts that make no sense for it, with `InvalidSetting`.
         check_clip: Refuses data of another shape, with `InvalidClip`.
         shape: Of one frame of a network's input by this contract, such as `(C, H, W)`.
@@ -154,6 +155,7 @@ class Modality:
     warp: Callable[[Clip, np.ndarray, ClipSpec], Clip]
     normalise: Callable[[torch.Tensor, ClipSpec, torch.dtype], torch.Tensor]
     draw: Callable[[Clip], np.ndarray]
+    what: str
     check_spec: Callable[[ClipSpec], None]
     check_clip: Callable[[Clip], None]
     shape: Callable[[ClipSpec], tuple[int, ...]]

@@ -28,7 +28,6 @@ from kinesphere.clips.sidecar import (
     CLOCK,
     check_orientation,
     damaged,
-    format_name,
     named_video,
     plain_text,
     read_archive,
@@ -114,7 +113,7 @@ def write_planes(
     if not segments:
         raise UnwritableVideo(f"{path} would hold no frame; write at least one.")
     content = {
-        "format": np.array(format_name(kind)),
+        "format": np.array(f"kinesphere {kind}"),
         # Whoever reads the first version looks for one segment.
         "version": np.array(1 if len(segments) == 1 else VERSION),
         "clock": np.array(CLOCK),

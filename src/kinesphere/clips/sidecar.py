@@ -223,13 +223,16 @@ class _Files:
 _FILES = _Files()
 
 
-def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:
+def read_archive(
+    path: Path, kind: str, version: int, format_name: str | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a file.
 
     Args:
         path: The file.
         kind: What it should hold: `"pose"`, `"flow"` or `"mask"`.
         version: The newest version that the caller reads.
+        format_name: What such files say in `format`, if not `kinesphere` and the kind.
 
     Raises:
         InvalidAnnotation: If the file is missing, empty, damaged, of another kind or of a newer version, or
@@ -245,7 +248,7 @@ def read_archive(path: Path, kind: str, version: int) -> dict[str, np.ndarray]:
     try:
         content = read_arrays(path)
         named = str(content["format"])
-        if named != format_name(kind):
+        if named != (format_name or f"kinesphere {kind}"):
             raise InvalidAnnotation(f"{path} is not a {kind} file; it says {named[:40]!r}.")
         found = int(content["version"])
     except BROKEN as error:
@@ -279,11 +282,6 @@ def plain_text(content: object) -> str:
     if len(text) > _MOST_LETTERS or not text.isprintable():
         raise ValueError(f"a name of {len(text)} letters, {text[:40]!a}")
     return text
-
-
-def format_name(kind: str) -> str:
-    """What the files of a kind say in `format`."""
-    return "kinesphere poses" if kind == "pose" else f"kinesphere {kind}"
 
 
 def check_orientation(what: str, clock: int, video: object) -> None:

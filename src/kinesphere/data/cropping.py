@@ -10,6 +10,7 @@ import numpy as np
 from kinesphere.clips.geometry import Size, centre_box, plan_frames
 from kinesphere.clips.modalities.mask.file import MaskFile
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.faults import Problem, problem
@@ -28,7 +29,7 @@ Window = tuple[float, float, float, float]
 
 def seen_window(spec: ClipSpec, frame_size: Size) -> Window:
     """What the centre crop of a test shows of a picture of `(H, W)` pixels."""
-    if spec.modality == "pose":
+    if not MODALITIES.get(spec.modality).is_picture:
         return (0.0, 0.0, 1.0, 1.0)
     canvas = plan_frames(frame_size, spec).canvas
     box = centre_box(canvas, spec.size)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modalities.pose.track import PoseTrack
-from kinesphere.clips.modality import duration_of, start_of
+from kinesphere.clips.modality import MODALITIES, duration_of, see, start_of
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
@@ -87,6 +87,7 @@ class Preflight:
         damaged: Samples whose file can be read in part.
         poses: What is known of their poses; None where there are none and none are needed.
         problems: All that is wrong, errors first.
+        lacking: Files that inputs are read from and that are missing or cannot be used, counted by sample.
     """
 
     classes: dict[str, int]
@@ -105,6 +106,7 @@ class Preflight:
     damaged: tuple[Skipped, ...]
     poses: PoseTally | None
     problems: tuple[Problem, ...]
+    lacking: int = 0
 
     @property
     def readable_share(self) -> float:
@@ -151,14 +153,14 @@ class _FileFacts:
     damage: str | None = None
     poses: PoseFacts | None = None
     cut: float | None = None
+    sidecars: Mapping[str, str | None] = field(default_factory=dict)
     error: str | None = None
 
 
 def check(
     manifest: Manifest,
-    spec: ClipSpec | None = None,
+    specs: ClipSpec | Sequence[ClipSpec] = (),
     *,
-    needs_poses: bool = False,
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     decode_all: bool = False,
     workers: int | Literal["auto"] = "auto",
@@ -169,10 +171,9 @@ def check(
 
     Args:
         manifest: The samples.
-        spec: What the network will take; finds spans too short for its clips.
-        needs_poses: Whether the network sees poses, so that videos without a pose file are a problem. Pose
-            files that are there are looked at anyway.
-        extracts: Where files of poses lie.
+        specs: What the network will take. The first finds spans too short for its clips; videos without a
+            file that one of them is read from are a problem. Pose files are looked at anyway.
+        extracts: Where sidecar files lie.
         decode_all: Decode every frame; else the first, the middle and the last one of each file, which
             finds what cannot be opened and most of what is cut off.
         workers: Processes, or `auto` for one per core.
@@ -192,19 +193,63 @@ def check(
     facts: dict[Path, _FileFacts] = {}
     pose_files = _pose_files(manifest, extracts)
     masks = {path: file for path in paths if (file := extracts.path(path, MASK_SUFFIX)).is_file()}
-    inspect = partial(_inspect, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec)
+    specs = (specs,) if isinstance(specs, ClipSpec) else specs
+    files = _sidecar_files(manifest, specs, extracts)
+    spec = specs[0] if specs else None
+    inspect = partial(
+        _inspect, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec, files=files
+    )
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
         facts[path] = _FileFacts(error=f"{path}: {found.reason}.") if isinstance(found, Skipped) else found
         if progress is not None:
             progress(len(facts), len(paths))
     contents = contents_of(path for path in paths if facts[path].error is None)
+    needs_poses = see(specs, "skeleton")
     has_poses = needs_poses or pose_files or any(is_pose_file(path) for path in paths)
-    return _report(manifest, spec, facts, contents, _poses(manifest, facts) if has_poses else None)
+    poses = _poses(manifest, facts) if has_poses else None
+    report = _report(manifest, spec, facts, contents, poses)
+    lacking = len(poses.missing) + len(poses.unusable) if needs_poses and poses is not None else 0
+    lacking += sum(reason is not None for s in manifest for reason in facts[s.path].sidecars.values())
+    return replace(report, lacking=lacking)
 
 
 def is_pose_file(path: Path) -> bool:
     """Whether a sample's file holds poses instead of pictures."""
     return path.name.endswith(POSE_SUFFIX)
+
+
+_Files = Mapping[str, Mapping[Path, Path | str]]
+
+
+def _sidecar_files(manifest: Manifest, specs: Sequence[ClipSpec], extracts: Extracts) -> _Files:
+    """By modality, the file of every video that has one, or why it cannot be used; poses are told apart."""
+    found: dict[str, dict[Path, Path | str]] = {}
+    for spec in specs:
+        modality = MODALITIES.get(spec.modality)
+        if modality.sidecar is None or not modality.sidecar.needed or see([spec], "skeleton"):
+            continue
+        files = found.setdefault(spec.modality, {})
+        for sample in manifest:
+            try:
+                own = sample.sidecar(spec.modality) or extracts.find(sample.path, modality.sidecar.suffix)
+                files.setdefault(sample.path, own or "")
+            except InvalidAnnotation as error:
+                files[sample.path] = str(error)
+    return found
+
+
+def _attached(files: _Files, path: Path, video: Video) -> dict[str, str | None]:
+    """What is wrong with the sidecar files of a video, by modality (empty: there is none)."""
+    wrong: dict[str, str | None] = {}
+    for name, own in files.items():
+        sidecar, file = MODALITIES.get(name).sidecar, own[path]
+        wrong[name] = file if isinstance(file, str) else None
+        if sidecar is not None and isinstance(file, Path):
+            try:
+                sidecar.attach(sidecar.open(file), video)
+            except InvalidAnnotation as error:
+                wrong[name] = str(error)
+    return wrong
 
 
 def _pose_files(manifest: Manifest, extracts: Extracts) -> dict[Path, Path | PoseFacts]:
@@ -225,6 +270,7 @@ def _inspect(
     pose_files: Mapping[Path, Path | PoseFacts],
     masks: Mapping[Path, Path],
     spec: ClipSpec | None,
+    files: _Files,
 ) -> _FileFacts:
     """Open a file and decode some or all of it."""
     if is_pose_file(path):
@@ -253,6 +299,7 @@ def _inspect(
                     # Joints of a whole data set would fill the memory; what was asked of them is known.
                     None if poses is None else replace(poses, joints=None),
                     cut,
+                    sidecars=_attached(files, path, video),
                 )
         except VideoError as error:
             return _FileFacts(error=str(error))
@@ -313,6 +360,7 @@ def _report(
         *_span_problems(manifest, spec, facts),
         *_crop_problems(manifest, spec, facts),
         *_pose_problems(manifest, poses),
+        *_sidecar_problems(manifest, facts),
     ]
     durations = [found.duration_s for found in read if found.duration_s]
     return Preflight(
@@ -374,7 +422,7 @@ def _labelled(manifest: Manifest, facts: Mapping[Path, _FileFacts]) -> float | N
 def _crop_problems(
     manifest: Manifest, spec: ClipSpec | None, facts: Mapping[Path, _FileFacts]
 ) -> list[Problem]:
-    if spec is None or spec.modality == "pose":
+    if spec is None or not MODALITIES.get(spec.modality).is_picture:
         return []
     return crop_problems(
         [
@@ -459,6 +507,27 @@ def _pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]
             message = f"{len(where)} of {len(manifest)} samples {advice}."
             severity: Severity = "error" if len(where) == len(manifest) else "warning"
             problems.append(problem(severity, kind, message, where))
+    return problems
+
+
+def _sidecar_problems(manifest: Manifest, facts: Mapping[Path, _FileFacts]) -> list[Problem]:
+    """What is said of the files that inputs of other modalities than poses are read from."""
+    problems = []
+    for name in sorted({name for found in facts.values() for name in found.sidecars}):
+        what = MODALITIES.get(name).what
+        said = [(sample.id, facts[sample.path].sidecars.get(name)) for sample in manifest]
+        for kind, where, advice in (
+            (f"no {what}", [one for one, reason in said if reason == ""], f"have no file of {what}"),
+            (
+                f"unusable {what}",
+                [f"{one}: {reason}" for one, reason in said if reason],
+                f"have a file of {what} that is broken or of another video",
+            ),
+        ):
+            if where:
+                severity: Severity = "error" if len(where) == len(manifest) else "warning"
+                message = f"{len(where)} of {len(manifest)} samples {advice}, and would be left out."
+                problems.append(problem(severity, kind, message, where))
     return problems
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kinesphere.clips.modality import see
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, UnusableName, UnwritableFile, VideoError
 from kinesphere.core.files import make_folder
@@ -83,10 +84,10 @@ def overlay_of(predictor: VideoPredictor, source: str, draw: Draw = "auto") -> O
         InvalidAnnotation: If its pose file cannot be read, or holds joints in space.
     """
     if draw == "auto":
-        draw = "pose" if any(spec.modality == "pose" for spec in predictor.specs) else "none"
+        draw = "pose" if see(predictor.specs, "skeleton") else "none"
     if draw == "pose":
         return PoseOverlay(predictor.opening.poses(source))
-    methods = [spec.flow for spec in predictor.specs if spec.modality == "flow"]
+    methods = [spec.flow for spec in predictor.specs if see([spec], "flow")]
     return FlowOverlay(methods[0] if methods else "dis") if draw == "flow" else None
 
 

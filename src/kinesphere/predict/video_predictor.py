@@ -249,7 +249,7 @@ class VideoPredictor(ABC):
         rows: list[np.ndarray] = []
         unseen: list[np.ndarray] = []
         notes: tuple[str, ...] = ()
-        joints_alone = all(spec.modality == "pose" for spec in self.specs)
+        no_pictures = all(MODALITIES.get(spec.modality).sees_nothing for spec in self.specs)
         while batch := list(islice(windows, batch_size)):
             spans += [window.span for window in batch]
             inputs = [_batched([window.clips[i] for window in batch]) for i in range(len(self.specs))]
@@ -258,7 +258,7 @@ class VideoPredictor(ABC):
             ]
             rows.append(self.answers(inputs, views, named))
             # Where there are pictures as well, the answer rests on these.
-            unseen.append(_sees_nobody(inputs, self.specs) & joints_alone)
+            unseen.append(_sees_nothing(inputs, self.specs) & no_pictures)
             notes = batch[-1].notes
         return Timeline(
             np.concatenate(rows),
@@ -282,7 +282,7 @@ class VideoPredictor(ABC):
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))
         inputs = tuple(stack(each) for each in clips)
-        notes = (*remarks, NOBODY) if _sees_nobody([x[None] for x in inputs], self.specs)[0] else remarks
+        notes = (*remarks, NOBODY) if _sees_nothing([x[None] for x in inputs], self.specs)[0] else remarks
         return _Read(inputs, shown(source), seen, notes)
 
     def _predictions(self, read: Sequence[_Read], views: Views) -> list[Prediction | Skipped]:
@@ -300,13 +300,13 @@ class VideoPredictor(ABC):
         return found
 
 
-def _sees_nobody(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
-    """bool `(B,)`: whether an input of poses, `(B, V, T, M, J, D + 1)`, shows nobody in any view."""
-    nobody = np.zeros(len(inputs[0]), bool)
+def _sees_nothing(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
+    """bool `(B,)`: whether an input `(B, V, T, ...)` that may show nothing, such as poses, does so."""
+    nothing = np.zeros(len(inputs[0]), bool)
     for x, spec in zip(inputs, specs, strict=True):
-        if spec.modality == "pose":
-            nobody |= ~x[..., -1].flatten(1).any(1).numpy()
-    return nobody
+        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
+            nothing |= tells(x).numpy()
+    return nothing
 
 
 def _batched(windows: Sequence[Sequence[Clip]]) -> Tensor:

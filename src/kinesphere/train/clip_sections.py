@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, create_model
 
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import Align, FlowMethod, Resize, Sampling, ShortVideo
 from kinesphere.train.config import Count, Positive, Section
 
@@ -18,11 +19,6 @@ def _check_sampling(value: Any) -> Any:
     if value is not None:
         Sampling.parse(str(value))
     return value
-
-
-def _as_method(value: Any) -> Any:
-    """A bare `tvl1` says how flow is estimated; None, in recipes of before, changed nothing."""
-    return {} if value is None else {"method": value} if isinstance(value, str) else value
 
 
 class InputSection(Section):
@@ -57,16 +53,7 @@ class InputSection(Section):
     )
 
 
-class FlowSection(InputSection):
-    """The same for inputs of flow."""
-
-    method: FlowMethod | None = Field(
-        default=None,
-        description="How the motion between frames is estimated: `dis`, `tvl1` or `farneback`.",
-    )
-
-
-class ClipSection(InputSection):
+class _AllInputs(InputSection):
     """Changes of all inputs of a model, and those of one kind of input alone, which come before.
 
     In a model that sees pictures beside poses, `size` and `short_side_px` of all inputs are of pictures, and
@@ -83,18 +70,40 @@ class ClipSection(InputSection):
             "upright and to the front, `none` does neither."
         ),
     )
-    rgb: InputSection = Field(
-        default=InputSection(),
-        description="`sampling` to `short_video` of inputs of pixels alone: `clip.rgb.size=112`.",
+
+
+class _FlowInputs(InputSection):
+    """The same for inputs of flow."""
+
+    method: FlowMethod | None = Field(
+        default=None,
+        description="How the motion between frames is estimated: `dis`, `tvl1` or `farneback`.",
     )
-    flow: Annotated[FlowSection, BeforeValidator(_as_method)] = Field(
-        default=FlowSection(),
-        description=(
-            "The same for inputs of flow, and `method`, how motion is estimated: `dis`, `tvl1` or "
-            "`farneback`. `clip.flow=tvl1` is short for `clip.flow.method=tvl1`."
-        ),
+
+
+def _as_method(value: Any) -> Any:
+    """A bare `tvl1` says how flow is estimated; None, in recipes of before, changed nothing."""
+    return {} if value is None else {"method": value} if isinstance(value, str) else value
+
+
+def _of_one_kind(name: str) -> Any:
+    """The section about the inputs of one modality."""
+    modality = MODALITIES.get(name)
+    about = f"The same for inputs of {modality.what} alone: `clip.{name}.sampling=uniform32`."
+    if "flow" not in modality.settings:
+        return InputSection, Field(default=InputSection(), description=about)
+    about += f" `clip.{name}=tvl1` is short for `clip.{name}.method=tvl1`, how motion is estimated."
+    return Annotated[_FlowInputs, BeforeValidator(_as_method)], Field(
+        default=_FlowInputs(), description=about
     )
-    pose: InputSection = Field(
-        default=InputSection(),
-        description="The same for inputs of poses: `clip.pose.sampling=uniform32 clip.pose.resize=people`.",
+
+
+if TYPE_CHECKING:
+    ClipSection = _AllInputs
+else:
+    ClipSection = create_model(
+        "ClipSection",
+        __base__=_AllInputs,
+        __doc__=_AllInputs.__doc__,
+        **{name: _of_one_kind(name) for name in sorted(MODALITIES)},
     )

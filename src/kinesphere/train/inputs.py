@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from kinesphere.clips.modality import MODALITIES, stands_alone
 from kinesphere.clips.preparation import Preparation
@@ -15,12 +15,10 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.source import lacks_flow
-from kinesphere.train.clip_sections import ClipSection, FlowSection, InputSection
+from kinesphere.train.clip_sections import ClipSection, InputSection
 
 log = logging.getLogger("kinesphere.train")
 
-Kind = Literal["rgb", "flow", "pose"]
-_KINDS: dict[Kind, str] = {"rgb": "pixels", "flow": "flow", "pose": "poses"}
 # Training samples whose files are asked how they were made.
 _ASKED = 16
 
@@ -43,7 +41,7 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
     common = _changes(clip) | {
         key: value for key in ("people", "align") if (value := getattr(clip, key)) is not None
     }
-    apart = {kind: _changes(getattr(clip, kind)) for kind in _KINDS}
+    apart = {kind: _changes(getattr(clip, kind)) for kind in MODALITIES}
     if not common and not any(apart.values()):
         return None
     if "sampling" in common and len({spec.sampling for spec in own}) > 1:
@@ -54,16 +52,18 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
         )
     for key, value in common.items():
         if not any(_concerns(key, value, spec, own) for spec in own):
-            what = "joints in space" if key == "align" else "poses"
+            seen = [each.what for each in map(MODALITIES.get, MODALITIES) if "people" in each.settings]
+            what = "joints in space" if key == "align" else " or ".join(seen)
             raise InvalidSetting(f"{name} does not look at {what}; leave clip.{key} out.")
     for kind, changes in apart.items():
-        if changes and all(spec.modality != kind for spec in own):
-            raise InvalidSetting(f"{name} does not look at {_KINDS[kind]}; leave clip.{kind} out.")
+        if changes and kind not in [spec.modality for spec in own]:
+            what = MODALITIES.get(kind).what
+            raise InvalidSetting(f"{name} does not look at {what}; leave clip.{kind} out.")
     return tuple(
         _changed(
             spec,
             {key: value for key, value in common.items() if _concerns(key, value, spec, own)}
-            | {key: value for kind in _KINDS if kind == spec.modality for key, value in apart[kind].items()},
+            | apart[spec.modality],
         )
         for spec in own
     )
@@ -72,23 +72,25 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
 def _changes(section: InputSection) -> dict[str, Any]:
     """What a section changes, by the names of a contract's fields."""
     changes = {key: getattr(section, key) for key in InputSection.model_fields}
-    if isinstance(section, FlowSection):
-        changes["flow"] = section.method
+    changes["flow"] = getattr(section, "method", None)
     return {key: value for key, value in changes.items() if value is not None}
 
 
 def _concerns(key: str, value: Any, spec: ClipSpec, own: Sequence[ClipSpec]) -> bool:
     """Whether a change of all inputs has a meaning for one of a model's own."""
-    beside_pictures = spec.modality == "pose" and any(each.modality != "pose" for each in own)
+    modality = MODALITIES.get(spec.modality)
+    beside_pictures = not modality.is_picture and any(
+        MODALITIES.get(each.modality).is_picture for each in own
+    )
     match key:
         case "people":
-            return spec.modality == "pose"
+            return "people" in modality.settings
         case "align":
             return spec.dimensions == 3
         case "size" | "short_side_px":
             return not beside_pictures
         case "resize" if value == "people":
-            return spec.modality == "pose"
+            return "people" in modality.settings
         case "resize":
             return not (beside_pictures and spec.resize == "people")
         case _:

@@ -24,6 +24,7 @@ from kinesphere.data.preflight import Preflight, Problem, Spread, check
 from kinesphere.data.preview import preview
 
 SPEC = ClipSpec(Sampling.parse("4x2x1"), (24, 32))
+POSE = ClipSpec(Sampling.parse("1x1x1"), (24, 32), "pose", skeleton="coco17", mean=(0.5,) * 2, std=(0.5,) * 2)
 
 
 def found(result: Preflight, kind: str) -> Problem:
@@ -209,7 +210,7 @@ def test_manifests_of_pose_files(tmp_path: Path, space: bool) -> None:
     rows = "".join(f"{number}.pose.npz,{'ab'[number % 2]}\n" for number in range(4))
     (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}")
     manifest = Manifest.read(tmp_path)
-    result = check(manifest, needs_poses=True, workers=1)
+    result = check(manifest, POSE, workers=1)
     assert [Path(failure.path).name for failure in result.unreadable] == ["3.pose.npz"]
     assert "is empty; delete it" in result.unreadable[0].reason
     assert result.durations_s == Spread(*map(pytest.approx, (1.2, 1.6, 2.0, 4.8)))
@@ -228,7 +229,7 @@ def test_manifests_of_pose_files(tmp_path: Path, space: bool) -> None:
 def test_videos_are_held_against_their_poses(copy: Path, tmp_path: Path) -> None:
     manifest, extracts = Manifest.read(copy), Extracts(tmp_path / "poses", copy)
     assert check(manifest, workers=1).poses is None
-    lacking = check(manifest, needs_poses=True, extracts=extracts, workers=1)
+    lacking = check(manifest, POSE, extracts=extracts, workers=1)
     assert lacking.has_errors
     told = found(lacking, "no poses").message
     assert "6 of 6 samples have no pose file; run `kinesphere extract pose`" in told

@@ -63,16 +63,8 @@ def check(
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
     place = Extracts(extracts, manifest.root)
-    needs_poses = any(spec.modality == "pose" for spec in specs)
     with progress("Reading files", "files", hidden=as_json) as advance:
-        found = examine(
-            manifest,
-            specs[0],
-            needs_poses=needs_poses,
-            extracts=place,
-            decode_all=decode_all,
-            progress=advance,
-        )
+        found = examine(manifest, specs, extracts=place, decode_all=decode_all, progress=advance)
     passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json())
@@ -81,8 +73,7 @@ def check(
         if preview is not None:
             over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
             console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
-    lacking = len(found.poses.missing) + len(found.poses.unusable) if needs_poses and found.poses else 0
-    end(len(found.unreadable) + lacking + found.has_errors)
+    end(len(found.unreadable) + found.lacking + found.has_errors)
 
 
 def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:

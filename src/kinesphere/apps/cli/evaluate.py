@@ -96,7 +96,9 @@ def evaluate(
             )
         else:
             predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
-    sees_poses = predictor is not None and any(spec.modality == "pose" for spec in predictor.specs)
+    from kinesphere.clips.modality import see
+
+    sees_poses = predictor is not None and see(predictor.specs, "skeleton")
     page = None if out is None else _write(out, predictions, report, place if sees_poses else None)
     if as_json:
         print_json(report.to_json())

@@ -53,7 +53,7 @@ def change_background(clip: Clip, masks: Clip, change: Background, other: Clip |
     """
     if change == "keep":
         return clip
-    if clip.modality != "rgb" or masks.modality != "mask" or masks.frame_size != clip.frame_size:
+    if clip.data.shape[1] != 3 or masks.data.shape[1] != 1 or masks.frame_size != clip.frame_size:
         raise InvalidClip(
             f"A background is changed in an rgb clip with masks of its size {clip.frame_size}; got "
             f"{clip.modality} with {masks.modality} of {masks.frame_size}."

@@ -205,6 +205,7 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        what="pixels",
         check_spec=partial(check_channels, channels=3, named="three channels"),
         check_clip=partial(check_frames, channels=3),
         shape=lambda spec: (3, *spec.size),

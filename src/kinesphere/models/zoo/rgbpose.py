@@ -204,7 +204,7 @@ def late_fusion(
 
 def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """The contract of the keypoints for the skeleton and heatmap size of a network; pixels stay."""
-    if spec.modality != "pose":
+    if spec.skeleton is None:
         return spec
     size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
     return posec3d.fit(_resized(spec, size_px), arguments)
@@ -212,7 +212,7 @@ def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
 
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """Both contracts for the heatmap size of a connected network: pixels have four times that."""
-    if spec.modality == "pose" or "size_px" not in arguments:
+    if spec.skeleton is not None or "size_px" not in arguments:
         return fit_late(spec, arguments)
     return _resized(spec, SHRINK * int(arguments["size_px"]))  # type: ignore[arg-type]
 

@@ -177,6 +177,7 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        what="flow",
         check_spec=partial(check_channels, channels=2, named="x and y"),
         check_clip=partial(check_frames, channels=2),
         shape=lambda spec: (2, *spec.size),

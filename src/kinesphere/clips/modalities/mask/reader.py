@@ -141,6 +141,7 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        what="masks",
         check_spec=partial(check_channels, channels=1, named="one channel"),
         check_clip=partial(check_frames, channels=1),
         shape=lambda spec: (1, *spec.size),

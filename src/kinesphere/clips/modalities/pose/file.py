@@ -17,13 +17,14 @@ import numpy as np
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
-from kinesphere.clips.sidecar import damaged, format_name, named_video, plain_text, read_archive
+from kinesphere.clips.sidecar import damaged, named_video, plain_text, read_archive
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
 
 SUFFIX = ".pose.npz"
 VERSION = 1
+_FORMAT = "kinesphere poses"
 _PX, _M, _SCORE = 32, 4096, 1024
 # Of poses that each process keeps in memory; ten minutes of one person are about 4 MB.
 _KEPT_BYTES = 128 * 2**20
@@ -47,7 +48,7 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
     # A score that rounds to 0 would lose its joint.
     scores = np.where(seen[..., 0], np.maximum(np.round(poses.scores * _SCORE), 1) / _SCORE, 0)
     content = {
-        "format": np.array(format_name("pose")),
+        "format": np.array(_FORMAT),
         "version": np.array(VERSION),
         "clock": np.array(poses.clock),
         "skeleton": np.array(poses.skeleton),
@@ -109,7 +110,7 @@ def read_poses(path: Path) -> Poses:
 
 
 def _unpacked(path: Path) -> Poses:
-    content = read_archive(path, "pose", VERSION)
+    content = read_archive(path, "pose", VERSION, _FORMAT)
     try:
         # Numbers that their type here cannot hold are refused, not wrapped around.
         with np.errstate(invalid="raise", over="raise"):

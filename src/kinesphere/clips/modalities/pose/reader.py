@@ -362,6 +362,7 @@ MODALITIES.add(
         warp=warp,
         normalise=normalise,
         draw=draw,
+        what="poses",
         check_spec=check_spec,
         check_clip=check_clip,
         shape=shape,
