@@ -42,7 +42,7 @@ class WeightEntry:
 
     Attributes:
         tag: Name after the dot in `r3d_18.k400`.
-        url: Upstream address.
+        url: Upstream URL.
         layout: Name of the key map (registered by the model's file) that reads it.
         labels: Label-list name such as `"kinetics400"`, or None for a backbone without one. The names are
             in `class_names/` where the publisher's order is known.

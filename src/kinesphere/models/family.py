@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
@@ -18,7 +18,9 @@ from kinesphere.models.registry import MODELS, Architecture, Fit, Part
 from kinesphere.models.weights.keymap import KeyMap
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 N = TypeVar("N", bound=nn.Module)
+M = TypeVar("M", bound=nn.Module)
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -80,6 +82,10 @@ class Family(Generic[P, N]):
             num_classes.values = dict(list(bound.items())[1:])
             return cast("N", None)  # nobody looks at it: the function is asked for its values
         return self.network(num_classes, *args, **values)
+
+    def of(self, network: Callable[Concatenate[int, Q], M], **changes: Any) -> Family[Q, M]:
+        """This record for another network of the same file, with `changes` of further attributes."""
+        return cast("Family[Q, M]", replace(cast("Any", self), network=network, **changes))
 
     def model(
         self,

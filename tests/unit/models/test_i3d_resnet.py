@@ -11,12 +11,12 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_backbone
 from kinesphere.models.weights.inflate import fit_image_state, inflate
-from kinesphere.models.weights.keymap import State
+from kinesphere.models.weights.keymap import StateDict
 
 T = 8
 
 
-def image_state(net: nn.Module) -> State:
+def image_state(net: nn.Module) -> StateDict:
     """The state of a frame-wise network as that of an image network: kernels without time."""
     return {key: value.squeeze(2) if value.dim() == 5 else value for key, value in net.state_dict().items()}
 

@@ -19,7 +19,7 @@ from kinesphere.models.layers.skeleton_graph import (
     spatial_partition,
     stream_parents,
 )
-from kinesphere.models.layers.skeleton_net import STREAMS, Door, NormedBranches, pose_spec
+from kinesphere.models.layers.skeleton_net import STREAMS, NormedBranches, SkeletonInput, pose_spec
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.msg3d import scaled_graphs
 
@@ -71,7 +71,7 @@ def test_graphs_are_the_published_ones():
 
 def raw_stream(poses: Tensor, stream: str, dimensions: int = 2, skeleton: str = "coco17") -> Tensor:
     """A door's stream `(T, P, J, 3)` of one clip, batch norm fresh (and so the identity)."""
-    door = Door(skeleton, stream, dimensions=dimensions).eval()
+    door = SkeletonInput(skeleton, stream, dimensions=dimensions).eval()
     out = door(poses[None]) * (1 + 1e-5) ** 0.5
     return out.unflatten(0, (1, -1))[0].permute(2, 0, 3, 1)
 

@@ -116,7 +116,7 @@ def test_networks_are_built_for_the_size_of_the_clips() -> None:
     with pytest.raises(InvalidSetting, match=r"exactly \(16, 16\) pixels; got a spec of \(24, 24\)"):
         built("rgbpose_late_tiny", "clip.pose.size=24")
     for name, least in (("two_stream_tiny", 57), ("two_stream_fused_3d_tiny", 32)):
-        with pytest.raises(InvalidSetting, match=f"takes pictures of {least} px or more; got size_px=24"):
+        with pytest.raises(InvalidSetting, match=f"takes frames of {least} px or more; got size_px=24"):
             built(name, size_px=24)
 
 

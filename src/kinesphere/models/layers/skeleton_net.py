@@ -21,12 +21,12 @@ from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
-VALUES = 3  # of a joint: x, y, score in pictures, x, y, z in space
+VALUES = 3  # of a joint: x, y, score in the image plane, x, y, z in space
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 IN_SPACE = ("ntu25", "kinect20")
 
 
-class Door(nn.Module):
+class SkeletonInput(nn.Module):
     """Pose clips `(B, T, P, J, D + 1)` to one normalised stream `(N, 3, T, J)`.
 
     Streams as PySKL has them: a bone is a joint minus the joint it hangs on, motion is the next frame
@@ -36,7 +36,7 @@ class Door(nn.Module):
     Args:
         skeleton: Name of the skeleton.
         stream: What the network looks at.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         people: Number of people that batch norm tells apart; 0 treats all alike.
     """
 
@@ -94,7 +94,7 @@ def _check_people(x_BTPJC: Tensor, people: int) -> None:
 
 
 class SkeletonNet(nn.Module):
-    """Door, blocks, mean over time and joints, mean over people, dropout, linear classifier.
+    """Normalised input, blocks, mean over time and joints, mean over people, dropout, linear classifier.
 
     Args:
         num_classes: Number of outputs K.
@@ -110,7 +110,7 @@ class SkeletonNet(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        door: Door,
+        door: SkeletonInput,
         blocks: nn.ModuleList,
         features: int,
         *,
@@ -348,7 +348,7 @@ def dimensions_of(skeleton: str, dimensions: int | None = None) -> Literal[2, 3]
 def pose_spec(skeleton: str, dimensions: int | None = None) -> ClipSpec:
     """The input contract of the published networks: 100 frames spread over the clip, two people.
 
-    In pictures, coordinates from -1 to 1; in space, upright about the first person's spine.
+    In the image plane, coordinates from -1 to 1; in space, upright about the first person's spine.
     """
     space = dimensions_of(skeleton, dimensions) == 3
     return ClipSpec(

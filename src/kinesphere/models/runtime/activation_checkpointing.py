@@ -62,7 +62,7 @@ def _recomputed(layer: type[nn.Module]) -> type[nn.Module]:
 def _contexts(
     module: nn.Module, device: torch.device
 ) -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
-    """Surroundings of the first and of the second computation, which must be the same operators."""
+    """Contexts of the first and of the second computation, which must be the same operators."""
     return sound_convolutions(device), _again(module, device)
 
 

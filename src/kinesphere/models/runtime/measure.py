@@ -11,7 +11,7 @@ from kinesphere.clips.spec import ClipSpec
 
 
 def input_shape(spec: ClipSpec, *, batch: int = 1) -> tuple[int, ...]:
-    """Shape of a batch: `(B, T, C, H, W)` of pictures, `(B, T, P, J, D + 1)` of poses."""
+    """Shape of a batch: `(B, T, C, H, W)` of frames, `(B, T, P, J, D + 1)` of poses."""
     return (batch, spec.length, *MODALITIES.get(spec.modality).shape(spec))
 
 

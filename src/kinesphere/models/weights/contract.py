@@ -1,4 +1,4 @@
-"""Input contracts of networks that are made for one clip length or picture size."""
+"""Input contracts of networks that are made for one clip length or frame size."""
 
 from __future__ import annotations
 

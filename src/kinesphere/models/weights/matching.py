@@ -18,9 +18,9 @@ from kinesphere.models.weights.readers import read_foreign, readings
 
 _SHOWN = 6
 # Weights that are a network, or a backbone that grows when it is inflated, are of its size by these factors.
-_WHOLE_SHARE, _BACKBONE_SHARE = (0.7, 1.4), (0.1, 2.0)
+_WHOLE_RATIO, _BACKBONE_RATIO = (0.7, 1.4), (0.1, 2.0)
 _COVERED = 0.7
-"""Share of a network without its head that a backbone fills."""
+"""Fraction of a network without its head that a backbone fills."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ def advice_for(found: Sequence[Match], path: str) -> str:
         return " Its tensors fit none of the known architectures."
     whole = [match for match in found if match.classes is not None]
     others = [match.model for match in found if match.classes is None]
-    told = (
+    text = (
         f" Its tensors fit {_names([m.model for m in whole])} ({whole[0].classes} classes)." if whole else ""
     )
-    told += f" They fit the backbone of {_names(others)}." if others else ""
+    text += f" They fit the backbone of {_names(others)}." if others else ""
     name = found[0].model
-    told += (
+    text += (
         f" Start from it with `kinesphere train DATA model.name={name} model.pretrained={path}`, which takes "
         "the labels from the data"
     )
     flags = "" if whole else " --backbone --labels NAMES.txt"
-    return f"{told}; or `kinesphere import {path} --model {name}{flags} --out MODEL.safetensors`."
+    return f"{text}; or `kinesphere import {path} --model {name}{flags} --out MODEL.safetensors`."
 
 
 def _names(models: Sequence[str]) -> str:
@@ -90,7 +90,7 @@ def _names(models: Sequence[str]) -> str:
 
 def _whole(source: Source) -> tuple[Match, ...]:
     found = []
-    for name in _of_size(source, _WHOLE_SHARE):
+    for name in _of_size(source, _WHOLE_RATIO):
         architecture = MODELS.get(name)
         for key_map in architecture.key_maps:
             if key_map.backbone_only:
@@ -105,16 +105,16 @@ def _whole(source: Source) -> tuple[Match, ...]:
 def _backbones(source: Source) -> tuple[Match, ...]:
     return tuple(
         Match(name, key_map.layout, None)
-        for name in _of_size(source, _BACKBONE_SHARE)
+        for name in _of_size(source, _BACKBONE_RATIO)
         for key_map in [m for m in MODELS.get(name).key_maps if m.backbone_only][:1]
         if covers(MODELS.get(name), key_map, source, least=_COVERED)
     )
 
 
-def _of_size(source: Source, shares: tuple[float, float]) -> list[str]:
+def _of_size(source: Source, ratios: tuple[float, float]) -> list[str]:
     """Models that have about as many parameters."""
     count = sum(tensor.numel() for tensor in source.state.values())
-    least, most = shares
+    least, most = ratios
     return [
         name for name in list_models() if least <= count / max(1, MODELS.get(name).card.parameters) <= most
     ]

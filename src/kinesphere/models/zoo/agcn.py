@@ -23,7 +23,7 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
-    Door,
+    SkeletonInput,
     SkeletonNet,
     Stream,
     TimeConv,
@@ -135,7 +135,7 @@ def graph_net(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at; the two streams of the name are joints and bones.
         widths: Channels of the blocks; time halves where they grow.
         attention: Whether joints, frames and channels are scaled.
@@ -148,7 +148,7 @@ def graph_net(
     space = partial(AdaptiveGraphConv, graph=graph, shared=shared_graph, attention=attention)
     return SkeletonNet(
         num_classes,
-        Door(skeleton, stream, dimensions=dimensions, people=people),
+        SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
         stack(widths, space, lambda channels, stride: TimeConv(channels, channels, stride=stride)),
         widths[-1],
         graph=graph if shared_graph else None,

@@ -26,7 +26,7 @@ POOL_AFTER = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")
 class C3D(nn.Module):
     """Convolutions with ReLU, five max-pools, three fully connected layers.
 
-    The first pool keeps the time axis and the last pads its picture by one cell, so that 16×112×112
+    The first pool keeps the time axis and the last pads its feature map by one cell, so that 16×112×112
     becomes 1×4×4 as in the original network.
 
     Args:
@@ -36,7 +36,7 @@ class C3D(nn.Module):
         length: Frames T of the input.
         size_px: Height and width of the input.
         batch_norm: Whether a batch norm follows each convolution.
-        dropout: Share of hidden units dropped in training.
+        dropout: Fraction of hidden units dropped in training.
     """
 
     def __init__(

@@ -20,8 +20,8 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
-    Door,
     NormedBranches,
+    SkeletonInput,
     SkeletonNet,
     Stream,
     fit,
@@ -96,7 +96,7 @@ def graph_net(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks, multiples of four; time halves where they grow.
         people: Number of people that the first batch norm tells apart; 0 treats all alike.
@@ -105,7 +105,7 @@ def graph_net(
     graph = directed_partition(SKELETONS.get(skeleton))
     return SkeletonNet(
         num_classes,
-        Door(skeleton, stream, dimensions=dimensions, people=people),
+        SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
         stack(
             widths,
             partial(RefinedGraphConv, graph=graph),

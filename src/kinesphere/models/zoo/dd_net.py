@@ -69,7 +69,7 @@ class DDNet(nn.Module):
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         width: Channels of an embedding; the paper's sizes are 64, 32 and 16.
         pose: Whether the pose about its middle is a stream.
         between: Whether the distances to the joints of the nearest other person are a stream.

@@ -19,7 +19,7 @@ from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
-    Door,
+    SkeletonInput,
     SkeletonNet,
     Stream,
     TimeBranches,
@@ -100,7 +100,7 @@ def graph_net(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton; only its number of joints counts, and its bones for the streams.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks, multiples of eight; time halves where they grow.
         groups: Number of graphs.
@@ -110,7 +110,7 @@ def graph_net(
     joints = len(SKELETONS.get(skeleton))
     return SkeletonNet(
         num_classes,
-        Door(skeleton, stream, dimensions=dimensions, people=people),
+        SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
         stack(
             widths,
             partial(DynamicGraphConv, joints=joints, groups=groups),

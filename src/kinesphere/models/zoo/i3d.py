@@ -75,7 +75,7 @@ class InceptionBlock(nn.Module):
 
 
 class AveragePairs(nn.Module):
-    """The average over the picture and over pairs of neighbouring time steps, `(B, C, T-1, 1, 1)`."""
+    """The average over the frame and over pairs of neighbouring time steps, `(B, C, T-1, 1, 1)`."""
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         return F.avg_pool3d(x_BCTHW, (min(2, x_BCTHW.shape[2]), *x_BCTHW.shape[3:]), stride=1)
@@ -93,7 +93,7 @@ class Inception3d(nn.Module):
         pool: Builds its pools.
         channels: 3 for RGB, 2 for flow.
         divide: Divides all widths, for small variants.
-        dropout: Share of features dropped in training.
+        dropout: Fraction of features dropped in training.
     """
 
     def __init__(

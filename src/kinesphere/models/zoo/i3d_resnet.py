@@ -111,8 +111,8 @@ I3D = Family(
     cam_layer="layer4",
     key_maps=I3D_MAPS,
 )
-C2D = Family(
-    name="i3d_resnet",
+C2D = I3D.of(
+    c2d_resnet,
     paper=Paper(
         "Non-local Neural Networks",
         "Wang, Girshick, Gupta, He",
@@ -120,11 +120,7 @@ C2D = Family(
         "https://arxiv.org/abs/1711.07971",
         "4, table 1",
     ),
-    network=c2d_resnet,
     inputs=(SPEC_8X8,),
-    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-    cam_layer="layer4",
     key_maps=C2D_MAPS,
 )
 

@@ -81,7 +81,7 @@ class Karpathy(nn.Module):
     Args:
         num_classes: Number of outputs K.
         fusion: How frames are joined.
-        streams: Whether the centre at full size and the whole picture at half size are seen apart.
+        streams: Whether the centre at full size and the whole frame at half size are seen apart.
         divide: Divides all widths, for small variants.
         dropout: After the hidden fully connected layers.
     """
@@ -123,14 +123,14 @@ class Karpathy(nn.Module):
 
 
 def fovea(x_BCTHW: Tensor) -> Tensor:
-    """The central half of the picture in either direction, at full resolution."""
+    """The central half of the frame in either direction, at full resolution."""
     H, W = x_BCTHW.shape[3:]
     top, left = (H - H // 2) // 2, (W - W // 2) // 2
     return x_BCTHW[..., top : top + H // 2, left : left + W // 2]
 
 
 def context(x_BCTHW: Tensor) -> Tensor:
-    """The whole picture at half the resolution."""
+    """The whole frame at half the resolution."""
     return avg_pool3d(x_BCTHW, (1, 2, 2))
 
 

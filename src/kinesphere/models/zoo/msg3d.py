@@ -22,8 +22,8 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     HEADS,
     VALUES,
-    Door,
     NormedBranches,
+    SkeletonInput,
     Stream,
     fit,
     read_people,
@@ -142,12 +142,12 @@ class Windows(nn.Module):
 
 
 class MSG3D(nn.Module):
-    """Door, three stages of two pathways each, mean over time, joints and people, linear classifier.
+    """Input norm, three stages of two pathways each, mean over time, joints and people, classifier.
 
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         width: Channels of the first stage, a multiple of six; each later stage doubles them.
         scales: Bones that the spatial graphs reach.
@@ -171,7 +171,7 @@ class MSG3D(nn.Module):
     ) -> None:
         super().__init__()
         tree = SKELETONS.get(skeleton)
-        self.door = Door(skeleton, stream, dimensions=dimensions, people=people)
+        self.door = SkeletonInput(skeleton, stream, dimensions=dimensions, people=people)
         self.relu = nn.ReLU(inplace=True)
         time = partial(NormedBranches, length=3, dilations=(1, 2, 3, 4), residual=True)
         inputs = VALUES

@@ -158,17 +158,10 @@ R3D = Family(
     key_maps=R3D_MAPS,
     notes=FOLDER_NOTE,
 )
-R2PLUS1D = Family(
-    name="r3d_bottleneck",
+R2PLUS1D = R3D.of(
+    bottleneck_r2plus1d,
     paper=R2PLUS1D_PAPER,
-    network=bottleneck_r2plus1d,
-    inputs=(SPEC,),
-    tiny_inputs=TINY_INPUTS,
-    stages=STAGES,
-    cam_layer="layer4",
-    classes=700,
     key_maps=R2PLUS1D_MAPS,
-    notes=FOLDER_NOTE,
 )
 R2PLUS1D_SLIM = Family(
     name="r3d_bottleneck",

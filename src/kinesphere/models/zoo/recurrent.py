@@ -143,16 +143,11 @@ SMALL = Family(
     classes=10,
     notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
 )
-RESNET = Family(
-    name="recurrent",
-    paper=PAPER,
-    network=on_resnet,
+RESNET = SMALL.of(
+    on_resnet,
     inputs=(RESNET_SPEC,),
-    tiny_inputs=TINY_INPUTS,
-    stages=STAGES,
-    cam_layer="backbone.layer4",
-    classes=10,
     key_maps=BACKBONE_MAPS,
+    notes="",
 )
 
 

@@ -89,9 +89,9 @@ class Lateral(nn.Module):
 
 
 class RGBPoseConv3d(nn.Module):
-    """SlowOnly on pixels and PoseC3D on keypoints, connected both ways at 1/8 and 1/16 of the picture.
+    """SlowOnly on pixels and PoseC3D on keypoints, connected both ways at 1/8 and 1/16 of the frame.
 
-    There are four frames of keypoints to one of pixels, and heatmaps have a quarter of the picture's size.
+    There are four frames of keypoints to one of pixels, and heatmaps have a quarter of the frame's size.
 
     Args:
         num_classes: Number of outputs K.
@@ -224,7 +224,7 @@ def _resized(spec: ClipSpec, size_px: int) -> ClipSpec:
 
 
 RGB_SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-# The same part of the picture as the pixels show, so that the two can be laid on each other.
+# The same part of the frame as the pixels show, so that the two can be laid on each other.
 POSE_SPEC = posec3d.SPEC.with_(
     sampling=Sampling("uniform", 32), size=(56, 56), resize="short_side", short_side_px=64
 )
@@ -247,19 +247,14 @@ LATE = Family(
     fixed_size=("pose",),
     notes="Made from its two halves by `join`; parity rests on theirs. `rgb_share` weighs probabilities.",
 )
-CONNECTED = Family(
-    name="rgbpose",
-    paper=posec3d.PAPER,
-    network=RGBPoseConv3d,
+CONNECTED = LATE.of(
+    RGBPoseConv3d,
     inputs=(RGB_SPEC, POSE_SPEC),
-    tiny_inputs=(TINY_RGB, TINY_POSE),
     stages=(
         *("rgb.stem", "rgb.layer1", "rgb.layer2", "pose.stem", "pose.layer1", "to_rgb1", "to_pose1"),
         *("rgb.layer3", "pose.layer2", "to_rgb2", "to_pose2", "rgb.layer4", "pose.layer3"),
     ),
     head=("fc_rgb", "fc_pose"),
-    cam_layer="rgb.layer4",
-    classes=60,
     fit=fit,
     fixed_size=True,
     notes="No public fixture: checked by the paper's properties (without connections it is late fusion, and "

@@ -27,7 +27,7 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
-    Door,
+    SkeletonInput,
     SkeletonNet,
     Stream,
     TimeBranches,
@@ -120,7 +120,7 @@ def graph_net(
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton.
-        dimensions: 2 in pictures, 3 in space, None as the skeleton is usually recorded.
+        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at.
         widths: Channels of the blocks; time halves where they grow.
         learn: What of the graph is learnt: a factor of every edge (`importance`), a summand (`offset`),
@@ -148,7 +148,7 @@ def graph_net(
 
     return SkeletonNet(
         num_classes,
-        Door(skeleton, stream, dimensions=dimensions, people=people),
+        SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
         stack(widths, space, over_time),
         widths[-1],
         graph=None if own_graph or learn == "graph" else graph,

@@ -29,7 +29,7 @@ from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import i3d
 
 STACK = 10  # flow fields that the temporal stream sees at once (L)
-# Below these sizes nothing is left of a picture after the layers of CNN-M-2048, and of VGG-16 and the pool.
+# Below these sizes nothing is left of a frame after the layers of CNN-M-2048, and of VGG-16 and the pool.
 LEAST_PX, LEAST_FUSED_PX = 57, 32
 
 
@@ -224,7 +224,7 @@ class TwoStreamI3D(nn.Module):
 
 def check_size(size_px: int, least_px: int) -> None:
     if size_px < least_px:
-        raise InvalidSetting(f"This network takes pictures of {least_px} px or more; got size_px={size_px}.")
+        raise InvalidSetting(f"This network takes frames of {least_px} px or more; got size_px={size_px}.")
 
 
 def initialise(net: nn.Module) -> None:
@@ -305,8 +305,8 @@ TWO_STREAM = Family(
     fixed_size=True,
     notes=NOTE + "The fully connected layers fix the size; the builder's `size_px` changes it.",
 )
-FUSED = Family(
-    name="two_stream",
+FUSED = TWO_STREAM.of(
+    FusedTwoStream,
     paper=Paper(
         "Convolutional Two-Stream Network Fusion for Video Action Recognition",
         "Feichtenhofer, Pinz, Zisserman",
@@ -314,16 +314,12 @@ FUSED = Family(
         "https://arxiv.org/abs/1604.06573",
         "3",
     ),
-    network=FusedTwoStream,
     inputs=fused_inputs(5),
     tiny_inputs=shrunk(fused_inputs(2), 64),
     stages=("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7"),
     head=("fused_head.fc8", "temporal_head.fc8"),
     cam_layer="fuse",
-    classes=101,
     key_maps=(VGG16_IMAGENET,),
-    fit=fit,
-    fixed_size=True,
     notes=NOTE + "ImageNet weights start the spatial stream and the fused branch; the pool after fusion "
     "spans two by two cells and all frames. The fully connected layers fix the size; the builder's "
     "`size_px` changes it, and then fits no ImageNet weights.",

@@ -37,7 +37,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "something_something_v2": _OPENMMLAB,
     "ucf101": ("https://download.openmmlab.com/mmaction/v1.0/recognition/",),
 }
-"""Addresses whose weights have a list's order, as the publisher's own label files show. Others stay unnamed:
+"""URLs whose weights have a list's order, as the publisher's own label files show. Others stay unnamed:
 a wrong name is worse than none."""
 
 
@@ -53,6 +53,6 @@ def published_names(entry: WeightEntry) -> LabelSet | None:
 
 
 def numbered(classes: int) -> LabelSet:
-    """Numbers in place of names that nobody knows: `class_000`, `class_001` …"""
+    """Numbers in place of unknown names: `class_000`, `class_001` …"""
     width = max(3, len(str(classes - 1)))
     return LabelSet(tuple(f"class_{i:0{width}d}" for i in range(classes)))

@@ -87,20 +87,20 @@ def _scores(
 
 
 def mmaction2_url(family: str, config: str, suffix: str) -> str:
-    """Address of a checkpoint of MMAction2 1.x; `suffix` is the date and digest."""
+    """URL of a checkpoint of MMAction2 1.x; `suffix` is the date and digest."""
     return f"{_MMACTION2}v1.0/recognition/{family}/{config}/{config}_{suffix}.pth"
 
 
 def pytorchvideo_url(file: str) -> str:
-    """Address of a Kinetics checkpoint of PyTorchVideo."""
+    """URL of a Kinetics checkpoint of PyTorchVideo."""
     return f"https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/{file}.pyth"
 
 
 def pyslowfast_url(file: str) -> str:
-    """Address of a Kinetics-400 checkpoint of PySlowFast."""
+    """URL of a Kinetics-400 checkpoint of PySlowFast."""
     return f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/{file}.pkl"
 
 
 def hub_url(repository: str, file: str = "model.safetensors") -> str:
-    """Address of a checkpoint on the Hugging Face hub; `repository` is `owner/name`."""
+    """URL of a checkpoint on the Hugging Face hub; `repository` is `owner/name`."""
     return f"https://huggingface.co/{repository}/resolve/main/{file}"

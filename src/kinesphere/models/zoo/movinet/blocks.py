@@ -37,7 +37,7 @@ class SamePad(nn.Module):
 
 
 class SamePool(nn.Module):
-    """Average of 3×3 pixels at stride 2, of those inside the picture alone, `(N, C, H, W)`."""
+    """Average of 3×3 pixels at stride 2, of those inside the image alone, `(N, C, H, W)`."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         padding = (x_NCHW.shape[-2] % 2, x_NCHW.shape[-1] % 2)

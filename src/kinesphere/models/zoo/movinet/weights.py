@@ -59,7 +59,7 @@ def movinet_pytorch(*, causal: bool) -> KeyMap:
 
 
 def _alpha(x: Tensor) -> Tensor:
-    """The one value of a scalar that the converter has spread over a whole picture."""
+    """The one value of a scalar that the converter has spread over a whole feature map."""
     if not torch.equal(x, x.flatten()[0].expand_as(x)):
         raise InvalidCheckpoint("A residual branch is scaled by more than one number; this is no MoViNet.")
     return x.flatten()[0].clone()

@@ -154,8 +154,8 @@ MVIT1 = Family(
     key_maps=MAPS,
     fit=fit_length_and_size,
 )
-MVIT2 = Family(
-    name="mvit",
+MVIT2 = MVIT1.of(
+    MViT,
     paper=Paper(
         "MViTv2: Improved Multiscale Vision Transformers for Classification and Detection",
         "Li, Wu, Fan, Mangalam, Xiong, Malik, Feichtenhofer",
@@ -163,12 +163,6 @@ MVIT2 = Family(
         "https://arxiv.org/abs/2112.01526",
         "3.1, 4, table 6",
     ),
-    network=MViT,
-    inputs=(clip(16, 4),),
-    tiny_inputs=(clip(4, 1, 32, 36),),
-    stages=STAGES,
-    key_maps=MAPS,
-    fit=fit_length_and_size,
     notes="Multiply-adds include the channels in which relative positions travel.",
 )
 

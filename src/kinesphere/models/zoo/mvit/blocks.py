@@ -276,6 +276,6 @@ class PatchTokens(nn.Module):
         if grid[0] != len(time):
             time = F.interpolate(time.t()[None], size=grid[0], mode="linear")[0].t()
         if grid[1:] != self.size:
-            picture = space.t().unflatten(1, self.size)[None]
-            space = F.interpolate(picture, size=grid[1:], mode="bilinear")[0].flatten(1).t()
+            image = space.t().unflatten(1, self.size)[None]
+            space = F.interpolate(image, size=grid[1:], mode="bilinear")[0].flatten(1).t()
         return (time[:, None] + space).flatten(0, 1)

@@ -38,7 +38,7 @@ COCO_LIMBS = (
 
 
 class ShareHeatmaps(nn.Module):
-    """Heatmaps `(B, T, J or L, H, W)` of x and y as shares of the picture; joints outside do not show.
+    """Heatmaps `(B, T, J or L, H, W)` of x and y as fractions of the frame; joints outside do not show.
 
     Args:
         skeleton: Name of the skeleton of the J joints.
@@ -379,33 +379,17 @@ SLOWONLY = Family(
     fixed_size=True,
     notes=NOTE,
 )
-C3D = Family(
-    name="posec3d",
-    paper=PAPER,
-    network=c3d_on_heatmaps,
-    inputs=(SPEC,),
-    tiny_inputs=TINY_INPUTS,
+C3D = SLOWONLY.of(
+    c3d_on_heatmaps,
     stages=("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b"),
     cam_layer="conv4b",
-    classes=60,
     key_maps=(PYSKL_C3D,),
-    fit=fit,
-    fixed_size=True,
-    notes=NOTE,
 )
-X3D = Family(
-    name="posec3d",
-    paper=PAPER,
-    network=x3d_on_heatmaps,
-    inputs=(SPEC,),
-    tiny_inputs=TINY_INPUTS,
+X3D = SLOWONLY.of(
+    x3d_on_heatmaps,
     stages=(*RESNET_STAGES, "conv5"),
     cam_layer="conv5",
-    classes=60,
     key_maps=(PYSKL_X3D,),
-    fit=fit,
-    fixed_size=True,
-    notes=NOTE,
 )
 
 

@@ -317,12 +317,8 @@ TSM_RESNET = Family(
     stages=BACKBONE_STAGES,
     cam_layer="backbone.layer4",
 )
-TSM_MOBILE = Family(
-    name="tsm",
-    paper=PAPER,
-    network=tsm_mobile,
-    inputs=(SPEC,),
-    tiny_inputs=TINY_INPUTS,
+TSM_MOBILE = TSM_RESNET.of(
+    tsm_mobile,
     stages=("backbone.conv1", *(f"backbone.layer{i}" for i in range(1, 8)), "backbone.conv2"),
     cam_layer="backbone.conv2",
     key_maps=MOBILE_MAPS,
