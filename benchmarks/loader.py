@@ -22,7 +22,7 @@ from benchmarks.videos import two_classes
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
 from kinesphere.clips.augment.settings import preset
 from kinesphere.core.device import Compute, cpu_count
-from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
+from kinesphere.data import ClipDataset, FrameCache, Manifest, Opening, make_loader
 from kinesphere.data.loader import LoaderSettings
 from kinesphere.models import create_model
 
@@ -33,7 +33,7 @@ BATCH = 4
 
 
 def clips_of(manifest: Manifest, cache: FrameCache | None) -> ClipDataset:
-    return ClipDataset(manifest, SPEC, train=True, augment=preset("standard"), cache=cache)
+    return ClipDataset(manifest, SPEC, train=True, augment=preset("standard"), opening=Opening(cache=cache))
 
 
 def measure(

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from kinesphere.apps.cli.main import run
+
+# Makers of small videos of every kind.
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "video"))
 
 
 class Ended(NamedTuple):

@@ -17,7 +17,7 @@ from rich.console import Console
 from kinesphere.clips.preparation import Preparation
 from kinesphere.core.device import Compute
 from kinesphere.data import FrameCache
-from kinesphere.models.checkpoint import load_model
+from kinesphere.models import load_model
 from kinesphere.predict import load
 from kinesphere.train import Recipe, train
 

@@ -17,6 +17,7 @@ from kinesphere.data import (
     FrameCache,
     Item,
     Manifest,
+    Opening,
     check,
     kfold,
     leave_one_group_out,
@@ -98,7 +99,7 @@ def test_cached_frames_equal_decoded_ones(path: Path, tmp_path: Path) -> None:
 def test_epochs_from_the_cache_equal_decoded_ones(tmp_path: Path) -> None:
     manifest = Manifest.read(VIDEOS / "ut_interaction_set1").select(range(4))
     cache = FrameCache(tmp_path, 2**30)
-    cached = ClipDataset(manifest, SPEC, train=True, augment=preset("light"), cache=cache)
+    cached = ClipDataset(manifest, SPEC, train=True, augment=preset("light"), opening=Opening(cache=cache))
     plain = ClipDataset(manifest, SPEC, train=True, augment=preset("light"))
     loader = make_loader(cached, 2, workers=2)
     for epoch in range(2):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,38 +20,9 @@ from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import REGISTERED, ClipSpec, Views
-from kinesphere.core.errors import UnreadableVideo
 from kinesphere.core.registry import Registry
-
-_LONE_FRAME_S = 0.04
-
-
-class FrameBatch(Protocol):
-    """What a source answers: uint8 `data (T, 3, H, W)` and presentation `times (T,)` in seconds."""
-
-    @property
-    def data(self) -> np.ndarray: ...
-
-    @property
-    def times(self) -> np.ndarray: ...
-
-
-class SeekableSource(Protocol):
-    """Whatever gives frames at times: a `Video`, or a cache of one."""
-
-    @property
-    def size(self) -> Size: ...
-
-    @property
-    def fps(self) -> Fraction | None: ...
-
-    @property
-    def duration_s(self) -> float | None: ...
-
-    def frame_times(self) -> np.ndarray: ...
-
-    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> FrameBatch: ...
 
 
 class Reader(Protocol):
@@ -60,7 +30,7 @@ class Reader(Protocol):
 
     def __call__(
         self,
-        video: SeekableSource,
+        video: VideoSource,
         spec: ClipSpec,
         span: tuple[float, float] | None = None,
         *,
@@ -84,7 +54,7 @@ def _tells_nothing(files: Sequence[Any]) -> list[Preparation]:
     return []
 
 
-def _differs_in_nothing(stored: Any, video: SeekableSource, learnt: Preparation) -> list[str]:
+def _differs_in_nothing(stored: Any, video: VideoSource, learnt: Preparation) -> list[str]:
     return []
 
 
@@ -101,9 +71,6 @@ class Sidecar:
         attach: Holds what was read against the video whose data it should be, and brings it to that one's
             clock.
         needed: Whether there are no clips without it; else `Modality.read` makes do.
-        estimate: What stands in for a missing file, made from the frames when it is asked for, as the files
-            were made that a model learnt from; its `over(video)` reads them from another source. The answer
-            is None where it is not known how they were made.
         alone: Opens a file in the place of its video, as a source without frames.
         prepared: How some files were made.
         differences: In what a file was made otherwise than those that a model learnt from, in sentences.
@@ -111,12 +78,11 @@ class Sidecar:
 
     suffix: str
     open: Callable[[Path], Any]
-    attach: Callable[[Any, SeekableSource], Any]
+    attach: Callable[[Any, VideoSource], Any]
     needed: bool = True
-    estimate: Callable[[SeekableSource, ClipSpec, Preparation], Any | None] | None = None
-    alone: Callable[[Path], Any] | None = None
+    alone: Callable[[Path], VideoSource] | None = None
     prepared: Callable[[Sequence[Any]], list[Preparation]] = _tells_nothing
-    differences: Callable[[Any, SeekableSource, Preparation], list[str]] = _differs_in_nothing
+    differences: Callable[[Any, VideoSource, Preparation], list[str]] = _differs_in_nothing
 
 
 @dataclass(frozen=True)
@@ -181,12 +147,6 @@ class Modality:
 MODALITIES: Registry[Modality] = REGISTERED
 
 
-def beside(video: SeekableSource, modality: str) -> Any | None:
-    """What a source has of a modality's sidecar file, as `Sidecar.attach` answered it; None if nothing."""
-    ask = getattr(video, "beside", None)  # asking for a protocol takes longer than what it guards
-    return None if ask is None else ask(modality)
-
-
 def stands_alone(path: Path) -> Sidecar | None:
     """What opens a file that is listed in the place of a video, such as a pose file; None for a video."""
     for name in MODALITIES:
@@ -199,27 +159,3 @@ def stands_alone(path: Path) -> Sidecar | None:
 def see(specs: Sequence[ClipSpec], setting: str) -> bool:
     """Whether some input is of a modality that a setting of contracts has a meaning for."""
     return any(setting in MODALITIES.get(spec.modality).settings for spec in specs)
-
-
-def start_of(video: SeekableSource) -> float:
-    """When the first picture starts, in seconds; 0 of a source that has none."""
-    times = video.frame_times()
-    return float(times[0]) if len(times) else 0.0
-
-
-def duration_of(video: SeekableSource) -> float:
-    """When the last picture ends, in seconds: as the container states it, else by the times of frames.
-
-    Raises:
-        UnreadableVideo: If the source has no frame.
-    """
-    if video.duration_s:
-        return float(video.duration_s)
-    times = video.frame_times()
-    if len(times) == 0:
-        raise UnreadableVideo("The video has no frames to sample from; leave it out.")
-    if video.fps:
-        return float(times[-1]) + 1 / float(video.fps)
-    # Without a rate the last frame lasts as long as most; a lone one has no length to speak of.
-    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else _LONE_FRAME_S
-    return float(times[-1]) + frame_s

@@ -21,7 +21,6 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.recent import Recent
 from kinesphere.clips.sidecar import (
@@ -32,6 +31,7 @@ from kinesphere.clips.sidecar import (
     plain_text,
     read_archive,
 )
+from kinesphere.clips.source import VideoSource
 from kinesphere.core.errors import InvalidAnnotation, UnwritableVideo, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import parse_json
@@ -263,7 +263,7 @@ class PlaneFile:
             raise
         return video
 
-    def check_video(self, video: SeekableSource, frames: int) -> None:
+    def check_video(self, video: VideoSource, frames: int) -> None:
         """Refuse a video that the planes, of so many frames, were not made from.
 
         Raises:

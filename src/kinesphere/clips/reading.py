@@ -7,14 +7,15 @@ import torch
 
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import view_boxes
-from kinesphere.clips.modality import MODALITIES, SeekableSource, duration_of, start_of
-from kinesphere.clips.sampling import ClipTimes, TemporalJitter, clip_times
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
+from kinesphere.clips.source import VideoSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 
 
 def moments_of(
-    video: SeekableSource,
+    video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None,
     views: Views,
@@ -35,22 +36,32 @@ def moments_of(
             f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
             f"use {views.clips}x1, or resize='short_side'."
         )
+    return sampled(video, spec, span, views.clips, generator, jitter)
+
+
+def sampled(
+    video: VideoSource,
+    spec: ClipSpec,
+    span: tuple[float, float] | None,
+    clips: int = 1,
+    generator: torch.Generator | None = None,
+    jitter: TemporalJitter = STEADY,
+) -> list[ClipTimes]:
+    """The times of the clips that a spec asks of a span of a source; `clips` multiplies their number.
+
+    Raises:
+        SpanOutsideVideo: If the span starts after the end of the video.
+    """
     return clip_times(
         spec,
         span,
         None if video.fps is None else float(video.fps),
         duration_of(video),
         start_s=start_of(video),
-        clips=spec.sampling.clips * views.clips,
+        clips=spec.sampling.clips * clips,
         generator=generator,
         jitter=jitter,
     )
-
-
-def shown_rows(frame_times: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """Numbers `(T,)` of the frames on show at some moments, among frames that begin at `frame_times`."""
-    rows: np.ndarray = np.searchsorted(frame_times, times_s, side="right") - 1
-    return rows.clip(0)
 
 
 def cut_views(

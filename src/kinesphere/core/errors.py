@@ -140,8 +140,8 @@ class OtherSurroundings(KinesphereWarning):
     """The video that should lend its surroundings cannot be read; another one of the data lends them."""
 
 
-class FlowEstimated(KinesphereWarning):
-    """A video has no flow file where files of flow were expected; its flow is estimated from the frames."""
+class PreparedOtherwise(KinesphereWarning):
+    """What lies beside a video was made otherwise than what the model learnt from, or is made on the way."""
 
 
 class LeftOut(KinesphereWarning):

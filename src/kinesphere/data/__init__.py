@@ -7,6 +7,7 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight import Preflight, check
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw, EpochSampler
+from kinesphere.data.sources import Opening
 from kinesphere.data.split import Fold, holdout, kfold, leave_one_group_out
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FrameCache",
     "Item",
     "Manifest",
+    "Opening",
     "Preflight",
     "Sample",
     "check",

@@ -17,32 +17,29 @@ from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.settings import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import MODALITIES
-from kinesphere.clips.sidecar import Extracts
+from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import (
-    FlowEstimated,
     InvalidAnnotation,
     InvalidClip,
     InvalidSetting,
     KinesphereWarning,
+    MissingExtra,
+    MissingWeights,
+    PreparedOtherwise,
     VideoError,
 )
 from kinesphere.core.short_repr import short_repr
 from kinesphere.core.skipped import Skipped
-from kinesphere.data.backdrop import BackdropVideo, Lenders, other_videos
-from kinesphere.data.cache.frames import CachedVideo, FrameCache
+from kinesphere.data.background import Lenders, other_videos, with_background
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
-from kinesphere.data.source import AnnotatedVideo, lacks_flow, open_source
-from kinesphere.video import Video
-
-Opened = Video | CachedVideo | AnnotatedVideo | PoseTrack | BackdropVideo
+from kinesphere.data.sources import Opening
 
 # What can be wrong with one sample; any other exception is a bug.
-UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip)
+UNREADABLE = (VideoError, InvalidAnnotation, InvalidClip, MissingExtra, MissingWeights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,8 +116,8 @@ class ClipDataset(Dataset[Item | Skipped]):
         augment: Settings of augmentation, only with `train`; by default none beyond the sampling.
             All clips of a sample share one decision, so that they share one label.
         views: Clips and crops per sample, only without `train`.
-        cache: Where decoded frames are kept.
-        extracts: Where extracted files of flow, poses and masks lie.
+        opening: Where sidecar files and decoded frames lie, and what becomes of missing files; by default,
+            and with `train`, a sample for which something would have to be extracted is a failure.
         background: What becomes of the surroundings of people, only without `train`, where `augment` says.
         seed: Of all randomness.
 
@@ -137,8 +134,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         train: bool,
         augment: Augment | None = None,
         views: Views = Views(),  # noqa: B008 (frozen)
-        cache: FrameCache | None = None,
-        extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+        opening: Opening = Opening(extracting=False),  # noqa: B008 (frozen)
         background: Background = "keep",
         seed: int = 0,
     ) -> None:
@@ -161,8 +157,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         self.train = train
         self.augment = augment  # set exactly when training
         self.views = views
-        self.cache = cache
-        self.extracts = extracts
+        self.opening = replace(opening, extracting=opening.extracting and not train)
         self.background = background
         self.seed = seed
         self._targets = manifest.targets
@@ -242,31 +237,22 @@ class ClipDataset(Dataset[Item | Skipped]):
             for size, spec in zip(frame_sizes, self.specs, strict=True)
         ]
 
-    def _open(self, sample: Sample, number: int) -> Opened:
+    def _open(self, sample: Sample, number: int) -> WrappedSource:
         generator = torch.Generator().manual_seed(number)
         change = self.augment.draw_background(generator) if self.augment is not None else self.background
-        video = self._source(sample, masks=change != "keep")
+        also = () if change == "keep" else ("mask",)
+        video = self.opening.open(
+            sample.path, self.specs, span=sample.span, files=dict(sample.sidecars), also=also
+        )
+        for remark in video.remarks:
+            warnings.warn(PreparedOtherwise(remark), stacklevel=2)
         if change == "keep":
             return video
         other = None
         if change == "replace":
             others = other_videos([each.path for each in self.manifest], sample.path, number)
-            opener = partial(open_source, specs=(), cache=self.cache, extracts=self.extracts, masks=True)
-            other = Lenders(others, opener)
-        return BackdropVideo(video, change, other)
-
-    def _source(self, sample: Sample, *, masks: bool) -> Opened:
-        if remark := lacks_flow(sample.path, self.specs, self.extracts):
-            warnings.warn(FlowEstimated(remark), stacklevel=2)
-        return open_source(
-            sample.path,
-            self.specs,
-            span=sample.span,
-            cache=self.cache,
-            extracts=self.extracts,
-            poses=sample.sidecar("pose"),
-            masks=masks,
-        )
+            other = Lenders(others, partial(self.opening.open, also=("mask",)))
+        return with_background(video, change, other)
 
     def _target(self, index: int, is_flipped: bool) -> torch.Tensor:
         classes = self._targets[index]

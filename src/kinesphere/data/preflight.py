@@ -17,9 +17,10 @@ from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modalities.pose.track import PoseTrack
-from kinesphere.clips.modality import MODALITIES, duration_of, see, start_of
+from kinesphere.clips.modality import MODALITIES, see
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.sidecar import Extracts
+from kinesphere.clips.source import duration_of, start_of
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import (

@@ -40,7 +40,7 @@ def collect(
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
-    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+    extracts: Extracts | None = None,
     background: Background = "keep",
     perturb: Perturbation | None = None,
     progress: Progress | None = None,
@@ -55,7 +55,7 @@ def collect(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
-        extracts: Where extracted files of flow, poses and masks lie.
+        extracts: Where sidecar files lie; None for where the predictor looks for them.
         background: What becomes of the surroundings of people (see `clips.background`).
         perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
@@ -76,8 +76,11 @@ def collect(
         predictor.specs,
         train=False,
         views=views,
-        cache=cache,
-        extracts=extracts,
+        opening=replace(
+            predictor.opening,
+            extracts=predictor.opening.extracts if extracts is None else extracts,
+            cache=cache,
+        ),
         background=background,
     )
     indices: list[int] = []
@@ -121,7 +124,7 @@ def evaluate(
     batch_size: int = 8,
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
-    extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+    extracts: Extracts | None = None,
     progress: Progress | None = None,
     level: float = LEVEL,
     dataset: str | None = None,
@@ -141,7 +144,7 @@ def evaluate(
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
-        extracts: Where extracted files of flow and poses lie.
+        extracts: Where sidecar files lie; None for where the predictor looks for them.
         progress: Told how far it is.
         level: Of the intervals.
         dataset: Name of the data; None takes their folder's.

@@ -1,10 +1,10 @@
 """Predictions: of clips, of folders of them, of long videos window by window, drawn on the picture."""
 
 from kinesphere.clips.sidecar import Extracts
+from kinesphere.data.sources import Opening
 from kinesphere.predict.annotate import annotate
 from kinesphere.predict.fused import FusedPredictor
 from kinesphere.predict.loading import load
-from kinesphere.predict.opening import Opening
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.predictor import Predictor

@@ -86,7 +86,7 @@ def overlay_of(predictor: VideoPredictor, source: str, draw: Draw = "auto") -> O
     if draw == "auto":
         draw = "pose" if see(predictor.specs, "skeleton") else "none"
     if draw == "pose":
-        return PoseOverlay(predictor.opening.poses(source))
+        return PoseOverlay(predictor.opening.beside(source, "pose"))
     methods = [spec.flow for spec in predictor.specs if see([spec], "flow")]
     return FlowOverlay(methods[0] if methods else "dis") if draw == "flow" else None
 

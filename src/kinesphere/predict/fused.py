@@ -25,8 +25,8 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMisma
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import read_json
+from kinesphere.data.sources import Opening
 from kinesphere.models.provenance import Provenance
-from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
 

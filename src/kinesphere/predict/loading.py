@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kinesphere.core.device import Compute
+from kinesphere.data.sources import Opening
 from kinesphere.predict.fused import FILE_NAME, FusedPredictor, FusionFile
-from kinesphere.predict.opening import Opening
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kinesphere.clips.clip import Clip
-from kinesphere.clips.modalities.flow.estimate import EstimatedFlow
-from kinesphere.clips.modality import MODALITIES, beside, duration_of, start_of
-from kinesphere.clips.sampling import clip_times, windows
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.reading import sampled
+from kinesphere.clips.sampling import windows
+from kinesphere.clips.source import VideoSource, displayed_rows, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.data.wrapped import WrappedVideo
-from kinesphere.predict.opening import Opened, Opening, Source
+from kinesphere.data.sources import Opening, Source
 from kinesphere.video import Frames
 
 Span = tuple[float, float]
@@ -63,13 +62,12 @@ def window_clips(
         videos = [opening.open(source, [spec]) for spec in specs]
         for video in videos:
             stack.enter_context(video)
-        notes = tuple(
-            note
-            for video, spec in zip(videos, specs, strict=True)
-            for note in opening.remarks(video, [spec], source)
-        )
+        notes = tuple(remark for video in videos for remark in video.remarks)
         spans = windows(duration_of(videos[0]), window_s, stride_s, start_of(videos[0]))
-        slides = [SlidingFrames(video, spec, spans, views) for video, spec in zip(videos, specs, strict=True)]
+        slides = [
+            video.with_frames(SlidingFrames(video, spec, spans, views).frames_at)
+            for video, spec in zip(videos, specs, strict=True)
+        ]
         for span in spans:
             clips = tuple(
                 MODALITIES.get(spec.modality).read(slide, spec, span, views=views)
@@ -78,13 +76,13 @@ def window_clips(
             yield Window(span, clips, (*notes, *damage_of(*videos)))
 
 
-def damage_of(*videos: object) -> tuple[str, ...]:
+def damage_of(*videos: VideoSource) -> tuple[str, ...]:
     """What of one video could not be read so far, through any of several decoders, as notes."""
-    found = [text for video in videos for text in getattr(video, "damage", ())]
+    found = [text for video in videos for text in video.damage]
     return tuple(f"it is damaged: {text}" for text in dict.fromkeys(found))
 
 
-class SlidingFrames(WrappedVideo[Opened]):
+class SlidingFrames:
     """The frames of a video for windows that are asked for in order of time.
 
     It knows beforehand which frames all the windows will need. A request decodes forward to its last
@@ -97,31 +95,24 @@ class SlidingFrames(WrappedVideo[Opened]):
         views: Clips and crops per window.
     """
 
-    def __init__(self, video: Opened, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
-        super().__init__(video)
+    def __init__(self, video: VideoSource, spec: ClipSpec, spans: Sequence[Span], views: Views) -> None:
+        self._video = video
         self._times = video.frame_times()
         ahead = MODALITIES.get(spec.modality).ahead
         last = max(len(self._times) - 1 - ahead, 0)
         needed = [np.empty(0, dtype=np.int64)]
-        rate = None if video.fps is None else float(video.fps)
         for span in spans:
-            clips = spec.sampling.clips * views.clips
-            first_s = float(self._times[0])
-            moments = clip_times(spec, span, rate, duration_of(video), start_s=first_s, clips=clips)
-            shown = [np.unique(self._shown(moment.times)).clip(max=last) for moment in moments]
+            moments = sampled(video, spec, span, views.clips)
+            shown = [np.unique(displayed_rows(video, moment.times)).clip(max=last) for moment in moments]
             needed += [rows + step for rows in shown for step in range(ahead + 1)]
         self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)
         self._done = 0
         self._held: dict[int, np.ndarray] = {}
 
-    def frame_times(self) -> np.ndarray:
-        """`(N,)` float64 presentation times of all frames."""
-        return self._times
-
     def frames_at(self, times_s: np.ndarray, size: tuple[int, int] | None = None) -> Frames:
-        """The frames on show at the given times (see `Video.frames_at`), of which none lies before the
+        """The frames displayed at the given times (see `Video.frames_at`), of which none lies before the
         first of the request before; at the same size throughout."""
-        wanted = self._shown(np.asarray(times_s))
+        wanted = displayed_rows(self._video, times_s)
         reach = int(np.searchsorted(self._needed, wanted.max(), side="right"))
         fresh = self._needed[self._done : reach]
         self._held = {i: pixels for i, pixels in self._held.items() if i >= wanted.min()}
@@ -131,13 +122,3 @@ class SlidingFrames(WrappedVideo[Opened]):
             self._done = reach
         pixels = np.stack([self._held[i] for i in wanted.tolist()])
         return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
-
-    def beside(self, modality: str) -> Any | None:
-        """What is known of the video; what is estimated from frames, from those here."""
-        known = beside(self._video, modality)
-        return known.over(self) if isinstance(known, EstimatedFlow) else known
-
-    def _shown(self, times_s: np.ndarray) -> np.ndarray:
-        """Index of the frame on show at each time."""
-        index = np.searchsorted(self._times, times_s + self._video.tolerance_s, side="right") - 1
-        return np.maximum(index, 0)

@@ -14,9 +14,9 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.sides import mirror_order
+from kinesphere.data.sources import Opening
 from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.runtime.inference import optimise_for_inference
-from kinesphere.predict.opening import Opening
 from kinesphere.predict.video_predictor import VideoPredictor
 
 _CLIPS_PER_PASS = {"cpu": 16}

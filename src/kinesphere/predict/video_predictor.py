@@ -15,16 +15,17 @@ from torch import Tensor
 
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import Clip, stack
-from kinesphere.clips.modality import MODALITIES, start_of
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.preparation import Preparation
+from kinesphere.clips.source import start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute, cpu_count
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.data.sources import Opening, Source
 from kinesphere.models.provenance import Provenance
 from kinesphere.predict.long_video import damage_of, window_clips
-from kinesphere.predict.opening import Opening, Source
 from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
 
@@ -277,7 +278,7 @@ class VideoPredictor(ABC):
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
             first, end = start_of(video), video.duration_s
-            remarks = (*self.opening.remarks(video, self.specs, source), *damage_of(video))
+            remarks = (*video.remarks, *damage_of(video))
         start, stop = span or (first, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))

@@ -14,7 +14,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
-from kinesphere.data.source import lacks_flow
+from kinesphere.data.sources import lacks_file
 from kinesphere.train.clip_sections import ClipSection, InputSection
 
 log = logging.getLogger("kinesphere.train")
@@ -120,14 +120,14 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
     """
     step = max(1, len(samples) // _ASKED)
     asked = list(samples)[::step][:_ASKED]
-    lacking = [remark for sample in asked if (remark := lacks_flow(sample.path, specs, extracts))]
-    if lacking:
-        log.warning(
-            "Of %d training samples that were asked, %d have no flow file in %s: their flow is estimated "
-            "from the frames, again in each epoch. Extract it there, or leave data.extracts out.",
-            len(asked), len(lacking), extracts.folder,
-        )  # fmt: skip
     names = sorted({spec.modality for spec in specs})
+    for name in names:
+        if lacking := sum(lacks_file(sample.path, name, extracts) is not None for sample in asked):
+            log.warning(
+                "Of %d training samples that were asked, %d have no %s file in %s: their %s is estimated "
+                "from the frames, again in each epoch. Extract it there, or leave data.extracts out.",
+                len(asked), lacking, name, extracts.folder, name,
+            )  # fmt: skip
     parts = [part for name in names for part in _prepared(name, asked, extracts)]
     common, differing = Preparation.common(parts)
     if differing:

@@ -21,11 +21,13 @@ from lightning.pytorch.plugins.precision import Precision as FullPrecision
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.sources import Opening
 from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.create import create_model, with_specs
 from kinesphere.models.provenance import ClipDigests
@@ -79,17 +81,18 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     files, place = RunFiles(Path(str(recipe.out))), Place.here()
     compute = recipe.compute.choose()
     recogniser = build_recogniser(recipe, parts.train)
+    preparation = preparation_of(parts.train, recogniser.specs, extracts(recipe.data))
     recogniser.provenance = replace(
         recogniser.provenance,
-        preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
+        preparation=preparation,
         clips=_clips_of(parts, recogniser),
         test_views=recipe.test.views,
     )
     compute.place(recogniser)
-    training = training_loader(recipe, parts.train, recogniser.specs, place)
+    training = training_loader(recipe, parts.train, recogniser.specs, place, preparation)
     validation = None
     if parts.val is not None:
-        validation = _validation_loader(recipe, parts.val, recogniser.specs, place)
+        validation = _validation_loader(recipe, parts.val, recogniser.specs, place, preparation)
     task = build_task(recipe, recogniser, parts.train, len(training))
     state = read_state(files.state) if files.state.is_file() else None
     best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
@@ -188,8 +191,18 @@ def run_length(recipe: Recipe, batches: int) -> Length:
     return Length(recipe.train.epochs, recipe.train.epochs * per_epoch, per_epoch)
 
 
+def _opening(recipe: Recipe, preparation: Preparation) -> Opening:
+    """How the run's own clips are opened: what would have to be extracted is refused."""
+    data = recipe.data
+    return Opening(extracts(data), preparation=preparation, cache=frame_cache(data), extracting=False)
+
+
 def training_loader(
-    recipe: Recipe, train: Manifest, specs: tuple[ClipSpec, ...], place: Place = Place()
+    recipe: Recipe,
+    train: Manifest,
+    specs: tuple[ClipSpec, ...],
+    place: Place = Place(),
+    preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
 ) -> ResumableLoader:
     """Batches of augmented clips.
 
@@ -203,8 +216,7 @@ def training_loader(
         specs,
         train=True,
         augment=recipe.augment,
-        cache=frame_cache(recipe.data),
-        extracts=extracts(recipe.data),
+        opening=_opening(recipe, preparation),
         seed=recipe.train.seed,
     )
     loader = make_loader(
@@ -220,14 +232,13 @@ def training_loader(
 
 
 def _validation_loader(
-    recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place
+    recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place, preparation: Preparation
 ) -> ResumableLoader:
     dataset = ClipDataset(
         val,
         specs,
         train=False,
-        cache=frame_cache(recipe.data),
-        extracts=extracts(recipe.data),
+        opening=_opening(recipe, preparation),
         seed=recipe.train.seed,
     )
     return ResumableLoader(

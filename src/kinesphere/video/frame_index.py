@@ -52,6 +52,23 @@ _BATCH = 128
 _NONE = int(np.iinfo(np.int64).min)
 
 
+def displayed(frame_times: np.ndarray, times_s: np.ndarray, tolerance_s: float) -> np.ndarray:
+    """Which frames are displayed at some times: for each the last one that has started, or else the first.
+
+    The rule stands here alone: pixels, flow, poses and masks of a time are all of the frame that this names.
+
+    Args:
+        frame_times: `(N,)` seconds when the frames begin, ascending.
+        times_s: `(T,)` seconds.
+        tolerance_s: How far a time may fall short of a frame's and still mean it (see `Video.tolerance_s`).
+
+    Returns:
+        `(T,)` indices in [0, N).
+    """
+    rows: np.ndarray = np.searchsorted(frame_times, np.asarray(times_s) + tolerance_s, side="right") - 1
+    return rows.clip(0, len(frame_times) - 1)
+
+
 @dataclass
 class Packets:
     """One row per packet of the video stream, in decoding order; `end` is where the last ends in the file."""
@@ -131,9 +148,8 @@ class Timeline:
         return min(float(self.resolution or self.time_base) / 2, 5e-4)
 
     def show(self, times_s: np.ndarray) -> np.ndarray:
-        """Index of the frame that is on show at each time: the last one that has started, or the first."""
-        found = np.searchsorted(self.times_s, times_s + self.tolerance_s, side="right") - 1
-        return np.clip(found, 0, len(self) - 1)
+        """Index of the frame that is displayed at each time (see `displayed`)."""
+        return displayed(self.times_s, times_s, self.tolerance_s)
 
     def locate(self, packet: AVPacket[VideoStream], hint: int) -> int | None:
         """Position of a packet in decoding order; found at once if it is `hint`."""

@@ -19,9 +19,8 @@ from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
 from kinesphere.clips.modalities.mask.file import MaskFile, write_masks
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.data import ClipDataset, Draw, Manifest
-from kinesphere.data.source import open_source
+from kinesphere.data.sources import Opening
 from kinesphere.models import card
-from kinesphere.video import Video
 
 SPEC = ClipSpec(Sampling.parse("4x1x1"), (48, 48), "flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 
@@ -158,11 +157,11 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 def test_clips_from_files_equal_those_computed_on_the_way(folder: Path) -> None:
     video = videos_of(folder)[0]
-    with open_source(video, [SPEC]) as source:
-        assert isinstance(source, Video)
+    with Opening(extracting=False).open(video, [SPEC]) as source:
+        assert source.beside("flow") is None
         [direct] = flow_modality.read(source, SPEC)
     extract([video], FlowExtractor(), workers=1)
-    with open_source(video, [SPEC]) as source:
+    with Opening(extracting=False).open(video, [SPEC]) as source:
         [stored] = flow_modality.read(source, SPEC)
     assert np.array_equal(direct.times, stored.times)
     error = (direct.data - stored.data).norm(dim=1)
@@ -175,7 +174,7 @@ def test_files_of_another_video_or_method_are_refused(folder: Path) -> None:
     one, other = videos_of(folder)[:2]
     extract([one], FlowExtractor("farneback"), workers=1)
     with (
-        open_source(one, [SPEC]) as source,
+        Opening(extracting=False).open(one, [SPEC]) as source,
         pytest.raises(InvalidAnnotation, match="holds farneback, but the model sees dis; extract it with"),
     ):
         flow_modality.read(source, SPEC)
@@ -187,7 +186,7 @@ def test_files_of_another_video_or_method_are_refused(folder: Path) -> None:
     held["facts"] = np.asarray(str(held["facts"]).replace(f'"frames": {frames}', f'"frames": {frames - 1}'))
     np.savez(other.with_name(other.name + ".flow.npz"), **held)
     with pytest.raises(InvalidAnnotation, match=r"holds the flow of \d+ frames, but the video has \d+; it"):
-        open_source(other, [SPEC])
+        Opening(extracting=False).open(other, [SPEC])
 
 
 def test_models_of_pixels_and_flow_read_from_video_alone(folder: Path) -> None:

@@ -20,6 +20,9 @@ class FakeFrames:
 class FakeVideo:
     """Frame n is shown from n / fps on, and all its pixels have the value n."""
 
+    tolerance_s = 0.0
+    source = "a fake video"
+
     def __init__(
         self,
         frames: int = 100,

@@ -66,6 +66,7 @@ class Panning:
     rate: float = 25
     size: Size = (112, 140)
     requests: int = 0
+    tolerance_s: float = 0.0
 
     @property
     def fps(self) -> Fraction | None:

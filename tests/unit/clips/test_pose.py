@@ -36,6 +36,8 @@ class Film:
     size: Size = (120, 160)
     fps: Fraction | None = Fraction(10)
     duration_s: float | None = 2.0
+    tolerance_s: float = 0.0
+    source: str = "a film"
 
     def frame_times(self) -> np.ndarray:
         return np.arange(20) / 10

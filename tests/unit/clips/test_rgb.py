@@ -10,7 +10,7 @@ from clip_fakes import FakeFrames, FakeVideo, noise_clip
 from kinesphere.clips import ClipSpec, Sampling, Views
 from kinesphere.clips.geometry import Box, plan_frames, view_boxes
 from kinesphere.clips.modalities import rgb
-from kinesphere.clips.modality import duration_of
+from kinesphere.clips.source import duration_of
 from kinesphere.core.errors import InvalidClip, InvalidSetting, UnreadableVideo
 from kinesphere.video import Video, VideoWriter
 

@@ -13,11 +13,10 @@ from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import write_flow
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
-from kinesphere.clips.modality import beside
+from kinesphere.clips.source import beside
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
-from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, check
-from kinesphere.data.source import open_source
+from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, Opening, check
 from kinesphere.video import Video
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
@@ -133,7 +132,7 @@ def test_poses_of_the_old_clock_are_shifted(late: Path) -> None:
     shifted = item(late, POSE, "1.8,2.4")
     assert isinstance(shifted, Item)
     np.testing.assert_allclose(np.asarray(shifted.inputs[0]), np.asarray(now.inputs[0]), atol=1e-3)
-    with open_source(late, [POSE]) as video:
+    with Opening(extracting=False).open(late, [POSE]) as video:
         assert beside(video, "pose").times[0] == pytest.approx(LEAD_S)
         assert beside(video, "pose").clock == 2
 
@@ -177,12 +176,12 @@ def test_files_of_a_mirrored_video_made_before_are_refused(tmp_path: Path, kind:
             size = (32, 64) if path == video else (64, 32)
             write_poses(Poses(times, joints, seen, np.array([0]), "coco17", size, fps=25.0), target)
         spec = FLOW if kind == "flow" else POSE
-        with open_source(path, [spec]) as source:
+        with Opening(extracting=False).open(path, [spec]) as source:
             assert source.size
         before_the_clock(target)
     with pytest.raises(InvalidAnnotation, match="of a mirrored video, made by a version of Kinesphere"):
-        open_source(video, [spec])
-    with open_source(plain, [spec]) as source:
+        Opening(extracting=False).open(video, [spec])
+    with Opening(extracting=False).open(plain, [spec]) as source:
         assert source.size == (64, 32)
 
 
@@ -193,6 +192,6 @@ def test_damage_shows_through_what_stands_around_a_video(tmp_path: Path) -> None
     path.write_bytes(with_sound("matroska", options=PLAIN)[:-900])
     write_poses(moving(0.0), path.with_name("late.mkv.pose.npz"))
     with pytest.warns(DamagedVideo):
-        video = open_source(path, [RGB])
+        video = Opening(extracting=False).open(path, [RGB])
     with video:
         assert video.damage

@@ -20,6 +20,7 @@ from kinesphere.data.dataset import Batch, ClipDataset, Item, collate
 from kinesphere.data.loader import LoaderSettings, make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sampler import Draw
+from kinesphere.data.sources import Opening
 from kinesphere.video import Video
 
 SPEC = ClipSpec(Sampling.parse("4x2x1"), (24, 32))
@@ -187,7 +188,9 @@ def test_a_cache_changes_nothing_but_time(sided: Manifest, tmp_path: Path) -> No
     spans = replace(sided, samples=tuple(replace(s, span=(0.1, 0.5)) for s in sided))
     for manifest in (sided, spans):
         plain = ClipDataset(manifest, SPEC, train=True, augment=Augment(speed_jitter=0.3))
-        cached = ClipDataset(manifest, SPEC, train=True, augment=Augment(speed_jitter=0.3), cache=cache)
+        cached = ClipDataset(
+            manifest, SPEC, train=True, augment=Augment(speed_jitter=0.3), opening=Opening(cache=cache)
+        )
         for epoch in range(3):
             assert all(same(plain[Draw(i, epoch)], cached[Draw(i, epoch)]) for i in range(6))
     assert cache.usage().entries == 12

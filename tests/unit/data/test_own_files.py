@@ -13,13 +13,12 @@ import pytest
 from kinesphere.annotations.extract import Extracts, FlowExtractor, extract
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import FlowFile
-from kinesphere.clips.modality import beside
+from kinesphere.clips.source import beside
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.preflight import check
-from kinesphere.data.source import open_source
-from kinesphere.predict.opening import Opening
+from kinesphere.data.sources import Opening
 
 FLOW = ClipSpec(Sampling.parse("4x1x1"), (48, 48), "flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 SUFFIX = ".flow.npz"
@@ -36,7 +35,7 @@ def data(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
 
 def stored(video: Path, extracts: Extracts) -> FlowFile | None:
     """The flow file that training and evaluation read for a video."""
-    with open_source(video, [FLOW], extracts=extracts) as source:
+    with Opening(extracts, extracting=False).open(video, [FLOW]) as source:
         return beside(source, "flow")
 
 

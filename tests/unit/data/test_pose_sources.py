@@ -13,11 +13,9 @@ from kinesphere.clips import Augment, ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.attach import check_poses
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
-from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.core.skipped import Skipped
-from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, make_loader
-from kinesphere.data.source import open_source
+from kinesphere.data import ClipDataset, FrameCache, Item, Manifest, Opening, make_loader
 
 SPEC = ClipSpec(Sampling.parse("uniform6"), (48, 64), "pose", resize="stretch", skeleton="coco17", people=2,
                 mean=(0.5, 0.5), std=(0.5, 0.5))  # fmt: skip
@@ -72,7 +70,7 @@ def test_pictures_and_joints_of_one_sample_go_together(folder: Path, tmp_path: P
     manifest = Manifest.read(folder).select([0])
     cache = FrameCache(tmp_path / "cache", 10**8)
     augment = Augment(crop="random_resized", flip=1.0)
-    dataset = ClipDataset(manifest, (RGB, SPEC), train=True, augment=augment, cache=cache)
+    dataset = ClipDataset(manifest, (RGB, SPEC), train=True, augment=augment, opening=Opening(cache=cache))
     batch = next(iter(make_loader(dataset, 1, workers=0)))
     pictures, joints = batch.inputs
     assert pictures.shape == (1, 1, 6, 3, 48, 64)
@@ -179,8 +177,7 @@ def test_pose_files_stand_in_for_videos(tmp_path: Path) -> None:
     pictures = read(manifest, specs=RGB)
     assert isinstance(pictures, Skipped)
     assert "holds poses and no pictures; list the video itself" in pictures.reason
-    track = open_source(manifest[0].path, (SPEC,))
-    assert isinstance(track, PoseTrack)
+    track = Opening(extracting=False).open(manifest[0].path, (SPEC,))
     assert (track.size, track.fps, track.duration_s) == ((48, 64), 25, 1.0)
     with pytest.raises(UnreadableVideo, match="holds poses and no pictures"):
         track.frames_at(np.zeros(1))
@@ -190,7 +187,7 @@ def test_a_video_opened_for_pictures_has_no_poses(folder: Path) -> None:
     from kinesphere.clips import MODALITIES
 
     with (
-        open_source(folder / "0.mp4", (RGB,)) as video,
+        Opening(extracting=False).open(folder / "0.mp4", (RGB,)) as video,
         pytest.raises(InvalidAnnotation, match="the source has none; run `kinesphere extract pose`"),
     ):
         MODALITIES.get("pose").read(video, SPEC)

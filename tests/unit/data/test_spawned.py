@@ -12,7 +12,7 @@ from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.parallel import bounded_map
-from kinesphere.data import ClipDataset, FrameCache, Manifest, check, make_loader
+from kinesphere.data import ClipDataset, FrameCache, Manifest, Opening, check, make_loader
 from kinesphere.models import card
 
 
@@ -41,7 +41,11 @@ def test_many_files(mannequins: Path, tmp_path: Path) -> None:
 def test_batches_are_the_same(mannequins: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(mannequins).select(range(3))
     dataset = ClipDataset(
-        manifest, (rgb(),), train=True, augment=Augment(), cache=FrameCache(tmp_path / "cache", 2**24)
+        manifest,
+        (rgb(),),
+        train=True,
+        augment=Augment(),
+        opening=Opening(cache=FrameCache(tmp_path / "cache", 2**24)),
     )
     here, there = ([batch.inputs[0] for batch in make_loader(dataset, 2, workers=n)] for n in (0, 1))
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))

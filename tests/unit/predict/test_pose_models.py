@@ -119,9 +119,9 @@ def test_poses_are_extracted_on_the_way_and_once(video: Path, lite: str, name: s
 
 def test_a_changed_video_is_looked_at_again(video: Path, lite: str, make_video: MakeVideo) -> None:
     opening = Opening(pose_model=lite)
-    before = opening.poses(video)
+    before = opening.beside(video, "pose")
     shutil.copy(make_video(seed=1, frames=12), video)
-    assert len(opening.poses(video)) == 12
+    assert len(opening.beside(video, "pose")) == 12
     assert len(before) == 20
 
 
@@ -328,7 +328,7 @@ def test_a_video_without_people_is_predicted_with_a_note(video: Path) -> None:
 
 def test_skeletons_are_drawn_where_the_people_are(video: Path, tmp_path: Path, lite: str) -> None:
     said = Prediction(np.array([0.7, 0.2, 0.1]), LABELS, str(video), (1.5, 2.0), 1)
-    overlay = PoseOverlay(Opening(pose_model=lite).poses(video))
+    overlay = PoseOverlay(Opening(pose_model=lite).beside(video, "pose"))
     paths = [
         annotate(video, tmp_path / "plain.mp4", said),
         annotate(video, tmp_path / "drawn.mp4", said, overlay=overlay),

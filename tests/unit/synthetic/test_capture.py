@@ -22,7 +22,7 @@ from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.pinhole import framing
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnknownName
-from kinesphere.data import ClipDataset, Item, Manifest
+from kinesphere.data import ClipDataset, Item, Manifest, Opening
 from kinesphere.data.catalogue import Labelled
 from kinesphere.synthetic import MannequinSettings, Recorded, load_ground_truth
 from kinesphere.synthetic.body.body import Placement
@@ -131,7 +131,7 @@ def test_models_read_every_true_input(made: RenderedSet) -> None:
         ClipSpec(frames, (72, 96), "mask", resize="stretch", mean=(0.5,), std=(0.5,)),
     )
     manifest = Manifest.read(made.manifest)
-    data = ClipDataset(manifest, specs, train=True, extracts=Extracts(root / "truth", root))
+    data = ClipDataset(manifest, specs, train=True, opening=Opening(Extracts(root / "truth", root)))
     item = data[0]
     assert isinstance(item, Item), item
     shapes = [(1, 8, 3, 72, 96), (1, 8, 2, 72, 96), (1, 8, 1, 17, 3), (1, 8, 1, 72, 96)]

@@ -13,7 +13,7 @@ from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidManifest, InvalidSetting, UnknownName
-from kinesphere.data import ClipDataset, Item, Manifest
+from kinesphere.data import ClipDataset, Item, Manifest, Opening
 from kinesphere.synthetic import (
     MannequinSettings,
     generate,
@@ -104,7 +104,7 @@ def test_true_inputs_are_read_by_models(tmp_path, train):
 
     def clip(modality: str, **settings):
         spec = ClipSpec(frames, (48, 64), modality, resize="stretch", **settings)
-        item = ClipDataset(manifest, spec, train=train, extracts=extracts)[0]
+        item = ClipDataset(manifest, spec, train=train, opening=Opening(extracts))[0]
         assert isinstance(item, Item), item
         return item.inputs[0][0].numpy()
 

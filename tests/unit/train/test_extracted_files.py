@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kinesphere.clips.modalities.flow import reader as flow
+from kinesphere.clips.modalities.flow import estimate
 from kinesphere.clips.modalities.flow.file import write_flow
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
@@ -63,7 +63,7 @@ def test_folds_read_the_flow_files_of_nested_and_linked_data(
     def estimated(*_: object) -> np.ndarray:
         raise AssertionError("flow was estimated although there are files of it")
 
-    monkeypatch.setattr(flow, "between_frames", estimated)
+    monkeypatch.setattr(estimate, "between_frames", estimated)
     if linked:
         (tmp_path / "link").symlink_to(data, target_is_directory=True)
         data = tmp_path / "link"

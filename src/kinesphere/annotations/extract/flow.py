@@ -121,8 +121,11 @@ class FlowExtractor:
             yield from between_frames(video, np.arange(first, min(first + _BLOCK, end)), size, self.method)
 
 
-def _extractor(video: Path | None, spec: ClipSpec, learnt: Preparation, model: str | None) -> FlowExtractor:
+def _extractor(
+    video: Path | None, spec: ClipSpec | None, learnt: Preparation, model: str | None
+) -> FlowExtractor:
     """At the size that the model learnt from; else at the one at which it reads frames."""
+    assert spec is not None  # what is estimated without a file is of a contract
     short_side_px = learnt.flow_short_side_px
     if short_side_px is None and video is not None:
         with Video.open(video, threads=1) as source:

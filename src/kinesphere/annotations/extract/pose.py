@@ -324,8 +324,10 @@ def pose_extractor(learnt: Preparation, model: str | None = None) -> PoseExtract
     return PoseExtractor(settings, learnt.poses_fps)
 
 
-def _extractor(video: Path | None, spec: ClipSpec, learnt: Preparation, model: str | None) -> PoseExtractor:
+def _extractor(
+    video: Path | None, spec: ClipSpec | None, learnt: Preparation, model: str | None
+) -> PoseExtractor:
     return pose_extractor(learnt, model)
 
 
-EXTRACTORS.add("pose", Extracting(_extractor, PoseExtractor.poses))
+EXTRACTORS.add("pose", Extracting(_extractor, lambda extractor, *of: extractor.poses(*of)))

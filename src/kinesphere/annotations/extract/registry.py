@@ -19,13 +19,13 @@ class Extracting:
 
     Attributes:
         extractor: What writes them as those were made that a model learnt from: for a video (None: for
-            bytes), the model's contract, how its own files were made, and the name of an extraction model
-            if the user chose one.
+            bytes), the model's contract (None where no model reads them), how its own files were made, and
+            the name of an extraction model if the user chose one.
         in_memory: What a file would hold, of a source or of a span `(start_s, end_s)` of it; None where
             clips can be made without a file.
     """
 
-    extractor: Callable[[Path | None, ClipSpec, Preparation, str | None], Extractor]
+    extractor: Callable[[Path | None, ClipSpec | None, Preparation, str | None], Extractor]
     in_memory: Callable[[Any, str | Path | bytes, tuple[float, float] | None], Any] | None = None
 
 

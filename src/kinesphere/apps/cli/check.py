@@ -91,10 +91,10 @@ def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
 def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:
     """Draw some clips without flips, which labels may forbid; how many samples could not be read."""
     from kinesphere.clips.augment.settings import Augment
-    from kinesphere.data import ClipDataset
+    from kinesphere.data import ClipDataset, Opening
     from kinesphere.data.preview import preview
 
-    dataset = ClipDataset(manifest, specs, train=True, augment=Augment(flip=0.0), extracts=extracts)
+    dataset = ClipDataset(manifest, specs, train=True, augment=Augment(flip=0.0), opening=Opening(extracts))
     return len(preview(dataset, path))
 
 

@@ -14,9 +14,10 @@ from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.rand_augment import repaint
 from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Box, Size, plan_frames
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource
+from kinesphere.clips.modality import MODALITIES, Modality
 from kinesphere.clips.reading import cut_views, moments_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidClip
 
@@ -25,7 +26,7 @@ _AREA_BELOW = 0.5
 
 
 def read(
-    video: SeekableSource,
+    video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None = None,
     *,

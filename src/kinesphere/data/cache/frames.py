@@ -29,6 +29,7 @@ from kinesphere.core.structured import read_json
 from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.index import Ledger
 from kinesphere.video import Frames, Video
+from kinesphere.video.frame_index import displayed
 
 # Part of every key: bump when decoding or resizing changes the pixels it gives, or their times.
 # 2: time 0 is the container's start; display matrices, thumbnails and wrong timestamps are seen through.
@@ -249,9 +250,8 @@ class _Facts:
             temporary.write_text(json.dumps(plain), encoding="utf-8")
 
     def rows(self, times_s: np.ndarray) -> np.ndarray:
-        """Row of the frame on show at each time, by the rule of `Video.frames_at`."""
-        rows = np.searchsorted(self.times, times_s + self.tolerance_s, side="right") - 1
-        return np.clip(rows, 0, len(self.times) - 1)
+        """Row of the frame that is displayed at each time."""
+        return displayed(self.times, times_s, self.tolerance_s)
 
     def covers(self, times_s: np.ndarray) -> bool:
         """Whether all times lie in the video."""
@@ -265,14 +265,15 @@ class CachedVideo:
     The video itself is opened when something is asked for that the cache does not hold.
 
     Attributes:
-        source: The file.
+        source: The file's name, for messages.
         damage: What the decoder complained of, so far as frames have been asked for.
     """
 
     def __init__(self, cache: FrameCache, path: Path, span: tuple[float, float] | None) -> None:
-        self.source = path
+        self.source = str(path)
         self.damage: list[str] = []
         self._cache = cache
+        self._path = path
         self._span = span
         self._video: Video | None = None
         self._entries: dict[Size, FrameFile | None] = {}
@@ -386,7 +387,7 @@ class CachedVideo:
 
     def _direct(self) -> Video:
         if self._video is None:
-            self._video = Video.open(self.source)
+            self._video = Video.open(self._path)
         return self._video
 
     def _tell_damage(self, damage: tuple[str, ...]) -> None:

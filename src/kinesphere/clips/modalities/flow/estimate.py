@@ -3,69 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 
 from kinesphere.clips.geometry import Size, shrunk
 from kinesphere.clips.modalities.flow.file import FlowFile, from_levels, to_levels
 from kinesphere.clips.modalities.flow.methods import estimator, grey
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.preparation import Preparation
-from kinesphere.clips.spec import ClipSpec, FlowMethod
+from kinesphere.clips.source import VideoSource, preparation_of
+from kinesphere.clips.spec import FlowMethod
 
 BOUND_PX = 20.0
 """Networks see longer vectors as this long, as the published ones did (I3D, Carreira & Zisserman 2017,
 section 2.5)."""
 
 
-@dataclass(frozen=True, eq=False)
-class EstimatedFlow:
-    """The flow of a video as a flow file would hold it before compression; a `StoredFlow`.
+def estimated(video: VideoSource, rows: np.ndarray, size: Size, method: FlowMethod) -> np.ndarray:
+    """The flow of frames without a file, as the files were made that a model learnt from.
 
-    Attributes:
-        video: Whose frames are read when their flow is needed.
-        method: How motion is estimated.
-        short_side_px: Frames are scaled to this short side first, never enlarged.
-        bound_px: Largest component of a vector, in pixels at that size.
-    """
-
-    video: SeekableSource
-    method: FlowMethod
-    short_side_px: int
-    bound_px: float
-
-    def fields(self, rows: np.ndarray) -> np.ndarray:
-        """Fields of the numbered frames, float32 `(n, h, w, 2)`.
-
-        Raises:
-            VideoError: If the frames cannot be decoded.
-        """
-        size = shrunk(self.video.size, self.short_side_px)
-        fields = between_frames(self.video, rows, size, self.method)
-        return from_levels(to_levels(fields, self.bound_px), self.bound_px)
-
-    def over(self, video: SeekableSource) -> Self:
-        """The same flow, from frames that another source reads of the same video."""
-        return replace(self, video=video)
-
-
-def estimate(video: SeekableSource, spec: ClipSpec, learnt: Preparation) -> EstimatedFlow | None:
-    """The flow of a video without a file, as the files were made that a model learnt from.
+    Where that is known (see `preparation_of`), it is what such a file would hold before compression;
+    elsewhere it is estimated at the size at which frames are read.
 
     Args:
-        video: The video.
-        spec: The method.
-        learnt: How those files were made; where it does not say at which size, the answer is None, and flow
-            is estimated at the size at which frames are read.
+        video: Whose frames are read.
+        rows: See `between_frames`.
+        size: `(H, W)` at which frames are read.
+        method: How motion is estimated.
+
+    Returns:
+        float32 `(n, h, w, 2)` in pixels of their own size.
     """
+    learnt = preparation_of(video)
     if learnt.flow_short_side_px is None:
-        return None
-    return EstimatedFlow(video, spec.flow, learnt.flow_short_side_px, learnt.flow_bound_px or BOUND_PX)
+        return between_frames(video, rows, size, method)
+    bound_px = learnt.flow_bound_px or BOUND_PX
+    fields = between_frames(video, rows, shrunk(video.size, learnt.flow_short_side_px), method)
+    return from_levels(to_levels(fields, bound_px), bound_px)
 
 
-def between_frames(video: SeekableSource, rows: np.ndarray, size: Size, method: FlowMethod) -> np.ndarray:
+def between_frames(video: VideoSource, rows: np.ndarray, size: Size, method: FlowMethod) -> np.ndarray:
     """Fields from the numbered frames to the ones after them, computed at `(H, W)` pixels.
 
     Args:
@@ -103,7 +79,7 @@ def prepared(files: Sequence[FlowFile]) -> list[Preparation]:
     ]
 
 
-def differences(flow: object, video: SeekableSource, learnt: Preparation) -> list[str]:
+def differences(flow: object, video: VideoSource, learnt: Preparation) -> list[str]:
     """In what the flow of a file was estimated otherwise than what a model learnt from."""
     if not isinstance(flow, FlowFile) or learnt.flow_short_side_px is None:
         return []

@@ -15,8 +15,8 @@ from typing import Literal, Self, cast, get_args
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
+from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -76,7 +76,7 @@ class FlowFile:
                 raise InvalidAnnotation(f"{path} is of a video of {video_size} px; extract it again.")
         return cls(planes, cast(StoredMethod, method), bound_px, clipped, frames, video_size)
 
-    def attached(self, video: SeekableSource) -> Self:
+    def attached(self, video: VideoSource) -> Self:
         """This file, if it is of a video.
 
         Raises:

@@ -4,7 +4,8 @@ The field at a moment is the motion from the frame on show then to the video's n
 frame, the motion that led there. Vectors are counted per frame of the source, or, where the spec has a
 frame rate, per frame at that rate (longer by source rate / spec rate): sampling and vectors then mean the
 same in videos of different rates. Fields come from a flow file where the source has one, else they are
-computed from the frames at the size at which they are read.
+computed from the frames: at the size of the files that a model learnt from where that is known, else at
+the size at which frames are read.
 """
 
 from __future__ import annotations
@@ -21,17 +22,12 @@ from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.flow.draw import colour_wheel
-from kinesphere.clips.modalities.flow.estimate import (
-    BOUND_PX,
-    between_frames,
-    differences,
-    estimate,
-    prepared,
-)
+from kinesphere.clips.modalities.flow.estimate import BOUND_PX, differences, estimated, prepared
 from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile, StoredMethod
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, Sidecar, beside
-from kinesphere.clips.reading import cut_views, moments_of, shown_rows
+from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.reading import cut_views, moments_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
@@ -48,7 +44,7 @@ class StoredFlow(Protocol):
 
 
 def read(
-    video: SeekableSource,
+    video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None = None,
     *,
@@ -72,11 +68,11 @@ def read(
     moments = moments_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
     begins = video.frame_times()
-    rows = shown_rows(begins, np.concatenate([moment.times for moment in moments]))
+    rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
     distinct, place = np.unique(rows, return_inverse=True)
     stored: StoredFlow | None = beside(video, "flow")
     if stored is None:
-        fields = between_frames(video, distinct, plan.decode, spec.flow)
+        fields = scaled(estimated(video, distinct, plan.decode, spec.flow), plan.decode)
     else:
         # The true motion is what every method estimates.
         if stored.method not in (spec.flow, "truth"):
@@ -147,7 +143,7 @@ def draw(clip: Clip) -> np.ndarray:
     return colour_wheel(clip.frames())
 
 
-def _per_frame(video: SeekableSource, spec: ClipSpec) -> np.float32:
+def _per_frame(video: VideoSource, spec: ClipSpec) -> np.float32:
     """Frames of the source in the time of one frame that the spec counts."""
     begins = video.frame_times()
     if spec.fps is None or len(begins) < 2:
@@ -188,7 +184,6 @@ MODALITIES.add(
             FlowFile.open,
             FlowFile.attached,
             needed=False,
-            estimate=estimate,
             prepared=prepared,
             differences=differences,
         ),

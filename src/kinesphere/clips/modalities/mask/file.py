@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
+from kinesphere.clips.source import VideoSource
 from kinesphere.core.errors import InvalidAnnotation
 
 SUFFIX = ".mask.npz"
@@ -45,7 +45,7 @@ class MaskFile:
         most_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
         return cls(planes, planes.text("origin"), most_people)
 
-    def attached(self, video: SeekableSource) -> Self:
+    def attached(self, video: VideoSource) -> Self:
         """This file, if it is of a video.
 
         Raises:

@@ -14,9 +14,10 @@ from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
-from kinesphere.clips.modality import MODALITIES, Modality, SeekableSource, Sidecar, beside
-from kinesphere.clips.reading import cut_views, moments_of, shown_rows
+from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.reading import cut_views, moments_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
@@ -29,7 +30,7 @@ class StoredMasks(Protocol):
         ...
 
 
-def known_masks(video: SeekableSource) -> StoredMasks:
+def known_masks(video: VideoSource) -> StoredMasks:
     """The masks of a source.
 
     Raises:
@@ -44,7 +45,7 @@ def known_masks(video: SeekableSource) -> StoredMasks:
 
 
 def read(
-    video: SeekableSource,
+    video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None = None,
     *,
@@ -68,7 +69,7 @@ def read(
     moments = moments_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
     begins = video.frame_times()
-    rows = shown_rows(begins, np.concatenate([moment.times for moment in moments]))
+    rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
     distinct, place = np.unique(rows, return_inverse=True)
     masks = scaled(stored.masks(distinct), plan.decode)[place]
     extra = [(side - own) // 2 for side, own in zip(plan.canvas, plan.decode, strict=True)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.sidecar import CLOCK, check_orientation
+from kinesphere.clips.source import VideoSource
 from kinesphere.core.errors import InvalidAnnotation
 
 # Poses that do not tell their video may end so many frames before or after it: decoders disagree about the
@@ -14,7 +14,7 @@ from kinesphere.core.errors import InvalidAnnotation
 _FRAMES_OFF = 3
 
 
-def attached(poses: Poses, video: SeekableSource) -> Poses:
+def attached(poses: Poses, video: VideoSource) -> Poses:
     """The poses of a file on the clock of the video that it lies beside.
 
     Raises:
@@ -25,7 +25,7 @@ def attached(poses: Poses, video: SeekableSource) -> Poses:
     return poses
 
 
-def on_clock(poses: Poses, video: SeekableSource) -> Poses:
+def on_clock(poses: Poses, video: VideoSource) -> Poses:
     """The poses of a file on the clock of their video; files made before that clock began elsewhere.
 
     Raises:

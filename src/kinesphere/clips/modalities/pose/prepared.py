@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.clips.modality import SeekableSource
 from kinesphere.clips.preparation import Preparation
+from kinesphere.clips.source import VideoSource
 
 # A rate this much below the video's is one of fewer poses than frames.
 _LESS = 0.999
@@ -33,7 +33,7 @@ def prepared(files: Sequence[Poses]) -> list[Preparation]:
     ]
 
 
-def differences(poses: Poses, video: SeekableSource, learnt: Preparation) -> list[str]:
+def differences(poses: Poses, video: VideoSource, learnt: Preparation) -> list[str]:
     """In what poses were made otherwise than those that a model learnt from."""
     said = []
     if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:

@@ -23,17 +23,11 @@ from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses, scale_points
 from kinesphere.clips.modalities.pose.prepared import differences, prepared
 from kinesphere.clips.modalities.pose.track import PoseTrack
-from kinesphere.clips.modality import (
-    MODALITIES,
-    Modality,
-    SeekableSource,
-    Sidecar,
-    beside,
-    duration_of,
-    start_of,
-)
-from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
+from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.reading import sampled
+from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
+from kinesphere.clips.source import VideoSource, beside, displayed_rows, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NobodySeen
 
@@ -44,7 +38,7 @@ _LEAST_PX = 10.0
 
 
 def read(
-    video: SeekableSource,
+    video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None = None,
     *,
@@ -70,32 +64,22 @@ def read(
     """
     if views.crops > 1 and (generator is not None or spec.dimensions == 3):
         raise InvalidSetting(f"Views {views} need pictures to crop, in testing; use {views.clips}x1.")
-    length_s = duration_of(video)
-    moments = clip_times(
-        spec,
-        span,
-        None if video.fps is None else float(video.fps),
-        length_s,
-        start_s=start_of(video),
-        clips=spec.sampling.clips * views.clips,
-        generator=generator,
-        jitter=jitter,
-    )
+    moments = sampled(video, spec, span, views.clips, generator, jitter)
     poses = known_poses(video)
     poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
         _skeleton(spec)
     )
     if poses.people > 1:
-        poses = poses.select(poses.during(span or (start_of(video), length_s)).leading(spec.people))
+        poses = poses.select(poses.during(span or (start_of(video), duration_of(video))).leading(spec.people))
     times = np.concatenate([moment.times for moment in moments])
     if spec.fps is None:
-        times = _shown(video, times)
+        times = video.frame_times()[displayed_rows(video, times)]
     joints = _filled(poses.joints_at(times), spec.people)
     if not joints[..., -1].any():
         start_s, end_s = times.min(), times.max()
         warnings.warn(
             NobodySeen(
-                f"{getattr(video, 'source', 'A video')}: nobody is seen between {start_s:.2f} and "
+                f"{video.source}: nobody is seen between {start_s:.2f} and "
                 f"{end_s:.2f} s; the clip is all zeros."
             ),
             stacklevel=2,
@@ -107,7 +91,7 @@ def read(
     return clips
 
 
-def known_poses(video: SeekableSource) -> Poses:
+def known_poses(video: VideoSource) -> Poses:
     """The poses of a source that knows them: a video with a pose file, or the file alone.
 
     Raises:
@@ -267,13 +251,6 @@ def draw(clip: Clip) -> np.ndarray:
     scale = 0.9 * size[0] / max(*(high - low), 1e-3)
     flat = (points - (low + high) / 2) * scale + size[0] / 2
     return draw_people(np.concatenate([flat, joints[..., -1:]], -1), skeleton, size)
-
-
-def _shown(video: SeekableSource, times_s: np.ndarray) -> np.ndarray:
-    """When the frames that are on show at some moments began."""
-    frames = video.frame_times()
-    shown: np.ndarray = frames[(np.searchsorted(frames, times_s, side="right") - 1).clip(0)]
-    return shown
 
 
 def _filled(joints: np.ndarray, people: int) -> np.ndarray:

@@ -1,11 +1,10 @@
-"""A video whose surroundings, or people, are changed on the way to whoever reads clips of it."""
+"""Videos whose background, or people, are changed on the way to whoever reads clips of them."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,60 +12,48 @@ from kinesphere.clips.augment.background import Background, change_background
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.reader import known_masks, scaled
-from kinesphere.clips.modality import MODALITIES, beside
-from kinesphere.clips.reading import shown_rows
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.source import WrappedSource, displayed_rows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherSurroundings, VideoError
-from kinesphere.data.wrapped import OpenSource, WrappedVideo
 from kinesphere.video import Frames
 
 
-class BackdropVideo(WrappedVideo[OpenSource]):
-    """A video with other surroundings. Whatever is computed from its frames, flow too, sees those.
+def with_background(video: WrappedSource, change: Background, other: Lenders | None = None) -> WrappedSource:
+    """A video with another background. Whatever is computed from its frames, flow too, sees that.
 
     What is still (`freeze`, `median`) is so over the frames that are asked for at once: all clips and crops
     of a sample.
 
     Args:
-        video: The video; closed together with this.
+        video: The video; closed together with the answer, and at once where it has no masks.
         change: What to do.
-        other: Where the surroundings for `replace` come from.
+        other: Where the background for `replace` comes from.
 
     Raises:
-        InvalidAnnotation: If a video has no masks.
+        InvalidAnnotation: If the video has no masks.
         InvalidSetting: If `replace` has no other video.
     """
 
-    def __init__(self, video: OpenSource, change: Background, other: Lenders | None = None) -> None:
-        super().__init__(video)
-        self._other = other
-        self._change = change
-        try:
-            if change == "replace" and other is None:
-                raise InvalidSetting("A background is replaced by another video's; there is none.")
-            self._masks = known_masks(video)
-        except BaseException:
-            self.close()
-            raise
-
-    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
-        """See `Video.frames_at`."""
-        clip, masks = masked_clip(self._video, times_s, size or self.size)
-        other = None
-        if self._other is not None:
-            other = self._other.surroundings(times_s, clip.frame_size)
-        changed = change_background(clip, masks, self._change, other)
+    def read(times_s: np.ndarray, size: Size | None = None) -> Frames:
+        clip, masks = masked_clip(video, times_s, size or video.size)
+        lent = None if other is None else other.surroundings(times_s, clip.frame_size)
+        changed = change_background(clip, masks, change, lent)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
-    def beside(self, modality: str) -> Any | None:
-        """What is known of the video, but for what its frames, which are others now, tell as well."""
-        sidecar = MODALITIES.get(modality).sidecar
-        return beside(self._video, modality) if sidecar is not None and sidecar.needed else None
-
-    def close(self) -> None:
-        """Close the video, and the one that lends its surroundings."""
-        super().close()
-        if self._other is not None:
-            self._other.close()
+    try:
+        if change == "replace" and other is None:
+            raise InvalidSetting("A background is replaced by another video's; there is none.")
+        known_masks(video)
+    except BaseException:
+        video.close()
+        raise
+    # What the frames, which are others now, tell as well is made of them.
+    known = {
+        name: content
+        for name, content in video.known.items()
+        if (sidecar := MODALITIES.get(name).sidecar) is not None and sidecar.needed
+    }
+    return video.with_frames(read, known=known, closing=() if other is None else (other.close,))
 
 
 class Lenders:
@@ -77,10 +64,10 @@ class Lenders:
         opener: Opens one of them together with its masks.
     """
 
-    def __init__(self, paths: Sequence[Path], opener: Callable[[Path], OpenSource]) -> None:
+    def __init__(self, paths: Sequence[Path], opener: Callable[[Path], WrappedSource]) -> None:
         self._paths = list(paths)
         self._opener = opener
-        self._source: OpenSource | None = None
+        self._source: WrappedSource | None = None
 
     def surroundings(self, times_s: np.ndarray, size: Size) -> Clip:
         """What is around the people of one of the videos, at some moments of another one.
@@ -118,16 +105,15 @@ class Lenders:
     def close(self) -> None:
         """Close the video that is open."""
         if self._source is not None:
-            self._source.__exit__(None, None, None)
+            self._source.close()
             self._source = None
 
 
-def masked_clip(video: OpenSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:
+def masked_clip(video: WrappedSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:
     """Frames at some moments, and their masks."""
     times = np.asarray(times_s, np.float64)
     frames = video.frames_at(times, size=size)
-    rows = shown_rows(video.frame_times(), times + video.tolerance_s)
-    distinct, place = np.unique(rows, return_inverse=True)
+    distinct, place = np.unique(displayed_rows(video, times), return_inverse=True)
     people = scaled(known_masks(video).masks(distinct), size)[place]
     pictures = np.ascontiguousarray(np.asarray(frames.data).transpose(0, 2, 3, 1))
     return (
@@ -136,7 +122,7 @@ def masked_clip(video: OpenSource, times_s: np.ndarray, size: Size) -> tuple[Cli
     )
 
 
-def surroundings(video: OpenSource, times_s: np.ndarray, size: Size) -> Clip:
+def surroundings(video: WrappedSource, times_s: np.ndarray, size: Size) -> Clip:
     """What is around the people of a video, at some moments of another one; it starts again at its end."""
     height, width = video.size
     scale = max(size[0] / height, size[1] / width)

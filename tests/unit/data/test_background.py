@@ -13,11 +13,10 @@ from kinesphere.annotations.extract import FlowExtractor
 from kinesphere.clips import Augment, ClipSpec, Sampling, Views
 from kinesphere.clips.augment.background import GREY
 from kinesphere.clips.modalities.mask.file import write_masks
-from kinesphere.clips.modality import beside
+from kinesphere.clips.source import beside
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
-from kinesphere.data import ClipDataset, Draw, FrameCache, Item, Manifest
-from kinesphere.data.source import open_source
+from kinesphere.data import ClipDataset, Draw, FrameCache, Item, Manifest, Opening
 from kinesphere.synthetic import MannequinSettings, generate, load_ground_truth
 from kinesphere.video import Video
 
@@ -52,14 +51,20 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def clip_of(root: Path, change: str, spec: ClipSpec = SPEC, cache: FrameCache | None = None) -> np.ndarray:
     dataset = ClipDataset(
-        Manifest.read(root / "manifest.csv"), spec, train=False, background=change, cache=cache
+        Manifest.read(root / "manifest.csv"),
+        spec,
+        train=False,
+        background=change,
+        opening=Opening(cache=cache),
     )  # type: ignore[arg-type]
     return dataset.clips(Draw(0))[0][0].frames()
 
 
 def test_test_clips_with_changed_surroundings(masked: Path) -> None:
     kept = clip_of(masked, "keep")
-    with open_source(next(iter(Manifest.read(masked / "manifest.csv"))).path, [SPEC], masks=True) as source:
+    with Opening(extracting=False).open(
+        next(iter(Manifest.read(masked / "manifest.csv"))).path, [SPEC], also=["mask"]
+    ) as source:
         assert beside(source, "mask") is not None
     grey = clip_of(masked, "grey")
     people = (np.abs(grey.astype(int) - GREY) > 3).any(-1)
@@ -129,7 +134,7 @@ def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None
         ClipDataset(manifest, SPEC, train=True, background="grey")
     with pytest.raises(InvalidSetting, match="The background is one of"):
         ClipDataset(manifest, SPEC, train=False, background="beach")  # type: ignore[arg-type]
-    from kinesphere.data.backdrop import other_videos
+    from kinesphere.data.background import other_videos
 
     with pytest.raises(InvalidSetting, match="the data hold only one video"):
         other_videos([Path("a.mp4"), Path("a.mp4")], Path("a.mp4"), 3)
@@ -143,7 +148,7 @@ def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None
         video.with_name("a.mp4.mask.npz"), np.zeros((3, 64, 80), np.uint8), size=(64, 80), origin="nobody"
     )
     with pytest.raises(InvalidAnnotation, match="holds the mask of 3 frames, but the video has"):
-        open_source(video, [SPEC], masks=True)
+        Opening(extracting=False).open(video, [SPEC], also=["mask"])
     with Video.open(video) as plain:
         assert not hasattr(plain, "masks")
 

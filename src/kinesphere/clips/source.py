@@ -1,0 +1,204 @@
+"""`VideoSource`: frames at times, whoever gives them, and the one wrapper around such a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.preparation import Preparation
+from kinesphere.core.errors import UnreadableVideo
+from kinesphere.video import Frames
+from kinesphere.video.frame_index import displayed
+
+_LONE_FRAME_S = 0.04
+
+ReadFrames = Callable[[np.ndarray, Size | None], Frames]
+"""`frames_at` of a source."""
+
+
+class VideoSource(Protocol):
+    """Whatever gives frames at times: a `Video`, a cache of one, a sidecar file in its place, a wrapper."""
+
+    @property
+    def size(self) -> Size: ...
+
+    @property
+    def fps(self) -> Fraction | None: ...
+
+    @property
+    def duration_s(self) -> float | None: ...
+
+    @property
+    def tolerance_s(self) -> float: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def damage(self) -> list[str]: ...
+
+    def frame_times(self) -> np.ndarray: ...
+
+    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames: ...
+
+    def close(self) -> None: ...
+
+
+class WrappedSource:
+    """A source, with what is known of it beside its frames, or with other frames in their place.
+
+    Args:
+        video: The source inside; closed together with this.
+        known: What sidecar files or extraction say of it, by modality (see `beside`).
+        preparation: How the files were made that the model learnt from, for whoever makes missing ones.
+        remarks: What a user should know of the files of this video.
+        read: In place of the video's own `frames_at`.
+        closing: What else is closed together with this.
+    """
+
+    def __init__(
+        self,
+        video: VideoSource,
+        *,
+        known: Mapping[str, Any] | None = None,
+        preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
+        remarks: Sequence[str] = (),
+        read: ReadFrames | None = None,
+        closing: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._video = video
+        self._known = dict(known or {})
+        self._read = read or video.frames_at
+        self._closing = tuple(closing)
+        self.preparation = preparation
+        self.remarks = tuple(remarks)
+
+    def with_frames(
+        self,
+        read: ReadFrames,
+        *,
+        known: Mapping[str, Any] | None = None,
+        closing: Sequence[Callable[[], None]] = (),
+    ) -> WrappedSource:
+        """The same source with other frames; what is made of frames, such as flow without a file, sees these.
+
+        Args:
+            read: In place of `frames_at`.
+            known: In place of what is known of the source.
+            closing: What is closed together with it besides.
+        """
+        return WrappedSource(
+            self._video,
+            known=self._known if known is None else known,
+            preparation=self.preparation,
+            remarks=self.remarks,
+            read=read,
+            closing=(*self._closing, *closing),
+        )
+
+    @property
+    def size(self) -> Size:
+        """`(H, W)` of the video in pixels."""
+        return self._video.size
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second of the video."""
+        return self._video.fps
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length of the video in seconds."""
+        return self._video.duration_s
+
+    @property
+    def tolerance_s(self) -> float:
+        """See `Video.tolerance_s`."""
+        return self._video.tolerance_s
+
+    @property
+    def source(self) -> str:
+        """The name of the video, for messages."""
+        return self._video.source
+
+    @property
+    def damage(self) -> list[str]:
+        """What could not be read so far, one line per kind; empty for a sound video."""
+        return self._video.damage
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What is known beside the frames, by modality."""
+        return self._known
+
+    def frame_times(self) -> np.ndarray:
+        """`(N,)` when each frame of the video begins, in seconds."""
+        return self._video.frame_times()
+
+    def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
+        """See `Video.frames_at`."""
+        return self._read(times_s, size)
+
+    def beside(self, modality: str) -> Any | None:
+        """What is known of a modality; None if nothing."""
+        return self._known.get(modality)
+
+    def close(self) -> None:
+        """Close the video, and what else belongs to this source."""
+        self._video.close()
+        for close in self._closing:
+            close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def beside(video: VideoSource, modality: str) -> Any | None:
+    """What a source has of a modality's sidecar file, as `Sidecar.attach` answered it; None if nothing."""
+    ask = getattr(video, "beside", None)  # asking for a protocol takes longer than what it guards
+    return None if ask is None else ask(modality)
+
+
+def preparation_of(video: VideoSource) -> Preparation:
+    """How what is missing beside a source is to be made; of a bare `Video` nothing is known."""
+    known: Preparation = getattr(video, "preparation", Preparation())
+    return known
+
+
+def displayed_rows(video: VideoSource, times_s: np.ndarray) -> np.ndarray:
+    """`(T,)` numbers of the frames that a source displays at `(T,)` seconds."""
+    return displayed(video.frame_times(), times_s, video.tolerance_s)
+
+
+def start_of(video: VideoSource) -> float:
+    """When the first frame starts, in seconds; 0 of a source that has none."""
+    times = video.frame_times()
+    return float(times[0]) if len(times) else 0.0
+
+
+def duration_of(video: VideoSource) -> float:
+    """When the last frame ends, in seconds: as the container states it, else by the times of frames.
+
+    Raises:
+        UnreadableVideo: If the source has no frame.
+    """
+    if video.duration_s:
+        return float(video.duration_s)
+    times = video.frame_times()
+    if len(times) == 0:
+        raise UnreadableVideo("The video has no frames to sample from; leave it out.")
+    if video.fps:
+        return float(times[-1]) + 1 / float(video.fps)
+    # Without a rate the last frame lasts as long as most; a lone one has no length to speak of.
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else _LONE_FRAME_S
+    return float(times[-1]) + frame_s
