@@ -55,7 +55,7 @@ def test_a_signal_ends_every_verb_with_a_sentence(
     monkeypatch.setattr(Progress, "update", update)
     code, _, told = kinesphere(*words(verb, mannequins, model, tmp_path))
     assert code == 128 + number
-    assert signals._state.said
+    assert signals._state.announced
     goes_on = signals._state.advice == "What is finished is kept; the same command goes on from there."
     assert goes_on == (verb in ("predict", "extract", "demo"))
     assert "Traceback" not in told
@@ -73,5 +73,5 @@ def test_a_full_disk_ends_every_verb_with_its_reason(
     monkeypatch.setattr(files, "_locked_folder", full)
     code, _, told = kinesphere(*words(verb, mannequins, model, tmp_path))
     assert code == 2, told
-    assert "cannot be written: No space left on device; make room" in " ".join(told.split())
+    assert "cannot be written: No space left on device; free some space" in " ".join(told.split())
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size == 0]

@@ -1,1 +1,1 @@
-"""Thin doors for people: the command line and the HTML report."""
+"""Thin user interfaces: the command line and the HTML report."""

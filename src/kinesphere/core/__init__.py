@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, labels, registries, devices."""
+"""What every other package builds on: errors, labels, registries, devices."""

@@ -53,13 +53,13 @@ def _sound(
     pads, extents = [0] * len(strides), [0] * len(strides)
     for axis, step in enumerate(stride):
         size, pad = x.shape[2 + axis], padding[axis]
-        reach = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
-        is_single = step > 1 and (size + 2 * pad - reach) // step == 0
-        is_shallow = x.dim() == 5 and axis == 0 and size < reach and pad > 0
+        covered = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
+        is_single = step > 1 and (size + 2 * pad - covered) // step == 0
+        is_shallow = x.dim() == 5 and axis == 0 and size < covered and pad > 0
         if is_single or is_shallow:
             pads[axis], paddings[axis] = pad, 0
         if is_single:
-            strides[axis], extents[axis] = 1, reach
+            strides[axis], extents[axis] = 1, covered
     if any(pads):
         x = F.pad(x, [p for pad in reversed(pads) for p in (pad, pad)])
     for axis, extent in enumerate(extents):

@@ -1,4 +1,4 @@
-"""What a file holds, told apart from what others hold, whatever it is called and wherever it lies."""
+"""What a file holds, as distinct from what others hold, whatever it is called and wherever it lies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Files that others publish: looked up on this machine, downloaded, verified.
 
-Order of look-up: the folder or mirror in `KINESPHERE_WEIGHTS`, the cache, the upstream address.
+Order of look-up: the folder or mirror in `KINESPHERE_WEIGHTS`, the cache, the upstream URL.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
 
     Args:
         name: Of the file in the cache, in a mirror, and in the folder that `KINESPHERE_WEIGHTS` names.
-        url: The upstream address.
+        url: The upstream URL.
         sha256: The published digest, or the first digits of it.
 
     Raises:
@@ -61,11 +61,11 @@ def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
         if path.is_file():
             return Fetched(verify(path, sha256))
     failures = []
-    for address in (*([f"{mirror.rstrip('/')}/{name}"] if mirror else []), url):
+    for place in (*([f"{mirror.rstrip('/')}/{name}"] if mirror else []), url):
         try:
-            return Fetched(download(address, cached, sha256), address)
+            return Fetched(download(place, cached, sha256), place)
         except OSError as error:
-            failures.append(f"{address}: {error}")
+            failures.append(f"{place}: {error}")
     raise MissingWeights(
         f"Cannot get the weights {name} ({'; '.join(failures)}). Download {url} elsewhere and "
         f"put it at {cached}, or into a folder that KINESPHERE_WEIGHTS names."

@@ -25,7 +25,7 @@ class MissingExtra(KinesphereError, ImportError):
 
 
 class UnwritableFile(KinesphereError, OSError):
-    """A file cannot be written: no room, no permission, no such folder; the message says which."""
+    """A file cannot be written: no space, no permission, no such folder; the message says which."""
 
 
 class UnusableName(UnwritableFile):
@@ -129,7 +129,7 @@ class IncompleteSplit(KinesphereWarning):
 
 
 class CacheFull(KinesphereWarning):
-    """A cache has no room for what it was given; the work is done again each time."""
+    """A cache has no space for what it was given; the work is done again each time."""
 
 
 class NobodySeen(KinesphereWarning):
@@ -137,7 +137,7 @@ class NobodySeen(KinesphereWarning):
 
 
 class OtherSurroundings(KinesphereWarning):
-    """The video that should lend its surroundings cannot be read; another one of the data lends them."""
+    """The video that should lend its background cannot be read; another one of the data lends them."""
 
 
 class PreparedOtherwise(KinesphereWarning):
@@ -153,4 +153,4 @@ class WrongEntry(LeftOut):
 
 
 class Assumed(KinesphereWarning):
-    """A file leaves something open that matters; what was taken for true is said."""
+    """A file leaves something open that matters; what was assumed is stated."""

@@ -1,6 +1,6 @@
 """What reading a file may cost: in proportion to its bytes, and asked for before memory is.
 
-A file claims sizes, counts and shapes, and compressed or shared parts unfold to more than is there. A
+A file claims sizes, counts and shapes, and compressed or shared parts expand to more than is there. A
 `Budget` stands between a claim and the memory: a reader takes from it what it is about to allocate, and a
 file that asks for more than its size makes plausible is refused. docs/limits.md lists the bounds of all
 readers.
@@ -106,7 +106,7 @@ class Budget:
         return b"".join(parts)
 
     def inflate(self, data: bytes, what: str = "its content", *, window_bits: int = zlib.MAX_WBITS) -> bytes:
-        """Decompress zlib's format, never further than the budget reaches.
+        """Decompress zlib's format, never further than the budget allows.
 
         Raises:
             KinesphereError: The budget's `error`, if the data are damaged, cut short, or unpack to more.

@@ -1,4 +1,4 @@
-"""Single random numbers from a `torch.Generator`, the one source of chance in this room."""
+"""Single random numbers from a `torch.Generator`, the one source of randomness in this package."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Stopped(BaseException):
-    """The program was told to end by a signal.
+    """The program was asked to end by a signal.
 
     Attributes:
         number: Of the signal.
@@ -58,7 +58,7 @@ class Stopped(BaseException):
 
 
 class _State:
-    """What this process has been told."""
+    """Which signals this process has received, and what it has printed about them."""
 
     def __init__(self) -> None:
         self.owner: int | None = None
@@ -70,7 +70,7 @@ class _State:
         self.program = False
         self.since_s = 0.0
         self.advice: Advice = "The same command starts again."
-        self.said = False
+        self.announced = False
 
 
 _state = _State()
@@ -148,7 +148,7 @@ def raise_if_stopped() -> None:
     """Raise `Stopped` again, should something have swallowed it; costs nothing otherwise.
 
     Raises:
-        Stopped: If this process was told to end, and this is its main thread.
+        Stopped: If this process was asked to end, and this is its main thread.
     """
     if (number := stopped_by()) is not None and threading.current_thread() is threading.main_thread():
         raise Stopped(number)
@@ -167,7 +167,7 @@ def stop_by(number: int) -> Stopped:
 
 @contextmanager
 def advising(advice: Advice) -> Iterator[None]:
-    """What a user is told to do when a signal ends the block; a function is asked when it does."""
+    """What a user is advised to do when a signal ends the block; a function is asked when it does."""
     before, _state.advice = _state.advice, advice
     try:
         yield
@@ -177,15 +177,15 @@ def advising(advice: Advice) -> Iterator[None]:
 
 
 def advise(advice: Advice) -> None:
-    """From here on, what a user is told to do; for a whole program."""
+    """From here on, what a user is advised to do; for a whole program."""
     _state.advice = advice
 
 
 def say_stopped() -> None:
     """Tell the user what ended the program and what to do, once, on the error stream of the process."""
-    if _state.said or _state.number is None:
+    if _state.announced or _state.number is None:
         return
-    _state.said = True
+    _state.announced = True
     advice = _state.advice() if callable(_state.advice) else _state.advice
     text = f"{Stopped(_state.number)}. {advice}\n"
     with suppress(OSError):  # nobody may be there to read it
@@ -214,7 +214,7 @@ def shielded() -> Iterator[None]:
 
 
 def end_silently() -> None:
-    """For processes of which each may end at any moment: signals end this one without a word."""
+    """For processes of which each may end at any moment: signals end this one without a message."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def native_silence() -> Iterator[None]:
     """Within the block nothing reaches the process's standard error stream, whichever library writes there.
 
-    For calls into libraries that log to file descriptor 2 and cannot be told not to. They report errors by
+    For calls into libraries that log to file descriptor 2 and cannot be kept from it. They report errors by
     exceptions. The stream belongs to all threads: not for long calls beside a display of progress.
     """
     if sys.stderr is not None:

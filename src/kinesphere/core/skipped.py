@@ -14,7 +14,7 @@ class Skipped:
     """One file, folder, row or part that is left out, or used in part only.
 
     Attributes:
-        path: What it is called: a path, an address, a part, or a table with the row.
+        path: What it is called: a path, a URL, a part, or a table with the row.
         reason: Why it is left out, or what of it is.
         is_failure: Whether something is lost by it; else it is merely not there, not meant for this, shows
             nobody, or is used all the same.

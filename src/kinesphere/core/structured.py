@@ -86,7 +86,7 @@ def read_yaml(path: Path, error: type[KinesphereError], largest: int = LARGEST_Y
 def parse_yaml(text: str, name: str, error: type[KinesphereError], largest: int = LARGEST_YAML) -> Any:
     """One YAML document as dictionaries with text keys, lists, and scalars (`str` if quoted, else `Written`).
 
-    Anchors and merge keys are followed; what they unfold to is counted before.
+    Anchors and merge keys are followed; what they expand to is counted before.
 
     Args:
         text: The document.

@@ -1,4 +1,4 @@
-"""Predictions: of clips, of folders of them, of long videos window by window, drawn on the picture."""
+"""Predictions: of clips, of folders of them, of long videos window by window, drawn into the video."""
 
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.data.sources import Opening

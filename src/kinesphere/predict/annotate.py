@@ -1,4 +1,4 @@
-"""Annotated video: the picture with what the model says of it."""
+"""Annotated video: the frames with the labels that the model gives them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.timeline import Timeline
 from kinesphere.video import Video, VideoWriter
 
-# Smaller pictures are enlarged to this height, so that letters stay readable.
+# Smaller frames are enlarged to this height, so that letters stay readable.
 _LEAST_HEIGHT = 360
 # But not beyond this width, where they are strips.
 _MOST_WIDTH = 1920
@@ -29,7 +29,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class _Layout:
-    """Sizes in pixels, all proportional to the picture's height, or to its width where that is narrow."""
+    """Sizes in pixels, all proportional to the frame's height, or to its width where that is narrow."""
 
     height: int
     width: int
@@ -54,7 +54,7 @@ class _Layout:
 def annotate(
     source: str | Path | bytes,
     target: str | Path,
-    said: Prediction | Timeline,
+    answer: Prediction | Timeline,
     *,
     top: int = 3,
     threshold: float = 0.0,
@@ -64,12 +64,12 @@ def annotate(
     """Write a copy of a video with the model's top labels and their probabilities drawn on it.
 
     With a `Timeline` the labels change from window to window, and a strip along the lower edge shows
-    the leading label over the whole video with the present moment marked, beneath a legend of its hues.
+    the leading label over the whole video with the current time marked, beneath a legend of its hues.
 
     Args:
         source: The video.
         target: `.mp4`, `.mkv` or another suffix that `VideoWriter` takes for H.264.
-        said: What the model says of it.
+        answer: The answer of the model to it.
         top: Number of labels.
         threshold: The strip stays grey where the leading label is less probable than this.
         overlay: What else to draw, beneath the labels.
@@ -88,36 +88,36 @@ def annotate(
         size = _enlarged(video.size)
         layout = _Layout(*size)
         panels: dict[int, np.ndarray] = {}
-        strip = _strip(said, layout, threshold) if isinstance(said, Timeline) else None
+        strip = _strip(answer, layout, threshold) if isinstance(answer, Timeline) else None
         with VideoWriter(target, size, video.fps) as writer:
             # Resampled to the mean rate, because H.264 is written at a constant one.
             for count, frame in enumerate(video.stream(size=size, fps=video.fps), start=1):
-                picture = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
+                image = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
                 if overlay is not None:
-                    picture = overlay.draw(picture, frame.time_s)
-                prediction, key = _at(said, frame.time_s)
+                    image = overlay.draw(image, frame.time_s)
+                prediction, key = _at(answer, frame.time_s)
                 if prediction is not None:
                     if key not in panels:
                         panels = {key: _panel(prediction, layout, top)}
-                    _blend(picture, panels[key], layout.unit // 2, layout.unit // 2)
-                if strip is not None and isinstance(said, Timeline):
-                    _draw_strip(picture, strip, frame.time_s / float(said.spans[:, 1].max()), layout.bar)
-                writer.write(picture)
+                    _blend(image, panels[key], layout.unit // 2, layout.unit // 2)
+                if strip is not None and isinstance(answer, Timeline):
+                    _draw_strip(image, strip, frame.time_s / float(answer.spans[:, 1].max()), layout.bar)
+                writer.write(image)
                 if progress:
                     progress(count, video.frame_count)
     return Path(target)
 
 
-def _at(said: Prediction | Timeline, time_s: float) -> tuple[Prediction | None, int]:
+def _at(answer: Prediction | Timeline, time_s: float) -> tuple[Prediction | None, int]:
     """What holds at a time, and a key that is the same as long as it does."""
-    if isinstance(said, Prediction):
-        inside = said.span[0] <= time_s <= said.span[1]
-        return (said, 0) if inside else (None, 0)
-    cells = said.cells()
+    if isinstance(answer, Prediction):
+        inside = answer.span[0] <= time_s <= answer.span[1]
+        return (answer, 0) if inside else (None, 0)
+    cells = answer.cells()
     window = int(np.searchsorted(cells[:, 0], time_s, side="right")) - 1
-    if window < 0 or time_s > cells[window, 1] or said.nobody[window]:
+    if window < 0 or time_s > cells[window, 1] or answer.nobody[window]:
         return None, window
-    return said[window], window
+    return answer[window], window
 
 
 def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
@@ -128,7 +128,7 @@ def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
-    """RGBA picture of the labels with their bars."""
+    """RGBA image of the labels with their bars."""
     unit = layout.unit
     rows = prediction.top(top)
     width = min(layout.width - unit, round(13 * unit))
@@ -137,11 +137,11 @@ def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
     panel[..., :3], panel[..., 3] = (20, 24, 27), 190
     for i, (label, probability) in enumerate(rows):
         base = unit // 2 + i * row_height + round(0.85 * unit)
-        share = f"{100 * probability:.0f} %"
+        percentage = f"{100 * probability:.0f} %"
         colour = _INK if i == 0 else _SOFT
-        right = width - unit // 2 - _text_width(share, layout)
+        right = width - unit // 2 - _text_width(percentage, layout)
         _write(panel, _fitted(label, right - unit, layout), (unit // 2, base), colour, layout)
-        _write(panel, share, (right, base), colour, layout)
+        _write(panel, percentage, (right, base), colour, layout)
         top_px, bottom_px = base + round(0.32 * unit), base + round(0.7 * unit)
         end = unit // 2 + round((width - unit) * probability)
         panel[top_px:bottom_px, unit // 2 : width - unit // 2] = (*_TRACK, 255)
@@ -150,7 +150,7 @@ def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
 
 
 def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
-    """RGB picture of the leading label over time, one hue per label, with names where they fit."""
+    """RGB image of the leading label over time, one hue per label, with names where they fit."""
     height = layout.bar
     strip = np.empty((height, layout.width, 3), np.uint8)
     strip[:] = _TRACK
@@ -178,7 +178,7 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
 
 
 def _legend(entries: Sequence[tuple[str, np.ndarray]], layout: _Layout) -> np.ndarray:
-    """RGB picture of the hues with their names, in up to as many lines as fill a quarter of the height."""
+    """RGB image of the hues with their names, in up to as many lines as fill a quarter of the height."""
     unit = layout.unit
     line, box, gap = round(1.2 * unit), round(0.7 * unit), unit // 3
     most = max(1, layout.height // (4 * line))
@@ -210,30 +210,30 @@ def _legend(entries: Sequence[tuple[str, np.ndarray]], layout: _Layout) -> np.nd
     return legend
 
 
-def _draw_strip(picture: np.ndarray, strip: np.ndarray, share: float, bar_height: int) -> None:
+def _draw_strip(image: np.ndarray, strip: np.ndarray, fraction: float, bar_height: int) -> None:
     """The strip at the lower edge; its last `bar_height` rows are the bar in which time runs."""
-    lower = picture[-len(strip) :]
+    lower = image[-len(strip) :]
     width = strip.shape[1]
     lower[:] = strip[-len(lower) :]
-    x = min(width - 1, max(0, round(share * (width - 1))))
+    x = min(width - 1, max(0, round(fraction * (width - 1))))
     thick = max(1, bar_height // 14)
     bar = lower[-bar_height:]
     bar[:, max(0, x - 2 * thick) : x + 2 * thick + 1] = (20, 24, 27)
     bar[:, max(0, x - thick) : x + thick + 1] = _INK
 
 
-def _blend(picture: np.ndarray, panel: np.ndarray, top: int, left: int) -> None:
-    part = picture[top : top + panel.shape[0], left : left + panel.shape[1]]
+def _blend(image: np.ndarray, panel: np.ndarray, top: int, left: int) -> None:
+    part = image[top : top + panel.shape[0], left : left + panel.shape[1]]
     panel = panel[: part.shape[0], : part.shape[1]]
     alpha = panel[..., 3:].astype(np.uint16)
     part[:] = (panel[..., :3] * alpha + part * (255 - alpha)) // 255
 
 
 def _write(
-    picture: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], layout: _Layout
+    image: np.ndarray, text: str, position: tuple[int, int], colour: tuple[int, int, int], layout: _Layout
 ) -> None:
-    full = (*colour, 255) if picture.shape[2] == 4 else colour
-    cv2.putText(picture, text, place, _FONT, layout.text, full, layout.stroke, cv2.LINE_AA)
+    full = (*colour, 255) if image.shape[2] == 4 else colour
+    cv2.putText(image, text, position, _FONT, layout.text, full, layout.stroke, cv2.LINE_AA)
 
 
 def _text_width(text: str, layout: _Layout) -> int:

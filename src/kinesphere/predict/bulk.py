@@ -36,7 +36,7 @@ def predict_all(
 
     Args:
         predictor: The model.
-        sources: Paths and addresses.
+        sources: Paths and URLs.
         window_s: Give a timeline of windows of this many seconds; None for one prediction of each video.
         stride_s: Seconds between the starts of windows; None for half a window.
         views: Clips and crops whose probabilities are averaged; None for those of the model's own test.

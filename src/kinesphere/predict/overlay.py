@@ -1,4 +1,4 @@
-"""What is drawn over the pictures of an annotated video, beneath the labels: motion, skeletons."""
+"""What is drawn over the frames of an annotated video, beneath the labels: motion, skeletons."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from kinesphere.clips.spec import FlowMethod
 
 # Flow is computed at this short side; its colours need no more detail.
 _SHORT_SIDE_PX = 256
-# Motion per frame that has full colour, as a share of the short side.
+# Motion per frame that has full colour, as a fraction of the short side.
 _LONGEST = 0.03
 
 
 class Overlay(Protocol):
-    """Draws on the pictures of one video, which come in order."""
+    """Draws on the frames of one video, which come in order."""
 
-    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
-        """The uint8 RGB picture `(H, W, 3)` with something drawn on it; the given one may be changed."""
+    def draw(self, frame: np.ndarray, time_s: float) -> np.ndarray:
+        """The uint8 RGB frame `(H, W, 3)` with something drawn on it; the given one may be changed."""
         ...
 
 
 class FlowOverlay:
     """Tints what moves with the colours of the flow wheel; what stands still keeps its own.
 
-    The motion shown is the one that led to the picture.
+    The motion shown is the one that led to the frame.
 
     Args:
         method: How motion is estimated.
@@ -41,18 +41,18 @@ class FlowOverlay:
         self._estimate = estimator(method)
         self._before: np.ndarray | None = None
 
-    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
+    def draw(self, frame: np.ndarray, time_s: float) -> np.ndarray:
         """See `Overlay.draw`."""
-        height, width = picture.shape[:2]
+        height, width = frame.shape[:2]
         scale = min(1.0, _SHORT_SIDE_PX / min(height, width))
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         (now,) = grey(small[None])
         before, self._before = self._before, now
         if before is None:
-            return picture
+            return frame
         tint = colour_wheel(self._estimate(before, now), _LONGEST * min(now.shape))
         tint = cv2.resize(tint, (width, height), interpolation=cv2.INTER_LINEAR)
-        return cv2.multiply(picture, tint, scale=1 / 255)
+        return cv2.multiply(frame, tint, scale=1 / 255)
 
 
 class PoseOverlay:
@@ -69,11 +69,11 @@ class PoseOverlay:
         self._poses = poses.in_pixels()
         self._skeleton = SKELETONS.get(poses.skeleton)
 
-    def draw(self, picture: np.ndarray, time_s: float) -> np.ndarray:
+    def draw(self, frame: np.ndarray, time_s: float) -> np.ndarray:
         """See `Overlay.draw`."""
-        height, width = picture.shape[:2]
-        reach_s = 2 * self._poses.holds_s
-        near = self._poses.during((time_s - reach_s, time_s + reach_s)).resized((height, width))
+        height, width = frame.shape[:2]
+        margin_s = 2 * self._poses.holds_s
+        near = self._poses.during((time_s - margin_s, time_s + margin_s)).resized((height, width))
         (joints,) = near.joints_at(np.array([time_s]))
-        draw_poses(picture, joints, self._skeleton, tracks=near.tracks)
-        return picture
+        draw_poses(frame, joints, self._skeleton, tracks=near.tracks)
+        return frame

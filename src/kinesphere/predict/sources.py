@@ -1,4 +1,4 @@
-"""The videos that a user means by files, folders, globs and addresses."""
+"""The videos that a user means by files, folders, globs and URLs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
 
 
 def find_videos(data: Sequence[str]) -> tuple[list[Path], Path | None]:
-    """The videos of a manifest, a folder, files or globs, and the folder that their places count from.
+    """The videos of a manifest, a folder, files or globs, and the folder that their paths are relative to.
 
     Raises:
         InvalidSetting: If a folder or a glob gives no video.

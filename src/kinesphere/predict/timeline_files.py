@@ -96,7 +96,7 @@ def write_segments(
         segments: Ordered by start.
         path: The suffix chooses the format.
         source: The video, which an ELAN file points to.
-        coverage: How many windows have no segment; JSON, ELAN and WebVTT say it, CSV has no place for it.
+        coverage: How many windows have no segment; in JSON, ELAN and WebVTT; CSV has no field for it.
         date: Stamp of an ELAN file; None means now.
 
     Raises:

@@ -153,7 +153,7 @@ def test_places_that_cannot_be_written_to_say_why(
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "No space left on device; make room"),
+        (errno.ENOSPC, "No space left on device; free some space"),
         (errno.EROFS, "Read-only file system; choose a place that can be written to"),
         (errno.EACCES, "Permission denied; choose a place that you may write to"),
         (errno.EIO, "Input/output error; check the disk"),

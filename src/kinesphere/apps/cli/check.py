@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kinesphere.data.preflight_poses import PoseTally
 
 SHOWN = 10
-PICTURES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg")
 
 
 def check(
@@ -54,7 +54,7 @@ def check(
     from kinesphere.data import Manifest
     from kinesphere.data import check as examine
 
-    check_file("--preview", preview, PICTURES)
+    check_file("--preview", preview, IMAGES)
     manifest = Manifest.read(
         data, label_column=label_column, group_column=group_column, split_column=split_column,
         unlabelled=unlabelled, wrong_rows="skip",  # all of them are listed
@@ -117,15 +117,15 @@ def _print(found: Preflight, root: Path) -> None:
             screen.print(f"{title:<12}{middle}, {spread.total / 60:.1f} min in all")
     if found.labelled_share is not None:
         screen.print(f"labelled    {found.labelled_share:.0%} of the time")
-    for title, tally in (
+    for title, counts in (
         ("frame rates", found.frame_rates),
         ("sizes", found.sizes),
         ("codecs", found.codecs),
     ):
-        if not tally:
+        if not counts:
             continue
-        most = list(tally.items())[:5]
-        more = f", and {len(tally) - 5} more" if len(tally) > 5 else ""
+        most = list(counts.items())[:5]
+        more = f", and {len(counts) - 5} more" if len(counts) > 5 else ""
         screen.print(f"{title:<12}{', '.join(f'{name} ({count})' for name, count in most)}{more}")
     screen.print(f"groups      {found.groups}")
     for sentence in found.groupings:
@@ -149,11 +149,11 @@ def _reasons(found: Preflight, root: Path) -> dict[tuple[str, str], str]:
     """Why files cannot be read, wholly or in part, by kind of problem and place, without their path again."""
     from kinesphere.data.manifest import shown_path
 
-    said = [("unreadable", each.path, each.reason) for each in found.unreadable]
-    said += [("damaged", each.path, each.reason) for each in found.damaged]
+    reasons = [("unreadable", each.path, each.reason) for each in found.unreadable]
+    reasons += [("damaged", each.path, each.reason) for each in found.damaged]
     return {
         (kind, shown_path(Path(path), root)): reason.removeprefix(path).lstrip(": ")
-        for kind, path, reason in said
+        for kind, path, reason in reasons
     }
 
 

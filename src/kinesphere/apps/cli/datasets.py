@@ -46,11 +46,10 @@ def _print_table(cards: dict[str, DatasetCard]) -> None:
 def _print_card(name: str, card: DatasetCard) -> None:
     screen = console()
     screen.print(tinted((name, "bold"), f"  {card.title}"), soft_wrap=True)
-    told = "as the files tell"
     for title, text in (
         ("content", card.content),
         ("size", card.size),
-        ("classes", f"{len(card.classes)}: {', '.join(card.classes)}" if card.classes else told),
+        ("classes", f"{len(card.classes)}: {', '.join(card.classes)}" if card.classes else "as in the files"),
         ("splits", ", ".join(card.splits) or "none"),
         ("protocols", ", ".join(card.protocols)),
         ("groups", card.groups),

@@ -128,8 +128,8 @@ def recipe(manifest: Path, out: Path, epochs: int, seed: int, overrides: Iterabl
     return changed
 
 
-def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> None:
-    """Preflight in one line, and a picture of what training sees."""
+def check(manifest: Manifest, screen: Console, path: Path, hidden: bool) -> None:
+    """Preflight in one line, and an image of what training sees."""
     from kinesphere.clips.augment.settings import preset
     from kinesphere.data import ClipDataset
     from kinesphere.data import check as examine
@@ -144,7 +144,7 @@ def check(manifest: Manifest, screen: Console, picture: Path, hidden: bool) -> N
         f"{len(found.unreadable)} unreadable, {len(found.problems)} problems"
     )
     training = manifest.where(split="train")
-    preview(ClipDataset(training, (spec,), train=True, augment=preset("standard")), picture)
+    preview(ClipDataset(training, (spec,), train=True, augment=preset("standard")), path)
 
 
 def direction_of_time(run: Run, manifest: Manifest) -> tuple[Score, Score]:
@@ -169,12 +169,12 @@ def predict_one(run: Run, manifest: Manifest, target: Path, screen: Console) -> 
     from kinesphere.predict import annotate, load
 
     sample = manifest.where(split="test")[0]
-    said = load(run.folder, compute=run.recipe.compute.choose()).predict(sample.path)
-    annotate(sample.path, target, said)
+    prediction = load(run.folder, compute=run.recipe.compute.choose()).predict(sample.path)
+    annotate(sample.path, target, prediction)
     screen.print(f"   {sample.path.name} shows {sample.labels[0]!r}; the model says:")
-    for name, share in said.top(3):
-        screen.print(f"   {share:6.1%}  {name}")
-    return said.top(3)
+    for name, probability in prediction.top(3):
+        screen.print(f"   {probability:6.1%}  {name}")
+    return prediction.top(3)
 
 
 @contextmanager

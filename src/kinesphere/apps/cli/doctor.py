@@ -82,7 +82,7 @@ def _machine() -> list[Finding]:
 
 
 def _companions() -> list[Finding]:
-    """Packages of others that break ours where they do not fit; nothing is said where they are absent."""
+    """Packages of others that break ours where they do not fit; nothing is printed where they are absent."""
     from importlib.metadata import PackageNotFoundError, version
 
     from kinesphere.core.companions import check_torchvision

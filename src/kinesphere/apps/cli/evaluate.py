@@ -40,7 +40,7 @@ Out = Annotated[
 ChangedBackground = Annotated[
     str,
     typer.Option(
-        help="Test with changed surroundings: grey, blur, freeze, median, replace, no_people, "
+        help="Test with a changed background: grey, blur, freeze, median, replace, no_people, "
         "grey_people. Needs masks."
     ),
 ]

@@ -46,17 +46,17 @@ def fuse(
         without = fusion.write(out)
         if fusion.report is not None:
             write_report_html(out)
-    shares = [
+    weighted = [
         {"run": str(folder), "weight": weight}
         for folder, weight in zip(fusion.folders, fusion.weights, strict=True)
     ]
     if as_json:
         scored = fusion.report.to_json() if fusion.report is not None else {}
-        plain = {"weights": shares, "learned_on": fusion.learned_on, "report": scored}
+        plain = {"weights": weighted, "learned_on": fusion.learned_on, "report": scored}
         print_json(plain | {"by_fold": fusion.by_fold} if fusion.by_fold else plain)
     else:
-        for share in shares:
-            console().print(f"{share['weight']:.3f}  {share['run']}", soft_wrap=True)
+        for each in weighted:
+            console().print(f"{each['weight']:.3f}  {each['run']}", soft_wrap=True)
         console().print(f"weights {_source(fusion)}")
         if fusion.report is not None:
             print_report(fusion.report)

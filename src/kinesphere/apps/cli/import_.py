@@ -42,7 +42,7 @@ HowInflated = Annotated[
 ]
 NormsFrom = Annotated[
     str | None,
-    typer.Option(help="Videos that give a folded network the batch norms it needs to be fine-tuned."),
+    typer.Option(help="Videos from which a network with fused batch norms gets them back, to be fine-tuned."),
 ]
 
 

@@ -86,6 +86,6 @@ def run() -> None:
         except OSError as error:  # a full disk may refuse what a library writes, or the output itself
             if stopped_by() is not None or error.errno not in OF_THE_DISK:
                 raise
-            told = unwritable(Path(error.filename or "The output"), error)
-            typer.secho(f"{type(told).__name__}: {told}", fg=typer.colors.RED, err=True)
+            wrong = unwritable(Path(error.filename or "The output"), error)
+            typer.secho(f"{type(wrong).__name__}: {wrong}", fg=typer.colors.RED, err=True)
             sys.exit(2)

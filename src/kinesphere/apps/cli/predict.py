@@ -1,4 +1,4 @@
-"""`kinesphere predict`: what a model says of files, folders, globs, addresses and long videos."""
+"""`kinesphere predict`: labels of files, folders, globs, URLs and long videos."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PoseModel = Annotated[
 
 
 def predict(
-    sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or addresses.")],
+    sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
     model: Model,
     top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
     views: TestViews = None,
@@ -135,12 +135,12 @@ def _run(
 def _tell_of_extraction(predictor: VideoPredictor, extracts: Path | None) -> None:
     """Say that poses were found for these answers only."""
     if forgotten := predictor.opening.forgotten:
-        place = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
+        folder = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
         say(
             "note",
             "yellow",
             f"the poses of {forgotten} videos were extracted for these answers only, and will be again the "
-            f"next time; --keep keeps them{place}",
+            f"next time; --keep keeps them{folder}",
             to_stderr=True,
         )
 

@@ -23,7 +23,7 @@ def targets(
     Args:
         option: Its name, for messages.
         place: A folder, or a file of one of the suffixes for a single source; None writes nothing.
-        sources: Paths and addresses, each once.
+        sources: Paths and URLs, each once.
         suffixes: Of what can be written, the first of which files in a folder get.
 
     Raises:

@@ -114,7 +114,7 @@ def _folds(text: str) -> Folds:
 
 
 def _say_what_rooms_log(quiet: bool) -> None:
-    """Show what the rooms say aloud (fresh heads, resumed steps) on standard error."""
+    """Show what the package logs (fresh heads, resumed steps) on standard error."""
     from rich.logging import RichHandler
 
     handler = RichHandler(

@@ -15,7 +15,7 @@ from kinesphere.evaluate.metrics import Calibration, Score
 
 _WIDTH, _HEIGHT = 340.0, 210.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 10.0, 10.0, 26.0
-# Above this many classes a cell is too small for text, and the matrix becomes a picture.
+# Above this many classes a cell is too small for text, and the matrix becomes an image.
 LABELLED_CLASSES = 24
 
 
@@ -49,13 +49,13 @@ def line_chart(
     ticks = nice_ticks(low, max(ys) if top is None else top)
     x_span, y_span = (max(xs) - min(xs)) or 1.0, (ticks[-1] - ticks[0]) or 1.0
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         across = _LEFT + (x - min(xs)) / x_span * (_WIDTH - _LEFT - _RIGHT)
         return across, _HEIGHT - _BOTTOM - (y - ticks[0]) / y_span * (_HEIGHT - _TOP - _BOTTOM)
 
-    parts = [_grid(place, min(xs), max(xs), ticks, show)]
+    parts = [_grid(position, min(xs), max(xs), ticks, show)]
     for i, line in enumerate(series):
-        placed = [place(x, y) for x, y in line.points]
+        placed = [position(x, y) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(tag("polyline", points=path, class_=f"line s{i}"))
         parts += [
@@ -76,7 +76,7 @@ def line_chart(
 
 
 def _grid(
-    place: Callable[[float, float], tuple[float, float]],
+    position: Callable[[float, float], tuple[float, float]],
     first: float,
     last: float,
     ticks: Sequence[float],
@@ -84,11 +84,11 @@ def _grid(
 ) -> Html:
     parts = []
     for value, text in zip(ticks, _told_apart(ticks, show), strict=True):
-        _, y = place(first, value)
+        _, y = position(first, value)
         parts.append(tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid"))
         parts.append(tag("text", text, x=_LEFT - 6, y=y + 4, class_="tick end"))
     for value in [v for v in nice_ticks(first, last, 6) if first <= v <= last and v == round(v)]:
-        x, _ = place(value, ticks[0])
+        x, _ = position(value, ticks[0])
         parts.append(tag("text", f"{value:g}", x=x, y=_HEIGHT - _BOTTOM + 18, class_="tick mid"))
     return join(parts)
 
@@ -197,16 +197,16 @@ def reliability(calibration: Calibration) -> Html:
 
 
 def confusion(matrix: np.ndarray, labels: Sequence[str]) -> Html:
-    """Rows are true classes, coloured by share of the row: right answers one hue, mistakes another."""
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    """Rows are true classes, coloured by fraction of the row: right answers one hue, mistakes another."""
+    fractions = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     return (
-        _cells(matrix, shares, labels)
+        _cells(matrix, fractions, labels)
         if len(labels) <= LABELLED_CLASSES
-        else _picture(matrix, shares, labels)
+        else _image(matrix, fractions, labels)
     )
 
 
-def _cells(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> Html:
+def _cells(matrix: np.ndarray, fractions: np.ndarray, labels: Sequence[str]) -> Html:
     count = len(labels)
     names = [shortened(name, 20) for name in labels]
     margin = 14.0 + 6.6 * max(map(len, names))
@@ -218,9 +218,9 @@ def _cells(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> Htm
         turned = f"rotate(-55 {middle + 3:.1f} {margin - 8:.1f})"
         parts.append(tag("text", name, x=middle + 3, y=margin - 8, class_="tick start", transform=turned))
     for i, j in np.ndindex(count, count):
-        number, share = int(matrix[i, j]), float(shares[i, j])
+        number, fraction = int(matrix[i, j]), float(fractions[i, j])
         if number:
-            note = f"{number} × {labels[i]} called {labels[j]} ({percent(share)} of its clips)"
+            note = f"{number} × {labels[i]} called {labels[j]} ({percent(fraction)} of its clips)"
             kind = "right" if i == j else "wrong"
         else:
             note, kind = None, "empty"
@@ -237,14 +237,14 @@ def _cells(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> Htm
                     height=cell - 2,
                     rx=3,
                     class_=kind,
-                    fill_opacity=0.15 + 0.85 * share if number else None,
+                    fill_opacity=0.15 + 0.85 * fraction if number else None,
                 ),
                 tag(
                     "text",
                     str(number),
                     x=x + cell / 2,
                     y=y + cell / 2 + 4,
-                    class_="count strong" if share > 0.55 else "count",
+                    class_="count strong" if fraction > 0.55 else "count",
                 )
                 if number
                 else None,
@@ -261,17 +261,17 @@ def _cells(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> Htm
     return tag("div", svg, class_="scroll")
 
 
-def _picture(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> Html:
+def _image(matrix: np.ndarray, fractions: np.ndarray, labels: Sequence[str]) -> Html:
     import cv2
 
     own = np.eye(len(labels), dtype=bool)[..., None]
     colour = np.where(own, (136, 148, 15), (12, 88, 234))  # BGR of the page's two hues
-    alpha = np.where(matrix > 0, 255 * (0.2 + 0.8 * shares), 0)
+    alpha = np.where(matrix > 0, 255 * (0.2 + 0.8 * fractions), 0)
     _, png = cv2.imencode(".png", np.dstack([colour, alpha]).astype(np.uint8))
     source = "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
     rows, columns = np.nonzero(matrix)
     cells = [[int(i), int(j), int(matrix[i, j])] for i, j in zip(rows, columns, strict=True)]
-    picture = tag(
+    image = tag(
         "img",
         src=source,
         alt="Confusion matrix",
@@ -283,7 +283,7 @@ def _picture(matrix: np.ndarray, shares: np.ndarray, labels: Sequence[str]) -> H
     axes = tag(
         "p", "Rows: true class, columns: the model's answer, both in the order of the labels.", class_="note"
     )
-    return tag("div", tag("div", picture, class_="frame"), readout, axes)
+    return tag("div", tag("div", image, class_="frame"), readout, axes)
 
 
 def shortened(name: str, length: int) -> str:

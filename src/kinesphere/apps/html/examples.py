@@ -124,20 +124,20 @@ def with_frames(example: Example, count: int = 6, poses: FindPoses | None = None
 
     try:
         if example.path.endswith(POSE_SUFFIX):
-            pictures = _skeletons(example, count)
+            images = _skeletons(example, count)
         else:
-            pictures = _pictures(example, count, poses(example.path) if poses is not None else None)
+            images = _images(example, count, poses(example.path) if poses is not None else None)
     except (VideoError, InvalidAnnotation) as error:
         return replace(example, problem=str(error))
-    encoded = [cv2.imencode(".jpg", picture[..., ::-1], _JPEG)[1].tobytes() for picture in pictures]
+    encoded = [cv2.imencode(".jpg", image[..., ::-1], _JPEG)[1].tobytes() for image in images]
     return replace(example, frames=tuple(encoded))
 
 
-def _moments(span: tuple[float, float], count: int) -> np.ndarray:
+def _timestamps(span: tuple[float, float], count: int) -> np.ndarray:
     return span[0] + (np.arange(count) + 0.5) / count * (span[1] - span[0])
 
 
-def _pictures(example: Example, count: int, poses: Poses | None) -> np.ndarray:
+def _images(example: Example, count: int, poses: Poses | None) -> np.ndarray:
     from kinesphere.video import Video
 
     with warnings.catch_warnings():
@@ -147,28 +147,28 @@ def _pictures(example: Example, count: int, poses: Poses | None) -> np.ndarray:
             times = video.frame_times()
             start, end = example.span or (float(times[0]), float(times[-1]))
             height, width = video.size
-            # Skeletons need room to be drawn in.
+            # Skeletons need space to be drawn in.
             tall = _FRAME_HEIGHT if poses is None else _DRAWN_HEIGHT
             size = (tall, max(2, round(tall * width / height)))
-            moments = _moments((start, min(end, float(times[-1]))), count)
-            data = video.frames_at(moments, size=size).data
-            pictures = np.ascontiguousarray(np.asarray(data).transpose(0, 2, 3, 1))
+            timestamps = _timestamps((start, min(end, float(times[-1]))), count)
+            data = video.frames_at(timestamps, size=size).data
+            images = np.ascontiguousarray(np.asarray(data).transpose(0, 2, 3, 1))
     if poses is not None and poses.frame_size is not None:
         placed = poses.in_pixels().resized(size)
-        for picture, joints in zip(pictures, placed.joints_at(moments), strict=True):
-            draw_poses(picture, joints, SKELETONS.get(placed.skeleton), tracks=placed.tracks)
-    return pictures
+        for image, joints in zip(images, placed.joints_at(timestamps), strict=True):
+            draw_poses(image, joints, SKELETONS.get(placed.skeleton), tracks=placed.tracks)
+    return images
 
 
 def _skeletons(example: Example, count: int) -> np.ndarray:
     """A pose file on black; joints in space from the front, as large as they fit."""
     poses = read_poses(Path(example.path))
     start, end = example.span or (float(poses.times[0]), float(poses.times[-1]))
-    joints = poses.joints_at(_moments((start, end), count)).astype(np.float64)
+    joints = poses.joints_at(_timestamps((start, end), count)).astype(np.float64)
     xy, seen = joints[..., :2], joints[..., -1] > 0
     size = (_DRAWN_HEIGHT, _DRAWN_HEIGHT)
     if poses.frame_size is None:
-        xy = xy * (1, -1)  # up is positive in space, negative in a picture
+        xy = xy * (1, -1)  # up is positive in space, negative in an image
     if seen.any():
         low, high = xy[seen].min(0), xy[seen].max(0)
         scale = 0.8 * _DRAWN_HEIGHT / max(float((high - low).max()), 1e-6)

@@ -72,8 +72,8 @@ def write_mistakes(mistakes: list[Mistake], path: Path) -> None:
         rows.writerow(_COLUMNS)
         for each in mistakes:
             start, end = each.span or ("", "")
-            shares = (f"{each.answer_probability:.6f}", f"{each.truth_probability:.6f}")
-            rows.writerow([each.path, start, end, each.group, each.fold, each.truth, each.answer, *shares])
+            pair = (f"{each.answer_probability:.6f}", f"{each.truth_probability:.6f}")
+            rows.writerow([each.path, start, end, each.group, each.fold, each.truth, each.answer, *pair])
 
 
 def mistakes_section(mistakes: list[Mistake] | None) -> Html:
