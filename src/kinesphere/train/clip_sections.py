@@ -22,15 +22,15 @@ def _check_sampling(value: Any) -> Any:
 
 
 class InputSection(Section):
-    """What differs from the input contract on the model's card; None keeps the card's."""
+    """Changes of the input contract on the model's card; None keeps the card's."""
 
     sampling: Annotated[str | None, BeforeValidator(_check_sampling)] = Field(
         default=None,
-        description="`16x4x1` (length x interval x clips) or `uniform8`.",
+        description="Frames of a clip: `16x4x1` (length x interval x clips) or `uniform8`.",
     )
     size: Annotated[tuple[Count, Count] | None, BeforeValidator(_as_size)] = Field(
         default=None,
-        description="`[H, W]` in pixels, or one number for a square.",
+        description="Size of a clip: `[H, W]` in pixels, or one number for a square.",
     )
     fps: Positive | None = Field(
         default=None,
@@ -39,45 +39,49 @@ class InputSection(Section):
     resize: Resize | None = Field(
         default=None,
         description=(
-            "How a frame reaches the size: `short_side`, `stretch` or `letterbox`; for poses also `people`, "
+            "Resizing of a frame to the size: `short_side`, `stretch` or `letterbox`; for poses "
+            "also `people`, "
             "the box around everybody in the clip."
         ),
     )
     short_side_px: Count | None = Field(
         default=None,
-        description="Short side before cropping.",
+        description="Short side of a frame before cropping, in pixels.",
     )
     short_video: ShortVideo | None = Field(
         default=None,
-        description="What fills a clip that outlasts its span: the span again, or its last frame.",
+        description="Frames that fill a clip longer than its span: the span again, or its last frame.",
     )
 
 
 class _AllInputs(InputSection):
     """Changes of all inputs of a model, and those of one kind of input alone, which come before.
 
-    In a model that sees pictures beside poses, `size` and `short_side_px` of all inputs are of pictures, and
+    In a model that sees frames beside poses, `size` and `short_side_px` of all inputs are of frames, and
     a `resize` of all leaves the box about the people as it is.
     """
 
     people: int | None = Field(
-        default=None, ge=1, description="Most people in a clip of poses: those who are there longest."
+        default=None,
+        ge=1,
+        description="Maximum number of people in a clip of poses; those who are there longest are kept.",
     )
     align: Align | None = Field(
         default=None,
         description=(
-            "Of joints in space: `centre` moves the first person's spine to the origin, `body` also turns it "
+            "Alignment of joints in space: `centre` moves the first person's spine to the "
+            "origin, `body` also turns it "
             "upright and to the front, `none` does neither."
         ),
     )
 
 
 class _FlowInputs(InputSection):
-    """The same for inputs of flow."""
+    """Changes for inputs of flow."""
 
     method: FlowMethod | None = Field(
         default=None,
-        description="How the motion between frames is estimated: `dis`, `tvl1` or `farneback`.",
+        description="Estimator of the motion between frames: `dis`, `tvl1` or `farneback`.",
     )
 
 
@@ -89,10 +93,10 @@ def _as_method(value: Any) -> Any:
 def _of_one_kind(name: str) -> Any:
     """The section about the inputs of one modality."""
     modality = MODALITIES.get(name)
-    about = f"The same for inputs of {modality.what} alone: `clip.{name}.sampling=uniform32`."
+    about = f"The same settings for inputs of {modality.what} alone: `clip.{name}.sampling=uniform32`."
     if "flow" not in modality.settings:
         return InputSection, Field(default=InputSection(), description=about)
-    about += f" `clip.{name}=tvl1` is short for `clip.{name}.method=tvl1`, how motion is estimated."
+    about += f" `clip.{name}=tvl1` is short for `clip.{name}.method=tvl1`, the estimator of motion."
     return Annotated[_FlowInputs, BeforeValidator(_as_method)], Field(
         default=_FlowInputs(), description=about
     )

@@ -35,7 +35,7 @@ def _check_views(value: Any) -> Any:
 
 
 class DataSection(Section):
-    """Which videos, with which labels, split how."""
+    """The videos, their labels and their splits."""
 
     source: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
         description="Manifest (CSV, Parquet) or folder of class folders; several are joined.",
@@ -55,8 +55,8 @@ class DataSection(Section):
     group_column: str = Field(
         default="group",
         description=(
-            "Column of the manifest that holds the groups, which no split parts. Where it says nothing, "
-            "names of files may tell a group, and a file is one; `path` makes every file its own."
+            "Column of the manifest that holds the groups, which are never divided between splits. Where it "
+            "is empty, groups follow from file names, else every file is one; `path` makes every file one."
         ),
     )
     split_column: str = Field(
@@ -77,25 +77,25 @@ class DataSection(Section):
     val: float | str = Field(
         default="auto",
         description=(
-            "What steers training: the name of a split, a share of the training samples (groups kept "
+            "Validation data: the name of a split, a fraction of the training samples (groups kept "
             "whole), or 0 for none. `auto` takes the split `val` where there is one, else a tenth."
         ),
     )
     test: float | str = Field(
         default="auto",
         description=(
-            "What is scored at the end and never steers anything: the name of a split, a share of the "
+            "Test data, scored at the end and used for nothing else: the name of a split, a fraction of the "
             "samples (groups kept whole), or 0 for none. `auto` takes the split `test` where there is one, "
             "else a fifth."
         ),
     )
     max_unreadable: Share = Field(
         default=0.2,
-        description="Training stops when more than this share of the samples cannot be read.",
+        description="Largest fraction of unreadable samples; with more, training stops.",
     )
     balance: Literal["none", "sqrt", "equal"] = Field(
         default="none",
-        description="How often training draws each class: as it occurs, by the root of that, or equally.",
+        description="Sampling of classes in training: by their frequency, by its square root, or equally.",
     )
     cache: str | None = Field(
         default=None,
@@ -103,13 +103,13 @@ class DataSection(Section):
     )
     cache_gb: Positive = Field(
         default=20.0,
-        description="Upper bound of that folder, in 10^9 bytes.",
+        description="Upper bound of the size of the cache folder, in 10^9 bytes.",
     )
     extracts: str | None = Field(
         default=None,
         description=(
-            "Folder that `kinesphere extract --out` wrote; None looks beside the videos. Flow that is not "
-            "there is computed from the frames, counted and listed."
+            "Folder of sidecar files that `kinesphere extract --out` wrote; None looks beside the videos. "
+            "Missing flow is computed from the frames, counted and listed."
         ),
     )
 
@@ -118,12 +118,12 @@ class DataSection(Section):
         for name in ("val", "test"):
             value = getattr(self, name)
             if isinstance(value, float) and not 0 <= value < 1:
-                raise ValueError(f"{name} as a share is at least 0 and below 1; got {value}")
+                raise ValueError(f"{name} as a fraction is at least 0 and below 1; got {value}")
         return self
 
 
 class ModelSection(Section):
-    """Which network, and what of it learns."""
+    """The network, its weights, and what of it is trained."""
 
     name: str = Field(
         default="auto",
@@ -135,8 +135,8 @@ class ModelSection(Section):
     pretrained: str | bool | None = Field(
         default=None,
         description=(
-            "Tag of public weights (`k400`), true for the card's first, a run folder, or a file: a model "
-            "file, or a checkpoint of any other program, which is imported on the way."
+            "Weights to start from: a tag of public weights (`k400`), true for the card's first, a run "
+            "folder, a model file, or a checkpoint of any other program, which is imported on the way."
         ),
     )
     arguments: dict[str, bool | int | float | str | tuple[int, ...] | None] = Field(
@@ -146,26 +146,30 @@ class ModelSection(Section):
     freeze: str | None = Field(
         default=None,
         description=(
-            "Last stage that keeps its weights; it and all before it do not learn. `tail` is what lies "
-            "between the last stage and the head."
+            "Last stage that is frozen, with all stages before it. `tail` names the layers between the last "
+            "stage and the head."
         ),
     )
 
 
 class LossSection(Section):
-    """What is minimised."""
+    """The loss function."""
 
     name: str = Field(
         default="auto",
-        description="`cross_entropy`, `class_balanced`, `focal`, `bce`; `auto` fits the labels.",
+        description="Loss: `cross_entropy`, `class_balanced`, `focal`, `bce`; `auto` fits the labels.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0,
-        description="Share of the target spread over all classes (Szegedy et al. 2016, section 7).",
+        description=(
+            "Fraction of the target that is spread over all classes (Szegedy et al. 2016, section 7)."
+        ),
     )
     beta: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.999,
-        description="Of the effective number of samples (Cui et al. 2019, equation 2).",
+        description=(
+            "Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2)."
+        ),
     )
     gamma: Annotated[float, Field(ge=0)] = Field(
         default=2.0,
@@ -174,11 +178,11 @@ class LossSection(Section):
 
 
 class OptimizerSection(Section):
-    """How weights follow gradients."""
+    """The optimiser."""
 
     name: Literal["adamw", "sgd", "adam"] = Field(
         default="adamw",
-        description="The algorithm.",
+        description="Optimisation algorithm: `adamw`, `sgd` or `adam`.",
     )
     lr: Positive = Field(
         default=1e-3,
@@ -186,48 +190,52 @@ class OptimizerSection(Section):
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         default=0.05,
-        description="Applied to weights, never to biases and normalisation layers.",
+        description="Weight decay of weights; biases and normalisation layers have none.",
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.9,
-        description="Of sgd, with Nesterov's step.",
+        description="Momentum of `sgd`, with Nesterov's step.",
     )
     betas: tuple[Share, Share] = Field(
         default=(0.9, 0.999),
-        description="Of adam and adamw.",
+        description="Decay rates of the two moments of `adam` and `adamw`.",
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
-        description="Each stage towards the input learns this much slower than the next; 1 is off.",
+        description=(
+            "Factor of the learning rate from each stage to the one before it, towards the input; 1 is off."
+        ),
     )
     head_lr: Positive = Field(
         default=1.0,
-        description="Multiplies the head's learning rate.",
+        description="Factor of the head's learning rate.",
     )
 
 
 class ScheduleSection(Section):
-    """How the learning rate changes; every step, counted in (fractions of) epochs."""
+    """The schedule of the learning rate, which changes at every step; counted in (fractions of) epochs."""
 
     name: Literal["cosine", "step", "exponential", "constant"] = Field(
         default="cosine",
-        description="Shape after the warm-up.",
+        description="Shape of the schedule after the warm-up.",
     )
     warmup_epochs: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
-        description="Linear rise from zero to the peak.",
+        description="Length of the warm-up, a linear rise from zero to the peak, in epochs.",
     )
     floor: Share = Field(
         default=0.0,
-        description="Of cosine: last rate as a share of the peak.",
+        description="Last learning rate of `cosine`, as a fraction of the peak.",
     )
     milestones: tuple[Positive, ...] = Field(
         default=(),
-        description="Of step: epochs at which the rate drops.",
+        description="Epochs at which the learning rate of `step` drops.",
     )
     factor: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.1,
-        description="Of step: per milestone. Of exponential: over the whole run.",
+        description=(
+            "Factor of the learning rate: of `step` at each milestone, of `exponential` over the whole run."
+        ),
     )
 
     @model_validator(mode="after")
@@ -240,7 +248,7 @@ class ScheduleSection(Section):
 
 
 class TrainSection(Section):
-    """How long, in what portions, from which seed."""
+    """The length of training, its batches and its seed."""
 
     epochs: Count | None = Field(
         default=None,
@@ -260,7 +268,7 @@ class TrainSection(Section):
     )
     clip_norm: Positive | None = Field(
         default=None,
-        description="Largest norm of the gradient; None is no limit.",
+        description="Largest norm of the gradient; None sets no limit.",
     )
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
@@ -268,7 +276,7 @@ class TrainSection(Section):
     )
     early_stopping: Count | None = Field(
         default=None,
-        description="Stop after this many validations without a better score.",
+        description="Number of validations without a better score after which training stops.",
     )
     monitor: Literal["auto", "top1", "mean_class", "f1", "loss"] = Field(
         default="auto",
@@ -280,15 +288,15 @@ class TrainSection(Section):
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         default=0,
-        description="Everything random follows from it.",
+        description="Base seed of all random numbers.",
     )
     checkpoint_minutes: Positive | None = Field(
         default=5.0,
-        description="Save the state for resuming at least this often, besides every epoch's end.",
+        description="Longest time between checkpoints for resuming, besides one at every epoch's end.",
     )
     checkpoint_steps: Count | None = Field(
         default=None,
-        description="The same, counted in optimiser steps.",
+        description="Largest number of optimiser steps between checkpoints for resuming.",
     )
 
     @model_validator(mode="after")
@@ -299,11 +307,11 @@ class TrainSection(Section):
 
 
 class ComputeSection(Section):
-    """Where it runs. Changes speed, and rounding."""
+    """The device and its arithmetic, which change speed, and rounding."""
 
     device: str = Field(
         default="auto",
-        description="`auto`, `cpu`, `cuda`, `cuda:N` or `mps`.",
+        description="Device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
@@ -311,18 +319,18 @@ class ComputeSection(Section):
     )
     channels_last: bool = Field(
         default=True,
-        description="Convolutions in channels-last memory.",
+        description="Memory layout of convolutions: channels last, or contiguous.",
     )
     checkpoint_activations: bool = Field(
         default=False,
         description=(
-            "Compute the stages' activations again in the backward pass instead of keeping them: less "
-            "memory and the same gradients, for one more forward pass per step."
+            "Activation checkpointing: activations of the stages are computed again in the backward pass "
+            "instead of kept. Less memory and the same gradients, for one more forward pass per step."
         ),
     )
     processes: Annotated[Processes, Field(ge=1)] = Field(
         default=1,
-        description="Processes that share each step, one per GPU.",
+        description="Number of training processes that divide each step, one per GPU.",
     )
     workers: Literal["auto"] | Processes = Field(
         default="auto",
@@ -339,7 +347,7 @@ class ComputeSection(Section):
 
 
 class TestSection(Section):
-    """How the final score is measured."""
+    """The measurement of the final score."""
 
     __test__ = False  # not a test case, whatever its name suggests to pytest
     views: Annotated[str, BeforeValidator(_check_views)] = Field(
@@ -349,18 +357,18 @@ class TestSection(Section):
     background: Background = Field(
         default="keep",
         description=(
-            "What becomes of the surroundings of people in test clips, or of the people: does the "
-            "background decide? Needs masks (`kinesphere extract mask`)."
+            "Change of the background, or of the people, in test clips, which shows what the answers rest "
+            "on. Needs masks (`kinesphere extract mask`)."
         ),
     )
 
 
 class LogSection(Section):
-    """Where curves go, besides metrics.csv in the run folder."""
+    """The loggers of curves, besides metrics.csv in the run folder."""
 
     tensorboard: bool = Field(
         default=True,
-        description="Event files in the run folder.",
+        description="TensorBoard event files in the run folder.",
     )
     wandb: str | None = Field(
         default=None,
@@ -368,11 +376,11 @@ class LogSection(Section):
     )
     wandb_offline: bool = Field(
         default=False,
-        description="Keep W&B's files in the run folder, send nothing.",
+        description="Offline mode: W&B's files stay in the run folder, and nothing is sent.",
     )
     mlflow: str | None = Field(
         default=None,
-        description="MLflow tracking address or folder (extra `track`).",
+        description="MLflow tracking URL or folder (extra `track`).",
     )
     every_steps: Count = Field(
         default=10,

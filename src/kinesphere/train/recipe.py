@@ -40,21 +40,19 @@ class Recipe(Section):
     to `recipe.yaml` in its folder; training that file again reproduces the run.
     """
 
-    data: DataSection = Field(description="Which videos, with which labels, split how.")
-    model: ModelSection = Field(default=ModelSection(), description="Which network.")
+    data: DataSection = Field(description="Videos, labels and splits.")
+    model: ModelSection = Field(default=ModelSection(), description="Network and weights to start from.")
     clip: ClipSection = Field(
-        default=ClipSection(), description="Differences from the input contract on the model's card."
+        default=ClipSection(), description="Changes of the input contract on the model's card."
     )
     augment: Augment = Field(default=Augment(), description="Random changes to training clips.")
-    loss: LossSection = Field(default=LossSection(), description="What is minimised.")
-    optimizer: OptimizerSection = Field(
-        default=OptimizerSection(), description="How weights follow gradients."
-    )
-    schedule: ScheduleSection = Field(default=ScheduleSection(), description="How the learning rate changes.")
-    train: TrainSection = Field(default=TrainSection(), description="How long, from which seed.")
-    compute: ComputeSection = Field(default=ComputeSection(), description="Where it runs.")
-    test: TestSection = Field(default=TestSection(), description="How the final score is measured.")
-    log: LogSection = Field(default=LogSection(), description="Where curves go.")
+    loss: LossSection = Field(default=LossSection(), description="Loss function.")
+    optimizer: OptimizerSection = Field(default=OptimizerSection(), description="Optimiser.")
+    schedule: ScheduleSection = Field(default=ScheduleSection(), description="Schedule of the learning rate.")
+    train: TrainSection = Field(default=TrainSection(), description="Length, batches and seed of training.")
+    compute: ComputeSection = Field(default=ComputeSection(), description="Device and arithmetic.")
+    test: TestSection = Field(default=TestSection(), description="Measurement of the final score.")
+    log: LogSection = Field(default=LogSection(), description="Loggers of curves.")
     out: str | None = Field(
         default=None, description="Run folder; None is runs/<data>-<model>, numbered where that exists."
     )

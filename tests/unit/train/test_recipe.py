@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
@@ -19,6 +22,19 @@ def test_only_the_source_is_required() -> None:
         Recipe.build({})
 
 
+def test_every_setting_is_described_by_a_phrase_that_an_editor_can_show_alone() -> None:
+    def descriptions(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+        for name, field in model.model_fields.items():
+            yield name, field.description or ""
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from descriptions(field.annotation)
+
+    vague = re.compile(r"(Of|The same|What|Which|How|Where|Whether it|It|Their|Everything)\b(?! settings)")
+    told = dict(descriptions(Recipe))
+    assert len(told) > 60
+    assert {name: text for name, text in told.items() if not text.endswith(".") or vague.match(text)} == {}
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -31,7 +47,7 @@ def test_only_the_source_is_required() -> None:
         ("test.views=10x2", "test.views: Views need .* 1, 3, 5 or 10 crops"),
         ("augment.joint_turn_deg=[1, -2, 3]", "augment.joint_turn_deg.* greater than or equal to 0; got -2"),
         ("clip.align=front", "clip.align: Input should be 'none', 'centre' or 'body'; got 'front'"),
-        ("data.val=1.0", "val as a share is at least 0 and below 1; got 1.0"),
+        ("data.val=1.0", "val as a fraction is at least 0 and below 1; got 1.0"),
         ("schedule.name=step", "the step schedule needs milestones"),
         ("schedule={name: step, milestones: [3, 1]}", r"milestones rise; got \[3.0, 1.0\]"),
         ("train={epochs: 1, steps: 1}", "give epochs or steps, not both"),

@@ -69,22 +69,27 @@ class Augment(BaseModel):
 
     preset: Preset = Field(
         default="standard",
-        description="Where to start: `none`, `light`, `standard` or `strong`; the other defaults are of "
+        description="Preset: `none`, `light`, `standard` or `strong`; the other defaults are those of "
         "`standard`.",
     )
     crop: Crop = Field(
         default="random_resized",
-        description="Which part of the frame: `centre` (as in testing), `random` (the clip's size anywhere), "
+        description="Crop of the frame: `centre` (as in testing), `random` (the clip's size anywhere), "
         "`random_resized` (random area and shape), or `multi_scale` (few sizes, at corners and centre).",
     )
     crop_scale: Range = Field(
         default=(0.5, 1.0),
-        description="Least and largest area of a random_resized crop, as a fraction of the largest crop of "
-        "its shape that fits the frame.",
+        description=(
+            "Smallest and largest area of a random_resized crop, as a fraction of the largest crop of "
+            "its shape that fits the frame."
+        ),
     )
     crop_ratio: tuple[_Ratio, _Ratio] = Field(
         default=(3 / 4, 4 / 3),
-        description="Least and largest width to height of it, relative to the clip's shape.",
+        description=(
+            "Smallest and largest ratio of width to height of a random_resized crop, relative to the "
+            "clip's shape."
+        ),
     )
     crop_scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = Field(
         default=(1.0, 0.875, 0.75, 0.66),
@@ -92,61 +97,78 @@ class Augment(BaseModel):
     )
     enlarge: Annotated[float, Field(ge=1, le=16)] = Field(
         default=8 / 7,
-        description="Frames are decoded at least this many times larger than the crop needs; 8 / 7 is the "
-        "field's 128 for 112 and 256 for 224.",
+        description=(
+            "Smallest ratio of the size of decoded frames to the crop; 8 / 7 is the usual 128 for 112 "
+            "and 256 for 224."
+        ),
     )
     flip: Share = Field(
         default=0.5,
         description="Probability of exchanging left and right. A class that names a side needs a mirror pair "
         "(`data.mirror`).",
     )
-    brightness: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
-    contrast: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
-    saturation: Share = Field(default=0.2, description="Factors are drawn from 1 - x to 1 + x.")
+    brightness: Share = Field(
+        default=0.2, description="Range x of brightness; factors are drawn from 1 - x to 1 + x."
+    )
+    contrast: Share = Field(
+        default=0.2, description="Range x of contrast; factors are drawn from 1 - x to 1 + x."
+    )
+    saturation: Share = Field(
+        default=0.2, description="Range x of saturation; factors are drawn from 1 - x to 1 + x."
+    )
     hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.02, description="Turns of hue are drawn from -x to x, at most half a turn."
+        default=0.02, description="Range x of hue; turns are drawn from -x to x, at most half a turn."
     )
     gamma: Amount = Field(
-        default=0.0, description="Exponents are drawn log-uniformly from 1 / (1 + x) to 1 + x."
+        default=0.0,
+        description="Range x of gamma; exponents are drawn log-uniformly from 1 / (1 + x) to 1 + x.",
     )
     rand_augment: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=0, description="RandAugment operations per clip."
+        default=0, description="Number of RandAugment operations per clip."
     )
-    rand_magnitude: Share = Field(default=0.7, description="Their strength: a tenth of the paper's M.")
-    erase: Share = Field(default=0.0, description="Probability of erasing a box.")
+    rand_magnitude: Share = Field(
+        default=0.7, description="Strength of the RandAugment operations, a tenth of the paper's M."
+    )
+    erase: Share = Field(default=0.0, description="Probability of erasing a random box.")
     erase_area: Range = Field(
-        default=(0.02, 1 / 3), description="Least and largest fraction of the frame that is erased."
+        default=(0.02, 1 / 3), description="Smallest and largest fraction of the frame that is erased."
     )
-    mixup: Amount = Field(default=0.0, description="Alpha of mixup; 0 is off.")
+    mixup: Amount = Field(default=0.0, description="Alpha of mixup; 0 turns it off.")
     cutmix: Amount = Field(
         default=0.0,
-        description="Alpha of CutMix; 0 is off. With both on, each batch takes one of them at random. Where "
-        "a model sees poses, clips exchange a stretch of time instead of a box.",
+        description=(
+            "Alpha of CutMix; 0 turns it off. With mixup as well, each batch takes one of them at "
+            "random. Where a model sees poses, clips exchange a stretch of time instead of a box."
+        ),
     )
     mix: Share = Field(default=1.0, description="Probability that a batch is mixed at all.")
     speed_jitter: Amount = Field(
         default=0.0,
-        description="Clips run up to this much faster or slower; 0 where pace tells classes apart.",
+        description="Largest relative change of a clip's speed; 0 where speed distinguishes classes.",
     )
     frame_jitter: Share = Field(
-        default=0.0, description="Frames move by up to this fraction of the interval."
+        default=0.0, description="Largest shift of single frames in time, as a fraction of the interval."
     )
     trim: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0,
-        description="Uniform clips spread over a random part of the span, shorter by up to this fraction.",
+        description="Largest fraction of the span that uniform clips leave out; the rest is a random part.",
     )
     joint_turn_deg: Amount | tuple[Amount, Amount, Amount] = Field(
         default=0.0,
-        description="Joints of poses are turned by up to this either way, in the frame or about every axis "
-        "of space; or `[x, y, z]` each by its own, of which the frame has the last.",
+        description=(
+            "Largest rotation of the joints of poses, in degrees either way, in the frame or about "
+            "every axis of space; or `[x, y, z]` for each axis, of which a frame has the last."
+        ),
     )
     joint_scale: Share = Field(
         default=0.0,
-        description="Joints are stretched by factors from 1 - x to 1 + x, apart for every axis.",
+        description=(
+            "Range x of the stretching of joints; factors are drawn from 1 - x to 1 + x for each axis."
+        ),
     )
     joint_jitter: Amount = Field(
         default=0.0,
-        description="Standard deviation of random errors of joints, as a fraction of the people's size.",
+        description="Standard deviation of the random errors of joints, as a fraction of the people's size.",
     )
     joint_dropout: Share = Field(
         default=0.0, description="Probability that a joint goes unseen for the whole clip."
@@ -154,7 +176,7 @@ class Augment(BaseModel):
     people_shuffle: Share = Field(default=0.0, description="Probability that people change positions.")
     background: tuple[Background, ...] = Field(
         default=(),
-        description="Changes of what surrounds the people, one drawn per sample: `[grey, blur]`; needs masks "
+        description="Changes of the background of people, one drawn per sample: `[grey, blur]`; needs masks "
         "(`kinesphere extract mask`). They happen to the video, before everything else.",
     )
     background_share: Share = Field(
