@@ -11,19 +11,18 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
-from kinesphere.annotations.extract.mediapipe_pose import pose_model
+from kinesphere.annotations.extract.mediapipe_pose import MediaPipeTask, pose_model, require_mediapipe
 from kinesphere.annotations.extract.tflite_metadata import with_metadata
 from kinesphere.annotations.extract.unfinished import made_of, unfinished
 from kinesphere.clips.geometry import Size, shrunk
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile, encode_masks, write_mask_segments
 from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.core.download import fetch_file
-from kinesphere.core.errors import InvalidSetting, MissingExtra
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.video import Video
 
 _SELFIE = "selfie_segmentation.tflite"
@@ -163,7 +162,7 @@ def _found(
             yield mask
 
 
-class PeopleFinder:
+class PeopleFinder(MediaPipeTask):
     """Finds the pixels of people in images; close it after use.
 
     Args:
@@ -176,21 +175,17 @@ class PeopleFinder:
     """
 
     def __init__(self, model: Path, people: int = 4) -> None:
-        try:
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
-        except ImportError as error:
-            raise MissingExtra(
-                f"Masks are extracted by MediaPipe, which is not usable here ({error}); "
-                "pip install 'kinesphere[pose]'."
-            ) from error
+        require_mediapipe("Masks")
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+
         self._image: Any = mediapipe.Image
         self._format = mediapipe.ImageFormat.SRGB
         self._poses = model.suffix == ".task"
         self.version = f"MediaPipe {mediapipe.__version__} {model.stem}"
         try:
             if self._poses:
-                self._task: Any = vision.PoseLandmarker.create_from_options(
+                self._task = vision.PoseLandmarker.create_from_options(
                     vision.PoseLandmarkerOptions(
                         base_options=BaseOptions(model_asset_path=str(model)),
                         num_poses=people,
@@ -228,15 +223,3 @@ class PeopleFinder:
             share = mask.numpy_view().reshape(result.shape)
             np.maximum(result, np.round(255 * share).astype(np.uint8), out=result)
         return result
-
-    def close(self) -> None:
-        """Free the network."""
-        self._task.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

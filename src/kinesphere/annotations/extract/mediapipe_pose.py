@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from kinesphere.core.errors import InvalidSetting, MissingExtra
 from kinesphere.core.silence import native_silence
 
 if TYPE_CHECKING:
-    from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerResult
+    from mediapipe.tasks.python.vision import PoseLandmarkerResult
 
 MODELS = ("lite", "full", "heavy")
 JOINTS = 33
@@ -70,8 +70,8 @@ def pose_model(name: str) -> Path:
     return path
 
 
-def require_mediapipe() -> None:
-    """Does nothing where poses can be extracted.
+def require_mediapipe(what: str = "Poses") -> None:
+    """Does nothing where poses, or masks, can be extracted.
 
     Raises:
         MissingExtra: If MediaPipe is not installed.
@@ -80,12 +80,30 @@ def require_mediapipe() -> None:
         import mediapipe  # noqa: F401 (its presence is the question)
     except ImportError as error:
         raise MissingExtra(
-            f"Poses are extracted by MediaPipe, which is not usable here ({error}); "
+            f"{what} are extracted by MediaPipe, which is not usable here ({error}); "
             "pip install 'kinesphere[pose]'."
         ) from error
 
 
-class PoseFinder:
+class MediaPipeTask:
+    """A network that is freed when the block of its `with` ends."""
+
+    _task: Any
+
+    def close(self) -> None:
+        """Free the network."""
+        self._task.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class PoseFinder(MediaPipeTask):
     """Finds people and their 33 landmarks in images; close it after use.
 
     Args:
@@ -112,7 +130,7 @@ class PoseFinder:
         )
         try:
             with native_silence():
-                self._landmarker: PoseLandmarker = vision.PoseLandmarker.create_from_options(options)
+                self._task = vision.PoseLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise InvalidSetting(f"{settings.model} is no pose landmarker of MediaPipe: {error}") from error
         self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
@@ -135,20 +153,8 @@ class PoseFinder:
 
             scale = _LEAST_PX / min(part.shape[:2])
             part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        result = self._landmarker.detect(self._image(self._format, np.ascontiguousarray(part)))
+        result = self._task.detect(self._image(self._format, np.ascontiguousarray(part)))
         return _detections(result, left, top, right - left, bottom - top)
-
-    def close(self) -> None:
-        """Free the network."""
-        self._landmarker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _whole(box: np.ndarray | None, height: int, width: int) -> tuple[int, int, int, int]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting
 
 Array = npt.NDArray[Any]
@@ -49,19 +50,7 @@ def _parent(name: str) -> int:
 
 PARENTS: tuple[int, ...] = tuple(_parent(name) for name in JOINTS)
 
-COCO_NAMES: tuple[str, ...] = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    *(
-        f"{side}_{part}"
-        for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-        for side in ("left", "right")
-    ),
-)
-COCO: Array = np.array([INDEX[name] for name in COCO_NAMES])
+COCO: Array = np.array([INDEX[name] for name in COCO17.joints])
 
 
 @dataclass(frozen=True)

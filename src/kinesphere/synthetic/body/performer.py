@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,9 +14,9 @@ Hair = Literal["bald", "short", "bob", "long", "bun", "cap"]
 Pattern = Literal["plain", "stripes", "bands", "checks", "print"]
 Legwear = Literal["trousers", "shorts", "skirt", "leggings"]
 
-HAIRS: tuple[Hair, ...] = ("bald", "short", "bob", "long", "bun", "cap")
-PATTERNS: tuple[Pattern, ...] = ("plain", "stripes", "bands", "checks", "print")
-LEGWEAR: tuple[Legwear, ...] = ("trousers", "shorts", "skirt", "leggings")
+HAIRS: tuple[Hair, ...] = get_args(Hair)
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+LEGWEAR: tuple[Legwear, ...] = get_args(Legwear)
 
 _SKIN: tuple[Colour, ...] = (
     (244, 208, 177), (231, 185, 148), (214, 160, 118), (186, 130, 92), (150, 98, 66), (116, 74, 50),
@@ -30,7 +30,7 @@ _SHOES: tuple[Colour, ...] = ((36, 34, 36), (228, 226, 222), (96, 60, 40), (176,
 
 @dataclass(frozen=True)
 class Outfit:
-    """Clothes: colours as RGB 0–255, lengths as shares of the limb.
+    """Clothes: colours as RGB 0–255, lengths as fractions of the limb.
 
     Attributes:
         top, accent, bottom, shoes: Colours; `accent` is the pattern's second colour.
@@ -59,7 +59,7 @@ class Performer:
     Attributes:
         name: Identifier, also the group of a data set's samples.
         body: Skeleton.
-        outfit, skin, hair, hair_colour: Looks.
+        outfit, skin, hair, hair_colour: Appearance.
         tempo, amplitude: Personal speed and size of movement, 1 on average.
         left_handed: Which side leads.
         slouch_rad: Habitual forward bend.

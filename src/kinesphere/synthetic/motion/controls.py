@@ -204,8 +204,8 @@ def _foot(get: Mapping[str, Array], side: str, body: Body) -> tuple[Array, Array
 def _leg(world: Array, side: str, hip: Array, ankle: Array, foot: Array, pelvis: Array, body: Body) -> None:
     """Two-bone inverse kinematics; the knee hinges about the body's lateral axis, turned with the foot."""
     lateral = 0.6 * pelvis[:, :, 1] + 0.4 * foot[:, :, 1]
-    direction = _unit(ankle - hip)
-    bend = _unit(np.cross(direction, lateral))
+    direction = unit(ankle - hip)
+    bend = unit(np.cross(direction, lateral))
     upper, lower = body.length(f"{side}_knee"), body.length(f"{side}_ankle")
     knee, end = _two_bones(hip, ankle, bend, upper, lower)
     world[:, INDEX[f"{side}_hip"]] = _frame(hip - knee, lateral)
@@ -226,8 +226,8 @@ def _arm(
     out = get[f"{side}_hand_elbow"]
     hint = np.stack([-0.8 * (1 - out), sign * (0.3 + 0.9 * out), -0.45 + 0.25 * out], axis=1)
     hint = (chest @ hint[:, :, None])[:, :, 0]
-    direction = _unit(wrist - shoulder)
-    bend = _unit(hint - direction * np.sum(hint * direction, axis=1, keepdims=True))
+    direction = unit(wrist - shoulder)
+    bend = unit(hint - direction * np.sum(hint * direction, axis=1, keepdims=True))
     hinge = np.cross(direction, bend)
     upper, lower = body.length(f"{side}_elbow"), body.length(f"{side}_wrist")
     elbow, end = _two_bones(shoulder, wrist, bend, upper, lower)
@@ -240,7 +240,7 @@ def _arm(
 
 def _two_bones(start: Array, end: Array, bend: Array, upper: float, lower: float) -> tuple[Array, Array]:
     """Middle joint and reachable end of a two-bone chain, bent towards unit vectors `bend`; all (T, 3)."""
-    direction = _unit(end - start)
+    direction = unit(end - start)
     distance = np.linalg.norm(end - start, axis=1, keepdims=True)
     distance = np.clip(distance, abs(upper - lower) + 0.12 * (upper + lower), 0.998 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
@@ -250,12 +250,12 @@ def _two_bones(start: Array, end: Array, bend: Array, upper: float, lower: float
 
 def _frame(up: Array, lateral: Array) -> Array:
     """Orientations (T, 3, 3) whose z axis is `up` and whose y axis lies near `lateral`."""
-    z = _unit(up)
-    y = _unit(lateral - z * np.sum(lateral * z, axis=1, keepdims=True))
+    z = unit(up)
+    y = unit(lateral - z * np.sum(lateral * z, axis=1, keepdims=True))
     return np.stack([np.cross(y, z), y, z], axis=2)
 
 
-def _unit(vectors: Array) -> Array:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Array = vectors / np.maximum(length, 1e-9)
-    return unit
+def unit(vectors: Array) -> Array:
+    """Vectors (T, 3) of length 1; what has none stays as it is."""
+    scaled: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return scaled

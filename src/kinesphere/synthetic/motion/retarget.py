@@ -25,7 +25,7 @@ from kinesphere.synthetic.body.body import (
     forward_kinematics,
     rotation,
 )
-from kinesphere.synthetic.motion.controls import local_rotations
+from kinesphere.synthetic.motion.controls import local_rotations, unit
 from kinesphere.synthetic.motion.motion import Recorded, orthonormal
 
 NEEDED: tuple[str, ...] = tuple(
@@ -158,7 +158,7 @@ def _foot(at: Mapping[str, Array], side: str, shank: Array) -> Array:
     if not _is_apart(at, f"{side}_ankle", f"{side}_foot"):
         return _along(shank[:, :, 0] * (1.0, 1.0, 0.2), up)
     ankle = at[f"{side}_ankle"]
-    forward = _unit(at[f"{side}_foot"] - ankle)
+    forward = unit(at[f"{side}_foot"] - ankle)
     # Ankles lie higher above the toes in some systems than in others.
     low = ankle[:, 2] <= np.percentile(ankle[:, 2], 10) + 0.02
     slope = float(np.median(np.arcsin(-forward[low, 2])))
@@ -191,8 +191,8 @@ def _flatten_toes(world: Array, placed: Placement, raised_m: Array, body: Body) 
         kept = 0.1 + 0.9 * np.clip(height / _FLAT_TOES_M, 0.0, 1.0)
         forward = foot[:, :, 0].copy()
         forward[:, 2] *= np.where(forward[:, 2] < 0, kept, 1.0)
-        x = _unit(forward)
-        y = _unit(foot[:, :, 1] - x * np.sum(foot[:, :, 1] * x, axis=1, keepdims=True))
+        x = unit(forward)
+        y = unit(foot[:, :, 1] - x * np.sum(foot[:, :, 1] * x, axis=1, keepdims=True))
         toes = np.stack([x, y, np.cross(x, y)], axis=2)
         world[:, INDEX[f"{side}_ball"]] = world[:, INDEX[f"{side}_toes"]] = toes
 
@@ -206,7 +206,7 @@ def _is_apart(at: Mapping[str, Array], start: str, end: str) -> bool:
 
 def _turned(frames: Array, rest: Array, direction: Array) -> Array:
     """Frames (T, 3, 3) turned the shortest way until their `rest` (3,) points along `direction` (T, 3)."""
-    a, b = frames @ rest, _unit(direction)
+    a, b = frames @ rest, unit(direction)
     axis, cosine = np.cross(a, b), np.sum(a * b, axis=1)
     cross = np.zeros_like(frames)
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
@@ -217,18 +217,13 @@ def _turned(frames: Array, rest: Array, direction: Array) -> Array:
 
 def _across(lateral: Array, up: Array) -> Array:
     """Frames (T, 3, 3) whose y axis is `lateral` and whose z axis lies near `up`."""
-    y = _unit(lateral)
-    x = _unit(np.cross(y, up))
+    y = unit(lateral)
+    x = unit(np.cross(y, up))
     return np.stack([x, y, np.cross(x, y)], axis=2)
 
 
 def _along(forward: Array, up: Array) -> Array:
     """Frames (T, 3, 3) whose x axis is `forward` and whose z axis lies near `up`."""
-    x = _unit(forward)
-    y = _unit(np.cross(up, x))
+    x = unit(forward)
+    y = unit(np.cross(up, x))
     return np.stack([x, y, np.cross(x, y)], axis=2)
-
-
-def _unit(vectors: Array) -> Array:
-    unit: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return unit

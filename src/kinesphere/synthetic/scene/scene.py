@@ -6,21 +6,19 @@ A scene is drawn once per video by casting the camera's rays; the person is comp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from kinesphere.clips.pinhole import PinholeCamera
 from kinesphere.synthetic.body.body import Array, rotation
-from kinesphere.synthetic.scene.textures import Texture, TextureKind, draw_texture
+from kinesphere.synthetic.scene.textures import Texture, TextureKind, draw_texture, triple
 
 SceneKind = Literal[
     "living room", "park", "gym", "street", "office", "beach", "studio", "plaza", "corridor", "garden"
 ]
-KINDS: tuple[SceneKind, ...] = (
-    "living room", "park", "gym", "street", "office", "beach", "studio", "plaza", "corridor", "garden",
-)  # fmt: skip
+KINDS: tuple[SceneKind, ...] = get_args(SceneKind)
 RGB = tuple[float, float, float]
 _FREE_M = 2.2  # nothing stands nearer to the performer than this
 
@@ -308,7 +306,7 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
             )
             place = (spot, sign * out, size[2]) if side < 2 else (sign * out, spot, size[2])
             half = (size[0], size[1], size[2]) if side < 2 else (size[1], size[0], size[2])
-            blocks.append(Block("box", _floats(place), _floats(half), texture))
+            blocks.append(Block("box", triple(place), triple(half), texture))
     for _ in range(int(generator.integers(4, 9))):
         side = int(generator.integers(4))
         wall, span = (y, x - 0.8) if side < 2 else (x, y - 0.8)
@@ -328,7 +326,7 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
         )
         half = (width, 0.03, high) if side < 2 else (0.03, width, high)
         blocks.append(
-            Block("box", _floats(place), _floats(half), draw_texture("tiles", colour, generator, 0.5))
+            Block("box", triple(place), triple(half), draw_texture("tiles", colour, generator, 0.5))
         )
     return tuple(blocks)
 
@@ -359,26 +357,22 @@ def _outdoor_blocks(kind: SceneKind, generator: np.random.Generator) -> tuple[Bl
     for _ in range(houses):
         (x, y), size = around(13, 26), generator.uniform((3, 3, 3), (6, 6, 8))
         front = draw_texture("facade", _any_colour(generator), generator)
-        blocks.append(Block("box", (x, y, float(size[2])), _floats(tuple(size)), front))
+        blocks.append(Block("box", (x, y, float(size[2])), triple(size), front))
     for _ in range(benches):
         (x, y), size = around(_FREE_M + 1.2, 8), generator.uniform((0.15, 0.15, 0.2), (0.8, 0.4, 0.55))
         texture = draw_texture("planks", _any_colour(generator), generator)
-        blocks.append(Block("box", (x, y, float(size[2])), _floats(tuple(size)), texture))
+        blocks.append(Block("box", (x, y, float(size[2])), triple(size), texture))
     return tuple(blocks)
-
-
-def _floats(values: tuple[float, ...]) -> tuple[float, float, float]:
-    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _varied(rgb: RGB, generator: np.random.Generator, spread: float) -> RGB:
     together = generator.normal(0, spread)
-    return _floats(tuple(np.array(rgb) + together + generator.normal(0, spread / 3, 3)))
+    return triple(np.array(rgb) + together + generator.normal(0, spread / 3, 3))
 
 
 def _any_colour(generator: np.random.Generator) -> RGB:
     grey, tint = generator.uniform(60, 205), generator.normal(0, 22, 3)
-    return _floats(tuple(np.clip(grey + tint, 15, 240)))
+    return triple(np.clip(grey + tint, 15, 240))
 
 
 _SURFACES: dict[SceneKind, tuple[TextureKind, RGB, TextureKind | None, RGB]] = {

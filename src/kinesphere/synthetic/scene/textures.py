@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,10 +76,11 @@ def draw_texture(
     second = np.clip(base + shift, 5, 250)
     scale = scale_m if scale_m is not None else typical[kind] * float(generator.uniform(0.8, 1.3))
     lattice = generator.uniform(-1, 1, (64, 64)).astype(np.float32)
-    return Texture(kind, _triple(base), _triple(second), scale, lattice)
+    return Texture(kind, triple(base), triple(second), scale, lattice)
 
 
-def _triple(values: Array) -> tuple[float, float, float]:
+def triple(values: Sequence[float] | Array) -> tuple[float, float, float]:
+    """Three plain numbers."""
     return float(values[0]), float(values[1]), float(values[2])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,10 +63,11 @@ def run(performance: Performance) -> Sketch:
     return gait.sketch(performance)
 
 
+@dataclass(frozen=True)
 class Gait:
     """Alternating steps: footholds along a path, a pelvis between them, arms against the legs.
 
-    Args:
+    Attributes:
         step: Step length, leg lengths.
         rate_hz: Steps a second.
         swing: When a foot leaves and lands, in steps relative to the one it makes.
@@ -75,21 +77,15 @@ class Gait:
         lean: Forward lean in radians.
     """
 
-    def __init__(
-        self,
-        step: float,
-        rate_hz: float,
-        swing: tuple[float, float],
-        lift: float,
-        bounce: float,
-        toe_off: float,
-        arms: float,
-        elbow: float,
-        lean: float,
-    ) -> None:
-        self.step, self.rate_hz, self.swing = step, rate_hz, swing
-        self.lift, self.bounce, self.toe_off = lift, bounce, toe_off
-        self.arms, self.elbow, self.lean = arms, elbow, lean
+    step: float
+    rate_hz: float
+    swing: tuple[float, float]
+    lift: float
+    bounce: float
+    toe_off: float
+    arms: float
+    elbow: float
+    lean: float
 
     def sketch(self, performance: Performance) -> Sketch:
         """The gait along the floor pattern of a performance."""
