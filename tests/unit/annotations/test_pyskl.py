@@ -90,7 +90,7 @@ def test_pyskl_pickles_are_read_without_unpickling(tmp_path: Path, protocol: int
             lambda a: a["keypoint"].fill(np.nan),
             "170 of 170 joints have a score, but coordinates that are no num",
         ),
-        (lambda a: a.update(keypoint=a["keypoint"].astype(float) + 1e9), "or far outside any picture"),
+        (lambda a: a.update(keypoint=a["keypoint"].astype(float) + 1e9), "or far outside any image"),
         (lambda a: a.update(keypoint=np.zeros((0, 10**12, 17, 2)), total_frames=10**12), "shows nobody"),
         (lambda a: a["keypoint_score"].fill(0), "shows nobody: no joint has a score"),
         (lambda a: a.update(total_frames=1 << 99), "a number of 100 bits frames announced"),

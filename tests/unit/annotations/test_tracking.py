@@ -242,9 +242,13 @@ def test_one_person_found_twice_counts_once() -> None:
     picture = np.full((120, 200, 3), 110, np.uint8)
     picture[20:110, 20:44] = RED
     found = Blobs().find(picture)
-    twice = pose_extraction.joined(found, found)
+    twice = found + found
     assert len(twice) == 2
     assert len(distinct(twice)) == 1
+    np.testing.assert_array_equal(twice[:1].keypoints, found.keypoints)
+    assert repr(found).startswith("Detections(keypoints=")
+    without = Detections(found.keypoints, found.scores, found.boxes)
+    assert (found + without).world is None
 
 
 def test_extractor_is_resumable_and_counts_what_it_cannot_read(

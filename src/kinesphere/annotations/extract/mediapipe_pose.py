@@ -178,4 +178,4 @@ def _detections(result: PoseLandmarkerResult, left: int, top: int, width: int, h
     scores = values[..., 2].clip(1e-3, 1)
     boxes = boxes_around(keypoints[None], np.where(scores > _VISIBLE, scores, 0)[None])[0]
     seen = np.isfinite(boxes).all(-1)
-    return Detections(keypoints[seen], scores[seen], boxes[seen], world.reshape(-1, JOINTS, 3)[seen])
+    return Detections(keypoints, scores, boxes, world.reshape(-1, JOINTS, 3))[seen]

@@ -228,7 +228,7 @@ def _found(image: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -
             similarity = tracker.similarity(track, more, time_s)
             if similarity.max(initial=0) >= _AGAIN:
                 # Whoever else is found here is not looked for, and often a mixture of two.
-                found = distinct(joined(found, chosen(more, [int(similarity.argmax())])))
+                found = distinct(found + more[[int(similarity.argmax())]])
                 break
     return found
 
@@ -257,22 +257,6 @@ def _without(image: np.ndarray, found: Detections, box: np.ndarray) -> np.ndarra
     return painted
 
 
-def joined(one: Detections, other: Detections) -> Detections:
-    """The people of both, as far as both know them."""
-
-    def both(name: str) -> np.ndarray | None:
-        parts = getattr(one, name), getattr(other, name)
-        return None if parts[0] is None or parts[1] is None else np.concatenate(parts)
-
-    return Detections(
-        np.concatenate([one.keypoints, other.keypoints]),
-        np.concatenate([one.scores, other.scores]),
-        np.concatenate([one.boxes, other.boxes]),
-        both("world"),
-        both("appearance"),
-    )
-
-
 def distinct(found: Detections) -> Detections:
     """Of detections of one person the surest; the others are dropped."""
     shared = overlap(found.boxes, found.boxes)
@@ -280,7 +264,7 @@ def distinct(found: Detections) -> Detections:
     for j in np.argsort(-found.scores.mean(-1), kind="stable").tolist():
         if not any(_is_same(found, j, other, shared[j, other]) for other in kept):
             kept.append(j)
-    return chosen(found, sorted(kept))
+    return found[sorted(kept)]
 
 
 def _is_same(found: Detections, one: int, other: int, shared: float) -> bool:
@@ -291,17 +275,6 @@ def _is_same(found: Detections, one: int, other: int, shared: float) -> bool:
         found.appearance is not None
         and shared > _SHARED
         and found.appearance[one] @ found.appearance[other] > _CLOTHES
-    )
-
-
-def chosen(found: Detections, people: list[int]) -> Detections:
-    """Some of the people."""
-    return Detections(
-        found.keypoints[people],
-        found.scores[people],
-        found.boxes[people],
-        None if found.world is None else found.world[people],
-        None if found.appearance is None else found.appearance[people],
     )
 
 

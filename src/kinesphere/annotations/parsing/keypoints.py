@@ -72,4 +72,4 @@ def detections_of(people: list[np.ndarray], skeleton: str, flags: bool) -> tuple
     scores = _FLAG_SCORES[third.clip(0, 2).astype(int)] if flags else third.clip(0, 1).astype(np.float32)
     boxes = boxes_around(keypoints[None], scores[None])[0]
     seen = np.isfinite(boxes).all(-1)
-    return Detections(keypoints[seen], scores[seen], boxes[seen]), seen
+    return Detections(keypoints, scores, boxes)[seen], seen
