@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -68,15 +69,16 @@ class Detections:
 
     def __getitem__(self, people: slice | Sequence[int] | np.ndarray) -> Detections:
         """Some of the people."""
-        values = (getattr(self, each.name) for each in fields(self))
+        values: list[Any] = [getattr(self, each.name) for each in fields(self)]
         return Detections(*(None if value is None else value[people] for value in values))
 
     def __add__(self, other: Detections) -> Detections:
         """The people of both, as far as both know them."""
-        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
-        return Detections(
-            *(None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs)
-        )
+        pairs = [(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)]
+        joined: list[Any] = [
+            None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs
+        ]
+        return Detections(*joined)
 
 
 @dataclass
