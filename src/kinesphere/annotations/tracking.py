@@ -69,8 +69,9 @@ class Detections:
 
     def __getitem__(self, people: slice | Sequence[int] | np.ndarray) -> Detections:
         """Some of the people."""
-        values: list[Any] = [getattr(self, each.name) for each in fields(self)]
-        return Detections(*(None if value is None else value[people] for value in values))
+        values = [getattr(self, each.name) for each in fields(self)]
+        chosen: list[Any] = [None if value is None else value[people] for value in values]
+        return Detections(*chosen)
 
     def __add__(self, other: Detections) -> Detections:
         """The people of both, as far as both know them."""
