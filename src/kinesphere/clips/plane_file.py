@@ -12,17 +12,18 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.npz import BROKEN
-from kinesphere.clips.recent import Recent
 from kinesphere.clips.sidecar import (
     CLOCK,
     check_orientation,
@@ -216,11 +217,7 @@ class PlaneFile:
         height, width = self.size
         if self.planes * height * width * self.count > _WHOLE_BYTES:
             return self._decode(rows)
-        content = (_digest(self.segments), self.size, self.planes, self.count)
-        whole = _RECENT.get(content)
-        if whole is None:
-            whole = self._decode(np.arange(self.count))
-            _RECENT.add(content, whole)
+        whole = _decoded(self)
         chosen: np.ndarray = whole[np.asarray(rows)]
         return chosen
 
@@ -312,11 +309,17 @@ class PlaneFile:
         return value
 
 
-def _digest(segments: Iterable[bytes]) -> bytes:
+def _content(file: PlaneFile) -> tuple[Hashable, ...]:
+    """The same for files that hold the same."""
     digest = hashlib.blake2b(digest_size=16)
-    for data in segments:
+    for data in file.segments:
         digest.update(data)
-    return digest.digest()
+    return digest.digest(), file.size, file.planes, file.count
 
 
-_RECENT: Recent[tuple[bytes, Size, int, int], np.ndarray] = Recent(_KEPT_BYTES, lambda pictures: (pictures,))
+@cached(LRUCache(_KEPT_BYTES, getsizeof=lambda planes: planes.nbytes), key=_content, lock=Lock())
+def _decoded(file: PlaneFile) -> np.ndarray:
+    """All planes of a short file; those decoded last stay in memory."""
+    whole = file._decode(np.arange(file.count))
+    whole.flags.writeable = False
+    return whole

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.clips.modalities.pose.file import read_poses, write_poses
+from kinesphere.clips.modalities.pose.file import _recent, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.data.preflight_poses import facts_of
@@ -233,6 +233,19 @@ def test_files_read_before_come_from_memory_until_they_change(tmp_path: Path) ->
     assert not first.keypoints.flags.writeable
     write_poses(replace(first, origin="another"), path)
     assert read_poses(path).origin == "another"
+
+
+def test_poses_in_memory_are_counted_in_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.pose.npz"
+    write_poses(make(20), path)
+    cache = _recent.cache
+    cache.clear()
+    poses = read_poses(path)
+    arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes)
+    assert cache.currsize == sum(array.nbytes for array in arrays)
+    assert cache.maxsize == 128 * 2**20
+    assert len(poses[2:5]) == 3
+    np.testing.assert_array_equal(poses[2:5].keypoints, poses.keypoints[2:5])
 
 
 def test_files_tell_their_video_where_it_was_known(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.npz import BROKEN
-from kinesphere.clips.recent import Recent
 from kinesphere.clips.sidecar import damaged, named_video, plain_text, read_archive
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
@@ -74,22 +74,6 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
         np.savez_compressed(file, allow_pickle=False, **content)
 
 
-class _State(NamedTuple):
-    """A file as it is now; another version of it has another state."""
-
-    path: Path
-    changed_ns: int
-    size: int
-
-
-def _arrays(poses: Poses) -> list[np.ndarray]:
-    arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes, poses.world)
-    return [array for array in arrays if array is not None]
-
-
-_RECENT: Recent[_State, Poses] = Recent(_KEPT_BYTES, _arrays)
-
-
 def read_poses(path: Path) -> Poses:
     """Read one pose file, or take it from memory if it did not change; its arrays cannot be written to.
 
@@ -97,15 +81,30 @@ def read_poses(path: Path) -> Poses:
         InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
             itself; the message names it.
     """
-    state = None
-    if path.is_file():
-        about = path.stat()
-        state = _State(path.absolute(), about.st_mtime_ns, about.st_size)
-        if (known := _RECENT.get(state)) is not None:
-            return known
+    return _recent(path) if path.is_file() else _unpacked(path)
+
+
+def _arrays(poses: Poses) -> list[np.ndarray]:
+    arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes, poses.world)
+    return [array for array in arrays if array is not None]
+
+
+def _bytes(poses: Poses) -> int:
+    return sum(array.nbytes for array in _arrays(poses))
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    """A file as it is now; another version of it has another state."""
+    about = path.stat()
+    return path.absolute(), about.st_mtime_ns, about.st_size
+
+
+# Training comes back to its files in every epoch; unpacking a small one takes longer than all that follows.
+@cached(LRUCache(_KEPT_BYTES, getsizeof=_bytes), key=_state, lock=Lock())
+def _recent(path: Path) -> Poses:
     poses = _unpacked(path)
-    if state is not None:
-        _RECENT.add(state, poses)
+    for array in _arrays(poses):
+        array.flags.writeable = False
     return poses
 
 

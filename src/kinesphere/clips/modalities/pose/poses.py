@@ -154,6 +154,17 @@ class Poses:
     def __len__(self) -> int:
         return len(self.times)
 
+    def __getitem__(self, frames: slice | np.ndarray) -> Self:
+        """The poses of some frames."""
+        return replace(
+            self,
+            times=self.times[frames],
+            keypoints=self.keypoints[frames],
+            scores=self.scores[frames],
+            boxes=self.boxes[frames],
+            world=None if self.world is None else self.world[frames],
+        )
+
     @property
     def people(self) -> int:
         """Number of people (P) over the whole video."""
@@ -276,14 +287,7 @@ class Poses:
         inside = np.flatnonzero((self.times >= span[0]) & (self.times < span[1]))
         if not len(inside):
             inside = np.array([np.abs(self.times - sum(span) / 2).argmin()])
-        return replace(
-            self,
-            times=self.times[inside],
-            keypoints=self.keypoints[inside],
-            scores=self.scores[inside],
-            boxes=self.boxes[inside],
-            world=None if self.world is None else self.world[inside],
-        )
+        return self[inside]
 
     def leading(self, count: int) -> np.ndarray:
         """Positions of at most `count` people, ascending: those seen for longest and most surely who move.
