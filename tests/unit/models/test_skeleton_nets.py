@@ -13,13 +13,14 @@ from torch import Tensor
 from kinesphere.clips.skeleton import COCO17, NTU25, SKELETONS
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.models import create_model, import_state
+from kinesphere.models.contracts import pose_spec
 from kinesphere.models.layers.skeleton_graph import (
     directed_partition,
     skeleton_of,
     spatial_partition,
     stream_parents,
 )
-from kinesphere.models.layers.skeleton_net import STREAMS, NormedBranches, SkeletonInput, pose_spec
+from kinesphere.models.layers.skeleton_net import STREAMS, NormedBranches, SkeletonInput
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.msg3d import scaled_graphs
 

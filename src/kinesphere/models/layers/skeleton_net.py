@@ -1,29 +1,26 @@
-"""What the graph networks on skeletons share: the streams they look at, their door, their head, their
-convolutions over time, and how MMAction2 and PySKL name all that.
+"""What the graph networks on skeletons share: their streams, their normalised input, their head and their
+convolutions over time.
 
 N persons (of all samples), B batch, T time, P people of a sample, J joints, C channels, K classes.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.layers.skeleton_graph import skeleton_of, stream_parents
-from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+from kinesphere.models.contracts import dimensions_of
+from kinesphere.models.layers.skeleton_graph import stream_parents
 
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 VALUES = 3  # of a joint: x, y, score in the image plane, x, y, z in space
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
-IN_SPACE = ("ntu25", "kinect20")
 
 
 class SkeletonInput(nn.Module):
@@ -330,115 +327,3 @@ def stack(
         )
         inputs = outputs
     return nn.ModuleList(blocks)
-
-
-def dimensions_of(skeleton: str, dimensions: int | None = None) -> Literal[2, 3]:
-    """Dimensions as given, else those that a skeleton is usually recorded in.
-
-    Raises:
-        InvalidSetting: If they are neither 2 nor 3.
-    """
-    if dimensions is None:
-        return 3 if skeleton in IN_SPACE else 2
-    if dimensions not in (2, 3):
-        raise InvalidSetting(f"Joints lie in 2 dimensions or 3; got {dimensions}.")
-    return 3 if dimensions == 3 else 2
-
-
-def pose_spec(skeleton: str, dimensions: int | None = None) -> ClipSpec:
-    """The input contract of the published networks: 100 frames spread over the clip, two people.
-
-    In the image plane, coordinates from -1 to 1; in space, upright about the first person's spine.
-    """
-    space = dimensions_of(skeleton, dimensions) == 3
-    return ClipSpec(
-        Sampling("uniform", 100),
-        size=(256, 256),
-        modality="pose",
-        resize="stretch",
-        mean=(0.0, 0.0, 0.0) if space else (0.5, 0.5),
-        std=(1.0, 1.0, 1.0) if space else (0.5, 0.5),
-        skeleton=skeleton,
-        people=2,
-        dimensions=3 if space else 2,
-        align="body" if space else "none",
-    )
-
-
-def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
-    """The contract for the skeleton, dimensions and people that a network was built for."""
-    skeleton = str(arguments.get("skeleton", spec.skeleton))
-    given = arguments.get("dimensions")
-    dimensions = dimensions_of(skeleton, None if given is None else int(str(given)))
-    people = int(str(arguments.get("people") or spec.people))
-    if (skeleton, dimensions) == (spec.skeleton, spec.dimensions):
-        return spec.with_(people=people)
-    other = pose_spec(skeleton, dimensions)
-    resize = spec.resize if dimensions == 2 else other.resize
-    return other.with_(sampling=spec.sampling, size=spec.size, resize=resize, people=people)
-
-
-HEADS: dict[str, Rule] = {
-    "pyskl": Rename("cls_head.fc_cls.*", "fc.*"),
-    "mmaction2": Rename("cls_head.fc.*", "fc.*"),
-}
-
-
-def published_maps(
-    infer: Callable[[Mapping[str, Tensor]], Arguments],
-    *,
-    extra: tuple[Rule, ...] = (),
-    arguments: Arguments | None = None,
-    blocks: str = "gcn",
-    space: str = "gcn",
-    time: str = "tcn",
-) -> tuple[KeyMap, ...]:
-    """The layouts of PySKL and MMAction2, which differ in the name of the classifier.
-
-    Args:
-        infer: Reads builder arguments off their state.
-        extra: Rules that come first.
-        arguments: Builder arguments of the layout.
-        blocks: Their name of the list of blocks.
-        space: Their name of the graph convolution.
-        time: Their name of the convolution over time.
-    """
-    theirs = f"backbone.{blocks}.{{i}}"
-    rules = (
-        *extra,
-        Rename("backbone.data_bn.*", "door.norm.*"),
-        Rename(f"{theirs}.{space}.A", "blocks.{i}.space.graph"),
-        Rename(f"{theirs}.{space}.PA", "blocks.{i}.space.edges"),
-        Rename(f"{theirs}.{space}.*", "blocks.{i}.space.*"),
-        Rename(f"{theirs}.{time}.*", "blocks.{i}.time.*"),
-        Rename(f"{theirs}.residual.*", "blocks.{i}.residual.*"),
-    )
-    return tuple(
-        KeyMap(layout, (*rules, head), arguments=arguments or {}, infer=infer)
-        for layout, head in HEADS.items()
-    )
-
-
-def read_skeleton(graph: Tensor | None) -> Arguments:
-    """Skeleton of a state with this graph."""
-    if graph is None:
-        return {}
-    skeleton = skeleton_of(graph.shape[-1])
-    return {"skeleton": skeleton}
-
-
-def read_widths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
-    """Widths of the blocks: sizes of the vectors whose keys match `pattern` with the block's number."""
-    found = {int(match[1]): v.shape[0] for k, v in theirs.items() if (match := re.fullmatch(pattern, k))}
-    return {"widths": tuple(found[i] for i in sorted(found))} if found else {}
-
-
-def read_people(
-    theirs: Mapping[str, Tensor], graph: Tensor | None, norm: str = "backbone.data_bn"
-) -> Arguments:
-    """How many people a state's first batch norm tells apart; 0 if it treats all alike."""
-    weight = theirs.get(f"{norm}.weight")
-    if weight is None or graph is None:
-        return {}
-    people = weight.shape[0] // (graph.shape[-1] * VALUES)
-    return {"people": people if people > 1 else 0}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
-from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -24,15 +25,11 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonInput,
     SkeletonNet,
     Stream,
-    fit,
-    published_maps,
-    read_people,
-    read_skeleton,
-    read_widths,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments, Ignore
+from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
 from kinesphere.models.weights.publishers.ntu import (
     INPUTS,
     MOTION_NOTE,
@@ -148,7 +145,7 @@ CTRGCN = Family(
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
-    fit=fit,
+    fit=fit_pose,
     notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
 )
 

@@ -19,8 +19,8 @@ from torch import Tensor, fx, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import dimensions_of, fit_pose
 from kinesphere.models.family import Family
-from kinesphere.models.layers.skeleton_net import dimensions_of, fit
 
 
 @fx.wrap  # type: ignore[misc, unused-ignore]
@@ -203,7 +203,7 @@ DD_NET = Family(
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 8), people=2),),
     stages=STAGES,
     classes=60,
-    fit=fit,
+    fit=fit_pose,
     notes="No public weights are compatible; checked by the paper's properties: the answer changes with "
     "neither place nor size of a body. The paper has no pose stream (`pose=False`) and no scaling.",
 )

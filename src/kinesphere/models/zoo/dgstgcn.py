@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -23,16 +24,12 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonNet,
     Stream,
     TimeBranches,
-    fit,
     narrow,
-    published_maps,
-    read_people,
-    read_skeleton,
-    read_widths,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
 from kinesphere.models.weights.publishers.ntu import (
     INPUTS,
     MOTION_NOTE,
@@ -148,7 +145,7 @@ DGSTGCN = Family(
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
-    fit=fit,
+    fit=fit_pose,
     notes=MOTION_NOTE,
 )
 

@@ -12,8 +12,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
-from kinesphere.models.weights.contract import fit_length_and_size
 
 
 class FullyConnected(nn.Module):

@@ -18,18 +18,11 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import fit_pose
 from kinesphere.models.family import Family
-from kinesphere.models.layers.skeleton_net import (
-    HEADS,
-    VALUES,
-    NormedBranches,
-    SkeletonInput,
-    Stream,
-    fit,
-    read_people,
-    read_skeleton,
-)
+from kinesphere.models.layers.skeleton_net import VALUES, NormedBranches, SkeletonInput, Stream
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.weights.maps.skeleton import HEADS, read_people, read_skeleton
 from kinesphere.models.weights.publishers.ntu import INPUTS, MOTION_NOTE, TINY_INPUTS, pyskl_weights
 
 SCALES = 13  # bones that the spatial graphs reach
@@ -248,7 +241,7 @@ FAMILY = Family(
     stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
     classes=60,
     key_maps=MAPS,
-    fit=fit,
+    fit=fit_pose,
     notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
 )
 

@@ -23,6 +23,7 @@ from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.contracts import fit_pose, pose_spec
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -32,16 +33,11 @@ from kinesphere.models.layers.skeleton_net import (
     Stream,
     TimeBranches,
     TimeConv,
-    fit,
-    pose_spec,
-    published_maps,
-    read_people,
-    read_skeleton,
-    read_widths,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
+from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
 from kinesphere.models.weights.publishers.ntu import (
     INPUTS,
     MOTION_NOTE,
@@ -290,7 +286,7 @@ STGCN = Family(
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
-    fit=fit,
+    fit=fit_pose,
     notes=MOTION_NOTE,
 )
 PAPER_PP = Paper(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import (
@@ -29,7 +30,6 @@ from kinesphere.models.layers.vit import (
     initialise,
     stage_names,
 )
-from kinesphere.models.weights.contract import with_length, with_size
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
 from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url, something_something

@@ -15,10 +15,10 @@ from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.contracts import fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
-from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,

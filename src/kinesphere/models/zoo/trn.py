@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.contracts import fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
-from kinesphere.models.weights.contract import fit_length
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
 from kinesphere.models.weights.publishers import mmaction2_url, something_something

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.contracts import with_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
-from kinesphere.models.weights.contract import with_length
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
 from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url

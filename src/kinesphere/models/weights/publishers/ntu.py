@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from kinesphere.clips.spec import Sampling
 from kinesphere.models.card import ReportedScore, WeightEntry
-from kinesphere.models.layers.skeleton_net import pose_spec
+from kinesphere.models.contracts import pose_spec
 from kinesphere.models.weights.keymap import Arguments
 
 TEN_CLIPS = "10 clips"

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
-from kinesphere.models.weights.contract import fit_length_and_size
 from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,

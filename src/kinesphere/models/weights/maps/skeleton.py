@@ -1,0 +1,77 @@
+"""How PySKL and MMAction2 name the layers of graph networks, and what their states tell of a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from kinesphere.models.layers.skeleton_graph import skeleton_of
+from kinesphere.models.layers.skeleton_net import VALUES
+from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+
+HEADS: dict[str, Rule] = {
+    "pyskl": Rename("cls_head.fc_cls.*", "fc.*"),
+    "mmaction2": Rename("cls_head.fc.*", "fc.*"),
+}
+
+
+def published_maps(
+    infer: Callable[[Mapping[str, Tensor]], Arguments],
+    *,
+    extra: tuple[Rule, ...] = (),
+    arguments: Arguments | None = None,
+    blocks: str = "gcn",
+    space: str = "gcn",
+    time: str = "tcn",
+) -> tuple[KeyMap, ...]:
+    """The layouts of PySKL and MMAction2, which differ in the name of the classifier.
+
+    Args:
+        infer: Reads builder arguments off their state.
+        extra: Rules that come first.
+        arguments: Builder arguments of the layout.
+        blocks: Their name of the list of blocks.
+        space: Their name of the graph convolution.
+        time: Their name of the convolution over time.
+    """
+    theirs = f"backbone.{blocks}.{{i}}"
+    rules = (
+        *extra,
+        Rename("backbone.data_bn.*", "door.norm.*"),
+        Rename(f"{theirs}.{space}.A", "blocks.{i}.space.graph"),
+        Rename(f"{theirs}.{space}.PA", "blocks.{i}.space.edges"),
+        Rename(f"{theirs}.{space}.*", "blocks.{i}.space.*"),
+        Rename(f"{theirs}.{time}.*", "blocks.{i}.time.*"),
+        Rename(f"{theirs}.residual.*", "blocks.{i}.residual.*"),
+    )
+    return tuple(
+        KeyMap(layout, (*rules, head), arguments=arguments or {}, infer=infer)
+        for layout, head in HEADS.items()
+    )
+
+
+def read_skeleton(graph: Tensor | None) -> Arguments:
+    """Skeleton of a state with this graph."""
+    if graph is None:
+        return {}
+    skeleton = skeleton_of(graph.shape[-1])
+    return {"skeleton": skeleton}
+
+
+def read_widths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
+    """Widths of the blocks: sizes of the vectors whose keys match `pattern` with the block's number."""
+    found = {int(match[1]): v.shape[0] for k, v in theirs.items() if (match := re.fullmatch(pattern, k))}
+    return {"widths": tuple(found[i] for i in sorted(found))} if found else {}
+
+
+def read_people(
+    theirs: Mapping[str, Tensor], graph: Tensor | None, norm: str = "backbone.data_bn"
+) -> Arguments:
+    """How many people a state's first batch norm tells apart; 0 if it treats all alike."""
+    weight = theirs.get(f"{norm}.weight")
+    if weight is None or graph is None:
+        return {}
+    people = weight.shape[0] // (graph.shape[-1] * VALUES)
+    return {"people": people if people > 1 else 0}
