@@ -14,7 +14,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.record import Row, command_line, finish
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import metrics
-from kinesphere.evaluate.intervals import Units, interval
+from kinesphere.evaluate.intervals import Units
+from kinesphere.evaluate.metrics.recognition import average_precisions
 
 GROUPS = (2, 3, 5, 8, 10, 20, 50)
 CLIPS = (10, 30)
@@ -73,24 +74,20 @@ def single_label(world: World, generator: np.random.Generator) -> Iterator[tuple
     targets = generator.integers(CLASSES, size=len(group))
     given = np.where(right, targets, (targets + generator.integers(1, CLASSES, len(group))) % CLASSES)
     near = generator.random(len(group)) < TOP5_OF_WRONG
-    ranks = np.where(right, 0, np.where(near, 1, 5))
-    units = Units.of([str(i) for i in group])
-    without, sizes = metrics.left_out(ranks, given, targets, [1, 5], CLASSES, units)
-    f1, recall = metrics.macro_means(given, targets, CLASSES)
-    values = {
-        "top-1": right.mean(),
-        "top-5": (right | near).mean(),
-        "mean class accuracy": recall,
-        "macro-F1": f1,
-    }
-    truths = {**dict.fromkeys(values, p), "top-5": p + (1 - p) * TOP5_OF_WRONG}
-    for (name, value), each, size in zip(values.items(), without.T, sizes, strict=True):
-        yield name, *_held(truths[name], interval(float(value), each, units, size))
+    clips = np.arange(len(group))
+    probabilities = np.full((len(group), CLASSES), 0.1)
+    probabilities[clips, targets] = np.where(near, 0.2, 0.0)
+    probabilities[clips, given] = 0.5
+    answers = metrics.Answers(probabilities, targets, Units.of([str(i) for i in group]))
+    truths = {"top1": p, "top5": p + (1 - p) * TOP5_OF_WRONG, "mean_class_accuracy": p, "macro_f1": p}
+    for name, true in truths.items():
+        score = replace(metrics.METRICS.get(name), value=None).score(answers)
+        yield metrics.score_name(name), *_held(true, score)
     carried = targets == 0
     if carried.any():
         ends = metrics.recall_interval(carried, given == 0, [str(i) for i in group])
-        if ends[0] is not None and ends[1] is not None:
-            yield "recall of a class", *_held(p, (ends[0], ends[1]))
+        if ends[0] is not None:
+            yield "recall of a class", *_held(p, metrics.Score(0, *ends))
 
 
 def several_labels(world: World, truth: tuple[float, float], generator: np.random.Generator
@@ -102,10 +99,7 @@ def several_labels(world: World, truth: tuple[float, float], generator: np.rando
     labels = LabelSet(tuple(map(str, range(LABELS))), multi=True)
     found = metrics.scores(probabilities, targets, labels, groups=[str(i) for i in group])
     for name, true in (("mAP", truth[0]), ("macro-F1, several labels", truth[1]), ("micro-F1", truth[1])):
-        score = found[{"mAP": "map", "micro-F1": "micro_f1"}.get(name, "macro_f1")]
-        assert score.low is not None
-        assert score.high is not None
-        yield name, *_held(true, (score.low, score.high))
+        yield name, *_held(true, found[{"mAP": "map", "micro-F1": "micro_f1"}.get(name, "macro_f1")])
 
 
 def true_of_several(world: World, generator: np.random.Generator) -> tuple[float, float]:
@@ -113,7 +107,7 @@ def true_of_several(world: World, generator: np.random.Generator) -> tuple[float
     endless = World(60_000, 1, world.correlation, world.accuracy)
     probabilities, targets, _ = _scored_clips(endless, generator)
     p, y = probabilities.ravel(), targets.ravel()
-    precision = metrics.average_precisions(p[:, None], y[:, None])[0]
+    precision = average_precisions(p[:, None], y[:, None])[0]
     chosen = p > 0.5
     return float(precision), float(2 * (chosen & (y > 0)).sum() / (chosen.sum() + y.sum()))
 
@@ -134,9 +128,11 @@ def _strength(correlation: float) -> float:
     return (1 - correlation) / correlation if correlation else 0.0
 
 
-def _held(truth: float, ends: tuple[float, float] | None) -> tuple[bool, float]:
-    assert ends is not None  # there are two groups or more
-    return ends[0] <= truth + 1e-9 and truth - 1e-9 <= ends[1], ends[1] - ends[0]
+def _held(truth: float, score: metrics.Score) -> tuple[bool, float]:
+    low, high = score.low, score.high
+    assert low is not None  # there are two groups or more
+    assert high is not None
+    return low <= truth + 1e-9 and truth - 1e-9 <= high, high - low
 
 
 def measure(worlds: list[World], trials: int, seed: int) -> list[Row]:

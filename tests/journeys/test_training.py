@@ -142,7 +142,7 @@ def test_each_of_two_processes_goes_on_with_its_own_counts(videos: Path, tmp_pat
         time.sleep(0.002)
     process.kill()
     process.communicate()
-    counts = read_state(files.state)["training_tally"]
+    counts = read_state(files.state)["training_metrics"]
     assert counts.shape[0] == 2
     assert counts[:, 0].all()  # clips of either process: the state is one within an epoch
     assert not counts[0].equal(counts[1])

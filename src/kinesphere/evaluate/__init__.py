@@ -2,7 +2,7 @@
 
 from kinesphere.evaluate.evaluator import collect, environment_of, evaluate, protocol_of
 from kinesphere.evaluate.fusion import fuse, fuse_folds, learn_weights
-from kinesphere.evaluate.metrics import Score, Scores
+from kinesphere.evaluate.metrics import Score
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
@@ -17,7 +17,6 @@ __all__ = [
     "Reading",
     "Report",
     "Score",
-    "Scores",
     "Seen",
     "choose",
     "collect",

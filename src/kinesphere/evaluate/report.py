@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,27 +22,11 @@ from kinesphere.core.structured import read_json
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
-from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, Scores
+from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, score_name
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Environment, Intervals, Protocol
 
 T = TypeVar("T")
-_NAMES = {
-    "top1": "top-1",
-    "top2": "top-2",
-    "top3": "top-3",
-    "top5": "top-5",
-    "mean_class_accuracy": "mean class accuracy",
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "map": "mAP",
-    "ece": "calibration error",
-}
-
-
-def score_name(key: str) -> str:
-    """`mean_class_accuracy` as people write it."""
-    return _NAMES.get(key, key)
 
 
 @dataclass(frozen=True)
@@ -81,7 +66,7 @@ class Report:
         notes: What a reader of the scores must know, such as clips that the model had learnt from.
     """
 
-    scores: Scores
+    scores: Mapping[str, Score]
     classes: tuple[ClassScore, ...]
     confusion: np.ndarray | None
     calibration: Calibration
@@ -166,7 +151,7 @@ class Report:
             protocol = {**plain["protocol"], "sampling": tuple(plain["protocol"]["sampling"])}
             confusion = plain["confusion"]
             return cls(
-                scores=Scores(tuple((name, _part(Score, score)) for name, score in plain["scores"].items())),
+                scores={name: _part(Score, score) for name, score in plain["scores"].items()},
                 classes=tuple(_part(ClassScore, row) for row in plain["classes"]),
                 confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
                 calibration=_part(Calibration, calibration),
@@ -263,16 +248,15 @@ def _fold_scores(predictions: Predictions) -> tuple[FoldScore, ...]:
     if len(sizes) < 2:
         return ()
     names = np.array([name or "" for name in predictions.folds])
+    use: metrics.Use = "multi_label" if predictions.labels.multi else "single_label"
+    primary = next(iter(metrics.metrics_for(use).values()))
     found = []
     for name, clips in sizes.items():
         p, y = predictions.probabilities[names == name], predictions.targets[names == name]
-        if predictions.labels.multi:
-            if not y.any():  # there is nothing to find in this fold
-                continue
-            value = metrics.mean_precision(p, y)
-        else:
-            value = float((p.argmax(1) == y).mean())
-        found.append(FoldScore(name, clips, value))
+        if predictions.labels.multi and not y.any():  # there is nothing to find in this fold
+            continue
+        answers = metrics.Answers(p, y, Units.of([None] * clips))
+        found.append(FoldScore(name, clips, primary.point(answers)))
     return tuple(found)
 
 

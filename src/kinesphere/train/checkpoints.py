@@ -20,8 +20,10 @@ from kinesphere.core.files import replacing
 from kinesphere.core.signals import held
 from kinesphere.models.checkpoint import save_model
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.train.config import FORMER_METRICS
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.module import RecognitionTask
+from kinesphere.train.running_metrics import monitor_mode
 
 
 class SafeCheckpointIO(CheckpointIO):
@@ -73,7 +75,9 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state["loops"], state["callbacks"], state["training_tally"]
+        if "training_tally" in state:
+            state = _of_now(state)
+        state["loops"], state["callbacks"], state["training_metrics"]
     except Exception as error:  # torch.load raises a dozen kinds on damaged files
         raise InvalidCheckpoint(
             f"{path} is not the state of a training run ({type(error).__name__}: {error}); delete its folder "
@@ -81,6 +85,14 @@ def read_state(path: Path) -> dict[str, Any]:
         ) from error
     assert isinstance(state, dict)
     return state
+
+
+def _of_now(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of the version before, in which metrics had other names."""
+    callbacks = state["callbacks"]
+    for then, now in FORMER_METRICS.items():
+        callbacks = {name.replace(f"'val/{then}'", f"'val/{now}'"): each for name, each in callbacks.items()}
+    return {**state, "callbacks": callbacks, "training_metrics": state["training_tally"]}
 
 
 class ResumeState(Checkpoint):
@@ -172,7 +184,7 @@ class KeepBest(pl.Callback):
 
     Args:
         path: A `.safetensors` file.
-        monitor: `top1`, `mean_class`, `f1` (higher is better) or `loss` (lower is better).
+        monitor: `loss`, or a metric of training.
         training_data: Fingerprint of the training samples, for the file's provenance.
     """
 
@@ -194,18 +206,18 @@ class KeepBest(pl.Callback):
         scores = pl_module.last_validation
         if scores is None:
             return
-        now = BestScore(getattr(scores, self.monitor), scores.loss, trainer.current_epoch + 1)
+        now = BestScore(scores[self.monitor], scores["loss"], trainer.current_epoch + 1)
         if not (math.isfinite(now.value) and math.isfinite(now.loss)):  # `end_epoch` ends the run
             return
         if self.best is not None and not self._better(now, self.best):
             return
         self.best = now
         if trainer.is_global_zero:
-            found = {"val_loss": scores.loss, "val_top1": scores.top1, "val_mean_class": scores.mean_class}
+            found = {f"val_{name}": value for name, value in scores.items()}
             keep(pl_module.scored, self.path, self._training_data, found)
 
     def _better(self, a: BestScore, b: BestScore) -> bool:
-        sign = -1 if self.monitor == "loss" else 1
+        sign = -1 if monitor_mode(self.monitor) == "min" else 1
         return (sign * a.value, -a.loss) > (sign * b.value, -b.loss)
 
 

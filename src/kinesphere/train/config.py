@@ -5,9 +5,10 @@ Those about clips are in clip_sections.py.
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kinesphere.clips.augment.background import Background
 from kinesphere.clips.spec import Views
@@ -18,6 +19,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Processes = Annotated[int, Field(ge=0, le=1024)]
+
+
+FORMER_METRICS = {"mean_class": "mean_class_accuracy", "f1": "macro_f1"}
+"""Names of metrics in recipes and run folders of before, and what they are called now."""
+log = logging.getLogger("kinesphere.train")
 
 
 class Section(BaseModel):
@@ -32,6 +38,22 @@ def _as_tuple(value: Any) -> Any:
 
 def _check_views(value: Any) -> Any:
     return str(Views.parse(str(value)))
+
+
+def _check_monitor(value: str) -> str:
+    from kinesphere.evaluate.metrics import metrics_for
+
+    if value in FORMER_METRICS:
+        log.warning(
+            "train.monitor: %s is called %s; the next version no longer reads the old name.",
+            value,
+            FORMER_METRICS[value],
+        )
+    name = FORMER_METRICS.get(value, value)
+    known = ("auto", "loss", *metrics_for("training"))
+    if name not in known:
+        raise ValueError(f"no such score steers training; known: {', '.join(known)}")
+    return name
 
 
 class DataSection(Section):
@@ -278,9 +300,12 @@ class TrainSection(Section):
         default=None,
         description="Number of validations without a better score after which training stops.",
     )
-    monitor: Literal["auto", "top1", "mean_class", "f1", "loss"] = Field(
+    monitor: Annotated[str, AfterValidator(_check_monitor)] = Field(
         default="auto",
-        description="Validation score that picks the best weights; auto is top1, f1 for several labels.",
+        description=(
+            "Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1` or "
+            "`loss`; auto is top1, macro_f1 for several labels."
+        ),
     )
     validate_every: Count = Field(
         default=1,

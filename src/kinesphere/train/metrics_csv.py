@@ -11,19 +11,14 @@ import lightning.pytorch as pl
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
+from kinesphere.evaluate.metrics import metrics_for
+from kinesphere.train.config import FORMER_METRICS
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.module import RecognitionTask
 
-COLUMNS = (
-    "epoch", "step", "lr",
-    "train_loss", "train_top1",
-    "val_loss", "val_top1", "val_mean_class", "val_f1",
-    "seconds", "clips_per_s", "waiting",
-)  # fmt: skip
-"""Epochs count from 1; `lr` is the highest of the groups; `waiting` is the share of the epoch's training
-time that was spent waiting for data. Scores that were not measured in an epoch are empty."""
-
 Row = dict[str, float | int | None]
+"""Epochs count from 1; `lr` is the highest of the groups; `waiting` is the fraction of the epoch's training
+time that was spent waiting for data. Scores that were not measured in an epoch are empty."""
 
 
 class History(pl.Callback):
@@ -45,7 +40,7 @@ class History(pl.Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        self.rows = [_renamed(row) for row in state_dict["rows"]]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restart()  # a run resumed within an epoch does not start one
@@ -68,12 +63,10 @@ class History(pl.Callback):
                 "epoch": trainer.current_epoch + 1,
                 "step": trainer.global_step,
                 "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
-                "train_loss": None if training is None else training.loss,
-                "train_top1": None if training is None else training.top1,
-                "val_loss": None if validation is None else validation.loss,
-                "val_top1": None if validation is None else validation.top1,
-                "val_mean_class": None if validation is None else validation.mean_class,
-                "val_f1": None if validation is None else validation.f1,
+                **{f"train_{name}": (training or {}).get(name) for name in ("loss", "top1")},
+                **{
+                    f"val_{name}": (validation or {}).get(name) for name in ("loss", *metrics_for("training"))
+                },
                 "seconds": round(seconds, 3),
                 "clips_per_s": round(self._clips / seconds, 3),
                 "waiting": round(min(1.0, (self._loader.waited_s - self._waited_before) / seconds), 4),
@@ -89,7 +82,7 @@ class History(pl.Callback):
 
     def _write(self) -> None:
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
+            table = csv.DictWriter(file, dict.fromkeys(key for row in self.rows for key in row))
             table.writeheader()
             table.writerows(self.rows)
 
@@ -103,8 +96,14 @@ def read_history(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [
-                {key: float(text) if text else None for key, text in row.items()}
+                _renamed({key: float(text) if text else None for key, text in row.items()})
                 for row in csv.DictReader(file)
             ]
     except (ValueError, TypeError, csv.Error) as error:
         raise InvalidSetting(f"{path} is no table of a training's epochs ({error}).") from error
+
+
+def _renamed(row: Row) -> Row:
+    """A row of before under the names of now."""
+    former = {f"val_{then}": f"val_{now}" for then, now in FORMER_METRICS.items()}
+    return {former.get(key, key): value for key, value in row.items()}

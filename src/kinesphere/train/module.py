@@ -23,7 +23,7 @@ from kinesphere.train.config import OptimizerSection, ScheduleSection
 from kinesphere.train.ema import AveragedWeights, recogniser_around
 from kinesphere.train.losses import LossFunction, dense_targets
 from kinesphere.train.optim import make_optimizer
-from kinesphere.train.running_metrics import Tally, TallyScores
+from kinesphere.train.running_metrics import RunningMetrics, Scores
 from kinesphere.train.schedule import make_schedule, set_rates
 
 
@@ -75,9 +75,9 @@ class RecognitionTask(pl.LightningModule):
         self.recogniser = recogniser.train()
         self.average = AveragedWeights(recogniser.net, ema) if ema is not None else None
         self.length = length
-        self.training_tally = Tally(len(recogniser.labels), recogniser.labels.multi)
-        self.validation_tally = Tally(len(recogniser.labels), recogniser.labels.multi)
-        self.last_validation: TallyScores | None = None
+        self.training_metrics = RunningMetrics(len(recogniser.labels), recogniser.labels.multi)
+        self.validation_metrics = RunningMetrics(len(recogniser.labels), recogniser.labels.multi)
+        self.last_validation: Scores | None = None
         self._loss = loss
         self._optimizer = optimizer
         self._schedule = schedule
@@ -121,10 +121,6 @@ class RecognitionTask(pl.LightningModule):
             targets=batch.targets.to(device, non_blocking=True),
         )
 
-    def on_fit_start(self) -> None:
-        for tally in (self.training_tally, self.validation_tally):
-            tally.sums = tally.sums.to(self.device)
-
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         generator = self._seed_step(batch_index)
         if not batch.indices:  # every file of the batch was unreadable, yet all processes must step
@@ -146,28 +142,28 @@ class RecognitionTask(pl.LightningModule):
         with sound_convolutions(self.device):
             logits = self.recogniser(*inputs)
         loss = self._loss(logits, rows)
-        self.training_tally.add(logits, rows, loss)
+        self.training_metrics.update(logits, rows, loss)
         return loss
 
-    def end_epoch(self) -> tuple[TallyScores | None, TallyScores | None]:
+    def end_epoch(self) -> tuple[Scores | None, Scores | None]:
         """Scores of the epoch's training clips over all processes, and of its validation if it had one.
 
         Raises:
             TrainingDiverged: If the loss is no longer a number.
         """
-        training, validation = self._over_processes(self.training_tally), self.last_validation
-        self.training_tally.clear()
+        training, validation = self.training_metrics.compute(), self.last_validation
+        self.training_metrics.reset()
         self.last_validation = None
         for name, scores in (("training", training), ("validation", validation)):
-            if scores is not None and not np.isfinite(scores.loss):
+            if scores is not None and not np.isfinite(scores["loss"]):
                 raise TrainingDiverged(
-                    f"The {name} loss became {scores.loss} in epoch {self.current_epoch + 1}; lower "
+                    f"The {name} loss became {scores['loss']} in epoch {self.current_epoch + 1}; lower "
                     "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
                 )
         return training, validation
 
     def on_validation_epoch_start(self) -> None:
-        self.validation_tally.clear()
+        self.validation_metrics.reset()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         # Where samples do not divide over the processes, the first ones come twice: count them once.
@@ -179,25 +175,23 @@ class RecognitionTask(pl.LightningModule):
         logits = self.scored(*self._normalised(tuple(x.flatten(0, 1) for x in inputs)))
         logits = _mean_over_views(logits.unflatten(0, (count, views)), self.recogniser.labels.multi)
         rows = dense_targets(batch.targets[own], logits.shape[-1])
-        self.validation_tally.add(logits, rows, self._loss(logits, rows))
+        self.validation_metrics.update(logits, rows, self._loss(logits, rows))
 
     def on_validation_epoch_end(self) -> None:
-        scores = self._over_processes(self.validation_tally)
-        self.last_validation = scores
-        if scores is not None:
-            for name in ("loss", "top1", "mean_class", "f1"):
-                self.log(f"val/{name}", getattr(scores, name), rank_zero_only=False, sync_dist=False)
+        self.last_validation = self.validation_metrics.compute()
+        for name, value in (self.last_validation or {}).items():
+            self.log(f"val/{name}", value, rank_zero_only=False, sync_dist=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A row per process: each goes on with its own counts.
-        rows = self.all_gather(self.training_tally.sums)
+        rows = self.all_gather(self.training_metrics.sums)
         assert isinstance(rows, Tensor)
-        checkpoint["training_tally"] = rows.reshape(self._world, -1).cpu()
+        checkpoint["training_metrics"] = rows.reshape(self._world, -1).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        rows = checkpoint["training_tally"].reshape(-1, len(self.training_tally.sums))
+        rows = checkpoint["training_metrics"].reshape(-1, len(self.training_metrics.sums))
         if self.global_rank < len(rows):
-            self.training_tally.sums = rows[self.global_rank].to(self.device)
+            self.training_metrics.sums = rows[self.global_rank].to(self.device)
 
     def on_train_start(self) -> None:
         # A state holds rates that follow from the length it was saved under; the run may be longer now.
@@ -208,9 +202,6 @@ class RecognitionTask(pl.LightningModule):
     @property
     def _world(self) -> int:
         return int(self.trainer.world_size)
-
-    def _over_processes(self, tally: Tally) -> TallyScores | None:
-        return tally.scores(self.trainer.strategy.reduce(tally.sums.clone(), reduce_op="sum"))
 
     def _normalised(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(

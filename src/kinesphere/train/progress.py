@@ -71,8 +71,10 @@ class ShowProgress(pl.Callback):
             return
         self._shown = now
         seconds = now - self._began
-        scores = pl_module.training_tally.scores()
-        parts = [] if scores is None else [f"loss {scores.loss:.3f}", f"top-1 {100 * scores.top1:.1f} %"]
+        scores = pl_module.training_metrics.scores()
+        parts = (
+            [] if scores is None else [f"loss {scores['loss']:.3f}", f"top-1 {100 * scores['top1']:.1f} %"]
+        )
         parts += [
             f"{self._clips / seconds:.1f} clips/s",
             f"waiting for data {100 * min(1.0, self._loader.waited_s / seconds):.0f} %",

@@ -79,7 +79,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     if train.epochs is None and train.steps is None:
         train = train.model_copy(update={"epochs": DEFAULT_EPOCHS})
     if train.monitor == "auto":
-        train = train.model_copy(update={"monitor": "f1" if multi else "top1"})
+        train = train.model_copy(update={"monitor": "macro_f1" if multi else "top1"})
     if train.early_stopping and parts.val is None:
         raise InvalidSetting(
             "Early stopping needs validation, but data.val is 0; give it a share or a split."

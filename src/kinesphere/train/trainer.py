@@ -47,6 +47,7 @@ from kinesphere.train.progress import ShowProgress
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import extracts, frame_cache
 from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.running_metrics import monitor_mode
 from kinesphere.train.splits import Parts
 
 log = logging.getLogger("kinesphere.train")
@@ -271,12 +272,11 @@ def _callbacks(
     if settings.steps is not None:
         callbacks.append(StopAfter(settings.steps))
     if settings.early_stopping is not None:
-        mode = "min" if settings.monitor == "loss" else "max"
         callbacks.append(
             EarlyStopping(
                 f"val/{settings.monitor}",
                 patience=settings.early_stopping,
-                mode=mode,
+                mode=monitor_mode(settings.monitor),
                 strict=False,
                 check_on_train_epoch_end=False,
             )
@@ -331,6 +331,8 @@ def _quiet_engine() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\.")
+            # A process whose share of an epoch held no readable clip has counted nothing.
+            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             # DDP on the strides of 1x1x1 weights in channels-last memory, which differ in name only.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             yield

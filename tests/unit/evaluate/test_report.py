@@ -10,9 +10,10 @@ import pytest
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.evaluate.metrics import score_name
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Environment, Protocol
-from kinesphere.evaluate.report import Report, report_from_predictions, score_name
+from kinesphere.evaluate.report import Report, report_from_predictions
 
 PROTOCOL = Protocol("toy", "abc123", "test", "2x3", ("16x4x1",))
 PROVENANCE = Environment("r3d_18", "0.1.0", "2.13.0", "cpu", "fp32", "2030-01-01")

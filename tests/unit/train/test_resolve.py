@@ -102,7 +102,7 @@ def test_several_labels_choose_loss_and_score() -> None:
     data = manifest()
     multi = replace(data, labels=replace(data.labels, multi=True))
     resolved, _ = resolve(recipe(), multi)
-    assert (resolved.loss.name, resolved.train.monitor) == ("bce", "f1")
+    assert (resolved.loss.name, resolved.train.monitor) == ("bce", "macro_f1")
 
 
 def test_sources_are_joined(tmp_path: Path) -> None:

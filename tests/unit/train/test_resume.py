@@ -361,10 +361,25 @@ def test_the_weights_at_the_start_are_found_from_any_folder(
     assert len(read_history(run.files.metrics)) == 3
 
 
-def test_a_state_of_one_row_of_counts_is_gone_on_from(own: Recipe) -> None:
-    run = train(own.override("train.epochs=1"), console=quiet())
+def test_a_state_with_former_names_of_metrics_is_gone_on_from(own: Recipe) -> None:
+    run = train(
+        own.override("train.epochs=1", "train.monitor=macro_f1", "train.early_stopping=3"), console=quiet()
+    )
     state = torch.load(run.files.state, weights_only=True)
-    state["training_tally"] = state["training_tally"][0]
+    state["training_tally"] = state.pop("training_metrics")[0]
+    former = {"val_mean_class_accuracy": "val_mean_class", "val_macro_f1": "val_f1"}
+    callbacks = state["callbacks"]
+    rows = callbacks["History"]["rows"]
+    callbacks["History"]["rows"] = [{former.get(key, key): v for key, v in row.items()} for row in rows]
+    now = next(name for name in callbacks if name.startswith("EarlyStopping"))
+    callbacks[now.replace("macro_f1", "f1")] = {**callbacks.pop(now), "best_score": torch.tensor(2.0)}
     torch.save(state, run.files.state)
-    longer = train(Recipe.load(run.folder, ["train.epochs=2"]), resume=True, console=quiet())
-    assert len(read_history(longer.files.metrics)) == 2
+    run.files.recipe.write_text(run.files.recipe.read_text().replace("monitor: macro_f1", "monitor: f1"))
+    before = read_history(run.files.metrics)
+    longer = train(Recipe.load(run.folder, ["train.epochs=3"]), resume=True, console=quiet())
+    after = read_history(longer.files.metrics)
+    assert len(after) == 3
+    assert after[:1] == before
+    # What no validation can reach was kept, and counted against two more.
+    stopping = torch.load(run.files.state, weights_only=True)["callbacks"][now]
+    assert (stopping["best_score"], stopping["wait_count"]) == (2, 2)

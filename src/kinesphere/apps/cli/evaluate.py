@@ -124,8 +124,7 @@ def print_report(report: Report, shown: int = 30) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from kinesphere.evaluate.metrics import Score
-    from kinesphere.evaluate.report import score_name
+    from kinesphere.evaluate.metrics import Score, score_name
 
     screen = console()
     for warning in report.notes:

@@ -19,9 +19,9 @@ from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mis
 from kinesphere.core.files import replacing
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import SPELLED
-from kinesphere.evaluate.metrics import ClassScore, Score
+from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import Predictions
-from kinesphere.evaluate.report import Report, score_name
+from kinesphere.evaluate.report import Report
 
 # The page may load nothing from anywhere, whatever a label or file name holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -172,10 +172,10 @@ def _baselines(report: Report) -> list[tuple[float, str]]:
 
 
 def _tile(key: str, score: Score) -> Html:
-    bounds = "lower is better" if key == "ece" else ""
+    bounds = "lower is better" if lower_is_better(key) else ""
     if score.low is not None and score.high is not None:
         bounds = f"{100 * score.low:.1f} to {100 * score.high:.1f}"
-    bar = None if key == "ece" else charts.score_bar(score)
+    bar = None if lower_is_better(key) else charts.score_bar(score)
     return tag(
         "div",
         tag("small", score_name(key)),

@@ -1,0 +1,254 @@
+"""The table of metrics: every score by name, with its value, its sums over clips, and where it is shown.
+
+One entry serves reports, intervals and training. An interval needs the score with each unit (group or clip)
+left out in turn; a score that follows from sums over the clips is then a subtraction, and running scores of
+training are the same sums added up over batches and processes.
+N clips, K classes, U units, R rows of totals, S sums of a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import Registry
+from kinesphere.evaluate.intervals import LEVEL, Units, interval, without_each
+
+Use = Literal["single_label", "multi_label", "training"]
+"""Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, and
+while training, where it may pick the best weights."""
+Sums = Callable[[Tensor, Tensor, bool], Tensor]
+"""Probabilities `(N, K)`, targets `(N, K)` in [0, 1] and whether a clip may carry several labels, to what
+each clip adds to the sums, `(N, S)`; on any device. A clip with NaN among its probabilities has no answer."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its interval.
+
+    Attributes:
+        value: Fraction in [0, 1].
+        low: Lower end of the interval, or None where none is estimated.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        text = f"{100 * self.value:.1f} %"
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model said of N clips, and what they are.
+
+    Attributes:
+        probabilities: `(N, K)` float64.
+        targets: `(N,)` class indices, or `(N, K)` zeros and ones where a clip may carry several labels.
+        units: What counts as independent.
+    """
+
+    probabilities: np.ndarray
+    targets: np.ndarray
+    units: Units
+    _sums: dict[Sums, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def multi(self) -> bool:
+        """Whether a clip may carry several labels."""
+        return self.targets.ndim == 2
+
+    @cached_property
+    def actual(self) -> np.ndarray:
+        """Whether each clip carries each class, `(N, K)` bool."""
+        if self.multi:
+            return self.targets > 0
+        hot: np.ndarray = self.targets[:, None] == np.arange(self.probabilities.shape[1])
+        return hot
+
+    def sums(self, of: Sums) -> np.ndarray:
+        """Clips and sums of each unit, `(U, 1 + S)` float64; metrics of the same sums share the work."""
+        if of not in self._sums:
+            columns = of(torch.from_numpy(self.probabilities), torch.from_numpy(self.actual), self.multi)
+            self._sums[of] = self.units.total(np.hstack([np.ones((len(columns), 1)), columns.numpy()]))
+        return self._sums[of]
+
+
+def _clips(answers: Answers) -> float:
+    return float(len(answers.targets))
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One entry of the table. It needs `sums` with `from_sums`, or `value`.
+
+    Attributes:
+        title: As people write it.
+        uses: Where it is shown.
+        value: The score as reports give it; None takes it from the sums.
+        sums: What each clip adds; None where the score does not follow from sums.
+        from_sums: Totals `(R, S)` and numbers of clips `(R,)` to scores `(R,)`.
+        left_out: For scores that do not follow from sums: the score with each unit left out `(U,)`, NaN where
+            nothing remains to be scored, and the units. Without it and `sums` there is no interval.
+        size: How many independent clips the score rests on at most.
+        order: Its place among the metrics of a report; the first is the primary one.
+        classes: Fewest classes for which it says something.
+        higher_is_better: Whether more is better.
+    """
+
+    title: str
+    uses: tuple[Use, ...]
+    value: Callable[[Answers], float] | None = None
+    sums: Sums | None = None
+    from_sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    left_out: Callable[[Answers], tuple[np.ndarray, Units]] | None = None
+    size: Callable[[Answers], float] = _clips
+    order: int = 100
+    classes: int = 2
+    higher_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.sums is None) != (self.from_sums is None) or (self.sums is None and self.value is None):
+            raise InvalidSetting(f"The metric {self.title!r} needs `value`, or `sums` with `from_sums`.")
+        if "training" in self.uses and self.sums is None:
+            raise InvalidSetting(f"The metric {self.title!r} has no sums to add up while training.")
+
+    def of_totals(self, totals: np.ndarray) -> np.ndarray:
+        """Scores `(R,)` of numbers of clips and sums `(R, 1 + S)`."""
+        assert self.from_sums is not None
+        return self.from_sums(totals[:, 1:], totals[:, 0])
+
+    def point(self, answers: Answers) -> float:
+        """The score in float64 where it follows from sums, else as reports give it."""
+        if self.sums is not None:
+            return float(self.of_totals(answers.sums(self.sums).sum(0)[None])[0])
+        assert self.value is not None
+        return self.value(answers)
+
+    def score(self, answers: Answers, level: float = LEVEL) -> Score:
+        """The score with its interval, if it has one."""
+        value = self.point(answers) if self.value is None else self.value(answers)
+        if self.left_out is not None:
+            without, units = self.left_out(answers)
+        elif self.sums is not None:
+            units = answers.units
+            without = without_each(answers.sums(self.sums), lambda totals: self.of_totals(totals)[:, None])[
+                :, 0
+            ]
+        else:
+            return Score(value)
+        return Score(value, *(interval(value, without, units, self.size(answers), level) or (None, None)))
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric", package="kinesphere.evaluate.metrics", group="kinesphere.metrics"
+)
+
+
+def metrics_for(use: Use, classes: int | None = None) -> dict[str, Metric]:
+    """The metrics of a use by name, the primary one first.
+
+    Args:
+        use: Where they are shown.
+        classes: K; None for any number.
+    """
+    known = {name: METRICS.get(name) for name in METRICS}
+    fitting = {
+        name: metric
+        for name, metric in known.items()
+        if use in metric.uses and (classes is None or metric.classes <= classes)
+    }
+    return dict(sorted(fitting.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def score_name(name: str) -> str:
+    """`mean_class_accuracy` as people write it; a report may hold scores that are not known here."""
+    return METRICS.get(name).title if name in METRICS else name
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether less of a score is better."""
+    return name in METRICS and not METRICS.get(name).higher_is_better
+
+
+def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """The probabilities within [0, 1] to the last bit; a table that contradicts itself is refused.
+
+    Sums of shares come to 1 + 2e-16, which torchmetrics takes for a sign that the whole table holds logits.
+
+    Args:
+        probabilities: `(N, K)` in [0, 1].
+        targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
+        labels: The K labels.
+
+    Raises:
+        InvalidSetting: If it is empty, has fewer than two labels, or shapes or ranges are wrong.
+    """
+    classes = len(labels)
+    if classes < 2:
+        raise InvalidSetting(f"Scores need at least two labels to tell apart; got {list(labels)}.")
+    if len(probabilities) == 0:
+        raise InvalidSetting("There is no clip to score: the table of predictions is empty.")
+    if probabilities.ndim != 2 or probabilities.shape[1] != classes:
+        raise InvalidSetting(
+            f"Predictions over {classes} labels are a table (N, {classes}); got {probabilities.shape}."
+        )
+    expected = probabilities.shape if labels.multi else probabilities.shape[:1]
+    if targets.shape != expected:
+        raise InvalidSetting(f"Targets need shape {expected} to match the predictions; got {targets.shape}.")
+    if not (
+        np.isfinite(probabilities).all() and probabilities.min() >= -1e-6 and probabilities.max() <= 1 + 1e-6
+    ):
+        raise InvalidSetting("Probabilities must lie in [0, 1]; some do not or are not numbers.")
+    top = 1 if labels.multi else classes - 1
+    if targets.min() < 0 or targets.max() > top:
+        raise InvalidSetting(f"Targets must lie in 0..{top}; got {int(targets.min())}..{int(targets.max())}.")
+    return probabilities.clip(0, 1)
+
+
+def scores(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    labels: LabelSet,
+    *,
+    groups: Sequence[str | None] | None = None,
+    level: float = LEVEL,
+) -> Mapping[str, Score]:
+    """All scores of a table of predictions by name, with intervals; the first is the primary one.
+
+    Args:
+        probabilities: `(N, K)`.
+        targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
+        labels: The K labels.
+        groups: Performer or source of each clip, taken whole by the intervals.
+        level: Of the intervals.
+
+    Raises:
+        InvalidSetting: If the table is empty or contradicts itself.
+    """
+    probabilities = check_table(probabilities, targets, labels)
+    answers = Answers(
+        probabilities, targets, Units.of(groups if groups is not None else [None] * len(targets))
+    )
+    chosen = metrics_for("multi_label" if labels.multi else "single_label", len(labels))
+    return {name: metric.score(answers, level) for name, metric in chosen.items()}
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """`part / whole`, 0 where the whole is 0."""
+    quotient = np.zeros(np.broadcast(part, whole).shape)
+    np.divide(part, whole, out=quotient, where=whole > 0)
+    return quotient
