@@ -49,7 +49,7 @@ class UnreadableVideo(VideoError):
 
 
 class NoVideoStream(UnreadableVideo):
-    """The container holds audio or data but no picture."""
+    """The container holds audio or data but no video."""
 
 
 class SpanOutsideVideo(VideoError, ValueError):

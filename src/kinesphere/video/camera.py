@@ -1,4 +1,4 @@
-"""Cameras, behind the interface that files have; and the one door to either."""
+"""Cameras, behind the interface that files have; and one function that opens either."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FrameSource(Protocol):
 def open_source(
     source: int | str | Path | bytes, *, timeout_s: float = 10.0, threads: int | None = None
 ) -> FrameSource:
-    """Open a camera by its number (`0` or `"0"`), else a file, bytes or address as a `Video`.
+    """Open a camera by its number (`0` or `"0"`), else a file, bytes or URL as a `Video`.
 
     Raises:
         UnreadableVideo: If it cannot be opened.
@@ -150,8 +150,8 @@ class Camera:
     @property
     def fps(self) -> Fraction:
         """Frames per second by the driver; 30 where it does not tell."""
-        told = self._capture.get(cv2.CAP_PROP_FPS)
-        return Fraction(told).limit_denominator(1001) if 0 < told <= 1000 else Fraction(30)
+        stated = self._capture.get(cv2.CAP_PROP_FPS)
+        return Fraction(stated).limit_denominator(1001) if 0 < stated <= 1000 else Fraction(30)
 
     def stream(
         self,
@@ -224,7 +224,7 @@ class Camera:
         try:
             self._newest.put_nowait(taken)
         except queue.Full:
-            # The consumer may have emptied it meanwhile; then there is simply room.
+            # The consumer may have emptied it meanwhile; then there is simply space.
             with contextlib.suppress(queue.Empty):
                 self._newest.get_nowait()
             self._newest.put_nowait(taken)

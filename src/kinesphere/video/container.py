@@ -1,7 +1,7 @@
 """Opening what the outside hands us: paths, bytes and URLs, each with its limits.
 
 Nothing is opened that the user did not name. FFmpeg may read the formats of one list, none of which names
-other files or addresses, through the protocols of another; names are never taken for protocols or patterns.
+other files or URLs, through the protocols of another; names are never taken for protocols or patterns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from kinesphere.core.errors import InvalidSetting, NoVideoStream, SourceTimeout, UnreadableVideo
 from kinesphere.video.damage import Patience
 
-# One 8K picture: larger claims come from damaged headers, and would cost gigabytes in a decoder.
+# One 8K frame: larger claims come from damaged headers, and would cost gigabytes in a decoder.
 MAX_FRAME_PIXELS = 7680 * 4320
 
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
@@ -36,7 +36,7 @@ _PROTOCOLS = {
     "http": _HTTP,
     "live": f"{_HTTP},udp,rtp,rtsp,rtsps,srtp,rtmp,rtmps,rtmpt,rtmpts",
 }
-# Formats that hold their pictures themselves; and sound, so that it can be named as what it is.
+# Formats that hold their video themselves; and sound, so that it can be named as what it is.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,kux,live_flv,asf,asf_o,ogg,nut,mxf,"
     "gxf,lxf,rm,ivr,ivf,h261,h263,h264,hevc,vvc,evc,av1,obu,m4v,mjpeg,mjpeg_2000,mpjpeg,ingenient,dv,"
@@ -69,7 +69,7 @@ class Source:
         name: As the user named it; `"<bytes>"` for data in memory.
         kind: What can be done with it: `"file"` and `"bytes"` can be read twice at no cost, `"http"`
             at some, `"live"` not at all.
-        location: Path or address; empty for bytes.
+        location: Path or URL; empty for bytes.
         data: The bytes, if it is those.
     """
 
@@ -84,7 +84,7 @@ class Source:
 
         Raises:
             UnreadableVideo: If a file is missing, empty, or no regular file; if bytes are empty.
-            InvalidSetting: If an address has a scheme that is not read here.
+            InvalidSetting: If a URL has a scheme that is not read here.
         """
         if isinstance(source, bytes | bytearray | memoryview):
             if not len(source):
@@ -146,7 +146,7 @@ class Source:
         return container
 
     def _refuse_names_of_others(self) -> None:
-        """Refuse a local text that would have other files or addresses opened.
+        """Refuse a local text that would have other files or URLs opened.
 
         Raises:
             UnreadableVideo: If it is one.
@@ -172,7 +172,7 @@ class Source:
 def pick_stream(container: InputContainer, source: Source, patience: Patience) -> int:
     """The number of the stream that is the film.
 
-    Cover pictures and thumbnails do not count, nor a stream of one frame where another has more. Of
+    Cover images and thumbnails do not count, nor a stream of one frame where another has more. Of
     several films it is the one that the container marks as its default, then the largest, then the first.
 
     Raises:
@@ -183,7 +183,7 @@ def pick_stream(container: InputContainer, source: Source, patience: Patience) -
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise NoVideoStream(f"{name} holds no picture, only {others}; name a file with a video stream.")
+        raise NoVideoStream(f"{name} holds no video, only {others}; name a file with a video stream.")
     moving = _moving(streams, source, patience) if len(streams) > 1 else set()
     stream = max(streams, key=lambda s: (s.index in moving, *_rank(s)))
     context = stream.codec_context
@@ -209,9 +209,9 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
 
 def _moving(streams: list[VideoStream], source: Source, patience: Patience) -> set[int]:
     """Which of several streams have more than one frame: by the header, or by looking for a second one."""
-    told = {stream.index: stream.frames > 1 for stream in streams if stream.frames}
-    if len(told) == len(streams) or not source.local:
-        return {index for index, is_moving in told.items() if is_moving}
+    stated = {stream.index: stream.frames > 1 for stream in streams if stream.frames}
+    if len(stated) == len(streams) or not source.local:
+        return {index for index, is_moving in stated.items() if is_moving}
     counts: Counter[int] = Counter()
     with source.open(patience.timeout_s) as container:
         chosen = [container.streams[stream.index] for stream in streams]

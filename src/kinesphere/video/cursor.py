@@ -1,6 +1,6 @@
 """`Cursor`: one demuxer and one decoder, moved to key frames and read forward.
 
-Every frame leaves with its tick, the integer time that the `Timeline` knows it by. A frame after a seek
+Every frame leaves with its tick, the integer time that the `FrameIndex` knows it by. A frame after a seek
 counts only if the first one out is the key frame that was aimed at; so what a seek yields is bit for bit
 what decoding from the start yields.
 """
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from kinesphere.core.device import cpu_count
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source, pick_stream
 from kinesphere.video.damage import Damage, Patience
-from kinesphere.video.frame_index import Timeline, demux
+from kinesphere.video.frame_index import FrameIndex, demux
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Decoded = tuple[int, av.VideoFrame]
 
-# Decoders that may be told between two packets to leave out frames that no other leans on. Others read that
+# Decoders that may be asked between two packets to leave out frames that no other leans on. Others read that
 # when they open, or leave out what cannot be spared (libdav1d).
 _SPARING = {
     "h264", "hevc", "vvc", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "h263", "flv", "wmv1",
@@ -67,7 +67,7 @@ class Cursor:
         self._index = stream
         self.damage = damage
         self.patience = Patience(source.name, timeout_s)
-        self.timeline: Timeline | None = None
+        self.frame_index: FrameIndex | None = None
         self.threads = threads or _default_threads()
         self.moves = 0
         self._sought = False
@@ -126,7 +126,7 @@ class Cursor:
 
     def start(self, key: int) -> None:
         """Move to the key packet at position `key`, so that it is the next one decoded."""
-        assert self.timeline is not None
+        assert self.frame_index is not None
         self.moves += 1
         self.patience.renew()
         if key == 0 and self._peeked:
@@ -134,7 +134,7 @@ class Cursor:
         if not (self._seek(key, key) or self._seek(key, max(0, key - 1)) or self._seek(key, 0)):
             self.reopen()
             self._skip_to(key)
-        self._expect = self.timeline.key_tick(key) if key else None
+        self._expect = self.frame_index.key_tick(key) if key else None
 
     def reaches(self, key: int, position: int, ticks: list[int]) -> bool:
         """Whether reading on gives the frames `ticks` for less work than a move to `key` would take.
@@ -152,11 +152,11 @@ class Cursor:
 
     def peek(self) -> Decoded | None:
         """The next frame, without consuming it; None at the end."""
-        if self.timeline is not None and self.timeline.clock == "pts":
+        if self.frame_index is not None and self.frame_index.clock == "pts":
             # The first packet alone tells, if it is the first on screen: no need to fill the decoder.
-            shown_first = self.timeline.key_tick(0) == self.timeline.ticks[0]
+            shown_first = self.frame_index.key_tick(0) == self.frame_index.ticks[0]
             first = next(self.read(last=0), None) if shown_first else None
-            if first is not None and first[0] == self.timeline.ticks[0]:
+            if first is not None and first[0] == self.frame_index.ticks[0]:
                 self._ended = True
                 return first
             self.start(0)
@@ -198,18 +198,23 @@ class Cursor:
     def _next_packet(self) -> Packet | None:
         held, self._held = self._held, None
         packet = next(self._packets, None) if held is None else held
-        if packet is None and self._sought and self.timeline and self._next < len(self.timeline.packets):
-            packet = self._resume(self.timeline)
-        stamps = None if self.timeline is None else self.timeline.stamps
+        if (
+            packet is None
+            and self._sought
+            and self.frame_index
+            and self._next < len(self.frame_index.packets)
+        ):
+            packet = self._resume(self.frame_index)
+        stamps = None if self.frame_index is None else self.frame_index.stamps
         if packet is not None and stamps is not None:
             if self._next >= len(stamps):
                 return None
             packet.pts = int(stamps[self._next])
         return packet
 
-    def _resume(self, timeline: Timeline) -> Packet | None:
+    def _resume(self, frame_index: FrameIndex) -> Packet | None:
         """The next packet of a file that ends too soon after a seek, as joined ones do."""
-        timeline.unseekable = True
+        frame_index.unseekable = True
         self._sought = False
         # The decoder goes on, and it belongs to the container that it was opened with.
         self._others.append(self.source.open(self.patience.timeout_s))
@@ -220,9 +225,9 @@ class Cursor:
 
     def _wanted(self, packet: Packet, needed: Set[int] | None, horizon: int | None) -> bool:
         """Whether to decode a packet at all; frames that nothing leans on are left out by the decoder."""
-        if self.timeline is None or not self.timeline.steady:
+        if self.frame_index is None or not self.frame_index.steady:
             return True
-        by_pts = self.timeline.clock == "pts"
+        by_pts = self.frame_index.clock == "pts"
         tick = packet.pts if by_pts else packet.dts
         if by_pts and self._expect is not None and tick is not None and tick < self._expect:
             return False  # leads its key frame on screen: what it leans on was not decoded
@@ -264,30 +269,30 @@ class Cursor:
         self._ready.append((tick, frame))
 
     def _off_key(self, frame: av.VideoFrame, tick: int) -> bool:
-        assert self.timeline is not None
-        if self.timeline.clock == "pts":
+        assert self.frame_index is not None
+        if self.frame_index.clock == "pts":
             return tick != self._expect
         return not frame.key_frame
 
     def _tick(self, frame: av.VideoFrame) -> int:
         following = 0 if self._last is None else self._last + 1
-        if self.timeline is None:
+        if self.frame_index is None:
             return following if frame.pts is None else frame.pts
-        if self.timeline.clock == "index":
+        if self.frame_index.clock == "index":
             return following
-        if self.timeline.clock == "pts":
+        if self.frame_index.clock == "pts":
             return following if frame.pts is None else frame.pts
-        if frame.dts is None and self._drained is not None and self.timeline.steady:
+        if frame.dts is None and self._drained is not None and self.frame_index.steady:
             self._drained += 1
-            return self.timeline.drained_tick(self._next - 1, self._drained)
+            return self.frame_index.drained_tick(self._next - 1, self._drained)
         return following if frame.dts is None else frame.dts
 
     def _seek(self, key: int, via: int) -> bool:
         """Seek to packet `via` or before and step to `key`; False if that did not lead there."""
-        assert self.timeline is not None
-        if self.timeline.counted:
+        assert self.frame_index is not None
+        if self.frame_index.counted:
             return False
-        table = self.timeline.packets
+        table = self.frame_index.packets
         aims = (int(table.pts[via]), int(table.dts[via]))
         for aim in sorted(aims, reverse=True):
             if abs(aim) > 2**62:
@@ -305,10 +310,10 @@ class Cursor:
 
     def _skip_to(self, key: int) -> bool:
         """Drop packets until the one at position `key` is next."""
-        assert self.timeline is not None
-        by_count = self.timeline.counted
+        assert self.frame_index is not None
+        by_count = self.frame_index.counted
         for count, packet in enumerate(self._packets):
-            position = count if by_count else self.timeline.locate(packet, key)
+            position = count if by_count else self.frame_index.locate(packet, key)
             if position == key:
                 self._held = packet
                 self._next = key

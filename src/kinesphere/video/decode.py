@@ -14,11 +14,11 @@ import numpy as np
 
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.short_repr import short_repr
-from kinesphere.video import picture
+from kinesphere.video import conversion
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source
 from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
-from kinesphere.video.frame_index import Timeline, container_start, scan, zero_tick
+from kinesphere.video.frame_index import FrameIndex, container_start, scan, zero_tick
 from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import describe
 from kinesphere.video.joined import is_followed
@@ -26,7 +26,7 @@ from kinesphere.video.joined import is_followed
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture.
+    """One frame.
 
     Attributes:
         data: uint8 RGB `(3, H, W)`; a view of channels-last memory.
@@ -39,7 +39,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frames:
-    """T pictures.
+    """T frames.
 
     Attributes:
         data: uint8 RGB `(T, 3, H, W)`; a view of `(T, H, W, 3)` memory.
@@ -61,18 +61,18 @@ class Frames:
         return len(self.times)
 
     def __getitem__(self, part: slice) -> Frames:
-        """Some of the pictures."""
+        """Some of the frames."""
         return Frames(self.data[part], self.times[part])
 
     def __iter__(self) -> Iterator[Frame]:
-        """The pictures one by one."""
+        """The frames one by one."""
         return map(Frame, self.data, self.times.tolist())
 
 
 class Video:
     """An open video. Times are seconds from its start: from where its container starts, as players count.
 
-    The first frame lies at `start_s`, which is 0 unless the sound begins before the picture.
+    The first frame lies at `start_s`, which is 0 unless the sound begins before the video.
 
     Opening reads the packets of a local file once, without decoding them, so that the times of all
     frames, their number and the duration are known exactly, whatever the header says. Frames are those
@@ -81,11 +81,11 @@ class Video:
     Open it with `Video.open` and close it, or use it in a `with` statement. It is not thread-safe.
     """
 
-    def __init__(self, cursor: Cursor, timeline: Timeline | None, first: av.VideoFrame) -> None:
+    def __init__(self, cursor: Cursor, frame_index: FrameIndex | None, first: av.VideoFrame) -> None:
         self._cursor = cursor
-        self._timeline = timeline
+        self._frame_index = frame_index
         self._damage = cursor.damage
-        self.info = describe(cursor.container, cursor.stream, timeline, first, cursor.damage)
+        self.info = describe(cursor.container, cursor.stream, frame_index, first, cursor.damage)
         self._gatherer = Gatherer(cursor, self.info.rotation_deg, self.info.mirrored)
         self._fresh = True
         self._zero: int | None = None
@@ -94,10 +94,10 @@ class Video:
     def open(
         cls, source: str | Path | bytes, *, timeout_s: float = 10.0, threads: int | None = None
     ) -> Video:
-        """Open a file, bytes, or an http(s), rtsp(s) or rtmp(s) address.
+        """Open a file, bytes, or an http(s), rtsp(s) or rtmp(s) URL.
 
         Args:
-            source: What to open. A `str` with a scheme is an address, anything else a path.
+            source: What to open. A `str` with a scheme is a URL, anything else a path.
             timeout_s: Longest wait for the source to open and for each next frame, in seconds.
             threads: Decoder threads; by default one per core, or one within a data loader's worker.
 
@@ -117,9 +117,9 @@ class Video:
         origin = Source.of(source)
         cursor = Cursor(origin, timeout_s, threads, Damage(origin.name))
         try:
-            timeline = _scan(cursor) if origin.local else None
+            frame_index = _scan(cursor) if origin.local else None
             first = _first_frame(cursor)
-            video = cls(cursor, timeline, first)
+            video = cls(cursor, frame_index, first)
             video._damage.warn()
         except BaseException:
             cursor.close()
@@ -156,7 +156,7 @@ class Video:
 
     @property
     def start_s(self) -> float:
-        """When the first frame starts; 0 unless the sound begins before the picture."""
+        """When the first frame starts; 0 unless the sound begins before the video."""
         return self.info.start_s
 
     @property
@@ -182,7 +182,7 @@ class Video:
     @property
     def tolerance_s(self) -> float:
         """How far a requested time may fall short of a frame's and still mean it, in seconds."""
-        return 0.0 if self._timeline is None else self._timeline.tolerance_s
+        return 0.0 if self._frame_index is None else self._frame_index.tolerance_s
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` float64: the exact presentation times of all frames, from packets alone.
@@ -193,7 +193,7 @@ class Video:
         return self._known_timeline.times_s.copy()
 
     def frames_at(self, times_s: Sequence[float] | np.ndarray, size: tuple[int, int] | None = None) -> Frames:
-        """The frames on show at the given times: for each the last one that has started.
+        """The frames displayed at the given times: for each the last one that has started.
 
         Before the first frame, where there is sound alone, it is the first one.
 
@@ -212,14 +212,14 @@ class Video:
         Warns:
             DamagedVideo: If a frame on the way cannot be decoded; the last one before it stands in.
         """
-        timeline = self._known_timeline
+        frame_index = self._known_timeline
         height, width = self._checked_size(size)
-        shown = timeline.show(self._checked_times(times_s))
+        shown = frame_index.show(self._checked_times(times_s))
         wanted, slots = np.unique(shown, return_inverse=True)
         pixels = np.empty((len(wanted), height, width, 3), np.uint8)
-        ticks = self._gatherer.collect(timeline, wanted.tolist(), pixels)
+        ticks = self._gatherer.collect(frame_index, wanted.tolist(), pixels)
         self._damage.warn()
-        times = timeline.time_of(ticks)
+        times = frame_index.time_of(ticks)
         if len(wanted) != len(shown) or (np.diff(slots) < 0).any():
             pixels, times = pixels[slots], times[slots]
         return Frames(pixels.transpose(0, 3, 1, 2), times)
@@ -238,7 +238,7 @@ class Video:
             start_s: Seconds; the first frame is the first that starts at or after it.
             end_s: Seconds; frames that start before it are given. None for the end of the video.
             size: `(H, W)` in pixels to decode to; by default as displayed.
-            fps: Frames per second to resample to, by repeating and dropping: the frames on show at
+            fps: Frames per second to resample to, by repeating and dropping: the frames displayed at
                 `start_s + n / fps`, which until the first frame starts is the first frame. None for the
                 frames as they are.
 
@@ -272,7 +272,7 @@ class Video:
                 if end_s is not None and time_s >= end_s - self.tolerance_s:
                     break
                 if time_s >= start_s - self.tolerance_s:
-                    yield Frame(self._picture(frame, size), time_s)
+                    yield Frame(self._rgb(frame, size), time_s)
         finally:
             self._damage.warn()
 
@@ -288,35 +288,35 @@ class Video:
                 while held is not None and start_s + count / fps < time_s - self.tolerance_s:
                     if stop_s is not None and start_s + count / fps >= stop_s - self.tolerance_s:
                         return
-                    pixels = self._picture(held[1], size) if pixels is None else pixels
+                    pixels = self._rgb(held[1], size) if pixels is None else pixels
                     yield Frame(pixels, held[0])
                     count += 1
                 held, pixels = (time_s, frame), None
             end = self._last_end(held, stop_s)
             while held is not None and start_s + count / fps < end - self.tolerance_s:
-                pixels = self._picture(held[1], size) if pixels is None else pixels
+                pixels = self._rgb(held[1], size) if pixels is None else pixels
                 yield Frame(pixels, held[0])
                 count += 1
         finally:
             self._damage.warn()
 
     def _last_end(self, held: tuple[float, av.VideoFrame] | None, stop_s: float | None) -> float:
-        """Until when the last frame is on show: a frame's length, or less if the span ends."""
+        """Until when the last frame is displayed: a frame's length, or less if the span ends."""
         end_s = (held[0] if held else 0.0) + float(1 / self.fps)
         if self.duration_s is not None:
             end_s = self.duration_s
         return end_s if stop_s is None else min(end_s, stop_s)
 
     def _decode_from(self, start_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames with their times, from a key frame at or before the one on show at `start_s`."""
-        cursor, timeline = self._cursor, self._timeline
-        if timeline is None:
+        """Frames with their times, from a key frame at or before the one displayed at `start_s`."""
+        cursor, frame_index = self._cursor, self._frame_index
+        if frame_index is None:
             yield from self._decode_on()
             return
-        frame = int(timeline.show(np.array([start_s]))[0])
-        zero, tick_s = timeline.zero, float(timeline.time_base)
+        frame = int(frame_index.show(np.array([start_s]))[0])
+        zero, tick_s = frame_index.zero, float(frame_index.time_base)
         while True:
-            key = timeline.key_before(frame)
+            key = frame_index.key_before(frame)
             cursor.start(key)
             owner = cursor.moves
             try:
@@ -326,10 +326,10 @@ class Video:
                         raise self._moved()
                 return
             except UnsafeKey:
-                timeline.distrust(key)
+                frame_index.distrust(key)
 
     def _decode_on(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames of a source of which no times are known: an address from its start, a live one as they come.
+        """Frames of a source of which no times are known: a URL from its start, a live one as they come.
 
         A live source has no start but the first frame that is seen of it.
         """
@@ -355,27 +355,27 @@ class Video:
             "turns."
         )
 
-    def _picture(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    def _rgb(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         pixels = np.empty((*size, 3), np.uint8)
-        picture.rgb(frame, size, self.info.rotation_deg, pixels, mirrored=self.info.mirrored)
+        conversion.rgb(frame, size, self.info.rotation_deg, pixels, mirrored=self.info.mirrored)
         return pixels.transpose(2, 0, 1)
 
     # ---- checks
 
     @property
-    def _known_timeline(self) -> Timeline:
-        if self._timeline is None:
+    def _known_timeline(self) -> FrameIndex:
+        if self._frame_index is None:
             if self._cursor.source.kind == "live":
                 raise InvalidSetting(
                     f"{self.info.source} is live and cannot be read out of order; use stream()."
                 )
             self._cursor.reopen()
-            self._timeline = _scan(self._cursor)
+            self._frame_index = _scan(self._cursor)
             first = _first_frame(self._cursor)
             self.info = describe(
-                self._cursor.container, self._cursor.stream, self._timeline, first, self._damage
+                self._cursor.container, self._cursor.stream, self._frame_index, first, self._damage
             )
-        return self._timeline
+        return self._frame_index
 
     def _checked_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         if size is None:
@@ -403,16 +403,18 @@ class Video:
         )
 
 
-def _scan(cursor: Cursor) -> Timeline:
-    """Read all packets, keep the timeline, and go back to the start."""
-    timeline = scan(
+def _scan(cursor: Cursor) -> FrameIndex:
+    """Read all packets, keep the frame_index, and go back to the start."""
+    frame_index = scan(
         cursor.packets(), cursor.stream, cursor.source.size_bytes(), cursor.damage, cursor.patience
     )
-    if cursor.source.local and is_followed(cursor.source, cursor.container.format.name, timeline.packets.end):
+    if cursor.source.local and is_followed(
+        cursor.source, cursor.container.format.name, frame_index.packets.end
+    ):
         cursor.damage.note("another recording is appended to it and not read; split the file to use that")
-    cursor.timeline = timeline
+    cursor.frame_index = frame_index
     cursor.start(0)
-    return timeline
+    return frame_index
 
 
 def _first_frame(cursor: Cursor) -> av.VideoFrame:
@@ -423,6 +425,6 @@ def _first_frame(cursor: Cursor) -> av.VideoFrame:
             f"{cursor.source.name} has no decodable frame ({reasons}); copy or download it again."
         )
     tick, frame = first
-    if cursor.timeline is not None:
-        cursor.timeline.begin_at(tick)
+    if cursor.frame_index is not None:
+        cursor.frame_index.begin_at(tick)
     return frame

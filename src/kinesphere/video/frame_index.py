@@ -3,7 +3,7 @@
 Nothing is decoded here. Where a container stores presentation times, they count (`pts`), unless they
 contradict one another (see `repair`); AVI stores none, so its decoding order counts (`dts`), where the
 frame that comes out of the decoder with packet n is the one shown at n; where both are missing, frames are
-counted (`index`). Time 0 is where the container starts, picture or sound, as every player counts.
+counted (`index`). Time 0 is where the container starts, video or sound, as every player counts.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from kinesphere.video.damage import Damage, Patience
 Clock = Literal["pts", "dts", "index"]
 
 MAX_FRAMES = 10_000_000
-# No picture for longer is worth a word.
+# No frame for longer is worth a word.
 LONG_GAP_S = 600.0
 # Containers whose clock may be set anew within a file.
 _BROADCAST = {"mpegts", "mpeg"}
-# Codecs that show pictures in the order in which they are decoded.
+# Codecs that show frames in the order in which they are decoded.
 _IN_ORDER = {
     "vp8", "vp9", "av1", "libdav1d", "libaom-av1", "mjpeg", "mjpegb", "ffv1", "prores", "dnxhd", "rawvideo",
     "huffyuv", "ffvhuff", "utvideo", "png", "apng", "gif", "qtrle", "dvvideo", "theora", "cfhd", "magicyuv",
@@ -85,7 +85,7 @@ class Packets:
 
 
 @dataclass
-class Timeline:
+class FrameIndex:
     """N displayed frames in order of display, found among M packets in order of decoding.
 
     Attributes:
@@ -172,7 +172,7 @@ class Timeline:
         key frame before.
         """
         tick, position = int(self.ticks[frame]), int(self.decode_index[frame])
-        # By dts, frames that lean back past a key frame cannot be told; stay clear of any.
+        # By dts, frames that lean back past a key frame cannot be distinguished; stay clear of any.
         position -= 4 * self._delay
         for key in reversed(self.keys[: int(np.searchsorted(self.keys, position, side="right"))]):
             if key == 0 or self.key_tick(key) <= tick:
@@ -231,7 +231,7 @@ def zero_tick(start_s: Fraction | None, time_base: Fraction) -> float | None:
 
 
 def container_start(container: Container) -> Fraction | None:
-    """Where a container starts on its own clock, in seconds: with its first picture or sound."""
+    """Where a container starts on its own clock, in seconds: with its first frame or sample of sound."""
     start = container.start_time if isinstance(container, InputContainer) else None
     return None if start is None or abs(start) > 2**62 else Fraction(start, av.time_base)
 
@@ -242,8 +242,8 @@ def scan(
     size_bytes: int | None,
     damage: Damage,
     patience: Patience,
-) -> Timeline:
-    """Read all packets of a stream and work out its timeline.
+) -> FrameIndex:
+    """Read all packets of a stream and work out its frame_index.
 
     Args:
         packets: The stream's packets from the first on.
@@ -261,15 +261,15 @@ def scan(
         raise UnreadableVideo(f"{damage.source} holds no video packet; copy or download it again.")
     is_avi = stream.container.format.name == "avi"
     start_s = container_start(stream.container)
-    timeline = (
+    frame_index = (
         (None if is_avi else _by_pts(table, stream, start_s, damage))
         or _by_dts(table, stream, start_s)
         or _by_index(table, stream)
     )
-    steps_s = np.diff(timeline.ticks) * float(timeline.time_base)
+    steps_s = np.diff(frame_index.ticks) * float(frame_index.time_base)
     for place in np.flatnonzero(steps_s > LONG_GAP_S).tolist():
-        damage.note(f"no picture for {steps_s[place]:.0f} s from {timeline.times_s[place]:.2f} s on")
-    return timeline
+        damage.note(f"no frame for {steps_s[place]:.0f} s from {frame_index.times_s[place]:.2f} s on")
+    return frame_index
 
 
 def _collect(
@@ -302,7 +302,9 @@ def _collect(
     return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0, end)
 
 
-def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damage: Damage) -> Timeline | None:
+def _by_pts(
+    table: Packets, stream: VideoStream, start_s: Fraction | None, damage: Damage
+) -> FrameIndex | None:
     shown = np.flatnonzero(~table.hidden)
     pts, dts, key, known = table.pts[shown], table.dts[shown], table.key[shown], table.pts[shown] != _NONE
     if 2 * known.sum() <= len(shown):
@@ -315,7 +317,7 @@ def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damag
     keys = _with_start(np.flatnonzero(table.key & ~table.hidden).tolist())
     if repair.is_sound(pts, dts, key, known, float(tick), **kind):
         order = np.argsort(pts, kind="stable")
-        return Timeline("pts", pts[order], shown[order], tick, keys, table, True, start_s)
+        return FrameIndex("pts", pts[order], shown[order], tick, keys, table, True, start_s)
     if not known.all() and _orderly(table):
         return None
     found = repair.repaired(pts, dts, key, known, float(tick), **kind)
@@ -326,7 +328,7 @@ def _by_pts(table: Packets, stream: VideoStream, start_s: Fraction | None, damag
     stamps = np.full(len(table), _NONE, np.int64)
     stamps[shown] = found.stamps
     base = tick / repair.SCALE
-    return Timeline(
+    return FrameIndex(
         "pts", found.stamps[order], shown[order], base, keys, table, True, start_s, stamps, resolution=tick
     )
 
@@ -337,8 +339,8 @@ def _in_step(pts: np.ndarray, dts: np.ndarray) -> bool:
     A codec that may show them in another order tells the decoder to wait, however seldom it does so: then
     they are shown some time after they are decoded, by far the most of them the same time.
     """
-    told = (pts != _NONE) & (dts != _NONE)
-    return int(np.count_nonzero(pts[told] <= dts[told])) >= 0.9 * len(pts)
+    stated = (pts != _NONE) & (dts != _NONE)
+    return int(np.count_nonzero(pts[stated] <= dts[stated])) >= 0.9 * len(pts)
 
 
 def _note_repair(found: repair.Repaired, tick: Fraction, damage: Damage) -> None:
@@ -351,13 +353,13 @@ def _note_repair(found: repair.Repaired, tick: Fraction, damage: Damage) -> None
         first_s = float((found.stamps[found.restarts[0]] - found.stamps.min()) * (tick / repair.SCALE))
         times = f"{len(found.restarts)} times, first" if len(found.restarts) > 1 else "again"
         damage.note(
-            f"its clock starts {times} {first_s:.2f} s after the first picture; the recordings were put one "
+            f"its clock starts {times} {first_s:.2f} s after the first frame; the recordings were put one "
             "after another"
         )
 
 
 def _sound_start(container: Container) -> Fraction | None:
-    """Where the other streams start, for a picture whose own clock is not to be believed."""
+    """Where the other streams start, for a video whose own clock is not to be believed."""
     starts = [
         stream.start_time * stream.time_base
         for stream in container.streams
@@ -371,7 +373,7 @@ def _orderly(table: Packets) -> bool:
     return not (table.hidden.any() or (table.dts == _NONE).any() or (np.diff(table.dts) <= 0).any())
 
 
-def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> Timeline | None:
+def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> FrameIndex | None:
     if not _orderly(table):
         return None
     # DivX packs two frames into one packet and lets an empty one follow; only in order do they come out.
@@ -380,12 +382,12 @@ def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> Ti
     keys = np.flatnonzero(table.key).tolist() if steady else []
     positions, ticks = np.arange(len(table)), table.dts.copy()
     base = _time_base(stream)
-    return Timeline("dts", ticks, positions, base, _with_start(keys), table, steady, start_s)
+    return FrameIndex("dts", ticks, positions, base, _with_start(keys), table, steady, start_s)
 
 
-def _by_index(table: Packets, stream: VideoStream) -> Timeline:
+def _by_index(table: Packets, stream: VideoStream) -> FrameIndex:
     shown = np.arange(int((~table.hidden).sum()))
-    return Timeline("index", shown, shown, 1 / nominal_rate(stream), [0], table, False)
+    return FrameIndex("index", shown, shown, 1 / nominal_rate(stream), [0], table, False)
 
 
 def nominal_rate(stream: VideoStream) -> Fraction:

@@ -17,13 +17,13 @@ import av
 import numpy as np
 
 from kinesphere.core.errors import UnreadableVideo
-from kinesphere.video import picture
+from kinesphere.video import conversion
 from kinesphere.video.cursor import Cursor, Decoded, UnsafeKey
-from kinesphere.video.frame_index import Timeline
+from kinesphere.video.frame_index import FrameIndex
 
 # Decoders of their own cost a few milliseconds each, as much as this many small frames.
 _SHARED_FROM_PACKETS = 48
-# Frame threads keep about this share of the cores busy.
+# Frame threads keep about this fraction of the cores busy.
 _FRAME_THREADING = 0.7
 # Decoded frames that may wait for their conversion.
 _AHEAD = 8
@@ -61,11 +61,11 @@ class Gatherer:
         for helper in self._helpers:
             helper.close()
 
-    def collect(self, timeline: Timeline, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
+    def collect(self, frame_index: FrameIndex, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
         """Decode displayed frames.
 
         Args:
-            timeline: Of the video.
+            frame_index: Of the video.
             wanted: Indices of the frames in order of display, ascending.
             pixels: uint8 `(len(wanted), H, W, 3)` to write RGB to.
 
@@ -75,11 +75,11 @@ class Gatherer:
         """
         self._cursor.moves += 1
         found = np.empty(len(wanted), np.int64)
-        stretches = _stretches(timeline, wanted)
+        stretches = _stretches(frame_index, wanted)
         if self._worth_sharing(stretches):
-            self._share(timeline, wanted, _chunks(stretches, 4 * self._cursor.threads), pixels, found)
+            self._share(frame_index, wanted, _chunks(stretches, 4 * self._cursor.threads), pixels, found)
         else:
-            self._read_through(timeline, wanted, stretches, pixels, found)
+            self._read_through(frame_index, wanted, stretches, pixels, found)
         return found
 
     def _worth_sharing(self, stretches: list[Stretch]) -> bool:
@@ -91,7 +91,7 @@ class Gatherer:
 
     def _share(
         self,
-        timeline: Timeline,
+        frame_index: FrameIndex,
         wanted: list[int],
         stretches: list[Stretch],
         pixels: np.ndarray,
@@ -109,7 +109,7 @@ class Gatherer:
                     return
                 frames = [wanted[i] for i in stretch.places]
                 for i, (tick, frame) in zip(
-                    stretch.places, self._read(helper, timeline, frames, drain=True), strict=True
+                    stretch.places, self._read(helper, frame_index, frames, drain=True), strict=True
                 ):
                     self._convert(frame, pixels[i])
                     found[i] = tick
@@ -122,13 +122,13 @@ class Gatherer:
     def _new_helper(self) -> Cursor:
         main = self._cursor
         helper = Cursor(main.source, main.patience.timeout_s, 1, main.damage, stream=main.stream.index)
-        helper.timeline = main.timeline
+        helper.frame_index = main.frame_index
         self._helpers.append(helper)
         return helper
 
     def _read_through(
         self,
-        timeline: Timeline,
+        frame_index: FrameIndex,
         wanted: list[int],
         stretches: list[Stretch],
         pixels: np.ndarray,
@@ -136,7 +136,7 @@ class Gatherer:
     ) -> None:
         converting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1) as pool:
-            for i, (tick, frame) in self._in_order(timeline, wanted, stretches):
+            for i, (tick, frame) in self._in_order(frame_index, wanted, stretches):
                 found[i] = tick
                 if self._cursor.threads == 1:
                     self._convert(frame, pixels[i])
@@ -148,7 +148,7 @@ class Gatherer:
                 conversion.result()
 
     def _in_order(
-        self, timeline: Timeline, wanted: list[int], stretches: list[Stretch]
+        self, frame_index: FrameIndex, wanted: list[int], stretches: list[Stretch]
     ) -> Iterator[tuple[int, Decoded]]:
         """The wanted frames with their places, through the video's own cursor."""
         stretches = _joined(stretches, self._cursor.threads + 1)
@@ -156,21 +156,21 @@ class Gatherer:
         goes_on = self._end < stretches[0].last and stretches[0].key <= self._end + 1
         self._end = stretches[-1].last
         for stretch in stretches:
-            drain = timeline.clock != "index" and not (goes_on and stretch is stretches[-1])
+            drain = frame_index.clock != "index" and not (goes_on and stretch is stretches[-1])
             frames = [wanted[i] for i in stretch.places]
             yield from zip(
-                stretch.places, self._read(self._cursor, timeline, frames, drain=drain), strict=True
+                stretch.places, self._read(self._cursor, frame_index, frames, drain=drain), strict=True
             )
 
     def _read(
-        self, cursor: Cursor, timeline: Timeline, frames: list[int], *, drain: bool
+        self, cursor: Cursor, frame_index: FrameIndex, frames: list[int], *, drain: bool
     ) -> Iterator[Decoded]:
-        """For each displayed frame its picture, or the last decodable one before it."""
-        ticks = timeline.ticks[frames].tolist()
-        last = int(timeline.decode_index[frames].max())
-        key = timeline.key_before(frames[0])
+        """For each displayed frame its pixels, or the last decodable one before it."""
+        ticks = frame_index.ticks[frames].tolist()
+        last = int(frame_index.decode_index[frames].max())
+        key = frame_index.key_before(frames[0])
         done = 0
-        moved = not cursor.reaches(key, int(timeline.decode_index[frames[0]]), ticks)
+        moved = not cursor.reaches(key, int(frame_index.decode_index[frames[0]]), ticks)
         while done < len(ticks):
             if moved:
                 cursor.start(key)
@@ -193,31 +193,33 @@ class Gatherer:
                 yield from [before] * (len(ticks) - done)
                 return
             except UnsafeKey:
-                key = self._step_back(timeline, key, frames[done]) if moved else key
+                key = self._step_back(frame_index, key, frames[done]) if moved else key
                 moved = True
 
-    def _step_back(self, timeline: Timeline, key: int, frame: int) -> int:
+    def _step_back(self, frame_index: FrameIndex, key: int, frame: int) -> int:
         """An earlier key frame to reach `frame` from, after `key` failed."""
         if key == 0:
             damage = self._cursor.damage
             raise UnreadableVideo(
-                f"{damage.source} has no decodable frame at {timeline.times_s[frame]:.3f} s or before; "
+                f"{damage.source} has no decodable frame at {frame_index.times_s[frame]:.3f} s or before; "
                 f"it is damaged: {'; '.join(damage.messages())}."
             )
-        timeline.distrust(key)
-        return timeline.key_before(frame)
+        frame_index.distrust(key)
+        return frame_index.key_before(frame)
 
 
 def _convert(frame: av.VideoFrame, pixels: np.ndarray, *, rotation_deg: int, mirrored: bool) -> None:
     height, width = pixels.shape[:2]
-    picture.rgb(frame, (height, width), rotation_deg, pixels, mirrored=mirrored)
+    conversion.rgb(frame, (height, width), rotation_deg, pixels, mirrored=mirrored)
 
 
-def _stretches(timeline: Timeline, wanted: list[int]) -> list[Stretch]:
+def _stretches(frame_index: FrameIndex, wanted: list[int]) -> list[Stretch]:
     """One stretch for each key frame that is needed."""
     stretches: list[Stretch] = []
-    for place, (frame, last) in enumerate(zip(wanted, timeline.decode_index[wanted].tolist(), strict=True)):
-        key = timeline.key_before(frame)
+    for place, (frame, last) in enumerate(
+        zip(wanted, frame_index.decode_index[wanted].tolist(), strict=True)
+    ):
+        key = frame_index.key_before(frame)
         if not stretches or stretches[-1].key != key:
             stretches.append(Stretch(key, last))
         stretches[-1].places.append(place)

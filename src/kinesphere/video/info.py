@@ -11,9 +11,9 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from kinesphere.video import picture
+from kinesphere.video import conversion
 from kinesphere.video.damage import Damage
-from kinesphere.video.frame_index import LONG_GAP_S, Timeline, nominal_rate
+from kinesphere.video.frame_index import LONG_GAP_S, FrameIndex, nominal_rate
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class VideoInfo:
     """Facts about one video. Those that a source does not tell are None, never guessed.
 
     Attributes:
-        source: The file, address or `"<bytes>"`, as the user named it.
+        source: The file, URL or `"<bytes>"`, as the user named it.
         container: Format name, for example `"mp4"`, `"matroska"`, `"avi"`.
         codec: Decoder name, for example `"h264"`, `"mpeg4"`, `"vp9"`.
         pixel_format: As decoded, for example `"yuv420p"`.
@@ -33,11 +33,11 @@ class VideoInfo:
         fps: Mean frames per second.
         frame_count: Displayed frames; counted from the packets of a file, None for URLs without a count.
         start_s: When the first frame starts, on the clock of all times: seconds from the container's start,
-            where its picture or its sound begins, whichever comes first. 0 where not known.
+            where its video or its sound begins, whichever comes first. 0 where not known.
         duration_s: From the container's start to the last frame's end.
         variable_rate: Whether the frames' intervals differ; None where they are not known.
         keyframes: Number of frames that decoding can start from; None where not known.
-        has_audio: Whether there is sound beside the picture.
+        has_audio: Whether there is sound beside the video.
     """
 
     source: str
@@ -61,22 +61,22 @@ class VideoInfo:
 def describe(
     container: InputContainer,
     stream: VideoStream,
-    timeline: Timeline | None,
+    frame_index: FrameIndex | None,
     first: av.VideoFrame,
     damage: Damage,
 ) -> VideoInfo:
     """Put together what header, packets and first frame tell; contradictions are noted as damage."""
     aspect = _pixel_aspect(stream.sample_aspect_ratio)
-    rotation, mirrored = picture.orientation(first)
+    rotation, mirrored = conversion.orientation(first)
     height, width = first.height, max(1, round(first.width * aspect))
     count, duration_s, variable = stream.frames or None, _header_duration(container, stream), None
     fps, start_s = nominal_rate(stream), 0.0
-    if timeline is not None:
-        count = len(timeline)
-        fps, variable = _measured_rate(timeline, fps)
-        start_s, duration_s = float(timeline.times_s[0]), float(timeline.times_s[-1] + 1 / fps)
-        if timeline.stamps is None:
-            _note_missing(damage, container, stream, timeline, float(1 / fps))
+    if frame_index is not None:
+        count = len(frame_index)
+        fps, variable = _measured_rate(frame_index, fps)
+        start_s, duration_s = float(frame_index.times_s[0]), float(frame_index.times_s[-1] + 1 / fps)
+        if frame_index.stamps is None:
+            _note_missing(damage, container, stream, frame_index, float(1 / fps))
     return VideoInfo(
         source=damage.source,
         container=container.format.name.split(",")[0].replace("mov", "mp4"),
@@ -92,7 +92,7 @@ def describe(
         start_s=start_s,
         duration_s=duration_s,
         variable_rate=variable,
-        keyframes=None if timeline is None else int(timeline.packets.key.sum()),
+        keyframes=None if frame_index is None else int(frame_index.packets.key.sum()),
         has_audio=bool(container.streams.audio),
     )
 
@@ -109,45 +109,45 @@ def _header_duration(container: InputContainer, stream: VideoStream) -> float | 
     return whole / av.time_base if whole and whole > 0 else None
 
 
-def _measured_rate(timeline: Timeline, nominal: Fraction) -> tuple[Fraction, bool]:
+def _measured_rate(frame_index: FrameIndex, nominal: Fraction) -> tuple[Fraction, bool]:
     """Mean rate from the timestamps (the header's, where they agree), and whether intervals vary."""
-    if len(timeline) < 2:
+    if len(frame_index) < 2:
         return nominal, False
-    steps = np.diff(timeline.ticks)
+    steps = np.diff(frame_index.ticks)
     usual = float(np.median(steps))
-    least = float(timeline.time_base / (timeline.resolution or timeline.time_base))
+    least = float(frame_index.time_base / (frame_index.resolution or frame_index.time_base))
     variable = bool(steps.max() - steps.min() > max(1 / least, 0.1 * usual))
     # A camera that was off for minutes was no slower for that.
-    running = steps[steps <= max(LONG_GAP_S / float(timeline.time_base), 100 * usual)]
-    mean = 1 / (Fraction(int(running.sum()), len(running)) * timeline.time_base)
+    running = steps[steps <= max(LONG_GAP_S / float(frame_index.time_base), 100 * usual)]
+    mean = 1 / (Fraction(int(running.sum()), len(running)) * frame_index.time_base)
     agrees = abs(float(mean / nominal) - 1) < 0.005
     return (nominal if agrees and not variable else mean.limit_denominator(1_000_000)), variable
 
 
 def _note_missing(
-    damage: Damage, container: InputContainer, stream: VideoStream, timeline: Timeline, frame_s: float
+    damage: Damage, container: InputContainer, stream: VideoStream, frame_index: FrameIndex, frame_s: float
 ) -> None:
     """Compare what the header promises with what there is."""
     format_name = container.format.name
     # An edit list leaves packets out of the index.
     promised = min(stream.frames, len(stream.index_entries) or stream.frames)
-    if format_name.startswith("mov") and promised > len(timeline.packets):
-        damage.note(f"{len(timeline.packets)} of {promised} promised frames are there")
+    if format_name.startswith("mov") and promised > len(frame_index.packets):
+        damage.note(f"{len(frame_index.packets)} of {promised} promised frames are there")
         return
     # Matroska and AVI promise an end on the container's own clock, others a length.
     from_zero = format_name == "avi" or format_name.startswith("matroska")
-    ticks = timeline.ticks
-    if timeline.clock == "pts":
-        ticks = timeline.packets.pts[~timeline.packets.hidden]
+    ticks = frame_index.ticks
+    if frame_index.clock == "pts":
+        ticks = frame_index.packets.pts[~frame_index.packets.hidden]
     begins = 0 if from_zero else int(ticks.min())
-    there_s = float((int(ticks.max()) - begins) * timeline.time_base) + frame_s
+    there_s = float((int(ticks.max()) - begins) * frame_index.time_base) + frame_s
     claims_s = [_tagged_duration(stream.metadata.get("DURATION", ""))]
     if format_name == "avi":
         # FFmpeg corrects an AVI's duration by the file's length; the frame count stays as promised.
         claims_s.append(float(stream.frames / nominal_rate(stream)))
     elif stream.duration and stream.time_base:
         claims_s.append(float(stream.duration * stream.time_base))
-    slack_s = max(0.2, 3 * there_s / len(timeline))
+    slack_s = max(0.2, 3 * there_s / len(frame_index))
     if not any(claims_s) and len(container.streams) == 1:
         claims_s.append(_header_duration(container, stream) or 0.0)
         slack_s = max(1.0, 0.05 * there_s)

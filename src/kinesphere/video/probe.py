@@ -12,7 +12,7 @@ def probe(source: str | Path | bytes, *, timeout_s: float = 10.0) -> VideoInfo:
     """Describe a video after reading its packets and decoding its first frame.
 
     Args:
-        source: A file, bytes or address, as for `Video.open`.
+        source: A file, bytes or URL, as for `Video.open`.
         timeout_s: Longest wait for the source to open and for its first frame, in seconds.
 
     Raises:

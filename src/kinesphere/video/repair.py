@@ -2,7 +2,7 @@
 
 Recordings that were joined byte by byte start their clock again; clocks of 32 or 33 bits run over; single
 timestamps are missing, repeat, step back, or lie minutes off. The order in which packets lie in the file is
-the witness: decoding goes by it, and codecs move a picture by a few places only. Packets get new stamps
+the witness: decoding goes by it, and codecs move a frame by a few places only. Packets get new stamps
 that are consistent; in a file without flaws nothing is touched.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 SCALE = 64
-"""New stamps are in this fraction of a tick, so that there is room between two neighbours."""
+"""New stamps are in this fraction of a tick, so that there is slack between two neighbours."""
 
-# Places by which a codec may move a picture between decoding and display.
+# Places by which a codec may move a frame between decoding and display.
 _REORDER = 32
 _BLOCK = 16
 # Neighbours on either side that a timestamp is held against, and those that may be off together.
@@ -95,15 +95,15 @@ def repaired(
         key: `(n,)` whether decoding can start there.
         known: `(n,)` whether there is a `pts`.
         tick_s: Seconds per tick.
-        reorders: Whether the codec may show pictures in another order.
+        reorders: Whether the codec may show frames in another order.
         broadcast: Whether the container's clock may be set anew (MPEG streams).
     """
     good = known & (np.abs(pts) < _LARGEST)
     step = _usual_step(pts[good])
-    reach = (_REORDER // 2 + 1) * step if reorders else 0.0
-    good &= ~_strangers(pts, good, max(reach, _AROUND * step))
+    margin = (_REORDER // 2 + 1) * step if reorders else 0.0
+    good &= ~_strangers(pts, good, max(margin, _AROUND * step))
     clock = pts.astype(np.float64)
-    scan = _Placing(clock, dts, _trusted(key, reorders), step, reach, tick_s, broadcast)
+    scan = _Placing(clock, dts, _trusted(key, reorders), step, margin, tick_s, broadcast)
     scan.run(np.flatnonzero(good))
     good[scan.astray] = False
     replaced = ~good
@@ -156,7 +156,7 @@ def _isolated(steps: np.ndarray, tick_s: float) -> tuple[int, int]:
     return first, last
 
 
-def _strangers(pts: np.ndarray, good: np.ndarray, reach: float) -> np.ndarray:
+def _strangers(pts: np.ndarray, good: np.ndarray, margin: float) -> np.ndarray:
     """`(n,)`: packets that lie off while those before and after them agree."""
     off = np.zeros(len(pts), bool)
     places = np.flatnonzero(good)
@@ -172,7 +172,7 @@ def _strangers(pts: np.ndarray, good: np.ndarray, reach: float) -> np.ndarray:
     after = np.nanmedian(windows[_AROUND + 1 :][inner], axis=1)
     here = values[inner]
     steady = before < after
-    off[places[inner]] = steady & ((here > after + reach) | (here < before - reach))
+    off[places[inner]] = steady & ((here > after + margin) | (here < before - margin))
     return off
 
 
@@ -192,7 +192,7 @@ class _Placing:
         dts: np.ndarray,
         key: np.ndarray,
         step: float,
-        reach: float,
+        margin: float,
         tick_s: float,
         broadcast: bool,
     ) -> None:
@@ -200,7 +200,7 @@ class _Placing:
         self.astray: list[int] = []
         self.lifted: list[int] = []
         self.wrapped = 0
-        self._clock, self._key, self._step, self._reach = clock, key, step, reach
+        self._clock, self._key, self._step, self._margin = clock, key, step, margin
         self._jump = _JUMP_S / tick_s
         self._broadcast = broadcast
         self._pts = clock.copy()
@@ -217,10 +217,10 @@ class _Placing:
             if i and self._begins_anew(near, past):
                 self._join(place, float(self._pts[near].min()))
             own = self._pts[place] + self._shift
-            if self._reach and self._key[place] and own <= self._high:
+            if self._margin and self._key[place] and own <= self._high:
                 own = self._after_all(near)
                 self.lifted.append(place)
-            if not self._reach and own <= self._high:
+            if not self._margin and own <= self._high:
                 too_far = self._high - self._second > 1.5 * self._step
                 if not (too_far and own > self._second):
                     self.astray.append(place)
@@ -232,9 +232,9 @@ class _Placing:
                 self._top, self._second, self._high = place, self._high, own
 
     def _after_all(self, near: np.ndarray) -> float:
-        """A time for the key frame `near[0]` behind all before it; before the rest where there is room."""
-        room = (self._pts[near[1:]] + self._shift).min(initial=np.inf) - self._high
-        return float(self._high + (min(self._step, room / 2) if room > 0 else self._step))
+        """A time for the key frame `near[0]` behind all before it; before the rest where there is slack."""
+        slack = (self._pts[near[1:]] + self._shift).min(initial=np.inf) - self._high
+        return float(self._high + (min(self._step, slack / 2) if slack > 0 else self._step))
 
     def _begins_anew(self, near: np.ndarray, past: np.ndarray) -> bool:
         """Whether packet `near[0]` begins another recording: it and those after it lie elsewhere."""
@@ -245,17 +245,17 @@ class _Placing:
         if own > self._high:
             return False
         if not len(following):
-            return bool(self._key[near[0]] or own < self._high - self._reach)
+            return bool(self._key[near[0]] or own < self._high - self._margin)
         later = float(np.median(following))
         if self._key[near[0]]:
             # A key frame shows after all that lie before it in the file.
-            if later <= self._high or (self._reach and own < self._high - self._reach):
+            if later <= self._high or (self._margin and own < self._high - self._margin):
                 return True
             # Clocks that overlap by a few frames: more than one of either recording lies among the other's.
-            return bool(self._reach) and bool(
+            return bool(self._margin) and bool(
                 following.min() <= self._high and own <= np.sort(self._clock[past])[-2:].min()
             )
-        if own < self._high - self._reach and later < self._high - self._reach:
+        if own < self._high - self._margin and later < self._high - self._margin:
             return True
         decoding = self._dts[near]
         return self._broadcast and bool((decoding[:_FEW] < self._dts[past[-1]]).all())
@@ -311,10 +311,10 @@ def _spread(clock: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     repeats = np.flatnonzero(np.diff(scaled, prepend=scaled[0] - 1) == 0)
     for i in repeats.tolist():
         following = int(np.searchsorted(scaled, scaled[i], side="right"))
-        room = round(step * SCALE)
+        slack = round(step * SCALE)
         if following < len(scaled):
-            room = int(scaled[following] - result[i - 1]) // 2
-        result[i] = result[i - 1] + max(1, min(room, round(step * SCALE)))
+            slack = int(scaled[following] - result[i - 1]) // 2
+        result[i] = result[i - 1] + max(1, min(slack, round(step * SCALE)))
     result = np.maximum.accumulate(result - np.arange(len(result))) + np.arange(len(result))
     moved = np.zeros(len(clock), bool)
     moved[order[result != scaled]] = True

@@ -1,4 +1,4 @@
-"""`VideoWriter`: H.264 and VP9 files from RGB pictures."""
+"""`VideoWriter`: H.264 and VP9 files from RGB frames."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Visually clean at the encoders' own scales (libx264's default 23; libvpx recommends 31 for 480p to 720p).
 _QUALITY = {"h264": 23, "vp9": 31}
-# Without `cpu-independent`, x264's macroblock-tree arithmetic varies from run to run on small pictures.
+# Without `cpu-independent`, x264's macroblock-tree arithmetic varies from run to run on small frames.
 _SPEED = {
     "h264": {"preset": "veryfast", "x264-params": "cpu-independent=1"},
     "vp9": {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
@@ -39,7 +39,7 @@ class VideoWriter:
 
     Args:
         path: `.mp4`, `.m4v`, `.mov`, `.mkv`, or for VP9 also `.webm`.
-        size: `(H, W)` in pixels of the pictures.
+        size: `(H, W)` in pixels of the frames.
         fps: Frames per second.
         codec: `"h264"` or `"vp9"`.
         quality: Constant rate factor; less is better and larger: 0-51 for H.264 (default 23), 0-63 for
@@ -130,7 +130,7 @@ class VideoWriter:
             self._abandon()
 
     def write(self, frame: np.ndarray) -> None:
-        """Append a picture.
+        """Append a frame.
 
         Args:
             frame: uint8 RGB, `(H, W, 3)` or `(3, H, W)`.
@@ -143,31 +143,31 @@ class VideoWriter:
             frame = frame.transpose(1, 2, 0)
         if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
             raise InvalidSetting(
-                f"{self.path.name} takes uint8 pictures of shape {(*self.size, 3)} or {(3, *self.size)}; "
+                f"{self.path.name} takes uint8 frames of shape {(*self.size, 3)} or {(3, *self.size)}; "
                 f"got {frame.dtype} {frame.shape}."
             )
         extra = [(0, stored - given) for stored, given in zip(self._stored, self.size, strict=True)]
         if any(after for _, after in extra):
             frame = np.pad(frame, [*extra, (0, 0)], mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = picture.reformat(
+        packed = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        packed = packed.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
         )
-        picture.pts = None
-        self._encode(picture)
+        packed.pts = None
+        self._encode(packed)
         self.frame_count += 1
 
     def close(self) -> None:
         """Finish the file and give it its name.
 
         Raises:
-            UnwritableVideo: If no picture was written, or the disk refuses.
+            UnwritableVideo: If no frame was written, or the disk refuses.
         """
         if not self._open:
             return
         if not self.frame_count:
             self._abandon()
-            raise UnwritableVideo(f"{self.path} would hold no picture; write at least one.")
+            raise UnwritableVideo(f"{self.path} would hold no frame; write at least one.")
         self._encode(None)
         try:
             self._container.close()
@@ -177,11 +177,11 @@ class VideoWriter:
             self._abandon()
             raise self._refusal("finished", error) from error
 
-    def _encode(self, picture: av.VideoFrame | None) -> None:
+    def _encode(self, frame: av.VideoFrame | None) -> None:
         if not self._open:
             raise InvalidSetting(f"{self.path.name} is closed; open a new writer.")
         try:
-            self._container.mux(self._stream.encode(picture))
+            self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError, ValueError) as error:
             self._abandon()
             raise self._refusal("written on", error) from error

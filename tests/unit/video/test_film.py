@@ -81,5 +81,5 @@ def test_a_cover_is_none():
         is_cover = bool(container.streams.video[0].disposition & Disposition.attached_pic)
     if not is_cover:
         pytest.skip("this muxer does not mark covers")
-    with pytest.raises(NoVideoStream, match="holds no picture"):
+    with pytest.raises(NoVideoStream, match="holds no video"):
         Video.open(source)

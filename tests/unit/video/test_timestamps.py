@@ -63,9 +63,7 @@ def test_joined_recordings_come_one_after_another(container, options, by_ms, thr
     if container == "matroska" and by_ms > 1000:  # no clock of its container is set anew: a gap
         times[25:] += by_ms / 1000 - 1
     damage = "; ".join(check(first + second, times, threads=threads))
-    assert (
-        "its clock starts again 1.00 s after the first picture" in damage or "no picture for 4999 s" in damage
-    )
+    assert "its clock starts again 1.00 s after the first frame" in damage or "no frame for 4999 s" in damage
 
 
 @pytest.mark.parametrize("by_ms", [920, 880, 960])
@@ -163,7 +161,7 @@ def test_an_hour_without_a_picture_is_told_and_read(container):
 
     times = EVEN + 3600 * (np.arange(50) >= 25)
     damage = check(restamped(pause, container=container, options=PLAIN), times)
-    assert damage == ["no picture for 3600 s from 0.96 s on"]
+    assert damage == ["no frame for 3600 s from 0.96 s on"]
     with opened(restamped(pause, container=container, options=PLAIN)) as video:
         assert video.fps == 25
         assert video.info.variable_rate

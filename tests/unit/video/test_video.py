@@ -147,7 +147,7 @@ def wav() -> bytes:
         ("words.mp4", b"path,label\nclip.mp4,walk\n" * 50, UnreadableVideo, "cannot be read|not a video"),
         ("words.txt", b"path,label\nclip.mp4,walk\n" * 50, UnreadableVideo, "cannot be read|not a video"),
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", UnreadableVideo, "cannot be read|playlist"),
-        ("sound.mp4", wav(), NoVideoStream, "holds no picture, only audio"),
+        ("sound.mp4", wav(), NoVideoStream, "holds no video, only audio"),
     ],
 )
 def test_files_that_are_no_videos(tmp_path, name, data, error, message):

@@ -70,7 +70,7 @@ def test_a_disk_that_refuses_is_named_as_one(tmp_path):
 
 def test_an_empty_video_is_not_written(tmp_path):
     with (
-        pytest.raises(UnwritableVideo, match="would hold no picture; write at least one"),
+        pytest.raises(UnwritableVideo, match="would hold no frame; write at least one"),
         VideoWriter(tmp_path / "a.mp4", (48, 64), 25),
     ):
         pass
@@ -100,7 +100,7 @@ def test_settings_that_cannot_be(tmp_path, name, settings, message):
 
 def test_pictures_of_another_shape_are_refused(tmp_path):
     writer = VideoWriter(tmp_path / "a.mp4", (48, 64), 25)
-    with pytest.raises(InvalidSetting, match=r"takes uint8 pictures of shape \(48, 64, 3\)"):
+    with pytest.raises(InvalidSetting, match=r"takes uint8 frames of shape \(48, 64, 3\)"):
         writer.write(np.zeros((48, 60, 3), np.uint8))
     with pytest.raises(InvalidSetting, match="got float64"):
         writer.write(np.zeros((48, 64, 3)))

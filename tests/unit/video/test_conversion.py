@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from makers import make, pictures, plain_frames
 
-from kinesphere.video import Video, picture
+from kinesphere.video import Video, conversion
 
 
 def one(source: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -71,14 +71,14 @@ def test_colours_follow_the_stream_s_matrix_and_range(matrix, full_range):
         )
         frame.colorspace, frame.color_range = matrix, 2 if full_range else 1
         out = np.empty((32, 32, 3), np.uint8)
-        picture.rgb(frame, (32, 32), 0, out)
+        conversion.rgb(frame, (32, 32), 0, out)
         assert np.abs(out.astype(int) - pixels).max() <= 3
 
 
 def test_untagged_colours_are_bt601_limited():
     frame = av.VideoFrame.from_ndarray(np.full((3, 16, 16), 128, np.uint8), format="yuv444p")
     out = np.empty((16, 16, 3), np.uint8)
-    picture.rgb(frame, (16, 16), 0, out)
+    conversion.rgb(frame, (16, 16), 0, out)
     assert np.abs(out.astype(int) - round((128 - 16) * 255 / 219)).max() <= 1
 
 
@@ -126,7 +126,7 @@ def test_a_size_that_changes_on_the_way_is_brought_to_the_first():
 @given(st.tuples(st.integers(1, 90), st.integers(1, 90)), st.tuples(st.integers(1, 90), st.integers(1, 90)))
 def test_shrinking_keeps_the_mean_of_a_ramp(source, target):
     ramp = np.add.outer(np.linspace(0, 120, source[0]), np.linspace(0, 120, source[1])).astype(np.uint8)
-    small = picture.shrink(ramp, *target)
+    small = conversion.shrink(ramp, *target)
     assert small.shape == target
     assert abs(float(small.mean()) - float(ramp.mean())) < 4
 
@@ -134,4 +134,4 @@ def test_shrinking_keeps_the_mean_of_a_ramp(source, target):
 def test_shrinking_does_not_alias():
     """A checkerboard that is finer than the result must turn grey, not into a moiré."""
     board = (np.indices((480, 640)).sum(0) % 2 * 255).astype(np.uint8)
-    assert np.ptp(picture.shrink(board, 128, 171)) <= 1
+    assert np.ptp(conversion.shrink(board, 128, 171)) <= 1

@@ -1,13 +1,13 @@
-"""From a decoded picture to RGB at the size that was asked for: planes first, colour last.
+"""From a decoded frame to RGB at the size that was asked for: planes first, colour last.
 
-Each plane of a YUV picture is resized where it lies, without a copy, and only the small result is
-converted to RGB; a full-size RGB picture is never made. Shrinking halves exactly (2x2 mean) while it
+Each plane of a YUV frame is resized where it lies, without a copy, and only the small result is
+converted to RGB; a full-size RGB frame is never made. Shrinking halves exactly (2x2 mean) while it
 can and ends with one bilinear step below a factor of two, so that every source pixel counts and fine
 texture does not alias. Pixel formats that are not planar YUV go through swscale, straight to the size.
 
 Colour follows the stream: matrix (ITU-R BT.601, BT.709, BT.2020 non-constant) and range (limited, full)
 as tagged; untagged streams are taken for BT.601 limited, as swscale and OpenCV do. Alpha is ignored.
-Transfer curves are not touched: HDR pictures are not tone-mapped.
+Transfer curves are not touched: HDR frames are not tone-mapped.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _MATRIX_BYTES = 36
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """How a picture is to be shown by its display matrix: `(rotation_deg, mirrored)`, see `rgb`.
+    """How a frame is to be shown by its display matrix: `(rotation_deg, mirrored)`, see `rgb`.
 
-    Angles in between are rounded to a quarter of a turn; a matrix that flattens the picture is ignored.
+    Angles in between are rounded to a quarter of a turn; a matrix that flattens the frame is ignored.
     """
     try:
         # PyAV's own stubs take the container for a dictionary of names.
@@ -72,7 +72,7 @@ def rgb(
     """Write `frame` as RGB into `out`.
 
     Args:
-        frame: A decoded picture.
+        frame: A decoded frame.
         size: `(H, W)` in pixels as displayed, that is after the rotation.
         rotation_deg: 0, 90, 180 or 270, counter-clockwise.
         out: uint8 `(H, W, 3)`, C-contiguous.
