@@ -22,6 +22,13 @@ def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> 
     ).prepare()
 
 
+def test_cards_are_made_of_families_alone(graph: grimp.ImportGraph) -> None:
+    """No zoo file puts a card together or enters a model by itself."""
+    assert not graph.find_modules_that_directly_import("kinesphere.models.registry") & {
+        name for name in graph.modules if name.startswith(f"{ZOO}.")
+    }
+
+
 def test_layers_have_three_families_or_more(graph: grimp.ImportGraph) -> None:
     """A layer of one or two families belongs to them. Layers built on it pass their families on."""
 

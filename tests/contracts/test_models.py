@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -62,6 +64,20 @@ def test_card_states_what_is_measured(name):
 def test_the_table_of_counts_has_the_models_and_no_others():
     """`make counts` writes it; the numbers themselves are measured above."""
     assert sorted(counts.table()) == sorted([*list_models(), *TINY])
+
+
+@pytest.mark.parametrize("name", [*list_models(), *TINY])
+def test_model_is_a_documented_function_of_its_family(name):
+    folder = sys.modules[f"kinesphere.models.zoo.{card(name).family}"]
+    function = getattr(folder, name)
+    assert inspect.getdoc(function)
+    assert get_type_hints(function)["num_classes"] is int
+    with torch.device("meta"):
+        alone, registered = function(3), MODELS.get(name).build(3, {})
+    assert isinstance(alone, get_type_hints(function)["return"])
+    shapes = [{key: x.shape for key, x in net.state_dict().items()} for net in (alone, registered)]
+    assert shapes[0] == shapes[1]
+    assert str(alone) == str(registered)
 
 
 @pytest.mark.parametrize("name", [*list_models(), *TINY])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kinesphere.clips.spec import ClipSpec
@@ -65,6 +66,23 @@ class WeightEntry:
     scores: tuple[ReportedScore, ...] = ()
     arguments: Arguments = field(default_factory=dict)
     backbone_only: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network inside another that is a model of its own, trained or imported by itself.
+
+    Attributes:
+        path: Dotted path in the whole.
+        model: Name of the part's architecture.
+        shows: What it looks at, for notes and messages: `"pixels"`.
+        arguments: Names of its builder's arguments, each with the whole's name for it.
+    """
+
+    path: str
+    model: str
+    shows: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models import counts
-from kinesphere.models.card import ModelCard, Paper, WeightEntry
-from kinesphere.models.registry import MODELS, Architecture, Fit, Part
+from kinesphere.models.card import ModelCard, Paper, Part, WeightEntry
+from kinesphere.models.registry import MODELS, Architecture, Fit
 from kinesphere.models.weights.keymap import KeyMap
 
 P = ParamSpec("P")
@@ -116,33 +116,20 @@ class Family(Generic[P, N]):
             tiny: Whether this is a reduced variant for tests.
         """
 
+        own = replace(
+            self,
+            paper=paper or self.paper,
+            inputs=inputs or (self.tiny_inputs if tiny else self.inputs),
+            stages=self.stages if stages is None else stages,
+            classes=classes or (5 if tiny else self.classes),
+            key_maps=self.key_maps if key_maps is None else key_maps,
+            notes=self.notes if notes is None else notes,
+        )
+
         def enter(function: F) -> F:
-            own_inputs = inputs or (self.tiny_inputs if tiny else self.inputs)
-            own_classes = classes or (5 if tiny else self.classes)
-            name, builder = function.__name__, self._builder(function)
-            parameters, multiply_adds = counts.table().get(name) or counts.measure(
-                builder, own_classes, own_inputs
-            )
-            card = ModelCard(
-                name=name,
-                family=self.name,
-                summary=summary,
-                paper=paper or self.paper,
-                inputs=own_inputs,
-                parameters=parameters,
-                multiply_adds=multiply_adds,
-                classes=own_classes,
-                head=self.head,
-                stages=self.stages if stages is None else stages,
-                cam_layer=self.cam_layer,
-                weights=weights,
-                tiny=tiny,
-                fixed_length=self.fixed_length,
-                fixed_size=self.fixed_size,
-                notes=self.notes if notes is None else notes,
-            )
-            maps = self.key_maps if key_maps is None else key_maps
-            MODELS.add(name, Architecture(card, builder, maps, self.fit, parts))
+            builder = own._builder(function)
+            card = own._card(function.__name__, builder, summary, weights, tiny=tiny)
+            MODELS.add(card.name, Architecture(card, builder, own.key_maps, own.fit, parts))
             function.__doc__ = function.__doc__ or summary
             return function
 
@@ -155,3 +142,33 @@ class Family(Generic[P, N]):
         if question.values is None:
             raise InvalidSetting(f"{function.__name__} must return the network of its family's `build`.")
         return partial(self.network, **question.values)
+
+    def _card(
+        self,
+        name: str,
+        builder: Callable[..., nn.Module],
+        summary: str,
+        weights: tuple[WeightEntry, ...],
+        *,
+        tiny: bool,
+    ) -> ModelCard:
+        known = counts.table().get(name)
+        parameters, multiply_adds = known or counts.measure(builder, self.classes, self.inputs)
+        return ModelCard(
+            name=name,
+            family=self.name,
+            summary=summary,
+            paper=self.paper,
+            inputs=self.inputs,
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+            classes=self.classes,
+            head=self.head,
+            stages=self.stages,
+            cam_layer=self.cam_layer,
+            weights=weights,
+            tiny=tiny,
+            fixed_length=self.fixed_length,
+            fixed_size=self.fixed_size,
+            notes=self.notes,
+        )

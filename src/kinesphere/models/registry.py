@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Protocol, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -18,7 +18,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import Registry
-from kinesphere.models.card import ModelCard
+from kinesphere.models.card import ModelCard, Part
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Plain
 
 LARGEST_ARGUMENT = 1 << 16
@@ -27,29 +27,6 @@ MOST_PARTS = 256
 _LEAST_PARTS, _PARTS_PER_TENSOR = 2000, 8
 
 Fit = Callable[[ClipSpec, Arguments], ClipSpec]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A network inside another that is a model of its own, trained or imported by itself.
-
-    Attributes:
-        path: Dotted path in the whole.
-        model: Name of the part's architecture.
-        shows: What it looks at, for notes and messages: `"pixels"`.
-        arguments: Names of its builder's arguments, each with the whole's name for it.
-    """
-
-    path: str
-    model: str
-    shows: str
-    arguments: Mapping[str, str] = field(default_factory=dict)
-
-
-class Builder(Protocol):
-    """Builds a network; further parameters have defaults and take plain values."""
-
-    def __call__(self, num_classes: int, **arguments: object) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -213,18 +190,6 @@ MODELS: Registry[Architecture] = Registry(
     group="kinesphere.models",
     listed=lambda architecture: not architecture.card.tiny,
 )
-
-
-def register(
-    card: ModelCard, key_maps: tuple[KeyMap, ...] = (), fit: Fit | None = None, parts: tuple[Part, ...] = ()
-) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorator that enters a builder `(num_classes, ...) -> nn.Module` under `card.name`."""
-
-    def enter(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        MODELS.add(card.name, Architecture(card, builder, key_maps, fit, parts))
-        return builder
-
-    return enter
 
 
 def list_models(*, tiny: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper, WeightEntry
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
 from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pytorchvideo_url
@@ -93,7 +93,7 @@ CSN = Family(
     network=channel_separated,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    stages=STAGES,
     cam_layer="layer4",
     key_maps=REDUCED_MAPS,
 )

@@ -13,7 +13,7 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
 from kinesphere.models.weights.keymap import KeyMap, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -107,7 +107,7 @@ I3D = Family(
     network=i3d_resnet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    stages=STAGES,
     cam_layer="layer4",
     key_maps=I3D_MAPS,
 )
@@ -158,10 +158,7 @@ def i3d_resnet50(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[50])
 
 
-@I3D.model(
-    "ResNet-101 inflated over time in the stem and every second block.",
-    weights=imagenet_weights(101),
-)
+@I3D.model("ResNet-101 inflated over time in the stem and every second block.", weights=imagenet_weights(101))
 def i3d_resnet101(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[101])
 

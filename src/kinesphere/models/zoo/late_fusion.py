@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet2d import TINY_DEPTH, ResNet2d
+from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
@@ -47,7 +47,7 @@ LATE_FUSION = Family(
     network=LateFusion,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
-    stages=tuple(f"backbone.{part}" for part in ("conv1", "layer1", "layer2", "layer3", "layer4")),
+    stages=BACKBONE_STAGES,
     cam_layer="backbone.layer4",
     classes=10,
     key_maps=(KeyMap("torchvision", (Rename("fc.*", "fc.*"), Rename("*", "backbone.*"))),),
@@ -56,24 +56,21 @@ LATE_FUSION = Family(
 
 
 @LATE_FUSION.model(
-    "ResNet-18 on every frame, class scores averaged; knows no order of frames.",
-    weights=imagenet_weights(18),
+    "ResNet-18 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(18)
 )
 def late_fusion_resnet18(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=18)
 
 
 @LATE_FUSION.model(
-    "ResNet-34 on every frame, class scores averaged; knows no order of frames.",
-    weights=imagenet_weights(34),
+    "ResNet-34 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(34)
 )
 def late_fusion_resnet34(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=34)
 
 
 @LATE_FUSION.model(
-    "ResNet-50 on every frame, class scores averaged; knows no order of frames.",
-    weights=imagenet_weights(50),
+    "ResNet-50 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(50)
 )
 def late_fusion_resnet50(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=50)

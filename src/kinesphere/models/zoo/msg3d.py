@@ -45,10 +45,7 @@ def scaled_graphs(skeleton: Skeleton, scales: int, frames: int = 1) -> Tensor:
     reached = [itself]
     for _ in range(1, scales):
         reached.append(((near + itself) @ reached[-1]).clamp(max=1))
-    graphs = [
-        itself,
-        *(later - earlier + itself for earlier, later in pairwise(reached)),
-    ]
+    graphs = [itself, *(later - earlier + itself for earlier, later in pairwise(reached))]
     graph = torch.stack(graphs)
     normalised: Tensor = graph / graph.sum(1, keepdim=True)
     return normalised

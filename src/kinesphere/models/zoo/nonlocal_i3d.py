@@ -12,7 +12,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -112,7 +112,7 @@ NONLOCAL = Family(
     network=nonlocal_i3d,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    stages=STAGES,
     cam_layer="layer4",
     key_maps=EMBEDDED_MAPS,
 )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import DEPTHS, Size3, conv3d, initialise, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, Size3, conv3d, initialise, max_pool, stem
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
 from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,
@@ -222,7 +222,7 @@ R3D = Family(
     network=VideoResNet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    stages=STAGES,
     cam_layer="layer4",
     key_maps=R3D_MAPS,
 )

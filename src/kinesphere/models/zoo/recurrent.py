@@ -110,12 +110,7 @@ TINY_INPUTS = (SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), 
 
 
 def on_small_cnn(
-    num_classes: int,
-    *,
-    width: int = 32,
-    hidden: int = 256,
-    bidirectional: bool = False,
-    output: str = "last",
+    num_classes: int, *, width: int = 32, hidden: int = 256, bidirectional: bool = False, output: str = "last"
 ) -> RecurrentNet:
     return RecurrentNet(num_classes, SmallCNN(width), hidden, bidirectional, output)
 

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import Part
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -28,7 +29,6 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
-from kinesphere.models.registry import Part
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import posec3d
@@ -236,10 +236,7 @@ LATE = Family(
     network=late_fusion,
     inputs=(RGB_SPEC, posec3d.SPEC),
     tiny_inputs=(TINY_RGB, TINY_POSE),
-    stages=(
-        *(f"rgb.{part}" for part in STAGES),
-        *(f"pose.{part}" for part in posec3d.RESNET_STAGES),
-    ),
+    stages=(*(f"rgb.{part}" for part in STAGES), *(f"pose.{part}" for part in posec3d.RESNET_STAGES)),
     head=("rgb.fc", "pose.fc"),
     cam_layer="rgb.layer4",
     classes=60,

@@ -22,6 +22,7 @@ from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
     SPATIAL_STRIDES,
+    STAGES,
     average,
     frame_stem,
     initialise,
@@ -180,9 +181,9 @@ def join(slow: Tensor, lateral: Tensor) -> Tensor:
 
 SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, fps=30.0)
-STAGES = tuple(
+PATHWAY_STAGES = tuple(
     name
-    for i, part in enumerate(("stem", "layer1", "layer2", "layer3", "layer4"))
+    for i, part in enumerate(STAGES)
     for name in (f"fast.{part}", f"slow.{part}", *([f"lateral{i + 1}"] if i < 4 else []))
 )
 
@@ -293,7 +294,7 @@ SLOWFAST = Family(
     network=SlowFast,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=STAGES,
+    stages=PATHWAY_STAGES,
     cam_layer="slow.layer4",
     key_maps=MAPS,
     notes="Takes the fast pathway's clip and picks the slow frames itself: every n-th as in the paper, or "

@@ -87,10 +87,7 @@ MAPS = (
     KeyMap("pyslowfast_caffe2", CAFFE2, spec=FACEBOOK_SPEC),
     IMAGENET,
 )
-FLOW_MAPS = (
-    KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC),
-    IMAGENET,
-)
+FLOW_MAPS = (KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC), IMAGENET)
 
 
 SLOWONLY = Family(

@@ -202,10 +202,7 @@ def first_map(layout: str, prefix: str, head: str) -> KeyMap:
 
 
 MAPS = published_maps(read_state)
-FIRST_MAPS = (
-    first_map("stgcn", "", "fcn"),
-    first_map("mmaction2_0x", "backbone.", "cls_head.fc"),
-)
+FIRST_MAPS = (first_map("stgcn", "", "fcn"), first_map("mmaction2_0x", "backbone.", "cls_head.fc"))
 FIRST = "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmskeleton/models/st-gcn/"
 STGCN_WEIGHTS = (
     *mmaction2_weights(

@@ -23,13 +23,7 @@ from kinesphere.models.card import Paper, WeightEntry
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
-from kinesphere.models.layers.vit import (
-    Attention,
-    Block,
-    Mlp,
-    initialise,
-    stage_names,
-)
+from kinesphere.models.layers.vit import Attention, Block, Mlp, initialise, stage_names
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
 from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url, something_something

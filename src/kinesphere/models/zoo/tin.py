@@ -148,11 +148,7 @@ MMACTION2 = KeyMap(
 FAMILY = Family(
     name="tin",
     paper=Paper(
-        "Temporal Interlacing Network",
-        "Shao, Qian, Liu",
-        2020,
-        "https://arxiv.org/abs/2001.06499",
-        "3",
+        "Temporal Interlacing Network", "Shao, Qian, Liu", 2020, "https://arxiv.org/abs/2001.06499", "3"
     ),
     network=TIN,
     inputs=(SPEC,),

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper, Part, WeightEntry
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
-from kinesphere.models.registry import Part
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import i3d

@@ -333,9 +333,7 @@ TORCHVISION = KeyMap(
     "torchvision",
     torchvision_rules(),
     infer=window_and_patch(
-        "patch_embed.proj.weight",
-        f"features.0.0.{ATTENTION}_bias_table",
-        f"features.0.0.{ATTENTION}_index",
+        "patch_embed.proj.weight", f"features.0.0.{ATTENTION}_bias_table", f"features.0.0.{ATTENTION}_index"
     ),
     spec=TORCHVISION_SPEC,
 )

@@ -102,11 +102,7 @@ class ViViT(nn.Module):
 
 
 SPEC = ClipSpec(
-    Sampling("dense", 32, 2),
-    size=(224, 224),
-    short_side_px=256,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
+    Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
 )
 FRAME = 14  # tokens along each side of a 224-pixel frame: a file states only their total
 

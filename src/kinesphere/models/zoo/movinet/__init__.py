@@ -25,13 +25,7 @@ from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import clips, frames
 from kinesphere.models.runtime.streaming import check_stream
-from kinesphere.models.zoo.movinet.blocks import (
-    BlockState,
-    FrameConv,
-    MobileBlock,
-    frame_means,
-    running_mean,
-)
+from kinesphere.models.zoo.movinet.blocks import BlockState, FrameConv, MobileBlock, frame_means, running_mean
 from kinesphere.models.zoo.movinet.weights import BASE_MAPS, STREAM_MAPS, published
 
 Layer = tuple[int, int, int]
@@ -104,10 +98,7 @@ A3 = Design(
         (48, layers("112 144 112 112 144 144", "33 33 33 15 33")),
         (80, layers("240 152 240 192 240", "53 33")),
         (88, layers("264 264 264 264 160 264 264 264", "53 33 33 33 15 33")),
-        (
-            168,
-            layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13"),
-        ),
+        (168, layers("560 448 448 560 560 560 448 448 560 672", "53 15 15 15 15 33 15 15 33 13")),
     ),
     744,
 )
@@ -121,8 +112,7 @@ A4 = Design(
         (
             192,
             layers(
-                "640 512 512 640 640 640 512 512 640 768 640 640 768",
-                "53 15 15 15 15 33 15 15 15 15 15 33",
+                "640 512 512 640 640 640 512 512 640 768 640 640 768", "53 15 15 15 15 33 15 15 15 15 15 33"
             ),
         ),
     ),
@@ -321,8 +311,7 @@ LARGE_NOTES = (
 
 
 @MOVINET.model(
-    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.",
-    weights=published("A0", 50, 0.7228),
+    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.", weights=published("A0", 50, 0.7228)
 )
 def movinet_a0(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=False)
@@ -339,8 +328,7 @@ def movinet_a0_stream(num_classes: int) -> MoViNet:
 
 
 @MOVINET.model(
-    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.",
-    weights=published("A1", 50, 0.7669),
+    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.", weights=published("A1", 50, 0.7669)
 )
 def movinet_a1(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=False)

@@ -96,14 +96,7 @@ class VolumeDepthwise(nn.Module):
     """Convolution over time and space, channel by channel, batch norm, activation `(B, C, T, H, W)`."""
 
     def __init__(
-        self,
-        width: int,
-        length: int,
-        kernel: int,
-        stride: int,
-        *,
-        activation: type[nn.Module],
-        folded: bool,
+        self, width: int, length: int, kernel: int, stride: int, *, activation: type[nn.Module], folded: bool
     ) -> None:
         super().__init__()
         self.pad = SamePad(kernel) if stride == 2 else nn.Identity()

@@ -268,12 +268,7 @@ def version_1(
     "MViT-B of version 1: absolute positions, 16 frames.",
     weights=(
         kinetics(
-            "k400",
-            pytorchvideo_url("MVIT_B_16x4"),
-            "pytorchvideo",
-            0.7885,
-            0.9385,
-            protocol=FIVE_CLIPS,
+            "k400", pytorchvideo_url("MVIT_B_16x4"), "pytorchvideo", 0.7885, 0.9385, protocol=FIVE_CLIPS
         ),
         torchvision("mvit_v1_b-dbeb1030", 0.78477, 0.93582, tag="k400_torchvision"),
     ),

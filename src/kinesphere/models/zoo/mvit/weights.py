@@ -15,9 +15,9 @@ from math import isqrt
 from torch import Tensor
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import ReportedScore, WeightEntry
+from kinesphere.models.card import WeightEntry
 from kinesphere.models.weights.keymap import Arguments, Ignore, Join, KeyMap, Rename, Rule, squeeze
-from kinesphere.models.weights.publishers import kinetics
+from kinesphere.models.weights.publishers import kinetics, something_something
 
 _OUR_BLOCK = re.compile(r"layer(\d)\.(\d+)\.attn\.proj\.weight")
 _THEIR_BLOCK = re.compile(r"(?:backbone\.)?blocks\.(\d+)\.attn\.(?:proj|project\.0)\.weight")
@@ -231,21 +231,9 @@ def mmaction2(
 
 def something(file: str, length: int, top1: float, top5: float, *, size: int = 224) -> WeightEntry:
     """Weights of MMAction2 on Something-Something, where frames are spread over the whole video."""
-    dataset, protocol = "Something-Something v2", "1 clip x 3 crops"
-    return WeightEntry(
-        tag="sthv2_mmaction2",
-        url=f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth",
-        layout="mmaction2",
-        labels="something_something_v2",
-        classes=174,
-        sha256=file.rpartition("-")[2],
-        licence="Apache-2.0",
-        spec=ClipSpec(Sampling("uniform", length), size=(size, size)),
-        scores=(
-            ReportedScore("top1", top1, dataset, protocol),
-            ReportedScore("top5", top5, dataset, protocol),
-        ),
-    )
+    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth"
+    spec = ClipSpec(Sampling("uniform", length), size=(size, size))
+    return something_something("sthv2_mmaction2", 2, url, top1, top5, "1 clip x 3 crops", spec=spec)
 
 
 def torchvision(file: str, top1: float, top5: float, *, tag: str = "k400") -> WeightEntry:

@@ -144,11 +144,7 @@ def slowonly_on_heatmaps(
     for i, depth in enumerate(depths):
         last = i == len(depths) - 1
         stages[f"layer{i + 1}"] = stage(
-            inputs,
-            width * 2**i,
-            depth,
-            lengths=(1,) if i == 0 else (3,),
-            stride=(2 if last else 1, 2, 2),
+            inputs, width * 2**i, depth, lengths=(1,) if i == 0 else (3,), stride=(2 if last else 1, 2, 2)
         )
         inputs = width * 2**i * 4
     return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, inputs, dropout=dropout)
