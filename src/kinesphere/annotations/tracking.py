@@ -179,7 +179,7 @@ class Tracker:
         """How much each of N detections is like what a track predicts, `(N,)` in [0, 1].
 
         Where it should be: the mean of the similarity of the joints and the overlap of the boxes, and the
-        longer it was away, how near it is at all. All of that counts as much as the clothes are alike.
+        longer it was away, how near it is at all. All of that counts as much as the clothes are similar.
         """
         joints, box = track.predicted(time_s)
         size = np.sqrt(max(float(np.prod(box[2:] - box[:2])), 1.0))
@@ -196,8 +196,8 @@ class Tracker:
         lost = 1 - np.exp(-away_s / _LOST_S)
         result = (1 - lost) * result + lost * np.exp(-(steps**2) / 2)
         if track.appearance is not None and found.appearance is not None:
-            alike = found.appearance @ track.appearance
-            result = result * np.clip((alike - _STRANGER) / (_SELF - _STRANGER), 0.05, 1)
+            worn = found.appearance @ track.appearance
+            result = result * np.clip((worn - _STRANGER) / (_SELF - _STRANGER), 0.05, 1)
         return result
 
     def _follow(self, track: Track, found: Detections, j: int, time_s: float, alone: bool) -> None:

@@ -14,12 +14,7 @@ from kinesphere.synthetic.motion.retarget import retarget
 from kinesphere.synthetic.recordings import generate_recordings
 from kinesphere.synthetic.render.ground_truth import load_ground_truth
 from kinesphere.synthetic.render.render import CameraEffects, Figure, GroundTruth, Rendered, Stage, render
-from kinesphere.synthetic.settings import (
-    DEFAULT_CLASSES,
-    SPEED_PAIRS,
-    TIME_REVERSED,
-    MannequinSettings,
-)
+from kinesphere.synthetic.settings import DEFAULT_CLASSES, SPEED_PAIRS, TIME_REVERSED, MannequinSettings
 
 __all__ = [
     "DEFAULT_CLASSES",

@@ -102,7 +102,7 @@ def plan_clip(settings: MannequinSettings, label: str, split: str, number: int) 
     if label not in settings.classes or not settings.pool(split, settings.scenes):
         raise InvalidSetting(
             f"There is no video of class {label!r} in split {split!r} of this set; its classes are "
-            f"{', '.join(settings.classes)}, its split shares {settings.splits}."
+            f"{', '.join(settings.classes)}, its splits {settings.splits}."
         )
     entropy = (settings.seed, _CLIP, zlib.crc32(label.encode()), SPLITS.index(split), number)
     generator = np.random.default_rng(entropy)

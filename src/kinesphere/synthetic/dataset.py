@@ -80,12 +80,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
     Raises:
         InvalidSetting: If it holds another set.
     """
-    note = {
-        "kind": kind,
-        "fingerprint": settings.fingerprint(),
-        **more,
-        "settings": settings.plain(),
-    }
+    note = {"kind": kind, "fingerprint": settings.fingerprint(), **more, "settings": settings.plain()}
     for folder in (root, root / "videos", root / "truth"):
         sweep(folder)
     path = root / "settings.json"
@@ -106,10 +101,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
 
 
 def run_jobs(
-    job: Callable[[Item], None],
-    items: Sequence[Item],
-    workers: int | None,
-    progress: Progress | None,
+    job: Callable[[Item], None], items: Sequence[Item], workers: int | None, progress: Progress | None
 ) -> None:
     """Do all items, in this process or in several.
 

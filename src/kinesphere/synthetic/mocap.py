@@ -153,7 +153,7 @@ def _survey(name: str, folder: Path, longest_s: float, fps: float) -> tuple[list
 def _deal(motions: Sequence[_Listed], settings: MannequinSettings) -> dict[str, str]:
     """The split of each group, in an order drawn from the seed.
 
-    Of every label each split gets about its share, and the largest one first, so that no label is tested
+    Of every label each split gets about its fraction, and the largest one first, so that no label is tested
     that was not trained. A group of several labels counts for the first of them.
     """
     labels: dict[str, set[str]] = {}
@@ -166,8 +166,8 @@ def _deal(motions: Sequence[_Listed], settings: MannequinSettings) -> dict[str, 
     for group in sorted(labels, key=lambda group: shuffled[group]):
         given = dealt.setdefault(min(labels[group]), Counter())
         wanted = [
-            share * (given.total() + 1) - given[split]
-            for split, share in zip(SPLITS, settings.splits, strict=True)
+            fraction * (given.total() + 1) - given[split]
+            for split, fraction in zip(SPLITS, settings.splits, strict=True)
         ]
         splits[group] = SPLITS[int(np.argmax(wanted))]
         given[splits[group]] += 1

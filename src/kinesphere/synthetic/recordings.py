@@ -71,12 +71,12 @@ class Sequence:
         result = first.movement.controls(times_s - first.start_s)
         for before, passage in zip(self.passages, self.passages[1:], strict=False):
             gap_s = passage.start_s - before.end_s
-            share = np.clip((times_s - before.end_s) / gap_s, 0.0, 1.0)[:, None]
-            share = share * share * (3 - 2 * share)
+            eased = np.clip((times_s - before.end_s) / gap_s, 0.0, 1.0)[:, None]
+            eased = eased * eased * (3 - 2 * eased)
             here = passage.movement.controls(np.maximum(times_s - passage.start_s, 0.0))
             held = np.minimum(times_s, before.end_s) - before.start_s
             result = np.where(times_s[:, None] > before.end_s, before.movement.controls(held), result)
-            result = result + share * (here - result)
+            result = result + eased * (here - result)
         return result
 
     def objects(self, times_s: Array, body: Body, placement: Placement) -> tuple[SceneObject, ...]:
@@ -241,10 +241,10 @@ def _write_recording(
 
 
 def _split_of(settings: MannequinSettings, number: int, count: int) -> str:
-    """Recordings are dealt to the splits by their shares."""
+    """Recordings are dealt to the splits by their fractions."""
     place, total = (number + 0.5) / count, 0.0
-    for split, share in zip(SPLITS, settings.splits, strict=True):
-        total += share
+    for split, fraction in zip(SPLITS, settings.splits, strict=True):
+        total += fraction
         if place < total:
             return split
     return SPLITS[-1]

@@ -44,7 +44,7 @@ class MannequinSettings:
         clips_per_class: Videos of each class over all splits.
         imbalance: Ratio of the most to the least frequent class in training; the classes between fall
             geometrically, in the order of `classes`.
-        splits: Shares of train, val and test, summing to 1.
+        splits: Fractions of train, val and test, summing to 1.
         size: Image `(H, W)` in pixels.
         fps: Frames per second.
         duration_s: Shortest and longest video.
@@ -55,7 +55,7 @@ class MannequinSettings:
         view_deg: Cameras stand within this angle of the performer's front.
         elevation_deg: Lowest and highest camera angle above the horizontal.
         shake: 0 tripod, 1 hand-held.
-        shutter: Exposure as a share of the frame interval.
+        shutter: Exposure as a fraction of the frame interval.
         noise: Standard deviation of sensor noise in 8-bit steps.
         clutter: Probability of an unused chair, box or ball beside the performer.
         bystanders: Probability of a second person in the background.
@@ -97,15 +97,15 @@ class MannequinSettings:
         )
         self._need(self.clips_per_class >= 1, "clips_per_class", "at least 1")
         self._need(self.imbalance >= 1, "imbalance", "1 (balanced) or more")
-        shares = len(self.splits) == 3 and min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6
-        self._need(shares, "splits", "three shares that sum to 1")
+        fractions = len(self.splits) == 3 and min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6
+        self._need(fractions, "splits", "three fractions that sum to 1")
         self._need(min(self.size) >= 32, "size", "(H, W) of at least 32 pixels")
         self._need(1 <= self.fps <= 120, "fps", "from 1 to 120")
         shortest, longest = self.duration_s
         self._need(
             0.5 <= shortest <= longest <= 60, "duration_s", "(shortest, longest) from 0.5 to 60 seconds"
         )
-        used = sum(share > 0 for share in self.splits)
+        used = sum(fraction > 0 for fraction in self.splits)
         self._need(self.performers >= used, "performers", f"at least one for each of the {used} splits")
         self._need(self.scenes >= used, "scenes", f"at least one for each of the {used} splits")
         for name in ("background_correlation", "test_background_correlation", "clutter", "bystanders"):
@@ -126,7 +126,7 @@ class MannequinSettings:
 
     def pool(self, split: str, count: int) -> range:
         """Which of `count` performers or scenes belong to a split; the splits share none."""
-        used = [name for name, share in zip(SPLITS, self.splits, strict=True) if share > 0]
+        used = [name for name, fraction in zip(SPLITS, self.splits, strict=True) if fraction > 0]
         if split not in used:
             return range(0)
         ends, total = [0], 0.0
@@ -139,7 +139,7 @@ class MannequinSettings:
 
     def clip_count(self, label: str, split: str) -> int:
         """How many videos of a class a split gets."""
-        train, val = (round(self.clips_per_class * share) for share in self.splits[:2])
+        train, val = (round(self.clips_per_class * fraction) for fraction in self.splits[:2])
         counts = {"train": train, "val": val, "test": self.clips_per_class - train - val}
         if split != "train" or len(self.classes) == 1 or counts["train"] == 0:
             return int(counts[split])

@@ -71,7 +71,7 @@ def test_flow_goes_on_within_the_file(video: Path) -> None:
         FlowExtractor().extract(video, target)
     assert not target.exists()
     assert left(video.parent) == [".clip.mp4.flow.npz.part"]
-    assert unfinished.share_done(target) == pytest.approx(16 / 29)
+    assert unfinished.fraction_done(target) == pytest.approx(16 / 29)
     with stopping(flow_extraction, "between_frames", 99) as calls:
         FlowExtractor().extract(video, target)
     assert calls == [2]
@@ -242,7 +242,7 @@ def test_a_kill_leaves_no_half_file_and_costs_one_part(video: Path) -> None:
         assert process.stdout.readline() == "begun\n"
         process.kill()
     assert not target.exists()
-    assert unfinished.share_done(target) == pytest.approx(16 / 29)
+    assert unfinished.fraction_done(target) == pytest.approx(16 / 29)
     assert extract([video], FlowExtractor(), workers=1).written == (video,)
     assert target.read_bytes() == whole.read_bytes()
     assert left(video.parent) == []

@@ -243,7 +243,7 @@ def test_pools_partition_performers():
         ({"classes": ()}, "'classes' must be one or more different movements"),
         ({"clips_per_class": 0}, "'clips_per_class' must be at least 1; got 0"),
         ({"imbalance": 0.5}, "'imbalance' must be 1"),
-        ({"splits": (0.5, 0.1, 0.1)}, "'splits' must be three shares that sum to 1"),
+        ({"splits": (0.5, 0.1, 0.1)}, "'splits' must be three fractions that sum to 1"),
         ({"size": (16, 16)}, "'size' must be"),
         ({"fps": 0}, "'fps' must be from 1 to 120"),
         ({"duration_s": (3.0, 2.0)}, "'duration_s' must be"),

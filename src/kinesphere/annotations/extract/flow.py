@@ -30,7 +30,7 @@ from kinesphere.video import Video
 _BLOCK = 32
 # Less is too little to find motion in.
 LEAST_PX = 16
-# A larger share of cut vectors is worth a word.
+# A larger fraction of cut vectors is worth a word.
 _MANY_CUT = 0.001
 
 

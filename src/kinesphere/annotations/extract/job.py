@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from kinesphere.annotations.extract.unfinished import share_done
+from kinesphere.annotations.extract.unfinished import fraction_done
 from kinesphere.clips.sidecar import Extracts, is_foreign
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import (
@@ -115,11 +115,11 @@ class Watch:
         self._busy.pop(video, None)
 
     def line(self) -> str:
-        """The videos at work, with the share that is done of those that take long."""
+        """The videos at work, with the fraction that is done of those that take long."""
         at_work = []
         for video, target in list(self._busy.items()):
-            share = share_done(target)
-            at_work.append(video.name if share is None else f"{video.name} {share:.0%}")
+            fraction = fraction_done(target)
+            at_work.append(video.name if fraction is None else f"{video.name} {fraction:.0%}")
         return ", ".join(at_work)
 
 

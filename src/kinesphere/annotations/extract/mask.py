@@ -31,7 +31,7 @@ _SELFIE_SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f
 # Masks are smooth: they need no more pixels than this.
 _SHORT_SIDE_PX = 256
 _BLOCK = 32
-# Somebody is there if that share of a frame is surely a person.
+# Somebody is there if that fraction of a frame is surely a person.
 _SOMEBODY = 0.002
 
 
@@ -220,6 +220,6 @@ class PeopleFinder(MediaPipeTask):
             masks = found if len(found) == 1 else found[1:]
         result = np.zeros(image.shape[:2], np.uint8)
         for mask in masks:
-            share = mask.numpy_view().reshape(result.shape)
-            np.maximum(result, np.round(255 * share).astype(np.uint8), out=result)
+            certainty = mask.numpy_view().reshape(result.shape)
+            np.maximum(result, np.round(255 * certainty).astype(np.uint8), out=result)
         return result

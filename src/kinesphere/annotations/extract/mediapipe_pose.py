@@ -172,7 +172,7 @@ def _detections(result: PoseLandmarkerResult, left: int, top: int, width: int, h
     values = np.array([[(p.x, p.y, p.visibility) for p in person] for person in people], np.float32)
     values = values.reshape(-1, JOINTS, 3)
     world = np.array([[(p.x, p.y, p.z) for p in person] for person in spaces], np.float32)
-    # Landmarks are shares of the image; our pixels count from the middle of the first one.
+    # Landmarks are fractions of the image; our pixels count from the middle of the first one.
     keypoints = values[..., :2] * np.array([width, height], np.float32)
     keypoints += np.array([left - 0.5, top - 0.5], np.float32)
     scores = values[..., 2].clip(1e-3, 1)

@@ -21,13 +21,7 @@ from kinesphere.annotations.extract.mediapipe_pose import (
 )
 from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
-from kinesphere.annotations.tracking import (
-    Detections,
-    Tracker,
-    keypoint_similarity,
-    overlap,
-    with_appearance,
-)
+from kinesphere.annotations.tracking import Detections, Tracker, keypoint_similarity, overlap, with_appearance
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.preparation import Preparation
@@ -44,7 +38,7 @@ _SAME = 0.4
 _SHARED, _CLOTHES = 0.3, 0.92
 # A detection where we looked again is taken from this similarity to the person looked for on.
 _AGAIN = 0.3
-# Room around a person when we look for it, as a share of its box, and how long we go on looking.
+# Room around a person when we look for it, as a fraction of its box, and how long we go on looking.
 _ROOM = 0.25
 _LOOK_S = 2.0
 _GREY = (127, 127, 127)

@@ -50,22 +50,22 @@ class Unfinished:
             yield read_arrays(self._path(number))
         yield from self._new
 
-    def add(self, part: Arrays, share: float) -> None:
+    def add(self, part: Arrays, fraction: float) -> None:
         """Take the next part.
 
         Args:
             part: Plain arrays.
-            share: How much of the whole is done with it, in [0, 1].
+            fraction: How much of the whole is done with it, in [0, 1].
 
         Raises:
             UnwritableFile: If it is time to store parts and the disk refuses.
         """
         self._new.append(part)
         if time.monotonic() >= self._due_s:
-            self._store(share)
+            self._store(fraction)
             self._due_s = time.monotonic() + _EVERY_S
 
-    def _store(self, share: float) -> None:
+    def _store(self, fraction: float) -> None:
         with replacing(self._folder / _ABOUT) as temporary:
             temporary.write_text(self._about, encoding="utf-8")
         for part in self._new:
@@ -74,7 +74,7 @@ class Unfinished:
             self._stored += 1
         self._new = []
         with replacing(self._folder / _REACHED) as temporary:
-            temporary.write_text(json.dumps(share), encoding="utf-8")
+            temporary.write_text(json.dumps(fraction), encoding="utf-8")
 
     def _sound(self) -> int:
         """How many parts lie there that can be read; what follows a damaged one is of no use."""
@@ -145,7 +145,7 @@ def parts_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
-def share_done(target: Path) -> float | None:
+def fraction_done(target: Path) -> float | None:
     """How much of a file was done when its parts were stored last; None if none are."""
     try:
         return float(read_json(parts_folder(target) / _REACHED, InvalidSetting))

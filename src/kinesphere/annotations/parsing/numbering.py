@@ -14,8 +14,8 @@ from typing import Literal
 
 from kinesphere.core.errors import Assumed, InvalidAnnotation, LeftOut
 
-# Decoders disagree about the last frames of a video by so many, or by that share.
-_FRAMES_OFF, _SHARE_OFF = 2, 0.02
+# Decoders disagree about the last frames of a video by so many, or by that fraction.
+_FRAMES_OFF, _FRACTION_OFF = 2, 0.02
 
 First = Literal[0, 1]
 """Number of a video's first frame."""
@@ -90,4 +90,4 @@ def places(where: str, numbers: Sequence[int], frames: int, numbering: Numbering
 
 def allowance(frames: int) -> float:
     """By how many frames a file and a video of so many may differ."""
-    return max(_FRAMES_OFF, _SHARE_OFF * frames)
+    return max(_FRAMES_OFF, _FRACTION_OFF * frames)

@@ -23,7 +23,7 @@ class Mesh:
 
     Attributes:
         vertices: Rest positions (V, 3) metres.
-        weights: Share of each joint in each vertex, (V, 31), rows sum to 1.
+        weights: Weight of each joint in each vertex, (V, 31), rows sum to 1.
         faces: Vertex indices (F, 4), counter-clockwise seen from outside; triangles repeat one.
         colours: RGB of each face 0–255, (F, 3).
         parts: Vertex ranges `(start, end)` whose convex hulls cast the shadow.
@@ -135,7 +135,7 @@ def build_mesh(performer: Performer, detail: int = 1) -> Mesh:
     """The surface of a performer in his or her clothes; do not write into its arrays, they are shared.
 
     Args:
-        performer: Who; folds and the unevenness of cloth follow from the looks.
+        performer: Who; folds and the unevenness of cloth follow from the appearance.
         detail: Factor on the number of quads around limbs; 1 suits images up to some 240 pixels high.
     """
     builder = Builder(detail)
@@ -157,8 +157,8 @@ def _row(weights: Weights) -> Array:
     row = np.zeros(len(JOINTS))
     for name, value in weights.items():
         row[INDEX[name]] = value
-    shares: Array = row / row.sum()
-    return shares
+    normalised: Array = row / row.sum()
+    return normalised
 
 
 def _loft_faces(rings: int, segments: int) -> Array:
@@ -191,8 +191,8 @@ def _paint(
     return painted
 
 
-def _between(a: str, b: str, share: float) -> Weights:
-    return {a: 1 - share, b: share} if 0 < share < 1 else {b if share >= 1 else a: 1.0}
+def _between(a: str, b: str, part: float) -> Weights:
+    return {a: 1 - part, b: part} if 0 < part < 1 else {b if part >= 1 else a: 1.0}
 
 
 def _leg(
@@ -200,14 +200,12 @@ def _leg(
 ) -> None:
     body, outfit = performer.body, performer.outfit
     hip, knee, ankle = (body.rest[INDEX[f"{side}_{n}"]] for n in ("hip", "knee", "ankle"))
-    # Level (0 hip, 1 knee, 2 ankle), half-widths forward and lateral, share of the lower joint.
+    # Level (0 hip, 1 knee, 2 ankle), half-widths forward and lateral, part of the lower joint.
     profile = (
         (-0.16, 0.050, 0.042, 0.0), (0.0, 0.054, 0.049, 0.0), (0.18, 0.053, 0.049, 0.0),
-        (0.45, 0.046, 0.043, 0.0),
-        (0.72, 0.039, 0.037, 0.0), (0.90, 0.036, 0.034, 0.25), (1.0, 0.035, 0.033, 0.5),
-        (1.10, 0.034, 0.032, 0.75),
-        (1.30, 0.037, 0.033, 1.0), (1.55, 0.032, 0.029, 1.0), (1.80, 0.023, 0.022, 1.0),
-        (1.97, 0.021, 0.020, 1.0),
+        (0.45, 0.046, 0.043, 0.0), (0.72, 0.039, 0.037, 0.0), (0.90, 0.036, 0.034, 0.25),
+        (1.0, 0.035, 0.033, 0.5), (1.10, 0.034, 0.032, 0.75), (1.30, 0.037, 0.033, 1.0),
+        (1.55, 0.032, 0.029, 1.0), (1.80, 0.023, 0.022, 1.0), (1.97, 0.021, 0.020, 1.0),
     )  # fmt: skip
     covered = 0.0 if outfit.legwear == "skirt" else 2 * outfit.hem
     rings, colours = [], []
@@ -236,8 +234,7 @@ def _foot(builder: Builder, performer: Performer, side: str) -> None:
     foot, toe = {f"{side}_ankle": 1.0}, {f"{side}_ball": 1.0}
     profile = (
         (-0.043, 0.026, 0.018, 0.017, foot), (-0.030, 0.034, 0.024, 0.022, foot),
-        (0.0, 0.040, 0.025, 0.022, foot),
-        (0.040, 0.026, 0.022, 0.026, foot),
+        (0.0, 0.040, 0.025, 0.022, foot), (0.040, 0.026, 0.022, 0.026, foot),
         (0.083, 0.018, 0.017, 0.029, _between(f"{side}_ankle", f"{side}_ball", 0.5)),
         (0.105, 0.014, 0.013, 0.026, toe), (0.124, 0.010, 0.009, 0.016, toe),
     )  # fmt: skip
@@ -260,10 +257,9 @@ def _arm(
     )
     profile = (
         (-0.16, 0.020, 0.018, 0.0), (-0.09, 0.034, 0.032, 0.0), (0.03, 0.039, 0.036, 0.0),
-        (0.25, 0.035, 0.032, 0.0),
-        (0.6, 0.029, 0.027, 0.0), (0.88, 0.026, 0.025, 0.25), (1.0, 0.025, 0.025, 0.5),
-        (1.12, 0.026, 0.025, 0.75),
-        (1.35, 0.026, 0.024, 1.0), (1.7, 0.020, 0.019, 1.0), (1.97, 0.016, 0.017, 1.0),
+        (0.25, 0.035, 0.032, 0.0), (0.6, 0.029, 0.027, 0.0), (0.88, 0.026, 0.025, 0.25),
+        (1.0, 0.025, 0.025, 0.5), (1.12, 0.026, 0.025, 0.75), (1.35, 0.026, 0.024, 1.0),
+        (1.7, 0.020, 0.019, 1.0), (1.97, 0.016, 0.017, 1.0),
     )  # fmt: skip
     covered = 2 * outfit.sleeve if outfit.sleeve else -0.02
     rings, colours = [], []
@@ -398,10 +394,9 @@ def _head(builder: Builder, performer: Performer, generator: np.random.Generator
     head = {"head": 1.0}
     profile = (
         (0.99, 0.16, 0.15, 0.00), (0.93, 0.32, 0.27, -0.02), (0.82, 0.43, 0.36, -0.02),
-        (0.66, 0.48, 0.385, -0.01),
-        (0.53, 0.48, 0.385, 0.00), (0.42, 0.47, 0.375, 0.01), (0.30, 0.45, 0.355, 0.02),
-        (0.17, 0.40, 0.30, 0.05),
-        (0.06, 0.30, 0.21, 0.09), (0.0, 0.16, 0.12, 0.12),
+        (0.66, 0.48, 0.385, -0.01), (0.53, 0.48, 0.385, 0.00), (0.42, 0.47, 0.375, 0.01),
+        (0.30, 0.45, 0.355, 0.02), (0.17, 0.40, 0.30, 0.05), (0.06, 0.30, 0.21, 0.09),
+        (0.0, 0.16, 0.12, 0.12),
     )  # fmt: skip
     segments = 12 * builder.detail
     rings = [

@@ -68,7 +68,7 @@ class CameraEffects:
     """What the camera makes of the scene.
 
     Attributes:
-        shutter: Exposure as a share of the frame interval; blurs fast limbs.
+        shutter: Exposure as a fraction of the frame interval; blurs fast limbs.
         shake: 0 tripod, 1 hand-held.
         noise: Standard deviation of sensor noise in 8-bit steps.
         exposure: Brightness factor.
@@ -212,13 +212,13 @@ class _Drawing:
         x0, y0 = np.clip(np.floor(low).astype(int) - 1, 0, (width, height))
         x1, y1 = np.clip(np.ceil(high).astype(int) + 2, 0, (width, height))
         if x1 > x0 and y1 > y0:
-            rgb, cover, share = self._expose(
+            rgb, cover, covered = self._expose(
                 shots, (int(x0), int(y0)), (int(y1 - y0), int(x1 - x0)), len(mask)
             )
             region = image[y0:y1, x0:x1]
             region *= (1 - cover)[..., None]
             region += rgb
-            mask[:, y0:y1, x0:x1] = share > _MOST
+            mask[:, y0:y1, x0:x1] = covered > _MOST
         return image.astype(np.uint8)
 
     def _expose(
@@ -226,7 +226,7 @@ class _Drawing:
     ) -> tuple[Array, Array, Array]:
         """Mean over exposures of premultiplied RGB, cover, and cover by each person, on a region."""
         rgb = np.zeros((*size, 3), np.float32)
-        cover, share = np.zeros(size, np.float32), np.zeros((persons, *size), np.float32)
+        cover, covered = np.zeros(size, np.float32), np.zeros((persons, *size), np.float32)
         target = (size[1], size[0])
         for shot in shots:
             layer = self._fill(shot, corner, size)
@@ -237,8 +237,8 @@ class _Drawing:
             cover += cv2.resize(full, target, interpolation=cv2.INTER_AREA)
             for person in range(persons):
                 own = (owner == person + 1).astype(np.uint8) * 255
-                share[person] += cv2.resize(own, target, interpolation=cv2.INTER_AREA)
-        return rgb / len(shots), cover / (255 * len(shots)), share / (255 * len(shots))
+                covered[person] += cv2.resize(own, target, interpolation=cv2.INTER_AREA)
+        return rgb / len(shots), cover / (255 * len(shots)), covered / (255 * len(shots))
 
     def _fill(self, shot: int, corner: tuple[int, int], size: tuple[int, int]) -> Array:
         """Painter's algorithm: the quads of one exposure, far to near, at twice the resolution."""

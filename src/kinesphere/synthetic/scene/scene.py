@@ -35,11 +35,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Light:
-    """Illumination of persons: direction towards the lamp or sun, its share, and the ambient's colour.
+    """Illumination of persons: direction towards the lamp or sun, its fraction, and the ambient's colour.
 
     Attributes:
         direction: Unit vector towards the light.
-        strength: Share of direct light, 0–1; the rest is ambient.
+        strength: Fraction of direct light, 0–1; the rest is ambient.
         colour: Tint of the direct light, factors near 1.
         shadow: Darkness of the cast shadow, 0–1.
     """
@@ -77,7 +77,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Plate:
-    """A rendered background: RGB uint8 (h, w, 3) and floor share 0–1 (h, w), with a margin for shake."""
+    """A rendered background: RGB uint8 (h, w, 3) and floor fraction 0–1 (h, w), with a margin for shake."""
 
     rgb: Array
     floor: Array

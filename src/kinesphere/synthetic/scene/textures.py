@@ -67,9 +67,8 @@ def draw_texture(
     """A texture near a colour, with a second colour and scale of its own."""
     typical: dict[TextureKind, float] = {
         "planks": 0.16, "tiles": 0.45, "carpet": 0.10, "plaster": 0.6, "paper": 0.30, "brick": 0.22,
-        "panels": 0.9,
-        "grass": 0.12, "asphalt": 0.10, "sand": 0.25, "paving": 0.5, "court": 3.0, "facade": 3.0,
-        "leaves": 0.35,
+        "panels": 0.9, "grass": 0.12, "asphalt": 0.10, "sand": 0.25, "paving": 0.5, "court": 3.0,
+        "facade": 3.0, "leaves": 0.35,
     }  # fmt: skip
     base = np.clip(np.array(colour) + generator.normal(0, 6, 3), 5, 250)
     shift = generator.choice([-1.0, 1.0]) * generator.uniform(25, 55) + generator.normal(0, 8, 3)
@@ -182,8 +181,6 @@ def _leaves(t: Texture, u: Array, v: Array) -> tuple[Array, Array]:
 
 _PATTERNS: dict[str, Pattern] = {
     "planks": _planks, "tiles": _tiles, "carpet": _carpet, "plaster": _plaster, "paper": _paper,
-    "brick": _brick,
-    "panels": _panels, "grass": _grass, "asphalt": _asphalt, "sand": _sand, "paving": _paving,
-    "court": _court,
-    "facade": _facade, "leaves": _leaves,
+    "brick": _brick, "panels": _panels, "grass": _grass, "asphalt": _asphalt, "sand": _sand,
+    "paving": _paving, "court": _court, "facade": _facade, "leaves": _leaves,
 }  # fmt: skip

@@ -97,10 +97,9 @@ def punch(performance: Performance) -> Sketch:
     }  # fmt: skip
     struck = guard | {
         "twist": 0.25 + 0.45 * drive, "yaw": -0.15 + 0.15 * drive, "x": 0.12 * drive,
-        "bend": 0.12 + 0.12 * drive,
-        "right_hand_x": 0.97, "right_hand_y": 0.05 + 0.1 * drive, "right_hand_z": height,
-        "right_hand_elbow": 0.4,
-        "right_foot_pitch": 0.5 * drive, "look": -0.1 - 0.4 * drive,
+        "bend": 0.12 + 0.12 * drive, "right_hand_x": 0.97, "right_hand_y": 0.05 + 0.1 * drive,
+        "right_hand_z": height, "right_hand_elbow": 0.4, "right_foot_pitch": 0.5 * drive,
+        "look": -0.1 - 0.4 * drive,
     }  # fmt: skip
     fast = lerp(0.24, 0.13, e.strength)
     hit = 0.24 + fast
@@ -132,9 +131,8 @@ def kick(performance: Performance) -> Sketch:
     }  # fmt: skip
     extended = stance | {
         "right_foot_x": 0.92, "right_foot_y": -0.06, "right_foot_lift": high, "right_foot_pitch": -0.5,
-        "x": 0.10, "y": 0.06, "pitch": -lean, "bend": 0.10, "height": 0.955,
-        "left_hand_x": 0.45, "left_hand_y": 0.1, "right_hand_x": -0.15, "right_hand_y": 0.35,
-        "right_hand_z": -0.75,
+        "x": 0.10, "y": 0.06, "pitch": -lean, "bend": 0.10, "height": 0.955, "left_hand_x": 0.45,
+        "left_hand_y": 0.1, "right_hand_x": -0.15, "right_hand_y": 0.35, "right_hand_z": -0.75,
     }  # fmt: skip
     snap = lerp(0.24, 0.14, e.strength)
     out = 0.34 + snap
@@ -155,9 +153,10 @@ def throw(performance: Performance) -> Sketch:
     """A ball is drawn back over the shoulder and thrown; reversed, it is caught."""
     e = performance.evaluation
     force, whole = lerp(0.5, 1.0, e.strength), e.body_use
-    hold = {"right_hand_x": 0.42, "right_hand_y": -0.12, "right_hand_z": -0.42, "left_hand_x": 0.40,
-    "left_hand_y": -0.2,
-            "left_hand_z": -0.45, "nod": 0.15}  # fmt: skip
+    hold = {
+        "right_hand_x": 0.42, "right_hand_y": -0.12, "right_hand_z": -0.42,
+        "left_hand_x": 0.40, "left_hand_y": -0.2, "left_hand_z": -0.45, "nod": 0.15,
+    }  # fmt: skip
     wound = {
         "right_hand_x": -0.42, "right_hand_y": 0.32, "right_hand_z": 0.40, "right_hand_elbow": 0.7,
         "left_hand_x": 0.72, "left_hand_y": 0.08, "left_hand_z": 0.05, "twist": -0.45 * force - 0.25 * whole,
@@ -235,8 +234,7 @@ def expand(performance: Performance) -> Sketch:
     opened = {
         "height": 0.985, "pitch": -0.04, "bend": -0.20, "nod": -0.35, "hands_x": 0.02,
         "hands_y": 0.95 * np.cos(0.75 * wide), "hands_z": 0.95 * np.sin(0.95 * wide) - 0.1,
-        "hands_elbow": 0.6,
-        "hands_shrug": -0.2 * wide, "feet_y": 0.12 + 0.24 * wide, "feet_yaw": 0.35,
+        "hands_elbow": 0.6, "hands_shrug": -0.2 * wide, "feet_y": 0.12 + 0.24 * wide, "feet_yaw": 0.35,
     }  # fmt: skip
     duration = lerp(1.25, 0.85, e.strength)
     return Sketch(

@@ -42,14 +42,12 @@ def fall(performance: Performance) -> Sketch:
     loose = lerp(1.0, 0.62, e.falling_flow)
     give = {
         "height": 0.86, "x": -0.08, "bend": 0.25, "pitch": 0.05, "hands_x": 0.3, "hands_y": 0.35,
-        "hands_z": -0.6,
-        "side": 0.3 * sideways, "nod": 0.2,
+        "hands_z": -0.6, "side": 0.3 * sideways, "nod": 0.2,
     }  # fmt: skip
     low = {
         "height": 0.42, "x": -0.36, "pitch": -0.25, "bend": 0.55, "roll": 0.25 * sideways,
-        "side": 0.2 * sideways,
-        "hands_x": -0.15, "hands_y": 0.45, "hands_z": -0.75, "hands_elbow": 0.4, "feet_pitch": -0.15,
-        "nod": 0.3,
+        "side": 0.2 * sideways, "hands_x": -0.15, "hands_y": 0.45, "hands_z": -0.75, "hands_elbow": 0.4,
+        "feet_pitch": -0.15, "nod": 0.3,
     }  # fmt: skip
     sitting = {
         "height": 0.135, "x": -0.62, "pitch": -0.42, "bend": 0.35, "nod": 0.15, "roll": 0.08 * sideways,

@@ -24,10 +24,7 @@ def stand(performance: Performance) -> Sketch:
 
 
 @movement(
-    "walk",
-    ("floor_pattern", "flow", "acceleration", "shape_emphasis"),
-    cyclic=True,
-    reverse="walk backwards",
+    "walk", ("floor_pattern", "flow", "acceleration", "shape_emphasis"), cyclic=True, reverse="walk backwards"
 )
 def walk(performance: Performance) -> Sketch:
     """Heel-to-toe gait along a straight or curved path."""
@@ -71,7 +68,7 @@ class Gait:
         step: Step length, leg lengths.
         rate_hz: Steps a second.
         swing: When a foot leaves and lands, in steps relative to the one it makes.
-        lift, bounce: Height of the swinging foot and of the pelvis (leg lengths, share of pelvis height).
+        lift, bounce: Height of the swinging foot and of the pelvis (leg lengths, fraction of pelvis height).
         toe_off: Heel rise in radians as the foot leaves.
         arms, elbow: Arm swing (arm lengths) and how far the elbows are bent (0 hanging, 1 right angle).
         lean: Forward lean in radians.
