@@ -333,3 +333,33 @@ def test_key_maps_are_bijections(name):
         assert not back.unmapped
         assert set(back.state) == set(state)
         assert all(torch.equal(back.state[key], state[key]) for key in state)
+
+
+def test_another_package_adds_a_model_through_its_entry_point(install):
+    toy = """
+        from torch import Tensor, nn
+        from kinesphere.clips import ClipSpec, Sampling
+        from kinesphere.models import Family
+
+        class Brightness(nn.Module):
+            def __init__(self, num_classes: int) -> None:
+                super().__init__()
+                self.fc = nn.Linear(3, num_classes)
+
+            def forward(self, x_BTCHW: Tensor) -> Tensor:
+                return self.fc(x_BTCHW.mean((1, 3, 4)))
+
+        SPEC = ClipSpec(Sampling("dense", 2), size=(8, 8))
+        TOY = Family(
+            name="brightness", paper=None, network=Brightness, inputs=(SPEC,), tiny_inputs=(SPEC,), stages=()
+        )
+
+        @TOY.model("The mean colour.")
+        def brightness(num_classes: int) -> Brightness:
+            return TOY.build(num_classes)
+    """
+    install(MODELS, "kinesphere.models", toy)
+    assert "brightness" in list_models()
+    recogniser, batch = recogniser_and_batch("brightness")
+    assert logits(recogniser, batch).shape == (2, 3)
+    assert (card("brightness").parameters, card("brightness").multiply_adds) == (3 * 400 + 400, 3 * 400)

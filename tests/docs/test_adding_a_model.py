@@ -7,12 +7,13 @@ import inspect
 import re
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from kinesphere.models import card, counts, create_model
+from kinesphere.models import card, counts, create_model, zoo
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo import r3d
 
@@ -30,11 +31,14 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def family(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    module = types.ModuleType("kinesphere.models.zoo.plain", FAMILY.split('"""')[1])
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(FAMILY, "docs/adding_a_model.md", "exec"), module.__dict__)
-    return module
+def family(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[types.ModuleType]:
+    """The example as a file of the zoo, which finds it by itself."""
+    (tmp_path / "plain.py").write_text(FAMILY, encoding="utf-8")
+    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
+    monkeypatch.setattr(MODELS, "_discovered", False)
+    assert "plain_tiny" in MODELS
+    yield sys.modules["kinesphere.models.zoo.plain"]
+    del sys.modules["kinesphere.models.zoo.plain"]
 
 
 def contracts() -> types.ModuleType:
