@@ -16,13 +16,13 @@ from kinesphere.models import create_model, import_state
 from kinesphere.models.contracts import pose_spec
 from kinesphere.models.layers.skeleton_graph import (
     directed_partition,
-    skeleton_of,
-    spatial_partition,
     stream_parents,
 )
-from kinesphere.models.layers.skeleton_net import STREAMS, NormedBranches, SkeletonInput
+from kinesphere.models.layers.skeleton_net import STREAMS, SkeletonInput
 from kinesphere.models.registry import MODELS
-from kinesphere.models.zoo.msg3d import scaled_graphs
+from kinesphere.models.weights.maps.skeleton import skeleton_of
+from kinesphere.models.zoo.msg3d import NormedBranches, scaled_graphs
+from kinesphere.models.zoo.stgcn import spatial_partition
 
 GRAPH_NETS = (
     "stgcn_tiny",

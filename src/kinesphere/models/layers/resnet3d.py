@@ -56,11 +56,6 @@ def spatial(width: int, stride: Size3) -> nn.Module:
     return conv3d(width, width, (1, 3, 3), stride)
 
 
-def volumetric(width: int, stride: Size3) -> nn.Module:
-    """A middle convolution over time and space: 3×3×3."""
-    return conv3d(width, width, (3, 3, 3), stride)
-
-
 def max_pool(kernel: Size3, stride: Size3, *, ceil_mode: bool = False) -> nn.MaxPool3d:
     """A maximum over a centred window."""
     return nn.MaxPool3d(kernel, stride, (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2), ceil_mode=ceil_mode)

@@ -20,8 +20,6 @@ from kinesphere.models.layers.stochastic_depth import StochasticDepth
 Gelu = Literal["none", "tanh"]
 Rotation = Callable[[Tensor], Tensor]
 
-HEAD_WIDTH = 64  # of the published sizes S, B and L
-
 
 class Attention(nn.Module):
     """Multi-head self-attention with queries, keys and values from one product.

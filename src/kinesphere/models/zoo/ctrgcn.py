@@ -21,7 +21,6 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
-    NormedBranches,
     SkeletonInput,
     SkeletonNet,
     Stream,
@@ -37,6 +36,7 @@ from kinesphere.models.weights.publishers.ntu import (
     block_names,
     pyskl_weights,
 )
+from kinesphere.models.zoo.msg3d import NormedBranches
 
 DILATIONS = (1, 2)
 

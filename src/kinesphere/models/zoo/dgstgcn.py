@@ -23,7 +23,6 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonInput,
     SkeletonNet,
     Stream,
-    TimeBranches,
     narrow,
     shortcut,
     stack,
@@ -37,6 +36,7 @@ from kinesphere.models.weights.publishers.ntu import (
     block_names,
     pyskl_weights,
 )
+from kinesphere.models.zoo.stgcn import TimeBranches
 
 
 class DynamicGraphConv(nn.Module):

@@ -17,10 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
 from kinesphere.models.contracts import fit_pose
 from kinesphere.models.family import Family
-from kinesphere.models.layers.skeleton_net import VALUES, NormedBranches, SkeletonInput, Stream
+from kinesphere.models.layers.skeleton_net import (
+    VALUES,
+    SkeletonInput,
+    Stream,
+    TimeConv,
+    narrow,
+)
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.skeleton import HEADS, read_people, read_skeleton
 from kinesphere.models.weights.publishers.ntu import INPUTS, MOTION_NOTE, TINY_INPUTS, pyskl_weights
@@ -28,6 +35,61 @@ from kinesphere.models.weights.publishers.ntu import INPUTS, MOTION_NOTE, TINY_I
 SCALES = 13  # bones that the spatial graphs reach
 WINDOW_SCALES = 6
 WINDOWS = (3, 5)  # frames
+
+
+class NormedBranches(nn.Module):
+    """Dilated convolutions, a maximum and a shortcut beside each other, each with batch norm.
+
+    Liu, Zhang, Chen, Wang, Ouyang: "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action
+    Recognition", CVPR 2020, section 3.3 (MS-G3D); CTR-GCN has fewer and longer ones.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        length: Frames under the convolutions.
+        dilations: One per convolution.
+        stride: In time.
+        residual: Whether the input is added before the last ReLU.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        length: int,
+        dilations: tuple[int, ...],
+        *,
+        stride: int = 1,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        count = len(dilations) + 2
+        width = outputs // count
+        if width * count != outputs:
+            raise InvalidSetting(f"{outputs} channels do not divide into {count} branches.")
+        branches: list[nn.Module] = [
+            nn.Sequential(
+                *narrow(inputs, width), TimeConv(width, width, length, stride=stride, dilation=dilation)
+            )
+            for dilation in dilations
+        ]
+        branches.append(
+            nn.Sequential(
+                *narrow(inputs, width), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(width)
+            )
+        )
+        branches.append(nn.Sequential(nn.Conv2d(inputs, width, 1, (stride, 1)), nn.BatchNorm2d(width)))
+        self.branches = nn.ModuleList(branches)
+        self.residual: nn.Module | None = None
+        if residual:
+            same = inputs == outputs and stride == 1
+            self.residual = nn.Identity() if same else TimeConv(inputs, outputs, 1, stride=stride)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        x = torch.cat([branch(x_NCTJ) for branch in self.branches], 1)
+        out: Tensor = self.relu(x if self.residual is None else x + self.residual(x_NCTJ))
+        return out
 
 
 def scaled_graphs(skeleton: Skeleton, scales: int, frames: int = 1) -> Tensor:

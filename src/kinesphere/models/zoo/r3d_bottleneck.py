@@ -20,13 +20,17 @@ from kinesphere.models.layers.resnet3d import (
     conv3d,
     max_pool,
     stem,
-    volumetric,
 )
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
 from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+
+
+def volumetric(width: int, stride: Size3) -> nn.Module:
+    """A middle convolution over time and space: 3×3×3."""
+    return conv3d(width, width, (3, 3, 3), stride)
 
 
 def widened(width: int, stride: Size3) -> nn.Module:

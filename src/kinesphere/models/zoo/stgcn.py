@@ -16,23 +16,24 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
 from kinesphere.models.contracts import fit_pose, pose_spec
 from kinesphere.models.family import Family
-from kinesphere.models.layers.skeleton_graph import directed_partition, spatial_partition
+from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     SkeletonInput,
     SkeletonNet,
     Stream,
-    TimeBranches,
     TimeConv,
+    narrow,
     shortcut,
     stack,
 )
@@ -49,6 +50,80 @@ from kinesphere.models.weights.publishers.ntu import (
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]
+
+
+def spatial_partition(skeleton: Skeleton) -> Tensor:
+    """Spatial configuration partitioning `(3, J, J)`: itself, from farther out, from farther in.
+
+    Yan, Xiong, Lin: "Spatial Temporal Graph Convolutional Networks", AAAI 2018, section 3.3. Neighbours are
+    weighted by one over their number; how far out a joint lies counts in bones to the root. (The authors'
+    code looks one bone far only: joints farther out than that all lie equally far for it. Its sum over
+    the parts is the same, and checkpoints bring their own matrices.)
+    """
+    J = len(skeleton)
+    near = np.eye(J)
+    for joint, parent in skeleton.bones:
+        near[joint, parent] = near[parent, joint] = 1
+    weight = near / near.sum(0)
+    depth = np.array([_depth(skeleton, joint) for joint in range(J)])
+    source, target = depth[:, None], depth[None, :]
+    itself = np.eye(J, dtype=bool)
+    parts = [itself * weight, (source > target) * weight, (source < target) * weight]
+    return torch.tensor(np.stack(parts), dtype=torch.float32)
+
+
+def _depth(skeleton: Skeleton, joint: int) -> int:
+    steps = 0
+    while (joint := skeleton.parents[joint]) >= 0:
+        steps += 1
+    return steps
+
+
+class TimeBranches(nn.Module):
+    """Dilated convolutions, a maximum and a shortcut beside each other, then mixed (ST-GCN++, section 3.2).
+
+    Duan, Wang, Chen, Lin: "PYSKL: Towards Good Practices for Skeleton Action Recognition", 2022.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: In time.
+        dropout: After it all.
+        joints: Number of joints J if what happens to their mean is to be added to each, as much as it
+            learns (DG-STGCN); 0 if not.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int = 1, dropout: float = 0.0, joints: int = 0
+    ) -> None:
+        super().__init__()
+        width = outputs // 6
+        widths = (outputs - 5 * width, *[width] * 5)
+        branches: list[nn.Module] = [
+            nn.Sequential(
+                *narrow(inputs, widths[i]),
+                TimeConv(widths[i], widths[i], 3, stride=stride, dilation=i + 1, normed=False),
+            )
+            for i in range(4)
+        ]
+        branches.append(nn.Sequential(*narrow(inputs, width), nn.MaxPool2d((3, 1), (stride, 1), (1, 0))))
+        branches.append(nn.Conv2d(inputs, width, 1, (stride, 1)))
+        self.branches = nn.ModuleList(branches)
+        self.add_coeff = nn.Parameter(torch.zeros(joints)) if joints else None
+        self.transform = nn.Sequential(
+            nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), nn.Conv2d(outputs, outputs, 1)
+        )
+        self.bn = nn.BatchNorm2d(outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_NCTJ: Tensor) -> Tensor:
+        if self.add_coeff is not None:
+            x_NCTJ = torch.cat([x_NCTJ, x_NCTJ.mean(-1, keepdim=True)], -1)
+        x = torch.cat([branch(x_NCTJ) for branch in self.branches], 1)
+        if self.add_coeff is not None:
+            x = x[..., :-1] + x[..., -1:] * self.add_coeff
+        out: Tensor = self.dropout(self.bn(self.transform(x)))
+        return out
 
 
 class GraphConv(nn.Module):

@@ -7,14 +7,33 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from kinesphere.models.layers.skeleton_graph import skeleton_of
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.layers.skeleton_net import VALUES
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
+
+# Joints that public checkpoints with so many joints mean.
+SKELETON_OF = {15: "jhmdb15", 17: "coco17", 18: "openpose18", 20: "kinect20", 25: "ntu25", 33: "blazepose33"}
+
 
 HEADS: dict[str, Rule] = {
     "pyskl": Rename("cls_head.fc_cls.*", "fc.*"),
     "mmaction2": Rename("cls_head.fc.*", "fc.*"),
 }
+
+
+def skeleton_of(joints: int) -> str:
+    """Name of the skeleton that a checkpoint with so many joints was made for.
+
+    Raises:
+        InvalidSetting: If none is known.
+    """
+    if joints not in SKELETON_OF:
+        raise InvalidSetting(
+            f"No skeleton of {joints} joints is known; name it with the argument skeleton=, "
+            f"one of {', '.join(SKELETONS)}."
+        )
+    return SKELETON_OF[joints]
 
 
 def published_maps(

@@ -22,9 +22,9 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper, ReportedScore, WeightEntry
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
-from kinesphere.models.layers.skeleton_graph import skeleton_of
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
+from kinesphere.models.weights.maps.skeleton import skeleton_of
 from kinesphere.models.zoo.posec3d.heatmaps import PoseHeatmaps
 from kinesphere.models.zoo.x3d import InvertedBottleneck
 
