@@ -12,7 +12,7 @@ import pytest
 
 from kinesphere.annotations.extract.estimator_outputs import match_outputs
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat, Format, estimators
-from kinesphere.annotations.parsing.numbering import Numbering
+from kinesphere.annotations.parsing.frame_numbers import Numbering
 from kinesphere.apps.cli.main import app
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation, UnknownName

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kinesphere.annotations.formats.jhmdb import CLASSES, JhmdbClip, read_jhmdb, write_example
-from kinesphere.annotations.parsing.protocols import Protocols, protocol_part
+from kinesphere.annotations.parsing.split_protocols import Protocols, protocol_part
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording

@@ -10,7 +10,7 @@ from kinesphere.annotations.formats.msr_action3d import read_msr, write_example
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
-from kinesphere.datasets.numbered import check_numbers, named, unnamed
+from kinesphere.datasets.numbered_files import check_numbers, named, unnamed
 
 # Actions in the order of their numbers.
 ACTIONS = (

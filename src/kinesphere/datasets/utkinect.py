@@ -18,7 +18,7 @@ from kinesphere.annotations.formats.utkinect import (
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
-from kinesphere.datasets.numbered import check_numbers, named, unnamed
+from kinesphere.datasets.numbered_files import check_numbers, named, unnamed
 
 _NAME = re.compile(r"joints_(s(\d{2})_e\d{2})\.txt")
 CARD = DatasetCard(

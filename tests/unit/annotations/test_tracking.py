@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesphere.annotations.assemble import assemble
 from kinesphere.annotations.extract import PoseExtractor, PoseSettings, extract, pose_model
 from kinesphere.annotations.extract import pose as pose_extraction
 from kinesphere.annotations.extract.mediapipe_pose import PoseFinder
@@ -22,6 +21,7 @@ from kinesphere.annotations.extract.pose import distinct, extract_poses
 from kinesphere.annotations.tracking import (
     Detections,
     Tracker,
+    assemble,
     assign,
     follow,
     keypoint_similarity,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import EstimatorFormat, estimators
-from kinesphere.annotations.parsing.numbering import First, Numbering, proven
+from kinesphere.annotations.parsing.frame_numbers import First, Numbering, proven
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError

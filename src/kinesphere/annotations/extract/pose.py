@@ -11,7 +11,6 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from kinesphere.annotations.assemble import assemble
 from kinesphere.annotations.extract.mediapipe_pose import (
     MODELS,
     PoseFinder,
@@ -21,7 +20,14 @@ from kinesphere.annotations.extract.mediapipe_pose import (
 )
 from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, packed, unfinished, unpacked
-from kinesphere.annotations.tracking import Detections, Tracker, keypoint_similarity, overlap, with_appearance
+from kinesphere.annotations.tracking import (
+    Detections,
+    Tracker,
+    assemble,
+    keypoint_similarity,
+    overlap,
+    with_appearance,
+)
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.preparation import Preparation

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.annotations.parsing.lines import Lines, number_of
+from kinesphere.annotations.parsing.text_lines import Lines, number_of
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.pinhole import PinholeCamera, framing

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.annotations.assemble import assemble
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat
+from kinesphere.annotations.parsing.frame_numbers import Numbering, allowance, places
 from kinesphere.annotations.parsing.keypoints import (
     GROWTH,
     MAX_PEOPLE,
@@ -28,8 +28,7 @@ from kinesphere.annotations.parsing.keypoints import (
     triples_of,
     warn_of,
 )
-from kinesphere.annotations.parsing.numbering import Numbering, allowance, places
-from kinesphere.annotations.tracking import Tracker, follow
+from kinesphere.annotations.tracking import Tracker, assemble, follow
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import COCO17

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.annotations.parsing.lines import Lines
+from kinesphere.annotations.parsing.text_lines import Lines
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.kinect_bodies import Body, people
-from kinesphere.annotations.parsing.lines import Lines, read_text
+from kinesphere.annotations.parsing.text_lines import Lines, read_text
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation
 from kinesphere.core.limits import Budget, brief

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.assemble import assemble
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat
+from kinesphere.annotations.parsing.frame_numbers import Numbering, places
 from kinesphere.annotations.parsing.keypoints import (
     GROWTH,
     MAX_PEOPLE,
@@ -25,8 +25,7 @@ from kinesphere.annotations.parsing.keypoints import (
     triples_of,
     warn_of,
 )
-from kinesphere.annotations.parsing.numbering import Numbering, places
-from kinesphere.annotations.tracking import Tracker, follow
+from kinesphere.annotations.tracking import Tracker, assemble, follow
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.annotations.parsing.protocols import Protocols
+from kinesphere.annotations.parsing.split_protocols import Protocols
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import EmptySkeleton, InvalidAnnotation

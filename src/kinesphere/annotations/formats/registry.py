@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kinesphere.annotations.parsing.numbering import Numbering
+from kinesphere.annotations.parsing.frame_numbers import Numbering
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.registry import Registry

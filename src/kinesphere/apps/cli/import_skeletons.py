@@ -12,7 +12,7 @@ from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from kinesphere.annotations.parsing.numbering import First
+    from kinesphere.annotations.parsing.frame_numbers import First
 
 SHOWN = 10
 
