@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from cachetools import LRUCache
 
 from kinesphere.annotations.extract.job import Extractor
 from kinesphere.annotations.extract.registry import EXTRACTORS
@@ -220,7 +221,7 @@ class _Recent:
     """What was extracted of the files looked at last, so that what is drawn is not extracted again."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[_Key, tuple[Any, Span | None]] = OrderedDict()
+        self._held: LRUCache[_Key, tuple[Any, Span | None]] = LRUCache(_REMEMBERED)
         self._lock = Lock()
         self.files: set[Path] = set()
         """Those whose data are nowhere else."""
@@ -242,8 +243,6 @@ class _Recent:
         with self._lock:
             self._held[(*_identity(path), extractor)] = (content, span)
             self.files.add(path)
-            while len(self._held) > _REMEMBERED:
-                self._held.popitem(last=False)
 
     def __reduce__(self) -> tuple[type[_Recent], tuple[()]]:
         return _Recent, ()  # another process begins with nothing
