@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -118,19 +118,7 @@ class Manifest:
                     "%s: %d of %d samples have no label in column %r and are left out.",
                     path, rows - len(samples), rows, label_column,
                 )  # fmt: skip
-        if labels is None:
-            names = sorted({name for sample in samples for name in sample.labels})
-            if not names:
-                raise InvalidManifest(f"{path}: column {label_column!r} is empty; give every sample a label.")
-            labels = LabelSet(tuple(names), multi=any(len(sample.labels) > 1 for sample in samples))
-        if not labels.multi:
-            for sample in samples:
-                if len(sample.labels) != 1:
-                    raise InvalidManifest(
-                        f"{path}: sample {sample.id!r} has {len(sample.labels)} labels, but the label set "
-                        "takes exactly one per sample; give it one, leave out unlabelled samples "
-                        "(unlabelled=skip), or use a multi-label set."
-                    )
+        labels = _labels_of(samples, labels, path, label_column)
         return cls(
             tuple(samples), labels, listing.root, tuple(listing.unused), tuple(listing.wrong), groupings
         )
@@ -235,6 +223,27 @@ class Manifest:
             )
             digest.update("\0".join(("", *fields)).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+
+def _labels_of(samples: Sequence[Sample], labels: LabelSet | None, path: Path, column: str) -> LabelSet:
+    """The given set, else the sorted labels that occur.
+
+    Raises:
+        InvalidManifest: If there is no label, or a sample has not the one that the set takes.
+    """
+    if labels is None:
+        names = sorted({name for sample in samples for name in sample.labels})
+        if not names:
+            raise InvalidManifest(f"{path}: column {column!r} is empty; give every sample a label.")
+        labels = LabelSet(tuple(names), multi=any(len(sample.labels) > 1 for sample in samples))
+    wrong = next((sample for sample in samples if len(sample.labels) != 1), None)
+    if wrong is not None and not labels.multi:
+        raise InvalidManifest(
+            f"{path}: sample {wrong.id!r} has {len(wrong.labels)} labels, but the label set takes exactly "
+            "one per sample; give it one, leave out unlabelled samples (unlabelled=skip), or use a "
+            "multi-label set."
+        )
+    return labels
 
 
 def shown_path(path: Path, root: Path) -> str:

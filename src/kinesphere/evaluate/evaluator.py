@@ -45,18 +45,17 @@ def collect(
     perturb: Perturbation | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
-    """What a model says of every clip of a manifest, in the manifest's order.
+    """Predictions for every clip of a manifest, in the manifest's order.
 
     Args:
         predictor: The model; its labels number the classes.
         manifest: The clips; each label must be one of the model's.
-        views: Test-time clips and crops, whose probabilities are averaged; None for those of the model's own
-            test.
+        views: Test-time clips and crops, averaged; None for those of the model's own test.
         batch_size: Samples at a time.
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
         extracts: Where sidecar files lie; None for where the predictor looks for them.
-        background: What becomes of the surroundings of people (see `clips.background`).
+        background: Change of the background of people (see `clips.background`).
         perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
 
@@ -68,24 +67,10 @@ def collect(
     check_torchvision()
     views = views or predictor.test_views
     check_views(views, predictor.labels)
-    if manifest.labels.multi and not predictor.labels.multi:  # the other way round, one is one of several
-        raise LabelMismatch("The data have several labels per clip, the model gives one label per clip.")
-    manifest = replace(manifest, labels=predictor.labels)
-    dataset = ClipDataset(
-        manifest,
-        predictor.specs,
-        train=False,
-        views=views,
-        opening=replace(
-            predictor.opening,
-            extracts=predictor.opening.extracts if extracts is None else extracts,
-            cache=cache,
-        ),
-        background=background,
-    )
+    dataset = _dataset(predictor, manifest, views, extracts, cache, background)
+    manifest = dataset.manifest
     indices: list[int] = []
-    targets, probabilities = [], []
-    skipped, damaged = [], []
+    targets, probabilities, skipped, damaged = [], [], [], []
     for batch in make_loader(dataset, batch_size, workers=workers):
         skipped += batch.failures
         damaged += batch.notes
@@ -97,22 +82,34 @@ def collect(
         if progress:
             progress(len(indices) + len(skipped), len(manifest))
     if not indices:
-        first = skipped[0]
         raise TooManyFailures(
-            f"None of the {len(manifest)} clips could be read. The first, {first.path}: {first.reason}"
+            f"None of the {len(manifest)} clips could be read. The first, {skipped[0].path}: "
+            f"{skipped[0].reason}"
         )
     samples = [manifest[i] for i in indices]
-    return Predictions(
-        labels=predictor.labels,
-        ids=tuple(sample.id for sample in samples),
-        paths=tuple(str(sample.path) for sample in samples),
-        spans=tuple(sample.span for sample in samples),
-        groups=tuple(sample.group for sample in samples),
-        targets=np.concatenate(targets),
-        probabilities=np.concatenate(probabilities),
-        folds=(None,) * len(samples),
-        skipped=tuple(skipped),
-        damaged=tuple(damaged),
+    table = Predictions.of(samples, predictor.labels, np.concatenate(targets), np.concatenate(probabilities))
+    return replace(table, skipped=tuple(skipped), damaged=tuple(damaged))
+
+
+def _dataset(
+    predictor: VideoPredictor, manifest: Manifest, views: Views, extracts: Extracts | None,
+    cache: FrameCache | None, background: Background,
+) -> ClipDataset:  # fmt: skip
+    """The clips of a manifest, opened as the predictor opens them, under its labels.
+
+    Raises:
+        LabelMismatch: If samples have several labels and the model gives one.
+    """
+    if manifest.labels.multi and not predictor.labels.multi:  # the other way round, one is one of several
+        raise LabelMismatch("The data have several labels per clip, the model gives one label per clip.")
+    place = predictor.opening.extracts if extracts is None else extracts
+    return ClipDataset(
+        replace(manifest, labels=predictor.labels),
+        predictor.specs,
+        train=False,
+        views=views,
+        opening=replace(predictor.opening, extracts=place, cache=cache),
+        background=background,
     )
 
 
@@ -160,15 +157,9 @@ def evaluate(
     for note in (*scored.notes, *unknown):
         log.warning("%s", note)
     predictions = collect(
-        predictor,
-        scored.manifest,
-        views=views,
-        batch_size=batch_size,
-        workers=workers,
-        cache=cache,
-        extracts=extracts,
-        progress=progress,
-    )
+        predictor, scored.manifest, views=views, batch_size=batch_size, workers=workers, cache=cache,
+        extracts=extracts, progress=progress,
+    )  # fmt: skip
     protocol = protocol_of(
         predictor, scored.manifest, views or predictor.test_views, dataset=dataset, split=scored.split
     )

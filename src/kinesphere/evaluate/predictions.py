@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import parse_json
 from kinesphere.core.text import spelled, unspelled
 from kinesphere.data.parquet import read_table
+from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import check_table
 
 _HEADER = b"kinesphere.predictions"
@@ -65,6 +66,22 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def of(
+        cls, samples: Sequence[Sample], labels: LabelSet, targets: np.ndarray, probabilities: np.ndarray
+    ) -> Predictions:
+        """The table of samples with their `(N, …)` targets and `(N, K)` probabilities, of no fold."""
+        return cls(
+            labels,
+            ids=tuple(sample.id for sample in samples),
+            paths=tuple(str(sample.path) for sample in samples),
+            spans=tuple(sample.span for sample in samples),
+            groups=tuple(sample.group for sample in samples),
+            targets=targets,
+            probabilities=probabilities,
+            folds=(None,) * len(samples),
+        )
 
     def in_fold(self, name: str) -> Predictions:
         """The same clips, marked as held out in fold `name`."""

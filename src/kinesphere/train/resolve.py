@@ -16,7 +16,7 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
-from kinesphere.data.preflight import is_pose_file
+from kinesphere.data.preflight_files import is_pose_file
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.weights.starting import check_name, is_file, model_of
 from kinesphere.train.config import DataSection

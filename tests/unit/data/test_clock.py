@@ -93,9 +93,7 @@ def test_check_takes_spans_and_lengths_from_there(late: Path) -> None:
     found = check(Manifest.read(late.parent / "table.csv"), RGB, workers=1)
     outside = [problem for problem in found.problems if problem.kind == "span outside"]
     assert [len(problem.where) for problem in outside] == [1]
-    assert (
-        "1 spans start after the last picture of their video, or end before its first" in outside[0].message
-    )
+    assert "1 spans start after the last frame of their video, or end before its first" in outside[0].message
     assert not found.damaged
     assert isinstance(item(late, RGB, "0.2,1.2"), Skipped)
 

@@ -147,8 +147,8 @@ def test_a_file_that_takes_too_long_counts_as_unreadable(
             time.sleep(600)
         return original(path, **options)
 
-    original = preflight._inspect
-    monkeypatch.setattr(preflight, "_inspect", inspect)
+    original = preflight.inspect_file
+    monkeypatch.setattr(preflight, "inspect_file", inspect)
     result = check(manifest, workers=2, timeout_s=2)
     assert len(result.unreadable) == 3
     assert "took longer than 2 s and was stopped" in result.unreadable[0].reason

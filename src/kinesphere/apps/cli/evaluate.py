@@ -26,6 +26,7 @@ from kinesphere.apps.cli.options import (
 if TYPE_CHECKING:
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.evaluate import Predictions, Report
+    from kinesphere.predict import VideoPredictor
 
 Split = Annotated[
     str | None,
@@ -96,10 +97,7 @@ def evaluate(
             )
         else:
             predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
-    from kinesphere.clips.modality import see
-
-    sees_poses = predictor is not None and see(predictor.specs, "skeleton")
-    page = None if out is None else _write(out, predictions, report, place if sees_poses else None)
+    page = None if out is None else _write(out, predictions, report, predictor, place)
     if as_json:
         print_json(report.to_json())
     else:
@@ -109,13 +107,17 @@ def evaluate(
     end(len(report.skipped))
 
 
-def _write(out: Path, predictions: Predictions, report: Report, poses: Extracts | None) -> Path:
+def _write(
+    out: Path, predictions: Predictions, report: Report, predictor: VideoPredictor | None, place: Extracts
+) -> Path:
     """Write a folder of results; the page in it."""
     from kinesphere.apps.html import pose_finder, write_report_html
+    from kinesphere.clips.modality import see
 
+    sees_poses = predictor is not None and see(predictor.specs, "skeleton")
     predictions.write(out / "predictions.parquet")
     report.write(out / "report.json")
-    write_report_html(out, poses=pose_finder(poses) if poses is not None else None)
+    write_report_html(out, poses=pose_finder(place) if sees_poses else None)
     return out / "report.html"
 
 

@@ -1,0 +1,139 @@
+"""What `check` finds wrong with files, spans, crops, poses and other sidecar files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.sampling import clip_times
+from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import SpanOutsideVideo
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.cropping import crop_problems as cropped
+from kinesphere.data.cropping import seen_window
+from kinesphere.data.faults import Problem, Severity, problem
+from kinesphere.data.manifest import Manifest, shown_path
+from kinesphere.data.preflight_files import FileFacts, is_pose_file
+from kinesphere.data.preflight_poses import PoseTally
+
+Facts = Mapping[Path, FileFacts]
+"""What is known of every file that can be read."""
+
+
+def file_problems(
+    manifest: Manifest, unreadable: Sequence[Skipped], damaged: Sequence[Skipped]
+) -> list[Problem]:
+    """Files that cannot be read, wholly or in part."""
+    problems = []
+    for kind, found, advice in (
+        ("unreadable", unreadable, "cannot be read and would be left out; replace or remove them"),
+        ("damaged", damaged, "can be read only in part; replace them if the rest matters"),
+    ):
+        if found:
+            message = f"{len(found)} of {len(manifest)} samples {advice}."
+            files = dict.fromkeys(shown_path(Path(entry.path), manifest.root) for entry in found)
+            problems.append(problem("warning", kind, message, files))
+    if len(unreadable) == len(manifest):
+        problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))
+    return problems
+
+
+def span_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> list[Problem]:
+    """Spans outside their video, and samples shorter than a clip."""
+    outside, beyond, short = [], [], []
+    for sample in manifest:
+        found = facts.get(sample.path)
+        if found is None or not found.duration_s:
+            continue
+        span = sample.span or (found.start_s, found.duration_s)
+        if span[0] >= found.duration_s or span[1] <= found.start_s:
+            outside.append(sample.id)
+            continue
+        # Half a frame's tolerance: annotation tools round differently.
+        if sample.span is not None and sample.span[1] > found.duration_s + 0.5 / (found.fps or 25.0):
+            beyond.append(sample.id)
+        if spec is not None and _repeats(spec, sample.span, found):
+            short.append(sample.id)
+    problems = []
+    if outside:
+        message = (
+            f"{len(outside)} spans start after the last frame of their video, or end before its first, and "
+            "cannot be read; correct them."
+        )
+        problems.append(problem("error", "span outside", message, outside))
+    if beyond:
+        message = f"{len(beyond)} spans end after their video and are cut there; check their annotation."
+        problems.append(problem("warning", "span outside", message, beyond))
+    if short:
+        message = (
+            f"{len(short)} of {len(manifest)} samples are shorter than a clip of {spec and spec.sampling}; "
+            f"they would {'start over' if spec and spec.short_video == 'loop' else 'hold their last frame'}."
+        )
+        problems.append(problem("warning", "short", message, short))
+    return problems
+
+
+def pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]:
+    """Missing and unusable poses, and those that show nobody."""
+    if poses is None:
+        return []
+    problems = []
+    for kind, where, advice in (
+        ("no poses", poses.missing, "have no pose file; run `kinesphere extract pose` on them"),
+        (
+            "unusable poses",
+            poses.unusable,
+            "have a pose file that is broken or of another video; extract them again",
+        ),
+        ("nobody", poses.nobody, "show nobody at any time, so that a network sees only zeros; look at them"),
+    ):
+        if where:
+            message = f"{len(where)} of {len(manifest)} samples {advice}."
+            severity: Severity = "error" if len(where) == len(manifest) else "warning"
+            problems.append(problem(severity, kind, message, where))
+    return problems
+
+
+def sidecar_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
+    """What is wrong with the files that inputs of other modalities than poses are read from."""
+    problems = []
+    for name in sorted({name for found in facts.values() for name in found.sidecars}):
+        what = MODALITIES.get(name).what
+        known = [
+            (sample.id, facts[sample.path].sidecars.get(name)) for sample in manifest if sample.path in facts
+        ]
+        for kind, where, advice in (
+            (f"no {what}", [one for one, reason in known if reason == ""], f"have no file of {what}"),
+            (
+                f"unusable {what}",
+                [f"{one}: {reason}" for one, reason in known if reason],
+                f"have a file of {what} that is broken or of another video",
+            ),
+        ):
+            if where:
+                severity: Severity = "error" if len(where) == len(manifest) else "warning"
+                message = f"{len(where)} of {len(manifest)} samples {advice}, and would be left out."
+                problems.append(problem(severity, kind, message, where))
+    return problems
+
+
+def _repeats(spec: ClipSpec, span: tuple[float, float] | None, found: FileFacts) -> bool:
+    try:
+        clips = clip_times(spec, span, found.fps, found.duration_s, start_s=found.start_s)
+    except SpanOutsideVideo:
+        return False
+    return any(clip.repeated for clip in clips)
+
+
+def crop_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> list[Problem]:
+    """Crops that leave people out."""
+    if spec is None or not MODALITIES.get(spec.modality).is_picture:
+        return []
+    return cropped(
+        [
+            (shown_path(path, manifest.root), seen_window(spec, found.frame_size), found.cut)
+            for path, found in facts.items()
+            if found.frame_size is not None and not is_pose_file(path)
+        ]
+    )
