@@ -11,7 +11,10 @@ from kinesphere.train.module import RecognitionTask
 
 
 class StopAfter(pl.Callback):
-    """Ends the run after a number of optimiser steps, wherever in an epoch that falls."""
+    """Ends the run after a number of optimiser steps, wherever in an epoch that falls.
+
+    Lightning's own `max_steps` leaves an epoch that it cuts short without its validation.
+    """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

@@ -86,14 +86,6 @@ def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
     return weights * present.sum() / weights.sum()
 
 
-def soft_cross_entropy(logits: Tensor, rows: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Mean over the batch of -sum_k w_k t_k log p_k, computed in float32."""
-    log_p = logits.float().log_softmax(dim=-1)
-    if class_weights is not None:
-        rows = rows * class_weights
-    return -(rows * log_p).sum(dim=-1).mean()
-
-
 def focal_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
     """Mean of -sum_k t_k (1 - p_k)^gamma log p_k (Lin et al. 2017, equation 4, over a softmax)."""
     log_p = logits.float().log_softmax(dim=-1)
@@ -115,21 +107,26 @@ def _focus(wrong: Tensor, gamma: float) -> Tensor:
 
 @LOSSES.register("cross_entropy")
 def _cross_entropy(context: LossContext) -> LossFunction:
-    _single_label(context, "cross_entropy")
-    smoothing = context.label_smoothing
-    return lambda logits, targets: soft_cross_entropy(
-        logits, dense_targets(targets, logits.shape[-1], smoothing)
-    )
+    return _weighted_cross_entropy("cross_entropy", context)
 
 
 @LOSSES.register("class_balanced")
 def _class_balanced(context: LossContext) -> LossFunction:
-    _single_label(context, "class_balanced")
     weights = effective_number_weights(context.class_counts, context.beta).float()
+    return _weighted_cross_entropy("class_balanced", context, weights)
+
+
+def _weighted_cross_entropy(name: str, context: LossContext, weights: Tensor | None = None) -> LossFunction:
+    """Mean over the batch, not over weights, of -sum_k w_k t_k log p_k, in float32."""
+    if context.multi:
+        raise InvalidSetting(
+            f"The loss {name!r} needs one label per sample; these have several: use bce or focal."
+        )
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        rows = dense_targets(targets, logits.shape[-1], context.label_smoothing)
-        return soft_cross_entropy(logits, rows, weights.to(logits.device))
+        rows = dense_targets(targets, logits.shape[-1])  # with indices torch would divide by the weights
+        w = None if weights is None else weights.to(logits.device)
+        return F.cross_entropy(logits.float(), rows, w, label_smoothing=context.label_smoothing)
 
     return loss
 
@@ -153,10 +150,3 @@ def _bce(context: LossContext) -> LossFunction:
         return F.binary_cross_entropy_with_logits(logits.float(), rows * (1 - smoothing) + smoothing / 2)
 
     return loss
-
-
-def _single_label(context: LossContext, name: str) -> None:
-    if context.multi:
-        raise InvalidSetting(
-            f"The loss {name!r} needs one label per sample; these have several: use bce or focal."
-        )

@@ -303,3 +303,10 @@ def test_checkpointed_activations_train_to_the_same_weights(recipe, tmp_path):
         )
         folders.append(folder)
     assert_same(*folders)
+
+
+def test_an_epoch_that_the_steps_cut_short_is_validated(recipe: Recipe) -> None:
+    run = train(recipe.override("train.epochs=null", "train.steps=5"), console=quiet())
+    rows = read_history(run.files.metrics)
+    assert [row["step"] for row in rows] == [4, 5]
+    assert all(row["val_top1"] is not None for row in rows)
