@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import grimp
 import pytest
 
 import kinesphere.models
+from kinesphere.clips import MODALITIES
 
+SOURCE = Path(kinesphere.__file__).parent
 LAYERS, ZOO = "kinesphere.models.layers", "kinesphere.models.zoo"
 MODELS = Path(kinesphere.models.__file__).parent
 
@@ -64,3 +68,40 @@ def add(users: dict[str, set[str]], layers: dict[str, ast.AST], name: str, famil
     for node in ast.walk(layers[name]):
         if isinstance(node, ast.Name):
             add(users, layers, node.id, family)
+
+
+def _constants(nodes: Sequence[ast.AST]) -> set[object]:
+    return {part.value for node in nodes for part in ast.walk(node) if isinstance(part, ast.Constant)}
+
+
+def _asks_for_a_name(node: ast.AST, names: frozenset[str]) -> bool:
+    """Whether code compares a modality with one of their names, or looks something up by several of them."""
+    if isinstance(node, ast.Dict):
+        keys = _constants([key for key in node.keys if key is not None])
+        return len(keys & names) > 1 and keys <= names
+    if isinstance(node, ast.Match):
+        sides, known = [node.subject], _constants([case.pattern for case in node.cases])
+    elif isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        known = _constants(sides)
+    else:
+        return False
+    asked = any(re.search(r"\b(modality|modalities|needs)\b(?!\.)", ast.unparse(side)) for side in sides)
+    return asked and bool(known & names)
+
+
+def test_nothing_asks_which_modality_it_has_before_it() -> None:
+    names = frozenset(MODALITIES)
+    own = SOURCE / "clips" / "modalities"
+    found = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in SOURCE.rglob("*.py")
+        if own not in path.parents
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if _asks_for_a_name(node, names)
+    ]
+    assert not found
+    for text in ("spec.modality == 'pose'", "{'rgb': 3, 'flow': 2}", "'mask' in needs"):
+        assert _asks_for_a_name(ast.parse(text, mode="eval").body, names)
+    for text in ("spec.modality != own.modality", "'flow' in modality.settings"):
+        assert not _asks_for_a_name(ast.parse(text, mode="eval").body, names)

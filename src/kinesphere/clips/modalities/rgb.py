@@ -103,7 +103,7 @@ def flip(clip: Clip, spec: ClipSpec) -> Clip:
     frames = clip.frames()
     count, height, width, _ = frames.shape
     # The frames on top of one another are one tall picture.
-    tall = cv2.flip(frames.reshape(count * height, width, 3), 1)
+    tall = cv2.flip(frames.reshape(count * height, width, 3), 1) if count else frames
     return replace(clip, data=from_frames(tall.reshape(frames.shape)), flipped=not clip.flipped)
 
 
