@@ -165,11 +165,11 @@ class Tracker:
                 self._follow(living[i], found, j, time_s, bool(alone[j]))
                 numbers[j] = living[i].number
         sure = found.scores.mean(-1)
-        room = self.max_people - int((numbers > 0).sum())
+        slack = self.max_people - int((numbers > 0).sum())
         known = np.array([track.predicted(time_s)[1] for track in living]).reshape(-1, 4)
         is_free = overlap(found.boxes, known).max(1, initial=0) < _TAKEN
         new = np.flatnonzero((numbers == 0) & is_free).tolist()
-        for j in sorted(new, key=lambda j: -float(sure[j]))[: max(room, 0)]:
+        for j in sorted(new, key=lambda j: -float(sure[j]))[: max(slack, 0)]:
             self._born += 1
             numbers[j] = self._born
             velocity = np.zeros_like(found.keypoints[j])
@@ -190,8 +190,8 @@ class Tracker:
         both = (track.scores > 0) & (found.scores > 0)
         distance = np.linalg.norm(found.keypoints - joints, axis=-1)
         # The longer a person was away, the further it may have gone.
-        reach = size * self._tolerance * (1 + (time_s - track.time_s))
-        near = np.exp(-(distance**2) / (2 * reach**2)) * both
+        tolerance = size * self._tolerance * (1 + (time_s - track.time_s))
+        near = np.exp(-(distance**2) / (2 * tolerance**2)) * both
         similarity = near.sum(-1) / np.maximum(both.sum(-1), 1)
         result: np.ndarray = (similarity + overlap(box[None], found.boxes)[0]) / 2
         away_s = time_s - track.time_s
@@ -230,13 +230,13 @@ def with_appearance(image: np.ndarray, joints: tuple[str, ...], found: Detection
         found: N people.
     """
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    place = {name: i for i, name in enumerate(joints)}
+    index = {name: i for i, name in enumerate(joints)}
     rows = []
     for person in found.keypoints:
         parts = []
         for above, below in (("shoulder", "hip"), ("hip", "knee")):
             corners = [f"left_{above}", f"right_{above}", f"right_{below}", f"left_{below}"]
-            parts.append(_colours(lab, person[[place[name] for name in corners]]))
+            parts.append(_colours(lab, person[[index[name] for name in corners]]))
         rows.append(np.concatenate(parts))
     stacked = np.sqrt(np.array(rows, np.float32).reshape(len(found), 2 * 3 * _BINS) / (2 * 3))
     return replace(found, appearance=stacked)
@@ -247,10 +247,10 @@ def _colours(lab: np.ndarray, corners: np.ndarray) -> np.ndarray:
     height, width = lab.shape[:2]
     # People seen from the side are narrow: the part is at least a third as wide as it is high.
     middle = corners.mean(0)
-    reach = max(float(np.ptp(corners[:, 1])) / 6, 1.0)
-    spread = np.where(np.array([1, 0, 0, 1], bool), -reach, reach)
+    extent = max(float(np.ptp(corners[:, 1])) / 6, 1.0)
+    spread = np.where(np.array([1, 0, 0, 1], bool), -extent, extent)
     wide = corners.copy()
-    if np.ptp(corners[:, 0]) < 2 * reach:
+    if np.ptp(corners[:, 0]) < 2 * extent:
         wide[:, 0] = middle[0] + spread
     low = np.floor(wide.min(0)).clip(0, (width - 2, height - 2)).astype(int)
     high = np.ceil(wide.max(0)).astype(int).clip(low + 1, (width, height))
@@ -344,7 +344,7 @@ def assemble(
     """
     counts = Counter(int(n) for each in numbers for n in each if n > 0)
     kept = [number for number in counts if counts[number] >= least_frames]
-    place = {number: i for i, number in enumerate(kept)}
+    index = {number: i for i, number in enumerate(kept)}
     shape = (len(frames), len(kept), len(SKELETONS.get(skeleton)))
     keypoints, scores = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
     boxes = np.full((*shape[:2], 4), np.nan, np.float32)
@@ -352,7 +352,7 @@ def assemble(
     world = np.zeros((*shape, 3), np.float32) if has_world else None
     for t, (found, each) in enumerate(zip(frames, numbers, strict=True)):
         for j, number in enumerate(each):
-            p = place.get(int(number))
+            p = index.get(int(number))
             if p is None:
                 continue
             keypoints[t, p], scores[t, p], boxes[t, p] = found.keypoints[j], found.scores[j], found.boxes[j]

@@ -19,7 +19,7 @@ from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 _CAPTURE = 5  # stream of random numbers under the data set's seed
 # Who moves further than this within a video is too small in the image of a camera that stands still.
-_REACH_M = 5.0
+_MAX_EXTENT_M = 5.0
 _LEAST_S = 1.0
 
 Span = tuple[float, float]
@@ -54,8 +54,8 @@ def cut(recorded: Recorded, longest_s: float, fps: float) -> tuple[Span, ...]:
     count = math.ceil(whole_s / longest_s)
     way = recorded.pose(np.arange(0, whole_s, 0.1), Body()).root[:, :2]
     while whole_s / (count + 1) >= _LEAST_S:
-        reach = max(float(np.hypot(*np.ptp(piece, axis=0))) for piece in np.array_split(way, count))
-        if reach <= _REACH_M:
+        extent = max(float(np.hypot(*np.ptp(piece, axis=0))) for piece in np.array_split(way, count))
+        if extent <= _MAX_EXTENT_M:
             break
         count += 1
     length_s = whole_s / count

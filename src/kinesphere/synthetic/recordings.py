@@ -242,10 +242,10 @@ def _write_recording(
 
 def _split_of(settings: MannequinSettings, number: int, count: int) -> str:
     """Recordings are dealt to the splits by their fractions."""
-    place, total = (number + 0.5) / count, 0.0
+    position, total = (number + 0.5) / count, 0.0
     for split, fraction in zip(SPLITS, settings.splits, strict=True):
         total += fraction
-        if place < total:
+        if position < total:
             return split
     return SPLITS[-1]
 

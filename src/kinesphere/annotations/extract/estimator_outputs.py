@@ -123,7 +123,7 @@ def match_outputs(
         kind: Name of the estimator's format.
         source: Folder of the outputs, or one of them.
         videos: The videos.
-        root: Folder that the videos' places count from.
+        root: Folder that the videos' paths count from.
 
     Returns:
         The output of each video that has one, and the outputs that belong to none.
@@ -138,14 +138,14 @@ def match_outputs(
         raise InvalidAnnotation(f"{source} holds no {kind} keypoints: {form.output} for each video.")
     if len(outputs) == len(videos) == 1:
         return {videos[0]: outputs[0]}, ()
-    by_place = {_place(output, source): output for output in outputs}
+    by_path = {_relative(output, source): output for output in outputs}
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for place, output in by_place.items():
-        by_name[Path(place).name].append(output)
+    for path, output in by_path.items():
+        by_name[Path(path).name].append(output)
     found: dict[Path, Path] = {}
     owners: dict[Path, Path] = {}
     for video in videos:
-        own = _output_of(video, root, by_place, by_name)
+        own = _output_of(video, root, by_path, by_name)
         if own is None:
             continue
         if own in owners:
@@ -157,18 +157,18 @@ def match_outputs(
     return found, tuple(output for output in outputs if output not in owners)
 
 
-def _place(output: Path, source: Path) -> str:
+def _relative(output: Path, source: Path) -> str:
     """Where an output lies below the source, without `.json`."""
     inside = output.relative_to(source) if output != source else Path(output.name)
     return inside.as_posix().removesuffix(".json")
 
 
 def _output_of(
-    video: Path, root: Path | None, by_place: Mapping[str, Path], by_name: Mapping[str, list[Path]]
+    video: Path, root: Path | None, by_path: Mapping[str, Path], by_name: Mapping[str, list[Path]]
 ) -> Path | None:
     inside = video.relative_to(root) if root is not None and video.is_relative_to(root) else Path(video.name)
     for name in (inside.with_suffix("").as_posix(), inside.as_posix()):
-        if name in by_place:
-            return by_place[name]
+        if name in by_path:
+            return by_path[name]
     named = [output for name in (video.stem, video.name) for output in by_name.get(name, [])]
     return named[0] if len(named) == 1 else None

@@ -45,7 +45,7 @@ _SHARED, _CLOTHES = 0.3, 0.92
 # A detection where we looked again is taken from this similarity to the person looked for on.
 _AGAIN = 0.3
 # Room around a person when we look for it, as a fraction of its box, and how long we go on looking.
-_ROOM = 0.25
+_SLACK = 0.25
 _LOOK_S = 2.0
 _GREY = (127, 127, 127)
 # So much more than a span is looked at, so that tracks and clips do not begin with its first frame.
@@ -237,8 +237,8 @@ def _around(box: np.ndarray, near: np.ndarray) -> np.ndarray:
     """The box of a person and of those whom it touches, with room about them."""
     both = np.concatenate([box[None], near])
     box = np.concatenate([both[:, :2].min(0), both[:, 2:].max(0)])
-    room = _ROOM * float((box[2:] - box[:2]).max())
-    grown: np.ndarray = box + np.array([-room, -room, room, room])
+    slack = _SLACK * float((box[2:] - box[:2]).max())
+    grown: np.ndarray = box + np.array([-slack, -slack, slack, slack])
     return grown
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat
-from kinesphere.annotations.parsing.frame_numbers import Numbering, allowance, places
+from kinesphere.annotations.parsing.frame_numbers import Numbering, allowance, frames_of
 from kinesphere.annotations.parsing.keypoints import (
     GROWTH,
     MAX_PEOPLE,
@@ -226,8 +226,8 @@ def _frames_of(
                 stacklevel=3,
             )
         return {image: i for i, image in enumerate(images.order[:frames])}, frames
-    placed = places(str(path), known, frames, numbering)
-    return {i: place for i, place in zip(images.order, placed, strict=True) if place is not None}, frames
+    found = frames_of(str(path), known, frames, numbering)
+    return {i: frame for i, frame in zip(images.order, found, strict=True) if frame is not None}, frames
 
 
 def _coco_person(where: str, entry: Any, images: Set[_Id]) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat
-from kinesphere.annotations.parsing.frame_numbers import Numbering, places
+from kinesphere.annotations.parsing.frame_numbers import Numbering, frames_of
 from kinesphere.annotations.parsing.keypoints import (
     GROWTH,
     MAX_PEOPLE,
@@ -73,7 +73,7 @@ def read_openpose(
     if not files:
         raise InvalidAnnotation(f"{folder} holds no OpenPose files such as clip_000000000000_keypoints.json.")
     numbers = list(files)
-    placed = numbers if frames is None else places(str(folder), numbers, frames, numbering)
+    shown = numbers if frames is None else frames_of(str(folder), numbers, frames, numbering)
     if frames is None and max(numbers) > _FREE_FRAMES + _MAX_GAP * len(files):
         raise InvalidAnnotation(
             f"{folder} numbers {len(files)} files up to {max(numbers)}; name them by frames from 0."
@@ -81,10 +81,10 @@ def read_openpose(
     people: dict[int, list[np.ndarray]] = {}
     wrong: list[str] = []
     size = 0
-    for place, path in zip(placed, files.values(), strict=True):
-        if place is None:
+    for frame, path in zip(shown, files.values(), strict=True):
+        if frame is None:
             continue
-        people[place], problems = _people(path)
+        people[frame], problems = _people(path)
         wrong += problems
         size += path.stat().st_size if path.is_file() else 0
     length = _body_model(folder, people.values(), wrong)

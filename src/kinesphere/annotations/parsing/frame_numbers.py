@@ -44,7 +44,7 @@ def proven(numbers: Iterable[int], frames: int) -> int | None:
     return 1 if highest == frames else None
 
 
-def places(where: str, numbers: Sequence[int], frames: int, numbering: Numbering) -> list[int | None]:
+def frames_of(where: str, numbers: Sequence[int], frames: int, numbering: Numbering) -> list[int | None]:
     """The frame, from 0, that each number stands for; None for the last ones that a video has not got.
 
     Args:
@@ -80,12 +80,12 @@ def places(where: str, numbers: Sequence[int], frames: int, numbering: Numbering
             stacklevel=3,
         )
     if beyond > 0:
-        lost = sum(place >= frames for place in found)
+        lost = sum(frame >= frames for frame in found)
         warnings.warn(
             LeftOut(f"{where}: {lost} frames lie behind the video's last of {frames}; they are left out."),
             stacklevel=3,
         )
-    return [place if place < frames else None for place in found]
+    return [frame if frame < frames else None for frame in found]
 
 
 def allowance(frames: int) -> float:

@@ -142,13 +142,13 @@ def solve(controls: Array, body: Body) -> Pose:
     pelvis = rotation("z", get["yaw"]) @ rotation("y", get["pitch"]) @ rotation("x", get["roll"])
     root = np.stack([get["x"] * leg, get["y"] * leg, get["height"] * standing], axis=1)
     feet = {side: _foot(get, side, body) for side in ("left", "right")}
-    room = np.zeros(len(controls))
+    slack = np.zeros(len(controls))
     for side, (ankle, _, _) in feet.items():
         hip = root + pelvis @ body.offsets[INDEX[f"{side}_hip"]]
         across = np.sum((ankle - hip)[:, :2] ** 2, axis=1)
         highest = ankle[:, 2] + np.sqrt(np.maximum((0.997 * leg) ** 2 - across, 1e-4))
-        room = np.minimum(room, highest - hip[:, 2])
-    root[:, 2] += room
+        slack = np.minimum(slack, highest - hip[:, 2])
+    root[:, 2] += slack
 
     half = rotation("z", get["twist"] / 2) @ rotation("y", get["bend"] / 2) @ rotation("x", get["side"] / 2)
     look = rotation("z", get["look"] / 2) @ rotation("y", get["nod"] / 2) @ rotation("x", get["tilt"] / 2)

@@ -72,7 +72,7 @@ def retarget(joints: Sequence[str], points: Array, rate_hz: float) -> Recorded:
     at = dict(zip(joints, np.moveaxis(points, 1, 0), strict=True))
     body = Body()
     legs = [_leg_length(at, side) for side in ("left", "right")]
-    at = {name: place * (2 * body.leg_m / sum(legs)) for name, place in at.items()}
+    at = {name: points * (2 * body.leg_m / sum(legs)) for name, points in at.items()}
     at = {
         "thorax": (at["left_shoulder"] + at["right_shoulder"]) / 2,
         "pelvis": (at["left_hip"] + at["right_hip"]) / 2,

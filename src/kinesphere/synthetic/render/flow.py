@@ -30,12 +30,12 @@ def true_flow(surfaces: Sequence[Surface], camera: PinholeCamera, maps: Array) -
     """
     height, width = camera.size
     fields = np.zeros((len(maps), height, width, 2), np.float32)
-    moves, places, depths, fronts = [], [], [], []
+    moves, positions, depths, fronts = [], [], [], []
     for surface in surfaces:
         flat = shaken(camera.project(surface.vertices), maps[:, None].astype(np.float32))
         corners = flat[:, surface.faces]
         moves.append(np.diff(corners[..., :2].mean(2), axis=0))
-        places.append(corners[:-1, ..., :2])
+        positions.append(corners[:-1, ..., :2])
         depths.append(corners[:-1, ..., 2].mean(2) + surface.depth_bias_m)
         across, along = corners[:-1, :, 2] - corners[:-1, :, 0], corners[:-1, :, 3] - corners[:-1, :, 1]
         fronts.append(across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0] < 0)
@@ -46,7 +46,7 @@ def true_flow(surfaces: Sequence[Surface], camera: PinholeCamera, maps: Array) -
         onward = maps[frame + 1] @ np.vstack([still, [0, 0, 1]])
         fields[frame] = points @ onward.T - points[..., :2]
         for part, face in _far_to_near(surfaces, depths, fronts, frame):
-            corners = np.round(places[part][frame, face].clip(-4000, 4000) * (1 << _SUBPIXEL_BITS))
+            corners = np.round(positions[part][frame, face].clip(-4000, 4000) * (1 << _SUBPIXEL_BITS))
             move = moves[part][frame, face].tolist()
             cv2.fillConvexPoly(fields[frame], corners.astype(np.int32), move, 8, _SUBPIXEL_BITS)
     if len(maps) > 1:

@@ -304,9 +304,9 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
             texture = draw_texture(
                 ("panels", "carpet", "planks")[int(generator.integers(3))], _any_colour(generator), generator
             )
-            place = (spot, sign * out, size[2]) if side < 2 else (sign * out, spot, size[2])
+            position = (spot, sign * out, size[2]) if side < 2 else (sign * out, spot, size[2])
             half = (size[0], size[1], size[2]) if side < 2 else (size[1], size[0], size[2])
-            blocks.append(Block("box", triple(place), triple(half), texture))
+            blocks.append(Block("box", triple(position), triple(half), texture))
     for _ in range(int(generator.integers(4, 9))):
         side = int(generator.integers(4))
         wall, span = (y, x - 0.8) if side < 2 else (x, y - 0.8)
@@ -321,12 +321,12 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
         elif generator.random() < 0.3:  # a door
             width, high, z = 0.45, 1.02, 1.02
         spot, sign = generator.uniform(-span, span), 1.0 if side % 2 else -1.0
-        place = (
+        position = (
             (spot, sign * wall, min(z, tall - high)) if side < 2 else (sign * wall, spot, min(z, tall - high))
         )
         half = (width, 0.03, high) if side < 2 else (0.03, width, high)
         blocks.append(
-            Block("box", triple(place), triple(half), draw_texture("tiles", colour, generator, 0.5))
+            Block("box", triple(position), triple(half), draw_texture("tiles", colour, generator, 0.5))
         )
     return tuple(blocks)
 
