@@ -1,9 +1,8 @@
 """Scores with their protocol: metrics, intervals, predictions of a data set, reports."""
 
 from kinesphere.evaluate.evaluator import collect, environment_of, evaluate, protocol_of
-from kinesphere.evaluate.fusion import fuse, fuse_folds, learn_weights
 from kinesphere.evaluate.metrics import Score
-from kinesphere.evaluate.predictions import Predictions
+from kinesphere.evaluate.predictions import Predictions, fuse, fuse_folds, learn_weights
 from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.evaluate.scoring import Reading, score

@@ -1,13 +1,13 @@
-"""`Predictions`: what a model said of every clip of a data set, kept so that folds can be pooled."""
+"""`Predictions`: what a model said of every clip of a data set, pooled over folds, fused over models."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,8 +20,12 @@ from kinesphere.core.text import spelled, unspelled
 from kinesphere.data.parquet import read_table
 from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import check_table
+from kinesphere.predict.fusion import check_labels, likeliest_weights, normalised_weights
 
+T = TypeVar("T")
 _HEADER = b"kinesphere.predictions"
+# Probabilities below this count as this, so that one sure mistake does not silence a model for good.
+_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +203,168 @@ class Predictions:
             raise InvalidSetting(
                 f"Cannot read predictions from {path}: {error}. Give the predictions.parquet of a run."
             ) from error
+
+
+def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[Skipped, ...]]:
+    """The clips that all models scored, in the first one's order of clips and labels.
+
+    Returns:
+        The tables, and notes on the clips that are left out.
+
+    Raises:
+        InvalidSetting: If the tables share no clip.
+        LabelMismatch: If labels differ, or models were told different truths about a clip.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        check_labels(part.labels, first.labels)
+    common = set(first.ids).intersection(*(part.ids for part in parts[1:]))
+    if not common:
+        raise InvalidSetting(
+            "The models scored no clip in common, so there is nothing to fuse; evaluate them on the same "
+            "split of the same data."
+        )
+    wanted = [name for name in first.ids if name in common]
+    aligned = [_arranged(part, wanted, first) for part in parts]
+    for part in aligned[1:]:
+        wrong = (part.targets != aligned[0].targets).reshape(len(wanted), -1).any(1)
+        if wrong.any():
+            raise LabelMismatch(
+                f"The models were told different labels for {wrong.sum()} clips, such as "
+                f"{wanted[int(wrong.argmax())]}; evaluate them on the same data."
+            )
+    notes = {note.path: note for part in parts for note in part.skipped}
+    for part in parts:
+        for name, path in zip(part.ids, part.paths, strict=True):
+            if name not in common and path not in notes:
+                notes[path] = Skipped(path, "not every model scored it")
+    return aligned, tuple(notes.values())
+
+
+def _arranged(part: Predictions, ids: Sequence[str], like: Predictions) -> Predictions:
+    """Some clips of a table, with the labels in the order of another's."""
+    place = {name: row for row, name in enumerate(part.ids)}
+    rows = [place[name] for name in ids]
+    order = [part.labels.index(name) for name in like.labels.names]
+    told = part.targets[rows]
+    targets = told[:, order] if part.labels.multi else np.argsort(order)[told]
+
+    def chosen(column: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(column[row] for row in rows)
+
+    return Predictions(
+        labels=like.labels,
+        ids=tuple(ids),
+        paths=chosen(part.paths),
+        spans=chosen(part.spans),
+        groups=chosen(part.groups),
+        targets=targets,
+        probabilities=part.probabilities[rows][:, order],
+        folds=chosen(part.folds),
+    )
+
+
+def fuse(parts: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
+    """The weighted mean of what models said of the same clips (see `kinesphere.predict.fusion`).
+
+    Args:
+        parts: One table per model; any order of clips and labels.
+        weights: One per model, not negative; only their ratios count. None gives equal weights.
+
+    Returns:
+        A table in the order of the first. Clips that some model could not score are skipped and listed.
+
+    Raises:
+        InvalidSetting: If there are fewer than two tables, the weights cannot work, or the tables share no
+            clip.
+        LabelMismatch: If labels differ, or models were told different truths about a clip.
+    """
+    weighing = normalised_weights(weights, len(parts))
+    aligned, skipped = align(parts)
+    damaged = tuple(dict.fromkeys(note for part in parts for note in part.damaged))
+    probabilities = sum(weight * part.probabilities for weight, part in zip(weighing, aligned, strict=True))
+    return replace(aligned[0], probabilities=probabilities, skipped=skipped, damaged=damaged)
+
+
+def learn_weights(parts: Sequence[Predictions]) -> tuple[float, ...]:
+    """The weights under which the fused probabilities of the true classes are most likely.
+
+    Learn on validation clips: weights fitted to test clips make the test score worthless.
+
+    Args:
+        parts: One table per model, over validation clips.
+
+    Returns:
+        One weight per model, not negative, summing to 1.
+
+    Raises:
+        InvalidSetting: If there are fewer than two tables, or they share no clip.
+        LabelMismatch: If labels differ, or models were told different truths about a clip.
+    """
+    normalised_weights(None, len(parts))
+    aligned, _ = align(parts)
+    return likeliest_weights(np.stack([_likelihood(part) for part in aligned]))
+
+
+@dataclass(frozen=True, eq=False)
+class FusedFolds:
+    """Cross-validations as one, each fold under weights that the other folds taught.
+
+    Attributes:
+        weights: For each fold, one per model, summing to 1.
+        learned_on: For each fold, the clips of the others that its weights were learned on.
+        predictions: The fused probabilities.
+    """
+
+    weights: Mapping[str, tuple[float, ...]]
+    learned_on: Mapping[str, int]
+    predictions: Predictions
+
+
+def fuse_folds(parts: Sequence[Predictions]) -> FusedFolds:
+    """Fuse cross-validations under learned weights, without a clip that taught its own.
+
+    The weights of a fold are those that `learn_weights` finds on the clips of all other folds. Each of those
+    was scored by a model that never saw it.
+
+    Args:
+        parts: One table per model, over all folds.
+
+    Raises:
+        InvalidSetting: If there are fewer than two tables or folds, the tables share no clip, or they were
+            folded differently.
+        LabelMismatch: If labels differ, or models were told different truths about a clip.
+    """
+    normalised_weights(None, len(parts))
+    aligned, _ = align(parts)
+    first = aligned[0]
+    names = tuple(dict.fromkeys(name for name in first.folds if name is not None))
+    if len(names) < 2 or any(part.folds != first.folds or None in part.folds for part in aligned):
+        counts = " and ".join(str(len(set(part.folds))) for part in aligned)
+        raise InvalidSetting(
+            "Weights are learned fold by fold where all models were cross-validated on the same two or more "
+            f"folds; these have {counts}, or other clips in them. Cross-validate them on the same folds, or "
+            "give the weights."
+        )
+    weights, learned_on, fused = {}, {}, []
+    for name in names:
+        others, own = ([i for i, fold in zip(first.ids, first.folds, strict=True) if (fold == name) is held]
+                       for held in (False, True))  # fmt: skip
+        weights[name] = learn_weights([_arranged(part, others, first) for part in aligned])
+        learned_on[name] = len(others)
+        fused.append(fuse([_arranged(part, own, first) for part in aligned], weights[name]))
+    pooled, whole = Predictions.pooled(fused), fuse(parts)
+    predictions = replace(_arranged(pooled, first.ids, first), skipped=whole.skipped, damaged=whole.damaged)
+    return FusedFolds(weights, learned_on, predictions)
+
+
+def _likelihood(part: Predictions) -> np.ndarray:
+    """Probabilities that a model gave to the truth: one per clip, or per clip and label."""
+    if part.labels.multi:
+        told = np.where(part.targets == 1, part.probabilities, 1 - part.probabilities).ravel()
+    else:
+        told = part.probabilities[np.arange(len(part)), part.targets]
+    return np.maximum(told, _FLOOR)
 
 
 def _probabilities(column: Any, labels: LabelSet) -> np.ndarray:

@@ -3,7 +3,7 @@
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.data.sources import Opening
 from kinesphere.predict.annotate import annotate
-from kinesphere.predict.fused import FusedPredictor
+from kinesphere.predict.fusion import FusedPredictor
 from kinesphere.predict.loading import load
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.prediction import Prediction

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinesphere.core.device import Compute
 from kinesphere.data.sources import Opening
-from kinesphere.predict.fused import FILE_NAME, FusedPredictor, FusionFile
+from kinesphere.predict.fusion import FILE_NAME, FusedPredictor, FusionFile
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
 

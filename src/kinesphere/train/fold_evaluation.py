@@ -22,7 +22,7 @@ from kinesphere.evaluate.scoring import Reading, unlisted
 from kinesphere.evaluate.seen import Met, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, read_provenance
 from kinesphere.predict import load
-from kinesphere.predict.fused import FILE_NAME as FUSION_FILE
+from kinesphere.predict.fusion import FILE_NAME as FUSION_FILE
 
 
 def fold_models(folder: Path) -> list[Path]:

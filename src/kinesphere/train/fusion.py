@@ -1,4 +1,4 @@
-"""`fuse_runs`: late fusion of finished runs, with given or learned weights."""
+"""`fuse_runs`: score fusion of finished runs, with given or learned weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("kinesphere.train")
 
 
 @dataclass(frozen=True)
-class Fusion:
+class FusedRuns:
     """Several runs as one recogniser.
 
     Attributes:
@@ -52,7 +52,7 @@ class Fusion:
         Raises:
             InvalidSetting: If the folder is one of those that were fused.
         """
-        from kinesphere.predict.fused import FusionFile
+        from kinesphere.predict.fusion import FusionFile
 
         if folder.resolve() in [each.resolve() for each in self.folders]:
             raise InvalidSetting(f"{folder} is one of the runs; write their fusion to another folder.")
@@ -67,7 +67,7 @@ class Fusion:
 
 def fuse_runs(
     folders: Sequence[str | Path], weights: Sequence[float] | Literal["learned"] | None = None
-) -> Fusion:
+) -> FusedRuns:
     """Fuse what runs said of their test clips.
 
     Runs that held out no test clips are fused with given weights all the same, and nothing is scored.
@@ -75,7 +75,7 @@ def fuse_runs(
     Args:
         folders: Run folders, cross-validations, or what `kinesphere evaluate --out` wrote; tested on the
             same clips.
-        weights: One per run; None weighs all alike; `"learned"` finds them on the validation clips of the
+        weights: One per run; None gives equal weights; `"learned"` finds them on the validation clips of the
             runs, which are scored now unless an earlier call did so. Those of cross-validations are found for
             each fold on the predictions of the other folds. No clip steers the weights that it is scored
             with.
@@ -86,36 +86,19 @@ def fuse_runs(
             cross-validations have other folds.
         LabelMismatch: If the runs know different labels.
     """
-    from kinesphere.evaluate import Predictions, fuse, fuse_folds, learn_weights
+    from kinesphere.evaluate import Predictions, fuse, learn_weights
+    from kinesphere.predict.fusion import normalised_weights
 
     files = [RunFiles(Path(folder)) for folder in folders]
     if weights != "learned" and any(_untested(each) for each in files):
         return _unscored(files, weights)
     parts = [Predictions.read(each.predictions) for each in files]
-    reports = [_report(each) for each in files]
-    first = reports[0]
-    for each, report in zip(files, reports, strict=True):
-        if report.protocol.fingerprint != first.protocol.fingerprint:
-            raise InvalidSetting(
-                f"{files[0].folder} and {each.folder} were tested on different data "
-                f"({first.protocol.dataset}, {report.protocol.dataset}); fuse runs with one test set."
-            )
-    places = tuple(each.folder for each in files)
+    reports = _reports(files)
     if weights == "learned" and parts[0].folds[0] is not None:
-        folded = fuse_folds(parts)
-        sizes = Counter(folded.predictions.folds)
-        mean = np.average(
-            list(folded.weights.values()), axis=0, weights=[sizes[name] for name in folded.weights]
-        )
-        shares = tuple(mean.tolist())
-        report = _scored(folded.predictions, reports, shares, "weights learned fold by fold")
-        scores = (replace(fold, weights=folded.weights[fold.name]) for fold in report.folds)
-        report = replace(report, folds=tuple(scores))
-        least = min(folded.learned_on.values())
-        return Fusion(places, shares, least, folded.predictions, report, folded.weights)
+        return _fold_by_fold(files, parts, reports)
     learned_on = None
     if weights == "learned":
-        if first.protocol.split == "val":
+        if reports[0].protocol.split == "val":
             raise InvalidSetting(
                 "These runs were scored on their validation clips, on which weights cannot be learned as "
                 "well; give the weights, or hold out clips with data.test."
@@ -125,10 +108,48 @@ def fuse_runs(
         learned_on = min(len(part) for part in validation)
         log.info("Weights learned on %d validation clips: %s", learned_on, _shown(weights))
     assert not isinstance(weights, str)
-    given = (1.0,) * len(parts) if weights is None else tuple(weights)
-    fused = fuse(parts, given)
-    shares = tuple(weight / sum(given) for weight in given)
-    return Fusion(places, shares, learned_on, fused, _scored(fused, reports, shares))
+    normalised = tuple(normalised_weights(weights, len(parts)).tolist())
+    fused = fuse(parts, weights)
+    return FusedRuns(_folders(files), normalised, learned_on, fused, _scored(fused, reports, normalised))
+
+
+def _fold_by_fold(
+    files: Sequence[RunFiles], parts: Sequence[Predictions], reports: Sequence[Report]
+) -> FusedRuns:
+    """Cross-validations, each fold under weights that the others taught; their mean over clips is shown."""
+    from kinesphere.evaluate import fuse_folds
+
+    folded = fuse_folds(parts)
+    sizes = Counter(folded.predictions.folds)
+    mean = np.average(list(folded.weights.values()), axis=0, weights=[sizes[name] for name in folded.weights])
+    weights = tuple(mean.tolist())
+    report = _scored(folded.predictions, reports, weights, "weights learned fold by fold")
+    scores = (replace(fold, weights=folded.weights[fold.name]) for fold in report.folds)
+    report = replace(report, folds=tuple(scores))
+    least = min(folded.learned_on.values())
+    return FusedRuns(_folders(files), weights, least, folded.predictions, report, folded.weights)
+
+
+def _folders(files: Sequence[RunFiles]) -> tuple[Path, ...]:
+    return tuple(each.folder for each in files)
+
+
+def _reports(files: Sequence[RunFiles]) -> list[Report]:
+    """The reports of runs that were tested on the same data."""
+    from kinesphere.evaluate import Report
+
+    for each in files:
+        if not each.report.is_file():
+            raise InvalidSetting(f"{each.folder} holds no {each.report.name}; name a finished run.")
+    reports = [Report.read(each.report) for each in files]
+    first = reports[0].protocol
+    for each, report in zip(files, reports, strict=True):
+        if report.protocol.fingerprint != first.fingerprint:
+            raise InvalidSetting(
+                f"{files[0].folder} and {each.folder} were tested on different data "
+                f"({first.dataset}, {report.protocol.dataset}); fuse runs with one test set."
+            )
+    return reports
 
 
 def _untested(files: RunFiles) -> bool:
@@ -136,12 +157,12 @@ def _untested(files: RunFiles) -> bool:
     return files.model.is_file() and files.recipe.is_file() and not files.predictions.is_file()
 
 
-def _unscored(files: Sequence[RunFiles], weights: Sequence[float] | None) -> Fusion:
+def _unscored(files: Sequence[RunFiles], weights: Sequence[float] | None) -> FusedRuns:
     """Runs of which one was tested on no clips, with given weights."""
     from kinesphere.models import load_model
-    from kinesphere.predict.fused import check_labels, shares
+    from kinesphere.predict.fusion import check_labels, normalised_weights
 
-    given = shares(weights, len(files))
+    given = normalised_weights(weights, len(files))
     without = [each.folder for each in files if not each.model.is_file()]
     if without:
         raise InvalidSetting(
@@ -151,11 +172,11 @@ def _unscored(files: Sequence[RunFiles], weights: Sequence[float] | None) -> Fus
     labels = [load_model(each.model).labels for each in files]
     for other in labels[1:]:
         check_labels(other, labels[0])
-    return Fusion(tuple(each.folder for each in files), tuple(given.tolist()), None, None, None)
+    return FusedRuns(_folders(files), tuple(given.tolist()), None, None, None)
 
 
 def _scored(
-    fused: Predictions, reports: Sequence[Report], shares: Sequence[float], remark: str = ""
+    fused: Predictions, reports: Sequence[Report], weights: Sequence[float], remark: str = ""
 ) -> Report:
     """The report of fused runs, which tells what they saw and how they were weighed."""
     from kinesphere.evaluate import report_from_predictions
@@ -164,7 +185,7 @@ def _scored(
     sampling = tuple(text for report in reports for text in report.protocol.sampling)
     views = " + ".join(dict.fromkeys(report.protocol.views for report in reports))
     names = [report.environment.model for report in reports]
-    model = " + ".join(f"{share:.3g} × {name}" for share, name in zip(shares, names, strict=True))
+    model = " + ".join(f"{weight:.3g} × {name}" for weight, name in zip(weights, names, strict=True))
     return report_from_predictions(
         fused,
         replace(first.protocol, sampling=sampling, views=views),
@@ -211,14 +232,6 @@ def validation_predictions(files: RunFiles) -> Predictions:
     )
     predictions.write(files.validation_predictions)
     return predictions
-
-
-def _report(files: RunFiles) -> Report:
-    from kinesphere.evaluate import Report
-
-    if not files.report.is_file():
-        raise InvalidSetting(f"{files.folder} holds no {files.report.name}; name a finished run.")
-    return Report.read(files.report)
 
 
 def _shown(weights: Sequence[float]) -> str:

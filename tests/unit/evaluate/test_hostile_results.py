@@ -21,7 +21,7 @@ from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 from kinesphere.predict import PredictionLog
-from kinesphere.predict.fused import FusionFile
+from kinesphere.predict.fusion import FusionFile
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import read_timeline, write_timeline
 

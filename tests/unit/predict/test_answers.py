@@ -20,7 +20,7 @@ from kinesphere.data import Manifest, Sample
 from kinesphere.evaluate import collect
 from kinesphere.models import create_model
 from kinesphere.predict import Prediction, Predictor
-from kinesphere.predict.fused import FusedPredictor
+from kinesphere.predict.fusion import FusedPredictor
 from kinesphere.predict.timeline import Timeline
 from kinesphere.video import VideoWriter
 

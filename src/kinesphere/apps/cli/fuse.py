@@ -1,4 +1,4 @@
-"""`kinesphere fuse`: late fusion of finished runs."""
+"""`kinesphere fuse`: score fusion of finished runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from kinesphere.train import Fusion
+    from kinesphere.train import FusedRuns
 
 
 def fuse(
@@ -71,7 +71,7 @@ def fuse(
     end(len(fusion.report.skipped) if fusion.report is not None else 0)
 
 
-def _source(fusion: Fusion) -> str:
+def _source(fusion: FusedRuns) -> str:
     if fusion.learned_on is None:
         return "given"
     if fusion.by_fold:

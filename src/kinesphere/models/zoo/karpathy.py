@@ -21,11 +21,11 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 
-Fusion = Literal["single_frame", "early_fusion", "late_fusion", "slow_fusion"]
+TimeFusion = Literal["single_frame", "early_fusion", "late_fusion", "slow_fusion"]
 CELLS = 7  # rows and columns of the last feature map, for whole frames and for either stream of two
 
 # Temporal extent and stride of the first three convolutions, and frames per clip
-TIME: dict[Fusion, tuple[tuple[tuple[int, int], ...], int]] = {
+TIME: dict[TimeFusion, tuple[tuple[tuple[int, int], ...], int]] = {
     "single_frame": (((1, 1), (1, 1), (1, 1)), 1),
     "early_fusion": (((10, 1), (1, 1), (1, 1)), 10),
     "late_fusion": (((1, 1), (1, 1), (1, 1)), 2),
@@ -44,7 +44,7 @@ class Columns(nn.Module):
         last_pool: Whether the last pool is there; streams at half the size leave it out (section 3.2).
     """
 
-    def __init__(self, fusion: Fusion, *, divide: int, last_pool: bool) -> None:
+    def __init__(self, fusion: TimeFusion, *, divide: int, last_pool: bool) -> None:
         super().__init__()
         (t1, s1), (t2, s2), (t3, s3) = TIME[fusion][0]
         c1, c2, c3 = 96 // divide, 256 // divide, 384 // divide
@@ -89,7 +89,7 @@ class Karpathy(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        fusion: Fusion,
+        fusion: TimeFusion,
         *,
         streams: bool = False,
         divide: int = 1,

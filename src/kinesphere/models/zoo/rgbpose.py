@@ -50,7 +50,7 @@ def check_share(rgb_share: float) -> None:
         raise InvalidSetting(f"The pixels' share of the answer lies between 0 and 1; got {rgb_share}.")
 
 
-class LateFusion(nn.Module):
+class ScoreFusion(nn.Module):
     """Two networks that know nothing of each other until the end.
 
     Args:
@@ -187,7 +187,7 @@ def late_fusion(
     size_px: int = 64,
     rgb_share: float = 0.5,
     dropout: float = 0.5,
-) -> LateFusion:
+) -> ScoreFusion:
     """SlowOnly on pixels of any size and PoseC3D on keypoints; arguments as of `RGBPoseConv3d`."""
     rgb = slowonly_resnet(num_classes, depths=depths, width=width, dropout=dropout)
     pose = posec3d.slowonly_on_heatmaps(
@@ -199,7 +199,7 @@ def late_fusion(
         size_px=size_px,
         dropout=dropout,
     )
-    return LateFusion(rgb, pose, rgb_share)
+    return ScoreFusion(rgb, pose, rgb_share)
 
 
 def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
@@ -254,7 +254,7 @@ CONNECTED = LATE.of(
     head=("fc_rgb", "fc_pose"),
     fit=fit,
     fixed_size=True,
-    notes="No public fixture: checked by the paper's properties (without connections it is late fusion, and "
+    notes="No public fixture: checked by the paper's properties (without connections it is score fusion, and "
     "both pathways see both inputs). Learns from the fused probabilities; the authors add up a loss per "
     "pathway.",
 )
@@ -272,7 +272,7 @@ CONNECTED = LATE.of(
         ),
     ),
 )
-def rgbpose_late(num_classes: int) -> LateFusion:
+def rgbpose_late(num_classes: int) -> ScoreFusion:
     return LATE.build(num_classes)
 
 
@@ -282,7 +282,7 @@ def rgbpose_conv3d(num_classes: int) -> RGBPoseConv3d:
 
 
 @LATE.model("rgbpose_late for tests.", tiny=True)
-def rgbpose_late_tiny(num_classes: int) -> LateFusion:
+def rgbpose_late_tiny(num_classes: int) -> ScoreFusion:
     return LATE.build(num_classes, depths=(1, 1, 1, 1), pose_depths=(1, 1, 1), width=8, size_px=16)
 
 

@@ -69,7 +69,7 @@ class Tempo(nn.Module):
         return out
 
 
-class Fusion(nn.Module):
+class LevelFusion(nn.Module):
     """Both levels, each through a grouped convolution, side by side through a dense one."""
 
     def __init__(self, width: int, outputs: int) -> None:
@@ -98,8 +98,8 @@ class Pyramid(nn.Module):
         self.tempo1 = Tempo(upper, lower, rate)
         self.tempo2 = Tempo(upper, lower, rate)
         self.rise = conv3d(lower, lower, (3, 1, 1))
-        self.top_down = Fusion(lower, upper)
-        self.bottom_up = Fusion(lower, upper)
+        self.top_down = LevelFusion(lower, upper)
+        self.bottom_up = LevelFusion(lower, upper)
         self.out = normed(2 * upper, upper, (1, 1, 1))
 
     def forward(self, third: Tensor, fourth: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""`FusedPredictor`: several models as one, and the file that names them.
+"""Score fusion: several models as one, the weights they have in it, and the file that names them.
 
 The fused probabilities are the weighted mean of those of the models (Simonyan, Zisserman: "Two-Stream
 Convolutional Networks for Action Recognition in Videos", NIPS 2014, section 3, fuse so with equal weights).
+Finished runs are fused in `kinesphere.train.fusion`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ log = logging.getLogger("kinesphere.predict")
 FILE_NAME = "fusion.json"
 FORMAT = 1
 _MOST_BYTES = 1 << 20
+# Expectation maximisation ends when no weight moves more than this.
+_SETTLED = 1e-6
+_MOST_STEPS = 10_000
 
 
 class FusedPredictor(VideoPredictor):
@@ -42,7 +46,7 @@ class FusedPredictor(VideoPredictor):
 
     Args:
         members: Two or more, of the same labels in any order; their own openings are not used.
-        weights: One per member, not negative; only their ratios count. None weighs all alike.
+        weights: One per member, not negative; only their ratios count. None gives equal weights.
         name: For reports; by default the members' names with their shares.
         opening: Where files of flow and poses lie, and what becomes of those that are missing.
 
@@ -59,7 +63,7 @@ class FusedPredictor(VideoPredictor):
         name: str | None = None,
         opening: Opening | None = None,
     ) -> None:
-        self.weights = tuple(shares(weights, len(members)).tolist())
+        self.weights = tuple(normalised_weights(weights, len(members)).tolist())
         self.members = tuple(members)
         named = zip(self.weights, self.members, strict=True)
         text = " + ".join(f"{weight:.3g} × {member.name}" for weight, member in named)
@@ -107,7 +111,7 @@ class FusedPredictor(VideoPredictor):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
+def normalised_weights(weights: Sequence[float] | None, count: int) -> np.ndarray:
     """Weights of models as float64 `(count,)` that sums to 1.
 
     Raises:
@@ -122,6 +126,25 @@ def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
         )
     result: np.ndarray = given / given.sum()
     return result
+
+
+def likeliest_weights(likelihood: np.ndarray) -> tuple[float, ...]:
+    """The weights, summing to 1, under which the mixture of models makes what happened most likely.
+
+    The likelihood of a mixture over its weights has one maximum, which expectation maximisation finds.
+
+    Args:
+        likelihood: `(M, N)`, the probability, above 0, that each of M models gave to each of N true answers.
+    """
+    weights = np.full(len(likelihood), 1 / len(likelihood))
+    for _ in range(_MOST_STEPS):
+        joint = weights[:, None] * likelihood
+        moved = (joint / joint.sum(0)).mean(1)
+        step = np.abs(moved - weights).max()
+        weights = moved
+        if step < _SETTLED:
+            break
+    return tuple(weights.tolist())
 
 
 def check_labels(labels: LabelSet, first: LabelSet) -> None:

@@ -14,7 +14,7 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMisma
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, save_model
 from kinesphere.predict import FusedPredictor, Predictor, load
-from kinesphere.predict.fused import FusionFile
+from kinesphere.predict.fusion import FusionFile
 
 MakeVideo = Callable[..., Path]
 CPU = Compute("cpu", "fp32", True)

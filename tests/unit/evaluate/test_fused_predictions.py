@@ -1,4 +1,4 @@
-"""Late fusion of predictions."""
+"""Score fusion of predictions."""
 
 from __future__ import annotations
 
