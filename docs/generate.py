@@ -242,20 +242,20 @@ def recipe_page() -> str:
     for name, section in Recipe.model_fields.items():
         fields = getattr(section.annotation, "model_fields", None)
         if fields is None:
-            lines += ["", f"## {name}", "", section.description or ""]
+            lines += ["", f"## {name}", "", " ".join((section.description or "").split())]
             continue
         lines += [
             "",
             f"## {name}",
             "",
-            section.description or "",
+            " ".join((section.description or "").split()),
             "",
             "| key | default | meaning |",
             "|---|---|---|",
         ]
         for key, field in fields.items():
             default = "required" if field.is_required() else f"`{_default(field)}`"
-            meaning = (field.description or "").replace("|", "\\|")
+            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 

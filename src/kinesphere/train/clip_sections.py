@@ -24,34 +24,19 @@ def _check_sampling(value: Any) -> Any:
 class InputSection(Section):
     """Changes of the input contract on the model's card; None keeps the card's."""
 
-    sampling: Annotated[str | None, BeforeValidator(_check_sampling)] = Field(
-        default=None,
-        description="Frames of a clip: `16x4x1` (length x interval x clips) or `uniform8`.",
-    )
-    size: Annotated[tuple[Count, Count] | None, BeforeValidator(_as_size)] = Field(
-        default=None,
-        description="Size of a clip: `[H, W]` in pixels, or one number for a square.",
-    )
-    fps: Positive | None = Field(
-        default=None,
-        description="Frame rate at which intervals are counted.",
-    )
-    resize: Resize | None = Field(
-        default=None,
-        description=(
-            "Resizing of a frame to the size: `short_side`, `stretch` or `letterbox`; for poses "
-            "also `people`, "
-            "the box around everybody in the clip."
-        ),
-    )
-    short_side_px: Count | None = Field(
-        default=None,
-        description="Short side of a frame before cropping, in pixels.",
-    )
-    short_video: ShortVideo | None = Field(
-        default=None,
-        description="Frames that fill a clip longer than its span: the span again, or its last frame.",
-    )
+    sampling: Annotated[str | None, BeforeValidator(_check_sampling)] = None
+    """Frames of a clip: `16x4x1` (length x interval x clips) or `uniform8`."""
+    size: Annotated[tuple[Count, Count] | None, BeforeValidator(_as_size)] = None
+    """Size of a clip: `[H, W]` in pixels, or one number for a square."""
+    fps: Positive | None = None
+    """Frame rate at which intervals are counted."""
+    resize: Resize | None = None
+    """Resizing of a frame to the size: `short_side`, `stretch` or `letterbox`; for poses also `people`, the
+    box around everybody in the clip."""
+    short_side_px: Count | None = None
+    """Short side of a frame before cropping, in pixels."""
+    short_video: ShortVideo | None = None
+    """Frames that fill a clip longer than its span: the span again, or its last frame."""
 
 
 class _AllInputs(InputSection):
@@ -61,28 +46,18 @@ class _AllInputs(InputSection):
     a `resize` of all leaves the box about the people as it is.
     """
 
-    people: int | None = Field(
-        default=None,
-        ge=1,
-        description="Maximum number of people in a clip of poses; those who are there longest are kept.",
-    )
-    align: Align | None = Field(
-        default=None,
-        description=(
-            "Alignment of joints in space: `centre` moves the first person's spine to the "
-            "origin, `body` also turns it "
-            "upright and to the front, `none` does neither."
-        ),
-    )
+    people: int | None = Field(default=None, ge=1)
+    """Maximum number of people in a clip of poses; those who are there longest are kept."""
+    align: Align | None = None
+    """Alignment of joints in space: `centre` moves the first person's spine to the origin, `body` also turns
+    it upright and to the front, `none` does neither."""
 
 
 class _FlowInputs(InputSection):
     """Changes for inputs of flow."""
 
-    method: FlowMethod | None = Field(
-        default=None,
-        description="Estimator of the motion between frames: `dis`, `tvl1` or `farneback`.",
-    )
+    method: FlowMethod | None = None
+    """Estimator of the motion between frames: `dis`, `tvl1` or `farneback`."""
 
 
 def _as_method(value: Any) -> Any:

@@ -29,7 +29,7 @@ log = logging.getLogger("kinesphere.train")
 class Section(BaseModel):
     """Base of all sections: immutable, and an unknown key is an error rather than a shrug."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -59,81 +59,41 @@ def _check_monitor(value: str) -> str:
 class DataSection(Section):
     """The videos, their labels and their splits."""
 
-    source: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
-        description="Manifest (CSV, Parquet) or folder of class folders; several are joined.",
-    )
-    label_column: str = Field(
-        default="label",
-        description="Column of the manifest that holds the labels.",
-    )
-    unlabelled: Unlabelled = Field(
-        default="refuse",
-        description="Whether samples without a label in that column are an error or left out.",
-    )
-    wrong_rows: WrongRows = Field(
-        default="refuse",
-        description="Whether rows of the manifest that make no sample are an error or left out and listed.",
-    )
-    group_column: str = Field(
-        default="group",
-        description=(
-            "Column of the manifest that holds the groups, which are never divided between splits. Where it "
-            "is empty, groups follow from file names, else every file is one; `path` makes every file one."
-        ),
-    )
-    split_column: str = Field(
-        default="split",
-        description="Column of the manifest that holds the splits; sets with several protocols have several.",
-    )
-    mirror: tuple[tuple[str, str], ...] = Field(
-        default=(),
-        description="Pairs of labels that a horizontal flip exchanges: `[[turn left, turn right]]`.",
-    )
-    labels: tuple[str, ...] = Field(
-        default=(),
-        description=(
-            "All labels in their order, `[little, medium, max]`, which the model and every table keep; "
-            "none is the alphabetical order."
-        ),
-    )
-    val: float | str = Field(
-        default="auto",
-        description=(
-            "Validation data: the name of a split, a fraction of the training samples (groups kept "
-            "whole), or 0 for none. `auto` takes the split `val` where there is one, else a tenth."
-        ),
-    )
-    test: float | str = Field(
-        default="auto",
-        description=(
-            "Test data, scored at the end and used for nothing else: the name of a split, a fraction of the "
-            "samples (groups kept whole), or 0 for none. `auto` takes the split `test` where there is one, "
-            "else a fifth."
-        ),
-    )
-    max_unreadable: Share = Field(
-        default=0.2,
-        description="Largest fraction of unreadable samples; with more, training stops.",
-    )
-    balance: Literal["none", "sqrt", "equal"] = Field(
-        default="none",
-        description="Sampling of classes in training: by their frequency, by its square root, or equally.",
-    )
-    cache: str | None = Field(
-        default=None,
-        description="Folder for decoded, resized frames, so that later epochs skip decoding.",
-    )
-    cache_gb: Positive = Field(
-        default=20.0,
-        description="Upper bound of the size of the cache folder, in 10^9 bytes.",
-    )
-    extracts: str | None = Field(
-        default=None,
-        description=(
-            "Folder of sidecar files that `kinesphere extract --out` wrote; None looks beside the videos. "
-            "Missing flow is computed from the frames, counted and listed."
-        ),
-    )
+    source: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """Manifest (CSV, Parquet) or folder of class folders; several are joined."""
+    label_column: str = "label"
+    """Column of the manifest that holds the labels."""
+    unlabelled: Unlabelled = "refuse"
+    """Whether samples without a label in that column are an error or left out."""
+    wrong_rows: WrongRows = "refuse"
+    """Whether rows of the manifest that make no sample are an error or left out and listed."""
+    group_column: str = "group"
+    """Column of the manifest that holds the groups, which are never divided between splits. Where it is
+    empty, groups follow from file names, else every file is one; `path` makes every file one."""
+    split_column: str = "split"
+    """Column of the manifest that holds the splits; sets with several protocols have several."""
+    mirror: tuple[tuple[str, str], ...] = ()
+    """Pairs of labels that a horizontal flip exchanges: `[[turn left, turn right]]`."""
+    labels: tuple[str, ...] = ()
+    """All labels in their order, `[little, medium, max]`, which the model and every table keep; none is the
+    alphabetical order."""
+    val: float | str = "auto"
+    """Validation data: the name of a split, a fraction of the training samples (groups kept whole), or 0 for
+    none. `auto` takes the split `val` where there is one, else a tenth."""
+    test: float | str = "auto"
+    """Test data, scored at the end and used for nothing else: the name of a split, a fraction of the samples
+    (groups kept whole), or 0 for none. `auto` takes the split `test` where there is one, else a fifth."""
+    max_unreadable: Share = 0.2
+    """Largest fraction of unreadable samples; with more, training stops."""
+    balance: Literal["none", "sqrt", "equal"] = "none"
+    """Sampling of classes in training: by their frequency, by its square root, or equally."""
+    cache: str | None = None
+    """Folder for decoded, resized frames, so that later epochs skip decoding."""
+    cache_gb: Positive = 20.0
+    """Upper bound of the size of the cache folder, in 10^9 bytes."""
+    extracts: str | None = None
+    """Folder of sidecar files that `kinesphere extract --out` wrote; None looks beside the videos. Missing
+    flow is computed from the frames, counted and listed."""
 
     @model_validator(mode="after")
     def _check_shares(self) -> DataSection:
@@ -147,118 +107,64 @@ class DataSection(Section):
 class ModelSection(Section):
     """The network, its weights, and what of it is trained."""
 
-    name: str = Field(
-        default="auto",
-        description=(
-            "Registered model; `auto` is the one that the file of `pretrained` belongs to, else the compact "
-            "default, for pose files the one for poses."
-        ),
-    )
-    pretrained: str | bool | None = Field(
-        default=None,
-        description=(
-            "Weights to start from: a tag of public weights (`k400`), true for the card's first, a run "
-            "folder, a model file, or a checkpoint of any other program, which is imported on the way."
-        ),
-    )
-    arguments: dict[str, bool | int | float | str | tuple[int, ...] | None] = Field(
-        default_factory=dict,
-        description="Arguments of the model's builder.",
-    )
-    freeze: str | None = Field(
-        default=None,
-        description=(
-            "Last stage that is frozen, with all stages before it. `tail` names the layers between the last "
-            "stage and the head."
-        ),
-    )
+    name: str = "auto"
+    """Registered model; `auto` is the one that the file of `pretrained` belongs to, else the compact
+    default, for pose files the one for poses."""
+    pretrained: str | bool | None = None
+    """Weights to start from: a tag of public weights (`k400`), true for the card's first, a run folder, a
+    model file, or a checkpoint of any other program, which is imported on the way."""
+    arguments: dict[str, bool | int | float | str | tuple[int, ...] | None] = Field(default_factory=dict)
+    """Arguments of the model's builder."""
+    freeze: str | None = None
+    """Last stage that is frozen, with all stages before it. `tail` names the layers between the last stage
+    and the head."""
 
 
 class LossSection(Section):
     """The loss function."""
 
-    name: str = Field(
-        default="auto",
-        description="Loss: `cross_entropy`, `class_balanced`, `focal`, `bce`; `auto` fits the labels.",
-    )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description=(
-            "Fraction of the target that is spread over all classes (Szegedy et al. 2016, section 7)."
-        ),
-    )
-    beta: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.999,
-        description=(
-            "Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2)."
-        ),
-    )
-    gamma: Annotated[float, Field(ge=0)] = Field(
-        default=2.0,
-        description="Focusing exponent of the focal loss (Lin et al. 2017, equation 4).",
-    )
+    name: str = "auto"
+    """Loss: `cross_entropy`, `class_balanced`, `focal`, `bce`; `auto` fits the labels."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of the target that is spread over all classes (Szegedy et al. 2016, section 7)."""
+    beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2)."""
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    """Focusing exponent of the focal loss (Lin et al. 2017, equation 4)."""
 
 
 class OptimizerSection(Section):
     """The optimiser."""
 
-    name: Literal["adamw", "sgd", "adam"] = Field(
-        default="adamw",
-        description="Optimisation algorithm: `adamw`, `sgd` or `adam`.",
-    )
-    lr: Positive = Field(
-        default=1e-3,
-        description="Peak learning rate.",
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
-        default=0.05,
-        description="Weight decay of weights; biases and normalisation layers have none.",
-    )
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.9,
-        description="Momentum of `sgd`, with Nesterov's step.",
-    )
-    betas: tuple[Share, Share] = Field(
-        default=(0.9, 0.999),
-        description="Decay rates of the two moments of `adam` and `adamw`.",
-    )
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description=(
-            "Factor of the learning rate from each stage to the one before it, towards the input; 1 is off."
-        ),
-    )
-    head_lr: Positive = Field(
-        default=1.0,
-        description="Factor of the head's learning rate.",
-    )
+    name: Literal["adamw", "sgd", "adam"] = "adamw"
+    """Optimisation algorithm: `adamw`, `sgd` or `adam`."""
+    lr: Positive = 1e-3
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Weight decay of weights; biases and normalisation layers have none."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of `sgd`, with Nesterov's step."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay rates of the two moments of `adam` and `adamw`."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each stage to the one before it, towards the input; 1 is off."""
+    head_lr: Positive = 1.0
+    """Factor of the head's learning rate."""
 
 
 class ScheduleSection(Section):
     """The schedule of the learning rate, which changes at every step; counted in (fractions of) epochs."""
 
-    name: Literal["cosine", "step", "exponential", "constant"] = Field(
-        default="cosine",
-        description="Shape of the schedule after the warm-up.",
-    )
-    warmup_epochs: Annotated[float, Field(ge=0)] = Field(
-        default=0.0,
-        description="Length of the warm-up, a linear rise from zero to the peak, in epochs.",
-    )
-    floor: Share = Field(
-        default=0.0,
-        description="Last learning rate of `cosine`, as a fraction of the peak.",
-    )
-    milestones: tuple[Positive, ...] = Field(
-        default=(),
-        description="Epochs at which the learning rate of `step` drops.",
-    )
-    factor: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1,
-        description=(
-            "Factor of the learning rate: of `step` at each milestone, of `exponential` over the whole run."
-        ),
-    )
+    name: Literal["cosine", "step", "exponential", "constant"] = "cosine"
+    """Shape of the schedule after the warm-up."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Length of the warm-up, a linear rise from zero to the peak, in epochs."""
+    floor: Share = 0.0
+    """Last learning rate of `cosine`, as a fraction of the peak."""
+    milestones: tuple[Positive, ...] = ()
+    """Epochs at which the learning rate of `step` drops."""
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor of the learning rate: of `step` at each milestone, of `exponential` over the whole run."""
 
     @model_validator(mode="after")
     def _check_milestones(self) -> ScheduleSection:
@@ -272,57 +178,31 @@ class ScheduleSection(Section):
 class TrainSection(Section):
     """The length of training, its batches and its seed."""
 
-    epochs: Count | None = Field(
-        default=None,
-        description="Passes over the training samples; 30 where neither this nor steps is given.",
-    )
-    steps: Count | None = Field(
-        default=None,
-        description="Optimiser steps, instead of epochs.",
-    )
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=16,
-        description="Clips per forward pass in each process.",
-    )
-    accumulate: Count = Field(
-        default=1,
-        description="Forward passes per optimiser step.",
-    )
-    clip_norm: Positive | None = Field(
-        default=None,
-        description="Largest norm of the gradient; None sets no limit.",
-    )
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None,
-        description="Decay of the moving average of the weights; that average is then the model.",
-    )
-    early_stopping: Count | None = Field(
-        default=None,
-        description="Number of validations without a better score after which training stops.",
-    )
-    monitor: Annotated[str, AfterValidator(_check_monitor)] = Field(
-        default="auto",
-        description=(
-            "Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1` or "
-            "`loss`; auto is top1, macro_f1 for several labels."
-        ),
-    )
-    validate_every: Count = Field(
-        default=1,
-        description="Epochs between validations.",
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        default=0,
-        description="Base seed of all random numbers.",
-    )
-    checkpoint_minutes: Positive | None = Field(
-        default=5.0,
-        description="Longest time between checkpoints for resuming, besides one at every epoch's end.",
-    )
-    checkpoint_steps: Count | None = Field(
-        default=None,
-        description="Largest number of optimiser steps between checkpoints for resuming.",
-    )
+    epochs: Count | None = None
+    """Passes over the training samples; 30 where neither this nor steps is given."""
+    steps: Count | None = None
+    """Optimiser steps, instead of epochs."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
+    """Clips per forward pass in each process."""
+    accumulate: Count = 1
+    """Forward passes per optimiser step."""
+    clip_norm: Positive | None = None
+    """Largest norm of the gradient; None sets no limit."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the moving average of the weights; that average is then the model."""
+    early_stopping: Count | None = None
+    """Number of validations without a better score after which training stops."""
+    monitor: Annotated[str, AfterValidator(_check_monitor)] = "auto"
+    """Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1` or `loss`;
+    auto is top1, macro_f1 for several labels."""
+    validate_every: Count = 1
+    """Epochs between validations."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Base seed of all random numbers."""
+    checkpoint_minutes: Positive | None = 5.0
+    """Longest time between checkpoints for resuming, besides one at every epoch's end."""
+    checkpoint_steps: Count | None = None
+    """Largest number of optimiser steps between checkpoints for resuming."""
 
     @model_validator(mode="after")
     def _check_length(self) -> TrainSection:
@@ -334,33 +214,19 @@ class TrainSection(Section):
 class ComputeSection(Section):
     """The device and its arithmetic, which change speed, and rounding."""
 
-    device: str = Field(
-        default="auto",
-        description="Device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.",
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto",
-        description="Arithmetic of the heavy operators; auto is mixed where the hardware has it.",
-    )
-    channels_last: bool = Field(
-        default=True,
-        description="Memory layout of convolutions: channels last, or contiguous.",
-    )
-    checkpoint_activations: bool = Field(
-        default=False,
-        description=(
-            "Activation checkpointing: activations of the stages are computed again in the backward pass "
-            "instead of kept. Less memory and the same gradients, for one more forward pass per step."
-        ),
-    )
-    processes: Annotated[Processes, Field(ge=1)] = Field(
-        default=1,
-        description="Number of training processes that divide each step, one per GPU.",
-    )
-    workers: Literal["auto"] | Processes = Field(
-        default="auto",
-        description="Decoding processes per training process.",
-    )
+    device: str = "auto"
+    """Device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the heavy operators; auto is mixed where the hardware has it."""
+    channels_last: bool = True
+    """Memory layout of convolutions: channels last, or contiguous."""
+    checkpoint_activations: bool = False
+    """Activation checkpointing: activations of the stages are computed again in the backward pass instead of
+    kept. Less memory and the same gradients, for one more forward pass per step."""
+    processes: Annotated[Processes, Field(ge=1)] = 1
+    """Number of training processes that divide each step, one per GPU."""
+    workers: Literal["auto"] | Processes = "auto"
+    """Decoding processes per training process."""
 
     def choose(self) -> Compute:
         """The settings with every `auto` decided for this machine.
@@ -375,39 +241,23 @@ class TestSection(Section):
     """The measurement of the final score."""
 
     __test__ = False  # not a test case, whatever its name suggests to pytest
-    views: Annotated[str, BeforeValidator(_check_views)] = Field(
-        default="1x1",
-        description="Clips x crops whose probabilities are averaged, such as `10x3`.",
-    )
-    background: Background = Field(
-        default="keep",
-        description=(
-            "Change of the background, or of the people, in test clips, which shows what the answers rest "
-            "on. Needs masks (`kinesphere extract mask`)."
-        ),
-    )
+    views: Annotated[str, BeforeValidator(_check_views)] = "1x1"
+    """Clips x crops whose probabilities are averaged, such as `10x3`."""
+    background: Background = "keep"
+    """Change of the background, or of the people, in test clips, which shows what the answers rest on. Needs
+    masks (`kinesphere extract mask`)."""
 
 
 class LogSection(Section):
     """The loggers of curves, besides metrics.csv in the run folder."""
 
-    tensorboard: bool = Field(
-        default=True,
-        description="TensorBoard event files in the run folder.",
-    )
-    wandb: str | None = Field(
-        default=None,
-        description="Weights & Biases project (extra `track`).",
-    )
-    wandb_offline: bool = Field(
-        default=False,
-        description="Offline mode: W&B's files stay in the run folder, and nothing is sent.",
-    )
-    mlflow: str | None = Field(
-        default=None,
-        description="MLflow tracking URL or folder (extra `track`).",
-    )
-    every_steps: Count = Field(
-        default=10,
-        description="Optimiser steps between two points of a curve.",
-    )
+    tensorboard: bool = True
+    """TensorBoard event files in the run folder."""
+    wandb: str | None = None
+    """Weights & Biases project (extra `track`)."""
+    wandb_offline: bool = False
+    """Offline mode: W&B's files stay in the run folder, and nothing is sent."""
+    mlflow: str | None = None
+    """MLflow tracking URL or folder (extra `track`)."""
+    every_steps: Count = 10
+    """Optimiser steps between two points of a curve."""

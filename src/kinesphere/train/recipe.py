@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
@@ -40,22 +40,30 @@ class Recipe(Section):
     to `recipe.yaml` in its folder; training that file again reproduces the run.
     """
 
-    data: DataSection = Field(description="Videos, labels and splits.")
-    model: ModelSection = Field(default=ModelSection(), description="Network and weights to start from.")
-    clip: ClipSection = Field(
-        default=ClipSection(), description="Changes of the input contract on the model's card."
-    )
-    augment: Augment = Field(default=Augment(), description="Random changes to training clips.")
-    loss: LossSection = Field(default=LossSection(), description="Loss function.")
-    optimizer: OptimizerSection = Field(default=OptimizerSection(), description="Optimiser.")
-    schedule: ScheduleSection = Field(default=ScheduleSection(), description="Schedule of the learning rate.")
-    train: TrainSection = Field(default=TrainSection(), description="Length, batches and seed of training.")
-    compute: ComputeSection = Field(default=ComputeSection(), description="Device and arithmetic.")
-    test: TestSection = Field(default=TestSection(), description="Measurement of the final score.")
-    log: LogSection = Field(default=LogSection(), description="Loggers of curves.")
-    out: str | None = Field(
-        default=None, description="Run folder; None is runs/<data>-<model>, numbered where that exists."
-    )
+    data: DataSection
+    """Videos, labels and splits."""
+    model: ModelSection = ModelSection()
+    """Network and weights to start from."""
+    clip: ClipSection = ClipSection()
+    """Changes of the input contract on the model's card."""
+    augment: Augment = Augment()
+    """Random changes to training clips."""
+    loss: LossSection = LossSection()
+    """Loss function."""
+    optimizer: OptimizerSection = OptimizerSection()
+    """Optimiser."""
+    schedule: ScheduleSection = ScheduleSection()
+    """Schedule of the learning rate."""
+    train: TrainSection = TrainSection()
+    """Length, batches and seed of training."""
+    compute: ComputeSection = ComputeSection()
+    """Device and arithmetic."""
+    test: TestSection = TestSection()
+    """Measurement of the final score."""
+    log: LogSection = LogSection()
+    """Loggers of curves."""
+    out: str | None = None
+    """Run folder; None is runs/<data>-<model>, numbered where that exists."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:

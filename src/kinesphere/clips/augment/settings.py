@@ -45,7 +45,8 @@ from kinesphere.core.sides import names_side, suggested, unpaired
 Preset = Literal["none", "light", "standard", "strong"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Range = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+_Part = Annotated[float, Field(gt=0, le=1)]
+Range = tuple[_Part, _Part]
 _Ratio = Annotated[float, Field(gt=0, le=1e12)]
 
 # What a preset has otherwise than the defaults, which are the `standard` one.
@@ -65,123 +66,73 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
 class Augment(BaseModel):
     """Random changes to training clips: a preset, and what differs from it; the defaults are `standard`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    preset: Preset = Field(
-        default="standard",
-        description="Preset: `none`, `light`, `standard` or `strong`; the other defaults are those of "
-        "`standard`.",
-    )
-    crop: Crop = Field(
-        default="random_resized",
-        description="Crop of the frame: `centre` (as in testing), `random` (the clip's size anywhere), "
-        "`random_resized` (random area and shape), or `multi_scale` (few sizes, at corners and centre).",
-    )
-    crop_scale: Range = Field(
-        default=(0.5, 1.0),
-        description=(
-            "Smallest and largest area of a random_resized crop, as a fraction of the largest crop of "
-            "its shape that fits the frame."
-        ),
-    )
-    crop_ratio: tuple[_Ratio, _Ratio] = Field(
-        default=(3 / 4, 4 / 3),
-        description=(
-            "Smallest and largest ratio of width to height of a random_resized crop, relative to the "
-            "clip's shape."
-        ),
-    )
-    crop_scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = Field(
-        default=(1.0, 0.875, 0.75, 0.66),
-        description="Sides of a multi_scale crop, as fractions of the largest that fits.",
-    )
-    enlarge: Annotated[float, Field(ge=1, le=16)] = Field(
-        default=8 / 7,
-        description=(
-            "Smallest ratio of the size of decoded frames to the crop; 8 / 7 is the usual 128 for 112 "
-            "and 256 for 224."
-        ),
-    )
-    flip: Share = Field(
-        default=0.5,
-        description="Probability of exchanging left and right. A class that names a side needs a mirror pair "
-        "(`data.mirror`).",
-    )
-    brightness: Share = Field(
-        default=0.2, description="Range x of brightness; factors are drawn from 1 - x to 1 + x."
-    )
-    contrast: Share = Field(
-        default=0.2, description="Range x of contrast; factors are drawn from 1 - x to 1 + x."
-    )
-    saturation: Share = Field(
-        default=0.2, description="Range x of saturation; factors are drawn from 1 - x to 1 + x."
-    )
-    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.02, description="Range x of hue; turns are drawn from -x to x, at most half a turn."
-    )
-    gamma: Amount = Field(
-        default=0.0,
-        description="Range x of gamma; exponents are drawn log-uniformly from 1 / (1 + x) to 1 + x.",
-    )
-    rand_augment: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=0, description="Number of RandAugment operations per clip."
-    )
-    rand_magnitude: Share = Field(
-        default=0.7, description="Strength of the RandAugment operations, a tenth of the paper's M."
-    )
-    erase: Share = Field(default=0.0, description="Probability of erasing a random box.")
-    erase_area: Range = Field(
-        default=(0.02, 1 / 3), description="Smallest and largest fraction of the frame that is erased."
-    )
-    mixup: Amount = Field(default=0.0, description="Alpha of mixup; 0 turns it off.")
-    cutmix: Amount = Field(
-        default=0.0,
-        description=(
-            "Alpha of CutMix; 0 turns it off. With mixup as well, each batch takes one of them at "
-            "random. Where a model sees poses, clips exchange a stretch of time instead of a box."
-        ),
-    )
-    mix: Share = Field(default=1.0, description="Probability that a batch is mixed at all.")
-    speed_jitter: Amount = Field(
-        default=0.0,
-        description="Largest relative change of a clip's speed; 0 where speed distinguishes classes.",
-    )
-    frame_jitter: Share = Field(
-        default=0.0, description="Largest shift of single frames in time, as a fraction of the interval."
-    )
-    trim: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description="Largest fraction of the span that uniform clips leave out; the rest is a random part.",
-    )
-    joint_turn_deg: Amount | tuple[Amount, Amount, Amount] = Field(
-        default=0.0,
-        description=(
-            "Largest rotation of the joints of poses, in degrees either way, in the frame or about "
-            "every axis of space; or `[x, y, z]` for each axis, of which a frame has the last."
-        ),
-    )
-    joint_scale: Share = Field(
-        default=0.0,
-        description=(
-            "Range x of the stretching of joints; factors are drawn from 1 - x to 1 + x for each axis."
-        ),
-    )
-    joint_jitter: Amount = Field(
-        default=0.0,
-        description="Standard deviation of the random errors of joints, as a fraction of the people's size.",
-    )
-    joint_dropout: Share = Field(
-        default=0.0, description="Probability that a joint goes unseen for the whole clip."
-    )
-    people_shuffle: Share = Field(default=0.0, description="Probability that people change positions.")
-    background: tuple[Background, ...] = Field(
-        default=(),
-        description="Changes of the background of people, one drawn per sample: `[grey, blur]`; needs masks "
-        "(`kinesphere extract mask`). They happen to the video, before everything else.",
-    )
-    background_share: Share = Field(
-        default=0.5, description="Probability that the background of a sample is changed."
-    )
+    preset: Preset = "standard"
+    """Preset: `none`, `light`, `standard` or `strong`; the other defaults are those of `standard`."""
+    crop: Crop = "random_resized"
+    """Crop of the frame: `centre` (as in testing), `random` (the clip's size anywhere), `random_resized`
+    (random area and shape), or `multi_scale` (few sizes, at corners and centre)."""
+    crop_scale: Range = (0.5, 1.0)
+    """Smallest and largest area of a random_resized crop, as a fraction of the largest crop of its shape
+    that fits the frame."""
+    crop_ratio: tuple[_Ratio, _Ratio] = (3 / 4, 4 / 3)
+    """Smallest and largest width to height of a random_resized crop, relative to the clip's shape."""
+    crop_scales: Annotated[tuple[_Part, ...], Field(min_length=1)] = (1.0, 0.875, 0.75, 0.66)
+    """Sides of a multi_scale crop, as fractions of the largest that fits."""
+    enlarge: Annotated[float, Field(ge=1, le=16)] = 8 / 7
+    """Smallest ratio of the size of decoded frames to the crop; 8 / 7 is the usual 128 for 112 and 256 for
+    224."""
+    flip: Share = 0.5
+    """Probability of exchanging left and right. A class that names a side needs a mirror pair
+    (`data.mirror`)."""
+    brightness: Share = 0.2
+    """Range x of brightness; factors are drawn from 1 - x to 1 + x."""
+    contrast: Share = 0.2
+    """Range x of contrast; factors are drawn from 1 - x to 1 + x."""
+    saturation: Share = 0.2
+    """Range x of saturation; factors are drawn from 1 - x to 1 + x."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    """Range x of hue; turns are drawn from -x to x, at most half a turn."""
+    gamma: Amount = 0.0
+    """Range x of gamma; exponents are drawn log-uniformly from 1 / (1 + x) to 1 + x."""
+    rand_augment: Annotated[int, Field(ge=0, le=100)] = 0
+    """Number of RandAugment operations per clip."""
+    rand_magnitude: Share = 0.7
+    """Strength of the RandAugment operations, a tenth of the paper's M."""
+    erase: Share = 0.0
+    """Probability of erasing a random box."""
+    erase_area: Range = (0.02, 1 / 3)
+    """Smallest and largest fraction of the frame that is erased."""
+    mixup: Amount = 0.0
+    """Alpha of mixup; 0 turns it off."""
+    cutmix: Amount = 0.0
+    """Alpha of CutMix; 0 turns it off. With mixup as well, each batch takes one of them at random. Where a
+    model sees poses, clips exchange a stretch of time instead of a box."""
+    mix: Share = 1.0
+    """Probability that a batch is mixed at all."""
+    speed_jitter: Amount = 0.0
+    """Largest relative change of a clip's speed; 0 where speed distinguishes classes."""
+    frame_jitter: Share = 0.0
+    """Largest shift of single frames in time, as a fraction of the interval."""
+    trim: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest fraction of the span that uniform clips leave out; the rest is a random part."""
+    joint_turn_deg: Amount | tuple[Amount, Amount, Amount] = 0.0
+    """Largest rotation of the joints of poses, in degrees either way, in the frame or about every axis of
+    space; or `[x, y, z]` for each axis, of which a frame has the last."""
+    joint_scale: Share = 0.0
+    """Range x of the stretching of joints; factors are drawn from 1 - x to 1 + x for each axis."""
+    joint_jitter: Amount = 0.0
+    """Standard deviation of the random errors of joints, as a fraction of the people's size."""
+    joint_dropout: Share = 0.0
+    """Probability that a joint goes unseen for the whole clip."""
+    people_shuffle: Share = 0.0
+    """Probability that people change positions."""
+    background: tuple[Background, ...] = ()
+    """Changes of the background of people, one drawn per sample: `[grey, blur]`; needs masks (`kinesphere
+    extract mask`). They happen to the video, before everything else."""
+    background_share: Share = 0.5
+    """Probability that the background of a sample is changed."""
 
     def __init__(self, **settings: Any) -> None:
         try:
