@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from kinesphere.clips.clip import Clip
-from kinesphere.clips.geometry import view_boxes
+from kinesphere.clips.geometry import Size, view_boxes
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
 from kinesphere.clips.source import VideoSource, duration_of, start_of
@@ -62,6 +64,18 @@ def sampled(
         generator=generator,
         jitter=jitter,
     )
+
+
+def on_canvas(frames: np.ndarray, canvas: Size, fill: float | Sequence[float] = 0) -> np.ndarray:
+    """Writable frames `(T, H, W, C)`, centred on a canvas of `fill` where they are smaller than that."""
+    count, height, width, channels = frames.shape
+    if (height, width) == canvas:
+        return frames if frames.flags.writeable else frames.copy()
+    result = np.empty((count, *canvas, channels), frames.dtype)
+    result[:] = fill
+    top, left = (canvas[0] - height) // 2, (canvas[1] - width) // 2
+    result[:, top : top + height, left : left + width] = frames
+    return result
 
 
 def cut_views(

@@ -26,7 +26,7 @@ from kinesphere.clips.augment.background import (
 from kinesphere.clips.clip import from_frames
 from kinesphere.clips.geometry import Affine, Box
 from kinesphere.clips.modalities.mask.file import MaskFile, write_masks
-from kinesphere.clips.modalities.mask.reader import StoredMasks, known_masks
+from kinesphere.clips.modalities.mask.reader import known_masks
 from kinesphere.clips.spec import Resize
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting
 
@@ -182,7 +182,7 @@ class Masked(FakeVideo):
         numbers = np.arange(frames, dtype=np.uint8)[:, None, None]
         self._of = np.broadcast_to(numbers, (frames, 60, 80)) if of is None else of
 
-    def beside(self, modality: str) -> StoredMasks | None:
+    def beside(self, modality: str) -> object:
         return Masks(self._of) if modality == "mask" else None
 
 

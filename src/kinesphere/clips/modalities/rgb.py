@@ -15,7 +15,7 @@ from kinesphere.clips.augment.rand_augment import repaint
 from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Box, Size, plan_frames
 from kinesphere.clips.modality import MODALITIES, Modality
-from kinesphere.clips.reading import cut_views, moments_of
+from kinesphere.clips.reading import cut_views, moments_of, on_canvas
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
@@ -63,7 +63,7 @@ def read(
     moments = moments_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
     frames = video.frames_at(np.concatenate([m.times for m in moments]), size=plan.decode)
-    pictures = _padded(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, spec)
+    pictures = on_canvas(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, mean_colour(spec))
     return cut_views(from_frames(pictures), frames.times, moments, spec, views if generator is None else None)
 
 
@@ -176,18 +176,6 @@ def mean_colour(spec: ClipSpec) -> tuple[int, int, int]:
     colour = [round(255 * m) for m in spec.mean]
     red, green, blue = colour if spec.channels == "RGB" else reversed(colour)
     return red, green, blue
-
-
-def _padded(frames: np.ndarray, canvas: Size, spec: ClipSpec) -> np.ndarray:
-    """Writable frames `(T, H, W, 3)`, centred on a canvas of the mean colour if they are smaller."""
-    count, height, width, _ = frames.shape
-    if (height, width) == canvas:
-        return frames if frames.flags.writeable else frames.copy()
-    result = np.empty((count, *canvas, 3), np.uint8)
-    result[:] = mean_colour(spec)
-    top, left = (canvas[0] - height) // 2, (canvas[1] - width) // 2
-    result[:, top : top + height, left : left + width] = frames
-    return result
 
 
 def alter(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:

@@ -262,10 +262,10 @@ class _Facts:
 class CachedVideo:
     """What `Video` is to a reader of clips, with frames from a cache; made by `FrameCache.open`.
 
-    The video itself is opened when something is asked for that the cache does not hold.
+    The video itself is opened when something is asked for that the cache does not hold. Its attributes are
+    those of a `Video`.
 
     Attributes:
-        source: The file's name, for messages.
         damage: What the decoder complained of, so far as frames have been asked for.
     """
 
@@ -278,32 +278,9 @@ class CachedVideo:
         self._video: Video | None = None
         self._entries: dict[Size, FrameFile | None] = {}
         self._key = _identity(path)
-        self._facts = self._find_facts()
-
-    @property
-    def size(self) -> Size:
-        """`(H, W)` of the video as displayed."""
-        return self._facts.size
-
-    @property
-    def fps(self) -> Fraction:
-        """Frames per second."""
-        return self._facts.fps
-
-    @property
-    def duration_s(self) -> float:
-        """See `Video.duration_s`."""
-        return self._facts.duration_s
-
-    @property
-    def tolerance_s(self) -> float:
-        """See `Video.tolerance_s`."""
-        return self._facts.tolerance_s
-
-    @property
-    def mirrored(self) -> bool:
-        """See `VideoInfo.mirrored`."""
-        return self._facts.mirrored
+        self._facts = facts = self._find_facts()
+        self.size, self.fps, self.duration_s = facts.size, facts.fps, facts.duration_s
+        self.tolerance_s, self.mirrored = facts.tolerance_s, facts.mirrored
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` presentation times in seconds."""

@@ -33,7 +33,7 @@ StoredMethod = Literal[FlowMethod, "truth"]
 
 @dataclass(frozen=True, eq=False)
 class FlowFile:
-    """The stored flow of one video; a `StoredFlow`.
+    """The stored flow of one video.
 
     Attributes:
         planes: The file's pictures.

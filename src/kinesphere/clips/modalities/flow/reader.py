@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -23,24 +22,13 @@ from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.flow.draw import colour_wheel
 from kinesphere.clips.modalities.flow.estimate import BOUND_PX, differences, estimated, prepared
-from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile, StoredMethod
+from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, moments_of
+from kinesphere.clips.reading import cut_views, moments_of, on_canvas
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
-
-
-class StoredFlow(Protocol):
-    """The flow of a whole video, one field per frame."""
-
-    @property
-    def method(self) -> StoredMethod: ...
-
-    def fields(self, rows: np.ndarray) -> np.ndarray:
-        """Fields of the numbered frames, float32 `(n, h, w, 2)`, in pixels of their own size."""
-        ...
 
 
 def read(
@@ -70,7 +58,7 @@ def read(
     begins = video.frame_times()
     rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
     distinct, place = np.unique(rows, return_inverse=True)
-    stored: StoredFlow | None = beside(video, "flow")
+    stored: FlowFile | None = beside(video, "flow")
     if stored is None:
         fields = scaled(estimated(video, distinct, plan.decode, spec.flow), plan.decode)
     else:
@@ -81,7 +69,7 @@ def read(
                 f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."
             )
         fields = scaled(stored.fields(distinct), plan.decode)
-    fields = _padded(fields[place] * _per_frame(video, spec), plan.canvas)
+    fields = on_canvas(fields[place] * _per_frame(video, spec), plan.canvas)
     return cut_views(from_frames(fields), begins[rows], moments, spec, views if generator is None else None)
 
 
@@ -150,17 +138,6 @@ def _per_frame(video: VideoSource, spec: ClipSpec) -> np.float32:
         return np.float32(1)
     rate = float(video.fps) if video.fps else 1 / float(np.median(np.diff(begins)))
     return np.float32(rate / spec.fps)
-
-
-def _padded(fields: np.ndarray, canvas: Size) -> np.ndarray:
-    """Fields centred on a canvas where nothing moves, if they are smaller."""
-    extra = [(side - own) // 2 for side, own in zip(canvas, fields.shape[1:3], strict=True)]
-    if not any(extra) and fields.shape[1:3] == canvas:
-        return fields
-    result = np.zeros((len(fields), *canvas, 2), np.float32)
-    rows, columns = (slice(at, at + own) for at, own in zip(extra, fields.shape[1:3], strict=True))
-    result[:, rows, columns] = fields
-    return result
 
 
 MODALITIES.add(

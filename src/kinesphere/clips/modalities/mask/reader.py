@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,28 +14,20 @@ from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, moments_of
+from kinesphere.clips.reading import cut_views, moments_of, on_canvas
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 
-class StoredMasks(Protocol):
-    """The masks of a whole video."""
-
-    def masks(self, rows: np.ndarray) -> np.ndarray:
-        """Masks of the numbered frames, uint8 `(n, h, w)`."""
-        ...
-
-
-def known_masks(video: VideoSource) -> StoredMasks:
+def known_masks(video: VideoSource) -> MaskFile:
     """The masks of a source.
 
     Raises:
         InvalidAnnotation: If it has none.
     """
-    stored: StoredMasks | None = beside(video, "mask")
+    stored: MaskFile | None = beside(video, "mask")
     if stored is None:
         raise InvalidAnnotation(
             "The people of this video have no masks; run `kinesphere extract mask` on it first."
@@ -72,10 +63,7 @@ def read(
     rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
     distinct, place = np.unique(rows, return_inverse=True)
     masks = scaled(stored.masks(distinct), plan.decode)[place]
-    extra = [(side - own) // 2 for side, own in zip(plan.canvas, plan.decode, strict=True)]
-    padded = np.zeros((len(masks), *plan.canvas, 1), np.uint8)
-    inner_rows, inner_columns = (slice(at, at + own) for at, own in zip(extra, plan.decode, strict=True))
-    padded[:, inner_rows, inner_columns, 0] = masks
+    padded = on_canvas(masks[..., None], plan.canvas)
     return cut_views(from_frames(padded), begins[rows], moments, spec, views if generator is None else None)
 
 

@@ -17,6 +17,8 @@ from kinesphere.video import Frames
 class PoseTrack:
     """A pose file in the place of a video: it has times, and no pictures.
 
+    Attributes are those of a `VideoSource`; joints in space have the size (1, 1).
+
     Args:
         path: A `.pose.npz` file.
 
@@ -26,33 +28,13 @@ class PoseTrack:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._poses = poses = read_poses(path)
         self.source = str(path)
-        self._poses = read_poses(path)
-
-    @property
-    def size(self) -> Size:
-        """`(H, W)` of the pictures that the joints refer to; (1, 1) for joints in space."""
-        return self._poses.frame_size or (1, 1)
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Poses per second, if known."""
-        return Fraction(self._poses.fps).limit_denominator(100_000) if self._poses.fps else None
-
-    @property
-    def duration_s(self) -> float | None:
-        """To the end of the last pose, or None if their rate is not known."""
-        return float(self._poses.times[-1]) + 1 / self._poses.fps if self._poses.fps else None
-
-    @property
-    def tolerance_s(self) -> float:
-        """Times are exact."""
-        return 0.0
-
-    @property
-    def damage(self) -> list[str]:
-        """Nothing that would be known."""
-        return []
+        self.size = poses.frame_size or (1, 1)
+        self.fps = Fraction(poses.fps).limit_denominator(100_000) if poses.fps else None
+        self.duration_s = float(poses.times[-1]) + 1 / poses.fps if poses.fps else None
+        self.tolerance_s = 0.0  # times are exact
+        self.damage: list[str] = []
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` when the poses were taken, in seconds."""
