@@ -9,7 +9,20 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.weights.keymap import Arguments
 
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in [0, 1], as most public networks are given their frames."""
 IN_SPACE = ("ntu25", "kinect20")
+TVL1_NOTE = (
+    "The public weights learnt from TV-L1 flow and are given it; a fresh network takes the faster DIS, "
+    "unless its spec says otherwise."
+)
+# Public motion streams learnt from differences between neighbouring frames of the video, before a hundred
+# were chosen; a network that sees the chosen ones cannot know those. So none is among the public weights.
+MOTION_NOTE = (
+    "Motion streams are of the chosen frames: public weights of motion streams import, but saw neighbouring "
+    "frames of the video. `skeleton` and `dimensions` choose other joints, also in space. "
+)
 
 
 def with_length(spec: ClipSpec, length: int) -> ClipSpec:
@@ -87,3 +100,7 @@ def fit_pose(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     other = pose_spec(skeleton, dimensions)
     resize = spec.resize if dimensions == 2 else other.resize
     return other.with_(sampling=spec.sampling, size=spec.size, resize=resize, people=people)
+
+
+POSE_INPUTS = (pose_spec("coco17"),)
+TINY_POSE_INPUTS = (POSE_INPUTS[0].with_(sampling=Sampling("uniform", 12)),)

@@ -16,6 +16,7 @@ from kinesphere.models import counts
 from kinesphere.models.card import ModelCard, Paper, Part, WeightEntry
 from kinesphere.models.registry import MODELS, Architecture, Fit
 from kinesphere.models.weights.keymap import KeyMap
+from kinesphere.models.weights.public import public_weights
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -91,7 +92,7 @@ class Family(Generic[P, N]):
         self,
         summary: str,
         *,
-        weights: tuple[WeightEntry, ...] = (),
+        weights: tuple[WeightEntry, ...] | None = None,
         paper: Paper | None = None,
         inputs: tuple[ClipSpec, ...] | None = None,
         stages: tuple[str, ...] | None = None,
@@ -105,7 +106,7 @@ class Family(Generic[P, N]):
 
         Args:
             summary: One sentence; the function's documentation where it has none.
-            weights: Public checkpoints.
+            weights: Public checkpoints; None for those of the table `zoo/weights.jsonl`.
             paper: Where this model comes from, if not from the family's paper.
             inputs: In place of the family's.
             stages: In place of the family's.
@@ -148,7 +149,7 @@ class Family(Generic[P, N]):
         name: str,
         builder: Callable[..., nn.Module],
         summary: str,
-        weights: tuple[WeightEntry, ...],
+        weights: tuple[WeightEntry, ...] | None,
         *,
         tiny: bool,
     ) -> ModelCard:
@@ -166,7 +167,7 @@ class Family(Generic[P, N]):
             head=self.head,
             stages=self.stages,
             cam_layer=self.cam_layer,
-            weights=weights,
+            weights=public_weights(name, self.inputs[0]) if weights is None else weights,
             tiny=tiny,
             fixed_length=self.fixed_length,
             fixed_size=self.fixed_size,

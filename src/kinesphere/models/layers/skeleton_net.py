@@ -224,3 +224,8 @@ def stack(
         )
         inputs = outputs
     return nn.ModuleList(blocks)
+
+
+def block_names(count: int) -> tuple[str, ...]:
+    """Stages of a graph network of so many blocks."""
+    return tuple(f"blocks.{i}" for i in range(count))

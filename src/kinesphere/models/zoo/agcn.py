@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import fit_pose
+from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -28,20 +28,12 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonNet,
     Stream,
     TimeConv,
+    block_names,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
-from kinesphere.models.weights.publishers.ntu import (
-    INPUTS,
-    MOTION_NOTE,
-    TINY_INPUTS,
-    block_names,
-    entry,
-    mmaction2_weights,
-    pyskl_weights,
-)
 
 
 class Attention(nn.Module):
@@ -210,7 +202,6 @@ ATTENTION_PAPER = Paper(
     "https://arxiv.org/abs/1912.06971",
     "III.B, III.C",
 )
-OLD = "https://download.openmmlab.com/mmaction/skeleton/2s-agcn/2sagcn_80e_ntu60_xsub_"
 AGCN = Family(
     name="agcn",
     paper=Paper(
@@ -221,8 +212,8 @@ AGCN = Family(
         "4.1–4.3",
     ),
     network=graph_net,
-    inputs=INPUTS,
-    tiny_inputs=TINY_INPUTS,
+    inputs=POSE_INPUTS,
+    tiny_inputs=TINY_POSE_INPUTS,
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
@@ -233,32 +224,6 @@ AGCN = Family(
 
 @AGCN.model(
     "2s-AGCN: edges that are learnt, and edges made from the likeness of joints.",
-    weights=(
-        *mmaction2_weights(
-            "2s-agcn",
-            {
-                "ntu60/2d/joint": ("20221222-4c0ed77e", 0.886),
-                "ntu60/2d/bone": ("20221222-293878b5", 0.9159),
-                "ntu60/3d/joint": ("20221222-24dabf78", 0.8826),
-                "ntu60/3d/bone": ("20221222-abe70a7f", 0.8922),
-            },
-        ),
-        entry(
-            "ntu60_3d_0x",
-            f"{OLD}keypoint_3d/2sagcn_80e_ntu60_xsub_keypoint_3d-3bed61ba.pth",
-            "mmaction2_0x",
-            0.8606,
-            sha256="3bed61ba",
-        ),
-        entry(
-            "ntu60_3d_bone_0x",
-            f"{OLD}bone_3d/2sagcn_80e_ntu60_xsub_bone_3d-278b8815.pth",
-            "mmaction2_0x",
-            0.8689,
-            sha256="278b8815",
-            stream="bone",
-        ),
-    ),
     key_maps=(*MAPS, MMACTION2_0X),
 )
 def agcn(num_classes: int) -> SkeletonNet:
@@ -268,15 +233,6 @@ def agcn(num_classes: int) -> SkeletonNet:
 @AGCN.model(
     "2s-AGCN with attention to joints, frames and channels.",
     paper=ATTENTION_PAPER,
-    weights=pyskl_weights(
-        "aagcn/aagcn_pyskl_{}",
-        {
-            "ntu60": (0.897, 0.922),
-            "ntu60_3d": (0.89, 0.891),
-            "ntu120": (0.802, 0.842),
-            "ntu120_3d": (0.828, 0.847),
-        },
-    ),
 )
 def aagcn(num_classes: int) -> SkeletonNet:
     return AGCN.build(num_classes, attention=True)

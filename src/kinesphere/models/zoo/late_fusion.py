@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import KeyMap, Rename
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
 class LateFusion(nn.Module):
@@ -56,21 +56,21 @@ LATE_FUSION = Family(
 
 
 @LATE_FUSION.model(
-    "ResNet-18 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(18)
+    "ResNet-18 on every frame, class scores averaged; knows no order of frames.",
 )
 def late_fusion_resnet18(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=18)
 
 
 @LATE_FUSION.model(
-    "ResNet-34 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(34)
+    "ResNet-34 on every frame, class scores averaged; knows no order of frames.",
 )
 def late_fusion_resnet34(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=34)
 
 
 @LATE_FUSION.model(
-    "ResNet-50 on every frame, class scores averaged; knows no order of frames.", weights=imagenet_weights(50)
+    "ResNet-50 on every frame, class scores averaged; knows no order of frames.",
 )
 def late_fusion_resnet50(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=50)
@@ -78,7 +78,6 @@ def late_fusion_resnet50(num_classes: int) -> LateFusion:
 
 @LATE_FUSION.model(
     "ResNet-101 on every frame, class scores averaged; knows no order of frames.",
-    weights=imagenet_weights(101),
 )
 def late_fusion_resnet101(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=101)
@@ -86,7 +85,6 @@ def late_fusion_resnet101(num_classes: int) -> LateFusion:
 
 @LATE_FUSION.model(
     "ResNet-152 on every frame, class scores averaged; knows no order of frames.",
-    weights=imagenet_weights(152),
 )
 def late_fusion_resnet152(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=152)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import fit_pose
+from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     VALUES,
@@ -30,7 +30,6 @@ from kinesphere.models.layers.skeleton_net import (
 )
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.skeleton import HEADS, read_people, read_skeleton
-from kinesphere.models.weights.publishers.ntu import INPUTS, MOTION_NOTE, TINY_INPUTS, pyskl_weights
 
 SCALES = 13  # bones that the spatial graphs reach
 WINDOW_SCALES = 6
@@ -295,8 +294,8 @@ FAMILY = Family(
         "3.2–3.5",
     ),
     network=MSG3D,
-    inputs=INPUTS,
-    tiny_inputs=TINY_INPUTS,
+    inputs=POSE_INPUTS,
+    tiny_inputs=TINY_POSE_INPUTS,
     stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
     classes=60,
     key_maps=MAPS,
@@ -307,15 +306,6 @@ FAMILY = Family(
 
 @FAMILY.model(
     "Graphs that reach far over bones, and graphs that join neighbouring frames.",
-    weights=pyskl_weights(
-        "msg3d/msg3d_pyskl_{}",
-        {
-            "ntu60": (0.927, 0.928),
-            "ntu60_3d": (0.896, 0.893),
-            "ntu120": (0.855, 0.85),
-            "ntu120_3d": (0.84, 0.853),
-        },
-    ),
 )
 def msg3d(num_classes: int) -> MSG3D:
     return FAMILY.build(num_classes)

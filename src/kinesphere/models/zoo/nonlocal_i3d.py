@@ -10,6 +10,7 @@ from functools import partial
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
@@ -26,8 +27,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_attention,
     pyslowfast_attention,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def nonlocal_i3d(
@@ -118,24 +117,8 @@ NONLOCAL = Family(
 )
 
 
-def url(kind: str, suffix: str) -> str:
-    config = f"i3d_imagenet-pretrained-r50-nl-{kind}_8xb8-32x2x1-100e_kinetics400-rgb"
-    return mmaction2_url("i3d", config, suffix)
-
-
 @NONLOCAL.model(
     "I3D-ResNet-50 with five non-local blocks, softmax over embedded dot products.",
-    weights=(
-        kinetics("k400", url("embedded-gaussian", "20220812-afd8f562"), "mmaction2", 0.7473, 0.918),
-        kinetics(
-            "k400_caffe2",
-            pyslowfast_url("I3D_NLN_8x8_R50"),
-            "pyslowfast_caffe2",
-            0.74,
-            0.911,
-            spec=FACEBOOK_SPEC,
-        ),
-    ),
 )
 def nonlocal_i3d_resnet50(num_classes: int) -> ResNet3d:
     return NONLOCAL.build(num_classes)
@@ -143,7 +126,6 @@ def nonlocal_i3d_resnet50(num_classes: int) -> ResNet3d:
 
 @NONLOCAL.model(
     "I3D-ResNet-50 with five non-local blocks, softmax over dot products of the features themselves.",
-    weights=(kinetics("k400", url("gaussian", "20220812-0c5cbf5a"), "mmaction2", 0.7397, 0.9133),),
     key_maps=PLAIN_MAPS,
     notes="No recorded logits of this network: its affinity is tested against the paper's formula.",
 )
@@ -153,7 +135,6 @@ def nonlocal_i3d_resnet50_gaussian(num_classes: int) -> ResNet3d:
 
 @NONLOCAL.model(
     "I3D-ResNet-50 with five non-local blocks, plain embedded dot products.",
-    weights=(kinetics("k400", url("dot-product", "20220812-8e1f2148"), "mmaction2", 0.748, 0.9207),),
     key_maps=PLAIN_MAPS,
     notes="Its files have the same keys as the embedded Gaussian's: only the name tells them apart. "
     "Affinities are multiplied in the order that is linear in the number of positions; published counts of "

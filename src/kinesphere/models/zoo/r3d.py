@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, Size3, conv3d, initialise, max_pool, stem
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
@@ -21,11 +21,9 @@ from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,
     JFZHANG95_R3D,
     MMACTION2,
-    MMACTION2_SPEC,
     RESNETS_R2PLUS1D,
     RESNETS_R3D,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 
 Convolution = Literal["3d", "2d", "2plus1d"]
 Pool = Literal["none", "space", "volume"]
@@ -232,49 +230,8 @@ MIXED: tuple[Convolution, ...] = ("3d", "3d", "2d", "2d", "2d")
 RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping their aspect ratio."
 
 
-def torchvision_weights(file: str, top1: float, top5: float) -> tuple[WeightEntry, ...]:
-    """The Kinetics-400 entry of a torchvision file, whose name ends in its digest."""
-    protocol = "5 clips of 16 frames at 15 fps, video level"
-    return (
-        WeightEntry(
-            tag="k400",
-            url=f"https://download.pytorch.org/models/{file}",
-            layout="torchvision",
-            labels="kinetics400",
-            classes=400,
-            sha256=file.rpartition("-")[2].removesuffix(".pth"),
-            licence="BSD-3-Clause",
-            scores=(
-                ReportedScore("top1", top1, "Kinetics-400", protocol),
-                ReportedScore("top5", top5, "Kinetics-400", protocol),
-            ),
-        ),
-    )
-
-
-def ig65m(tag: str, length: int, file: str, classes: int, labels: str | None = None) -> WeightEntry:
-    """Pre-trained on hashtags of 65 million videos, whose names were not published."""
-    releases = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
-    return WeightEntry(
-        tag=tag,
-        url=f"{releases}/r2plus1d_34_clip{length}_{file}.pth",
-        layout="ig65m",
-        labels=labels,
-        classes=classes,
-        sha256=file.rpartition("-")[2],
-        licence="MIT",
-        spec=SPEC.with_(sampling=Sampling("dense", length), fps=None),
-    )
-
-
-def mmaction2(sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
-    url = mmaction2_url("r2plus1d", f"r2plus1d_r34_8xb8-{sampling}x1-180e_kinetics400-rgb", suffix)
-    return kinetics(f"k400_{sampling}", url, "mmaction2", top1, top5, spec=spec)
-
-
 @R3D.model(
     "18-layer residual network with 3D convolutions throughout.",
-    weights=torchvision_weights("r3d_18-b3b3357e.pth", 0.632, 0.83479),
     notes=RESIZE_NOTE,
 )
 def r3d_18(num_classes: int) -> VideoResNet:
@@ -288,7 +245,6 @@ def r3d_34(num_classes: int) -> VideoResNet:
 
 @R3D.model(
     "18-layer residual network, 3D convolutions in stem and first stage, 2D after.",
-    weights=torchvision_weights("mc3_18-a90a0ba3.pth", 0.6396, 0.8413),
     key_maps=(TORCHVISION,),
     notes=RESIZE_NOTE,
 )
@@ -298,7 +254,6 @@ def mc3_18(num_classes: int) -> VideoResNet:
 
 @R3D.model(
     "18-layer residual network with (2+1)D convolutions throughout.",
-    weights=torchvision_weights("r2plus1d_18-91a641e6.pth", 0.67463, 0.86175),
     key_maps=R2PLUS1D_MAPS,
     notes=RESIZE_NOTE,
 )
@@ -308,20 +263,6 @@ def r2plus1d_18(num_classes: int) -> VideoResNet:
 
 @R3D.model(
     "34-layer residual network with (2+1)D convolutions throughout.",
-    weights=(
-        ig65m("k400", 32, "ft_kinetics_from_ig65m-ade133f1", 400, "kinetics400"),
-        ig65m("k400_8", 8, "ft_kinetics_from_ig65m-0aa0550b", 400, "kinetics400"),
-        ig65m("ig65m", 32, "ig65m_from_scratch-449a7af9", 359),
-        ig65m("ig65m_8", 8, "ig65m_from_scratch-9bae36ae", 487),
-        mmaction2("8x8", "20220812-47cfe041", 0.6976, 0.8841, MMACTION2_SPEC),
-        mmaction2(
-            "32x2",
-            "20220812-4270588c",
-            0.7546,
-            0.9228,
-            MMACTION2_SPEC.with_(sampling=Sampling("dense", 32, 2)),
-        ),
-    ),
     key_maps=(KeyMap("ig65m", SAME_KEYS), MMACTION2, RESNETS_R2PLUS1D),
     notes="Own middle width per convolution and batch-norm epsilon 1e-3, as the IG-65M weights have.",
 )

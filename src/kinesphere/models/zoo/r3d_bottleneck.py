@@ -23,7 +23,6 @@ from kinesphere.models.layers.resnet3d import (
 )
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
-from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
@@ -206,7 +205,6 @@ def r2plus1d_50(num_classes: int) -> ResNet3d:
 
 @R2PLUS1D_SLIM.model(
     "50-layer residual network whose bottlenecks look over time, then space, as wide in between.",
-    weights=(kinetics("k400", pytorchvideo_url("R2PLUS1D_16x4_R50"), "pytorchvideo", 0.7601, 0.9223),),
 )
 def r2plus1d_slim_50(num_classes: int) -> ResNet3d:
     return R2PLUS1D_SLIM.build(num_classes, depths=DEPTHS[50])

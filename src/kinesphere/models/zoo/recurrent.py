@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
 class SmallCNN(nn.Module):
@@ -153,7 +153,6 @@ def cnn_lstm(num_classes: int) -> RecurrentNet:
 
 @RESNET.model(
     "ResNet-50 on every frame with an LSTM over time.",
-    weights=imagenet_weights(50),
     notes=PROPERTIES + "ResNet-50 in place of the paper's CaffeNet.",
 )
 def resnet50_lstm(num_classes: int) -> RecurrentNet:
@@ -162,7 +161,6 @@ def resnet50_lstm(num_classes: int) -> RecurrentNet:
 
 @RESNET.model(
     "ResNet-152 on every frame with an LSTM over time, predictions averaged over steps.",
-    weights=imagenet_weights(152),
     notes=PROPERTIES + "ResNet-152 in place of the paper's CaffeNet; averages LSTM states before the "
     "classifier, which equals averaging its logits.",
 )

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Part
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -30,7 +31,6 @@ from kinesphere.models.layers.resnet3d import (
     stem,
 )
 from kinesphere.models.weights.keymap import Arguments
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import posec3d
 from kinesphere.models.zoo.slowonly import slowonly_resnet
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.zoo.i3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
@@ -77,27 +77,10 @@ S3D = Family(
     key_maps=(TORCHVISION,),
     notes="Pools and convolutions pad both sides alike, as the public PyTorch weights expect.",
 )
-PROTOCOL = "clip level, 1 clip of 128 frames at 15 fps"
 
 
 @S3D.model(
     "Inception-v1 with spatial and temporal convolutions apart.",
-    weights=(
-        WeightEntry(
-            tag="k400",
-            url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
-            layout="torchvision",
-            labels="kinetics400",
-            classes=400,
-            sha256="d76dad2f",
-            licence="BSD-3-Clause",
-            spec=SPEC.with_(sampling=Sampling("dense", 128)),
-            scores=(
-                ReportedScore("top1", 0.68368, "Kinetics-400", PROTOCOL),
-                ReportedScore("top5", 0.8805, "Kinetics-400", PROTOCOL),
-            ),
-        ),
-    ),
 )
 def s3d(num_classes: int) -> Inception3d:
     return S3D.build(num_classes)

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -45,8 +46,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     pytorchvideo_stage,
     pytorchvideo_stem,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, pyslowfast_url, pytorchvideo_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
 FAST_LENGTHS = ((3,), (3,), (3,), (3,))
@@ -302,31 +301,8 @@ SLOWFAST = Family(
 )
 
 
-def slowfast_url(config: str, suffix: str) -> str:
-    return mmaction2_url("slowfast", f"slowfast_{config}-256e_kinetics400-rgb", suffix)
-
-
 @SLOWFAST.model(
     "SlowFast on two ResNet-50: 8 slow frames beside 32 fast ones.",
-    weights=(
-        kinetics("k400", slowfast_url("r50_8xb8-8x8x1", "20220818-1cb6dfc8"), "mmaction2", 0.768, 0.9299),
-        kinetics(
-            "k400_facebook",
-            pytorchvideo_url("SLOWFAST_8x8_R50"),
-            "pytorchvideo",
-            0.7694,
-            0.9269,
-            spec=FACEBOOK_SPEC,
-        ),
-        kinetics(
-            "k400_caffe2",
-            pyslowfast_url("SLOWFAST_8x8_R50"),
-            "pyslowfast_caffe2",
-            0.77,
-            0.926,
-            spec=FACEBOOK_SPEC,
-        ),
-    ),
 )
 def slowfast_resnet50(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=4, lateral_length=7)
@@ -334,25 +310,6 @@ def slowfast_resnet50(num_classes: int) -> SlowFast:
 
 @SLOWFAST.model(
     "SlowFast on two ResNet-50: 4 slow frames beside 32 fast ones.",
-    weights=(
-        kinetics("k400", slowfast_url("r50_8xb8-4x16x1", "20220901-701b0f6f"), "mmaction2", 0.7555, 0.9235),
-        kinetics(
-            "k400_facebook",
-            pytorchvideo_url("SLOWFAST_4x16_R50"),
-            "pytorchvideo",
-            0.7534,
-            0.9189,
-            spec=FACEBOOK_SPEC,
-        ),
-        kinetics(
-            "k400_caffe2",
-            pyslowfast_url("SLOWFAST_4x16_R50"),
-            "pyslowfast_caffe2",
-            0.756,
-            0.92,
-            spec=FACEBOOK_SPEC,
-        ),
-    ),
 )
 def slowfast_resnet50_4x16(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=8, lateral_length=5)
@@ -360,9 +317,6 @@ def slowfast_resnet50_4x16(num_classes: int) -> SlowFast:
 
 @SLOWFAST.model(
     "SlowFast on two ResNet-101: 8 slow frames beside 32 fast ones.",
-    weights=(
-        kinetics("k400", slowfast_url("r101_8xb8-8x8x1", "20220818-9c0e09bd"), "mmaction2", 0.7865, 0.9388),
-    ),
 )
 def slowfast_resnet101(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=4, lateral_length=7)
@@ -370,15 +324,6 @@ def slowfast_resnet101(num_classes: int) -> SlowFast:
 
 @SLOWFAST.model(
     "SlowFast on two ResNet-101: 4 slow frames beside 32 fast ones.",
-    weights=(
-        kinetics(
-            "k400_fast50",
-            slowfast_url("r101-r50_32xb8-4x16x1", "20220901-a77ac3ee"),
-            "mmaction2",
-            0.7703,
-            0.9299,
-        ),
-    ),
 )
 def slowfast_resnet101_4x16(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=8, lateral_length=5)

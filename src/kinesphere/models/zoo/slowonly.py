@@ -11,6 +11,7 @@ from functools import partial
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, frame_stem
@@ -24,14 +25,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     PYTORCHVIDEO,
     mmaction2_attention,
 )
-from kinesphere.models.weights.publishers import (
-    TVL1_NOTE,
-    kinetics,
-    mmaction2_url,
-    pyslowfast_url,
-    pytorchvideo_url,
-)
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def slowonly_resnet(
@@ -104,65 +97,8 @@ SLOWONLY = Family(
 )
 
 
-def slowonly_url(config: str, suffix: str) -> str:
-    return mmaction2_url("slowonly", f"slowonly_{config}_kinetics400-rgb", suffix)
-
-
 @SLOWONLY.model(
     "The slow pathway of SlowFast alone, on a ResNet-50: few frames, no stride in time.",
-    weights=(
-        kinetics(
-            "k400", slowonly_url("r50_8xb16-8x8x1-256e", "20220901-2132fc87"), "mmaction2", 0.7515, 0.9211
-        ),
-        kinetics(
-            "k400_imagenet",
-            slowonly_url("imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e", "20220901-df42dc84"),
-            "mmaction2",
-            0.7645,
-            0.9255,
-        ),
-        kinetics(
-            "k400_nonlocal",
-            slowonly_url("r50-in1k-pre-nl-embedded-gaussian_8xb16-8x8x1-steplr-150e", "20220901-df42dc84"),
-            "mmaction2",
-            0.7665,
-            0.9247,
-        ),
-        kinetics(
-            "k400_4x16",
-            "https://download.openmmlab.com/mmaction/v1.0/recognition/slowonly/"
-            "slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb/"
-            "slowonly_r50_4x16x1_256e_8xb16_kinetics400-rgb_20220901-f6a40d08.pth",
-            "mmaction2",
-            0.7297,
-            0.9088,
-            spec=SPEC.with_(sampling=Sampling("dense", 4, 16)),
-        ),
-        kinetics(
-            "k400_facebook",
-            pytorchvideo_url("SLOW_8x8_R50"),
-            "pytorchvideo",
-            0.7458,
-            0.9163,
-            spec=FACEBOOK_SPEC,
-        ),
-        kinetics(
-            "k400_facebook_4x16",
-            pytorchvideo_url("SLOW_4x16_R50"),
-            "pytorchvideo",
-            0.724,
-            0.9018,
-            spec=FACEBOOK_SPEC.with_(sampling=Sampling("dense", 4, 16)),
-        ),
-        kinetics(
-            "k400_caffe2",
-            pyslowfast_url("SLOWONLY_8x8_R50"),
-            "pyslowfast_caffe2",
-            0.748,
-            0.916,
-            spec=FACEBOOK_SPEC,
-        ),
-    ),
 )
 def slowonly_resnet50(num_classes: int) -> ResNet3d:
     return SLOWONLY.build(num_classes, depths=DEPTHS[50])
@@ -170,11 +106,6 @@ def slowonly_resnet50(num_classes: int) -> ResNet3d:
 
 @SLOWONLY.model(
     "The slow pathway of SlowFast alone, on a ResNet-101: few frames, no stride in time.",
-    weights=(
-        kinetics(
-            "k400", slowonly_url("r101_8xb16-8x8x1-196e", "20220901-e6281431"), "mmaction2", 0.7659, 0.928
-        ),
-    ),
 )
 def slowonly_resnet101(num_classes: int) -> ResNet3d:
     return SLOWONLY.build(num_classes, depths=DEPTHS[101])
@@ -182,17 +113,6 @@ def slowonly_resnet101(num_classes: int) -> ResNet3d:
 
 @SLOWONLY.model(
     "The slow pathway of SlowFast alone, on a ResNet-50, for optical flow.",
-    weights=(
-        kinetics(
-            "k400",
-            "https://download.openmmlab.com/mmaction/recognition/slowonly/"
-            "slowonly_r50_8x8x1_256e_kinetics400_flow/"
-            "slowonly_r50_8x8x1_256e_kinetics400_flow_20200704-6b384243.pth",
-            "mmaction2",
-            0.6576,
-            0.8625,
-        ),
-    ),
     inputs=(FLOW_SPEC,),
     key_maps=FLOW_MAPS,
     notes="Flow is divided by 20 pixels, the bound of the pictures that the public weights learnt from. "

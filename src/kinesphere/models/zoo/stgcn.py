@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
-from kinesphere.clips.spec import Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
-from kinesphere.models.contracts import fit_pose, pose_spec
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
@@ -33,20 +32,13 @@ from kinesphere.models.layers.skeleton_net import (
     SkeletonNet,
     Stream,
     TimeConv,
+    block_names,
     narrow,
     shortcut,
     stack,
 )
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
-from kinesphere.models.weights.publishers.ntu import (
-    INPUTS,
-    MOTION_NOTE,
-    TINY_INPUTS,
-    block_names,
-    mmaction2_weights,
-    pyskl_weights,
-)
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]
@@ -278,71 +270,6 @@ def first_map(layout: str, prefix: str, head: str) -> KeyMap:
 
 MAPS = published_maps(read_state)
 FIRST_MAPS = (first_map("stgcn", "", "fcn"), first_map("mmaction2_0x", "backbone.", "cls_head.fc"))
-FIRST = "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmskeleton/models/st-gcn/"
-STGCN_WEIGHTS = (
-    *mmaction2_weights(
-        "stgcn",
-        {
-            "ntu60/2d/joint": ("20221129-484a394a", 0.8895),
-            "ntu60/2d/bone": ("20221129-c4b44488", 0.9169),
-            "ntu60/3d/joint": ("20221129-850308e1", 0.8811),
-            "ntu60/3d/bone": ("20221129-9c8d2970", 0.8876),
-            "ntu120/2d/joint": ("20221129-612416c6", 0.8319),
-            "ntu120/2d/bone": ("20221129-131e63c3", 0.8336),
-            "ntu120/3d/joint": ("20221129-0484f579", 0.8215),
-            "ntu120/3d/bone": ("20221129-bc007510", 0.8428),
-        },
-    ),
-    *pyskl_weights(
-        "stgcn/stgcn_pyskl_{}",
-        {
-            "ntu60": (0.89, 0.912),
-            "ntu60_3d": (0.878, 0.886),
-            "ntu120": (0.801, 0.834),
-            "ntu120_3d": (0.821, 0.837),
-        },
-    ),
-    WeightEntry(
-        tag="kinetics_skeleton",
-        url=f"{FIRST}st_gcn.kinetics.pt",
-        layout="stgcn",
-        labels="kinetics400",
-        classes=400,
-        licence="BSD-2-Clause",
-        spec=pose_spec("openpose18").with_(sampling=Sampling("dense", 300), std=(1.0, 1.0)),
-        scores=(ReportedScore("top1", 0.307, "Kinetics-Skeleton", "1 clip", "memory"),),
-    ),
-    WeightEntry(
-        tag="ntu60_3d_authors",
-        url=f"{FIRST}st_gcn.ntu-xsub.pt",
-        layout="stgcn",
-        labels="ntu60",
-        classes=60,
-        licence="BSD-2-Clause",
-        spec=pose_spec("ntu25").with_(sampling=Sampling("dense", 300), align="none"),
-        scores=(ReportedScore("top1", 0.815, "NTU RGB+D, cross-subject", "1 clip", "memory"),),
-    ),
-)
-STGCNPP_WEIGHTS = (
-    *mmaction2_weights(
-        "stgcnpp",
-        {
-            "ntu60/2d/joint": ("20221228-86e1e77a", 0.8929),
-            "ntu60/2d/bone": ("20221228-cd11a691", 0.923),
-            "ntu60/3d/joint": ("20221230-4e455ce3", 0.8914),
-            "ntu60/3d/bone": ("20221230-7f356072", 0.9021),
-        },
-    ),
-    *pyskl_weights(
-        "stgcnpp/stgcnpp_{}",
-        {
-            "ntu60": (0.893, 0.923),
-            "ntu60_3d": (0.893, 0.901),
-            "ntu120": (0.844, 0.848),
-            "ntu120_3d": (0.832, 0.856),
-        },
-    ),
-)
 STGCN = Family(
     name="stgcn",
     paper=Paper(
@@ -353,8 +280,8 @@ STGCN = Family(
         "3.2–3.4",
     ),
     network=graph_net,
-    inputs=INPUTS,
-    tiny_inputs=TINY_INPUTS,
+    inputs=POSE_INPUTS,
+    tiny_inputs=TINY_POSE_INPUTS,
     stages=block_names(10),
     classes=60,
     key_maps=MAPS,
@@ -372,7 +299,6 @@ PAPER_PP = Paper(
 
 @STGCN.model(
     "The first graph network on skeletons: convolutions over joints and time, in turn.",
-    weights=STGCN_WEIGHTS,
     key_maps=(*MAPS, *FIRST_MAPS),
     notes=MOTION_NOTE
     + "Files of the authors and of MMAction2 before 1.0 import too; the latter subtracted a half from scores "
@@ -386,7 +312,6 @@ def stgcn(num_classes: int) -> SkeletonNet:
 @STGCN.model(
     "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.",
     paper=PAPER_PP,
-    weights=STGCNPP_WEIGHTS,
 )
 def stgcnpp(num_classes: int) -> SkeletonNet:
     return STGCN.build(num_classes, learn="graph", time="branches", residual_graph=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
-from kinesphere.models.contracts import fit_length
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
@@ -26,8 +26,6 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 KERNEL = 3
 
@@ -134,38 +132,8 @@ FAMILY = Family(
 )
 
 
-def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: int) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something v1."""
-    return something_something(
-        tag,
-        1,
-        mmaction2_url("tanet", f"tanet_imagenet-pretrained-r50_{recipe}_sthv1-rgb", suffix),
-        top1,
-        top5,
-        f"2 clips of {frames} frames x 3 crops",
-        spec=SPEC.with_(sampling=Sampling("uniform", frames)),
-    )
-
-
 @FAMILY.model(
     "ResNet-50 that convolves each channel in time with a kernel made from the clip.",
-    weights=(
-        kinetics(
-            "k400",
-            mmaction2_url(
-                "tanet",
-                "tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb",
-                "20220919-a34346bc",
-            ),
-            "mmaction2",
-            0.7625,
-            0.9241,
-            protocol="8 clips x 3 crops",
-        ),
-        something("sthv1", "8xb8-1x1x8-50e", "20220906-de50e4ef", 0.4971, 0.7743, 8),
-        something("sthv1_16f", "8xb6-1x1x16-50e", "20220919-cc37e9b8", 0.5095, 0.7928, 16),
-        *imagenet_weights(50),
-    ),
 )
 def tanet_resnet50(num_classes: int) -> TANet:
     return FAMILY.build(num_classes, depth=50)

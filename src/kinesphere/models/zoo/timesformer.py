@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import Attention, Block, Mlp, initialise, stage_names
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
-from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url, something_something
 
 Scheme = Literal["divided", "joint", "space"]
 EPS = 1e-6
@@ -182,8 +181,6 @@ class TimeSformer(nn.Module):
 
 
 SPEC = ClipSpec(Sampling("dense", 8, 32), size=(224, 224), short_side_px=224)
-HIGH_SPEC = SPEC.with_(sampling=Sampling("dense", 16, 16), size=(448, 448), short_side_px=448)
-UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 8))
 MMACTION2_SPEC = SPEC.with_(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
@@ -305,41 +302,10 @@ TIMESFORMER = Family(
     fit=fit,
     notes="Clips of another length or size take the nearest learnt positions.",
 )
-THREE_VIEWS = "1 clip x 3 crops"
-
-
-def authors(
-    tag: str, size: str, top1: float, top5: float, *, origin: str, spec: ClipSpec | None = None
-) -> WeightEntry:
-    """The authors' weights on the Hugging Face hub; the tag starts with the data set."""
-    dataset, licence = tag.partition("_")[0], "CC-BY-NC-4.0"
-    url = hub_url(f"facebook/timesformer-{size}-finetuned-{dataset}", "pytorch_model.bin")
-    if dataset == "ssv2":
-        return something_something(
-            tag, 2, url, top1, top5, THREE_VIEWS,
-            layout="huggingface", spec=spec, origin=origin, licence=licence,
-        )  # fmt: skip
-    return kinetics(
-        tag, url, "huggingface", top1, top5,
-        classes={"k400": 400, "k600": 600}[dataset], spec=spec, protocol=THREE_VIEWS, origin=origin,
-        licence=licence,
-    )  # fmt: skip
-
-
-def openmmlab(scheme: str, suffix: str, top1: float, top5: float) -> WeightEntry:
-    """Weights of MMAction2 1.x."""
-    url = mmaction2_url("timesformer", f"timesformer_{scheme}_8xb8-8x32x1-15e_kinetics400-rgb", suffix)
-    return kinetics("k400_mmaction2", url, "mmaction2", top1, top5, spec=MMACTION2_SPEC, protocol=THREE_VIEWS)
 
 
 @TIMESFORMER.model(
     "A vision transformer that attends in time, then in space, in every block.",
-    weights=(
-        authors("k400", "base", 0.779, 0.932, origin="publisher"),
-        authors("k600", "base", 0.791, 0.944, origin="publisher"),
-        authors("ssv2", "base", 0.591, 0.856, origin="publisher", spec=UNIFORM_SPEC),
-        openmmlab("divST", "20220815-a4d0d01f", 0.7769, 0.9345),
-    ),
     key_maps=DIVIDED_MAPS,
 )
 def timesformer(num_classes: int) -> TimeSformer:
@@ -348,7 +314,6 @@ def timesformer(num_classes: int) -> TimeSformer:
 
 @TIMESFORMER.model(
     "A vision transformer that attends in space and time at once.",
-    weights=(openmmlab("jointST", "20220815-8022d1c0", 0.7695, 0.9328),),
 )
 def timesformer_joint(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="joint")
@@ -356,7 +321,6 @@ def timesformer_joint(num_classes: int) -> TimeSformer:
 
 @TIMESFORMER.model(
     "A vision transformer that looks at single frames and averages them.",
-    weights=(openmmlab("spaceOnly", "20220815-78f05367", 0.7693, 0.9288),),
 )
 def timesformer_space(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="space")

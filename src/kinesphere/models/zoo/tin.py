@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
-from kinesphere.models.contracts import fit_length
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
@@ -27,8 +27,6 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 REACH = 2.0  # frames, either way
 
@@ -161,33 +159,10 @@ FAMILY = Family(
     notes="Layers over time fix T; the builder's `length` changes it. The shift is plain PyTorch: a "
     "product with triangular weights over time.",
 )
-ONE_VIEW = "1 clip of 8 frames x 1 crop"
-
-
-def something(version: int, suffix: str, top1: float, top5: float) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something."""
-    tag = f"sthv{version}"
-    url = mmaction2_url("tin", f"tin_imagenet-pretrained-r50_8xb6-1x1x8-40e_{tag}-rgb", suffix)
-    return something_something(tag, version, url, top1, top5, ONE_VIEW)
 
 
 @FAMILY.model(
     "ResNet-50 whose channel groups move in time by learned offsets.",
-    weights=(
-        kinetics(
-            "k400",
-            mmaction2_url(
-                "tin", "tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb", "20220913-7f10d0c0"
-            ),
-            "mmaction2",
-            0.7186,
-            0.9044,
-            protocol=ONE_VIEW,
-        ),
-        something(1, "20220913-9b7804d6", 0.3868, 0.6855),
-        something(2, "20220913-84f9b4b0", 0.5478, 0.8218),
-        *imagenet_weights(50),
-    ),
 )
 def tin_resnet50(num_classes: int) -> TIN:
     return FAMILY.build(num_classes, depth=50)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -35,8 +36,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo.tsm import TemporalShift
 
 GROUPS = 32
@@ -221,22 +220,8 @@ FAMILY = Family(
 SLOWONLY_LENGTHS, TSM_LENGTHS = ((1,), (1,), (3,), (3,)), ((1,), (1,), (1,), (1,))
 
 
-def slowonly_url(config: str, suffix: str) -> str:
-    return mmaction2_url("tpn", f"tpn-slowonly_{config}_8xb8-8x8x1-150e_kinetics400-rgb", suffix)
-
-
 @FAMILY.model(
     "Temporal pyramid on the last two stages of SlowOnly ResNet-50.",
-    weights=(
-        kinetics("k400", slowonly_url("r50", "20220913-97d0835d"), "mmaction2", 0.742, 0.9148),
-        kinetics(
-            "k400_imagenet",
-            slowonly_url("imagenet-pretrained-r50", "20220913-fed3f4c1"),
-            "mmaction2",
-            0.7674,
-            0.9257,
-        ),
-    ),
 )
 def tpn_slowonly_resnet50(num_classes: int) -> TPN:
     return FAMILY.build(num_classes, depths=DEPTHS[50], lengths=SLOWONLY_LENGTHS)
@@ -244,18 +229,6 @@ def tpn_slowonly_resnet50(num_classes: int) -> TPN:
 
 @FAMILY.model(
     "Temporal pyramid on the last two stages of a ResNet-50 with temporal shifts.",
-    weights=(
-        something_something(
-            "sthv1",
-            1,
-            mmaction2_url(
-                "tpn", "tpn-tsm_imagenet-pretrained-r50_8xb8-1x1x8-150e_sthv1-rgb", "20230221-940a3615"
-            ),
-            0.5187,
-            0.7967,
-            "8 clips x 3 crops",
-        ),
-    ),
     inputs=(SPEC.with_(sampling=Sampling("uniform", 8)),),
     key_maps=TSM_MAPS,
     notes=FAMILY.notes + "No recorded logits: pyramid and shift are each compared with a public "

@@ -9,7 +9,6 @@ B batch, T time, C channels, H W pixels, D features, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -18,14 +17,12 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
-from kinesphere.models.contracts import fit_length
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
-from kinesphere.models.weights.publishers import mmaction2_url, something_something
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 
 class Relations(nn.Module):
@@ -145,22 +142,8 @@ FAMILY = Family(
 )
 
 
-def something(version: int, suffix: str, top1: float, top5: float, once1: float, once5: float) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something, with the scores of one view too."""
-    url = mmaction2_url("trn", f"trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv{version}-rgb", suffix)
-    entry = something_something(f"sthv{version}", version, url, top1, top5, "2 clips of 8 frames x 10 crops")
-    dataset, once = entry.scores[0].dataset, "1 clip of 8 frames x 1 crop"
-    more = (ReportedScore("top1", once1, dataset, once), ReportedScore("top5", once5, dataset, once))
-    return replace(entry, scores=entry.scores + more)
-
-
 @FAMILY.model(
     "ResNet-50 on eight frames, relations among two to eight of them.",
-    weights=(
-        something(1, "20220815-e13db2e9", 0.3365, 0.6222, 0.316, 0.6015),
-        something(2, "20220815-e01617db", 0.512, 0.7842, 0.4765, 0.7627),
-        *imagenet_weights(50),
-    ),
 )
 def trn_resnet50(num_classes: int) -> TRN:
     return FAMILY.build(num_classes, depth=50)

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
-from kinesphere.models.weights.publishers import TVL1_NOTE, kinetics, mmaction2_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 
 SNIPPET = 5
 
@@ -102,29 +101,15 @@ FAMILY = Family(
 )
 
 
-def published(tag: str, recipe: str, suffix: str, top1: float, top5: float, frames: str) -> WeightEntry:
-    """An entry of MMAction2 1.x."""
-    url = mmaction2_url("tsn", f"tsn_imagenet-pretrained-{recipe}_kinetics400-rgb", suffix)
-    spec = SPEC.with_(sampling=Sampling.parse(frames))
-    return kinetics(tag, url, "mmaction2", top1, top5, protocol="25 clips x 10 crops", spec=spec)
-
-
-def legacy(tag: str, stem: str, suffix: str, top1: float, top5: float, classes: int = 400) -> WeightEntry:
-    """An entry of MMAction2 0.x."""
-    url = f"https://download.openmmlab.com/mmaction/recognition/tsn/{stem}/{stem}_{suffix}.pth"
-    protocol = "testing protocol not stated with the score"
-    return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol=protocol)
-
-
 @FAMILY.model(
-    "ResNet-18 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(18)
+    "ResNet-18 on eight frames spread over the video, scores averaged.",
 )
 def tsn_resnet18(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=18)
 
 
 @FAMILY.model(
-    "ResNet-34 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(34)
+    "ResNet-34 on eight frames spread over the video, scores averaged.",
 )
 def tsn_resnet34(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=34)
@@ -132,27 +117,6 @@ def tsn_resnet34(num_classes: int) -> TSN:
 
 @FAMILY.model(
     "ResNet-50 on eight frames spread over the video, scores averaged.",
-    weights=(
-        published("k400", "r50_8xb32-1x1x8-100e", "20220906-2692d16c", 0.7412, 0.9134, "uniform8"),
-        published("k400_3seg", "r50_8xb32-1x1x3-100e", "20220906-cd10898e", 0.7283, 0.9065, "uniform3"),
-        published("k400_5seg", "r50_8xb32-1x1x5-100e", "20220906-65d68713", 0.738, 0.9121, "uniform5"),
-        WeightEntry(
-            tag="k400_mit",
-            url="https://hanlab18.mit.edu/projects/tsm/models/TSM_kinetics_RGB_resnet50_avg_segment5_e50.pth",
-            layout="mit_han_lab",
-            labels="kinetics400",
-            classes=400,
-            licence="MIT",
-            scores=(
-                ReportedScore("top1", 0.688, "Kinetics-400", "1 clip of 8 frames x 1 crop"),
-                ReportedScore("top1", 0.699, "Kinetics-400", "1 clip of 8 frames x 10 crops"),
-                ReportedScore("top1", 0.706, "Kinetics-400", "10 clips of 8 frames"),
-            ),
-        ),
-        legacy("k600", "tsn_r50_video_1x1x8_100e_kinetics600_rgb", "20201015-4db3c461", 0.748, 0.923, 600),
-        legacy("k700", "tsn_r50_video_1x1x8_100e_kinetics700_rgb", "20201015-e381a6c7", 0.617, 0.836, 700),
-        *imagenet_weights(50),
-    ),
 )
 def tsn_resnet50(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=50)
@@ -160,17 +124,13 @@ def tsn_resnet50(num_classes: int) -> TSN:
 
 @FAMILY.model(
     "ResNet-101 on eight frames spread over the video, scores averaged.",
-    weights=(
-        published("k400", "r101_8xb32-1x1x8-100e", "20220906-23cff032", 0.7589, 0.9207, "uniform8"),
-        *imagenet_weights(101),
-    ),
 )
 def tsn_resnet101(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=101)
 
 
 @FAMILY.model(
-    "ResNet-152 on eight frames spread over the video, scores averaged.", weights=imagenet_weights(152)
+    "ResNet-152 on eight frames spread over the video, scores averaged.",
 )
 def tsn_resnet152(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=152)
@@ -178,11 +138,6 @@ def tsn_resnet152(num_classes: int) -> TSN:
 
 @FAMILY.model(
     "ResNet-50 on five stacked flow fields per snippet, scores averaged.",
-    weights=(
-        legacy("k400", "tsn_r50_320p_1x1x8_110e_kinetics400_flow", "20200705-1f39486b", 0.5776, 0.8099),
-        legacy("k400_3seg", "tsn_r50_320p_1x1x3_110e_kinetics400_flow", "20200705-3036bab6", 0.557, 0.7985),
-        *imagenet_weights(50),
-    ),
     inputs=(FLOW_SPEC,),
     key_maps=FLOW_KEY_MAPS,
     notes="A clip is one snippet of five successive flow fields; spread several over the video by views, "

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, Part, WeightEntry
-from kinesphere.models.contracts import fit_length_and_size
+from kinesphere.models.card import Paper, Part
+from kinesphere.models.contracts import MEAN, STD, fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 from kinesphere.models.zoo import i3d
 
 STACK = 10  # flow fields that the temporal stream sees at once (L)
@@ -253,16 +252,6 @@ VGG16_IMAGENET = KeyMap(
     ),
     backbone_only=True,
 )
-VGG16_WEIGHTS = WeightEntry(
-    tag="imagenet",
-    url="https://download.pytorch.org/models/vgg16-397923af.pth",
-    layout="torchvision",
-    labels=None,
-    classes=1000,
-    sha256="397923af",
-    licence="BSD-3-Clause",
-    backbone_only=True,
-)
 
 
 fit = partial(fit_length_and_size, side="size_px")
@@ -346,7 +335,9 @@ def two_stream(num_classes: int) -> TwoStream:
     return TWO_STREAM.build(num_classes)
 
 
-@FUSED.model("Two VGG-16 joined by a 3D convolution and pooled over time.", weights=(VGG16_WEIGHTS,))
+@FUSED.model(
+    "Two VGG-16 joined by a 3D convolution and pooled over time.",
+)
 def two_stream_fused_3d(num_classes: int) -> FusedTwoStream:
     return FUSED.build(num_classes)
 
@@ -367,7 +358,7 @@ def two_stream_tiny(num_classes: int) -> TwoStream:
     return TWO_STREAM.build(num_classes, size_px=64, divide=16)
 
 
-@FUSED.model("two_stream_fused_3d for tests.", weights=(VGG16_WEIGHTS,), tiny=True)
+@FUSED.model("two_stream_fused_3d for tests.", tiny=True)
 def two_stream_fused_3d_tiny(num_classes: int) -> FusedTwoStream:
     return FUSED.build(num_classes, size_px=64, divide=16)
 

@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.weights.keymap import KeyMap, Rename
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
 
 Size3 = tuple[int, int, int]
 
@@ -207,17 +206,8 @@ UNIFORMER = Family(
 )
 
 
-def mmaction2(
-    tag: str, size: str, sampling: str, suffix: str, top1: float, top5: float, spec: ClipSpec | None = None
-) -> WeightEntry:
-    config = f"uniformer-{size}_imagenet1k-pre_{sampling}x1_kinetics400-rgb"
-    url = mmaction2_url("uniformerv1", config, suffix).replace(f"{config}/", "")  # a flat folder
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol="4 clips x 1 crop")
-
-
 @UNIFORMER.model(
     "Convolution, then attention, small: 18 blocks.",
-    weights=(mmaction2("k400", "small", "16x4", "20221219-c630a037", 0.809, 0.946),),
 )
 def uniformer_s(num_classes: int) -> UniFormer:
     return UNIFORMER.build(num_classes, depths=(3, 4, 8, 3), drop_path=0.1)
@@ -225,18 +215,6 @@ def uniformer_s(num_classes: int) -> UniFormer:
 
 @UNIFORMER.model(
     "Convolution, then attention, base: 40 blocks.",
-    weights=(
-        mmaction2("k400", "base", "16x4", "20221219-157c2e66", 0.82, 0.95),
-        mmaction2(
-            "k400_32x4",
-            "base",
-            "32x4",
-            "20221219-b776322c",
-            0.831,
-            0.953,
-            SPEC.with_(sampling=Sampling("dense", 32, 4)),
-        ),
-    ),
 )
 def uniformer_b(num_classes: int) -> UniFormer:
     return UNIFORMER.build(num_classes, depths=(5, 8, 20, 7), drop_path=0.3)

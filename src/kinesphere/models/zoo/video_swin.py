@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 Size3 = tuple[int, int, int]
 
@@ -373,30 +372,8 @@ VIDEO_SWIN = Family(
 )
 
 
-def torchvision(tag: str, file: str, top1: float, top5: float) -> WeightEntry:
-    """The paper's weights as torchvision publishes them, with its own estimate of their scores."""
-    return kinetics(
-        tag, f"https://download.pytorch.org/models/{file}", "torchvision", top1, top5,
-        spec=TORCHVISION_SPEC, licence="BSD-3-Clause",
-        protocol="12 clips of 32 frames at 15 fps, video level",
-    )  # fmt: skip
-
-
-def mmaction2(
-    tag: str, size: str, suffix: str, top1: float, top5: float, *,
-    pretraining: str = "in1k", classes: int = 400, gpus: str = "8xb8",
-) -> WeightEntry:  # fmt: skip
-    config = f"swin-{size}-p244-w877_{pretraining}-pre_{gpus}-amp-32x2x1-30e_kinetics{classes}-rgb"
-    url = mmaction2_url("swin", config, suffix)
-    return kinetics(tag, url, "mmaction2", top1, top5, classes=classes, protocol="4 clips x 3 crops")
-
-
 @VIDEO_SWIN.model(
     "Transformer with shifted 3D windows, tiny: 12 blocks, 96 channels.",
-    weights=(
-        mmaction2("k400", "tiny", "20220930-241016b2", 0.789, 0.9377),
-        torchvision("k400_torchvision", "swin3d_t-7615ae03.pth", 0.77715, 0.93519),
-    ),
 )
 def video_swin_t(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.1)
@@ -404,11 +381,6 @@ def video_swin_t(num_classes: int) -> VideoSwin:
 
 @VIDEO_SWIN.model(
     "Transformer with shifted 3D windows, small: 24 blocks, 96 channels.",
-    weights=(
-        mmaction2("k400", "small", "20220930-e91ab986", 0.8054, 0.9446),
-        mmaction2("k710", "small", "20230612-8e082ff1", 0.769, 0.9296, classes=710, gpus="32xb4"),
-        torchvision("k400_torchvision", "swin3d_s-da41c237.pth", 0.79521, 0.94158),
-    ),
 )
 def video_swin_s(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.2)
@@ -416,11 +388,6 @@ def video_swin_s(num_classes: int) -> VideoSwin:
 
 @VIDEO_SWIN.model(
     "Transformer with shifted 3D windows, base: 24 blocks, 128 channels.",
-    weights=(
-        mmaction2("k400", "base", "20220930-182ec6cc", 0.8057, 0.9449),
-        torchvision("k400_torchvision", "swin3d_b_1k-24f7c7c6.pth", 0.79427, 0.94386),
-        torchvision("k400_in22k_torchvision", "swin3d_b_22k-7c6ae6fa.pth", 0.81643, 0.95574),
-    ),
 )
 def video_swin_b(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.3)
@@ -428,19 +395,6 @@ def video_swin_b(num_classes: int) -> VideoSwin:
 
 @VIDEO_SWIN.model(
     "Transformer with shifted 3D windows, large: 24 blocks, 192 channels.",
-    weights=(
-        mmaction2("k400_in22k", "large", "20220930-78ad8b11", 0.8346, 0.9591, pretraining="in22k"),
-        mmaction2(
-            "k700_in22k",
-            "large",
-            "20220930-f8d74db7",
-            0.7592,
-            0.9272,
-            pretraining="in22k",
-            classes=700,
-            gpus="16xb8",
-        ),
-    ),
     notes="Parity rests on the sizes that share its code: it has no fixture and no reference of its own.",
 )
 def video_swin_l(num_classes: int) -> VideoSwin:

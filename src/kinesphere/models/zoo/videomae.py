@@ -18,15 +18,13 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
-from kinesphere.models.contracts import with_length
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD, with_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
-from kinesphere.models.weights.publishers import hub_url, kinetics, mmaction2_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 
 def sinusoid(length: int, width: int) -> Tensor:
@@ -103,7 +101,6 @@ class VideoMAE(nn.Module):
 
 
 SPEC = ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=224, mean=MEAN, std=STD)
-UNIFORM_SPEC = SPEC.with_(sampling=Sampling("uniform", 16))
 
 
 def frames_per_token(kernel: str, theirs: Mapping[str, Tensor]) -> Arguments:
@@ -205,44 +202,10 @@ VIDEOMAE = Family(
     fit=fit,
     notes="Also VideoMAE V2 of the same size. Positions are computed for any length and size of clip.",
 )
-FIFTEEN_VIEWS = "5 clips x 3 crops"
-SIX_VIEWS = "2 clips x 3 crops"
-LICENCE = "CC-BY-NC-4.0"
-
-
-def on_kinetics(size: str, file: str, top1: float, top5: float) -> WeightEntry:
-    """The authors' weights on the Hugging Face hub, fine-tuned on Kinetics-400."""
-    url = hub_url(f"MCG-NJU/videomae-{size}-finetuned-kinetics", file)
-    return kinetics("k400", url, "huggingface", top1, top5, protocol=FIFTEEN_VIEWS, licence=LICENCE)
-
-
-def on_something(size: str, top1: float, top5: float) -> WeightEntry:
-    """The authors' weights on the Hugging Face hub, fine-tuned on Something-Something v2."""
-    return WeightEntry(
-        "ssv2",
-        hub_url(f"MCG-NJU/videomae-{size}-finetuned-ssv2", "pytorch_model.bin"),
-        "huggingface",
-        "something_something_v2",
-        174,
-        licence=LICENCE,
-        spec=UNIFORM_SPEC,
-        scores=(
-            ReportedScore("top1", top1, "Something-Something v2", SIX_VIEWS),
-            ReportedScore("top5", top5, "Something-Something v2", SIX_VIEWS),
-        ),
-    )
-
-
-def openmmlab(tag: str, url: str, top1: float, top5: float) -> WeightEntry:
-    return kinetics(tag, url, "mmaction2", top1, top5, protocol=FIFTEEN_VIEWS)
-
-
-OPENMMLAB = "https://download.openmmlab.com/mmaction/v1.0/recognition/videomae/"
 
 
 @VIDEOMAE.model(
     "ViT-S over tubelets of two frames, pre-trained by filling in masked videos.",
-    weights=(on_kinetics("small", "pytorch_model.bin", 0.79, 0.938), on_something("small", 0.668, 0.903)),
 )
 def videomae_s(num_classes: int) -> VideoMAE:
     return VIDEOMAE.build(num_classes, width=384, depth=12, heads=6)
@@ -250,26 +213,6 @@ def videomae_s(num_classes: int) -> VideoMAE:
 
 @VIDEOMAE.model(
     "ViT-B over tubelets of two frames, pre-trained by filling in masked videos.",
-    weights=(
-        on_kinetics("base", "model.safetensors", 0.809, 0.947),
-        on_something("base", 0.706, 0.926),
-        openmmlab(
-            "k400_mmaction2",
-            f"{OPENMMLAB}vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-860a3cd3.pth",
-            0.813,
-            0.95,
-        ),
-        openmmlab(
-            "k400_v2",
-            mmaction2_url(
-                "videomaev2",
-                "vit-base-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400",
-                "20230510-3e7f93b2",
-            ),
-            0.866,
-            0.973,
-        ),
-    ),
 )
 def videomae_b(num_classes: int) -> VideoMAE:
     return VIDEOMAE.build(num_classes, width=768, depth=12, heads=12)
@@ -277,15 +220,6 @@ def videomae_b(num_classes: int) -> VideoMAE:
 
 @VIDEOMAE.model(
     "ViT-L over tubelets of two frames, pre-trained by filling in masked videos.",
-    weights=(
-        on_kinetics("large", "model.safetensors", 0.847, 0.965),
-        openmmlab(
-            "k400_mmaction2",
-            f"{OPENMMLAB}vit-large-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-229dbb03.pth",
-            0.853,
-            0.967,
-        ),
-    ),
     stages=stage_names(24, "norm"),
 )
 def videomae_l(num_classes: int) -> VideoMAE:

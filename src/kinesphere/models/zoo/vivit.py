@@ -23,7 +23,6 @@ from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
-from kinesphere.models.weights.publishers import hub_url, kinetics
 
 
 class Embedding(nn.Module):
@@ -178,16 +177,6 @@ VIVIT = Family(
 
 @VIVIT.model(
     "ViT-B over tubelets of two frames, all of which attend to each other.",
-    weights=(
-        kinetics(
-            "k400",
-            hub_url("google/vivit-b-16x2-kinetics400", "pytorch_model.bin"),
-            "huggingface",
-            0.799,
-            protocol="4 clips x 3 crops",
-            licence="MIT",
-        ),
-    ),
 )
 def vivit_b(num_classes: int) -> ViViT:
     return VIVIT.build(num_classes)

@@ -17,13 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined
-from kinesphere.models.weights.publishers import hub_url
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 EPS = 1e-6
 
@@ -191,27 +190,6 @@ FAMILY = Family(
 
 @FAMILY.model(
     "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe.",
-    weights=(
-        WeightEntry(
-            "ssv2",
-            hub_url("facebook/vjepa2-vitl-fpc16-256-ssv2"),
-            "huggingface",
-            "something_something_v2",
-            174,
-            licence="MIT",
-            scores=(ReportedScore("top1", 0.737, "Something-Something v2", "2 clips x 3 crops"),),
-        ),
-        WeightEntry(
-            "diving48",
-            hub_url("facebook/vjepa2-vitl-fpc32-256-diving48"),
-            "huggingface",
-            "diving48",
-            48,
-            licence="MIT",
-            spec=SPEC.with_(sampling=Sampling("dense", 32, 2)),
-            scores=(ReportedScore("top1", 0.89, "Diving48", "4 clips x 3 crops"),),
-        ),
-    ),
 )
 def vjepa2_l(num_classes: int) -> VJEPA2:
     return FAMILY.build(num_classes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
@@ -22,7 +22,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     pyslowfast_stages,
     pytorchvideo_stage,
 )
-from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 
 DEPTHS, DEEP = (3, 5, 11, 7), (5, 10, 25, 15)
 
@@ -216,25 +215,9 @@ FAMILY = Family(
 )
 
 
-def pyslowfast(size: str, top1: float, *, origin: str = "memory") -> WeightEntry:
-    url = f"https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/x3d_{size}.pyth"
-    return kinetics("k400_pyslowfast", url, "pyslowfast", top1, origin=origin)
-
-
-def pytorchvideo(size: str, top1: float, top5: float, *, origin: str = "memory") -> WeightEntry:
-    url = pytorchvideo_url(f"X3D_{size.upper()}")
-    return kinetics("k400", url, "pytorchvideo", top1, top5, origin=origin)
-
-
-def mmaction2(file: str, top1: float) -> WeightEntry:
-    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/x3d/facebook/x3d_{file}.pth"
-    return kinetics("k400_mmaction2", url, "mmaction2", top1)
-
-
 @FAMILY.model(
     "X3D-XS: depthwise and light, 4 frames of 160 pixels.",
     inputs=(SMALL.with_(sampling=Sampling("dense", 4, 12)),),
-    weights=(pytorchvideo("xs", 0.6912, 0.8863), pyslowfast("xs", 0.695)),
 )
 def x3d_xs(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEPTHS)
@@ -243,11 +226,6 @@ def x3d_xs(num_classes: int) -> X3D:
 @FAMILY.model(
     "X3D-S: depthwise and light, 13 frames of 160 pixels.",
     inputs=(SMALL.with_(sampling=Sampling("dense", 13, 6)),),
-    weights=(
-        pytorchvideo("s", 0.7333, 0.9127),
-        pyslowfast("s", 0.735, origin="publisher"),
-        mmaction2("s_13x6x1_facebook-kinetics400-rgb_20201027-623825a0", 0.733),
-    ),
 )
 def x3d_s(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEPTHS)
@@ -255,11 +233,6 @@ def x3d_s(num_classes: int) -> X3D:
 
 @FAMILY.model(
     "X3D-M: depthwise and light, 16 frames of 224 pixels.",
-    weights=(
-        pytorchvideo("m", 0.7594, 0.9272, origin="publisher"),
-        pyslowfast("m", 0.762, origin="publisher"),
-        mmaction2("m_16x5x1_facebook-kinetics400-rgb_20201027-3f42382a", 0.764),
-    ),
 )
 def x3d_m(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEPTHS)
@@ -268,7 +241,6 @@ def x3d_m(num_classes: int) -> X3D:
 @FAMILY.model(
     "X3D-L: depthwise and light, 16 frames of 312 pixels.",
     inputs=(SPEC.with_(size=(312, 312), short_side_px=356),),
-    weights=(pytorchvideo("l", 0.7744, 0.9331), pyslowfast("l", 0.775)),
 )
 def x3d_l(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEEP)

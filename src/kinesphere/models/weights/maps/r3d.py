@@ -6,8 +6,8 @@ The arguments are those under which that network computes what the toolkit's doe
 from __future__ import annotations
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename, Rule
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD
 
 KINETICS_SPEC = ClipSpec(
     Sampling("dense", 16), size=(112, 112), mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737)

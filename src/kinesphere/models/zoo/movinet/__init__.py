@@ -26,7 +26,7 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import clips, frames
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.zoo.movinet.blocks import BlockState, FrameConv, MobileBlock, frame_means, running_mean
-from kinesphere.models.zoo.movinet.weights import BASE_MAPS, STREAM_MAPS, published
+from kinesphere.models.zoo.movinet.weights import BASE_MAPS, STREAM_MAPS
 
 Layer = tuple[int, int, int]
 """Frames and side of the depthwise kernel, and channels under it."""
@@ -311,7 +311,7 @@ LARGE_NOTES = (
 
 
 @MOVINET.model(
-    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.", weights=published("A0", 50, 0.7228)
+    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.",
 )
 def movinet_a0(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=False)
@@ -319,7 +319,6 @@ def movinet_a0(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.",
-    weights=published("A0_stream", 50, 0.7205),
     key_maps=STREAM_MAPS,
     notes=STREAM_NOTES,
 )
@@ -328,7 +327,7 @@ def movinet_a0_stream(num_classes: int) -> MoViNet:
 
 
 @MOVINET.model(
-    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.", weights=published("A1", 50, 0.7669)
+    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.",
 )
 def movinet_a1(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=False)
@@ -336,7 +335,6 @@ def movinet_a1(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.",
-    weights=published("A1_stream", 50, 0.7645),
     key_maps=STREAM_MAPS,
     notes=STREAM_NOTES,
 )
@@ -346,7 +344,6 @@ def movinet_a1_stream(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A2, 50 frames of 224 pixels: searched for mobile devices.",
-    weights=published("A2", 50, 0.7862),
     inputs=clip(50, 5.0, 224),
 )
 def movinet_a2(num_classes: int) -> MoViNet:
@@ -355,7 +352,6 @@ def movinet_a2(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.",
-    weights=published("A2_stream", 50, 0.784),
     inputs=clip(50, 5.0, 224),
     key_maps=STREAM_MAPS,
     notes=STREAM_NOTES,
@@ -366,7 +362,6 @@ def movinet_a2_stream(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A3, 120 frames of 256 pixels: searched for mobile devices.",
-    weights=published("A3", 120, 0.8179, "memory"),
     inputs=clip(120, 12.0, 256),
     notes=LARGE_NOTES,
 )
@@ -376,7 +371,6 @@ def movinet_a3(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A4, 80 frames of 290 pixels: searched for mobile devices.",
-    weights=published("A4", 80, 0.8348, "memory"),
     inputs=clip(80, 8.0, 290),
     notes=LARGE_NOTES,
 )
@@ -386,7 +380,6 @@ def movinet_a4(num_classes: int) -> MoViNet:
 
 @MOVINET.model(
     "MoViNet-A5, 120 frames of 320 pixels: searched for mobile devices.",
-    weights=published("A5", 120, 0.8427, "memory"),
     inputs=clip(120, 12.0, 320),
     notes=LARGE_NOTES,
 )

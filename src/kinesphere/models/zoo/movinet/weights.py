@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.card import WeightEntry
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Transform, squeeze
-from kinesphere.models.weights.publishers import kinetics
 
 
 def _flat(weight: Tensor) -> Tensor:
@@ -110,18 +108,3 @@ def tflite() -> KeyMap:
 
 BASE_MAPS = (movinet_pytorch(causal=False),)
 STREAM_MAPS = (movinet_pytorch(causal=True), tflite())
-
-
-def published(model: str, length: int, top1: float, origin: str = "publisher") -> tuple[WeightEntry, ...]:
-    """A port of the authors' weights; the score is the authors', the port states none of its own."""
-    entry = kinetics(
-        "k600",
-        f"https://github.com/Atze00/MoViNet-pytorch/blob/main/weights/model{model}_statedict_v3?raw=true",
-        "movinet_pytorch",
-        top1,
-        classes=600,
-        protocol=f"1 clip of {length} frames x 1 crop, with the authors' own files",
-        origin=origin,
-        licence="MIT",
-    )
-    return (entry,)

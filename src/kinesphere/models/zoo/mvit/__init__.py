@@ -21,7 +21,6 @@ from kinesphere.models.card import Paper
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
-from kinesphere.models.weights.publishers import kinetics, pytorchvideo_url
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,
     PATCH_STRIDE,
@@ -32,17 +31,7 @@ from kinesphere.models.zoo.mvit.blocks import (
     Stage,
     coarser,
 )
-from kinesphere.models.zoo.mvit.weights import (
-    FIVE_CLIPS,
-    LONG_CLIP,
-    MAPS,
-    PLAIN_CLIP,
-    clip,
-    mmaction2,
-    pyslowfast,
-    something,
-    torchvision,
-)
+from kinesphere.models.zoo.mvit.weights import MAPS, clip
 
 
 class MViT(nn.Module):
@@ -136,7 +125,6 @@ class MViT(nn.Module):
         return logits_BK
 
 
-SMALL = "mvit-small-p244"
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "norm")
 MVIT1 = Family(
     name="mvit",
@@ -174,31 +162,6 @@ def mvit_v2_t(num_classes: int) -> MViT:
 
 @MVIT2.model(
     "MViTv2-S: relative positions and pooled queries, 16 frames.",
-    weights=(
-        torchvision("mvit_v2_s-ae3be167", 0.80757, 0.94665),
-        pyslowfast("mvitv2/pysf_video_models/MViTv2_S_16x4_k400_f302660347", 0.810, 0.946, PLAIN_CLIP),
-        mmaction2(
-            "k400_mmaction2",
-            f"{SMALL}_32xb16-16x4x1-200e_kinetics400-rgb/{SMALL}_32xb16-16x4x1-200e_kinetics400-rgb_20230201-23284ff3",
-            0.806,
-            0.947,
-            PLAIN_CLIP,
-        ),
-        mmaction2(
-            "k400_maskfeat",
-            f"{SMALL}_k400-maskfeat-pre_8xb32-16x4x1-100e_kinetics400-rgb/{SMALL}_k400-maskfeat-pre_8xb32-16x4x1-100e_kinetics400-rgb_20230201-5bced1d0",
-            0.818,
-            0.952,
-            PLAIN_CLIP,
-            protocol="10 clips x 1 crop",
-        ),
-        something(
-            f"{SMALL}_k400-pre_16xb16-u16-100e_sthv2-rgb/{SMALL}_k400-pre_16xb16-u16-100e_sthv2-rgb_20230201-4065c1b9",
-            16,
-            0.682,
-            0.913,
-        ),
-    ),
 )
 def mvit_v2_s(num_classes: int) -> MViT:
     return MVIT2.build(num_classes)
@@ -206,17 +169,6 @@ def mvit_v2_s(num_classes: int) -> MViT:
 
 @MVIT2.model(
     "MViTv2-B: 24 blocks, 32 frames.",
-    weights=(
-        mmaction2(
-            "k400_mmaction2",
-            "converted/mvit-base-p244_32x3x1_kinetics400-rgb_20221021-f392cd2d",
-            0.826,
-            0.958,
-            LONG_CLIP,
-        ),
-        pyslowfast("mvitv2/pysf_video_models/MViTv2_B_32x3_k400_f304025456", 0.829, 0.957, LONG_CLIP),
-        something("converted/mvit-base-p244_u32_sthv2-rgb_20221021-d5de5da6", 32, 0.708, 0.927),
-    ),
     inputs=(clip(32, 3),),
 )
 def mvit_v2_b(num_classes: int) -> MViT:
@@ -225,17 +177,6 @@ def mvit_v2_b(num_classes: int) -> MViT:
 
 @MVIT2.model(
     "MViTv2-L: 48 wider blocks, 40 frames of 312 pixels.",
-    weights=(
-        mmaction2(
-            "k400_mmaction2",
-            "converted/mvit-large-p244_40x3x1_kinetics400-rgb_20221021-11fe1f97",
-            0.854,
-            0.962,
-            clip(40, 3, 312, None),
-            protocol="5 clips x 3 crops",
-        ),
-        something("converted/mvit-large-p244_u40_sthv2-rgb_20221021-61696e07", 40, 0.732, 0.940, size=312),
-    ),
     inputs=(clip(40, 3, 312, None),),
 )
 def mvit_v2_l(num_classes: int) -> MViT:
@@ -266,12 +207,6 @@ def version_1(
 
 @MVIT1.model(
     "MViT-B of version 1: absolute positions, 16 frames.",
-    weights=(
-        kinetics(
-            "k400", pytorchvideo_url("MVIT_B_16x4"), "pytorchvideo", 0.7885, 0.9385, protocol=FIVE_CLIPS
-        ),
-        torchvision("mvit_v1_b-dbeb1030", 0.78477, 0.93582, tag="k400_torchvision"),
-    ),
 )
 def mvit_v1_b_16x4(num_classes: int) -> MViT:
     return version_1(num_classes)
@@ -279,19 +214,6 @@ def mvit_v1_b_16x4(num_classes: int) -> MViT:
 
 @MVIT1.model(
     "MViT-B of version 1 on 32 frames.",
-    weights=(
-        kinetics(
-            "k400",
-            pytorchvideo_url("MVIT_B_32x3_f294077834"),
-            "pytorchvideo",
-            0.8030,
-            0.9469,
-            protocol=FIVE_CLIPS,
-            origin="memory",
-        ),
-        pyslowfast("mvit/k400", 0.804, 0.948, LONG_CLIP),
-        pyslowfast("mvit/k600", 0.839, 0.965, LONG_CLIP, classes=600),
-    ),
     inputs=(clip(32, 3),),
 )
 def mvit_v1_b_32x3(num_classes: int) -> MViT:

@@ -15,9 +15,7 @@ from math import isqrt
 from torch import Tensor
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import WeightEntry
 from kinesphere.models.weights.keymap import Arguments, Ignore, Join, KeyMap, Rename, Rule, squeeze
-from kinesphere.models.weights.publishers import kinetics, something_something
 
 _OUR_BLOCK = re.compile(r"layer(\d)\.(\d+)\.attn\.proj\.weight")
 _THEIR_BLOCK = re.compile(r"(?:backbone\.)?blocks\.(\d+)\.attn\.(?:proj|project\.0)\.weight")
@@ -209,39 +207,7 @@ MAPS = (
 )
 
 
-FIVE_CLIPS = "5 clips x 1 crop"
-
-
 def clip(length: int, interval: int, size: int = 224, short_side: int | None = 256) -> ClipSpec:
     return ClipSpec(
         Sampling("dense", length, interval), size=(size, size), short_side_px=short_side, fps=30.0
     )
-
-
-PLAIN_CLIP = clip(16, 4, short_side=None)
-LONG_CLIP = clip(32, 3, short_side=None)
-
-
-def mmaction2(
-    tag: str, file: str, top1: float, top5: float, spec: ClipSpec, *, protocol: str = FIVE_CLIPS
-) -> WeightEntry:
-    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth"
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol=protocol)
-
-
-def something(file: str, length: int, top1: float, top5: float, *, size: int = 224) -> WeightEntry:
-    """Weights of MMAction2 on Something-Something, where frames are spread over the whole video."""
-    url = f"https://download.openmmlab.com/mmaction/v1.0/recognition/mvit/{file}.pth"
-    spec = ClipSpec(Sampling("uniform", length), size=(size, size))
-    return something_something("sthv2_mmaction2", 2, url, top1, top5, "1 clip x 3 crops", spec=spec)
-
-
-def torchvision(file: str, top1: float, top5: float, *, tag: str = "k400") -> WeightEntry:
-    url = f"https://download.pytorch.org/models/{file}.pth"
-    return kinetics(tag, url, "torchvision", top1, top5, protocol=FIVE_CLIPS, licence="BSD-3-Clause")
-
-
-def pyslowfast(file: str, top1: float, top5: float, spec: ClipSpec, *, classes: int = 400) -> WeightEntry:
-    url = f"https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/{file}.pyth"
-    tag = f"k{classes}_pyslowfast"
-    return kinetics(tag, url, "pyslowfast", top1, top5, classes=classes, spec=spec, protocol=FIVE_CLIPS)

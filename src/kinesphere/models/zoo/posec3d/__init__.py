@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, ReportedScore, WeightEntry
+from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
@@ -308,53 +308,9 @@ PYSKL_C3D = KeyMap(
     infer=partial(read_state, first="conv1a"),
 )
 
-TEN_CLIPS = "10 clips, and their mirror images"
 # Data set, label list and classes of the published heads.
-DATASETS = {
-    "ntu60": ("NTU RGB+D, cross-subject", "ntu60", 60),
-    "ntu120": ("NTU RGB+D 120, cross-subject", "ntu120", 120),
-    "gym": ("FineGym", "finegym99", 99),
-    "k400": ("Kinetics-400", "kinetics400", 400),
-    "ucf101": ("UCF101 split 1", "ucf101", 101),
-    "hmdb51": ("HMDB51 split 1", "hmdb51", 51),
-}
 
 
-def published(tag: str, url: str, layout: str, score: float, *, metric: str = "top1") -> WeightEntry:
-    """A checkpoint whose tag starts with its data set and ends in `_limb` where it looks at limbs."""
-    dataset, labels, classes = DATASETS[tag.partition("_")[0]]
-    small = labels in ("ucf101", "hmdb51")
-    arguments: Arguments = {"draw": "limbs"} if tag.endswith("_limb") else {}
-    digest = re.search(r"-([0-9a-f]{8})\.pth$", url)
-    return WeightEntry(
-        tag=tag,
-        url=url,
-        layout=layout,
-        labels=labels,
-        classes=classes,
-        sha256=digest[1] if digest else None,
-        licence="Apache-2.0",
-        spec=SPEC.with_(size=(56, 56)) if small else None,
-        scores=(ReportedScore(metric, score, dataset, TEN_CLIPS),),
-        arguments=arguments | ({"size_px": 56} if small else {}),
-    )
-
-
-def mmaction2(tag: str, config: str, suffix: str, score: float, metric: str = "top1") -> WeightEntry:
-    name = f"slowonly_{config}"
-    url = f"https://download.openmmlab.com/mmaction/v1.0/skeleton/posec3d/{name}/{name}_{suffix}.pth"
-    return published(tag, url, "mmaction2", score, metric=metric)
-
-
-def pyskl(
-    tag: str, path: str, score: float, *, layout: str = "mmaction2", metric: str = "top1"
-) -> WeightEntry:
-    url = f"http://download.openmmlab.com/mmaction/pyskl/ckpt/posec3d/{path}.pth"
-    return published(tag, url, layout, score, metric=metric)
-
-
-CLASS_MEAN = "mean class accuracy"
-TRANSFER = "kinetics400-pretrained-r50_8xb16-u48-120e"
 NOTE = (
     "The builder's `size_px` sets the size of the heatmaps, and `draw` what they show: a file of "
     "weights does not tell joints from limbs. The published training cut people out in whole pixels."
@@ -391,25 +347,6 @@ X3D = SLOWONLY.of(
 
 @SLOWONLY.model(
     "SlowOnly on heatmaps of joints or limbs: the most accurate of the family.",
-    weights=(
-        mmaction2("ntu60", "r50_8xb16-u48-240e_ntu60-xsub-keypoint", "20220815-38db104b", 0.936),
-        mmaction2("ntu60_limb", "r50_8xb16-u48-240e_ntu60-xsub-limb", "20220815-af2f119a", 0.935),
-        mmaction2("k400", "r50_8xb32-u48-240e_k400-keypoint", "20230731-7f498b55", 0.474),
-        mmaction2(
-            "gym", "r50_8xb16-u48-240e_gym-keypoint", "20220815-da338c58", 0.935, "mean class accuracy"
-        ),
-        mmaction2(
-            "gym_limb", "r50_8xb16-u48-240e_gym-limb", "20220815-2e6e3c5c", 0.936, "mean class accuracy"
-        ),
-        mmaction2("ucf101", f"{TRANSFER}_ucf101-split1-keypoint", "20220815-9972260d", 0.868),
-        mmaction2("hmdb51", f"{TRANSFER}_hmdb51-split1-keypoint", "20220815-17eaa484", 0.696),
-        pyskl("ntu60_pyskl", "slowonly_r50_ntu60_xsub/joint", 0.937),
-        pyskl("ntu60_pyskl_limb", "slowonly_r50_ntu60_xsub/limb", 0.934),
-        pyskl("k400_pyskl", "slowonly_r50_463_k400/joint", 0.466),
-        pyskl("k400_pyskl_limb", "slowonly_r50_463_k400/limb", 0.457),
-        pyskl("k400_346", "slowonly_r50_346_k400/joint", 0.473),
-        pyskl("k400_346_limb", "slowonly_r50_346_k400/limb", 0.469),
-    ),
 )
 def posec3d_slowonly_resnet50(num_classes: int) -> PoseC3D:
     return SLOWONLY.build(num_classes)
@@ -417,10 +354,6 @@ def posec3d_slowonly_resnet50(num_classes: int) -> PoseC3D:
 
 @C3D.model(
     "C3D without its heavy end on heatmaps of joints or limbs.",
-    weights=(
-        pyskl("ntu60", "c3d_light_ntu60_xsub/joint", 0.927, layout="pyskl"),
-        pyskl("ntu60_limb", "c3d_light_ntu60_xsub/limb", 0.926, layout="pyskl"),
-    ),
 )
 def posec3d_c3d_light(num_classes: int) -> PoseC3D:
     return C3D.build(num_classes)
@@ -428,10 +361,6 @@ def posec3d_c3d_light(num_classes: int) -> PoseC3D:
 
 @X3D.model(
     "X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.",
-    weights=(
-        pyskl("ntu60", "x3d_shallow_ntu60_xsub/joint", 0.921, layout="pyskl"),
-        pyskl("ntu60_limb", "x3d_shallow_ntu60_xsub/limb", 0.916, layout="pyskl"),
-    ),
 )
 def posec3d_x3d(num_classes: int) -> PoseC3D:
     return X3D.build(num_classes)

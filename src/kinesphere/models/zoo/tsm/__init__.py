@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, WeightEntry
+from kinesphere.models.card import Paper
+from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
@@ -34,8 +35,6 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
-from kinesphere.models.weights.publishers import kinetics, mmaction2_url, something_something
-from kinesphere.models.weights.publishers.imagenet import MEAN, STD, imagenet_weights
 from kinesphere.models.zoo.tsm.mobilenet import FrameMobileNetV2
 
 Memory = tuple[Tensor, ...]
@@ -305,8 +304,6 @@ PAPER = Paper(
     "3, 4",
 )
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-SPEC_16 = SPEC.with_(sampling=Sampling("uniform", 16))
-DENSE_SPEC = SPEC.with_(sampling=Sampling("dense", 8, 8))
 TINY_INPUTS = (SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),)
 TSM_RESNET = Family(
     name="tsm",
@@ -327,18 +324,6 @@ ONLINE_NOTE = (
     "No fixture: tests hold that streaming equals the whole clip and that no frame sees a later one. Files do"
     " not say which way their shifts go: all that are read here are taken to be trained for the past alone."
 )
-TEN_CLIPS = "10 clips of 8 frames"
-NL = "r50-nl-{}_8xb16-1x1x8-50e"
-MOBILE_IMAGENET = WeightEntry(
-    tag="imagenet",
-    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
-    layout="torchvision",
-    labels=None,
-    classes=1000,
-    sha256="b0353104",
-    licence="BSD-3-Clause",
-    backbone_only=True,
-)
 
 
 def resnet_maps(depth: int) -> tuple[KeyMap, ...]:
@@ -349,43 +334,8 @@ def nonlocal_maps(depth: int, attended: tuple[tuple[int, int], ...]) -> tuple[Ke
     return (mmaction2_resnet(depth, attended), mit_resnet(depth, attended))
 
 
-def published(
-    tag: str, recipe: str, suffix: str, top1: float, top5: float, spec: ClipSpec = SPEC, crops: int = 10
-) -> WeightEntry:
-    """An entry of MMAction2 1.x."""
-    url = mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_kinetics400-rgb", suffix)
-    protocol = f"1 clip of {spec.length} frames x {crops} crops"
-    return kinetics(tag, url, "mmaction2", top1, top5, spec=spec, protocol=protocol)
-
-
-def something(tag: str, recipe: str, suffix: str, top1: float, top5: float, spec: ClipSpec) -> WeightEntry:
-    """An entry of MMAction2 1.x on Something-Something v2."""
-    url = mmaction2_url("tsm", f"tsm_imagenet-pretrained-{recipe}_sthv2-rgb", suffix)
-    protocol = f"1 clip of {spec.length} frames x 3 crops"
-    return something_something(tag, 2, url, top1, top5, protocol, spec=spec)
-
-
-def authors(tag: str, network: str, recipe: str, top1: float, spec: ClipSpec, protocol: str) -> WeightEntry:
-    """An entry of the paper's authors."""
-    file = f"TSM_kinetics_RGB_{network}_shift8_blockres_avg_segment{spec.length}_{recipe}.pth"
-    url = f"https://hanlab18.mit.edu/projects/tsm/models/{file}"
-    return kinetics(tag, url, "mit_han_lab", top1, spec=spec, protocol=protocol, licence="MIT")
-
-
 @TSM_RESNET.model(
     "ResNet-50 that exchanges an eighth of its channels with either neighbouring frame.",
-    weights=(
-        published("k400", "r50_8xb16-1x1x8-50e", "20220831-64d69186", 0.7318, 0.9056),
-        published("k400_100e", "r50_8xb16-1x1x8-100e", "20220831-a6db1e5d", 0.7322, 0.9022),
-        published("k400_16f", "r50_8xb16-1x1x16-50e", "20220831-042b1748", 0.7512, 0.9155, SPEC_16),
-        published("k400_dense", "r50_8xb16-dense-1x1x8-50e", "20220831-f55d3c2b", 0.7338, 0.9078, DENSE_SPEC),
-        something("sthv2", "r50_8xb16-1x1x8-50e", "20230317-be0fc26e", 0.6272, 0.877, SPEC),
-        something("sthv2_16f", "r50_8xb16-1x1x16-50e", "20230317-ec6696ad", 0.6416, 0.8861, SPEC_16),
-        authors("k400_mit", "resnet50", "e50", 0.712, SPEC, "1 clip x 1 crop"),
-        authors("k400_mit_16f", "resnet50", "e50", 0.726, SPEC_16, "1 clip x 1 crop"),
-        authors("k400_mit_dense", "resnet50", "e100_dense", 0.741, DENSE_SPEC, TEN_CLIPS),
-        *imagenet_weights(50),
-    ),
     key_maps=resnet_maps(50),
 )
 def tsm_resnet50(num_classes: int) -> TSM:
@@ -394,10 +344,6 @@ def tsm_resnet50(num_classes: int) -> TSM:
 
 @TSM_RESNET.model(
     "ResNet-101 that exchanges an eighth of its channels with either neighbouring frame.",
-    weights=(
-        something("sthv2", "r101_8xb16-1x1x8-50e", "20230320-efcc0d1b", 0.637, 0.8828, SPEC),
-        *imagenet_weights(101),
-    ),
     key_maps=resnet_maps(101),
 )
 def tsm_resnet101(num_classes: int) -> TSM:
@@ -406,7 +352,6 @@ def tsm_resnet101(num_classes: int) -> TSM:
 
 @TSM_RESNET.model(
     "TSM on ResNet-50 with shifts from the past alone; streams frame by frame.",
-    weights=imagenet_weights(50),
     key_maps=resnet_maps(50),
     notes=ONLINE_NOTE,
 )
@@ -416,10 +361,6 @@ def tsm_resnet50_online(num_classes: int) -> TSM:
 
 @TSM_RESNET.model(
     "TSM on ResNet-50 with five non-local blocks (embedded gaussian).",
-    weights=(
-        published("k400", NL.format("embedded-gaussian"), "20220831-35eddb57", 0.7434, 0.9123),
-        authors("k400_mit_dense", "resnet50", "e100_dense_nl", 0.756, DENSE_SPEC, TEN_CLIPS),
-    ),
     key_maps=nonlocal_maps(50, NON_LOCAL),
 )
 def tsm_resnet50_nl(num_classes: int) -> TSM:
@@ -428,7 +369,6 @@ def tsm_resnet50_nl(num_classes: int) -> TSM:
 
 @TSM_RESNET.model(
     "TSM on ResNet-50 with five non-local blocks (gaussian).",
-    weights=(published("k400", NL.format("gaussian"), "20220831-7e54dacf", 0.7366, 0.9099),),
     key_maps=nonlocal_maps(50, NON_LOCAL),
 )
 def tsm_resnet50_nl_gaussian(num_classes: int) -> TSM:
@@ -437,7 +377,6 @@ def tsm_resnet50_nl_gaussian(num_classes: int) -> TSM:
 
 @TSM_RESNET.model(
     "TSM on ResNet-50 with five non-local blocks (dot product).",
-    weights=(published("k400", NL.format("dot-product"), "20220831-108bfde5", 0.7449, 0.9115),),
     key_maps=nonlocal_maps(50, NON_LOCAL),
     notes="Its files have the same keys as the embedded Gaussian's: only the name tells them apart.",
 )
@@ -447,11 +386,6 @@ def tsm_resnet50_nl_dot_product(num_classes: int) -> TSM:
 
 @TSM_MOBILE.model(
     "MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.",
-    weights=(
-        published("k400", "mobilenetv2_8xb16-1x1x8-100e", "20230414-401127fd", 0.6871, 0.8832, crops=3),
-        authors("k400_mit_dense", "mobilenetv2", "e100_dense", 0.695, DENSE_SPEC, TEN_CLIPS),
-        MOBILE_IMAGENET,
-    ),
 )
 def tsm_mobilenetv2(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes)
@@ -459,7 +393,6 @@ def tsm_mobilenetv2(num_classes: int) -> TSM:
 
 @TSM_MOBILE.model(
     "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
-    weights=(MOBILE_IMAGENET,),
     notes=ONLINE_NOTE,
 )
 def tsm_mobilenetv2_online(num_classes: int) -> TSM:
