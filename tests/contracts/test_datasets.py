@@ -15,6 +15,7 @@ from kinesphere.core.registry import Registry
 from kinesphere.data import Manifest
 from kinesphere.data.catalogue import DATASETS, datasets_of
 from kinesphere.datasets import import_skeletons
+from kinesphere.synthetic.mocap import render_motions
 
 Install = Callable[[Registry[Any], str, str], None]
 SKELETONS = datasets_of("skeletons", "motion capture")
@@ -69,6 +70,10 @@ def test_a_broken_set_of_videos_is_refused(tmp_path: Path) -> None:
         tuple(DATASETS.get("synthetic").read(tmp_path))
     with pytest.raises(InvalidSetting, match="holds videos, no skeletons; train on its folder as it is"):
         import_skeletons("synthetic", tmp_path, tmp_path / "out")
+    with pytest.raises(
+        InvalidSetting, match="Mannequins play motion capture, not synthetic .* train on it as"
+    ):
+        render_motions("synthetic", tmp_path, tmp_path / "out")
 
 
 def test_unknown_sets_are_answered_with_the_nearest() -> None:

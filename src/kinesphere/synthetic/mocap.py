@@ -94,8 +94,8 @@ def render_motions(
     """
     card = DATASETS.get(name).card
     if card.content != "motion capture":
-        verb = "`kinesphere import-skeletons`"
-        raise InvalidSetting(f"Mannequins play motion capture, not {card.title}; use {verb}.")
+        hint = "train on it as it is" if card.content == "videos" else "use `kinesphere import-skeletons`"
+        raise InvalidSetting(f"Mannequins play motion capture, not {card.title}; {hint}.")
     if renderings < 1 or longest_s < 1:
         raise InvalidSetting(
             "Motions are rendered once or more, in videos of one second or more; got "
