@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.preparation import Preparation
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import UnreadableVideo
 from kinesphere.video import Frames
 from kinesphere.video.frame_index import displayed
@@ -49,7 +49,7 @@ class VideoSource(Protocol):
     def close(self) -> None: ...
 
 
-class WrappedSource:
+class WrappedSource(Closing):
     """A source, with what is known of it beside its frames, or with other frames in their place.
 
     Args:
@@ -153,14 +153,6 @@ class WrappedSource:
         self._video.close()
         for close in self._closing:
             close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def beside(video: VideoSource, modality: str) -> Any | None:

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable
 from kinesphere.core.signals import held
@@ -21,7 +21,7 @@ from kinesphere.core.text import SPELLED, unspelled
 Record = dict[str, Any]
 
 
-class PredictionLog:
+class PredictionLog(Closing):
     """A file of records that grows video by video.
 
     A record is what `Prediction.to_json` or `Timeline.to_json` gives, or `{"source", "error"}`. It is
@@ -61,14 +61,6 @@ class PredictionLog:
             except OSError as error:
                 raise unwritable(self.path, error) from error
             self._claim = claim.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the file."""

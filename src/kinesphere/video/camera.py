@@ -15,6 +15,7 @@ from typing import Protocol, Self
 import cv2
 import numpy as np
 
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting, SourceTimeout, UnreadableVideo
 from kinesphere.video.decode import Frame, Video
 
@@ -67,7 +68,7 @@ def open_source(
     return Video.open(source, timeout_s=timeout_s, threads=threads)
 
 
-class Camera:
+class Camera(Closing):
     """A live camera. Its clock starts with the first frame that is read.
 
     A thread keeps only the newest frame, so that a slow consumer sees the present and not a backlog.
@@ -127,14 +128,6 @@ class Camera:
         if fps is not None:
             capture.set(cv2.CAP_PROP_FPS, fps)
         return cls(device, capture, timeout_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop the camera."""

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
 
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.short_repr import short_repr
 from kinesphere.video import conversion
@@ -69,7 +68,7 @@ class Frames:
         return map(Frame, self.data, self.times.tolist())
 
 
-class Video:
+class Video(Closing):
     """An open video. Times are seconds from its start: from where its container starts, as players count.
 
     The first frame lies at `start_s`, which is 0 unless the sound begins before the video.
@@ -125,14 +124,6 @@ class Video:
             cursor.close()
             raise
         return video
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the decoder and the file."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.modalities.pose.poses import boxes_around
+from kinesphere.core.closing import Closing
 from kinesphere.core.download import fetch_file
 from kinesphere.core.errors import InvalidSetting, MissingExtra
 from kinesphere.core.silence import native_silence
@@ -85,7 +85,7 @@ def require_mediapipe(what: str = "Poses") -> None:
         ) from error
 
 
-class MediaPipeTask:
+class MediaPipeTask(Closing):
     """A network that is freed when the block of its `with` ends."""
 
     _task: Any
@@ -93,14 +93,6 @@ class MediaPipeTask:
     def close(self) -> None:
         """Free the network."""
         self._task.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class PoseFinder(MediaPipeTask):

@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import read_json
@@ -259,7 +259,7 @@ class _Facts:
         return bool(((times_s >= first_s) & (times_s <= last_s)).all())
 
 
-class CachedVideo:
+class CachedVideo(Closing):
     """What `Video` is to a reader of clips, with frames from a cache; made by `FrameCache.open`.
 
     The video itself is opened when something is asked for that the cache does not hold. Its attributes are
@@ -314,14 +314,6 @@ class CachedVideo:
         if self._video is not None:
             self._video.close()
             self._video = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _find_facts(self) -> _Facts:
         path = self._cache.folder / self._key[:2] / f"{self._key}.json"
