@@ -24,7 +24,7 @@ class Clip:
             uint8 `(T, 1, H, W)`; of other modalities as they say. Frames lie in memory with their channels
             last wherever we make them; indexing is the same either way.
         times: `(T,)` float64 presentation times of the frames in the source, in seconds.
-        frame_size: `(H, W)` of the picture that the coordinates refer to (joints in space: of no meaning).
+        frame_size: `(H, W)` of the frame that the coordinates refer to (joints in space: of no meaning).
         modality: What the data are: the name of a registered modality.
         repeated: How many of the T frames are repeats, because the span was shorter than the clip.
         flipped: Whether left and right are exchanged against the source (labels may be too).
@@ -58,7 +58,7 @@ class Clip:
         return replace(self, data=self.data[part], times=self.times[part])
 
     def with_data(self, data: torch.Tensor, frame_size: tuple[int, int] | None = None) -> Self:
-        """The same moments with other data; `frame_size` when the picture's size changed."""
+        """The same timestamps with other data; `frame_size` when the frame's size changed."""
         return replace(self, data=data, frame_size=frame_size or self.frame_size)
 
     def frames(self) -> np.ndarray:
@@ -89,7 +89,7 @@ def from_frames(frames: np.ndarray) -> torch.Tensor:
 def stack(clips: Sequence[Clip]) -> torch.Tensor:
     """Views of one sample as one tensor `(V, T, ...)`.
 
-    Pictures keep their channels last in memory, so that a 3D network which transposes to
+    Frames keep their channels last in memory, so that a 3D network which transposes to
     `(V, C, T, H, W)` finds the layout that it runs fastest in without another copy.
 
     Raises:

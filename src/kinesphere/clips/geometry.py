@@ -1,7 +1,7 @@
-"""Where a picture is cut, how large it becomes, and how it is turned: decided once, as numbers.
+"""Where a frame is cut, how large it becomes, and how it is turned: decided once, as numbers.
 
 Nothing here touches pixels. A `Geometry` is drawn once per clip and every modality applies it to its
-own kind of data, so that pictures, flow, joints and masks of one clip stay aligned.
+own kind of data, so that frames, flow, joints and masks of one clip stay aligned.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Box:
         return self.top + self.height <= frame_size[0] and self.left + self.width <= frame_size[1]
 
     def scaled(self, old: Size, new: Size) -> Self:
-        """The same part of the same picture at another size."""
+        """The same part of the same frame at another size."""
         rows = _scaled_range(self.top, self.height, old[0], new[0])
         columns = _scaled_range(self.left, self.width, old[1], new[1])
         return type(self)(rows[0], columns[0], rows[1], columns[1])
@@ -60,14 +60,14 @@ def _scaled_range(start: int, length: int, old: int, new: int) -> tuple[int, int
 
 @dataclass(frozen=True)
 class Affine:
-    """A turn, shear and shift of the finished picture, the same for every size.
+    """A turn, shear and shift of the finished frame, the same for every size.
 
     Attributes:
         angle_deg: Clockwise rotation about the centre, as seen.
         shear_x: Columns moved per row.
         shear_y: Rows moved per column.
-        shift_x: Shift to the right, as a share of the width.
-        shift_y: Shift downwards, as a share of the height.
+        shift_x: Shift to the right, as a fraction of the width.
+        shift_y: Shift downwards, as a fraction of the height.
     """
 
     angle_deg: float = 0.0
@@ -77,7 +77,7 @@ class Affine:
     shift_y: float = 0.0
 
     def matrix(self, size: Size) -> np.ndarray:
-        """`(2, 3)` float64: where the picture's point `(x, y, 1)`, in pixels, goes to."""
+        """`(2, 3)` float64: where the frame's point `(x, y, 1)`, in pixels, goes to."""
         height, width = size
         angle = math.radians(self.angle_deg)
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -89,7 +89,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What happens to the picture plane of one clip, in this order: cut, scale, flip, turn.
+    """What happens to the image plane of one clip, in this order: cut, scale, flip, turn.
 
     Attributes:
         frame_size: `(H, W)` of the frames that `box` was drawn for.
@@ -135,7 +135,7 @@ def plan_frames(frame_size: Size, spec: ClipSpec, *, enlarge: float = 1.0) -> Fr
         frame_size: `(H, W)` of the video as displayed.
         spec: Size, resize policy and short side.
         enlarge: At least this many times the smallest size that holds the crop; training asks for
-            more, so that random crops have room and lose no detail.
+            more, so that random crops have space and lose no detail.
 
     Raises:
         InvalidSetting: If `enlarge` is below 1.
@@ -261,18 +261,18 @@ def random_resized_box(
     Args:
         frame_size: `(H, W)` of the frame.
         size: `(H, W)` of the result; `ratio` is relative to its shape.
-        scale: Least and largest area, as a share of the largest box of the drawn shape.
+        scale: Least and largest area, as a fraction of the largest box of the drawn shape.
         ratio: Least and largest width to height, drawn log-uniformly.
         generator: Source of randomness.
     """
     shape = _log_uniform(ratio, generator) * size[1] / size[0]
-    share = math.sqrt(rng.uniform(generator, *scale))
-    height = min(frame_size[0], frame_size[1] / shape) * share
+    fraction = math.sqrt(rng.uniform(generator, *scale))
+    height = min(frame_size[0], frame_size[1] / shape) * fraction
     return random_box(frame_size, _rounded(height, height * shape), generator)
 
 
 def erased_box(frame_size: Size, area: tuple[float, float], generator: torch.Generator) -> Box:
-    """A box of random area, as a share of the frame's, and shape (Zhong et al. 2020, Random Erasing)."""
+    """A box of random area, as a fraction of the frame's, and shape (Zhong et al. 2020, Random Erasing)."""
     pixels = rng.uniform(generator, *area) * frame_size[0] * frame_size[1]
     # A box that sticks out keeps its area by becoming less long.
     width = min(frame_size[1], math.sqrt(pixels * _log_uniform(_ERASE_RATIO, generator)))

@@ -87,7 +87,7 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class Modality:
-    """How one kind of data is read, moved about the picture plane, scaled for a network and shown.
+    """How one kind of data is read, moved about the image plane, scaled for a network and shown.
 
     The geometry functions are pure, treat all frames alike and keep what the data mean: a flipped
     flow negates x, a flipped pose exchanges left and right joints.

@@ -24,8 +24,8 @@ class PinholeCamera:
 
     Attributes:
         position, target: World points in metres.
-        focal: Focal length as a multiple of the picture's height.
-        size: Picture `(H, W)` in pixels.
+        focal: Focal length as a multiple of the frame's height.
+        size: Frame `(H, W)` in pixels.
         roll_rad: Tilt of the horizon.
     """
 
@@ -38,7 +38,7 @@ class PinholeCamera:
     def __post_init__(self) -> None:
         if self.focal <= 0 or min(self.size) < 16:
             raise InvalidSetting(
-                f"A camera needs a positive focal length and a picture of at least 16×16 pixels; got focal="
+                f"A camera needs a positive focal length and a frame of at least 16×16 pixels; got focal="
                 f"{self.focal} and size={self.size}."
             )
 
@@ -69,7 +69,7 @@ class PinholeCamera:
         """Origin (3,) and directions (h, w, 3) float32 of the viewing rays, one metre forward each.
 
         Args:
-            margin_px: Pixels seen beyond each border of the picture.
+            margin_px: Pixels seen beyond each border of the frame.
             sampling: Rays per pixel and axis.
         """
         height, width = self.size
@@ -97,15 +97,15 @@ def framing(
     size: tuple[int, int],
     margin: float,
 ) -> PinholeCamera:
-    """The camera on a given bearing that holds all points in the picture.
+    """The camera on a given bearing that holds all points in the frame.
 
     Args:
         points: World points (N, 3) to be seen.
         azimuth_rad: Bearing of the camera from the points, 0 along +x.
         elevation_rad: Height of the camera as an angle.
-        focal: Focal length in picture heights.
-        size: Picture `(H, W)` in pixels.
-        margin: Share of the picture's half height and width to leave free, in [0, 1).
+        focal: Focal length in frame heights.
+        size: Frame `(H, W)` in pixels.
+        margin: Fraction of the frame's half height and width to leave free, in [0, 1).
     """
     low, high = points.min(axis=0), points.max(axis=0)
     centre = (low + high) / 2
@@ -133,12 +133,12 @@ def tilted(camera: PinholeCamera, roll_rad: float) -> PinholeCamera:
 
 
 def shake(times_s: Array, amount: float, size: tuple[int, int], generator: np.random.Generator) -> Array:
-    """Affine maps (T, 2, 3) in pixels that a hand-held camera adds to the still picture.
+    """Affine maps (T, 2, 3) in pixels that a hand-held camera adds to the still frame.
 
     Args:
         times_s: Instants (T,).
         amount: 0 a tripod, 1 a hand, 2 an unsteady one.
-        size: Picture `(H, W)`.
+        size: Frame `(H, W)`.
         generator: Draws frequencies and phases.
     """
     height, width = size

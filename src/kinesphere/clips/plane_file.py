@@ -1,4 +1,4 @@
-"""Grey pictures of a whole video in one small file: what flow and mask files are made of.
+"""Grey frames of a whole video in one small file: what flow and mask files are made of.
 
 The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in grey H.264 videos,
 one for each segment of the frames, inside a zip beside facts about them. Random access costs the decoding
@@ -50,7 +50,7 @@ _PIXELS_PER_BYTE = 32
 _MOST_FACTS_BYTES = 2**20
 # RGB pixels that are decoded at a time.
 _AT_ONCE = 16 * 2**20
-# Of decoded pictures: the largest file that is decoded as a whole, and what each process keeps of such.
+# Of decoded frames: the largest file that is decoded as a whole, and what each process keeps of such.
 _WHOLE_BYTES = 16 * 2**20
 _KEPT_BYTES = 256 * 2**20
 
@@ -136,7 +136,7 @@ def _member(number: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class PlaneFile:
-    """One file, its pictures still encoded.
+    """One file, its frames still encoded.
 
     Attributes:
         path: Where it lies.
@@ -212,7 +212,7 @@ class PlaneFile:
         """The planes of the numbered frames: uint8 `(n, planes, H, W)`.
 
         Raises:
-            InvalidAnnotation: If the pictures are damaged or fewer than the file says.
+            InvalidAnnotation: If the frames are damaged or fewer than the file says.
         """
         height, width = self.size
         if self.planes * height * width * self.count > _WHOLE_BYTES:
@@ -234,24 +234,24 @@ class PlaneFile:
                     for start in range(0, len(places), step):
                         part = places[start : start + step]
                         times = (rows[part] - number * self.segment + 0.5) / _RATE
-                        pictures = np.asarray(video.frames_at(times).data)
+                        images = np.asarray(video.frames_at(times).data)
                         # One channel: the other two are the same.
-                        result[part] = pictures[:, 1, : self.planes * height, :width]
+                        result[part] = images[:, 1, : self.planes * height, :width]
         except VideoError as error:
             raise damaged(self.path, self.kind, error) from error
         return result.reshape(len(rows), self.planes, height, width)
 
     def _video(self, number: int) -> Video:
-        """The pictures of a segment as a video, if they are as the file says."""
+        """The frames of a segment as a video, if they are as the file says."""
         data = self.segments[number]
         if data[4:8] != b"ftyp":
-            raise damaged(self.path, self.kind, ValueError("it holds no pictures"))
+            raise damaged(self.path, self.kind, ValueError("it holds no frames"))
         tall = (self.planes * self.size[0], self.size[1])
         video = Video.open(data, threads=1)
         try:
             # Odd sides are stored as even ones.
             if video.size != (tall[0] + tall[0] % 2, tall[1] + tall[1] % 2):
-                problem = f"its pictures are {video.size} pixels, not the {tall} that it says"
+                problem = f"its frames are {video.size} pixels, not the {tall} that it says"
                 raise damaged(self.path, self.kind, ValueError(problem))
             if len(video.frame_times()) != min(self.segment, self.count - number * self.segment):
                 raise damaged(self.path, self.kind, ValueError("it lacks frames"))

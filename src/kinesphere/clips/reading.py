@@ -1,4 +1,4 @@
-"""What the readers of all modalities share: which moments, which frames, which views."""
+"""What the readers of all modalities share: which timestamps, which frames, which views."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 
 
-def moments_of(
+def timestamps_of(
     video: VideoSource,
     spec: ClipSpec,
     span: tuple[float, float] | None,
@@ -24,7 +24,7 @@ def moments_of(
     generator: torch.Generator | None,
     jitter: TemporalJitter,
 ) -> list[ClipTimes]:
-    """The moments of all clips that a reader is asked for (see `rgb.read` for the arguments).
+    """The timestamps of all clips that a reader is asked for (see `rgb.read` for the arguments).
 
     Raises:
         InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
@@ -79,16 +79,16 @@ def on_canvas(frames: np.ndarray, canvas: Size, fill: float | Sequence[float] = 
 
 
 def cut_views(
-    data: torch.Tensor, times_s: np.ndarray, moments: list[ClipTimes], spec: ClipSpec, views: Views | None
+    data: torch.Tensor, times_s: np.ndarray, timestamps: list[ClipTimes], spec: ClipSpec, views: Views | None
 ) -> list[Clip]:
-    """Clips of pictures that were read for all moments at once.
+    """Clips of frames that were read for all timestamps at once.
 
     Args:
-        data: `(N, C, H, W)`, the frames of one moment after those of another.
+        data: `(N, C, H, W)`, the frames of one timestamp after those of another.
         times_s: `(N,)` when they were shown.
-        moments: Of the clips.
+        timestamps: Of the clips.
         spec: Length, size and modality.
-        views: Whose crops to take; None leaves the pictures whole, for training.
+        views: Whose crops to take; None leaves the frames whole, for training.
 
     Returns:
         Clip by clip and within a clip crop by crop.
@@ -96,9 +96,9 @@ def cut_views(
     modality = MODALITIES.get(spec.modality)
     size = (data.shape[2], data.shape[3])
     clips = []
-    for i, moment in enumerate(moments):
+    for i, stamps in enumerate(timestamps):
         part = slice(i * spec.length, (i + 1) * spec.length)
-        whole = Clip(data[part], times_s[part], size, spec.modality, moment.repeated)
+        whole = Clip(data[part], times_s[part], size, spec.modality, stamps.repeated)
         if views is None:
             clips.append(whole)
             continue

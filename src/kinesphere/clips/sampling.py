@@ -1,17 +1,17 @@
-"""Which moments of a span make a clip.
+"""The timestamps of a span that make a clip.
 
 All times are seconds from the video's start, which its first frame may follow later. They keep clear of
-the moments at which frames change, so that `Video.frames_at` gives the intended frame however the container
+the times at which frames change, so that `Video.frames_at` gives the intended frame however the container
 rounds its clock.
 
-Dense clips (`LxSxN`): L frames, S apart, reach over `(L - 1) * S + 1` frames and can start at any of
+Dense clips (`LxSxN`): L frames, S apart, span `(L - 1) * S + 1` frames and can start at any of
 `D + 1` frames of the span. In testing one clip lies in the middle (start `D // 2`) and k clips spread
 evenly from the first start to the last (`i * D / (k - 1)`, rounded), the rule of MMAction2's
 `SampleFrames`; PySlowFast spreads by `i * D / k` instead and so leaves the end unseen. In training
 each start is random: for k clips, one in each of k equal parts of the possible starts.
 
 Uniform clips (`uniformN`, TSN, Wang et al. 2016, section 3.1): one frame from each of N equal
-segments, random in training. In testing it is the middle one; k clips take the moments `(i + 1/2) / k`
+segments, random in training. In testing it is the middle one; k clips take the timestamps `(i + 1/2) / k`
 of every segment.
 """
 
@@ -30,7 +30,7 @@ from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo
 
 # A whole number of frames computed in floating point may come out this much off.
 _ROUNDING = 1e-6
-# Requested times stay this share of a frame away from its beginning and end.
+# Requested times stay this fraction of a frame away from its beginning and end.
 _MARGIN = 0.25
 # Rate at which uniform sampling counts when no frame rate is known.
 _FALLBACK_RATE = 1000.0
@@ -38,7 +38,7 @@ _FALLBACK_RATE = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class ClipTimes:
-    """The moments of one clip.
+    """The timestamps of one clip.
 
     Attributes:
         times: `(T,)` float64 seconds, ascending unless a short span is looped.
@@ -57,7 +57,7 @@ class TemporalJitter:
         speed: Of dense clips: the interval is multiplied by a factor drawn log-uniformly from
             `[1 / (1 + speed), 1 + speed]`, so that slow and fast are equally likely. Leave it at 0
             where pace tells classes apart.
-        frame: Of dense clips: each frame moves later by up to this share of the interval, independently;
+        frame: Of dense clips: each frame moves later by up to this fraction of the interval, independently;
             in [0, 1].
         trim: Of uniform clips: they spread over a random part of the span, which is shorter by up to this
             share; in [0, 1).
@@ -71,9 +71,9 @@ class TemporalJitter:
         if not 0 <= self.speed < math.inf:
             raise InvalidSetting(f"Speed jitter is 0 or more (0.2 is up to 20 % faster); got {self.speed}.")
         if not 0 <= self.frame <= 1:
-            raise InvalidSetting(f"Frame jitter is a share of the interval, 0 to 1; got {self.frame}.")
+            raise InvalidSetting(f"Frame jitter is a fraction of the interval, 0 to 1; got {self.frame}.")
         if not 0 <= self.trim < 1:
-            raise InvalidSetting(f"Trimming takes a share of the span, 0 up to 1; got {self.trim}.")
+            raise InvalidSetting(f"Trimming takes a fraction of the span, 0 up to 1; got {self.trim}.")
 
 
 STEADY = TemporalJitter()
@@ -90,11 +90,11 @@ def clip_times(
     generator: torch.Generator | None = None,
     jitter: TemporalJitter = STEADY,
 ) -> list[ClipTimes]:
-    """The moments of the clips that `spec` asks of a span.
+    """The timestamps of the clips that `spec` asks of a span.
 
     Args:
         spec: Sampling, rate at which it counts, and what to do with a short span.
-        span: `(start_s, end_s)`, or None for the whole video. What lies outside the pictures is cut off.
+        span: `(start_s, end_s)`, or None for the whole video. What lies outside the frames is cut off.
         fps: Frame rate of the source; None if unknown.
         duration_s: When the last frame of the source ends; None if unknown, which then needs a span.
         start_s: When the first frame of the source starts.
@@ -107,7 +107,7 @@ def clip_times(
 
     Raises:
         InvalidSetting: If the span's extent or the rate of a dense sampling is unknown.
-        SpanOutsideVideo: If the span shows no picture: it starts after the last or ends before the first.
+        SpanOutsideVideo: If the span shows no frame: it starts after the last or ends before the first.
     """
     count = spec.sampling.clips if clips is None else clips
     if count < 1:
@@ -125,7 +125,7 @@ def clip_times(
 def windows(
     duration_s: float, length_s: float, stride_s: float, start_s: float = 0.0
 ) -> list[tuple[float, float]]:
-    """Spans that cover the pictures of a whole video, for example 10 s every 5 s.
+    """Spans that cover the frames of a whole video, for example 10 s every 5 s.
 
     All have the full length, and the last one ends with the video: it starts less than a stride after
     the one before. A video shorter than a window is one span.
@@ -180,7 +180,7 @@ def _extent(
         end_s = min(end_s, duration_s)
     if end_s <= first_s:
         raise SpanOutsideVideo(
-            f"The span {start_s:g}–{end_s:g} s ends before the first picture of the video at {first_s:g} s; "
+            f"The span {start_s:g}–{end_s:g} s ends before the first frame of the video at {first_s:g} s; "
             "correct the annotation or leave the sample out."
         )
     return max(float(start_s), first_s), float(end_s)
@@ -205,7 +205,7 @@ class _Grid:
     source_fps: float | None
 
     def times(self, index: np.ndarray) -> np.ndarray:
-        """The moments `(T,)` in the middle of the numbered frames, clear of the source's frame changes."""
+        """The timestamps `(T,)` in the middle of the numbered frames, clear of the source's frame changes."""
         start_s, end_s = self.extent
         times: np.ndarray = self.origin_s + (index + 0.5) / self.rate
         if self.source_fps:
@@ -241,19 +241,19 @@ def _dense(
     chosen = []
     for clip in range(clips):
         steps = _steps(spec, generator, jitter)
-        room = frames - 1 - int(steps[-1])
-        if room < 0:
+        slack = frames - 1 - int(steps[-1])
+        if slack < 0:
             chosen.append(_fill(steps, frames, spec.short_video))
             continue
         if generator is not None:
-            low, high = clip * (room + 1) // clips, (clip + 1) * (room + 1) // clips
-            # Proportional to one number, so that inputs of different reach stay together: with equal
+            low, high = clip * (slack + 1) // clips, (clip + 1) * (slack + 1) // clips
+            # Proportional to one number, so that inputs of different length stay together: with equal
             # generators the shorter clip lies within the longer one.
             start = low + math.floor(rng.uniform(generator) * max(high - low, 1))
         elif clips == 1:
-            start = room // 2
+            start = slack // 2
         else:
-            start = math.floor(clip * room / (clips - 1) + 0.5)
+            start = math.floor(clip * slack / (clips - 1) + 0.5)
         chosen.append((start + steps, 0))
     return chosen
 

@@ -1,4 +1,4 @@
-"""Contact sheets: the sampled frames of clips with their times, on one picture."""
+"""Contact sheets: the sampled frames of clips with their times, on one image."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def contact_sheet(
     for clip, title, block, height in zip(clips, titles, blocks, heights, strict=True):
         _draw_title(pen, clip, title, top, width)
         line_px = block.shape[1] + _TIME_PX + 2 * _GAP_PX
-        for i, (picture, time_s) in enumerate(zip(block, clip.times, strict=True)):
+        for i, (image, time_s) in enumerate(zip(block, clip.times, strict=True)):
             x = _MARGIN_PX + i % columns * (cell_px + _GAP_PX)
             y = top + _TITLE_PX + 2 * _GAP_PX + i // columns * line_px
-            sheet.paste(Image.fromarray(picture), (x, y))
+            sheet.paste(Image.fromarray(image), (x, y))
             is_repeat = i >= len(clip) - clip.repeated
             text = f"{time_s:.2f} s" + (" · repeat" if is_repeat else "")
             colour = _REPEAT if is_repeat else _FAINT
@@ -73,13 +73,13 @@ def contact_sheet(
 
 
 def _thumbnails(clip: Clip, width_px: int) -> np.ndarray:
-    pictures = MODALITIES.get(clip.modality).draw(clip)
-    count, height, width, _ = pictures.shape
+    images = MODALITIES.get(clip.modality).draw(clip)
+    count, height, width, _ = images.shape
     size = (width_px, max(1, round(height * width_px / width)))
     interpolation = cv2.INTER_AREA if width_px < width else cv2.INTER_LINEAR
     result = np.empty((count, size[1], size[0], 3), np.uint8)
-    for picture, target in zip(pictures, result, strict=True):
-        cv2.resize(picture, size, dst=target, interpolation=interpolation)
+    for image, target in zip(images, result, strict=True):
+        cv2.resize(image, size, dst=target, interpolation=interpolation)
     return result
 
 
@@ -96,9 +96,9 @@ def _draw_title(pen: ImageDraw, clip: Clip, title: str, top: int, width: int) ->
         facts += f", {clip.repeated} repeated"
     font, small = _font(_TITLE_PX), _font(_TIME_PX)
     facts_left = width - _MARGIN_PX - pen.textlength(facts, small)
-    room = facts_left - 2 * _MARGIN_PX
-    if pen.textlength(title, font) > room:
-        while title and pen.textlength(title + "…", font) > room:
+    limit = facts_left - 2 * _MARGIN_PX
+    if pen.textlength(title, font) > limit:
+        while title and pen.textlength(title + "…", font) > limit:
             title = title[:-1]
         title += "…"
     pen.text((_MARGIN_PX, top), title, _INK, font)

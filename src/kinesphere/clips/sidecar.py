@@ -29,7 +29,7 @@ _PAUSE = 30
 CLOCK = 2
 """How the video of a file was read when the file was made; it is written into every file.
 
-1 (files that state nothing): times counted from the first picture, and a mirror image was shown as its
+1 (files that state nothing): times counted from the first frame, and a mirror image was shown as its
 rotation. 2: times count from the container's start, and display matrices are applied whole.
 """
 
@@ -116,10 +116,10 @@ class Extracts:
         for path in self._candidates(video, suffix):
             if not path.is_file():
                 continue
-            told = told_video(path)
-            if told is not None and told == key:
+            stated = stated_video(path)
+            if stated is not None and stated == key:
                 return path, foreign
-            if told is None or key is None:
+            if stated is None or key is None:
                 unknown = unknown or path
             else:
                 foreign = foreign or path
@@ -159,7 +159,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (links are not followed)
 
 
-def told_video(path: Path) -> str | None:
+def stated_video(path: Path) -> str | None:
     """The `content_key` of the video that a file was made of; None if it does not say."""
     try:
         state = path.stat()
@@ -170,8 +170,8 @@ def told_video(path: Path) -> str | None:
 
 def is_foreign(path: Path, video: Path) -> bool:
     """Whether a file says that it was made of another video, or another version of it."""
-    told, key = told_video(path), _key_of(video)
-    return told is not None and key is not None and told != key
+    stated, key = stated_video(path), _key_of(video)
+    return stated is not None and key is not None and stated != key
 
 
 def of_another(path: Path, video: Path, suffix: str) -> InvalidAnnotation:
@@ -192,10 +192,10 @@ def _key_of(video: Path) -> str | None:
 @lru_cache(maxsize=1 << 16)
 def _told(path: str, size: int, changed_ns: int, inode: int) -> str | None:
     try:
-        told = read_arrays(Path(path), (VIDEO_KEY,)).get(VIDEO_KEY)
+        stated = read_arrays(Path(path), (VIDEO_KEY,)).get(VIDEO_KEY)
     except (InvalidAnnotation, BrokenArchive):
-        return None  # said when all of it is read
-    return None if told is None else str(told)
+        return None  # reported when all of it is read
+    return None if stated is None else str(stated)
 
 
 class _Files:
@@ -212,12 +212,12 @@ class _Files:
             if time.monotonic() >= until_s:
                 begun_s = time.monotonic()
                 found = folder.rglob(f"*{suffix}") if deep else folder.glob(f"*{suffix}")
-                files = {told: path for path in sorted(found) if (told := told_video(path))}
-                # Listing takes no more than a small share of the time, however large the folder is.
+                files = {stated: path for path in sorted(found) if (stated := stated_video(path))}
+                # Listing takes no more than a small fraction of the time, however large the folder is.
                 until_s = time.monotonic() + _PAUSE * (time.monotonic() - begun_s)
                 self._listed[folder, suffix] = until_s, files
         path = files.get(key)
-        return path if path is not None and told_video(path) == key else None
+        return path if path is not None and stated_video(path) == key else None
 
 
 _FILES = _Files()

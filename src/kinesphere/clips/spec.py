@@ -159,15 +159,15 @@ class ClipSpec:
         modality: What a frame holds: the name of a registered modality.
         fps: Frame rate at which the sampling counts, or None for the source's own.
         resize: `short_side` keeps the aspect ratio and crops; `stretch` ignores it;
-            `letterbox` keeps it and pads. `people`, for poses, first cuts the picture to the box around
+            `letterbox` keeps it and pads. `people`, for poses, first cuts the frame to the box around
             everybody in the clip, a quarter larger and of the shape of `size`.
-        short_side_px: Short side of the picture before cropping (with `stretch`: of the stretched
-            picture). None means just large enough to hold `size`, which is `size` itself for a square
-            one. A picture whose long side would still be too short for the crop is enlarged to fit.
+        short_side_px: Short side of the frame before cropping (with `stretch`: of the stretched
+            frame). None means just large enough to hold `size`, which is `size` itself for a square
+            one. A frame whose long side would still be too short for the crop is enlarged to fit.
             `letterbox` crops nothing and takes none.
         mean: Per-channel mean on the [0, 1] scale, in `channels` order. Of flow: in pixels. Of poses: per
-            coordinate, as shares of the picture's width and height (0.5 is its middle), or in metres.
-        std: Per-channel standard deviation on the [0, 1] scale; of flow and poses likewise.
+            coordinate, as fractions of the frame's width and height (0.5 is its middle), or in metres.
+        std: Per-channel standard deviation on the [0, 1] scale; the same for flow and poses.
         channels: `"RGB"` or `"BGR"` (some Caffe-era weights).
         short_video: What fills a clip that outlasts its span: the span again, or its last frame.
         flow: How the motion between frames is estimated, for the flow modality (see `flow_methods`).

@@ -36,7 +36,7 @@ def with_background(video: WrappedSource, change: Background, other: Lenders | N
 
     def read(times_s: np.ndarray, size: Size | None = None) -> Frames:
         clip, masks = masked_clip(video, times_s, size or video.size)
-        lent = None if other is None else other.surroundings(times_s, clip.frame_size)
+        lent = None if other is None else other.background_of(times_s, clip.frame_size)
         changed = change_background(clip, masks, change, lent)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
@@ -57,7 +57,7 @@ def with_background(video: WrappedSource, change: Background, other: Lenders | N
 
 
 class Lenders:
-    """The other videos of a data set, of which one lends its surroundings: the first that can be read.
+    """The other videos of a data set, of which one lends its background: the first that can be read.
 
     Args:
         paths: The other videos, in the order in which they are asked.
@@ -69,8 +69,8 @@ class Lenders:
         self._opener = opener
         self._source: WrappedSource | None = None
 
-    def surroundings(self, times_s: np.ndarray, size: Size) -> Clip:
-        """What is around the people of one of the videos, at some moments of another one.
+    def background_of(self, times_s: np.ndarray, size: Size) -> Clip:
+        """What is around the people of one of the videos, at some timestamps of another one.
 
         Raises:
             InvalidAnnotation: If none of them can be read.
@@ -83,7 +83,7 @@ class Lenders:
             try:
                 if self._source is None:
                     self._source = self._opener(self._paths[0])
-                lent = surroundings(self._source, times_s, size)
+                lent = background_of(self._source, times_s, size)
             except (VideoError, InvalidAnnotation) as error:
                 problems.append(f"{self._paths.pop(0)}: {error}")
                 self.close()
@@ -91,14 +91,14 @@ class Lenders:
             if problems:
                 warnings.warn(
                     OtherSurroundings(
-                        f"{len(problems)} videos could not lend their surroundings, so {self._paths[0]} did. "
+                        f"{len(problems)} videos could not lend their background, so {self._paths[0]} did. "
                         f"The first: {problems[0]}"
                     ),
                     stacklevel=2,
                 )
             return lent
         raise InvalidAnnotation(
-            f"No other video of the data can lend its surroundings; {len(problems)} were asked. "
+            f"No other video of the data can lend its background; {len(problems)} were asked. "
             f"The first: {problems[0] if problems else 'none is left'}"
         )
 
@@ -110,20 +110,20 @@ class Lenders:
 
 
 def masked_clip(video: WrappedSource, times_s: np.ndarray, size: Size) -> tuple[Clip, Clip]:
-    """Frames at some moments, and their masks."""
+    """Frames at some timestamps, and their masks."""
     times = np.asarray(times_s, np.float64)
     frames = video.frames_at(times, size=size)
     distinct, place = np.unique(displayed_rows(video, times), return_inverse=True)
     people = scaled(known_masks(video).masks(distinct), size)[place]
-    pictures = np.ascontiguousarray(np.asarray(frames.data).transpose(0, 2, 3, 1))
+    images = np.ascontiguousarray(np.asarray(frames.data).transpose(0, 2, 3, 1))
     return (
-        Clip(from_frames(pictures), frames.times, size),
+        Clip(from_frames(images), frames.times, size),
         Clip(from_frames(people[..., None]), frames.times, size, "mask"),
     )
 
 
-def surroundings(video: WrappedSource, times_s: np.ndarray, size: Size) -> Clip:
-    """What is around the people of a video, at some moments of another one; it starts again at its end."""
+def background_of(video: WrappedSource, times_s: np.ndarray, size: Size) -> Clip:
+    """What is around the people of a video, at some timestamps of another one; it starts again at its end."""
     height, width = video.size
     scale = max(size[0] / height, size[1] / width)
     whole = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))

@@ -1,7 +1,7 @@
 """The catalogue of data sets: their cards, and what reading one gives.
 
 `kinesphere.datasets` holds the public sets, one module each; `kinesphere.synthetic` and other distributions
-(entry points of the group `kinesphere.datasets`) enter theirs likewise.
+(entry points of the group `kinesphere.datasets`) enter theirs the same way.
 """
 
 from __future__ import annotations

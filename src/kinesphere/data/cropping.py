@@ -1,4 +1,4 @@
-"""How much of the pictures, and of the people in them, a model's centre crop leaves out."""
+"""How much of the frames, and of the people in them, a model's centre crop leaves out."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from kinesphere.data.faults import Problem, problem
 
 # Frames of a file of masks that are looked at.
 _ASKED = 8
-# Of the people, so much may lie outside before it is said.
+# Of the people, so much may lie outside before it is reported.
 _MOST_OF_PEOPLE = 0.1
 # Where nothing is known of people: of the longer side so much is seen at least. Pictures of 4:3 pass with the
 # usual margin, those of 16:9 do not.
 _LEAST_OF_SIDE = 0.6
 
 Window = tuple[float, float, float, float]
-"""Top, left, bottom and right of what is seen, as shares of the picture."""
+"""Top, left, bottom and right of what is seen, as fractions of the frame."""
 
 
 def seen_window(spec: ClipSpec, frame_size: Size) -> Window:
-    """What the centre crop of a test shows of a picture of `(H, W)` pixels."""
+    """What the centre crop of a test shows of a frame of `(H, W)` pixels."""
     if not MODALITIES.get(spec.modality).is_picture:
         return (0.0, 0.0, 1.0, 1.0)
     canvas = plan_frames(frame_size, spec).canvas
@@ -43,7 +43,7 @@ def seen_window(spec: ClipSpec, frame_size: Size) -> Window:
 
 
 def joints_outside(poses: Poses, window: Window) -> float | None:
-    """Share of the joints that are seen which lie outside; None where none is, or they lie in space."""
+    """Fraction of the joints that are seen which lie outside; None where none is, or they lie in space."""
     if poses.frame_size is None:
         return None
     height, width = poses.frame_size
@@ -54,12 +54,12 @@ def joints_outside(poses: Poses, window: Window) -> float | None:
 
 
 def masks_outside(path: Path, window: Window) -> float | None:
-    """Share of the people's pixels that lie outside, in some frames; None where nobody is seen."""
+    """Fraction of the people's pixels that lie outside, in some frames; None where nobody is seen."""
     try:
         file = MaskFile.open(path)
         masks = file.masks(np.unique(np.linspace(0, file.frames - 1, _ASKED).astype(int)))
     except InvalidAnnotation:
-        return None  # said where masks are read
+        return None  # reported where masks are read
     _, rows, columns = np.nonzero(masks > 127)
     if not len(rows):
         return None
@@ -74,21 +74,22 @@ def _inside(y: np.ndarray, x: np.ndarray, window: Window) -> np.ndarray:
 
 
 def crop_problems(files: Sequence[tuple[str, Window, float | None]]) -> list[Problem]:
-    """What to say of videos with what is seen of them and the share of their people outside, if known."""
+    """Problems of videos, by what is seen of them and the fraction of their people outside, if known."""
     problems = []
-    cut = [(name, share) for name, _, share in files if share is not None and share > _MOST_OF_PEOPLE]
+    known = [(name, fraction) for name, _, fraction in files if fraction is not None]
+    cut = [(name, fraction) for name, fraction in known if fraction > _MOST_OF_PEOPLE]
     if cut:
         message = (
             f"In {len(cut)} videos the model's centre crop leaves out up to {max(s for _, s in cut):.0%} of "
-            "the people (by their poses or masks); `clip.resize=letterbox` shows all of the picture."
+            "the people (by their poses or masks); `clip.resize=letterbox` shows all of the frame."
         )
         problems.append(problem("warning", "cropped", message, (f"{name}: {s:.0%}" for name, s in cut)))
     kept = [
         (name, min(bottom - top, right - left))
-        for name, (top, left, bottom, right), share in files
-        if share is None
+        for name, (top, left, bottom, right), fraction in files
+        if fraction is None
     ]
-    narrow = [(name, share) for name, share in kept if share < _LEAST_OF_SIDE]
+    narrow = [(name, fraction) for name, fraction in kept if fraction < _LEAST_OF_SIDE]
     if narrow:
         message = (
             f"Of {len(narrow)} videos the model's centre crop shows as little as "

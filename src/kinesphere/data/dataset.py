@@ -66,7 +66,7 @@ class Batch:
     """The readable samples of one batch, and the others by name.
 
     Attributes:
-        inputs: One `(B, V, T, C, H, W)` per spec, uint8 for rgb; pictures keep their channels last in
+        inputs: One `(B, V, T, C, H, W)` per spec, uint8 for rgb; frames keep their channels last in
             memory. Empty if no sample was readable.
         targets: Class indices, long `(B,)`; for multi-label sets 0 and 1, float32 `(B, K)`.
         indices: Positions in the manifest (B).
@@ -114,11 +114,11 @@ class ClipDataset(Dataset[Item | Skipped]):
             augmentation of one sample are the same for all of them.
         train: Sample and augment at random, instead of centred and unchanged.
         augment: Settings of augmentation, only with `train`; by default none beyond the sampling.
-            All clips of a sample share one decision, so that they share one label.
+            All clips of a sample share their augmentation parameters, so that they share one label.
         views: Clips and crops per sample, only without `train`.
         opening: Where sidecar files and decoded frames lie, and what becomes of missing files; by default,
             and with `train`, a sample for which something would have to be extracted is a failure.
-        background: What becomes of the surroundings of people, only without `train`, where `augment` says.
+        background: Change of the background of people, only without `train`, where `augment` says.
         seed: Of all randomness.
 
     Raises:
@@ -200,8 +200,8 @@ class ClipDataset(Dataset[Item | Skipped]):
             InvalidAnnotation: If a file of flow, joints or masks cannot.
         """
         sample = self.manifest[draw.index]
-        chances = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
-        when, how, where = chances.generate_state(3, np.uint64).tolist()
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
+        when, how, where = seeds.generate_state(3, np.uint64).tolist()
         with self._open(sample, where) as video:
             if self.augment is None:
                 return [
@@ -213,7 +213,7 @@ class ClipDataset(Dataset[Item | Skipped]):
                     video,
                     spec,
                     sample.span,
-                    # The same state for every spec: inputs with equal sampling show the same moments.
+                    # The same state for every spec: inputs with equal sampling show the same timestamps.
                     generator=torch.Generator().manual_seed(when),
                     jitter=self.augment.jitter,
                     enlarge=self.augment.enlarge,

@@ -1,4 +1,4 @@
-"""What is wrong with labels, groups and splits of a data set: said by `check` and by training alike."""
+"""What is wrong with labels, groups and splits of a data set: reported by `check` and by training alike."""
 
 from __future__ import annotations
 

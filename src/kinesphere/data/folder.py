@@ -242,7 +242,7 @@ def _refuse_wrapped(root: Path, samples: list[Sample]) -> None:
         wrapper = root.joinpath(*paths[0][: -len(deeper[0])])
         raise InvalidManifest(
             f"{root} has the one class {label!r}, with {len({rest[0] for rest in deeper})} folders in it. If "
-            f"those are the classes, give {wrapper}; if not, one class alone cannot be told from others."
+            f"those are the classes, give {wrapper}; if not, a single class gives nothing to distinguish."
         )
 
 

@@ -46,8 +46,8 @@ class LoaderSettings:
         """
         has_gpu = torch.cuda.is_available()
         if workers == "auto":
-            share = cpu_count() if has_gpu else cpu_count() // 2
-            workers = min(max(share, 1), _MOST_WORKERS)
+            count = cpu_count() if has_gpu else cpu_count() // 2
+            workers = min(max(count, 1), _MOST_WORKERS)
         if not isinstance(workers, int) or workers < 0:
             raise InvalidSetting(f"Loader workers are 'auto' or a number from 0; got {workers!r}.")
         # Workers run torch and OpenCV with one thread (see `_begin_worker`): forked ones miss no thread

@@ -38,7 +38,7 @@ from kinesphere.data.preflight_files import (
     pose_files_of,
     sidecar_files,
 )
-from kinesphere.data.preflight_poses import PoseTally, tally
+from kinesphere.data.preflight_poses import PoseSummary, summarise
 from kinesphere.data.preflight_problems import (
     Facts,
     crop_problems,
@@ -79,9 +79,9 @@ class Preflight:
         groupings: How groups were found that were not given, a sentence for each way.
         durations_s: Lengths of the readable videos, in seconds.
         clip_durations_s: Lengths of the samples: of their spans, or of the whole videos.
-        labelled_share: Share of the readable videos' time that some span covers; None without spans.
+        labelled_share: Fraction of the readable videos' time that some span covers; None without spans.
         frame_rates: Videos per frame rate, rounded to 0.01, most frequent first.
-        sizes: Videos per `WIDTHxHEIGHT`, most frequent first; pose files per size of their pictures, or
+        sizes: Videos per `WIDTHxHEIGHT`, most frequent first; pose files per size of their frames, or
             `in space`.
         codecs: Videos per codec, most frequent first.
         unreadable: Samples whose file cannot be read.
@@ -105,13 +105,13 @@ class Preflight:
     codecs: dict[str, int]
     unreadable: tuple[Skipped, ...]
     damaged: tuple[Skipped, ...]
-    poses: PoseTally | None
+    poses: PoseSummary | None
     problems: tuple[Problem, ...]
     lacking: int = 0
 
     @property
     def readable_share(self) -> float:
-        """Share of the samples whose file can be read, in [0, 1]."""
+        """Fraction of the samples whose file can be read, in [0, 1]."""
         return 1 - len(self.unreadable) / self.clips
 
     @property
@@ -195,7 +195,7 @@ def check(
     needs_poses = see(specs, "skeleton")
     has_poses = needs_poses or pose_files or any(is_pose_file(path) for path in paths)
     readable = [sample for sample in manifest if sample.path in facts]
-    poses = tally((sample, facts[sample.path].poses) for sample in readable) if has_poses else None
+    poses = summarise((sample, facts[sample.path].poses) for sample in readable) if has_poses else None
     report = _report(manifest, spec, facts, lost, poses)
     lacking = len(poses.missing) + len(poses.unusable) if needs_poses and poses is not None else 0
     lacking += sum(reason is not None for s in readable for reason in facts[s.path].sidecars.values())
@@ -207,7 +207,7 @@ def _report(
     spec: ClipSpec | None,
     facts: Facts,
     lost: Mapping[Path, Skipped],
-    poses: PoseTally | None,
+    poses: PoseSummary | None,
 ) -> Preflight:
     read = list(facts.values())
     unreadable, damaged = [], []

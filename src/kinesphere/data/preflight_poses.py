@@ -29,7 +29,7 @@ class PoseFacts:
         seen: `(T,)` number of people seen at each.
         holds_s: How long a pose holds (see `Poses.holds_s`).
         error: Why it cannot be used.
-        joints: The poses themselves, of pictures.
+        joints: The poses themselves, of frames.
     """
 
     skeleton: str = ""
@@ -52,7 +52,7 @@ class PoseFacts:
 
 
 @dataclass(frozen=True)
-class PoseTally:
+class PoseSummary:
     """The poses of a data set.
 
     Attributes:
@@ -62,7 +62,7 @@ class PoseTally:
         nobody: Samples in which nobody is ever seen.
         skeletons: Samples per skeleton, most frequent first.
         people: Samples per largest number of people at a time, ascending.
-        seen_share: Mean over the samples of the share of poses with somebody in them; None without any.
+        seen_share: Mean over the samples of the fraction of poses with somebody in them; None without any.
     """
 
     samples: int
@@ -105,12 +105,12 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
     return replace(facts_of(poses), joints=poses)
 
 
-def tally(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseTally:
+def summarise(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseSummary:
     """Count over the readable samples; None stands for a video without a pose file."""
     missing, unusable, nobody = [], [], []
     skeletons: Counter[str] = Counter()
     people: Counter[int] = Counter()
-    shares: list[float] = []
+    fractions: list[float] = []
     for sample, facts in samples:
         if facts is None:
             missing.append(sample.id)
@@ -121,15 +121,15 @@ def tally(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseTally:
         seen = facts.during(sample.span)
         skeletons[facts.skeleton] += 1
         people[int(seen.max(initial=0))] += 1
-        shares.append(float((seen > 0).mean()) if len(seen) else 0.0)
+        fractions.append(float((seen > 0).mean()) if len(seen) else 0.0)
         if not seen.any():
             nobody.append(sample.id)
-    return PoseTally(
-        samples=len(shares),
+    return PoseSummary(
+        samples=len(fractions),
         missing=tuple(missing),
         unusable=tuple(unusable),
         nobody=tuple(nobody),
         skeletons=dict(skeletons.most_common()),
         people={str(count): people[count] for count in sorted(people)},
-        seen_share=float(np.mean(shares)) if shares else None,
+        seen_share=float(np.mean(fractions)) if fractions else None,
     )

@@ -15,7 +15,7 @@ from kinesphere.data.cropping import seen_window
 from kinesphere.data.faults import Problem, Severity, problem
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.preflight_files import FileFacts, is_pose_file
-from kinesphere.data.preflight_poses import PoseTally
+from kinesphere.data.preflight_poses import PoseSummary
 
 Facts = Mapping[Path, FileFacts]
 """What is known of every file that can be read."""
@@ -74,7 +74,7 @@ def span_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> li
     return problems
 
 
-def pose_problems(manifest: Manifest, poses: PoseTally | None) -> list[Problem]:
+def pose_problems(manifest: Manifest, poses: PoseSummary | None) -> list[Problem]:
     """Missing and unusable poses, and those that show nobody."""
     if poses is None:
         return []

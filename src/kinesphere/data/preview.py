@@ -1,4 +1,4 @@
-"""`preview`: a picture of what one training step would see."""
+"""`preview`: an image of what one training step would see."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def preview(dataset: ClipDataset, path: str | Path, *, count: int = 6) -> tuple[
     """
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InvalidSetting(f"A preview is a .png or .jpg picture; got {path.name!r}.")
+        raise InvalidSetting(f"A preview is a .png or .jpg image; got {path.name!r}.")
     clips, titles, failures, drawn = [], [], [], 0
     sampler = EpochSampler(dataset.manifest.targets, 1, shuffle=True, seed=dataset.seed)
     for draw in sampler:

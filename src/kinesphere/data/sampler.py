@@ -140,11 +140,11 @@ class EpochSampler(Sampler[Draw]):
         return generator.permutation(np.concatenate(drawn))
 
 
-def _apportion(total: int, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _apportion(total: int, fractions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Whole numbers that sum to `total` and follow `shares`; remainders fall at random."""
-    exact = total * shares
+    exact = total * fractions
     quotas: np.ndarray = np.floor(exact).astype(int)
-    order = generator.permutation(len(shares))
+    order = generator.permutation(len(fractions))
     order = order[np.argsort(-(exact - quotas)[order], kind="stable")]
     quotas[order[: total - quotas.sum()]] += 1
     return quotas

@@ -68,7 +68,7 @@ class Opening:
         """Open what the specs need of a source. Addresses and bytes have no files beside them.
 
         Args:
-            source: A path, an address, or the file's bytes; a pose file stands for a video's poses.
+            source: A path, a URL, or the file's bytes; a pose file stands for a video's poses.
             specs: What will be read.
             span: The part that will be read; None for all of it.
             files: Sidecar files that lie elsewhere, by modality.
@@ -201,7 +201,7 @@ def lacks_file(path: Path, modality: str, extracts: Extracts) -> str | None:
 
 
 def local_path(source: Source) -> Path | None:
-    """The path of a source that is a file of this machine; None for bytes and addresses."""
+    """The path of a source that is a file of this machine; None for bytes and URLs."""
     return None if isinstance(source, bytes) or "://" in str(source) else Path(source)
 
 

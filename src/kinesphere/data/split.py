@@ -40,7 +40,7 @@ def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -
 
     Args:
         manifest: The samples; splits they have are replaced.
-        fractions: Share of the samples per split; positive, summing to 1. The first is trained on.
+        fractions: Fraction of the samples per split; positive, summing to 1. The first is trained on.
         seed: Same seed, same splits.
 
     Returns:
@@ -53,13 +53,13 @@ def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -
     Warns:
         IncompleteSplit: If another split lacks a class.
     """
-    shares = np.array(list(fractions.values()), dtype=float)
-    if len(shares) < 2 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+    sizes = np.array(list(fractions.values()), dtype=float)
+    if len(sizes) < 2 or not (sizes > 0).all() or abs(sizes.sum() - 1) > 1e-6:
         raise InvalidSetting(
             f"Split fractions are at least two positive numbers that sum to 1; got {dict(fractions)}."
         )
     names = list(fractions)
-    part = _allocate(manifest, shares, seed)
+    part = _allocate(manifest, sizes, seed)
     for number, name in enumerate(names):
         _check_classes(manifest, part == number, name, trained_on=number == 0)
     return manifest.with_splits({sample.id: names[p] for sample, p in zip(manifest, part, strict=True)})
@@ -135,7 +135,7 @@ def _check_classes(manifest: Manifest, inside: np.ndarray, name: str, *, trained
     warnings.warn(IncompleteSplit(f"{name} lacks {len(lacking)} classes ({listed})."), stacklevel=3)
 
 
-def _allocate(manifest: Manifest, shares: np.ndarray, seed: int) -> np.ndarray:
+def _allocate(manifest: Manifest, fractions: np.ndarray, seed: int) -> np.ndarray:
     """Part number of every sample (N,), groups whole.
 
     Groups go, largest first, to the part whose class counts then miss their targets least, in the
@@ -145,9 +145,9 @@ def _allocate(manifest: Manifest, shares: np.ndarray, seed: int) -> np.ndarray:
     keys = [("g", s.group) if s.group is not None else ("f", str(s.path)) for s in manifest]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     group_of = np.array([numbers[key] for key in keys])
-    if len(numbers) < len(shares):
+    if len(numbers) < len(fractions):
         raise InvalidSetting(
-            f"{len(numbers)} groups cannot fill {len(shares)} parts, because groups stay whole"
+            f"{len(numbers)} groups cannot fill {len(fractions)} parts, because groups stay whole"
             f"{_told(manifest)}; use fewer parts, or other groups (the group column {GROUP_BY_FILE!r} makes "
             "every file its own)."
         )
@@ -162,12 +162,12 @@ def _allocate(manifest: Manifest, shares: np.ndarray, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(numbers))
     order = order[np.argsort(-weight[order], kind="stable")]
     part_of_group: np.ndarray = np.empty(len(numbers), dtype=int)
-    filled = np.zeros((len(shares), len(total)))
-    empty = np.ones(len(shares), dtype=bool)
+    filled = np.zeros((len(fractions), len(total)))
+    empty = np.ones(len(fractions), dtype=bool)
     for rank, group in enumerate(order):
         classes = list(counts[group])
         own = np.array(list(counts[group].values()), dtype=float)
-        aim = shares[:, None] * total[classes]
+        aim = fractions[:, None] * total[classes]
         cost = ((own**2 + 2 * own * (filled[:, classes] - aim)) / aim).sum(axis=1)
         if len(order) - rank <= empty.sum():  # the groups left are needed to leave no part empty
             cost[~empty] = np.inf

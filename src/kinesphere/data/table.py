@@ -92,12 +92,14 @@ class Listing:
         kind = UnsafeFile if self.unsafe else InvalidManifest
         if len(self.wrong) == 1:
             raise kind(f"{self.wrong[0].path}: {self.wrong[0].reason}.")
-        told = "; ".join(f"{row.path.rpartition(', ')[2]}: {row.reason}" for row in self.wrong[:_LISTED_ROWS])
+        listed = "; ".join(
+            f"{row.path.rpartition(', ')[2]}: {row.reason}" for row in self.wrong[:_LISTED_ROWS]
+        )
         more = len(self.wrong) - _LISTED_ROWS
         rest = f"; and {more} more, which `kinesphere check` lists" if more > 0 else ""
         raise kind(
             f"{path}: {len(self.wrong)} of {len(self.wrong) + len(self.samples)} rows are wrong. "
-            f"{told}{rest}. Correct them, or leave them out (wrong_rows=skip)."
+            f"{listed}{rest}. Correct them, or leave them out (wrong_rows=skip)."
         )
 
 
@@ -409,7 +411,7 @@ def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> N
 def written_path(path: Path, root: Path) -> str:
     """A file as a table in `root` names it: as seen from there where it lies below, else from anywhere.
 
-    A name with bytes that are no text is written as an address, `file:///…%FF`, since a table holds text.
+    A name with bytes that are no text is written as a URL, `file:///…%FF`, since a table holds text.
     """
     here, base = path.absolute(), root.absolute()
     if spelled(str(here)) != str(here):

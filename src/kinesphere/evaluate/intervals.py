@@ -13,11 +13,11 @@ point. Instead (`interval`):
    Student's t for the groups' degrees of freedom in the place of the normal one (Dean, Pagano: "Evaluating
    confidence interval methods for binomial proportions in clustered surveys", Journal of Survey Statistics
    and Methodology 3, 2015, section 2). It stays within 0 and 1, and is no point where all answers are right.
-   Scores that are no shares of clips (F1, average precision) lie in [0, 1] as well and are treated alike.
+   Scores that are no fractions of clips (F1, average precision) lie in [0, 1] as well and are treated alike.
 
 Groups of unequal size count as fewer (Kish's effective number). `benchmarks/coverage.py` measures how often
-such intervals hold the truth, for clips of a group that correlate up to 0.3; where they agree more, and a
-group has many, intervals of this kind hold it less often.
+such intervals contain the true value, for clips of a group that correlate up to 0.3; where they agree
+more, and a group has many, intervals of this kind contain it less often.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 
 LEVEL = 0.95
-"""Share of such intervals that shall hold the truth."""
+"""Fraction of such intervals that shall contain the true value."""
 # Sums without one unit are made in blocks of about this many numbers, so memory stays bounded.
 _BLOCK = 4_000_000
 # Correlation between clips of one group that stands beside the measured one, and the groups that it is worth.
@@ -117,13 +117,13 @@ def interval(
             rests on.
         units: What counts as independent.
         size: Independent clips that the score rests on at most.
-        level: Share of such intervals that shall hold the truth.
+        level: Fraction of such intervals that shall contain the true value.
 
     Returns:
-        Lower and upper end, or None where there is a single unit, from which no spread can be told.
+        Lower and upper end, or None where there is a single unit, which gives no spread.
 
     Raises:
-        InvalidSetting: If the level is no share.
+        InvalidSetting: If the level is no fraction.
     """
     if not 0 < level < 1:
         raise InvalidSetting(f"The interval's level is a fraction between 0 and 1; got {level}.")
@@ -151,7 +151,7 @@ def _design_effect(value: float, deviations: np.ndarray, units: Units, size: flo
 
 
 def _wilson(value: float, size: float, t: float) -> tuple[float, float]:
-    """Wilson's interval of a share of `size` clips, `t` standard deviations to either side."""
+    """Wilson's interval of a fraction of `size` clips, `t` standard deviations to either side."""
     if size <= 0:
         return 0.0, 1.0
     width = t * t / size

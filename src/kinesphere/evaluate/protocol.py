@@ -24,7 +24,7 @@ class Protocol:
         split: `"test"`, `"5-fold by group"`, or None for the whole manifest.
         views: Test-time views, clips × crops, whose probabilities were averaged.
         sampling: Text form of the sampling, one per model input.
-        background: What became of the surroundings of people (see `clips.background`).
+        background: Change of the background of people (see `clips.background`).
     """
 
     dataset: str
@@ -45,7 +45,7 @@ class Intervals:
     Attributes:
         kind: `"group"` if clips of one group were taken together, else `"clip"`.
         units: Number of groups or clips.
-        level: Share of such intervals that shall hold the truth.
+        level: Fraction of such intervals that shall contain the true value.
         method: Name of the method.
     """
 
@@ -69,9 +69,7 @@ class Intervals:
         """For people: what the brackets behind a score mean."""
         what = "group" if self.kind == "group" else "clip"
         if self.units < 2:
-            return (
-                f"All clips are of a single {what}, from which no spread can be told: there are no intervals."
-            )
+            return f"All clips are of a single {what}, which gives no spread: there are no intervals."
         text = f"Brackets are {100 * self.level:g} % intervals over {self.units} {what}s ({self.method})."
         if self.kind == "clip":
             return text + " No clip names its group, so each is taken for independent of the others."

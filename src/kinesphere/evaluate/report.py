@@ -88,7 +88,7 @@ class Report:
 
     @property
     def majority(self) -> float:
-        """Share of the most frequent class: what always answering it would score as top-1."""
+        """Fraction of the most frequent class: what always answering it would score as top-1."""
         return max(row.support for row in self.classes) / self.clips
 
     def line(self) -> str:
@@ -238,8 +238,8 @@ def report_from_predictions(
 def _caveats(predictions: Predictions) -> tuple[str, ...]:
     """What the interval does not tell, where that is a lot."""
     if len(predictions) > 1 and len(set(predictions.paths)) == 1:
-        told = "the interval tells nothing of how the model does on another one"
-        return (f"All clips are from a single recording: {told}.",)
+        text = "the interval tells nothing of how the model does on another one"
+        return (f"All clips are from a single recording: {text}.",)
     return ()
 
 

@@ -149,10 +149,12 @@ def choose(manifest: Manifest, seen: Seen | None, split: str | None = None) -> S
         if set(_PARTS[part]) & set(met.values()):
             chosen = _where(manifest, met, part)
             counts = Counter(met.get(sample.id, "none") for sample in manifest)
-            told = [f"{counts[how]} {text}" for how, text in _TOLD if how not in _PARTS[part] and counts[how]]
+            parts = [
+                f"{counts[how]} {text}" for how, text in _TOLD if how not in _PARTS[part] and counts[how]
+            ]
             note = (
                 f"These are the model's own data: the {len(chosen)} clips that it was {what} are scored. "
-                f"Left out of {len(manifest)}: {', '.join(told) or 'none'}. `--split all` scores them too."
+                f"Left out of {len(manifest)}: {', '.join(parts) or 'none'}. `--split all` scores them too."
             )
             return Scored(chosen, part, (note, *warnings_of(chosen, met)))
     return Scored(manifest, None, warnings_of(manifest, met))
@@ -191,10 +193,10 @@ def seen_by(provenances: Sequence[Provenance]) -> tuple[Seen | None, tuple[str, 
 def warnings_of(manifest: Manifest, met: Mapping[str, Met]) -> tuple[str, ...]:
     """What to say of clips that a model has learnt from and that are scored all the same."""
     counts = Counter(met.get(sample.id, "none") for sample in manifest)
-    told = [f"{counts[how]} {text}" for how, text in _TOLD if how not in ("test", "none") and counts[how]]
-    if not told:
+    parts = [f"{counts[how]} {text}" for how, text in _TOLD if how not in ("test", "none") and counts[how]]
+    if not parts:
         return ()
-    counted = ", ".join(told)
+    counted = ", ".join(parts)
     return (f"NOT A TEST: of {len(manifest)} scored clips there are {counted}. The score flatters.",)
 
 

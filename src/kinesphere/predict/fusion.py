@@ -47,7 +47,7 @@ class FusedPredictor(VideoPredictor):
     Args:
         members: Two or more, of the same labels in any order; their own openings are not used.
         weights: One per member, not negative; only their ratios count. None gives equal weights.
-        name: For reports; by default the members' names with their shares.
+        name: For reports; by default the members' names with their weights.
         opening: Where files of flow and poses lie, and what becomes of those that are missing.
 
     Raises:

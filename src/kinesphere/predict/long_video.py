@@ -102,8 +102,8 @@ class SlidingFrames:
         last = max(len(self._times) - 1 - ahead, 0)
         needed = [np.empty(0, dtype=np.int64)]
         for span in spans:
-            moments = sampled(video, spec, span, views.clips)
-            shown = [np.unique(displayed_rows(video, moment.times)).clip(max=last) for moment in moments]
+            timestamps = sampled(video, spec, span, views.clips)
+            shown = [np.unique(displayed_rows(video, stamps.times)).clip(max=last) for stamps in timestamps]
             needed += [rows + step for rows in shown for step in range(ahead + 1)]
         self._needed = np.unique(np.concatenate(needed)).clip(max=len(self._times) - 1)
         self._done = 0
@@ -113,12 +113,12 @@ class SlidingFrames:
         """The frames displayed at the given times (see `Video.frames_at`), of which none lies before the
         first of the request before; at the same size throughout."""
         wanted = displayed_rows(self._video, times_s)
-        reach = int(np.searchsorted(self._needed, wanted.max(), side="right"))
-        fresh = self._needed[self._done : reach]
+        end = int(np.searchsorted(self._needed, wanted.max(), side="right"))
+        fresh = self._needed[self._done : end]
         self._held = {i: pixels for i, pixels in self._held.items() if i >= wanted.min()}
         if len(fresh):
             read = self._video.frames_at(self._times[fresh], size=size)
             self._held.update(zip(fresh.tolist(), read.data.transpose(0, 2, 3, 1), strict=True))
-            self._done = reach
+            self._done = end
         pixels = np.stack([self._held[i] for i in wanted.tolist()])
         return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])

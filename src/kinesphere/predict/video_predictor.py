@@ -84,17 +84,17 @@ class VideoPredictor(ABC):
 
         Of fused models that were tested with different views it is the most of them.
         """
-        told = [Views.parse(each.test_views) for each in self.provenances if each.test_views is not None]
-        return max(told, key=lambda views: views.clips * views.crops, default=Views())
+        known = [Views.parse(each.test_views) for each in self.provenances if each.test_views is not None]
+        return max(known, key=lambda views: views.clips * views.crops, default=Views())
 
     @abstractmethod
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """Class probabilities of a batch of samples, averaged over their views.
 
-        What is said of mirror images among the views counts for the mirrored labels.
+        Probabilities of mirror images among the views count for the mirrored labels.
 
         Args:
-            inputs: One `(B, V, T, C, H, W)` per spec as the clips room makes them (rgb: uint8).
+            inputs: One `(B, V, T, C, H, W)` per spec as `clips` makes them (rgb: uint8).
             views: How the V views were taken.
 
         Returns:
@@ -150,7 +150,7 @@ class VideoPredictor(ABC):
         """What the model says of a video, or of a span of it.
 
         Args:
-            source: A path, an address, or the file's bytes.
+            source: A path, a URL, or the file's bytes.
             span: `(start_s, end_s)`; None for the whole video.
             views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
 
@@ -161,10 +161,10 @@ class VideoPredictor(ABC):
         """
         views = views or self.test_views
         check_views(views, self.labels)
-        said = self._predictions([self._read(source, span, views)], views)[0]
-        if isinstance(said, Skipped):
-            raise NotFinite(said.reason)
-        return said
+        answer = self._predictions([self._read(source, span, views)], views)[0]
+        if isinstance(answer, Skipped):
+            raise NotFinite(answer.reason)
+        return answer
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
@@ -175,7 +175,7 @@ class VideoPredictor(ABC):
         or answered with numbers comes as `Skipped`; the others go on.
 
         Args:
-            sources: Paths, addresses or bytes.
+            sources: Paths, URLs or bytes.
             views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
             batch_size: Videos at a time.
 
@@ -258,7 +258,7 @@ class VideoPredictor(ABC):
                 f"{shown(source)} from {start:.2f} to {end:.2f} s" for start, end in spans[-len(batch) :]
             ]
             rows.append(self.answers(inputs, views, named))
-            # Where there are pictures as well, the answer rests on these.
+            # Where there are frames as well, the answer rests on these.
             unseen.append(_sees_nothing(inputs, self.specs) & no_pictures)
             notes = batch[-1].notes
         return Timeline(

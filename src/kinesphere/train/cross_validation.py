@@ -59,7 +59,7 @@ def cross_validate(
     """Train and score once per fold, and score all folds together.
 
     Nothing about a fold's test part steers its training: `data.val`, where it is `auto`, becomes 0, so
-    that training runs its full length; a share given is taken from the fold's training part.
+    that training runs its full length; a fraction given is taken from the fold's training part.
 
     Args:
         recipe: What to do in each fold; `data.test` is not used. `out` names the folder.

@@ -24,10 +24,10 @@ def average_step(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], Non
     @torch.no_grad()
     def step(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
         n = int(updates)
-        share = 1 - min(decay, (1 + n) / (10 + n))
+        step = 1 - min(decay, (1 + n) / (10 + n))
         for average, weight in zip(averages, weights, strict=True):
             if average.is_floating_point():
-                average.lerp_(weight.to(average.dtype), share)
+                average.lerp_(weight.to(average.dtype), step)
             else:
                 average.copy_(weight)
 

@@ -68,7 +68,7 @@ class FusedRuns:
 def fuse_runs(
     folders: Sequence[str | Path], weights: Sequence[float] | Literal["learned"] | None = None
 ) -> FusedRuns:
-    """Fuse what runs said of their test clips.
+    """Fuse the answers of runs to their test clips.
 
     Runs that held out no test clips are fused with given weights all the same, and nothing is scored.
 

@@ -132,7 +132,8 @@ def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extra
     common, differing = Preparation.common(parts)
     if differing:
         log.warning(
-            "The files of the training samples were not made alike (%s); prediction follows most.",
+            "The files of the training samples were made with different settings (%s); prediction follows "
+            "most.",
             ", ".join(differing),
         )
     return common

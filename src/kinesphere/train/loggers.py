@@ -50,8 +50,8 @@ def make_loggers(recipe: Recipe, folder: Path, step: int) -> list[Logger]:
     return loggers
 
 
-def _mlflow(address: str, folder: Path) -> MLFlowLogger:
-    uri = address if "://" in address else Path(address).resolve().as_uri()
+def _mlflow(url: str, folder: Path) -> MLFlowLogger:
+    uri = url if "://" in url else Path(url).resolve().as_uri()
     known = folder / "mlflow-run-id"
     run_id = known.read_text(encoding="utf-8") if known.is_file() else None
     logger = MLFlowLogger(experiment_name="kinesphere", run_name=folder.name, tracking_uri=uri, run_id=run_id)

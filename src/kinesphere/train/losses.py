@@ -26,7 +26,7 @@ class LossContext:
     Attributes:
         class_counts: (K,) training samples of each class.
         multi: Whether a sample may carry several labels.
-        label_smoothing: Share of a target that is spread over all classes, in [0, 1).
+        label_smoothing: Fraction of a target that is spread over all classes, in [0, 1).
         beta: Of the effective number of samples, in [0, 1).
         gamma: Focusing exponent, at least 0.
     """
@@ -93,7 +93,7 @@ def focal_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
 
 
 def focal_binary_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
-    """The same for several labels per sample: every class is a decision of its own (sigmoid)."""
+    """The same for several labels per sample: every class is predicted independently (sigmoid)."""
     logits = logits.float()
     loss = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
     wrong = rows * (-logits).sigmoid() + (1 - rows) * logits.sigmoid()
@@ -146,7 +146,7 @@ def _bce(context: LossContext) -> LossFunction:
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         rows = dense_targets(targets, logits.shape[-1])
-        # Each class is a binary decision, so its target is smoothed towards one half.
+        # Each class is a binary problem, so its target is smoothed towards one half.
         return F.binary_cross_entropy_with_logits(logits.float(), rows * (1 - smoothing) + smoothing / 2)
 
     return loss

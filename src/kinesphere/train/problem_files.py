@@ -22,7 +22,7 @@ class ProblemFiles(pl.Callback):
     Args:
         files: Its tables `unreadable` and `damaged` are written when there is something to write.
         samples: Number of samples in training and validation.
-        allowed: Largest share of them that may be unreadable.
+        allowed: Largest fraction of them that may be unreadable.
     """
 
     def __init__(self, files: RunFiles, samples: int, allowed: float) -> None:

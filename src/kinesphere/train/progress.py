@@ -14,12 +14,12 @@ from kinesphere.train.metrics_csv import History, Row
 from kinesphere.train.module import RecognitionTask
 
 _REFRESH_S = 0.5
-# From this share of the time on, waiting for data is worth a word.
+# From this fraction of the time on, waiting for data is worth a word.
 _MUCH = 0.5
 
 
 class ShowProgress(pl.Callback):
-    """Shows loss, top-1, clips/s, the share of time spent waiting for data, and the time left.
+    """Shows loss, top-1, clips/s, the fraction of time spent waiting for data, and the time left.
 
     Reading a loss from an accelerator waits for it, so the figures are read twice a second at most.
 

@@ -105,8 +105,8 @@ class Recipe(Section):
         except ValidationError as error:
             problems = list(dict.fromkeys(_explain(cls, dict(problem)) for problem in error.errors()))
             more = len(problems) - _MOST_PROBLEMS
-            told = "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-            raise InvalidSetting(f"In {origin}: {told}.") from None
+            listed = "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+            raise InvalidSetting(f"In {origin}: {listed}.") from None
 
     def override(self, *overrides: str) -> Self:
         """A copy with some `section.key=value` applied, checked again."""

@@ -70,7 +70,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "classes apart. Add clips of something else."
         )
     if recipe.model.name != "auto":
-        check_name(recipe.model.name, recipe.model.pretrained)  # before anything is said of the data
+        check_name(recipe.model.name, recipe.model.pretrained)  # before anything is reported of the data
     parts, data = divide(recipe, manifest)
     check_flip(recipe.augment, manifest.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
@@ -82,7 +82,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         train = train.model_copy(update={"monitor": "macro_f1" if multi else "top1"})
     if train.early_stopping and parts.val is None:
         raise InvalidSetting(
-            "Early stopping needs validation, but data.val is 0; give it a share or a split."
+            "Early stopping needs validation, but data.val is 0; give it a fraction or a split."
         )
     if loss.name == "auto":
         loss = loss.model_copy(update={"name": "bce" if multi else "cross_entropy"})
@@ -92,7 +92,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     elif model.name == "auto":
         name, arguments = default_model(manifest)
         model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
-    check_name(model.name, model.pretrained)  # before anything is said or written
+    check_name(model.name, model.pretrained)  # before anything is reported or written
     if isinstance(model.pretrained, str) and is_file(model.pretrained, model.name):
         model = model.model_copy(update={"pretrained": str(Path(model.pretrained).resolve())})
     resolved = recipe.model_copy(

@@ -75,12 +75,12 @@ class RunFiles:
 
     @property
     def predictions(self) -> Path:
-        """What the model said of every held-out sample."""
+        """The answers of the model to every held-out sample."""
         return self.folder / "predictions.parquet"
 
     @property
     def validation_predictions(self) -> Path:
-        """What the model said of the validation samples; written when weights of a fusion are learned."""
+        """The answers to the validation samples; written when weights of a fusion are learned."""
         return self.folder / "validation.parquet"
 
     @property
@@ -138,6 +138,6 @@ class RunFiles:
             self.state.parent.rmdir()
 
     def clear_scores(self) -> None:
-        """Remove what was said of weights that are about to change."""
+        """Remove the results of weights that are about to change."""
         for path in (self.report, self.predictions, self.validation_predictions, self.page):
             path.unlink(missing_ok=True)

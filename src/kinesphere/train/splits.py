@@ -31,7 +31,7 @@ from kinesphere.train.splits_csv import Part
 log = logging.getLogger("kinesphere.train")
 
 AUTO_VAL, AUTO_TEST = 0.1, 0.2
-# Of what is new beside the data of the model that a run starts from, at most this share is held out.
+# Of what is new beside the data of the model that a run starts from, at most this fraction is held out.
 _MOST_OF_NEW = 0.5
 
 
@@ -136,15 +136,15 @@ def _base(recipe: Recipe) -> Seen | None:
     return seen
 
 
-def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mapping[str, Met]) -> Manifest:
-    """Move a share of the split `train` to a split of its own.
+def _hold_out(manifest: Manifest, name: str, fraction: float, seed: int, met: Mapping[str, Met]) -> Manifest:
+    """Move a fraction of the split `train` to a split of its own.
 
     Groups of which the weights at the start have learnt something stay; groups that tested them move; the
-    rest of the share is drawn from what they have not met.
+    rest of the fraction is drawn from what they have not met.
     """
     if name in manifest.splits:
         raise InvalidSetting(
-            f"data.{name} is the share {share}, but the data have a split {name!r} of their own; name that."
+            f"data.{name} is the fraction {fraction}, but the data have a split {name!r}; name that."
         )
     pool = manifest.where(split="train")
     of_group: dict[str, set[Met | None]] = defaultdict(set)
@@ -158,10 +158,10 @@ def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mappi
         elif not found - {None, "test"}:
             moved[sample.id] = name
     if len(free) == len(pool) or not (free or moved):
-        # Nothing is known, or all of it was learnt: then the overlap is counted and said.
-        drawn = _drawn(pool, name, share, seed)
+        # Nothing is known, or all of it was learnt: then the overlap is counted and reported.
+        drawn = _drawn(pool, name, fraction, seed)
         return manifest.with_splits({sample.id: str(sample.split) for sample in drawn})
-    rest = share * len(pool) - len(moved)
+    rest = fraction * len(pool) - len(moved)
     if free and rest >= 1:
         part = min(_MOST_OF_NEW, rest / len(free))
         try:
@@ -179,10 +179,10 @@ def _hold_out(manifest: Manifest, name: str, share: float, seed: int, met: Mappi
     return manifest.with_splits(moved)
 
 
-def _drawn(pool: Manifest, name: str, share: float, seed: int) -> Manifest:
+def _drawn(pool: Manifest, name: str, fraction: float, seed: int) -> Manifest:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IncompleteSplit)  # said once, of the whole split, by `_told`
-        return holdout(pool, {"train": 1 - share, name: share}, seed)
+        return holdout(pool, {"train": 1 - fraction, name: fraction}, seed)
 
 
 def _part(manifest: Manifest, split: str, setting: float | str) -> Manifest | None:

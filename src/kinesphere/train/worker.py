@@ -20,7 +20,7 @@ from kinesphere.core.errors import KinesphereError
 from kinesphere.core.signals import end_silently, end_with
 
 _LATER_S = 5.0
-# As long as torch's launcher leaves to processes that it has told to end.
+# As long as torch's launcher leaves to processes that it has asked to end.
 _GRACE_S = 30.0
 
 

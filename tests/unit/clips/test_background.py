@@ -20,7 +20,7 @@ from kinesphere.clips.augment.background import (
     change_background,
     check_background,
     composed,
-    first_surroundings,
+    first_background,
     without_people,
 )
 from kinesphere.clips.clip import from_frames
@@ -93,7 +93,7 @@ def test_frozen_surroundings_are_those_of_the_first_frame() -> None:
     clip, masks, empty = scene()
     frames = pictures(clip).copy()
     frames[1:, 32:, :] = 0  # it gets dark below, later
-    still = first_surroundings(frames, masks.frames()[..., 0])[0]
+    still = first_background(frames, masks.frames()[..., 0])[0]
     assert np.array_equal(still, empty)
 
 

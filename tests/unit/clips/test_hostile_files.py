@@ -220,8 +220,8 @@ def test_attacks_on_archives(whole: dict[str, Path], tmp_path: Path, attack: str
     [
         ({"fps": np.nan}, "between 1e-05 and 100000 times a second; got nan"),
         ({"fps": 1e300}, "times a second"),
-        ({"keypoints": np.full((6, 2, 17, 2), 1e30)}, "far outside of any picture"),
-        ({"boxes": np.full((6, 2, 4), np.inf)}, "sides far outside of any picture"),
+        ({"keypoints": np.full((6, 2, 17, 2), 1e30)}, "far outside of any frame"),
+        ({"boxes": np.full((6, 2, 4), np.inf)}, "sides far outside of any frame"),
         ({"times": np.arange(6) * 1e300}, "must be finite and ascend"),
         ({"tracks": np.array([np.nan, 1.0])}, "is not a readable pose file .invalid value"),
         ({"most_people": 10**12}, "At least one person is looked for; got 1000000000000"),
@@ -251,9 +251,9 @@ def test_numbers_and_names_that_no_video_has(
         ({"size": (10**5, 10**5)}, "pixels a frame, more than"),
         (
             {"video": np.frombuffer(b"ffconcat version 1.0\nfile '/etc/hosts'\n", np.uint8), "count": 5},
-            "no pictures",
+            "no frames",
         ),
-        ({"size": (64, 64)}, "its pictures are .* pixels, not the"),
+        ({"size": (64, 64)}, "its frames are .* pixels, not the"),
     ],
 )
 def test_facts_and_pictures_that_no_file_has(

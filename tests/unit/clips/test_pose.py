@@ -43,7 +43,7 @@ class Film:
         return np.arange(20) / 10
 
     def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> None:  # type: ignore[override]
-        raise AssertionError("poses need no pictures")
+        raise AssertionError("poses need no frames")
 
     def beside(self, modality: str) -> Poses | None:
         return self.known if modality == "pose" else None
@@ -164,7 +164,7 @@ def test_views_are_crops_and_mirror_images() -> None:
         assert mirrored.flipped
     corner, far = clips[0].data[..., :2], clips[3].data[..., :2]
     torch.testing.assert_close(corner - far, torch.tensor([85.0 - 56, 64.0 - 56]).expand_as(corner))
-    with pytest.raises(InvalidSetting, match="need pictures to crop, in testing; use 1x1"):
+    with pytest.raises(InvalidSetting, match="need frames to crop, in testing; use 1x1"):
         pose_modality.read(Film(people()), spec, views=Views(1, 3), generator=torch.Generator())
 
 

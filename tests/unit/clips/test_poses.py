@@ -160,9 +160,7 @@ def test_poses_of_another_resolution_are_rescaled(height: int, width: int, scale
 
 
 def test_poses_of_a_picture_of_another_shape_are_refused() -> None:
-    with pytest.raises(
-        InvalidAnnotation, match="taken from pictures of 160x120 px, but these are 200x120 px"
-    ):
+    with pytest.raises(InvalidAnnotation, match="taken from frames of 160x120 px, but these are 200x120 px"):
         make().resized((120, 200))
 
 

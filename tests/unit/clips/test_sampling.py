@@ -260,9 +260,9 @@ def test_a_trimmed_span_that_is_too_short_is_filled_from_its_own_frames():
 def test_jitter_refused():
     with pytest.raises(InvalidSetting, match="Speed jitter is 0 or more"):
         TemporalJitter(speed=-0.1)
-    with pytest.raises(InvalidSetting, match="share of the interval"):
+    with pytest.raises(InvalidSetting, match="fraction of the interval"):
         TemporalJitter(frame=2)
-    with pytest.raises(InvalidSetting, match="Trimming takes a share of the span, 0 up to 1; got 1"):
+    with pytest.raises(InvalidSetting, match="Trimming takes a fraction of the span, 0 up to 1; got 1"):
         TemporalJitter(trim=1)
 
 
@@ -334,7 +334,7 @@ def test_spans_are_cut_to_the_pictures():
     (whole,) = clip_times(spec, None, 25, 5.0, start_s=3.0)
     assert np.array_equal(cut.times, whole.times)
     assert cut.times[0] > 3
-    with pytest.raises(SpanOutsideVideo, match="ends before the first picture of the video at 3 s"):
+    with pytest.raises(SpanOutsideVideo, match="ends before the first frame of the video at 3 s"):
         clip_times(spec, (1.0, 3.0), 25, 5.0, start_s=3.0)
 
 

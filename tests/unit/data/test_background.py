@@ -172,8 +172,8 @@ def test_a_broken_video_leaves_the_others_readable(masked: Path, tmp_path: Path)
     drawn = [training[Draw(0, epoch)] for epoch in range(12)]
     told = [note.reason for item in drawn if isinstance(item, Item) for note in item.notes]
     assert told
-    assert all("could not lend their surroundings, so" in message for message in told)
+    assert all("could not lend their background, so" in message for message in told)
     masks.unlink()
     paths[3].write_bytes(b"")
     (failure,) = {testing[0].reason for _ in range(2)}  # type: ignore[union-attr]
-    assert "No other video of the data can lend its surroundings; 3 were asked" in failure
+    assert "No other video of the data can lend its background; 3 were asked" in failure

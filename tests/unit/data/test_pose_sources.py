@@ -93,7 +93,7 @@ def test_broken_and_foreign_files_are_failures(folder: Path) -> None:
     write_poses(poses(25, 25, (48, 48)), path)
     cropped = read(manifest)
     assert isinstance(cropped, Skipped)
-    assert "pictures of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
+    assert "frames of 48x48 px, but these are 64x48 px, of another shape" in cropped.reason
 
 
 def test_a_crop_of_the_pixels_cuts_nothing_from_the_box_about_the_people(folder: Path) -> None:
@@ -176,10 +176,10 @@ def test_pose_files_stand_in_for_videos(tmp_path: Path) -> None:
     np.testing.assert_allclose(item.inputs[0][0, :, 0, 0, 0], [15, 17, 18, 20, 21, 23], atol=1.05)
     pictures = read(manifest, specs=RGB)
     assert isinstance(pictures, Skipped)
-    assert "holds poses and no pictures; list the video itself" in pictures.reason
+    assert "holds poses and no frames; list the video itself" in pictures.reason
     track = Opening(extracting=False).open(manifest[0].path, (SPEC,))
     assert (track.size, track.fps, track.duration_s) == ((48, 64), 25, 1.0)
-    with pytest.raises(UnreadableVideo, match="holds poses and no pictures"):
+    with pytest.raises(UnreadableVideo, match="holds poses and no frames"):
         track.frames_at(np.zeros(1))
 
 

@@ -181,7 +181,7 @@ def test_preview_draws_what_training_sees(copy: Path, tmp_path: Path) -> None:
 def test_preview_refuses_what_it_cannot_draw(copy: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(copy).select([0])
     dataset = ClipDataset(manifest, SPEC, train=False)
-    with pytest.raises(InvalidSetting, match=r"a \.png or \.jpg picture; got 'sheet\.bmp'"):
+    with pytest.raises(InvalidSetting, match=r"a \.png or \.jpg image; got 'sheet\.bmp'"):
         preview(dataset, tmp_path / "sheet.bmp")
     manifest[0].path.unlink()
     with pytest.raises(InvalidSetting, match="None of 1 samples can be read; the first:"):

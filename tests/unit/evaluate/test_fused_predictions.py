@@ -138,7 +138,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
             fuse([one, one], weights)
     with pytest.raises(LabelMismatch, match="one knows 3, another 2; train them on the same data"):
         fuse([one, table(labels=LabelSet(("a", "b")))])
-    with pytest.raises(LabelMismatch, match=r"told different labels for \d+ clips, such as clip"):
+    with pytest.raises(LabelMismatch, match=r"given different labels for \d+ clips, such as clip"):
         fuse([one, table(truth_seed=4)])
     with pytest.raises(InvalidSetting, match="scored no clip in common"):
         fuse([one, replace(one, ids=tuple(f"x{i}" for i in range(40)))])

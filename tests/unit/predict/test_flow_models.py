@@ -131,7 +131,9 @@ def test_fused_models_that_learnt_from_other_files_follow_most(caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, "kinesphere.predict"):
         fused = FusedPredictor(members)
     assert fused.opening.preparation == Preparation(flow_short_side_px=32)
-    assert "files that were not made alike (flow_short_side_px); most are followed" in caplog.text
+    assert (
+        "files that were made with different settings (flow_short_side_px); most are followed" in caplog.text
+    )
 
 
 def test_motion_is_tinted_and_the_rest_keeps_its_colours(make_video: MakeVideo, tmp_path: Path) -> None:

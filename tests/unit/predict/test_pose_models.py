@@ -302,7 +302,7 @@ def test_files_that_do_not_belong_to_the_video_are_refused(video: Path) -> None:
     with pytest.raises(InvalidAnnotation, match="is empty; delete it and extract the pose again"):
         predictor.predict(video)
     for poses, match in (
-        (person(20, 10, (64, 64)), "pictures of 64x64 px, but these are 64x48 px, of another shape"),
+        (person(20, 10, (64, 64)), "frames of 64x64 px, but these are 64x48 px, of another shape"),
         (person(60, 10), "end at 5.90 s, but the video at 1.90 s; they belong to another video"),
     ):
         write_poses(poses, file)

@@ -171,4 +171,4 @@ def test_files_tell_how_they_were_made(
         write_poses(replace(read_poses(path), origin=f"MediaPipe 0 pose_landmarker_{name}"), path)
     with caplog.at_level(logging.WARNING, "kinesphere.train"):
         preparation_of(samples, [pose], Extracts())
-    assert "were not made alike (poses); prediction follows most" in caplog.text
+    assert "were made with different settings (poses); prediction follows most" in caplog.text

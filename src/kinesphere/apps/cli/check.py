@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest, Preflight
-    from kinesphere.data.preflight_poses import PoseTally
+    from kinesphere.data.preflight_poses import PoseSummary
 
 SHOWN = 10
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -157,7 +157,7 @@ def _reasons(found: Preflight, root: Path) -> dict[tuple[str, str], str]:
     }
 
 
-def _said_of(poses: PoseTally, clips: int) -> str:
+def _said_of(poses: PoseSummary, clips: int) -> str:
     """One line about the poses of a data set."""
     if poses.seen_share is None:
         return f"of none of {clips} clips"

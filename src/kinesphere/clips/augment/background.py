@@ -1,4 +1,4 @@
-"""What becomes of the surroundings of people, or of the people: does the background decide?
+"""Changes of the background of people, or of the people: does the background decide?
 
 All are functions of frames uint8 `(T, H, W, 3)` and masks uint8 `(T, H, W)`, 255 where somebody is. Soft
 edges of masks mix both sides.
@@ -15,13 +15,13 @@ from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.core.errors import InvalidClip, InvalidSetting
 
 Background = Literal["keep", "grey", "blur", "freeze", "median", "replace", "no_people", "grey_people"]
-"""`grey`: nothing but people on grey. `blur`: people sharp, the rest blurred. `freeze`: the surroundings of
-the clip's first frame throughout. `median`: the median of the surroundings throughout. `replace`: the
-surroundings of another video. `no_people`: the people painted over with what is behind them. `grey_people`:
+"""`grey`: nothing but people on grey. `blur`: people sharp, the rest blurred. `freeze`: the background of
+the clip's first frame throughout. `median`: the median of the background throughout. `replace`: the
+background of another video. `no_people`: the people painted over with what is behind them. `grey_people`:
 the people as grey silhouettes."""
 
 GREY = 127
-# Standard deviation of the blur, and how far masks grow to cover hair and clothes: shares of the short side.
+# Standard deviation of the blur, and how far masks grow over hair and clothes: fractions of the short side.
 _BLUR = 0.06
 _GROWTH = 0.015
 # Frames that decide on the median.
@@ -40,13 +40,13 @@ def check_background(name: str) -> Background:
 
 
 def change_background(clip: Clip, masks: Clip, change: Background, other: Clip | None = None) -> Clip:
-    """A clip with other surroundings, or without its people.
+    """A clip with another background, or without its people.
 
     Args:
         clip: rgb.
         masks: Of the same frames and size.
         change: What to do.
-        other: rgb of the same length and size with the surroundings for `replace`, nobody in it.
+        other: rgb of the same length and size with the background for `replace`, nobody in it.
 
     Raises:
         InvalidClip: If clips do not belong together, or `replace` has no other.
@@ -76,39 +76,39 @@ def change_background(clip: Clip, masks: Clip, change: Background, other: Clip |
     elif change == "blur":
         changed = composed(frames, blurred(frames, people), people)
     else:
-        still = without_people(frames, people) if change == "median" else first_surroundings(frames, people)
+        still = without_people(frames, people) if change == "median" else first_background(frames, people)
         changed = composed(frames, still, people)
     return clip.with_data(from_frames(changed))
 
 
 def composed(inside: np.ndarray, outside: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """`inside` where masks are 255, `outside` where they are 0."""
-    share = masks[..., None].astype(np.uint16)
-    mixed: np.ndarray = (inside * share + outside * (255 - share) + 127) // 255
+    fraction = masks[..., None].astype(np.uint16)
+    mixed: np.ndarray = (inside * fraction + outside * (255 - fraction) + 127) // 255
     return mixed.astype(np.uint8)
 
 
 def grown(masks: np.ndarray) -> np.ndarray:
-    """Masks that reach a little beyond the people."""
-    reach = max(1, round(_GROWTH * min(masks.shape[1:])))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    """Masks that extend a little beyond the people."""
+    radius = max(1, round(_GROWTH * min(masks.shape[1:])))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.stack([cv2.dilate(mask, kernel) for mask in masks])
 
 
 def blurred(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The surroundings blurred; the people's colours do not run into them."""
+    """The background blurred; the people's colours do not run into them."""
     sigma = _BLUR * min(frames.shape[1:3])
     result = np.empty_like(frames)
     for frame, mask, target in zip(frames, grown(masks), result, strict=True):
         weight = 1 - mask.astype(np.float32) / 255
         total = cv2.GaussianBlur(frame * weight[..., None], (0, 0), sigma)
-        share = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-        target[:] = np.where(share > 1e-3, total / np.maximum(share, 1e-3), GREY).round().clip(0, 255)
+        fraction = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        target[:] = np.where(fraction > 1e-3, total / np.maximum(fraction, 1e-3), GREY).round().clip(0, 255)
     return result
 
 
 def without_people(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """One picture `(1, H, W, 3)` of what is behind the people: the median of what is seen of it.
+    """One frame `(1, H, W, 3)` of what is behind the people: the median of what is seen of it.
 
     What is never seen is painted in from around it (Telea: "An Image Inpainting Technique Based on the Fast
     Marching Method", 2004).
@@ -118,20 +118,20 @@ def without_people(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
     seen = np.where(covered[..., None], np.nan, frames[chosen].astype(np.float32))
     hidden = np.asarray(covered.all(axis=0))
     seen[:, hidden] = 0
-    picture = np.nanmedian(seen, axis=0).round().astype(np.uint8)
-    return _inpainted(picture, hidden)[None]
+    image = np.nanmedian(seen, axis=0).round().astype(np.uint8)
+    return _inpainted(image, hidden)[None]
 
 
-def first_surroundings(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def first_background(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """The first frame `(1, H, W, 3)` with what is behind its people taken from later ones."""
     still = without_people(frames, masks)
     return composed(still, frames[:1], grown(masks[:1]))
 
 
-def _inpainted(picture: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def _inpainted(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     if not hidden.any():
-        return picture
+        return image
     if hidden.all():
-        return np.full_like(picture, GREY)
-    painted: np.ndarray = cv2.inpaint(picture, hidden.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        return np.full_like(image, GREY)
+    painted: np.ndarray = cv2.inpaint(image, hidden.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     return painted

@@ -103,14 +103,14 @@ def equalize(clip: Clip) -> Clip:
 
     def table(histogram: np.ndarray) -> np.ndarray:
         below = np.cumsum(histogram) - histogram
-        room = histogram.sum() - histogram[np.flatnonzero(histogram)[-1]]
-        return _LEVELS if room == 0 else np.minimum(below * 255 / room, 255)
+        slack = histogram.sum() - histogram[np.flatnonzero(histogram)[-1]]
+        return _LEVELS if slack == 0 else np.minimum(below * 255 / slack, 255)
 
     return _per_channel(clip, table)
 
 
 def sharpen(clip: Clip, factor: float) -> Clip:
-    """A factor on the distance from a slightly smoothed picture: 0 smooths, 1 keeps, 2 sharpens."""
+    """A factor on the distance from a slightly smoothed frame: 0 smooths, 1 keeps, 2 sharpens."""
     smooth = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
     kernel = (1 - factor) * smooth
     kernel[1, 1] += factor
@@ -122,7 +122,7 @@ def sharpen(clip: Clip, factor: float) -> Clip:
 
 
 def _pixels(clip: Clip) -> np.ndarray:
-    """The frames on top of one another, as one picture `(T * H, W, 3)`."""
+    """The frames on top of one another, as one image `(T * H, W, 3)`."""
     frames = clip.frames()
     return frames.reshape(-1, frames.shape[2], 3)
 

@@ -19,7 +19,7 @@ class PoseChange:
         turn_deg: Turns about x, y and z through the middle of all joints seen; pixels turn about z only,
             clockwise as seen.
         scale: Factors along x, y and z about the same point.
-        jitter: Standard deviation of a joint's random error in each frame, as a share of the people's size.
+        jitter: Standard deviation of a joint's error in each frame, as a fraction of the people's size.
         dropout: Probability that a joint of a person is not seen in the whole clip.
         shuffle: Whether people change places.
         seed: Of the random numbers that jitter, dropout and shuffle need.

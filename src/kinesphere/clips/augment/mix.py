@@ -29,11 +29,11 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class Mixing:
-    """One decision for a batch; the same for every input of a network with several.
+    """The mixing of a batch; the same for every input of a network with several.
 
     Attributes:
         partners: `(B,)` long: with which clip each one is mixed.
-        weight: Share of the own clip in the targets, in [0, 1].
+        weight: Fraction of the own clip in the targets, in [0, 1].
         region: The box of pixels that come from the partner in every frame and the `(H, W)` that it was
             drawn for (CutMix), or None.
         stretch: The frames that come from the partner as a whole (CutMix in time), or None. Without
@@ -50,7 +50,7 @@ class Mixing:
 
         Raises:
             InvalidClip: If the batch holds integers or has another number of clips, or a box should be cut
-                from what is no picture.
+                from what is no image.
         """
         kind = MODALITIES.get(modality)
         if not batch.is_floating_point():
@@ -89,12 +89,12 @@ def mixup(count: int, alpha: float, generator: torch.Generator) -> Mixing:
 def cutmix(count: int, size: Size, alpha: float, generator: torch.Generator) -> Mixing:
     """A box of the partner's frames in place of the own ones (Yun et al. 2019, CutMix, section 3.1).
 
-    The box is the same in all frames; the weight is the share of pixels that stay.
+    The box is the same in all frames; the weight is the fraction of pixels that stay.
 
     Args:
         count: Number of clips B.
         size: `(H, W)` of the frames in pixels.
-        alpha: Of the Beta distribution of the share that stays, before cutting at the border.
+        alpha: Of the Beta distribution of the fraction that stays, before cutting at the border.
         generator: Source of randomness.
     """
     _check(count, alpha)
@@ -110,13 +110,13 @@ def cutmix(count: int, size: Size, alpha: float, generator: torch.Generator) -> 
 def cutmix_in_time(count: int, length: int, alpha: float, generator: torch.Generator) -> Mixing:
     """A stretch of the partner's frames in place of the own ones (Yun et al. 2020, VideoMix, in time).
 
-    It is what CutMix means for clips without a picture plane: every frame comes whole from one clip. The
-    weight is the share of frames that stay.
+    It is what CutMix means for clips without an image plane: every frame comes whole from one clip. The
+    weight is the fraction of frames that stay.
 
     Args:
         count: Number of clips B.
         length: Frames of a clip.
-        alpha: Of the Beta distribution of the share that stays, before rounding to frames.
+        alpha: Of the Beta distribution of the fraction that stays, before rounding to frames.
         generator: Source of randomness.
     """
     _check(count, alpha)

@@ -15,10 +15,10 @@ class AugmentParameters:
     """Everything random about one augmented clip; `Modality.augment` carries it out.
 
     Attributes:
-        geometry: What happens to the picture plane; every modality follows it.
+        geometry: What happens to the image plane; every modality follows it.
         colour: Colour jitter (rgb).
-        operations: RandAugment; `geometry` holds what of it moves the picture (rgb).
-        erased: Box of the finished picture, in pixels, that is erased (rgb).
+        operations: RandAugment; `geometry` holds what of it moves the frame (rgb).
+        erased: Box of the finished frame, in pixels, that is erased (rgb).
         joints: Random changes to joints (pose).
         seed: Of whatever else a modality changes at random.
     """

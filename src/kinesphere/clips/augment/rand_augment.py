@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2020): a few operations of one strength, drawn from fourteen.
 
 Ranges are those of AutoAugment (Cubuk et al. 2019, table 6). All frames of a clip get the same
-operations. Those that move the picture join the clip's `Affine`, so that every modality follows them.
+operations. Those that move the frame join the clip's `Affine`, so that every modality follows them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Operation:
 
     Attributes:
         name: Which of the fourteen.
-        strength: From -1 to 1, as a share of the operation's range; the sign is the direction, where
+        strength: From -1 to 1, as a fraction of the operation's range; the sign is the direction, where
             the operation has one.
     """
 
@@ -64,7 +64,7 @@ def draw_operations(count: int, magnitude: float, generator: torch.Generator) ->
 
 
 def movement(operations: tuple[Operation, ...]) -> Affine | None:
-    """What the operations do to the picture plane; their angles, shears and shifts add up."""
+    """What the operations do to the image plane; their angles, shears and shifts add up."""
     affine = Affine()
     for operation in operations:
         match operation.name:

@@ -185,7 +185,7 @@ class Augment(BaseModel):
         return TemporalJitter(self.speed_jitter, self.frame_jitter, self.trim)
 
     def draw_background(self, generator: torch.Generator) -> Background:
-        """What becomes of the surroundings of one sample."""
+        """The change of the background of one sample."""
         if not self.background or not rng.happens(generator, self.background_share):
             return "keep"
         return self.background[rng.integer(generator, 0, len(self.background) - 1)]

@@ -1,4 +1,4 @@
-"""The rgb modality: frames of a video, uint8 until the network's door."""
+"""The rgb modality: frames of a video, uint8 until the network's input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kinesphere.clips.augment.rand_augment import repaint
 from kinesphere.clips.clip import Clip, check_frames, from_frames
 from kinesphere.clips.geometry import Box, Size, plan_frames
 from kinesphere.clips.modality import MODALITIES, Modality
-from kinesphere.clips.reading import cut_views, moments_of, on_canvas
+from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
@@ -60,11 +60,12 @@ def read(
         SpanOutsideVideo: If the span starts after the end of the video.
         VideoError: If the source cannot be decoded.
     """
-    moments = moments_of(video, spec, span, views, generator, jitter)
+    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
-    frames = video.frames_at(np.concatenate([m.times for m in moments]), size=plan.decode)
-    pictures = on_canvas(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, mean_colour(spec))
-    return cut_views(from_frames(pictures), frames.times, moments, spec, views if generator is None else None)
+    frames = video.frames_at(np.concatenate([m.times for m in timestamps]), size=plan.decode)
+    images = on_canvas(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, mean_colour(spec))
+    crops = views if generator is None else None
+    return cut_views(from_frames(images), frames.times, timestamps, spec, crops)
 
 
 def crop(clip: Clip, box: Box) -> Clip:
@@ -93,7 +94,7 @@ def resize(clip: Clip, size: Size) -> Clip:
 
 
 def interpolation(old: Size, new: Size) -> int:
-    """OpenCV's flag for scaling pictures of `(H, W)` pixels."""
+    """OpenCV's flag for scaling frames of `(H, W)` pixels."""
     shrink = min(new[0] / old[0], new[1] / old[1])
     return int(cv2.INTER_AREA if shrink < _AREA_BELOW else cv2.INTER_LINEAR)
 
@@ -102,7 +103,7 @@ def flip(clip: Clip, spec: ClipSpec) -> Clip:
     """Left and right of every frame exchanged."""
     frames = clip.frames()
     count, height, width, _ = frames.shape
-    # The frames on top of one another are one tall picture.
+    # The frames on top of one another are one tall image.
     tall = cv2.flip(frames.reshape(count * height, width, 3), 1) if count else frames
     return replace(clip, data=from_frames(tall.reshape(frames.shape)), flipped=not clip.flipped)
 

@@ -96,9 +96,9 @@ def write_frame_file(
     times = []
     size: tuple[int, ...] = ()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for frames, moments in blocks:
+        for frames, timestamps in blocks:
             file.write(np.ascontiguousarray(frames).data)
-            times.append(np.asarray(moments, np.float64))
+            times.append(np.asarray(timestamps, np.float64))
             size = frames.shape[1:3]
         joined = np.concatenate(times)
         fields = {"count": len(joined), "size": size, "damage": list(damage())}

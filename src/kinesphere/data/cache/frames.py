@@ -58,7 +58,7 @@ class CacheUsage:
 class FrameCache:
     """A folder of decoded frames, bounded in size and safe for many processes at once.
 
-    When it is full, the entries unused for longest make room, but only those unused for `keep_s`: a
+    When it is full, the entries unused for longest go, but only those unused for `keep_s`: a
     data set larger than the cache then keeps a constant part of itself there, where dropping the
     oldest first would, in shuffled epochs, drop most files just before their next use.
 
@@ -137,7 +137,7 @@ class FrameCache:
             name: Of the entry.
             size: `(H, W)` of the frames.
             count: Number of frames.
-            blocks: Frames `(n, H, W, 3)` and times; consumed only if there is room.
+            blocks: Frames `(n, H, W, 3)` and times; consumed only if there is space.
             damage: Complaints of the decoder, asked for after the last block.
         """
         need = frame_file_bytes(count, size)
@@ -172,7 +172,7 @@ class FrameCache:
     def _give_up(self, name: str) -> None:
         with suppress(
             OSError, sqlite3.Error
-        ):  # a full disk may refuse this, too; the books adopt what they find
+        ):  # a full disk may refuse this, too; the index adopts what it finds
             self._ledger.drop(name)
 
     def cannot_keep(self, error: OSError) -> None:
@@ -289,7 +289,7 @@ class CachedVideo(Closing):
     def frames_at(self, times_s: Sequence[float] | np.ndarray, size: Size | None = None) -> Frames:
         """The frames shown at these times, as `Video.frames_at` gives them.
 
-        At native size (`size=None`), outside the span, or where the cache has no room, they are
+        At native size (`size=None`), outside the span, or where the cache has no space, they are
         decoded.
         """
         times = np.asarray(times_s, np.float64)

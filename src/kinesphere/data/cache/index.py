@@ -1,4 +1,4 @@
-"""The books of a frame cache: which files it holds, how large they are, and which must go.
+"""The index of a frame cache: which files it holds, how large they are, and which must go.
 
 SQLite gives many processes one consistent sum. When a file was last used is its time of change on
 disk, so that reading an entry writes nothing here.
@@ -29,7 +29,7 @@ class Ledger:
             self._create()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # damaged: the files themselves are the truth
+        except sqlite3.DatabaseError:  # damaged: the files themselves say what is there
             self._database.unlink()
             self._create()
 
@@ -39,51 +39,52 @@ class Ledger:
 
     def totals(self) -> tuple[int, int]:
         """Number of entries and their bytes."""
-        with self._transaction() as books:
-            entries, total = books.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM entries").fetchone()
+        with self._transaction() as connection:
+            query = "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM entries"
+            entries, total = connection.execute(query).fetchone()
         return int(entries), int(total)
 
     def reserve(self, name: str, need_bytes: int, limit_bytes: int, keep_s: float) -> bool:
         """Enter an entry that is about to be written, dropping unused ones if that makes it fit."""
-        with self._transaction() as books:
+        with self._transaction() as connection:
             query = "SELECT COALESCE(SUM(bytes), 0) FROM entries WHERE name != ?"
-            total = int(books.execute(query, (name,)).fetchone()[0])
+            total = int(connection.execute(query, (name,)).fetchone()[0])
             excess = total + need_bytes - limit_bytes
-            doomed = self._least_used(books, name, excess, keep_s) if excess > 0 else []
+            doomed = self._least_used(connection, name, excess, keep_s) if excess > 0 else []
             if doomed is None:
                 return False
             for old in doomed:
                 self._unlink(old)
-                books.execute("DELETE FROM entries WHERE name = ?", (old,))
-            self._enter(books, name, need_bytes)
+                connection.execute("DELETE FROM entries WHERE name = ?", (old,))
+            self._enter(connection, name, need_bytes)
         return True
 
     def confirm(self, name: str) -> None:
         """Enter an entry that has been written, with its true size; nothing if another process dropped it."""
-        with self._transaction() as books, suppress(FileNotFoundError):
-            self._enter(books, name, self.path(name).stat().st_size)
+        with self._transaction() as connection, suppress(FileNotFoundError):
+            self._enter(connection, name, self.path(name).stat().st_size)
 
     def drop(self, name: str) -> None:
         """Delete an entry."""
-        with self._transaction() as books:
+        with self._transaction() as connection:
             self._unlink(name)
-            books.execute("DELETE FROM entries WHERE name = ?", (name,))
+            connection.execute("DELETE FROM entries WHERE name = ?", (name,))
 
     def clear(self) -> None:
         """Delete every entry, and what is known of videos."""
-        with self._transaction() as books:
-            for (name,) in books.execute("SELECT name FROM entries").fetchall():
+        with self._transaction() as connection:
+            for (name,) in connection.execute("SELECT name FROM entries").fetchall():
                 self._unlink(name)
             for facts in self._folder.glob("??/*.json"):
                 facts.unlink(missing_ok=True)
-            books.execute("DELETE FROM entries")
+            connection.execute("DELETE FROM entries")
 
     def _least_used(
-        self, books: sqlite3.Connection, name: str, excess_bytes: int, keep_s: float
+        self, connection: sqlite3.Connection, name: str, excess_bytes: int, keep_s: float
     ) -> list[str] | None:
         """Entries to drop, longest unused first, or None if those unused for `keep_s` do not suffice."""
         latest = time.time() - keep_s
-        rows = books.execute("SELECT * FROM entries WHERE name != ?", (name,)).fetchall()
+        rows = connection.execute("SELECT * FROM entries WHERE name != ?", (name,)).fetchall()
         used = [(self._used(entry, entered), entry, size) for entry, size, entered in rows]
         idle = sorted(row for row in used if row[0] <= latest)
         doomed = []
@@ -100,8 +101,8 @@ class Ledger:
         except FileNotFoundError:  # still being written, or its writer was killed
             return entered
 
-    def _enter(self, books: sqlite3.Connection, name: str, size_bytes: int) -> None:
-        books.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (name, size_bytes, time.time()))
+    def _enter(self, connection: sqlite3.Connection, name: str, size_bytes: int) -> None:
+        connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (name, size_bytes, time.time()))
 
     def _unlink(self, name: str) -> None:
         self.path(name).unlink(missing_ok=True)
@@ -112,22 +113,22 @@ class Ledger:
             sweep(folder)
 
     def _create(self) -> None:
-        with self._transaction() as books:
-            if books.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+        with self._transaction() as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
                 return
-            books.execute("CREATE TABLE entries (name TEXT PRIMARY KEY, bytes INTEGER, entered REAL)")
+            connection.execute("CREATE TABLE entries (name TEXT PRIMARY KEY, bytes INTEGER, entered REAL)")
             for path in self._folder.glob(f"??/*{_SUFFIX}"):
-                self._enter(books, path.name.removesuffix(_SUFFIX), path.stat().st_size)
+                self._enter(connection, path.name.removesuffix(_SUFFIX), path.stat().st_size)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         # A connection per transaction: it may not outlive a fork, and transactions are rare.
-        with closing(sqlite3.connect(self._database, timeout=_WAIT_S, isolation_level=None)) as books:
-            books.execute("PRAGMA synchronous = OFF")
-            books.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(self._database, timeout=_WAIT_S, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield books
+                yield connection
             except BaseException:
-                books.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
                 raise
-            books.execute("COMMIT")
+            connection.execute("COMMIT")

@@ -21,7 +21,7 @@ class Calibration:
     Attributes:
         counts: Clips (or probabilities) per bin; bin b covers `[b/B, (b+1)/B)`.
         confidence: Mean confidence per bin, 0 where empty.
-        accuracy: Share of right answers per bin, 0 where empty.
+        accuracy: Fraction of right answers per bin, 0 where empty.
     """
 
     counts: tuple[int, ...]
@@ -40,5 +40,5 @@ def calibration(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet
     bins = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     means = ratio(np.bincount(bins, weights=confidence, minlength=BINS), counts)
-    shares = ratio(np.bincount(bins, weights=right, minlength=BINS), counts)
-    return Calibration(tuple(counts.tolist()), tuple(means.tolist()), tuple(shares.tolist()))
+    fractions = ratio(np.bincount(bins, weights=right, minlength=BINS), counts)
+    return Calibration(tuple(counts.tolist()), tuple(means.tolist()), tuple(fractions.tolist()))

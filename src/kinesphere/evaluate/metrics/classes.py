@@ -94,10 +94,10 @@ def _answers(probabilities: np.ndarray, targets: np.ndarray, k: int) -> tuple[np
 
 
 def recall_interval(
-    told: np.ndarray, given: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
+    true: np.ndarray, given: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
 ) -> tuple[float | None, float | None]:
-    """Interval of the share of the clips `told` (N,) that are also `given` (N,); None without a spread."""
-    rows = np.flatnonzero(told)
+    """Interval of the fraction of the clips `true` (N,) that are also `given` (N,); None without a spread."""
+    rows = np.flatnonzero(true)
     if not len(rows):
         return None, None
     units = Units.of([groups[i] for i in rows.tolist()])

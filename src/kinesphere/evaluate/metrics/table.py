@@ -53,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model said of N clips, and what they are.
+    """The answers of a model to N clips, and their ground truth.
 
     Attributes:
         probabilities: `(N, K)` float64.
@@ -187,7 +187,7 @@ def lower_is_better(name: str) -> bool:
 def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet) -> np.ndarray:
     """The probabilities within [0, 1] to the last bit; a table that contradicts itself is refused.
 
-    Sums of shares come to 1 + 2e-16, which torchmetrics takes for a sign that the whole table holds logits.
+    Sums of fractions come to 1 + 2e-16, which torchmetrics takes for a sign that the table holds logits.
 
     Args:
         probabilities: `(N, K)` in [0, 1].

@@ -1,4 +1,4 @@
-"""The usual picture of flow: the colour says where to, its strength how far.
+"""The usual image of flow: the colour says where to, its strength how far.
 
 Baker, Scharstein, Lewis, Roth, Black, Szeliski: "A Database and Evaluation Methodology for Optical Flow",
 IJCV 92, 2011, section 4 (the colour wheel of its figures): a still point is white.
@@ -20,8 +20,8 @@ _BEYOND = 0.75
 def _wheel() -> np.ndarray:
     parts = []
     for i, steps in enumerate(_STEPS):
-        share = np.arange(steps)[:, None] / steps
-        parts.append(_CORNERS[i] * (1 - share) + _CORNERS[(i + 1) % len(_CORNERS)] * share)
+        fraction = np.arange(steps)[:, None] / steps
+        parts.append(_CORNERS[i] * (1 - fraction) + _CORNERS[(i + 1) % len(_CORNERS)] * fraction)
     return np.concatenate(parts) / 255
 
 
@@ -45,9 +45,9 @@ def colour_wheel(fields: np.ndarray, longest_px: float | None = None) -> np.ndar
     length /= scale
     place = (np.arctan2(-down, -across) / np.pi + 1) / 2 * (len(WHEEL) - 1)
     low = np.floor(place).astype(int)
-    share = (place - low)[..., None]
-    hue = WHEEL[low] * (1 - share) + WHEEL[(low + 1) % len(WHEEL)] * share
+    fraction = (place - low)[..., None]
+    hue = WHEEL[low] * (1 - fraction) + WHEEL[(low + 1) % len(WHEEL)] * fraction
     length = length[..., None]
     colour = np.where(length <= 1, 1 - length * (1 - hue), hue * _BEYOND)
-    picture: np.ndarray = np.floor(255 * colour).astype(np.uint8)
-    return picture
+    image: np.ndarray = np.floor(255 * colour).astype(np.uint8)
+    return image

@@ -60,11 +60,11 @@ def between_frames(video: VideoSource, rows: np.ndarray, size: Size, method: Flo
     first = np.minimum(rows, len(begins) - 2)
     needed = np.unique(np.concatenate([first, first + 1]))
     frames = video.frames_at(begins[needed], size=size)
-    pictures = grey(np.asarray(frames.data).transpose(0, 2, 3, 1))
+    images = grey(np.asarray(frames.data).transpose(0, 2, 3, 1))
     estimate = estimator(method)
     fields = np.empty((len(rows), *size, 2), np.float32)
     for field, index in zip(fields, np.searchsorted(needed, first), strict=True):
-        field[:] = estimate(pictures[index], pictures[index + 1])
+        field[:] = estimate(images[index], images[index + 1])
     return fields
 
 

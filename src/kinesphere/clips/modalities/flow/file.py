@@ -1,7 +1,7 @@
 """Flow files: the motion of every frame of one video, quantised to 8 bits.
 
 A vector component v is kept as the grey level 128 + 127 v / bound, so that no motion stays exactly none;
-components beyond the bound are cut to it, and the file says which share of them was. The levels go through
+components beyond the bound are cut to it, and the file says which fraction of them was. The levels go through
 lossy H.264; `benchmarks.extraction` measures what that costs.
 """
 
@@ -24,7 +24,7 @@ SUFFIX = ".flow.npz"
 # A level or two of error, at a small part of the size of lossless coding.
 _QUALITY = 12
 _ZERO, _STEPS = 128, 127
-# No motion is longer than a picture, and no picture wider.
+# No motion is longer than a frame, and no frame wider.
 _MOST_BOUND_PX, _MOST_SIDE_PX = 1e5, 10**6
 
 StoredMethod = Literal[FlowMethod, "truth"]
@@ -36,10 +36,10 @@ class FlowFile:
     """The stored flow of one video.
 
     Attributes:
-        planes: The file's pictures.
+        planes: The file's frames.
         method: How the motion was estimated, or `truth`.
         bound_px: Largest component that it can hold, in pixels of its own size.
-        clipped: Share of the vectors that were cut to the bound.
+        clipped: Fraction of the vectors that were cut to the bound.
         frames: Frames of the video.
         video_size: `(H, W)` of the video's frames, if known.
     """
@@ -166,7 +166,7 @@ def write_flow(
         of: The video that it was taken from: the file is then taken for no other one.
 
     Returns:
-        The share of vectors that were cut to the bound.
+        The fraction of vectors that were cut to the bound.
     """
     count = 0
 
@@ -205,7 +205,7 @@ def write_flow_segments(
     """Write a flow file of encoded segments (see `write_flow`); `count` fields in all.
 
     Returns:
-        The share of vectors that were cut to the bound.
+        The fraction of vectors that were cut to the bound.
     """
     clipped = sum(each.cut for each in segments) / max(1, sum(each.vectors for each in segments))
     facts: dict[str, str | float] = {

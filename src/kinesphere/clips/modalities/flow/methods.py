@@ -18,10 +18,10 @@ from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import MissingExtra
 
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Two grey pictures uint8 `(H, W)` to float32 `(H, W, 2)`: where each pixel of the first goes, in pixels
+"""Two grey frames uint8 `(H, W)` to float32 `(H, W, 2)`: where each pixel of the first goes, in pixels
 to the right and downwards."""
 
-# DIS needs a pyramid of a few patches; smaller pictures are enlarged by repeating their edges.
+# DIS needs a pyramid of a few patches; smaller frames are enlarged by repeating their edges.
 _LEAST_PX = 32
 
 

@@ -1,6 +1,6 @@
 """The flow modality: how far every pixel moves, `(T, 2, H, W)` as x and y in pixels per frame.
 
-The field at a moment is the motion from the frame on show then to the video's next frame; at its last
+The field at a timestamp is the motion from the frame displayed then to the video's next frame; at its last
 frame, the motion that led there. Vectors are counted per frame of the source, or, where the spec has a
 frame rate, per frame at that rate (longer by source rate / spec rate): sampling and vectors then mean the
 same in videos of different rates. Fields come from a flow file where the source has one, else they are
@@ -24,7 +24,7 @@ from kinesphere.clips.modalities.flow.draw import colour_wheel
 from kinesphere.clips.modalities.flow.estimate import BOUND_PX, differences, estimated, prepared
 from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, moments_of, on_canvas
+from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
@@ -41,7 +41,7 @@ def read(
     jitter: TemporalJitter = STEADY,
     enlarge: float = 1.0,
 ) -> list[Clip]:
-    """The flow at the moments that a network sees of a span; see `rgb.read` for the arguments.
+    """The flow at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
 
     Returns:
         V clips; float32 `(T, 2, H, W)` in pixels of the clip's size.
@@ -53,10 +53,10 @@ def read(
         InvalidAnnotation: If the source's flow file belongs to another video or method.
         VideoError: If the source cannot be decoded.
     """
-    moments = moments_of(video, spec, span, views, generator, jitter)
+    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
     begins = video.frame_times()
-    rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
+    rows = displayed_rows(video, np.concatenate([stamps.times for stamps in timestamps]))
     distinct, place = np.unique(rows, return_inverse=True)
     stored: FlowFile | None = beside(video, "flow")
     if stored is None:
@@ -70,7 +70,8 @@ def read(
             )
         fields = scaled(stored.fields(distinct), plan.decode)
     fields = on_canvas(fields[place] * _per_frame(video, spec), plan.canvas)
-    return cut_views(from_frames(fields), begins[rows], moments, spec, views if generator is None else None)
+    crops = views if generator is None else None
+    return cut_views(from_frames(fields), begins[rows], timestamps, spec, crops)
 
 
 def scaled(fields: np.ndarray, size: Size) -> np.ndarray:

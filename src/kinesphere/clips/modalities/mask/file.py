@@ -23,7 +23,7 @@ class MaskFile:
     """The stored masks of one video.
 
     Attributes:
-        planes: The file's pictures.
+        planes: The file's frames.
         origin: What found the people.
         most_people: Most people looked for at a time, if that was limited and is known.
     """

@@ -14,7 +14,7 @@ from kinesphere.clips.geometry import Size, plan_frames
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, moments_of, on_canvas
+from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, Views, check_channels
@@ -45,7 +45,7 @@ def read(
     jitter: TemporalJitter = STEADY,
     enlarge: float = 1.0,
 ) -> list[Clip]:
-    """The masks at the moments that a network sees of a span; see `rgb.read` for the arguments.
+    """The masks at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
 
     Returns:
         V clips; uint8 `(T, 1, H, W)`.
@@ -57,14 +57,15 @@ def read(
         InvalidAnnotation: If the source has no masks, or damaged ones.
     """
     stored = known_masks(video)
-    moments = moments_of(video, spec, span, views, generator, jitter)
+    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
     plan = plan_frames(video.size, spec, enlarge=enlarge)
     begins = video.frame_times()
-    rows = displayed_rows(video, np.concatenate([moment.times for moment in moments]))
+    rows = displayed_rows(video, np.concatenate([stamps.times for stamps in timestamps]))
     distinct, place = np.unique(rows, return_inverse=True)
     masks = scaled(stored.masks(distinct), plan.decode)[place]
     padded = on_canvas(masks[..., None], plan.canvas)
-    return cut_views(from_frames(padded), begins[rows], moments, spec, views if generator is None else None)
+    crops = views if generator is None else None
+    return cut_views(from_frames(padded), begins[rows], timestamps, spec, crops)
 
 
 def scaled(masks: np.ndarray, size: Size) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Skeletons drawn onto pictures."""
+"""Skeletons drawn onto frames."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def draw_poses(
     tracks: np.ndarray | None = None,
     threshold: float = 0.3,
 ) -> None:
-    """Draw people onto a picture, in place: limbs in the colours of their sides, a number at each head.
+    """Draw people onto a frame, in place: limbs in the colours of their sides, a number at each head.
 
     Args:
         frame: uint8 RGB `(H, W, 3)`, contiguous.
         joints: `(P, J, 3)` as x px, y px, score (see `Poses.joints_at`).
         skeleton: Of the J joints.
         tracks: `(P,)` numbers of the people, written at their heads and giving their hue; without it they
-            are told apart by nothing.
+            look alike.
         threshold: Joints whose score is below are not drawn.
     """
     unit = max(1, round(min(frame.shape[:2]) / 200))
@@ -55,7 +55,7 @@ def draw_poses(
 
 
 def _write_number(frame: np.ndarray, track: int, seen: np.ndarray, hue: Colour, unit: int) -> None:
-    """A track's number above its highest joint, kept inside the picture."""
+    """A track's number above its highest joint, kept inside the frame."""
     x, y = seen[seen[:, 1].argmin(), :2]
     size = 0.45 * unit
     (width, height), _ = cv2.getTextSize(str(track), cv2.FONT_HERSHEY_SIMPLEX, size, unit)
@@ -67,8 +67,8 @@ def _write_number(frame: np.ndarray, track: int, seen: np.ndarray, hue: Colour, 
 
 
 def draw_people(joints: np.ndarray, skeleton: Skeleton, size: Size) -> np.ndarray:
-    """The people of a clip `(T, M, J, 3)` on black pictures uint8 `(T, H, W, 3)`."""
-    pictures = np.zeros((len(joints), *size, 3), np.uint8)
-    for picture, people in zip(pictures, joints, strict=True):
-        draw_poses(picture, people, skeleton, tracks=np.arange(1, len(people) + 1), threshold=0.0)
-    return pictures
+    """The people of a clip `(T, M, J, 3)` on black frames uint8 `(T, H, W, 3)`."""
+    images = np.zeros((len(joints), *size, 3), np.uint8)
+    for image, people in zip(images, joints, strict=True):
+        draw_poses(image, people, skeleton, tracks=np.arange(1, len(people) + 1), threshold=0.0)
+    return images

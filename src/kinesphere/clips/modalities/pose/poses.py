@@ -27,7 +27,7 @@ _SHAPE = 0.02
 _LEAST_FPS, _MOST_FPS = 1e-5, 1e5
 _MOST_S, _FARTHEST, _MOST_SIDE_PX, _MOST_PEOPLE, _MOST_FRAMES = 1e9, 1e7, 10**6, 10**6, 10**10
 
-# What a body that does not move at all counts beside one that does; the motion, as a share of the body's
+# What a body that does not move at all counts beside one that does; the motion, as a fraction of the body's
 # size, that is halfway between; and how far apart frames may be for jitter to show between them.
 _STILL, _MOVING, _NEXT_S = 0.1, 0.03, 0.1
 
@@ -70,7 +70,7 @@ class Poses:
         scores: float32 `(T, P, J)` in [0, 1].
         tracks: `(P,)` int64 numbers of the people; one number stays with one person.
         skeleton: Registered name of the skeleton.
-        frame_size: `(H, W)` of the pictures that pixels refer to; None for joints in space.
+        frame_size: `(H, W)` of the frames that pixels refer to; None for joints in space.
         boxes: float32 `(T, P, 4)` as left, top, right, bottom px, NaN where the person is away; left out,
             they are drawn around the seen joints.
         world: float32 `(T, P, J, 3)` metres about the pelvis or the camera, beside pixels; or None.
@@ -133,10 +133,10 @@ class Poses:
             if points is not None and not (np.abs(points[seen]) <= _FARTHEST).all():
                 raise InvalidAnnotation(
                     "A joint with a score above 0 has coordinates that are no numbers, or far outside of any "
-                    "picture."
+                    "frame."
                 )
         if (np.abs(self.boxes) > _FARTHEST).any():
-            raise InvalidAnnotation("The box of a person has sides far outside of any picture.")
+            raise InvalidAnnotation("The box of a person has sides far outside of any frame.")
         if self.fps is not None and not _LEAST_FPS <= self.fps <= _MOST_FPS:
             raise InvalidAnnotation(
                 f"Poses are taken between {_LEAST_FPS:g} and {_MOST_FPS:g} times a second; got {self.fps}."
@@ -235,10 +235,10 @@ class Poses:
         )
 
     def resized(self, frame_size: Size) -> Self:
-        """The same poses in pictures of another size.
+        """The same poses in frames of another size.
 
         Raises:
-            InvalidAnnotation: If the pictures have another shape, so that this is another video or crop.
+            InvalidAnnotation: If the frames have another shape, so that this is another video or crop.
         """
         if self.frame_size is None or frame_size == self.frame_size:
             return self
@@ -248,7 +248,7 @@ class Poses:
         if abs(scale[0] / scale[1] - 1) > slack:
             (height, width), (old_height, old_width) = frame_size, self.frame_size
             raise InvalidAnnotation(
-                f"The poses were taken from pictures of {old_width}x{old_height} px, but these are "
+                f"The poses were taken from frames of {old_width}x{old_height} px, but these are "
                 f"{width}x{height} px, of another shape; take the poses from this very video."
             )
         points = scale_points(self.keypoints, scale)
@@ -304,7 +304,7 @@ class Poses:
         return np.sort(best[weight[best] > 0])
 
     def _motion(self) -> np.ndarray:
-        """`(P,)` how far a person's joints stray from their mean places, as a share of its size.
+        """`(P,)` how far a person's joints stray from their mean places, as a fraction of its size.
 
         What jitters from frame to frame is taken off: the variance that neighbouring frames have already
         (von Neumann 1941).
@@ -325,7 +325,7 @@ class Poses:
         return motion
 
     def joints_at(self, times_s: np.ndarray) -> np.ndarray:
-        """Where the joints are at any moments, whatever rate the poses were taken at.
+        """Where the joints are at any timestamps, whatever rate the poses were taken at.
 
         Between two poses at most `BRIDGE_S` apart a joint that is seen in both moves in a straight line;
         otherwise it is where the nearer pose has it. Before the first pose, after the last one and in
@@ -342,17 +342,18 @@ class Poses:
         after = np.searchsorted(self.times, times + _SAME_S).clip(1, max(len(self) - 1, 1))
         left, right = after - 1, np.minimum(after, len(self) - 1)
         gap = self.times[right] - self.times[left]
-        share = np.clip((times - self.times[left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-        share = np.where(share * gap < _SAME_S, 0.0, np.where((1 - share) * gap < _SAME_S, 1.0, share))
-        nearer = np.where(share < 0.5, left, right)
+        fraction = np.clip((times - self.times[left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+        late = np.where((1 - fraction) * gap < _SAME_S, 1.0, fraction)
+        fraction = np.where(fraction * gap < _SAME_S, 0.0, late)
+        nearer = np.where(fraction < 0.5, left, right)
         near_enough = np.abs(times - self.times[nearer]) <= self.holds_s + _SAME_S
         # Poses have the times of frames, so that they are not exactly an interval apart.
         is_between = (times >= self.times[left]) & (times <= self.times[right])
         near_enough |= is_between & (gap < _NEIGHBOURS * self.interval_s)
         joints = self._joints()
         result: np.ndarray = joints[nearer] * near_enough[:, None, None, None]
-        between = np.flatnonzero((gap <= BRIDGE_S) & (share > 0) & (share < 1))
-        one, other, by = joints[left[between]], joints[right[between]], share[between, None, None, None]
+        between = np.flatnonzero((gap <= BRIDGE_S) & (fraction > 0) & (fraction < 1))
+        one, other, by = joints[left[between]], joints[right[between]], fraction[between, None, None, None]
         both = (one[..., -1:] > 0) & (other[..., -1:] > 0)
         result[between] = np.where(both, one + (other - one) * by.astype(np.float32), result[between])
         return result
@@ -366,8 +367,8 @@ class Poses:
 
 
 def scale_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Pixel coordinates `(..., 2)` in a picture scaled by `scale` (x, y) as a whole."""
-    # Pixels are areas: the picture's corner is half a pixel away from the centre that coordinates count from.
+    """Pixel coordinates `(..., 2)` in a frame scaled by `scale` (x, y) as a whole."""
+    # Pixels are areas: the frame's corner is half a pixel away from the centre that coordinates count from.
     scaled: np.ndarray = (points + 0.5) * scale - 0.5
     return scaled.astype(points.dtype)
 

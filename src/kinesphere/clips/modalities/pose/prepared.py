@@ -35,15 +35,17 @@ def prepared(files: Sequence[Poses]) -> list[Preparation]:
 
 def differences(poses: Poses, video: VideoSource, learnt: Preparation) -> list[str]:
     """In what poses were made otherwise than those that a model learnt from."""
-    said = []
+    differences = []
     if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:
-        said.append(
+        differences.append(
             f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
         )
     if None not in (most := (poses.most_people, learnt.most_people)) and most[0] != most[1]:
-        said.append(f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from")
+        differences.append(
+            f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from"
+        )
     if learnt.poses_fps is not None and poses.fps is not None and poses.video is not None:
         wanted = min(learnt.poses_fps, poses.video.fps)
         if abs(poses.fps - wanted) > _SAME_RATE * wanted:
-            said.append(f"it has {poses.fps:g} poses a second, what was learnt from had {wanted:g}")
-    return said
+            differences.append(f"it has {poses.fps:g} poses a second, what was learnt from had {wanted:g}")
+    return differences

@@ -1,6 +1,6 @@
 """The pose modality: the joints of the people in a clip, `(T, M, J, 3)` as x px, y px, score.
 
-Joints in space are `(T, M, J, 4)`, x, y, z in metres and score; the picture plane does not concern them:
+Joints in space are `(T, M, J, 4)`, x, y, z in metres and score; the image plane does not concern them:
 they are neither cropped, resized nor warped, and a flip negates x. Places of the M people that nobody
 takes, and joints that were not seen, are zeros with score 0. Joints may lie outside a crop.
 """
@@ -47,12 +47,12 @@ def read(
     jitter: TemporalJitter = STEADY,
     enlarge: float = 1.0,
 ) -> list[Clip]:
-    """The joints at the moments that a network sees of a span; see `rgb.read` for the arguments.
+    """The joints at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
 
     The M people are those seen for longest in the span, in the order of their tracks, so that one place
     is one person in all clips of it. Poses taken at another frame rate or size than the video's are
-    brought to its clock and its pixels. Joints are where the frames on show have them; where the spec counts
-    at a rate of its own, they are where they are at that moment, on the line between two poses.
+    brought to its clock and its pixels. Joints are where displayed frames have them; where the spec counts
+    at a rate of its own, they are where they are at that time, on the line between two poses.
 
     Returns:
         V clips; float32 `(T, M, J, D + 1)` with the spec's D, M and skeleton.
@@ -63,15 +63,15 @@ def read(
         SpanOutsideVideo: If the span starts after the end of the video.
     """
     if views.crops > 1 and (generator is not None or spec.dimensions == 3):
-        raise InvalidSetting(f"Views {views} need pictures to crop, in testing; use {views.clips}x1.")
-    moments = sampled(video, spec, span, views.clips, generator, jitter)
+        raise InvalidSetting(f"Views {views} need frames to crop, in testing; use {views.clips}x1.")
+    timestamps = sampled(video, spec, span, views.clips, generator, jitter)
     poses = known_poses(video)
     poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
         _skeleton(spec)
     )
     if poses.people > 1:
         poses = poses.select(poses.during(span or (start_of(video), duration_of(video))).leading(spec.people))
-    times = np.concatenate([moment.times for moment in moments])
+    times = np.concatenate([stamps.times for stamps in timestamps])
     if spec.fps is None:
         times = video.frame_times()[displayed_rows(video, times)]
     joints = _filled(poses.joints_at(times), spec.people)
@@ -85,9 +85,9 @@ def read(
             stacklevel=2,
         )
     clips: list[Clip] = []
-    for i, moment in enumerate(moments):
+    for i, stamps in enumerate(timestamps):
         part = slice(i * spec.length, (i + 1) * spec.length)
-        clips += _views(joints[part], times[part], moment, video.size, spec, views, generator, enlarge)
+        clips += _views(joints[part], times[part], stamps, video.size, spec, views, generator, enlarge)
     return clips
 
 
@@ -108,7 +108,7 @@ def known_poses(video: VideoSource) -> Poses:
 def _views(
     joints: np.ndarray,
     times: np.ndarray,
-    moment: ClipTimes,
+    stamps: ClipTimes,
     frame_size: Size,
     spec: ClipSpec,
     views: Views,
@@ -119,7 +119,7 @@ def _views(
     if spec.dimensions == 3:
         frame_size = spec.size
     whole = Clip(
-        torch.from_numpy(joints), times, frame_size, "pose", moment.repeated, skeleton=_skeleton(spec)
+        torch.from_numpy(joints), times, frame_size, "pose", stamps.repeated, skeleton=_skeleton(spec)
     )
     if spec.dimensions == 3:
         return [whole]
@@ -142,10 +142,10 @@ def _on_canvas(clip: Clip, spec: ClipSpec, enlarge: float) -> Clip:
 
 
 def _around_people(clip: Clip, spec: ClipSpec) -> Clip:
-    """The picture cut to the box around all joints of the clip (PoseC3D, Duan et al. 2022, section 4.1).
+    """The frame cut to the box around all joints of the clip (PoseC3D, Duan et al. 2022, section 4.1).
 
-    The box has the shape of the spec's size and a quarter of room about the people, and may reach outside
-    the frame. A clip without people keeps its frame.
+    The box has the shape of the spec's size and a margin of a quarter about the people, and may extend
+    outside the frame. A clip without people keeps its frame.
     """
     points = clip.data[clip.data[..., -1] > 0][:, :2].numpy()
     if not len(points):
@@ -179,7 +179,7 @@ def resize(clip: Clip, size: Size) -> Clip:
 
 
 def flip(clip: Clip, spec: ClipSpec) -> Clip:
-    """Left and right exchanged: of the picture or of space, and of the joints' names."""
+    """Left and right exchanged: of the frame or of space, and of the joints' names."""
     data = clip.data[..., list(_skeleton_of(clip).mirror), :].clone()
     seen = data[..., -1] > 0
     middle = 0.0 if _in_space(clip) else clip.frame_size[1] - 1.0
@@ -198,8 +198,8 @@ def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
 def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Coordinates as a network takes them; scores stay, joints that were not seen are zeros.
 
-    Pixels become shares of the picture's width and height, metres are aligned as the spec says; then
-    `(x - mean) / std`. With mean and std of 0.5 the picture reaches from -1 to 1.
+    Pixels become fractions of the frame's width and height, metres are aligned as the spec says; then
+    `(x - mean) / std`. With mean and std of 0.5 the frame reaches from -1 to 1.
 
     Args:
         batch: `(..., T, M, J, D + 1)` on any device.
@@ -227,7 +227,7 @@ def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.fl
 
 
 def blend(own: torch.Tensor, partners: torch.Tensor, weight: float) -> torch.Tensor:
-    """Two normalised batches `(..., D + 1)` as one, by the share of the first.
+    """Two normalised batches `(..., D + 1)` as one, by the fraction of the first.
 
     A joint that both saw is at the weighted mean of its places; one that only one of them saw is where that
     one has it. Scores are weighted sums.

@@ -15,7 +15,7 @@ from kinesphere.video import Frames
 
 
 class PoseTrack:
-    """A pose file in the place of a video: it has times, and no pictures.
+    """A pose file in the place of a video: it has times, and no frames.
 
     Attributes are those of a `VideoSource`; joints in space have the size (1, 1).
 
@@ -46,9 +46,7 @@ class PoseTrack:
         Raises:
             UnreadableVideo: Always.
         """
-        raise UnreadableVideo(
-            f"{self._path} holds poses and no pictures; list the video itself to get those."
-        )
+        raise UnreadableVideo(f"{self._path} holds poses and no frames; list the video itself to get those.")
 
     def beside(self, modality: str) -> Poses | None:
         """The joints of the people (see `clips.modality.beside`)."""
