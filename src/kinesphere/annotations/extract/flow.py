@@ -18,7 +18,7 @@ from kinesphere.clips.modalities.flow.file import (
     FlowFile,
     FlowSegment,
     encode_flow,
-    write_flow_segments,
+    write_flow,
 )
 from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.clips.preparation import Preparation
@@ -98,13 +98,12 @@ class FlowExtractor:
                     },
                     end / count,
                 )
-            cut = write_flow_segments(
+            cut = write_flow(
                 target,
-                [
+                encoded=[
                     FlowSegment(part["video"].tobytes(), int(part["cut"]), int(part["vectors"]))
                     for part in parts
                 ],
-                count=count,
                 size=size,
                 method=self.method,
                 bound_px=self.bound_px,

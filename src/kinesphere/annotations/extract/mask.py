@@ -19,7 +19,7 @@ from kinesphere.annotations.extract.mediapipe_pose import MediaPipeTask, pose_mo
 from kinesphere.annotations.extract.tflite_metadata import with_metadata
 from kinesphere.annotations.extract.unfinished import made_of, unfinished
 from kinesphere.clips.geometry import Size, shrunk
-from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile, encode_masks, write_mask_segments
+from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile, encode_masks, write_masks
 from kinesphere.clips.plane_file import SEGMENT
 from kinesphere.core.download import fetch_file
 from kinesphere.core.errors import InvalidSetting
@@ -138,9 +138,9 @@ def write_found(
             part = {"video": np.frombuffer(made, np.uint8), "seen": np.array(sum(seen))}
             parts.add(part, end / len(begins))
         done = list(parts)
-        write_mask_segments(
+        write_masks(
             target,
-            [part["video"].tobytes() for part in done],
+            encoded=[part["video"].tobytes() for part in done],
             count=len(begins),
             size=size,
             origin=finder.version,

@@ -144,8 +144,9 @@ def encode_flow(fields: Iterable[np.ndarray], *, size: Size, bound_px: float) ->
 
 def write_flow(
     path: Path,
-    fields: Iterable[np.ndarray],
+    fields: Iterable[np.ndarray] = (),
     *,
+    encoded: Sequence[FlowSegment] = (),
     size: Size,
     method: StoredMethod,
     bound_px: float,
@@ -158,6 +159,7 @@ def write_flow(
     Args:
         path: Where to; ends in `.flow.npz`.
         fields: float32 `(H, W, 2)` for every frame but the last; one field of zeros for a single frame.
+        encoded: The same as segments, in place of `fields`.
         size: `(H, W)` of the fields.
         method: How they were estimated, or `truth`.
         bound_px: Largest component to keep.
@@ -168,46 +170,9 @@ def write_flow(
     Returns:
         The fraction of vectors that were cut to the bound.
     """
-    count = 0
-
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal count
-        for field in fields:
-            count += 1
-            yield field
-
-    segments = [encode_flow(part, size=size, bound_px=bound_px) for part in segments_of(counted())]
-    return write_flow_segments(
-        path,
-        segments,
-        count=count,
-        size=size,
-        method=method,
-        bound_px=bound_px,
-        frames=frames,
-        video_size=video_size,
-        of=of,
-    )
-
-
-def write_flow_segments(
-    path: Path,
-    segments: Sequence[FlowSegment],
-    *,
-    count: int,
-    size: Size,
-    method: StoredMethod,
-    bound_px: float,
-    frames: int,
-    video_size: Size | None = None,
-    of: Path | None = None,
-) -> float:
-    """Write a flow file of encoded segments (see `write_flow`); `count` fields in all.
-
-    Returns:
-        The fraction of vectors that were cut to the bound.
-    """
-    clipped = sum(each.cut for each in segments) / max(1, sum(each.vectors for each in segments))
+    segments = encoded or [encode_flow(part, size=size, bound_px=bound_px) for part in segments_of(fields)]
+    vectors = sum(each.vectors for each in segments)
+    clipped = sum(each.cut for each in segments) / max(1, vectors)
     facts: dict[str, str | float] = {
         "method": method,
         "bound_px": bound_px,
@@ -216,6 +181,6 @@ def write_flow_segments(
     }
     if video_size is not None:
         facts |= {"video_height_px": video_size[0], "video_width_px": video_size[1]}
-    videos = [each.video for each in segments]
+    videos, count = [each.video for each in segments], vectors // (size[0] * size[1])
     write_planes(path, "flow", videos, facts, count=count, size=size, planes=2, of=of)
     return clipped

@@ -80,8 +80,10 @@ def encode_masks(masks: Iterable[np.ndarray], size: Size) -> bytes:
 
 def write_masks(
     path: Path,
-    masks: Iterable[np.ndarray],
+    masks: Iterable[np.ndarray] = (),
     *,
+    encoded: Sequence[bytes] = (),
+    count: int = 0,
     size: Size,
     origin: str,
     most_people: int | None = None,
@@ -92,12 +94,13 @@ def write_masks(
     Args:
         path: Where to; ends in `.mask.npz`.
         masks: uint8 `(H, W)`, one for every frame; at least one.
+        encoded: The same as segments, in place of `masks`.
+        count: How many masks these hold.
         size: `(H, W)` of the masks.
         origin: What found the people.
         most_people: Most people looked for at a time, if that was limited.
         of: The video that they were taken from: the file is then taken for no other one.
     """
-    count = 0
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal count
@@ -105,21 +108,7 @@ def write_masks(
             count += 1
             yield mask
 
-    segments = [encode_masks(part, size) for part in segments_of(counted())]
-    write_mask_segments(path, segments, count=count, size=size, origin=origin, most_people=most_people, of=of)
-
-
-def write_mask_segments(
-    path: Path,
-    segments: Sequence[bytes],
-    *,
-    count: int,
-    size: Size,
-    origin: str,
-    most_people: int | None = None,
-    of: Path | None = None,
-) -> None:
-    """Write a mask file of encoded segments (see `write_masks`); `count` masks in all."""
+    segments = encoded or [encode_masks(part, size) for part in segments_of(counted())]
     facts: dict[str, str | float] = {"origin": origin}
     if most_people is not None:
         facts["most_people"] = most_people
