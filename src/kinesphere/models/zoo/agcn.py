@@ -230,10 +230,7 @@ def agcn(num_classes: int) -> SkeletonNet:
     return AGCN.build(num_classes)
 
 
-@AGCN.model(
-    "2s-AGCN with attention to joints, frames and channels.",
-    paper=ATTENTION_PAPER,
-)
+@AGCN.model("2s-AGCN with attention to joints, frames and channels.", paper=ATTENTION_PAPER)
 def aagcn(num_classes: int) -> SkeletonNet:
     return AGCN.build(num_classes, attention=True)
 

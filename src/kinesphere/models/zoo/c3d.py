@@ -159,9 +159,7 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "Eight 3×3×3 convolutions and three fully connected layers (Sports-1M layout).",
-)
+@FAMILY.model("Eight 3×3×3 convolutions and three fully connected layers (Sports-1M layout).")
 def c3d(num_classes: int) -> C3D:
     return FAMILY.build(num_classes)
 

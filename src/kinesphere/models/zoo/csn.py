@@ -98,23 +98,17 @@ CSN = Family(
 )
 
 
-@CSN.model(
-    "Interaction-reduced channel-separated network of 50 layers.",
-)
+@CSN.model("Interaction-reduced channel-separated network of 50 layers.")
 def ir_csn_50(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[50])
 
 
-@CSN.model(
-    "Interaction-reduced channel-separated network of 101 layers.",
-)
+@CSN.model("Interaction-reduced channel-separated network of 101 layers.")
 def ir_csn_101(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[101])
 
 
-@CSN.model(
-    "Interaction-reduced channel-separated network of 152 layers.",
-)
+@CSN.model("Interaction-reduced channel-separated network of 152 layers.")
 def ir_csn_152(num_classes: int) -> ResNet3d:
     return CSN.build(num_classes, depths=DEPTHS[152])
 

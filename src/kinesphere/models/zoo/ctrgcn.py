@@ -144,9 +144,7 @@ CTRGCN = Family(
 )
 
 
-@CTRGCN.model(
-    "A graph of its own for every channel, refined from a shared one.",
-)
+@CTRGCN.model("A graph of its own for every channel, refined from a shared one.")
 def ctrgcn(num_classes: int) -> SkeletonNet:
     return CTRGCN.build(num_classes)
 

@@ -144,9 +144,7 @@ DGSTGCN = Family(
 )
 
 
-@DGSTGCN.model(
-    "No given graph: groups of channels learn theirs, and others from the skeleton at hand.",
-)
+@DGSTGCN.model("No given graph: groups of channels learn theirs, and others from the skeleton at hand.")
 def dgstgcn(num_classes: int) -> SkeletonNet:
     return DGSTGCN.build(num_classes)
 

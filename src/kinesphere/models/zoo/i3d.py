@@ -245,9 +245,7 @@ I3D = Family(
 )
 
 
-@I3D.model(
-    "Inception-v1 inflated to 3D, on pixels.",
-)
+@I3D.model("Inception-v1 inflated to 3D, on pixels.")
 def i3d_inception(num_classes: int) -> Inception3d:
     return I3D.build(num_classes)
 

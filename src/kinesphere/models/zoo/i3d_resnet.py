@@ -124,53 +124,37 @@ C2D = I3D.of(
 )
 
 
-@I3D.model(
-    "ResNet-50 inflated over time in the stem and every second block.",
-)
+@I3D.model("ResNet-50 inflated over time in the stem and every second block.")
 def i3d_resnet50(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[50])
 
 
-@I3D.model(
-    "ResNet-101 inflated over time in the stem and every second block.",
-)
+@I3D.model("ResNet-101 inflated over time in the stem and every second block.")
 def i3d_resnet101(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[101])
 
 
-@I3D.model(
-    "ResNet-50 inflated over time in the stem and every block, without stride in time in the stem.",
-)
+@I3D.model("ResNet-50 inflated over time in the stem and every block, without stride in time in the stem.")
 def i3d_resnet50_heavy(num_classes: int) -> ResNet3d:
     return I3D.build(num_classes, depths=DEPTHS[50], time_stride=1, lengths=EVERY)
 
 
-@C2D.model(
-    "ResNet-50 on every frame; the only view over time is pooling of neighbouring frames.",
-)
+@C2D.model("ResNet-50 on every frame; the only view over time is pooling of neighbouring frames.")
 def c2d_resnet50(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[50])
 
 
-@C2D.model(
-    "ResNet-101 on every frame; the only view over time is pooling of neighbouring frames.",
-)
+@C2D.model("ResNet-101 on every frame; the only view over time is pooling of neighbouring frames.")
 def c2d_resnet101(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[101])
 
 
-@C2D.model(
-    "ResNet-50 on every frame, averaged over the clip.",
-    key_maps=NO_POOL_MAPS,
-)
+@C2D.model("ResNet-50 on every frame, averaged over the clip.", key_maps=NO_POOL_MAPS)
 def c2d_resnet50_nopool(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[50], halve_time=False)
 
 
-@C2D.model(
-    "ResNet-101 on every frame, averaged over the clip.",
-    key_maps=NO_POOL_MAPS,
-)
+@C2D.model("ResNet-101 on every frame, averaged over the clip.", key_maps=NO_POOL_MAPS)
 def c2d_resnet101_nopool(num_classes: int) -> ResNet3d:
     return C2D.build(num_classes, depths=DEPTHS[101], halve_time=False)
 

@@ -55,37 +55,27 @@ LATE_FUSION = Family(
 )
 
 
-@LATE_FUSION.model(
-    "ResNet-18 on every frame, class scores averaged; knows no order of frames.",
-)
+@LATE_FUSION.model("ResNet-18 on every frame, class scores averaged; knows no order of frames.")
 def late_fusion_resnet18(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=18)
 
 
-@LATE_FUSION.model(
-    "ResNet-34 on every frame, class scores averaged; knows no order of frames.",
-)
+@LATE_FUSION.model("ResNet-34 on every frame, class scores averaged; knows no order of frames.")
 def late_fusion_resnet34(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=34)
 
 
-@LATE_FUSION.model(
-    "ResNet-50 on every frame, class scores averaged; knows no order of frames.",
-)
+@LATE_FUSION.model("ResNet-50 on every frame, class scores averaged; knows no order of frames.")
 def late_fusion_resnet50(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=50)
 
 
-@LATE_FUSION.model(
-    "ResNet-101 on every frame, class scores averaged; knows no order of frames.",
-)
+@LATE_FUSION.model("ResNet-101 on every frame, class scores averaged; knows no order of frames.")
 def late_fusion_resnet101(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=101)
 
 
-@LATE_FUSION.model(
-    "ResNet-152 on every frame, class scores averaged; knows no order of frames.",
-)
+@LATE_FUSION.model("ResNet-152 on every frame, class scores averaged; knows no order of frames.")
 def late_fusion_resnet152(num_classes: int) -> LateFusion:
     return LATE_FUSION.build(num_classes, depth=152)
 

@@ -304,9 +304,7 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "Graphs that reach far over bones, and graphs that join neighbouring frames.",
-)
+@FAMILY.model("Graphs that reach far over bones, and graphs that join neighbouring frames.")
 def msg3d(num_classes: int) -> MSG3D:
     return FAMILY.build(num_classes)
 

@@ -117,9 +117,7 @@ NONLOCAL = Family(
 )
 
 
-@NONLOCAL.model(
-    "I3D-ResNet-50 with five non-local blocks, softmax over embedded dot products.",
-)
+@NONLOCAL.model("I3D-ResNet-50 with five non-local blocks, softmax over embedded dot products.")
 def nonlocal_i3d_resnet50(num_classes: int) -> ResNet3d:
     return NONLOCAL.build(num_classes)
 

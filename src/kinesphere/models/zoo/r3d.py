@@ -230,10 +230,7 @@ MIXED: tuple[Convolution, ...] = ("3d", "3d", "2d", "2d", "2d")
 RESIZE_NOTE = "The published scores resized frames to 128×171 without keeping their aspect ratio."
 
 
-@R3D.model(
-    "18-layer residual network with 3D convolutions throughout.",
-    notes=RESIZE_NOTE,
-)
+@R3D.model("18-layer residual network with 3D convolutions throughout.", notes=RESIZE_NOTE)
 def r3d_18(num_classes: int) -> VideoResNet:
     return R3D.build(num_classes, kinds=ALL_3D, depths=DEPTHS[18])
 

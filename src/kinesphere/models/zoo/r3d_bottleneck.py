@@ -161,11 +161,7 @@ R3D = Family(
     key_maps=R3D_MAPS,
     notes=FOLDER_NOTE,
 )
-R2PLUS1D = R3D.of(
-    bottleneck_r2plus1d,
-    paper=R2PLUS1D_PAPER,
-    key_maps=R2PLUS1D_MAPS,
-)
+R2PLUS1D = R3D.of(bottleneck_r2plus1d, paper=R2PLUS1D_PAPER, key_maps=R2PLUS1D_MAPS)
 R2PLUS1D_SLIM = Family(
     name="r3d_bottleneck",
     paper=R2PLUS1D_PAPER,
@@ -204,7 +200,7 @@ def r2plus1d_50(num_classes: int) -> ResNet3d:
 
 
 @R2PLUS1D_SLIM.model(
-    "50-layer residual network whose bottlenecks look over time, then space, as wide in between.",
+    "50-layer residual network whose bottlenecks look over time, then space, as wide in between."
 )
 def r2plus1d_slim_50(num_classes: int) -> ResNet3d:
     return R2PLUS1D_SLIM.build(num_classes, depths=DEPTHS[50])

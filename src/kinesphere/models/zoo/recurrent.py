@@ -138,12 +138,7 @@ SMALL = Family(
     classes=10,
     notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
 )
-RESNET = SMALL.of(
-    on_resnet,
-    inputs=(RESNET_SPEC,),
-    key_maps=BACKBONE_MAPS,
-    notes="",
-)
+RESNET = SMALL.of(on_resnet, inputs=(RESNET_SPEC,), key_maps=BACKBONE_MAPS, notes="")
 
 
 @SMALL.model("Small frame CNN with an LSTM over time; trains on a laptop.")

@@ -79,9 +79,7 @@ S3D = Family(
 )
 
 
-@S3D.model(
-    "Inception-v1 with spatial and temporal convolutions apart.",
-)
+@S3D.model("Inception-v1 with spatial and temporal convolutions apart.")
 def s3d(num_classes: int) -> Inception3d:
     return S3D.build(num_classes)
 

@@ -301,30 +301,22 @@ SLOWFAST = Family(
 )
 
 
-@SLOWFAST.model(
-    "SlowFast on two ResNet-50: 8 slow frames beside 32 fast ones.",
-)
+@SLOWFAST.model("SlowFast on two ResNet-50: 8 slow frames beside 32 fast ones.")
 def slowfast_resnet50(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=4, lateral_length=7)
 
 
-@SLOWFAST.model(
-    "SlowFast on two ResNet-50: 4 slow frames beside 32 fast ones.",
-)
+@SLOWFAST.model("SlowFast on two ResNet-50: 4 slow frames beside 32 fast ones.")
 def slowfast_resnet50_4x16(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[50], fast_depths=DEPTHS[50], ratio=8, lateral_length=5)
 
 
-@SLOWFAST.model(
-    "SlowFast on two ResNet-101: 8 slow frames beside 32 fast ones.",
-)
+@SLOWFAST.model("SlowFast on two ResNet-101: 8 slow frames beside 32 fast ones.")
 def slowfast_resnet101(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=4, lateral_length=7)
 
 
-@SLOWFAST.model(
-    "SlowFast on two ResNet-101: 4 slow frames beside 32 fast ones.",
-)
+@SLOWFAST.model("SlowFast on two ResNet-101: 4 slow frames beside 32 fast ones.")
 def slowfast_resnet101_4x16(num_classes: int) -> SlowFast:
     return SLOWFAST.build(num_classes, depths=DEPTHS[101], fast_depths=DEPTHS[101], ratio=8, lateral_length=5)
 

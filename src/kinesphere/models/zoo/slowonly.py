@@ -97,16 +97,12 @@ SLOWONLY = Family(
 )
 
 
-@SLOWONLY.model(
-    "The slow pathway of SlowFast alone, on a ResNet-50: few frames, no stride in time.",
-)
+@SLOWONLY.model("The slow pathway of SlowFast alone, on a ResNet-50: few frames, no stride in time.")
 def slowonly_resnet50(num_classes: int) -> ResNet3d:
     return SLOWONLY.build(num_classes, depths=DEPTHS[50])
 
 
-@SLOWONLY.model(
-    "The slow pathway of SlowFast alone, on a ResNet-101: few frames, no stride in time.",
-)
+@SLOWONLY.model("The slow pathway of SlowFast alone, on a ResNet-101: few frames, no stride in time.")
 def slowonly_resnet101(num_classes: int) -> ResNet3d:
     return SLOWONLY.build(num_classes, depths=DEPTHS[101])
 

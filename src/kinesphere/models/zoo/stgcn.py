@@ -310,8 +310,7 @@ def stgcn(num_classes: int) -> SkeletonNet:
 
 
 @STGCN.model(
-    "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.",
-    paper=PAPER_PP,
+    "ST-GCN++: a free graph and branches over time; half the size of ST-GCN and better.", paper=PAPER_PP
 )
 def stgcnpp(num_classes: int) -> SkeletonNet:
     return STGCN.build(num_classes, learn="graph", time="branches", residual_graph=True)

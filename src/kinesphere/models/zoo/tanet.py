@@ -132,9 +132,7 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "ResNet-50 that convolves each channel in time with a kernel made from the clip.",
-)
+@FAMILY.model("ResNet-50 that convolves each channel in time with a kernel made from the clip.")
 def tanet_resnet50(num_classes: int) -> TANet:
     return FAMILY.build(num_classes, depth=50)
 

@@ -305,23 +305,18 @@ TIMESFORMER = Family(
 
 
 @TIMESFORMER.model(
-    "A vision transformer that attends in time, then in space, in every block.",
-    key_maps=DIVIDED_MAPS,
+    "A vision transformer that attends in time, then in space, in every block.", key_maps=DIVIDED_MAPS
 )
 def timesformer(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="divided")
 
 
-@TIMESFORMER.model(
-    "A vision transformer that attends in space and time at once.",
-)
+@TIMESFORMER.model("A vision transformer that attends in space and time at once.")
 def timesformer_joint(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="joint")
 
 
-@TIMESFORMER.model(
-    "A vision transformer that looks at single frames and averages them.",
-)
+@TIMESFORMER.model("A vision transformer that looks at single frames and averages them.")
 def timesformer_space(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="space")
 

@@ -161,9 +161,7 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "ResNet-50 whose channel groups move in time by learned offsets.",
-)
+@FAMILY.model("ResNet-50 whose channel groups move in time by learned offsets.")
 def tin_resnet50(num_classes: int) -> TIN:
     return FAMILY.build(num_classes, depth=50)
 

@@ -220,9 +220,7 @@ FAMILY = Family(
 SLOWONLY_LENGTHS, TSM_LENGTHS = ((1,), (1,), (3,), (3,)), ((1,), (1,), (1,), (1,))
 
 
-@FAMILY.model(
-    "Temporal pyramid on the last two stages of SlowOnly ResNet-50.",
-)
+@FAMILY.model("Temporal pyramid on the last two stages of SlowOnly ResNet-50.")
 def tpn_slowonly_resnet50(num_classes: int) -> TPN:
     return FAMILY.build(num_classes, depths=DEPTHS[50], lengths=SLOWONLY_LENGTHS)
 

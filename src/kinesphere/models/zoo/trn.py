@@ -142,9 +142,7 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "ResNet-50 on eight frames, relations among two to eight of them.",
-)
+@FAMILY.model("ResNet-50 on eight frames, relations among two to eight of them.")
 def trn_resnet50(num_classes: int) -> TRN:
     return FAMILY.build(num_classes, depth=50)
 

@@ -101,37 +101,27 @@ FAMILY = Family(
 )
 
 
-@FAMILY.model(
-    "ResNet-18 on eight frames spread over the video, scores averaged.",
-)
+@FAMILY.model("ResNet-18 on eight frames spread over the video, scores averaged.")
 def tsn_resnet18(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=18)
 
 
-@FAMILY.model(
-    "ResNet-34 on eight frames spread over the video, scores averaged.",
-)
+@FAMILY.model("ResNet-34 on eight frames spread over the video, scores averaged.")
 def tsn_resnet34(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=34)
 
 
-@FAMILY.model(
-    "ResNet-50 on eight frames spread over the video, scores averaged.",
-)
+@FAMILY.model("ResNet-50 on eight frames spread over the video, scores averaged.")
 def tsn_resnet50(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=50)
 
 
-@FAMILY.model(
-    "ResNet-101 on eight frames spread over the video, scores averaged.",
-)
+@FAMILY.model("ResNet-101 on eight frames spread over the video, scores averaged.")
 def tsn_resnet101(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=101)
 
 
-@FAMILY.model(
-    "ResNet-152 on eight frames spread over the video, scores averaged.",
-)
+@FAMILY.model("ResNet-152 on eight frames spread over the video, scores averaged.")
 def tsn_resnet152(num_classes: int) -> TSN:
     return FAMILY.build(num_classes, depth=152)
 

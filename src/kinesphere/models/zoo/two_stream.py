@@ -335,9 +335,7 @@ def two_stream(num_classes: int) -> TwoStream:
     return TWO_STREAM.build(num_classes)
 
 
-@FUSED.model(
-    "Two VGG-16 joined by a 3D convolution and pooled over time.",
-)
+@FUSED.model("Two VGG-16 joined by a 3D convolution and pooled over time.")
 def two_stream_fused_3d(num_classes: int) -> FusedTwoStream:
     return FUSED.build(num_classes)
 

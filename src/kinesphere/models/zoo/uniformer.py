@@ -206,16 +206,12 @@ UNIFORMER = Family(
 )
 
 
-@UNIFORMER.model(
-    "Convolution, then attention, small: 18 blocks.",
-)
+@UNIFORMER.model("Convolution, then attention, small: 18 blocks.")
 def uniformer_s(num_classes: int) -> UniFormer:
     return UNIFORMER.build(num_classes, depths=(3, 4, 8, 3), drop_path=0.1)
 
 
-@UNIFORMER.model(
-    "Convolution, then attention, base: 40 blocks.",
-)
+@UNIFORMER.model("Convolution, then attention, base: 40 blocks.")
 def uniformer_b(num_classes: int) -> UniFormer:
     return UNIFORMER.build(num_classes, depths=(5, 8, 20, 7), drop_path=0.3)
 

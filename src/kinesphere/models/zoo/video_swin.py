@@ -372,23 +372,17 @@ VIDEO_SWIN = Family(
 )
 
 
-@VIDEO_SWIN.model(
-    "Transformer with shifted 3D windows, tiny: 12 blocks, 96 channels.",
-)
+@VIDEO_SWIN.model("Transformer with shifted 3D windows, tiny: 12 blocks, 96 channels.")
 def video_swin_t(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.1)
 
 
-@VIDEO_SWIN.model(
-    "Transformer with shifted 3D windows, small: 24 blocks, 96 channels.",
-)
+@VIDEO_SWIN.model("Transformer with shifted 3D windows, small: 24 blocks, 96 channels.")
 def video_swin_s(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.2)
 
 
-@VIDEO_SWIN.model(
-    "Transformer with shifted 3D windows, base: 24 blocks, 128 channels.",
-)
+@VIDEO_SWIN.model("Transformer with shifted 3D windows, base: 24 blocks, 128 channels.")
 def video_swin_b(num_classes: int) -> VideoSwin:
     return VIDEO_SWIN.build(num_classes, width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.3)
 

@@ -204,16 +204,12 @@ VIDEOMAE = Family(
 )
 
 
-@VIDEOMAE.model(
-    "ViT-S over tubelets of two frames, pre-trained by filling in masked videos.",
-)
+@VIDEOMAE.model("ViT-S over tubelets of two frames, pre-trained by filling in masked videos.")
 def videomae_s(num_classes: int) -> VideoMAE:
     return VIDEOMAE.build(num_classes, width=384, depth=12, heads=6)
 
 
-@VIDEOMAE.model(
-    "ViT-B over tubelets of two frames, pre-trained by filling in masked videos.",
-)
+@VIDEOMAE.model("ViT-B over tubelets of two frames, pre-trained by filling in masked videos.")
 def videomae_b(num_classes: int) -> VideoMAE:
     return VIDEOMAE.build(num_classes, width=768, depth=12, heads=12)
 

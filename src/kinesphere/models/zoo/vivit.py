@@ -175,9 +175,7 @@ VIVIT = Family(
 )
 
 
-@VIVIT.model(
-    "ViT-B over tubelets of two frames, all of which attend to each other.",
-)
+@VIVIT.model("ViT-B over tubelets of two frames, all of which attend to each other.")
 def vivit_b(num_classes: int) -> ViViT:
     return VIVIT.build(num_classes)
 

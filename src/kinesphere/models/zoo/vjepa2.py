@@ -189,7 +189,7 @@ FAMILY = Family(
 
 
 @FAMILY.model(
-    "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe.",
+    "ViT-L with rotary positions, pre-trained to predict hidden features, under an attentive probe."
 )
 def vjepa2_l(num_classes: int) -> VJEPA2:
     return FAMILY.build(num_classes)

@@ -231,9 +231,7 @@ def x3d_s(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEPTHS)
 
 
-@FAMILY.model(
-    "X3D-M: depthwise and light, 16 frames of 224 pixels.",
-)
+@FAMILY.model("X3D-M: depthwise and light, 16 frames of 224 pixels.")
 def x3d_m(num_classes: int) -> X3D:
     return FAMILY.build(num_classes, depths=DEPTHS)
 

@@ -310,9 +310,7 @@ LARGE_NOTES = (
 )
 
 
-@MOVINET.model(
-    "MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.",
-)
+@MOVINET.model("MoViNet-A0, 50 frames of 172 pixels: searched for mobile devices.")
 def movinet_a0(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=False)
 
@@ -326,9 +324,7 @@ def movinet_a0_stream(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=True)
 
 
-@MOVINET.model(
-    "MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.",
-)
+@MOVINET.model("MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.")
 def movinet_a1(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=False)
 
@@ -342,10 +338,7 @@ def movinet_a1_stream(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=True)
 
 
-@MOVINET.model(
-    "MoViNet-A2, 50 frames of 224 pixels: searched for mobile devices.",
-    inputs=clip(50, 5.0, 224),
-)
+@MOVINET.model("MoViNet-A2, 50 frames of 224 pixels: searched for mobile devices.", inputs=clip(50, 5.0, 224))
 def movinet_a2(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A2, causal=False)
 

@@ -160,25 +160,17 @@ def mvit_v2_t(num_classes: int) -> MViT:
     return MVIT2.build(num_classes, depths=(1, 2, 5, 2))
 
 
-@MVIT2.model(
-    "MViTv2-S: relative positions and pooled queries, 16 frames.",
-)
+@MVIT2.model("MViTv2-S: relative positions and pooled queries, 16 frames.")
 def mvit_v2_s(num_classes: int) -> MViT:
     return MVIT2.build(num_classes)
 
 
-@MVIT2.model(
-    "MViTv2-B: 24 blocks, 32 frames.",
-    inputs=(clip(32, 3),),
-)
+@MVIT2.model("MViTv2-B: 24 blocks, 32 frames.", inputs=(clip(32, 3),))
 def mvit_v2_b(num_classes: int) -> MViT:
     return MVIT2.build(num_classes, depths=(2, 3, 16, 3), length=32, drop_path=0.3)
 
 
-@MVIT2.model(
-    "MViTv2-L: 48 wider blocks, 40 frames of 312 pixels.",
-    inputs=(clip(40, 3, 312, None),),
-)
+@MVIT2.model("MViTv2-L: 48 wider blocks, 40 frames of 312 pixels.", inputs=(clip(40, 3, 312, None),))
 def mvit_v2_l(num_classes: int) -> MViT:
     return MVIT2.build(
         num_classes, depths=(2, 6, 36, 4), width=144, heads=2, length=40, size=312, drop_path=0.75
@@ -205,17 +197,12 @@ def version_1(
     )  # fmt: skip
 
 
-@MVIT1.model(
-    "MViT-B of version 1: absolute positions, 16 frames.",
-)
+@MVIT1.model("MViT-B of version 1: absolute positions, 16 frames.")
 def mvit_v1_b_16x4(num_classes: int) -> MViT:
     return version_1(num_classes)
 
 
-@MVIT1.model(
-    "MViT-B of version 1 on 32 frames.",
-    inputs=(clip(32, 3),),
-)
+@MVIT1.model("MViT-B of version 1 on 32 frames.", inputs=(clip(32, 3),))
 def mvit_v1_b_32x3(num_classes: int) -> MViT:
     return version_1(num_classes, length=32)
 

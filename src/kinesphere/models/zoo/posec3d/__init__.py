@@ -337,31 +337,20 @@ C3D = SLOWONLY.of(
     cam_layer="conv4b",
     key_maps=(PYSKL_C3D,),
 )
-X3D = SLOWONLY.of(
-    x3d_on_heatmaps,
-    stages=(*RESNET_STAGES, "conv5"),
-    cam_layer="conv5",
-    key_maps=(PYSKL_X3D,),
-)
+X3D = SLOWONLY.of(x3d_on_heatmaps, stages=(*RESNET_STAGES, "conv5"), cam_layer="conv5", key_maps=(PYSKL_X3D,))
 
 
-@SLOWONLY.model(
-    "SlowOnly on heatmaps of joints or limbs: the most accurate of the family.",
-)
+@SLOWONLY.model("SlowOnly on heatmaps of joints or limbs: the most accurate of the family.")
 def posec3d_slowonly_resnet50(num_classes: int) -> PoseC3D:
     return SLOWONLY.build(num_classes)
 
 
-@C3D.model(
-    "C3D without its heavy end on heatmaps of joints or limbs.",
-)
+@C3D.model("C3D without its heavy end on heatmaps of joints or limbs.")
 def posec3d_c3d_light(num_classes: int) -> PoseC3D:
     return C3D.build(num_classes)
 
 
-@X3D.model(
-    "X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.",
-)
+@X3D.model("X3D, shallow, on heatmaps of joints or limbs: the lightest of the family.")
 def posec3d_x3d(num_classes: int) -> PoseC3D:
     return X3D.build(num_classes)
 

@@ -360,16 +360,14 @@ def tsm_resnet50_online(num_classes: int) -> TSM:
 
 
 @TSM_RESNET.model(
-    "TSM on ResNet-50 with five non-local blocks (embedded gaussian).",
-    key_maps=nonlocal_maps(50, NON_LOCAL),
+    "TSM on ResNet-50 with five non-local blocks (embedded gaussian).", key_maps=nonlocal_maps(50, NON_LOCAL)
 )
 def tsm_resnet50_nl(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, depth=50, pairwise="embedded_gaussian", attended=NON_LOCAL)
 
 
 @TSM_RESNET.model(
-    "TSM on ResNet-50 with five non-local blocks (gaussian).",
-    key_maps=nonlocal_maps(50, NON_LOCAL),
+    "TSM on ResNet-50 with five non-local blocks (gaussian).", key_maps=nonlocal_maps(50, NON_LOCAL)
 )
 def tsm_resnet50_nl_gaussian(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, depth=50, pairwise="gaussian", attended=NON_LOCAL)
@@ -384,16 +382,13 @@ def tsm_resnet50_nl_dot_product(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, depth=50, pairwise="dot_product", attended=NON_LOCAL)
 
 
-@TSM_MOBILE.model(
-    "MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.",
-)
+@TSM_MOBILE.model("MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.")
 def tsm_mobilenetv2(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes)
 
 
 @TSM_MOBILE.model(
-    "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
-    notes=ONLINE_NOTE,
+    "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.", notes=ONLINE_NOTE
 )
 def tsm_mobilenetv2_online(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes, causal=True)
