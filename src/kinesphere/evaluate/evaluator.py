@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -154,35 +154,87 @@ def evaluate(
     """
     seen, unknown = seen_by(predictor.provenances)
     scored = choose(manifest, seen) if split is None else as_it_is(manifest, seen, split)
-    for note in (*scored.notes, *unknown):
+    notes = (*scored.notes, *unknown)
+    for note in notes:
         log.warning("%s", note)
     predictions = collect(
         predictor, scored.manifest, views=views, batch_size=batch_size, workers=workers, cache=cache,
         extracts=extracts, progress=progress,
     )  # fmt: skip
-    protocol = protocol_of(
-        predictor, scored.manifest, views or predictor.test_views, dataset=dataset, split=scored.split
-    )
-    return report_from_predictions(
-        predictions,
-        protocol,
-        environment_of(predictor, date),
-        level=level,
-        notes=(*scored.notes, *unknown),
-    )
+    return report_on(
+        predictor, scored.manifest, predictions, views or predictor.test_views, dataset=dataset,
+        split=scored.split, date=date, notes=notes, level=level,
+    )  # fmt: skip
 
 
-def protocol_of(
+@dataclass(frozen=True)
+class Reading:
+    """How the clips of a test are read.
+
+    Attributes:
+        views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
+        extracts: Where extracted files of flow, poses and masks lie.
+        background: What becomes of the background of the people.
+        progress: Called with the number of clips done and their total.
+    """
+
+    views: Views | None = None
+    extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
+    background: Background = "keep"
+    progress: Callable[[int, int], None] | None = None
+
+
+def score(
     predictor: VideoPredictor,
     manifest: Manifest,
+    *,
+    split: str | None = None,
+    reading: Reading = Reading(),
+    date: str = "",
+) -> tuple[Predictions, Report]:
+    """What a model says of the clips that may test it, and the score of that.
+
+    Args:
+        predictor: One model, or several fused.
+        manifest: The data.
+        split: The clips to score (see `choose`); None takes those that the model was tested on, and all of
+            data that it has not met.
+        reading: How the clips are read.
+        date: ISO 8601, for the report.
+
+    Raises:
+        InvalidManifest: If there is no such split.
+        LabelMismatch: If data and model disagree about the labels.
+        TooManyFailures: If no clip could be read.
+    """
+    seen, unknown = seen_by(predictor.provenances)
+    scored = choose(manifest, seen, split)
+    predictions = collect(
+        predictor, scored.manifest, views=reading.views, extracts=reading.extracts,
+        background=reading.background, progress=reading.progress,
+    )  # fmt: skip
+    views, notes = reading.views or predictor.test_views, (*scored.notes, *unknown, *unlisted(manifest))
+    return predictions, report_on(
+        predictor, scored.manifest, predictions, views, split=scored.split, background=reading.background,
+        date=date, notes=notes,
+    )  # fmt: skip
+
+
+def report_on(
+    predictor: VideoPredictor,
+    manifest: Manifest,
+    predictions: Predictions,
     views: Views,
     *,
     dataset: str | None = None,
     split: str | None = None,
     background: Background = "keep",
-) -> Protocol:
-    """How `predictor` is measured on `manifest`."""
-    return Protocol(
+    date: str = "",
+    notes: tuple[str, ...] = (),
+    level: float = LEVEL,
+) -> Report:
+    """The report on what `predictor` said of `manifest`, with the protocol and what computed it."""
+    protocol = Protocol(
         dataset=dataset or manifest.root.resolve().name,
         fingerprint=manifest.fingerprint(),
         split=split,
@@ -190,16 +242,25 @@ def protocol_of(
         sampling=tuple(str(spec.sampling) for spec in predictor.specs),
         background=background,
     )
-
-
-def environment_of(predictor: VideoPredictor, date: str = "") -> Environment:
-    """What computes `predictor`'s probabilities."""
     compute = predictor.compute
-    return Environment(
+    environment = Environment(
         model=predictor.name,
         version=__version__,
         torch=torch.__version__,
         device=compute.device,
         precision=compute.precision,
         date=date,
+    )
+    return report_from_predictions(predictions, protocol, environment, level=level, notes=notes)
+
+
+def unlisted(manifest: Manifest) -> tuple[str, ...]:
+    """Notes on what of the data is not scored because it could not be listed."""
+    return tuple(
+        f"{len(rows)} {what}, among them {rows[0].path}: {rows[0].reason}."
+        for rows, what in (
+            (manifest.wrong, "rows of the table are wrong and left out"),
+            (manifest.unused, "files and folders of the data are not used"),
+        )
+        if rows
     )

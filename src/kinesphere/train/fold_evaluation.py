@@ -10,15 +10,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.content import contents_of
 from kinesphere.data.manifest import Manifest
-from kinesphere.evaluate import (
-    Predictions,
-    Report,
-    collect,
-    environment_of,
-    protocol_of,
-    report_from_predictions,
-)
-from kinesphere.evaluate.scoring import Reading, unlisted
+from kinesphere.evaluate import Predictions, Reading, Report, collect, report_on, unlisted
 from kinesphere.evaluate.seen import Met, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, read_provenance
 from kinesphere.predict import load
@@ -73,17 +65,12 @@ def score_folds(
         parts.append(part.in_fold(model.parent.name))
         done += len(chosen)
     predictions = Predictions.pooled(parts)
-    protocol = protocol_of(
-        predictor,
-        manifest,
-        reading.views or predictor.test_views,
-        split=f"{len(models)} folds",
-        background=reading.background,
-    )
-    environment = replace(environment_of(predictor, date), model=str(folder))
-    return predictions, report_from_predictions(
-        predictions, protocol, environment, notes=(*notes, *unlisted(manifest))
-    )
+    report = report_on(
+        predictor, manifest, predictions, reading.views or predictor.test_views,
+        split=f"{len(models)} folds", background=reading.background, date=date,
+        notes=(*notes, *unlisted(manifest)),
+    )  # fmt: skip
+    return predictions, replace(report, environment=replace(report.environment, model=str(folder)))
 
 
 def _tested(

@@ -161,7 +161,7 @@ def _opening(recipe: Recipe, parts: Parts) -> str:
 def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     """Evaluate the kept weights on what was held out, and write report and predictions."""
     from kinesphere.clips.spec import Views
-    from kinesphere.evaluate import collect, environment_of, protocol_of, report_from_predictions
+    from kinesphere.evaluate import collect, report_on
     from kinesphere.predict import load
     from kinesphere.train.resolve import extracts, frame_cache
 
@@ -180,14 +180,11 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
         extracts=extracts(recipe.data),
         background=recipe.test.background,
     )
-    dataset = Path(recipe.data.source[0]).stem
-    protocol = protocol_of(
-        predictor, held_out, views, dataset=dataset, split=split, background=recipe.test.background
-    )
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    report = report_from_predictions(
-        predictions, protocol, environment_of(predictor, date), notes=parts.notes
-    )
+    report = report_on(
+        predictor, held_out, predictions, views, dataset=Path(recipe.data.source[0]).stem, split=split,
+        background=recipe.test.background, date=datetime.now(UTC).isoformat(timespec="seconds"),
+        notes=parts.notes,
+    )  # fmt: skip
     predictions.write(files.predictions)
     report.write(files.report)
     return report
