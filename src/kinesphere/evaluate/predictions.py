@@ -1,4 +1,4 @@
-"""`Predictions`: what a model said of every clip of a data set, pooled over folds, fused over models."""
+"""`Predictions`: the answers of a model to every clip of a data set, pooled over folds, fused over models."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[Skippe
 
     Raises:
         InvalidSetting: If the tables share no clip.
-        LabelMismatch: If labels differ, or models were told different truths about a clip.
+        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
     """
     first = parts[0]
     for part in parts[1:]:
@@ -230,7 +230,7 @@ def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[Skippe
         wrong = (part.targets != aligned[0].targets).reshape(len(wanted), -1).any(1)
         if wrong.any():
             raise LabelMismatch(
-                f"The models were told different labels for {wrong.sum()} clips, such as "
+                f"The models were given different labels for {wrong.sum()} clips, such as "
                 f"{wanted[int(wrong.argmax())]}; evaluate them on the same data."
             )
     notes = {note.path: note for part in parts for note in part.skipped}
@@ -246,8 +246,8 @@ def _arranged(part: Predictions, ids: Sequence[str], like: Predictions) -> Predi
     place = {name: row for row, name in enumerate(part.ids)}
     rows = [place[name] for name in ids]
     order = [part.labels.index(name) for name in like.labels.names]
-    told = part.targets[rows]
-    targets = told[:, order] if part.labels.multi else np.argsort(order)[told]
+    given = part.targets[rows]
+    targets = given[:, order] if part.labels.multi else np.argsort(order)[given]
 
     def chosen(column: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(column[row] for row in rows)
@@ -265,7 +265,7 @@ def _arranged(part: Predictions, ids: Sequence[str], like: Predictions) -> Predi
 
 
 def fuse(parts: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-    """The weighted mean of what models said of the same clips (see `kinesphere.predict.fusion`).
+    """The weighted mean of models' probabilities for the same clips (see `kinesphere.predict.fusion`).
 
     Args:
         parts: One table per model; any order of clips and labels.
@@ -277,7 +277,7 @@ def fuse(parts: Sequence[Predictions], weights: Sequence[float] | None = None) -
     Raises:
         InvalidSetting: If there are fewer than two tables, the weights cannot work, or the tables share no
             clip.
-        LabelMismatch: If labels differ, or models were told different truths about a clip.
+        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
     """
     weighing = normalised_weights(weights, len(parts))
     aligned, skipped = align(parts)
@@ -299,7 +299,7 @@ def learn_weights(parts: Sequence[Predictions]) -> tuple[float, ...]:
 
     Raises:
         InvalidSetting: If there are fewer than two tables, or they share no clip.
-        LabelMismatch: If labels differ, or models were told different truths about a clip.
+        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
     """
     normalised_weights(None, len(parts))
     aligned, _ = align(parts)
@@ -333,7 +333,7 @@ def fuse_folds(parts: Sequence[Predictions]) -> FusedFolds:
     Raises:
         InvalidSetting: If there are fewer than two tables or folds, the tables share no clip, or they were
             folded differently.
-        LabelMismatch: If labels differ, or models were told different truths about a clip.
+        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
     """
     normalised_weights(None, len(parts))
     aligned, _ = align(parts)
@@ -361,10 +361,10 @@ def fuse_folds(parts: Sequence[Predictions]) -> FusedFolds:
 def _likelihood(part: Predictions) -> np.ndarray:
     """Probabilities that a model gave to the truth: one per clip, or per clip and label."""
     if part.labels.multi:
-        told = np.where(part.targets == 1, part.probabilities, 1 - part.probabilities).ravel()
+        given = np.where(part.targets == 1, part.probabilities, 1 - part.probabilities).ravel()
     else:
-        told = part.probabilities[np.arange(len(part)), part.targets]
-    return np.maximum(told, _FLOOR)
+        given = part.probabilities[np.arange(len(part)), part.targets]
+    return np.maximum(given, _FLOOR)
 
 
 def _probabilities(column: Any, labels: LabelSet) -> np.ndarray:
