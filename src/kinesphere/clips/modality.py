@@ -26,7 +26,29 @@ from kinesphere.core.registry import Registry
 
 
 class Reader(Protocol):
-    """Source in, V clips out, clip by clip and crop by crop (see `rgb.read`)."""
+    """Samples, decodes and crops the clips that a network sees of a span.
+
+    Args:
+        video: Where the frames come from.
+        spec: The network's input contract.
+        span: `(start_s, end_s)`, or None for the whole video.
+        views: Test-time clips and crops; `views.clips` multiplies the sampling's own number.
+        generator: Given in training: sampling is random, and the frames come whole at the size that
+            the resize policy and `enlarge` give, for `augment` to crop. Without it every clip has the
+            spec's size.
+        jitter: Random changes of pace in training.
+        enlarge: See `plan_frames`.
+
+    Returns:
+        V clips, clip by clip and within a clip crop by crop.
+
+    Raises:
+        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
+            nothing to crop.
+        SpanOutsideVideo: If the span starts after the end of the video.
+        InvalidAnnotation: If a sidecar file is missing, damaged, or of another video or kind.
+        VideoError: If the source cannot be decoded.
+    """
 
     def __call__(
         self,

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from kinesphere.clips.clip import Clip
-from kinesphere.clips.geometry import Size, view_boxes
-from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.clip import Clip, from_frames
+from kinesphere.clips.geometry import Size, plan_frames, view_boxes
+from kinesphere.clips.modality import MODALITIES, Reader
 from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter, clip_times
 from kinesphere.clips.source import VideoSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 
+Fetch = Callable[[VideoSource, ClipSpec, np.ndarray, Size], tuple[np.ndarray, np.ndarray]]
+"""Gives the frames `(N, H, W, C)` of `(N,)` seconds at `(H, W)` pixels, and `(N,)` when they begin."""
 
-def timestamps_of(
-    video: VideoSource,
-    spec: ClipSpec,
-    span: tuple[float, float] | None,
-    views: Views,
-    generator: torch.Generator | None,
-    jitter: TemporalJitter,
-) -> list[ClipTimes]:
-    """The timestamps of all clips that a reader is asked for (see `rgb.read` for the arguments).
 
-    Raises:
-        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
-            nothing to crop.
-        SpanOutsideVideo: If the span starts after the end of the video.
+def frame_reader(
+    fetch: Fetch, fill: Callable[[ClipSpec], float | Sequence[float]] = lambda spec: 0
+) -> Reader:
+    """The `Modality.read` of what is made of frames, whatever is fetched of each.
+
+    Args:
+        fetch: Called once for all clips and views, so that each frame is decoded once.
+        fill: What stands around frames that do not fill a letterboxed input.
     """
-    if generator is not None and views.crops > 1:
-        raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
-    if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
-        raise InvalidSetting(
-            f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
-            f"use {views.clips}x1, or resize='short_side'."
-        )
-    return sampled(video, spec, span, views.clips, generator, jitter)
+
+    def read(
+        video: VideoSource,
+        spec: ClipSpec,
+        span: tuple[float, float] | None = None,
+        *,
+        views: Views = Views(),  # noqa: B008 (frozen)
+        generator: torch.Generator | None = None,
+        jitter: TemporalJitter = STEADY,
+        enlarge: float = 1.0,
+    ) -> list[Clip]:
+        if generator is not None and views.crops > 1:
+            raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
+        if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
+            raise InvalidSetting(
+                f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
+                f"use {views.clips}x1, or resize='short_side'."
+            )
+        timestamps = sampled(video, spec, span, views.clips, generator, jitter)
+        plan = plan_frames(video.size, spec, enlarge=enlarge)
+        times_s = np.concatenate([stamps.times for stamps in timestamps])
+        frames, begins_s = fetch(video, spec, times_s, plan.decode)
+        data = from_frames(on_canvas(frames, plan.canvas, fill(spec)))
+        return cut_views(data, begins_s, timestamps, spec, views if generator is None else None)
+
+    return read
 
 
 def sampled(

@@ -13,59 +13,22 @@ from kinesphere.clips.augment.colour import recolour
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.rand_augment import repaint
 from kinesphere.clips.clip import Clip, check_frames, from_frames
-from kinesphere.clips.geometry import Box, Size, plan_frames
+from kinesphere.clips.geometry import Box, Size
 from kinesphere.clips.modality import MODALITIES, Modality
-from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
-from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.reading import frame_reader
 from kinesphere.clips.source import VideoSource
-from kinesphere.clips.spec import ClipSpec, Views, check_channels
+from kinesphere.clips.spec import ClipSpec, check_channels
 from kinesphere.core.errors import InvalidClip
 
 # Below this scale bilinear interpolation skips source pixels, so we average areas instead.
 _AREA_BELOW = 0.5
 
 
-def read(
-    video: VideoSource,
-    spec: ClipSpec,
-    span: tuple[float, float] | None = None,
-    *,
-    views: Views = Views(),  # noqa: B008 (frozen)
-    generator: torch.Generator | None = None,
-    jitter: TemporalJitter = STEADY,
-    enlarge: float = 1.0,
-) -> list[Clip]:
-    """Sample, decode and crop the clips that a network sees of a span.
-
-    The frames of all views are asked for at once, so that each is decoded once, straight to the size
-    that the spec's resize policy gives.
-
-    Args:
-        video: Where the frames come from.
-        spec: The network's input contract.
-        span: `(start_s, end_s)`, or None for the whole video.
-        views: Test-time clips and crops; `views.clips` multiplies the sampling's own number.
-        generator: Given in training: sampling is random, and the frames come whole at the size that
-            the resize policy and `enlarge` give, for `augment` to crop. Without it every clip has the
-            spec's size.
-        jitter: Random changes of pace in training.
-        enlarge: See `plan_frames`.
-
-    Returns:
-        V clips, clip by clip and within a clip crop by crop; uint8 `(T, 3, H, W)`.
-
-    Raises:
-        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
-            nothing to crop.
-        SpanOutsideVideo: If the span starts after the end of the video.
-        VideoError: If the source cannot be decoded.
-    """
-    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
-    plan = plan_frames(video.size, spec, enlarge=enlarge)
-    frames = video.frames_at(np.concatenate([m.times for m in timestamps]), size=plan.decode)
-    images = on_canvas(np.asarray(frames.data).transpose(0, 2, 3, 1), plan.canvas, mean_colour(spec))
-    crops = views if generator is None else None
-    return cut_views(from_frames(images), frames.times, timestamps, spec, crops)
+def _frames(
+    video: VideoSource, spec: ClipSpec, times_s: np.ndarray, size: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    frames = video.frames_at(times_s, size=size)
+    return np.asarray(frames.data).transpose(0, 2, 3, 1), frames.times
 
 
 def crop(clip: Clip, box: Box) -> Clip:
@@ -177,6 +140,9 @@ def mean_colour(spec: ClipSpec) -> tuple[int, int, int]:
     colour = [round(255 * m) for m in spec.mean]
     red, green, blue = colour if spec.channels == "RGB" else reversed(colour)
     return red, green, blue
+
+
+read = frame_reader(_frames, mean_colour)
 
 
 def alter(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:

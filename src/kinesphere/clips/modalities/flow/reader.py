@@ -18,60 +18,39 @@ import numpy as np
 import torch
 
 from kinesphere.clips.clip import Clip, check_frames, from_frames
-from kinesphere.clips.geometry import Size, plan_frames
+from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.flow.draw import colour_wheel
 from kinesphere.clips.modalities.flow.estimate import BOUND_PX, differences, estimated, prepared
 from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
-from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.reading import frame_reader
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
-from kinesphere.clips.spec import ClipSpec, Views, check_channels
+from kinesphere.clips.spec import ClipSpec, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 
-def read(
-    video: VideoSource,
-    spec: ClipSpec,
-    span: tuple[float, float] | None = None,
-    *,
-    views: Views = Views(),  # noqa: B008 (frozen)
-    generator: torch.Generator | None = None,
-    jitter: TemporalJitter = STEADY,
-    enlarge: float = 1.0,
-) -> list[Clip]:
-    """The flow at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
-
-    Returns:
-        V clips; float32 `(T, 2, H, W)` in pixels of the clip's size.
+def _fields(
+    video: VideoSource, spec: ClipSpec, times_s: np.ndarray, size: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float32 fields in pixels of `size`.
 
     Raises:
-        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
-            nothing to crop.
-        SpanOutsideVideo: If the span starts after the end of the video.
-        InvalidAnnotation: If the source's flow file belongs to another video or method.
-        VideoError: If the source cannot be decoded.
+        InvalidAnnotation: If the source's flow file is of another method.
     """
-    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
-    plan = plan_frames(video.size, spec, enlarge=enlarge)
-    begins = video.frame_times()
-    rows = displayed_rows(video, np.concatenate([stamps.times for stamps in timestamps]))
+    rows = displayed_rows(video, times_s)
     distinct, place = np.unique(rows, return_inverse=True)
     stored: FlowFile | None = beside(video, "flow")
     if stored is None:
-        fields = scaled(estimated(video, distinct, plan.decode, spec.flow), plan.decode)
+        fields = estimated(video, distinct, size, spec.flow)
+    elif stored.method in (spec.flow, "truth"):  # the true motion is what every method estimates
+        fields = stored.fields(distinct)
     else:
-        # The true motion is what every method estimates.
-        if stored.method not in (spec.flow, "truth"):
-            raise InvalidAnnotation(
-                f"The flow file of the video holds {stored.method}, but the model sees {spec.flow}; extract "
-                f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."
-            )
-        fields = scaled(stored.fields(distinct), plan.decode)
-    fields = on_canvas(fields[place] * _per_frame(video, spec), plan.canvas)
-    crops = views if generator is None else None
-    return cut_views(from_frames(fields), begins[rows], timestamps, spec, crops)
+        raise InvalidAnnotation(
+            f"The flow file of the video holds {stored.method}, but the model sees {spec.flow}; extract "
+            f"it with --method {spec.flow}, or train a model with clip.flow={stored.method}."
+        )
+    return scaled(fields, size)[place] * _per_frame(video, spec), video.frame_times()[rows]
 
 
 def scaled(fields: np.ndarray, size: Size) -> np.ndarray:
@@ -140,6 +119,8 @@ def _per_frame(video: VideoSource, spec: ClipSpec) -> np.float32:
     rate = float(video.fps) if video.fps else 1 / float(np.median(np.diff(begins)))
     return np.float32(rate / spec.fps)
 
+
+read = frame_reader(_fields)
 
 MODALITIES.add(
     "flow",

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 
 from kinesphere.clips.clip import Clip, check_frames, from_frames
-from kinesphere.clips.geometry import Size, plan_frames
+from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
-from kinesphere.clips.reading import cut_views, on_canvas, timestamps_of
-from kinesphere.clips.sampling import STEADY, TemporalJitter
+from kinesphere.clips.reading import frame_reader
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
-from kinesphere.clips.spec import ClipSpec, Views, check_channels
+from kinesphere.clips.spec import ClipSpec, check_channels
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip
 
 
@@ -35,37 +34,13 @@ def known_masks(video: VideoSource) -> MaskFile:
     return stored
 
 
-def read(
-    video: VideoSource,
-    spec: ClipSpec,
-    span: tuple[float, float] | None = None,
-    *,
-    views: Views = Views(),  # noqa: B008 (frozen)
-    generator: torch.Generator | None = None,
-    jitter: TemporalJitter = STEADY,
-    enlarge: float = 1.0,
-) -> list[Clip]:
-    """The masks at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
-
-    Returns:
-        V clips; uint8 `(T, 1, H, W)`.
-
-    Raises:
-        InvalidSetting: If several crops are asked for in training, or where the resize policy leaves
-            nothing to crop.
-        SpanOutsideVideo: If the span starts after the end of the video.
-        InvalidAnnotation: If the source has no masks, or damaged ones.
-    """
-    stored = known_masks(video)
-    timestamps = timestamps_of(video, spec, span, views, generator, jitter)
-    plan = plan_frames(video.size, spec, enlarge=enlarge)
-    begins = video.frame_times()
-    rows = displayed_rows(video, np.concatenate([stamps.times for stamps in timestamps]))
+def _masks(
+    video: VideoSource, spec: ClipSpec, times_s: np.ndarray, size: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = displayed_rows(video, times_s)
     distinct, place = np.unique(rows, return_inverse=True)
-    masks = scaled(stored.masks(distinct), plan.decode)[place]
-    padded = on_canvas(masks[..., None], plan.canvas)
-    crops = views if generator is None else None
-    return cut_views(from_frames(padded), begins[rows], timestamps, spec, crops)
+    masks = scaled(known_masks(video).masks(distinct), size)[place]
+    return masks[..., None], video.frame_times()[rows]
 
 
 def scaled(masks: np.ndarray, size: Size) -> np.ndarray:
@@ -120,6 +95,8 @@ def draw(clip: Clip) -> np.ndarray:
     """White people on black: uint8 `(T, H, W, 3)`."""
     return np.repeat(clip.frames(), 3, axis=3)
 
+
+read = frame_reader(_masks)
 
 MODALITIES.add(
     "mask",

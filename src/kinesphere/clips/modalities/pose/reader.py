@@ -47,7 +47,7 @@ def read(
     jitter: TemporalJitter = STEADY,
     enlarge: float = 1.0,
 ) -> list[Clip]:
-    """The joints at the timestamps that a network sees of a span; see `rgb.read` for the arguments.
+    """The joints at the timestamps that a network sees of a span; see `Reader` for the arguments.
 
     The M people are those seen for longest in the span, in the order of their tracks, so that one place
     is one person in all clips of it. Poses taken at another frame rate or size than the video's are
@@ -131,7 +131,7 @@ def _views(
 
 
 def _on_canvas(clip: Clip, spec: ClipSpec, enlarge: float) -> Clip:
-    """The clip at the size that the spec's resize policy gives, as `rgb.read` would decode it."""
+    """The clip at the size that the spec's resize policy gives, as the frame readers would decode it."""
     if spec.resize == "people":
         clip = _around_people(clip, spec)
     policy = spec.with_(resize="stretch") if spec.resize == "people" else spec
