@@ -18,6 +18,7 @@ from kinesphere.synthetic.motion.motion import Movement, ObjectKind, SceneObject
 from kinesphere.synthetic.motion.primitive import MOVEMENTS, Performance
 from kinesphere.synthetic.render.render import CameraEffects, Figure, Rendered, Stage, render
 from kinesphere.synthetic.scene.scene import KINDS, Scene, draw_scene
+from kinesphere.synthetic.scene.textures import triple
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 _PERFORMER, _SCENE, _CLIP = 1, 2, 3  # streams of random numbers under one seed
@@ -161,13 +162,8 @@ def film(figure: Figure, shot: Shot, settings: MannequinSettings, generator: np.
         _clutter(settings, seen, generator),
     )
     tint = np.exp(generator.normal(0, 0.03, 3))
-    effects = CameraEffects(
-        settings.shutter,
-        settings.shake,
-        settings.noise,
-        float(generator.uniform(0.85, 1.15)),
-        (float(tint[0]), float(tint[1]), float(tint[2])),
-    )
+    exposure = float(generator.uniform(0.85, 1.15))
+    effects = CameraEffects(settings.shutter, settings.shake, settings.noise, exposure, triple(tint))
     return render(figures, stage, camera, times, effects, generator, flow=settings.flow)
 
 

@@ -303,14 +303,7 @@ def write_example(path: Path) -> None:
 FORMATS.add(
     "coco",
     EstimatorFormat(
-        "COCO keypoint JSON, one file per video",
-        (".json",),
-        ORIGIN,
-        output="a .json file",
-        named="{}.json",
-        find=_find,
-        frame_numbers=_frame_numbers,
-        read=read_coco,
-        write_example=write_example,
+        "COCO keypoint JSON, one file per video", (".json",), ORIGIN, "a .json file", "{}.json",
+        _find, _frame_numbers, read_coco, write_example,
     ),
-)
+)  # fmt: skip

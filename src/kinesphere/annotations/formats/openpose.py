@@ -175,14 +175,8 @@ def write_example(folder: Path) -> None:
 FORMATS.add(
     "openpose",
     EstimatorFormat(
-        "OpenPose JSON, one folder per video",
-        ("_keypoints.json",),
-        ORIGIN,
-        output="a folder of *_keypoints.json files",
-        named="a folder {}",
-        find=_find,
-        frame_numbers=lambda folder: list(_files(folder)),
-        read=read_openpose,
-        write_example=write_example,
+        "OpenPose JSON, one folder per video", ("_keypoints.json",), ORIGIN,
+        "a folder of *_keypoints.json files", "a folder {}",
+        _find, lambda folder: list(_files(folder)), read_openpose, write_example,
     ),
-)
+)  # fmt: skip

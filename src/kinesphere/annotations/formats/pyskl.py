@@ -8,7 +8,7 @@ skeleton is known by joints and coordinates.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class PysklClip:
         return _poses(self.where, self.content, self.fps)
 
 
-class PysklSet(Mapping[str, PysklClip]):
+class PysklSet(dict[str, PysklClip]):
     """The clips of a file by their names (`frame_dir`).
 
     Attributes:
@@ -86,18 +86,8 @@ class PysklSet(Mapping[str, PysklClip]):
     def __init__(
         self, clips: Mapping[str, PysklClip], protocols: Protocols, skipped: Sequence[Skipped]
     ) -> None:
-        self._clips = clips
-        self.protocols = protocols
-        self.skipped = tuple(skipped)
-
-    def __getitem__(self, name: str) -> PysklClip:
-        return self._clips[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._clips)
-
-    def __len__(self) -> int:
-        return len(self._clips)
+        super().__init__(clips)
+        self.protocols, self.skipped = protocols, tuple(skipped)
 
 
 def read_pyskl(path: Path, *, fps: float = _FPS) -> PysklSet:

@@ -46,20 +46,9 @@ def _print_table(cards: dict[str, DatasetCard]) -> None:
 def _print_card(name: str, card: DatasetCard) -> None:
     screen = console()
     screen.print(tinted((name, "bold"), f"  {card.title}"), soft_wrap=True)
-    for title, text in (
-        ("content", card.content),
-        ("size", card.size),
-        ("classes", f"{len(card.classes)}: {', '.join(card.classes)}" if card.classes else "as in the files"),
-        ("splits", ", ".join(card.splits) or "none"),
-        ("protocols", ", ".join(card.protocols)),
-        ("groups", card.groups),
-        ("columns", ", ".join(card.columns)),
-        ("licence", card.licence),
-        ("source", card.source),
-        ("layout", card.layout),
-        ("paper", card.paper),
-    ):
-        if text:
+    for title, value in asdict(card).items():
+        text = ", ".join(value) if isinstance(value, tuple) else value
+        if text and title != "title":
             screen.print(tinted(f"  {title:10} ", text), soft_wrap=True)
 
 

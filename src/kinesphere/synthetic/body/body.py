@@ -19,37 +19,25 @@ from kinesphere.core.errors import InvalidSetting
 
 Array = npt.NDArray[Any]
 
-_SIDE = ("clavicle", "shoulder", "elbow", "wrist", "fingers", "hip", "knee", "ankle", "ball", "toes")
-_SIDE_PARENT = ("chest", "clavicle", "shoulder", "elbow", "wrist", "pelvis", "hip", "knee", "ankle", "ball")
+_TRUNK = {"pelvis": None, "spine": "pelvis", "chest": "spine", "neck": "chest", "head": "neck"}
+_SIDE = {
+    "clavicle": "chest", "shoulder": "clavicle", "elbow": "shoulder", "wrist": "elbow", "fingers": "wrist",
+    "hip": "pelvis", "knee": "hip", "ankle": "knee", "ball": "ankle", "toes": "ball",
+}  # fmt: skip
 _FACE = ("head_top", "nose", "left_eye", "right_eye", "left_ear", "right_ear")
-
-JOINTS: tuple[str, ...] = (
-    "pelvis",
-    "spine",
-    "chest",
-    "neck",
-    "head",
-    *(f"left_{name}" for name in _SIDE),
-    *(f"right_{name}" for name in _SIDE),
-    *_FACE,
-)
+# The parent of every joint.
+_PARENTS: dict[str, str | None] = {
+    **_TRUNK,
+    **{
+        f"{side}_{part}": parent if parent in _TRUNK else f"{side}_{parent}"
+        for side in ("left", "right")
+        for part, parent in _SIDE.items()
+    },
+    **dict.fromkeys(_FACE, "head"),
+}
+JOINTS: tuple[str, ...] = tuple(_PARENTS)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(JOINTS)}
-
-
-def _parent(name: str) -> int:
-    trunk = {"pelvis": None, "spine": "pelvis", "chest": "spine", "neck": "chest", "head": "neck"}
-    if name in trunk:
-        above = trunk[name]
-        return -1 if above is None else INDEX[above]
-    if name in _FACE:
-        return INDEX["head"]
-    side, part = name.split("_", 1)
-    above = _SIDE_PARENT[_SIDE.index(part)]
-    return INDEX[above] if above in trunk else INDEX[f"{side}_{above}"]
-
-
-PARENTS: tuple[int, ...] = tuple(_parent(name) for name in JOINTS)
-
+PARENTS: tuple[int, ...] = tuple(-1 if name is None else INDEX[name] for name in _PARENTS.values())
 COCO: Array = np.array([INDEX[name] for name in COCO17.joints])
 
 

@@ -282,12 +282,9 @@ def _arm(
     builder.loft(rings, segments, np.stack(colours))
     hand = {f"{side}_wrist": 1.0}
     shape = (
-        (0.0, 0.015, 0.015),
-        (0.3, 0.026, 0.013),
-        (0.6, 0.028, 0.013),
-        (0.9, 0.023, 0.011),
+        (0.0, 0.015, 0.015), (0.3, 0.026, 0.013), (0.6, 0.028, 0.013), (0.9, 0.023, 0.011),
         (1.12, 0.014, 0.008),
-    )
+    )  # fmt: skip
     size = body.proportions.height_m * (0.5 + 0.5 * body.proportions.girth)
     palm = [wrist + part * (fingers - wrist) for part, _, _ in shape]
     rings = [
@@ -431,6 +428,10 @@ def _hair(
 ) -> None:
     """Volume beyond the skull: lengths down the back, a bun, the brim of a cap."""
     head: Weights = {"head": 1.0}
+
+    def ring(x: float, z: float, fore: float, wide: float, weights: Weights = head) -> Ring:
+        return Ring((chin[0] + x * size, 0, chin[2] + z * size), (fore, wide), weights)
+
     if performer.hair in ("bob", "long"):
         end = 0.05 if performer.hair == "bob" else -1.0
         rings = []
@@ -438,26 +439,17 @@ def _hair(
             level = 0.85 + u * (end - 0.85)
             follow = head if level > -0.2 else _between("head", "chest", 0.6)
             back, half = -0.16 - 0.06 * u, 0.34 - 0.10 * u * (performer.hair == "long")
-            rings.append(
-                Ring(
-                    (chin[0] + back * size, 0, chin[2] + level * size),
-                    (0.36 * size - 0.12 * size * u, half * size * 1.22),
-                    follow,
-                )
-            )
+            rings.append(ring(back, level, 0.36 * size - 0.12 * size * u, half * size * 1.22, follow))
         segments = 10 * builder.detail
         builder.loft(
             rings, segments, _paint(len(rings) + 1, segments, performer.hair_colour, generator, 0.14)
         )
     elif performer.hair == "bun":
         rings = [
-            Ring((chin[0] - 0.46 * size, 0, chin[2] + (0.78 + z) * size), (r * size, r * size), head)
+            ring(-0.46, 0.78 + z, r * size, r * size)
             for z, r in ((0.17, 0.08), (0.08, 0.17), (-0.04, 0.18), (-0.15, 0.10))
         ]
         builder.loft(rings, 8, _paint(len(rings) + 1, 8, performer.hair_colour, generator, 0.14))
     elif performer.hair == "cap":
-        rings = [
-            Ring((chin[0] + 0.42 * size, 0, chin[2] + (0.74 + z) * size), (0.36 * size, 0.30 * size), head)
-            for z in (0.02, -0.02)
-        ]
+        rings = [ring(0.42, 0.74 + z, 0.36 * size, 0.30 * size) for z in (0.02, -0.02)]
         builder.loft(rings, 10, _paint(3, 10, performer.outfit.accent, generator, 0.05))

@@ -177,25 +177,22 @@ class _Drawing:
     ) -> None:
         self.camera, self.light = camera, light
         self.surfaces, self.maps = surfaces, maps[:, None].astype(np.float32)
-        quads, shades, depths, fronts, owners = [], [], [], [], []
-        lows, highs = [], []
+        parts, owners, lows, highs = [], [], [], []
         for surface in surfaces:
             flat = shaken(camera.project(surface.vertices), self.maps)
             corners = flat[:, surface.faces]
             across_px, down_px = np.ascontiguousarray(flat[..., 0]), np.ascontiguousarray(flat[..., 1])
             lows.append(np.stack([across_px.min(axis=1), down_px.min(axis=1)], axis=1))
             highs.append(np.stack([across_px.max(axis=1), down_px.max(axis=1)], axis=1))
-            quads.append(corners[..., :2])
-            depths.append(corners[..., 2].mean(axis=2) + surface.depth_bias_m)
+            depths = corners[..., 2].mean(axis=2) + surface.depth_bias_m
             across, along = corners[:, :, 2] - corners[:, :, 0], corners[:, :, 3] - corners[:, :, 1]
-            fronts.append(across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0] < 0)
-            shades.append(_shaded(surface, light))
+            fronts = across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0] < 0
+            parts.append((corners[..., :2], _shaded(surface, light), depths, fronts))
             owners.append(np.full(len(surface.faces), 255 if surface.owner < 0 else surface.owner + 1))
         self.low, self.high = np.min(lows, axis=0), np.max(highs, axis=0)
-        self.quads = np.concatenate(quads, axis=1)
-        self.shades = np.concatenate(shades, axis=1)
-        self.depths = np.concatenate(depths, axis=1)
-        self.fronts = np.concatenate(fronts, axis=1)
+        self.quads, self.shades, self.depths, self.fronts = (
+            np.concatenate(each, axis=1) for each in zip(*parts, strict=True)
+        )
         self.owners = np.concatenate(owners)
         self.shadows = self._cast(middles)
 

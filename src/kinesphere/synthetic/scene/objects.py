@@ -98,14 +98,8 @@ def _ball(radius_m: float) -> tuple[Array, Array]:
     rings, segments = 7, 10
     polar = np.pi * np.arange(rings) / (rings - 1)
     around = 2 * np.pi * np.arange(segments) / segments
-    points = np.stack(
-        [
-            np.outer(np.sin(polar), np.cos(around)),
-            np.outer(np.sin(polar), np.sin(around)),
-            np.outer(np.cos(polar), np.ones(segments)),
-        ],
-        axis=-1,
-    ).reshape(-1, 3)
+    x, y = np.outer(np.sin(polar), np.cos(around)), np.outer(np.sin(polar), np.sin(around))
+    points = np.stack([x, y, np.outer(np.cos(polar), np.ones(segments))], axis=-1).reshape(-1, 3)
     j = np.arange(segments)
     k = (j + 1) % segments
     bands = [

@@ -5,6 +5,7 @@ A scene is drawn once per video by casting the camera's rays; the person is comp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -90,12 +91,9 @@ def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Sc
     floor = draw_texture(floor_kind, _varied(floor_rgb, generator, 16), generator)
     azimuth, elevation = generator.uniform(0, 2 * np.pi), generator.uniform(0.7, 1.25)
     outdoors = wall_kind is None
+    flat = np.cos(elevation)
     light = Light(
-        (
-            float(np.cos(azimuth) * np.cos(elevation)),
-            float(np.sin(azimuth) * np.cos(elevation)),
-            float(np.sin(elevation)),
-        ),
+        triple((np.cos(azimuth) * flat, np.sin(azimuth) * flat, np.sin(elevation))),
         float(generator.uniform(0.45, 0.7) if outdoors else generator.uniform(0.3, 0.5)),
         _varied((1.04, 1.0, 0.94), generator, 0.03),
         float(generator.uniform(0.35, 0.6) if outdoors else generator.uniform(0.2, 0.4)),
@@ -104,12 +102,9 @@ def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Sc
     if wall_kind is not None:
         walls = draw_texture(wall_kind, _varied(wall_rgb, generator, 28), generator)
         narrow = kind == "corridor"
-        x, y = (
-            generator.uniform(3.0, 6.0),
-            generator.uniform(1.7, 2.2) if narrow else generator.uniform(2.8, 5.0),
-        )
-        tall = generator.uniform(4.5, 6.0) if kind == "gym" else generator.uniform(2.6, 3.3)
-        room = (float(x), float(y), float(tall))
+        x, y = generator.uniform(3.0, 6.0), generator.uniform(*((1.7, 2.2) if narrow else (2.8, 5.0)))
+        tall = generator.uniform(*((4.5, 6.0) if kind == "gym" else (2.6, 3.3)))
+        room = triple((x, y, tall))
     blocks = _outdoor_blocks(kind, generator) if outdoors else _indoor_blocks(kind, room, generator)
     haze = _varied((205, 215, 225), generator, 14)
     zenith = _varied(((95, 145, 215), (150, 165, 185))[int(generator.random() < 0.4)], generator, 15)
@@ -304,31 +299,30 @@ def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -
             texture = draw_texture(
                 ("panels", "carpet", "planks")[int(generator.integers(3))], _any_colour(generator), generator
             )
-            position = (spot, sign * out, size[2]) if side < 2 else (sign * out, spot, size[2])
-            half = (size[0], size[1], size[2]) if side < 2 else (size[1], size[0], size[2])
-            blocks.append(Block("box", triple(position), triple(half), texture))
+            blocks.append(_at_wall(side, spot, sign * out, size[2], size, texture))
     for _ in range(int(generator.integers(4, 9))):
         side = int(generator.integers(4))
         wall, span = (y, x - 0.8) if side < 2 else (x, y - 0.8)
-        width, high, z = (
-            generator.uniform(0.25, 0.8),
-            generator.uniform(0.25, 0.6),
-            generator.uniform(1.3, 1.8),
-        )
+        width, high, z = (generator.uniform(*ends) for ends in ((0.25, 0.8), (0.25, 0.6), (1.3, 1.8)))
         colour = _any_colour(generator)
         if generator.random() < 0.35:  # a window
             colour, high, z = (200 + 30 * generator.random(), 222, 240), 0.6, 1.55
         elif generator.random() < 0.3:  # a door
             width, high, z = 0.45, 1.02, 1.02
         spot, sign = generator.uniform(-span, span), 1.0 if side % 2 else -1.0
-        position = (
-            (spot, sign * wall, min(z, tall - high)) if side < 2 else (sign * wall, spot, min(z, tall - high))
-        )
-        half = (width, 0.03, high) if side < 2 else (0.03, width, high)
-        blocks.append(
-            Block("box", triple(position), triple(half), draw_texture("tiles", colour, generator, 0.5))
-        )
+        texture = draw_texture("tiles", colour, generator, 0.5)
+        blocks.append(_at_wall(side, spot, sign * wall, min(z, tall - high), (width, 0.03, high), texture))
     return tuple(blocks)
+
+
+def _at_wall(
+    side: int, along: float, away: float, z: float, half: Sequence[float] | Array, texture: Texture
+) -> Block:
+    """A block of half sizes (along the wall, off it, up) at one of two walls along x or two along y."""
+    long, deep, high = half
+    if side < 2:
+        return Block("box", triple((along, away, z)), triple((long, deep, high)), texture)
+    return Block("box", triple((away, along, z)), triple((deep, long, high)), texture)
 
 
 def _outdoor_blocks(kind: SceneKind, generator: np.random.Generator) -> tuple[Block, ...]:

@@ -71,13 +71,8 @@ def reach(performance: Performance) -> Sketch:
         "feet_pitch": 0.6 * whole * np.sin(up), "nod": -0.4 * np.sin(up),
     }  # fmt: skip
     hold = float(performance.generator.uniform(0.10, 0.25))
-    keys: list[tuple[float, Mapping[str, float]]] = [
-        (0, {}),
-        (0.65, target),
-        (0.65 + hold, target),
-        (1.3 + hold, {}),
-    ]
-    return Sketch(keyed(keys), 1.3 + hold, 0.65)
+    track = keyed([(0, {}), (0.65, target), (0.65 + hold, target), (1.3 + hold, {})])
+    return Sketch(track, 1.3 + hold, 0.65)
 
 
 @movement("punch", ("strength", "body_use"), cyclic=True, slow=("press", 0.28))
@@ -104,14 +99,8 @@ def punch(performance: Performance) -> Sketch:
     fast = lerp(0.24, 0.13, e.strength)
     hit = 0.24 + fast
     period = hit + 0.46
-    keys = [
-        (0, guard),
-        (0.24, wound),
-        (hit, struck),
-        (hit + 0.06, struck),
-        (hit + 0.36, guard),
-        (period, guard),
-    ]
+    keys = [(0, guard), (0.24, wound), (hit, struck), (hit + 0.06, struck), (hit + 0.36, guard)]
+    keys += [(period, guard)]
     return Sketch(repeated(keyed(keys), period), period, period)
 
 
@@ -176,14 +165,8 @@ def throw(performance: Performance) -> Sketch:
     }  # fmt: skip
     whip = lerp(0.26, 0.15, e.strength)
     let_go = 0.60 + whip
-    keys = [
-        (0, hold),
-        (0.50, wound),
-        (0.60, wound),
-        (let_go, release),
-        (let_go + 0.18, through),
-        (let_go + 0.7, {}),
-    ]
+    keys = [(0, hold), (0.50, wound), (0.60, wound), (let_go, release), (let_go + 0.18, through)]
+    keys += [(let_go + 0.7, {})]
     speed, climb = lerp(3.2, 5.5, e.strength), lerp(1.0, 0.15, e.emphasis_direction)
     ball = Handled(
         "ball",

@@ -184,20 +184,12 @@ def jump(performance: Performance) -> Sketch:
         "hands_x": lerp(0.35, 0.75, forward), "hands_y": 0.15, "hands_z": 0.85 * up, "hands_elbow": 0.5,
     }  # fmt: skip
     middle = launch | {
-        "height": 1.0,
-        "x": 0.5 * travel,
-        "feet_x": 0.5 * travel,
-        "feet_pitch": 0.5,
-        "pitch": 0.1,
-    }
+        "height": 1.0, "x": 0.5 * travel, "feet_x": 0.5 * travel, "feet_pitch": 0.5, "pitch": 0.1,
+    }  # fmt: skip
     land = {
-        "height": 0.97,
-        "x": 0.96 * travel,
-        "feet_x": travel,
-        "hands_x": 0.4,
-        "hands_y": 0.2,
-        "hands_z": -0.3,
-    }
+        "height": 0.97, "x": 0.96 * travel, "feet_x": travel,
+        "hands_x": 0.4, "hands_y": 0.2, "hands_z": -0.3,
+    }  # fmt: skip
     absorb = land | {"height": 0.76, "bend": 0.45, "pitch": 0.2, "x": 0.98 * travel, "hands_z": -0.7}
     end = {"x": travel, "feet_x": travel}
     flight = [(off, launch), (off + air_s / 2, middle), (down, land)]
