@@ -105,3 +105,18 @@ def test_nothing_asks_which_modality_it_has_before_it() -> None:
         assert _asks_for_a_name(ast.parse(text, mode="eval").body, names)
     for text in ("spec.modality != own.modality", "'flow' in modality.settings"):
         assert not _asks_for_a_name(ast.parse(text, mode="eval").body, names)
+
+
+def test_files_and_functions_fit_a_screen() -> None:
+    """No file above 500 lines, no function above 60."""
+    long = []
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if (lines := text.count("\n")) > 500:
+            long.append(f"{path.relative_to(SOURCE)}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > 60:
+                    long.append(f"{path.relative_to(SOURCE)}: {node.name} has {lines} lines")
+    assert not long

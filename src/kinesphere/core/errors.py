@@ -136,7 +136,7 @@ class NobodySeen(KinesphereWarning):
     """A clip of poses shows no person; it is all zeros."""
 
 
-class OtherSurroundings(KinesphereWarning):
+class OtherBackground(KinesphereWarning):
     """The video that should lend its background cannot be read; another one of the data lends them."""
 
 

@@ -14,7 +14,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.reader import known_masks, scaled
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.source import WrappedSource, displayed_rows
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherSurroundings, VideoError
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherBackground, VideoError
 from kinesphere.video import Frames
 
 
@@ -76,7 +76,7 @@ class Lenders:
             InvalidAnnotation: If none of them can be read.
 
         Warns:
-            OtherSurroundings: If some of them cannot be read, and another one stepped in.
+            OtherBackground: If some of them cannot be read, and another one stepped in.
         """
         problems: list[str] = []
         while self._paths:
@@ -90,7 +90,7 @@ class Lenders:
                 continue
             if problems:
                 warnings.warn(
-                    OtherSurroundings(
+                    OtherBackground(
                         f"{len(problems)} videos could not lend their background, so {self._paths[0]} did. "
                         f"The first: {problems[0]}"
                     ),
