@@ -13,6 +13,16 @@ from kinesphere.core.files import claiming, make_folder, sweep
 _IDENTITIES = ("wandb-run-id", "mlflow-run-id")
 
 
+class _Path:
+    """A path in the folder that an object names."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, of: RunFiles, kind: type[RunFiles]) -> Path:
+        return of.folder.joinpath(*self._parts)
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """Paths in a run folder.
@@ -23,70 +33,32 @@ class RunFiles:
 
     folder: Path
 
-    @property
-    def recipe(self) -> Path:
-        """The resolved recipe."""
-        return self.folder / "recipe.yaml"
-
-    @property
-    def model(self) -> Path:
-        """Best weights by validation; the last ones without validation."""
-        return self.folder / "model.safetensors"
-
-    @property
-    def last(self) -> Path:
-        """Weights of the last step."""
-        return self.folder / "checkpoints" / "last.safetensors"
-
-    @property
-    def state(self) -> Path:
-        """Everything needed to resume."""
-        return self.folder / "checkpoints" / "state.ckpt"
-
-    @property
-    def metrics(self) -> Path:
-        """One row per epoch."""
-        return self.folder / "metrics.csv"
-
-    @property
-    def splits(self) -> Path:
-        """What every sample was used for (see `SplitTable`)."""
-        return self.folder / "splits.csv"
-
-    @property
-    def unreadable(self) -> Path:
-        """Files that could not be read, and why; absent if there are none."""
-        return self.folder / "unreadable.csv"
-
-    @property
-    def damaged(self) -> Path:
-        """Files that were used but not whole, and why; absent if there are none."""
-        return self.folder / "damaged.csv"
-
-    @property
-    def report(self) -> Path:
-        """Scores of the held-out samples; its presence marks a finished run."""
-        return self.folder / "report.json"
-
-    @property
-    def page(self) -> Path:
-        """The report as a page."""
-        return self.folder / "report.html"
-
-    @property
-    def predictions(self) -> Path:
-        """The answers of the model to every held-out sample."""
-        return self.folder / "predictions.parquet"
-
-    @property
-    def validation_predictions(self) -> Path:
-        """The answers to the validation samples; written when weights of a fusion are learned."""
-        return self.folder / "validation.parquet"
-
-    @property
-    def folds(self) -> Path:
-        """Of a cross-validation: how its folds are made."""
-        return self.folder / "folds.json"
+    recipe = _Path("recipe.yaml")
+    """The resolved recipe."""
+    model = _Path("model.safetensors")
+    """Best weights by validation; the last ones without validation."""
+    last = _Path("checkpoints", "last.safetensors")
+    """Weights of the last step."""
+    state = _Path("checkpoints", "state.ckpt")
+    """Everything needed to resume."""
+    metrics = _Path("metrics.csv")
+    """One row per epoch."""
+    splits = _Path("splits.csv")
+    """What every sample was used for (see `SplitTable`)."""
+    unreadable = _Path("unreadable.csv")
+    """Files that could not be read, and why; absent if there are none."""
+    damaged = _Path("damaged.csv")
+    """Files that were used but not whole, and why; absent if there are none."""
+    report = _Path("report.json")
+    """Scores of the held-out samples; its presence marks a finished run."""
+    page = _Path("report.html")
+    """The report as a page."""
+    predictions = _Path("predictions.parquet")
+    """The answers of the model to every held-out sample."""
+    validation_predictions = _Path("validation.parquet")
+    """The answers to the validation samples; written when weights of a fusion are learned."""
+    folds = _Path("folds.json")
+    """Of a cross-validation: how its folds are made."""
 
     @property
     def holds_a_run(self) -> bool:

@@ -27,6 +27,7 @@ from kinesphere.core.device import Compute, Precision
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.sampler import Balance
 from kinesphere.data.sources import Opening
 from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.create import create_model, with_specs
@@ -93,7 +94,8 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     training = training_loader(recipe, parts.train, recogniser.specs, place, preparation)
     validation = None
     if parts.val is not None:
-        validation = _validation_loader(recipe, parts.val, recogniser.specs, place, preparation)
+        held_out = _dataset(recipe, parts.val, recogniser.specs, preparation, training=False)
+        validation = _loader(recipe, held_out, place)
     task = build_task(recipe, recogniser, parts.train, len(training))
     state = read_state(files.state) if files.state.is_file() else None
     best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
@@ -192,12 +194,6 @@ def run_length(recipe: Recipe, batches: int) -> Length:
     return Length(recipe.train.epochs, recipe.train.epochs * per_epoch, per_epoch)
 
 
-def _opening(recipe: Recipe, preparation: Preparation) -> Opening:
-    """How the run's own clips are opened: what would have to be extracted is refused."""
-    data = recipe.data
-    return Opening(extracts(data), preparation=preparation, cache=frame_cache(data), extracting=False)
-
-
 def training_loader(
     recipe: Recipe,
     train: Manifest,
@@ -210,47 +206,37 @@ def training_loader(
     The last batch of an epoch is left out when it is less than half full and there is another: a
     gradient of few clips would weigh as much as one of many. It holds other samples every epoch.
     """
-    size = recipe.train.batch_size
-    per_step = size * place.world
-    dataset = ClipDataset(
-        train,
-        specs,
-        train=True,
-        augment=recipe.augment,
-        opening=_opening(recipe, preparation),
-        seed=recipe.train.seed,
-    )
-    loader = make_loader(
-        dataset,
-        size,
-        workers=recipe.compute.workers,
-        balance=recipe.data.balance,
-        drop_last=len(train) > per_step and 0 < len(train) % per_step < per_step / 2,
-        rank=place.rank,
-        world=place.world,
-    )
-    return ResumableLoader(loader)
+    per_step = recipe.train.batch_size * place.world
+    drop_last = len(train) > per_step and 0 < len(train) % per_step < per_step / 2
+    dataset = _dataset(recipe, train, specs, preparation, training=True)
+    return _loader(recipe, dataset, place, recipe.data.balance, drop_last)
 
 
-def _validation_loader(
-    recipe: Recipe, val: Manifest, specs: tuple[ClipSpec, ...], place: Place, preparation: Preparation
+def _dataset(
+    recipe: Recipe,
+    samples: Manifest,
+    specs: tuple[ClipSpec, ...],
+    preparation: Preparation,
+    *,
+    training: bool,
+) -> ClipDataset:
+    """The run's own clips; what would have to be extracted is refused."""
+    data = recipe.data
+    opening = Opening(extracts(data), preparation=preparation, cache=frame_cache(data), extracting=False)
+    augment = recipe.augment if training else None
+    return ClipDataset(
+        samples, specs, train=training, augment=augment, opening=opening, seed=recipe.train.seed
+    )
+
+
+def _loader(
+    recipe: Recipe, dataset: ClipDataset, place: Place, balance: Balance = "none", drop_last: bool = False
 ) -> ResumableLoader:
-    dataset = ClipDataset(
-        val,
-        specs,
-        train=False,
-        opening=_opening(recipe, preparation),
-        seed=recipe.train.seed,
-    )
-    return ResumableLoader(
-        make_loader(
-            dataset,
-            recipe.train.batch_size,
-            workers=recipe.compute.workers,
-            rank=place.rank,
-            world=place.world,
-        )
-    )
+    loader = make_loader(
+        dataset, recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
+        drop_last=drop_last, rank=place.rank, world=place.world,
+    )  # fmt: skip
+    return ResumableLoader(loader)
 
 
 def _callbacks(
