@@ -70,7 +70,8 @@ class FusedPredictor(VideoPredictor):
         preparation, differing = Preparation.common([member.opening.preparation for member in members])
         if differing:
             log.warning(
-                "The fused models learnt from files that were not made alike (%s); most are followed.",
+                "The fused models learnt from files that were made with different settings (%s); most are "
+                "followed.",
                 ", ".join(differing),
             )
         super().__init__(name or text, members[0].compute, opening, preparation)
