@@ -161,14 +161,14 @@ def _write_clip(plan: ClipPlan, settings: MannequinSettings, root: Path) -> None
 
 
 def _row(plan: ClipPlan, settings: MannequinSettings) -> dict[str, str]:
-    return {
-        "path": f"videos/{plan.id}.mp4",
-        "label": plan.label,
-        "start": "0.000",
-        "end": f"{len(plan.times(settings.fps)) / settings.fps:.3f}",
-        "id": plan.id,
-        **describe(plan),
-    }
+    return {**row_of(plan, settings), **describe(plan)}
+
+
+def row_of(shot: Shot, settings: MannequinSettings) -> dict[str, str]:
+    """The columns of a video that shows one thing."""
+    end = f"{len(shot.times(settings.fps)) / settings.fps:.3f}"
+    path = f"videos/{shot.id}.mp4"
+    return {"path": path, "label": shot.label, "start": "0.000", "end": end, "id": shot.id}
 
 
 def describe(plan: ClipPlan) -> dict[str, str]:

@@ -21,6 +21,7 @@ from kinesphere.synthetic.dataset import (
     claim,
     describe_shot,
     is_finished,
+    row_of,
     run_jobs,
     write_manifest,
     write_video,
@@ -198,12 +199,8 @@ def _write(job: tuple[_Listed, CapturePlan], settings: MannequinSettings, root: 
 
 def _row(motion: _Listed, plan: CapturePlan, settings: MannequinSettings) -> dict[str, str]:
     return {
-        "path": f"videos/{plan.id}.mp4",
-        "label": plan.label,
-        "start": "0.000",
-        "end": f"{len(plan.times(settings.fps)) / settings.fps:.3f}",
+        **row_of(plan, settings),
         "group": motion.group,
-        "id": plan.id,
         "motion": plan.motion,
         "motion_start": f"{plan.start_s:.3f}",
         **describe_shot(plan),

@@ -85,6 +85,18 @@ class Plate:
     margin_px: int
 
 
+@dataclass
+class _View:
+    """What N rays (N, 3) from an eye meet: RGB (N, 3), distance in rays (N,), whether it is floor (N,)."""
+
+    eye: Array
+    rays: Array
+    pixel: np.float32
+    colour: Array
+    depth: Array
+    floor: Array
+
+
 def draw_scene(name: str, kind: SceneKind, generator: np.random.Generator) -> Scene:
     """A random scene of a kind."""
     floor_kind, floor_rgb, wall_kind, wall_rgb = _SURFACES[kind]
@@ -130,8 +142,7 @@ def render_plate(
     shape = rays.shape[:2]
     rays = rays.reshape(-1, 3) @ turn.T
     here = np.array(offset_m, dtype=np.float32)
-    pixel = np.float32(1 / (camera.focal * camera.size[0]))
-    colour, depth, floor = _background(scene, eye, rays, pixel)
+    view = _background(scene, eye, rays, np.float32(1 / (camera.focal * camera.size[0])))
     length = np.sqrt(np.einsum("ij,ij->i", rays, rays))
     behind = here - eye[:2]
     behind = behind / max(float(np.linalg.norm(behind)), 1e-6)
@@ -139,9 +150,9 @@ def render_plate(
         # A block between the camera and the performer would hide what the clip is about.
         away = np.array(block.centre[:2]) - here
         if float(away @ behind) > 0.3 and float(np.hypot(*away)) - max(block.half[:2]) > 0.8:
-            _draw_block(block, scene, eye, rays, length, pixel, colour, depth, floor)
-    image: Array = np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
-    ground: Array = floor.astype(np.float32).reshape(shape)
+            _draw_block(block, scene, view, length)
+    image: Array = np.clip(view.colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
+    ground: Array = view.floor.astype(np.float32).reshape(shape)
     if sampling > 1:
         height, width = camera.size
         small = (width + 2 * margin_px, height + 2 * margin_px)
@@ -150,8 +161,8 @@ def render_plate(
     return Plate(image, ground, margin_px)
 
 
-def _background(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> tuple[Array, Array, Array]:
-    """Floor, walls and ceiling, or floor and sky: RGB (N, 3), depth (N,), whether it is floor (N,)."""
+def _background(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> _View:
+    """Floor, walls and ceiling, or floor and sky."""
     with np.errstate(divide="ignore"):
         inverse = 1 / np.where(np.abs(rays) < 1e-6, 1e-6, rays)
     depth = np.full(len(rays), 1e4, dtype=np.float32)
@@ -171,7 +182,7 @@ def _background(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> tup
         nearest = np.argmin(stacked, axis=0)
         depth = stacked[nearest, np.arange(len(rays))].astype(np.float32)
         floor = (nearest == 2) & (rays[:, 2] < 0)
-        _paint_walls(scene, eye, rays, depth, nearest, floor, pixel, colour)
+        _paint_walls(scene, _View(eye, rays, pixel, colour, depth, floor), nearest)
     depth = np.where(floor, to_floor, depth).astype(np.float32)
     points = eye[:2] + rays[floor, :2] * depth[floor, None]
     blur = pixel * depth[floor] / np.maximum(-rays[floor, 2], 0.08)
@@ -180,7 +191,7 @@ def _background(scene: Scene, eye: Array, rays: Array, pixel: np.float32) -> tup
         fade = np.clip(depth[floor] / 90, 0, 1)[:, None] ** 0.8
         shade = shade * (1 - fade) + np.array(scene.sky[1], dtype=np.float32) * fade
     colour[floor] = shade
-    return colour, depth, floor
+    return _View(eye, rays, pixel, colour, depth, floor)
 
 
 def _paint_sky(scene: Scene, rays: Array, where: Array, colour: Array) -> None:
@@ -197,47 +208,30 @@ def _paint_sky(scene: Scene, rays: Array, where: Array, colour: Array) -> None:
     colour[where] = np.where(ridge, 0.55 * haze + 0.3 * np.array(scene.floor.colour, dtype=np.float32), sky)
 
 
-def _paint_walls(
-    scene: Scene,
-    eye: Array,
-    rays: Array,
-    depth: Array,
-    nearest: Array,
-    floor: Array,
-    pixel: np.float32,
-    colour: Array,
-) -> None:
+def _paint_walls(scene: Scene, view: _View, nearest: Array) -> None:
+    """Two pairs of walls and the ceiling; `nearest` (N,) says which pair a ray meets first, or 2."""
     assert scene.walls is not None
-    tall = scene.room_m[2]
+    rays, depth, tall = view.rays, view.depth, scene.room_m[2]
     for axis in (0, 1):
         wall = nearest == axis
-        points = eye + rays[wall] * depth[wall, None]
+        points = view.eye + rays[wall] * depth[wall, None]
         u, v = points[:, 1 - axis] + 11.0 * axis, points[:, 2]
-        blur = pixel * depth[wall] / np.maximum(np.abs(rays[wall, axis]), 0.1)
+        blur = view.pixel * depth[wall] / np.maximum(np.abs(rays[wall, axis]), 0.1)
         shade = scene.walls.shade(u, v, blur)
         side = np.where(rays[wall, axis] > 0, 1.0, 0.90) * (1.0 if axis == 0 else 0.84)
         gradient = 0.80 + 0.2 * v / tall
         skirting = v < 0.09
         shade = shade * (side * gradient)[:, None]
         shade[skirting] = np.array((225, 222, 215), dtype=np.float32) * 0.72
-        colour[wall] = shade
-    ceiling = (nearest == 2) & ~floor
-    colour[ceiling] = np.array((222, 220, 214), dtype=np.float32)
+        view.colour[wall] = shade
+    ceiling = (nearest == 2) & ~view.floor
+    view.colour[ceiling] = np.array((222, 220, 214), dtype=np.float32)
 
 
-def _draw_block(
-    block: Block,
-    scene: Scene,
-    eye: Array,
-    rays: Array,
-    length: Array,
-    pixel: np.float32,
-    colour: Array,
-    depth: Array,
-    floor: Array,
-) -> None:
+def _draw_block(block: Block, scene: Scene, view: _View, length: Array) -> None:
     """Draw a block where it is nearer than what is there already; `length` is that of the rays."""
     centre, half = np.array(block.centre, dtype=np.float32), np.array(block.half, dtype=np.float32)
+    eye, rays, depth = view.eye, view.rays, view.depth
     away = centre - eye
     distance, radius = float(np.linalg.norm(away)), float(np.linalg.norm(half))
     cosine = np.sqrt(max(0.0, 1 - (radius / distance) ** 2)) if distance > radius else -1.0
@@ -271,11 +265,11 @@ def _draw_block(
         u, v = points[:, 0] + points[:, 1] * 0.6, points[:, 2]
     towards = normal @ np.array(scene.light.direction, dtype=np.float32)
     light = 0.62 + 0.12 * normal[:, 2] + 0.55 * scene.light.strength * np.maximum(towards, 0)
-    shade = block.texture.shade(u, v, pixel * t) * light[:, None]
+    shade = block.texture.shade(u, v, view.pixel * t) * light[:, None]
     if scene.walls is None:
         fade = np.clip((t - 8) / 80, 0, 0.8)[:, None]
         shade = shade * (1 - fade) + np.array(scene.sky[1], dtype=np.float32) * fade
-    colour[chosen], depth[chosen], floor[chosen] = shade, t, False
+    view.colour[chosen], depth[chosen], view.floor[chosen] = shade, t, False
 
 
 def _indoor_blocks(kind: SceneKind, room: RGB, generator: np.random.Generator) -> tuple[Block, ...]:

@@ -168,13 +168,9 @@ def throw(performance: Performance) -> Sketch:
     keys = [(0, hold), (0.50, wound), (0.60, wound), (let_go, release), (let_go + 0.18, through)]
     keys += [(let_go + 0.7, {})]
     speed, climb = lerp(3.2, 5.5, e.strength), lerp(1.0, 0.15, e.emphasis_direction)
-    ball = Handled(
-        "ball",
-        float(performance.generator.uniform(0.13, 0.22)),
-        "right",
-        (0.0, let_go),
-        (speed * float(np.cos(climb)), 0.0, speed * float(np.sin(climb))),
-    )
+    velocity = (speed * float(np.cos(climb)), 0.0, speed * float(np.sin(climb)))
+    size = float(performance.generator.uniform(0.13, 0.22))
+    ball = Handled("ball", size, "right", (0.0, let_go), velocity)
     return Sketch(keyed(keys), let_go + 0.7, let_go, (ball,))
 
 

@@ -29,16 +29,9 @@ def stand(performance: Performance) -> Sketch:
 def walk(performance: Performance) -> Sketch:
     """Heel-to-toe gait along a straight or curved path."""
     gait = Gait(
-        step=0.82 * lerp(0.9, 1.1, performance.amplitude - 0.5),
-        rate_hz=1.95,
-        swing=(0.12, 0.98),
-        lift=0.10,
-        bounce=0.012,
-        toe_off=0.75,
-        arms=0.36 * performance.amplitude,
-        elbow=0.0,
-        lean=0.03,
-    )
+        step=0.82 * lerp(0.9, 1.1, performance.amplitude - 0.5), rate_hz=1.95, swing=(0.12, 0.98),
+        lift=0.10, bounce=0.012, toe_off=0.75, arms=0.36 * performance.amplitude, elbow=0.0, lean=0.03,
+    )  # fmt: skip
     return gait.sketch(performance)
 
 
@@ -47,16 +40,9 @@ def run(performance: Performance) -> Sketch:
     """Gait with a phase of flight, bent arms and a high heel."""
     air = performance.evaluation.air_time
     gait = Gait(
-        step=1.0 * performance.amplitude * lerp(0.9, 1.15, air),
-        rate_hz=2.75,
-        swing=(-0.45, 0.98),
-        lift=0.42,
-        bounce=lerp(0.03, 0.08, air),
-        toe_off=1.1,
-        arms=0.34 * performance.amplitude,
-        elbow=1.0,
-        lean=0.20,
-    )
+        step=1.0 * performance.amplitude * lerp(0.9, 1.15, air), rate_hz=2.75, swing=(-0.45, 0.98), lift=0.42,
+        bounce=lerp(0.03, 0.08, air), toe_off=1.1, arms=0.34 * performance.amplitude, elbow=1.0, lean=0.20,
+    )  # fmt: skip
     return gait.sketch(performance)
 
 
