@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,8 +138,15 @@ class WrappedSource(Closing):
         return self._known
 
     def frame_times(self) -> np.ndarray:
-        """`(N,)` when each frame of the video begins, in seconds."""
-        return self._video.frame_times()
+        """`(N,)` when each frame of the video begins, in seconds; not to be written to."""
+        return self._frame_times
+
+    @cached_property
+    def _frame_times(self) -> np.ndarray:
+        # Readers ask for every clip; of a long video that would make each of its many windows dearer.
+        times = self._video.frame_times().view()
+        times.flags.writeable = False
+        return times
 
     def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
         """See `Video.frames_at`."""

@@ -142,6 +142,25 @@ def test_overlapping_windows_decode_each_packet_once(
     assert fed <= 400
 
 
+def test_more_windows_do_not_work_out_the_times_of_all_frames_more_often(
+    predictor: Predictor, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, work_out = make_video(frames=120), Video.frame_times
+    asked: list[str] = []
+
+    def count(self: Video) -> np.ndarray:
+        asked.append("times")
+        return work_out(self)
+
+    monkeypatch.setattr(Video, "frame_times", count)
+    often = []
+    for stride_s in (4.0, 0.5):
+        asked.clear()
+        predictor.timeline(path, window_s=4, stride_s=stride_s)
+        often.append(len(asked))
+    assert often[0] == often[1]
+
+
 def test_several_labels_have_independent_probabilities(make_video: MakeVideo) -> None:
     recogniser = create_model("r3d_tiny", LabelSet(("hop", "skip", "jump"), multi=True))
     predictor = Predictor(recogniser, Compute("cpu", "fp32", True))
