@@ -333,7 +333,7 @@ def assemble(
         frames: T frames of detections.
         numbers: For each frame the track number of every detection; 0 is nobody.
         times: `(T,)` seconds.
-        skeleton: Of the joints.
+        skeleton: Skeleton of the joints.
         frame_size: `(H, W)` in pixels.
         fps: Rate of the frames, if known.
         origin: Name and version of what found the people.

@@ -125,7 +125,7 @@ class Modality:
         what: What its data are called in messages, such as `poses`.
         check_spec: Refuses contracts that make no sense for it, with `InvalidSetting`.
         check_clip: Refuses data of another shape, with `InvalidClip`.
-        shape: Of one frame of a network's input by this contract, such as `(C, H, W)`.
+        shape: Shape of one frame of a network's input by this contract, such as `(C, H, W)`.
         settings: Fields of a contract that have a meaning for it, and not for every modality.
         alter: What augmentation does beyond the geometry, such as to colours.
         blend: Two normalised batches as one, by the weight of the first (mixup).

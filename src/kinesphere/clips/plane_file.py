@@ -101,7 +101,7 @@ def write_planes(
     Args:
         path: Where to.
         kind: `"flow"` or `"mask"`.
-        segments: Of `SEGMENT` frames each, the last one of the rest.
+        segments: Segments of `SEGMENT` frames each, the last one of the rest.
         facts: What else to keep.
         count: Frames in all.
         size: `(H, W)` of a plane.

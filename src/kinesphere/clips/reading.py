@@ -101,7 +101,7 @@ def cut_views(
     Args:
         data: `(N, C, H, W)`, the frames of one timestamp after those of another.
         times_s: `(N,)` when they were shown.
-        timestamps: Of the clips.
+        timestamps: Timestamps of the clips.
         spec: Length, size and modality.
         views: Whose crops to take; None leaves the frames whole, for training.
 

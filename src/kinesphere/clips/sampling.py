@@ -54,12 +54,12 @@ class TemporalJitter:
     """Random changes of a clip's pace and extent in training, beside its random start.
 
     Attributes:
-        speed: Of dense clips: the interval is multiplied by a factor drawn log-uniformly from
+        speed: Speed of dense clips: the interval is multiplied by a factor drawn log-uniformly from
             `[1 / (1 + speed), 1 + speed]`, so that slow and fast are equally likely. Leave it at 0
             where pace tells classes apart.
-        frame: Of dense clips: each frame moves later by up to this fraction of the interval, independently;
+        frame: Shift of frames of dense clips: each moves later by up to this fraction of the interval;
             in [0, 1].
-        trim: Of uniform clips: they spread over a random part of the span, which is shorter by up to this
+        trim: Trimming of uniform clips: they spread over a random part of the span, shorter by up to this
             share; in [0, 1).
     """
 

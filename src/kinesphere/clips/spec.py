@@ -174,7 +174,7 @@ class ClipSpec:
         skeleton: Name of the skeleton for the pose modality.
         people: Number of people M for the pose modality.
         dimensions: Coordinates of a joint: 2 in pixels, or 3 in metres.
-        align: Of joints in space, against the first person when first seen: `centre` moves its spine to
+        align: Alignment of joints in space to the first person when first seen: `centre` moves its spine to
             the origin, `body` also turns it upright and to the front (see `pose.normalise`).
     """
 

@@ -45,7 +45,7 @@ def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
     """A published file, from the nearest place that has it.
 
     Args:
-        name: Of the file in the cache, in a mirror, and in the folder that `KINESPHERE_WEIGHTS` names.
+        name: Name of the file in the cache, in a mirror, and in the folder that `KINESPHERE_WEIGHTS` names.
         url: The upstream URL.
         sha256: The published digest, or the first digits of it.
 

@@ -119,7 +119,7 @@ def check_place(path: Path) -> None:
     """Refuse a place that cannot be written to before there is something to write; nothing stays there.
 
     Args:
-        path: Of a file or a folder, whether it is there or not.
+        path: Path of a file or a folder, whether it is there or not.
 
     Raises:
         UnwritableFile: If the folder, or the nearest one above it that is there, takes no files.

@@ -35,7 +35,7 @@ class Budget:
     """Memory that the content of one file may take.
 
     Args:
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         size: Its bytes, as they lie on the disk.
         error: What its reader raises.
         growth: How many times its bytes the content may take, beside `FREE_BYTES`.

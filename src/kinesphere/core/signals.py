@@ -39,7 +39,7 @@ class Stopped(BaseException):
     """The program was asked to end by a signal.
 
     Attributes:
-        number: Of the signal.
+        number: Number of the signal.
     """
 
     def __init__(self, number: int) -> None:

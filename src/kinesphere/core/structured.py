@@ -90,7 +90,7 @@ def parse_yaml(text: str, name: str, error: type[KinesphereError], largest: int 
 
     Args:
         text: The document.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         error: What is raised.
         largest: Characters at most.
 
@@ -144,7 +144,7 @@ def parse_json(
 
     Args:
         text: The document; bytes are UTF-8.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         error: What is raised.
         largest: Characters at most.
         finite: Whether `NaN` and `Infinity`, which are no JSON but which many programs write, are refused.

@@ -288,7 +288,7 @@ def settle(content: Any, name: str, size: int) -> Any:
 
     Args:
         content: What an `Unpickler` gave.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         size: Its bytes.
 
     Raises:

@@ -119,7 +119,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         opening: Where sidecar files and decoded frames lie, and what becomes of missing files; by default,
             and with `train`, a sample for which something would have to be extracted is a failure.
         background: Change of the background of people, only without `train`, where `augment` says.
-        seed: Of all randomness.
+        seed: Seed of all randomness.
 
     Raises:
         InvalidSetting: If settings contradict each other, or a flip would make labels wrong.

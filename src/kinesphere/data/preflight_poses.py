@@ -24,7 +24,7 @@ class PoseFacts:
     """What one pose file holds, or why it cannot be used.
 
     Attributes:
-        skeleton: Of its joints.
+        skeleton: Skeleton of its joints.
         times: `(T,)` seconds.
         seen: `(T,)` number of people seen at each.
         holds_s: How long a pose holds (see `Poses.holds_s`).

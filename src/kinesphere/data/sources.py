@@ -73,7 +73,7 @@ class Opening:
             span: The part that will be read; None for all of it.
             files: Sidecar files that lie elsewhere, by modality.
             also: Modalities that are needed beside what the specs need.
-            threads: Of the decoder.
+            threads: Threads of the decoder.
 
         Raises:
             VideoError: If it cannot be decoded.

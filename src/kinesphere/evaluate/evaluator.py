@@ -143,7 +143,7 @@ def evaluate(
         cache: Where decoded frames are kept.
         extracts: Where sidecar files lie; None for where the predictor looks for them.
         progress: Told how far it is.
-        level: Of the intervals.
+        level: Level of the intervals.
         dataset: Name of the data; None takes their folder's.
         split: Name of the part that was selected, for the report; all of the manifest is scored then.
         date: ISO 8601, for the report.

@@ -165,7 +165,7 @@ def t_quantile(probability: float, degrees: float) -> float:
 
     Args:
         probability: In (0.5, 1).
-        degrees: Of freedom, at least 1.
+        degrees: Degrees of freedom, at least 1.
     """
     tails, n = 2 * (1 - probability), degrees
     if n == 1:

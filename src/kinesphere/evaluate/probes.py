@@ -41,9 +41,9 @@ def pair_accuracy(predictions: Predictions, pairs: Sequence[tuple[str, str]], le
     without a sense of order cannot do better.
 
     Args:
-        predictions: Of a single-label set.
+        predictions: Predictions of a single-label set.
         pairs: Names of classes that are mistaken for one another.
-        level: Of the interval.
+        level: Level of the interval.
 
     Raises:
         InvalidSetting: If no clip belongs to a pair.

@@ -84,7 +84,7 @@ class Environment:
 
     Attributes:
         model: Registered name, or the file it was loaded from.
-        version: Of Kinesphere.
+        version: Version of Kinesphere.
         torch: Version.
         device: For example `"cpu"`.
         precision: Arithmetic of the heavy operators.

@@ -34,10 +34,10 @@ class FoldScore:
     """The primary score on one held-out fold.
 
     Attributes:
-        name: Of the fold.
+        name: Name of the fold.
         clips: That it holds.
-        value: Of the score.
-        weights: Of the models that were fused, where the other folds taught them.
+        value: Value of the score.
+        weights: Weights of the models that were fused, where the other folds taught them.
     """
 
     name: str

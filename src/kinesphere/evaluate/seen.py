@@ -45,8 +45,8 @@ def digests_of(
 
     Args:
         clips: Samples with what they were used for; those that were not used are passed over.
-        contents: Of their files.
-        before: Of the models whose weights it started from.
+        contents: Contents of their files.
+        before: Clips of the models whose weights it started from.
     """
     found: dict[str, set[bytes]] = {
         name: set() for name in ("train", "val", "test", "files", "places", "before")
@@ -98,7 +98,7 @@ class Seen:
 
         Args:
             manifest: The clips.
-            contents: Of their files, where they are known already.
+            contents: Contents of their files, where they are known already.
         """
         known = contents if contents is not None else contents_of(sample.path for sample in manifest)
         met = {sample.id: self.met(sample, known[sample.path]) for sample in manifest}

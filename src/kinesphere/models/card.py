@@ -49,7 +49,7 @@ class WeightEntry:
             in `class_names/` where the publisher's order is known.
         classes: Size K of its head.
         sha256: Full digest or the published prefix of at least 8 digits; None if not published.
-        licence: Of the weights, as published.
+        licence: Licence of the weights, as published.
         spec: Input contract, where it differs from the card's.
         arguments: Builder arguments that the file's tensors do not tell (what a network looks at).
         backbone_only: True if the head is not part of the model (ImageNet weights of a frame encoder).

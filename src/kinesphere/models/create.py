@@ -177,7 +177,7 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
     Args:
         recogniser: With the classes of its weights.
         labels: Those that are wanted.
-        name: Of the weights, for the log.
+        name: Name of the weights, for the log.
     """
 
     own = recogniser.labels

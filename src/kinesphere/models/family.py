@@ -45,7 +45,7 @@ class Family(Generic[P, N]):
     gives are the defaults.
 
     Attributes:
-        name: Of the zoo file.
+        name: Name of the zoo file.
         paper: Origin; None for our own designs.
         network: What `build` calls: the network's class, or a function that returns one.
         inputs: One contract per input of `forward`.

@@ -113,7 +113,7 @@ def building_at_most(tensors: int, name: str) -> Iterator[None]:
 
     Args:
         tensors: How many the file has.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
 
     Raises:
         InvalidCheckpoint: As soon as there are too many.

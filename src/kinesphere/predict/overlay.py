@@ -59,7 +59,7 @@ class PoseOverlay:
     """Draws the skeletons of the people, one hue and one number per person.
 
     Args:
-        poses: Of the video, in pixels.
+        poses: Poses of the video, in pixels.
 
     Raises:
         InvalidAnnotation: If they are joints in space.

@@ -165,7 +165,7 @@ class Below:
     Attributes:
         windows: In which no label reaches the threshold.
         of: All windows.
-        threshold: Of the segments.
+        threshold: Threshold of the segments.
     """
 
     windows: int

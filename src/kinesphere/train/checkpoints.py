@@ -169,7 +169,7 @@ class BestScore:
     """The validation that the kept weights come from.
 
     Attributes:
-        value: Of the monitored score.
+        value: Value of the monitored score.
         loss: Validation loss, which decides between equal scores.
         epoch: Counted from 1.
     """

@@ -37,7 +37,7 @@ def score_folds(
     """What the folds of a cross-validation say of the clips that they had not met, and the score of that.
 
     Args:
-        folder: Of the cross-validation.
+        folder: Folder of the cross-validation.
         manifest: Its data, or some of them.
         compute: Where the models run.
         split: A split of the manifest that is scored; None and `all` score everything.

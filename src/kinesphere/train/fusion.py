@@ -25,11 +25,11 @@ class FusedRuns:
     """Several runs as one recogniser.
 
     Attributes:
-        folders: Of the runs.
+        folders: Folders of the runs.
         weights: One per run, summing to 1; of cross-validations with learned weights their mean over clips.
         learned_on: Clips that the weights were learned on, at least: validation clips, or those of the other
             folds. None for given weights.
-        by_fold: Of cross-validations with learned weights, those of each fold.
+        by_fold: Weights of each fold, of cross-validations with learned ones.
         predictions: The fused probabilities of the clips that all runs were tested on; None where a run was
             tested on none.
         report: Their scores, or None as well.

@@ -30,7 +30,7 @@ def clip_specs(name: str, own: Sequence[ClipSpec], clip: ClipSection) -> tuple[C
     of their kind says something else.
 
     Args:
-        name: Of the model.
+        name: Name of the model.
         own: Its contracts, for the skeleton and the like that it is built for.
         clip: The changes.
 

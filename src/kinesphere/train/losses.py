@@ -27,7 +27,7 @@ class LossContext:
         class_counts: (K,) training samples of each class.
         multi: Whether a sample may carry several labels.
         label_smoothing: Fraction of a target that is spread over all classes, in [0, 1).
-        beta: Of the effective number of samples, in [0, 1).
+        beta: Beta of the effective number of samples, in [0, 1).
         gamma: Focusing exponent, at least 0.
     """
 

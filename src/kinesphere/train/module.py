@@ -54,7 +54,7 @@ class RecognitionTask(pl.LightningModule):
         optimizer: Settings.
         schedule: Settings.
         length: How long the run is.
-        seed: Of the steps' randomness.
+        seed: Seed of the steps' randomness.
         ema: Decay of the averaged weights, or None.
         augment: Its mixup and CutMix are applied here; the rest happens while loading.
     """

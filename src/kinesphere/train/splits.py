@@ -44,7 +44,7 @@ class Parts:
         val: What steers training, if anything does.
         test: What is scored at the end, if anything is held out for that.
         whole: All samples of the data, those that stay unused included.
-        contents: Of their files.
+        contents: Contents of their files.
         notes: What a reader of the scores must know of this split.
     """
 

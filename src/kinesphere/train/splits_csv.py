@@ -38,7 +38,7 @@ class SplitRow:
         labels: Its class names.
         span: `(start_s, end_s)`, or None for the whole video.
         group: What no split parts (see `Sample.group`), or None.
-        content: Of the file, at the time.
+        content: Content of the file, at the time.
         part: What it was used for.
     """
 
@@ -66,7 +66,7 @@ class SplitTable:
         Args:
             manifest: All samples of the run.
             parts: What each is used for, by id; what is missing is unused.
-            contents: Of their files, where they are known already.
+            contents: Contents of their files, where they are known already.
         """
         known = contents if contents is not None else contents_of(sample.path for sample in manifest)
         return cls(

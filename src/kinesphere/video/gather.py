@@ -65,7 +65,7 @@ class Gatherer:
         """Decode displayed frames.
 
         Args:
-            frame_index: Of the video.
+            frame_index: Frame index of the video.
             wanted: Indices of the frames in order of display, ascending.
             pixels: uint8 `(len(wanted), H, W, 3)` to write RGB to.
 

@@ -90,7 +90,7 @@ class Extraction:
 
         Args:
             extracts: Where the files lie.
-            suffix: Of the files.
+            suffix: Suffix of the files.
         """
         return {
             "written": [str(extracts.path(video, suffix)) for video in self.written],

@@ -164,7 +164,7 @@ class Motion:
             azimuth_deg: Bearing of that camera about the person's start, 0 in front and 90 to its left.
             elevation_deg: Its height as an angle.
             size: Its image, `(H, W)` px.
-            skeleton: Of the result.
+            skeleton: Skeleton of the result.
             unit_m: See `joints`.
 
         Raises:

@@ -49,9 +49,9 @@ def frames_of(where: str, numbers: Sequence[int], frames: int, numbering: Number
 
     Args:
         where: File or folder, for messages.
-        numbers: Of some of the frames, each once, in any order.
-        frames: Of the video.
-        numbering: Of the set, for files that leave it open.
+        numbers: Numbers of some of the frames, each once, in any order.
+        frames: Frames of the video.
+        numbering: Numbering of the set, for files that leave it open.
 
     Raises:
         InvalidAnnotation: If the numbers reach further than the video.

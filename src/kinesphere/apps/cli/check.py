@@ -30,7 +30,9 @@ IMAGES = (".png", ".jpg", ".jpeg")
 
 def check(
     data: Data,
-    model: Annotated[str, typer.Option(help="Model whose input the clips are held against.")] = "auto",
+    model: Annotated[
+        str, typer.Option(help="Model whose input contract the clips are checked against.")
+    ] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     label_column: LabelColumn = "label",
     group_column: GroupColumn = "group",

@@ -34,9 +34,11 @@ def demo(
         typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings of its training to change."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for videos, run and report.")] = Path("runs/demo"),
-    clips_per_class: Annotated[int, typer.Option(min=10, help="Generated videos of each movement.")] = 100,
+    clips_per_class: Annotated[
+        int, typer.Option(min=10, help="Number of generated videos of each movement.")
+    ] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training videos.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of videos and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Base seed of videos and training.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Do the whole job on generated videos.

@@ -36,9 +36,11 @@ def flow(
     data: Data,
     out: Out = None,
     method: Annotated[
-        Literal["dis", "tvl1", "farneback"], typer.Option(help="How motion is estimated.")
+        Literal["dis", "tvl1", "farneback"], typer.Option(help="Estimator of the motion.")
     ] = "dis",
-    short_side: Annotated[int, typer.Option(min=16, help="Pixels; larger frames are shrunk first.")] = 256,
+    short_side: Annotated[
+        int, typer.Option(min=16, help="Short side in pixels; larger frames are shrunk first.")
+    ] = 256,
     bound: Annotated[float, typer.Option(help="Longest motion per frame that is kept, in pixels.")] = 20.0,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -57,8 +59,10 @@ def pose(
     model: Annotated[
         str, typer.Option(help="MediaPipe's lite, full or heavy, downloaded at first use, or a .task file.")
     ] = "full",
-    people: Annotated[int, typer.Option(min=1, help="Most people at a time.")] = 4,
-    fps: Annotated[float | None, typer.Option(help="Frames looked at per second; all by default.")] = None,
+    people: Annotated[int, typer.Option(min=1, help="Maximum number of people at a time.")] = 4,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second that poses are found in; all by default.")
+    ] = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -81,7 +85,7 @@ def mask(
             ".task file."
         ),
     ] = "selfie",
-    people: Annotated[int, typer.Option(min=1, help="Most people at a time, for pose.")] = 4,
+    people: Annotated[int, typer.Option(min=1, help="Maximum number of people at a time, for pose.")] = 4,
     workers: Workers = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

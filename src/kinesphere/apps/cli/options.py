@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:N or mps.")]
 PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Arithmetic of the network.")
 ]

@@ -63,7 +63,7 @@ PoseModel = Annotated[
 def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
     model: Model,
-    top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5,
     views: TestViews = None,
     window: Window = None,
     stride: Stride = None,

@@ -16,11 +16,15 @@ def render(
     name: Annotated[str, typer.Argument(help="A set of motion capture: {motion capture}.")],
     source: Annotated[Path, typer.Argument(help="Its folder or tar archive.")],
     out: Annotated[Path, typer.Option(help="Folder for videos, their ground truth and manifest.csv.")],
-    per_motion: Annotated[int, typer.Option(min=1, help="Videos of each motion, by various performers.")] = 3,
+    per_motion: Annotated[
+        int, typer.Option(min=1, help="Number of videos of each motion, by various performers.")
+    ] = 3,
     size: Annotated[tuple[int, int], typer.Option(help="Height and width of the frames.")] = (120, 160),
     fps: Annotated[int, typer.Option(help="Frames per second.")] = 15,
     flow: Annotated[bool, typer.Option("--flow", help="Write the true motion of all pixels, too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of performers, scenes, cameras and splits.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Base seed of performers, scenes, cameras and splits.")
+    ] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
     as_json: Json = False,
 ) -> None:

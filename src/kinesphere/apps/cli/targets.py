@@ -24,7 +24,7 @@ def targets(
         option: Its name, for messages.
         place: A folder, or a file of one of the suffixes for a single source; None writes nothing.
         sources: Paths and URLs, each once.
-        suffixes: Of what can be written, the first of which files in a folder get.
+        suffixes: Suffixes of what can be written, the first of which files in a folder get.
 
     Raises:
         InvalidSetting: If the place cannot be written so, or a target is one of the sources.

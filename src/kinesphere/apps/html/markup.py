@@ -21,7 +21,7 @@ def tag(name: str, /, *children: Child, **attributes: object) -> Html:
     """An element.
 
     Args:
-        name: Of the element.
+        name: Name of the element.
         children: `Html` goes in as it is, other text escaped, None not at all; iterables are unrolled.
         attributes: `class_` means `class`, `view_box` means `viewBox`, `_` becomes `-`; values are
             escaped, None leaves the attribute out, True gives it without a value.

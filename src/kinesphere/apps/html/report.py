@@ -41,7 +41,7 @@ def write_report_html(
         run: Folder that holds at least report.json. Without metrics.csv the page shows no curves,
             without predictions.parquet no examples.
         examples: Number of right and of wrong answers that are shown with frames.
-        title: Of the page; None takes the folder's name.
+        title: Title of the page; None takes the folder's name.
         poses: Finds the skeletons that the model saw of a video, which are drawn into its examples.
 
     Returns:

@@ -44,7 +44,7 @@ def change_background(clip: Clip, masks: Clip, change: Background, other: Clip |
 
     Args:
         clip: rgb.
-        masks: Of the same frames and size.
+        masks: Masks of the same frames and size.
         change: What to do.
         other: rgb of the same length and size with the background for `replace`, nobody in it.
 

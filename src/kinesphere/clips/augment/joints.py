@@ -22,7 +22,7 @@ class PoseChange:
         jitter: Standard deviation of a joint's error in each frame, as a fraction of the people's size.
         dropout: Probability that a joint of a person is not seen in the whole clip.
         shuffle: Whether people change places.
-        seed: Of the random numbers that jitter, dropout and shuffle need.
+        seed: Seed of the random numbers that jitter, dropout and shuffle need.
     """
 
     turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)

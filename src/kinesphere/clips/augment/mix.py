@@ -94,7 +94,7 @@ def cutmix(count: int, size: Size, alpha: float, generator: torch.Generator) -> 
     Args:
         count: Number of clips B.
         size: `(H, W)` of the frames in pixels.
-        alpha: Of the Beta distribution of the fraction that stays, before cutting at the border.
+        alpha: Alpha of the Beta distribution of the fraction that stays, before cutting at the border.
         generator: Source of randomness.
     """
     _check(count, alpha)
@@ -116,7 +116,7 @@ def cutmix_in_time(count: int, length: int, alpha: float, generator: torch.Gener
     Args:
         count: Number of clips B.
         length: Frames of a clip.
-        alpha: Of the Beta distribution of the fraction that stays, before rounding to frames.
+        alpha: Alpha of the Beta distribution of the fraction that stays, before rounding to frames.
         generator: Source of randomness.
     """
     _check(count, alpha)

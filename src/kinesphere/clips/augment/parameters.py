@@ -20,7 +20,7 @@ class AugmentParameters:
         operations: RandAugment; `geometry` holds what of it moves the frame (rgb).
         erased: Box of the finished frame, in pixels, that is erased (rgb).
         joints: Random changes to joints (pose).
-        seed: Of whatever else a modality changes at random.
+        seed: Seed of whatever else a modality changes at random.
     """
 
     geometry: Geometry

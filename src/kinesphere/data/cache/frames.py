@@ -134,7 +134,7 @@ class FrameCache:
         """Write an entry if it fits and return it; warns once per process if it does not.
 
         Args:
-            name: Of the entry.
+            name: Name of the entry.
             size: `(H, W)` of the frames.
             count: Number of frames.
             blocks: Frames `(n, H, W, 3)` and times; consumed only if there is space.

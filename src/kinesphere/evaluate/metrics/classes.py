@@ -56,7 +56,7 @@ def class_scores(
         targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
         labels: The K labels.
         groups: Performer or source of each clip, taken whole by the intervals.
-        level: Of the intervals.
+        level: Level of the intervals.
     """
     import torchmetrics.functional.classification as tm
 

@@ -234,7 +234,7 @@ def scores(
         targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
         labels: The K labels.
         groups: Performer or source of each clip, taken whole by the intervals.
-        level: Of the intervals.
+        level: Level of the intervals.
 
     Raises:
         InvalidSetting: If the table is empty or contradicts itself.

@@ -20,7 +20,7 @@ class NonLocalBlock(nn.Module):
     """`z = x + W y`, where y gathers from all positions what their pairwise affinity lets through.
 
     Args:
-        channels: Of input and output; half as many inside.
+        channels: Channels of input and output; half as many inside.
         pairwise: Affinity of two positions: softmax of their dot product (`gaussian`), the same of
             embeddings (`embedded_gaussian`), or the embeddings' dot product over M (`dot_product`).
         pool: Max-pooling (T, H, W) of the positions that answer (section 3.3).

@@ -79,7 +79,7 @@ class Bottleneck(nn.Module):
         inputs: Channels of the input.
         width: Channels inside; the output has four times as many.
         length: Frames under the first convolution.
-        stride: Of the middle convolution and the shortcut.
+        stride: Stride of the middle convolution and the shortcut.
         first: Builds the first convolution.
         middle: Builds the middle convolution.
         attend: Builds what follows the block (non-local attention), if anything.
@@ -139,7 +139,7 @@ def stage(
         width: Channels inside the blocks.
         depth: Number of blocks.
         lengths: Temporal lengths of the first convolutions, repeated along the stage.
-        stride: Of the first block.
+        stride: Stride of the first block.
         first: Builds the first convolution of each block.
         middle: Builds the middle convolution of each block.
         attend: Builds what follows the blocks of `attend_after`.

@@ -25,7 +25,7 @@ class Attention(nn.Module):
     """Multi-head self-attention with queries, keys and values from one product.
 
     Args:
-        width: Of the tokens.
+        width: Width of the tokens.
         heads: Number of heads.
         key_bias: Whether keys have a bias as queries and values do (it cannot change the attention).
     """

@@ -16,8 +16,8 @@ class Candidates:
 
     Attributes:
         model: Name of the card.
-        entries: Of its weights; none if the file is not known.
-        sha256: Of the file; empty for tensors in memory.
+        entries: Entries of its weights; none if the file is not known.
+        sha256: SHA-256 of the file; empty for tensors in memory.
         named: Whether the caller said which it is, so that nothing has to speak for it.
     """
 

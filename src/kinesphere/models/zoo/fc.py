@@ -21,7 +21,7 @@ class FullyConnected(nn.Module):
 
     Args:
         num_classes: Number of outputs K.
-        width: Of the hidden layers.
+        width: Width of the hidden layers.
         dropout: Fraction of hidden units dropped in training.
         length: Frames T of the input.
         size_px: Height and width of the input.

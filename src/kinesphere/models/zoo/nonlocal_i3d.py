@@ -52,7 +52,7 @@ def nonlocal_i3d(
         pairwise: Affinity of two positions (section 3.2).
         attend2: Residual blocks of stage 2 that a non-local block follows; all four in the ten-block network.
         attend3: The same in stage 3, which has six.
-        time_stride: Of the stem's convolution and pooling.
+        time_stride: Time stride of the stem's convolution and pooling.
         pool_first: Whether positions are pooled before they are embedded.
         scaled: Whether affinities are divided by the square root of their width.
         out_bias: Whether a non-local block's last convolution has a bias.

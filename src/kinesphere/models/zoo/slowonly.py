@@ -43,7 +43,7 @@ def slowonly_resnet(
         num_classes: Number of outputs K.
         depths: Blocks per stage.
         width: Channels of the stem.
-        channels: Of a frame: 3 for RGB, 2 for flow.
+        channels: Channels of a frame: 3 for RGB, 2 for flow.
         attend2: Blocks of the second stage that a non-local block follows.
         attend3: The same in the third stage.
         dropout: Before the classifier.

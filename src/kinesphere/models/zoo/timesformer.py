@@ -35,7 +35,7 @@ class FrameEmbedding(nn.Module):
     """Patches of every frame as tokens with learnt positions, and a class token before them.
 
     Args:
-        width: Of the tokens.
+        width: Width of the tokens.
         patch: Side of a patch in pixels.
         grid: Patches along each side of the frames that the positions are made for.
         frames: Frames that they are made for; None for no positions in time.
@@ -130,7 +130,7 @@ class TimeSformer(nn.Module):
         num_classes: Number of outputs K.
         scheme: `"divided"` attends in time, then in space; `"joint"` in both at once; `"space"` inside each
             frame, and averages the frames at the end.
-        width: Of the tokens.
+        width: Width of the tokens.
         depth: Number of blocks.
         heads: Attention heads.
         patch: Side of a patch in pixels.

@@ -30,8 +30,8 @@ class TSN(nn.Module):
 
     Args:
         num_classes: Number of outputs K.
-        depth: Of the ResNet.
-        channels: Of one frame: 3 for RGB, 2 for flow.
+        depth: Depth of the ResNet.
+        channels: Channels of one frame: 3 for RGB, 2 for flow.
         snippet: Frames per snippet; T must be a multiple.
         width: Channels of the first stage.
         dropout: Before the classifier.

@@ -58,15 +58,15 @@ class VideoMAE(nn.Module):
 
     Args:
         num_classes: Number of outputs K.
-        width: Of the tokens.
+        width: Width of the tokens.
         depth: Number of blocks.
         heads: Attention heads.
         tubelet: Frames per token.
         patch: Side of a token in pixels.
         length: Number of tokens whose positions are kept at hand, None for those of 16 frames of 224 pixels;
             other numbers work too.
-        eps: Of the blocks' layer norms.
-        mean_eps: Of the layer norm after the mean.
+        eps: Epsilon of the blocks' layer norms.
+        mean_eps: Epsilon of the layer norm after the mean.
         drop_path: Rate of stochastic depth in the last block.
     """
 

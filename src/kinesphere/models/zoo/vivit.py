@@ -29,7 +29,7 @@ class Embedding(nn.Module):
     """Tubelets as tokens with learnt positions, and a class token before them.
 
     Args:
-        width: Of the tokens.
+        width: Width of the tokens.
         tubelet: Frames per token.
         patch: Side of a token in pixels.
         grid: Tokens along time, rows and columns that the positions are made for; clips with other
@@ -65,7 +65,7 @@ class ViViT(nn.Module):
 
     Args:
         num_classes: Number of outputs K.
-        width: Of the tokens.
+        width: Width of the tokens.
         depth: Number of blocks.
         heads: Attention heads.
         tubelet: Frames per token.

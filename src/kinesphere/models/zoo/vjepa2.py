@@ -88,7 +88,7 @@ class VJEPA2(nn.Module):
 
     Args:
         num_classes: Number of outputs K.
-        width: Of the tokens.
+        width: Width of the tokens.
         depth: Number of blocks.
         heads: Attention heads.
         tubelet: Frames per token.

@@ -34,7 +34,7 @@ class Outfit:
 
     Attributes:
         top, accent, bottom, shoes: Colours; `accent` is the pattern's second colour.
-        pattern: Of the top.
+        pattern: Pattern of the top.
         sleeve: 0 sleeveless, 0.45 to the elbow, 1 to the wrist.
         legwear: What covers the legs.
         hem: 0 at the hip, 0.5 at the knee, 1 at the ankle.

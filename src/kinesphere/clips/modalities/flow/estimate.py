@@ -48,7 +48,7 @@ def between_frames(video: VideoSource, rows: np.ndarray, size: Size, method: Flo
         video: The source; all frames needed are asked for at once.
         rows: `(n,)` numbers of frames, ascending. The last frame of the video has the field before it;
             the field of a video's only frame is zero.
-        size: Of the frames.
+        size: Size of the frames.
         method: How the motion is estimated.
 
     Returns:

@@ -21,7 +21,7 @@ def align_bodies(points: Tensor, scores: Tensor, skeleton: Skeleton, *, turn: bo
     Args:
         points: `(..., T, M, J, 3)` metres.
         scores: `(..., T, M, J)`; 0 where a joint was not seen.
-        skeleton: Of the J joints.
+        skeleton: Skeleton of the J joints.
         turn: Whether to turn as well as to move.
 
     Returns:

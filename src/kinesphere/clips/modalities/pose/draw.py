@@ -29,7 +29,7 @@ def draw_poses(
     Args:
         frame: uint8 RGB `(H, W, 3)`, contiguous.
         joints: `(P, J, 3)` as x px, y px, score (see `Poses.joints_at`).
-        skeleton: Of the J joints.
+        skeleton: Skeleton of the J joints.
         tracks: `(P,)` numbers of the people, written at their heads and giving their hue; without it they
             look alike.
         threshold: Joints whose score is below are not drawn.

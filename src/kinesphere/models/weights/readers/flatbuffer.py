@@ -23,7 +23,7 @@ class Table:
     Attributes:
         data: The whole file.
         start: Position of the table.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
     """
 
     data: memoryview

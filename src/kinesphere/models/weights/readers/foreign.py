@@ -73,7 +73,7 @@ def unwrap(found: Content, name: str, size: int) -> Foreign:
 
     Args:
         found: What a reader found.
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         size: Its bytes; tensors that claim far more are refused before anything is built of them.
 
     Raises:

@@ -85,7 +85,7 @@ class _Graph:
     """The parts of a model that name and fill its constants.
 
     Attributes:
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         codes: What kinds of operators there are.
         buffers: Bytes of the constants.
         tensors: Everything that flows or is constant.

@@ -179,7 +179,7 @@ class MoViNet(nn.Module):
         dropout: Before the classifier.
         folded: Whether convolutions have biases instead of batch norms, as in files made for inference.
             Biases before hard sigmoids then hold their offset too.
-        slope: Of the hard sigmoid in a causal network (base networks have the smooth one).
+        slope: Slope of the hard sigmoid in a causal network (base networks have the smooth one).
         design: Widths and kernels.
         causal: Whether it sees only the past, and can stream.
     """

@@ -52,7 +52,7 @@ class FrameConv(nn.Module):
         outputs: Channels.
         kernel: Side.
         stride: 1 or 2.
-        groups: Of the convolution.
+        groups: Groups of the convolution.
         activation: After the norm, if any.
         folded: Whether the convolution has taken up the batch norm.
     """
@@ -222,7 +222,7 @@ def running_mean(means_BTC: Tensor, sum_BC: Tensor | None = None, count: int = 0
 
     Args:
         means_BTC: Of the new frames.
-        sum_BC: Of those before them.
+        sum_BC: Sum of those before them.
         count: Their number.
     """
     sums_BTC = means_BTC.float().cumsum(1)
@@ -257,7 +257,7 @@ class MobileBlock(nn.Module):
         stride: Its stride in pixels.
         causal: Whether it sees only the past, as a convolution in space and one in time.
         folded: Whether the convolutions have taken up their batch norms.
-        slope: Of the hard sigmoid in a causal block.
+        slope: Slope of the hard sigmoid in a causal block.
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class TSMState:
         frames: Number of frames so far.
         batch: Number B of streams.
         size: `(H, W)` of their frames.
-        memory: Of the shifts; None before the first frame.
+        memory: Memory of the shifts; None before the first frame.
         total: Sum of the frames' logits, `(B, K)`.
     """
 
@@ -201,8 +201,8 @@ def tsm_resnet(
         division: One part of the channels in `division` moves each way.
         out_bias: Whether the last convolution of a non-local block has a bias.
         dropout: Before the classifier.
-        depth: Of the ResNet.
-        width: Of its first stage.
+        depth: Depth of the ResNet.
+        width: Width of its first stage.
         pairwise: Affinity of its non-local blocks, if it has any.
         attended: `(stage, block)` places that a non-local block follows.
     """
