@@ -112,16 +112,10 @@ def architecture_in(path: Path) -> str | None:
     Raises:
         InvalidCheckpoint: If the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     if path.suffix.lower() != ".safetensors":
         return None
     file_size(path, InvalidCheckpoint)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
+    metadata = _metadata(path)
     if _KEY not in (metadata or {}):
         return None
     return _contract(_header(metadata, path.name), path.name)[0].card.name
@@ -162,14 +156,18 @@ def read_provenance(path: Path) -> Provenance:
     Raises:
         InvalidCheckpoint: If it is damaged or no model file of ours.
     """
+    return _contract(_header(_metadata(path), path.name), path.name)[-1]
+
+
+def _metadata(path: Path) -> dict[str, str] | None:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
+            found: dict[str, str] | None = file.metadata()
     except (SafetensorError, OSError) as error:
         raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
-    return _contract(_header(metadata, path.name), path.name)[-1]
+    return found
 
 
 def _check_fit(

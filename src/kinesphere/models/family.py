@@ -85,7 +85,7 @@ class Family(Generic[P, N]):
         return self.network(num_classes, *args, **values)
 
     def of(self, network: Callable[Concatenate[int, Q], M], **changes: Any) -> Family[Q, M]:
-        """This record for another network of the same file, with `changes` of further attributes."""
+        """This record for another network, with `changes` of further attributes."""
         return cast("Family[Q, M]", replace(cast("Any", self), network=network, **changes))
 
     def model(

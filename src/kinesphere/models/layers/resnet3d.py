@@ -56,6 +56,13 @@ def spatial(width: int, stride: Size3) -> nn.Module:
     return conv3d(width, width, (1, 3, 3), stride)
 
 
+def projection(inputs: int, outputs: int, stride: Size3) -> nn.Module | None:
+    """The shortcut of a block that changes the shape, with batch norm; None for the input itself."""
+    if stride == (1, 1, 1) and inputs == outputs:
+        return None
+    return nn.Sequential(conv3d(inputs, outputs, (1, 1, 1), stride), nn.BatchNorm3d(outputs))
+
+
 def max_pool(kernel: Size3, stride: Size3, *, ceil_mode: bool = False) -> nn.MaxPool3d:
     """A maximum over a centred window."""
     return nn.MaxPool3d(kernel, stride, (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2), ceil_mode=ceil_mode)
@@ -105,11 +112,7 @@ class Bottleneck(nn.Module):
         self.conv3 = conv3d(width, outputs, (1, 1, 1))
         self.bn3 = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != (1, 1, 1) or inputs != outputs:
-            self.downsample = nn.Sequential(
-                conv3d(inputs, outputs, (1, 1, 1), stride), nn.BatchNorm3d(outputs)
-            )
+        self.downsample = projection(inputs, outputs, stride)
         self.attention: nn.Module | None = None if attend is None else attend(outputs)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:

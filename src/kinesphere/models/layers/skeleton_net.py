@@ -96,8 +96,9 @@ class SkeletonNet(nn.Module):
     Args:
         num_classes: Number of outputs K.
         door: Takes pose clips apart.
-        blocks: Each `(N, C, T, J), graph -> (N, C', T', J)`.
-        features: Channels of the last block.
+        widths: Channels of the blocks; time halves where they grow, and the first adds no input.
+        space: Builds graph convolutions from (inputs, outputs).
+        time: Builds convolutions over time from (channels, stride).
         graph: A graph that all blocks share, `(k, J, J)`; None if each has its own.
         dropout: Before the classifier.
     """
@@ -108,8 +109,9 @@ class SkeletonNet(nn.Module):
         self,
         num_classes: int,
         door: SkeletonInput,
-        blocks: nn.ModuleList,
-        features: int,
+        widths: tuple[int, ...],
+        space: Callable[[int, int], nn.Module],
+        time: Callable[[int, int], nn.Module],
         *,
         graph: Tensor | None = None,
         dropout: float = 0.0,
@@ -117,9 +119,15 @@ class SkeletonNet(nn.Module):
         super().__init__()
         self.door = door
         self.register_buffer("graph", graph)
-        self.blocks = blocks
+        self.blocks = nn.ModuleList()
+        inputs = VALUES
+        for i, outputs in enumerate(widths):
+            stride = 2 if i > 0 and outputs != inputs else 1
+            layers = space(inputs, outputs), time(outputs, stride)
+            self.blocks.append(Block(*layers, inputs, outputs, stride, residual=i > 0))
+            inputs = outputs
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(features, num_classes)
+        self.fc = nn.Linear(inputs, num_classes)
 
     def forward(self, x_BTPJC: Tensor) -> Tensor:
         x = self.door(x_BTPJC)
@@ -202,28 +210,6 @@ class Block(nn.Module):
         x = self.time(self.space(x_NCTJ, graph_kJJ))
         out: Tensor = self.relu(x if self.residual is None else x + self.residual(x_NCTJ))
         return out
-
-
-def stack(
-    widths: tuple[int, ...],
-    space: Callable[[int, int], nn.Module],
-    time: Callable[[int, int], nn.Module],
-) -> nn.ModuleList:
-    """Blocks of the given widths; time halves where they grow, and the first adds no input.
-
-    Args:
-        widths: Channels of each block's output.
-        space: From (inputs, outputs).
-        time: From (channels, stride).
-    """
-    blocks, inputs = [], VALUES
-    for i, outputs in enumerate(widths):
-        stride = 2 if i > 0 and outputs != inputs else 1
-        blocks.append(
-            Block(space(inputs, outputs), time(outputs, stride), inputs, outputs, stride, residual=i > 0)
-        )
-        inputs = outputs
-    return nn.ModuleList(blocks)
 
 
 def block_names(count: int) -> tuple[str, ...]:

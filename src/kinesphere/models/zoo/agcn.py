@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
-from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -30,10 +28,10 @@ from kinesphere.models.layers.skeleton_net import (
     TimeConv,
     block_names,
     shortcut,
-    stack,
 )
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
-from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
+from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
+from kinesphere.models.zoo.stgcn import STGCN, TOLD_APART
 
 
 class Attention(nn.Module):
@@ -119,27 +117,22 @@ def graph_net(
     people: int = 2,
     dropout: float = 0.0,
 ) -> SkeletonNet:
-    """2s-AGCN, or with attention AAGCN.
+    """2s-AGCN, or with attention AAGCN; further arguments are those of ST-GCN (`stgcn.graph_net`).
 
     Args:
         num_classes: Number of outputs K.
-        skeleton: Name of the skeleton.
-        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
         stream: What the network looks at; the two streams of the name are joints and bones.
-        widths: Channels of the blocks; time halves where they grow.
         attention: Whether joints, frames and channels are scaled.
         shared_graph: Whether the graph is fixed and one for all blocks, with a learnt summand in each (the
             first published code), instead of learnt in each (the second).
-        people: Number of people that the first batch norm tells apart; 0 treats all alike.
-        dropout: Before the classifier.
     """
     graph = directed_partition(SKELETONS.get(skeleton))
-    space = partial(AdaptiveGraphConv, graph=graph, shared=shared_graph, attention=attention)
     return SkeletonNet(
         num_classes,
         SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
-        stack(widths, space, lambda channels, stride: TimeConv(channels, channels, stride=stride)),
-        widths[-1],
+        widths,
+        partial(AdaptiveGraphConv, graph=graph, shared=shared_graph, attention=attention),
+        lambda channels, stride: TimeConv(channels, channels, stride=stride),
         graph=graph if shared_graph else None,
         dropout=dropout,
     )
@@ -147,23 +140,7 @@ def graph_net(
 
 def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
     """Arguments that a state of PySKL or MMAction2 1.x tells."""
-    graph = theirs.get("backbone.gcn.0.gcn.A")
-    return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph),
-        **read_widths(theirs, r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight"),
-        "attention": "backbone.gcn.0.gcn.conv_sa.weight" in theirs,
-    }
-
-
-def read_first_state(theirs: Mapping[str, Tensor]) -> Arguments:
-    """Arguments that a state of MMAction2 0.x tells."""
-    graph = theirs.get("backbone.A")
-    return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph),
-        **read_widths(theirs, r"backbone\.agcn_networks\.(\d+)\.gcn\.bn\.weight"),
-    }
+    return read_blocks(theirs) | {"attention": "backbone.gcn.0.gcn.conv_sa.weight" in theirs}
 
 
 BLOCK_0X = "backbone.agcn_networks.{i}"
@@ -192,7 +169,7 @@ MMACTION2_0X = KeyMap(
         Rename("cls_head.fc.bias", "fc.bias"),
     ),
     arguments={"shared_graph": True, "people": 0},
-    infer=read_first_state,
+    infer=partial(read_blocks, graph="backbone.A", width=r"backbone\.agcn_networks\.(\d+)\.gcn\.bn\.weight"),
 )
 
 ATTENTION_PAPER = Paper(
@@ -202,7 +179,8 @@ ATTENTION_PAPER = Paper(
     "https://arxiv.org/abs/1912.06971",
     "III.B, III.C",
 )
-AGCN = Family(
+AGCN = STGCN.of(
+    graph_net,
     name="agcn",
     paper=Paper(
         "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition",
@@ -211,14 +189,8 @@ AGCN = Family(
         "https://arxiv.org/abs/1805.07694",
         "4.1–4.3",
     ),
-    network=graph_net,
-    inputs=POSE_INPUTS,
-    tiny_inputs=TINY_POSE_INPUTS,
-    stages=block_names(10),
-    classes=60,
     key_maps=MAPS,
-    fit=fit_pose,
-    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
+    notes=TOLD_APART,
 )
 
 

@@ -12,11 +12,10 @@ from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MEAN, STD
-from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
+from kinesphere.models.zoo.i3d_resnet import I3D, SPEC
 
 
 def reduced(width: int, stride: Size3) -> nn.Module:
@@ -52,7 +51,6 @@ def channel_separated(
     )
 
 
-SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 VMZ_SPEC = SPEC.with_(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
 FACEBOOK_SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, fps=30.0)
 
@@ -80,7 +78,8 @@ PRESERVED_MAPS = (
         ),
     ),
 )
-CSN = Family(
+CSN = I3D.of(
+    channel_separated,
     name="csn",
     paper=Paper(
         "Video Classification with Channel-Separated Convolutional Networks",
@@ -89,11 +88,6 @@ CSN = Family(
         "https://arxiv.org/abs/1904.02811",
         "3, table 1",
     ),
-    network=channel_separated,
-    inputs=(SPEC,),
-    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=STAGES,
-    cam_layer="layer4",
     key_maps=REDUCED_MAPS,
 )
 

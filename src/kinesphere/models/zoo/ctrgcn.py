@@ -8,7 +8,6 @@ N persons of all samples, T time, J joints, C channels, k parts of the graph, K 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -16,8 +15,6 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
-from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -26,11 +23,11 @@ from kinesphere.models.layers.skeleton_net import (
     Stream,
     block_names,
     shortcut,
-    stack,
 )
-from kinesphere.models.weights.keymap import Arguments, Ignore
-from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
+from kinesphere.models.weights.keymap import Ignore
+from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 from kinesphere.models.zoo.msg3d import NormedBranches
+from kinesphere.models.zoo.stgcn import STGCN, TOLD_APART
 
 DILATIONS = (1, 2)
 
@@ -82,49 +79,27 @@ def graph_net(
     people: int = 2,
     dropout: float = 0.0,
 ) -> SkeletonNet:
-    """CTR-GCN.
-
-    Args:
-        num_classes: Number of outputs K.
-        skeleton: Name of the skeleton.
-        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
-        stream: What the network looks at.
-        widths: Channels of the blocks, multiples of four; time halves where they grow.
-        people: Number of people that the first batch norm tells apart; 0 treats all alike.
-        dropout: Before the classifier.
-    """
+    """CTR-GCN; arguments are those of ST-GCN (`stgcn.graph_net`), `widths` multiples of four."""
     graph = directed_partition(SKELETONS.get(skeleton))
     return SkeletonNet(
         num_classes,
         SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
-        stack(
-            widths,
-            partial(RefinedGraphConv, graph=graph),
-            lambda channels, stride: NormedBranches(channels, channels, 5, DILATIONS, stride=stride),
-        ),
-        widths[-1],
+        widths,
+        partial(RefinedGraphConv, graph=graph),
+        lambda channels, stride: NormedBranches(channels, channels, 5, DILATIONS, stride=stride),
         dropout=dropout,
     )
 
 
-def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
-    """Arguments that a state of PySKL tells."""
-    graph = theirs.get("backbone.net.0.gcn1.A")
-    return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph),
-        **read_widths(theirs, r"backbone\.net\.(\d+)\.gcn1\.bn\.weight"),
-    }
-
-
 MAPS = published_maps(
-    read_state,
+    partial(read_blocks, graph="backbone.net.0.gcn1.A", width=r"backbone\.net\.(\d+)\.gcn1\.bn\.weight"),
     extra=(Ignore("backbone.A", "the graph that the blocks' own began as"),),
     blocks="net",
     space="gcn1",
     time="tcn1",
 )
-CTRGCN = Family(
+CTRGCN = STGCN.of(
+    graph_net,
     name="ctrgcn",
     paper=Paper(
         "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
@@ -133,14 +108,8 @@ CTRGCN = Family(
         "https://arxiv.org/abs/2107.12213",
         "3.2, 3.4",
     ),
-    network=graph_net,
-    inputs=POSE_INPUTS,
-    tiny_inputs=TINY_POSE_INPUTS,
-    stages=block_names(10),
-    classes=60,
     key_maps=MAPS,
-    fit=fit_pose,
-    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
+    notes=TOLD_APART,
 )
 
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.clips.spec import Sampling
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import dimensions_of, fit_pose
+from kinesphere.models.contracts import POSE_INPUTS, dimensions_of, fit_pose
 from kinesphere.models.family import Family
 
 
@@ -178,16 +178,7 @@ def _between(points_BTPJD: Tensor, present_BP: Tensor) -> Tensor:
     return torch.where(apart.isinf(), 0.0, apart).flatten(3)
 
 
-SPEC = ClipSpec(
-    Sampling("uniform", 32),
-    size=(256, 256),
-    modality="pose",
-    resize="letterbox",
-    mean=(0.5, 0.5),
-    std=(0.5, 0.5),
-    skeleton="coco17",
-    people=1,
-)
+SPEC = POSE_INPUTS[0].with_(sampling=Sampling("uniform", 32), resize="letterbox", people=1)
 STAGES = ("distances", "slow", "fast", "pose", "layer1", "layer2", "layer3", "hidden")
 DD_NET = Family(
     name="dd_net",

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
-from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     SkeletonInput,
@@ -26,11 +24,10 @@ from kinesphere.models.layers.skeleton_net import (
     block_names,
     narrow,
     shortcut,
-    stack,
 )
 from kinesphere.models.weights.keymap import Arguments
-from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
-from kinesphere.models.zoo.stgcn import TimeBranches
+from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
+from kinesphere.models.zoo.stgcn import STGCN, TimeBranches
 
 
 class DynamicGraphConv(nn.Module):
@@ -86,28 +83,21 @@ def graph_net(
     people: int = 0,
     dropout: float = 0.0,
 ) -> SkeletonNet:
-    """DG-STGCN.
+    """DG-STGCN; further arguments are those of ST-GCN (`stgcn.graph_net`).
 
     Args:
         num_classes: Number of outputs K.
         skeleton: Name of the skeleton; only its number of joints counts, and its bones for the streams.
-        dimensions: 2 in the image plane, 3 in space, None as the skeleton is usually recorded.
-        stream: What the network looks at.
         widths: Channels of the blocks, multiples of eight; time halves where they grow.
         groups: Number of graphs.
-        people: Number of people that the first batch norm tells apart; 0 treats all alike.
-        dropout: Before the classifier.
     """
     joints = len(SKELETONS.get(skeleton))
     return SkeletonNet(
         num_classes,
         SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
-        stack(
-            widths,
-            partial(DynamicGraphConv, joints=joints, groups=groups),
-            lambda channels, stride: TimeBranches(channels, channels, stride=stride, joints=joints),
-        ),
-        widths[-1],
+        widths,
+        partial(DynamicGraphConv, joints=joints, groups=groups),
+        lambda channels, stride: TimeBranches(channels, channels, stride=stride, joints=joints),
         dropout=dropout,
     )
 
@@ -115,16 +105,11 @@ def graph_net(
 def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
     """Arguments that a state of PySKL tells."""
     graph = theirs.get("backbone.gcn.0.gcn.A")
-    return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph),
-        **read_widths(theirs, r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight"),
-        **({} if graph is None else {"groups": graph.shape[0]}),
-    }
+    return read_blocks(theirs) | ({} if graph is None else {"groups": graph.shape[0]})
 
 
-MAPS = published_maps(read_state)
-DGSTGCN = Family(
+DGSTGCN = STGCN.of(
+    graph_net,
     name="dgstgcn",
     paper=Paper(
         "DG-STGCN: Dynamic Spatial-Temporal Modeling for Skeleton-based Action Recognition",
@@ -133,14 +118,7 @@ DGSTGCN = Family(
         "https://arxiv.org/abs/2210.05895",
         "3.2, 3.3",
     ),
-    network=graph_net,
-    inputs=POSE_INPUTS,
-    tiny_inputs=TINY_POSE_INPUTS,
-    stages=block_names(10),
-    classes=60,
-    key_maps=MAPS,
-    fit=fit_pose,
-    notes=MOTION_NOTE,
+    key_maps=published_maps(read_state),
 )
 
 

@@ -26,6 +26,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_stages,
     mmaction2_stem,
 )
+from kinesphere.models.zoo import i3d
 
 EVERY_SECOND = ((3,), (3, 1), (3, 1), (1, 3))
 EVERY = ((3,), (3,), (3,), (3,))
@@ -96,13 +97,7 @@ C2D_MAPS = (
 NO_POOL_MAPS = (KeyMap("mmaction2", MMACTION2_IMAGES), IMAGENET)
 I3D = Family(
     name="i3d_resnet",
-    paper=Paper(
-        "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
-        "Carreira, Zisserman",
-        2017,
-        "https://arxiv.org/abs/1705.07750",
-        "2.4",
-    ),
+    paper=i3d.I3D.paper,
     network=i3d_resnet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
@@ -110,15 +105,16 @@ I3D = Family(
     cam_layer="layer4",
     key_maps=I3D_MAPS,
 )
+NON_LOCAL_PAPER = Paper(
+    "Non-local Neural Networks",
+    "Wang, Girshick, Gupta, He",
+    2018,
+    "https://arxiv.org/abs/1711.07971",
+    "4, table 1",
+)
 C2D = I3D.of(
     c2d_resnet,
-    paper=Paper(
-        "Non-local Neural Networks",
-        "Wang, Girshick, Gupta, He",
-        2018,
-        "https://arxiv.org/abs/1711.07971",
-        "4, table 1",
-    ),
+    paper=NON_LOCAL_PAPER,
     inputs=(SPEC_8X8,),
     key_maps=C2D_MAPS,
 )

@@ -144,15 +144,16 @@ def stages(*columns: str) -> tuple[str, ...]:
 
 
 ONE, TEN, TWO_APART = Sampling("dense", 1), Sampling("dense", 10), Sampling("dense", 2, 15)
+PAPER = Paper(
+    "Large-scale Video Classification with Convolutional Neural Networks",
+    "Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei",
+    2014,
+    "https://cs.stanford.edu/people/karpathy/deepvideo/",
+    "3",
+)
 FAMILY = Family(
     name="karpathy",
-    paper=Paper(
-        "Large-scale Video Classification with Convolutional Neural Networks",
-        "Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei",
-        2014,
-        "https://cs.stanford.edu/people/karpathy/deepvideo/",
-        "3",
-    ),
+    paper=PAPER,
     network=Karpathy,
     inputs=clip(TEN, 170),
     tiny_inputs=clip(TWO_APART, 170),
@@ -164,7 +165,7 @@ FAMILY = Family(
     notes="The authors published no weights; tests hold the paper's properties: sizes of the feature "
     "maps, reach in time, what either stream sees.",
 )
-TWO_STREAMS = stages("fovea", "context")
+MULTIRES = FAMILY.of(Karpathy, inputs=clip(TEN, 178), stages=stages("fovea", "context"))
 
 
 @FAMILY.model("An image network on one frame.", inputs=clip(ONE, 170))
@@ -172,13 +173,11 @@ def karpathy_single_frame(num_classes: int) -> Karpathy:
     return FAMILY.build(num_classes, fusion="single_frame")
 
 
-@FAMILY.model(
-    "An image network on one frame; centre and whole picture in streams of their own.",
-    inputs=clip(ONE, 178),
-    stages=TWO_STREAMS,
+@MULTIRES.model(
+    "An image network on one frame; centre and whole picture in streams of their own.", inputs=clip(ONE, 178)
 )
 def karpathy_single_frame_multires(num_classes: int) -> Karpathy:
-    return FAMILY.build(num_classes, fusion="single_frame", streams=True)
+    return MULTIRES.build(num_classes, fusion="single_frame", streams=True)
 
 
 @FAMILY.model("First convolution over ten frames.")
@@ -186,13 +185,9 @@ def karpathy_early_fusion(num_classes: int) -> Karpathy:
     return FAMILY.build(num_classes, fusion="early_fusion")
 
 
-@FAMILY.model(
-    "First convolution over ten frames; centre and whole picture in streams of their own.",
-    inputs=clip(TEN, 178),
-    stages=TWO_STREAMS,
-)
+@MULTIRES.model("First convolution over ten frames; centre and whole picture in streams of their own.")
 def karpathy_early_fusion_multires(num_classes: int) -> Karpathy:
-    return FAMILY.build(num_classes, fusion="early_fusion", streams=True)
+    return MULTIRES.build(num_classes, fusion="early_fusion", streams=True)
 
 
 @FAMILY.model(
@@ -202,14 +197,13 @@ def karpathy_late_fusion(num_classes: int) -> Karpathy:
     return FAMILY.build(num_classes, fusion="late_fusion")
 
 
-@FAMILY.model(
+@MULTIRES.model(
     "Two frames half a second apart, joined in the first fully connected layer; "
     "centre and whole picture in streams of their own.",
     inputs=clip(TWO_APART, 178),
-    stages=TWO_STREAMS,
 )
 def karpathy_late_fusion_multires(num_classes: int) -> Karpathy:
-    return FAMILY.build(num_classes, fusion="late_fusion", streams=True)
+    return MULTIRES.build(num_classes, fusion="late_fusion", streams=True)
 
 
 @FAMILY.model("Three convolutions that join ten frames step by step.")
@@ -217,13 +211,11 @@ def karpathy_slow_fusion(num_classes: int) -> Karpathy:
     return FAMILY.build(num_classes, fusion="slow_fusion")
 
 
-@FAMILY.model(
-    "Three convolutions that join ten frames step by step; centre and whole picture in streams of their own.",
-    inputs=clip(TEN, 178),
-    stages=TWO_STREAMS,
+@MULTIRES.model(
+    "Three convolutions that join ten frames step by step; centre and whole picture in streams of their own."
 )
 def karpathy_slow_fusion_multires(num_classes: int) -> Karpathy:
-    return FAMILY.build(num_classes, fusion="slow_fusion", streams=True)
+    return MULTIRES.build(num_classes, fusion="slow_fusion", streams=True)
 
 
 @FAMILY.model("Late fusion for tests.", tiny=True)
@@ -231,6 +223,6 @@ def karpathy_late_fusion_tiny(num_classes: int) -> Karpathy:
     return FAMILY.build(num_classes, fusion="late_fusion", divide=16)
 
 
-@FAMILY.model("Slow fusion in two streams for tests.", inputs=clip(TEN, 178), stages=TWO_STREAMS, tiny=True)
+@MULTIRES.model("Slow fusion in two streams for tests.", inputs=clip(TEN, 178), tiny=True)
 def karpathy_slow_fusion_multires_tiny(num_classes: int) -> Karpathy:
-    return FAMILY.build(num_classes, fusion="slow_fusion", streams=True, divide=16)
+    return MULTIRES.build(num_classes, fusion="slow_fusion", streams=True, divide=16)

@@ -14,14 +14,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.family import Family
-
-
-def conv3d(
-    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
-) -> nn.Conv3d:
-    """A convolution that keeps the size at stride 1; batch norm follows, so it has no bias."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
+from kinesphere.models.layers.resnet3d import STAGES, conv3d, initialise, projection
 
 
 class Block(nn.Module):
@@ -32,14 +25,10 @@ class Block(nn.Module):
         steps = (stride, stride, stride)
         self.conv1 = conv3d(inputs, outputs, (3, 3, 3), steps)
         self.bn1 = nn.BatchNorm3d(outputs)
-        self.conv2 = conv3d(outputs, outputs, (3, 3, 3), (1, 1, 1))
+        self.conv2 = conv3d(outputs, outputs, (3, 3, 3))
         self.bn2 = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                conv3d(inputs, outputs, (1, 1, 1), steps), nn.BatchNorm3d(outputs)
-            )
+        self.downsample = projection(inputs, outputs, steps)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         kept = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
@@ -70,9 +59,7 @@ class KineNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(8 * width, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         x = self.stem(x_BTCHW.transpose(1, 2))
@@ -88,7 +75,7 @@ KINE = Family(
     network=KineNet,
     inputs=(SPEC,),
     tiny_inputs=(ClipSpec(Sampling("uniform", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+    stages=STAGES,
     cam_layer="layer4",
     classes=10,
 )

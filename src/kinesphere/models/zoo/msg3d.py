@@ -19,17 +19,10 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
-from kinesphere.models.family import Family
-from kinesphere.models.layers.skeleton_net import (
-    VALUES,
-    SkeletonInput,
-    Stream,
-    TimeConv,
-    narrow,
-)
+from kinesphere.models.layers.skeleton_net import VALUES, SkeletonInput, Stream, TimeConv, narrow
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.skeleton import HEADS, read_people, read_skeleton
+from kinesphere.models.zoo.stgcn import STGCN, TOLD_APART
 
 SCALES = 13  # bones that the spatial graphs reach
 WINDOW_SCALES = 6
@@ -284,7 +277,8 @@ MAPS = tuple(
     )
     for layout, head in HEADS.items()
 )
-FAMILY = Family(
+FAMILY = STGCN.of(
+    MSG3D,
     name="msg3d",
     paper=Paper(
         "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition",
@@ -293,14 +287,9 @@ FAMILY = Family(
         "https://arxiv.org/abs/2003.14111",
         "3.2–3.5",
     ),
-    network=MSG3D,
-    inputs=POSE_INPUTS,
-    tiny_inputs=TINY_POSE_INPUTS,
     stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
-    classes=60,
     key_maps=MAPS,
-    fit=fit_pose,
-    notes=MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. ",
+    notes=TOLD_APART,
 )
 
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MEAN, STD
-from kinesphere.models.family import Family
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
-from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
+from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -27,6 +23,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_attention,
     pyslowfast_attention,
 )
+from kinesphere.models.zoo.i3d_resnet import EVERY_SECOND, FACEBOOK_SPEC, I3D, NON_LOCAL_PAPER, i3d_stem
 
 
 def nonlocal_i3d(
@@ -61,22 +58,18 @@ def nonlocal_i3d(
     attend = partial(
         NonLocalBlock, pairwise=pairwise, pool_first=pool_first, scaled=scaled, out_bias=out_bias
     )
-    entry = stem(3, width, (5, 7, 7), (time_stride, 2, 2), max_pool((1, 3, 3), (time_stride, 2, 2)))
     return ResNet3d(
         num_classes,
         depths,
-        entry,
+        i3d_stem(width, time_stride),
         width=width,
-        lengths=((3,), (3, 1), (3, 1), (1, 3)),
+        lengths=EVERY_SECOND,
         halve_time=True,
         attend=attend,
         attend_after=((), attend2, attend3, ()),
         dropout=dropout,
     )
 
-
-SPEC = ClipSpec(Sampling("dense", 32, 2), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
 
 MMACTION2_MAP = KeyMap("mmaction2", MMACTION2_NON_LOCAL + MMACTION2, infer=mmaction2_attention)
 FACEBOOK_ARGUMENTS: Arguments = {"time_stride": 1, "pool_first": True, "scaled": True, "out_bias": True}
@@ -99,20 +92,10 @@ EMBEDDED_MAPS = (
     IMAGENET,
 )
 PLAIN_MAPS = (MMACTION2_MAP, IMAGENET)
-NONLOCAL = Family(
+NONLOCAL = I3D.of(
+    nonlocal_i3d,
     name="nonlocal_i3d",
-    paper=Paper(
-        "Non-local Neural Networks",
-        "Wang, Girshick, Gupta, He",
-        2018,
-        "https://arxiv.org/abs/1711.07971",
-        "3, 4",
-    ),
-    network=nonlocal_i3d,
-    inputs=(SPEC,),
-    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=STAGES,
-    cam_layer="layer4",
+    paper=NON_LOCAL_PAPER.at("3, 4"),
     key_maps=EMBEDDED_MAPS,
 )
 

@@ -208,15 +208,16 @@ SPEC = ClipSpec(
 TORCHVISION = KeyMap("torchvision", SAME_KEYS)
 R3D_MAPS = (TORCHVISION, RESNETS_R3D, JFZHANG95_R3D)
 R2PLUS1D_MAPS = (TORCHVISION, RESNETS_R2PLUS1D, JFZHANG95_R2PLUS1D)
+PAPER = Paper(
+    "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
+    "Tran, Wang, Torresani, Ray, LeCun, Paluri",
+    2018,
+    "https://arxiv.org/abs/1711.11248",
+    "3.1–3.5",
+)
 R3D = Family(
     name="r3d",
-    paper=Paper(
-        "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-        "Tran, Wang, Torresani, Ray, LeCun, Paluri",
-        2018,
-        "https://arxiv.org/abs/1711.11248",
-        "3.1–3.5",
-    ),
+    paper=PAPER,
     network=VideoResNet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),

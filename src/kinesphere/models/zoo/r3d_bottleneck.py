@@ -12,17 +12,11 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import (
-    DEPTHS,
-    STAGES,
-    ResNet3d,
-    Size3,
-    conv3d,
-    max_pool,
-    stem,
-)
+from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
+from kinesphere.models.weights.maps.r3d import KINETICS_SPEC
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
+from kinesphere.models.zoo.r3d import PAPER, Factorised, middle_width, video_stem
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
@@ -34,13 +28,7 @@ def volumetric(width: int, stride: Size3) -> nn.Module:
 
 def widened(width: int, stride: Size3) -> nn.Module:
     """Space, then time, with as many weights as 3×3×3 between them."""
-    middle = width * width * 27 // (width * 9 + width * 3)
-    return nn.Sequential(
-        conv3d(width, middle, (1, 3, 3), (1, *stride[1:])),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        conv3d(middle, width, (3, 1, 1), (stride[0], 1, 1)),
-    )
+    return Factorised(width, middle_width(width, width), width, stride, length=3, size=3)
 
 
 def slim(width: int, stride: Size3) -> nn.Module:
@@ -67,16 +55,7 @@ def bottleneck_r2plus1d(
     num_classes: int, *, depths: tuple[int, ...], width: int = 64, dropout: float = 0.0
 ) -> ResNet3d:
     """3×3 in space and 3 in time in every block, and in the stem 7×7 and 7."""
-    middle = 3 * width * 343 // (3 * 49 + width * 7)
-    entry = nn.Sequential(
-        conv3d(3, middle, (1, 7, 7), (1, 2, 2)),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        conv3d(middle, width, (7, 1, 1)),
-        nn.BatchNorm3d(width),
-        nn.ReLU(inplace=True),
-        max_pool((3, 3, 3), (2, 2, 2)),
-    )
+    entry = video_stem("2plus1d", width, 7, middle_width(3, width, 7, 49), "volume")
     return ResNet3d(num_classes, depths, entry, width=width, strides=STRIDES, middle=widened, dropout=dropout)
 
 
@@ -102,17 +81,6 @@ R3D_PAPER = Paper(
     "https://arxiv.org/abs/1711.09577",
     "3.3",
 )
-R2PLUS1D_PAPER = Paper(
-    "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-    "Tran, Wang, Torresani, Ray, LeCun, Paluri",
-    2018,
-    "https://arxiv.org/abs/1711.11248",
-    "3.5",
-)
-SPEC = ClipSpec(
-    Sampling("dense", 16), size=(112, 112), mean=(0.4345, 0.4051, 0.3775), std=(0.2768, 0.2713, 0.2737)
-)
-TINY_INPUTS = (SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32)),)
 
 R3D_MAPS = (KeyMap("3d_resnets", (Rename("conv1.*", "stem.0.*"), Rename("bn1.*", "stem.1.*"), *SAME_KEYS)),)
 R2PLUS1D_MAPS = (
@@ -153,24 +121,21 @@ R3D = Family(
     name="r3d_bottleneck",
     paper=R3D_PAPER,
     network=bottleneck_r3d,
-    inputs=(SPEC,),
-    tiny_inputs=TINY_INPUTS,
+    inputs=(KINETICS_SPEC,),
+    tiny_inputs=(KINETICS_SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32)),),
     stages=STAGES,
     cam_layer="layer4",
     classes=700,
     key_maps=R3D_MAPS,
     notes=FOLDER_NOTE,
 )
-R2PLUS1D = R3D.of(bottleneck_r2plus1d, paper=R2PLUS1D_PAPER, key_maps=R2PLUS1D_MAPS)
-R2PLUS1D_SLIM = Family(
-    name="r3d_bottleneck",
-    paper=R2PLUS1D_PAPER,
-    network=slim_r2plus1d,
+R2PLUS1D = R3D.of(bottleneck_r2plus1d, paper=PAPER.at("3.5"), key_maps=R2PLUS1D_MAPS)
+R2PLUS1D_SLIM = R2PLUS1D.of(
+    slim_r2plus1d,
     inputs=(ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=256, fps=30.0),),
-    tiny_inputs=TINY_INPUTS,
-    stages=STAGES,
-    cam_layer="layer4",
+    classes=400,
     key_maps=SLIM_MAPS,
+    notes="",
 )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Part
-from kinesphere.models.contracts import MEAN, STD
+from kinesphere.models.contracts import MEAN, STD, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
@@ -207,20 +207,15 @@ def fit_late(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     if spec.skeleton is None:
         return spec
     size_px = int(arguments.get("size_px", spec.size[0]))  # type: ignore[arg-type]
-    return posec3d.fit(_resized(spec, size_px), arguments)
+    return posec3d.fit(with_size(spec, (size_px, size_px)), arguments)
 
 
 def fit(spec: ClipSpec, arguments: Arguments) -> ClipSpec:
     """Both contracts for the heatmap size of a connected network: pixels have four times that."""
     if spec.skeleton is not None or "size_px" not in arguments:
         return fit_late(spec, arguments)
-    return _resized(spec, SHRINK * int(arguments["size_px"]))  # type: ignore[arg-type]
-
-
-def _resized(spec: ClipSpec, size_px: int) -> ClipSpec:
-    """Another size with the same margin about it, in proportion."""
-    short_side_px = spec.short_side_px and round(spec.short_side_px * size_px / spec.size[0])
-    return spec.with_(size=(size_px, size_px), short_side_px=short_side_px)
+    side = SHRINK * int(arguments["size_px"])  # type: ignore[arg-type]
+    return with_size(spec, (side, side))
 
 
 RGB_SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)

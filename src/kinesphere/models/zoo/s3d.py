@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.clips.spec import Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
+from kinesphere.models.zoo import r3d
 from kinesphere.models.zoo.i3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
 
 
@@ -37,15 +38,7 @@ def separable_inception(num_classes: int, *, divide: int = 1, dropout: float = 0
     return Inception3d(num_classes, convolve, pool, divide=divide, dropout=dropout)
 
 
-SPEC = ClipSpec(
-    Sampling("dense", 64),
-    size=(224, 224),
-    fps=15.0,
-    short_side_px=256,
-    mean=(0.43216, 0.394666, 0.37645),
-    std=(0.22803, 0.22145, 0.216989),
-)
-
+SPEC = r3d.SPEC.with_(sampling=Sampling("dense", 64), size=(224, 224), short_side_px=256)
 TORCHVISION = KeyMap(
     "torchvision",
     (

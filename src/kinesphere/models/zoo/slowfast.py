@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
@@ -46,6 +45,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     pytorchvideo_stage,
     pytorchvideo_stem,
 )
+from kinesphere.models.zoo.slowonly import PAPER
 
 SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
 FAST_LENGTHS = ((3,), (3,), (3,), (3,))
@@ -195,13 +195,6 @@ def fast_depths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
     return {"fast_depths": depths} if len(depths) == 4 else {}
 
 
-def mmaction2_laterals() -> tuple[Rule, ...]:
-    return (
-        Rename("backbone.slow_path.conv1_lateral.conv.weight", "lateral1.conv.weight"),
-        Rename("backbone.slow_path.layer{s}_lateral.conv.weight", "lateral{s+1}.conv.weight"),
-    )
-
-
 def caffe2_laterals() -> tuple[Rule, ...]:
     """A lateral connection is named after the last block before it (of the 50-layer network)."""
     rules: list[Rule] = []
@@ -225,7 +218,8 @@ def fast_first(weight_KC: Tensor) -> Tensor:
 
 MMACTION2_RULES = (
     Rename("cls_head.fc_cls.weight", "fc.weight", Transform(fast_last, fast_first)),
-    *mmaction2_laterals(),
+    Rename("backbone.slow_path.conv1_lateral.conv.weight", "lateral1.conv.weight"),
+    Rename("backbone.slow_path.layer{s}_lateral.conv.weight", "lateral{s+1}.conv.weight"),
     *mmaction2_stem("backbone.slow_path.", "slow."),
     *mmaction2_stages("backbone.slow_path.", "slow."),
     *mmaction2_stem("backbone.fast_path.", "fast."),
@@ -283,13 +277,7 @@ MAPS = (
 )
 SLOWFAST = Family(
     name="slowfast",
-    paper=Paper(
-        "SlowFast Networks for Video Recognition",
-        "Feichtenhofer, Fan, Malik, He",
-        2019,
-        "https://arxiv.org/abs/1812.03982",
-        "3, table 1",
-    ),
+    paper=PAPER.at("3, table 1"),
     network=SlowFast,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),

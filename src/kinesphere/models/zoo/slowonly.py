@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
-from kinesphere.models.family import Family
+from kinesphere.models.contracts import TVL1_NOTE
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
-from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, frame_stem
+from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -25,6 +23,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     PYTORCHVIDEO,
     mmaction2_attention,
 )
+from kinesphere.models.zoo.i3d_resnet import C2D, FACEBOOK_SPEC, SPEC_8X8
 
 
 def slowonly_resnet(
@@ -67,9 +66,7 @@ PAPER = Paper(
     "https://arxiv.org/abs/1812.03982",
     "3.1, 4.1",
 )
-SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-FACEBOOK_SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, fps=30.0)
-FLOW_SPEC = SPEC.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
+FLOW_SPEC = SPEC_8X8.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 
 MMACTION2_RULES = MMACTION2_NON_LOCAL + MMACTION2
@@ -83,14 +80,10 @@ MAPS = (
 FLOW_MAPS = (KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spec=PUBLIC_FLOW_SPEC), IMAGENET)
 
 
-SLOWONLY = Family(
+SLOWONLY = C2D.of(
+    slowonly_resnet,
     name="slowonly",
     paper=PAPER,
-    network=slowonly_resnet,
-    inputs=(SPEC,),
-    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=STAGES,
-    cam_layer="layer4",
     key_maps=MAPS,
     notes="A file with non-local blocks imports too: `attend2` and `attend3` say after which blocks they "
     "stand. ",

@@ -35,10 +35,9 @@ from kinesphere.models.layers.skeleton_net import (
     block_names,
     narrow,
     shortcut,
-    stack,
 )
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
-from kinesphere.models.weights.maps.skeleton import published_maps, read_people, read_skeleton, read_widths
+from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 
 Learn = Literal["importance", "offset", "graph", "nothing"]
 Time = Literal["single", "branches"]
@@ -212,8 +211,9 @@ def graph_net(
     return SkeletonNet(
         num_classes,
         SkeletonInput(skeleton, stream, dimensions=dimensions, people=people),
-        stack(widths, space, over_time),
-        widths[-1],
+        widths,
+        space,
+        over_time,
         graph=None if own_graph or learn == "graph" else graph,
         dropout=dropout,
     )
@@ -221,12 +221,9 @@ def graph_net(
 
 def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
     """Arguments that a state of PySKL or MMAction2 1.x tells."""
-    graph = theirs.get("backbone.gcn.0.gcn.A")
     branches = "backbone.gcn.0.tcn.transform.0.weight" in theirs
     return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph),
-        **read_widths(theirs, r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight"),
+        **read_blocks(theirs),
         "time": "branches" if branches else "single",
         "residual_graph": "backbone.gcn.0.gcn.down.0.weight" in theirs,
         "learn": "importance" if "backbone.gcn.0.gcn.PA" in theirs else "graph" if branches else "nothing",
@@ -235,14 +232,9 @@ def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
 
 def read_first_state(theirs: Mapping[str, Tensor], prefix: str) -> Arguments:
     """Arguments that a state of the authors' code or MMAction2 0.x tells."""
-    graph = theirs.get(f"{prefix}A")
-    learnt = f"{prefix}edge_importance.0" in theirs
-    return {
-        **read_skeleton(graph),
-        **read_people(theirs, graph, f"{prefix}data_bn"),
-        **read_widths(theirs, re.escape(prefix) + r"st_gcn_networks\.(\d+)\.tcn\.0\.weight"),
-        "learn": "importance" if learnt else "nothing",
-    }
+    width = re.escape(prefix) + r"st_gcn_networks\.(\d+)\.tcn\.0\.weight"
+    learn = "importance" if f"{prefix}edge_importance.0" in theirs else "nothing"
+    return read_blocks(theirs, f"{prefix}A", width, f"{prefix}data_bn") | {"learn": learn}
 
 
 def first_map(layout: str, prefix: str, head: str) -> KeyMap:
@@ -287,6 +279,9 @@ STGCN = Family(
     key_maps=MAPS,
     fit=fit_pose,
     notes=MOTION_NOTE,
+)
+TOLD_APART = (
+    MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. "
 )
 PAPER_PP = Paper(
     "PYSKL: Towards Good Practices for Skeleton Action Recognition",

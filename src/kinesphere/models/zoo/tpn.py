@@ -12,14 +12,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.clips.spec import Sampling
 from kinesphere.models.card import Paper
-from kinesphere.models.contracts import MEAN, STD
-from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
     SPATIAL_STRIDES,
+    STAGES,
     First,
     Size3,
     average,
@@ -30,12 +29,8 @@ from kinesphere.models.layers.resnet3d import (
     stage,
 )
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
-from kinesphere.models.weights.maps.resnet3d import (
-    MMACTION2,
-    MMACTION2_HEAD,
-    mmaction2_stages,
-    mmaction2_stem,
-)
+from kinesphere.models.weights.maps.resnet3d import MMACTION2
+from kinesphere.models.zoo.i3d_resnet import C2D, MMACTION2_IMAGES, SPEC_8X8
 from kinesphere.models.zoo.tsm import TemporalShift
 
 GROUPS = 32
@@ -159,16 +154,6 @@ class TPN(nn.Module):
         return logits_BK
 
 
-PAPER = Paper(
-    "Temporal Pyramid Network for Action Recognition",
-    "Yang, Xu, Shi, Dai, Zhou",
-    2020,
-    "https://arxiv.org/abs/2004.03548",
-    "3",
-)
-SPEC = ClipSpec(Sampling("dense", 8, 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-
-
 def fusion_rules(theirs: str, ours: str) -> tuple[Rule, ...]:
     return (
         Rename(f"neck.{theirs}.downsamples.{{i}}.conv.conv.weight", f"neck.{ours}.level{{i+1}}.0.weight"),
@@ -198,21 +183,23 @@ TSM_MAPS = (
             Rename(
                 "backbone.layer{s}.{b}.conv1.conv.net.weight", "layer{s}.{b}.conv1.1.weight", unsqueeze(2)
             ),
-            *mmaction2_stem(transform=unsqueeze(2)),
-            *mmaction2_stages(transform=unsqueeze(2)),
-            *MMACTION2_HEAD,
+            *MMACTION2_IMAGES,
         ),
     ),
 )
 
 
-FAMILY = Family(
+FAMILY = C2D.of(
+    TPN,
     name="tpn",
-    paper=PAPER,
-    network=TPN,
-    inputs=(SPEC,),
-    tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4", "neck"),
+    paper=Paper(
+        "Temporal Pyramid Network for Action Recognition",
+        "Yang, Xu, Shi, Dai, Zhou",
+        2020,
+        "https://arxiv.org/abs/2004.03548",
+        "3",
+    ),
+    stages=(*STAGES, "neck"),
     cam_layer="neck",
     key_maps=SLOWONLY_MAPS,
     notes="The auxiliary classifier of training is not part of the model. ",
@@ -227,7 +214,7 @@ def tpn_slowonly_resnet50(num_classes: int) -> TPN:
 
 @FAMILY.model(
     "Temporal pyramid on the last two stages of a ResNet-50 with temporal shifts.",
-    inputs=(SPEC.with_(sampling=Sampling("uniform", 8)),),
+    inputs=(SPEC_8X8.with_(sampling=Sampling("uniform", 8)),),
     key_maps=TSM_MAPS,
     notes=FAMILY.notes + "No recorded logits: pyramid and shift are each compared with a public "
     "implementation, their combination is not.",

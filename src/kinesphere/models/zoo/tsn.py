@@ -66,13 +66,8 @@ class TSN(nn.Module):
 
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 # The public weights saw flow within ±20 px stored in 8 bits, less 128, divided by 128; in pixels that is:
-FLOW_SPEC = ClipSpec(
-    Sampling("dense", SNIPPET),
-    size=(224, 224),
-    modality="flow",
-    short_side_px=256,
-    mean=(20 / 255,) * 2,
-    std=(128 * 40 / 255,) * 2,
+FLOW_SPEC = SPEC.with_(
+    sampling=Sampling("dense", SNIPPET), modality="flow", mean=(20 / 255,) * 2, std=(128 * 40 / 255,) * 2
 )
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 FLOW_KEY_MAPS = (

@@ -232,13 +232,8 @@ def initialise(net: nn.Module) -> None:
 
 
 RGB_SPEC = ClipSpec(Sampling("dense", 1), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
-FLOW_SPEC = ClipSpec(
-    Sampling("dense", STACK),
-    size=(224, 224),
-    modality="flow",
-    short_side_px=256,
-    mean=(0.0, 0.0),
-    std=(20.0, 20.0),
+FLOW_SPEC = RGB_SPEC.with_(
+    sampling=Sampling("dense", STACK), modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0)
 )
 NOTE = "No public weights or fixture; tests hold the papers' properties. "
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
+from kinesphere.models.layers.vit import Attention, Mlp
 from kinesphere.models.weights.keymap import KeyMap, Rename
 
 Size3 = tuple[int, int, int]
@@ -54,20 +54,6 @@ class LocalMLP(nn.Module):
         return out
 
 
-class GlobalMLP(nn.Module):
-    """Two layers on each position."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x_BNC: Tensor) -> Tensor:
-        out: Tensor = self.fc2(self.act(self.fc1(x_BNC)))
-        return out
-
-
 class LocalBlock(nn.Module):
     """Position encoding, local relations among 5×5×5 neighbours, two layers (section 3.2, equation 6)."""
 
@@ -89,21 +75,6 @@ class LocalBlock(nn.Module):
         return out
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention of all positions of a clip."""
-
-    def __init__(self, width: int, head_width: int) -> None:
-        super().__init__()
-        self.head_width = head_width
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x_BNC: Tensor) -> Tensor:
-        q, k, v = self.qkv(x_BNC).unflatten(-1, (3, -1, self.head_width)).permute(2, 0, 3, 1, 4).unbind(0)
-        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return out
-
-
 class GlobalBlock(nn.Module):
     """Position encoding, self-attention over time and space at once, two layers (equation 7)."""
 
@@ -111,9 +82,9 @@ class GlobalBlock(nn.Module):
         super().__init__()
         self.pos_embed = around(width, 3)
         self.norm1 = nn.LayerNorm(width)
-        self.attn = Attention(width, head_width)
+        self.attn = Attention(width, width // head_width)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = GlobalMLP(width, mlp_ratio * width)
+        self.mlp = Mlp(width, mlp_ratio * width)
         self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
-from kinesphere.models.layers.resnet3d import Size3, average, conv3d, initialise
+from kinesphere.models.layers.resnet3d import STAGES, Size3, average, conv3d, initialise
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.resnet3d import (
     PYSLOWFAST_HEAD,
@@ -24,6 +24,7 @@ from kinesphere.models.weights.maps.resnet3d import (
 )
 
 DEPTHS, DEEP = (3, 5, 11, 7), (5, 10, 25, 15)
+EXPANSION = 2.25
 
 
 def squeezed(width: int) -> int:
@@ -79,6 +80,44 @@ class InvertedBottleneck(nn.Module):
         return out
 
 
+def stem(channels: int, width: int) -> nn.Sequential:
+    """3×3 in each frame, then channel by channel over five frames, batch norm, ReLU."""
+    return nn.Sequential(
+        conv3d(channels, width, (1, 3, 3), (1, 2, 2)),
+        conv3d(width, width, (5, 1, 1), groups=width),
+        nn.BatchNorm3d(width),
+        nn.ReLU(inplace=True),
+    )
+
+
+def residual_stages(
+    width: int, depths: tuple[int, ...], *, excite: bool = True, shortcut_norm: bool = True
+) -> list[nn.Sequential]:
+    """Stages from `width` channels, which each later one doubles; of each, every second block may excite."""
+    return [
+        nn.Sequential(
+            *(
+                InvertedBottleneck(
+                    width * 2 ** (i - 1) if i > 0 and j == 0 else width * 2**i,
+                    int(width * 2**i * EXPANSION),
+                    width * 2**i,
+                    (1, 2, 2) if j == 0 else (1, 1, 1),
+                    excite=excite and j % 2 == 0,
+                    shortcut_norm=shortcut_norm,
+                )
+                for j in range(depth)
+            )
+        )
+        for i, depth in enumerate(depths)
+    ]
+
+
+def widened(inputs: int) -> nn.Sequential:
+    """The last convolution, 1×1×1, batch norm, ReLU."""
+    last = int(inputs * EXPANSION)
+    return nn.Sequential(conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True))
+
+
 class X3D(nn.Module):
     """Stem, four stages, a wide last convolution, global average, two linear layers.
 
@@ -91,8 +130,6 @@ class X3D(nn.Module):
         dropout: Before the classifier.
     """
 
-    EXPANSION = 2.25
-
     def __init__(
         self,
         num_classes: int,
@@ -104,35 +141,11 @@ class X3D(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            conv3d(3, width, (1, 3, 3), (1, 2, 2)),
-            conv3d(width, width, (5, 1, 1), groups=width),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
-        stages = []
-        inputs = width
-        for i, depth in enumerate(depths):
-            outputs = width * 2**i
-            blocks = [
-                InvertedBottleneck(
-                    inputs if j == 0 else outputs,
-                    int(outputs * self.EXPANSION),
-                    outputs,
-                    (1, 2, 2) if j == 0 else (1, 1, 1),
-                    excite=j % 2 == 0,
-                    shortcut_norm=shortcut_norm,
-                )
-                for j in range(depth)
-            ]
-            stages.append(nn.Sequential(*blocks))
-            inputs = outputs
+        self.stem = stem(3, width)
+        stages = residual_stages(width, depths, shortcut_norm=shortcut_norm)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        last = int(inputs * self.EXPANSION)
-        self.conv5 = nn.Sequential(
-            conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True)
-        )
-        self.hidden = nn.Linear(last, hidden, bias=False)
+        self.conv5 = widened(width * 8)
+        self.hidden = nn.Linear(int(width * 8 * EXPANSION), hidden, bias=False)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden, num_classes)
@@ -209,7 +222,7 @@ FAMILY = Family(
     network=X3D,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 1), size=(32, 32), short_side_px=36),),
-    stages=("stem", "layer1", "layer2", "layer3", "layer4", "conv5"),
+    stages=(*STAGES, "conv5"),
     cam_layer="conv5",
     key_maps=MAPS,
 )

@@ -19,7 +19,13 @@ IMAGENET = KeyMap(
     backbone_only=True,
 )
 """An image ResNet, whose blocks are called as ours."""
-CONVOLUTIONS = (("a", 1), ("b", 2), ("c", 3))
+BRANCHES = (
+    ("1", "downsample.0", "downsample.1"),
+    ("2a", "conv1", "bn1"),
+    ("2b", "conv2", "bn2"),
+    ("2c", "conv3", "bn3"),
+)
+"""A block's shortcut and convolutions as numbered in Caffe2, with ours of their kernels and batch norms."""
 CAFFE2_NORM = (("s", "weight"), ("b", "bias"), ("rm", "running_mean"), ("riv", "running_var"))
 
 
@@ -48,15 +54,16 @@ def mmaction2_stages(
 
 MMACTION2_HEAD: tuple[Rule, ...] = (Rename("cls_head.fc_cls.*", "fc.*"),)
 MMACTION2: tuple[Rule, ...] = (*mmaction2_stem(), *mmaction2_stages(), *MMACTION2_HEAD)
+MMACTION2_ATTENTION = (
+    ("g.0.conv", "g"),
+    ("theta.conv", "theta"),
+    ("phi.0.conv", "phi"),
+    ("conv_out.conv", "out"),
+    ("conv_out.bn", "bn"),
+)
 MMACTION2_NON_LOCAL: tuple[Rule, ...] = tuple(
     Rename(f"backbone.layer{{s}}.{{b}}.non_local_block.{theirs}.*", f"layer{{s}}.{{b}}.attention.{ours}.*")
-    for theirs, ours in (
-        ("g.0.conv", "g"),
-        ("theta.conv", "theta"),
-        ("phi.0.conv", "phi"),
-        ("conv_out.conv", "out"),
-        ("conv_out.bn", "bn"),
-    )
+    for theirs, ours in MMACTION2_ATTENTION
 )
 
 
@@ -67,7 +74,7 @@ def pytorchvideo_stage(theirs: str, ours: str) -> tuple[Rule, ...]:
         Rename(f"{block}.branch1_conv.weight", f"{own}.downsample.0.weight"),
         Rename(f"{block}.branch1_norm.*", f"{own}.downsample.1.*"),
     ]
-    for letter, i in CONVOLUTIONS:
+    for letter, i in zip("abc", (1, 2, 3), strict=True):
         rules.append(Rename(f"{block}.branch2.conv_{letter}.weight", f"{own}.conv{i}.weight"))
         rules.append(Rename(f"{block}.branch2.norm_{letter}.*", f"{own}.bn{i}.*"))
     return tuple(rules)
@@ -104,14 +111,11 @@ def pyslowfast_stem(pathway: int = 0, ours: str = "") -> tuple[Rule, ...]:
 
 def pyslowfast_stages(pathway: int = 0, ours: str = "") -> tuple[Rule, ...]:
     """All stages of one pathway of PySlowFast: `s2.pathway0_res0.branch2.a`."""
-    block, own = f"s{{s+1}}.pathway{pathway}_res{{b}}", f"{ours}layer{{s}}.{{b}}"
-    rules: list[Rule] = [
-        Rename(f"{block}.branch1.weight", f"{own}.downsample.0.weight"),
-        Rename(f"{block}.branch1_bn.*", f"{own}.downsample.1.*"),
-    ]
-    for letter, i in CONVOLUTIONS:
-        rules.append(Rename(f"{block}.branch2.{letter}.weight", f"{own}.conv{i}.weight"))
-        rules.append(Rename(f"{block}.branch2.{letter}_bn.*", f"{own}.bn{i}.*"))
+    rules: list[Rule] = []
+    for branch, conv, norm in BRANCHES:
+        theirs = f"s{{s+1}}.pathway{pathway}_res{{b}}.branch{'.'.join(branch)}"
+        rules.append(Rename(f"{theirs}.weight", f"{ours}layer{{s}}.{{b}}.{conv}.weight"))
+        rules.append(Rename(f"{theirs}_bn.*", f"{ours}layer{{s}}.{{b}}.{norm}.*"))
     return tuple(rules)
 
 
@@ -144,14 +148,11 @@ def caffe2_stem(theirs: str = "", ours: str = "") -> tuple[Rule, ...]:
 
 def caffe2_stages(theirs: str = "", ours: str = "") -> tuple[Rule, ...]:
     """All stages of one pathway in Caffe2's blobs: `res2_0_branch2a_w`."""
-    block, own = f"{theirs}res{{s+1}}_{{b}}_branch", f"{ours}layer{{s}}.{{b}}"
-    rules: list[Rule] = [
-        Rename(f"{block}1_w", f"{own}.downsample.0.weight"),
-        *caffe2_norm(f"{block}1_bn", f"{own}.downsample.1"),
-    ]
-    for letter, i in CONVOLUTIONS:
-        rules.append(Rename(f"{block}2{letter}_w", f"{own}.conv{i}.weight"))
-        rules.extend(caffe2_norm(f"{block}2{letter}_bn", f"{own}.bn{i}"))
+    rules: list[Rule] = []
+    for branch, conv, norm in BRANCHES:
+        block = f"{theirs}res{{s+1}}_{{b}}_branch{branch}"
+        rules.append(Rename(f"{block}_w", f"{ours}layer{{s}}.{{b}}.{conv}.weight"))
+        rules.extend(caffe2_norm(f"{block}_bn", f"{ours}layer{{s}}.{{b}}.{norm}"))
     return tuple(rules)
 
 

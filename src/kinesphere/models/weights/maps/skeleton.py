@@ -79,12 +79,6 @@ def read_skeleton(graph: Tensor | None) -> Arguments:
     return {"skeleton": skeleton}
 
 
-def read_widths(theirs: Mapping[str, Tensor], pattern: str) -> Arguments:
-    """Widths of the blocks: sizes of the vectors whose keys match `pattern` with the block's number."""
-    found = {int(match[1]): v.shape[0] for k, v in theirs.items() if (match := re.fullmatch(pattern, k))}
-    return {"widths": tuple(found[i] for i in sorted(found))} if found else {}
-
-
 def read_people(
     theirs: Mapping[str, Tensor], graph: Tensor | None, norm: str = "backbone.data_bn"
 ) -> Arguments:
@@ -94,3 +88,23 @@ def read_people(
         return {}
     people = weight.shape[0] // (graph.shape[-1] * VALUES)
     return {"people": people if people > 1 else 0}
+
+
+def read_blocks(
+    theirs: Mapping[str, Tensor],
+    graph: str = "backbone.gcn.0.gcn.A",
+    width: str = r"backbone\.gcn\.(\d+)\.gcn\.bn\.weight",
+    norm: str = "backbone.data_bn",
+) -> Arguments:
+    """Skeleton, people and widths of a state with a list of blocks.
+
+    Args:
+        theirs: The state.
+        graph: Key of the graph.
+        width: Pattern, with the block's number, of the keys of vectors as long as their block is wide.
+        norm: Their name of the first batch norm.
+    """
+    edges = theirs.get(graph)
+    found = {int(match[1]): v.shape[0] for k, v in theirs.items() if (match := re.fullmatch(width, k))}
+    widths: Arguments = {"widths": tuple(found[i] for i in sorted(found))} if found else {}
+    return {**read_skeleton(edges), **read_people(theirs, edges, norm), **widths}

@@ -1,4 +1,4 @@
-"""Public MoViNet checkpoints and their key maps: MoViNet-pytorch, and TensorFlow Lite."""
+"""Key maps of public MoViNet checkpoints: MoViNet-pytorch, and TensorFlow Lite."""
 
 from __future__ import annotations
 

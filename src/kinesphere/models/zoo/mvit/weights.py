@@ -1,4 +1,4 @@
-"""Key maps and public weights of the multiscale vision transformers.
+"""Key maps of the multiscale vision transformers.
 
 The public layouts number blocks through; ours count them by stage. A stage begins where the attention
 becomes wider.
@@ -51,11 +51,7 @@ _TORCHVISION_BLOCK = {
     "mlp.3.*": "mlp.fc2.*",
     "project.*": "proj.*",
 }
-_LATER_POOLS: Renames = {
-    f"attn._attention_pool_{x}.{kind}.*": f"attn.pool_{x}.{kind}.*"
-    for x in "qkv"
-    for kind in ("pool", "norm")
-}
+_LATER_POOLS = {f"attn._attention_pool_{name[10:]}": name for name in _POOLS.values()}
 
 
 def stage_depths(state: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -129,9 +125,21 @@ def _key_map(layout: str, rules: Callable[[Mapping[str, Tensor]], tuple[Rule, ..
     return KeyMap(layout, rules, infer=infer)
 
 
+def _outside(tokens: str, patches: str, norm: str, head: str) -> tuple[Rule, ...]:
+    """Rules outside the blocks; `tokens` stands before the class token and the positions."""
+    return (
+        Rename(f"{tokens}cls_token", "stem.class_token", squeeze(0, 1)),
+        Rename(f"{tokens}pos_embed_class", "stem.position_class", squeeze(0, 1)),
+        Rename(f"{tokens}pos_embed_spatial", "stem.position_space", squeeze(0)),
+        Rename(f"{tokens}pos_embed_temporal", "stem.position_time", squeeze(0)),
+        Rename(f"{patches}.*", "stem.conv.*"),
+        Rename(f"{norm}.*", "norm.*"),
+        Rename(f"{head}.*", "fc.*"),
+    )
+
+
 def _pytorchvideo(state: Mapping[str, Tensor]) -> tuple[Rule, ...]:
     """Poolings have a second name in later files, for the same tensors; earlier files lack it."""
-    encoding = "cls_positional_encoding."
     is_theirs = any(key.startswith("blocks.") for key in state)
     is_early = is_theirs and not any("._attention_pool_" in key for key in state)
     twins = tuple(
@@ -141,68 +149,27 @@ def _pytorchvideo(state: Mapping[str, Tensor]) -> tuple[Rule, ...]:
     )
     outside: tuple[Rule, ...] = (
         *(() if is_early else twins),
-        Rename(f"{encoding}cls_token", "stem.class_token", squeeze(0, 1)),
-        Rename(f"{encoding}pos_embed_class", "stem.position_class", squeeze(0, 1)),
-        Rename(f"{encoding}pos_embed_spatial", "stem.position_space", squeeze(0)),
-        Rename(f"{encoding}pos_embed_temporal", "stem.position_time", squeeze(0)),
-        Rename("patch_embed.patch_model.*", "stem.conv.*"),
-        Rename("norm_embed.*", "norm.*"),
-        Rename("head.proj.*", "fc.*"),
+        *_outside("cls_positional_encoding.", "patch_embed.patch_model", "norm_embed", "head.proj"),
     )
     block = {**_COMMON, **_PROJECTIONS, **(_POOLS if is_early else _LATER_POOLS)}
     return _rules(state, outside, block, split_qkv=True)
 
 
+_TORCHVISION = (
+    Rename("conv_proj.*", "stem.conv.*"),
+    Rename("pos_encoding.class_token", "stem.class_token"),
+    Rename("pos_encoding.class_pos", "stem.position_class"),
+    Rename("pos_encoding.spatial_pos", "stem.position_space"),
+    Rename("pos_encoding.temporal_pos", "stem.position_time"),
+    Rename("norm.*", "norm.*"),
+    Rename("head.1.*", "fc.*"),
+)
+_PYSLOWFAST = _outside("", "patch_embed.proj", "norm", "head.projection")
+_MMACTION2 = _outside("backbone.", "backbone.patch_embed.projection", "backbone.norm3", "cls_head.fc_cls")
 MAPS = (
-    _key_map(
-        "torchvision",
-        partial(
-            _rules,
-            outside=(
-                Rename("conv_proj.*", "stem.conv.*"),
-                Rename("pos_encoding.class_token", "stem.class_token"),
-                Rename("pos_encoding.class_pos", "stem.position_class"),
-                Rename("pos_encoding.spatial_pos", "stem.position_space"),
-                Rename("pos_encoding.temporal_pos", "stem.position_time"),
-                Rename("norm.*", "norm.*"),
-                Rename("head.1.*", "fc.*"),
-            ),
-            block=_TORCHVISION_BLOCK,
-        ),
-    ),
-    _key_map(
-        "pyslowfast",
-        partial(
-            _rules,
-            outside=(
-                Rename("cls_token", "stem.class_token", squeeze(0, 1)),
-                Rename("pos_embed_class", "stem.position_class", squeeze(0, 1)),
-                Rename("pos_embed_spatial", "stem.position_space", squeeze(0)),
-                Rename("pos_embed_temporal", "stem.position_time", squeeze(0)),
-                Rename("patch_embed.proj.*", "stem.conv.*"),
-                Rename("norm.*", "norm.*"),
-                Rename("head.projection.*", "fc.*"),
-            ),
-            block=_PYSLOWFAST_BLOCK,
-        ),
-    ),
-    _key_map(
-        "mmaction2",
-        partial(
-            _rules,
-            outside=(
-                Rename("backbone.cls_token", "stem.class_token", squeeze(0, 1)),
-                Rename("backbone.pos_embed_class", "stem.position_class", squeeze(0, 1)),
-                Rename("backbone.pos_embed_spatial", "stem.position_space", squeeze(0)),
-                Rename("backbone.pos_embed_temporal", "stem.position_time", squeeze(0)),
-                Rename("backbone.patch_embed.projection.*", "stem.conv.*"),
-                Rename("backbone.norm3.*", "norm.*"),
-                Rename("cls_head.fc_cls.*", "fc.*"),
-            ),
-            block=_PYSLOWFAST_BLOCK,
-            prefix="backbone.",
-        ),
-    ),
+    _key_map("torchvision", partial(_rules, outside=_TORCHVISION, block=_TORCHVISION_BLOCK)),
+    _key_map("pyslowfast", partial(_rules, outside=_PYSLOWFAST, block=_PYSLOWFAST_BLOCK)),
+    _key_map("mmaction2", partial(_rules, outside=_MMACTION2, block=_PYSLOWFAST_BLOCK, prefix="backbone.")),
     _key_map("pytorchvideo", _pytorchvideo),
 )
 

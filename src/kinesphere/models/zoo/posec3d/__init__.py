@@ -20,13 +20,14 @@ from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import Paper
+from kinesphere.models.contracts import POSE_INPUTS
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
-from kinesphere.models.weights.maps.resnet3d import MMACTION2_HEAD, mmaction2_stages, mmaction2_stem
+from kinesphere.models.weights.maps.resnet3d import MMACTION2, MMACTION2_HEAD, mmaction2_stages
 from kinesphere.models.weights.maps.skeleton import skeleton_of
+from kinesphere.models.zoo import x3d
 from kinesphere.models.zoo.posec3d.heatmaps import PoseHeatmaps
-from kinesphere.models.zoo.x3d import InvertedBottleneck
 
 Draw = Literal["joints", "limbs"]
 
@@ -35,6 +36,8 @@ COCO_LIMBS = (
     (0, 5), (0, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (11, 13), (13, 15), (6, 12), (12, 14),
     (14, 16), (0, 1), (0, 2), (1, 3), (2, 4), (11, 12),
 )  # fmt: skip
+C3D_STAGES = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b")
+POOLED = ("conv2", "conv3a", "conv4a")
 
 
 class ShareHeatmaps(nn.Module):
@@ -165,20 +168,13 @@ def c3d_on_heatmaps(
     """
     stages: dict[str, nn.Module] = {}
     inputs = channels_of(skeleton, draw)
-    for name, factor in (
-        ("conv1", 1),
-        ("conv2", 2),
-        ("conv3a", 4),
-        ("conv3b", 4),
-        ("conv4a", 8),
-        ("conv4b", 8),
-    ):
+    for name, factor in zip(C3D_STAGES, (1, 2, 4, 4, 8, 8), strict=True):
         layers = [
             conv3d(inputs, factor * width, (3, 3, 3)),
             nn.BatchNorm3d(factor * width),
             nn.ReLU(inplace=True),
         ]
-        if name in ("conv2", "conv3a", "conv4a"):
+        if name in POOLED:
             layers.insert(0, nn.AvgPool3d((1, 2, 2), (1, 2, 2)))
         stages[name] = nn.Sequential(*layers)
         inputs = factor * width
@@ -199,36 +195,14 @@ def x3d_on_heatmaps(
 
     The arguments are those of `slowonly_on_heatmaps`.
     """
-    stages: dict[str, nn.Module] = {
-        "stem": nn.Sequential(
-            conv3d(channels_of(skeleton, draw), width, (1, 3, 3), (1, 2, 2)),
-            conv3d(width, width, (5, 1, 1), groups=width),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
-    }
-    inputs = width
-    for i, depth in enumerate(depths):
-        outputs = width * 2**i
-        blocks = [
-            InvertedBottleneck(
-                inputs if j == 0 else outputs,
-                int(outputs * 2.25),
-                outputs,
-                (1, 2, 2) if j == 0 else (1, 1, 1),
-                excite=False,
-                shortcut_norm=True,
-            )
-            for j in range(depth)
-        ]
+    stages: dict[str, nn.Module] = {"stem": x3d.stem(channels_of(skeleton, draw), width)}
+    for i, blocks in enumerate(x3d.residual_stages(width, depths, excite=False), 1):
         for block in blocks:
             block.add_module("swish", nn.Identity())
-        stages[f"layer{i + 1}"] = nn.Sequential(*blocks)
-        inputs = outputs
-    last = int(inputs * 2.25)
-    stages["conv5"] = nn.Sequential(
-        conv3d(inputs, last, (1, 1, 1)), nn.BatchNorm3d(last), nn.ReLU(inplace=True)
-    )
+        stages[f"layer{i}"] = blocks
+    inputs = width * 2 ** max(len(depths) - 1, 0)
+    stages["conv5"] = x3d.widened(inputs)
+    last = int(inputs * x3d.EXPANSION)
     return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, last, dropout=dropout)
 
 
@@ -239,15 +213,8 @@ PAPER = Paper(
     "https://arxiv.org/abs/2104.13586",
     "3.2, 3.3",
 )
-SPEC = ClipSpec(
-    Sampling("uniform", 48),
-    size=(64, 64),
-    modality="pose",
-    resize="people",
-    mean=(0.0, 0.0),
-    std=(1.0, 1.0),
-    skeleton="coco17",
-    people=2,
+SPEC = POSE_INPUTS[0].with_(
+    sampling=Sampling("uniform", 48), size=(64, 64), resize="people", mean=(0.0, 0.0), std=(1.0, 1.0)
 )
 
 
@@ -270,9 +237,9 @@ def read_state(theirs: Mapping[str, Tensor], first: str) -> Arguments:
     return read
 
 
-MMACTION2 = KeyMap(
+SLOWONLY_MAP = KeyMap(
     "mmaction2",
-    (*mmaction2_stem(), *mmaction2_stages(), *MMACTION2_HEAD),
+    MMACTION2,
     infer=partial(read_state, first="conv1"),
 )
 PYSKL_X3D = KeyMap(
@@ -292,24 +259,14 @@ PYSKL_C3D = KeyMap(
     "pyskl",
     (
         *(
-            Rename(f"backbone.{theirs}.{part}.*", f"{ours}.{i + pooled}.*")
-            for theirs, ours, pooled in (
-                ("conv1a", "conv1", 0),
-                ("conv2a", "conv2", 1),
-                ("conv3a", "conv3a", 1),
-                ("conv3b", "conv3b", 0),
-                ("conv4a", "conv4a", 1),
-                ("conv4b", "conv4b", 0),
-            )
+            Rename(f"backbone.{ours.ljust(6, 'a')}.{part}.*", f"{ours}.{i + (ours in POOLED)}.*")
+            for ours in C3D_STAGES
             for i, part in enumerate(("conv", "bn"))
         ),
         *MMACTION2_HEAD,
     ),
     infer=partial(read_state, first="conv1a"),
 )
-
-# Data set, label list and classes of the published heads.
-
 
 NOTE = (
     "The builder's `size_px` sets the size of the heatmaps, and `draw` what they show: a file of "
@@ -326,14 +283,14 @@ SLOWONLY = Family(
     stages=RESNET_STAGES,
     cam_layer="layer3",
     classes=60,
-    key_maps=(MMACTION2,),
+    key_maps=(SLOWONLY_MAP,),
     fit=fit,
     fixed_size=True,
     notes=NOTE,
 )
 C3D = SLOWONLY.of(
     c3d_on_heatmaps,
-    stages=("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b"),
+    stages=C3D_STAGES,
     cam_layer="conv4b",
     key_maps=(PYSKL_C3D,),
 )

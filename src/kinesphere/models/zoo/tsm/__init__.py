@@ -35,6 +35,7 @@ from kinesphere.models.weights.maps.resnet2d import (
     MMACTION2_STEM,
     mmaction2_block,
 )
+from kinesphere.models.weights.maps.resnet3d import MMACTION2_ATTENTION
 from kinesphere.models.zoo.tsm.mobilenet import FrameMobileNetV2
 
 Memory = tuple[Tensor, ...]
@@ -248,11 +249,8 @@ def mmaction2_resnet(depth: int, attended: tuple[tuple[int, int], ...] = ()) -> 
         rules += mmaction2_block(place, inside=".block", conv1="conv.net")
         rules += [
             Rename(f"backbone.{place}.non_local_block.{theirs}.*", f"backbone.{place}.attention.{ours}.*")
-            for theirs, ours in (
-                ("g.0.conv", "g"), ("theta.conv", "theta"), ("phi.0.conv", "phi"),
-                ("conv_out.conv", "out"), ("conv_out.bn", "bn"),
-            )
-        ]  # fmt: skip
+            for theirs, ours in MMACTION2_ATTENTION
+        ]
     if every(depth) == 1:
         rules += mmaction2_block(EVERY_BLOCK, conv1="conv.net")
     else:
@@ -265,18 +263,10 @@ def mmaction2_resnet(depth: int, attended: tuple[tuple[int, int], ...] = ()) -> 
 def mit_resnet(depth: int, attended: tuple[tuple[int, int], ...] = ()) -> KeyMap:
     """The same wrappers around torchvision's names; non-local blocks have another bias."""
     rules: list[Rule] = []
+    parts = (("g.0", "g"), ("theta", "theta"), ("phi.0", "phi"), ("W.0", "out"), ("W.1", "bn"))
     for stage, block in attended:
         theirs, ours = f"base_model.layer{stage}.{block}", f"backbone.layer{stage}.{block}"
-        rules += [
-            Rename(f"{theirs}.nl.{name}.*", f"{ours}.attention.{own}.*")
-            for name, own in (
-                ("g.0", "g"),
-                ("theta", "theta"),
-                ("phi.0", "phi"),
-                ("W.0", "out"),
-                ("W.1", "bn"),
-            )
-        ]
+        rules += [Rename(f"{theirs}.nl.{name}.*", f"{ours}.attention.{own}.*") for name, own in parts]
         rules += [
             Rename(f"{theirs}.block.conv1.net.weight", f"{ours}.conv1.weight"),
             Rename(f"{theirs}.block.*", f"{ours}.*"),
