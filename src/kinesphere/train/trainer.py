@@ -55,14 +55,14 @@ log = logging.getLogger("kinesphere.train")
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """This process among those that train together."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
-    def here(cls) -> Place:
+    def here(cls) -> ProcessRank:
         """As torchrun tells it; alone without torchrun."""
         if not TorchElasticEnvironment.detect():
             return cls()
@@ -80,7 +80,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         parts: The samples.
         console: For progress; None is standard error.
     """
-    files, place = RunFiles(Path(str(recipe.out))), Place.here()
+    files, process = RunFiles(Path(str(recipe.out))), ProcessRank.here()
     compute = recipe.compute.choose()
     recogniser = build_recogniser(recipe, parts.train)
     preparation = preparation_of(parts.train, recogniser.specs, extracts(recipe.data))
@@ -91,20 +91,20 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         test_views=recipe.test.views,
     )
     compute.place(recogniser)
-    training = training_loader(recipe, parts.train, recogniser.specs, place, preparation)
+    training = training_loader(recipe, parts.train, recogniser.specs, process, preparation)
     validation = None
     if parts.val is not None:
         held_out = _dataset(recipe, parts.val, recogniser.specs, preparation, training=False)
-        validation = _loader(recipe, held_out, place)
+        validation = _loader(recipe, held_out, process)
     task = build_task(recipe, recogniser, parts.train, len(training))
     state = read_state(files.state) if files.state.is_file() else None
     best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
     callbacks = _callbacks(recipe, parts, files, training, best, console)
     with _quiet_engine():
         loggers = []
-        if place.rank == 0:
+        if process.rank == 0:
             loggers = make_loggers(recipe, files.folder, 0 if state is None else int(state["global_step"]))
-        trainer = _trainer(recipe, compute, place, task.length, callbacks, loggers)
+        trainer = _trainer(recipe, compute, process, task.length, callbacks, loggers)
         trainer.fit(
             task,
             train_dataloaders=training,
@@ -112,7 +112,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
             ckpt_path=None if state is None else str(files.state),
             weights_only=True,
         )
-    if place.rank == 0:
+    if process.rank == 0:
         keep(task.scored, files.last, parts.train.fingerprint(), {})
         if best.best is None:
             keep(task.scored, files.model, parts.train.fingerprint(), {})
@@ -198,7 +198,7 @@ def training_loader(
     recipe: Recipe,
     train: Manifest,
     specs: tuple[ClipSpec, ...],
-    place: Place = Place(),
+    process: ProcessRank = ProcessRank(),
     preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
 ) -> ResumableLoader:
     """Batches of augmented clips.
@@ -206,10 +206,10 @@ def training_loader(
     The last batch of an epoch is left out when it is less than half full and there is another: a
     gradient of few clips would weigh as much as one of many. It holds other samples every epoch.
     """
-    per_step = recipe.train.batch_size * place.world
+    per_step = recipe.train.batch_size * process.world
     drop_last = len(train) > per_step and 0 < len(train) % per_step < per_step / 2
     dataset = _dataset(recipe, train, specs, preparation, training=True)
-    return _loader(recipe, dataset, place, recipe.data.balance, drop_last)
+    return _loader(recipe, dataset, process, recipe.data.balance, drop_last)
 
 
 def _dataset(
@@ -230,11 +230,12 @@ def _dataset(
 
 
 def _loader(
-    recipe: Recipe, dataset: ClipDataset, place: Place, balance: Balance = "none", drop_last: bool = False
-) -> ResumableLoader:
+    recipe: Recipe, dataset: ClipDataset, process: ProcessRank, balance: Balance = "none",
+    drop_last: bool = False,
+) -> ResumableLoader:  # fmt: skip
     loader = make_loader(
         dataset, recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
-        drop_last=drop_last, rank=place.rank, world=place.world,
+        drop_last=drop_last, rank=process.rank, world=process.world,
     )  # fmt: skip
     return ResumableLoader(loader)
 
@@ -271,15 +272,15 @@ def _callbacks(
 
 
 def _trainer(
-    recipe: Recipe, compute: Compute, place: Place, length: Length, callbacks: list[pl.Callback],
+    recipe: Recipe, compute: Compute, process: ProcessRank, length: Length, callbacks: list[pl.Callback],
     loggers: list[Logger],
 ) -> pl.Trainer:  # fmt: skip
     kind, _, index = compute.device.partition(":")
-    several = place.world > 1
+    several = process.world > 1
     return pl.Trainer(
         accelerator=kind,
         devices=recipe.compute.processes if several else [int(index)] if index else 1,
-        num_nodes=max(1, place.world // recipe.compute.processes),
+        num_nodes=max(1, process.world // recipe.compute.processes),
         strategy=DDPStrategy() if several else "auto",
         max_epochs=length.epochs,
         accumulate_grad_batches=recipe.train.accumulate,
