@@ -16,7 +16,7 @@ from torch import Tensor
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.bf16_convolution import sound_convolutions
-from kinesphere.core.errors import TrainingDiverged
+from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
 from kinesphere.data.dataset import Batch
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.config import OptimizerSection, ScheduleSection
@@ -189,7 +189,12 @@ class RecognitionTask(pl.LightningModule):
         checkpoint["training_metrics"] = rows.reshape(self._world, -1).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        rows = checkpoint["training_metrics"].reshape(-1, len(self.training_metrics.sums))
+        rows = torch.atleast_2d(checkpoint["training_metrics"])
+        if rows.shape[1] != len(self.training_metrics.sums):
+            raise InvalidCheckpoint(
+                f"The run was begun with other metrics of training: its state holds {rows.shape[1]} sums, "
+                f"these have {len(self.training_metrics.sums)}. Install the packages that it was begun with."
+            )
         if self.global_rank < len(rows):
             self.training_metrics.sums = rows[self.global_rank].to(self.device)
 

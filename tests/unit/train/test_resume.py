@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from kinesphere.core.errors import InUse, InvalidSetting, TooManyFailures, UnwritableFile
+from kinesphere.core.errors import InUse, InvalidCheckpoint, InvalidSetting, TooManyFailures, UnwritableFile
 from kinesphere.core.files import claiming
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.fusion import validation_predictions
@@ -383,3 +383,12 @@ def test_a_state_with_former_names_of_metrics_is_gone_on_from(own: Recipe) -> No
     # What no validation can reach was kept, and counted against two more.
     stopping = torch.load(run.files.state, weights_only=True)["callbacks"][now]
     assert (stopping["best_score"], stopping["wait_count"]) == (2, 2)
+
+
+def test_a_run_that_was_begun_with_other_metrics_is_refused(own: Recipe) -> None:
+    run = train(own.override("train.epochs=1"), console=quiet())
+    state = torch.load(run.files.state, weights_only=True)
+    state["training_metrics"] = torch.cat([state["training_metrics"], torch.zeros(1, 1)], dim=1)
+    torch.save(state, run.files.state)
+    with pytest.raises(InvalidCheckpoint, match="begun with other metrics of training: its state holds"):
+        train(Recipe.load(run.folder, ["train.epochs=2"]), resume=True, console=quiet())

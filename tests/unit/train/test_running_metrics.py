@@ -71,3 +71,11 @@ def test_the_best_weights_have_the_least_loss_or_the_most_of_a_score() -> None:
         "max",
         "max",
     ]
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_counting_stays_on_the_device_and_never_waits_for_it(multi: bool) -> None:
+    metrics = RunningMetrics(3, multi).to("meta")  # where nothing has a value that could be waited for
+    logits, rows = torch.empty(4, 3, device="meta"), torch.empty(4, 3, device="meta")
+    metrics.update(logits, rows, torch.empty((), device="meta"))
+    assert metrics.sums.device.type == "meta"
