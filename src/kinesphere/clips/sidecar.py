@@ -52,19 +52,14 @@ class Extracts:
     folder: Path | None = None
     root: Path | None = None
 
-    def find(self, video: Path, suffix: str, *, renamed: bool = True) -> Path | None:
-        """The file of a video; None if there is none.
-
-        Args:
-            video: The video file.
-            suffix: Such as `.pose.npz`.
-            renamed: Whether to look among files of other names, too.
+    def find(self, video: Path, suffix: str) -> Path | None:
+        """The file of a video that ends in `suffix`, under whatever name; None if there is none.
 
         Raises:
             InvalidAnnotation: If the one beside the video is of another video or of another version of it.
         """
         own, foreign = self._look(video, suffix)
-        if own is None and renamed and (key := _key_of(video)) is not None:
+        if own is None and (key := _key_of(video)) is not None:
             own = _FILES.find(
                 self.folder or _absolute(video).parent, suffix, key, deep=self.folder is not None
             )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.registry import nearest
@@ -85,6 +86,16 @@ class LabelSet:
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
         """The sorted set of the labels that occur."""
         return cls(tuple(sorted(set(map(normal, labels)))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"names": self.names, "mirror": self.mirror, "multi": self.multi, "ordered": self.ordered}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> LabelSet:
+        """Inverse of `to_json`; files of before state no order."""
+        mirror = tuple(map(tuple, plain["mirror"]))
+        return cls(tuple(plain["names"]), mirror, plain["multi"], plain.get("ordered", False))
 
     def __len__(self) -> int:
         return len(self.names)

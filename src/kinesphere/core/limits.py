@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from kinesphere.core.errors import InvalidSetting, KinesphereError
+from kinesphere.core.errors import KinesphereError
 
 FREE_BYTES = 64 << 20
 """What the smallest file may take."""
@@ -105,13 +105,13 @@ class Budget:
             parts.append(part)
         return b"".join(parts)
 
-    def inflate(self, data: bytes, what: str = "its content", *, window_bits: int = zlib.MAX_WBITS) -> bytes:
+    def inflate(self, data: bytes, what: str = "its content") -> bytes:
         """Decompress zlib's format, never further than the budget allows.
 
         Raises:
             KinesphereError: The budget's `error`, if the data are damaged, cut short, or unpack to more.
         """
-        engine = zlib.decompressobj(window_bits)
+        engine = zlib.decompressobj()
         try:
             whole = engine.decompress(data, self.left + 1)
         except zlib.error as error:
@@ -153,40 +153,6 @@ def file_bytes(path: Path, error: type[KinesphereError], largest: int) -> bytes:
         raise error(f"Cannot read {path}: {reason}.") from reason
 
 
-def bounded_int(text: str, error: type[KinesphereError] = InvalidSetting) -> int:
-    """A whole number of at most 18 digits, as every count and index of a file is.
-
-    Raises:
-        KinesphereError: `error`.
-    """
-    digits = text.strip().lstrip("+-").lstrip("0")
-    if len(digits) > 18 or (digits and not (digits.isascii() and digits.isdecimal())):
-        raise error(f"{brief(text)} is no whole number of at most 18 digits.")
-    try:
-        return int(text)
-    except ValueError as reason:
-        raise error(f"{brief(text)} is no whole number.") from reason
-
-
-def check_tree(
-    content: object,
-    name: str,
-    error: type[KinesphereError],
-    *,
-    most: int = FREE_NODES,
-    deepest: int = DEEPEST,
-) -> int:
-    """Number of values in nested lists, tuples and mappings, counted once for every way that leads to them.
-
-    Parts that are shared, or that contain themselves, let a few bytes stand for a structure without end, and
-    every later walk would go through all of it.
-
-    Raises:
-        KinesphereError: `error`, if there are more than `most`, deeper than `deepest`, or without end.
-    """
-    return count_nodes(content, _parts, name, error, most=most, deepest=deepest)
-
-
 def count_nodes(
     root: object,
     parts: Callable[[object], Iterable[object]],
@@ -196,7 +162,14 @@ def count_nodes(
     most: int = FREE_NODES,
     deepest: int = DEEPEST,
 ) -> int:
-    """`check_tree` for any structure that `parts` takes apart, into objects that live as long as it does."""
+    """Number of values that `parts` takes a structure apart into, counted for every way that leads there.
+
+    Parts that are shared, or that contain themselves, let a few bytes stand for a structure without end, and
+    every later walk would go through all of it. What `parts` gives lives as long as the structure.
+
+    Raises:
+        KinesphereError: `error`, if there are more than `most`, deeper than `deepest`, or without end.
+    """
     counted: dict[int, int] = {}
     heights: dict[int, int] = {}
     open_nodes: set[int] = set()
@@ -229,16 +202,10 @@ def count_nodes(
     return count(root, 0)
 
 
-def _parts(node: object) -> Iterable[object]:
-    if isinstance(node, Mapping):
-        return node.values()
-    return node if isinstance(node, list | tuple) else ()
-
-
-def brief(value: object, most: int = _SHOWN) -> str:
+def brief(value: object) -> str:
     """A value for a message: bounded in length and in the work of writing it, whatever it holds."""
     text = _brief(value, 2)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _brief(value: object, depth: int) -> str:

@@ -65,12 +65,11 @@ class Contents:
     unused: tuple[tuple[Path, str], ...]
 
 
-def contents(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Contents:
+def contents(root: Path) -> Contents:
     """Everything below a folder; linked folders are entered, each once on the way down.
 
     Files that were extracted from a video beside them belong to it and are not listed.
     """
-    known = frozenset(suffixes)
     videos: list[Path] = []
     folders: list[Path] = []
     unused: list[tuple[Path, str]] = []
@@ -98,7 +97,7 @@ def contents(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Contents:
         names = {entry.name for entry in entries}
         for entry in entries:
             path = here / entry.name
-            reason = _reason(entry, names, known)
+            reason = _reason(entry, names)
             if reason == "":
                 videos.append(path)
             elif reason is not None:
@@ -109,7 +108,7 @@ def contents(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Contents:
     return Contents(tuple(videos), tuple(folders), tuple(unused))
 
 
-def _reason(entry: os.DirEntry[str], names: set[str], suffixes: frozenset[str]) -> str | None:
+def _reason(entry: os.DirEntry[str], names: set[str]) -> str | None:
     """Why an entry is not used; empty for a video, None for a folder to enter or a file of a video."""
     name = entry.name
     if name.startswith("."):
@@ -123,7 +122,7 @@ def _reason(entry: os.DirEntry[str], names: set[str], suffixes: frozenset[str]) 
     for suffix in _SIDECARS:
         if name.endswith(suffix) and name.removesuffix(suffix) in names:
             return None
-    return "" if Path(name).suffix.lower() in suffixes else "no video's suffix"
+    return "" if Path(name).suffix.lower() in VIDEO_SUFFIXES else "no video's suffix"
 
 
 def _is_run(folder: Path) -> bool:

@@ -16,9 +16,7 @@ from kinesphere.clips.modality import see
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import (
-    InvalidSetting,
-)
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.parallel import bounded_map
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.content import contents_of
@@ -121,19 +119,11 @@ class Preflight:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the shape of `kinesphere check --json`."""
-        return {
-            "classes": self.classes,
-            "splits": self.splits,
-            "clips": self.clips,
-            "files": self.files,
-            "groups": self.groups,
+        plain = {name: value for name, value in vars(self).items() if name != "lacking"}
+        return plain | {
             "groupings": list(self.groupings),
             "durations_s": None if self.durations_s is None else vars(self.durations_s),
             "clip_durations_s": None if self.clip_durations_s is None else vars(self.clip_durations_s),
-            "labelled_share": self.labelled_share,
-            "frame_rates": self.frame_rates,
-            "sizes": self.sizes,
-            "codecs": self.codecs,
             "unreadable": [each.to_json() for each in self.unreadable],
             "damaged": [each.to_json() for each in self.damaged],
             "poses": None if self.poses is None else self.poses.to_json(),

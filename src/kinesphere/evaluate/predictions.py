@@ -149,11 +149,10 @@ class Predictions:
                 "fold": pa.array(self.folds, pa.string()),
             }
         )
+        labels = self.labels.to_json()
         header = {
-            "labels": names,
-            "mirror": self.labels.mirror,
-            "multi": self.labels.multi,
-            "ordered": self.labels.ordered,
+            "labels": labels.pop("names"),
+            **labels,
             "skipped": [[each.path, each.reason] for each in self.skipped],
             "damaged": [[each.path, each.reason] for each in self.damaged],
         }
@@ -175,12 +174,7 @@ class Predictions:
         try:
             table = read_table(Path(path), InvalidSetting)
             header = parse_json((table.schema.metadata or {})[_HEADER], Path(path).name, InvalidSetting)
-            labels = LabelSet(
-                tuple(header["labels"]),
-                tuple(map(tuple, header["mirror"])),
-                header["multi"],
-                header.get("ordered", False),
-            )
+            labels = LabelSet.from_json({**header, "names": header["labels"]})
             probabilities = _probabilities(table.column("probabilities"), labels)
             column = table.drop_columns("probabilities").to_pydict()
             spans = zip(column["start"], column["end"], strict=True)

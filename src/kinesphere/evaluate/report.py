@@ -127,12 +127,7 @@ class Report:
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "calibration": asdict(self.calibration),
             "folds": [asdict(fold) for fold in self.folds],
-            "labels": {
-                "names": self.labels.names,
-                "mirror": self.labels.mirror,
-                "multi": self.labels.multi,
-                "ordered": self.labels.ordered,
-            },
+            "labels": self.labels.to_json(),
             "protocol": asdict(self.protocol),
             "intervals": asdict(self.intervals),
             "provenance": asdict(self.environment),
@@ -146,7 +141,6 @@ class Report:
             InvalidSetting: If a part is missing or of the wrong form.
         """
         try:
-            labels = plain["labels"]
             calibration = {key: tuple(values) for key, values in plain["calibration"].items()}
             protocol = {**plain["protocol"], "sampling": tuple(plain["protocol"]["sampling"])}
             confusion = plain["confusion"]
@@ -157,12 +151,7 @@ class Report:
                 calibration=_part(Calibration, calibration),
                 clips=operator.index(plain["clips"]),
                 skipped=tuple(_part(Skipped, each) for each in plain["skipped"]),
-                labels=LabelSet(
-                    tuple(labels["names"]),
-                    tuple(map(tuple, labels["mirror"])),
-                    labels["multi"],
-                    labels.get("ordered", False),
-                ),
+                labels=LabelSet.from_json(plain["labels"]),
                 protocol=_part(Protocol, protocol),
                 intervals=Intervals.from_json(plain["intervals"]),
                 environment=_part(Environment, plain["provenance"]),

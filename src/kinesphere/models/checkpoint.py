@@ -71,12 +71,7 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
         "architecture": recogniser.card.name,
         "arguments": dict(recogniser.arguments),
         "specs": [spec.to_json() for spec in recogniser.specs],
-        "labels": {
-            "names": recogniser.labels.names,
-            "mirror": recogniser.labels.mirror,
-            "multi": recogniser.labels.multi,
-            "ordered": recogniser.labels.ordered,
-        },
+        "labels": recogniser.labels.to_json(),
         "provenance": (provenance or recogniser.provenance).to_json(),
     }
     # Clones: tied weights share memory, which the format refuses, and channels-last is not its layout.

@@ -42,9 +42,7 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                scratch.write_text(
-                    json.dumps(_plain(timeline), ensure_ascii=False), encoding="utf-8", errors=SPELLED
-                )
+                _write_json(scratch, _plain(timeline))
             case ".csv":
                 rows = np.hstack([timeline.spans, timeline.probabilities]).tolist()
                 _write_csv(scratch, [["start_s", "end_s", *timeline.labels], *rows])
@@ -114,9 +112,7 @@ def write_segments(
                         "threshold": coverage.threshold,
                     }
                 plain["segments"] = [asdict(segment) for segment in segments]
-                scratch.write_text(
-                    json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8", errors=SPELLED
-                )
+                _write_json(scratch, plain, indent=1)
             case ".csv":
                 names = [field.name for field in fields(Segment)]
                 rows = [[getattr(segment, name) for name in names] for segment in segments]

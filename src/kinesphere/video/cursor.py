@@ -72,18 +72,18 @@ class Cursor:
         self.moves = 0
         self._sought = False
         self._others: list[InputContainer] = []
-        self._packets: Iterator[Packet]
-        self._held: Packet | None
-        self._ready: deque[Decoded]
-        self._flying: set[int]
-        self._last: int | None
-        self._expect: int | None
-        self._next: int
-        self._ended: bool
-        self._peeked: bool
-        self._sparing: bool
-        self._drained: int | None
         self._open()
+
+    def _forget(self, position: int) -> None:
+        self._next = position
+        self._held: Packet | None = None
+        self._ready: deque[Decoded] = deque()
+        self._flying: set[int] = set()
+        self._drained: int | None = None
+        self._last: int | None = None
+        self._expect: int | None = None
+        self._ended = False
+        self._peeked = False
 
     def _open(self) -> None:
         self.container = self.source.open(self.patience.timeout_s)
@@ -322,17 +322,6 @@ class Cursor:
                 return False
             self.patience.check()
         return False
-
-    def _forget(self, position: int) -> None:
-        self._next = position
-        self._held = None
-        self._ready = deque()
-        self._flying = set()
-        self._drained = None
-        self._last = None
-        self._expect = None
-        self._ended = False
-        self._peeked = False
 
 
 def _default_threads() -> int:

@@ -53,9 +53,9 @@ class Patience:
         self._until_s = 0.0
         self.renew()
 
-    def renew(self, extra_s: float = 0.0) -> None:
+    def renew(self) -> None:
         """Start the wait anew."""
-        self._until_s = time.monotonic() + self.timeout_s + extra_s
+        self._until_s = time.monotonic() + self.timeout_s
 
     def extend(self, extra_s: float) -> None:
         """Allow `extra_s` more."""
