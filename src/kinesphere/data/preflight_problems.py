@@ -78,21 +78,22 @@ def pose_problems(manifest: Manifest, poses: PoseSummary | None) -> list[Problem
     """Missing and unusable poses, and those that show nobody."""
     if poses is None:
         return []
-    problems = []
-    for kind, where, advice in (
-        ("no poses", poses.missing, "have no pose file; run `kinesphere extract pose` on them"),
-        (
-            "unusable poses",
-            poses.unusable,
-            "have a pose file that is broken or of another video; extract them again",
+    broken = "have a pose file that is broken or of another video; extract them again"
+    nobody = "show nobody at any time, so that a network sees only zeros; look at them"
+    return [
+        *_of_samples(
+            manifest, "no poses", poses.missing, "have no pose file; run `kinesphere extract pose` on them"
         ),
-        ("nobody", poses.nobody, "show nobody at any time, so that a network sees only zeros; look at them"),
-    ):
-        if where:
-            message = f"{len(where)} of {len(manifest)} samples {advice}."
-            severity: Severity = "error" if len(where) == len(manifest) else "warning"
-            problems.append(problem(severity, kind, message, where))
-    return problems
+        *_of_samples(manifest, "unusable poses", poses.unusable, broken),
+        *_of_samples(manifest, "nobody", poses.nobody, nobody),
+    ]
+
+
+def _of_samples(manifest: Manifest, kind: str, where: Sequence[str], advice: str) -> list[Problem]:
+    """The problem of some samples, an error where all have it; none where none has."""
+    severity: Severity = "error" if len(where) == len(manifest) else "warning"
+    message = f"{len(where)} of {len(manifest)} samples {advice}."
+    return [problem(severity, kind, message, where)] if where else []
 
 
 def sidecar_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
@@ -103,18 +104,13 @@ def sidecar_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
         known = [
             (sample.id, facts[sample.path].sidecars.get(name)) for sample in manifest if sample.path in facts
         ]
-        for kind, where, advice in (
-            (f"no {what}", [one for one, reason in known if reason == ""], f"have no file of {what}"),
-            (
-                f"unusable {what}",
-                [f"{one}: {reason}" for one, reason in known if reason],
-                f"have a file of {what} that is broken or of another video",
-            ),
-        ):
-            if where:
-                severity: Severity = "error" if len(where) == len(manifest) else "warning"
-                message = f"{len(where)} of {len(manifest)} samples {advice}, and would be left out."
-                problems.append(problem(severity, kind, message, where))
+        absent = [one for one, reason in known if reason == ""]
+        broken = [f"{one}: {reason}" for one, reason in known if reason]
+        advice = f"have a file of {what} that is broken or of another video, and would be left out"
+        problems += _of_samples(
+            manifest, f"no {what}", absent, f"have no file of {what}, and would be left out"
+        )
+        problems += _of_samples(manifest, f"unusable {what}", broken, advice)
     return problems
 
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -161,32 +160,7 @@ def _wilson(value: float, size: float, t: float) -> tuple[float, float]:
 
 
 def t_quantile(probability: float, degrees: float) -> float:
-    """Quantile above the median of Student's t (Hill: "Student's t-quantiles", CACM 13, 1970, algorithm 396).
+    """Quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit
 
-    Args:
-        probability: In (0.5, 1).
-        degrees: Degrees of freedom, at least 1.
-    """
-    tails, n = 2 * (1 - probability), degrees
-    if n == 1:
-        return 1 / math.tan(tails * math.pi / 2)
-    if n == 2:
-        return math.sqrt(2 / (tails * (2 - tails)) - 2)
-    a = 1 / (n - 0.5)
-    b = 48 / a**2
-    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * n
-    y = (d * tails) ** (2 / n)
-    if y > 0.05 + a:
-        x = NormalDist().inv_cdf(tails / 2)
-        y = x * x
-        if n < 5:
-            c += 0.3 * (n - 4.5) * (x + 0.6)
-        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
-        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-        y = math.expm1(a * y * y)
-    else:
-        y = ((1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1) * (
-            n + 1
-        ) / (n + 2) + 1 / y
-    return math.sqrt(n * y)
+    return float(stdtrit(degrees, probability))

@@ -112,12 +112,10 @@ def _write(
 ) -> Path:
     """Write a folder of results; the page in it."""
     from kinesphere.apps.html import pose_finder, write_report_html
-    from kinesphere.clips.modality import see
 
-    sees_poses = predictor is not None and see(predictor.specs, "skeleton")
     predictions.write(out / "predictions.parquet")
     report.write(out / "report.json")
-    write_report_html(out, poses=pose_finder(place) if sees_poses else None)
+    write_report_html(out, poses=pose_finder(predictor.specs if predictor else (), place))
     return out / "report.html"
 
 

@@ -80,13 +80,12 @@ def train(
     page = None
     if report is not None:
         from kinesphere.apps.html import pose_finder, write_report_html
-        from kinesphere.clips.modality import see
         from kinesphere.models import card
         from kinesphere.train.resolve import extracts
 
         followed = runs[0].recipe
-        sees_poses = see(card(followed.model.name).inputs, "skeleton")
-        page = write_report_html(folder, poses=pose_finder(extracts(followed.data)) if sees_poses else None)
+        finder = pose_finder(card(followed.model.name).inputs, extracts(followed.data))
+        page = write_report_html(folder, poses=finder)
     if as_json:
         scored = report.to_json() if report is not None else {}
         print_json({"run": str(folder), "html": str(page) if page else None, "report": scored})

@@ -14,8 +14,10 @@ from kinesphere.clips.modalities.pose.draw import draw_people, draw_poses
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modality import see
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
 from kinesphere.evaluate.predictions import Predictions
 
@@ -99,8 +101,13 @@ FindPoses = Callable[[str], Poses | None]
 """The poses that a model saw of a file; None where it saw none."""
 
 
-def pose_finder(extracts: Extracts) -> FindPoses:
-    """Finds the poses of videos in their files; a video without one is shown without skeletons."""
+def pose_finder(specs: Sequence[ClipSpec], extracts: Extracts) -> FindPoses | None:
+    """Finds the poses of videos in their files; None for models that see none.
+
+    A video without a file is shown without skeletons.
+    """
+    if not see(specs, "skeleton"):
+        return None
 
     def find(path: str) -> Poses | None:
         found = extracts.find(Path(path), POSE_SUFFIX)

@@ -45,6 +45,16 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
+def lead(*children: Child) -> Html:
+    """The first words of a section."""
+    return tag("p", *children, class_="lead")
+
+
+def table(heads: Child, rows: Child, **attributes: object) -> Html:
+    """A table of `th` and `tr`."""
+    return tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), **attributes)
+
+
 def _attribute(key: str, value: object) -> str:
     if value is None or value is False:
         return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.markup import Html, join, tag
+from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.core.files import replacing
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.predictions import Predictions
@@ -81,26 +81,18 @@ def mistakes_section(mistakes: list[Mistake] | None) -> Html:
     if mistakes is None:
         return Html("")
     if not mistakes:
-        return join(tag("h2", "Wrong clips"), tag("p", "There was none.", class_="lead"))
+        return join(tag("h2", "Wrong clips"), lead("There was none."))
     names = {"clip": None, "was": "left", "called": "left", "probability": None, "of the truth": "wide"}
     heads = [tag("th", tag("button", name, type="button"), class_=style) for name, style in names.items()]
     rows = [_row(each) for each in mistakes[:_MOST]]
-    table = tag(
-        "table",
-        tag("thead", tag("tr", heads)),
-        tag("tbody", rows),
-        data_sortable=True,
-        class_="mistakes",
-    )
     more = "" if len(mistakes) <= _MOST else f" The {_MOST} surest are shown."
     count = "One clip was" if len(mistakes) == 1 else f"All {len(mistakes)} clips that were"
     text = (
         f"{count} called something else, the surest first, with the probability of the answer and of the "
         f"true class. They are in {FILE_NAME} beside this page, too.{more}"
     )
-    return join(
-        tag("h2", "Wrong clips"), tag("p", text, class_="lead"), tag("div", table, class_="scroll tall")
-    )
+    listed = table(heads, rows, data_sortable=True, class_="mistakes")
+    return join(tag("h2", "Wrong clips"), lead(text), tag("div", listed, class_="scroll tall"))
 
 
 def _row(each: Mistake) -> Html:

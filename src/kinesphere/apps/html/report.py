@@ -14,7 +14,7 @@ from kinesphere.apps.html import charts
 from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
-from kinesphere.apps.html.markup import Html, join, tag
+from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.core.files import replacing
 from kinesphere.core.skipped import Skipped
@@ -156,7 +156,7 @@ def _scores(report: Report) -> Html:
             class_="headline",
         ),
         charts.score_scale(score, marks),
-        tag("p", _THOUSANDS.sub("\u00a0", report.line()), class_="lead"),
+        lead(_THOUSANDS.sub("\u00a0", report.line())),
         tag(
             "div", [_tile(key, other) for key, other in report.scores.items() if key != name], class_="tiles"
         ),
@@ -194,12 +194,12 @@ def _skipped(report: Report) -> Html:
             f"{len(report.skipped)} of {total} clips could not be scored. "
             "They count neither for nor against the model."
         )
-        parts += [tag("p", text, class_="lead"), _files(report.skipped)]
+        parts += [lead(text), _files(report.skipped)]
     if report.damaged:
         count = len(report.damaged)
         are = "clip is damaged and was" if count == 1 else "clips are damaged and were"
         text = f"{count} {are} scored from what could be read."
-        parts += [tag("p", text, class_="lead"), _files(report.damaged)]
+        parts += [lead(text), _files(report.damaged)]
     return join(tag("h2", "Skipped and damaged"), parts) if parts else Html("")
 
 
@@ -229,16 +229,14 @@ def _folds(report: Report) -> Html:
         )
         for fold in report.folds
     ]
-    heads = tag("tr", tag("th", "held out"), tag("th", "clips"), tag("th", score_name(report.primary[0])))
+    heads = [tag("th", name) for name in ("held out", "clips", score_name(report.primary[0]))]
     spread = (
         f"Their mean is {percent(mean)}; they lie between {percent(min(values))} and {percent(max(values))}."
     )
     return join(
         tag("h2", "Folds"),
-        tag(
-            "p", f"Each clip was scored once, by a model that had not seen its fold. {spread}", class_="lead"
-        ),
-        _boxed(tag("table", tag("thead", heads), tag("tbody", rows)), len(rows)),
+        lead(f"Each clip was scored once, by a model that had not seen its fold. {spread}"),
+        _boxed(table(heads, rows), len(rows)),
     )
 
 
@@ -252,9 +250,7 @@ def _curves(curves: Curves) -> Html:
         figures.append(charts.line_chart(rates, title="Learning rate", show=lambda v: f"{v:.2g}"))
     if not figures:
         return Html("")
-    return join(
-        tag("h2", "Training"), tag("p", "By epoch.", class_="lead"), tag("div", figures, class_="charts")
-    )
+    return join(tag("h2", "Training"), lead("By epoch."), tag("div", figures, class_="charts"))
 
 
 def _confusion(report: Report) -> Html:
@@ -272,26 +268,17 @@ def _confusion(report: Report) -> Html:
         )
         for true, given, count in pairs
     ]
-    heads = [
-        tag("th", "was"),
-        tag("th", "called", class_="left"),
-        tag("th", "clips"),
-        tag("th", "of its class"),
-    ]
-    body = join(tag("thead", tag("tr", heads)), tag("tbody", rows))
-    table = _boxed(tag("table", body, class_="pairs"), len(rows))
-    key = tag(
-        "p",
+    names = {"was": None, "called": "left", "clips": None, "of its class": None}
+    heads = [tag("th", name, class_=style) for name, style in names.items()]
+    key = lead(
         "Rows are the true classes, columns the model's answers: ",
         tag("span", class_="swatch right"), "right, ",
         tag("span", class_="swatch wrong"), "wrong; the stronger, the larger the share of the row.",
-        class_="lead",
     )  # fmt: skip
-    mistakes = (
-        join(tag("h3", "Most frequent mistakes"), table)
-        if rows
-        else tag("p", "There was no mistake.", class_="lead")
-    )
+    mistakes = lead("There was no mistake.")
+    if rows:
+        listed = _boxed(table(heads, rows, class_="pairs"), len(rows))
+        mistakes = join(tag("h3", "Most frequent mistakes"), listed)
     return join(
         tag("h2", "Confusions"), key, charts.confusion(report.confusion, report.labels.names), mistakes
     )
@@ -307,27 +294,23 @@ def _classes(report: Report) -> Html:
         for name in names
     ]  # fmt: skip
     ordered = list(report.classes) if kept else sorted(report.classes, key=_worse)
-    table = tag(
-        "table",
-        tag("thead", tag("tr", heads)),
-        tag("tbody", [_class_row(r, multi) for r in ordered]),
-        data_sortable=True,
-    )
+    rows = [_class_row(row, multi) for row in ordered]
     absent = sum(row.support == 0 for row in report.classes)
     last = "" if kept else " and come last"
     note = f" {absent} of the {len(report.classes)} classes do not occur here{last}." if absent else ""
     order = "In the order that the recipe states." if kept else "Best first by F1."
-    lead = f"{order} F1 is the harmonic mean of precision and recall. A column's name sorts by it.{note}"
-    return join(tag("h2", "Classes"), tag("p", lead, class_="lead"), _boxed(table, len(report.classes)))
+    text = f"{order} F1 is the harmonic mean of precision and recall. A column's name sorts by it.{note}"
+    listed = _boxed(table(heads, rows, data_sortable=True), len(rows))
+    return join(tag("h2", "Classes"), lead(text), listed)
 
 
 def _worse(row: ClassScore) -> float:
     return -row.f1 if row.support and row.f1 is not None else 2.0
 
 
-def _boxed(table: Html, rows: int) -> Html:
+def _boxed(listed: Html, rows: int) -> Html:
     """A long table scrolls within its section."""
-    return tag("div", table, class_="scroll tall" if rows > _BOXED else "scroll")
+    return tag("div", listed, class_="scroll tall" if rows > _BOXED else "scroll")
 
 
 def _class_row(row: ClassScore, multi: bool) -> Html:
@@ -373,12 +356,12 @@ def _calibration(report: Report) -> Html:
     ece = percent(report.scores["ece"].value)
     error = f"The expected calibration error over {len(bins.counts)} bins is {ece}."
     text = join(
-        tag("p", f"Confidence is {what}. Could it be taken at its word, every column would end on the dashed "
+        lead(f"Confidence is {what}. Could it be taken at its word, every column would end on the dashed "
             "line. Outlined parts are the difference: ",
             tag("span", class_="swatch over"), "promised and not kept, ",
             tag("span", class_="swatch under"), "right more often than promised. The columns that hang below "
-            "count the answers.", class_="lead"),
-        tag("p", f"{verdict} {error}", class_="lead"),
+            "count the answers."),
+        lead(f"{verdict} {error}"),
     )  # fmt: skip
     return join(
         tag("h2", "Calibration"), tag("div", charts.reliability(bins), tag("div", text), class_="split")

@@ -238,14 +238,7 @@ class _Facts:
         return facts if times.ndim == 1 and len(times) else None
 
     def write(self, path: Path) -> None:
-        plain = {
-            "size": self.size,
-            "fps": str(self.fps),
-            "duration_s": self.duration_s,
-            "tolerance_s": self.tolerance_s,
-            "mirrored": self.mirrored,
-            "times": self.times.tolist(),
-        }
+        plain = vars(self) | {"fps": str(self.fps), "times": self.times.tolist()}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(plain), encoding="utf-8")
 
