@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kinesphere.core.errors import InUse, KinesphereError, UnusableName, UnwritableFile
 from kinesphere.core.locks import is_same, lock, unlock
+from kinesphere.core.text import SPELLED
 
 log = logging.getLogger("kinesphere")
 
@@ -101,6 +102,16 @@ def replacing(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         scratch.discard()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put a text in the place of a file, in UTF-8.
+
+    Raises:
+        UnwritableFile: If the folder, the disk or the name refuses.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors=SPELLED)
 
 
 def make_folder(folder: Path) -> None:

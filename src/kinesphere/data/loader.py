@@ -74,10 +74,7 @@ def make_loader(
         dataset: What to load.
         batch_size: Samples per batch.
         workers: Processes that read, or `auto` for what fits the machine; the batches are the same.
-        balance: How often each class is drawn (see `EpochSampler`).
-        drop_last: Drop the samples that fill no whole batch.
-        rank: Number of this process in distributed training.
-        world: Number of processes.
+        balance, drop_last, rank, world: See `EpochSampler`.
 
     Raises:
         InvalidSetting: If the settings contradict each other.

@@ -49,14 +49,7 @@ from kinesphere.data.preflight_problems import (
 
 @dataclass(frozen=True)
 class Spread:
-    """How a quantity is distributed over the videos.
-
-    Attributes:
-        least: Smallest value.
-        median: Middle value.
-        most: Largest value.
-        total: Sum.
-    """
+    """How a quantity is distributed over the videos."""
 
     least: float
     median: float

@@ -136,13 +136,7 @@ def evaluate(
     Args:
         predictor: The model.
         manifest: The clips to score.
-        views: Test-time clips and crops, whose probabilities are averaged; None for those of the model's own
-            test.
-        batch_size: Samples at a time.
-        workers: Processes that read (see `make_loader`).
-        cache: Where decoded frames are kept.
-        extracts: Where sidecar files lie; None for where the predictor looks for them.
-        progress: Told how far it is.
+        views, batch_size, workers, cache, extracts, progress: See `collect`.
         level: Level of the intervals.
         dataset: Name of the data; None takes their folder's.
         split: Name of the part that was selected, for the report; all of the manifest is scored then.

@@ -15,11 +15,10 @@ from pydantic import TypeAdapter
 
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
-from kinesphere.core.text import SPELLED
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
 from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, score_name
@@ -167,9 +166,7 @@ class Report:
 
     def write(self, path: str | Path) -> None:
         """Write `report.json`."""
-        with replacing(Path(path)) as scratch:
-            text = json.dumps(self.to_json(), indent=1, ensure_ascii=False)
-            scratch.write_text(text, encoding="utf-8", errors=SPELLED)
+        write_text(Path(path), json.dumps(self.to_json(), indent=1, ensure_ascii=False))
 
     @classmethod
     def read(cls, path: str | Path) -> Report:

@@ -23,7 +23,7 @@ from torch import Tensor
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import read_json
 from kinesphere.data.sources import Opening
@@ -179,8 +179,7 @@ class FusionFile:
             {"model": Path(os.path.relpath(model.absolute(), folder.absolute())).as_posix(), "weight": weight}
             for model, weight in zip(self.models, self.weights, strict=True)
         ]
-        with replacing(folder / FILE_NAME) as scratch:
-            scratch.write_text(json.dumps({"format": FORMAT, "members": entries}, indent=1), encoding="utf-8")
+        write_text(folder / FILE_NAME, json.dumps({"format": FORMAT, "members": entries}, indent=1))
         return folder / FILE_NAME
 
     @classmethod

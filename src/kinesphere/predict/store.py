@@ -13,7 +13,7 @@ from typing import Any
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable
+from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable, write_text
 from kinesphere.core.signals import held
 from kinesphere.core.structured import parse_json, read_json
 from kinesphere.core.text import SPELLED, unspelled
@@ -102,8 +102,7 @@ class PredictionLog(Closing):
         beside = self.path.with_name(f"{self.path.name}.settings.json")
         wanted = json.loads(json.dumps(settings))
         if not self.path.exists():
-            with replacing(beside) as scratch:
-                scratch.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            write_text(beside, json.dumps(wanted, indent=1))
             return
         try:
             before = read_json(beside, InvalidSetting)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting, WorkerFailed
-from kinesphere.core.files import make_folder, replacing, sweep
+from kinesphere.core.files import make_folder, replacing, sweep, write_text
 from kinesphere.core.parallel import bounded_map
 from kinesphere.core.signals import raise_if_stopped
 from kinesphere.core.skipped import Skipped
@@ -96,8 +96,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
         raise InvalidSetting(f"{root} holds another data set; choose another folder.")
     for name in ("videos", "truth"):
         make_folder(root / name)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def run_jobs(

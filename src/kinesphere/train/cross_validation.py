@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.core.structured import read_json
 from kinesphere.train.recipe import Recipe
@@ -125,8 +125,7 @@ def _prepare(files: RunFiles, recipe: Recipe, folds: Folds, resume: bool) -> Non
             )
         check_settings(files, recipe)
     recipe.dump(files.recipe)
-    with replacing(files.folds) as temporary:
-        temporary.write_text(json.dumps({"folds": folds}), encoding="utf-8")
+    write_text(files.folds, json.dumps({"folds": folds}))
 
 
 def _cross_validate(

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from kinesphere.core.errors import MissingExtra
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.train.recipe import Recipe
 
 
@@ -56,20 +56,15 @@ def _mlflow(url: str, folder: Path) -> MLFlowLogger:
     run_id = known.read_text(encoding="utf-8") if known.is_file() else None
     logger = MLFlowLogger(experiment_name="kinesphere", run_name=folder.name, tracking_uri=uri, run_id=run_id)
     if run_id is None:
-        _write(known, str(logger.run_id))
+        write_text(known, str(logger.run_id))
     return logger
 
 
 def _identity(path: Path) -> str:
     """A random name that stays with the run folder."""
     if not path.is_file():
-        _write(path, secrets.token_hex(8))
+        write_text(path, secrets.token_hex(8))
     return path.read_text(encoding="utf-8")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _require(module: str, setting: str) -> None:

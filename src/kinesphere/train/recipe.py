@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.core.structured import Written, dump_yaml, parse_value, read_yaml
@@ -121,8 +121,7 @@ class Recipe(Section):
 
     def dump(self, path: str | Path) -> None:
         """Write YAML, all settings included, atomically."""
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(dump_yaml(self.to_dict()), encoding="utf-8")
+        write_text(Path(path), dump_yaml(self.to_dict()))
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

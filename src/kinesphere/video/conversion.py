@@ -81,18 +81,14 @@ def rgb(
     turned = rotation_deg in (90, 270)
     height, width = (size[1], size[0]) if turned else size
     depth = _PLANAR.get(frame.format.name)
-    if rotation_deg == 0 and not mirrored:
-        if depth:
-            _from_planes(frame, height, width, depth, out)
-        else:
-            np.copyto(out, _from_swscale(frame, height, width))
-        return
-    upright = np.empty((height, width, 3), np.uint8)
+    turns = rotation_deg != 0 or mirrored
+    upright = np.empty((height, width, 3), np.uint8) if turns else out
     if depth:
         _from_planes(frame, height, width, depth, upright)
     else:
-        upright = _from_swscale(frame, height, width)
-    np.copyto(out, np.rot90(upright[:, ::-1] if mirrored else upright, rotation_deg // 90))
+        np.copyto(upright, _from_swscale(frame, height, width))
+    if turns:
+        np.copyto(out, np.rot90(upright[:, ::-1] if mirrored else upright, rotation_deg // 90))
 
 
 def _from_planes(frame: av.VideoFrame, height: int, width: int, depth: int, out: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from kinesphere.clips.npz import BrokenArchive, read_arrays
 from kinesphere.clips.sidecar import CLOCK
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereError, UnwritableFile
-from kinesphere.core.files import claiming, replacing, unwritable
+from kinesphere.core.files import claiming, replacing, unwritable, write_text
 from kinesphere.core.structured import read_json
 
 # Work that a kill may cost, in seconds; what takes less altogether is never written in parts.
@@ -66,15 +66,13 @@ class Unfinished:
             self._due_s = time.monotonic() + _EVERY_S
 
     def _store(self, fraction: float) -> None:
-        with replacing(self._folder / _ABOUT) as temporary:
-            temporary.write_text(self._about, encoding="utf-8")
+        write_text(self._folder / _ABOUT, self._about)
         for part in self._new:
             with replacing(self._path(self._stored)) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **part)
             self._stored += 1
         self._new = []
-        with replacing(self._folder / _REACHED) as temporary:
-            temporary.write_text(json.dumps(fraction), encoding="utf-8")
+        write_text(self._folder / _REACHED, json.dumps(fraction))
 
     def _sound(self) -> int:
         """How many parts lie there that can be read; what follows a damaged one is of no use."""

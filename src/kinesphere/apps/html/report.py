@@ -16,9 +16,8 @@ from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.skipped import Skipped
-from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
@@ -67,8 +66,7 @@ def write_report_html(
         title=title or folder.resolve().name,
     )
     target = folder / "report.html"
-    with replacing(target) as scratch:
-        scratch.write_text(page, encoding="utf-8", errors=SPELLED)
+    write_text(target, page)
     return target
 
 

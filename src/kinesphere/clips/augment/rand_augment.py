@@ -34,7 +34,15 @@ OperationName = Literal[
     "translate_y",
 ]
 
-_ROTATE_DEG, _SHEAR, _TRANSLATE, _ENHANCE, _POSTERIZE_BITS = 30.0, 0.3, 150 / 331, 0.9, 4
+# Which part of an `Affine` an operation changes, by how much at most.
+_MOVES = {
+    "rotate": ("angle_deg", 30.0),
+    "shear_x": ("shear_x", 0.3),
+    "shear_y": ("shear_y", 0.3),
+    "translate_x": ("shift_x", 150 / 331),
+    "translate_y": ("shift_y", 150 / 331),
+}
+_ENHANCE, _POSTERIZE_BITS = 0.9, 4
 
 
 @dataclass(frozen=True)
@@ -67,17 +75,9 @@ def movement(operations: tuple[Operation, ...]) -> Affine | None:
     """What the operations do to the image plane; their angles, shears and shifts add up."""
     affine = Affine()
     for operation in operations:
-        match operation.name:
-            case "rotate":
-                affine = replace(affine, angle_deg=affine.angle_deg + _ROTATE_DEG * operation.strength)
-            case "shear_x":
-                affine = replace(affine, shear_x=affine.shear_x + _SHEAR * operation.strength)
-            case "shear_y":
-                affine = replace(affine, shear_y=affine.shear_y + _SHEAR * operation.strength)
-            case "translate_x":
-                affine = replace(affine, shift_x=affine.shift_x + _TRANSLATE * operation.strength)
-            case "translate_y":
-                affine = replace(affine, shift_y=affine.shift_y + _TRANSLATE * operation.strength)
+        if operation.name in _MOVES:
+            part, most = _MOVES[operation.name]
+            affine = replace(affine, **{part: getattr(affine, part) + most * operation.strength})
     return None if affine == Affine() else affine
 
 

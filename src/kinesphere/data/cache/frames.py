@@ -24,7 +24,7 @@ import numpy as np
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting
-from kinesphere.core.files import replacing
+from kinesphere.core.files import write_text
 from kinesphere.core.structured import read_json
 from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.index import Ledger
@@ -42,13 +42,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class CacheUsage:
-    """What a cache holds.
-
-    Attributes:
-        entries: Files of frames.
-        used_bytes: Their size together.
-        limit_bytes: The bound.
-    """
+    """How many files of frames a cache holds, their bytes together and the bound on those."""
 
     entries: int
     used_bytes: int
@@ -239,8 +233,7 @@ class _Facts:
 
     def write(self, path: Path) -> None:
         plain = vars(self) | {"fps": str(self.fps), "times": self.times.tolist()}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plain), encoding="utf-8")
+        write_text(path, json.dumps(plain))
 
     def rows(self, times_s: np.ndarray) -> np.ndarray:
         """Row of the frame that is displayed at each time."""

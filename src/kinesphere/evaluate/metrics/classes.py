@@ -51,12 +51,7 @@ def class_scores(
 ) -> tuple[ClassScore, ...]:
     """Precision, recall and F1 of each class, in the order of the labels (0 where undefined).
 
-    Args:
-        probabilities: `(N, K)`.
-        targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
-        labels: The K labels.
-        groups: Performer or source of each clip, taken whole by the intervals.
-        level: Level of the intervals.
+    The arguments are those of `scores`.
     """
     import torchmetrics.functional.classification as tm
 

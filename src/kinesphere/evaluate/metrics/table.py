@@ -189,10 +189,7 @@ def check_table(probabilities: np.ndarray, targets: np.ndarray, labels: LabelSet
 
     Sums of fractions come to 1 + 2e-16, which torchmetrics takes for a sign that the table holds logits.
 
-    Args:
-        probabilities: `(N, K)` in [0, 1].
-        targets: `(N,)` class indices, or `(N, K)` zeros and ones for multi-label sets.
-        labels: The K labels.
+    The arguments are those of `scores`.
 
     Raises:
         InvalidSetting: If it is empty, has fewer than two labels, or shapes or ranges are wrong.
