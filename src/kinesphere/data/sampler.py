@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ class Draw:
     repeat: int = 0
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[Draw]):
     """Draws of one epoch, a function of (seed, epoch) alone.
 
@@ -53,43 +54,34 @@ class EpochSampler(Sampler[Draw]):
         InvalidSetting: If the settings contradict each other or leave an epoch empty.
     """
 
-    def __init__(
-        self,
-        targets: Sequence[tuple[int, ...]],
-        batch_size: int,
-        *,
-        shuffle: bool,
-        balance: Balance = "none",
-        drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise InvalidSetting(f"A batch holds at least one sample; got batch size {batch_size}.")
-        if not 0 <= rank < world:
-            raise InvalidSetting(f"Ranks run from 0 to {world - 1}; got {rank}.")
-        if balance not in ("none", "sqrt", "equal"):
-            raise InvalidSetting(f"Unknown balance {balance!r}; use none, sqrt or equal.")
-        if balance != "none" and not shuffle:
+    targets: Sequence[tuple[int, ...]] = field(repr=False)
+    batch_size: int
+    _: KW_ONLY
+    shuffle: bool
+    balance: Balance = "none"
+    drop_last: bool = False
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+    epoch: int = field(default=0, init=False)
+    _resume: tuple[int, int] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InvalidSetting(f"A batch holds at least one sample; got batch size {self.batch_size}.")
+        if not 0 <= self.rank < self.world:
+            raise InvalidSetting(f"Ranks run from 0 to {self.world - 1}; got {self.rank}.")
+        if self.balance not in ("none", "sqrt", "equal"):
+            raise InvalidSetting(f"Unknown balance {self.balance!r}; use none, sqrt or equal.")
+        if self.balance != "none" and not self.shuffle:
             raise InvalidSetting("Balanced sampling draws at random; set shuffle, or leave balance at none.")
-        if balance != "none" and any(len(target) != 1 for target in targets):
+        if self.balance != "none" and any(len(target) != 1 for target in self.targets):
             raise InvalidSetting("Balanced sampling needs exactly one label per sample; use balance none.")
-        if drop_last and len(targets) < batch_size * world:
+        if self.drop_last and len(self.targets) < self.batch_size * self.world:
             raise InvalidSetting(
-                f"{len(targets)} samples do not fill one batch of {batch_size} on {world} processes; "
-                "lower the batch size or keep the last batch."
+                f"{len(self.targets)} samples do not fill one batch of {self.batch_size} on {self.world} "
+                "processes; lower the batch size or keep the last batch."
             )
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.balance = balance
-        self.drop_last = drop_last
-        self.seed = seed
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
-        self._targets = targets
-        self._resume: tuple[int, int] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields."""
@@ -103,7 +95,7 @@ class EpochSampler(Sampler[Draw]):
     def __len__(self) -> int:
         """Draws of a whole epoch on this process."""
         per_step = self.batch_size * self.world
-        count = len(self._targets)
+        count = len(self.targets)
         if self.drop_last:
             return count // per_step * self.batch_size
         return -(-count // self.world)
@@ -123,13 +115,13 @@ class EpochSampler(Sampler[Draw]):
         yield from draws[self.rank :: self.world][start:]
 
     def _order(self) -> np.ndarray:
-        count = len(self._targets)
+        count = len(self.targets)
         if not self.shuffle:
             return np.arange(count)
         generator = np.random.default_rng([self.seed, self.epoch])
         if self.balance == "none":
             return generator.permutation(count)
-        classes = np.array([target[0] for target in self._targets])
+        classes = np.array([target[0] for target in self.targets])
         names, sizes = np.unique(classes, return_counts=True)
         weights = np.sqrt(sizes) if self.balance == "sqrt" else np.ones(len(names))
         quotas = _apportion(count, weights / weights.sum(), generator)

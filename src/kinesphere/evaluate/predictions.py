@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import check_table
 from kinesphere.predict.fusion import check_labels, likeliest_weights, normalised_weights
 
-T = TypeVar("T")
+# What a table has a value of for each clip, beside targets and probabilities.
+_COLUMNS = ("ids", "paths", "spans", "groups", "folds")
 _HEADER = b"kinesphere.predictions"
 # Probabilities below this count as this, so that one sure mistake does not silence a model for good.
 _FLOOR = 1e-6
@@ -57,8 +58,7 @@ class Predictions:
     damaged: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = [len(self.paths), len(self.spans), len(self.groups), len(self.folds)]
-        lengths += [len(self.targets), len(self.probabilities)]
+        lengths = [len(getattr(self, name)) for name in (*_COLUMNS[1:], "targets", "probabilities")]
         if set(lengths) != {len(self.ids)}:
             raise InvalidSetting(
                 f"Every column of a table of {len(self.ids)} clips needs that length; got {lengths}."
@@ -106,17 +106,14 @@ class Predictions:
             if part.labels.names != parts[0].labels.names or part.labels.multi != parts[0].labels.multi:
                 raise LabelMismatch("Predictions over different label sets cannot be pooled.")
 
+        def chained(name: str) -> tuple[Any, ...]:
+            return tuple(chain.from_iterable(getattr(part, name) for part in parts))
+
         return cls(
-            labels=parts[0].labels,
-            ids=tuple(chain.from_iterable(part.ids for part in parts)),
-            paths=tuple(chain.from_iterable(part.paths for part in parts)),
-            spans=tuple(chain.from_iterable(part.spans for part in parts)),
-            groups=tuple(chain.from_iterable(part.groups for part in parts)),
+            parts[0].labels,
             targets=np.concatenate([part.targets for part in parts]),
             probabilities=np.concatenate([part.probabilities for part in parts]),
-            folds=tuple(chain.from_iterable(part.folds for part in parts)),
-            skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
-            damaged=tuple(chain.from_iterable(part.damaged for part in parts)),
+            **{name: chained(name) for name in (*_COLUMNS, "skipped", "damaged")},
         )
 
     def write(self, path: str | Path) -> None:
@@ -243,18 +240,11 @@ def _arranged(part: Predictions, ids: Sequence[str], like: Predictions) -> Predi
     given = part.targets[rows]
     targets = given[:, order] if part.labels.multi else np.argsort(order)[given]
 
-    def chosen(column: tuple[T, ...]) -> tuple[T, ...]:
-        return tuple(column[row] for row in rows)
-
     return Predictions(
-        labels=like.labels,
-        ids=tuple(ids),
-        paths=chosen(part.paths),
-        spans=chosen(part.spans),
-        groups=chosen(part.groups),
+        like.labels,
         targets=targets,
         probabilities=part.probabilities[rows][:, order],
-        folds=chosen(part.folds),
+        **{name: tuple(getattr(part, name)[row] for row in rows) for name in _COLUMNS},
     )
 
 

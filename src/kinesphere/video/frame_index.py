@@ -310,17 +310,16 @@ def _by_pts(
     if 2 * known.sum() <= len(shown):
         return None
     tick = _time_base(stream)
-    kind = {
-        "reorders": stream.codec_context.name not in _IN_ORDER and not _in_step(pts, dts),
-        "broadcast": stream.container.format.name in _BROADCAST,
-    }
+    reorders = stream.codec_context.name not in _IN_ORDER and not _in_step(pts, dts)
+    broadcast = stream.container.format.name in _BROADCAST
+    stated = repair.Stated(pts, dts, key, known, float(tick), reorders, broadcast)
     keys = _with_start(np.flatnonzero(table.key & ~table.hidden).tolist())
-    if repair.is_sound(pts, dts, key, known, float(tick), **kind):
+    if repair.is_sound(stated):
         order = np.argsort(pts, kind="stable")
         return FrameIndex("pts", pts[order], shown[order], tick, keys, table, True, start_s)
     if not known.all() and _orderly(table):
         return None
-    found = repair.repaired(pts, dts, key, known, float(tick), **kind)
+    found = repair.repaired(stated)
     _note_repair(found, tick, damage)
     if found.replaced.any():
         start_s = _sound_start(stream.container)

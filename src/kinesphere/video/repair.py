@@ -30,6 +30,34 @@ _LARGEST = 2**52
 
 
 @dataclass(frozen=True, eq=False)
+class Stated:
+    """What a container says of its packets that are shown, in the order of decoding.
+
+    Attributes:
+        pts: `(n,)` timestamps of display.
+        dts: `(n,)` timestamps of decoding; the smallest integer where there is none.
+        key: `(n,)` whether decoding can start there.
+        known: `(n,)` whether there is a `pts`.
+        tick_s: Seconds per tick.
+        reorders: Whether the codec may show frames in another order.
+        broadcast: Whether the container's clock may be set anew (MPEG streams).
+    """
+
+    pts: np.ndarray
+    dts: np.ndarray
+    key: np.ndarray
+    known: np.ndarray
+    tick_s: float
+    reorders: bool
+    broadcast: bool
+
+    @property
+    def trusted(self) -> np.ndarray:
+        """Key packets that show after all before them; where nearly every packet claims to be one, none."""
+        return self.key & (not self.reorders or self.key.mean() <= 0.5)
+
+
+@dataclass(frozen=True, eq=False)
 class Repaired:
     """New stamps.
 
@@ -46,18 +74,10 @@ class Repaired:
     wrapped: int
 
 
-def is_sound(
-    pts: np.ndarray,
-    dts: np.ndarray,
-    key: np.ndarray,
-    known: np.ndarray,
-    tick_s: float,
-    *,
-    reorders: bool,
-    broadcast: bool,
-) -> bool:
-    """Whether the timestamps contradict neither the order of packets nor one another; see `repaired`."""
-    if not known.all():
+def is_sound(stated: Stated) -> bool:
+    """Whether the timestamps contradict neither the order of packets nor one another."""
+    pts, dts = stated.pts, stated.dts
+    if not stated.known.all():
         return False
     order = np.argsort(pts, kind="stable")
     ticks = pts[order]
@@ -65,45 +85,27 @@ def is_sound(
     if (steps <= 0).any() or np.abs(ticks[[0, -1]]).max() > _LARGEST:
         return False
     places = np.abs(order - np.arange(len(order)))
-    if places.max() > (_REORDER if reorders else 0):
+    if places.max() > (_REORDER if stated.reorders else 0):
         return False
-    begins = np.flatnonzero(_trusted(key, reorders)[1:])
+    begins = np.flatnonzero(stated.trusted[1:])
     if (np.maximum.accumulate(pts)[begins] > pts[begins + 1]).any():
         return False
-    if (np.diff(dts[np.abs(dts) < _LARGEST]) < 0).any() and broadcast:
+    if (np.diff(dts[np.abs(dts) < _LARGEST]) < 0).any() and stated.broadcast:
         return False
-    if broadcast and (steps * tick_s > _JUMP_S).any():
+    if stated.broadcast and (steps * stated.tick_s > _JUMP_S).any():
         return False
-    return not any(_isolated(steps, tick_s))
+    return not any(_isolated(steps, stated.tick_s))
 
 
-def repaired(
-    pts: np.ndarray,
-    dts: np.ndarray,
-    key: np.ndarray,
-    known: np.ndarray,
-    tick_s: float,
-    *,
-    reorders: bool,
-    broadcast: bool,
-) -> Repaired:
-    """Consistent stamps for packets in decoding order.
-
-    Args:
-        pts: `(n,)` timestamps of display.
-        dts: `(n,)` timestamps of decoding; the smallest integer where there is none.
-        key: `(n,)` whether decoding can start there.
-        known: `(n,)` whether there is a `pts`.
-        tick_s: Seconds per tick.
-        reorders: Whether the codec may show frames in another order.
-        broadcast: Whether the container's clock may be set anew (MPEG streams).
-    """
-    good = known & (np.abs(pts) < _LARGEST)
+def repaired(stated: Stated) -> Repaired:
+    """Consistent stamps."""
+    pts, tick_s, reorders = stated.pts, stated.tick_s, stated.reorders
+    good = stated.known & (np.abs(pts) < _LARGEST)
     step = _usual_step(pts[good])
     margin = (_REORDER // 2 + 1) * step if reorders else 0.0
     good &= ~_strangers(pts, good, max(margin, _AROUND * step))
     clock = pts.astype(np.float64)
-    scan = _Placing(clock, dts, _trusted(key, reorders), step, margin, tick_s, broadcast)
+    scan = _Placing(stated, clock, step, margin)
     scan.run(np.flatnonzero(good))
     good[scan.astray] = False
     replaced = ~good
@@ -130,11 +132,6 @@ def _pull_in(clock: np.ndarray, good: np.ndarray, step: float, tick_s: float) ->
         clock[late] = clock[rest[-1]] + step * np.arange(1, last + 1)
         good[late[late < len(good) - _AROUND]] = False
     return np.concatenate([early, late])
-
-
-def _trusted(key: np.ndarray, reorders: bool) -> np.ndarray:
-    """Key packets that show after all before them; where nearly every packet claims to be one, none."""
-    return key & (not reorders or key.mean() <= 0.5)
 
 
 def _usual_step(pts: np.ndarray) -> float:
@@ -186,25 +183,16 @@ class _Placing:
         wrapped: How many times the clock ran over.
     """
 
-    def __init__(
-        self,
-        clock: np.ndarray,
-        dts: np.ndarray,
-        key: np.ndarray,
-        step: float,
-        margin: float,
-        tick_s: float,
-        broadcast: bool,
-    ) -> None:
+    def __init__(self, stated: Stated, clock: np.ndarray, step: float, margin: float) -> None:
         self.restarts: list[int] = []
         self.astray: list[int] = []
         self.lifted: list[int] = []
         self.wrapped = 0
-        self._clock, self._key, self._step, self._margin = clock, key, step, margin
-        self._jump = _JUMP_S / tick_s
-        self._broadcast = broadcast
+        self._clock, self._key, self._step, self._margin = clock, stated.trusted, step, margin
+        self._jump = _JUMP_S / stated.tick_s
+        self._broadcast = stated.broadcast
         self._pts = clock.copy()
-        self._dts = np.where(np.abs(dts) < _LARGEST, dts, np.nan).astype(np.float64)
+        self._dts = np.where(np.abs(stated.dts) < _LARGEST, stated.dts, np.nan).astype(np.float64)
         self._shift, self._high = 0.0, -np.inf
         # The packet that lies highest, and what was highest before it.
         self._top, self._second = -1, -np.inf

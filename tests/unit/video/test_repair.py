@@ -25,15 +25,16 @@ def packets(count: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def mended(pts, dts, key, known=None, *, reorders, broadcast=False) -> repair.Repaired:
     known = np.ones(len(pts), bool) if known is None else known
-    assert not repair.is_sound(pts, dts, key, known, 1e-3, reorders=reorders, broadcast=broadcast)
-    return repair.repaired(pts, dts, key, known, 1e-3, reorders=reorders, broadcast=broadcast)
+    stated = repair.Stated(pts, dts, key, known, 1e-3, reorders, broadcast)
+    assert not repair.is_sound(stated)
+    return repair.repaired(stated)
 
 
 @given(st.integers(2, 200), st.integers(1, 4))
 def test_tables_without_flaws_are_sound(count, depth):
     pts, dts, key = packets(count, depth)
     known = np.ones(count, bool)
-    assert repair.is_sound(pts, dts, key, known, 1e-3, reorders=depth > 1, broadcast=True)
+    assert repair.is_sound(repair.Stated(pts, dts, key, known, 1e-3, depth > 1, True))
 
 
 @given(st.integers(40, 200), st.integers(1, 4), st.data())
@@ -81,7 +82,7 @@ def test_whatever_is_told_stamps_differ(values, reorders, broadcast):
     pts = np.array(values)
     count = len(pts)
     key = np.arange(count) % 7 == 0
-    found = repair.repaired(pts, pts, key, pts % 3 != 0, 1e-3, reorders=reorders, broadcast=broadcast)
+    found = repair.repaired(repair.Stated(pts, pts, key, pts % 3 != 0, 1e-3, reorders, broadcast))
     assert len(set(found.stamps.tolist())) == count
 
 
@@ -101,7 +102,8 @@ def test_work_grows_with_the_packets_and_not_with_their_square():
         known = np.random.default_rng(0).random(count) > 0.4
         pts = np.where(known, np.arange(count) // 2 * 80, np.iinfo(np.int64).min)
         begun_s = time.process_time()
-        repair.repaired(pts, pts, np.arange(count) % 50 == 0, known, 1e-3, reorders=True, broadcast=False)
+        key = np.arange(count) % 50 == 0
+        repair.repaired(repair.Stated(pts, pts, key, known, 1e-3, True, False))
         return time.process_time() - begun_s
 
     seconds(100)
