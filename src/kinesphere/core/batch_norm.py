@@ -8,7 +8,6 @@ flow as through any other batch.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -27,13 +26,7 @@ def single_clip_norms(batch: int) -> AbstractContextManager[object]:
 class SingleValueNorms(TorchFunctionMode):
     """Context in which batch norms of one value per channel take their running statistics."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.batch_norm:
             call = _PARAMETERS.bind(*args, **kwargs)

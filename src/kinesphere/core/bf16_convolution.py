@@ -8,7 +8,7 @@ size 1. Both have equivalent forms that it computes correctly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -27,13 +27,7 @@ def sound_convolutions(device: torch.device | str) -> AbstractContextManager[obj
 
 
 class _SoundConvolutions(TorchFunctionMode):
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if (
             func in (torch.conv2d, torch.conv3d)
             and not kwargs

@@ -259,9 +259,7 @@ def fuse(parts: Sequence[Predictions], weights: Sequence[float] | None = None) -
         A table in the order of the first. Clips that some model could not score are skipped and listed.
 
     Raises:
-        InvalidSetting: If there are fewer than two tables, the weights cannot work, or the tables share no
-            clip.
-        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
+        InvalidSetting: If there are fewer than two tables, or the weights cannot work; and as `align`.
     """
     weighing = normalised_weights(weights, len(parts))
     aligned, skipped = align(parts)
@@ -282,8 +280,7 @@ def learn_weights(parts: Sequence[Predictions]) -> tuple[float, ...]:
         One weight per model, not negative, summing to 1.
 
     Raises:
-        InvalidSetting: If there are fewer than two tables, or they share no clip.
-        LabelMismatch: If labels differ, or models were given different ground truth for a clip.
+        InvalidSetting: If there are fewer than two tables; and as `align`.
     """
     normalised_weights(None, len(parts))
     aligned, _ = align(parts)

@@ -102,15 +102,8 @@ def _import_outputs(
         shown = ", ".join(path.name for path in unused[:SHOWN])
         more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
         console(to_stderr=True).print(f"of no video: {shown}{more}", soft_wrap=True)
-    run(
-        OutputReader(kind, outputs, cast("First | None", first_frame)),
-        videos,
-        out,
-        None,
-        overwrite,
-        as_json,
-        unused,
-    )
+    reader = OutputReader(kind, outputs, cast("First | None", first_frame))
+    run(reader, videos, out, None, overwrite, as_json, unused)
 
 
 def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:
@@ -133,16 +126,13 @@ def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, .
         )
     else:
         console().print(
-            f"{result.samples} samples in {result.files} pose files: {result.manifest}",
-            soft_wrap=True,
-            markup=False,
+            f"{result.samples} samples in {result.files} pose files: {result.manifest}", soft_wrap=True
         )
         if len(result.protocols) > 1:
             usual, *others = result.protocols
             console().print(
                 f"Its split is {usual}; of {', '.join(others)} with data.split_column={others[0]}.",
                 soft_wrap=True,
-                markup=False,
             )
         print_left_out(result.skipped)
     end(result.failures)

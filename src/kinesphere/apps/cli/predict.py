@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -100,7 +101,7 @@ def predict(
     predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
     chosen = predictor.test_views if views is None else Views.parse(views)
     outputs = SideOutputs(predictor, timelines, copies, threshold, draw)
-    screen = Screen(as_json, top, threshold, outputs)
+    screen = Screen(as_json, top, outputs)
     settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
     ask = partial(predict_all, predictor, window_s=window, stride_s=stride, views=chosen)
     with PredictionLog(out, settings, top=top) if out is not None else nullcontext() as log:
@@ -145,15 +146,14 @@ def _tell_of_extraction(predictor: VideoPredictor, extracts: Path | None) -> Non
         )
 
 
+@dataclass
 class Screen:
     """Shows each answer as it comes, with the files beside it written, and the failures at the end."""
 
-    def __init__(self, as_json: bool, top: int, threshold: float, outputs: SideOutputs) -> None:
-        self.as_json = as_json
-        self.top = top
-        self.outputs = outputs
-        self._threshold = threshold
-        self._skipped: list[Skipped] = []
+    as_json: bool
+    top: int
+    outputs: SideOutputs
+    _skipped: list[Skipped] = field(default_factory=list)
 
     def take(self, answer: Answer) -> None:
         """Show or keep one answer, and write what was asked for beside it."""
@@ -168,7 +168,7 @@ class Screen:
         if not self.as_json:
             self._show(answer)
         elif isinstance(answer, Timeline) and answer.source in self.outputs.segments:
-            below = answer.below(self._threshold)
+            below = answer.below(self.outputs.threshold)
             if below.windows:
                 say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
         if problem := self.outputs.write(answer):
@@ -197,11 +197,11 @@ class Screen:
         start_s, end_s = whole.span
         screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
         if isinstance(answer, Timeline):
-            for part in segments(answer, threshold=self._threshold):
+            for part in segments(answer, threshold=self.outputs.threshold):
                 times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
                 rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
                 screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
-            if (below := answer.below(self._threshold)).windows:
+            if (below := answer.below(self.outputs.threshold)).windows:
                 screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
         else:
             width = max(len(name) for name, _ in whole.top(self.top))
