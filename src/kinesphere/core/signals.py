@@ -36,11 +36,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Stopped(BaseException):
-    """The program was asked to end by a signal.
-
-    Attributes:
-        number: Number of the signal.
-    """
+    """The program was asked to end by the signal of this number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -36,13 +36,7 @@ class NameRule:
 
 @dataclass(frozen=True)
 class Grouping:
-    """How groups that were not given were found.
-
-    Attributes:
-        kind: What each of them is.
-        samples: How many samples have such a group.
-        groups: How many groups these are.
-    """
+    """How groups that were not given were found: their kind, and how many samples are in how many of them."""
 
     kind: str
     samples: int

@@ -30,14 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoldScore:
-    """The primary score on one held-out fold.
-
-    Attributes:
-        name: Name of the fold.
-        clips: That it holds.
-        value: Value of the score.
-        weights: Weights of the models that were fused, where the other folds taught them.
-    """
+    """The primary score on one held-out fold; the weights of fused models where other folds taught them."""
 
     name: str
     clips: int

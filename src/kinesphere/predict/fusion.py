@@ -163,12 +163,7 @@ def check_labels(labels: LabelSet, first: LabelSet) -> None:
 
 @dataclass(frozen=True)
 class FusionFile:
-    """What `fusion.json` says.
-
-    Attributes:
-        models: Run folders or model files.
-        weights: One per model.
-    """
+    """What `fusion.json` says: run folders or model files, and a weight for each."""
 
     models: tuple[Path, ...]
     weights: tuple[float, ...]

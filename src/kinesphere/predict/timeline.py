@@ -160,13 +160,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Below:
-    """How much of a timeline no segment speaks of, because no label is probable enough.
-
-    Attributes:
-        windows: In which no label reaches the threshold.
-        of: All windows.
-        threshold: Threshold of the segments.
-    """
+    """How many windows, of how many, no segment speaks of, because no label reaches the threshold in them."""
 
     windows: int
     of: int

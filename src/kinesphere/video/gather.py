@@ -41,6 +41,16 @@ class Stretch:
         return self.last - self.key + 1
 
 
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """Displayed frames, ascending, with where their pixels and the ticks that were found go."""
+
+    frame_index: FrameIndex
+    frames: list[int]
+    pixels: np.ndarray
+    found: np.ndarray
+
+
 class Gatherer:
     """Decodes chosen frames of one video, straight to their size.
 
@@ -74,13 +84,13 @@ class Gatherer:
             decodable one before it.
         """
         self._cursor.moves += 1
-        found = np.empty(len(wanted), np.int64)
+        chosen = _Wanted(frame_index, wanted, pixels, np.empty(len(wanted), np.int64))
         stretches = _stretches(frame_index, wanted)
         if self._worth_sharing(stretches):
-            self._share(frame_index, wanted, _chunks(stretches, 4 * self._cursor.threads), pixels, found)
+            self._share(chosen, _chunks(stretches, 4 * self._cursor.threads))
         else:
-            self._read_through(frame_index, wanted, stretches, pixels, found)
-        return found
+            self._read_through(chosen, stretches)
+        return chosen.found
 
     def _worth_sharing(self, stretches: list[Stretch]) -> bool:
         cores = max(1, self._cursor.threads - 1)
@@ -89,14 +99,7 @@ class Gatherer:
             return False
         return total / max(max(map(len, stretches)), total / cores) >= _FRAME_THREADING * cores
 
-    def _share(
-        self,
-        frame_index: FrameIndex,
-        wanted: list[int],
-        stretches: list[Stretch],
-        pixels: np.ndarray,
-        found: np.ndarray,
-    ) -> None:
+    def _share(self, chosen: _Wanted, stretches: list[Stretch]) -> None:
         waiting = deque(sorted(stretches, key=len, reverse=True))
         idle = deque(self._helpers)
 
@@ -107,12 +110,11 @@ class Gatherer:
                     stretch = waiting.popleft()
                 except IndexError:  # another helper was faster
                     return
-                frames = [wanted[i] for i in stretch.places]
-                for i, (tick, frame) in zip(
-                    stretch.places, self._read(helper, frame_index, frames, drain=True), strict=True
-                ):
-                    self._convert(frame, pixels[i])
-                    found[i] = tick
+                frames = [chosen.frames[i] for i in stretch.places]
+                read = self._read(helper, chosen.frame_index, frames, drain=True)
+                for i, (tick, frame) in zip(stretch.places, read, strict=True):
+                    self._convert(frame, chosen.pixels[i])
+                    chosen.found[i] = tick
 
         count = min(len(stretches), self._cursor.threads)
         with ThreadPoolExecutor(count) as pool:
@@ -126,41 +128,31 @@ class Gatherer:
         self._helpers.append(helper)
         return helper
 
-    def _read_through(
-        self,
-        frame_index: FrameIndex,
-        wanted: list[int],
-        stretches: list[Stretch],
-        pixels: np.ndarray,
-        found: np.ndarray,
-    ) -> None:
+    def _read_through(self, chosen: _Wanted, stretches: list[Stretch]) -> None:
         converting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1) as pool:
-            for i, (tick, frame) in self._in_order(frame_index, wanted, stretches):
-                found[i] = tick
+            for i, (tick, frame) in self._in_order(chosen, stretches):
+                chosen.found[i] = tick
                 if self._cursor.threads == 1:
-                    self._convert(frame, pixels[i])
+                    self._convert(frame, chosen.pixels[i])
                     continue
-                converting.append(pool.submit(self._convert, frame, pixels[i]))
+                converting.append(pool.submit(self._convert, frame, chosen.pixels[i]))
                 if len(converting) > _AHEAD:
                     converting.popleft().result()
             for conversion in converting:
                 conversion.result()
 
-    def _in_order(
-        self, frame_index: FrameIndex, wanted: list[int], stretches: list[Stretch]
-    ) -> Iterator[tuple[int, Decoded]]:
+    def _in_order(self, chosen: _Wanted, stretches: list[Stretch]) -> Iterator[tuple[int, Decoded]]:
         """The wanted frames with their places, through the video's own cursor."""
         stretches = _joined(stretches, self._cursor.threads + 1)
         # Whoever asked for the frames that follow will go on; only then is decoding ahead no waste.
         goes_on = self._end < stretches[0].last and stretches[0].key <= self._end + 1
         self._end = stretches[-1].last
         for stretch in stretches:
-            drain = frame_index.clock != "index" and not (goes_on and stretch is stretches[-1])
-            frames = [wanted[i] for i in stretch.places]
-            yield from zip(
-                stretch.places, self._read(self._cursor, frame_index, frames, drain=drain), strict=True
-            )
+            drain = chosen.frame_index.clock != "index" and not (goes_on and stretch is stretches[-1])
+            frames = [chosen.frames[i] for i in stretch.places]
+            read = self._read(self._cursor, chosen.frame_index, frames, drain=drain)
+            yield from zip(stretch.places, read, strict=True)
 
     def _read(
         self, cursor: Cursor, frame_index: FrameIndex, frames: list[int], *, drain: bool
