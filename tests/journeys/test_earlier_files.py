@@ -43,7 +43,7 @@ def test_models_and_sidecar_files_give_the_same_answers(earlier: Path, name: str
 
 def test_a_model_file_states_its_preparation(earlier: Path) -> None:
     assert load_model(earlier / "poses.safetensors").provenance.preparation == Preparation(
-        poses="pose_landmarker_lite", most_people=2, flow_short_side_px=16, flow_bound_px=20.0
+        poses="pose_landmarker_lite", max_people=2, flow_short_side_px=16, flow_bound_px=20.0
     )
 
 

@@ -47,7 +47,7 @@ SPECS = {
     "mask": ClipSpec(DENSE, (32, 32), modality="mask", mean=(0.5,), std=(0.5,)),
 }
 LEARNT = Preparation(
-    poses="pose_landmarker_lite", most_people=2, poses_fps=12.5, flow_short_side_px=24, flow_bound_px=20.0
+    poses="pose_landmarker_lite", max_people=2, poses_fps=12.5, flow_short_side_px=24, flow_bound_px=20.0
 )
 LANDMARKS = np.random.default_rng(0).random((33, 2)).astype(np.float32)
 
@@ -83,7 +83,7 @@ class SquareFinder:
     version = "MediaPipe 0 pose_landmarker_lite"
 
     def __init__(self, settings: PoseSettings) -> None:
-        assert settings.people == LEARNT.most_people
+        assert settings.people == LEARNT.max_people
 
     def find(self, picture: np.ndarray, box: np.ndarray | None = None) -> Detections:
         rows, columns = np.nonzero(picture.min(-1) > 200)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from kinesphere.core.errors import InvalidSetting
+
+# Keys of model files that are not the attribute's name.
+_STORED = {"max_people": "most_people"}
 
 
 @dataclass(frozen=True)
@@ -18,14 +22,14 @@ class Preparation:
     Attributes:
         poses: What found the people: a model of MediaPipe's, such as `pose_landmarker_full`, or what else
             the files say.
-        most_people: Most people looked for at a time.
+        max_people: Maximum number of people looked for at a time.
         poses_fps: Poses taken a second; None where that is all frames.
         flow_short_side_px: Short side of the frames between which motion was estimated.
         flow_bound_px: Largest component of a vector that was kept, in pixels at that size.
     """
 
     poses: str | None = None
-    most_people: int | None = None
+    max_people: int | None = None
     poses_fps: float | None = None
     flow_short_side_px: int | None = None
     flow_bound_px: float | None = None
@@ -37,6 +41,21 @@ class Preparation:
             raise InvalidSetting(f"Poses come from something with a name; got {poses!r}.")
         if not all(isinstance(value, int | float) and value > 0 for value in numbers):
             raise InvalidSetting(f"Inputs are prepared with numbers above 0; got {self}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a model file, under the keys that these have had from the start."""
+        plain = asdict(self)
+        return {_STORED.get(name, name): value for name, value in plain.items()}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Preparation:
+        """Inverse of `to_json`.
+
+        Raises:
+            TypeError: If a key is unknown.
+        """
+        names = {stored: name for name, stored in _STORED.items()}
+        return cls(**{names.get(key, key): value for key, value in plain.items()})
 
     @classmethod
     def common(cls, parts: Sequence[Preparation]) -> tuple[Preparation, tuple[str, ...]]:

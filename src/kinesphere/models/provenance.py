@@ -72,7 +72,7 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's header."""
-        return asdict(self)
+        return asdict(self) | {"preparation": self.preparation.to_json()}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
@@ -82,7 +82,7 @@ class Provenance:
             InvalidSetting: If a field is unknown, missing or of the wrong form.
         """
         try:
-            preparation = Preparation(**plain.get("preparation", {}))
+            preparation = Preparation.from_json(plain.get("preparation", {}))
             notes = tuple(plain.get("notes", ()))
             clips = None if plain.get("clips") is None else ClipDigests(**plain["clips"])
             return cls(**{**plain, "notes": notes, "preparation": preparation, "clips": clips})

@@ -112,8 +112,8 @@ def test_files_of_before_do_not_tell_the_size_of_their_video(tmp_path: Path) -> 
 def test_masks_of_fewer_people_are_not_taken(tmp_path: Path) -> None:
     path, mask = tmp_path / "a.mask.npz", np.zeros((32, 40), np.uint8)
     lone = MaskExtractor(Path("full.task"), people=1)
-    write_masks(path, [mask], size=(32, 40), origin="MediaPipe 0 full", most_people=2)
-    assert MaskFile.open(path).most_people == 2
+    write_masks(path, [mask], size=(32, 40), origin="MediaPipe 0 full", max_people=2)
+    assert MaskFile.open(path).max_people == 2
     assert lone.differs(path) == "holds at most 2 people at a time, not 1"
     assert replace(lone, people=2).differs(path) is None
     assert "not by lite" in str(MaskExtractor(Path("lite.task")).differs(path))

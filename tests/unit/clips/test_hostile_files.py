@@ -56,12 +56,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         fps=10.0,
         origin="somebody 1",
         video=Extent(6, 0.5, 10.0),
-        most_people=2,
+        max_people=2,
     )
     write_poses(poses, paths["pose"])
     fields = np.zeros((5, 16, 24, 2), np.float32)
     write_flow(paths["flow"], fields, size=(16, 24), method="dis", bound_px=20, frames=6, video_size=(32, 48))
-    write_masks(paths["mask"], np.zeros((6, 16, 24), np.uint8), size=(16, 24), origin="x", most_people=2)
+    write_masks(paths["mask"], np.zeros((6, 16, 24), np.uint8), size=(16, 24), origin="x", max_people=2)
     for kind in KINDS:
         read(paths[kind], kind)
     return paths

@@ -249,10 +249,10 @@ def test_poses_in_memory_are_counted_in_bytes(tmp_path: Path) -> None:
 def test_files_tell_their_video_where_it_was_known(tmp_path: Path) -> None:
     path = tmp_path / "a.pose.npz"
     write_poses(make(), path)
-    assert (read_poses(path).video, read_poses(path).most_people) == (None, None)
+    assert (read_poses(path).video, read_poses(path).max_people) == (None, None)
     extent = Extent.of(np.arange(40) * 1001 / 30000, 30000 / 1001)
-    write_poses(make(video=extent, most_people=3), path)
-    assert (read_poses(path).video, read_poses(path).most_people) == (extent, 3)
+    write_poses(make(video=extent, max_people=3), path)
+    assert (read_poses(path).video, read_poses(path).max_people) == (extent, 3)
     content = dict(np.load(path))
     np.savez(path, **content | {"video_frames": np.array(0)})
     with pytest.raises(InvalidAnnotation, match=r"a.pose.npz: A video has frames, a length and a rate; got"):

@@ -191,6 +191,7 @@ def test_how_inputs_were_prepared_is_checked_and_agreed_on():
     before = Provenance("trained").to_json()
     del before["preparation"]
     assert Provenance.from_json(before).preparation == Preparation()
+    assert Preparation(max_people=2).to_json()["most_people"] == 2  # as earlier files have it
     with pytest.raises(InvalidSetting, match="Poses come from something with a name; got 3"):
         Provenance.from_json({"origin": "trained", "preparation": {"poses": 3}})
     with pytest.raises(InvalidSetting, match="Inputs are prepared with numbers above 0; got"):
@@ -198,5 +199,5 @@ def test_how_inputs_were_prepared_is_checked_and_agreed_on():
     with pytest.raises(InvalidSetting, match="not a provenance record"):
         Provenance.from_json({"origin": "trained", "preparation": {"pose": "x"}})
     parts = [Preparation("a", 2), Preparation("a", 4), Preparation("b", 2, flow_bound_px=20.0)]
-    assert Preparation.common(parts) == (Preparation("a", 2, flow_bound_px=20.0), ("poses", "most_people"))
+    assert Preparation.common(parts) == (Preparation("a", 2, flow_bound_px=20.0), ("poses", "max_people"))
     assert Preparation.common([]) == (Preparation(), ())

@@ -172,7 +172,7 @@ def test_poses_are_found_as_those_that_the_model_learnt_from(
         "kinesphere.annotations.extract.pose.pose_model", lambda name: Path(f"pose_landmarker_{name}.task")
     )
     NamedFinder.asked = []
-    learnt = Preparation("pose_landmarker_heavy", most_people=2, poses_fps=5.0)
+    learnt = Preparation("pose_landmarker_heavy", max_people=2, poses_fps=5.0)
     assert predictor_of("dd_net_tiny", Opening(), learnt).predict(video).notes == ()
     assert NamedFinder.asked == [PoseSettings(Path("pose_landmarker_heavy.task"), people=2)]
     assert NamedFinder.looked == 10
@@ -189,9 +189,9 @@ def test_poses_are_found_as_those_that_the_model_learnt_from(
 
 
 def test_files_that_were_made_otherwise_get_a_note(video: Path) -> None:
-    poses = replace(person(10, 5), origin="COCO results", most_people=4, video=Extent(20, 1.9, 10.0))
+    poses = replace(person(10, 5), origin="COCO results", max_people=4, video=Extent(20, 1.9, 10.0))
     write_poses(poses, video.with_name("clip.mp4.pose.npz"))
-    learnt = Preparation("pose_landmarker_heavy", most_people=2, poses_fps=10.0)
+    learnt = Preparation("pose_landmarker_heavy", max_people=2, poses_fps=10.0)
     predictor = predictor_of("dd_net_tiny", Opening(), learnt)
     notes = (
         "its poses come from COCO results, those learnt from came from pose_landmarker_heavy",

@@ -137,7 +137,7 @@ def samples(tmp_path: Path) -> Manifest:
             fps=10.0,
             origin=f"MediaPipe 0.{i} pose_landmarker_lite",
             video=Extent(24, 0.8, 30.0),
-            most_people=2,
+            max_people=2,
         )
         write_poses(poses, tmp_path / f"{i}.mp4.pose.npz")
         size, fields = (24, 32), np.zeros((1, 24, 32, 2), np.float32)

@@ -74,7 +74,7 @@ class MaskExtractor:
         return SUFFIX
 
     @property
-    def _most_people(self) -> int | None:
+    def _max_people(self) -> int | None:
         """How many people the model tells apart; None for one that sees all at once."""
         return self.people if self.model.suffix == ".task" else None
 
@@ -87,8 +87,8 @@ class MaskExtractor:
         file = MaskFile.open(path)
         if self.model.stem not in file.origin:
             return f"holds masks by {file.origin}, not by {self.model.stem}"
-        if file.most_people not in (None, self._most_people):
-            return f"holds at most {file.most_people} people at a time, not {self._most_people}"
+        if file.max_people not in (None, self._max_people):
+            return f"holds at most {file.max_people} people at a time, not {self._max_people}"
         return None
 
     def extract(self, video: Path, target: Path) -> str | None:
@@ -100,7 +100,7 @@ class MaskExtractor:
         """
         with Video.open(video, threads=1) as source, PeopleFinder(self.model, self.people) as finder:
             about = made_of(self, finder.version, files=[self.model, video])
-            return write_found(source, video, finder, target, self._most_people, about)
+            return write_found(source, video, finder, target, self._max_people, about)
 
 
 class MaskFinder(Protocol):
@@ -113,7 +113,7 @@ class MaskFinder(Protocol):
 
 
 def write_found(
-    source: Video, video: Path, finder: MaskFinder, target: Path, most_people: int | None, about: str
+    source: Video, video: Path, finder: MaskFinder, target: Path, max_people: int | None, about: str
 ) -> str | None:
     """Write the masks of an open video; a remark if nobody was seen.
 
@@ -122,7 +122,7 @@ def write_found(
         video: Its file.
         finder: What finds people.
         target: Where to.
-        most_people: Most people that are told apart, if that is limited.
+        max_people: Maximum number of people that are distinguished, if that is limited.
         about: What decides on the masks: the video and what finds people; parts of something else are not
             taken.
 
@@ -144,7 +144,7 @@ def write_found(
             count=len(begins),
             size=size,
             origin=finder.version,
-            most_people=most_people,
+            max_people=max_people,
             of=video,
         )
     return None if any(part["seen"] for part in done) else "nobody was found in any frame"

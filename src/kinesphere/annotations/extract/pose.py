@@ -87,8 +87,8 @@ class PoseExtractor:
         model = self.settings.model.stem
         if model not in poses.origin:
             return f"holds poses of {poses.origin or poses.skeleton}, not of {model}"
-        if poses.most_people not in (None, self.settings.people):
-            return f"holds at most {poses.most_people} people at a time, not {self.settings.people}"
+        if poses.max_people not in (None, self.settings.people):
+            return f"holds at most {poses.max_people} people at a time, not {self.settings.people}"
         most = poses.video.fps if poses.video is not None else None
         wanted = min((fps for fps in (self.fps, most) if fps is not None), default=None)
         if wanted is not None and (poses.fps is None or abs(poses.fps - wanted) > 1e-3 * wanted):
@@ -180,7 +180,7 @@ def extract_poses(
         origin=finder.version,
         least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(following.frames) // 4)),
     )
-    return replace(poses, video=extent, most_people=people)
+    return replace(poses, video=extent, max_people=people)
 
 
 class _Following:
@@ -292,8 +292,8 @@ def pose_extractor(learnt: Preparation, model: str | None = None) -> PoseExtract
     require_mediapipe()
     known = (learnt.poses or "").removeprefix("pose_landmarker_")
     settings = PoseSettings(pose_model(model or (known if known in MODELS else _DEFAULT_MODEL)))
-    if learnt.most_people is not None:
-        settings = replace(settings, people=learnt.most_people)
+    if learnt.max_people is not None:
+        settings = replace(settings, people=learnt.max_people)
     return PoseExtractor(settings, learnt.poses_fps)
 
 

@@ -25,12 +25,12 @@ class MaskFile:
     Attributes:
         planes: The file's frames.
         origin: What found the people.
-        most_people: Most people looked for at a time, if that was limited and is known.
+        max_people: Maximum number of people looked for at a time, if that was limited and is known.
     """
 
     planes: PlaneFile
     origin: str
-    most_people: int | None = None
+    max_people: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -42,8 +42,8 @@ class MaskFile:
         planes = PlaneFile.open(path, "mask")
         if planes.planes != 1:
             raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
-        most_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
-        return cls(planes, planes.text("origin"), most_people)
+        max_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
+        return cls(planes, planes.text("origin"), max_people)
 
     def attached(self, video: VideoSource) -> Self:
         """This file, if it is of a video.
@@ -86,7 +86,7 @@ def write_masks(
     count: int = 0,
     size: Size,
     origin: str,
-    most_people: int | None = None,
+    max_people: int | None = None,
     of: Path | None = None,
 ) -> None:
     """Write a mask file; atomic.
@@ -98,7 +98,7 @@ def write_masks(
         count: How many masks these hold.
         size: `(H, W)` of the masks.
         origin: What found the people.
-        most_people: Most people looked for at a time, if that was limited.
+        max_people: Maximum number of people looked for at a time, if that was limited.
         of: The video that they were taken from: the file is then taken for no other one.
     """
 
@@ -110,6 +110,6 @@ def write_masks(
 
     segments = encoded or [encode_masks(part, size) for part in segments_of(counted())]
     facts: dict[str, str | float] = {"origin": origin}
-    if most_people is not None:
-        facts["most_people"] = most_people
+    if max_people is not None:
+        facts["most_people"] = max_people
     write_planes(path, "mask", segments, facts, count=count, size=size, planes=1, of=of)

@@ -67,8 +67,8 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
         content["video_frames"] = np.array(poses.video.frames)
         content["video_last_s"] = np.array(poses.video.last_s)
         content["video_fps"] = np.array(poses.video.fps)
-    if poses.most_people is not None:
-        content["most_people"] = np.array(poses.most_people)
+    if poses.max_people is not None:
+        content["most_people"] = np.array(poses.max_people)
     content |= named_video(of)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
@@ -130,7 +130,7 @@ def _unpacked(path: Path) -> Poses:
                 origin=plain_text(content["origin"]),
                 video=_extent(content),
                 clock=int(content.get("clock", 1)),
-                most_people=int(content["most_people"]) if "most_people" in content else None,
+                max_people=int(content["most_people"]) if "most_people" in content else None,
             )
     except InvalidAnnotation as error:
         raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error

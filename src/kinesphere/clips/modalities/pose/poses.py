@@ -77,7 +77,7 @@ class Poses:
         fps: Rate at which the poses were taken, or None if unknown.
         origin: Name and version of what made them.
         video: The video that they were taken from, if known.
-        most_people: Most people looked for at a time, if known.
+        max_people: Maximum number of people looked for at a time, if known.
         clock: How their video was read (see `clips.archive.CLOCK`).
     """
 
@@ -92,7 +92,7 @@ class Poses:
     fps: float | None = None
     origin: str = ""
     video: Extent | None = None
-    most_people: int | None = None
+    max_people: int | None = None
     clock: int = CLOCK
 
     __repr__ = short_repr
@@ -141,8 +141,8 @@ class Poses:
             raise InvalidAnnotation(
                 f"Poses are taken between {_LEAST_FPS:g} and {_MOST_FPS:g} times a second; got {self.fps}."
             )
-        if self.most_people is not None and not 1 <= self.most_people <= _MOST_PEOPLE:
-            raise InvalidAnnotation(f"At least one person is looked for; got {self.most_people}.")
+        if self.max_people is not None and not 1 <= self.max_people <= _MOST_PEOPLE:
+            raise InvalidAnnotation(f"At least one person is looked for; got {self.max_people}.")
         if len(set(self.tracks.tolist())) != people:
             raise InvalidAnnotation(f"People must have different track numbers; got {self.tracks.tolist()}.")
         if (

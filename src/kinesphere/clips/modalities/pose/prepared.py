@@ -24,7 +24,7 @@ def prepared(files: Sequence[Poses]) -> list[Preparation]:
     return [
         Preparation(
             poses=finder_of(poses.origin) or None,
-            most_people=poses.most_people,
+            max_people=poses.max_people,
             poses_fps=poses.fps
             if poses.fps is not None and poses.video is not None and poses.fps < _LESS * poses.video.fps
             else None,
@@ -40,7 +40,7 @@ def differences(poses: Poses, video: VideoSource, learnt: Preparation) -> list[s
         differences.append(
             f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
         )
-    if None not in (most := (poses.most_people, learnt.most_people)) and most[0] != most[1]:
+    if None not in (most := (poses.max_people, learnt.max_people)) and most[0] != most[1]:
         differences.append(
             f"at most {most[0]} people were looked for in it, {most[1]} in what was learnt from"
         )
