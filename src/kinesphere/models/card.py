@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
@@ -19,10 +19,6 @@ class Paper:
     year: int
     url: str
     section: str = ""
-
-    def at(self, section: str) -> Paper:
-        """The same paper, another section."""
-        return replace(self, section=section)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import pytest
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models import counts
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 from kinesphere.models.registry import MODELS
 
 SPEC = ClipSpec(Sampling("dense", 2), size=(4, 4))
@@ -69,3 +70,10 @@ def test_the_table_of_counts_is_what_is_measured(tmp_path, monkeypatch):
     assert (tmp_path / "counts.csv").read_text(encoding="utf-8") == (
         f"model,parameters,multiply_adds\nkine_tiny,{card.parameters},{card.multiply_adds}\n"
     )
+
+
+def test_a_paper_is_cited_by_the_end_of_its_address():
+    one, other = cite("1711.11248", "3.1–3.5"), cite("1711.11248", "3.5")
+    assert (one.title, one.url, one.section) == (other.title, "https://arxiv.org/abs/1711.11248", "3.1–3.5")
+    with pytest.raises(UnknownName, match=r"No address in papers.jsonl ends in 'nowhere'; add a line"):
+        cite("nowhere")

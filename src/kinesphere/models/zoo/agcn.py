@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -29,6 +28,7 @@ from kinesphere.models.layers.skeleton_net import (
     block_names,
     shortcut,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 from kinesphere.models.zoo.stgcn import STGCN, TOLD_APART
@@ -172,23 +172,11 @@ MMACTION2_0X = KeyMap(
     infer=partial(read_blocks, graph="backbone.A", width=r"backbone\.agcn_networks\.(\d+)\.gcn\.bn\.weight"),
 )
 
-ATTENTION_PAPER = Paper(
-    "Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph Convolutional Networks",
-    "Shi, Zhang, Cheng, Lu",
-    2020,
-    "https://arxiv.org/abs/1912.06971",
-    "III.B, III.C",
-)
+ATTENTION_PAPER = cite("1912.06971", "III.B, III.C")
 AGCN = STGCN.of(
     graph_net,
     name="agcn",
-    paper=Paper(
-        "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition",
-        "Shi, Zhang, Cheng, Lu",
-        2019,
-        "https://arxiv.org/abs/1805.07694",
-        "4.1–4.3",
-    ),
+    paper=cite("1805.07694", "4.1–4.3"),
     key_maps=MAPS,
     notes=TOLD_APART,
 )

@@ -14,9 +14,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
@@ -137,13 +137,7 @@ SEQUENTIAL = KeyMap(
 )
 FAMILY = Family(
     name="c3d",
-    paper=Paper(
-        "Learning Spatiotemporal Features with 3D Convolutional Networks",
-        "Tran, Bourdev, Fergus, Torresani, Paluri",
-        2015,
-        "https://arxiv.org/abs/1412.0767",
-        "3.2",
-    ),
+    paper=cite("1412.0767", "3.2"),
     network=C3D,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(size=(32, 32), short_side_px=36),),

@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, Size3, conv3d, max_pool, stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, PYTORCHVIDEO
 from kinesphere.models.zoo.i3d_resnet import I3D, SPEC
@@ -81,13 +81,7 @@ PRESERVED_MAPS = (
 CSN = I3D.of(
     channel_separated,
     name="csn",
-    paper=Paper(
-        "Video Classification with Channel-Separated Convolutional Networks",
-        "Tran, Wang, Torresani, Feiszli",
-        2019,
-        "https://arxiv.org/abs/1904.02811",
-        "3, table 1",
-    ),
+    paper=cite("1904.02811", "3, table 1"),
     key_maps=REDUCED_MAPS,
 )
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_graph import directed_partition
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
@@ -24,6 +23,7 @@ from kinesphere.models.layers.skeleton_net import (
     block_names,
     shortcut,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Ignore
 from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 from kinesphere.models.zoo.msg3d import NormedBranches
@@ -101,13 +101,7 @@ MAPS = published_maps(
 CTRGCN = STGCN.of(
     graph_net,
     name="ctrgcn",
-    paper=Paper(
-        "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
-        "Chen, Zhang, Yuan, Li, Deng, Hu",
-        2021,
-        "https://arxiv.org/abs/2107.12213",
-        "3.2, 3.4",
-    ),
+    paper=cite("2107.12213", "3.2, 3.4"),
     key_maps=MAPS,
     notes=TOLD_APART,
 )

@@ -18,9 +18,9 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import POSE_INPUTS, dimensions_of, fit_pose
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 
 
 @fx.wrap  # type: ignore[misc, unused-ignore]
@@ -182,13 +182,7 @@ SPEC = POSE_INPUTS[0].with_(sampling=Sampling("uniform", 32), resize="letterbox"
 STAGES = ("distances", "slow", "fast", "pose", "layer1", "layer2", "layer3", "hidden")
 DD_NET = Family(
     name="dd_net",
-    paper=Paper(
-        "Make Skeleton-based Action Recognition Model Smaller, Faster and Better",
-        "Yang, Wu, Sakti, Nakamura",
-        2019,
-        "https://arxiv.org/abs/1907.09658",
-        "3.1–3.3",
-    ),
+    paper=cite("1907.09658", "3.1–3.3"),
     network=DDNet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 8), people=2),),

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_net import (
     WIDTHS,
     SkeletonInput,
@@ -25,6 +24,7 @@ from kinesphere.models.layers.skeleton_net import (
     narrow,
     shortcut,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 from kinesphere.models.zoo.stgcn import STGCN, TimeBranches
@@ -111,13 +111,7 @@ def read_state(theirs: Mapping[str, Tensor]) -> Arguments:
 DGSTGCN = STGCN.of(
     graph_net,
     name="dgstgcn",
-    paper=Paper(
-        "DG-STGCN: Dynamic Spatial-Temporal Modeling for Skeleton-based Action Recognition",
-        "Duan, Wang, Chen, Lin",
-        2022,
-        "https://arxiv.org/abs/2210.05895",
-        "3.2, 3.3",
-    ),
+    paper=cite("2210.05895", "3.2, 3.3"),
     key_maps=published_maps(read_state),
 )
 

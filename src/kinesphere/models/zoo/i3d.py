@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import TVL1_NOTE
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 
 Triple = tuple[int, int, int]
@@ -229,13 +229,7 @@ FLOW_KEY_MAPS = tuple(KeyMap(layout, found, spec=PUBLIC_FLOW_SPEC) for layout, f
 
 I3D = Family(
     name="i3d",
-    paper=Paper(
-        "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
-        "Carreira, Zisserman",
-        2017,
-        "https://arxiv.org/abs/1705.07750",
-        "2.4",
-    ),
+    paper=cite("1705.07750", "2.4"),
     network=inception_i3d,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),

@@ -11,10 +11,10 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -105,16 +105,9 @@ I3D = Family(
     cam_layer="layer4",
     key_maps=I3D_MAPS,
 )
-NON_LOCAL_PAPER = Paper(
-    "Non-local Neural Networks",
-    "Wang, Girshick, Gupta, He",
-    2018,
-    "https://arxiv.org/abs/1711.07971",
-    "4, table 1",
-)
 C2D = I3D.of(
     c2d_resnet,
-    paper=NON_LOCAL_PAPER,
+    paper=cite("1711.07971", "4, table 1"),
     inputs=(SPEC_8X8,),
     key_maps=C2D_MAPS,
 )

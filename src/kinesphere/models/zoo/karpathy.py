@@ -18,8 +18,8 @@ from torch.nn.functional import avg_pool3d
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 
 TimeFusion = Literal["single_frame", "early_fusion", "late_fusion", "slow_fusion"]
 CELLS = 7  # rows and columns of the last feature map, for whole frames and for either stream of two
@@ -144,16 +144,9 @@ def stages(*columns: str) -> tuple[str, ...]:
 
 
 ONE, TEN, TWO_APART = Sampling("dense", 1), Sampling("dense", 10), Sampling("dense", 2, 15)
-PAPER = Paper(
-    "Large-scale Video Classification with Convolutional Neural Networks",
-    "Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei",
-    2014,
-    "https://cs.stanford.edu/people/karpathy/deepvideo/",
-    "3",
-)
 FAMILY = Family(
     name="karpathy",
-    paper=PAPER,
+    paper=cite("deepvideo", "3"),
     network=Karpathy,
     inputs=clip(TEN, 170),
     tiny_inputs=clip(TWO_APART, 170),

@@ -15,8 +15,8 @@ from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename
-from kinesphere.models.zoo.karpathy import PAPER
 
 
 class LateFusion(nn.Module):
@@ -37,7 +37,7 @@ class LateFusion(nn.Module):
 SPEC = ClipSpec(Sampling("uniform", 5), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 LATE_FUSION = Family(
     name="late_fusion",
-    paper=PAPER.at("3.1"),
+    paper=cite("deepvideo", "3.1"),
     network=LateFusion,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.skeleton_net import VALUES, SkeletonInput, Stream, TimeConv, narrow
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.skeleton import HEADS, read_people, read_skeleton
 from kinesphere.models.zoo.stgcn import STGCN, TOLD_APART
@@ -280,13 +280,7 @@ MAPS = tuple(
 FAMILY = STGCN.of(
     MSG3D,
     name="msg3d",
-    paper=Paper(
-        "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition",
-        "Liu, Zhang, Chen, Wang, Ouyang",
-        2020,
-        "https://arxiv.org/abs/2003.14111",
-        "3.2–3.5",
-    ),
+    paper=cite("2003.14111", "3.2–3.5"),
     stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
     key_maps=MAPS,
     notes=TOLD_APART,

@@ -10,6 +10,7 @@ from functools import partial
 
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -23,7 +24,7 @@ from kinesphere.models.weights.maps.resnet3d import (
     mmaction2_attention,
     pyslowfast_attention,
 )
-from kinesphere.models.zoo.i3d_resnet import EVERY_SECOND, FACEBOOK_SPEC, I3D, NON_LOCAL_PAPER, i3d_stem
+from kinesphere.models.zoo.i3d_resnet import EVERY_SECOND, FACEBOOK_SPEC, I3D, i3d_stem
 
 
 def nonlocal_i3d(
@@ -95,7 +96,7 @@ PLAIN_MAPS = (MMACTION2_MAP, IMAGENET)
 NONLOCAL = I3D.of(
     nonlocal_i3d,
     name="nonlocal_i3d",
-    paper=NON_LOCAL_PAPER.at("3, 4"),
+    paper=cite("1711.07971", "3, 4"),
     key_maps=EMBEDDED_MAPS,
 )
 

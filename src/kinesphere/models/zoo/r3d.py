@@ -13,9 +13,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, Size3, conv3d, initialise, max_pool, stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap
 from kinesphere.models.weights.maps.r3d import (
     JFZHANG95_R2PLUS1D,
@@ -208,16 +208,9 @@ SPEC = ClipSpec(
 TORCHVISION = KeyMap("torchvision", SAME_KEYS)
 R3D_MAPS = (TORCHVISION, RESNETS_R3D, JFZHANG95_R3D)
 R2PLUS1D_MAPS = (TORCHVISION, RESNETS_R2PLUS1D, JFZHANG95_R2PLUS1D)
-PAPER = Paper(
-    "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-    "Tran, Wang, Torresani, Ray, LeCun, Paluri",
-    2018,
-    "https://arxiv.org/abs/1711.11248",
-    "3.1–3.5",
-)
 R3D = Family(
     name="r3d",
-    paper=PAPER,
+    paper=cite("1711.11248", "3.1–3.5"),
     network=VideoResNet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),

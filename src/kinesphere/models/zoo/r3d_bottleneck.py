@@ -10,13 +10,13 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import SAME_KEYS, KeyMap, Rename
 from kinesphere.models.weights.maps.r3d import KINETICS_SPEC
 from kinesphere.models.weights.maps.resnet3d import PYTORCHVIDEO
-from kinesphere.models.zoo.r3d import PAPER, Factorised, middle_width, video_stem
+from kinesphere.models.zoo.r3d import Factorised, middle_width, video_stem
 
 STRIDES: tuple[Size3, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
@@ -74,13 +74,7 @@ def slim_r2plus1d(
     )
 
 
-R3D_PAPER = Paper(
-    "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?",
-    "Hara, Kataoka, Satoh",
-    2018,
-    "https://arxiv.org/abs/1711.09577",
-    "3.3",
-)
+R3D_PAPER = cite("1711.09577", "3.3")
 
 R3D_MAPS = (KeyMap("3d_resnets", (Rename("conv1.*", "stem.0.*"), Rename("bn1.*", "stem.1.*"), *SAME_KEYS)),)
 R2PLUS1D_MAPS = (
@@ -129,7 +123,7 @@ R3D = Family(
     key_maps=R3D_MAPS,
     notes=FOLDER_NOTE,
 )
-R2PLUS1D = R3D.of(bottleneck_r2plus1d, paper=PAPER.at("3.5"), key_maps=R2PLUS1D_MAPS)
+R2PLUS1D = R3D.of(bottleneck_r2plus1d, paper=cite("1711.11248", "3.5"), key_maps=R2PLUS1D_MAPS)
 R2PLUS1D_SLIM = R2PLUS1D.of(
     slim_r2plus1d,
     inputs=(ClipSpec(Sampling("dense", 16, 4), size=(224, 224), short_side_px=256, fps=30.0),),

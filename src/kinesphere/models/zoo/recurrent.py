@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 
 
@@ -98,13 +98,6 @@ BACKBONE_MAPS = (
 )
 
 
-PAPER = Paper(
-    "Long-term Recurrent Convolutional Networks for Visual Recognition and Description",
-    "Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell",
-    2015,
-    "https://arxiv.org/abs/1411.4389",
-    "3–4",
-)
 STAGES = (*BACKBONE_STAGES[1:], "memory")
 TINY_INPUTS = (SMALL_SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),)
 
@@ -129,7 +122,7 @@ def on_resnet(
 
 SMALL = Family(
     name="recurrent",
-    paper=PAPER,
+    paper=cite("1411.4389", "3–4"),
     network=on_small_cnn,
     inputs=(SMALL_SPEC,),
     tiny_inputs=TINY_INPUTS,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.zoo import r3d
 from kinesphere.models.zoo.i3d import BLOCKS, STAGES, Inception3d, Triple, with_norm
@@ -55,13 +55,7 @@ TORCHVISION = KeyMap(
 )
 S3D = Family(
     name="s3d",
-    paper=Paper(
-        "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification",
-        "Xie, Sun, Huang, Tu, Murphy",
-        2018,
-        "https://arxiv.org/abs/1712.04851",
-        "4",
-    ),
+    paper=cite("1712.04851", "4"),
     network=separable_inception,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 16), size=(32, 32), short_side_px=36),),

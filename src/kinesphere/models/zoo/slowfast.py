@@ -30,6 +30,7 @@ from kinesphere.models.layers.resnet3d import (
     stage,
     stem,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule, Transform
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2_HEAD,
@@ -45,7 +46,6 @@ from kinesphere.models.weights.maps.resnet3d import (
     pytorchvideo_stage,
     pytorchvideo_stem,
 )
-from kinesphere.models.zoo.slowonly import PAPER
 
 SLOW_LENGTHS = ((1,), (1,), (3,), (3,))
 FAST_LENGTHS = ((3,), (3,), (3,), (3,))
@@ -277,7 +277,7 @@ MAPS = (
 )
 SLOWFAST = Family(
     name="slowfast",
-    paper=PAPER.at("3, table 1"),
+    paper=cite("1812.03982", "3, table 1"),
     network=SlowFast,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),

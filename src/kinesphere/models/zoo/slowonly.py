@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import TVL1_NOTE
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock
 from kinesphere.models.layers.resnet3d import DEPTHS, ResNet3d, frame_stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet3d import (
     CAFFE2,
@@ -59,13 +59,6 @@ def slowonly_resnet(
     )
 
 
-PAPER = Paper(
-    "SlowFast Networks for Video Recognition",
-    "Feichtenhofer, Fan, Malik, He",
-    2019,
-    "https://arxiv.org/abs/1812.03982",
-    "3.1, 4.1",
-)
 FLOW_SPEC = SPEC_8X8.with_(modality="flow", mean=(0.0, 0.0), std=(20.0, 20.0))
 PUBLIC_FLOW_SPEC = FLOW_SPEC.with_(flow="tvl1")  # what the public weights learnt from
 
@@ -83,7 +76,7 @@ FLOW_MAPS = (KeyMap("mmaction2", MMACTION2_RULES, infer=mmaction2_attention, spe
 SLOWONLY = C2D.of(
     slowonly_resnet,
     name="slowonly",
-    paper=PAPER,
+    paper=cite("1812.03982", "3.1, 4.1"),
     key_maps=MAPS,
     notes="A file with non-local blocks imports too: `attend2` and `attend3` say after which blocks they "
     "stand. ",

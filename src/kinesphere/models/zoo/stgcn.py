@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
@@ -36,6 +35,7 @@ from kinesphere.models.layers.skeleton_net import (
     narrow,
     shortcut,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.skeleton import published_maps, read_blocks
 
@@ -264,13 +264,7 @@ MAPS = published_maps(read_state)
 FIRST_MAPS = (first_map("stgcn", "", "fcn"), first_map("mmaction2_0x", "backbone.", "cls_head.fc"))
 STGCN = Family(
     name="stgcn",
-    paper=Paper(
-        "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition",
-        "Yan, Xiong, Lin",
-        2018,
-        "https://arxiv.org/abs/1801.07455",
-        "3.2–3.4",
-    ),
+    paper=cite("1801.07455", "3.2–3.4"),
     network=graph_net,
     inputs=POSE_INPUTS,
     tiny_inputs=TINY_POSE_INPUTS,
@@ -283,13 +277,7 @@ STGCN = Family(
 TOLD_APART = (
     MOTION_NOTE + "The first batch norm tells two people apart by their place; `people` changes that. "
 )
-PAPER_PP = Paper(
-    "PYSKL: Towards Good Practices for Skeleton Action Recognition",
-    "Duan, Wang, Chen, Lin",
-    2022,
-    "https://arxiv.org/abs/2205.09443",
-    "3",
-)
+PAPER_PP = cite("2205.09443", "3")
 
 
 @STGCN.model(

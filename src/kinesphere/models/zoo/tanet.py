@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,
@@ -113,13 +113,7 @@ MMACTION2 = KeyMap(
 
 FAMILY = Family(
     name="tanet",
-    paper=Paper(
-        "TAM: Temporal Adaptive Module for Video Recognition",
-        "Liu, Wang, Wu, Qian, Lu",
-        2021,
-        "https://arxiv.org/abs/2005.06803",
-        "3",
-    ),
+    paper=cite("2005.06803", "3"),
     network=TANet,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 8), size=(64, 64), short_side_px=72),),

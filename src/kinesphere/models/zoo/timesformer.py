@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import Attention, Block, Mlp, initialise, stage_names
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
 
@@ -287,13 +287,7 @@ PLAIN_MAPS = (
 )
 TIMESFORMER = Family(
     name="timesformer",
-    paper=Paper(
-        "Is Space-Time Attention All You Need for Video Understanding?",
-        "Bertasius, Wang, Torresani",
-        2021,
-        "https://arxiv.org/abs/2102.05095",
-        "3, figure 1",
-    ),
+    paper=cite("2102.05095", "3, figure 1"),
     network=TimeSformer,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet2d import (
     EVERY_BLOCK,
@@ -145,9 +145,7 @@ MMACTION2 = KeyMap(
 
 FAMILY = Family(
     name="tin",
-    paper=Paper(
-        "Temporal Interlacing Network", "Shao, Qian, Liu", 2020, "https://arxiv.org/abs/2001.06499", "3"
-    ),
+    paper=cite("2001.06499", "3"),
     network=TIN,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),

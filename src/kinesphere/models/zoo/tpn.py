@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -28,6 +27,7 @@ from kinesphere.models.layers.resnet3d import (
     reduce,
     stage,
 )
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename, Rule, unsqueeze
 from kinesphere.models.weights.maps.resnet3d import MMACTION2
 from kinesphere.models.zoo.i3d_resnet import C2D, MMACTION2_IMAGES, SPEC_8X8
@@ -192,13 +192,7 @@ TSM_MAPS = (
 FAMILY = C2D.of(
     TPN,
     name="tpn",
-    paper=Paper(
-        "Temporal Pyramid Network for Action Recognition",
-        "Yang, Xu, Shi, Dai, Zhou",
-        2020,
-        "https://arxiv.org/abs/2004.03548",
-        "3",
-    ),
+    paper=cite("2004.03548", "3"),
     stages=(*STAGES, "neck"),
     cam_layer="neck",
     key_maps=SLOWONLY_MAPS,

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
 
@@ -120,13 +120,7 @@ KEY_MAPS = (
 
 FAMILY = Family(
     name="trn",
-    paper=Paper(
-        "Temporal Relational Reasoning in Videos",
-        "Zhou, Andonian, Oliva, Torralba",
-        2018,
-        "https://arxiv.org/abs/1711.08496",
-        "3",
-    ),
+    paper=cite("1711.08496", "3"),
     network=TRN,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),

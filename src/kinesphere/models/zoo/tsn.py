@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
 
@@ -79,13 +79,7 @@ FLOW_KEY_MAPS = (
 
 FAMILY = Family(
     name="tsn",
-    paper=Paper(
-        "Temporal Segment Networks: Towards Good Practices for Deep Action Recognition",
-        "Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool",
-        2016,
-        "https://arxiv.org/abs/1608.00859",
-        "3.1, 3.2",
-    ),
+    paper=cite("1608.00859", "3.1, 3.2"),
     network=TSN,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),

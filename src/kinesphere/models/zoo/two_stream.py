@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper, Part
+from kinesphere.models.card import Part
 from kinesphere.models.contracts import MEAN, STD, fit_length_and_size
 from kinesphere.models.family import Family
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 from kinesphere.models.zoo import i3d
 
@@ -266,13 +267,7 @@ def shrunk(specs: tuple[ClipSpec, ...], size_px: int) -> tuple[ClipSpec, ...]:
 
 TWO_STREAM = Family(
     name="two_stream",
-    paper=Paper(
-        "Two-Stream Convolutional Networks for Action Recognition in Videos",
-        "Simonyan, Zisserman",
-        2014,
-        "https://arxiv.org/abs/1406.2199",
-        "2-5",
-    ),
+    paper=cite("1406.2199", "2-5"),
     network=TwoStream,
     inputs=(RGB_SPEC, FLOW_SPEC),
     tiny_inputs=shrunk((RGB_SPEC, FLOW_SPEC), 64),
@@ -290,13 +285,7 @@ TWO_STREAM = Family(
 )
 FUSED = TWO_STREAM.of(
     FusedTwoStream,
-    paper=Paper(
-        "Convolutional Two-Stream Network Fusion for Video Action Recognition",
-        "Feichtenhofer, Pinz, Zisserman",
-        2016,
-        "https://arxiv.org/abs/1604.06573",
-        "3",
-    ),
+    paper=cite("1604.06573", "3"),
     inputs=fused_inputs(5),
     tiny_inputs=shrunk(fused_inputs(2), 64),
     stages=("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7"),

@@ -13,10 +13,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import Attention, Mlp
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename
 
 Size3 = tuple[int, int, int]
@@ -161,13 +161,7 @@ MMACTION2 = KeyMap(
 
 UNIFORMER = Family(
     name="uniformer",
-    paper=Paper(
-        "UniFormer: Unified Transformer for Efficient Spatiotemporal Representation Learning",
-        "Li, Wang, Gao, Song, Liu, Li, Qiao",
-        2022,
-        "https://arxiv.org/abs/2201.04676",
-        "3, table 10",
-    ),
+    paper=cite("2201.04676", "3, table 10"),
     network=UniFormer,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=32),),

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 
 Size3 = tuple[int, int, int]
@@ -356,13 +356,7 @@ MMACTION2 = KeyMap(
 )
 VIDEO_SWIN = Family(
     name="video_swin",
-    paper=Paper(
-        "Video Swin Transformer",
-        "Liu, Ning, Cao, Wei, Zhang, Lin, Hu",
-        2022,
-        "https://arxiv.org/abs/2106.13230",
-        "3.1–3.3",
-    ),
+    paper=cite("2106.13230", "3.1–3.3"),
     network=VideoSwin,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8, 2), size=(32, 32), short_side_px=32),),

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD, with_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
 
@@ -187,13 +187,7 @@ MAPS = (
 )
 VIDEOMAE = Family(
     name="videomae",
-    paper=Paper(
-        "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
-        "Tong, Song, Wang, Wang",
-        2022,
-        "https://arxiv.org/abs/2203.12602",
-        "3, appendix A",
-    ),
+    paper=cite("2203.12602", "3, appendix A"),
     network=VideoMAE,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),

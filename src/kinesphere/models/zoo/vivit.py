@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
 
@@ -158,13 +158,7 @@ MAPS = (
 )
 VIVIT = Family(
     name="vivit",
-    paper=Paper(
-        "ViViT: A Video Vision Transformer",
-        "Arnab, Dehghani, Heigold, Sun, Lučić, Schmid",
-        2021,
-        "https://arxiv.org/abs/2103.15691",
-        "3.2, 3.3 (model 1)",
-    ),
+    paper=cite("2103.15691", "3.2, 3.3 (model 1)"),
     network=ViViT,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined
 
@@ -171,13 +171,7 @@ MAPS = (
 
 FAMILY = Family(
     name="vjepa2",
-    paper=Paper(
-        "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
-        "Assran, Bardes, Fan, Garrido, Howes, et al.",
-        2025,
-        "https://arxiv.org/abs/2506.09985",
-        "2.1, 5",
-    ),
+    paper=cite("2506.09985", "2.1, 5"),
     network=VJEPA2,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),

@@ -12,9 +12,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import STAGES, Size3, average, conv3d, initialise
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
 from kinesphere.models.weights.maps.resnet3d import (
     PYSLOWFAST_HEAD,
@@ -212,13 +212,7 @@ MAPS = (
 
 FAMILY = Family(
     name="x3d",
-    paper=Paper(
-        "X3D: Expanding Architectures for Efficient Video Recognition",
-        "Feichtenhofer",
-        2020,
-        "https://arxiv.org/abs/2004.04730",
-        "3, 4, tables 1 and 3",
-    ),
+    paper=cite("2004.04730", "3, 4, tables 1 and 3"),
     network=X3D,
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 1), size=(32, 32), short_side_px=36),),

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import clips, frames
+from kinesphere.models.papers import cite
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.zoo.movinet.blocks import BlockState, FrameConv, MobileBlock, frame_means, running_mean
 from kinesphere.models.zoo.movinet.weights import BASE_MAPS, STREAM_MAPS
@@ -256,13 +256,7 @@ def clip(length: int, fps: float, side: int) -> tuple[ClipSpec]:
 
 MOVINET = Family(
     name="movinet",
-    paper=Paper(
-        "MoViNets: Mobile Video Networks for Efficient Video Recognition",
-        "Kondratyuk, Yuan, Li, Zhang, Tan, Brown, Gong",
-        2021,
-        "https://arxiv.org/abs/2103.11511",
-        "3.1, 3.2",
-    ),
+    paper=cite("2103.11511", "3.1, 3.2"),
     network=MoViNet,
     inputs=clip(50, 5.0, 172),
     tiny_inputs=clip(4, 5.0, 32),

@@ -17,10 +17,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
+from kinesphere.models.papers import cite
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,
     PATCH_STRIDE,
@@ -128,13 +128,7 @@ class MViT(nn.Module):
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "norm")
 MVIT1 = Family(
     name="mvit",
-    paper=Paper(
-        "Multiscale Vision Transformers",
-        "Fan, Xiong, Mangalam, Li, Yan, Malik, Feichtenhofer",
-        2021,
-        "https://arxiv.org/abs/2104.11227",
-        "3, 4.1, tables 2 and 3",
-    ),
+    paper=cite("2104.11227", "3, 4.1, tables 2 and 3"),
     network=MViT,
     inputs=(clip(16, 4),),
     tiny_inputs=(clip(4, 1, 32, 36),),
@@ -144,13 +138,7 @@ MVIT1 = Family(
 )
 MVIT2 = MVIT1.of(
     MViT,
-    paper=Paper(
-        "MViTv2: Improved Multiscale Vision Transformers for Classification and Detection",
-        "Li, Wu, Fan, Mangalam, Xiong, Malik, Feichtenhofer",
-        2022,
-        "https://arxiv.org/abs/2112.01526",
-        "3.1, 4, table 6",
-    ),
+    paper=cite("2112.01526", "3.1, 4, table 6"),
     notes="Multiply-adds include the channels in which relative positions travel.",
 )
 

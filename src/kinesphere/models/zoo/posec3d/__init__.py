@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import POSE_INPUTS
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
+from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.resnet3d import MMACTION2, MMACTION2_HEAD, mmaction2_stages
 from kinesphere.models.weights.maps.skeleton import skeleton_of
@@ -206,13 +206,7 @@ def x3d_on_heatmaps(
     return PoseC3D(num_classes, ShareHeatmaps(skeleton, draw, size_px), stages, last, dropout=dropout)
 
 
-PAPER = Paper(
-    "Revisiting Skeleton-based Action Recognition",
-    "Duan, Zhao, Chen, Lin, Dai",
-    2022,
-    "https://arxiv.org/abs/2104.13586",
-    "3.2, 3.3",
-)
+PAPER = cite("2104.13586", "3.2, 3.3")
 SPEC = POSE_INPUTS[0].with_(
     sampling=Sampling("uniform", 48), size=(64, 64), resize="people", mean=(0.0, 0.0), std=(1.0, 1.0)
 )

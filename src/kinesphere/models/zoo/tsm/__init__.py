@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Paper
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
 from kinesphere.models.layers.nonlocal_block import NonLocalBlock, Pairwise
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES
+from kinesphere.models.papers import cite
 from kinesphere.models.runtime.streaming import check_stream
 from kinesphere.models.weights.keymap import KeyMap, Rename, Rule
 from kinesphere.models.weights.maps import mobilenet2d as mobilenet2d_keys
@@ -286,18 +286,11 @@ MOBILE_MAPS = (
     mobilenet2d_keys.IMAGENET,
 )
 
-PAPER = Paper(
-    "TSM: Temporal Shift Module for Efficient Video Understanding",
-    "Lin, Gan, Han",
-    2019,
-    "https://arxiv.org/abs/1811.08383",
-    "3, 4",
-)
 SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 TINY_INPUTS = (SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),)
 TSM_RESNET = Family(
     name="tsm",
-    paper=PAPER,
+    paper=cite("1811.08383", "3, 4"),
     network=tsm_resnet,
     inputs=(SPEC,),
     tiny_inputs=TINY_INPUTS,
