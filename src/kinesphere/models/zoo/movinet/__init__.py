@@ -267,15 +267,18 @@ MOVINET = Family(
     key_maps=BASE_MAPS,
     notes="Numerically equal to MoViNet-pytorch.",
 )
-STREAM_NOTES = (
-    "Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 elsewhere), "
-    "and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms folded into the "
-    "convolutions, and so has the network built for them (folded=True); `kinesphere import --norms-from "
-    "VIDEOS` gives them back for fine-tuning."
+STREAM = MOVINET.of(
+    MoViNet,
+    key_maps=STREAM_MAPS,
+    notes="Numerically equal to MoViNet-pytorch, whose hard sigmoid has slope 0.2 (an argument; 1/6 "
+    "elsewhere), and, with the weights of a .tflite file, to LiteRT. Such files have their batch norms "
+    "folded into the convolutions, and so has the network built for them (folded=True); `kinesphere import "
+    "--norms-from VIDEOS` gives them back for fine-tuning.",
 )
-LARGE_NOTES = (
-    "Widths and kernels as the authors publish them; no public output of this size was at hand, so equality "
-    "rests on the smaller sizes, which share all code."
+LARGE = MOVINET.of(
+    MoViNet,
+    notes="Widths and kernels as the authors publish them; no public output of this size was at hand, so "
+    "equality rests on the smaller sizes, which share all code.",
 )
 
 
@@ -284,13 +287,9 @@ def movinet_a0(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=False)
 
 
-@MOVINET.model(
-    "MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.",
-    key_maps=STREAM_MAPS,
-    notes=STREAM_NOTES,
-)
+@STREAM.model("MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.")
 def movinet_a0_stream(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A0, causal=True)
+    return STREAM.build(num_classes, design=A0, causal=True)
 
 
 @MOVINET.model("MoViNet-A1, 50 frames of 172 pixels: searched for mobile devices.")
@@ -298,13 +297,9 @@ def movinet_a1(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=False)
 
 
-@MOVINET.model(
-    "MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.",
-    key_maps=STREAM_MAPS,
-    notes=STREAM_NOTES,
-)
+@STREAM.model("MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.")
 def movinet_a1_stream(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A1, causal=True)
+    return STREAM.build(num_classes, design=A1, causal=True)
 
 
 @MOVINET.model("MoViNet-A2, 50 frames of 224 pixels: searched for mobile devices.", inputs=clip(50, 5.0, 224))
@@ -312,41 +307,28 @@ def movinet_a2(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A2, causal=False)
 
 
-@MOVINET.model(
-    "MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.",
-    inputs=clip(50, 5.0, 224),
-    key_maps=STREAM_MAPS,
-    notes=STREAM_NOTES,
-)
+@STREAM.model("MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.", inputs=clip(50, 5.0, 224))
 def movinet_a2_stream(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A2, causal=True)
+    return STREAM.build(num_classes, design=A2, causal=True)
 
 
-@MOVINET.model(
-    "MoViNet-A3, 120 frames of 256 pixels: searched for mobile devices.",
-    inputs=clip(120, 12.0, 256),
-    notes=LARGE_NOTES,
+@LARGE.model(
+    "MoViNet-A3, 120 frames of 256 pixels: searched for mobile devices.", inputs=clip(120, 12.0, 256)
 )
 def movinet_a3(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A3, causal=False)
+    return LARGE.build(num_classes, design=A3, causal=False)
 
 
-@MOVINET.model(
-    "MoViNet-A4, 80 frames of 290 pixels: searched for mobile devices.",
-    inputs=clip(80, 8.0, 290),
-    notes=LARGE_NOTES,
-)
+@LARGE.model("MoViNet-A4, 80 frames of 290 pixels: searched for mobile devices.", inputs=clip(80, 8.0, 290))
 def movinet_a4(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A4, causal=False)
+    return LARGE.build(num_classes, design=A4, causal=False)
 
 
-@MOVINET.model(
-    "MoViNet-A5, 120 frames of 320 pixels: searched for mobile devices.",
-    inputs=clip(120, 12.0, 320),
-    notes=LARGE_NOTES,
+@LARGE.model(
+    "MoViNet-A5, 120 frames of 320 pixels: searched for mobile devices.", inputs=clip(120, 12.0, 320)
 )
 def movinet_a5(num_classes: int) -> MoViNet:
-    return MOVINET.build(num_classes, design=A5, causal=False)
+    return LARGE.build(num_classes, design=A5, causal=False)
 
 
 @MOVINET.model("movinet for tests.", tiny=True)

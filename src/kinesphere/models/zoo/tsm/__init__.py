@@ -342,27 +342,25 @@ def tsm_resnet50_online(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, causal=True, depth=50)
 
 
-@TSM_RESNET.model(
-    "TSM on ResNet-50 with five non-local blocks (embedded gaussian).", key_maps=nonlocal_maps(50, NON_LOCAL)
-)
+TSM_NL = TSM_RESNET.of(tsm_resnet, key_maps=nonlocal_maps(50, NON_LOCAL))
+
+
+@TSM_NL.model("TSM on ResNet-50 with five non-local blocks (embedded gaussian).")
 def tsm_resnet50_nl(num_classes: int) -> TSM:
-    return TSM_RESNET.build(num_classes, depth=50, pairwise="embedded_gaussian", attended=NON_LOCAL)
+    return TSM_NL.build(num_classes, depth=50, pairwise="embedded_gaussian", attended=NON_LOCAL)
 
 
-@TSM_RESNET.model(
-    "TSM on ResNet-50 with five non-local blocks (gaussian).", key_maps=nonlocal_maps(50, NON_LOCAL)
-)
+@TSM_NL.model("TSM on ResNet-50 with five non-local blocks (gaussian).")
 def tsm_resnet50_nl_gaussian(num_classes: int) -> TSM:
-    return TSM_RESNET.build(num_classes, depth=50, pairwise="gaussian", attended=NON_LOCAL)
+    return TSM_NL.build(num_classes, depth=50, pairwise="gaussian", attended=NON_LOCAL)
 
 
-@TSM_RESNET.model(
+@TSM_NL.model(
     "TSM on ResNet-50 with five non-local blocks (dot product).",
-    key_maps=nonlocal_maps(50, NON_LOCAL),
     notes="Its files have the same keys as the embedded Gaussian's: only the name tells them apart.",
 )
 def tsm_resnet50_nl_dot_product(num_classes: int) -> TSM:
-    return TSM_RESNET.build(num_classes, depth=50, pairwise="dot_product", attended=NON_LOCAL)
+    return TSM_NL.build(num_classes, depth=50, pairwise="dot_product", attended=NON_LOCAL)
 
 
 @TSM_MOBILE.model("MobileNetV2 that exchanges an eighth of its channels with either neighbouring frame.")
