@@ -10,12 +10,13 @@ import pytest
 
 from kinesphere.annotations.formats.bvh import read_bvh
 from kinesphere.annotations.formats.ntu import read_missing, read_ntu
+from kinesphere.annotations.formats.utkinect import read_utkinect_labels
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.skeleton import COCO17, KINECT20
 from kinesphere.core.archives import opened
 from kinesphere.data import ClipDataset, Item, Manifest
-from kinesphere.datasets import import_skeletons
+from kinesphere.datasets import DATASETS, import_skeletons
 from kinesphere.video import Video
 
 pytestmark = pytest.mark.real
@@ -36,6 +37,7 @@ def test_jhmdb(tmp_path: Path) -> None:
     manifest = Manifest.read(result.manifest)
     assert (len(manifest.where(split="train")), len(manifest.where(split="test"))) == (433, 176)
     assert len(manifest.labels) == 14
+    assert f"{len(manifest)} of {len(manifest.labels)} classes" in DATASETS.get("jhmdb").card.size
     spec = PICTURE.with_(skeleton="jhmdb15")
     item = ClipDataset(manifest, spec, train=False)[0]
     assert isinstance(item, Item)
@@ -69,6 +71,27 @@ def test_msr_action3d(tmp_path: Path) -> None:
     right, left = KINECT20.index("right_hand"), KINECT20.index("left_hand")
     rises = [p.keypoints[:, 0, right, 1].std() > p.keypoints[:, 0, left, 1].std() for p in waves]
     assert np.mean(rises) > 0.9
+
+
+def test_cards_say_what_the_files_count() -> None:
+    cards = {name: DATASETS.get(name).card for name in ("utkinect", "msr_action3d", "bandai_namco")}
+    with opened(DATA / "skeletons" / "utkinect.tar.xz") as folder:
+        found = read_utkinect_labels(folder / "actionLabel.txt").found
+    sequences = {passage.sequence for passage in found}
+    subjects = {sequence[:3] for sequence in sequences}
+    assert cards["utkinect"].size == (
+        f"{len(found)} passages in {len(sequences)} sequences of {len(subjects)} subjects"
+    )
+    assert {passage.label for passage in found} == set(cards["utkinect"].classes)
+    with opened(DATA / "skeletons" / "msraction3d.tar.xz") as folder:
+        names = [path.name.split("_") for path in folder.glob("a*_skeleton3D.txt")]
+    clips, actions, subjects = len(names), {name[0] for name in names}, {name[1] for name in names}
+    assert cards["msr_action3d"].size == f"{clips} clips of {len(subjects)} subjects; one shows nobody"
+    assert len(actions) == len(cards["msr_action3d"].classes)
+    with opened(DATA / "mocap" / "styles.tar.xz") as folder:
+        licence = (folder / "LICENSE").read_text(encoding="utf-8")
+    assert licence.startswith("Attribution-NonCommercial 4.0 International")
+    assert cards["bandai_namco"].licence == "CC BY-NC 4.0"
 
 
 def test_ntu_joints_lie_on_the_people_of_the_video() -> None:

@@ -14,12 +14,13 @@ _NAME = re.compile(r"dataset-\d_([a-z-]+)_([a-z-]+)_\d+\.bvh")
 CARD = DatasetCard(
     title="the Bandai Namco motion sets (movements and styles)",
     content="motion capture",
-    size="set 1: 175 motions",
+    size="set 1: 175 motions, as its publisher states",
     licence="CC BY-NC 4.0",
     source="https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset",
     layout="dataset-<number>_<movement>_<style>_<number>.bvh",
     groups="file",
     columns=("style",),
+    paper="Kobayashi et al. (2023): Motion capture dataset for practical use of AI-based motion editing",
 )
 
 
