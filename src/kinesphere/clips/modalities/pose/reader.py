@@ -8,25 +8,25 @@ takes, and joints that were not seen, are zeros with score 0. Joints may lie out
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
-from kinesphere.clips.geometry import Box, Size, plan_frames, view_boxes
+from kinesphere.clips.geometry import Size, plan_frames, view_boxes
 from kinesphere.clips.modalities.pose.align import align_bodies
 from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.draw import draw_people
 from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
-from kinesphere.clips.modalities.pose.poses import Poses, scale_points
+from kinesphere.clips.modalities.pose.geometry import crop, flip, in_space, moved, resize, warp
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.prepared import differences, prepared
 from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
 from kinesphere.clips.reading import sampled
 from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter
-from kinesphere.clips.skeleton import SKELETONS, Skeleton
+from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.source import VideoSource, beside, displayed_rows, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NobodySeen
@@ -138,7 +138,7 @@ def _on_canvas(clip: Clip, spec: ClipSpec, enlarge: float) -> Clip:
     plan = plan_frames(clip.frame_size, policy, enlarge=enlarge)
     clip = resize(clip, plan.decode)
     top, left = ((plan.canvas[i] - plan.decode[i]) // 2 for i in (0, 1))
-    return _moved(clip, float(left), float(top), plan.canvas)
+    return moved(clip, float(left), float(top), plan.canvas)
 
 
 def _around_people(clip: Clip, spec: ClipSpec) -> Clip:
@@ -156,43 +156,7 @@ def _around_people(clip: Clip, spec: ClipSpec) -> Clip:
     width, height = max(extent[0], extent[1] * ratio), max(extent[1], extent[0] / ratio)
     corner = (low + high) / 2 - np.array([width, height]) / 2
     size = (max(1, round(height)), max(1, round(width)))
-    return _moved(clip, -float(corner[0]) - 0.5, -float(corner[1]) - 0.5, size)
-
-
-def crop(clip: Clip, box: Box) -> Clip:
-    """The coordinates counted from the corner of `box`; joints outside it stay.
-
-    Raises:
-        InvalidClip: If the box reaches outside the frame.
-    """
-    if not box.within(clip.frame_size):
-        raise InvalidClip(f"The crop {box} reaches outside the frame {clip.frame_size}.")
-    return _moved(clip, -box.left, -box.top, box.size)
-
-
-def resize(clip: Clip, size: Size) -> Clip:
-    """The coordinates in a frame scaled to `(H, W)`."""
-    if size == clip.frame_size or _in_space(clip):
-        return replace(clip, frame_size=size)
-    scale = np.array([size[1] / clip.frame_size[1], size[0] / clip.frame_size[0]])
-    return _with_points(clip, torch.from_numpy(scale_points(clip.data[..., :2].numpy(), scale)), size)
-
-
-def flip(clip: Clip, spec: ClipSpec) -> Clip:
-    """Left and right exchanged: of the frame or of space, and of the joints' names."""
-    data = clip.data[..., list(_skeleton_of(clip).mirror), :].clone()
-    seen = data[..., -1] > 0
-    middle = 0.0 if _in_space(clip) else clip.frame_size[1] - 1.0
-    data[..., 0] = torch.where(seen, middle - data[..., 0], 0.0)
-    return replace(clip, data=data, flipped=not clip.flipped)
-
-
-def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
-    """The joints moved by a `(2, 3)` matrix of pixels."""
-    if _in_space(clip):
-        return clip
-    moved = clip.data[..., :2].numpy() @ matrix[:, :2].T + matrix[:, 2]
-    return _with_points(clip, torch.from_numpy(moved.astype(np.float32)), clip.frame_size)
+    return moved(clip, -float(corner[0]) - 0.5, -float(corner[1]) - 0.5, size)
 
 
 def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -240,8 +204,8 @@ def blend(own: torch.Tensor, partners: torch.Tensor, weight: float) -> torch.Ten
 
 def draw(clip: Clip) -> np.ndarray:
     """The skeletons on black: uint8 `(T, H, W, 3)`; joints in space as seen from the front."""
-    joints, skeleton = clip.data.numpy(), _skeleton_of(clip)
-    if not _in_space(clip):
+    joints, skeleton = clip.data.numpy(), SKELETONS.get(clip.skeleton or "")
+    if not in_space(clip):
         return draw_people(joints, skeleton, clip.frame_size)
     points, seen = joints[..., :2] * (1, -1), joints[..., -1] > 0
     size = (256, 256)
@@ -258,26 +222,6 @@ def _filled(joints: np.ndarray, people: int) -> np.ndarray:
     result = np.zeros((count, people, *rest), np.float32)
     result[:, :seen] = joints
     return result
-
-
-def _moved(clip: Clip, right_px: float, down_px: float, size: Size) -> Clip:
-    if _in_space(clip) or right_px == down_px == 0:
-        return replace(clip, frame_size=size)
-    return _with_points(clip, clip.data[..., :2] + torch.tensor([right_px, down_px]), size)
-
-
-def _with_points(clip: Clip, points: torch.Tensor, size: Size) -> Clip:
-    """New pixel coordinates for the joints that were seen, in a frame of another size."""
-    scores = clip.data[..., 2:]
-    return replace(clip, data=torch.cat([points.where(scores > 0, 0.0), scores], -1), frame_size=size)
-
-
-def _in_space(clip: Clip) -> bool:
-    return clip.data.shape[-1] == 4
-
-
-def _skeleton_of(clip: Clip) -> Skeleton:
-    return SKELETONS.get(clip.skeleton or "")
 
 
 def _skeleton(spec: ClipSpec) -> str:
