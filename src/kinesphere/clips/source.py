@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Protocol
@@ -50,10 +51,13 @@ class VideoSource(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, eq=False)
 class WrappedSource(Closing):
     """A source, with what is known of it beside its frames, or with other frames in their place.
 
-    Args:
+    What is made of frames, such as flow without a file, sees those other frames.
+
+    Attributes:
         video: The source inside; closed together with this.
         known: What sidecar files or extraction say of it, by modality (see `beside`).
         preparation: How the files were made that the model learnt from, for whoever makes missing ones.
@@ -62,80 +66,43 @@ class WrappedSource(Closing):
         closing: What else is closed together with this.
     """
 
-    def __init__(
-        self,
-        video: VideoSource,
-        *,
-        known: Mapping[str, Any] | None = None,
-        preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
-        remarks: Sequence[str] = (),
-        read: ReadFrames | None = None,
-        closing: Sequence[Callable[[], None]] = (),
-    ) -> None:
-        self._video = video
-        self._known = dict(known or {})
-        self._read = read or video.frames_at
-        self._closing = tuple(closing)
-        self.preparation = preparation
-        self.remarks = tuple(remarks)
-
-    def with_frames(
-        self,
-        read: ReadFrames,
-        *,
-        known: Mapping[str, Any] | None = None,
-        closing: Sequence[Callable[[], None]] = (),
-    ) -> WrappedSource:
-        """The same source with other frames; what is made of frames, such as flow without a file, sees these.
-
-        Args:
-            read: In place of `frames_at`.
-            known: In place of what is known of the source.
-            closing: What is closed together with it besides.
-        """
-        return WrappedSource(
-            self._video,
-            known=self._known if known is None else known,
-            preparation=self.preparation,
-            remarks=self.remarks,
-            read=read,
-            closing=(*self._closing, *closing),
-        )
+    video: VideoSource
+    _: KW_ONLY
+    known: Mapping[str, Any] = field(default_factory=dict)
+    preparation: Preparation = Preparation()  # noqa: RUF009 (frozen)
+    remarks: tuple[str, ...] = ()
+    read: ReadFrames | None = None
+    closing: tuple[Callable[[], None], ...] = ()
 
     @property
     def size(self) -> Size:
         """`(H, W)` of the video in pixels."""
-        return self._video.size
+        return self.video.size
 
     @property
     def fps(self) -> Fraction | None:
         """Frames per second of the video."""
-        return self._video.fps
+        return self.video.fps
 
     @property
     def duration_s(self) -> float | None:
         """Length of the video in seconds."""
-        return self._video.duration_s
+        return self.video.duration_s
 
     @property
     def tolerance_s(self) -> float:
         """See `Video.tolerance_s`."""
-        return self._video.tolerance_s
+        return self.video.tolerance_s
 
     @property
     def source(self) -> str:
         """The name of the video, for messages."""
-        return self._video.source
+        return self.video.source
 
     @property
     def damage(self) -> list[str]:
         """What could not be read so far, one line per kind; empty for a sound video."""
-        return self._video.damage
-
-    @property
-    def known(self) -> Mapping[str, Any]:
-        """What is known beside the frames, by modality."""
-        return self._known
+        return self.video.damage
 
     def frame_times(self) -> np.ndarray:
         """`(N,)` when each frame of the video begins, in seconds; not to be written to."""
@@ -144,22 +111,22 @@ class WrappedSource(Closing):
     @cached_property
     def _frame_times(self) -> np.ndarray:
         # Readers ask for every clip; of a long video that would make each of its many windows dearer.
-        times = self._video.frame_times().view()
+        times = self.video.frame_times().view()
         times.flags.writeable = False
         return times
 
     def frames_at(self, times_s: np.ndarray, size: Size | None = None) -> Frames:
         """See `Video.frames_at`."""
-        return self._read(times_s, size)
+        return (self.read or self.video.frames_at)(times_s, size)
 
     def beside(self, modality: str) -> Any | None:
         """What is known of a modality; None if nothing."""
-        return self._known.get(modality)
+        return self.known.get(modality)
 
     def close(self) -> None:
         """Close the video, and what else belongs to this source."""
-        self._video.close()
-        for close in self._closing:
+        self.video.close()
+        for close in self.closing:
             close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ def with_background(video: WrappedSource, change: Background, other: Lenders | N
         for name, content in video.known.items()
         if (sidecar := MODALITIES.get(name).sidecar) is not None and sidecar.needed
     }
-    return video.with_frames(read, known=known, closing=() if other is None else (other.close,))
+    closing = video.closing if other is None else (*video.closing, other.close)
+    return replace(video, read=read, known=known, closing=closing)
 
 
 class Lenders:

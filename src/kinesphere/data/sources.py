@@ -138,7 +138,7 @@ class Opening:
                 remarks += sidecar.differences(known[name], video, self.preparation)
             elif path is not None and (remark := lacks_file(path, name, self.extracts)):
                 remarks.append(remark)
-        return WrappedSource(video, known=known, preparation=self.preparation, remarks=remarks)
+        return WrappedSource(video, known=known, preparation=self.preparation, remarks=tuple(remarks))
 
     def _file(self, path: Path, name: str, given: Path | None) -> Any | None:
         """What the sidecar file of a video holds; None where there is none, and none is needed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def window_clips(
         notes = tuple(remark for video in videos for remark in video.remarks)
         spans = windows(duration_of(videos[0]), window_s, stride_s, start_of(videos[0]))
         slides = [
-            video.with_frames(SlidingFrames(video, spec, spans, views).frames_at)
+            replace(video, read=SlidingFrames(video, spec, spans, views).frames_at)
             for video, spec in zip(videos, specs, strict=True)
         ]
         for span in spans:
