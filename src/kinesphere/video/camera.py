@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, Self
 
 import cv2
 import numpy as np
@@ -17,52 +16,6 @@ import numpy as np
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting, SourceTimeout, UnreadableVideo
 from kinesphere.video.decode import Frame, Video
-
-
-class FrameSource(Protocol):
-    """Anything that shows frames one after another."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """`(H, W)` in pixels as displayed."""
-
-    @property
-    def fps(self) -> Fraction:
-        """Mean frames per second."""
-
-    def stream(
-        self,
-        start_s: float = 0.0,
-        end_s: float | None = None,
-        *,
-        size: tuple[int, int] | None = None,
-        fps: float | Fraction | None = None,
-    ) -> Iterator[Frame]:
-        """Frames in order of time."""
-
-    def close(self) -> None:
-        """Free the source."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *raised: object) -> None: ...
-
-
-def open_source(
-    source: int | str | Path | bytes, *, timeout_s: float = 10.0, threads: int | None = None
-) -> FrameSource:
-    """Open a camera by its number (`0` or `"0"`), else a file, bytes or URL as a `Video`.
-
-    Raises:
-        UnreadableVideo: If it cannot be opened.
-        SourceTimeout: If it gives no frame in time.
-        InvalidSetting: If an argument is out of range.
-    """
-    if isinstance(source, int):
-        return Camera.open(source, timeout_s=timeout_s)
-    if isinstance(source, str) and source.isdecimal() and not Path(source).exists():
-        return Camera.open(int(source), timeout_s=timeout_s)
-    return Video.open(source, timeout_s=timeout_s, threads=threads)
 
 
 class Camera(Closing):
@@ -218,3 +171,24 @@ class Camera(Closing):
             with contextlib.suppress(queue.Empty):
                 self._newest.get_nowait()
             self._newest.put_nowait(taken)
+
+
+FrameSource = Video | Camera
+"""What shows frames one after another."""
+
+
+def open_source(
+    source: int | str | Path | bytes, *, timeout_s: float = 10.0, threads: int | None = None
+) -> FrameSource:
+    """Open a camera by its number (`0` or `"0"`), else a file, bytes or URL as a `Video`.
+
+    Raises:
+        UnreadableVideo: If it cannot be opened.
+        SourceTimeout: If it gives no frame in time.
+        InvalidSetting: If an argument is out of range.
+    """
+    if isinstance(source, int):
+        return Camera.open(source, timeout_s=timeout_s)
+    if isinstance(source, str) and source.isdecimal() and not Path(source).exists():
+        return Camera.open(int(source), timeout_s=timeout_s)
+    return Video.open(source, timeout_s=timeout_s, threads=threads)

@@ -90,13 +90,7 @@ def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
 def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Vectors as a network takes them: cut to ±20 pixels, then `(x - mean) / std` per component.
 
-    Args:
-        batch: Floating point `(..., 2, H, W)` in pixels, on any device.
-        spec: Mean and standard deviation in pixels.
-        dtype: Floating-point type of the result.
-
-    Raises:
-        InvalidClip: If the batch is of another type or has no axis of 2 components.
+    As `rgb.normalise`, of floating-point batches `(..., 2, H, W)`, mean and standard deviation in pixels.
     """
     if not batch.is_floating_point() or batch.dim() < 3 or batch.shape[-3] != 2:
         raise InvalidClip(

@@ -74,16 +74,7 @@ def warp(clip: Clip, matrix: np.ndarray, spec: ClipSpec) -> Clip:
 
 
 def normalise(batch: torch.Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Masks as a network takes them: `(x / 255 - mean) / std`.
-
-    Args:
-        batch: uint8 `(..., 1, H, W)`, on any device.
-        spec: Mean and standard deviation.
-        dtype: Floating-point type of the result.
-
-    Raises:
-        InvalidClip: If the batch is not uint8 or has no axis of 1 channel.
-    """
+    """Masks as a network takes them: as `rgb.normalise`, of batches `(..., 1, H, W)`."""
     if batch.dtype != torch.uint8 or batch.dim() < 3 or batch.shape[-3] != 1:
         raise InvalidClip(
             f"Masks to normalise are uint8 (..., 1, H, W); got {batch.dtype} {tuple(batch.shape)}."
