@@ -152,6 +152,8 @@ class ClipDataset(Dataset[Item | Skipped]):
         if train:
             augment = augment or preset("none")
             check_flip(augment, manifest.labels)
+        for spec in self.specs:
+            MODALITIES.get(spec.modality)
         self.train = train
         self.augment = augment  # set exactly when training
         self.views = views
