@@ -243,7 +243,7 @@ def with_appearance(image: np.ndarray, joints: tuple[str, ...], found: Detection
 
 
 def _colours(lab: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Histograms of lightness and the two hues inside a four-sided part of a image, each of sum 1."""
+    """Histograms of lightness and the two hues inside a four-sided part of an image, each of sum 1."""
     height, width = lab.shape[:2]
     # People seen from the side are narrow: the part is at least a third as wide as it is high.
     middle = corners.mean(0)

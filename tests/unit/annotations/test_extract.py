@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesphere.annotations.extract import Extracts, FlowExtractor, MaskExtractor, extract
+from kinesphere.annotations.extract.mask import PeopleFinder
 from kinesphere.clips import ClipSpec, Sampling, clip_times
 from kinesphere.clips.modalities.flow import reader as flow_modality
 from kinesphere.clips.modalities.flow.file import FlowFile, write_flow
@@ -221,3 +223,25 @@ def test_frames_lie_within_their_stack_of_flow(seed: int, frames: int) -> None:
         stacks = times[1].reshape(5, 10)
         assert (times[0] >= stacks[:, 0] - 0.5).all()
         assert (times[0] <= stacks[:, -1] + 0.5).all()
+
+
+class _Certain:
+    """An image of certainties as MediaPipe gives them."""
+
+    def __init__(self, certainty: float) -> None:
+        self.certainty = certainty
+
+    def numpy_view(self) -> np.ndarray:
+        return np.full((2, 3, 1), self.certainty, np.float32)
+
+
+@pytest.mark.parametrize("poses", [False, True])
+def test_certainties_of_people_become_a_mask_of_the_image(poses: bool) -> None:
+    people = [_Certain(0.2), _Certain(0.8)]
+    finder = PeopleFinder.__new__(PeopleFinder)
+    finder._poses, finder._format, finder._image = poses, "srgb", lambda *packed: packed
+    finder._task = SimpleNamespace(
+        detect=lambda packed: SimpleNamespace(segmentation_masks=people),
+        segment=lambda packed: SimpleNamespace(confidence_masks=[_Certain(1.0), *people]),
+    )
+    np.testing.assert_array_equal(finder.find(np.zeros((2, 3, 3), np.uint8)), np.full((2, 3), 204, np.uint8))

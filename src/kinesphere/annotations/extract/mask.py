@@ -203,7 +203,7 @@ class PeopleFinder(MediaPipeTask):
             raise InvalidSetting(f"{model} is no model of people for MediaPipe: {error}") from error
 
     def find(self, image: np.ndarray) -> np.ndarray:
-        """The people in a image.
+        """The people in an image.
 
         Args:
             image: uint8 RGB `(H, W, 3)`.
@@ -211,12 +211,12 @@ class PeopleFinder(MediaPipeTask):
         Returns:
             uint8 `(H, W)`: 255 where somebody surely is.
         """
-        image = self._image(self._format, image)
+        packed = self._image(self._format, image)
         if self._poses:
-            masks = self._task.detect(image).segmentation_masks or ()
+            masks = self._task.detect(packed).segmentation_masks or ()
         else:
             # Of several classes the first is the background.
-            found = self._task.segment(image).confidence_masks
+            found = self._task.segment(packed).confidence_masks
             masks = found if len(found) == 1 else found[1:]
         result = np.zeros(image.shape[:2], np.uint8)
         for mask in masks:

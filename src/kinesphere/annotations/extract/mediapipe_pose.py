@@ -128,7 +128,7 @@ class PoseFinder(MediaPipeTask):
         self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
 
     def find(self, image: np.ndarray, box: np.ndarray | None = None) -> Detections:
-        """The people in a image, or in a part of it.
+        """The people in an image, or in a part of it.
 
         Args:
             image: uint8 RGB `(H, W, 3)`.
