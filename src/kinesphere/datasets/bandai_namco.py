@@ -20,7 +20,8 @@ CARD = DatasetCard(
     layout="dataset-<number>_<movement>_<style>_<number>.bvh",
     groups="file",
     columns=("style",),
-    paper="Kobayashi et al. (2023): Motion capture dataset for practical use of AI-based motion editing",
+    paper="Kobayashi et al. (2023): Motion capture dataset for practical use of AI-based motion editing "
+    "and stylization",
 )
 
 
