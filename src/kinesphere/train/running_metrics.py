@@ -53,7 +53,9 @@ class RunningMetrics(Metric):
         probabilities = logits.softmax(-1)
         if self._multi:
             answered = probabilities.isfinite().all(-1, keepdim=True)
-            probabilities = where(answered, logits.sigmoid(), nan)
+            # In float32 all logits above 17 have the probability 1, and their order is lost.
+            fine = logits if logits.device.type == "mps" else logits.double()
+            probabilities = where(answered, fine.sigmoid(), nan)
         count = zeros((), device=logits.device) + len(logits)
         parts = [sums(probabilities, rows.float(), self._multi).sum(0).float() for sums in self._widths]
         self.sums += cat([stack([count, loss.detach().float() * count]), *parts])

@@ -38,6 +38,14 @@ def test_several_labels_per_clip() -> None:
     assert scores["macro_f1"] == pytest.approx(f1_score(rows, logits > 0, average="macro"))
 
 
+def test_the_order_of_confident_answers_is_kept() -> None:
+    metrics = RunningMetrics(3, multi=True)
+    metrics.update(torch.tensor([[20.0, 25.0, -3.0]]), torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor(1.0))
+    scores = metrics.compute()
+    assert scores is not None
+    assert scores["top1"] == 1
+
+
 def test_no_number_and_no_label_are_no_hits() -> None:
     nan, inf = float("nan"), float("inf")
     metrics = RunningMetrics(3, multi=False)
