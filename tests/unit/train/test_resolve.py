@@ -80,7 +80,11 @@ def test_resolving_twice_changes_nothing() -> None:
     ("overrides", "splits", "message"),
     [
         (("data.val=test", "data.test=test"), ("train", "test"), "must be different splits"),
-        (("data.test=0.2",), ("train", "test"), "have a split 'test' of their own"),
+        (
+            ("data.test=0.2",),
+            ("train", "test"),
+            "data.test is the fraction 0.2, but the data have a split 'test'; name that",
+        ),
         (("data.val=0", "train.early_stopping=3"), (), "Early stopping needs validation"),
         (("compute.device=abacus",), (), "Unknown device 'abacus'"),
     ],
