@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from kinesphere.annotations.extract.estimator_outputs import match_outputs
 from kinesphere.annotations.formats.registry import FORMATS, EstimatorFormat, Format, estimators
 from kinesphere.annotations.parsing.frame_numbers import Numbering
 from kinesphere.apps.cli.main import app
+from kinesphere.clips.modalities.pose.file import read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import InvalidAnnotation, UnknownName
 from kinesphere.core.registry import Registry
+from kinesphere.video import VideoWriter
 
+CONTRIBUTING = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
 Install = Callable[[Registry[Any], str, str], None]
 VIDEO: dict[str, Any] = {"fps": 30.0, "frame_size": (48, 64), "frames": 4, "numbering": Numbering()}
 
@@ -105,21 +109,36 @@ def test_unknown_formats_are_answered_with_the_nearest() -> None:
 
 
 def test_a_format_is_one_file(tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    """A module of another distribution is all that the format of an estimator takes."""
-    install(
-        FORMATS,
-        "kinesphere.formats",
-        """
-        from dataclasses import replace
-        from kinesphere.annotations.formats.registry import FORMATS
-
-        FORMATS.add("toy", replace(FORMATS.get("coco"), title="Toy keypoints", origin="Toy"))
-        """,
-    )
-    assert estimators()["toy"].origin == "Toy"
+    """The example of CONTRIBUTING.md, a module of another distribution, is all that it takes."""
+    [code] = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING.read_text(encoding="utf-8"), re.M | re.S)
+    install(FORMATS, "kinesphere.formats", code)
+    assert estimators()["stickcsv"].origin == "Stick"
     with pytest.raises(SystemExit):
         app(["import-skeletons", "--help"])
-    assert "coco and openpose and toy" in " ".join(capsys.readouterr().out.split())
-    estimators()["toy"].write_example(tmp_path / "clip.json")
-    outputs, _ = match_outputs("toy", tmp_path, [tmp_path / "clip.mp4"])
-    assert outputs == {tmp_path / "clip.mp4": tmp_path / "clip.json"}
+    assert "coco, openpose and stickcsv" in " ".join(capsys.readouterr().out.split())
+    data, outputs = tmp_path / "data", tmp_path / "outputs"
+    videos = [data / "anna.mp4", data / "ben.mp4"]
+    data.mkdir()
+    outputs.mkdir()
+    for video in videos:
+        with VideoWriter(video, (48, 64), 30) as writer:
+            for _ in range(4):
+                writer.write(np.zeros((48, 64, 3), np.uint8))
+        estimators()["stickcsv"].write_example(outputs / f"{video.stem}.stick.csv")
+    assert match_outputs("stickcsv", outputs, videos)[0][videos[1]] == outputs / "ben.stick.csv"
+    with pytest.raises(SystemExit) as left:
+        app(["import-skeletons", "stickcsv", str(outputs), "--videos", str(data)])
+    assert not left.value.code, capsys.readouterr()
+    poses = read_poses(videos[0].with_name("anna.mp4.pose.npz"))
+    assert (poses.origin, poses.keypoints[:, 0, 0, 0].tolist()) == ("Stick", [9, 10, 11, 12])
+
+
+def test_the_longest_suffix_of_a_format_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coco = estimators()["coco"]
+    toy = replace(coco, suffixes=(".csv", ".stick.csv"), find=lambda folder: sorted(folder.rglob("*.csv")))
+    monkeypatch.setitem(FORMATS._members, "toy", toy)
+    files = [tmp_path / "anna.csv", tmp_path / "ben.stick.csv"]
+    for path in files:
+        path.touch()
+    videos = [tmp_path / "anna.mp4", tmp_path / "ben.mp4"]
+    assert match_outputs("toy", tmp_path, videos) == (dict(zip(videos, files, strict=True)), ())

@@ -13,6 +13,7 @@ import pytest
 
 import kinesphere.models
 from kinesphere.clips import MODALITIES
+from kinesphere.clips.modality import sidecar_suffixes
 
 SOURCE = Path(kinesphere.__file__).parent
 LAYERS, ZOO = "kinesphere.models.layers", "kinesphere.models.zoo"
@@ -105,6 +106,32 @@ def test_nothing_asks_which_modality_it_has_before_it() -> None:
         assert _asks_for_a_name(ast.parse(text, mode="eval").body, names)
     for text in ("spec.modality != own.modality", "'flow' in modality.settings"):
         assert not _asks_for_a_name(ast.parse(text, mode="eval").body, names)
+
+
+def _lists_sidecars(tree: ast.AST, suffixes: frozenset[str]) -> bool:
+    """Whether code spells out the suffix of a modality's file, or imports those of several modalities."""
+    imported = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("kinesphere.clips.modalities.")
+        and any(alias.name == "SUFFIX" for alias in node.names)
+    ]
+    return len(imported) > 1 or bool(_constants([tree]) & suffixes)
+
+
+def test_suffixes_of_sidecars_are_asked_of_their_modalities() -> None:
+    suffixes = frozenset(sidecar_suffixes())
+    own = SOURCE / "clips" / "modalities"
+    assert not [
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        if own not in path.parents and _lists_sidecars(ast.parse(path.read_text(encoding="utf-8")), suffixes)
+    ]
+    place = "from kinesphere.clips.modalities"
+    both = f"{place}.pose.file import SUFFIX as POSE\n{place}.flow.file import SUFFIX"
+    assert _lists_sidecars(ast.parse(both), suffixes)
+    assert _lists_sidecars(ast.parse("path.name.endswith('.pose.npz')"), suffixes)
 
 
 def test_files_and_functions_fit_a_screen() -> None:

@@ -169,6 +169,12 @@ class Modality:
 MODALITIES: Registry[Modality] = REGISTERED
 
 
+def sidecar_suffixes() -> tuple[str, ...]:
+    """The suffixes of all files that are read from beside videos, such as `.pose.npz`."""
+    members = (MODALITIES.get(name).sidecar for name in MODALITIES)
+    return tuple(sidecar.suffix for sidecar in members if sidecar is not None)
+
+
 def stands_alone(path: Path) -> Sidecar | None:
     """What opens a file that is listed in the place of a video, such as a pose file; None for a video."""
     for name in MODALITIES:

@@ -1,4 +1,4 @@
-"""File names that are not UTF-8, in files and on screens that are.
+"""Lists in sentences, and file names that are not UTF-8, in files and on screens that are.
 
 Python holds each byte of a name that is not UTF-8 as a lone surrogate (PEP 383), which no UTF-8 file can
 hold. Where such a name is written it is spelled with `\\udcXX`, which in JSON is the very same text; reading
@@ -8,11 +8,18 @@ turns the spelling back, so that the file is found again.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 SPELLED = "backslashreplace"
 """The `errors` of files and streams that people and JSON parsers read."""
 
 _BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+
+
+def enumerated(names: Iterable[str]) -> str:
+    """Names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def spelled(text: str) -> str:

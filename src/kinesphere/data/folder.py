@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kinesphere.clips.modalities.flow.file import SUFFIX as FLOW_SUFFIX
-from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
-from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
+from kinesphere.clips.modality import sidecar_suffixes
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
 from kinesphere.core.skipped import Skipped
@@ -46,7 +44,6 @@ _EVAL = ("eval", "evaluation")
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 # Links to folders of links multiply: a folder is entered so often by different ways.
 _MOST_LINKS = 8
-_SIDECARS = (POSE_SUFFIX, FLOW_SUFFIX, MASK_SUFFIX)
 _LAYOUTS = "DATA/<class>/clip.mp4, DATA/train/<class>/clip.mp4"
 
 
@@ -75,6 +72,7 @@ def contents(root: Path) -> Contents:
     unused: list[tuple[Path, str]] = []
     entered: Counter[tuple[int, int]] = Counter()
     waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    suffixes = sidecar_suffixes()
     while waiting:
         here, above = waiting.pop()
         inner = []
@@ -97,7 +95,7 @@ def contents(root: Path) -> Contents:
         names = {entry.name for entry in entries}
         for entry in entries:
             path = here / entry.name
-            reason = _reason(entry, names)
+            reason = _reason(entry, names, suffixes)
             if reason == "":
                 videos.append(path)
             elif reason is not None:
@@ -108,7 +106,7 @@ def contents(root: Path) -> Contents:
     return Contents(tuple(videos), tuple(folders), tuple(unused))
 
 
-def _reason(entry: os.DirEntry[str], names: set[str]) -> str | None:
+def _reason(entry: os.DirEntry[str], names: set[str], sidecars: Iterable[str]) -> str | None:
     """Why an entry is not used; empty for a video, None for a folder to enter or a file of a video."""
     name = entry.name
     if name.startswith("."):
@@ -119,7 +117,7 @@ def _reason(entry: os.DirEntry[str], names: set[str]) -> str | None:
         return "the folder of a training run" if _is_run(Path(entry.path)) else None
     if not entry.is_file():
         return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
-    for suffix in _SIDECARS:
+    for suffix in sidecars:
         if name.endswith(suffix) and name.removesuffix(suffix) in names:
             return None
     return "" if Path(name).suffix.lower() in VIDEO_SUFFIXES else "no video's suffix"

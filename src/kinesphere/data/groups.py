@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kinesphere.clips.modality import stands_alone
 from kinesphere.data.sample import Sample
 
 GROUP_BY_FILE = "path"
@@ -128,7 +129,8 @@ def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
 
 def _name(path: Path) -> str:
     """The name of a file without its suffix."""
-    return path.name.removesuffix(".pose.npz") if path.name.endswith(".pose.npz") else path.stem
+    alone = stands_alone(path)
+    return path.stem if alone is None else path.name.removesuffix(alone.suffix)
 
 
 def with_groups(

@@ -121,6 +121,8 @@ def test_videos_without_output_are_listed_and_doubtful_ones_refused(
     assert (outputs, len(unused)) == ({}, 2)
     done = extract(videos, OutputReader("coco", outputs), workers=1)
     assert "Nothing is named like it; its keypoints would be in 0.json" in done.failures[1].reason
+    missing = extract([tmp_path / "two"], OutputReader("coco", outputs), workers=1)
+    assert missing.failures[0].reason.endswith("two does not exist; check the path.")
     (tmp_path / "coco" / "0.json").write_text(results([0]))
     with pytest.raises(InvalidSetting, match=r"0.json could belong to .*jive/0.mp4 or to .*waltz/0.mp4; put"):
         match_outputs("coco", tmp_path / "coco", videos)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.text import is_utf8, spelled, unspelled
+from kinesphere.core.text import enumerated, is_utf8, spelled, unspelled
 
 
 @given(st.binary(min_size=1).map(os.fsdecode))
@@ -17,6 +17,10 @@ def test_every_name_is_spelled_in_utf_8_and_found_again(name: str) -> None:
     spelling = spelled(name)
     assert is_utf8(spelling)
     assert unspelled(spelling.encode().decode()) == name
+
+
+def test_names_are_listed_as_sentences_list_them() -> None:
+    assert [enumerated("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_json_reads_the_spelling_by_itself() -> None:

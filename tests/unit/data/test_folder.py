@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kinesphere.clips import MODALITIES
 from kinesphere.core.errors import InvalidManifest, KinesphereError
+from kinesphere.data.groups import group_of_name
 from kinesphere.data.manifest import Manifest
 from kinesphere.predict import find_sources
+from kinesphere.video import Video
 
 
 def files(root: Path, *names: str) -> Path:
@@ -132,6 +136,19 @@ def test_pipes_are_not_opened_and_extracted_files_need_no_word(tmp_path: Path) -
         "walk/b.mp4.flow.npz": "no video's suffix",
         "walk/pipe.mp4": "neither file nor folder",
     }
+
+
+def test_files_of_other_packages_modalities_need_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = MODALITIES.get("flow")
+    assert flow.sidecar is not None
+    accel = replace(flow, sidecar=replace(flow.sidecar, suffix=".accel.csv", alone=Video.open))
+    monkeypatch.setitem(MODALITIES._members, "accel", accel)
+    files(tmp_path, "walk/a.mp4", "walk/a.mp4.accel.csv", "walk/b.mp4.accel.csv", "wave/c.mov")
+    assert unused(Manifest.read(tmp_path)) == {"walk/b.mp4.accel.csv": "no video's suffix"}
+    of = [group_of_name(Path(f"v_Walk_g03_c02{end}"), "Walk") for end in (".accel.csv", ".mp4")]
+    assert of[0] == of[1] is not None
 
 
 def test_one_list_of_suffixes_for_training_and_prediction(

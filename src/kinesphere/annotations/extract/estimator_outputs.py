@@ -70,11 +70,11 @@ class OutputReader:
             VideoError: If the video cannot be decoded, which tells the frames' size and times.
             InvalidAnnotation: If there is no output for it, or it is wrong or of another video.
         """
-        output = self.outputs.get(video)
-        if output is None:
-            wanted = self.form.named.format(video.stem)
-            raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
         with Video.open(video, threads=1) as source:
+            output = self.outputs.get(video)
+            if output is None:
+                wanted = self.form.named.format(video.stem)
+                raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
             begins, size, fps = source.frame_times(), source.size, float(source.fps)
         poses = self.form.read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
         poses = replace(poses, times=begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64))
@@ -116,8 +116,8 @@ def match_outputs(
     """Which output belongs to which video, by their names.
 
     The output of `dance/anna.mp4` is `dance/anna` or `dance/anna.mp4` below the source, or, wherever they
-    lie, `anna` or `anna.mp4`; with COCO, ending in `.json`. A single output belongs to a single video
-    whatever their names are.
+    lie, `anna` or `anna.mp4`; with the suffix of the format, such as COCO's `.json`. A single output belongs
+    to a single video whatever their names are.
 
     Args:
         kind: Name of the estimator's format.
@@ -138,7 +138,7 @@ def match_outputs(
         raise InvalidAnnotation(f"{source} holds no {kind} keypoints: {form.output} for each video.")
     if len(outputs) == len(videos) == 1:
         return {videos[0]: outputs[0]}, ()
-    by_path = {_relative(output, source): output for output in outputs}
+    by_path = {_relative(output, source, form.suffixes): output for output in outputs}
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path, output in by_path.items():
         by_name[Path(path).name].append(output)
@@ -157,10 +157,10 @@ def match_outputs(
     return found, tuple(output for output in outputs if output not in owners)
 
 
-def _relative(output: Path, source: Path) -> str:
-    """Where an output lies below the source, without `.json`."""
-    inside = output.relative_to(source) if output != source else Path(output.name)
-    return inside.as_posix().removesuffix(".json")
+def _relative(output: Path, source: Path, suffixes: Sequence[str]) -> str:
+    """Where an output lies below the source, without the format's suffix, the longest that it has."""
+    inside = (output.relative_to(source) if output != source else Path(output.name)).as_posix()
+    return inside.removesuffix(max(filter(inside.endswith, suffixes), key=len, default=""))
 
 
 def _output_of(

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from kinesphere.apps.cli.console import console, print_json, tinted
 from kinesphere.apps.cli.options import Json
+from kinesphere.core.text import enumerated
 
 if TYPE_CHECKING:
     from kinesphere.data.catalogue import Content, DatasetCard
@@ -68,5 +69,5 @@ def _listed(match: re.Match[str]) -> str:
     from kinesphere.data.catalogue import datasets_of
 
     if match[1] == "estimators":
-        return " and ".join(estimators())
+        return enumerated(estimators())
     return ", ".join(datasets_of(*cast("list[Content]", match[1].split(", "))))

@@ -10,6 +10,7 @@ import typer
 from kinesphere.apps.cli.console import check_folder, console, end, print_json, print_left_out, progress
 from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.text import enumerated
 
 if TYPE_CHECKING:
     from kinesphere.annotations.parsing.frame_numbers import First
@@ -73,7 +74,7 @@ def import_skeletons(
     if videos or overwrite or first_frame is not None:
         raise InvalidSetting(
             "--videos, --first-frame and --overwrite are for "
-            f"{' and '.join(estimators())}; leave them out for {name}."
+            f"{enumerated(estimators())}; leave them out for {name}."
         )
     _import_set(name, source, out, tuple(camera or ()), as_json)
 
