@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 import shutil
@@ -67,6 +68,25 @@ def test_pages_link_to_files_that_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_modules_that_pages_name_exist() -> None:
+    rooms = "|".join(path.name for path in (ROOT / "src" / "kinesphere").iterdir() if path.is_dir())
+    dotted = re.compile(rf"`(?:kinesphere\.)?((?:{rooms})(?:\.\w+)+)`")
+    recipe = Recipe.build({"data": {"source": "videos"}}).to_dict()
+    settings = {f"{name}.{key}" for name, keys in recipe.items() if isinstance(keys, dict) for key in keys}
+    named = {name for page in PAGES for name in dotted.findall(page.read_text(encoding="utf-8"))} - settings
+    named -= {"video.frames_at"}  # of a function's argument
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not _exists(f"kinesphere.{name}")] == []
+
+
+def _exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 @pytest.mark.slow

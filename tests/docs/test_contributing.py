@@ -6,6 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate.metrics import METRICS, scores
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -31,3 +37,14 @@ def test_layers_are_those_that_the_import_contract_holds() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (each for each in settings["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
     assert shown == [layer.replace("kinesphere.", "") for layer in contract["layers"]]
+
+
+def test_the_metric_that_is_shown_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "true_probability" not in METRICS
+    monkeypatch.setattr(METRICS, "_members", dict(METRICS._members))
+    (block,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "CONTRIBUTING.md", "exec"), {})
+    told = np.array([[0.75, 0.25], [0.5, 0.5], [0.0, 1.0], [0.25, 0.75]])
+    score = scores(told, np.array([0, 1, 1, 0]), LabelSet(("a", "b")))["true_probability"]
+    assert score.value == pytest.approx(0.625)
+    assert score.low is not None

@@ -6,11 +6,11 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
 from typing import Generic, TypeVar
 
-from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.errors import BrokenPackage, InvalidSetting, UnknownName
 
 T = TypeVar("T")
 
@@ -108,7 +108,20 @@ class Registry(Generic[T]):
                     for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{name}."):
                         importlib.import_module(module.name)
                 for entry in entry_points(group=self._group) if self._group else ():
-                    entry.load()
+                    self._load(entry)
                 self._discovered = True
             finally:
                 self._looking = False
+
+    def _load(self, entry: EntryPoint) -> None:
+        before = dict(self._members)
+        try:
+            entry.load()
+        except Exception as error:  # of another package: anything
+            self._members = before  # asked again, its import would find the names of this one taken
+            package = entry.dist.name if entry.dist is not None else entry.module
+            raise BrokenPackage(
+                f"The installed package {package} cannot be loaded: its entry point {entry.name} = "
+                f'"{entry.value}" in the group {self._group} fails with {type(error).__name__}: {error}. '
+                f"Correct or update the package, or `pip uninstall {package}`."
+            ) from error

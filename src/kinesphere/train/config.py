@@ -193,12 +193,12 @@ class TrainSection(Section):
     early_stopping: Count | None = None
     """Number of validations without a better score after which training stops."""
     monitor: Annotated[str, AfterValidator(_check_monitor)] = "auto"
-    """Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1` or `loss`;
-    auto is top1, macro_f1 for several labels."""
+    """Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1`, `loss`, or
+    a metric of another package that has the use `training`; auto is top1, macro_f1 for several labels."""
     validate_every: Count = 1
     """Epochs between validations."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Base seed of all random numbers."""
+    """Base seed of all random numbers; without a column of splits, also of the clips that are held out."""
     checkpoint_minutes: Positive | None = 5.0
     """Longest time between checkpoints for resuming, besides one at every epoch's end."""
     checkpoint_steps: Count | None = None

@@ -145,9 +145,14 @@ def _reports(files: Sequence[RunFiles]) -> list[Report]:
     first = reports[0].protocol
     for each, report in zip(files, reports, strict=True):
         if report.protocol.fingerprint != first.fingerprint:
+            names = f"{first.dataset}, {report.protocol.dataset}"
+            likely = (
+                " If the data have not changed, the runs held out other clips: a split is drawn from "
+                "train.seed. Train them with one seed, or give the data a column of splits."
+            )
             raise InvalidSetting(
-                f"{files[0].folder} and {each.folder} were tested on different data "
-                f"({first.dataset}, {report.protocol.dataset}); fuse runs with one test set."
+                f"{files[0].folder} and {each.folder} were tested on different data ({names}); "
+                f"fuse runs with one test set.{likely if report.protocol.dataset == first.dataset else ''}"
             )
     return reports
 

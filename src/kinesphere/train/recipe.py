@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ from kinesphere.train.setting_types import as_typed
 
 RECIPE_FILE = "recipe.yaml"
 _MOST_PROBLEMS = 20
+_COMMAND_LINE = "the overrides of the command line"
 
 
 class Recipe(Section):
@@ -89,9 +90,10 @@ class Recipe(Section):
         if _is_of_a_run(path):
             # The folder may have moved since: the one that is named is the run.
             settings["out"] = str(path.parent.resolve())
+        overrides = tuple(overrides)
         for override in overrides:
             _apply(settings, override)
-        return cls.build(settings, origin=str(path))
+        return cls._checked(settings, str(path) if is_recipe or not overrides else _COMMAND_LINE, overrides)
 
     @classmethod
     def build(cls, settings: dict[str, Any], origin: str = "recipe") -> Self:
@@ -100,20 +102,28 @@ class Recipe(Section):
         Raises:
             InvalidSetting: If a key or value is wrong; all problems are listed, with the nearest known keys.
         """
+        return cls._checked(settings, origin, ())
+
+    @classmethod
+    def _checked(cls, settings: dict[str, Any], origin: str, overrides: Iterable[str]) -> Self:
+        """A recipe from settings that hold `overrides` by now; each problem is said to be where it is."""
         try:
             return cls.model_validate(as_typed(settings, cls))
         except ValidationError as error:
-            problems = list(dict.fromkeys(_explain(cls, dict(problem)) for problem in error.errors()))
-            more = len(problems) - _MOST_PROBLEMS
-            listed = "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-            raise InvalidSetting(f"In {origin}: {listed}.") from None
+            problems: dict[str, list[str]] = {}
+            given = [_keys(override) for override in overrides]
+            for problem in error.errors():
+                place = _COMMAND_LINE if _is_of(problem["loc"], given) else origin
+                problems.setdefault(place, []).append(_explain(cls, dict(problem)))
+            listed = (f"In {place}: {_listed(found)}." for place, found in problems.items())
+            raise InvalidSetting(" ".join(listed)) from None
 
     def override(self, *overrides: str) -> Self:
         """A copy with some `section.key=value` applied, checked again."""
         settings = self.to_dict()
         for text in overrides:
             _apply(settings, text)
-        return self.build(settings)
+        return self._checked(settings, "recipe", overrides)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as in the YAML file."""
@@ -155,10 +165,25 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _keys(override: str) -> list[str]:
+    return override.partition("=")[0].strip().split(".")
+
+
+def _is_of(place: Sequence[object], overrides: Iterable[Sequence[str]]) -> bool:
+    """Whether a problem lies in what an override sets, or in a section of which one sets a part."""
+    return any(all(a == b for a, b in zip(place, keys, strict=False)) for keys in overrides)
+
+
+def _listed(problems: Iterable[str]) -> str:
+    each = list(dict.fromkeys(problems))
+    more = len(each) - _MOST_PROBLEMS
+    return "; ".join(each[:_MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+
+
 def _apply(settings: dict[str, Any], override: str) -> None:
     """Set one `section.key=value` in nested settings."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
+    _, equals, text = override.partition("=")
+    keys = _keys(override)
     if not equals or not all(keys):
         raise InvalidSetting(f"Cannot read the override {override!r}; write section.key=value.")
     place = settings

@@ -13,7 +13,9 @@ from kinesphere.evaluate import Environment, Predictions, Protocol, Report, repo
 from kinesphere.train import fuse_runs
 
 
-def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int = 0, folds: int = 0) -> Path:
+def folder(
+    path: Path, *, fingerprint: str = "x", data: str = "", split: str = "test", seed: int = 0, folds: int = 0
+) -> Path:
     """What `kinesphere evaluate --out` writes, or a cross-validation."""
     count = 20
     predictions = Predictions(
@@ -27,7 +29,7 @@ def folder(path: Path, *, fingerprint: str = "x", split: str = "test", seed: int
         tuple(f"f{i % folds}" for i in range(count)) if folds else (None,) * count,
     )
     predictions.write(path / "predictions.parquet")
-    protocol = Protocol(f"data {fingerprint}", fingerprint, split, "2x1", (f"{seed + 1}x1x1",))
+    protocol = Protocol(data or f"data {fingerprint}", fingerprint, split, "2x1", (f"{seed + 1}x1x1",))
     provenance = Environment(f"model{seed}", "0", "0", "cpu", "fp32")
     report_from_predictions(predictions, protocol, provenance).write(path / "report.json")
     return path
@@ -72,6 +74,11 @@ def test_what_cannot_be_fused_is_refused(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a"), folder(tmp_path / "b", fingerprint="y")
     with pytest.raises(InvalidSetting, match=r"were tested on different data \(data x, data y\); fuse runs"):
         fuse_runs([one, other])
+    same = [folder(tmp_path / name, fingerprint=name, data="small") for name in "ef"]
+    with pytest.raises(
+        InvalidSetting, match=r"\(small, small\); .* drawn from train\.seed\. Train .* one seed"
+    ):
+        fuse_runs(same)
     with pytest.raises(InvalidSetting, match="is no run with a model, so weights cannot be learned"):
         fuse_runs([one, one], "learned")
     runs = [folder(tmp_path / name, split="val") for name in "cd"]

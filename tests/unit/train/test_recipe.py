@@ -91,6 +91,24 @@ def test_data_make_a_recipe(tmp_path: Path) -> None:
     assert Recipe.load(table, ["model.name=r3d_18"]).data.source == (str(table),)
 
 
+def test_what_the_command_line_gave_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    table, recipe = tmp_path / "data.csv", tmp_path / "recipe.yaml"
+    table.write_text("path,label\n")
+    of_line = r"^In the overrides of the command line: "
+    for override in ("clip.max_people=3", "optimizer.lr=-1", "schedule.name=step"):
+        with pytest.raises(InvalidSetting, match=of_line) as caught:
+            Recipe.load(table, [override])
+        assert "data.csv" not in str(caught.value)
+    recipe.write_text("data: {source: videos}\ntrain: {epochs: -1}\n")
+    with pytest.raises(InvalidSetting, match=r"^In .*recipe\.yaml: train\.epochs: [^:]*; got -1\.$"):
+        Recipe.load(recipe, ["clip.size=112"])
+    with pytest.raises(
+        InvalidSetting,
+        match=r"^In the overrides .*'optimizer\.people' .*\. In .*recipe\.yaml: train\.epochs: ",
+    ):
+        Recipe.load(recipe, iter(["optimizer.people=3"]))
+
+
 def test_unreadable_recipes(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="no recipe, run folder or data at"):
         Recipe.load(tmp_path / "none.yaml")
