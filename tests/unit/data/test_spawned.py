@@ -18,8 +18,8 @@ from kinesphere.models import card
 
 @pytest.fixture(autouse=True)
 def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ("pool", "loader"):
-        monkeypatch.setattr(f"kinesphere.data.{room}.start_method", lambda: "spawn")
+    for module in ("core.parallel", "data.loader"):
+        monkeypatch.setattr(f"kinesphere.{module}.start_method", lambda: "spawn")
 
 
 def rgb() -> ClipSpec:
