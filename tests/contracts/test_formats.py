@@ -110,7 +110,8 @@ def test_unknown_formats_are_answered_with_the_nearest() -> None:
 
 def test_a_format_is_one_file(tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     """The example of CONTRIBUTING.md, a module of another distribution, is all that it takes."""
-    [code] = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING.read_text(encoding="utf-8"), re.M | re.S)
+    (code,) = (block for block in blocks if "FORMATS" in block)
     install(FORMATS, "kinesphere.formats", code)
     assert estimators()["stickcsv"].origin == "Stick"
     with pytest.raises(SystemExit):
