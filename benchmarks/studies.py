@@ -152,14 +152,14 @@ STUDIES = {
     ),
     "ut_fused": Study(
         what=UT,
-        model="pixels (ut_transfer) + joints (ut_pose), fused alike",
+        model="pixels (ut_transfer) + joints (ut_pose), equal weights",
         command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose"),
         folder="--out=",
         goal=0.95,
     ),
     "ut_fused_all": Study(
         what=UT,
-        model="pixels (ut_transfer) + joints (ut_pose) + flow (ut_flow), fused alike",
+        model="pixels (ut_transfer) + joints (ut_pose) + flow (ut_flow), equal weights",
         command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose", f"{RUNS}/ut_flow"),
         folder="--out=",
     ),
@@ -193,7 +193,7 @@ STUDIES = {
     ),
     "fight_fused": Study(
         what=FIGHT,
-        model="pixels (fight_transfer) + flow (fight_flow), fused alike",
+        model="pixels (fight_transfer) + flow (fight_flow), equal weights",
         command=("fuse", f"{RUNS}/fight_transfer", f"{RUNS}/fight_flow"),
         folder="--out=",
         goal=0.85,
@@ -232,7 +232,7 @@ STUDIES = {
     ),
     "msr_fused": Study(
         what=MSR,
-        model="both dd_net (msr, msr_body), fused alike",
+        model="both dd_net (msr, msr_body), equal weights",
         command=("fuse", f"{RUNS}/msr", f"{RUNS}/msr_body"),
         folder="--out=",
         goal=0.94,
