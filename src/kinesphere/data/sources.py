@@ -159,12 +159,13 @@ class Opening:
             raise UnreadableVideo(f"{path} does not exist; check the path.")
         extracting = EXTRACTORS.get(name)
         assert extracting.in_memory is not None
-        if self._recent.refusal is not None:  # do not look for weights anew for each of many videos
-            raise self._recent.refusal
+        asked = name, self.pose_model, self.preparation
+        if asked in self._recent.refusals:  # do not look for weights anew for each of many videos
+            raise self._recent.refusals[asked]
         try:
             extractor = extracting.extractor(path, spec, self.preparation, self.pose_model)
         except MissingWeights as error:
-            self._recent.refusal = error
+            self._recent.refusals[asked] = error
             raise
         if path is None:
             return extracting.in_memory(extractor, source, span)
@@ -225,8 +226,8 @@ class _Recent:
         self._lock = Lock()
         self.files: set[Path] = set()
         """Those whose data are nowhere else."""
-        self.refusal: MissingWeights | None = None
-        """Why nothing can be extracted, if that was found out."""
+        self.refusals: dict[tuple[str, str | None, Preparation], MissingWeights] = {}
+        """Why a modality cannot be extracted with a model for poses as a preparation says."""
 
     def find(self, path: Path, span: Span | None, extractor: Extractor) -> Any | None:
         """Data of a span of a file, or of all of it, if the file is as it was then."""

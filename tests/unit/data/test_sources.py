@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from kinesphere.annotations.extract import PoseExtractor
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.poses import Poses
-from kinesphere.core.errors import UnreadableVideo
+from kinesphere.core.errors import MissingWeights, UnreadableVideo
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, Item, Manifest, Opening
 
@@ -51,6 +52,27 @@ def test_poses_of_a_span_do_not_depend_on_what_was_read_before(videos: Path, ask
         opening.open(path, [POSE], span=span).close()
     assert asked == [(0.1, 0.5), (0.2, 0.4), None]  # all of a video serves its parts
     assert opening.forgotten == 1
+
+
+def test_missing_weights_are_asked_for_once_for_each_model(
+    videos: Path, asked: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_for: list[str] = []
+
+    def found(name: str) -> Path:
+        looked_for.append(name)
+        if name == "full":
+            raise MissingWeights("pose_landmarker_full.task is not here.")
+        return Path(f"{name}.task")
+
+    monkeypatch.setattr("kinesphere.annotations.extract.pose.pose_model", found)
+    opening = Opening(pose_model="full")
+    for number in range(2):
+        with pytest.raises(MissingWeights, match=r"pose_landmarker_full\.task is not here"):
+            opening.open(videos / "hop" / f"{number}.mp4", [POSE])
+    replace(opening, pose_model="lite").open(videos / "hop" / "0.mp4", [POSE]).close()
+    assert looked_for == ["full", "lite"]
+    assert asked == [None]
 
 
 def test_training_refuses_what_evaluation_extracts(videos: Path, asked: list[object]) -> None:
