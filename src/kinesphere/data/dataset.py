@@ -153,7 +153,7 @@ class ClipDataset(Dataset[Item | Skipped]):
             augment = augment or preset("none")
             check_flip(augment, manifest.labels)
         for spec in self.specs:
-            MODALITIES.get(spec.modality)
+            MODALITIES.get(spec.modality)  # refuses one that is not there here, not in a worker
         self.train = train
         self.augment = augment  # set exactly when training
         self.views = views

@@ -231,15 +231,16 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
     listing = Listing(path.parent)
     first_row: dict[str, int] = {}
+    files = _file_columns()
     for row in rows:
         where = f"{path}, row {row.number}"
         if row.cells is None:
             listing.wrong.append(Skipped(where, row.problem))
             continue
         if not listing.samples:
-            _check_columns(path, row.cells, columns)
+            _check_columns(path, row.cells, columns, files)
         try:
-            sample = _sample(where, row.cells, columns, path.parent)
+            sample = _sample(where, row.cells, columns, files, path.parent)
         except (InvalidManifest, UnsafeFile) as error:
             listing.unsafe |= isinstance(error, UnsafeFile)
             listing.wrong.append(Skipped(where, str(error).removeprefix(f"{where}: ").rstrip(".")))
@@ -260,8 +261,8 @@ def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
     return listing
 
 
-def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns) -> None:
-    others = [name for name in cells if name not in _KNOWN and name not in _file_columns()]
+def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns, files: Mapping[str, str]) -> None:
+    others = [name for name in cells if name not in _KNOWN and name not in files]
     _check_column(path, "label", columns.label, cells, others)
     if columns.group != "group":
         _check_column(path, "group", columns.group, cells, list(cells))
@@ -282,13 +283,15 @@ def _check_column(
     )
 
 
-def _sample(where: str, row: Mapping[str, str], columns: Columns, root: Path) -> Sample:
+def _sample(
+    where: str, row: Mapping[str, str], columns: Columns, files: Mapping[str, str], root: Path
+) -> Sample:
     span = _span(where, row.get("start", ""), row.get("end", ""))
     cell = row[columns.label]
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
     if not all(labels) or len(set(labels)) != len(labels):
         raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
-    files = _file_columns()
+    own = {*_KNOWN, *files, columns.label}
     return Sample(
         id=row.get("id") or (row["path"] if span is None else f"{row['path']}@{span[0]}-{span[1]}"),
         path=resolve_path(where, row["path"], root),
@@ -301,7 +304,7 @@ def _sample(where: str, row: Mapping[str, str], columns: Columns, root: Path) ->
             for column, modality in files.items()
             if row.get(column)
         ),
-        extra=tuple((k, v) for k, v in row.items() if k not in (*_KNOWN, *files, columns.label)),
+        extra=tuple((k, v) for k, v in row.items() if k not in own),
     )
 
 
