@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -260,19 +260,6 @@ class PlaneFile:
             raise
         return video
 
-    def check_video(self, video: VideoSource, frames: int) -> None:
-        """Refuse a video that the planes, of so many frames, were not made from.
-
-        Raises:
-            InvalidAnnotation: If it is another one, or was shown another way up.
-        """
-        check_orientation(f"{self.path} holds the {self.kind}", self.clock, video)
-        if frames != (found := len(video.frame_times())):
-            raise InvalidAnnotation(
-                f"{self.path} holds the {self.kind} of {frames} frames, but the video has {found}; it "
-                "belongs to another video or another version of it. Extract it again."
-            )
-
     def fact(self, name: str) -> str | float:
         """One fact.
 
@@ -323,3 +310,32 @@ def _decoded(file: PlaneFile) -> np.ndarray:
     whole = file._decode(np.arange(file.count))
     whole.flags.writeable = False
     return whole
+
+
+class MadeOfPlanes(Protocol):
+    """What a modality makes of a file of planes."""
+
+    @property
+    def planes(self) -> PlaneFile: ...
+
+    @property
+    def frames(self) -> int: ...
+
+
+M = TypeVar("M", bound=MadeOfPlanes)
+
+
+def attached(content: M, video: VideoSource) -> M:
+    """What a file holds, if it is of this video.
+
+    Raises:
+        InvalidAnnotation: If it is of another one, or that was shown another way up.
+    """
+    planes, frames = content.planes, content.frames
+    check_orientation(f"{planes.path} holds the {planes.kind}", planes.clock, video)
+    if frames != (found := len(video.frame_times())):
+        raise InvalidAnnotation(
+            f"{planes.path} holds the {planes.kind} of {frames} frames, but the video has {found}; it "
+            "belongs to another video or another version of it. Extract it again."
+        )
+    return content

@@ -16,7 +16,6 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
-from kinesphere.clips.source import VideoSource
 from kinesphere.clips.spec import FlowMethod
 from kinesphere.core.errors import InvalidAnnotation
 
@@ -75,15 +74,6 @@ class FlowFile:
             if not 0 < min(video_size) <= max(video_size) <= _MOST_SIDE_PX:
                 raise InvalidAnnotation(f"{path} is of a video of {video_size} px; extract it again.")
         return cls(planes, cast(StoredMethod, method), bound_px, clipped, frames, video_size)
-
-    def attached(self, video: VideoSource) -> Self:
-        """This file, if it is of a video.
-
-        Raises:
-            InvalidAnnotation: If it is of another video.
-        """
-        self.planes.check_video(video, self.frames)
-        return self
 
     @property
     def size(self) -> Size:

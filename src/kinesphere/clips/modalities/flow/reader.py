@@ -24,6 +24,7 @@ from kinesphere.clips.modalities.flow.draw import colour_wheel
 from kinesphere.clips.modalities.flow.estimate import BOUND_PX, differences, estimated, prepared
 from kinesphere.clips.modalities.flow.file import SUFFIX, FlowFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.plane_file import attached
 from kinesphere.clips.reading import frame_reader
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, check_channels
@@ -135,7 +136,7 @@ MODALITIES.add(
         sidecar=Sidecar(
             SUFFIX,
             FlowFile.open,
-            FlowFile.attached,
+            attached,
             needed=False,
             prepared=prepared,
             differences=differences,

@@ -11,7 +11,6 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.plane_file import PlaneFile, encode, segments_of, write_planes
-from kinesphere.clips.source import VideoSource
 from kinesphere.core.errors import InvalidAnnotation
 
 SUFFIX = ".mask.npz"
@@ -44,15 +43,6 @@ class MaskFile:
             raise InvalidAnnotation(f"{path} holds {planes.planes} masks per frame, not 1; extract it again.")
         max_people = int(planes.number("most_people")) if "most_people" in planes.facts else None
         return cls(planes, planes.text("origin"), max_people)
-
-    def attached(self, video: VideoSource) -> Self:
-        """This file, if it is of a video.
-
-        Raises:
-            InvalidAnnotation: If it is of another video.
-        """
-        self.planes.check_video(video, self.frames)
-        return self
 
     @property
     def frames(self) -> int:

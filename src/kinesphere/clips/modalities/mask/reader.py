@@ -14,6 +14,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities import rgb
 from kinesphere.clips.modalities.mask.file import SUFFIX, MaskFile
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.plane_file import attached
 from kinesphere.clips.reading import frame_reader
 from kinesphere.clips.source import VideoSource, beside, displayed_rows
 from kinesphere.clips.spec import ClipSpec, check_channels
@@ -103,6 +104,6 @@ MODALITIES.add(
         check_spec=partial(check_channels, channels=1, named="one channel"),
         check_clip=partial(check_frames, channels=1),
         shape=lambda spec: (1, *spec.size),
-        sidecar=Sidecar(SUFFIX, MaskFile.open, MaskFile.attached),
+        sidecar=Sidecar(SUFFIX, MaskFile.open, attached),
     ),
 )
