@@ -38,7 +38,7 @@ from benchmarks.train import our_clips_per_s, plain_clips_per_s
 from benchmarks.videos import two_classes
 from benchmarks.zoo import example, fresh
 from kinesphere.core.bf16_convolution import sound_convolutions
-from kinesphere.core.device import Compute
+from kinesphere.core.device import Compute, weights_to_channels_last
 from kinesphere.data import Manifest
 from kinesphere.models.runtime.inference import optimise_for_inference
 
@@ -72,10 +72,10 @@ TINY = (Case("r3d_tiny", 2, 2), Case("posec3d_tiny", 2, 2))
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run a network: whose it is, in which layout, compiled or not."""
+    """One way to run a network: whose it is, in which layout (ours: as placed), compiled or not."""
 
     who: Literal["ours", "reference"]
-    layout: Literal["channels last", "contiguous"]
+    layout: Literal["as placed", "channels last", "contiguous"]
     compiled: bool
 
     def __str__(self) -> str:
@@ -83,10 +83,10 @@ class Way:
 
 
 WAYS = (
-    Way("ours", "channels last", False),
+    Way("ours", "as placed", False),
     Way("reference", "contiguous", False),
     Way("reference", "channels last", False),
-    Way("ours", "channels last", True),
+    Way("ours", "as placed", True),
     Way("reference", "channels last", True),
 )
 
@@ -205,18 +205,20 @@ def network(
     case: Case, way: Way, clips: int, compute: Compute, *, training: bool
 ) -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
     """The network of a way on the device, and a call of it on so many clips that gives logits."""
-    placing = Compute(compute.device, compute.precision, way.layout == "channels last")
     recogniser = fresh(case.model)
     batch = tuple(torch.cat([example(spec)] * clips).to(compute.device) for spec in recogniser.specs)
     if way.who == "ours":
         prepared = (
-            placing.place(recogniser.train()) if training else optimise_for_inference(recogniser, compute)
+            compute.place(recogniser.train()) if training else optimise_for_inference(recogniser, compute)
         )
         return _compiled(prepared, way), lambda net: net(*batch)
     reference = reference_of(case.model)
     assert reference is not None
-    net = placing.place(reference.build().train(training))
-    arranged = reference.arrange(batch[0], channels_last=placing.channels_last)
+    net = reference.build().train(training).to(compute.device)
+    channels_last = way.layout == "channels last"
+    if channels_last:
+        weights_to_channels_last(net)
+    arranged = reference.arrange(batch[0], channels_last=channels_last)
     return _compiled(net, way), lambda net: reference.call(net, arranged)
 
 

@@ -219,7 +219,7 @@ class ComputeSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the heavy operators; auto is mixed where the hardware has it."""
     channels_last: bool = True
-    """Memory layout of convolutions: channels last, or contiguous."""
+    """Memory layout of convolutions: channels last where that is faster, or contiguous."""
     checkpoint_activations: bool = False
     """Activation checkpointing: activations of the stages are computed again in the backward pass instead of
     kept. Less memory and the same gradients, for one more forward pass per step."""

@@ -49,6 +49,16 @@ def test_place_moves_convolution_weights_to_channels_last_without_changing_them(
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
+def test_on_cuda_networks_with_depthwise_3d_convolutions_stay_contiguous(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nn.Module, "to", lambda net, device: net)
+    for groups, moved in ((1, True), (2, True), (4, False)):
+        net = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv3d(4, 8, 3, groups=groups))
+        Compute("cuda:0", "bf16", True).place(net)
+        assert net[0].weight.is_contiguous(memory_format=torch.channels_last_3d) == moved
+
+
 def test_autocast_is_off_for_fp32_and_on_for_bf16() -> None:
     a = torch.randn(4, 4)
     with Compute("cpu", "fp32", True).autocast():
