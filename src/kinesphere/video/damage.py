@@ -10,16 +10,25 @@ from kinesphere.core.errors import DamagedVideo, SourceTimeout
 
 
 class Damage:
-    """What could not be read of one video, by reason; warned about once."""
+    """What could not be read of one video, by reason; warned about once.
 
-    def __init__(self, source: str) -> None:
+    Args:
+        source: Name of the video, for the message.
+        counts: What is known already.
+    """
+
+    def __init__(self, source: str, counts: Counter[str] | None = None) -> None:
         self.source = source
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter(counts)
         self._warned = False
 
     def note(self, reason: str) -> None:
         """Count one occurrence of `reason`."""
         self._counts[reason] += 1
+
+    def counts(self) -> Counter[str]:
+        """How often each reason was noted."""
+        return Counter(self._counts)
 
     def messages(self) -> list[str]:
         """One line per reason, with its count where it happened more than once."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -19,8 +20,9 @@ from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
 from kinesphere.video.frame_index import FrameIndex, container_start, scan, zero_tick
 from kinesphere.video.gather import Gatherer
-from kinesphere.video.info import describe
+from kinesphere.video.info import VideoInfo, describe
 from kinesphere.video.joined import is_followed
+from kinesphere.video.remembered import Findings, findings_of, remember
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +82,18 @@ class Video(Closing):
     Open it with `Video.open` and close it, or use it in a `with` statement. It is not thread-safe.
     """
 
-    def __init__(self, cursor: Cursor, frame_index: FrameIndex | None, first: av.VideoFrame) -> None:
-        self._cursor = cursor
+    def __init__(
+        self,
+        cursor: Cursor | Callable[[], Cursor],
+        frame_index: FrameIndex | None,
+        info: VideoInfo,
+        damage: Damage,
+    ) -> None:
+        self._opened = cursor
         self._frame_index = frame_index
-        self._damage = cursor.damage
-        self.info = describe(cursor.container, cursor.stream, frame_index, first, cursor.damage)
-        self._gatherer = Gatherer(cursor, self.info.rotation_deg, self.info.mirrored)
+        self._damage = damage
+        self.info = info
+        self._gathering: Gatherer | None = None
         self._fresh = True
         self._zero: int | None = None
 
@@ -114,21 +122,55 @@ class Video(Closing):
         if threads is not None and threads < 1:
             raise InvalidSetting(f"threads must be at least 1; got {threads}.")
         origin = Source.of(source)
-        cursor = Cursor(origin, timeout_s, threads, Damage(origin.name))
+        if (found := findings_of(origin)) is not None:
+            damage = Damage(origin.name, found.damage)
+            frame_index, info = found.frame_index.copied(), replace(found.info, source=origin.name)
+            opener = partial(Cursor, origin, timeout_s, threads, damage, stream=found.stream)
+            video = cls(opener, frame_index, info, damage)
+        else:
+            video = cls._found_out(Cursor(origin, timeout_s, threads, Damage(origin.name)))
         try:
-            frame_index = _scan(cursor) if origin.local else None
-            first = _first_frame(cursor)
-            video = cls(cursor, frame_index, first)
             video._damage.warn()
         except BaseException:
-            cursor.close()
+            video.close()
             raise
         return video
 
+    @classmethod
+    def _found_out(cls, cursor: Cursor) -> Video:
+        """Open what nothing is known of yet."""
+        try:
+            frame_index = _scan(cursor) if cursor.source.local else None
+            first = _first_frame(cursor)
+            info = describe(cursor.container, cursor.stream, frame_index, first, cursor.damage)
+            if frame_index is not None:
+                found = Findings(frame_index.copied(), info, cursor.damage.counts(), cursor.stream.index)
+                remember(cursor.source, found)
+            return cls(cursor, frame_index, info, cursor.damage)
+        except BaseException:
+            cursor.close()
+            raise
+
     def close(self) -> None:
         """Free the decoder and the file."""
-        self._cursor.close()
-        self._gatherer.close()
+        if isinstance(self._opened, Cursor):
+            self._opened.close()
+        if self._gathering is not None:
+            self._gathering.close()
+
+    @property
+    def _cursor(self) -> Cursor:
+        """What decodes; of a file that is known, opened when the first frame is asked for."""
+        if not isinstance(self._opened, Cursor):
+            self._opened = self._opened()
+            self._opened.frame_index = self._frame_index
+        return self._opened
+
+    @property
+    def _gatherer(self) -> Gatherer:
+        if self._gathering is None:
+            self._gathering = Gatherer(self._cursor, self.info.rotation_deg, self.info.mirrored)
+        return self._gathering
 
     @property
     def size(self) -> tuple[int, int]:

@@ -8,8 +8,9 @@ counted (`index`). Time 0 is where the container starts, video or sound, as ever
 
 from __future__ import annotations
 
-import contextlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -117,6 +118,7 @@ class FrameIndex:
     zero: float = 0.0
     unseekable: bool = False
     _delay: int = 0
+    _times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._count_from_start(0)
@@ -126,8 +128,23 @@ class FrameIndex:
 
     @property
     def times_s(self) -> np.ndarray:
-        """`(N,)` float64 seconds from the container's start."""
-        return self.time_of(self.ticks)
+        """`(N,)` float64 seconds from the container's start; not to be written to."""
+        if self._times is None:
+            self._times = self.time_of(self.ticks)
+            self._times.flags.writeable = False
+        return self._times
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, about."""
+        table = self.packets
+        arrays = (table.pts, table.dts, table.size, table.key, table.hidden, self.ticks, self.decode_index)
+        stamps = 0 if self.stamps is None else self.stamps.nbytes
+        return sum(array.nbytes for array in arrays) + 8 * len(self) + stamps + 40 * len(self.keys)
+
+    def copied(self) -> FrameIndex:
+        """The same for another reader, which finds out for itself where decoding cannot start."""
+        return copy(self)
 
     def time_of(self, ticks: np.ndarray) -> np.ndarray:
         """Seconds from the container's start, of ticks."""
@@ -174,7 +191,9 @@ class FrameIndex:
         tick, position = int(self.ticks[frame]), int(self.decode_index[frame])
         # By dts, frames that lean back past a key frame cannot be distinguished; stay clear of any.
         position -= 4 * self._delay
-        for key in reversed(self.keys[: int(np.searchsorted(self.keys, position, side="right"))]):
+        keys = self.keys  # another thread may put a shorter list in its place
+        for number in range(bisect_right(keys, position) - 1, -1, -1):
+            key = keys[number]
             if key == 0 or self.key_tick(key) <= tick:
                 return key
         return 0
@@ -194,8 +213,7 @@ class FrameIndex:
     def distrust(self, key: int) -> None:
         """Never start at `key` again: what came out there was not the frame it promised."""
         if key != 0:
-            with contextlib.suppress(ValueError):  # another thread may have found out before
-                self.keys.remove(key)
+            self.keys = [each for each in self.keys if each != key]
 
     def begin_at(self, tick: int) -> None:
         """Declare `tick` the first displayed frame, as the decoder has shown.
@@ -219,6 +237,7 @@ class FrameIndex:
         first = int(self.ticks[0])
         begins = zero_tick(self.start_s, self.time_base)
         self.zero = first if begins is None else min(begins + late, first)
+        self._times = None
 
 
 def zero_tick(start_s: Fraction | None, time_base: Fraction) -> float | None:

@@ -115,6 +115,22 @@ def test_other_rates_and_resolutions_give_the_same_clip(resize: str, rate: int) 
     assert clip.frame_size == (56, 56)
 
 
+def test_a_clip_changes_the_poses_around_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    as_asked = pose_modality._as_asked
+
+    def counting(poses: Poses, video: Film, spec: ClipSpec) -> Poses:
+        asked.append(len(poses))
+        return as_asked(poses, video, spec)
+
+    whole = people(20, persons=3)
+    monkeypatch.setattr(pose_modality, "_as_asked", counting)
+    (clip,) = pose_modality.read(Film(whole), SPEC, (0.5, 0.9))
+    assert max(asked) <= 8
+    (other,) = pose_modality.read(Film(whole[2:14]), SPEC, (0.5, 0.9))
+    assert torch.equal(clip.data, other.data)
+
+
 def test_fewer_people_than_places_leave_zeros_and_more_are_chosen_from() -> None:
     [clip] = pose_modality.read(Film(people(persons=1)), SPEC)
     assert clip.data[:, 0, :, 2].all()

@@ -323,3 +323,35 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
         cut.write_bytes(content[:length])
         with pytest.raises(InvalidAnnotation, match=r"cut.pose.npz is not a readable pose file"):
             read_poses(cut)
+
+
+@given(st.lists(st.floats(0, 20), min_size=1, max_size=12, unique=True), st.floats(-1, 21), st.floats(0, 9))
+def test_poses_during_a_span_are_those_in_it_else_the_nearest(
+    times: list[float], start: float, length: float
+) -> None:
+    ascending = np.array(sorted({round(time, 3) for time in times}))
+    poses = replace(make(count=len(ascending)), times=ascending, fps=None)
+    end = start + length
+    inside = np.flatnonzero((ascending >= start) & (ascending < end))
+    if not len(inside):
+        inside = np.array([np.abs(ascending - (start + end) / 2).argmin()])
+    np.testing.assert_array_equal(poses.during((start, end)).times, ascending[inside])
+
+
+def test_joints_of_a_timestamp_are_made_of_the_poses_around_it_alone() -> None:
+    poses = make(count=1000)
+    around = poses.around(np.array([50.05, 10.0, 99.9]))
+    assert len(around.rows) <= 6
+    np.testing.assert_array_equal(
+        around.joints(poses[around.rows]), poses.joints_at(np.array([50.05, 10.0, 99.9]))
+    )
+
+
+def test_a_later_clock_keeps_everything_but_the_times() -> None:
+    poses = make(video=Extent(10, 0.9, 10.0), clock=1)
+    assert poses.interval_s == 0.1
+    moved = poses.later(0.5)
+    np.testing.assert_allclose(moved.times, poses.times + 0.5)
+    assert moved.video == Extent(10, 1.4, 10.0)
+    assert (moved.clock, poses.clock) == (2, 1)
+    assert moved.keypoints is poses.keypoints

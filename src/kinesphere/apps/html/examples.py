@@ -161,8 +161,9 @@ def _images(example: Example, count: int, poses: Poses | None) -> np.ndarray:
             data = video.frames_at(timestamps, size=size).data
             images = np.ascontiguousarray(np.asarray(data).transpose(0, 2, 3, 1))
     if poses is not None and poses.frame_size is not None:
-        placed = poses.in_pixels().resized(size)
-        for image, joints in zip(images, placed.joints_at(timestamps), strict=True):
+        around = poses.around(timestamps)
+        placed = poses[around.rows].in_pixels().resized(size)
+        for image, joints in zip(images, around.joints(placed), strict=True):
             draw_poses(image, joints, SKELETONS.get(placed.skeleton), tracks=placed.tracks)
     return images
 

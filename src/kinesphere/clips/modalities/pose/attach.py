@@ -45,6 +45,8 @@ def check_poses(poses: Poses, frame_times: np.ndarray) -> None:
         InvalidAnnotation: If they are of another video.
     """
     count, last_s, of = len(frame_times), float(frame_times[-1]), poses.video
+    if of is not None and (of.frames, of.last_s) == (count, last_s):
+        return  # as most are: nothing is to be found out of all the frames
     frame_s = float(np.median(np.diff(frame_times))) if count > 1 else 0.0
     name = f"The poses ({poses.origin or poses.skeleton})"
     if of is not None:

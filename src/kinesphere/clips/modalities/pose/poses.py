@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -275,19 +276,26 @@ class Poses:
     def later(self, by_s: float) -> Self:
         """The poses on a clock that started so much earlier."""
         extent = self.video
-        return replace(
-            self,
-            times=self.times + by_s,
-            video=None if extent is None else replace(extent, last_s=extent.last_s + by_s),
-            clock=CLOCK,
+        # Nothing else changes, so nothing else is checked again: a clip of a recording asks for this.
+        moved = copy(self)
+        moved.__dict__.pop("interval_s", None)
+        object.__setattr__(moved, "times", self.times + by_s)
+        object.__setattr__(
+            moved, "video", None if extent is None else replace(extent, last_s=extent.last_s + by_s)
         )
+        object.__setattr__(moved, "clock", CLOCK)
+        return moved
 
     def during(self, span: tuple[float, float]) -> Self:
         """The poses from `start_s` up to `end_s`; the nearest one if there is none between."""
-        inside = np.flatnonzero((self.times >= span[0]) & (self.times < span[1]))
-        if not len(inside):
-            inside = np.array([np.abs(self.times - sum(span) / 2).argmin()])
-        return self[inside]
+        first, end = np.searchsorted(self.times, span).tolist()
+        if first < end:
+            return self[first:end]
+        middle = sum(span) / 2
+        after = int(np.searchsorted(self.times, middle))
+        beside = [row for row in (after - 1, after) if 0 <= row < len(self)]
+        nearest = min(beside, key=lambda row: abs(float(self.times[row]) - middle))
+        return self[nearest : nearest + 1]
 
     def leading(self, count: int) -> np.ndarray:
         """Positions of at most `count` people, ascending: those seen for longest and most surely who move.
@@ -338,6 +346,11 @@ class Poses:
         Returns:
             float32 `(N, P, J, 3 or 4)` as x, y[, z], score; 0 where a joint was not seen.
         """
+        around = self.around(times_s)
+        return around.joints(self[around.rows])
+
+    def around(self, times_s: np.ndarray) -> Around:
+        """Which of the poses tell where joints are at `(N,)` seconds, and how (see `joints_at`)."""
         times = np.asarray(times_s, np.float64)
         after = np.searchsorted(self.times, times + _SAME_S).clip(1, max(len(self) - 1, 1))
         left, right = after - 1, np.minimum(after, len(self) - 1)
@@ -350,20 +363,55 @@ class Poses:
         # Poses have the times of frames, so that they are not exactly an interval apart.
         is_between = (times >= self.times[left]) & (times <= self.times[right])
         near_enough |= is_between & (gap < _NEIGHBOURS * self.interval_s)
-        joints = self._joints()
-        result: np.ndarray = joints[nearer] * near_enough[:, None, None, None]
-        between = np.flatnonzero((gap <= BRIDGE_S) & (fraction > 0) & (fraction < 1))
-        one, other, by = joints[left[between]], joints[right[between]], fraction[between, None, None, None]
+        is_joined = (gap <= BRIDGE_S) & (fraction > 0) & (fraction < 1)
+        rows, places = np.unique(np.concatenate([left, right]), return_inverse=True)
+        left, right = places.reshape(2, -1)
+        return Around(rows, left, right, fraction, near_enough, is_joined)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Around:
+    """The poses before and after N timestamps, and what they tell of these.
+
+    Attributes:
+        rows: `(R,)` positions of these poses among all, ascending.
+        left: `(N,)` positions among `rows`: the pose before each timestamp.
+        right: `(N,)` the same of the pose after it.
+        fraction: `(N,)` where between the two it lies, in [0, 1].
+        near_enough: bool `(N,)`, whether the nearer of the two still holds.
+        is_joined: bool `(N,)`, whether joints move in a straight line between them.
+    """
+
+    rows: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    fraction: np.ndarray
+    near_enough: np.ndarray
+    is_joined: np.ndarray
+
+    __repr__ = short_repr
+
+    def joints(self, poses: Poses) -> np.ndarray:
+        """The joints at the timestamps.
+
+        Args:
+            poses: Those at `rows`, R in all, in whatever pixels and skeleton the joints are asked for.
+
+        Returns:
+            float32 `(N, P, J, D + 1)` (see `Poses.joints_at`).
+        """
+        seen = (poses.scores > 0)[..., None]
+        joints = np.concatenate(
+            [np.where(seen, poses.keypoints, 0), poses.scores[..., None]], -1, dtype=np.float32
+        )
+        nearer = np.where(self.fraction < 0.5, self.left, self.right)
+        result: np.ndarray = joints[nearer] * self.near_enough[:, None, None, None]
+        between = np.flatnonzero(self.is_joined)
+        one, other = joints[self.left[between]], joints[self.right[between]]
+        by = self.fraction[between, None, None, None]
         both = (one[..., -1:] > 0) & (other[..., -1:] > 0)
         result[between] = np.where(both, one + (other - one) * by.astype(np.float32), result[between])
         return result
-
-    def _joints(self) -> np.ndarray:
-        """`(T, P, J, D + 1)`: coordinates, 0 where a joint was not seen, and scores."""
-        seen = (self.scores > 0)[..., None]
-        return np.concatenate(
-            [np.where(seen, self.keypoints, 0), self.scores[..., None]], -1, dtype=np.float32
-        )
 
 
 def scale_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:

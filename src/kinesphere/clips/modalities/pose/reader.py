@@ -66,15 +66,16 @@ def read(
         raise InvalidSetting(f"Views {views} need frames to crop, in testing; use {views.clips}x1.")
     timestamps = sampled(video, spec, span, views.clips, generator, jitter)
     poses = known_poses(video)
-    poses = (poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)).to(
-        _skeleton(spec)
-    )
-    if poses.people > 1:
-        poses = poses.select(poses.during(span or (start_of(video), duration_of(video))).leading(spec.people))
     times = np.concatenate([stamps.times for stamps in timestamps])
     if spec.fps is None:
         times = video.frame_times()[displayed_rows(video, times)]
-    joints = _filled(poses.joints_at(times), spec.people)
+    # Poses of an hour are not to be changed for the sake of a clip of a second.
+    around = poses.around(times)
+    near = _as_asked(poses[around.rows], video, spec)
+    if poses.people > 1:
+        during = poses.during(span or (start_of(video), duration_of(video)))
+        near = near.select(_as_asked(during, video, spec).leading(spec.people))
+    joints = _filled(around.joints(near), spec.people)
     if not joints[..., -1].any():
         start_s, end_s = times.min(), times.max()
         warnings.warn(
@@ -89,6 +90,12 @@ def read(
         part = slice(i * spec.length, (i + 1) * spec.length)
         clips += _views(joints[part], times[part], stamps, video.size, spec, views, generator, enlarge)
     return clips
+
+
+def _as_asked(poses: Poses, video: VideoSource, spec: ClipSpec) -> Poses:
+    """Poses with the joints that a spec names, in space or in the pixels of the video."""
+    placed = poses.in_space() if spec.dimensions == 3 else poses.in_pixels().resized(video.size)
+    return placed.to(_skeleton(spec))
 
 
 def known_poses(video: VideoSource) -> Poses:

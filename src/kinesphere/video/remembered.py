@@ -1,0 +1,84 @@
+"""What the first opening of a file found out, so that the next one need not: its frames and its facts.
+
+Training opens one long recording for each of its clips, and a timeline for each of its inputs. The packets of
+an hour take longer to read through than a clip takes to decode.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from cachetools import LRUCache
+
+from kinesphere.video.container import Source
+from kinesphere.video.frame_index import FrameIndex
+from kinesphere.video.info import VideoInfo
+
+# Of what is known, by each process: the frames of about ten hours.
+_KEPT_BYTES = 64 * 2**20
+_LEAST_BYTES = 4096
+# The clocks of file systems are coarse: what was changed a moment ago may change once more without a trace.
+_SETTLED_S = 2.0
+
+_State = tuple[str, int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What opening a video found out.
+
+    Attributes:
+        frame_index: Its frames; to be copied before use, as reading learns which key frames to distrust.
+        info: Facts about it.
+        damage: What could not be read, with how often.
+        stream: Number of the stream that is the film.
+    """
+
+    frame_index: FrameIndex
+    info: VideoInfo
+    damage: Counter[str]
+    stream: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return _LEAST_BYTES + self.frame_index.nbytes
+
+
+_FINDINGS: LRUCache[_State, Findings] = LRUCache(_KEPT_BYTES, getsizeof=lambda each: each.nbytes)
+_LOCK = Lock()
+
+
+def findings_of(source: Source) -> Findings | None:
+    """What is known of a file that has not changed since; None of one that is new, and of URLs and bytes."""
+    state = _state(source)
+    if state is None:
+        return None
+    with _LOCK:
+        return _FINDINGS.get(state)
+
+
+def remember(source: Source, findings: Findings) -> None:
+    """Keep what was found out of a file, as long as there is room for it."""
+    state = _state(source)
+    if state is None or findings.nbytes > _KEPT_BYTES:
+        return
+    with _LOCK:
+        _FINDINGS[state] = findings
+
+
+def _state(source: Source) -> _State | None:
+    """A file as it is now; None where that cannot be told."""
+    if source.kind != "file":
+        return None
+    try:
+        about = Path(source.location).stat()
+    except OSError:
+        return None
+    if time.time() - about.st_mtime < _SETTLED_S:
+        return None
+    return source.location, about.st_size, about.st_mtime_ns, about.st_ino, about.st_dev
