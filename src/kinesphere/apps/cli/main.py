@@ -16,6 +16,7 @@ from kinesphere.apps.cli.datasets import ListingCommand, datasets
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
+from kinesphere.apps.cli.explain import explain
 from kinesphere.apps.cli.extract import extract
 from kinesphere.apps.cli.fuse import fuse
 from kinesphere.apps.cli.import_ import import_
@@ -46,6 +47,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train", train),
     ("evaluate", evaluate),
     ("predict", predict),
+    ("explain", explain),
     ("fuse", fuse),
     ("import", import_),
     ("import-skeletons", import_skeletons),

@@ -1,0 +1,120 @@
+"""`kinesphere explain`: which pixels, frames and joints an answer rests on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinesphere.apps.cli.console import GOES_ON, console, end, progress, say, tinted
+from kinesphere.apps.cli.options import Device, ExtractsFolder, TestViews
+from kinesphere.apps.cli.targets import targets
+from kinesphere.core.errors import InvalidSetting, KinesphereError
+from kinesphere.core.signals import advise
+from kinesphere.core.skipped import Skipped
+
+if TYPE_CHECKING:
+    from kinesphere.explain.folder import Explained
+
+Models = Annotated[
+    list[str], typer.Option("--model", help="Run folder, fusion, model file or registered name; repeatable.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Name of a method, repeatable; default: one that suits the model."),
+]
+Label = Annotated[
+    str | None, typer.Option("--class", help="The class to explain; default: the model's answer.")
+]
+Against = Annotated[str | None, typer.Option(help="Another class: why --class, and not this one?")]
+Window = Annotated[float | None, typer.Option(help="Explain windows of this many seconds.")]
+Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
+Out = Annotated[Path, typer.Option(help="Folder for pictures, films and heat.")]
+
+
+def explain(
+    sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
+    model: Models,
+    method: Methods = None,
+    label: Label = None,
+    against: Against = None,
+    views: TestViews = None,
+    window: Window = None,
+    stride: Stride = None,
+    out: Out = Path("explanations"),
+    layer: Annotated[str | None, typer.Option(help="Layer whose activations are shown.")] = None,
+    film: Annotated[bool, typer.Option(help="Write a film with heat over the frames.")] = True,
+    extracts: ExtractsFolder = None,
+    device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object an explanation, one a line.")
+    ] = False,
+) -> None:
+    """Show what an answer rests on: heat over pixels, joints and time.
+
+    Writes for each video a picture, a film with heat over its frames, and the heat as numbers. Several
+    models or methods come side by side.
+    """
+    from kinesphere.clips import Views
+    from kinesphere.core.device import Compute
+    from kinesphere.explain.explaining import Question
+    from kinesphere.explain.folder import Asked, explain_video
+    from kinesphere.explain.method import Settings
+    from kinesphere.predict import Extracts, Opening, find_sources, load
+
+    if window is None and stride is not None:
+        raise InvalidSetting("--stride belongs to windows; give --window as well.")
+    wanted = find_sources(sources)
+    root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
+    pictures = targets("--out", out, wanted, (".png",))
+    compute = Compute.choose(device, "fp32")
+    opening = Opening(Extracts(extracts, root))
+    chosen, settings = Views() if views is None else Views.parse(views), Settings(layer=layer)
+    asked = [
+        Asked(predictor, Question(name, label, against, chosen, settings))
+        for predictor in [load(each, compute=compute, opening=opening) for each in model]
+        for name in (method or (None,))
+    ]
+    skipped = []
+    advise(GOES_ON)
+    with progress("Explaining", "videos", hidden=as_json) as advance:
+        for done, source in enumerate(wanted, start=1):
+            try:
+                written = explain_video(
+                    asked, source, pictures[source], window_s=window, stride_s=stride, film=film
+                )
+            except InvalidSetting:
+                raise
+            except KinesphereError as error:
+                skipped.append(Skipped(source, str(error)))
+            else:
+                _show(written, pictures[source], as_json)
+            advance(done, len(wanted))
+    for each in skipped:
+        say("refused", "red", f"{each.path}: {each.reason}", to_stderr=as_json)
+    end(len(skipped))
+
+
+def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
+    """One line for each explanation, then the files."""
+    screen = console()
+    for each in written:
+        if as_json:
+            typer.echo(json.dumps(each.to_json(picture), ensure_ascii=False))
+            continue
+        for attribution in each.attributions():
+            start_s, end_s = attribution.span
+            screen.print(
+                tinted(
+                    (attribution.source, "bold"),
+                    f"  {start_s:.2f} – {end_s:.2f} s  {attribution.title} "
+                    f"{100 * attribution.probability:.1f} %  by {attribution.method}",
+                ),
+                soft_wrap=True,
+            )
+            for note in attribution.notes:
+                say("note", "yellow", note)
+    if not as_json:
+        screen.print(f"picture  {picture}", soft_wrap=True)

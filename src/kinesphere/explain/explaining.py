@@ -1,0 +1,351 @@
+"""`explain`: which pixels, frames and joints of a video an answer rests on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.clips.augment.settings import check_views
+from kinesphere.clips.clip import Clip, stack
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.modality import MODALITIES, see
+from kinesphere.clips.source import VideoSource, duration_of, start_of
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidSetting, NobodySeen, NotFinite
+from kinesphere.core.sides import mirror_order
+from kinesphere.data.sources import Source
+from kinesphere.explain.attribution import Attribution, InputHeat
+from kinesphere.explain.geometry import fill_cells, placements
+from kinesphere.explain.method import METHODS, Method, Settings
+from kinesphere.explain.target import Scored, Target
+from kinesphere.models import Recogniser
+from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
+from kinesphere.predict.long_video import damage_of, window_clips
+from kinesphere.predict.video_predictor import shown
+
+PREFERRED = ("gradcam", "weighted_attention", "joints", "gradient_x_input")
+"""Of these the first that is defined for a model explains it where no method is named."""
+
+Span = tuple[float, float]
+_OUTSHONE = 0.99
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model's answers.
+
+    Attributes:
+        method: Name of the method; None for the first of `PREFERRED` that is defined for the model.
+        label: The class; None for the one that the model answers with.
+        against: Another class: "why `label` and not `against`?"
+        views: Clips and crops, each of which is explained.
+        settings: How much work the method does.
+    """
+
+    method: str | None = None
+    label: str | None = None
+    against: str | None = None
+    views: Views = Views()  # noqa: RUF009 (frozen)
+    settings: Settings = Settings()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The clips that a model saw of one input, and where they lie in the source."""
+
+    spec: ClipSpec
+    clips: tuple[Clip, ...]
+    frame_size: Size
+    points: tuple[np.ndarray, ...] | None
+
+
+def explain(
+    model: VideoPredictor | Recogniser,
+    source: Source,
+    question: Question = Question(),
+    *,
+    span: Span | None = None,
+) -> Attribution:
+    """What a model's answer to a video rests on.
+
+    Everything runs in fp32, through the model's own input contract.
+
+    Args:
+        model: A predictor, several that are fused, or a recogniser.
+        source: A path, a URL, or the file's bytes.
+        question: Which class, by which method.
+        span: `(start_s, end_s)`; None for the whole video.
+
+    Raises:
+        UnknownName: If there is no such method.
+        InvalidSetting: If the method is not defined for the model; the message says what to use instead.
+        LabelMismatch: If the model does not know a class.
+        VideoError: If the video cannot be decoded.
+        NotFinite: If the model's answer is not a number.
+    """
+    predictor = model if isinstance(model, VideoPredictor) else Predictor(model, optimise=False)
+    answering = _Answering.of(predictor, question)
+    with predictor.opening.open(source, predictor.specs, span=span) as video:
+        seen = [
+            _seen(video, spec, span, question.views, MODALITIES.get(spec.modality).read(
+                video, spec, span, views=question.views
+            ))
+            for spec in predictor.specs
+        ]  # fmt: skip
+        start_s, end_s = span or (start_of(video), duration_of(video))
+        notes = (*video.remarks, *damage_of(video))
+        return answering.answer(seen, shown(source), (start_s, min(end_s, duration_of(video))), notes)
+
+
+def explain_windows(
+    model: VideoPredictor,
+    source: Source,
+    question: Question = Question(),
+    *,
+    window_s: float,
+    stride_s: float,
+    skip: int = 0,
+) -> Iterator[Attribution]:
+    """What a model's answers to the windows of a long video rest on, in order, one in memory at a time.
+
+    Args:
+        model: A predictor, or several that are fused.
+        source: A path, or the file's bytes.
+        question: Which class, by which method; without a class each window's own answer is explained.
+        window_s: Length of a window in seconds.
+        stride_s: Seconds between the starts of windows.
+        skip: Windows at the start that are passed over.
+
+    Raises:
+        See `explain`.
+    """
+    answering = _Answering.of(model, question)
+    windows = window_clips(source, model.specs, window_s, stride_s, question.views, model.opening)
+    with model.opening.open(source, model.specs) as video:
+        for window in islice(windows, skip, None):
+            seen = [
+                _seen(video, spec, window.span, question.views, clips)
+                for spec, clips in zip(model.specs, window.clips, strict=True)
+            ]
+            yield answering.answer(seen, shown(source), window.span, window.notes)
+
+
+def _seen(
+    video: VideoSource, spec: ClipSpec, span: Span | None, views: Views, clips: Sequence[Clip]
+) -> _Seen:
+    return _Seen(spec, tuple(clips), video.size, _points(video, spec, span, views))
+
+
+def _points(
+    video: VideoSource, spec: ClipSpec, span: Span | None, views: Views
+) -> tuple[np.ndarray, ...] | None:
+    """Joints of the clips, for each crop of each: in pixels of the displayed source, or in metres."""
+    if not see([spec], "skeleton"):
+        return None
+    whole = (
+        spec if spec.dimensions == 3 else spec.with_(size=video.size, resize="stretch", short_side_px=None)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NobodySeen)  # it was said when the clips were read
+        clips = MODALITIES.get(spec.modality).read(video, whole, span, views=Views(views.clips))
+    return tuple(clip.data.numpy() for clip in clips for _ in range(views.crops))
+
+
+# ------------------------------------------------------------------------------------------- one network
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """A question with what answers it: networks, and the method of each."""
+
+    predictor: VideoPredictor
+    question: Question
+    networks: tuple[tuple[Predictor, Method], ...]
+
+    @classmethod
+    def of(cls, predictor: VideoPredictor, question: Question) -> _Answering:
+        check_views(question.views, predictor.labels)
+        networks = predictor.members if isinstance(predictor, FusedPredictor) else (predictor,)
+        for label in (question.label, question.against):
+            if label is not None:
+                predictor.labels.index(label, "the question")
+        if question.label is not None and question.label == question.against:
+            raise InvalidSetting(f"A class cannot be held against itself: {question.label!r}.")
+        found = []
+        for network in networks:
+            if not isinstance(network, Predictor):
+                raise InvalidSetting(f"{network.name} has no network of its own that could be explained.")
+            found.append((network, method_for(network.module, question.method)))
+        return cls(predictor, question, tuple(found))
+
+    def answer(self, seen: Sequence[_Seen], source: str, span: Span, notes: tuple[str, ...]) -> Attribution:
+        """The attribution of clips, one `_Seen` per input of the predictor."""
+        inputs = [stack(each.clips)[None] for each in seen]
+        (probabilities,) = self.predictor.answers(inputs, self.question.views, [source])
+        labels = self.predictor.labels
+        best = int(probabilities.argmax())
+        label = labels.index(self.question.label) if self.question.label is not None else best
+        against = None if self.question.against is None else labels.index(self.question.against)
+        heats: list[InputHeat] = []
+        scores, residuals = [], []
+        by_spec = {each.spec: each for each in seen}
+        for network, method in self.networks:
+            order = [network.labels.index(name) for name in labels.names]
+            target = Target(order[label], None if against is None else order[against])
+            own = tuple(by_spec[spec] for spec in network.specs)
+            explained = _Explained.of(network, method, own, target, order[best], self.question)
+            heats += explained.heats
+            scores.append(explained.score)
+            residuals.append(explained.residual)
+        known = [residual for residual in residuals if residual is not None]
+        named = " + ".join(dict.fromkeys(method.name for _, method in self.networks))
+        return Attribution(
+            source, seen[0].frame_size, span, named,
+            labels.names[label], self.question.against, float(probabilities[label]),
+            float(np.average(scores, weights=_weights(self.predictor))),
+            (labels.names[best], float(probabilities[best])), tuple(heats),
+            any(method.signed for _, method in self.networks), max(known) if known else None, notes,
+        )  # fmt: skip
+
+
+def method_for(recogniser: Recogniser, name: str | None) -> Method:
+    """The method of this name, or the first of `PREFERRED` that is defined for a model.
+
+    Raises:
+        UnknownName: If there is no such method.
+        InvalidSetting: If it is not defined for the model.
+    """
+    if name is None:
+        for preferred in PREFERRED:
+            if METHODS.get(preferred).refusal(recogniser) is None:
+                return METHODS.get(preferred)
+    method = METHODS.get(name or PREFERRED[-1])
+    if refusal := method.refusal(recogniser):
+        raise InvalidSetting(refusal)
+    return method
+
+
+def _weights(predictor: VideoPredictor) -> tuple[float, ...]:
+    return predictor.weights if isinstance(predictor, FusedPredictor) else (1.0,)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """The heat of all views of one network."""
+
+    heats: tuple[InputHeat, ...]
+    score: float
+    residual: float | None
+
+    @classmethod
+    def of(
+        cls,
+        network: Predictor,
+        method: Method,
+        seen: Sequence[_Seen],
+        target: Target,
+        best: int,
+        question: Question,
+    ) -> _Explained:
+        """Explain `target`; the class `best`, the one answered with, gives the scale of the colours."""
+        views = _Views.of(network, seen, question)
+        values, score, residual = views.explain(method, target)
+        full = [_strongest(each) for each in values]
+        if method.by_class and target != Target(best):
+            answered, _, _ = views.explain(method, Target(best))
+            full = [max(pair) for pair in zip(full, map(_strongest, answered), strict=True)]
+        heats = [
+            replace(heat, values=part, full=strongest)
+            for blank, value, strongest in zip(views.blank(), values, full, strict=True)
+            if value is not None
+            for heat, part in zip(blank, value, strict=True)
+        ]
+        return cls(tuple(heats), score, residual)
+
+
+def _strongest(values: np.ndarray | None) -> float:
+    """The heat of full colour: the strongest there is but for the last hundredth, where single pixels lie."""
+    heat = np.abs(values[values != 0]) if values is not None else np.zeros(0)
+    return float(np.quantile(heat, _OUTSHONE)) if len(heat) else 0.0
+
+
+@dataclass(frozen=True)
+class _Views:
+    """The V views of one sample as a network takes them."""
+
+    network: Predictor
+    seen: tuple[_Seen, ...]
+    inputs: tuple[Tensor, ...]
+    flipped: tuple[bool, ...]
+    question: Question
+
+    @classmethod
+    def of(cls, network: Predictor, seen: Sequence[_Seen], question: Question) -> _Views:
+        device = network.compute.device
+        inputs = tuple(
+            MODALITIES.get(each.spec.modality).normalise(
+                stack(each.clips).to(device), each.spec, torch.float32
+            )
+            for each in seen
+        )
+        flipped = question.views.flipped * (len(inputs[0]) // question.views.crops)
+        return cls(network, tuple(seen), inputs, flipped, question)
+
+    def explain(self, method: Method, target: Target) -> tuple[list[np.ndarray | None], float, float | None]:
+        """Per input the heat `(V, T, ...)`; the mean score; and how far sums miss it."""
+        views: list[tuple[np.ndarray | None, ...]] = []
+        scores, sums, differences = [], 0.0, 0.0
+        joints = [see([each.spec], "skeleton") for each in self.seen]
+        mirror = mirror_order(self.network.labels) if any(self.flipped) else None
+        for view, flipped in enumerate(self.flipped):
+            own = target if not flipped or mirror is None else _mirrored(target, mirror)
+            scored = Scored(self.network.module, own)
+            inputs = tuple(x[view : view + 1] for x in self.inputs)
+            heat = method.heat(scored, inputs, self.question.settings)
+            with torch.inference_mode():
+                scores.append(float(scored(*inputs)))
+                if method.sums_up:
+                    differences += abs(scores[-1] - float(scored(*map(torch.zeros_like, inputs))))
+                    total = sum(float(each.sum(dtype=torch.float64)) for each in heat if each is not None)
+                    sums += abs(scores[-1] - float(scored(*map(torch.zeros_like, inputs))) - total)
+            views.append(tuple(map(self._filled, heat, inputs, joints)))
+        values = [None if each[0] is None else np.stack(each) for each in zip(*views, strict=True)]
+        if not all(value is None or np.isfinite(value).all() for value in values):
+            raise NotFinite(f"The explanation of {self.network.name} by {method.name} is not finite.")
+        return values, float(np.mean(scores)), sums / differences if differences else None
+
+    def blank(self) -> list[list[InputHeat]]:
+        """Per input and view where its heat belongs, without the heat."""
+        nothing = np.zeros(0, np.float32)
+        result = []
+        for each in self.seen:
+            spec, joints = each.spec, see([each.spec], "skeleton")
+            places = [] if joints else placements(each.frame_size, spec, self.question.views)
+            result.append([
+                InputHeat(
+                    self.network.name, spec, view, clip.times, nothing, 0.0,
+                    None if joints else places[view % len(places)],
+                    None if each.points is None else each.points[view],
+                )
+                for view, clip in enumerate(each.clips)
+            ])  # fmt: skip
+        return result
+
+    @staticmethod
+    def _filled(heat: Tensor | None, x: Tensor, joints: bool) -> np.ndarray | None:
+        """Heat of one view for each pixel or joint of its clip."""
+        if heat is None:
+            return None
+        length, height, width = x.shape[1:4] if joints else (x.shape[1], *x.shape[-2:])
+        filled: np.ndarray = fill_cells(heat.detach(), (length, height, width))[0].cpu().numpy()
+        return filled
+
+
+def _mirrored(target: Target, mirror: Sequence[int]) -> Target:
+    return Target(mirror[target.label], None if target.against is None else mirror[target.against])

@@ -1,0 +1,182 @@
+"""What is written of an explained video: heat to compute with, a picture, a film; long work goes on again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.clips.modality import stands_alone
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import make_folder, replacing, write_text
+from kinesphere.core.structured import read_json
+from kinesphere.data.sources import Source, local_path
+from kinesphere.explain.attribution import Attribution
+from kinesphere.explain.explaining import Question, explain, explain_windows
+from kinesphere.explain.render.film import write_film
+from kinesphere.explain.render.sheet import sheet
+from kinesphere.explain.store import SUFFIX, read_attribution, write_attribution
+from kinesphere.predict import VideoPredictor
+
+_MOST_STRIPS = 6
+"""Windows of a long video on its sheet."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model with what is asked of it.
+
+    Attributes:
+        model: Its predictor.
+        question: Class, method, views and work.
+    """
+
+    model: VideoPredictor
+    question: Question
+
+    @property
+    def name(self) -> str:
+        """Part of a file's name."""
+        model = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(self.model.name).name)
+        return f"{model}.{self.question.method or 'auto'}"
+
+    def settings(self, window_s: float | None, stride_s: float | None) -> dict[str, Any]:
+        """Plain values of everything that heat depends on."""
+        question = self.question
+        return {
+            "model": self.model.digest(), "method": question.method, "class": question.label,
+            "against": question.against, "views": str(question.views), "work": str(question.settings),
+            "window": window_s, "stride": stride_s,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What was written of one video by one model and method.
+
+    Attributes:
+        attributions: Gives them again, one at a time.
+        heat: The file with the heat, or the folder with a file for each window.
+        film: The video with heat over its frames; None of a file of poses.
+    """
+
+    attributions: Callable[[], Iterator[Attribution]]
+    heat: Path
+    film: Path | None
+
+    def to_json(self, picture: Path) -> dict[str, Any]:
+        """One object for machines; of windows the first, with their number."""
+        each = [attribution.to_json() for attribution in self.attributions()]
+        film = None if self.film is None else str(self.film)
+        files = {"heat": str(self.heat), "overlay": film, "sheet": str(picture)}
+        if len(each) == 1:
+            return {**each[0], **files}
+        return {"source": each[0]["source"], "method": each[0]["method"], "windows": each, **files}
+
+
+def explain_video(
+    asked: Sequence[Asked],
+    source: Source,
+    picture: Path,
+    *,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    film: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[Explained]:
+    """Explain one video by one model or several, and write what there is to see.
+
+    Beside `picture`, the sheet of all of them, lie a file of heat and a film for each. With windows, each is
+    kept as it is finished, and the same call goes on where it stopped.
+
+    Args:
+        asked: Models with their questions.
+        source: The video.
+        picture: PNG file to write.
+        window_s: Explain windows of this many seconds; None the video as one.
+        stride_s: Seconds between the starts of windows; half a window where it is None.
+        film: Whether to write films.
+        progress: Called with the number of windows that are finished.
+
+    Raises:
+        See `explain`.
+        InvalidSetting: If the folder of windows was made with other settings.
+        UnwritableFile: If the place takes no files.
+    """
+    make_folder(picture.parent)
+    done = []
+    for each in asked:
+        stem = picture.with_suffix("") if len(asked) == 1 else picture.with_suffix(f".{each.name}")
+        heat, load = _heat(each, source, stem, window_s, stride_s, progress)
+        path = local_path(source)
+        has_frames = path is None or stands_alone(path) is None
+        target = stem.with_name(f"{stem.name}.mp4") if film and has_frames else None
+        if target is not None:
+            write_film(load, source, target)
+        done.append(Explained(load, heat, target))
+    shown = [attribution for each in done for attribution in _some(each.attributions)]
+    with replacing(picture) as scratch:
+        scratch.write_bytes(sheet(shown, source))
+    return done
+
+
+def _heat(
+    asked: Asked,
+    source: Source,
+    stem: Path,
+    window_s: float | None,
+    stride_s: float | None,
+    progress: Callable[[int], None] | None,
+) -> tuple[Path, Callable[[], Iterator[Attribution]]]:
+    """Compute what is not there yet; the file or folder of heat, and what reads it again."""
+    if window_s is None:
+        file = stem.with_name(stem.name + SUFFIX)
+        write_attribution(file, explain(asked.model, source, asked.question))
+        if progress:
+            progress(1)
+        return file, lambda: iter([read_attribution(file)])
+    folder = stem.with_name(f"{stem.name}.windows")
+    stride_s = window_s / 2 if stride_s is None else stride_s
+    _claim(folder, {"source": str(source), **asked.settings(window_s, stride_s)})
+    done = len(_files(folder))
+    for number, attribution in enumerate(
+        explain_windows(asked.model, source, asked.question, window_s=window_s, stride_s=stride_s, skip=done),
+        start=done,
+    ):
+        write_attribution(folder / f"{number:05d}{SUFFIX}", attribution)
+        if progress:
+            progress(number + 1)
+    return folder, lambda: map(read_attribution, _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    """The windows that are finished, from the first on without a gap."""
+    files: list[Path] = []
+    while (file := folder / f"{len(files):05d}{SUFFIX}").is_file():
+        files.append(file)
+    return files
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep what the windows of a folder depend on, or hold it against what is kept there."""
+    file = folder / "settings.json"
+    if file.is_file():
+        if read_json(file, InvalidSetting) != json.loads(json.dumps(settings)):
+            raise InvalidSetting(
+                f"{folder} holds explanations that were made with other settings; name another --out, or "
+                "remove it."
+            )
+        return
+    make_folder(folder)
+    write_text(file, json.dumps(settings, indent=2) + "\n")
+
+
+def _some(attributions: Callable[[], Iterator[Attribution]]) -> list[Attribution]:
+    """All, or of many windows some spread over the video."""
+    count = sum(1 for _ in attributions())
+    chosen = set(np.linspace(0, count - 1, min(count, _MOST_STRIPS)).round().astype(int).tolist())
+    return [each for number, each in enumerate(attributions()) if number in chosen]

@@ -1,0 +1,1 @@
+"""Explanations to look at: heat over frames and skeletons, sheets, curves and videos."""
