@@ -133,3 +133,10 @@ def test_problems_are_listed_whole_for_machines(kinesphere, tmp_path: Path) -> N
     listed = next(each for each in found["problems"] if len(each["where"]) > 10)
     assert len(listed["where"]) == 50
     assert "and 40 more" in kinesphere("check", tmp_path / "data").out
+
+
+@pytest.mark.parametrize("words", [["check"], ["train"], ["predict", "--model"]])
+def test_a_name_that_no_file_can_have_is_told_in_a_sentence(kinesphere, tmp_path: Path, words) -> None:
+    ended = kinesphere(*words, "a" * 300, *(["b.mp4"] if words[0] == "predict" else []))
+    assert ended.code == 2
+    assert "File name too long; check the path" in ended.err

@@ -85,7 +85,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         if dtype.kind not in _KINDS or dtype.hasobject:
             raise BrokenArchive(f"its {entry.filename[:40]!r} could be read by pickle only, which runs code")
         wanted = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or wanted > entry.file_size:
+        # Empty texts take no bytes, but numbers made of them would.
+        if min(shape, default=0) < 0 or max(wanted, math.prod(shape)) > entry.file_size:
             raise BrokenArchive(f"its {entry.filename[:40]!r} says {shape} in {entry.file_size} bytes")
         # One byte more, so that the end is reached and the checksum compared.
         data = stream.read(wanted + 1)

@@ -18,6 +18,7 @@ import numpy as np
 from kinesphere.clips.npz import BROKEN, BrokenArchive, read_arrays
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.paths import is_file, real_path
 
 VIDEO_KEY = "video_key"
 """The array of a file that tells its video by the content."""
@@ -109,7 +110,7 @@ class Extracts:
         unknown = foreign = None
         key = _key_of(video)
         for path in self._candidates(video, suffix):
-            if not path.is_file():
+            if not is_file(path):
                 continue
             stated = stated_video(path)
             if stated is not None and stated == key:
@@ -126,7 +127,7 @@ class Extracts:
             return None
         for here, base in (
             (_absolute(video).parent, _absolute(self.root)),
-            (video.resolve().parent, self.root.resolve()),
+            (real_path(video).parent, real_path(self.root)),
         ):
             if here.is_relative_to(base):
                 return here.relative_to(base)
@@ -137,9 +138,9 @@ class Extracts:
         yield self.place(video, suffix)
         if self.folder is None:
             # A linked video has its files beside the link or beside what it leads to.
-            yield self.place(video.resolve(), suffix)
+            yield self.place(real_path(video), suffix)
             return
-        for path in dict.fromkeys((_absolute(video), video.resolve())):
+        for path in dict.fromkeys((_absolute(video), real_path(video))):
             yield from self._mirrored(path, suffix)
 
     def _mirrored(self, video: Path, suffix: str) -> Iterator[Path]:
@@ -233,7 +234,7 @@ def read_archive(
         InvalidAnnotation: If the file is missing, empty, damaged, of another kind or of a newer version, or
             would take more memory than its size makes plausible.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidAnnotation(
             f"There is no {kind} file {path}; make it with `kinesphere extract {kind}`, or name the folder "
             "that holds it."

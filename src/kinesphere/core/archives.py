@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from kinesphere.core.errors import InvalidAnnotation, UnsafeFile
 from kinesphere.core.limits import Budget
@@ -21,6 +22,14 @@ _RATIO = 100
 # A file takes at least a header, which packs to a few bytes.
 _BYTES_PER_FILE, _FREE_FILES = 16, 1000
 _TAR_SUFFIXES = frozenset({".tar", ".tgz", ".txz", ".tbz", ".tbz2"})
+# Members that say something of the next one: a long name, or notes of many kinds.
+_HEADERS_OF_HEADERS = frozenset(
+    {
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    }
+)
+_LONGEST_HEADER = 64 << 10
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
     *(ValueError, ArithmeticError, LookupError, RuntimeError, NotImplementedError, MemoryError),
@@ -73,9 +82,23 @@ class _Count:
             raise UnsafeFile(f"{self._source} holds more files than one of its size can; refused.")
 
 
+class _Member(tarfile.TarInfo):
+    """A header of a tar archive; headers that go before another one are read whole and must be short."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _HEADERS_OF_HEADERS and header.size > _LONGEST_HEADER:
+            raise UnsafeFile(
+                f"The archive states a name or notes of {header.size} bytes for one member; names have up to "
+                f"{_LONGEST_HEADER}. It is damaged or made to do harm; get it again."
+            )
+        return header
+
+
 def _unpack_tar(source: Path, folder: Path) -> None:
     budget = _Count(source)
-    with tarfile.open(source) as archive:
+    with tarfile.open(source, tarinfo=_Member) as archive:
         for member in archive:
             budget.take(member.size)
             if member.issparse() or not (member.isreg() or member.isdir()):

@@ -111,11 +111,15 @@ def _reason(entry: os.DirEntry[str], names: set[str], sidecars: Iterable[str]) -
     name = entry.name
     if name.startswith("."):
         return "hidden"
-    if entry.is_dir():
+    try:
+        is_folder, is_file = entry.is_dir(), entry.is_file()
+    except OSError as error:  # such as links that lead in a circle
+        return f"cannot be opened ({error.strerror})"
+    if is_folder:
         if name.casefold() in _OF_SYSTEMS:
             return "a folder of the operating system"
         return "the folder of a training run" if _is_run(Path(entry.path)) else None
-    if not entry.is_file():
+    if not is_file:
         return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
     for suffix in sidecars:
         if name.endswith(suffix) and name.removesuffix(suffix) in names:

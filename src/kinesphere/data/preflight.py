@@ -18,6 +18,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.parallel import bounded_map
+from kinesphere.core.paths import is_file
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.content import contents_of
 from kinesphere.data.faults import (
@@ -160,7 +161,7 @@ def check(
     facts: dict[Path, FileFacts] = {}
     lost: dict[Path, Skipped] = {}
     pose_files = pose_files_of(manifest, extracts)
-    masks = {path: file for path in paths if (file := extracts.path(path, MASK_SUFFIX)).is_file()}
+    masks = {path: file for path in paths if is_file(file := extracts.path(path, MASK_SUFFIX))}
     specs = (specs,) if isinstance(specs, ClipSpec) else specs
     files = sidecar_files(manifest, specs, extracts)
     spec = specs[0] if specs else None

@@ -15,6 +15,7 @@ from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.paths import is_there
 from kinesphere.data.sample import Sample
 from kinesphere.video import Video
 
@@ -86,7 +87,7 @@ def facts_of(poses: Poses) -> PoseFacts:
 def pose_file_of(sample: Sample, extracts: Extracts) -> Path | PoseFacts | None:
     """The pose file of a sample, why there is none that can be used, or None if there is none at all."""
     if (own := sample.sidecar("pose")) is not None:
-        return own if own.exists() else None
+        return own if is_there(own) else None
     try:
         return extracts.find(sample.path, SUFFIX)
     except InvalidAnnotation as error:

@@ -18,6 +18,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.source import VideoSource, WrappedSource, beside
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, MissingWeights, UnreadableVideo
+from kinesphere.core.paths import is_there
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.video import Video
 
@@ -155,7 +156,7 @@ class Opening:
         if not self.extracting or not _is_extracted(name):
             return None
         path = local_path(source)
-        if path is not None and not path.exists():
+        if path is not None and not is_there(path):
             raise UnreadableVideo(f"{path} does not exist; check the path.")
         extracting = EXTRACTORS.get(name)
         assert extracting.in_memory is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from kinesphere.core.errors import InvalidManifest
+from kinesphere.core.paths import real_path
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
@@ -58,7 +59,7 @@ def digests_of(
         if content.digest:
             found[part].add(_clip(content.digest, sample.span))
         if part != "test":
-            found["places"].add(_clip(str(sample.path.resolve()), sample.span))
+            found["places"].add(_clip(str(real_path(sample.path)), sample.span))
             if content.digest:
                 found["files"].add(_clip(content.digest, "file"))
     for each in before:
@@ -211,7 +212,7 @@ def _where(manifest: Manifest, met: Mapping[str, Met], part: str) -> Manifest:
 
 
 def _met(sets: Mapping[str, set[bytes]], sample: Sample, content: Content) -> Met | None:
-    here = _clip(str(sample.path.resolve()), sample.span) in sets["places"]
+    here = _clip(str(real_path(sample.path)), sample.span) in sets["places"]
     if not content.digest:
         return "train" if here else None
     clip, file = _clip(content.digest, sample.span), _clip(content.digest, "file")

@@ -109,7 +109,6 @@ def architecture_in(path: Path) -> str | None:
     """
     if path.suffix.lower() != ".safetensors":
         return None
-    file_size(path, InvalidCheckpoint)
     metadata = _metadata(path)
     if _KEY not in (metadata or {}):
         return None
@@ -157,6 +156,7 @@ def read_provenance(path: Path) -> Provenance:
 def _metadata(path: Path) -> dict[str, str] | None:
     from safetensors import SafetensorError, safe_open
 
+    file_size(path, InvalidCheckpoint)  # opening a pipe would wait for whoever writes into it
     try:
         with safe_open(path, "pt") as file:
             found: dict[str, str] | None = file.metadata()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped, by_reason
 from kinesphere.data.folder import VIDEO_SUFFIXES, contents
 from kinesphere.data.manifest import Manifest
@@ -29,13 +30,13 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for pattern in patterns:
-        if Path(pattern).is_dir():
+        if is_folder(Path(pattern)):
             found += _some(_in_folder(Path(pattern)), f"The folder {pattern} holds no video; known suffixes: "
                            f"{', '.join(sorted(VIDEO_SUFFIXES))}.")  # fmt: skip
-        elif glob.has_magic(pattern) and not Path(pattern).exists() and "://" not in pattern:
+        elif glob.has_magic(pattern) and not is_there(Path(pattern)) and "://" not in pattern:
             # Path.glob takes no absolute patterns.
             paths = glob.glob(_taken_literally(pattern), recursive=True)  # noqa: PTH207
-            matches = sorted(path for path in paths if Path(path).is_file())
+            matches = sorted(path for path in paths if is_file(Path(path)))
             found += _some(matches, f"No file matches {pattern!r}; check the pattern.")
         else:
             found.append(pattern)
@@ -49,7 +50,7 @@ def find_videos(data: Sequence[str]) -> tuple[list[Path], Path | None]:
         InvalidSetting: If a folder or a glob gives no video.
         InvalidManifest: If the one table that is named cannot be read.
     """
-    if len(data) == 1 and Path(data[0]).is_dir():
+    if len(data) == 1 and is_folder(Path(data[0])):
         return [Path(source) for source in find_sources(data)], Path(data[0])
     if len(data) == 1 and Path(data[0]).suffix.lower() in (".csv", ".parquet"):
         manifest = Manifest.read(data[0])
@@ -60,7 +61,7 @@ def find_videos(data: Sequence[str]) -> tuple[list[Path], Path | None]:
 def _taken_literally(pattern: str) -> str:
     """The pattern, with the folders that have the very names it begins with taken for those."""
     folders = Path(pattern).parents
-    literal = next((folder for folder in folders if folder.is_dir() and glob.has_magic(str(folder))), None)
+    literal = next((folder for folder in folders if is_folder(folder) and glob.has_magic(str(folder))), None)
     if literal is None:
         return pattern
     return str(Path(glob.escape(str(literal)), Path(pattern).relative_to(literal)))

@@ -14,6 +14,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.paths import real_path
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_files import is_pose_file
@@ -94,7 +95,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
     check_name(model.name, model.pretrained)  # before anything is reported or written
     if isinstance(model.pretrained, str) and is_file(model.pretrained, model.name):
-        model = model.model_copy(update={"pretrained": str(Path(model.pretrained).resolve())})
+        model = model.model_copy(update={"pretrained": str(real_path(Path(model.pretrained)))})
     resolved = recipe.model_copy(
         update={
             "data": data,
@@ -105,7 +106,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "compute": recipe.compute.model_copy(
                 update={"device": compute.device, "precision": compute.precision}
             ),
-            "out": str(Path(recipe.out or _free_folder(data.source[0], model.name)).resolve()),
+            "out": str(real_path(Path(recipe.out or _free_folder(data.source[0], model.name)))),
         }
     )
     return resolved, parts
@@ -157,7 +158,7 @@ def _joined(manifests: list[Manifest]) -> Manifest:
         for number, manifest in enumerate(manifests)
         for sample in manifest
     ]
-    root = Path(os.path.commonpath([manifest.root.resolve() for manifest in manifests]))
+    root = Path(os.path.commonpath([real_path(manifest.root) for manifest in manifests]))
     return Manifest(
         tuple(samples),
         LabelSet(tuple(names), multi=multi),
@@ -170,7 +171,7 @@ def _joined(manifests: list[Manifest]) -> Manifest:
 
 def _free_folder(source: str, model: str) -> Path:
     """runs/<data>-<model>, with the first free number behind it."""
-    stem = Path("runs") / f"{Path(source).resolve().stem}-{model}"
+    stem = Path("runs") / f"{real_path(Path(source)).stem}-{model}"
     number, folder = 1, stem
     while folder.exists():
         number += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kinesphere.core.errors import IncompleteSplit, InvalidSetting
+from kinesphere.core.paths import real_path
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.faults import (
     Problem,
@@ -112,11 +113,11 @@ def divide(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
         )
     notes = (*_told(parts, copies), *_learnt_before(recipe, parts, met))
     update = {
-        "source": tuple(str(Path(source).resolve()) for source in data.source),
+        "source": tuple(str(real_path(Path(source))) for source in data.source),
         "val": val,
         "test": test,
-        "cache": None if data.cache is None else str(Path(data.cache).resolve()),
-        "extracts": None if data.extracts is None else str(Path(data.extracts).resolve()),
+        "cache": None if data.cache is None else str(real_path(Path(data.cache))),
+        "extracts": None if data.extracts is None else str(real_path(Path(data.extracts))),
     }
     named = Parts(parts.train, parts.val, parts.test, manifest, contents, notes)
     return named, data.model_copy(update=update)

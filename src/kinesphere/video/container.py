@@ -21,6 +21,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from kinesphere.core.errors import InvalidSetting, NoVideoStream, SourceTimeout, UnreadableVideo
+from kinesphere.core.paths import is_file, is_there
 from kinesphere.video.damage import Patience
 
 # One 8K frame: larger claims come from damaged headers, and would cost gigabytes in a decoder.
@@ -224,9 +225,9 @@ def _moving(streams: list[VideoStream], source: Source, patience: Patience) -> s
 
 
 def _regular_file(path: Path) -> Path:
-    if not path.exists():
+    if not is_there(path):
         raise UnreadableVideo(f"{path} does not exist; check the path.")
-    if not path.is_file():
+    if not is_file(path):
         raise UnreadableVideo(f"{path} is a folder or a device, not a video file; name a file.")
     if path.stat().st_size == 0:
         raise UnreadableVideo(f"{path} is empty (0 bytes); copy or download it again.")

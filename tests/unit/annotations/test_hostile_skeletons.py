@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -252,6 +253,15 @@ def test_archives_unpack_within_their_size(tmp_path: Path) -> None:
         with pytest.raises(UnsafeFile, match=message):
             import_skeletons("ntu", path, tmp_path / "out")
     assert not (tmp_path / "up").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_names_in_archives_have_a_bound(tmp_path: Path, kind: bytes) -> None:
+    """A header before another one is read whole: a gigabyte of zeros packs to a megabyte."""
+    with gzip.open(tmp_path / "set.tar.gz", "wb") as file:
+        file.write(member("x", 1 << 20, kind).tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
+    with pytest.raises(UnsafeFile, match="states a name or notes of 1048576 bytes"):
+        import_skeletons("ntu", tmp_path / "set.tar.gz", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["../up.txt", "/tmp/up.txt", "a/../../up.txt", "..\\up.txt"])

@@ -188,6 +188,10 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
         lambda s, t: rewritten(s, t, times=npy(HEAD % ("<f8", "(10000000000000,)"))),
         r"says \(10000000000000,\) in \d+ bytes",
     ),
+    "empty texts without end": (
+        lambda s, t: rewritten(s, t, times=npy(HEAD % ("<U0", "(1000000000,)"))),
+        r"says \(1000000000,\) in \d+ bytes",
+    ),
     "a negative shape": (lambda s, t: rewritten(s, t, times=npy(HEAD % ("<f8", "(-1,)"))), "says"),
     "more bytes than its shape": (
         lambda s, t: rewritten(s, t, version=npy(HEAD % ("<i8", "()"), bytes(1000))),

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import errno
+import json
 import multiprocessing
 import os
 import pickle
+import sqlite3
+import struct
 import time
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ import numpy as np
 import pytest
 
 from kinesphere.clips import MODALITIES, ClipSpec, Sampling
-from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, UnreadableVideo
+from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, UnreadableVideo, UnwritableFile
 from kinesphere.core.files import replacing
 from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.frames import FrameCache
@@ -235,6 +240,52 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidSetting, match="Cannot write the frame cache"):
         FrameCache(tmp_path / "file", MIB)
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        {"count": -1, "size": [-1, 1], "damage": []},
+        {"count": 1, "size": [1, 1, 5], "damage": []},
+        {"count": 1, "size": [1.0, 1.0], "damage": []},
+        {"count": 1, "size": [1, 1], "damage": 5},
+    ],
+)
+def test_a_footer_that_nobody_wrote_is_damage(tmp_path: Path, footer: dict[str, object]) -> None:
+    text = json.dumps(footer).encode()
+    trailer = struct.pack("<II8s", len(text), zlib.crc32(text), b"KNSPHFR1")
+    (tmp_path / "x.frames").write_bytes(bytes(3 + 8) + text + trailer)
+    with pytest.raises(DamagedFrameFile):
+        FrameFile.open(tmp_path / "x.frames")
+
+
+@pytest.mark.parametrize("fps", ["1e999999999", "1/0", "9" * 5000, [1], None])
+def test_facts_with_an_absurd_rate_are_found_anew(tmp_path: Path, clip: Path, fps: object) -> None:
+    cache = FrameCache(tmp_path, MIB)
+    with cache.open(clip) as video:
+        right = video.fps
+    (known,) = tmp_path.glob("??/*.json")
+    known.write_text(json.dumps(json.loads(known.read_text()) | {"fps": fps}))
+    with cache.open(clip) as video:
+        assert video.fps == right
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")]
+)
+def test_a_disk_that_takes_no_index_is_named_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, words: str
+) -> None:
+    def refuse(ledger: object, folder: Path) -> None:
+        if error == errno.EROFS:
+            raise OSError(error, "refused")
+        with sqlite3.connect(":memory:") as connection:
+            connection.execute("PRAGMA max_page_count = 1")
+            connection.execute("CREATE TABLE a (b)")
+
+    monkeypatch.setattr("kinesphere.data.cache.frames.Ledger.__init__", refuse)
+    with pytest.raises(UnwritableFile, match=words):
+        FrameCache(tmp_path, MIB)
 
 
 def test_an_entry_that_another_process_drops_at_once_is_decoded(

@@ -234,3 +234,12 @@ def test_any_tree_gives_samples_or_typed_errors(
         return
     assert len(manifest) + len(manifest.unused) > 0
     assert len(manifest) <= everything
+
+
+def test_a_link_that_leads_to_itself_is_not_used(tmp_path: Path) -> None:
+    files(tmp_path, "walk/a.mp4", "wave/b.mp4")
+    (tmp_path / "walk" / "loop.mp4").symlink_to("loop.mp4")
+    manifest = Manifest.read(tmp_path)
+    assert len(manifest.samples) == 2
+    assert unused(manifest) == {"walk/loop.mp4": "cannot be opened (Too many levels of symbolic links)"}
+    assert len(find_sources([str(tmp_path)])) == 2

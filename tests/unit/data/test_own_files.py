@@ -14,7 +14,7 @@ from kinesphere.annotations.extract import Extracts, FlowExtractor, extract
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modalities.flow.file import FlowFile
 from kinesphere.clips.source import beside
-from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.errors import InvalidAnnotation, UnreadableVideo
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, Item, Manifest
 from kinesphere.data.preflight import check
@@ -172,3 +172,25 @@ def test_checking_tells_of_poses_of_another_video(data: Path) -> None:
     os.utime(video)
     assert (found := check(manifest, workers=1).poses) is not None
     assert (found.samples, found.unusable) == (0, ("a/clip.mp4",))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_video_whose_name_leaves_no_room_for_a_suffix_has_no_files(data: Path, mirrored: bool) -> None:
+    """A name of 251 letters is one that a video can have, and a file beside it cannot."""
+    video = data / "a" / f"{'x' * 247}.mp4"
+    (data / "a" / "clip.mp4").rename(video)
+    extracts = Extracts(data / "files", data) if mirrored else Extracts()
+    assert extracts.find(video, SUFFIX) is None
+    assert extracts.need(video, SUFFIX).name == video.name + SUFFIX
+    assert stored(video, extracts) is None
+    with pytest.raises(InvalidAnnotation, match="There is no pose file"):
+        Opening(extracts, extracting=False).open(video, also=["pose"])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_video_that_is_a_link_to_itself_has_no_files(data: Path, mirrored: bool) -> None:
+    (data / "loop.mp4").symlink_to("loop.mp4")
+    extracts = Extracts(data / "files", data) if mirrored else Extracts()
+    assert extracts.find(data / "loop.mp4", SUFFIX) is None
+    with pytest.raises(UnreadableVideo, match="does not exist"):
+        Opening(extracts).open(data / "loop.mp4", [FLOW])

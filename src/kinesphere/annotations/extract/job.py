@@ -24,6 +24,7 @@ from kinesphere.core.errors import (
 )
 from kinesphere.core.files import sweep
 from kinesphere.core.parallel import bounded_map
+from kinesphere.core.paths import is_there
 from kinesphere.core.silence import native_silence
 from kinesphere.core.skipped import Skipped
 
@@ -225,7 +226,7 @@ def _extraction(in_order: Sequence[tuple[Path, _Done]]) -> Extraction:
 def _target(video: Path, suffix: str, extracts: Extracts, overwrite: bool) -> Path:
     """The file of a video that is there, or the place of a new one."""
     found = extracts.path(video, suffix)
-    if found.exists() and not is_foreign(found, video):
+    if is_there(found) and not is_foreign(found, video):
         return found
     try:
         return extracts.free_place(video, suffix)
@@ -240,7 +241,7 @@ def _one(video: Path, *, extractor: Extractor, extracts: Extracts, overwrite: bo
         warnings.simplefilter("always", KinesphereWarning)
         try:
             target = _target(video, extractor.suffix, extracts, overwrite)
-            if target.exists() and not overwrite:
+            if is_there(target) and not overwrite:
                 if difference := extractor.differs(target):
                     return _Done("failed", (f"{target} {difference}; overwrite it or extract elsewhere",))
                 return _Done("kept")

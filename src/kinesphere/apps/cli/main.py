@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
 from kinesphere.apps.cli.train import SettingsCommand, train
-from kinesphere.core.errors import KinesphereError
+from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.files import OF_THE_DISK, unwritable
 from kinesphere.core.signals import exiting, stopped_by
 
@@ -53,6 +54,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("import-skeletons", import_skeletons),
     ("render", render),
 )
+_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 _CLASSES = {"train": SettingsCommand, "import-skeletons": ListingCommand, "render": ListingCommand}
 for _name, _verb in VERBS:
     app.command(_name, cls=_CLASSES.get(_name))(_verb)
@@ -85,9 +87,17 @@ def run() -> None:
                 raise
             typer.secho(f"{type(error).__name__}: {error}", fg=typer.colors.RED, err=True)
             sys.exit(2)
-        except OSError as error:  # a full disk may refuse what a library writes, or the output itself
-            if stopped_by() is not None or error.errno not in OF_THE_DISK:
+        except OSError as error:
+            if stopped_by() is not None:
                 raise
-            wrong = unwritable(Path(error.filename or "The output"), error)
+            wrong: KinesphereError
+            if error.errno in _OF_THE_PATH and error.filename is not None:
+                wrong = InvalidSetting(
+                    f"{error.filename} cannot be looked at: {error.strerror}; check the path."
+                )
+            elif error.errno in OF_THE_DISK:  # may refuse what a library writes, or the output itself
+                wrong = unwritable(Path(error.filename or "The output"), error)
+            else:
+                raise
             typer.secho(f"{type(wrong).__name__}: {wrong}", fg=typer.colors.RED, err=True)
             sys.exit(2)

@@ -9,6 +9,7 @@ copy from the page cache, and they are the decoder's own bit for bit.
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -62,14 +63,17 @@ class FrameFile:
                 if magic != _MAGIC or zlib.crc32(footer) != checksum:
                     raise DamagedFrameFile(f"{path} does not end in a valid footer.")
                 fields = parse_json(footer, path.name, InvalidClip)
-                shape = (fields["count"], *fields["size"], 3)
-                start_of_times = int(np.prod(shape))
-                if total != frame_file_bytes(shape[0], fields["size"]) + length:
+                height, width = fields["size"]
+                shape = (fields["count"], height, width, 3)
+                damage = tuple(map(str, fields["damage"]))
+                if not all(type(side) is int and side > 0 for side in shape):
+                    raise DamagedFrameFile(f"{path} says {shape} in its footer.")
+                if total != frame_file_bytes(shape[0], (height, width)) + length:
                     raise DamagedFrameFile(f"{path} has not the size that its footer says.")
             except (struct.error, InvalidClip, ValueError, KeyError, TypeError, OverflowError) as error:
                 raise DamagedFrameFile(f"{path} has no readable footer.") from error
-            times = np.fromfile(path, np.float64, shape[0], offset=start_of_times)
-        return cls(np.memmap(path, np.uint8, "r", shape=shape), times, tuple(fields["damage"]))
+            times = np.fromfile(path, np.float64, shape[0], offset=math.prod(shape))
+        return cls(np.memmap(path, np.uint8, "r", shape=shape), times, damage)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """A copy of some frames, `(len(rows), H, W, 3)`."""

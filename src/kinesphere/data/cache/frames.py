@@ -7,6 +7,7 @@ size; what comes out equals direct decoding bit for bit.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ import numpy as np
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting
-from kinesphere.core.files import write_text
+from kinesphere.core.files import OF_THE_DISK, unwritable, write_text
 from kinesphere.core.structured import read_json
 from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.index import Ledger
@@ -62,7 +63,8 @@ class FrameCache:
         keep_s: Entries used within this many seconds are not dropped for others.
 
     Raises:
-        InvalidSetting: If the limit is not positive or the folder cannot be written.
+        InvalidSetting: If the limit is not positive or the folder cannot be used.
+        UnwritableFile: If the disk is full or takes no files.
     """
 
     def __init__(self, folder: str | Path, limit_bytes: int, *, keep_s: float = 3600.0) -> None:
@@ -77,6 +79,8 @@ class FrameCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._ledger = Ledger(self.folder)
         except (OSError, sqlite3.Error) as error:
+            if (number := _of_the_disk(error)) is not None:
+                raise unwritable(self.folder, OSError(number, os.strerror(number))) from error
             raise InvalidSetting(
                 f"Cannot write the frame cache {folder}: {error}; choose another."
             ) from error
@@ -219,9 +223,10 @@ class _Facts:
             plain = read_json(path, InvalidSetting)
             height, width = map(int, plain["size"])
             times = np.array(plain["times"], np.float64)
+            over, _, under = str(plain["fps"]).partition("/")  # a text like 1e999999999 would never end
             facts = cls(
                 (height, width),
-                Fraction(plain["fps"]),
+                Fraction(int(over), int(under or 1)),
                 float(plain["duration_s"]),
                 float(plain["tolerance_s"]),
                 bool(plain["mirrored"]),
@@ -349,6 +354,14 @@ class CachedVideo(Closing):
         if damage and not self.damage:
             self.damage = list(damage)
             warnings.warn(DamagedVideo(f"{self.source}: {damage[0]}"), stacklevel=3)
+
+
+def _of_the_disk(error: Exception) -> int | None:
+    """The system's number of an error that the disk gives and not the name of a folder; else None."""
+    if isinstance(error, OSError):
+        return error.errno if error.errno in OF_THE_DISK else None
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}.get(primary)
 
 
 def _identity(path: Path) -> str:

@@ -21,6 +21,7 @@ from kinesphere.clips.sidecar import damaged, named_video, plain_text, read_arch
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
+from kinesphere.core.paths import is_file
 
 SUFFIX = ".pose.npz"
 VERSION = 1
@@ -81,7 +82,7 @@ def read_poses(path: Path) -> Poses:
         InvalidAnnotation: If the file is missing, empty, damaged, of a newer version, or contradicts
             itself; the message names it.
     """
-    return _recent(path) if path.is_file() else _unpacked(path)
+    return _recent(path) if is_file(path) else _unpacked(path)
 
 
 def _arrays(poses: Poses) -> list[np.ndarray]:
