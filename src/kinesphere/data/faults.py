@@ -25,7 +25,8 @@ class Problem:
         severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
         kind: `unreadable`, `damaged`, `unknown label`, `one class`, `empty class`, `similar labels`,
             `group leak`, `content leak`, `label conflict`, `overlap`, `duplicate`, `span outside`, `short`,
-            `ignored`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses` or `nobody`.
+            `ignored`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses`,
+            `misplaced poses` or `nobody`.
         message: What was found and what to do.
         where: Sample ids, files or rows, all of them.
     """

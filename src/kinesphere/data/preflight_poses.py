@@ -19,6 +19,11 @@ from kinesphere.core.paths import is_there
 from kinesphere.data.sample import Sample
 from kinesphere.video import Video
 
+# Estimators place joints that they guess somewhat outside of the frame; more than that is another frame's.
+_MARGIN, _FAR_SHARE = 0.1, 0.25
+# Nobody is as small as that in a frame of that size.
+_CORNER_PX, _LEAST_SIDE = 2.0, 16
+
 
 @dataclass(frozen=True, eq=False)
 class PoseFacts:
@@ -31,6 +36,7 @@ class PoseFacts:
         holds_s: How long a pose holds (see `Poses.holds_s`).
         error: Why it cannot be used.
         joints: The poses themselves, of frames.
+        misplaced: Whether their coordinates cannot be pixels of their frames (see `misplaced`).
     """
 
     skeleton: str = ""
@@ -39,6 +45,7 @@ class PoseFacts:
     holds_s: float = 0.0
     error: str | None = None
     joints: Poses | None = None
+    misplaced: bool = False
 
     def during(self, span: tuple[float, float] | None) -> np.ndarray:
         """Number of people seen at each pose of a span; between two poses, at those that hold in it."""
@@ -61,6 +68,7 @@ class PoseSummary:
         missing: Samples of videos that have no pose file.
         unusable: Samples whose pose file cannot be read or belongs to another video.
         nobody: Samples in which nobody is ever seen.
+        misplaced: Samples whose joints' coordinates cannot be pixels of their frames.
         skeletons: Samples per skeleton, most frequent first.
         people: Samples per largest number of people at a time, ascending.
         seen_share: Mean over the samples of the fraction of poses with somebody in them; None without any.
@@ -73,15 +81,37 @@ class PoseSummary:
     skeletons: dict[str, int]
     people: dict[str, int]
     seen_share: float | None
+    misplaced: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return vars(self) | {name: list(getattr(self, name)) for name in ("missing", "unusable", "nobody")}
+        return vars(self) | {
+            name: list(getattr(self, name)) for name in ("missing", "unusable", "nobody", "misplaced")
+        }
 
 
 def facts_of(poses: Poses) -> PoseFacts:
     """What is counted of poses."""
-    return PoseFacts(poses.skeleton, poses.times, poses.present.sum(1), poses.holds_s)
+    return PoseFacts(
+        poses.skeleton, poses.times, poses.present.sum(1), poses.holds_s, misplaced=misplaced(poses)
+    )
+
+
+def misplaced(poses: Poses) -> bool:
+    """Whether coordinates of joints cannot be pixels of the frames that they claim.
+
+    Either a quarter of the joints, weighted by their scores, lies outside by a tenth of a side (height
+    and width are exchanged, or the frames were resized since), or all lie in the first two pixels (they are
+    fractions).
+    """
+    if poses.frame_size is None or not poses.scores.any():
+        return False
+    side = np.array(poses.frame_size[::-1], np.float32)
+    outside = ((poses.keypoints < -_MARGIN * side) | (poses.keypoints > (1 + _MARGIN) * side)).any(-1)
+    far = float((poses.scores * outside).sum() / poses.scores.sum())
+    return far > _FAR_SHARE or bool(
+        side.min() > _LEAST_SIDE and np.abs(poses.keypoints[poses.scores > 0]).max() <= _CORNER_PX
+    )
 
 
 def pose_file_of(sample: Sample, extracts: Extracts) -> Path | PoseFacts | None:
@@ -108,7 +138,7 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
 
 def summarise(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseSummary:
     """Count over the readable samples; None stands for a video without a pose file."""
-    missing, unusable, nobody = [], [], []
+    missing, unusable, nobody, wrong = [], [], [], []
     skeletons: Counter[str] = Counter()
     people: Counter[int] = Counter()
     fractions: list[float] = []
@@ -125,11 +155,14 @@ def summarise(samples: Iterable[tuple[Sample, PoseFacts | None]]) -> PoseSummary
         fractions.append(float((seen > 0).mean()) if len(seen) else 0.0)
         if not seen.any():
             nobody.append(sample.id)
+        if facts.misplaced:
+            wrong.append(sample.id)
     return PoseSummary(
         samples=len(fractions),
         missing=tuple(missing),
         unusable=tuple(unusable),
         nobody=tuple(nobody),
+        misplaced=tuple(wrong),
         skeletons=dict(skeletons.most_common()),
         people={str(count): people[count] for count in sorted(people)},
         seen_share=float(np.mean(fractions)) if fractions else None,

@@ -75,17 +75,22 @@ def span_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> li
 
 
 def pose_problems(manifest: Manifest, poses: PoseSummary | None) -> list[Problem]:
-    """Missing and unusable poses, and those that show nobody."""
+    """Missing and unusable poses, those that show nobody, and those that cannot be of their frames."""
     if poses is None:
         return []
     broken = "have a pose file that is broken or of another video; extract them again"
     nobody = "show nobody at any time, so that a network sees only zeros; look at them"
+    misplaced = (
+        "have joints far outside their frames, or all in one corner; look whether the size of the frames is "
+        "given as height and width, and coordinates in its pixels"
+    )
     return [
         *_of_samples(
             manifest, "no poses", poses.missing, "have no pose file; run `kinesphere extract pose` on them"
         ),
         *_of_samples(manifest, "unusable poses", poses.unusable, broken),
         *_of_samples(manifest, "nobody", poses.nobody, nobody),
+        *_of_samples(manifest, "misplaced poses", poses.misplaced, misplaced),
     ]
 
 

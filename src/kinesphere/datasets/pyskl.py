@@ -38,7 +38,7 @@ def read(path: Path) -> Iterator[Recording | Skipped]:
             if clip.label is None:
                 yield Skipped(name, "it has no label", is_failure=False)
                 continue
-            label = Labelled(f"class{clip.label:03d}")
+            label = Labelled(clip.label if isinstance(clip.label, str) else f"class{clip.label:03d}")
             yield Recording(name.strip("/"), clip.poses(), (label,), protocols=content.protocols.of(name))
         except InvalidAnnotation as error:
             yield Skipped.because(name, error)

@@ -72,9 +72,9 @@ class ShowProgress(pl.Callback):
         self._shown = now
         seconds = now - self._began
         scores = pl_module.training_metrics.scores()
-        parts = (
-            [] if scores is None else [f"loss {scores['loss']:.3f}", f"top-1 {100 * scores['top1']:.1f} %"]
-        )
+        parts = [] if scores is None else [f"loss {scores['loss']:.3f}"]
+        if scores is not None and not pl_module.recogniser.labels.multi:
+            parts.append(f"top-1 {100 * scores['top1']:.1f} %")
         parts += [
             f"{self._clips / seconds:.1f} clips/s",
             f"waiting for data {100 * min(1.0, self._loader.waited_s / seconds):.0f} %",
@@ -92,7 +92,9 @@ class ShowProgress(pl.Callback):
             return
         assert isinstance(pl_module, RecognitionTask)
         left_s = self._left_s(trainer, pl_module, time.perf_counter())
-        line = describe(self._history.rows[-1], pl_module.length.epochs)
+        line = describe(
+            self._history.rows[-1], pl_module.length.epochs, multi=pl_module.recogniser.labels.multi
+        )
         self._console.print(f"{line}  {duration(left_s)} left", highlight=False, soft_wrap=True)
         waiting = self._history.rows[-1]["waiting"] or 0
         if waiting >= _MUCH and not self._advised:
@@ -123,12 +125,20 @@ class ShowProgress(pl.Callback):
             self._bar = None
 
 
-def describe(row: Row, epochs: int) -> str:
-    """One row of the history as a line; what was not measured is left out."""
+def describe(row: Row, epochs: int, *, multi: bool = False) -> str:
+    """One row of the history as a line; what was not measured is left out.
+
+    Args:
+        row: The row.
+        epochs: Number of epochs in all.
+        multi: Whether clips may carry several labels, which top-1 does not measure.
+    """
     parts = [f"epoch {row['epoch']}/{epochs}"]
+    # Of clips with several labels, top-1 is the fraction whose likeliest class is one of them.
+    second = ("val macro-F1", "val_macro_f1") if multi else ("val top-1", "val_top1")
+    first = () if multi else (("top-1", "train_top1", True),)
     for name, key, percent in (
-        ("loss", "train_loss", False), ("top-1", "train_top1", True),
-        ("val loss", "val_loss", False), ("val top-1", "val_top1", True),
+        ("loss", "train_loss", False), *first, ("val loss", "val_loss", False), (*second, True),
     ):  # fmt: skip
         value = row[key]
         if value is not None:

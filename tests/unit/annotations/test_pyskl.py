@@ -144,3 +144,45 @@ def test_pyskl_sets_keep_their_splits_and_skip_what_has_no_label(tmp_path: Path)
     assert [s.reason for s in result.skipped] == ["it has no label"]
     manifest = Manifest.read(result.manifest)
     assert [(s.labels, s.split) for s in manifest] == [(("class003",), "train"), (("class001",), "test")]
+
+
+def test_pickles_of_other_hands_are_read(tmp_path: Path) -> None:
+    content = pyskl()
+    first, second = content["annotations"]
+    first |= {"keypoint": first["keypoint"].astype(np.int64), "total_frames": 5.0, "label": "walk, fast"}
+    second["label"] = np.array(1)
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps(content))
+    result = import_skeletons("pyskl", path, tmp_path / "out")
+    assert not result.skipped
+    assert [sample.labels for sample in Manifest.read(result.manifest)] == [("walk, fast",), ("class001",)]
+    np.testing.assert_array_equal(
+        read_pyskl(path)["a"].poses().keypoints, np.moveaxis(first["keypoint"], 0, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.update(keypoint=a["keypoint"][0]), r"got \(5, 17, 2\) of float16"),
+        (lambda a: a.update(keypoint=a["keypoint"].tolist()), "got list"),
+        (
+            lambda a: a.update(keypoint=np.ones((2, 5, 17, 3))),
+            r"known are coco17 \(17, 2\), .* Scores of joints in an image go into 'keypoint_score'",
+        ),
+        (
+            lambda a: a.update(keypoint_score=a["keypoint_score"][..., None]),
+            r"should have shape \(2, 5, 17\); got \(2, 5, 17, 1\)",
+        ),
+        (lambda a: a.pop("keypoint_score"), "got NoneType. Where the estimator gave no scores, write 1"),
+    ],
+)
+def test_wrong_arrays_are_told_as_they_are(
+    tmp_path: Path, change: Callable[[Any], Any], message: str
+) -> None:
+    content = pyskl()
+    change(content["annotations"][0])
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(InvalidAnnotation, match=message):
+        read_pyskl(path)["a"].poses()

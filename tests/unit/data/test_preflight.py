@@ -226,6 +226,27 @@ def test_manifests_of_pose_files(tmp_path: Path, space: bool) -> None:
     assert json.loads(json.dumps(result.to_json()))["poses"]["nobody"] == ["2.pose.npz"]
 
 
+def test_joints_that_cannot_be_pixels_of_their_frames_are_told(tmp_path: Path) -> None:
+    sound = walker(30)
+    corner = sound.keypoints.copy()
+    corner[0, 0, 0] = 70  # a guessed joint may lie outside
+    written = {
+        "sound": replace(sound, keypoints=corner),
+        "space": walker(30, space=True),
+        "exchanged": replace(sound, keypoints=sound.keypoints * 1.6, frame_size=(64, 24)),
+        "fractions": replace(sound, keypoints=sound.keypoints / 48),
+    }
+    for name, poses in written.items():
+        write_poses(poses, tmp_path / f"{name}.pose.npz")
+    rows = "".join(f"{name}.pose.npz,{'ab'[number % 2]}\n" for number, name in enumerate(written))
+    (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}")
+    result = check(Manifest.read(tmp_path), workers=1)
+    told = found(result, "misplaced poses")
+    assert told.where == ("exchanged.pose.npz", "fractions.pose.npz")
+    assert "2 of 4 samples have joints far outside their frames, or all in one corner" in told.message
+    assert result.to_json()["poses"]["misplaced"] == ["exchanged.pose.npz", "fractions.pose.npz"]
+
+
 def test_videos_are_held_against_their_poses(copy: Path, tmp_path: Path) -> None:
     manifest, extracts = Manifest.read(copy), Extracts(tmp_path / "poses", copy)
     assert check(manifest, workers=1).poses is None

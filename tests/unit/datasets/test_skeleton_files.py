@@ -25,6 +25,7 @@ from kinesphere.clips.skeleton import COCO17, KINECT20, NTU25
 from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
 from kinesphere.data import ClipDataset, Item, Manifest
+from kinesphere.data.catalogue import DATASETS
 from kinesphere.datasets import import_skeletons
 from kinesphere.datasets.ntu import SUBJECTS
 
@@ -309,6 +310,10 @@ def test_bvh_bones_keep_their_lengths(tmp_path_factory: pytest.TempPathFactory, 
         (lambda t: t[20:], "line 2: a BVH file begins with HIERARCHY"),
         (lambda t: t.replace("MOTION", "MOVIE"), "MOTION should follow the bones"),
         (
+            lambda t: t.replace("MOTION", t.partition("\n")[2].partition("MOTION")[0] + "MOTION"),
+            "a second person begins here; export each into a file of its own",
+        ),
+        (
             lambda t: t.replace("Frames: 2", "Frames: two"),
             "the number of frames should stand here; got 'Frames: two'",
         ),
@@ -460,3 +465,15 @@ def test_ntu_120_has_subjects_and_setups_of_its_own(tmp_path: Path) -> None:
     assert [s.split for s in Manifest.read(result.manifest)] == ["train", "test", "train", "test"]
     setups = Manifest.read(result.manifest, label_column="cross_setup")
     assert [s.labels for s in setups] == [("test",), ("test",), ("train",), ("test",)]
+
+
+@pytest.mark.parametrize(("name", "ending"), [("bvh", ".bvh"), ("ntu", ".skeleton")])
+def test_files_with_endings_in_capitals_are_read(tmp_path: Path, name: str, ending: str) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    DATASETS.get(name).write_example(folder)
+    files = [path for path in folder.rglob("*") if path.name.endswith(ending)]
+    assert files
+    files[0].rename(files[0].with_suffix(ending.upper()))
+    result = import_skeletons(name, folder, tmp_path / "out")
+    assert (result.files, result.failures) == (len(files), 0)

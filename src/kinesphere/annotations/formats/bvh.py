@@ -225,7 +225,10 @@ def read_bvh(path: Path) -> Motion:
     if lines.words() != ["HIERARCHY"]:
         raise lines.error("a BVH file begins with HIERARCHY.")
     bones = _bones(lines)
-    if lines.words() != ["MOTION"]:
+    words = lines.words()
+    if words[:1] == ["ROOT"]:
+        raise lines.error("a second person begins here; export each into a file of its own.")
+    if words != ["MOTION"]:
         raise lines.error("MOTION should follow the bones.")
     count, frame_s = _announced(lines)
     width = sum(len(bone.channels) for bone in bones)

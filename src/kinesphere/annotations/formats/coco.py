@@ -33,6 +33,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidAnnotation, LeftOut
+from kinesphere.core.files import files_ending
 from kinesphere.core.limits import Budget, brief
 
 ORIGIN = "COCO keypoints"
@@ -284,7 +285,7 @@ def _last_number(name: object) -> int | None:
 
 
 def _find(source: Path) -> list[Path]:
-    return [source] if source.is_file() else sorted(source.rglob("*.json"))
+    return [source] if source.is_file() else files_ending(source, ".json")
 
 
 def _frame_numbers(path: Path) -> list[int]:

@@ -26,7 +26,7 @@ from kinesphere.core.unpickle import read_pickle
 
 _FPS = 30.0
 # Wider images, larger crowds and longer lists of classes are mistakes.
-_MOST_PX, _MOST_PEOPLE, _MOST_CLASSES = 100_000, 1000, 1_000_000
+_MOST_PX, _MOST_PEOPLE, _MOST_CLASSES, _LONGEST_LABEL = 100_000, 1000, 1_000_000, 200
 # Skeletons by joints and coordinates.
 _SKELETONS = {
     (17, 2): "coco17",
@@ -52,17 +52,23 @@ class PysklClip:
     fps: float
 
     @property
-    def label(self) -> int | None:
-        """Number of its class; None where the file has none.
+    def label(self) -> int | str | None:
+        """Number or name of its class; None where the file has none.
 
         Raises:
-            InvalidAnnotation: If it is no number of a class.
+            InvalidAnnotation: If it is neither a number nor a name of a class.
         """
         label = self.content.get("label")
         if label is None:
             return None
+        if isinstance(label, str) and len(label) <= _LONGEST_LABEL:
+            return label
+        if isinstance(label, np.ndarray) and label.ndim == 0:
+            label = label[()]
         if isinstance(label, bool) or not isinstance(label, int | np.integer) or label >= _MOST_CLASSES:
-            raise InvalidAnnotation(f"{self.where}: 'label' should number a class; got {brief(label)}.")
+            raise InvalidAnnotation(
+                f"{self.where}: 'label' should number or name a class; got {brief(label)}."
+            )
         return int(label) if label >= 0 else None
 
     def poses(self) -> Poses:
@@ -158,16 +164,19 @@ def _name(given: Any) -> str | None:
 
 def _poses(where: str, annotation: Mapping[str, Any], fps: float) -> Poses:
     keypoints = annotation.get("keypoint")
-    if not isinstance(keypoints, np.ndarray) or keypoints.ndim != 4 or keypoints.dtype.kind != "f":
-        shape = getattr(keypoints, "shape", type(keypoints).__name__)
-        raise InvalidAnnotation(f"{where}: 'keypoint' should be numbers (M, T, J, 2 or 3); got {shape}.")
+    if not isinstance(keypoints, np.ndarray) or keypoints.ndim != 4 or keypoints.dtype.kind not in "fiu":
+        raise InvalidAnnotation(
+            f"{where}: 'keypoint' should be numbers (M, T, J, 2 or 3); got {_array_shown(keypoints)}."
+        )
     people, count, joints, dimensions = keypoints.shape
     if (joints, dimensions) not in _SKELETONS:
+        known = ", ".join(f"{name} ({j}, {d})" for (j, d), name in _SKELETONS.items())
         raise InvalidAnnotation(
-            f"{where}: no known skeleton has {joints} joints of {dimensions} coordinates."
+            f"{where}: no known skeleton has {joints} joints of {dimensions} coordinates; known are {known}. "
+            "Scores of joints in an image go into 'keypoint_score'."
         )
     announced = annotation.get("total_frames", count)
-    if not isinstance(announced, int | np.integer) or announced != count:
+    if not isinstance(announced, int | float | np.number) or announced != count:
         raise InvalidAnnotation(f"{where}: {_shown(announced)} frames announced, {count} there.")
     if people == 0 or count == 0:
         raise EmptySkeleton(f"{where} shows nobody: its keypoints are {keypoints.shape}.")
@@ -205,7 +214,10 @@ def _scores(where: str, annotation: Mapping[str, Any], shape: tuple[int, ...]) -
     """`(T, M, J)` in [0, 1]."""
     scores = annotation.get("keypoint_score")
     if not isinstance(scores, np.ndarray) or scores.shape != shape or scores.dtype.kind not in "fiu":
-        raise InvalidAnnotation(f"{where}: 'keypoint_score' should have shape {shape}.")
+        raise InvalidAnnotation(
+            f"{where}: 'keypoint_score' should have shape {shape}; got {_array_shown(scores)}. Where the "
+            "estimator gave no scores, write 1 for joints that it found and 0 for others."
+        )
     limited: np.ndarray = np.nan_to_num(np.moveaxis(scores, 0, 1)).clip(0, 1)
     return limited
 
@@ -220,6 +232,10 @@ def _frame_size(where: str, annotation: Mapping[str, Any]) -> Size:
     ):
         raise InvalidAnnotation(f"{where}: 'img_shape' should be (H, W); got {_shown(shape)}.")
     return int(sides[0]), int(sides[1])
+
+
+def _array_shown(value: object) -> str:
+    return f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _shown(value: object) -> str:
