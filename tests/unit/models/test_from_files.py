@@ -33,3 +33,25 @@ def test_names_of_classes_are_lines_of_text(tmp_path: Path) -> None:
         read_names(path)
     with pytest.raises(InvalidSetting, match="No such file"):
         read_names(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names"),
+    [
+        ("classInd.txt", "1 walk\n2 sit down\n", ["walk", "sit down"]),
+        ("map.txt", "2,walk\n0,sit down\n1,kick, high\n", ["sit down", "kick, high", "walk"]),
+        ("names.txt", "100 m run\n3 steps\n", ["100 m run", "3 steps"]),
+        ("id2label.json", '{"1": "walk", "0": "sit"}', ["sit", "walk"]),
+    ],
+)
+def test_numbers_of_names_are_their_order(tmp_path: Path, name: str, text: str, names: list[str]) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_names(tmp_path / name) == names
+
+
+def test_lists_without_names_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text('{"lr": 3}')
+    (tmp_path / "none.txt").write_text("\n")
+    for path in tmp_path.iterdir():
+        with pytest.raises(InvalidSetting, match="lists no names of classes; write one a line"):
+            read_names(path)

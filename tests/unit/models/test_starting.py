@@ -142,6 +142,36 @@ def test_a_backbone_takes_the_labels_of_the_data(tmp_path):
     assert set(found.reset) == {"fc.weight", "fc.bias"}
 
 
+def test_a_network_saved_without_its_head_takes_the_labels_of_the_data(tmp_path):
+    state = dict(create_model("r3d_tiny", ("x", "y")).net.state_dict())
+    headless = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+    torch.save(headless, tmp_path / "headless.pth")
+    with pytest.raises(
+        InvalidCheckpoint, match=r"without a classifier of videos: use `kinesphere train DATA"
+    ):
+        import_checkpoint(tmp_path / "headless.pth", "r3d_tiny")
+    recogniser = started(tmp_path / "headless.pth", "model.name=r3d_tiny")
+    assert (recogniser.labels.names, recogniser.reset) == (LABELS.names, ("fc.bias", "fc.weight"))
+    assert torch.equal(recogniser.net.state_dict()["stem.0.weight"], state["stem.0.weight"])
+    del headless["stem.0.weight"]
+    torch.save(headless, tmp_path / "less.pth")
+    with pytest.raises(InvalidCheckpoint, match=r"3 missing \(stem.0.weight, fc.weight, fc.bias\)"):
+        import_checkpoint(tmp_path / "less.pth", "r3d_tiny")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n<!DOCTYPE html><title>Quota exceeded</title>", "bad.pth is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS, not the file"),
+    ],
+)
+def test_downloads_that_did_not_happen_are_named(tmp_path, content, message):
+    (tmp_path / "bad.pth").write_bytes(content)
+    with pytest.raises(InvalidCheckpoint, match=message):
+        import_checkpoint(tmp_path / "bad.pth", "r3d_tiny")
+
+
 def test_a_model_that_does_not_fit_is_answered_with_those_that_do(foreign, tiny_models, tmp_path):
     path, _ = foreign
     for name, error in (("resnet18", UnknownName), ("stgcn_tiny", InvalidCheckpoint)):

@@ -73,10 +73,17 @@ class Checked:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Why weights do not fit a layout, with the number of tensors in the way."""
+    """Why weights do not fit a layout, with the number of tensors in the way.
+
+    Attributes:
+        text: The reason.
+        count: Tensors that do not fit.
+        is_headless: Whether all is there but the head.
+    """
 
     text: str
     count: int
+    is_headless: bool = False
 
 
 def check_whole(
@@ -113,8 +120,13 @@ def check_whole(
     counters = [key for key in own if key.endswith("num_batches_tracked") and key not in state]
     state |= {key: torch.zeros((), dtype=torch.int64) for key in counters}  # only counts training steps
     misfit = compare(card.name, key_map.layout, state, own, mapped.unmapped, partial=False)
-    if misfit is not None or classes is None:
-        return misfit or Misfit(f"These weights have no head of {card.name}.", size)
+    if classes is None:
+        rest = without_head(card, own)
+        whole = compare(card.name, key_map.layout, state, rest, mapped.unmapped, partial=False) is None
+        text = misfit.text if misfit else f"These weights have no head of {card.name}."
+        return Misfit(text, misfit.count if misfit else size, is_headless=whole)
+    if misfit is not None:
+        return misfit
     return Checked(state, classes, entry, given, mapped.ignored)
 
 

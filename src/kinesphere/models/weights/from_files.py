@@ -12,6 +12,7 @@ from kinesphere.models.weights.importing import import_backbone, import_checkpoi
 from kinesphere.models.weights.inflate import Inflation
 from kinesphere.models.weights.joining import import_parts
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.readers.class_lists import names_of_file, names_of_lines
 
 
 def import_files(
@@ -65,14 +66,19 @@ def _only(files: Sequence[Path], model: str) -> Path:
 
 
 def read_names(path: Path) -> list[str]:
-    """Names of classes from a text file, one a line.
+    """Names of classes from a text file, one a line, in the order of their numbers where lines have some.
+
+    `.json` and `.yaml` files are read as those that lie beside a checkpoint.
 
     Raises:
-        InvalidSetting: If it cannot be read as text.
+        InvalidSetting: If it cannot be read, or lists no names.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidSetting(f"Cannot read the labels in {path}: {reason}.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    names = names_of_file(path) if path.suffix.lower() in (".json", ".yaml", ".yml") else names_of_lines(text)
+    if names is None:
+        raise InvalidSetting(f"{path} lists no names of classes; write one a line, in the file's order.")
+    return list(names)

@@ -217,6 +217,8 @@ def _import(architecture: Architecture, source: Source, layout: str | None) -> R
                 return found
             misfits.append(found)
     images = [m for m in key_maps if m.backbone_only]
+    if any(misfit.is_headless for misfit in misfits):
+        raise _no_classifier(architecture.card, "")
     if not misfits or any(
         covers(architecture, key_map, reading) for key_map in images for reading in source.readings()
     ):

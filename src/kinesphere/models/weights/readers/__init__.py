@@ -61,7 +61,24 @@ def _read(path: Path) -> Content:
         raise InvalidCheckpoint(
             f"Cannot tell the format of {path.name} from its ending; known: {', '.join(sorted(_READERS))}."
         )
+    _check_downloaded(path)
     return reader(path)
+
+
+def _check_downloaded(path: Path) -> None:
+    """Refuse what is left in the place of a file by a download that did not happen."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip().lower()
+    except OSError:  # the reader says it
+        return
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise InvalidCheckpoint(
+            f"{path.name} is a web page: the server refused the download or wants it confirmed. Get the file "
+            "with a browser."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise InvalidCheckpoint(f"{path.name} is a pointer of Git LFS, not the file; run `git lfs pull`.")
 
 
 def _joined(shards: Shards) -> Content:

@@ -67,7 +67,7 @@ def stated_beside(path: Path) -> list[Stated]:
     for name in dict.fromkeys(f"{stem}{ending}" for stem in stems for ending in _ENDINGS):
         beside = path.with_name(name)
         if beside != path and beside.is_file():
-            names = _of_file(beside)
+            names = names_of_file(beside)
             if names is not None and all(names != other.names for other in found):
                 found.append(Stated(names, name, is_beside=True))
     return found
@@ -137,12 +137,12 @@ def _name(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _of_file(path: Path) -> tuple[str, ...] | None:
+def names_of_file(path: Path) -> tuple[str, ...] | None:
     """The names in a file; None if it is about something else."""
     try:
         text = file_bytes(path, InvalidCheckpoint, _LARGEST_FILE).decode("utf-8-sig")
         if path.suffix == ".txt":
-            return _of_lines(text)
+            return names_of_lines(text)
         parse = parse_json if path.suffix == ".json" else parse_yaml
         content = parse(text, path.name, InvalidCheckpoint)
     except (KinesphereError, UnicodeDecodeError):
@@ -151,7 +151,11 @@ def _of_file(path: Path) -> tuple[str, ...] | None:
     return stated[0].names if stated else class_names(content)
 
 
-def _of_lines(text: str) -> tuple[str, ...] | None:
+def names_of_lines(text: str) -> tuple[str, ...] | None:
+    """Names that stand one a line, in the order of their numbers where each line begins with one.
+
+    Numbers that do not count from 0 or 1 without a gap belong to the names. None if there is no line.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     numbered = [match for line in lines if (match := _LINE.fullmatch(line))]
     if lines and len(numbered) == len(lines):
