@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import struct
@@ -21,6 +22,8 @@ from kinesphere.core.limits import Budget
 _GROWTH = 100
 _MOST_ARRAYS = 100_000
 _HEADER_BYTES = 4096
+# What stands before an entry: its signature, and the lengths of its name and of what follows that.
+_LOCAL = struct.Struct("<4s22xHH")
 # Truth values, numbers and text; anything else would be Python objects.
 _KINDS = "biufU"
 
@@ -70,6 +73,50 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
         raise BrokenArchive(str(error) or type(error).__name__) from error
 
 
+def entries_of(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Where the arrays of an archive lie, by name, for `read_entry`.
+
+    Raises:
+        BrokenArchive: If it is damaged, encrypted or of another kind.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        _check(entries)
+    except BROKEN as error:
+        raise BrokenArchive(str(error) or type(error).__name__) from error
+    return {entry.filename.removesuffix(".npy"): entry for entry in entries}
+
+
+def read_entry(path: Path, entry: zipfile.ZipInfo) -> np.ndarray:
+    """One array, read-only; the rest of the archive is not looked at.
+
+    Args:
+        path: The archive.
+        entry: As `entries_of` gave it.
+
+    Raises:
+        BrokenArchive: If there is another one by now, or it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(entry.header_offset)
+            signature, name_bytes, extra_bytes = _LOCAL.unpack(file.read(_LOCAL.size))
+            if signature != b"PK\x03\x04":
+                raise BrokenArchive(f"its {entry.filename[:40]!r} is not where it was")
+            file.seek(name_bytes + extra_bytes, 1)
+            data = file.read(min(entry.compress_size, path.stat().st_size))
+        if entry.compress_type == zipfile.ZIP_DEFLATED:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.file_size + 1)
+        if len(data) != entry.file_size or zlib.crc32(data) != entry.CRC:
+            raise BrokenArchive(f"its {entry.filename[:40]!r} is not what was written")
+        return _content(io.BytesIO(data), entry)
+    except BrokenArchive:
+        raise
+    except BROKEN as error:
+        raise BrokenArchive(str(error) or type(error).__name__) from error
+
+
 def _check(entries: list[zipfile.ZipInfo]) -> None:
     names = {entry.filename for entry in entries}
     if len(entries) > _MOST_ARRAYS or len(names) != len(entries):
@@ -81,15 +128,19 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(entry) as stream:
-        shape, is_fortran, dtype = _header(stream)
-        if dtype.kind not in _KINDS or dtype.hasobject:
-            raise BrokenArchive(f"its {entry.filename[:40]!r} could be read by pickle only, which runs code")
-        wanted = math.prod(shape) * dtype.itemsize
-        # Empty texts take no bytes, but numbers made of them would.
-        if min(shape, default=0) < 0 or max(wanted, math.prod(shape)) > entry.file_size:
-            raise BrokenArchive(f"its {entry.filename[:40]!r} says {shape} in {entry.file_size} bytes")
-        # One byte more, so that the end is reached and the checksum compared.
-        data = stream.read(wanted + 1)
+        return _content(stream, entry)
+
+
+def _content(stream: IO[bytes], entry: zipfile.ZipInfo) -> np.ndarray:
+    shape, is_fortran, dtype = _header(stream)
+    if dtype.kind not in _KINDS or dtype.hasobject:
+        raise BrokenArchive(f"its {entry.filename[:40]!r} could be read by pickle only, which runs code")
+    wanted = math.prod(shape) * dtype.itemsize
+    # Empty texts take no bytes, but numbers made of them would.
+    if min(shape, default=0) < 0 or max(wanted, math.prod(shape)) > entry.file_size:
+        raise BrokenArchive(f"its {entry.filename[:40]!r} says {shape} in {entry.file_size} bytes")
+    # One byte more, so that the end is reached and the checksum compared.
+    data = stream.read(wanted + 1)
     if len(data) != wanted:
         raise BrokenArchive(f"its {entry.filename[:40]!r} holds {len(data)} bytes of {wanted}")
     return np.ndarray(shape, dtype, buffer=data, order="F" if is_fortran else "C")

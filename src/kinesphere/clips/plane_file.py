@@ -1,29 +1,29 @@
 """Grey frames of a whole video in one small file: what flow and mask files are made of.
 
 The planes of a frame (x and y of flow; the one of a mask) lie on top of one another in grey H.264 videos,
-one for each segment of the frames, inside a zip beside facts about them. Random access costs the decoding
-from the key frame before. Short files stay decoded in memory, because training comes back to them in every
-epoch.
+one for each segment of the frames, inside a zip beside facts about them. A file is read through once in each
+process, then only the segments that are asked for. Random access costs the decoding from the key frame
+before. Segments of short files stay decoded in memory, because training comes back to them in every epoch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
+from zipfile import ZipInfo
 
 import numpy as np
 from cachetools import LRUCache, cached
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.npz import BROKEN
+from kinesphere.clips.npz import BROKEN, BrokenArchive, entries_of, read_entry
 from kinesphere.clips.sidecar import (
     CLOCK,
     check_orientation,
@@ -33,6 +33,7 @@ from kinesphere.clips.sidecar import (
     read_archive,
 )
 from kinesphere.clips.source import VideoSource
+from kinesphere.core.content import State, settled_state
 from kinesphere.core.errors import InvalidAnnotation, UnwritableVideo, VideoError
 from kinesphere.core.files import replacing
 from kinesphere.core.structured import parse_json
@@ -50,9 +51,12 @@ _PIXELS_PER_BYTE = 32
 _MOST_FACTS_BYTES = 2**20
 # RGB pixels that are decoded at a time.
 _AT_ONCE = 16 * 2**20
-# Of decoded frames: the largest file that is decoded as a whole, and what each process keeps of such.
+# Of decoded frames: the largest file whose segments are decoded as a whole, and what each process keeps of
+# such.
 _WHOLE_BYTES = 16 * 2**20
 _KEPT_BYTES = 256 * 2**20
+# Segments of files that each process knows the places of.
+_KEPT_PLACES = 100_000
 
 Facts = Mapping[str, str | float]
 
@@ -145,7 +149,7 @@ class PlaneFile:
         planes: Per frame.
         count: Frames.
         facts: What the writer noted.
-        segments: The encoded videos.
+        segments: Where the encoded videos lie in the file.
         segment: Frames of each but the last.
         clock: How the video was read that they were made from (see `clips.archive.CLOCK`).
     """
@@ -156,17 +160,30 @@ class PlaneFile:
     planes: int
     count: int
     facts: Facts
-    segments: tuple[bytes, ...]
+    segments: tuple[ZipInfo, ...]
     segment: int
     clock: int = CLOCK
 
     @classmethod
-    def open(cls, path: Path, kind: str) -> Self:
-        """Read a file.
+    def open(cls, path: Path, kind: str) -> PlaneFile:
+        """Read a file; of one that this process knows and that has not changed since, nothing is read.
 
         Raises:
             InvalidAnnotation: If it is missing, empty, damaged, of another kind or of a newer version.
         """
+        state = settled_state(path)
+        with _LOCK:
+            known = None if state is None else _KNOWN.get((state, kind))
+        if known is not None:
+            return replace(known, path=path)
+        file = cls._read_through(path, kind)
+        if state is not None and len(file.segments) <= _KEPT_PLACES:
+            with _LOCK:
+                _KNOWN[state, kind] = file
+        return file
+
+    @classmethod
+    def _read_through(cls, path: Path, kind: str) -> PlaneFile:
         content = read_archive(path, kind, VERSION)
         try:
             height, width = (int(side) for side in content["size"])
@@ -180,7 +197,8 @@ class PlaneFile:
             segment = int(content["segment"]) if int(content["version"]) > 1 else max(count, 1)
             if not 0 < segment <= max(count, 1) or not 0 < count <= sum(a.nbytes for a in content.values()):
                 raise ValueError(f"{count} frames in segments of {segment}")
-            videos = (content[_member(number)].tobytes() for number in range(math.ceil(count / segment)))
+            entries = entries_of(path)
+            videos = (entries[_member(number)] for number in range(math.ceil(count / segment)))
             file = cls(
                 path,
                 kind,
@@ -200,7 +218,7 @@ class PlaneFile:
     def _check(self) -> None:
         """Refuse what no writer of ours states: nothing, or more than the bytes make plausible."""
         pixels = self.planes * self.size[0] * self.size[1]
-        held = sum(map(len, self.segments))
+        held = sum(entry.file_size for entry in self.segments)
         if not (min(*self.size, self.planes, self.count) > 0 and self.count <= held):
             problem = f"{self.count} frames of {self.planes} times {self.size} in {held} bytes"
             raise damaged(self.path, self.kind, ValueError(problem))
@@ -215,15 +233,18 @@ class PlaneFile:
             InvalidAnnotation: If the frames are damaged or fewer than the file says.
         """
         height, width = self.size
+        rows = np.asarray(rows)
         if self.planes * height * width * self.count > _WHOLE_BYTES:
             return self._decode(rows)
-        whole = _decoded(self)
-        chosen: np.ndarray = whole[np.asarray(rows)]
-        return chosen
+        result = np.empty((len(rows), self.planes, height, width), np.uint8)
+        numbers = rows // self.segment
+        for number in np.unique(numbers).tolist():
+            places = np.flatnonzero(numbers == number)
+            result[places] = _decoded(self, number)[rows[places] - number * self.segment]
+        return result
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
         height, width = self.size
-        rows = np.asarray(rows)
         result = np.empty((len(rows), self.planes * height, width), np.uint8)
         step = max(1, _AT_ONCE // (3 * self.planes * height * width))
         numbers = rows // self.segment
@@ -243,7 +264,10 @@ class PlaneFile:
 
     def _video(self, number: int) -> Video:
         """The frames of a segment as a video, if they are as the file says."""
-        data = self.segments[number]
+        try:
+            data = read_entry(self.path, self.segments[number]).tobytes()
+        except BrokenArchive as error:
+            raise damaged(self.path, self.kind, error) from error
         if data[4:8] != b"ftyp":
             raise damaged(self.path, self.kind, ValueError("it holds no frames"))
         tall = (self.planes * self.size[0], self.size[1])
@@ -296,18 +320,24 @@ class PlaneFile:
         return value
 
 
-def _content(file: PlaneFile) -> tuple[Hashable, ...]:
-    """The same for files that hold the same."""
-    digest = hashlib.blake2b(digest_size=16)
-    for data in file.segments:
-        digest.update(data)
-    return digest.digest(), file.size, file.planes, file.count
+_KNOWN: LRUCache[tuple[State, str], PlaneFile] = LRUCache(
+    _KEPT_PLACES, getsizeof=lambda file: len(file.segments)
+)
+_LOCK = Lock()
 
 
-@cached(LRUCache(_KEPT_BYTES, getsizeof=lambda planes: planes.nbytes), key=_content, lock=Lock())
-def _decoded(file: PlaneFile) -> np.ndarray:
-    """All planes of a short file; those decoded last stay in memory."""
-    whole = file._decode(np.arange(file.count))
+def _same(file: PlaneFile, number: int) -> tuple[Hashable, ...]:
+    """The same for segments that hold the same: by position, length, checksum and what they should be."""
+    entry = file.segments[number]
+    where = str(file.path.absolute()), entry.header_offset, entry.file_size, entry.CRC
+    return *where, file.size, file.planes, file.count, file.segment, number
+
+
+@cached(LRUCache(_KEPT_BYTES, getsizeof=lambda planes: planes.nbytes), key=_same, lock=Lock())
+def _decoded(file: PlaneFile, number: int) -> np.ndarray:
+    """All planes of a segment of a short file; those decoded last stay in memory."""
+    first = number * file.segment
+    whole = file._decode(np.arange(first, min(first + file.segment, file.count)))
     whole.flags.writeable = False
     return whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,25 @@ from pathlib import Path
 # last.
 _WHOLE_BYTES = 8 * 2**20
 _PIECE_BYTES = 64 * 2**10
+_SETTLED_S = 2.0
+
+State = tuple[str, int, int, int, int]
+"""Path, size, time of change, inode and device of a file."""
+
+
+def settled_state(path: Path) -> State | None:
+    """By what a file as it is now is known again: another version of it has another state.
+
+    None where that cannot be told: it is not there, or was changed within the last two seconds. The clocks of
+    file systems are coarse, so that it could be changed once more and look the same.
+    """
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    if time.time() - about.st_mtime < _SETTLED_S:
+        return None
+    return str(path.absolute()), about.st_size, about.st_mtime_ns, about.st_ino, about.st_dev
 
 
 def content_key(path: Path) -> str:

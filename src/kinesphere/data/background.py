@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,10 +66,11 @@ class Lenders:
         opener: Opens one of them together with its masks.
     """
 
-    def __init__(self, paths: Sequence[Path], opener: Callable[[Path], WrappedSource]) -> None:
-        self._paths = list(paths)
+    def __init__(self, paths: Iterable[Path], opener: Callable[[Path], WrappedSource]) -> None:
+        self._paths = iter(paths)
         self._opener = opener
         self._source: WrappedSource | None = None
+        self._path: Path | None = None
 
     def background_of(self, times_s: np.ndarray, size: Size) -> Clip:
         """What is around the people of one of the videos, at some timestamps of another one.
@@ -81,19 +82,21 @@ class Lenders:
             OtherBackground: If some of them cannot be read, and another one stepped in.
         """
         problems: list[str] = []
-        while self._paths:
+        while (path := self._path or next(self._paths, None)) is not None:
+            self._path = path
             try:
                 if self._source is None:
-                    self._source = self._opener(self._paths[0])
+                    self._source = self._opener(path)
                 lent = background_of(self._source, times_s, size)
             except (VideoError, InvalidAnnotation) as error:
-                problems.append(f"{self._paths.pop(0)}: {error}")
+                problems.append(f"{path}: {error}")
+                self._path = None
                 self.close()
                 continue
             if problems:
                 warnings.warn(
                     OtherBackground(
-                        f"{len(problems)} videos could not lend their background, so {self._paths[0]} did. "
+                        f"{len(problems)} videos could not lend their background, so {path} did. "
                         f"The first: {problems[0]}"
                     ),
                     stacklevel=2,
@@ -138,14 +141,29 @@ def background_of(video: WrappedSource, times_s: np.ndarray, size: Size) -> Clip
     return clip.with_data(clip.data[:, :, top : top + size[0], left : left + size[1]], size)
 
 
-def other_videos(paths: Sequence[Path], own: Path, number: int) -> list[Path]:
-    """The other videos of a data set, in an order that begins anywhere, by any whole number.
+class DifferentVideos:
+    """The videos of a data set, each once, in their order.
 
-    Raises:
-        InvalidSetting: If there is no other.
+    Args:
+        paths: The video of each sample.
     """
-    others = [path for path in dict.fromkeys(paths) if path != own]
-    if not others:
-        raise InvalidSetting("A background is replaced by another video's, but the data hold only one video.")
-    first = number % len(others)
-    return others[first:] + others[:first]
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        self._place = {path: i for i, path in enumerate(self._paths)}
+
+    def others(self, own: Path, number: int) -> Iterator[Path]:
+        """All but one of the videos, in an order that begins anywhere, by any whole number.
+
+        Raises:
+            InvalidSetting: If there is no other.
+        """
+        place = self._place.get(own, len(self._paths))
+        count = len(self._paths) - (place < len(self._paths))
+        if not count:
+            raise InvalidSetting(
+                "A background is replaced by another video's, but the data hold only one video."
+            )
+        first = number % count
+        rest = (i % count for i in range(first, first + count))
+        return (self._paths[i + (i >= place)] for i in rest)

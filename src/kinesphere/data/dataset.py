@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -32,7 +32,7 @@ from kinesphere.core.errors import (
 )
 from kinesphere.core.short_repr import short_repr
 from kinesphere.core.skipped import Skipped
-from kinesphere.data.background import Lenders, other_videos, with_background
+from kinesphere.data.background import DifferentVideos, Lenders, with_background
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
@@ -250,9 +250,15 @@ class ClipDataset(Dataset[Item | Skipped]):
             return video
         other = None
         if change == "replace":
-            others = other_videos([each.path for each in self.manifest], sample.path, number)
-            other = Lenders(others, partial(self.opening.open, also=("mask",)))
+            other = Lenders(
+                self._videos.others(sample.path, number), partial(self.opening.open, also=("mask",))
+            )
         return with_background(video, change, other)
+
+    @cached_property
+    def _videos(self) -> DifferentVideos:
+        # Found out once, not for each sample whose background is replaced.
+        return DifferentVideos(sample.path for sample in self.manifest)
 
     def _target(self, index: int, is_flipped: bool) -> torch.Tensor:
         classes = self._targets[index]

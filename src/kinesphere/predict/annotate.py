@@ -89,6 +89,7 @@ def annotate(
         layout = _Layout(*size)
         panels: dict[int, np.ndarray] = {}
         strip = _strip(answer, layout, threshold) if isinstance(answer, Timeline) else None
+        ends_s = float(answer.spans[:, 1].max()) if isinstance(answer, Timeline) else 0.0
         with VideoWriter(target, size, video.fps) as writer:
             # Resampled to the mean rate, because H.264 is written at a constant one.
             for count, frame in enumerate(video.stream(size=size, fps=video.fps), start=1):
@@ -100,8 +101,8 @@ def annotate(
                     if key not in panels:
                         panels = {key: _panel(prediction, layout, top)}
                     _blend(image, panels[key], layout.unit // 2, layout.unit // 2)
-                if strip is not None and isinstance(answer, Timeline):
-                    _draw_strip(image, strip, frame.time_s / float(answer.spans[:, 1].max()), layout.bar)
+                if strip is not None:
+                    _draw_strip(image, strip, frame.time_s / ends_s, layout.bar)
                 writer.write(image)
                 if progress:
                     progress(count, video.frame_count)

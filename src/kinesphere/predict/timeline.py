@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -103,12 +104,21 @@ class Timeline:
         return Below(int((leading < threshold).sum()), len(self), threshold)
 
     def cells(self) -> np.ndarray:
-        """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle."""
+        """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle.
+
+        They are not to be written to.
+        """
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> np.ndarray:
+        # An annotated video asks for them at each of its frames.
         cells = self.spans.copy()
         middles = (self.spans[:-1, 1] + self.spans[1:, 0]) / 2
         overlap = self.spans[1:, 0] < self.spans[:-1, 1]
         cells[:-1, 1] = np.where(overlap, middles, cells[:-1, 1])
         cells[1:, 0] = np.where(overlap, middles, cells[1:, 0])
+        cells.flags.writeable = False
         return cells
 
     def at(self, time_s: float) -> Prediction | None:

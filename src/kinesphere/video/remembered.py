@@ -6,7 +6,6 @@ an hour take longer to read through than a clip takes to decode.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from threading import Lock
 
 from cachetools import LRUCache
 
+from kinesphere.core.content import State, settled_state
 from kinesphere.video.container import Source
 from kinesphere.video.frame_index import FrameIndex
 from kinesphere.video.info import VideoInfo
@@ -21,10 +21,6 @@ from kinesphere.video.info import VideoInfo
 # Of what is known, by each process: the frames of about ten hours.
 _KEPT_BYTES = 64 * 2**20
 _LEAST_BYTES = 4096
-# The clocks of file systems are coarse: what was changed a moment ago may change once more without a trace.
-_SETTLED_S = 2.0
-
-_State = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +45,7 @@ class Findings:
         return _LEAST_BYTES + self.frame_index.nbytes
 
 
-_FINDINGS: LRUCache[_State, Findings] = LRUCache(_KEPT_BYTES, getsizeof=lambda each: each.nbytes)
+_FINDINGS: LRUCache[State, Findings] = LRUCache(_KEPT_BYTES, getsizeof=lambda each: each.nbytes)
 _LOCK = Lock()
 
 
@@ -71,14 +67,6 @@ def remember(source: Source, findings: Findings) -> None:
         _FINDINGS[state] = findings
 
 
-def _state(source: Source) -> _State | None:
+def _state(source: Source) -> State | None:
     """A file as it is now; None where that cannot be told."""
-    if source.kind != "file":
-        return None
-    try:
-        about = Path(source.location).stat()
-    except OSError:
-        return None
-    if time.time() - about.st_mtime < _SETTLED_S:
-        return None
-    return source.location, about.st_size, about.st_mtime_ns, about.st_ino, about.st_dev
+    return settled_state(Path(source.location)) if source.kind == "file" else None

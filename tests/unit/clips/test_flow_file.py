@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,30 @@ def test_long_files_are_read_in_parts(tmp_path, monkeypatch):
     whole = FlowFile.open(path).fields(np.arange(6))
     monkeypatch.setattr(plane_file, "_WHOLE_BYTES", 0)
     assert np.array_equal(FlowFile.open(path).fields(np.array([5, 2])), whole[[5, 2]])
+
+
+def test_a_known_file_is_not_read_through_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.flow.npz"
+    fields = np.random.default_rng(0).normal(size=(200, 16, 16, 2)).astype(np.float32)
+    write_flow(path, fields, size=(16, 16), method="dis", bound_px=20, frames=201)
+    whole = FlowFile.open(path).fields(np.arange(200))
+    os.utime(path, (1e9, 1e9))
+    FlowFile.open(path)
+    decoded = []
+    encoded = plane_file.PlaneFile._video
+    monkeypatch.setattr(plane_file, "read_archive", None)
+    monkeypatch.setattr(
+        plane_file.PlaneFile, "_video", lambda file, number: decoded.append(number) or encoded(file, number)
+    )
+    plane_file._decoded.cache.clear()
+    known = FlowFile.open(path)
+    assert np.array_equal(known.fields(np.array([100, 191])), whole[[100, 191]])
+    assert np.array_equal(known.fields(np.array([120])), whole[[120]])
+    assert decoded == [1]  # the segment that holds them, once
+    monkeypatch.undo()
+    write_flow(path, fields[:3], size=(16, 16), method="dis", bound_px=20, frames=4)
+    os.utime(path, (1e9, 1.1e9))
+    assert FlowFile.open(path).frames == 4
+    plane_file._decoded.cache.clear()
+    with pytest.raises(InvalidAnnotation, match="is not a readable flow file"):
+        known.fields(np.array([0]))

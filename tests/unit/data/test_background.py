@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from kinesphere.clips.source import beside
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, Draw, FrameCache, Item, Manifest, Opening
+from kinesphere.data.background import DifferentVideos
 from kinesphere.synthetic import MannequinSettings, generate, load_ground_truth
 from kinesphere.video import Video
 
@@ -134,10 +136,8 @@ def test_what_cannot_be_changed_is_refused(masked: Path, tmp_path: Path) -> None
         ClipDataset(manifest, SPEC, train=True, background="grey")
     with pytest.raises(InvalidSetting, match="The background is one of"):
         ClipDataset(manifest, SPEC, train=False, background="beach")  # type: ignore[arg-type]
-    from kinesphere.data.background import other_videos
-
     with pytest.raises(InvalidSetting, match="the data hold only one video"):
-        other_videos([Path("a.mp4"), Path("a.mp4")], Path("a.mp4"), 3)
+        DifferentVideos([Path("a.mp4"), Path("a.mp4")]).others(Path("a.mp4"), 3)
     (tmp_path / "wave").mkdir()
     shutil.copy(sorted(masked.glob("videos/*.mp4"))[0], tmp_path / "wave" / "a.mp4")
     alone = ClipDataset(Manifest.read(tmp_path), SPEC, train=False, background="grey")[0]
@@ -177,3 +177,28 @@ def test_a_broken_video_leaves_the_others_readable(masked: Path, tmp_path: Path)
     paths[3].write_bytes(b"")
     (failure,) = {testing[0].reason for _ in range(2)}  # type: ignore[union-attr]
     assert "No other video of the data can lend its background; 3 were asked" in failure
+
+
+@pytest.mark.parametrize("own", ["a", "c", "d", "elsewhere"])
+@pytest.mark.parametrize("number", [0, 2, 7])
+def test_each_other_video_lends_once_from_anywhere_on(own: str, number: int) -> None:
+    paths = [Path(name) for name in "abacdd"]
+    others = [path for path in dict.fromkeys(paths) if path != Path(own)]
+    first = number % len(others)
+    assert list(DifferentVideos(paths).others(Path(own), number)) == others[first:] + others[:first]
+
+
+def test_the_videos_are_listed_once_for_all_samples(masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest.read(masked)
+    dataset = ClipDataset(manifest, SPEC, train=False, background="replace")
+    listed: list[int] = []
+
+    class Counting(DifferentVideos):
+        def __init__(self, paths: Iterable[Path]) -> None:
+            listed.append(1)
+            super().__init__(paths)
+
+    monkeypatch.setattr("kinesphere.data.dataset.DifferentVideos", Counting)
+    for index in range(3):
+        assert isinstance(dataset[index], Item)
+    assert listed == [1]

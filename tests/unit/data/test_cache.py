@@ -11,6 +11,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting, Unre
 from kinesphere.core.files import replacing
 from kinesphere.data.cache.frame_file import DamagedFrameFile, FrameFile, frame_file_bytes, write_frame_file
 from kinesphere.data.cache.frames import FrameCache
+from kinesphere.data.cache.index import Ledger
 from kinesphere.video import Frames, Video
 
 SIZE = (24, 32)
@@ -331,3 +333,75 @@ def test_processes_share_a_cache_that_overflows(tmp_path: Path, make_video: Make
     assert failures.empty(), failures.get()
     assert not list(folder.glob("??/.*.tmp"))
     assert sum(path.stat().st_size for path in folder.glob("??/*.frames")) <= limit + 1000
+
+
+def summed(folder: Path) -> tuple[int, int]:
+    """The sum that the index keeps, and that of its entries."""
+    with closing(sqlite3.connect(folder / "index.sqlite")) as connection:
+        kept = connection.execute("SELECT bytes FROM total").fetchone()[0]
+        return kept, connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM entries").fetchone()[0]
+
+
+def test_the_index_keeps_its_sum(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(6):
+        assert ledger.reserve(f"aa{number}", 10 + number, 1000, 0.0)
+    assert ledger.reserve("aa3", 50, 1000, 0.0)  # once more, with another size
+    path = ledger.path("aa1")
+    path.parent.mkdir()
+    path.write_bytes(b"1234")
+    ledger.confirm("aa1")
+    ledger.drop("aa5")
+    assert summed(tmp_path) == (4 + 10 + 12 + 50 + 14,) * 2
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as connection:  # of before there were sums
+        for statement in ("DROP TABLE total", "DROP TRIGGER adding", "DROP TRIGGER dropping"):
+            connection.execute(statement)
+        connection.commit()
+    assert summed_after(tmp_path) == (90, 90)
+    Ledger(tmp_path).clear()
+    assert summed(tmp_path) == (0, 0)
+
+
+def summed_after(folder: Path) -> tuple[int, int]:
+    Ledger(folder)
+    return summed(folder)
+
+
+def test_making_room_does_not_look_at_every_entry_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(40):
+        ledger.reserve(f"aa{number}", 1, 40, 0.0)
+        path = ledger.path(f"aa{number}")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"1")
+        os.utime(path, (1000.0 + number,) * 2)
+    looked: list[str] = []
+    used = Ledger._used
+    monkeypatch.setattr(
+        Ledger, "_used", lambda self, name, entered: looked.append(name) or used(self, name, entered)
+    )
+    for number in range(20):
+        assert ledger.reserve(f"bb{number}", 1, 40, 0.0)
+    assert len(looked) <= 40 + 20
+    assert [number for number in range(40) if ledger.path(f"aa{number}").exists()] == list(range(20, 40))
+    os.utime(ledger.path("aa20"), (time.time(),) * 2)  # used since they were looked at
+    assert ledger.reserve("cc", 1, 40, 0.0)
+    assert ledger.path("aa20").exists()
+    assert not ledger.path("aa21").exists()
+
+
+def test_facts_of_a_video_are_read_once_by_each_process(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FrameCache(tmp_path, 10 * MIB)
+    first = cache.open(clip).frame_times()
+    monkeypatch.setattr("kinesphere.data.cache.frames.read_json", None)
+    again = cache.open(clip).frame_times()
+    assert again is first
+    with pytest.raises(ValueError, match="read-only"):
+        again[0] = 1
+    monkeypatch.undo()
+    other = pickle.loads(pickle.dumps(cache))
+    np.testing.assert_array_equal(other.open(clip).frame_times(), first)

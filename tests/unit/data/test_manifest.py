@@ -263,7 +263,8 @@ SAMPLES = st.lists(
     ),
     min_size=1,
     max_size=5,
-    unique_by=lambda sample: sample.id,
+    # Samples of one file are a group, which then stands in the table.
+    unique_by=(lambda sample: sample.id, lambda sample: sample.path),
 )
 
 

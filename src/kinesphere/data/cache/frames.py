@@ -19,9 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
+from cachetools import LRUCache
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import CacheFull, DamagedVideo, InvalidSetting
@@ -37,6 +39,8 @@ from kinesphere.video.frame_index import displayed
 _PIXELS_VERSION = 2
 _BLOCK_BYTES = 64 * 2**20
 _QUIET_S = 30.0
+# Of what is known of videos, by each process, and the least that one takes.
+_FACTS_BYTES, _FACT_BYTES = 64 * 2**20, 1024
 
 Size = tuple[int, int]
 
@@ -86,6 +90,8 @@ class FrameCache:
             ) from error
         self._full_until_s = 0.0
         self._has_warned = False
+        self._facts: LRUCache[Path, Facts] = LRUCache(_FACTS_BYTES, getsizeof=lambda facts: facts.nbytes)
+        self._lock = Lock()
 
     def open(self, path: str | Path, span: tuple[float, float] | None = None) -> CachedVideo:
         """A stand-in for `Video.open(path)` that takes frames from the cache where it can.
@@ -107,6 +113,31 @@ class FrameCache:
     def clear(self) -> None:
         """Delete every entry."""
         self._ledger.clear()
+        with self._lock:
+            self._facts.clear()
+
+    def facts(self, path: Path, find: Callable[[], Facts]) -> Facts:
+        """What is known of a video: from memory, else from a file, else found out and written.
+
+        Args:
+            path: The file; its name stands for the video as it is now.
+            find: Opens the video.
+        """
+        with self._lock:
+            known = self._facts.get(path)
+        if known is not None:
+            return known
+        facts = Facts.read(path)
+        if facts is None:
+            facts = find()
+            try:
+                facts.write(path)
+            except OSError as error:
+                self._warn(f"writing failed ({error}); it is found out every time")
+        if facts.nbytes <= _FACTS_BYTES:
+            with self._lock:
+                self._facts[path] = facts
+        return facts
 
     def load(self, name: str) -> FrameFile | None:
         """The entry of this name, or None; a damaged one is deleted."""
@@ -173,10 +204,6 @@ class FrameCache:
         ):  # a full disk may refuse this, too; the index adopts what it finds
             self._ledger.drop(name)
 
-    def cannot_keep(self, error: OSError) -> None:
-        """Warn, once per process, that what is known of a video could not be written."""
-        self._warn(f"writing failed ({error}); it is found out every time")
-
     def _warn(self, what: str) -> None:
         if not self._has_warned:
             self._has_warned = True
@@ -199,7 +226,7 @@ class FrameCache:
 
 
 @dataclass(frozen=True, eq=False)
-class _Facts:
+class Facts:
     """What a reader asks of a video before its pixels."""
 
     size: Size
@@ -208,6 +235,14 @@ class _Facts:
     tolerance_s: float
     mirrored: bool
     times: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.times.flags.writeable = False  # all clips of a video share them
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return _FACT_BYTES + self.times.nbytes
 
     @classmethod
     def of(cls, video: Video) -> Self:
@@ -306,16 +341,9 @@ class CachedVideo(Closing):
             self._video.close()
             self._video = None
 
-    def _find_facts(self) -> _Facts:
+    def _find_facts(self) -> Facts:
         path = self._cache.folder / self._key[:2] / f"{self._key}.json"
-        facts = _Facts.read(path)
-        if facts is None:
-            facts = _Facts.of(self._direct())
-            try:
-                facts.write(path)
-            except OSError as error:
-                self._cache.cannot_keep(error)
-        return facts
+        return self._cache.facts(path, lambda: Facts.of(self._direct()))
 
     def _kept_range(self) -> tuple[int, int]:
         """Rows `[first, last)` of the frames that the span shows."""

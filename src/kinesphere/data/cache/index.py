@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,19 @@ from kinesphere.core.files import sweep
 
 _SUFFIX = ".frames"
 _WAIT_S = 60.0
+# The sum of all entries, which need not be gone through for each new one. What replaces an entry counts as an
+# insertion; it deletes nothing.
+_TOTAL = (
+    "CREATE TABLE total (bytes INTEGER)",
+    "INSERT INTO total SELECT COALESCE(SUM(bytes), 0) FROM entries",
+    """CREATE TRIGGER adding BEFORE INSERT ON entries BEGIN
+        UPDATE total SET bytes =
+            bytes + NEW.bytes - COALESCE((SELECT bytes FROM entries WHERE name = NEW.name), 0);
+    END""",
+    """CREATE TRIGGER dropping AFTER DELETE ON entries BEGIN
+        UPDATE total SET bytes = bytes - OLD.bytes;
+    END""",
+)
 
 
 class Ledger:
@@ -24,6 +38,8 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._database = folder / "index.sqlite"
+        # Entries that were idle when they were all looked at last, longest unused first, with their last use.
+        self._idle: deque[tuple[float, str]] = deque()
         self._remove_leftovers()
         try:
             self._create()
@@ -47,9 +63,9 @@ class Ledger:
     def reserve(self, name: str, need_bytes: int, limit_bytes: int, keep_s: float) -> bool:
         """Enter an entry that is about to be written, dropping unused ones if that makes it fit."""
         with self._transaction() as connection:
-            query = "SELECT COALESCE(SUM(bytes), 0) FROM entries WHERE name != ?"
-            total = int(connection.execute(query, (name,)).fetchone()[0])
-            excess = total + need_bytes - limit_bytes
+            own = self._row(connection, name)
+            (total,) = connection.execute("SELECT bytes FROM total").fetchone()
+            excess = int(total) - (own[0] if own else 0) + need_bytes - limit_bytes
             doomed = self._least_used(connection, name, excess, keep_s) if excess > 0 else []
             if doomed is None:
                 return False
@@ -83,17 +99,37 @@ class Ledger:
         self, connection: sqlite3.Connection, name: str, excess_bytes: int, keep_s: float
     ) -> list[str] | None:
         """Entries to drop, longest unused first, or None if those unused for `keep_s` do not suffice."""
-        latest = time.time() - keep_s
-        rows = connection.execute("SELECT * FROM entries WHERE name != ?", (name,)).fetchall()
-        used = [(self._used(entry, entered), entry, size) for entry, size, entered in rows]
-        idle = sorted(row for row in used if row[0] <= latest)
-        doomed = []
-        for _, entry, size in idle:
-            if excess_bytes <= 0:
-                break
-            doomed.append(entry)
-            excess_bytes -= size
-        return doomed if excess_bytes <= 0 else None
+        doomed, left = self._take(connection, name, excess_bytes, [])
+        if left > 0:
+            latest = time.time() - keep_s
+            rows = connection.execute("SELECT name, entered FROM entries").fetchall()
+            used = [(self._used(entry, entered), entry) for entry, entered in rows]
+            taken = set(doomed)
+            self._idle = deque(sorted(each for each in used if each[0] <= latest and each[1] not in taken))
+            doomed, left = self._take(connection, name, left, doomed)
+        if left > 0:
+            self._idle.clear()
+            return None
+        return doomed
+
+    def _take(
+        self, connection: sqlite3.Connection, name: str, excess_bytes: int, doomed: list[str]
+    ) -> tuple[list[str], int]:
+        """Entries of those that were idle at the last look and are so still, and the bytes that they lack."""
+        while excess_bytes > 0 and self._idle:
+            used, entry = self._idle.popleft()
+            row = self._row(connection, entry)
+            if entry != name and row is not None and self._used(entry, row[1]) == used:
+                doomed.append(entry)
+                excess_bytes -= row[0]
+        return doomed, excess_bytes
+
+    def _row(self, connection: sqlite3.Connection, name: str) -> tuple[int, float] | None:
+        """Bytes of an entry, and when it was entered."""
+        row: tuple[int, float] | None = connection.execute(
+            "SELECT bytes, entered FROM entries WHERE name = ?", (name,)
+        ).fetchone()
+        return row
 
     def _used(self, name: str, entered: float) -> float:
         try:
@@ -114,11 +150,15 @@ class Ledger:
 
     def _create(self) -> None:
         with self._transaction() as connection:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
-                return
-            connection.execute("CREATE TABLE entries (name TEXT PRIMARY KEY, bytes INTEGER, entered REAL)")
-            for path in self._folder.glob(f"??/*{_SUFFIX}"):
-                self._enter(connection, path.name.removesuffix(_SUFFIX), path.stat().st_size)
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+                connection.execute(
+                    "CREATE TABLE entries (name TEXT PRIMARY KEY, bytes INTEGER, entered REAL)"
+                )
+                for path in self._folder.glob(f"??/*{_SUFFIX}"):
+                    self._enter(connection, path.name.removesuffix(_SUFFIX), path.stat().st_size)
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'total'").fetchone():
+                for statement in _TOTAL:
+                    connection.execute(statement)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
