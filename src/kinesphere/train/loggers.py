@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from kinesphere.core.errors import MissingExtra
-from kinesphere.core.files import write_text
+from kinesphere.core.files import OF_THE_DISK, unwritable, write_text
 from kinesphere.train.recipe import Recipe
 
 
@@ -48,6 +51,37 @@ def make_loggers(recipe: Recipe, folder: Path, step: int) -> list[Logger]:
     for logger in loggers:
         logger.log_hyperparams(recipe.to_dict())
     return loggers
+
+
+@contextmanager
+def naming_the_disk(folder: Path) -> Iterator[None]:
+    """Within the block, a disk that refuses what a logger writes is told once, with the folder's name.
+
+    TensorBoard writes in a thread of its own, whose error Python prints, and raises it again, without a name,
+    at the next write, if there is one.
+
+    Raises:
+        UnwritableFile: In place of an error of the disk without a name.
+    """
+    before, refused = threading.excepthook, []
+
+    def hear(failed: threading.ExceptHookArgs) -> None:
+        if isinstance(failed.exc_value, OSError) and failed.exc_value.errno in OF_THE_DISK:
+            refused.append(failed.exc_value)
+        else:
+            before(failed)
+
+    threading.excepthook = hear
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_THE_DISK or error.filename is not None:
+            raise
+        raise unwritable(folder, error) from error
+    finally:
+        threading.excepthook = before
+    if refused:
+        raise unwritable(folder, refused[0])
 
 
 def _mlflow(url: str, folder: Path) -> MLFlowLogger:

@@ -39,7 +39,7 @@ from kinesphere.train.callbacks import HearSignals, StopAfter, Validate
 from kinesphere.train.checkpoints import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
 from kinesphere.train.inputs import clip_specs, preparation_of
 from kinesphere.train.loader import ResumableLoader
-from kinesphere.train.loggers import make_loggers
+from kinesphere.train.loggers import make_loggers, naming_the_disk
 from kinesphere.train.losses import LossContext, make_loss
 from kinesphere.train.metrics_csv import History
 from kinesphere.train.module import Length, RecognitionTask
@@ -100,7 +100,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     state = read_state(files.state) if files.state.is_file() else None
     best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
     callbacks = _callbacks(recipe, parts, files, training, best, console)
-    with _quiet_engine():
+    with _quiet_engine(), naming_the_disk(files.folder):
         loggers = []
         if process.rank == 0:
             loggers = make_loggers(recipe, files.folder, 0 if state is None else int(state["global_step"]))

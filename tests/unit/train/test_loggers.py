@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
 import importlib.util
+import threading
 from pathlib import Path
 
 import pytest
 
-from kinesphere.core.errors import MissingExtra
-from kinesphere.train.loggers import make_loggers
+from kinesphere.core.errors import MissingExtra, UnwritableFile
+from kinesphere.train.loggers import make_loggers, naming_the_disk
 from kinesphere.train.recipe import Recipe
 
 
@@ -26,3 +28,36 @@ def test_mlflow_continues_its_run(recipe: Recipe, tmp_path: Path, monkeypatch: p
     first, again = (make_loggers(recipe, tmp_path, 0)[0] for _ in range(2))
     assert first.version == again.version
     assert (tmp_path / "mlflow-run-id").read_text() == first.version
+
+
+def fail(error: OSError) -> None:
+    raise error
+
+
+def write_in_a_thread(error: OSError, again: bool) -> None:
+    thread = threading.Thread(target=fail, args=(error,))
+    thread.start()
+    thread.join()
+    if again:  # where the next write raises it, too
+        raise error
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_full_disk_under_a_logger_is_told_once_by_the_name_of_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], again: bool
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    match = rf"{tmp_path} cannot be written: No space left on device; free some space"
+    with pytest.raises(UnwritableFile, match=match), naming_the_disk(tmp_path):
+        write_in_a_thread(full, again)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_other_errors_of_threads_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", heard.append)
+    with naming_the_disk(tmp_path):
+        write_in_a_thread(FileNotFoundError(errno.ENOENT, "gone"), again=False)
+    assert len(heard) == 1
+    assert threading.excepthook == heard.append
