@@ -117,7 +117,7 @@ class Registry(Generic[T]):
         before = dict(self._members)
         try:
             entry.load()
-        except Exception as error:  # of another package: anything
+        except (Exception, SystemExit) as error:  # of another package: anything
             self._members = before  # asked again, its import would find the names of this one taken
             package = entry.dist.name if entry.dist is not None else entry.module
             raise BrokenPackage(

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError, MissingWeights
+from kinesphere.core.errors import (
+    BrokenPackage,
+    InvalidCheckpoint,
+    InvalidSetting,
+    KinesphereError,
+    MissingWeights,
+)
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
@@ -217,6 +223,8 @@ def _contract(
             bool(plain.get("ordered", False)),
         )
         provenance = Provenance.from_json(header["provenance"])
+    except BrokenPackage:  # says nothing of the file
+        raise
     except (KinesphereError, KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)[:_LONGEST_REASON]
         raise InvalidCheckpoint(f"The header of {name} is incomplete or wrong: {what}") from error

@@ -67,6 +67,7 @@ def test_nearest_forgives_case_and_separators() -> None:
         ("import no_such_thing", "fruit_stand", "ModuleNotFoundError: No module named 'no_such_thing'"),
         ("", "fruit_stand:pear", "AttributeError: module 'fruit_stand' has no attribute 'pear'"),
         ("1 / 0", "fruit_stand", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "fruit_stand", "SystemExit: 0"),  # would end any command as done
     ],
 )
 def test_a_package_that_breaks_is_named(

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from kinesphere.clips.spec import Sampling
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
+from kinesphere.core.errors import (
+    BrokenPackage,
+    InvalidCheckpoint,
+    InvalidSetting,
+    MissingWeights,
+    UnknownName,
+)
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Preparation, Provenance, create_model, load_model, save_model
 from kinesphere.models.runtime.measure import input_shape
@@ -201,3 +207,12 @@ def test_how_inputs_were_prepared_is_checked_and_agreed_on():
     parts = [Preparation("a", 2), Preparation("a", 4), Preparation("b", 2, flow_bound_px=20.0)]
     assert Preparation.common(parts) == (Preparation("a", 2, flow_bound_px=20.0), ("poses", "max_people"))
     assert Preparation.common([]) == (Preparation(), ())
+
+
+def test_a_broken_package_is_not_told_as_a_damaged_file(file, monkeypatch):
+    def broken(name):
+        raise BrokenPackage("The installed package fruit-stand cannot be loaded.")
+
+    monkeypatch.setattr("kinesphere.models.checkpoint.MODELS.get", broken)
+    with pytest.raises(BrokenPackage, match="fruit-stand"):
+        load_model(file)
