@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.short_repr import short_repr
+from kinesphere.explain.faithfulness import Faithfulness
 from kinesphere.explain.geometry import Placement, at_times, frame_distance
 
 
@@ -80,6 +82,7 @@ class Attribution:
         residual: How far the sum of heat misses the score's difference to an empty input, as a share of
             that difference; None where the method does not promise such a sum.
         notes: What a user should know.
+        faithfulness: Of each model whether its map is true, where that was asked for.
     """
 
     source: str
@@ -95,6 +98,7 @@ class Attribution:
     signed: bool = False
     residual: float | None = None
     notes: tuple[str, ...] = ()
+    faithfulness: Mapping[str, Faithfulness] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -171,6 +175,7 @@ class Attribution:
             "answer": {"label": self.answer[0], "probability": self.answer[1]},
             "residual": self.residual,
             "notes": list(self.notes),
+            "faithfulness": {model: each.to_json() for model, each in self.faithfulness.items()},
         }
 
 

@@ -21,6 +21,7 @@ from kinesphere.core.errors import InvalidSetting, NobodySeen, NotFinite
 from kinesphere.core.sides import mirror_order
 from kinesphere.data.sources import Source
 from kinesphere.explain.attribution import Attribution, InputHeat
+from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
 from kinesphere.explain.geometry import fill_cells, placements
 from kinesphere.explain.method import METHODS, Method, Settings
 from kinesphere.explain.target import Scored, Target
@@ -46,6 +47,7 @@ class Question:
         against: Another class: "why `label` and not `against`?"
         views: Clips and crops, each of which is explained.
         settings: How much work the method does.
+        faithful: How finely it is measured whether the map is true; None leaves that out.
     """
 
     method: str | None = None
@@ -53,6 +55,7 @@ class Question:
     against: str | None = None
     views: Views = Views()  # noqa: RUF009 (frozen)
     settings: Settings = Settings()  # noqa: RUF009 (frozen)
+    faithful: Work | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ class _Answering:
         against = None if self.question.against is None else labels.index(self.question.against)
         heats: list[InputHeat] = []
         scores, residuals = [], []
+        measured: dict[str, Faithfulness] = {}
         by_spec = {each.spec: each for each in seen}
         for network, method in self.networks:
             order = [network.labels.index(name) for name in labels.names]
@@ -203,6 +207,8 @@ class _Answering:
             heats += explained.heats
             scores.append(explained.score)
             residuals.append(explained.residual)
+            if explained.faithfulness is not None:
+                measured[network.name] = explained.faithfulness
         known = [residual for residual in residuals if residual is not None]
         named = " + ".join(dict.fromkeys(method.name for _, method in self.networks))
         return Attribution(
@@ -211,6 +217,7 @@ class _Answering:
             float(np.average(scores, weights=_weights(self.predictor))),
             (labels.names[best], float(probabilities[best])), tuple(heats),
             any(method.signed for _, method in self.networks), max(known) if known else None, notes,
+            measured,
         )  # fmt: skip
 
 
@@ -242,6 +249,7 @@ class _Explained:
     heats: tuple[InputHeat, ...]
     score: float
     residual: float | None
+    faithfulness: Faithfulness | None
 
     @classmethod
     def of(
@@ -266,7 +274,12 @@ class _Explained:
             if value is not None
             for heat, part in zip(blank, value, strict=True)
         ]
-        return cls(tuple(heats), score, residual)
+        true = None
+        if question.faithful is not None:
+            one = [None if value is None else torch.from_numpy(value[0]) for value in values]
+            clips = [x[:1] for x in views.inputs]
+            true = faithfulness(network.module, clips, one, target.label, question.faithful)
+        return cls(tuple(heats), score, residual, true)
 
 
 def _strongest(values: np.ndarray | None) -> float:

@@ -50,6 +50,7 @@ class Asked:
         return {
             "model": self.model.digest(), "method": question.method, "class": question.label,
             "against": question.against, "views": str(question.views), "work": str(question.settings),
+            "faithful": str(question.faithful),
             "window": window_s, "stride": stride_s,
         }  # fmt: skip
 

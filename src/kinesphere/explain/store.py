@@ -14,6 +14,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.explain.attribution import Attribution, InputHeat
+from kinesphere.explain.faithfulness import Curve, Faithfulness
 from kinesphere.explain.geometry import Placement
 
 SUFFIX = ".heat.npz"
@@ -52,10 +53,11 @@ def read_attribution(path: Path) -> Attribution:
         if text.pop("format") != _FORMAT:
             raise InvalidAnnotation(f"{path} is an explanation in a format that this version does not know.")
         heats = tuple(_heat(arrays, number, each) for number, each in enumerate(text.pop("heats")))
+        faithful = {name: _faithfulness(each) for name, each in text.pop("faithfulness").items()}
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in text.items()
         }
-        return Attribution(**plain, heats=heats)
+        return Attribution(**plain, heats=heats, faithfulness=faithful)
     except (BrokenArchive, InvalidSetting, AttributeError, RecursionError, *BROKEN) as error:
         raise InvalidAnnotation(f"{path} is not an explanation that can be read: {error}.") from error
 
@@ -76,7 +78,13 @@ def _described(attribution: Attribution) -> dict[str, Any]:
         "source", "size", "span", "method", "label", "against", "probability", "score", "answer", "signed",
         "residual", "notes",
     )  # fmt: skip
-    return {"format": _FORMAT, **{name: getattr(attribution, name) for name in names}, "heats": heats}
+    measured = {model: each.to_json() for model, each in attribution.faithfulness.items()}
+    plain = {name: getattr(attribution, name) for name in names}
+    return {"format": _FORMAT, **plain, "faithfulness": measured, "heats": heats}
+
+
+def _faithfulness(plain: dict[str, Any]) -> Faithfulness:
+    return Faithfulness(**{**plain, "curves": tuple(Curve(**each) for each in plain["curves"])})
 
 
 def _heat(arrays: dict[str, np.ndarray], number: int, plain: dict[str, Any]) -> InputHeat:

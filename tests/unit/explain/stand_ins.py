@@ -33,5 +33,5 @@ def predictor_of(model: str, spec: ClipSpec | None = None) -> Predictor:
     torch.manual_seed(0)
     made = create_model(model, LabelSet(("hop", "skip")))
     if spec is not None:
-        made = Recogniser(made.net, made.card, (spec,), made.labels, made.arguments, made.provenance)
+        made = Recogniser(made.net, made.card, (spec,), made.labels, dict(made.arguments), made.provenance)
     return Predictor(made, Compute("cpu", "fp32", True), optimise=False)

@@ -45,6 +45,9 @@ def explain(
     stride: Stride = None,
     out: Out = Path("explanations"),
     layer: Annotated[str | None, typer.Option(help="Layer whose activations are shown.")] = None,
+    faithful: Annotated[
+        bool, typer.Option("--faithfulness", help="Measure whether the map is true: deletion and insertion.")
+    ] = False,
     film: Annotated[bool, typer.Option(help="Write a film with heat over the frames.")] = True,
     extracts: ExtractsFolder = None,
     device: Device = "auto",
@@ -60,6 +63,7 @@ def explain(
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
     from kinesphere.explain.explaining import Question
+    from kinesphere.explain.faithfulness import Work
     from kinesphere.explain.folder import Asked, explain_video
     from kinesphere.explain.method import Settings
     from kinesphere.predict import Extracts, Opening, find_sources, load
@@ -72,8 +76,9 @@ def explain(
     compute = Compute.choose(device, "fp32")
     opening = Opening(Extracts(extracts, root))
     chosen, settings = Views() if views is None else Views.parse(views), Settings(layer=layer)
+    work = Work() if faithful else None
     asked = [
-        Asked(predictor, Question(name, label, against, chosen, settings))
+        Asked(predictor, Question(name, label, against, chosen, settings, work))
         for predictor in [load(each, compute=compute, opening=opening) for each in model]
         for name in (method or (None,))
     ]
@@ -100,11 +105,11 @@ def explain(
 def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
     """One line for each explanation, then the files."""
     screen = console()
-    for each in written:
+    for explained in written:
         if as_json:
-            typer.echo(json.dumps(each.to_json(picture), ensure_ascii=False))
+            typer.echo(json.dumps(explained.to_json(picture), ensure_ascii=False))
             continue
-        for attribution in each.attributions():
+        for attribution in explained.attributions():
             start_s, end_s = attribution.span
             screen.print(
                 tinted(
@@ -114,6 +119,9 @@ def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
                 ),
                 soft_wrap=True,
             )
+            for name, each in attribution.faithfulness.items():
+                for curve in each.curves:
+                    screen.print(f"  {curve.sentence()}  ({name})", soft_wrap=True)
             for note in attribution.notes:
                 say("note", "yellow", note)
     if not as_json:
