@@ -238,6 +238,15 @@ def method_for(recogniser: Recogniser, name: str | None) -> Method:
     return method
 
 
+def check_method(predictor: VideoPredictor, name: str | None) -> None:
+    """Refuse a method that is not defined for a model.
+
+    Raises:
+        See `method_for`.
+    """
+    _Answering.of(predictor, Question(name))
+
+
 def _weights(predictor: VideoPredictor) -> tuple[float, ...]:
     return predictor.weights if isinstance(predictor, FusedPredictor) else (1.0,)
 

@@ -272,3 +272,12 @@ def test_long_names_are_cut() -> None:
     assert shortened("short", 10) == "short"
     assert shortened("a very long name", 10) == "a very lo…"
     assert re.fullmatch(r".{1,10}", shortened("a" * 99, 10))
+
+
+def test_the_page_shows_heat_below_the_frames() -> None:
+    example = Example(
+        "right", "a.mp4", None, "hop", "hop", 0.9, 0.9, (b"frame",), "", (b"heat",), "hop, by x"
+    )
+    page = Page(render_report(report(predictions()), examples=[example]))
+    assert "Heat: hop, by x" in page.text
+    assert page.tags.count("img") == 2

@@ -22,6 +22,7 @@ from kinesphere.apps.cli.options import (
     Unlabelled,
     WrongRows,
 )
+from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.clips.sidecar import Extracts
@@ -38,6 +39,11 @@ Split = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
 ]
+Explained = Annotated[
+    str | None,
+    typer.Option(help="Show in the report what answers rest on, by this method; auto takes one that suits "
+                 "the model."),
+]  # fmt: skip
 ChangedBackground = Annotated[
     str,
     typer.Option(
@@ -59,6 +65,7 @@ def evaluate(
     wrong_rows: WrongRows = "refuse",
     out: Out = None,
     background: ChangedBackground = "keep",
+    explain: Explained = None,
     extracts: ExtractsFolder = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
@@ -83,6 +90,7 @@ def evaluate(
     compute = Compute.choose(device, precision)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
+    _check_explained(predictor, explain, out)
     manifest = Manifest.read(
         data, label_column=label_column, group_column=group_column, split_column=split_column,
         unlabelled=unlabelled, wrong_rows=wrong_rows,
@@ -97,7 +105,7 @@ def evaluate(
             )
         else:
             predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
-    page = None if out is None else _write(out, predictions, report, predictor, place)
+    page = None if out is None else _write(out, predictions, report, predictor, place, explain)
     if as_json:
         print_json(report.to_json())
     else:
@@ -107,15 +115,44 @@ def evaluate(
     end(len(report.skipped))
 
 
+def _check_explained(predictor: VideoPredictor | None, method: str | None, out: Path | None) -> None:
+    """Refuse an explanation before the work is done that cannot be had.
+
+    Raises:
+        InvalidSetting: If there is no page that could show it, or no one model that could be explained.
+    """
+    from kinesphere.explain.explaining import check_method
+
+    if method is None:
+        return
+    if out is None:
+        raise InvalidSetting("--explain shows in the report what answers rest on; give --out as well.")
+    if predictor is None:
+        raise InvalidSetting(
+            "The folds of a cross-validation are several models; give one fold's folder to explain it."
+        )
+    check_method(predictor, None if method == "auto" else method)
+
+
 def _write(
-    out: Path, predictions: Predictions, report: Report, predictor: VideoPredictor | None, place: Extracts
+    out: Path,
+    predictions: Predictions,
+    report: Report,
+    predictor: VideoPredictor | None,
+    place: Extracts,
+    method: str | None,
 ) -> Path:
     """Write a folder of results; the page in it."""
-    from kinesphere.apps.html import pose_finder, write_report_html
+    from kinesphere.apps.html import explainer, pose_finder, write_report_html
 
     predictions.write(out / "predictions.parquet")
     report.write(out / "report.json")
-    write_report_html(out, poses=pose_finder(predictor.specs if predictor else (), place))
+    poses = pose_finder(predictor.specs if predictor else (), place)
+    if predictor is None or method is None:
+        write_report_html(out, poses=poses)
+    else:
+        explained = explainer(predictor, None if method == "auto" else method)
+        write_report_html(out, poses=poses, explained=explained)
     return out / "report.html"
 
 

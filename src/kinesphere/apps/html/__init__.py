@@ -2,11 +2,13 @@
 
 from kinesphere.apps.html.curves import read_curves
 from kinesphere.apps.html.examples import Example, choose_examples, pose_finder, with_frames
+from kinesphere.apps.html.explained import explainer
 from kinesphere.apps.html.report import render_report, write_report_html
 
 __all__ = [
     "Example",
     "choose_examples",
+    "explainer",
     "pose_finder",
     "read_curves",
     "render_report",

@@ -41,6 +41,8 @@ class Example:
         truth_probability: That the model gave to the (most probable) true label.
         frames: JPEG files in order of time; empty if the video could not be read again.
         problem: Why there are no frames.
+        heat: JPEG files of frames with what the answer rests on.
+        heat_caption: What they explain, and by what.
     """
 
     kind: Kind
@@ -52,6 +54,8 @@ class Example:
     truth_probability: float
     frames: tuple[bytes, ...] = ()
     problem: str = ""
+    heat: tuple[bytes, ...] = ()
+    heat_caption: str = ""
 
 
 def choose_examples(predictions: Predictions, count: int = 4) -> list[Example]:

@@ -14,6 +14,7 @@ from kinesphere.apps.html import charts
 from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
+from kinesphere.apps.html.explained import Explain
 from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.core.files import write_text
@@ -30,7 +31,12 @@ _BOXED = 30
 
 
 def write_report_html(
-    run: str | Path, *, examples: int = 4, title: str | None = None, poses: FindPoses | None = None
+    run: str | Path,
+    *,
+    examples: int = 4,
+    title: str | None = None,
+    poses: FindPoses | None = None,
+    explained: Explain = lambda example: example,
 ) -> Path:
     """Render a run folder's report.json, metrics.csv and predictions.parquet to its report.html.
 
@@ -42,6 +48,7 @@ def write_report_html(
         examples: Number of right and of wrong answers that are shown with frames.
         title: Title of the page; None takes the folder's name.
         poses: Finds the skeletons that the model saw of a video, which are drawn into its examples.
+        explained: Adds what the answers rest on to the examples (see `explainer`).
 
     Returns:
         The page's path.
@@ -61,7 +68,7 @@ def write_report_html(
     page = render_report(
         report,
         curves=curves,
-        examples=[with_frames(pick, poses=poses) for pick in picks],
+        examples=[explained(with_frames(pick, poses=poses)) for pick in picks],
         mistakes=mistakes,
         title=title or folder.resolve().name,
     )
@@ -378,10 +385,7 @@ def _examples(examples: Sequence[Example]) -> Html:
 
 
 def _example(example: Example) -> Html:
-    frames = [
-        tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}", alt="")
-        for frame in example.frames
-    ]
+    frames, heat = _pictures(example.frames), _pictures(example.heat)
     problem = tag("p", f"No frames: {example.problem}") if not frames else None
     span = f", {example.span[0]:.1f} to {example.span[1]:.1f} s" if example.span else ""
     answer = tag("span", f"{example.answer} {percent(example.probability)}", class_="verdict")
@@ -391,9 +395,17 @@ def _example(example: Example) -> Html:
     return tag(
         "figure",
         tag("div", frames, problem, class_="strip"),
+        tag("div", heat, class_="strip") if heat else None,
+        tag("p", tag("small", f"Heat: {example.heat_caption}")) if heat else None,
         tag("p", answer, truth, tag("small", Path(example.path).name + span)),
         class_=f"example {example.kind}",
     )
+
+
+def _pictures(files: Sequence[bytes]) -> list[Html]:
+    return [
+        tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(file).decode()}", alt="") for file in files
+    ]
 
 
 def _protocol(report: Report) -> Html:

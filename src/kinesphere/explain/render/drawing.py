@@ -36,14 +36,16 @@ def draw_heat(
         times_s: `(N,)` when they are displayed.
 
     Returns:
-        uint8 RGB of the same shape. Joints in space are drawn from the front on black.
+        uint8 RGB of the same shape. Joints in space are drawn from the front on black; where the frames are
+        black, because there is no video, joints are drawn as large as they fit.
     """
     heats, scale = attribution.of_input(model, spec), scale_of(attribution, model, spec)
     size = (frames.shape[1], frames.shape[2])
     if not heats[0].of_joints:
         return scale.over(frames, attribution.on_source(times_s, size, model, spec))
     images = np.zeros_like(frames) if _in_space(heats[0]) else frames.copy()
-    points, values = _joints(heats, times_s, attribution.size, size)
+    alone = not frames.any()
+    points, values = _joints(heats, times_s, attribution.size, size, alone)
     for image, people, heat in zip(images, points, values, strict=True):
         draw_joints(image, people, heat, scale, spec)
     return images
@@ -96,7 +98,7 @@ def _pair(point: np.ndarray) -> tuple[int, int]:
 
 
 def _joints(
-    heats: Sequence[InputHeat], times_s: np.ndarray, source: Size, size: Size
+    heats: Sequence[InputHeat], times_s: np.ndarray, source: Size, size: Size, alone: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joints `(N, M, J, 3)` in pixels of frames of `size` and their heat `(N, M, J)`, by time.
 
@@ -105,7 +107,7 @@ def _joints(
     points, values = [], []
     for time_s in times_s:
         heat = min(heats, key=lambda each: float(np.abs(each.times - time_s).min()))
-        placed = _front(heat, size) if _in_space(heat) else _scaled(heat, source, size)
+        placed = _fitted(heat, size) if alone or _in_space(heat) else _scaled(heat, source, size)
         points.append(placed[int(np.abs(heat.times - time_s).argmin())])
         values.append(at_times(heat.values, heat.times, np.array([time_s]), heat.hold_s)[0])
     return np.stack(points), np.stack(values)
@@ -123,12 +125,13 @@ def _scaled(heat: InputHeat, source: Size, size: Size) -> np.ndarray:
     return np.concatenate([xy, heat.points[..., 2:]], -1)
 
 
-def _front(heat: InputHeat, size: Size) -> np.ndarray:
-    """Joints in space from the front `(T, M, J, 3)`, as large as a frame holds them."""
+def _fitted(heat: InputHeat, size: Size) -> np.ndarray:
+    """Joints `(T, M, J, 3)`, those in space from the front, as large as a frame holds them."""
     assert heat.points is not None
-    xy, seen = heat.points[..., :2] * (1, -1), heat.points[..., -1] > 0
+    up = -1 if _in_space(heat) else 1  # up is positive in space, negative in a frame
+    xy, seen = heat.points[..., :2] * (1, up), heat.points[..., -1] > 0
     if seen.any():
         low, high = xy[seen].min(0), xy[seen].max(0)
         middle = np.array([size[1], size[0]]) / 2
         xy = (xy - (low + high) / 2) * 0.8 * float((2 * middle / np.maximum(high - low, 1e-6)).min()) + middle
-    return np.concatenate([xy, heat.points[..., 3:]], -1)
+    return np.concatenate([xy, heat.points[..., -1:]], -1)
