@@ -126,9 +126,9 @@ def make_folder(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def files_ending(folder: Path, ending: str) -> list[Path]:
-    """The files below a folder whose names end so in whatever case (some write `.BVH`), sorted."""
-    return sorted(path for path in folder.rglob("*") if path.name.lower().endswith(ending) and path.is_file())
+def paths_ending(folder: Path, ending: str) -> list[Path]:
+    """What lies below a folder under names that end so in whatever case (some write `.BVH`), sorted."""
+    return sorted(path for path in folder.rglob("*") if path.name.lower().endswith(ending))
 
 
 def check_place(path: Path) -> None:

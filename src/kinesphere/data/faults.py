@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ class Problem:
         severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
         kind: `unreadable`, `damaged`, `unknown label`, `one class`, `empty class`, `similar labels`,
             `group leak`, `content leak`, `label conflict`, `overlap`, `duplicate`, `span outside`, `short`,
-            `ignored`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses`,
+            `ignored`, `unread spans`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses`,
             `misplaced poses` or `nobody`.
         message: What was found and what to do.
         where: Sample ids, files or rows, all of them.
@@ -119,6 +120,32 @@ def label_problems(manifest: Manifest) -> list[Problem]:
     return problems
 
 
+# What spans are called in other tables: those of Kinetics, EPIC-Kitchens, HACS and others.
+_SPAN_COLUMNS = frozenset(
+    name
+    for edge in ("start", "end", "stop", "begin")
+    for name in (
+        *(f"{edge}{unit}" for unit in ("", "_time", "_timestamp", "_s", "_sec", "_seconds", "_ms", "_frame")),
+        *(f"{kind}_{edge}" for kind in ("time", "frame", "t", "segment")),
+    )
+)
+
+
+def unread_spans(manifest: Manifest) -> list[Problem]:
+    """Columns that look like spans under names that are not read, where no sample has a span."""
+    if any(sample.span is not None for sample in manifest):
+        return []
+    columns = dict.fromkeys(name for sample in manifest for name, value in sample.extra if value)
+    found = [name for name in columns if re.sub(r"[\s-]+", "_", name.strip().lower()) in _SPAN_COLUMNS]
+    if not found:
+        return []
+    message = (
+        f"The columns {_named([*map(repr, found)])} are not read: every sample is its whole file. If they "
+        "tell spans of it, give them as start and end, in seconds."
+    )
+    return [Problem("warning", "unread spans", message)]
+
+
 def other_splits(manifest: Manifest) -> list[Problem]:
     """Samples in splits that training uses only where they are named."""
     others = [name for name in manifest.splits if name not in ("train", "test", *VAL_SPLITS)]
@@ -152,7 +179,7 @@ def _empty_classes(manifest: Manifest) -> list[Problem]:
 
 def _named(labels: Sequence[str], most: int = 5) -> str:
     more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
+    return ", ".join(repr(label) if ", " in label else label for label in labels[:most]) + more
 
 
 def leaks(manifest: Manifest, copies: Sequence[Sequence[Path]]) -> list[Problem]:

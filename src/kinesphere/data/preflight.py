@@ -27,6 +27,7 @@ from kinesphere.data.faults import (
     leaks,
     other_splits,
     same_content,
+    unread_spans,
     unused_problems,
 )
 from kinesphere.data.manifest import Manifest
@@ -205,6 +206,7 @@ def _report(
         *unused_problems(manifest),
         *label_problems(manifest),
         *other_splits(manifest),
+        *unread_spans(manifest),
         *leaks(manifest, same_content(contents_of(facts))),
         *span_problems(manifest, spec, facts),
         *crop_problems(manifest, spec, facts),

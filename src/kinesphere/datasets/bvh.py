@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kinesphere.annotations.formats.bvh import read_bvh, write_example
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.core.files import files_ending
+from kinesphere.core.files import paths_ending
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Captured, Dataset, DatasetCard, Labelled
 
@@ -26,7 +26,7 @@ def captured(
     folder: Path, describe: Callable[[Path], tuple[Labelled, str] | None]
 ) -> Iterator[Captured | Skipped]:
     """The `.bvh` files below a folder, with the label and the group that `describe` gives them."""
-    for path in files_ending(folder, ".bvh"):
+    for path in paths_ending(folder, ".bvh"):
         inside = path.relative_to(folder)
         try:
             described = describe(inside)

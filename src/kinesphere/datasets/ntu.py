@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kinesphere.annotations.formats.ntu import NtuName, read_missing, read_ntu, write_example
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.core.files import files_ending
+from kinesphere.core.files import paths_ending
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
 
@@ -41,7 +41,7 @@ def read(folder: Path) -> Iterator[Recording | Skipped]:
             missing |= read_missing(path)
         except InvalidAnnotation as error:
             yield Skipped.because(path.name, error)
-    for path in files_ending(folder, ".skeleton"):
+    for path in paths_ending(folder, ".skeleton"):
         if path.stem in missing:
             yield Skipped(path.name, "it is on the list of missing skeletons", is_failure=False)
             continue

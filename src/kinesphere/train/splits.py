@@ -18,6 +18,7 @@ from kinesphere.data.faults import (
     label_problems,
     leaks,
     same_content,
+    unread_spans,
     unused_problems,
 )
 from kinesphere.data.manifest import Manifest
@@ -200,6 +201,7 @@ def _told(parts: Parts, copies: list[list[Path]]) -> tuple[str, ...]:
     listed = set(map(str, (sample.path for sample in marked)))
     problems = [
         *unused_problems(marked),
+        *unread_spans(marked),
         *label_problems(marked),
         *leaks(marked, [paths for paths in copies if listed.issuperset(map(str, paths))]),
     ]

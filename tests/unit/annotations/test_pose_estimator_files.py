@@ -12,6 +12,7 @@ import pytest
 
 from kinesphere.annotations.formats.coco import read_coco
 from kinesphere.annotations.formats.openpose import read_openpose
+from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidAnnotation, LeftOut, WrongEntry
 
 
@@ -48,6 +49,41 @@ def test_coco_people_keep_their_numbers(tmp_path: Path, tracked: bool) -> None:
     for person in range(2):
         truth = np.array([two_people(t)[1 - person][:, :2] for t in range(12)])
         np.testing.assert_allclose(poses.keypoints[:, person], truth, rtol=1e-5)
+
+
+def test_coco_joints_are_known_by_their_names(tmp_path: Path) -> None:
+    path, content = tmp_path / "keypoints.json", coco()
+    path.write_text(json.dumps(content))
+    plain = read_coco(path, fps=10)
+    order = np.random.default_rng(1).permutation(17)
+    side = {"left": "L", "right": "r"}
+    names = [COCO17.joints[i] for i in order]
+    names = ["-".join([side.get(word, word) for word in name.split("_")]) for name in names]
+    for entry in content["annotations"]:
+        entry["category_id"] = 1
+        entry["keypoints"] = np.reshape(entry["keypoints"], (17, 3))[order].ravel().tolist()
+    content["categories"] = [{"id": 1, "name": "person", "keypoints": names}]
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(read_coco(path, fps=10).keypoints, plain.keypoints)
+    # An animal of as many joints, and a person whose joints have numbers for names.
+    animal = ["Nose", "Neck", "Root of tail", *map(str, range(14))]
+    content["categories"] += [{"id": 2, "name": "dog", "keypoints": animal}]
+    content["annotations"][3]["category_id"] = 2
+    path.write_text(json.dumps(content))
+    with pytest.warns(
+        WrongEntry, match="annotation 3: category 'dog' has 17 joints, one of them 'Neck'; COCO's"
+    ):
+        assert read_coco(path, fps=10).present.sum() == plain.present.sum() - 1
+    content["categories"][0]["keypoints"] = [str(number) for number in range(1, 18)]
+    content["annotations"][3]["category_id"] = 1
+    path.write_text(json.dumps(content))
+    assert read_coco(path, fps=10).present.all()
+    content["categories"][0]["keypoints"] = names[:-1]
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        InvalidAnnotation, match=r"'person' has 16 joints; COCO's 17 are nose, .* Rename those"
+    ):
+        read_coco(path, fps=10)
 
 
 def test_coco_tracks_are_in_a_frame_once(tmp_path: Path) -> None:

@@ -226,6 +226,20 @@ def test_manifests_of_pose_files(tmp_path: Path, space: bool) -> None:
     assert json.loads(json.dumps(result.to_json()))["poses"]["nobody"] == ["2.pose.npz"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"), [("time_start,Time End", True), ("start,end", False), ("camera,fps", False)]
+)
+def test_spans_under_other_names_are_told(copy: Path, columns: str, told: bool) -> None:
+    rows = "".join(
+        f"{place}/{n}.mp4,{place},0,0.5\n" for place in ("turn left", "turn right") for n in range(3)
+    )
+    (copy / "labels.csv").write_text(f"path,label,{columns}\n{rows}")
+    result = check(Manifest.read(copy / "labels.csv"), workers=1)
+    problems = [each.message for each in result.problems if each.kind == "unread spans"]
+    assert bool(problems) == told
+    assert not told or "The columns 'time_start', 'Time End' are not read: every sample is its" in problems[0]
+
+
 def test_joints_that_cannot_be_pixels_of_their_frames_are_told(tmp_path: Path) -> None:
     sound = walker(30)
     corner = sound.keypoints.copy()

@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidAnnotation, LeftOut
-from kinesphere.core.files import files_ending
+from kinesphere.core.files import paths_ending
 from kinesphere.core.limits import Budget, brief
 
 ORIGIN = "COCO keypoints"
@@ -43,6 +43,12 @@ _Id = int | float | str
 _LARGEST = 1 << 29
 _LONGEST_NAME = 1000
 _DIGITS = re.compile(r"(\d{1,18})", re.ASCII)
+# `LeftEye`, `left-eye` and `l_eye` are the left eye.
+_HUMP, _NO_LETTERS, _SIDE = (
+    re.compile(r"(?<=[a-z])(?=[A-Z])"),
+    re.compile(r"[^a-z0-9]+"),
+    re.compile(r"^([lr])_"),
+)
 
 
 def read_coco(
@@ -117,7 +123,7 @@ def _people_of(
     for number, entry in enumerate(images.entries):
         where = f"{path}, annotation {number}"
         try:
-            person = _coco_person(where, entry, known)
+            person = _coco_person(where, entry, known, images.joints)
         except InvalidAnnotation as error:
             wrong.append(str(error))
             continue
@@ -148,6 +154,41 @@ class _CocoImages:
     names: list[_Id]
     size: Size
     are_results: bool
+    joints: Mapping[_Id, np.ndarray | str] = field(default_factory=dict)
+
+
+def _joints_of(content: Mapping[str, Any]) -> dict[_Id, np.ndarray | str]:
+    """By category where COCO's joints stand among its own, or why that is not known.
+
+    Categories that name no joints, or number them, have them in COCO's order.
+    """
+    found: dict[_Id, np.ndarray | str] = {}
+    categories = content.get("categories")
+    for category in categories if isinstance(categories, list) else ():
+        names = category.get("keypoints") if isinstance(category, dict) else None
+        if not isinstance(names, list) or not isinstance(category.get("id"), _Id):
+            continue
+        if not names or not all(isinstance(name, str) for name in names) or all(map(str.isdecimal, names)):
+            continue
+        plain = [_joint(name) for name in names[: len(COCO17) + 1]]
+        if sorted(plain) == sorted(COCO17.joints):
+            found[category["id"]] = np.array([plain.index(joint) for joint in COCO17.joints])
+        else:
+            other = next(
+                (n for n, each in zip(names, plain, strict=False) if each not in COCO17.joints), None
+            )
+            found[category["id"]] = (
+                f"category {brief(category.get('name'))} has {len(names)} joints"
+                f"{'' if other is None else f', one of them {brief(other)}'}; COCO's {len(COCO17)} are "
+                f"{', '.join(COCO17.joints)}. Rename those that are the same and leave out others, or the "
+                "list of names where they stand in this order"
+            )
+    return found
+
+
+def _joint(name: str) -> str:
+    words = _NO_LETTERS.sub("_", _HUMP.sub("_", name[:_LONGEST_NAME]).lower()).strip("_")
+    return _SIDE.sub(lambda side: "left_" if side[1] == "l" else "right_", words)
 
 
 def _coco_images(path: Path, content: Any, frame_size: Size | None) -> _CocoImages:
@@ -157,8 +198,8 @@ def _coco_images(path: Path, content: Any, frame_size: Size | None) -> _CocoImag
         if content and not any(isinstance(entry, dict) for entry in content):
             raise InvalidAnnotation(f"{path} is no COCO keypoint file; its entries should be objects.")
         ids = {entry.get("image_id") for entry in content if _has_image(entry)}
-        order: list[_Id] = sorted(ids, key=_natural)
-        return _CocoImages(content, order, order, frame_size, are_results=True)
+        results: list[_Id] = sorted(ids, key=_natural)
+        return _CocoImages(content, results, results, frame_size, are_results=True)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise InvalidAnnotation(f"{path} is no COCO keypoint file; it lacks 'images' and 'annotations'.")
     listed, entries = content["images"], content["annotations"]
@@ -174,7 +215,8 @@ def _coco_images(path: Path, content: Any, frame_size: Size | None) -> _CocoImag
     if len({image for _, image in images}) < len(images):
         raise InvalidAnnotation(f"{path}: two images have one id; export it again.")
     names = [name for name, _ in images]
-    return _CocoImages(entries, [image for _, image in images], names, sizes.pop(), are_results=False)
+    order = [image for _, image in images]
+    return _CocoImages(entries, order, names, sizes.pop(), are_results=False, joints=_joints_of(content))
 
 
 def _has_image(entry: Any) -> bool:
@@ -231,8 +273,10 @@ def _frames_of(
     return {i: frame for i, frame in zip(images.order, found, strict=True) if frame is not None}, frames
 
 
-def _coco_person(where: str, entry: Any, images: Set[_Id]) -> np.ndarray | None:
-    """Joints `(17, 3)` of an annotation; None if it has none."""
+def _coco_person(
+    where: str, entry: Any, images: Set[_Id], joints: Mapping[_Id, np.ndarray | str]
+) -> np.ndarray | None:
+    """Joints `(17, 3)` of an annotation in COCO's order; None if it has none."""
     if not isinstance(entry, dict):
         raise InvalidAnnotation(f"{where}: an annotation should be an object; got {brief(entry)}.")
     image, track = entry.get("image_id"), entry.get("track_id")
@@ -242,7 +286,14 @@ def _coco_person(where: str, entry: Any, images: Set[_Id]) -> np.ndarray | None:
         raise InvalidAnnotation(f"{where}: a track_id is a number or a name; got {brief(track)}.")
     if image not in images:
         raise InvalidAnnotation(f"{where}: there is no image {brief(image)}.")
-    return triples_of(where, entry["keypoints"], (51,)) if "keypoints" in entry else None
+    if "keypoints" not in entry:
+        return None
+    category = entry.get("category_id")
+    order = joints.get(category) if isinstance(category, _Id) else None
+    if isinstance(order, str):
+        raise InvalidAnnotation(f"{where}: {order}.")
+    triples = triples_of(where, entry["keypoints"], (51,))
+    return triples if order is None else triples[order]
 
 
 def _count_lacking(path: Path, entries: Sequence[Any]) -> None:
@@ -285,7 +336,7 @@ def _last_number(name: object) -> int | None:
 
 
 def _find(source: Path) -> list[Path]:
-    return [source] if source.is_file() else files_ending(source, ".json")
+    return [source] if source.is_file() else paths_ending(source, ".json")
 
 
 def _frame_numbers(path: Path) -> list[int]:
