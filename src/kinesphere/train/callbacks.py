@@ -53,6 +53,11 @@ class HearSignals(pl.Callback):
         # One of several processes has nothing to tell: the one that launched it does.
         (take_back if trainer.world_size == 1 else end_silently)()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning installs its handlers between the start of the fit and this. Among several processes they
+        # wait for each other, in the midst of whatever else these were telling each other.
+        self.on_fit_start(trainer, pl_module)
+
     def on_train_batch_start(self, *args: Any) -> None:
         raise_if_stopped()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
@@ -10,12 +11,18 @@ from pathlib import Path
 from kinesphere.core import errors
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import KinesphereError, WorkerFailed
-from kinesphere.core.signals import raise_if_stopped, stop_by
+from kinesphere.core.signals import raise_if_stopped, stop_by, stopped_by
 
 # A Ctrl-C reaches the workers too, and loading what they need takes seconds: they end without a word.
 BEGIN = (
     "from signal import *; signal(SIGINT, SIG_DFL); signal(SIGTERM, SIG_DFL); "
     "import runpy; runpy.run_module('kinesphere.train.worker', run_name='__main__', alter_sys=True)"
+)
+
+_SIGNALS_OF_TORCH = "SIGHUP,SIGQUIT"
+_LOGGERS_OF_TORCH = (
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
 )
 
 
@@ -29,7 +36,6 @@ def fit_in_processes(folder: Path, processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGHUP,SIGQUIT")  # the others are ours
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // processes)))
     config = LaunchConfig(
         min_nodes=1,
@@ -42,7 +48,14 @@ def fit_in_processes(folder: Path, processes: int) -> None:
         max_restarts=0,
         monitor_interval=0.2,
     )
+    # The others are ours. Versions of torch know this by a field, or by the environment, or not at all.
+    if hasattr(config, "signals_to_handle"):
+        config.signals_to_handle = _SIGNALS_OF_TORCH
+    else:
+        os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", _SIGNALS_OF_TORCH)
     launcher = elastic_launch(config, sys.executable)
+    for name in _LOGGERS_OF_TORCH:
+        logging.getLogger(name).addFilter(_unless_stopped)
     try:
         launcher("-u", "-c", BEGIN, str(folder), str(os.getpid()))
     except SignalException as error:  # versions of torch that take all signals for themselves
@@ -51,6 +64,11 @@ def fit_in_processes(folder: Path, processes: int) -> None:
         raise_if_stopped()
         rank, failure = error.get_first_failure()
         raise _as_raised(rank, failure.message) from error
+
+
+def _unless_stopped(record: logging.LogRecord) -> bool:
+    """Whether a line of torch's launcher is shown: how it ends processes that a signal ends is not."""
+    return stopped_by() is None
 
 
 def _as_raised(rank: int, message: str) -> KinesphereError:
