@@ -8,9 +8,9 @@ before. Segments of short files stay decoded in memory, because training comes b
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -74,12 +74,11 @@ def encode(frames: Iterable[np.ndarray], *, size: Size, planes: int, quality: in
         UnwritableVideo: If there is no frame or the encoder refuses.
     """
     tall = (planes * size[0], size[1])
-    with tempfile.TemporaryDirectory() as folder:
-        inner = Path(folder) / "planes.mp4"
-        with VideoWriter(inner, tall, _RATE, quality=quality, keyframe_interval=_KEY_FRAMES) as writer:
-            for frame in frames:
-                writer.write(np.repeat(frame.reshape(*tall, 1), 3, axis=2))
-        return inner.read_bytes()
+    inner = io.BytesIO()
+    with VideoWriter(inner, tall, _RATE, quality=quality, keyframe_interval=_KEY_FRAMES) as writer:
+        for frame in frames:
+            writer.write(np.repeat(frame.reshape(*tall, 1), 3, axis=2))
+    return inner.getvalue()
 
 
 def segments_of(frames: Iterable[np.ndarray]) -> Iterator[Iterator[np.ndarray]]:

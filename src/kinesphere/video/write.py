@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -37,7 +38,7 @@ class VideoWriter:
     by repeating the last column or row.
 
     Args:
-        path: `.mp4`, `.m4v`, `.mov`, `.mkv`, or for VP9 also `.webm`.
+        path: `.mp4`, `.m4v`, `.mov`, `.mkv`, or for VP9 also `.webm`; or memory, for an MP4 there.
         size: `(H, W)` in pixels of the frames.
         fps: Frames per second.
         codec: `"h264"` or `"vp9"`.
@@ -53,7 +54,7 @@ class VideoWriter:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | io.BytesIO,
         size: tuple[int, int],
         fps: float | Fraction,
         codec: Codec = "h264",
@@ -62,27 +63,21 @@ class VideoWriter:
         keyframe_interval: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path("video.mp4") if isinstance(path, io.BytesIO) else Path(path)
         self.size = size
         self.frame_count = 0
         self._open = True
         _check(self.path, size, fps, codec, quality)
-        if not os.access(self.path.parent, os.W_OK):
-            raise UnwritableVideoFile(
-                f"{self.path} cannot be written; check that the folder exists and is writable."
-            )
-        try:
-            self._scratch = Scratch(self.path)
-        except UnwritableFile as error:
-            raise UnwritableVideoFile(str(error)) from error
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
             options["b"] = "0"
+        self._scratch = None if isinstance(path, io.BytesIO) else self._beside()
+        target = path if self._scratch is None else str(self._scratch.path)
         try:
-            self._container = av.open(str(self._scratch.path), "w", format=_FORMATS[self.path.suffix.lower()])
+            self._container = av.open(target, "w", format=_FORMATS[self.path.suffix.lower()])
         except BaseException as error:
-            self._scratch.discard()
+            self._discard()
             if isinstance(error, OSError):
                 raise UnwritableVideoFile(str(unwritable(self.path, error))) from error
             raise
@@ -91,6 +86,20 @@ class VideoWriter:
         except BaseException:
             self._abandon()
             raise
+
+    def _beside(self) -> Scratch:
+        if not os.access(self.path.parent, os.W_OK):
+            raise UnwritableVideoFile(
+                f"{self.path} cannot be written; check that the folder exists and is writable."
+            )
+        try:
+            return Scratch(self.path)
+        except UnwritableFile as error:
+            raise UnwritableVideoFile(str(error)) from error
+
+    def _discard(self) -> None:
+        if self._scratch is not None:
+            self._scratch.discard()
 
     def _add_stream(
         self,
@@ -168,7 +177,8 @@ class VideoWriter:
         self._encode(None)
         try:
             self._container.close()
-            self._scratch.commit()
+            if self._scratch is not None:
+                self._scratch.commit()
             self._open = False
         except (av.FFmpegError, OSError) as error:
             self._abandon()
@@ -193,7 +203,7 @@ class VideoWriter:
         # The half-written file goes away in any case.
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        self._scratch.discard()
+        self._discard()
 
 
 def _check(path: Path, size: tuple[int, int], fps: float | Fraction, codec: str, quality: int | None) -> None:

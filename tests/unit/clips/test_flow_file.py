@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,13 @@ def test_fields_come_back_within_the_quantisation(tmp_path: Path) -> None:
     assert np.quantile(error, 0.99) < 1.0
     assert (read[:, :, : SIZE[1] // 3 - 4] == 0).all()
     assert path.stat().st_size < 30 * 1000
+
+
+def test_nothing_is_written_but_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's folder for temporary files may be full, or not be there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    write(tmp_path / "clip.mp4.flow.npz", smooth(4))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.flow.npz"]
 
 
 def test_any_rows_in_any_order_and_the_last_frame(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from fractions import Fraction
 
@@ -109,3 +110,14 @@ def test_pictures_of_another_shape_are_refused(tmp_path):
     writer.close()
     with pytest.raises(InvalidSetting, match="is closed; open a new writer"):
         writer.write(pictures(1)[0])
+
+
+def test_a_video_in_memory_is_the_one_on_disk(tmp_path):
+    memory = io.BytesIO()
+    for target in (memory, tmp_path / "v.mp4"):
+        with VideoWriter(target, (32, 49), 25, quality=12, keyframe_interval=4) as writer:
+            for level in range(9):
+                writer.write(np.full((32, 49, 3), 20 * level, np.uint8))
+    assert memory.getvalue() == (tmp_path / "v.mp4").read_bytes()
+    with pytest.raises(UnwritableVideo, match="would hold no frame"), VideoWriter(io.BytesIO(), (32, 48), 25):
+        pass
