@@ -27,6 +27,8 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 """Suffixes by which every verb knows videos in a folder."""
+_IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+_IMAGE = "an image, not a video"
 TABLES = ("manifest.csv", "manifest.parquet", "labels.csv")
 """Tables by which a folder is read where it holds one."""
 SPLIT_FOLDERS = {
@@ -124,7 +126,21 @@ def _reason(entry: os.DirEntry[str], names: set[str], sidecars: Iterable[str]) -
     for suffix in sidecars:
         if name.endswith(suffix) and name.removesuffix(suffix) in names:
             return None
-    return "" if Path(name).suffix.lower() in VIDEO_SUFFIXES else "no video's suffix"
+    suffix = Path(name).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return ""
+    return _IMAGE if suffix in _IMAGE_SUFFIXES else "no video's suffix"
+
+
+def about_images(unused: Iterable[tuple[Path, str]]) -> str:
+    """What to do with frames that were stored as images, where nothing else is there; empty without any."""
+    count = sum(reason == _IMAGE for _, reason in unused)
+    if not count:
+        return ""
+    return (
+        f" There are {count} images: frames are read from videos, so make one of each sequence, such as with "
+        "`ffmpeg -framerate 25 -i img_%05d.jpg clip.mp4`."
+    )
 
 
 def _is_run(folder: Path) -> bool:
@@ -155,7 +171,7 @@ def read_folder(root: Path) -> tuple[list[Sample], list[Skipped]]:
     if not samples:
         raise InvalidManifest(
             f"{root} holds no videos in class folders; write {_LAYOUTS}, or put a {TABLES[0]} with "
-            f"path,label there.{_summary(root, found)}"
+            f"path,label there.{_summary(root, found)}{about_images(found.unused)}"
         )
     unused += _empty(root, found)
     _refuse_wrapped(root, samples)

@@ -10,7 +10,7 @@ from pathlib import Path
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped, by_reason
-from kinesphere.data.folder import VIDEO_SUFFIXES, contents
+from kinesphere.data.folder import VIDEO_SUFFIXES, about_images, contents
 from kinesphere.data.manifest import Manifest
 
 log = logging.getLogger("kinesphere.predict")
@@ -31,8 +31,9 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
     found: list[str] = []
     for pattern in patterns:
         if is_folder(Path(pattern)):
-            found += _some(_in_folder(Path(pattern)), f"The folder {pattern} holds no video; known suffixes: "
-                           f"{', '.join(sorted(VIDEO_SUFFIXES))}.")  # fmt: skip
+            videos, images = _in_folder(Path(pattern))
+            found += _some(videos, f"The folder {pattern} holds no video; known suffixes: "
+                           f"{', '.join(sorted(VIDEO_SUFFIXES))}.{images}")  # fmt: skip
         elif glob.has_magic(pattern) and not is_there(Path(pattern)) and "://" not in pattern:
             # Path.glob takes no absolute patterns.
             paths = glob.glob(_taken_literally(pattern), recursive=True)  # noqa: PTH207
@@ -67,14 +68,15 @@ def _taken_literally(pattern: str) -> str:
     return str(Path(glob.escape(str(literal)), Path(pattern).relative_to(literal)))
 
 
-def _in_folder(folder: Path) -> list[str]:
+def _in_folder(folder: Path) -> tuple[list[str], str]:
+    """The videos of a folder, and what to do with the images in it."""
     found = contents(folder)
     if found.unused:
         left_out = [Skipped(str(path), reason, is_failure=False) for path, reason in found.unused]
         log.warning(
             "%d files and folders in %s are not used: %s.", len(left_out), folder, by_reason(left_out)
         )
-    return sorted(map(str, found.videos))
+    return sorted(map(str, found.videos)), about_images(found.unused)
 
 
 def _some(found: list[str], problem: str) -> list[str]:

@@ -226,7 +226,9 @@ def _moving(streams: list[VideoStream], source: Source, patience: Patience) -> s
 
 def _regular_file(path: Path) -> Path:
     if not is_there(path):
-        raise UnreadableVideo(f"{path} does not exist; check the path.")
+        is_camera = str(path).isdecimal() or str(path).startswith("/dev/video")
+        advice = "cameras are not read, so record a video first" if is_camera else "check the path"
+        raise UnreadableVideo(f"{path} does not exist; {advice}.")
     if not is_file(path):
         raise UnreadableVideo(f"{path} is a folder or a device, not a video file; name a file.")
     if path.stat().st_size == 0:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinesphere.clips import MODALITIES
-from kinesphere.core.errors import InvalidManifest, KinesphereError
+from kinesphere.core.errors import InvalidManifest, InvalidSetting, KinesphereError
 from kinesphere.data.groups import group_of_name
 from kinesphere.data.manifest import Manifest
 from kinesphere.predict import find_sources
@@ -243,3 +243,14 @@ def test_a_link_that_leads_to_itself_is_not_used(tmp_path: Path) -> None:
     assert len(manifest.samples) == 2
     assert unused(manifest) == {"walk/loop.mp4": "cannot be opened (Too many levels of symbolic links)"}
     assert len(find_sources([str(tmp_path)])) == 2
+
+
+def test_frames_that_are_stored_as_images_are_told(tmp_path: Path) -> None:
+    files(tmp_path, *(f"walk/v1/img_{number:05d}.jpg" for number in range(3)), "walk/v1/flow.PNG")
+    advice = r"There are 4 images: frames are read from videos, so make one of each sequence, .*ffmpeg"
+    with pytest.raises(InvalidManifest, match=rf"holds no videos in class folders; .* {advice}"):
+        Manifest.read(tmp_path)
+    with pytest.raises(InvalidSetting, match=rf"holds no video; known suffixes: .* {advice}"):
+        find_sources([str(tmp_path / "walk")])
+    files(tmp_path, "wave/a.mp4", "walk/b.mp4")
+    assert unused(Manifest.read(tmp_path))["walk/v1/flow.PNG"] == "an image, not a video"

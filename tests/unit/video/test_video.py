@@ -180,6 +180,9 @@ def test_absurd_timestamps_are_replaced():
 def test_sources_that_cannot_be(tmp_path):
     with pytest.raises(UnreadableVideo, match="does not exist; check the path"):
         Video.open(tmp_path / "none.mp4")
+    for camera in ("7", "/dev/video77"):
+        with pytest.raises(UnreadableVideo, match="does not exist; cameras are not read, so record a video"):
+            Video.open(camera)
     with pytest.raises(UnreadableVideo, match="is a folder or a device"):
         Video.open(tmp_path)
     with pytest.raises(UnreadableVideo, match="got 0 bytes"):
