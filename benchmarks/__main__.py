@@ -23,6 +23,7 @@ NAMES = (
     "zoo",
     "train",
     "loader",
+    "growth",
     "mannequin",
     "compact",
     "damaged",

@@ -10,7 +10,7 @@ the clothes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import SparsePoses, StoredPoses, are_sparse
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.short_repr import short_repr
 
@@ -326,8 +327,8 @@ def assemble(
     fps: float | None,
     origin: str,
     least_frames: int = 1,
-) -> Poses:
-    """The people of a video.
+) -> StoredPoses:
+    """The people of a video; those of a long one in which people come and go by detection.
 
     Args:
         frames: T frames of detections.
@@ -345,28 +346,46 @@ def assemble(
     counts = Counter(int(n) for each in numbers for n in each if n > 0)
     kept = [number for number in counts if counts[number] >= least_frames]
     index = {number: i for i, number in enumerate(kept)}
-    shape = (len(frames), len(kept), len(SKELETONS.get(skeleton)))
+    # Of each detection of somebody who is kept: its frame, its person, and its position in the frame.
+    found = sorted(
+        (t, index[int(number)], j)
+        for t, each in enumerate(numbers)
+        for j, number in enumerate(each)
+        if int(number) in index
+    )
+    has_world = bool(frames) and all(each.world is not None for each in frames)
+
+    def poses(own_times: np.ndarray, tracks: np.ndarray, cells: Iterable[_Cell]) -> Poses:
+        keypoints, scores, boxes, world = _spread(
+            frames, cells, (len(own_times), len(tracks), len(SKELETONS.get(skeleton))), has_world
+        )
+        return Poses(
+            own_times, keypoints, scores, tracks, skeleton, frame_size, boxes, world, fps=fps, origin=origin
+        )
+
+    seconds, tracks = np.asarray(times, np.float64), np.arange(1, len(kept) + 1)
+    if not are_sparse(len(frames), len(kept), len(SKELETONS.get(skeleton)), len(found)):
+        return poses(seconds, tracks, ((t, person, t, j) for t, person, j in found))
+    numbered = np.arange(len(found), dtype=np.float64)
+    each = poses(numbered, np.ones(1, np.int64), ((i, 0, t, j) for i, (t, _, j) in enumerate(found)))
+    rows, people, _ = np.array(found, np.int64).T
+    return SparsePoses(seconds, rows, people, tracks, each)
+
+
+_Cell = tuple[int, int, int, int]
+"""Row and column of a detection in the arrays of poses, its frame, and its position in that."""
+
+
+def _spread(
+    frames: Sequence[Detections], cells: Iterable[_Cell], shape: tuple[int, int, int], has_world: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Detections in the arrays of poses: keypoints, scores, boxes and what is known in space."""
     keypoints, scores = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
     boxes = np.full((*shape[:2], 4), np.nan, np.float32)
-    has_world = bool(frames) and all(found.world is not None for found in frames)
     world = np.zeros((*shape, 3), np.float32) if has_world else None
-    for t, (found, each) in enumerate(zip(frames, numbers, strict=True)):
-        for j, number in enumerate(each):
-            p = index.get(int(number))
-            if p is None:
-                continue
-            keypoints[t, p], scores[t, p], boxes[t, p] = found.keypoints[j], found.scores[j], found.boxes[j]
-            if world is not None and found.world is not None:
-                world[t, p] = found.world[j]
-    return Poses(
-        times=np.asarray(times, np.float64),
-        keypoints=keypoints,
-        scores=scores,
-        tracks=np.arange(1, len(kept) + 1),
-        skeleton=skeleton,
-        frame_size=frame_size,
-        boxes=boxes,
-        world=world,
-        fps=fps,
-        origin=origin,
-    )
+    for row, person, t, j in cells:
+        cell, found = (row, person), frames[t]
+        keypoints[cell], scores[cell], boxes[cell] = found.keypoints[j], found.scores[j], found.boxes[j]
+        if world is not None and found.world is not None:
+            world[cell] = found.world[j]
+    return keypoints, scores, boxes, world

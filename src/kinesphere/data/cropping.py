@@ -9,7 +9,7 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size, centre_box, plan_frames
 from kinesphere.clips.modalities.mask.file import MaskFile
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation
@@ -42,12 +42,13 @@ def seen_window(spec: ClipSpec, frame_size: Size) -> Window:
     )
 
 
-def joints_outside(poses: Poses, window: Window) -> float | None:
+def joints_outside(poses: StoredPoses, window: Window) -> float | None:
     """Fraction of the joints that are seen which lie outside; None where none is, or they lie in space."""
     if poses.frame_size is None:
         return None
     height, width = poses.frame_size
-    x, y = (poses.keypoints / np.array([width, height], np.float32))[poses.scores > 0].T
+    found = poses.detections()
+    x, y = (found.keypoints / np.array([width, height], np.float32))[found.scores > 0].T
     if not len(x):
         return None
     return 1 - float(_inside(y, x, window).mean())

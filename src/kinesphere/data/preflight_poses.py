@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kinesphere.clips.modalities.pose.attach import attached
-from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.paths import is_there
@@ -44,7 +44,7 @@ class PoseFacts:
     seen: np.ndarray | None = None
     holds_s: float = 0.0
     error: str | None = None
-    joints: Poses | None = None
+    joints: StoredPoses | None = None
     misplaced: bool = False
 
     def during(self, span: tuple[float, float] | None) -> np.ndarray:
@@ -90,27 +90,28 @@ class PoseSummary:
         }
 
 
-def facts_of(poses: Poses) -> PoseFacts:
+def facts_of(poses: StoredPoses) -> PoseFacts:
     """What is counted of poses."""
     return PoseFacts(
-        poses.skeleton, poses.times, poses.present.sum(1), poses.holds_s, misplaced=misplaced(poses)
+        poses.skeleton, poses.times, poses.people_seen(), poses.holds_s, misplaced=misplaced(poses)
     )
 
 
-def misplaced(poses: Poses) -> bool:
+def misplaced(poses: StoredPoses) -> bool:
     """Whether coordinates of joints cannot be pixels of the frames that they claim.
 
     Either a quarter of the joints, weighted by their scores, lies outside by a tenth of a side (height
     and width are exchanged, or the frames were resized since), or all lie in the first two pixels (they are
     fractions).
     """
-    if poses.frame_size is None or not poses.scores.any():
+    found = poses.detections()
+    if poses.frame_size is None or not found.scores.any():
         return False
     side = np.array(poses.frame_size[::-1], np.float32)
-    outside = ((poses.keypoints < -_MARGIN * side) | (poses.keypoints > (1 + _MARGIN) * side)).any(-1)
-    far = float((poses.scores * outside).sum() / poses.scores.sum())
+    outside = ((found.keypoints < -_MARGIN * side) | (found.keypoints > (1 + _MARGIN) * side)).any(-1)
+    far = float((found.scores * outside).sum() / found.scores.sum())
     return far > _FAR_SHARE or bool(
-        side.min() > _LEAST_SIDE and np.abs(poses.keypoints[poses.scores > 0]).max() <= _CORNER_PX
+        side.min() > _LEAST_SIDE and np.abs(found.keypoints[found.scores > 0]).max() <= _CORNER_PX
     )
 
 
@@ -129,8 +130,8 @@ def inspect_poses(path: Path | PoseFacts, video: Video) -> PoseFacts:
     if isinstance(path, PoseFacts):
         return path
     try:
-        poses = attached(read_poses(path), video)
-        poses.resized(video.size)
+        poses = attached(open_poses(path), video)
+        poses[:1].resized(video.size)
     except InvalidAnnotation as error:
         return PoseFacts(error=str(error))
     return replace(facts_of(poses), joints=poses)

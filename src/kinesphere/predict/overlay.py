@@ -10,7 +10,7 @@ import numpy as np
 from kinesphere.clips.modalities.flow.draw import colour_wheel
 from kinesphere.clips.modalities.flow.methods import estimator, grey
 from kinesphere.clips.modalities.pose.draw import draw_poses
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import FlowMethod
 
@@ -65,8 +65,9 @@ class PoseOverlay:
         InvalidAnnotation: If they are joints in space.
     """
 
-    def __init__(self, poses: Poses) -> None:
-        self._poses = poses.in_pixels()
+    def __init__(self, poses: StoredPoses) -> None:
+        poses[:1].in_pixels()  # refuses joints in space at once
+        self._poses = poses
         self._skeleton = SKELETONS.get(poses.skeleton)
 
     def draw(self, frame: np.ndarray, time_s: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kinesphere.clips.augment.settings import check_flip, check_views
-from kinesphere.clips.modalities.pose.file import read_poses
+from kinesphere.clips.modalities.pose.file import open_poses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
@@ -132,7 +132,7 @@ def default_model(manifest: Manifest) -> tuple[str, dict[str, Any]]:
         if not is_pose_file(sample.path):
             return DEFAULT_MODEL, {}
         try:
-            poses = read_poses(sample.path)
+            poses = open_poses(sample.path)
         except InvalidAnnotation:
             continue  # counted and reported when it is read
         dimensions = 3 if poses.frame_size is None else 2

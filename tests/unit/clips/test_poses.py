@@ -282,7 +282,7 @@ def test_missing_empty_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidAnnotation, match="not a pose file; it says 'something else'"):
         read_poses(foreign)
     np.savez(foreign, format=np.array("kinesphere poses"), version=np.array(99))
-    with pytest.raises(InvalidAnnotation, match="of version 99, but we read up to 1; update"):
+    with pytest.raises(InvalidAnnotation, match="of version 99, but we read up to 2; update"):
         read_poses(foreign)
     with pytest.raises(InvalidAnnotation, match=r"Pose files end in .pose.npz; got 'poses.npz'"):
         write_poses(make(), tmp_path / "poses.npz")
@@ -343,7 +343,8 @@ def test_joints_of_a_timestamp_are_made_of_the_poses_around_it_alone() -> None:
     around = poses.around(np.array([50.05, 10.0, 99.9]))
     assert len(around.rows) <= 6
     np.testing.assert_array_equal(
-        around.joints(poses[around.rows]), poses.joints_at(np.array([50.05, 10.0, 99.9]))
+        around.joints(poses[around.rows].keypoints, poses[around.rows].scores),
+        poses.joints_at(np.array([50.05, 10.0, 99.9])),
     )
 
 

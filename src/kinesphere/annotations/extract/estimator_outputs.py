@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kinesphere.annotations.formats.registry import EstimatorFormat, estimators
 from kinesphere.annotations.parsing.frame_numbers import First, Numbering, proven
-from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
 from kinesphere.video import Video
@@ -58,7 +58,7 @@ class OutputReader:
         Raises:
             InvalidAnnotation: If the file cannot be read.
         """
-        poses = read_poses(path)
+        poses = open_poses(path)
         return (
             None if poses.origin == self.form.origin else f"holds poses of {poses.origin or poses.skeleton}"
         )
@@ -77,10 +77,11 @@ class OutputReader:
                 raise InvalidAnnotation(f"Nothing is named like it; its keypoints would be in {wanted}.")
             begins, size, fps = source.frame_times(), source.size, float(source.fps)
         poses = self.form.read(output, fps=fps, frame_size=size, frames=len(begins), numbering=self.numbering)
-        poses = replace(poses, times=begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64))
-        poses.resized(size)
-        write_poses(replace(poses, video=Extent.of(begins, fps)), target, of=video)
-        return None if poses.present.any() else "nobody was found in any frame"
+        times = begins[np.rint(poses.times * fps).astype(np.int64)].astype(np.float64)
+        poses = poses.taken(times, Extent.of(begins, fps), poses.max_people)
+        poses[:1].resized(size)
+        write_poses(poses, target, of=video)
+        return None if poses.people_seen().any() else "nobody was found in any frame"
 
 
 def numbering_of(kind: str, outputs: Mapping[Path, Path]) -> Numbering:

@@ -28,8 +28,9 @@ from kinesphere.annotations.tracking import (
     overlap,
     with_appearance,
 )
-from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
-from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses, write_poses
+from kinesphere.clips.modalities.pose.poses import Extent
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.skeleton import BLAZEPOSE33
 from kinesphere.clips.spec import ClipSpec
@@ -83,7 +84,7 @@ class PoseExtractor:
         Raises:
             InvalidAnnotation: If the file cannot be read.
         """
-        poses = read_poses(path)
+        poses = open_poses(path)
         model = self.settings.model.stem
         if model not in poses.origin:
             return f"holds poses of {poses.origin or poses.skeleton}, not of {model}"
@@ -109,7 +110,7 @@ class PoseExtractor:
                 write_poses(poses, target, of=video)
         return None if poses.people else "nobody was found in any frame"
 
-    def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> Poses:
+    def poses(self, source: str | Path | bytes, span: tuple[float, float] | None = None) -> StoredPoses:
         """The poses of a video, or of a span of it (see `extract_poses`).
 
         Raises:
@@ -138,7 +139,7 @@ def extract_poses(
     span: tuple[float, float] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     parts: Unfinished | None = None,
-) -> Poses:
+) -> StoredPoses:
     """The people of one video with MediaPipe's 33 landmarks, each under one number all along.
 
     Every frame is searched as a whole. People whom that loses, as people in contact often are, are
@@ -180,7 +181,7 @@ def extract_poses(
         origin=finder.version,
         least_frames=max(1, min(math.ceil(_LEAST_S * rate), len(following.frames) // 4)),
     )
-    return replace(poses, video=extent, max_people=people)
+    return poses.taken(poses.times, extent, people)
 
 
 class _Following:

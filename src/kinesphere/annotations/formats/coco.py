@@ -30,7 +30,7 @@ from kinesphere.annotations.parsing.keypoints import (
 )
 from kinesphere.annotations.tracking import Tracker, assemble, follow
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidAnnotation, LeftOut
 from kinesphere.core.files import paths_ending
@@ -58,7 +58,7 @@ def read_coco(
     frame_size: Size | None = None,
     frames: int | None = None,
     numbering: Numbering = Numbering(),  # noqa: B008 (frozen)
-) -> Poses:
+) -> StoredPoses:
     """COCO keypoint JSON of one video: annotations with their images, or a list of results.
 
     Images are frames in the order of their `frame_id`, else of their file names. Visibility flags 0, 1, 2

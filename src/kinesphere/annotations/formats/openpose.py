@@ -27,7 +27,7 @@ from kinesphere.annotations.parsing.keypoints import (
 )
 from kinesphere.annotations.tracking import Tracker, assemble, follow
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import Budget, brief
@@ -49,7 +49,7 @@ def read_openpose(
     frame_size: Size,
     frames: int | None = None,
     numbering: Numbering = Numbering(),  # noqa: B008 (frozen)
-) -> Poses:
+) -> StoredPoses:
     """A folder of OpenPose's `*_000000000012_keypoints.json`, one a frame.
 
     Frames without a file are frames without people; a file that is wrong is left out. Both of its body

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses, write_poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 
 
@@ -25,7 +25,7 @@ FORMATS.add(
         "Kinesphere pose file",
         (SUFFIX,),
         "people in pixels or in space",
-        read_poses,
+        open_poses,
         write_example,
         write_poses,
     ),

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kinesphere.annotations.parsing.frame_numbers import Numbering
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.core.registry import Registry
 
 
@@ -39,7 +39,7 @@ class ReadKeypoints(Protocol):
 
     def __call__(
         self, output: Path, /, *, fps: float, frame_size: Size, frames: int | None, numbering: Numbering
-    ) -> Poses: ...
+    ) -> StoredPoses: ...
 
 
 @dataclass(frozen=True)

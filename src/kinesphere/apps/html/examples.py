@@ -12,8 +12,8 @@ import numpy as np
 
 from kinesphere.clips.modalities.pose.draw import draw_people, draw_poses
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
-from kinesphere.clips.modalities.pose.file import read_poses
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.file import open_poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.modality import see
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.skeleton import SKELETONS
@@ -101,7 +101,7 @@ def _spread(pool: Sequence[int], answered: np.ndarray, count: int) -> list[int]:
     return (firsts + [i for i in pool if i not in firsts])[:count]
 
 
-FindPoses = Callable[[str], Poses | None]
+FindPoses = Callable[[str], StoredPoses | None]
 """The poses that a model saw of a file; None where it saw none."""
 
 
@@ -113,9 +113,9 @@ def pose_finder(specs: Sequence[ClipSpec], extracts: Extracts) -> FindPoses | No
     if not see(specs, "skeleton"):
         return None
 
-    def find(path: str) -> Poses | None:
+    def find(path: str) -> StoredPoses | None:
         found = extracts.find(Path(path), POSE_SUFFIX)
-        return read_poses(found) if found is not None else None
+        return open_poses(found) if found is not None else None
 
     return find
 
@@ -148,7 +148,7 @@ def _timestamps(span: tuple[float, float], count: int) -> np.ndarray:
     return span[0] + (np.arange(count) + 0.5) / count * (span[1] - span[0])
 
 
-def _images(example: Example, count: int, poses: Poses | None) -> np.ndarray:
+def _images(example: Example, count: int, poses: StoredPoses | None) -> np.ndarray:
     from kinesphere.video import Video
 
     with warnings.catch_warnings():
@@ -167,16 +167,18 @@ def _images(example: Example, count: int, poses: Poses | None) -> np.ndarray:
     if poses is not None and poses.frame_size is not None:
         around = poses.around(timestamps)
         placed = poses[around.rows].in_pixels().resized(size)
-        for image, joints in zip(images, around.joints(placed), strict=True):
+        for image, joints in zip(images, around.joints(placed.keypoints, placed.scores), strict=True):
             draw_poses(image, joints, SKELETONS.get(placed.skeleton), tracks=placed.tracks)
     return images
 
 
 def _skeletons(example: Example, count: int) -> np.ndarray:
     """A pose file on black; joints in space from the front, as large as they fit."""
-    poses = read_poses(Path(example.path))
+    poses = open_poses(Path(example.path))
     start, end = example.span or (float(poses.times[0]), float(poses.times[-1]))
-    joints = poses.joints_at(_timestamps((start, end), count)).astype(np.float64)
+    around = poses.around(_timestamps((start, end), count))
+    near = poses[around.rows]
+    joints = around.joints(near.keypoints, near.scores).astype(np.float64)
     xy, seen = joints[..., :2], joints[..., -1] > 0
     size = (_DRAWN_HEIGHT, _DRAWN_HEIGHT)
     if poses.frame_size is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.sidecar import CLOCK, check_orientation
 from kinesphere.clips.source import VideoSource
 from kinesphere.core.errors import InvalidAnnotation
@@ -14,7 +14,7 @@ from kinesphere.core.errors import InvalidAnnotation
 _FRAMES_OFF = 3
 
 
-def attached(poses: Poses, video: VideoSource) -> Poses:
+def attached(poses: StoredPoses, video: VideoSource) -> StoredPoses:
     """The poses of a file on the clock of the video that it lies beside.
 
     Raises:
@@ -25,7 +25,7 @@ def attached(poses: Poses, video: VideoSource) -> Poses:
     return poses
 
 
-def on_clock(poses: Poses, video: VideoSource) -> Poses:
+def on_clock(poses: StoredPoses, video: VideoSource) -> StoredPoses:
     """The poses of a file on the clock of their video; files made before that clock began elsewhere.
 
     Raises:
@@ -35,7 +35,7 @@ def on_clock(poses: Poses, video: VideoSource) -> Poses:
     return poses if poses.clock >= CLOCK else poses.later(float(video.frame_times()[0]))
 
 
-def check_poses(poses: Poses, frame_times: np.ndarray) -> None:
+def check_poses(poses: StoredPoses, frame_times: np.ndarray) -> None:
     """Refuse poses of another video than the one whose frames begin at `(N,)` seconds.
 
     Where the poses tell their video, it has as many frames and ends within one of them. Elsewhere they end

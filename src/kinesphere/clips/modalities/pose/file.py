@@ -3,7 +3,7 @@
 A `.pose.npz` is a zip of NumPy arrays. Pixels are kept to 1/32, metres to 1/4096 (a quarter of a
 millimetre) and scores to 1/1024, which are exact in binary: a file that is read and written again does
 not change. What was not known when a file was written is not in it: the video's extent, and how many
-people were looked for.
+people were looked for. Of a long video in which people come and go, a file holds the detections (version 2).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
+from kinesphere.clips.modalities.pose.sparse import SparsePoses, StoredPoses
 from kinesphere.clips.npz import BROKEN
 from kinesphere.clips.sidecar import damaged, named_video, plain_text, read_archive
 from kinesphere.clips.skeleton import SKELETONS
@@ -24,14 +25,14 @@ from kinesphere.core.files import replacing
 from kinesphere.core.paths import is_file
 
 SUFFIX = ".pose.npz"
-VERSION = 1
+VERSION = 2
 _FORMAT = "kinesphere poses"
 _PX, _M, _SCORE = 32, 4096, 1024
 # Of poses that each process keeps in memory; ten minutes of one person are about 4 MB.
 _KEPT_BYTES = 128 * 2**20
 
 
-def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
+def write_poses(poses: StoredPoses, path: Path, *, of: Path | None = None) -> None:
     """Write one pose file; atomic.
 
     Args:
@@ -45,12 +46,16 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
     if not path.name.endswith(SUFFIX):
         raise InvalidAnnotation(f"Pose files end in {SUFFIX}; got {path.name!r}.")
     per_unit = _M if poses.frame_size is None else _PX
-    seen = (poses.scores > 0)[..., None]
+    found = poses.detections()
+    joints = (slice(None), 0) if isinstance(poses, SparsePoses) else (slice(None),)
+    shown, placed = found.scores[joints], found.keypoints[joints]
+    seen = (shown > 0)[..., None]
     # A score that rounds to 0 would lose its joint.
-    scores = np.where(seen[..., 0], np.maximum(np.round(poses.scores * _SCORE), 1) / _SCORE, 0)
+    scores = np.where(seen[..., 0], np.maximum(np.round(shown * _SCORE), 1) / _SCORE, 0)
     content = {
         "format": np.array(_FORMAT),
-        "version": np.array(VERSION),
+        # Whoever reads the first version looks for all people at all times.
+        "version": np.array(VERSION if isinstance(poses, SparsePoses) else 1),
         "clock": np.array(poses.clock),
         "skeleton": np.array(poses.skeleton),
         "origin": np.array(poses.origin),
@@ -59,11 +64,13 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
         "times": poses.times.astype(np.float64),
         "tracks": poses.tracks.astype(np.int64),
         "scores": scores.astype(np.float16),
-        "keypoints": _rounded(np.where(seen, poses.keypoints, 0), per_unit),
-        "boxes": _rounded(poses.boxes, per_unit),
+        "keypoints": _rounded(np.where(seen, placed, 0), per_unit),
+        "boxes": _rounded(found.boxes[joints], per_unit),
     }
-    if poses.world is not None:
-        content["world"] = _rounded(np.where(seen, poses.world, 0), _M)
+    if isinstance(poses, SparsePoses):
+        content |= {"frames": poses.frames, "who": poses.who}
+    if found.world is not None:
+        content["world"] = _rounded(np.where(seen, found.world[joints], 0), _M)
     if poses.video is not None:
         content["video_frames"] = np.array(poses.video.frames)
         content["video_last_s"] = np.array(poses.video.last_s)
@@ -76,6 +83,12 @@ def write_poses(poses: Poses, path: Path, *, of: Path | None = None) -> None:
 
 
 def read_poses(path: Path) -> Poses:
+    """All of one pose file (see `open_poses`), in as much memory as all people at all times take."""
+    poses = open_poses(path)
+    return poses.dense() if isinstance(poses, SparsePoses) else poses
+
+
+def open_poses(path: Path) -> StoredPoses:
     """Read one pose file, or take it from memory if it did not change; its arrays cannot be written to.
 
     Raises:
@@ -85,12 +98,15 @@ def read_poses(path: Path) -> Poses:
     return _recent(path) if is_file(path) else _unpacked(path)
 
 
-def _arrays(poses: Poses) -> list[np.ndarray]:
-    arrays = (poses.times, poses.keypoints, poses.scores, poses.tracks, poses.boxes, poses.world)
-    return [array for array in arrays if array is not None]
+def _arrays(poses: StoredPoses) -> list[np.ndarray]:
+    found = poses.detections()
+    arrays = [found.times, found.keypoints, found.scores, found.tracks, found.boxes]
+    if isinstance(poses, SparsePoses):
+        arrays += [poses.times, poses.frames, poses.who, poses.tracks]
+    return arrays if found.world is None else [*arrays, found.world]
 
 
-def _bytes(poses: Poses) -> int:
+def _bytes(poses: StoredPoses) -> int:
     return sum(array.nbytes for array in _arrays(poses))
 
 
@@ -102,14 +118,14 @@ def _state(path: Path) -> tuple[Path, int, int]:
 
 # Training comes back to its files in every epoch; unpacking a small one takes longer than all that follows.
 @cached(LRUCache(_KEPT_BYTES, getsizeof=_bytes), key=_state, lock=Lock())
-def _recent(path: Path) -> Poses:
+def _recent(path: Path) -> StoredPoses:
     poses = _unpacked(path)
     for array in _arrays(poses):
         array.flags.writeable = False
     return poses
 
 
-def _unpacked(path: Path) -> Poses:
+def _unpacked(path: Path) -> StoredPoses:
     content = read_archive(path, "pose", VERSION, _FORMAT)
     try:
         # Numbers that their type here cannot hold are refused, not wrapped around.
@@ -117,26 +133,38 @@ def _unpacked(path: Path) -> Poses:
             skeleton = plain_text(content["skeleton"])
             if skeleton not in SKELETONS:
                 raise InvalidAnnotation(f"{path} has joints of an unknown skeleton {skeleton!r}.")
-            height, width = (int(side) for side in content["frame_size"])
-            return Poses(
-                times=content["times"].astype(np.float64),
-                keypoints=content["keypoints"].astype(np.float32),
-                scores=content["scores"].astype(np.float32),
-                tracks=content["tracks"].astype(np.int64),
-                skeleton=skeleton,
-                frame_size=(height, width) if height else None,
-                boxes=content["boxes"].astype(np.float32),
-                world=content["world"].astype(np.float32) if "world" in content else None,
-                fps=float(content["fps"]) or None,
-                origin=plain_text(content["origin"]),
-                video=_extent(content),
-                clock=int(content.get("clock", 1)),
-                max_people=int(content["most_people"]) if "most_people" in content else None,
-            )
+            if int(content["version"]) == 1:
+                return _poses(content, skeleton)
+            parts = [name for name in ("keypoints", "scores", "boxes", "world") if name in content]
+            one: dict[str, np.ndarray] = {name: content[name][:, None] for name in parts}
+            one |= {"times": np.arange(len(content["frames"])), "tracks": np.ones(1)}
+            each = _poses({**content, **one}, skeleton)
+            times, tracks = content["times"].astype(np.float64), content["tracks"].astype(np.int64)
+            frames, who = content["frames"].astype(np.int64), content["who"].astype(np.int64)
+            return SparsePoses(times, frames, who, tracks, each)
     except InvalidAnnotation as error:
         raise error if str(path) in str(error) else InvalidAnnotation(f"{path}: {error}") from error
     except BROKEN as error:
         raise damaged(path, "pose", error) from error
+
+
+def _poses(content: Mapping[str, np.ndarray], skeleton: str) -> Poses:
+    height, width = (int(side) for side in content["frame_size"])
+    return Poses(
+        times=content["times"].astype(np.float64),
+        keypoints=content["keypoints"].astype(np.float32),
+        scores=content["scores"].astype(np.float32),
+        tracks=content["tracks"].astype(np.int64),
+        skeleton=skeleton,
+        frame_size=(height, width) if height else None,
+        boxes=content["boxes"].astype(np.float32),
+        world=content["world"].astype(np.float32) if "world" in content else None,
+        fps=float(content["fps"]) or None,
+        origin=plain_text(content["origin"]),
+        video=_extent(content),
+        clock=int(content.get("clock", 1)),
+        max_people=int(content["most_people"]) if "most_people" in content else None,
+    )
 
 
 def _extent(content: Mapping[str, np.ndarray]) -> Extent | None:

@@ -10,23 +10,26 @@ from typing import Self
 import numpy as np
 
 from kinesphere.clips.geometry import Size
+from kinesphere.clips.modalities.pose.timing import (
+    MOST_S,
+    Around,
+    check_times,
+    holds_s,
+    interval_of,
+    poses_around,
+    rows_during,
+)
 from kinesphere.clips.sidecar import CLOCK
 from kinesphere.clips.skeleton import SKELETONS, map_between
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.short_repr import short_repr
 
-# Poses further apart than this are not joined by a straight line: the person counts as away.
-BRIDGE_S = 0.5
-# Poses less than so many intervals apart have no other that is missing between them.
-_NEIGHBOURS = 1.5
-# Requested times this close to a pose take it as it is.
-_SAME_S = 1e-4
 # Frame sizes of one video agree in shape up to this share (rounded sizes of small copies differ a little).
 _SHAPE = 0.02
-# What no video exceeds: rates between one frame a day and this many a second, seconds, pixels or metres from
-# the origin, pixels of a side, people and frames.
+# What no video exceeds: rates between one frame a day and this many a second, pixels or metres from the
+# origin, pixels of a side, people and frames.
 _LEAST_FPS, _MOST_FPS = 1e-5, 1e5
-_MOST_S, _FARTHEST, _MOST_SIDE_PX, _MOST_PEOPLE, _MOST_FRAMES = 1e9, 1e7, 10**6, 10**6, 10**10
+_FARTHEST, _MOST_SIDE_PX, _MOST_PEOPLE, _MOST_FRAMES = 1e7, 10**6, 10**6, 10**10
 
 # What a body that does not move at all counts beside one that does; the motion, as a fraction of the body's
 # size, that is halfway between; and how far apart frames may be for jitter to show between them.
@@ -48,7 +51,7 @@ class Extent:
     fps: float
 
     def __post_init__(self) -> None:
-        is_plausible = _LEAST_FPS <= self.fps <= _MOST_FPS and 0 <= self.last_s <= _MOST_S
+        is_plausible = _LEAST_FPS <= self.fps <= _MOST_FPS and 0 <= self.last_s <= MOST_S
         if not is_plausible or not 1 <= self.frames <= _MOST_FRAMES:
             raise InvalidAnnotation(f"A video has frames, a length and a rate; got {self}.")
 
@@ -125,8 +128,7 @@ class Poses:
                 )
         if count == 0:
             raise InvalidAnnotation("The poses cover no frame at all; extract or convert them again.")
-        if not (np.abs(self.times) <= _MOST_S).all() or (np.diff(self.times) <= 0).any():
-            raise InvalidAnnotation("The times of poses must be finite and ascend; they do not.")
+        check_times(self.times)
         seen = self.scores > 0
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise InvalidAnnotation("The scores of joints must lie in [0, 1]; some do not.")
@@ -177,17 +179,24 @@ class Poses:
         there: np.ndarray = np.any(self.scores > 0, axis=-1)
         return there
 
+    def people_seen(self) -> np.ndarray:
+        """int64 `(T,)` number of people who are seen in each frame."""
+        seen: np.ndarray = self.present.sum(1)
+        return seen
+
+    def detections(self) -> Self:
+        """Everybody who is seen, whenever that is."""
+        return self
+
     @cached_property
     def interval_s(self) -> float:
         """Seconds from pose to pose; 0 for a single one whose rate is not known."""
-        if self.fps is not None:
-            return 1 / self.fps
-        return float(np.median(np.diff(self.times))) if len(self) > 1 else 0.0
+        return interval_of(self.times, self.fps)
 
     @property
     def holds_s(self) -> float:
         """How long before and after its time a pose tells where people are, if no other is nearer."""
-        return max(BRIDGE_S, self.interval_s) / 2
+        return holds_s(self.interval_s)
 
     def in_space(self) -> Self:
         """Joints in metres: these poses themselves, or what `world` holds.
@@ -273,6 +282,30 @@ class Poses:
             world=None if self.world is None else self.world[:, people],
         )
 
+    def of(self, tracks: np.ndarray) -> Self:
+        """The people of these numbers, in this order; who is not among them is never seen."""
+        place = {number: i for i, number in enumerate(self.tracks.tolist())}
+        found = np.array([place.get(number, -1) for number in tracks.tolist()], np.int64)
+        there = found >= 0
+
+        def spread(values: np.ndarray, fill: float) -> np.ndarray:
+            result = np.full((len(self), len(found), *values.shape[2:]), fill, values.dtype)
+            result[:, there] = values[:, found[there]]
+            return result
+
+        return replace(
+            self,
+            keypoints=spread(self.keypoints, 0),
+            scores=spread(self.scores, 0),
+            tracks=tracks,
+            boxes=spread(self.boxes, np.nan),
+            world=None if self.world is None else spread(self.world, 0),
+        )
+
+    def taken(self, times: np.ndarray, video: Extent | None, max_people: int | None) -> Self:
+        """The same poses at `(T,)` seconds of a video, if that is known, and so many people looked for."""
+        return replace(self, times=times, video=video, max_people=max_people)
+
     def later(self, by_s: float) -> Self:
         """The poses on a clock that started so much earlier."""
         extent = self.video
@@ -288,14 +321,7 @@ class Poses:
 
     def during(self, span: tuple[float, float]) -> Self:
         """The poses from `start_s` up to `end_s`; the nearest one if there is none between."""
-        first, end = np.searchsorted(self.times, span).tolist()
-        if first < end:
-            return self[first:end]
-        middle = sum(span) / 2
-        after = int(np.searchsorted(self.times, middle))
-        beside = [row for row in (after - 1, after) if 0 <= row < len(self)]
-        nearest = min(beside, key=lambda row: abs(float(self.times[row]) - middle))
-        return self[nearest : nearest + 1]
+        return self[rows_during(self.times, span)]
 
     def leading(self, count: int) -> np.ndarray:
         """Positions of at most `count` people, ascending: those seen for longest and most surely who move.
@@ -347,71 +373,12 @@ class Poses:
             float32 `(N, P, J, 3 or 4)` as x, y[, z], score; 0 where a joint was not seen.
         """
         around = self.around(times_s)
-        return around.joints(self[around.rows])
+        near = self[around.rows]
+        return around.joints(near.keypoints, near.scores)
 
     def around(self, times_s: np.ndarray) -> Around:
         """Which of the poses tell where joints are at `(N,)` seconds, and how (see `joints_at`)."""
-        times = np.asarray(times_s, np.float64)
-        after = np.searchsorted(self.times, times + _SAME_S).clip(1, max(len(self) - 1, 1))
-        left, right = after - 1, np.minimum(after, len(self) - 1)
-        gap = self.times[right] - self.times[left]
-        fraction = np.clip((times - self.times[left]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-        late = np.where((1 - fraction) * gap < _SAME_S, 1.0, fraction)
-        fraction = np.where(fraction * gap < _SAME_S, 0.0, late)
-        nearer = np.where(fraction < 0.5, left, right)
-        near_enough = np.abs(times - self.times[nearer]) <= self.holds_s + _SAME_S
-        # Poses have the times of frames, so that they are not exactly an interval apart.
-        is_between = (times >= self.times[left]) & (times <= self.times[right])
-        near_enough |= is_between & (gap < _NEIGHBOURS * self.interval_s)
-        is_joined = (gap <= BRIDGE_S) & (fraction > 0) & (fraction < 1)
-        rows, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-        left, right = places.reshape(2, -1)
-        return Around(rows, left, right, fraction, near_enough, is_joined)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Around:
-    """The poses before and after N timestamps, and what they tell of these.
-
-    Attributes:
-        rows: `(R,)` positions of these poses among all, ascending.
-        left: `(N,)` positions among `rows`: the pose before each timestamp.
-        right: `(N,)` the same of the pose after it.
-        fraction: `(N,)` where between the two it lies, in [0, 1].
-        near_enough: bool `(N,)`, whether the nearer of the two still holds.
-        is_joined: bool `(N,)`, whether joints move in a straight line between them.
-    """
-
-    rows: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    fraction: np.ndarray
-    near_enough: np.ndarray
-    is_joined: np.ndarray
-
-    __repr__ = short_repr
-
-    def joints(self, poses: Poses) -> np.ndarray:
-        """The joints at the timestamps.
-
-        Args:
-            poses: Those at `rows`, R in all, in whatever pixels and skeleton the joints are asked for.
-
-        Returns:
-            float32 `(N, P, J, D + 1)` (see `Poses.joints_at`).
-        """
-        seen = (poses.scores > 0)[..., None]
-        joints = np.concatenate(
-            [np.where(seen, poses.keypoints, 0), poses.scores[..., None]], -1, dtype=np.float32
-        )
-        nearer = np.where(self.fraction < 0.5, self.left, self.right)
-        result: np.ndarray = joints[nearer] * self.near_enough[:, None, None, None]
-        between = np.flatnonzero(self.is_joined)
-        one, other = joints[self.left[between]], joints[self.right[between]]
-        by = self.fraction[between, None, None, None]
-        both = (one[..., -1:] > 0) & (other[..., -1:] > 0)
-        result[between] = np.where(both, one + (other - one) * by.astype(np.float32), result[between])
-        return result
+        return poses_around(self.times, self.interval_s, times_s)
 
 
 def scale_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:

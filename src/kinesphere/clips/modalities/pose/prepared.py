@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.source import VideoSource
 
@@ -19,7 +19,7 @@ def finder_of(origin: str) -> str:
     return origin.split()[-1] if origin.startswith("MediaPipe ") else origin
 
 
-def prepared(files: Sequence[Poses]) -> list[Preparation]:
+def prepared(files: Sequence[StoredPoses]) -> list[Preparation]:
     """How each of some files was made."""
     return [
         Preparation(
@@ -33,7 +33,7 @@ def prepared(files: Sequence[Poses]) -> list[Preparation]:
     ]
 
 
-def differences(poses: Poses, video: VideoSource, learnt: Preparation) -> list[str]:
+def differences(poses: StoredPoses, video: VideoSource, learnt: Preparation) -> list[str]:
     """In what poses were made otherwise than those that a model learnt from."""
     differences = []
     if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:

@@ -18,10 +18,11 @@ from kinesphere.clips.geometry import Size, plan_frames, view_boxes
 from kinesphere.clips.modalities.pose.align import align_bodies
 from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.draw import draw_people
-from kinesphere.clips.modalities.pose.file import SUFFIX, read_poses
+from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses
 from kinesphere.clips.modalities.pose.geometry import crop, flip, in_space, moved, resize, warp
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.prepared import differences, prepared
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.modalities.pose.track import PoseTrack
 from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
 from kinesphere.clips.reading import sampled
@@ -74,8 +75,8 @@ def read(
     near = _as_asked(poses[around.rows], video, spec)
     if poses.people > 1:
         during = poses.during(span or (start_of(video), duration_of(video)))
-        near = near.select(_as_asked(during, video, spec).leading(spec.people))
-    joints = _filled(around.joints(near), spec.people)
+        near = near.of(during.tracks[_as_asked(during, video, spec).leading(spec.people)])
+    joints = _filled(around.joints(near.keypoints, near.scores), spec.people)
     if not joints[..., -1].any():
         start_s, end_s = times.min(), times.max()
         warnings.warn(
@@ -98,13 +99,13 @@ def _as_asked(poses: Poses, video: VideoSource, spec: ClipSpec) -> Poses:
     return placed.to(_skeleton(spec))
 
 
-def known_poses(video: VideoSource) -> Poses:
+def known_poses(video: VideoSource) -> StoredPoses:
     """The poses of a source that knows them: a video with a pose file, or the file alone.
 
     Raises:
         InvalidAnnotation: If it has none.
     """
-    known: Poses | None = beside(video, "pose")
+    known: StoredPoses | None = beside(video, "pose")
     if known is None:
         raise InvalidAnnotation(
             "This model sees poses, but the source has none; run `kinesphere extract pose` on it first."
@@ -300,7 +301,7 @@ MODALITIES.add(
         is_picture=False,
         sees_nothing=sees_nobody,
         sidecar=Sidecar(
-            SUFFIX, read_poses, attached, alone=PoseTrack, prepared=prepared, differences=differences
+            SUFFIX, open_poses, attached, alone=PoseTrack, prepared=prepared, differences=differences
         ),
     ),
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.file import read_poses
-from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.modalities.pose.file import open_poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.core.errors import UnreadableVideo
 from kinesphere.video import Frames
 
@@ -28,7 +28,7 @@ class PoseTrack:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._poses = poses = read_poses(path)
+        self._poses = poses = open_poses(path)
         self.source = str(path)
         self.size = poses.frame_size or (1, 1)
         self.fps = Fraction(poses.fps).limit_denominator(100_000) if poses.fps else None
@@ -48,7 +48,7 @@ class PoseTrack:
         """
         raise UnreadableVideo(f"{self._path} holds poses and no frames; list the video itself to get those.")
 
-    def beside(self, modality: str) -> Poses | None:
+    def beside(self, modality: str) -> StoredPoses | None:
         """The joints of the people (see `clips.modality.beside`)."""
         return self._poses if modality == "pose" else None
 
