@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from kinesphere.clips.augment.background import Background, change_background
+from kinesphere.clips.augment.background import GREY, Background, change_background, check_background
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.reader import known_masks, scaled
@@ -19,7 +19,31 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherBackg
 from kinesphere.video import Frames
 
 
-def with_background(video: WrappedSource, change: Background, other: Lenders | None = None) -> WrappedSource:
+@dataclass(frozen=True)
+class Backdrop:
+    """What becomes of the background of the samples of a data set, or of their people.
+
+    Attributes:
+        change: What to do.
+        fill: RGB colour in the place of grey.
+        lenders: For each sample the video that lends its background for `replace`; None takes any other one
+            of the data, drawn at random.
+    """
+
+    change: Background = "keep"
+    fill: tuple[int, int, int] = (GREY, GREY, GREY)
+    lenders: tuple[Path, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_background(self.change)
+
+
+def with_background(
+    video: WrappedSource,
+    change: Background,
+    other: Lenders | None = None,
+    fill: tuple[int, int, int] = (GREY, GREY, GREY),
+) -> WrappedSource:
     """A video with another background. Whatever is computed from its frames, flow too, sees that.
 
     What is still (`freeze`, `median`) is so over the frames that are asked for at once: all clips and crops
@@ -29,6 +53,7 @@ def with_background(video: WrappedSource, change: Background, other: Lenders | N
         video: The video; closed together with the answer, and at once where it has no masks.
         change: What to do.
         other: Where the background for `replace` comes from.
+        fill: RGB colour in the place of grey.
 
     Raises:
         InvalidAnnotation: If the video has no masks.
@@ -38,7 +63,7 @@ def with_background(video: WrappedSource, change: Background, other: Lenders | N
     def read(times_s: np.ndarray, size: Size | None = None) -> Frames:
         clip, masks = masked_clip(video, times_s, size or video.size)
         lent = None if other is None else other.background_of(times_s, clip.frame_size)
-        changed = change_background(clip, masks, change, lent)
+        changed = change_background(clip, masks, change, lent, fill=fill)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
     try:

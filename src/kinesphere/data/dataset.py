@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from kinesphere.clips.augment.background import Background, check_background
+from kinesphere.clips.augment.background import Background
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.settings import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
@@ -32,7 +32,7 @@ from kinesphere.core.errors import (
 )
 from kinesphere.core.short_repr import short_repr
 from kinesphere.core.skipped import Skipped
-from kinesphere.data.background import DifferentVideos, Lenders, with_background
+from kinesphere.data.background import Backdrop, DifferentVideos, Lenders, with_background
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sampler import Draw
@@ -118,7 +118,8 @@ class ClipDataset(Dataset[Item | Skipped]):
         views: Clips and crops per sample, only without `train`.
         opening: Where sidecar files and decoded frames lie, and what becomes of missing files; by default,
             and with `train`, a sample for which something would have to be extracted is a failure.
-        background: Change of the background of people, only without `train`, where `augment` says.
+        background: Change of the background of people, by its name or as a whole; only without `train`, where
+            `augment` says.
         seed: Seed of all randomness.
 
     Raises:
@@ -135,7 +136,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         augment: Augment | None = None,
         views: Views = Views(),  # noqa: B008 (frozen)
         opening: Opening = Opening(extracting=False),  # noqa: B008 (frozen)
-        background: Background = "keep",
+        background: Background | Backdrop = "keep",
         seed: int = 0,
     ) -> None:
         self.manifest = manifest
@@ -146,8 +147,8 @@ class ClipDataset(Dataset[Item | Skipped]):
             raise InvalidSetting(f"Views {views} are for testing; training samples at random.")
         if augment is not None and not train:
             raise InvalidSetting("Augmentation is for training; set train, or leave augment out.")
-        check_background(background)
-        if train and background != "keep":
+        backdrop = background if isinstance(background, Backdrop) else Backdrop(background)
+        if train and backdrop.change != "keep":
             raise InvalidSetting("A changed background is for testing; in training set augment.background.")
         if train:
             augment = augment or preset("none")
@@ -158,7 +159,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         self.augment = augment  # set exactly when training
         self.views = views
         self.opening = replace(opening, extracting=opening.extracting and not train)
-        self.background = background
+        self.backdrop = backdrop
         self.seed = seed
         self._targets = manifest.targets
         self._flipped = manifest.labels.flipped()
@@ -202,7 +203,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         sample = self.manifest[draw.index]
         seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
         when, how, where = seeds.generate_state(3, np.uint64).tolist()
-        with self._open(sample, where) as video:
+        with self._open(sample, draw.index, where) as video:
             if self.augment is None:
                 return [
                     MODALITIES.get(spec.modality).read(video, spec, sample.span, views=self.views)
@@ -237,9 +238,9 @@ class ClipDataset(Dataset[Item | Skipped]):
             for size, spec in zip(frame_sizes, self.specs, strict=True)
         ]
 
-    def _open(self, sample: Sample, number: int) -> WrappedSource:
+    def _open(self, sample: Sample, index: int, number: int) -> WrappedSource:
         generator = torch.Generator().manual_seed(number)
-        change = self.augment.draw_background(generator) if self.augment is not None else self.background
+        change = self.augment.draw_background(generator) if self.augment is not None else self.backdrop.change
         also = () if change == "keep" else ("mask",)
         video = self.opening.open(
             sample.path, self.specs, span=sample.span, files=dict(sample.sidecars), also=also
@@ -248,12 +249,11 @@ class ClipDataset(Dataset[Item | Skipped]):
             warnings.warn(PreparedOtherwise(remark), stacklevel=2)
         if change == "keep":
             return video
-        other = None
+        other, chosen = None, self.backdrop.lenders
         if change == "replace":
-            other = Lenders(
-                self._videos.others(sample.path, number), partial(self.opening.open, also=("mask",))
-            )
-        return with_background(video, change, other)
+            lenders = self._videos.others(sample.path, number) if chosen is None else [chosen[index]]
+            other = Lenders(lenders, partial(self.opening.open, also=("mask",)))
+        return with_background(video, change, other, self.backdrop.fill)
 
     @cached_property
     def _videos(self) -> DifferentVideos:

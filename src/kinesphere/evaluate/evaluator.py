@@ -18,6 +18,7 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
+from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.intervals import LEVEL
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.probes import Perturbation
@@ -41,7 +42,7 @@ def collect(
     workers: int | Literal["auto"] = "auto",
     cache: FrameCache | None = None,
     extracts: Extracts | None = None,
-    background: Background = "keep",
+    background: Background | Backdrop = "keep",
     perturb: Perturbation | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
@@ -55,7 +56,7 @@ def collect(
         workers: Processes that read (see `make_loader`).
         cache: Where decoded frames are kept.
         extracts: Where sidecar files lie; None for where the predictor looks for them.
-        background: Change of the background of people (see `clips.background`).
+        background: Change of the background of people, by its name or as a whole.
         perturb: Changes the clips before the model sees them (see `probes`).
         progress: Told how far it is.
 
@@ -93,7 +94,7 @@ def collect(
 
 def _dataset(
     predictor: VideoPredictor, manifest: Manifest, views: Views, extracts: Extracts | None,
-    cache: FrameCache | None, background: Background,
+    cache: FrameCache | None, background: Background | Backdrop,
 ) -> ClipDataset:  # fmt: skip
     """The clips of a manifest, opened as the predictor opens them, under its labels.
 

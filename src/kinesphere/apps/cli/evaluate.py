@@ -48,7 +48,7 @@ ChangedBackground = Annotated[
     str,
     typer.Option(
         help="Test with a changed background: grey, blur, freeze, median, replace, no_people, "
-        "grey_people. Needs masks."
+        "grey_people, grey_elsewhere. Needs masks."
     ),
 ]
 

@@ -25,6 +25,7 @@ from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
+from kinesphere.apps.cli.study import study
 from kinesphere.apps.cli.train import SettingsCommand, train
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.files import OF_THE_DISK, unwritable
@@ -59,6 +60,7 @@ _CLASSES = {"train": SettingsCommand, "import-skeletons": ListingCommand, "rende
 for _name, _verb in VERBS:
     app.command(_name, cls=_CLASSES.get(_name))(_verb)
 app.add_typer(extract, name="extract")
+app.add_typer(study, name="study")
 
 
 def _print_version(wanted: bool) -> None:

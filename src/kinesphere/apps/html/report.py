@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,13 @@ from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, w
 from kinesphere.apps.html.explained import Explain
 from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
+from kinesphere.apps.html.page import page
 from kinesphere.core.files import write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
 
-# The page may load nothing from anywhere, whatever a label or file name holds.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _LISTED = 200
 _THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}\b)")
 _BOXED = 30
@@ -65,7 +63,7 @@ def write_report_html(
     mistakes = find_mistakes(predictions) if predictions is not None else None
     if mistakes is not None:
         write_mistakes(mistakes, folder / FILE_NAME)
-    page = render_report(
+    text = render_report(
         report,
         curves=curves,
         examples=[explained(with_frames(pick, poses=poses)) for pick in picks],
@@ -73,7 +71,7 @@ def write_report_html(
         title=title or folder.resolve().name,
     )
     target = folder / "report.html"
-    write_text(target, page)
+    write_text(target, text)
     return target
 
 
@@ -106,44 +104,18 @@ def render_report(
         ("mistakes", "Wrong clips", mistakes_section(mistakes)),
         ("protocol", "Protocol", _protocol(report)),
     ]
-    shown = [(anchor, name, body) for anchor, name, body in sections if body]
-    title = title or report.environment.model
     where = " · ".join(
         filter(None, (report.environment.model, report.protocol.dataset, report.protocol.split))
     )
-    top = tag(
-        "header",
-        tag(
-            "div",
-            tag("p", where, class_="eyebrow"),
-            tag("h1", title),
-            tag("nav", [tag("a", name, href=f"#{anchor}") for anchor, name, _ in shown]),
-        ),
-        class_="top",
+    title = title or report.environment.model
+    return page(
+        title, sections, where=where, heading=f"{title}: {report.line()}", version=report.environment.version
     )
-    body = tag("main", [tag("section", part, id=anchor) for anchor, _, part in shown])
-    foot = tag("footer", f"Written by Kinesphere {report.environment.version}.")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("title", f"{title}: {report.line()}"),
-        tag("style", Html(_asset("report.css"))),
-    )
-    page = tag(
-        "html", head, tag("body", top, body, foot, tag("script", Html(_asset("report.js")))), lang="en"
-    )
-    return f"<!doctype html>\n{page}\n"
 
 
 def _notes(report: Report) -> Html:
     """What a reader of the scores must know, before them."""
     return join(tag("p", tag("strong", note)) for note in report.notes)
-
-
-def _asset(name: str) -> str:
-    return (files("kinesphere.apps.html") / name).read_text(encoding="utf-8")
 
 
 def _scores(report: Report) -> Html:

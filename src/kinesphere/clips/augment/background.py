@@ -14,11 +14,14 @@ import numpy as np
 from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.core.errors import InvalidClip, InvalidSetting
 
-Background = Literal["keep", "grey", "blur", "freeze", "median", "replace", "no_people", "grey_people"]
+Background = Literal[
+    "keep", "grey", "blur", "freeze", "median", "replace", "no_people", "grey_people", "grey_elsewhere"
+]
 """`grey`: nothing but people on grey. `blur`: people sharp, the rest blurred. `freeze`: the background of
 the clip's first frame throughout. `median`: the median of the background throughout. `replace`: the
 background of another video. `no_people`: the people painted over with what is behind them. `grey_people`:
-the people as grey silhouettes."""
+the people as grey silhouettes. `grey_elsewhere`: silhouettes of the same shapes where the people are not, or
+least, as a control."""
 
 GREY = 127
 # Standard deviation of the blur, and how far masks grow over hair and clothes: fractions of the short side.
@@ -26,6 +29,8 @@ _BLUR = 0.06
 _GROWTH = 0.015
 # Frames that decide on the median.
 _MOST_FRAMES = 16
+# Places along a row at which silhouettes are tried that shall lie beside the people.
+_PLACES = 16
 
 
 def check_background(name: str) -> Background:
@@ -39,7 +44,14 @@ def check_background(name: str) -> Background:
     return cast(Background, name)
 
 
-def change_background(clip: Clip, masks: Clip, change: Background, other: Clip | None = None) -> Clip:
+def change_background(
+    clip: Clip,
+    masks: Clip,
+    change: Background,
+    other: Clip | None = None,
+    *,
+    fill: tuple[int, int, int] = (GREY, GREY, GREY),
+) -> Clip:
     """A clip with another background, or without its people.
 
     Args:
@@ -47,6 +59,7 @@ def change_background(clip: Clip, masks: Clip, change: Background, other: Clip |
         masks: Masks of the same frames and size.
         change: What to do.
         other: rgb of the same length and size with the background for `replace`, nobody in it.
+        fill: RGB colour in the place of grey.
 
     Raises:
         InvalidClip: If clips do not belong together, or `replace` has no other.
@@ -68,11 +81,13 @@ def change_background(clip: Clip, masks: Clip, change: Background, other: Clip |
             )
         changed = composed(frames, other.frames(), people)
     elif change == "grey_people":
-        changed = composed(np.full_like(frames, GREY), frames, grown(people))
+        changed = composed(_flat(frames, fill), frames, grown(people))
+    elif change == "grey_elsewhere":
+        changed = composed(_flat(frames, fill), frames, elsewhere(grown(people)))
     elif change == "no_people":
         changed = composed(without_people(frames, people), frames, grown(people))
     elif change == "grey":
-        changed = composed(frames, np.full_like(frames, GREY), people)
+        changed = composed(frames, _flat(frames, fill), people)
     elif change == "blur":
         changed = composed(frames, blurred(frames, people), people)
     else:
@@ -86,6 +101,23 @@ def composed(inside: np.ndarray, outside: np.ndarray, masks: np.ndarray) -> np.n
     fraction = masks[..., None].astype(np.uint16)
     mixed: np.ndarray = (inside * fraction + outside * (255 - fraction) + 127) // 255
     return mixed.astype(np.uint8)
+
+
+def _flat(frames: np.ndarray, fill: tuple[int, int, int]) -> np.ndarray:
+    return np.broadcast_to(np.array(fill, np.uint8), frames.shape)
+
+
+def elsewhere(masks: np.ndarray) -> np.ndarray:
+    """Masks moved along the rows, the same way in all frames, to where they cover least of where they were.
+
+    What leaves the frame on one side comes in on the other.
+    """
+    width = masks.shape[2]
+    shifts = [round(width * place / _PLACES) for place in range(1, _PLACES)]
+    people = (masks > 127).astype(np.float32)
+    overlap = [float((np.roll(people, shift, 2) * people).sum()) for shift in shifts]
+    moved: np.ndarray = np.roll(masks, shifts[int(np.argmin(overlap))], 2)
+    return moved
 
 
 def grown(masks: np.ndarray) -> np.ndarray:

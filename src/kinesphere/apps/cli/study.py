@@ -1,0 +1,96 @@
+"""`kinesphere study`: experiments of several evaluations that answer one question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinesphere.apps.cli.console import GOES_ON, check_folder, console, end, print_json, progress, say
+from kinesphere.apps.cli.options import Data, Device, ExtractsFolder, Json, LabelColumn, PrecisionChoice
+from kinesphere.core.files import write_text
+from kinesphere.core.signals import advise
+
+if TYPE_CHECKING:
+    from kinesphere.studies.background import BackgroundStudy
+
+study = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Experiments that answer one question about models."
+)
+
+Beside = Annotated[
+    list[str] | None, typer.Option("--beside", help="Another model of the same labels; repeatable.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for report.html, study.json and the answers.")]
+Split = Annotated[str | None, typer.Option(help="Split of the data; default: what the model was tested on.")]
+
+
+@study.callback()
+def _room() -> None:
+    """Experiments that answer one question about models."""
+
+
+@study.command()
+def background(
+    model: Annotated[str, typer.Argument(help="Run folder, fusion, model file or registered name.")],
+    data: Data,
+    beside: Beside = None,
+    split: Split = None,
+    label_column: LabelColumn = "label",
+    out: Out = Path("background"),
+    extracts: ExtractsFolder = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the pairs of people and backgrounds.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Do the people decide, or the background? Needs masks (`kinesphere extract mask`)."""
+    from kinesphere.apps.html.background import render_background
+    from kinesphere.clips.sidecar import Extracts
+    from kinesphere.core.device import Compute
+    from kinesphere.data import Manifest
+    from kinesphere.evaluate.seen import choose, seen_by
+    from kinesphere.predict import load
+    from kinesphere.studies.background import study_background
+    from kinesphere.studies.pictures import condition_strips
+
+    check_folder("--out", out)
+    compute = Compute.choose(device, precision)
+    models = [load(each, compute=compute) for each in (model, *(beside or ()))]
+    manifest = Manifest.read(data, label_column=label_column)
+    place = Extracts(extracts, manifest.root)
+    scored = choose(manifest, seen_by(models[0].provenances)[0], split)
+    for note in scored.notes:
+        say("note", "yellow", note, to_stderr=True)
+    advise(GOES_ON)
+    with progress("Studying", "clips", hidden=as_json) as advance:
+        found = study_background(
+            models, scored.manifest, out, extracts=place, seed=seed,
+            progress=lambda name, done, total: advance(done, total),
+        )  # fmt: skip
+    strips = condition_strips(scored.manifest, found, place)
+    page = out / "report.html"
+    write_text(page, render_background(found, strips, data=manifest.root.resolve().name))
+    if as_json:
+        print_json({**found.to_json(), "report": str(page)})
+    else:
+        _print(found)
+        console().print(f"report  {page}", soft_wrap=True)
+    end(len(found.skipped))
+
+
+def _print(found: BackgroundStudy) -> None:
+    """A table for each model, and its verdict."""
+    from rich.table import Table
+
+    screen = console()
+    for model in found.models:
+        table = Table("what is left to see", "right", "taken for the background's class", title=model.model)
+        for cell in model.cells:
+            taken = "" if cell.as_background is None else str(cell.as_background)
+            table.add_row(cell.condition.says, str(cell.accuracy), taken)
+        screen.print(table)
+        screen.print(model.verdict, soft_wrap=True)
+    for each in found.skipped[:10]:
+        say("left out", "yellow", f"{each.path}: {each.reason}")

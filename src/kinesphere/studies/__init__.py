@@ -1,0 +1,1 @@
+"""Experiments of several evaluations that answer one question, and one report of each."""

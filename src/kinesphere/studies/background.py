@@ -1,0 +1,347 @@
+"""Does the person decide, or the background? One model on the same clips, changed in twelve ways.
+
+The verdict follows from three numbers, all over the clips of people before the background of another class:
+
+- the background decides, if more of these are taken for the background's class than for the people's;
+- the people decide, if at least four fifths of the accuracy on unchanged clips are left, and the share that
+  is taken for the background's class may be chance (its interval ends below a tenth, or begins below one in
+  as many classes as there are);
+- both count, else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.sidecar import Extracts
+from kinesphere.core.errors import InvalidSetting, VideoError
+from kinesphere.core.files import make_folder, write_text
+from kinesphere.core.skipped import Skipped
+from kinesphere.core.structured import read_json
+from kinesphere.data import Manifest
+from kinesphere.data.background import Backdrop
+from kinesphere.evaluate.evaluator import collect
+from kinesphere.evaluate.metrics import Score, recall_interval
+from kinesphere.evaluate.predictions import Predictions, align
+from kinesphere.predict import VideoPredictor
+from kinesphere.studies.conditions import CONDITIONS, Condition, perturbation, sees_frames
+from kinesphere.video import Video
+
+_COLOURED = 64
+"""Videos that the mean colour is taken from."""
+_LEFT = 0.8
+_FEW = 0.1
+Progress = Callable[[str, int, int], None]
+"""Called with a condition's name, and how many of its clips are done of how many."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one model says under one condition.
+
+    Attributes:
+        condition: What was changed.
+        accuracy: Share of clips taken for the people's class.
+        as_background: Of swapped clips the share taken for the background's class.
+        by_class: Accuracy of each class that occurs.
+        same: Whether the condition changes nothing that the model sees, so that its answers are those to
+            unchanged clips.
+    """
+
+    condition: Condition
+    accuracy: Score
+    as_background: Score | None
+    by_class: Mapping[str, Score]
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class ModelStudy:
+    """One row of the table.
+
+    Attributes:
+        model: Name of the model.
+        cells: One for each condition.
+        contrasted: Share of clips that are right when swapped people move, and wrong when they stand still.
+        verdict: In words.
+    """
+
+    model: str
+    cells: tuple[Cell, ...]
+    contrasted: Score
+    verdict: str
+
+    def of(self, name: str) -> Cell:
+        """The cell of a condition."""
+        return next(cell for cell in self.cells if cell.condition.name == name)
+
+
+@dataclass(frozen=True)
+class BackgroundStudy:
+    """All models on the same clips.
+
+    Attributes:
+        models: One row each.
+        clips: Number of clips that all answered under all conditions.
+        classes: Number of classes that the models know.
+        pairs: For each clip that was swapped its id, its label, and the clip and label of its background.
+        skipped: Clips that could not take part, with the reason.
+        colour: The data set's mean colour, RGB.
+    """
+
+    models: tuple[ModelStudy, ...]
+    clips: int
+    classes: int
+    pairs: tuple[tuple[str, str, str, str], ...]
+    skipped: tuple[Skipped, ...]
+    colour: tuple[int, int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+        def plain(score: Score | None) -> dict[str, Any] | None:
+            return None if score is None else {"value": score.value, "low": score.low, "high": score.high}
+
+        cells = [
+            {
+                "model": model.model, "condition": cell.condition.name, "says": cell.condition.says,
+                "accuracy": plain(cell.accuracy), "as_background": plain(cell.as_background),
+                "same": cell.same,
+                "by_class": {name: plain(score) for name, score in cell.by_class.items()},
+            }
+            for model in self.models
+            for cell in model.cells
+        ]  # fmt: skip
+        verdicts = [
+            {"model": each.model, "contrasted": plain(each.contrasted), "verdict": each.verdict}
+            for each in self.models
+        ]
+        return {
+            "cells": cells, "models": verdicts, "clips": self.clips, "classes": self.classes,
+            "pairs": [list(pair) for pair in self.pairs], "colour": list(self.colour),
+            "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
+        }  # fmt: skip
+
+
+def study_background(
+    models: Sequence[VideoPredictor],
+    manifest: Manifest,
+    out: Path,
+    *,
+    extracts: Extracts | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> BackgroundStudy:
+    """Ask models what they see of clips of which the people, the background or the order of time are changed.
+
+    The answers under each condition are kept in `out` as they are finished; the same call goes on where it
+    stopped.
+
+    Args:
+        models: Of the same labels.
+        manifest: Clips of one label each, with masks (`kinesphere extract mask`). Clips without are listed.
+        out: Folder of the answers.
+        extracts: Where sidecar files lie; None for where the first model's opening looks.
+        seed: Of the pairs of people and backgrounds.
+        progress: Told how far it is.
+
+    Raises:
+        InvalidSetting: If clips have several labels, models know different labels, no clip has a mask, or
+            all clips are of one class.
+        TooManyFailures: If no clip could be read under a condition.
+    """
+    labels = models[0].labels
+    if labels.multi or manifest.labels.multi:
+        raise InvalidSetting("Backgrounds are swapped between classes; clips of several labels have none.")
+    if any(model.labels.names != labels.names for model in models):
+        raise InvalidSetting("The models of a study know the same labels, in the same order.")
+    place = models[0].opening.extracts if extracts is None else extracts
+    masked, without = _with_masks(manifest, place)
+    asking = _Asking(masked, tuple(_lenders(masked, seed)), _mean_colour(masked), place, progress)
+    _claim(out, masked, models, seed)
+    tables = [asking.answers(model, out / f"{number:02d}") for number, model in enumerate(models)]
+    together, missing = align([table for answers in tables for table in answers.values()])
+    aligned, pairs = iter(together), asking.pairs(together[0].ids)
+    backgrounds = np.array([labels.index(label) for _, _, _, label in pairs])
+    rows = [
+        _row(model, {name: next(aligned) for name in answers}, backgrounds)
+        for model, answers in zip(models, tables, strict=True)
+    ]
+    skipped = (*without, *missing)
+    study = BackgroundStudy(tuple(rows), len(pairs), len(labels), pairs, skipped, asking.colour)
+    write_text(out / "study.json", json.dumps(study.to_json(), indent=2, ensure_ascii=False) + "\n")
+    return study
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """The clips of a study with what is done to them, the same for all models."""
+
+    manifest: Manifest
+    lenders: tuple[int, ...]
+    colour: tuple[int, int, int]
+    extracts: Extracts
+    progress: Progress | None
+
+    def answers(self, model: VideoPredictor, folder: Path) -> dict[str, Predictions]:
+        """The answers of a model under each condition, from their files as far as these are there."""
+        make_folder(folder)
+        found: dict[str, Predictions] = {}
+        for condition in CONDITIONS:
+            if condition.name != "as_it_is" and not condition.reaches(model.specs):
+                found[condition.name] = found["as_it_is"]
+                continue
+            file = folder / f"{condition.name}.parquet"
+            if not file.is_file():
+                self._ask(model, condition).write(file)
+            found[condition.name] = Predictions.read(file)
+        return found
+
+    def _ask(self, model: VideoPredictor, condition: Condition) -> Predictions:
+        lent = tuple(self.manifest[i].path for i in self.lenders) if condition.is_swapped else None
+        fill = self.colour if condition.mean_colour else Backdrop().fill
+        backdrop = Backdrop(condition.background, fill, lent)
+        tell = self.progress
+        return collect(
+            model,
+            self.manifest,
+            extracts=self.extracts,
+            background=backdrop if sees_frames(model.specs) else "keep",
+            perturb=perturbation(condition.order, model.specs),
+            progress=None if tell is None else lambda done, total: tell(condition.name, done, total),
+        )
+
+    def pairs(self, ids: Sequence[str]) -> tuple[tuple[str, str, str, str], ...]:
+        """For each clip its id and label, and those of the clip whose background it got."""
+        place = {sample.id: i for i, sample in enumerate(self.manifest)}
+        found = []
+        for name in ids:
+            own, lender = self.manifest[place[name]], self.manifest[self.lenders[place[name]]]
+            found.append((own.id, own.labels[0], lender.id, lender.labels[0]))
+        return tuple(found)
+
+
+def _with_masks(manifest: Manifest, extracts: Extracts) -> tuple[Manifest, list[Skipped]]:
+    """The clips that have masks, and the others with the reason."""
+    sidecar = MODALITIES.get("mask").sidecar
+    assert sidecar is not None
+    has, without = [], []
+    for i, sample in enumerate(manifest):
+        given = dict(sample.sidecars).get("mask")
+        if given is not None or extracts.find(sample.path, sidecar.suffix) is not None:
+            has.append(i)
+        else:
+            without.append(Skipped(str(sample.path), "it has no masks; run `kinesphere extract mask` on it"))
+    if not has:
+        raise InvalidSetting(
+            f"None of the {len(manifest)} clips has masks; run `kinesphere extract mask` on them first."
+        )
+    return manifest.select(has), without
+
+
+def _lenders(manifest: Manifest, seed: int) -> list[int]:
+    """For each clip the number of a clip of another class and another video, which lends its background."""
+    generator = np.random.default_rng(seed)
+    labels = np.array([sample.labels[0] for sample in manifest])
+    paths = np.array([str(sample.path) for sample in manifest])
+    found = []
+    for label, path in zip(labels, paths, strict=True):
+        others = np.flatnonzero((labels != label) & (paths != path))
+        if not len(others):
+            raise InvalidSetting(
+                f"Every clip is of the class {label!r} or of one video; no other class can lend a background."
+            )
+        found.append(int(generator.choice(others)))
+    return found
+
+
+def _mean_colour(manifest: Manifest) -> tuple[int, int, int]:
+    """The mean RGB of the middle frames of some videos, spread over the data; grey where none can be read."""
+    paths = list(dict.fromkeys(sample.path for sample in manifest))
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _COLOURED)).round().astype(int))
+    means = []
+    for i in chosen.tolist():
+        try:
+            with Video.open(paths[i]) as video:
+                times = video.frame_times()
+                frame = video.frames_at(times[len(times) // 2 : len(times) // 2 + 1], size=(32, 32)).data[0]
+                means.append(np.asarray(frame).reshape(3, -1).mean(1))
+        except VideoError:
+            continue  # whoever reads its clips says why
+    if not means:
+        return Backdrop().fill
+    red, green, blue = np.mean(means, 0).round().astype(int).tolist()
+    return red, green, blue
+
+
+def _claim(out: Path, manifest: Manifest, models: Sequence[VideoPredictor], seed: int) -> None:
+    """Keep what the answers of a folder depend on, or hold it against what is kept there."""
+    make_folder(out)
+    settings = {
+        "data": manifest.fingerprint(),
+        "models": [model.digest() for model in models],
+        "conditions": [condition.name for condition in CONDITIONS],
+        "seed": seed,
+    }
+    file = out / "settings.json"
+    if not file.is_file():
+        write_text(file, json.dumps(settings, indent=2) + "\n")
+    elif read_json(file, InvalidSetting) != settings:
+        raise InvalidSetting(f"{out} holds answers to another study; name another --out, or remove it.")
+
+
+# ---------------------------------------------------------------------------------------------- numbers
+
+
+def _row(model: VideoPredictor, answers: Mapping[str, Predictions], backgrounds: np.ndarray) -> ModelStudy:
+    """The numbers of one model; `backgrounds (N,)` are the classes of swapped backgrounds."""
+    targets = answers["as_it_is"].targets
+    groups = answers["as_it_is"].groups
+    said = {name: table.probabilities.argmax(1) for name, table in answers.items()}
+    cells = []
+    for condition in CONDITIONS:
+        right = said[condition.name] == targets
+        taken = share(said[condition.name] == backgrounds, groups) if condition.is_swapped else None
+        by_class = {
+            model.labels.names[k]: share(
+                right[targets == k], [groups[i] for i in np.flatnonzero(targets == k).tolist()]
+            )
+            for k in np.unique(targets).tolist()
+        }
+        same = condition.name != "as_it_is" and not condition.reaches(model.specs)
+        cells.append(Cell(condition, share(right, groups), taken, by_class, same))
+    moving, still = said["swapped"] == targets, said["swapped_frozen"] == targets
+    contrasted = share(moving & ~still, groups)
+    return ModelStudy(model.name, tuple(cells), contrasted, verdict(tuple(cells), len(model.labels)))
+
+
+def share(flags: np.ndarray, groups: Sequence[str | None]) -> Score:
+    """The share of clips for which something holds, with its interval."""
+    return Score(float(flags.mean()), *recall_interval(np.ones(len(flags), bool), flags, groups))
+
+
+def verdict(cells: Sequence[Cell], classes: int) -> str:
+    """What decides, by the rule of this module, with the numbers that it follows from."""
+    by_name = {cell.condition.name: cell for cell in cells}
+    whole, swapped = by_name["as_it_is"].accuracy, by_name["swapped"].accuracy
+    taken = by_name["swapped"].as_background
+    assert taken is not None
+    few = (taken.high or taken.value) < _FEW or (taken.low or 0.0) < 1 / classes
+    if taken.value > swapped.value:
+        decides = "The background decides"
+    elif swapped.value >= _LEFT * whole.value and few:
+        decides = "The people decide"
+    else:
+        decides = "Both count"
+    return (
+        f"{decides}: of people before another class's background {100 * swapped.value:.0f} % are taken for "
+        f"their own class and {100 * taken.value:.0f} % for the background's (unchanged clips: "
+        f"{100 * whole.value:.0f} % right)."
+    )
