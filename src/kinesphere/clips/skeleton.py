@@ -26,6 +26,12 @@ SIDE_COLOURS: dict[Side, Colour] = {
 }
 
 
+_OF_ARM = {"shoulder", "elbow", "wrist", "hand", "hand_tip", "thumb", "index", "pinky"}
+_OF_LEG = {"hip", "knee", "ankle", "foot", "heel", "big_toe", "small_toe"}
+_OF_HEAD = {"head", "face", "nose", "eye", "ear", "mouth"}
+_OF_TRUNK = {"pelvis", "spine", "thorax", "neck"}
+
+
 @dataclass(frozen=True)
 class Skeleton:
     """A fixed set of joints.
@@ -99,6 +105,32 @@ class Skeleton:
         for left, right in self.pairs:
             order[left], order[right] = right, left
         return tuple(order)
+
+    @cached_property
+    def limbs(self) -> dict[str, tuple[int, ...]]:
+        """Joints of `left_arm`, `right_arm`, `left_leg`, `right_leg`, `head` and `trunk`, each joint in one.
+
+        Shoulders belong to the arms, hips to the legs, as in Shahroudy et al. 2016. A joint of a name that
+        this file does not know belongs where the joint does that it hangs on. Limbs without joints are
+        left out.
+        """
+        named = [self._limb(name) for name in self.joints]
+        limbs: dict[str, list[int]] = {}
+        for joint in range(len(self)):
+            at = joint
+            while named[at] is None and self.parents[at] >= 0:
+                at = self.parents[at]
+            limbs.setdefault(named[at] or "trunk", []).append(joint)
+        return {limb: tuple(joints) for limb, joints in limbs.items()}
+
+    @staticmethod
+    def _limb(joint: str) -> str | None:
+        side, _, part = joint.partition("_")
+        if side in ("left", "right"):
+            if part in _OF_ARM or part in _OF_LEG:
+                return f"{side}_arm" if part in _OF_ARM else f"{side}_leg"
+            return "head" if part.split("_")[0] in _OF_HEAD else None
+        return "head" if joint in _OF_HEAD else "trunk" if joint in _OF_TRUNK else None
 
     def index(self, joint: str) -> int:
         """Position of the joint of this name.

@@ -24,13 +24,14 @@ from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
 from kinesphere.explain.geometry import fill_cells, placements
 from kinesphere.explain.method import METHODS, Method, Settings
+from kinesphere.explain.neutral import baselines
 from kinesphere.explain.target import Scored, Target
 from kinesphere.models import Recogniser
 from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
 from kinesphere.predict.long_video import damage_of, window_clips
 from kinesphere.predict.video_predictor import shown
 
-PREFERRED = ("gradcam", "weighted_attention", "joints", "gradient_x_input")
+PREFERRED = ("gradcam", "weighted_attention", "gradient_x_input")
 """Of these the first that is defined for a model explains it where no method is named."""
 
 Span = tuple[float, float]
@@ -329,13 +330,15 @@ class _Views:
             own = target if not flipped or mirror is None else _mirrored(target, mirror)
             scored = Scored(self.network.module, own)
             inputs = tuple(x[view : view + 1] for x in self.inputs)
+            origins = baselines(inputs, self.network.specs)
             heat = method.heat(scored, inputs, self.question.settings)
             with torch.inference_mode():
                 scores.append(float(scored(*inputs)))
                 if method.sums_up:
-                    differences += abs(scores[-1] - float(scored(*map(torch.zeros_like, inputs))))
+                    difference = scores[-1] - float(scored(*origins))
+                    differences += abs(difference)
                     total = sum(float(each.sum(dtype=torch.float64)) for each in heat if each is not None)
-                    sums += abs(scores[-1] - float(scored(*map(torch.zeros_like, inputs))) - total)
+                    sums += abs(difference - total)
             views.append(tuple(map(self._filled, heat, inputs, joints)))
         values = [None if each[0] is None else np.stack(each) for each in zip(*views, strict=True)]
         if not all(value is None or np.isfinite(value).all() for value in values):

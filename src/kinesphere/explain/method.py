@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from kinesphere.models import Recogniser
 
 Units = Literal["tubes", "frames"]
 """What is taken away at a time: boxes in space and time, or whole frames."""
+
+Fill = Literal["temporal_mean", "blur", "neighbour"]
+"""What stands where something is taken away: see `explain.neutral.filled`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Settings:
         tube: Frames, rows and columns of what is occluded at a time.
         units: What is taken away at a time.
         regions: int64 `(T, H, W)`: what is taken away at a time in place of `units`, numbered from 0.
+        fill: What stands where something is taken away.
         masks: Number of random masks.
         cells: Frames, rows and columns of the grid that a random mask is drawn on.
         batch: Altered copies that run through the network together.
@@ -42,6 +46,7 @@ class Settings:
     tube: tuple[int, int, int] = (4, 32, 32)
     units: Units = "tubes"
     regions: Tensor | None = None
+    fill: Fill = "temporal_mean"
     masks: int = 1000
     cells: tuple[int, int, int] = (4, 7, 7)
     batch: int = 8
@@ -55,6 +60,12 @@ class Settings:
             )
         if not self.noise > 0:
             raise InvalidSetting(f"The noise of an explanation is above 0; got {self.noise}.")
+        for name, value, known in (
+            ("units", self.units, get_args(Units)),
+            ("fill", self.fill, get_args(Fill)),
+        ):
+            if value not in known:
+                raise InvalidSetting(f"An explanation's {name} is one of {', '.join(known)}; got {value!r}.")
 
 
 class Method(ABC):

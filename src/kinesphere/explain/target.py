@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from kinesphere.models import Recogniser
@@ -39,7 +41,11 @@ class Scored(nn.Module):
         super().__init__()
         self.recogniser = recogniser.eval()
         self.target = target
+        self._recurrent = any(isinstance(module, nn.RNNBase) for module in recogniser.modules())
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Scores `(B,)` of normalised clips, one tensor per input."""
-        return self.target.of(self.recogniser(*inputs).float())
+        # cuDNN's recurrent kernels have no backward pass in evaluation mode; PyTorch's own have.
+        without_cudnn = self._recurrent and inputs[0].is_cuda and torch.is_grad_enabled()
+        with torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
+            return self.target.of(self.recogniser(*inputs).float())
