@@ -16,6 +16,7 @@ from typing import Self
 
 from kinesphere.core.errors import InvalidAnnotation, UnsafeFile
 from kinesphere.core.limits import Budget
+from kinesphere.core.paths import is_there
 
 # Numbers as text pack to a quarter or a tenth of their bytes; a hundredth is a trap.
 _RATIO = 100
@@ -45,7 +46,7 @@ def opened(source: Path) -> Iterator[Path]:
         UnsafeFile: If a member would leave the folder, is a link or a device, or all are larger than any
             skeletons that pack to a file of that size.
     """
-    if not source.exists():
+    if not is_there(source):
         raise InvalidAnnotation(f"There is nothing at {source}; check the path.")
     is_tar = not _TAR_SUFFIXES.isdisjoint(suffix.lower() for suffix in source.suffixes)
     is_zip = source.suffix.lower() == ".zip"

@@ -52,11 +52,20 @@ class Run:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """Files that training or validation could not read; they are listed in `files.unreadable`."""
+        """Files that training or validation could not read; they are listed in `files.unreadable`.
+
+        Raises:
+            InvalidSetting: If that table is damaged.
+        """
         if not self.files.unreadable.is_file():
             return ()
-        with self.files.unreadable.open(newline="", encoding="utf-8") as file:
-            return tuple(row["path"] for row in csv.DictReader(file))
+        try:
+            with self.files.unreadable.open(newline="", encoding="utf-8") as file:
+                return tuple(row["path"] for row in csv.DictReader(file))
+        except (ValueError, LookupError, csv.Error) as error:
+            raise InvalidSetting(
+                f"{self.files.unreadable} is not the table that training writes ({error!r:.200}); delete it."
+            ) from error
 
 
 def train(

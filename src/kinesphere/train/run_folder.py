@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kinesphere.core.files import claiming, make_folder, sweep
+from kinesphere.core.files import claiming, make_folder, sweep, unwritable
 
 _IDENTITIES = ("wandb-run-id", "mlflow-run-id")
 
@@ -112,4 +112,7 @@ class RunFiles:
     def clear_scores(self) -> None:
         """Remove the results of weights that are about to change."""
         for path in (self.report, self.predictions, self.validation_predictions, self.page):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable(path, error) from error

@@ -264,6 +264,11 @@ def test_names_in_archives_have_a_bound(tmp_path: Path, kind: bytes) -> None:
         import_skeletons("ntu", tmp_path / "set.tar.gz", tmp_path / "out")
 
 
+def test_a_name_that_no_file_can_have_is_nothing_to_import(tmp_path: Path) -> None:
+    with pytest.raises(InvalidAnnotation, match="There is nothing at"):
+        import_skeletons("ntu", tmp_path / ("a" * 300), tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["../up.txt", "/tmp/up.txt", "a/../../up.txt", "..\\up.txt"])
 def test_members_of_zips_stay_inside(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

@@ -94,9 +94,7 @@ def run() -> None:
                 raise
             wrong: KinesphereError
             if error.errno in _OF_THE_PATH and error.filename is not None:
-                wrong = InvalidSetting(
-                    f"{error.filename} cannot be looked at: {error.strerror}; check the path."
-                )
+                wrong = InvalidSetting(f"{error.filename} cannot be used: {error.strerror}; check the path.")
             elif error.errno in OF_THE_DISK:  # may refuse what a library writes, or the output itself
                 wrong = unwritable(Path(error.filename or "The output"), error)
             else:
