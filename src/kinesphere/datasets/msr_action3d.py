@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinesphere.annotations.formats.msr_action3d import read_msr, write_example
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.files import paths_ending
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
 from kinesphere.datasets.numbered_files import check_numbers, named, unnamed
@@ -43,6 +44,9 @@ CARD = DatasetCard(
 def read(folder: Path) -> Iterator[Recording | Skipped]:
     """The clips of a folder."""
     yield from unnamed(folder, _NAME, "_skeleton3D.txt", "a01_s01_e01_skeleton3D.txt")
+    if in_pixels := len(paths_ending(folder, "_skeleton.txt")):
+        reason = f"{in_pixels} files in pixels of the depth image; those in metres are read, *_skeleton3D.txt"
+        yield Skipped("*_skeleton.txt", reason, is_failure=False)
     for path in named(folder, _NAME):
         action, subject, take = (int(part) for part in re.findall(r"\d{2}", path.name)[:3])
         try:

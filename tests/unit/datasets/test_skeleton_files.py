@@ -477,3 +477,19 @@ def test_files_with_endings_in_capitals_are_read(tmp_path: Path, name: str, endi
     files[0].rename(files[0].with_suffix(ending.upper()))
     result = import_skeletons(name, folder, tmp_path / "out")
     assert (result.files, result.failures) == (len(files), 0)
+
+
+def test_the_other_skeletons_of_msr_action3d_are_told(tmp_path: Path) -> None:
+    folder = DATASETS.get("msr_action3d").write_example(tmp_path)
+    count = 0
+    for path in folder.glob("a01_*_skeleton3D.txt"):
+        path.with_name(path.name.replace("3D", "")).write_text("1 2 3 4")
+        count += 1
+    result = import_skeletons("msr_action3d", folder, tmp_path / "out")
+    assert result.failures == 0
+    assert [each.path for each in result.skipped] == ["*_skeleton.txt"]
+    for path in folder.glob("*_skeleton3D.txt"):
+        path.unlink()
+    told = f"{count} files in pixels of the depth image; those in metres are read"
+    with pytest.raises(InvalidAnnotation, match=told):
+        import_skeletons("msr_action3d", folder, tmp_path / "out2")
