@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kinesphere.clips.modality import sidecar_suffixes
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.labels import normal
+from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.sample import Sample
@@ -114,14 +116,14 @@ def _reason(entry: os.DirEntry[str], names: set[str], sidecars: Iterable[str]) -
     if name.startswith("."):
         return "hidden"
     try:
-        is_folder, is_file = entry.is_dir(), entry.is_file()
+        leads_on, holds_bytes = entry.is_dir(), entry.is_file()
     except OSError as error:  # such as links that lead in a circle
         return f"cannot be opened ({error.strerror})"
-    if is_folder:
+    if leads_on:
         if name.casefold() in _OF_SYSTEMS:
             return "a folder of the operating system"
         return "the folder of a training run" if _is_run(Path(entry.path)) else None
-    if not is_file:
+    if not holds_bytes:
         return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
     for suffix in sidecars:
         if name.endswith(suffix) and name.removesuffix(suffix) in names:
@@ -144,8 +146,8 @@ def about_images(unused: Iterable[tuple[Path, str]]) -> str:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "recipe.yaml").is_file() and any(
-        (folder / name).exists() for name in ("checkpoints", "model.safetensors", "splits.csv")
+    return is_file(folder / "recipe.yaml") and any(
+        is_there(folder / name) for name in ("checkpoints", "model.safetensors", "splits.csv")
     )
 
 
@@ -192,7 +194,9 @@ def _layout(root: Path, videos: Iterable[Path]) -> Callable[[tuple[str, ...]], U
         if len(parts) > 1:
             depths.setdefault(parts[0], set()).add(min(len(parts), 3))
             second.setdefault(parts[0], set()).add(parts[1] if len(parts) > 2 else "")
-    present = [entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    present = []
+    with suppress(OSError):  # of a folder that may not be listed, which holds nothing then
+        present = [entry.name for entry in root.iterdir() if is_folder(entry) and entry.name[0] != "."]
     splits = _splits(present)
     nested = [name for name in splits if 3 in depths.get(name, ())]
     others = [name for name in depths if name not in splits]

@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.paths import is_file
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
@@ -214,7 +215,7 @@ class Manifest:
         sizes: dict[Path, int] = {}
         for sample in sorted(self.samples, key=lambda s: s.id):
             if sample.path not in sizes:
-                sizes[sample.path] = sample.path.stat().st_size if sample.path.is_file() else -1
+                sizes[sample.path] = sample.path.stat().st_size if is_file(sample.path) else -1
             fields = (
                 shown_path(sample.path, self.root),
                 "|".join(sample.labels),

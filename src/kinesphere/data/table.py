@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
+from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
@@ -109,9 +110,9 @@ def read_listing(path: Path, columns: Columns) -> Listing:
     Raises:
         InvalidManifest: If it cannot be read as a whole.
     """
-    if path.is_dir():
+    if is_folder(path):
         for name in TABLES:
-            if (path / name).is_file():
+            if is_file(path / name):
                 listing = read_listing(path / name, columns)
                 listing.unused += _unlisted(path, listing)
                 return listing
@@ -122,7 +123,7 @@ def read_listing(path: Path, columns: Columns) -> Listing:
                 f"or make every file a group with {GROUP_BY_FILE!r}."
             )
         return Listing(path, samples, unused)
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     listing = _listing(path, rows, columns)

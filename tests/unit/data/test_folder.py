@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,3 +256,33 @@ def test_frames_that_are_stored_as_images_are_told(tmp_path: Path) -> None:
         find_sources([str(tmp_path / "walk")])
     files(tmp_path, "wave/a.mp4", "walk/b.mp4")
     assert unused(Manifest.read(tmp_path))["walk/v1/flow.PNG"] == "an image, not a video"
+
+
+@pytest.mark.parametrize("closed", ["walk", "."])
+def test_a_folder_that_may_not_be_entered_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """The system's calls refuse what lies in a folder of somebody else's."""
+    files(tmp_path, "walk/a.mp4", "wave/b.mp4", "run/c.mp4")
+    inside = str(tmp_path / closed)
+
+    def refusing(call: Callable[..., object]) -> Callable[..., object]:
+        def asked(path: object, *more: object, **settings: object) -> object:
+            text = os.fspath(path) if isinstance(path, str | Path) else ""
+            is_listed = call is listed and text == inside
+            if is_listed or (call is stated and text.startswith(inside + os.sep) and closed != "."):
+                raise PermissionError(errno.EACCES, "Permission denied", text)
+            return call(path, *more, **settings)
+
+        return asked
+
+    listed, stated = os.scandir, os.stat
+    monkeypatch.setattr(os, "scandir", refusing(listed))
+    monkeypatch.setattr(os, "stat", refusing(stated))
+    if closed == ".":
+        with pytest.raises(InvalidManifest, match="holds no videos in class folders"):
+            Manifest.read(tmp_path)
+        return
+    manifest = Manifest.read(tmp_path)
+    assert manifest.labels.names == ("run", "wave")
+    assert unused(manifest)["walk"] == "cannot be opened (Permission denied)"
