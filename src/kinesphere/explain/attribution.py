@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.errors import KinesphereError
 from kinesphere.core.short_repr import short_repr
 from kinesphere.explain.faithfulness import Faithfulness
 from kinesphere.explain.geometry import Placement, at_times, frame_distance
@@ -102,6 +103,15 @@ class Attribution:
 
     __repr__ = short_repr
 
+    def _repr_png_(self) -> bytes | None:
+        """The picture that a notebook shows; None where the source is gone, or was never a file."""
+        from kinesphere.explain.render.sheet import sheet
+
+        try:
+            return sheet([self], self.source)
+        except KinesphereError:
+            return None
+
     @property
     def title(self) -> str:
         """The class, or the pair, that is explained."""
@@ -116,9 +126,15 @@ class Attribution:
         """The inputs of all models that have heat, each once."""
         return tuple(dict.fromkeys((heat.model, heat.spec) for heat in self.heats))
 
+    def name_of(self, model: str, spec: ClipSpec) -> str:
+        """What an input is called: its modality, with its model where there are several."""
+        models = {each for each, _ in self.inputs}
+        return f"{model}, {spec.modality}" if len(models) > 1 else spec.modality
+
     def on_source(
-        self, times_s: np.ndarray, size: Size, model: str | None = None, spec: ClipSpec | None = None
-    ) -> np.ndarray:
+        self, times_s: Sequence[float] | np.ndarray, size: Size, model: str | None = None,
+        spec: ClipSpec | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Heat of pixels on the displayed frames of the source.
 
         Views are averaged where they overlap; pixels and seconds that no view shows have none.
@@ -132,6 +148,7 @@ class Attribution:
         Returns:
             float32 `(N, H, W)`; all zeros where all heat belongs to joints.
         """
+        times_s = np.asarray(times_s, np.float64)
         heats = [
             heat
             for heat in self.heats
@@ -148,18 +165,18 @@ class Attribution:
             seen += shown[:, None, None] * heat.placement.seen(size)
         return np.divide(total, seen, out=total, where=seen > 0)
 
-    def over_time(self, times_s: np.ndarray) -> dict[str, np.ndarray]:
+    def over_time(self, times_s: Sequence[float] | np.ndarray) -> dict[str, np.ndarray]:
         """Heat of each input at some seconds `(N,)`, by the input's name.
 
         It is the mean of a frame's pixels or joints; of a method whose heat adds up, their sum.
         """
-        summed = self.residual is not None
+        times_s, summed = np.asarray(times_s, np.float64), self.residual is not None
         curves = {}
         for model, spec in self.inputs:
             views = self.of_input(model, spec)
             each = [at_times(heat.frames(summed=summed), heat.times, times_s, heat.hold_s) for heat in views]
             shown = [at_times(np.ones(len(heat.values)), heat.times, times_s, heat.hold_s) for heat in views]
-            curves[name_of(self, model, spec)] = np.sum(each, 0) / np.maximum(np.sum(shown, 0), 1.0)
+            curves[self.name_of(model, spec)] = np.sum(each, 0) / np.maximum(np.sum(shown, 0), 1.0)
         return curves
 
     def to_json(self) -> dict[str, Any]:
@@ -177,9 +194,3 @@ class Attribution:
             "notes": list(self.notes),
             "faithfulness": {model: each.to_json() for model, each in self.faithfulness.items()},
         }
-
-
-def name_of(attribution: Attribution, model: str, spec: ClipSpec) -> str:
-    """What an input is called beside the others: its modality, with its model where there are several."""
-    models = {each for each, _ in attribution.inputs}
-    return f"{model}, {spec.modality}" if len(models) > 1 else spec.modality

@@ -239,13 +239,13 @@ def method_for(recogniser: Recogniser, name: str | None) -> Method:
     return method
 
 
-def check_method(predictor: VideoPredictor, name: str | None) -> None:
-    """Refuse a method that is not defined for a model.
+def check_question(predictor: VideoPredictor, question: Question) -> None:
+    """Refuse a question that a model cannot be asked, before a video is opened.
 
     Raises:
-        See `method_for`.
+        See `explain`.
     """
-    _Answering.of(predictor, Question(name))
+    _Answering.of(predictor, question)
 
 
 def _weights(predictor: VideoPredictor) -> tuple[float, ...]:

@@ -44,14 +44,13 @@ class Asked:
         model = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(self.model.name).name)
         return f"{model}.{self.question.method or 'auto'}"
 
-    def settings(self, window_s: float | None, stride_s: float | None) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Plain values of everything that heat depends on."""
         question = self.question
         return {
             "model": self.model.digest(), "method": question.method, "class": question.label,
             "against": question.against, "views": str(question.views), "work": str(question.settings),
             "faithful": str(question.faithful),
-            "window": window_s, "stride": stride_s,
         }  # fmt: skip
 
 
@@ -84,8 +83,7 @@ def explain_video(
     source: Source,
     picture: Path,
     *,
-    window_s: float | None = None,
-    stride_s: float | None = None,
+    steps: tuple[float, float] | None = None,
     film: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[Explained]:
@@ -98,8 +96,7 @@ def explain_video(
         asked: Models with their questions.
         source: The video.
         picture: PNG file to write.
-        window_s: Explain windows of this many seconds; None the video as one.
-        stride_s: Seconds between the starts of windows; half a window where it is None.
+        steps: Seconds of a window, and between the starts of windows; None explains the video as one.
         film: Whether to write films.
         progress: Called with the number of windows that are finished.
 
@@ -112,7 +109,7 @@ def explain_video(
     done = []
     for each in asked:
         stem = picture.with_suffix("") if len(asked) == 1 else picture.with_suffix(f".{each.name}")
-        heat, load = _heat(each, source, stem, window_s, stride_s, progress)
+        heat, load = _heat(each, source, stem, steps, progress)
         path = local_path(source)
         has_frames = path is None or stands_alone(path) is None
         target = stem.with_name(f"{stem.name}.mp4") if film and has_frames else None
@@ -129,20 +126,19 @@ def _heat(
     asked: Asked,
     source: Source,
     stem: Path,
-    window_s: float | None,
-    stride_s: float | None,
+    steps: tuple[float, float] | None,
     progress: Callable[[int], None] | None,
 ) -> tuple[Path, Callable[[], Iterator[Attribution]]]:
     """Compute what is not there yet; the file or folder of heat, and what reads it again."""
-    if window_s is None:
+    if steps is None:
         file = stem.with_name(stem.name + SUFFIX)
         write_attribution(file, explain(asked.model, source, asked.question))
         if progress:
             progress(1)
         return file, lambda: iter([read_attribution(file)])
     folder = stem.with_name(f"{stem.name}.windows")
-    stride_s = window_s / 2 if stride_s is None else stride_s
-    _claim(folder, {"source": str(source), **asked.settings(window_s, stride_s)})
+    window_s, stride_s = steps
+    _claim(folder, {"source": str(source), **asked.settings(), "window": window_s, "stride": stride_s})
     done = len(_files(folder))
     for number, attribution in enumerate(
         explain_windows(asked.model, source, asked.question, window_s=window_s, stride_s=stride_s, skip=done),

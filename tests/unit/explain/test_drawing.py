@@ -89,6 +89,17 @@ def test_windows_of_a_film_have_one_scale(make_video, tmp_path: Path) -> None:
     assert np.array_equal(*pictures)
 
 
+def test_a_notebook_shows_the_picture_while_the_source_is_there(make_video, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "walk.mp4", frames=30)
+    found = explain(predictor_of("r3d_tiny"), video, QUESTION)
+    png = found._repr_png_()
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+    video.unlink()
+    assert found._repr_png_() is None
+    assert found.on_source([0.2, 0.4], (48, 64)).shape == (2, 48, 64)
+
+
 def test_examples_of_a_report_show_what_answers_rest_on(make_video, tmp_path: Path) -> None:
     video = make_video(tmp_path / "walk.mp4", frames=30)
     model = predictor_of("r3d_tiny")

@@ -91,10 +91,10 @@ def test_windows_go_on_where_they_stopped(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        explain_video(asked, video, picture, window_s=1.0, stride_s=0.5, progress=stopped)
+        explain_video(asked, video, picture, steps=(1.0, 0.5), progress=stopped)
     kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "walk.windows").iterdir()}
     assert len(kept) == 3  # two windows and their settings
-    (written,) = explain_video(asked, video, picture, window_s=1.0, stride_s=0.5)
+    (written,) = explain_video(asked, video, picture, steps=(1.0, 0.5))
     whole = list(written.attributions())
     assert [each.span[0] for each in whole] == [0.0, 0.5, 1.0, 1.4]
     assert all((tmp_path / "walk.windows" / name).stat().st_mtime_ns == then for name, then in kept.items())
@@ -108,9 +108,9 @@ def test_windows_go_on_where_they_stopped(
 
 def test_windows_of_other_settings_are_not_mixed(video: Path, tmp_path: Path) -> None:
     asked = [Asked(predictor_of("r3d_tiny"), QUESTION)]
-    explain_video(asked, video, tmp_path / "walk.png", window_s=1.0, film=False)
+    explain_video(asked, video, tmp_path / "walk.png", steps=(1.0, 0.5), film=False)
     with pytest.raises(InvalidSetting, match="made with other settings; name another --out"):
-        explain_video(asked, video, tmp_path / "walk.png", window_s=0.5, film=False)
+        explain_video(asked, video, tmp_path / "walk.png", steps=(0.5, 0.5), film=False)
 
 
 def test_questions_that_have_no_answer_are_refused(video: Path) -> None:

@@ -121,7 +121,7 @@ def _check_explained(predictor: VideoPredictor | None, method: str | None, out: 
     Raises:
         InvalidSetting: If there is no page that could show it, or no one model that could be explained.
     """
-    from kinesphere.explain.explaining import check_method
+    from kinesphere.explain.explaining import Question, check_question
 
     if method is None:
         return
@@ -131,7 +131,7 @@ def _check_explained(predictor: VideoPredictor | None, method: str | None, out: 
         raise InvalidSetting(
             "The folds of a cross-validation are several models; give one fold's folder to explain it."
         )
-    check_method(predictor, None if method == "auto" else method)
+    check_question(predictor, Question(None if method == "auto" else method))
 
 
 def _write(

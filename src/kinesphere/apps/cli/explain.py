@@ -16,7 +16,7 @@ from kinesphere.core.signals import advise
 from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
-    from kinesphere.explain.folder import Explained
+    from kinesphere.explain.folder import Asked, Explained
 
 Models = Annotated[
     list[str], typer.Option("--model", help="Run folder, fusion, model file or registered name; repeatable.")
@@ -62,9 +62,9 @@ def explain(
     """
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.explain.explaining import Question
+    from kinesphere.explain.explaining import Question, check_question
     from kinesphere.explain.faithfulness import Work
-    from kinesphere.explain.folder import Asked, explain_video
+    from kinesphere.explain.folder import Asked
     from kinesphere.explain.method import Settings
     from kinesphere.predict import Extracts, Opening, find_sources, load
 
@@ -82,24 +82,39 @@ def explain(
         for predictor in [load(each, compute=compute, opening=opening) for each in model]
         for name in (method or (None,))
     ]
-    skipped = []
+    for one in asked:
+        check_question(one.model, one.question)
+    steps = None if window is None else (window, window / 2 if stride is None else stride)
+    skipped = _run(asked, pictures, steps, film, as_json)
+    for each in skipped:
+        say("refused", "red", f"{each.path}: {each.reason}", to_stderr=as_json)
+    end(len(skipped))
+
+
+def _run(
+    asked: list[Asked],
+    pictures: dict[str, Path],
+    steps: tuple[float, float] | None,
+    film: bool,
+    as_json: bool,
+) -> list[Skipped]:
+    """Explain all videos, and show each as it is finished; those that could not be explained."""
+    from kinesphere.explain.folder import explain_video
+
+    skipped: list[Skipped] = []
     advise(GOES_ON)
     with progress("Explaining", "videos", hidden=as_json) as advance:
-        for done, source in enumerate(wanted, start=1):
+        for done, (source, picture) in enumerate(pictures.items(), start=1):
             try:
-                written = explain_video(
-                    asked, source, pictures[source], window_s=window, stride_s=stride, film=film
-                )
+                written = explain_video(asked, source, picture, steps=steps, film=film)
             except InvalidSetting:
                 raise
             except KinesphereError as error:
                 skipped.append(Skipped(source, str(error)))
             else:
-                _show(written, pictures[source], as_json)
-            advance(done, len(wanted))
-    for each in skipped:
-        say("refused", "red", f"{each.path}: {each.reason}", to_stderr=as_json)
-    end(len(skipped))
+                _show(written, picture, as_json)
+            advance(done, len(pictures))
+    return skipped
 
 
 def _show(written: list[Explained], picture: Path, as_json: bool) -> None:

@@ -29,11 +29,11 @@ def explainer(predictor: VideoPredictor, method: str | None = None) -> Explain:
         UnknownName: If there is no such method.
         InvalidSetting: If it is not defined for the model.
     """
-    from kinesphere.explain.explaining import Question, check_method, explain
+    from kinesphere.explain.explaining import Question, check_question, explain
     from kinesphere.explain.render.drawing import draw_heat, scale_of
     from kinesphere.explain.render.frames import drawn_size, source_frames, spread_times
 
-    check_method(predictor, method)
+    check_question(predictor, Question(method))
 
     def explained(example: Example) -> Example:
         wrong = example.kind == "wrong" and example.truth in predictor.labels.names

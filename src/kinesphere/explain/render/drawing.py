@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.geometry import at_times
 from kinesphere.explain.render.colour import ColourScale
+
+if TYPE_CHECKING:
+    from kinesphere.explain.attribution import Attribution, InputHeat
 
 _BONE, _SHIFT = (70, 74, 80), 4  # OpenCV takes sixteenths of a pixel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,10 +15,12 @@ from kinesphere.clips.modality import stands_alone
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.sources import Source, local_path
-from kinesphere.explain.attribution import Attribution, name_of
 from kinesphere.explain.render.colour import ColourScale
 from kinesphere.explain.render.drawing import draw_heat, scale_of
 from kinesphere.video import Video, VideoWriter
+
+if TYPE_CHECKING:
+    from kinesphere.explain.attribution import Attribution
 
 _HEIGHT = 360
 _INK, _PAPER = (255, 255, 255), (20, 24, 27)
@@ -107,7 +110,7 @@ def _frame(attribution: Attribution, image: np.ndarray, time_s: float) -> np.nda
         unit = max(10, image.shape[0] // 26)
         named = f"{attribution.title} {100 * attribution.probability:.0f} %"
         _write(panel, named, (unit // 2, round(1.3 * unit)), unit)
-        below = f"{attribution.method}, {name_of(attribution, model, spec)}"
+        below = f"{attribution.method}, {attribution.name_of(model, spec)}"
         _write(panel, below, (unit // 2, round(2.6 * unit)), round(0.8 * unit))
         _draw_bar(panel, scale_of(attribution, model, spec), unit)
         panels.append(panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import stands_alone
 from kinesphere.core.errors import DamagedVideo
 from kinesphere.data.sources import Source, local_path
-from kinesphere.explain.attribution import Attribution
 from kinesphere.video import Video
+
+if TYPE_CHECKING:
+    from kinesphere.explain.attribution import Attribution
 
 
 def source_frames(source: Source, times_s: np.ndarray, size: Size) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.sources import Source
-from kinesphere.explain.attribution import Attribution, name_of
 from kinesphere.explain.render.drawing import draw_heat, scale_of
 from kinesphere.explain.render.frames import drawn_size, source_frames, spread_times
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
+
+    from kinesphere.explain.attribution import Attribution
 
 _FRAME_HEIGHT = 240
 _CURVE_POINTS = 200
@@ -100,7 +101,7 @@ def _curve(axes: Axes, attribution: Attribution, model: str, spec: ClipSpec, tim
     """Heat of whole frames over time, with the frames of the strip marked."""
     shown = np.concatenate([heat.times for heat in attribution.of_input(model, spec)])
     along = np.linspace(shown.min(), shown.max(), _CURVE_POINTS)
-    curve = attribution.over_time(along)[name_of(attribution, model, spec)]
+    curve = attribution.over_time(along)[attribution.name_of(model, spec)]
     axes.plot(along, curve, color=_LINE, linewidth=1.5)
     axes.fill_between(along, curve, color=_LINE, alpha=0.2, linewidth=0)
     for time_s in times_s:
