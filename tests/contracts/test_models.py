@@ -86,8 +86,11 @@ def test_card_names_modules_that_exist(name):
     with torch.device("meta"):
         net = architecture.build(architecture.card.classes, {})
     paths = [*architecture.card.head, *architecture.card.stages]
-    for path in [*paths, *filter(None, [architecture.card.cam_layer])]:
+    for path in paths:
         assert isinstance(net.get_submodule(path), nn.Module)
+    for layer in architecture.card.cam_layers:
+        assert isinstance(layer.module(net), nn.Module)
+        assert 0 <= layer.input < len(architecture.card.inputs)
     layouts = {key_map.layout for key_map in architecture.key_maps}
     assert {entry.layout for entry in architecture.card.weights} <= layouts
 

@@ -31,9 +31,6 @@ from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
 from kinesphere.predict.long_video import damage_of, window_clips
 from kinesphere.predict.video_predictor import shown
 
-PREFERRED = ("gradcam", "weighted_attention", "gradient_x_input")
-"""Of these the first that is defined for a model explains it where no method is named."""
-
 Span = tuple[float, float]
 _OUTSHONE = 0.99
 
@@ -43,7 +40,7 @@ class Question:
     """What is asked of a model's answers.
 
     Attributes:
-        method: Name of the method; None for the first of `PREFERRED` that is defined for the model.
+        method: Name of the method; None for the one of the model's card.
         label: The class; None for the one that the model answers with.
         against: Another class: "why `label` and not `against`?"
         views: Clips and crops, each of which is explained.
@@ -223,17 +220,13 @@ class _Answering:
 
 
 def method_for(recogniser: Recogniser, name: str | None) -> Method:
-    """The method of this name, or the first of `PREFERRED` that is defined for a model.
+    """The method of this name, or the one of the model's card.
 
     Raises:
         UnknownName: If there is no such method.
         InvalidSetting: If it is not defined for the model.
     """
-    if name is None:
-        for preferred in PREFERRED:
-            if METHODS.get(preferred).refusal(recogniser) is None:
-                return METHODS.get(preferred)
-    method = METHODS.get(name or PREFERRED[-1])
+    method = METHODS.get(name or recogniser.card.explanation)
     if refusal := method.refusal(recogniser):
         raise InvalidSetting(refusal)
     return method

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.weights.keymap import Arguments
@@ -86,6 +88,46 @@ class Part:
 
 
 @dataclass(frozen=True)
+class CamLayer:
+    """A layer whose activations lie on a grid over the clip: where class-activation maps are made.
+
+    Attributes:
+        path: Dotted path of the module; `-1` stands for the last one of a list: `blocks.-1.norm1`.
+        layout: Axes of its output, separated by spaces: B batch, C channels, T time, H W rows and columns,
+            M people, J joints. Letters of one word are one axis, the first slowest (`BT C H W`: frames
+            folded into the batch), `1+` is a class token before them (`B 1+THW C`). An axis of time may
+            occur twice, snippets and frames of a snippet (`BT C T H W`).
+        input: Index of the input that it shows.
+        centre: Whether it covers the central half of the frame's height and width alone.
+        heatmaps: Whether its rows and columns are those of heatmaps of joints.
+    """
+
+    path: str
+    layout: str
+    input: int = 0
+    centre: bool = False
+    heatmaps: bool = False
+
+    def module(self, net: nn.Module) -> nn.Module:
+        """The layer in a network of the card.
+
+        Raises:
+            AttributeError: If there is none.
+        """
+        return net.get_submodule(resolved(net, self.path))
+
+
+def resolved(net: nn.Module, path: str) -> str:
+    """A dotted path with the names of the last modules of lists in place of `-1`."""
+    names: list[str] = []
+    for name in path.split("."):
+        if name == "-1":
+            name = list(dict(net.get_submodule(".".join(names)).named_children()))[-1]
+        names.append(name)
+    return ".".join(names)
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """Everything a user asks before choosing a model.
 
@@ -101,7 +143,8 @@ class ModelCard:
         head: Dotted path of the last linear layer(s), or of a list of them, replaced when labels differ.
         stages: Dotted paths of the stages from input to output, for features, freezing and layer-wise
             learning rates.
-        cam_layer: Dotted path of the last layer with spatial extent, for class-activation maps.
+        cam_layers: Per input and pathway, the last layer whose activations lie on a grid over the clip.
+        explanation: Name of the explanation method that suits the network best.
         weights: Public checkpoints.
         tiny: Whether this is a reduced variant for tests (not listed to users).
         fixed_length: True where the paper's design fixes T.
@@ -119,7 +162,8 @@ class ModelCard:
     classes: int
     head: tuple[str, ...]
     stages: tuple[str, ...]
-    cam_layer: str | None = None
+    cam_layers: tuple[CamLayer, ...] = ()
+    explanation: str = "gradcam"
     weights: tuple[WeightEntry, ...] = ()
     tiny: bool = False
     fixed_length: bool = False

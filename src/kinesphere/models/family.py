@@ -13,7 +13,7 @@ from torch import nn
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models import counts
-from kinesphere.models.card import ModelCard, Paper, Part, WeightEntry
+from kinesphere.models.card import CamLayer, ModelCard, Paper, Part, WeightEntry
 from kinesphere.models.registry import MODELS, Architecture, Fit
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.public import public_weights
@@ -52,7 +52,8 @@ class Family(Generic[P, N]):
         tiny_inputs: Those of the reduced variants for tests.
         stages: Dotted paths of the stages from input to output.
         head: Dotted paths of the layers that are replaced when labels differ.
-        cam_layer: Dotted path of the last layer with spatial extent.
+        cam_layers: Per input and pathway, the last layer whose activations lie on a grid over the clip.
+        explanation: Name of the explanation method that suits the network best.
         classes: Size K of the head for which a card's counts hold; 5 in reduced variants.
         key_maps: Public layouts of checkpoints.
         fit: The input contract of a network for its arguments.
@@ -68,7 +69,8 @@ class Family(Generic[P, N]):
     tiny_inputs: tuple[ClipSpec, ...]
     stages: tuple[str, ...]
     head: tuple[str, ...] = ("fc",)
-    cam_layer: str | None = None
+    cam_layers: tuple[CamLayer, ...] = ()
+    explanation: str = "gradcam"
     classes: int = 400
     key_maps: tuple[KeyMap, ...] = ()
     fit: Fit | None = None
@@ -166,7 +168,8 @@ class Family(Generic[P, N]):
             classes=self.classes,
             head=self.head,
             stages=self.stages,
-            cam_layer=self.cam_layer,
+            cam_layers=self.cam_layers,
+            explanation=self.explanation,
             weights=public_weights(name, self.inputs[0]) if weights is None else weights,
             tiny=tiny,
             fixed_length=self.fixed_length,

@@ -14,6 +14,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
@@ -143,7 +144,7 @@ FAMILY = Family(
     tiny_inputs=(SPEC.with_(size=(32, 32), short_side_px=36),),
     head=("fc8",),
     stages=(*CONVOLUTIONS, "fc6", "fc7"),
-    cam_layer="conv5b",
+    cam_layers=(CamLayer("conv5b", "B C T H W"),),
     classes=487,
     key_maps=(MMACTION2, FLAT, SEQUENTIAL),
     fit=partial(fit_length_and_size, side="size_px"),

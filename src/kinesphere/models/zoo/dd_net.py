@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import POSE_INPUTS, dimensions_of, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
@@ -187,6 +188,8 @@ DD_NET = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 8), people=2),),
     stages=STAGES,
+    cam_layers=(CamLayer("layer3", "BM C T"),),
+    explanation="integrated_gradients",
     classes=60,
     fit=fit_pose,
     notes="No public weights are compatible; checked by the paper's properties: the answer changes with "

@@ -53,6 +53,7 @@ FAMILY = Family(
     inputs=(ClipSpec(Sampling("uniform", 8), size=(32, 32)),),
     tiny_inputs=(ClipSpec(Sampling("uniform", 4), size=(8, 8)),),
     stages=("hidden1", "hidden2"),
+    explanation="integrated_gradients",
     classes=10,
     fit=partial(fit_length_and_size, side="size_px"),
     fixed_length=True,

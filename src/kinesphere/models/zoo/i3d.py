@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
@@ -234,7 +235,7 @@ I3D = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
     stages=STAGES,
-    cam_layer="mixed_5c",
+    cam_layers=(CamLayer("mixed_5c", "B C T H W"),),
     key_maps=KEY_MAPS,
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, max_pool, stem
@@ -102,7 +103,7 @@ I3D = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
     stages=STAGES,
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
     key_maps=I3D_MAPS,
 )
 C2D = I3D.of(

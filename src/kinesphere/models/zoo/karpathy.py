@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool3d
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
 
@@ -152,13 +153,21 @@ FAMILY = Family(
     tiny_inputs=clip(TWO_APART, 170),
     head=("fc8",),
     stages=stages("fovea"),
-    cam_layer="fovea.conv5",
+    cam_layers=(CamLayer("fovea.conv5", "BT C T H W"),),
     classes=487,
     fixed_size=True,
     notes="The authors published no weights; tests hold the paper's properties: sizes of the feature "
     "maps, reach in time, what either stream sees.",
 )
-MULTIRES = FAMILY.of(Karpathy, inputs=clip(TEN, 178), stages=stages("fovea", "context"))
+MULTIRES = FAMILY.of(
+    Karpathy,
+    inputs=clip(TEN, 178),
+    stages=stages("fovea", "context"),
+    cam_layers=(
+        CamLayer("fovea.conv5", "BT C T H W", centre=True),
+        CamLayer("context.conv5", "BT C T H W"),
+    ),
+)
 
 
 @FAMILY.model("An image network on one frame.", inputs=clip(ONE, 170))

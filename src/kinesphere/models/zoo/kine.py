@@ -13,6 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import STAGES, conv3d, initialise, projection
 
@@ -76,7 +77,7 @@ KINE = Family(
     inputs=(SPEC,),
     tiny_inputs=(ClipSpec(Sampling("uniform", 8), size=(32, 32), short_side_px=36),),
     stages=STAGES,
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
     classes=10,
 )
 

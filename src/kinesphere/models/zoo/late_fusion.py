@@ -12,6 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
@@ -42,7 +43,7 @@ LATE_FUSION = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
     stages=BACKBONE_STAGES,
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=10,
     key_maps=(KeyMap("torchvision", (Rename("fc.*", "fc.*"), Rename("*", "backbone.*"))),),
     notes="A ResNet in place of the paper's five-layer network.",

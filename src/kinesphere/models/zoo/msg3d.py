@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.layers.skeleton_net import VALUES, SkeletonInput, Stream, TimeConv, narrow
 from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
@@ -282,6 +283,7 @@ FAMILY = STGCN.of(
     name="msg3d",
     paper=cite("2003.14111", "3.2–3.5"),
     stages=tuple(f"{part}{s}" for s in (1, 2, 3) for part in ("sgcn", "gcn3d", "tcn")),
+    cam_layers=(CamLayer("tcn3", "BM C T J"),),
     key_maps=MAPS,
     notes=TOLD_APART,
 )

@@ -13,6 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, Size3, conv3d, initialise, max_pool, stem
 from kinesphere.models.papers import cite
@@ -215,7 +216,7 @@ R3D = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
     stages=STAGES,
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
     key_maps=R3D_MAPS,
 )
 ALL_3D: tuple[Convolution, ...] = ("3d",) * 5

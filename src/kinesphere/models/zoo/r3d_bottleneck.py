@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import DEPTHS, STAGES, ResNet3d, Size3, conv3d, max_pool, stem
 from kinesphere.models.papers import cite
@@ -118,7 +119,7 @@ R3D = Family(
     inputs=(KINETICS_SPEC,),
     tiny_inputs=(KINETICS_SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32)),),
     stages=STAGES,
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
     classes=700,
     key_maps=R3D_MAPS,
     notes=FOLDER_NOTE,

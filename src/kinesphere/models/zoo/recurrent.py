@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
@@ -127,7 +128,7 @@ SMALL = Family(
     inputs=(SMALL_SPEC,),
     tiny_inputs=TINY_INPUTS,
     stages=STAGES,
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=10,
     notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",
 )

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Part
+from kinesphere.models.card import CamLayer, Part
 from kinesphere.models.contracts import MEAN, STD, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
@@ -233,7 +233,10 @@ LATE = Family(
     tiny_inputs=(TINY_RGB, TINY_POSE),
     stages=(*(f"rgb.{part}" for part in STAGES), *(f"pose.{part}" for part in posec3d.RESNET_STAGES)),
     head=("rgb.fc", "pose.fc"),
-    cam_layer="rgb.layer4",
+    cam_layers=(
+        CamLayer("rgb.layer4", "B C T H W"),
+        CamLayer("pose.layer3", "B C T H W", input=1, heatmaps=True),
+    ),
     classes=60,
     fit=fit_late,
     fixed_size=("pose",),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from kinesphere.clips.spec import Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
 from kinesphere.models.weights.keymap import KeyMap, Rename, squeeze
@@ -60,7 +61,7 @@ S3D = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 16), size=(32, 32), short_side_px=36),),
     stages=STAGES,
-    cam_layer="mixed_5c",
+    cam_layers=(CamLayer("mixed_5c", "B C T H W"),),
     key_maps=(TORCHVISION,),
     notes="Pools and convolutions pad both sides alike, as the public PyTorch weights expect.",
 )

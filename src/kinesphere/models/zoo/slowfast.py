@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import (
@@ -282,7 +283,7 @@ SLOWFAST = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=36),),
     stages=PATHWAY_STAGES,
-    cam_layer="slow.layer4",
+    cam_layers=(CamLayer("slow.layer4", "B C T H W"), CamLayer("fast.layer4", "B C T H W")),
     key_maps=MAPS,
     notes="Takes the fast pathway's clip and picks the slow frames itself: every n-th as in the paper, or "
     "spread to the last frame (`spread`) as PyTorchVideo and PySlowFast do.",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.skeleton import SKELETONS, Skeleton
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MOTION_NOTE, POSE_INPUTS, TINY_POSE_INPUTS, fit_pose
 from kinesphere.models.family import Family
 from kinesphere.models.layers.skeleton_graph import directed_partition
@@ -269,6 +270,7 @@ STGCN = Family(
     inputs=POSE_INPUTS,
     tiny_inputs=TINY_POSE_INPUTS,
     stages=block_names(10),
+    cam_layers=(CamLayer("blocks.-1", "BM C T J"),),
     classes=60,
     key_maps=MAPS,
     fit=fit_pose,

@@ -19,11 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import Attention, Block, Mlp, initialise, stage_names
 from kinesphere.models.papers import cite
+from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block
 
@@ -168,6 +170,11 @@ class TimeSformer(nn.Module):
             if isinstance(block, DividedBlock):  # a fresh block looks at single frames, as an image network's
                 nn.init.zeros_(block.temporal_fc.weight)
 
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Tokens along time, rows and columns, the same in all layers; see `Tokens`."""
+        rows, columns = self.embed.proj.kernel_size
+        return x_BTCHW.shape[1], x_BTCHW.shape[-2] // rows, x_BTCHW.shape[-1] // columns
+
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         length = x_BTCHW.shape[1]
         x = self.embed(x_BTCHW)
@@ -292,17 +299,21 @@ TIMESFORMER = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
     stages=stage_names(12, "norm"),
+    cam_layers=(CamLayer("blocks.-1.norm1", "B 1+THW C"),),
+    explanation="weighted_attention",
     key_maps=PLAIN_MAPS,
     fit=fit,
     notes="Clips of another length or size take the nearest learnt positions.",
 )
-
-
-@TIMESFORMER.model(
-    "A vision transformer that attends in time, then in space, in every block.", key_maps=DIVIDED_MAPS
+DIVIDED = TIMESFORMER.of(
+    TimeSformer, key_maps=DIVIDED_MAPS, cam_layers=(CamLayer("blocks.-1.norm1", "B T 1+HW C"),)
 )
+SPACE = TIMESFORMER.of(TimeSformer, cam_layers=(CamLayer("blocks.-1.norm1", "BT 1+HW C"),))
+
+
+@DIVIDED.model("A vision transformer that attends in time, then in space, in every block.")
 def timesformer(num_classes: int) -> TimeSformer:
-    return TIMESFORMER.build(num_classes, scheme="divided")
+    return DIVIDED.build(num_classes, scheme="divided")
 
 
 @TIMESFORMER.model("A vision transformer that attends in space and time at once.")
@@ -310,9 +321,9 @@ def timesformer_joint(num_classes: int) -> TimeSformer:
     return TIMESFORMER.build(num_classes, scheme="joint")
 
 
-@TIMESFORMER.model("A vision transformer that looks at single frames and averages them.")
+@SPACE.model("A vision transformer that looks at single frames and averages them.")
 def timesformer_space(num_classes: int) -> TimeSformer:
-    return TIMESFORMER.build(num_classes, scheme="space")
+    return SPACE.build(num_classes, scheme="space")
 
 
 def tiny_net(num_classes: int, scheme: Scheme) -> TimeSformer:
@@ -321,9 +332,7 @@ def tiny_net(num_classes: int, scheme: Scheme) -> TimeSformer:
     )
 
 
-@TIMESFORMER.model(
-    "TimeSformer, divided, for tests.", stages=stage_names(2, "norm"), key_maps=DIVIDED_MAPS, tiny=True
-)
+@DIVIDED.model("TimeSformer, divided, for tests.", stages=stage_names(2, "norm"), tiny=True)
 def timesformer_tiny(num_classes: int) -> TimeSformer:
     return tiny_net(num_classes, "divided")
 
@@ -333,6 +342,6 @@ def timesformer_joint_tiny(num_classes: int) -> TimeSformer:
     return tiny_net(num_classes, "joint")
 
 
-@TIMESFORMER.model("TimeSformer, space, for tests.", stages=stage_names(2, "norm"), tiny=True)
+@SPACE.model("TimeSformer, space, for tests.", stages=stage_names(2, "norm"), tiny=True)
 def timesformer_space_tiny(num_classes: int) -> TimeSformer:
     return tiny_net(num_classes, "space")

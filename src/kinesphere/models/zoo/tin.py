@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet
@@ -150,7 +151,7 @@ FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),
     stages=BACKBONE_STAGES,
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "B C T H W"),),
     key_maps=(MMACTION2, IMAGENET),
     fit=fit_length,
     fixed_length=True,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.layers.resnet3d import (
     DEPTHS,
     EXPANSION,
@@ -194,7 +195,7 @@ FAMILY = C2D.of(
     name="tpn",
     paper=cite("2004.03548", "3"),
     stages=(*STAGES, "neck"),
-    cam_layer="neck",
+    cam_layers=(CamLayer("neck", "B C T H W"),),
     key_maps=SLOWONLY_MAPS,
     notes="The auxiliary classifier of training is not part of the model. ",
 )

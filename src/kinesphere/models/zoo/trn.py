@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
@@ -126,7 +127,7 @@ FAMILY = Family(
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),
     stages=(*BACKBONE_STAGES, "project"),
     head=("head.classify",),
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=174,
     key_maps=KEY_MAPS,
     fit=fit_length,

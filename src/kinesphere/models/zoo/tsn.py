@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
@@ -84,7 +85,7 @@ FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
     stages=BACKBONE_STAGES,
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     key_maps=(KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET),
     notes="A ResNet in place of the paper's BN-Inception.",
 )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.models.card import Part
+from kinesphere.models.card import CamLayer, Part
 from kinesphere.models.contracts import MEAN, STD, fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.papers import cite
@@ -277,7 +277,7 @@ TWO_STREAM = Family(
         for stage in ("conv1", "conv2", "conv3", "conv4", "conv5", "full6", "full7")
     ),
     head=("spatial.fc", "temporal.fc"),
-    cam_layer="spatial.conv5",
+    cam_layers=(CamLayer("spatial.conv5", "BT C H W"), CamLayer("temporal.conv5", "BT C H W", input=1)),
     classes=101,
     fit=fit,
     fixed_size=True,
@@ -290,7 +290,7 @@ FUSED = TWO_STREAM.of(
     tiny_inputs=shrunk(fused_inputs(2), 64),
     stages=("spatial", "temporal", "fuse", "fused_head.fc6", "fused_head.fc7"),
     head=("fused_head.fc8", "temporal_head.fc8"),
-    cam_layer="fuse",
+    cam_layers=(CamLayer("spatial", "BT C H W"), CamLayer("temporal", "BT C H W", input=1)),
     key_maps=(VGG16_IMAGENET,),
     notes=NOTE + "ImageNet weights start the spatial stream and the fused branch; the pool after fusion "
     "spans two by two cells and all frames. The fully connected layers fix the size; the builder's "
@@ -307,7 +307,7 @@ TWO_STREAM_I3D = Family(
     ),
     stages=tuple(f"{stream}.{stage}" for stream in ("rgb", "flow") for stage in i3d.STAGES),
     head=("rgb.fc", "flow.fc"),
-    cam_layer="rgb.mixed_5c",
+    cam_layers=(CamLayer("rgb.mixed_5c", "B C T H W"), CamLayer("flow.mixed_5c", "B C T H W", input=1)),
     notes="Public weights come stream by stream, those of i3d_inception and i3d_inception_flow: "
     "`kinesphere import RGB FLOW --model two_stream_i3d` joins two files, `join_i3d` two models. Parity "
     "rests on the fixtures of those two.",

@@ -13,6 +13,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
 from kinesphere.models.layers.vit import Attention, Mlp
@@ -166,7 +167,8 @@ UNIFORMER = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8), size=(32, 32), short_side_px=32),),
     stages=("layer1", "layer2", "layer3", "layer4"),
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
+    explanation="layercam",
     key_maps=(MMACTION2,),
 )
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import StochasticDepth, rising_rates
@@ -361,7 +362,8 @@ VIDEO_SWIN = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 8, 2), size=(32, 32), short_side_px=32),),
     stages=("patch_embed", "layer1", "layer2", "layer3", "layer4"),
-    cam_layer="layer4",
+    cam_layers=(CamLayer("layer4", "B C T H W"),),
+    explanation="layercam",
     key_maps=(TORCHVISION, MMACTION2),
 )
 

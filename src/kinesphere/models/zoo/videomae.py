@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, with_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
+from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
 
@@ -93,6 +95,10 @@ class VideoMAE(nn.Module):
         self.norm = nn.LayerNorm(width, mean_eps)
         self.fc = nn.Linear(width, num_classes)
         initialise(self)
+
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Tokens along time, rows and columns, the same in all layers; see `Tokens`."""
+        return self.embed.tubelets.grid(x_BTCHW)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         x_BLD = self.blocks(self.embed(x_BTCHW))
@@ -192,6 +198,8 @@ VIDEOMAE = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
     stages=stage_names(12, "norm"),
+    cam_layers=(CamLayer("blocks.-1", "B THW C"),),
+    explanation="weighted_attention",
     key_maps=MAPS,
     fit=fit,
     notes="Also VideoMAE V2 of the same size. Positions are computed for any length and size of clip.",

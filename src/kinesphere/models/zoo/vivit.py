@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.layers.vit import Block, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
+from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import huggingface_block, joined
 
@@ -94,6 +96,10 @@ class ViViT(nn.Module):
         self.fc = nn.Linear(width, num_classes)
         initialise(self)
 
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Tokens along time, rows and columns, the same in all layers; see `Tokens`."""
+        return self.embed.tubelets.grid(x_BTCHW)
+
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         x_BLD = self.blocks(self.embed(x_BTCHW))
         logits_BK: Tensor = self.fc(self.norm(x_BLD[:, 0]))
@@ -163,6 +169,8 @@ VIVIT = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
     stages=stage_names(12, "norm"),
+    cam_layers=(CamLayer("blocks.-1.norm1", "B 1+THW C"),),
+    explanation="weighted_attention",
     key_maps=MAPS,
     fit=fit,
     notes="Clips of another length or size take positions interpolated between the learnt ones.",

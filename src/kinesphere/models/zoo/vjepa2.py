@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
+from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
 from kinesphere.models.weights.maps.vit import joined
 
@@ -116,6 +118,10 @@ class VJEPA2(nn.Module):
         self.fc = nn.Linear(width, num_classes)
         initialise(self)
 
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Tokens along time, rows and columns, the same in all layers; see `Tokens`."""
+        return self.embed.grid(x_BTCHW)
+
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         x = self.embed(x_BTCHW)
         rotate = rotation(self.embed.grid(x_BTCHW), self.head_width, x)
@@ -176,6 +182,8 @@ FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
     stages=stage_names(24, "norm", "pooler"),
+    cam_layers=(CamLayer("norm", "B THW C"),),
+    explanation="weighted_attention",
     classes=174,
     key_maps=MAPS,
     notes="Compared with the installed transformers library; there is no recorded fixture.",

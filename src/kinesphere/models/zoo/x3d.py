@@ -12,6 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import STAGES, Size3, average, conv3d, initialise
 from kinesphere.models.papers import cite
@@ -217,7 +218,7 @@ FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4, 1), size=(32, 32), short_side_px=36),),
     stages=(*STAGES, "conv5"),
-    cam_layer="conv5",
+    cam_layers=(CamLayer("conv5", "B C T H W"),),
     key_maps=MAPS,
 )
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import clips, frames
 from kinesphere.models.papers import cite
@@ -262,7 +263,7 @@ MOVINET = Family(
     tiny_inputs=clip(4, 5.0, 32),
     head=("dense10",),
     stages=("conv1", *BLOCKS, "conv7"),
-    cam_layer="conv7",
+    cam_layers=(CamLayer("conv7", "BT C H W"),),
     classes=600,
     key_maps=BASE_MAPS,
     notes="Numerically equal to MoViNet-pytorch.",

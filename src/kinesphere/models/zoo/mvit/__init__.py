@@ -17,10 +17,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.stochastic_depth import rising_rates
 from kinesphere.models.papers import cite
+from kinesphere.models.tokens import Grid
 from kinesphere.models.zoo.mvit.blocks import (
     EPSILON,
     PATCH_STRIDE,
@@ -113,6 +115,24 @@ class MViT(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Tokens along time, rows and columns after a layer; see `Tokens`.
+
+        Inside the first block of a stage tokens are those of the stage before until its attention is done.
+        """
+        grid = self.stem.grid(x_BTCHW)
+        name, _, inside = path.partition(".")
+        if name == "stem":
+            return grid
+        for stage, blocks in self.named_children():
+            if isinstance(blocks, Stage):
+                if name == stage and inside == "0.norm1":
+                    break
+                grid = coarser(grid, blocks.stride)
+                if name == stage:
+                    break
+        return grid
+
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         grid = self.stem.grid(x_BTCHW)
         x = self.stem(x_BTCHW)
@@ -133,6 +153,8 @@ MVIT1 = Family(
     inputs=(clip(16, 4),),
     tiny_inputs=(clip(4, 1, 32, 36),),
     stages=STAGES,
+    cam_layers=(CamLayer("layer4.-1.norm1", "B 1+THW C"),),
+    explanation="weighted_attention",
     key_maps=MAPS,
     fit=fit_length_and_size,
 )

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.layers.stochastic_depth import StochasticDepth
+from kinesphere.models.tokens import Grid
 
-Grid = tuple[int, int, int]
 Pooling = Literal["conv", "max", "avg"]
 
 EPSILON = 1e-6

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import POSE_INPUTS
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet3d import average, conv3d, initialise, max_pool, stage, stem
@@ -275,7 +276,7 @@ SLOWONLY = Family(
     inputs=(SPEC,),
     tiny_inputs=TINY_INPUTS,
     stages=RESNET_STAGES,
-    cam_layer="layer3",
+    cam_layers=(CamLayer("layer3", "B C T H W", heatmaps=True),),
     classes=60,
     key_maps=(SLOWONLY_MAP,),
     fit=fit,
@@ -285,10 +286,15 @@ SLOWONLY = Family(
 C3D = SLOWONLY.of(
     c3d_on_heatmaps,
     stages=C3D_STAGES,
-    cam_layer="conv4b",
+    cam_layers=(CamLayer("conv4b", "B C T H W", heatmaps=True),),
     key_maps=(PYSKL_C3D,),
 )
-X3D = SLOWONLY.of(x3d_on_heatmaps, stages=(*RESNET_STAGES, "conv5"), cam_layer="conv5", key_maps=(PYSKL_X3D,))
+X3D = SLOWONLY.of(
+    x3d_on_heatmaps,
+    stages=(*RESNET_STAGES, "conv5"),
+    cam_layers=(CamLayer("conv5", "B C T H W", heatmaps=True),),
+    key_maps=(PYSKL_X3D,),
+)
 
 
 @SLOWONLY.model("SlowOnly on heatmaps of joints or limbs: the most accurate of the family.")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.frame_resnet import TINY_DEPTH, FrameResNet, block_counts
@@ -295,12 +296,12 @@ TSM_RESNET = Family(
     inputs=(SPEC,),
     tiny_inputs=TINY_INPUTS,
     stages=BACKBONE_STAGES,
-    cam_layer="backbone.layer4",
+    cam_layers=(CamLayer("backbone.layer4", "B C T H W"),),
 )
 TSM_MOBILE = TSM_RESNET.of(
     tsm_mobile,
     stages=("backbone.conv1", *(f"backbone.layer{i}" for i in range(1, 8)), "backbone.conv2"),
-    cam_layer="backbone.conv2",
+    cam_layers=(CamLayer("backbone.conv2", "BT C H W"),),
     key_maps=MOBILE_MAPS,
 )
 ONLINE_NOTE = (
