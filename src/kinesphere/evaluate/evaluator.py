@@ -72,16 +72,19 @@ def collect(
     manifest = dataset.manifest
     indices: list[int] = []
     targets, probabilities, skipped, damaged = [], [], [], []
-    for batch in make_loader(dataset, batch_size, workers=workers):
-        skipped += batch.failures
-        damaged += batch.notes
-        if len(batch):
-            indices += batch.indices
-            targets.append(batch.targets.numpy().astype(np.int64))
-            inputs = perturb(batch.inputs) if perturb else batch.inputs
-            probabilities.append(predictor.answers(inputs, views, [manifest[i].id for i in batch.indices]))
-        if progress:
-            progress(len(indices) + len(skipped), len(manifest))
+    with make_loader(dataset, batch_size, workers=workers) as loader:
+        for batch in loader:
+            skipped += batch.failures
+            damaged += batch.notes
+            if len(batch):
+                indices += batch.indices
+                targets.append(batch.targets.numpy().astype(np.int64))
+                inputs = perturb(batch.inputs) if perturb else batch.inputs
+                probabilities.append(
+                    predictor.answers(inputs, views, [manifest[i].id for i in batch.indices])
+                )
+            if progress:
+                progress(len(indices) + len(skipped), len(manifest))
     if not indices:
         raise TooManyFailures(
             f"None of the {len(manifest)} clips could be read. The first, {skipped[0].path}: "

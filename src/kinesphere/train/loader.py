@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from torch.utils.data import DataLoader
-
+from kinesphere.core.closing import Closing
 from kinesphere.core.signals import raise_if_stopped, shielded
 from kinesphere.data.dataset import Batch
+from kinesphere.data.loader import ClipLoader
 from kinesphere.data.sampler import EpochSampler
 
 
-class ResumableLoader:
+class ResumableLoader(Closing):
     """One epoch per iteration, from the position on.
 
     The position moves before a batch is handed over, so a state saved while a batch is being worked
@@ -23,7 +23,7 @@ class ResumableLoader:
         loader: Loads what an `EpochSampler` draws.
     """
 
-    def __init__(self, loader: DataLoader[Batch]) -> None:
+    def __init__(self, loader: ClipLoader) -> None:
         assert isinstance(loader.sampler, EpochSampler)
         self._loader = loader
         self._sampler = loader.sampler
@@ -50,6 +50,10 @@ class ResumableLoader:
             self.epoch, self.batch = (self.epoch + 1, 0) if last else (self.epoch, number + 1)
             yield batch
             began = time.perf_counter()
+
+    def close(self) -> None:
+        """End the processes that load."""
+        self._loader.close()
 
     def state_dict(self) -> dict[str, int]:
         """The position: epoch, and batch within it."""

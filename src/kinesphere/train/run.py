@@ -128,7 +128,7 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         from kinesphere.train.trainer import fit
 
         fit(recipe, parts, console)
-        # The trainer's parts refer to each other: until collected, they keep the loaders' processes.
+        # The trainer's parts refer to each other: until collected, they keep the optimiser's state.
         gc.collect()
 
 

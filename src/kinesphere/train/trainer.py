@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,27 +91,28 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         test_views=recipe.test.views,
     )
     compute.place(recogniser)
-    training = training_loader(recipe, parts.train, recogniser.specs, process, preparation)
-    validation = None
-    if parts.val is not None:
-        held_out = _dataset(recipe, parts.val, recogniser.specs, preparation, training=False)
-        validation = _loader(recipe, held_out, process)
-    task = build_task(recipe, recogniser, parts.train, len(training))
-    state = read_state(files.state) if files.state.is_file() else None
-    best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
-    callbacks = _callbacks(recipe, parts, files, training, best, console)
-    with _quiet_engine(), naming_the_disk(files.folder):
-        loggers = []
-        if process.rank == 0:
-            loggers = make_loggers(recipe, files.folder, 0 if state is None else int(state["global_step"]))
-        trainer = _trainer(recipe, compute, process, task.length, callbacks, loggers)
-        trainer.fit(
-            task,
-            train_dataloaders=training,
-            val_dataloaders=validation,
-            ckpt_path=None if state is None else str(files.state),
-            weights_only=True,
-        )
+    with (
+        training_loader(recipe, parts.train, recogniser.specs, process, preparation) as training,
+        _validation_loader(recipe, parts.val, recogniser.specs, process, preparation) as validation,
+    ):
+        task = build_task(recipe, recogniser, parts.train, len(training))
+        state = read_state(files.state) if files.state.is_file() else None
+        best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
+        callbacks = _callbacks(recipe, parts, files, training, best, console)
+        with _quiet_engine(), naming_the_disk(files.folder):
+            loggers = []
+            if process.rank == 0:
+                loggers = make_loggers(
+                    recipe, files.folder, 0 if state is None else int(state["global_step"])
+                )
+            trainer = _trainer(recipe, compute, process, task.length, callbacks, loggers)
+            trainer.fit(
+                task,
+                train_dataloaders=training,
+                val_dataloaders=validation,
+                ckpt_path=None if state is None else str(files.state),
+                weights_only=True,
+            )
     if process.rank == 0:
         keep(task.scored, files.last, parts.train.fingerprint(), {})
         if best.best is None:
@@ -210,6 +211,19 @@ def training_loader(
     drop_last = len(train) > per_step and 0 < len(train) % per_step < per_step / 2
     dataset = _dataset(recipe, train, specs, preparation, training=True)
     return _loader(recipe, dataset, process, recipe.data.balance, drop_last)
+
+
+def _validation_loader(
+    recipe: Recipe,
+    samples: Manifest | None,
+    specs: tuple[ClipSpec, ...],
+    process: ProcessRank,
+    preparation: Preparation,
+) -> AbstractContextManager[ResumableLoader | None]:
+    """Batches of the clips that validate, if there are any."""
+    if samples is None:
+        return nullcontext()
+    return _loader(recipe, _dataset(recipe, samples, specs, preparation, training=False), process)
 
 
 def _dataset(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import warnings
 from collections.abc import Callable
@@ -265,6 +266,18 @@ def test_failures_come_through_workers(broken: Manifest) -> None:
     loader = make_loader(ClipDataset(broken, SPEC, train=False), 3, workers=1)
     failures = [failure.index for batch in loader for failure in batch.failures]
     assert failures == [0, 3]
+
+
+def test_a_closed_loader_has_no_workers_and_opens_again(broken: Manifest) -> None:
+    with make_loader(ClipDataset(broken, SPEC, train=False), 1, workers=1) as loader:
+        next(iter(loader))
+        (first,) = multiprocessing.active_children()
+    assert not multiprocessing.active_children()
+    assert first.exitcode == 0
+    with loader:
+        assert [failure.index for batch in loader for failure in batch.failures] == [0, 3]
+    assert not multiprocessing.active_children()
+    loader.close()
 
 
 def test_loader_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import io
 import logging
 import multiprocessing
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -164,10 +165,12 @@ def test_resuming_an_early_stopped_run_does_not_train_on(recipe: Recipe) -> None
     assert len(read_history(run.files.metrics)) == rows
 
 
-def test_the_processes_that_load_end_with_the_run(recipe: Recipe) -> None:
-    compute = recipe.compute.model_copy(update={"workers": 1})
-    train(recipe.model_copy(update={"compute": compute}), console=quiet())
+def test_the_processes_that_load_end_with_the_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[BaseProcess] = []
+    monkeypatch.setattr(BaseProcess, "terminate", killed.append)  # after five seconds without an answer
+    train(recipe.override("compute.workers=1", "train.epochs=1"), console=quiet())
     assert multiprocessing.active_children() == []
+    assert not killed
 
 
 def test_a_folder_is_not_used_twice_and_resumes_only_its_own_recipe(recipe: Recipe) -> None:
