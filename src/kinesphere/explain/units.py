@@ -91,51 +91,62 @@ def losses(scored: Scored, inputs: Sequence[Tensor], settings: Settings, number:
     specs = scored.recogniser.specs
     heats = []
     for clip in clip_by_clip(inputs):
-        masks = _masks(clip, specs, number)
-        found = FeatureAblation(_Altered(scored, clip, tuple(masks))).attribute(
-            tuple(clip[i] for i in masks),
-            baselines=tuple(filled(clip[i], specs[i], settings.fill) for i in masks),
-            feature_mask=tuple(masks.values()),
-            perturbations_per_eval=settings.batch,
+        altered = _Altered(scored, clip, settings, number)
+        present = torch.ones(1, altered.count, device=clip[0].device)
+        (lost,) = FeatureAblation(altered).attribute(
+            present, baselines=0.0, perturbations_per_eval=settings.batch
         )
-        by_input = dict(zip(masks, found, strict=True))
         heats.append(
             tuple(
-                _map(by_input[i], part, spec) if i in by_input else None
-                for i, (part, spec) in enumerate(zip(clip, specs, strict=True))
+                None if numbers is None else _map(lost[numbers], part, spec)
+                for numbers, part, spec in zip(altered.numbers, clip, specs, strict=True)
             )
         )
     return together(heats)
 
 
-def _masks(clip: Sequence[Tensor], specs: Sequence[ClipSpec], number: Numbering) -> dict[int, Tensor]:
-    """By input that has parts, their numbers, which go on from input to input."""
-    masks: dict[int, Tensor] = {}
-    count = 0
-    for i, (part, spec) in enumerate(zip(clip, specs, strict=True)):
-        numbers = number(part, spec)
-        if numbers is not None:
-            masks[i] = numbers.to(part.device) + count
-            count += int(numbers.max()) + 1
-    return masks
-
-
 class _Altered:
-    """The score of one clip when some of its inputs are altered copies, and the others are as they were."""
+    """The score of one clip by which of its parts are present, 1 or 0 each in `(N, parts)`.
 
-    def __init__(self, scored: Scored, clip: Sequence[Tensor], altered: Sequence[int]) -> None:
+    So Captum's bookkeeping is of parts and not of pixels, and only the values of absent parts are written.
+    """
+
+    def __init__(self, scored: Scored, clip: Sequence[Tensor], settings: Settings, number: Numbering) -> None:
         self.scored = scored
         self.clip = clip
-        self.altered = altered
+        self.numbers: list[Tensor | None] = []
+        self.fills: list[Tensor] = []
+        self.places: list[tuple[int, Tensor]] = []
+        for i, (part, spec) in enumerate(zip(clip, scored.recogniser.specs, strict=True)):
+            numbers = number(part, spec)
+            if numbers is not None:
+                flat = numbers.to(part.device).expand_as(part).flatten()
+                places = flat.argsort().split(flat.bincount().tolist())
+                numbers = numbers.to(part.device) + self.count  # they go on from input to input
+                self.places += [(i, place) for place in places]
+            self.numbers.append(numbers)
+            self.fills.append(filled(part, spec, settings.fill).flatten())
 
-    def __call__(self, *copies: Tensor) -> Tensor:
-        whole = [part.expand(len(copies[0]), *part.shape[1:]) for part in self.clip]
-        for i, part in zip(self.altered, copies, strict=True):
-            whole[i] = part
-        scores: Tensor = self.scored(*whole)
+    @property
+    def count(self) -> int:
+        """How many parts all inputs have."""
+        return len(self.places)
+
+    def __call__(self, present: Tensor) -> Tensor:
+        size = len(present)
+        copies = [
+            part.expand(size, *part.shape[1:]) if numbers is None else part.flatten().repeat(size, 1)
+            for part, numbers in zip(self.clip, self.numbers, strict=True)
+        ]
+        for copy, absent in (present == 0).nonzero().tolist():
+            i, places = self.places[absent]
+            copies[i][copy, places] = self.fills[i][places]
+        scores: Tensor = self.scored(
+            *(copy.view(size, *part.shape[1:]) for copy, part in zip(copies, self.clip, strict=True))
+        )
         return scores
 
 
-def _map(attribution: Tensor, clip: Tensor, spec: ClipSpec) -> Tensor:
-    """One number per pixel or joint, from what Captum says of each channel alike."""
-    return attribution[:, :, 0] if is_planes(spec) else attribution[..., 0] * seen(clip)
+def _map(lost: Tensor, clip: Tensor, spec: ClipSpec) -> Tensor:
+    """One number per pixel or joint, from one per number in `(1, T, 1, H, W)` or `(1, T, M, J, 1)`."""
+    return lost[:, :, 0] if is_planes(spec) else lost[..., 0] * seen(clip)
