@@ -54,10 +54,12 @@ class PoseFacts:
         assert self.seen is not None
         if span is None:
             return self.seen
-        inside = (self.times >= span[0]) & (self.times < span[1])
-        if not inside.any():
-            inside = (self.times >= span[0] - self.holds_s) & (self.times <= span[1] + self.holds_s)
-        return self.seen[inside]
+        # There may be many spans of a long recording, so none looks at all of its times.
+        first, end = np.searchsorted(self.times, span)
+        if first >= end:
+            first = np.searchsorted(self.times, span[0] - self.holds_s)
+            end = np.searchsorted(self.times, span[1] + self.holds_s, side="right")
+        return self.seen[first:end]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -64,7 +65,7 @@ class Predictions:
                 f"Every column of a table of {len(self.ids)} clips needs that length; got {lengths}."
             )
         if len(set(self.ids)) != len(self.ids):
-            repeated = sorted({i for i in self.ids if self.ids.count(i) > 1})
+            repeated = sorted(name for name, count in Counter(self.ids).items() if count > 1)
             raise InvalidSetting(f"Each clip counts once; these ids occur again: {repeated[:5]}.")
         object.__setattr__(self, "probabilities", check_table(self.probabilities, self.targets, self.labels))
 

@@ -96,9 +96,10 @@ def _answer(kind: Kind, names: Sequence[str], answered: int, best_false: np.ndar
 
 def _spread(pool: Sequence[int], answered: np.ndarray, count: int) -> list[int]:
     """The first of each class, then the rest, `count` in all."""
-    first_of = {int(answered[i]): i for i in reversed(pool)}
-    firsts = sorted(first_of.values(), key=pool.index)
-    return (firsts + [i for i in pool if i not in firsts])[:count]
+    firsts: dict[int, int] = {}
+    for i in pool:
+        firsts.setdefault(int(answered[i]), i)
+    return list(dict.fromkeys([*firsts.values(), *pool]))[:count]
 
 
 FindPoses = Callable[[str], StoredPoses | None]
