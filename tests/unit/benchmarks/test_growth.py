@@ -23,7 +23,7 @@ def sleeping(seconds: Callable[[int], float]) -> Cost:
 
 @pytest.mark.parametrize("number", range(len(COSTS)))
 def test_every_cost_can_be_measured(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "_REPEAT_S", 0.0)
+    monkeypatch.setattr(growth, "_ONCE_S", 0.0)
     cost = replace(COSTS[number], size=max(6, COSTS[number].size // 20))
     measured = measure(cost, (1, 2))
     assert all(measured.seconds)
@@ -33,7 +33,7 @@ def test_every_cost_can_be_measured(number: int, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_cost_that_grows_with_the_square_misses_its_goal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "_REPEAT_S", 0.0)
+    monkeypatch.setattr(growth, "_ONCE_S", 0.0)
     for grows, verdict in ((lambda n: n / 2000, "met"), (lambda n: n**2 / 2000, "missed")):
         cost = sleeping(grows)
         measured = measure(cost, (1, 2, 20))
