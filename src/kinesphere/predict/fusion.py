@@ -98,12 +98,16 @@ class FusedPredictor(VideoPredictor):
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""
+        own = self.member_probabilities(inputs, views)
+        return torch.stack([weight * each for weight, each in zip(self.weights, own, strict=True)]).sum(0)
+
+    def member_probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> list[Tensor]:  # noqa: B008
+        """What each member says by itself, `(B, K)` in the order of `labels`; see `probabilities`."""
         place = {spec: i for i, spec in enumerate(self._specs)}
-        parts = [
-            weight * member.probabilities([inputs[place[spec]] for spec in member.specs], views)[:, order]
-            for weight, member, order in zip(self.weights, self.members, self._orders, strict=True)
+        return [
+            member.probabilities([inputs[place[spec]] for spec in member.specs], views)[:, order]
+            for member, order in zip(self.members, self._orders, strict=True)
         ]
-        return torch.stack(parts).sum(0)
 
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
