@@ -18,6 +18,7 @@ from benchmarks.record import RESULTS
 
 NAMES = (
     "decode",
+    "small_files",
     "cache",
     "inference",
     "zoo",

@@ -5,7 +5,9 @@
 Every reader opens the file anew and ends with uint8 RGB of 128x171 pixels (H x W). Three tasks: `spread`
 takes 16 frames spread evenly over a 20 s clip, `dense` 16 successive ones from its middle, `all` every
 frame. `bare` only decodes and throws the frames away: no reader of all frames can be faster. Where a
-reader can work in several ways (threads, seeking or reading through), the fastest counts. While it runs,
+reader can work in several ways (threads, seeking or reading through), the fastest counts. A process
+remembers what its first opening of a file found out; `ours` is a first opening, which alone is held against
+the others, `again` a later one. While it runs,
 every reader's time is printed; `difference` is the mean absolute distance of pixel values to Kinesphere's
 (resampling filters differ). A reader of which some frames resemble a neighbour of the asked frame more
 than that frame itself did not do the work and does not count as a peer.
@@ -25,20 +27,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.readers import TASKS, Row, compare, fastest, faults, readers, reading_options
+from benchmarks.readers import (
+    AGAIN,
+    BARE,
+    OURS,
+    TASKS,
+    Row,
+    compare,
+    fastest,
+    faults,
+    readers,
+    reading_options,
+)
 from benchmarks.record import command_line, finish, goal, milliseconds, significant
 from benchmarks.videos import source_videos
-
-OURS, BARE = "kinesphere", "bare decoding"
 
 
 @dataclass(frozen=True)
 class Duel:
-    """One task on one video: our seconds, those of the fastest peer, and of decoding alone."""
+    """One task on one video: our seconds at a first and at a later opening, a peer's, bare decoding's."""
 
     video: str
     task: str
     ours_s: float
+    again_s: float | None
     peer: str
     peer_s: float | None
     bare_s: float | None
@@ -58,6 +70,7 @@ class Duel:
             "video": self.video,
             "task": self.task,
             "ours, ms": milliseconds(self.ours_s),
+            "again, ms": milliseconds(self.again_s),
             "fastest peer, ms": milliseconds(self.peer_s),
             "its name": self.peer,
             "peer ÷ ours": significant(self.lead) if self.lead else "",
@@ -72,11 +85,13 @@ def duel(rows: Sequence[Row]) -> Duel:
     if ours is None or ours.seconds is None:
         raise SystemExit(f"{rows[0].source}, {rows[0].task}: Kinesphere itself failed.")
     bare = fastest(rows, lambda name: name == BARE)
-    peer = fastest(rows, lambda name: name not in (OURS, BARE))
+    peer = fastest(rows, lambda name: name not in (OURS, AGAIN, BARE))
+    again = fastest(rows, lambda name: name == AGAIN)
     return Duel(
         ours.source,
         ours.task,
         ours.seconds,
+        again.seconds if again else None,
         peer.reader if peer else "",
         peer.seconds if peer else None,
         bare.seconds if bare else None,
@@ -85,18 +100,21 @@ def duel(rows: Sequence[Row]) -> Duel:
 
 def goals(duels: Sequence[Duel]) -> list[str]:
     """The worst of all videos decides."""
-    large = [d for d in duels if d.task == "all" and d.video.startswith("h264 640x480")]
-    over_bare = [d.over_bare for d in large if d.over_bare]
-    lead = [d.lead for d in large if d.lead]
+    lead = [d.lead for d in duels if d.lead]
+    whole = [d.over_bare for d in duels if d.over_bare]
     spread = [d.lead for d in duels if d.task == "spread" and d.lead]
+    large = [d.over_bare for d in duels if d.over_bare and d.video.startswith("h264 640x480")]
+    slower = [f"{d.video}, {d.task}: slower than {d.peer}" for d in duels if d.lead and d.lead < 1]
     return [
+        goal("all videos and tasks, speed over the fastest peer", min(lead, default=None), 1),
+        *slower,
+        goal("all frames, time over bare decoding", max(whole, default=None), 1.3, at_most=True),
         goal(
             "all frames of 640x480 H.264, time over bare decoding",
-            max(over_bare, default=None),
+            max(large, default=None),
             1.2,
             at_most=True,
         ),
-        goal("all frames of 640x480 H.264, speed over the fastest peer", min(lead, default=None), 1),
         goal(
             "16 frames spread over a 20 s clip, speed over the fastest peer", min(spread, default=None), 1.3
         ),

@@ -22,12 +22,14 @@ from benchmarks.peers import declare_torchvision_operators
 from benchmarks.record import milliseconds
 from benchmarks.videos import RATE, SECONDS
 from kinesphere.core.device import cpu_count
-from kinesphere.video import Video
+from kinesphere.video import Video, remembered
 
 SIZE = (128, 171)
 SPREAD = tuple(int((i + 0.5) * SECONDS * RATE / 16) for i in range(16))
 DENSE = tuple(range(SECONDS * RATE // 2, SECONDS * RATE // 2 + 16))
 TASKS: dict[str, tuple[int, ...] | None] = {"spread": SPREAD, "dense": DENSE, "all": None}
+
+OURS, AGAIN, BARE = "kinesphere", "kinesphere, opened before", "bare decoding"
 
 Read = Callable[[Path, tuple[int, ...] | None], np.ndarray]
 
@@ -42,6 +44,13 @@ class Reader:
 
 
 def kinesphere(path: Path, indices: tuple[int, ...] | None) -> np.ndarray:
+    """Reads as a process does that never saw the file: its packets are read through first."""
+    remembered.forget()
+    return kinesphere_again(path, indices)
+
+
+def kinesphere_again(path: Path, indices: tuple[int, ...] | None) -> np.ndarray:
+    """Reads as the later epochs of a training do: what the first opening found out is still known."""
     with Video.open(path) as video:
         times = video.frame_times() if indices is None else np.asarray(indices) / RATE
         return video.frames_at(times, SIZE).data.transpose(0, 2, 3, 1)
@@ -141,8 +150,9 @@ def decord(threads: int) -> Read:
 def readers() -> tuple[list[Reader], list[str]]:
     """All that work here, and a note on each package that does not."""
     found = [
-        Reader("kinesphere", kinesphere),
-        Reader("bare decoding", bare, ("all",)),
+        Reader(OURS, kinesphere),
+        Reader(AGAIN, kinesphere_again),
+        Reader(BARE, bare, ("all",)),
         Reader("opencv", opencv),
         Reader("opencv, seeking", opencv_seeking, ("spread", "dense")),
         Reader("pyav", pyav),
@@ -222,6 +232,8 @@ def compare(candidates: list[Reader], path: Path, source: str, task: str, rounds
         for reader in candidates:
             if reader.name in failures:
                 continue
+            if reader.name == AGAIN:
+                Video.open(path).close()
             begin, used = time.perf_counter(), time.process_time()
             try:
                 pixels[reader.name] = reader.read(path, indices)

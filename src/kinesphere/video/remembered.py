@@ -67,6 +67,12 @@ def remember(source: Source, findings: Findings) -> None:
         _FINDINGS[state] = findings
 
 
+def forget() -> None:
+    """Know nothing of any file, as a new process does."""
+    with _LOCK:
+        _FINDINGS.clear()
+
+
 def _state(source: Source) -> State | None:
     """A file as it is now; None where that cannot be told."""
     return settled_state(Path(source.location)) if source.kind == "file" else None

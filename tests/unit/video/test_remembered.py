@@ -19,7 +19,7 @@ MakeVideo = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
-    remembered._FINDINGS.clear()
+    remembered.forget()
 
 
 def aged(path: Path, seconds: float = 60.0) -> Path:
