@@ -11,12 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.inference import EMULATED, LEFT_OUT, interleaved, ours
+from benchmarks.inference import EMULATED, LEFT_OUT, fresh, interleaved, ours
 from benchmarks.record import command_line, finish, milliseconds
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count, fast_precision
-from kinesphere.core.labels import LabelSet
-from kinesphere.models import Recogniser, card, create_model, list_models
+from kinesphere.models import card, list_models
 from kinesphere.models.runtime.measure import input_shape
 
 
@@ -27,11 +26,6 @@ def example(spec: ClipSpec) -> Tensor:
         return torch.rand(shape)
     batch, length, channels, height, width = shape
     return torch.randn(batch, length, height, width, channels).permute(0, 1, 4, 2, 3)
-
-
-def fresh(name: str) -> Recogniser:
-    torch.manual_seed(0)
-    return create_model(name, LabelSet(tuple(f"class_{i:03d}" for i in range(400))))
 
 
 @torch.inference_mode()

@@ -8,8 +8,9 @@ from torch import nn
 
 from kinesphere.core.device import Compute
 from kinesphere.models import create_model, list_models
-from kinesphere.models.runtime.inference import PackedConvolution, optimise_for_inference
+from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.models.runtime.measure import input_shape
+from kinesphere.models.runtime.packed import PackedConvolution, PackedLinear
 
 FP32 = Compute("cpu", "fp32", channels_last=True)
 
@@ -48,7 +49,9 @@ def test_residual_networks_keep_no_norm_and_few_activations(name):
     kinds = [type(module) for module in net.modules()]
     assert not {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d, nn.Conv3d, nn.ReLU} & set(kinds)
     packed = [module for module in net.modules() if isinstance(module, PackedConvolution)]
-    assert sum(module.relu for module in packed) == len(packed) - 3  # three projections on shortcuts
+    assert (
+        sum(module.activation.name == "relu" for module in packed) == len(packed) - 3
+    )  # three projections on shortcuts
 
 
 @pytest.mark.parametrize("name", ["tsn_tiny", "tsm_tiny", "s3d_tiny"])
@@ -160,3 +163,26 @@ def test_untraceable_networks_run_as_they_are_and_the_log_says_so(caplog):
         net = optimise_for_inference(recogniser, FP32)
     assert "r3d_tiny: the forward of Branching cannot be traced and runs as it is" in caplog.text
     assert torch.equal(net(*batch), recogniser(*batch))
+
+
+def test_linear_layers_take_over_activation_and_addition_and_keep_one_weight():
+    recogniser, batch = settled("videomae_tiny")
+    net = optimise_for_inference(recogniser, FP32)
+    packed = [module for module in net.modules() if isinstance(module, PackedLinear)]
+    assert not {nn.Linear, nn.GELU} & {type(module) for module in net.modules()}
+    assert [module.activation.name for module in packed].count("gelu") == 2  # one in each block
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+    assert all(module.weight.is_mkldnn for module in packed)
+    added = [node for node in net.graph.nodes if node.op == "call_module" and len(node.args) == 2]
+    assert len(added) == 4  # behind attention and perceptron of both blocks
+
+
+def test_what_is_added_to_a_linear_layer_keeps_its_shape_and_precision():
+    layer = PackedLinear(torch.randn(4, 3), torch.randn(4), torch.bfloat16)
+    x, other = torch.randn(2, 5, 3), torch.randn(1, 1, 4)
+    with torch.inference_mode():
+        out = layer(x, other)
+        assert out.dtype == torch.float32
+        assert torch.equal(out, layer(x) + other)
+        assert layer(x, torch.randn(2, 5, 4).bfloat16()).dtype == torch.bfloat16

@@ -49,11 +49,13 @@ class Attention(nn.Module):
 
     def _heads(self, x_BLD: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values, each `(B, heads, L, D / heads)`."""
-        bias: Tensor = self.qkv.bias
-        if self.q_bias is not None and self.v_bias is not None:
+        if self.q_bias is None or self.v_bias is None:
+            together = self.qkv(x_BLD)
+        else:
             bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-        together = F.linear(x_BLD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
-        heads: tuple[Tensor, ...] = together.permute(2, 0, 3, 1, 4).unbind(0)
+            together = F.linear(x_BLD, self.qkv.weight, bias)
+        by_head = together.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        heads: tuple[Tensor, ...] = by_head.unbind(0)
         return heads
 
 

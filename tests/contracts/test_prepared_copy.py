@@ -1,0 +1,66 @@
+"""The copy that inference runs gives the plain network's logits, for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kinesphere.core.device import Compute
+from kinesphere.models import Recogniser, create_model, list_models
+from kinesphere.models.runtime.inference import optimise_for_inference
+from kinesphere.models.runtime.measure import input_shape
+
+FP32, BF16 = (Compute("cpu", precision, channels_last=True) for precision in ("fp32", "bf16"))
+
+
+def settled(name: str) -> Recogniser:
+    """A recogniser whose batch norms have met data."""
+    torch.manual_seed(0)
+    recogniser = create_model(name, ["a", "b", "c"])
+    for module in recogniser.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.25, 0.75)
+    return recogniser.eval()
+
+
+def batches(recogniser: Recogniser) -> Iterator[tuple[Tensor, ...]]:
+    """Batches of 3 and 1, and a wider one, for networks that take it."""
+    shapes = [input_shape(spec, batch=3) for spec in recogniser.specs]
+    yield tuple(torch.randn(shape) for shape in shapes)
+    yield tuple(torch.randn(1, *shape[1:]) for shape in shapes)
+    if all(spec.modality in ("rgb", "flow") for spec in recogniser.specs):
+        wider = tuple(torch.randn(*shape[:-1], 2 * shape[-1]) for shape in shapes)
+        try:
+            recogniser(*wider)
+        except (RuntimeError, ValueError):  # made for one size
+            return
+        yield wider
+
+
+def off(logits: Tensor, wanted: Tensor) -> float:
+    return float((logits.float() - wanted).abs().max() / wanted.abs().max())
+
+
+@pytest.mark.parametrize("name", list_models(tiny=True))
+@torch.inference_mode()
+def test_logits_of_every_model(name: str) -> None:
+    recogniser = settled(name)
+    exact, rounded = (optimise_for_inference(recogniser, compute) for compute in (FP32, BF16))
+    before = torch.get_num_threads()
+    try:
+        for batch in batches(recogniser):
+            wanted = recogniser(*batch)
+            with BF16.autocast():
+                allowed = max(0.02, 3 * off(recogniser(*batch), wanted))
+            for threads in (1, 4):
+                torch.set_num_threads(threads)
+                assert off(exact(*batch), wanted) < 1e-5
+                with BF16.autocast():
+                    assert off(rounded(*batch), wanted) < allowed
+    finally:
+        torch.set_num_threads(before)
