@@ -15,6 +15,7 @@ from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES, see
+from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.source import VideoSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting, NobodySeen, NotFinite
@@ -332,7 +333,9 @@ class _Views:
                     differences += abs(difference)
                     total = sum(float(each.sum(dtype=torch.float64)) for each in heat if each is not None)
                     sums += abs(difference - total)
-            views.append(tuple(map(self._filled, heat, inputs, joints)))
+            filled = map(self._filled, heat, inputs, joints)
+            # In a mirror image left and right joints have changed places.
+            views.append(tuple(map(_unmirrored, filled, self.network.specs)) if flipped else tuple(filled))
         values = [None if each[0] is None else np.stack(each) for each in zip(*views, strict=True)]
         if not all(value is None or np.isfinite(value).all() for value in values):
             raise NotFinite(f"The explanation of {self.network.name} by {method.name} is not finite.")
@@ -363,6 +366,14 @@ class _Views:
         length, height, width = x.shape[1:4] if joints else (x.shape[1], *x.shape[-2:])
         filled: np.ndarray = fill_cells(heat.detach(), (length, height, width))[0].cpu().numpy()
         return filled
+
+
+def _unmirrored(heat: np.ndarray | None, spec: ClipSpec) -> np.ndarray | None:
+    """Heat of the joints `(T, M, J)` of a mirror image for those of the source; pixels have a placement."""
+    if heat is None or spec.skeleton is None:
+        return heat
+    own: np.ndarray = heat[..., list(SKELETONS.get(spec.skeleton).mirror)]
+    return own
 
 
 def _mirrored(target: Target, mirror: Sequence[int]) -> Target:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,17 +103,19 @@ def explain_video(
 
     Raises:
         See `explain`.
-        InvalidSetting: If the folder of windows was made with other settings.
+        InvalidSetting: If the folder of windows was made with other settings, or the film would take the
+            place of the video.
         UnwritableFile: If the place takes no files.
     """
+    if film:
+        check_films(asked, [(source, picture)])
     make_folder(picture.parent)
     done = []
-    for each in asked:
-        stem = picture.with_suffix("") if len(asked) == 1 else picture.with_suffix(f".{each.name}")
+    for each, stem in zip(asked, _stems(asked, picture), strict=True):
         heat, load = _heat(each, source, stem, steps, progress)
         path = local_path(source)
         has_frames = path is None or stands_alone(path) is None
-        target = stem.with_name(f"{stem.name}.mp4") if film and has_frames else None
+        target = _film(stem) if film and has_frames else None
         if target is not None:
             write_film(load, source, target)
         done.append(Explained(load, heat, target))
@@ -120,6 +123,46 @@ def explain_video(
     with replacing(picture) as scratch:
         scratch.write_bytes(sheet(shown, source))
     return done
+
+
+def check_films(asked: Sequence[Asked], pictures: Collection[tuple[Source, Path]]) -> None:
+    """Refuse films that would be written over one of the videos.
+
+    Args:
+        asked: Models with their questions.
+        pictures: Each video with its picture, beside which its films lie.
+
+    Raises:
+        InvalidSetting: If one would.
+    """
+    own = {
+        os.path.realpath(path).casefold()
+        for path in (local_path(source) for source, _ in pictures)
+        if path is not None
+    }
+    for _, picture in pictures:
+        for film in map(_film, _stems(asked, picture)):
+            if os.path.realpath(film).casefold() in own:
+                raise InvalidSetting(
+                    f"The film with heat would overwrite the video {film} itself; choose another place."
+                )
+
+
+def _film(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}.mp4")
+
+
+def _stems(asked: Sequence[Asked], picture: Path) -> list[Path]:
+    """For each model where its files begin; models of one name, from different folders, are numbered."""
+    if len(asked) == 1:
+        return [picture.with_suffix("")]
+    stems: list[Path] = []
+    for each in asked:
+        stem, number = picture.with_suffix(f".{each.name}"), 2
+        while stem in stems:
+            stem, number = picture.with_suffix(f".{each.name}-{number}"), number + 1
+        stems.append(stem)
+    return stems
 
 
 def _heat(

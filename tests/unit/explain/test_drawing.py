@@ -12,6 +12,7 @@ from stand_ins import predictor_of
 from kinesphere.apps.html import Example, explainer, with_frames
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.explain.explaining import Question, explain
 from kinesphere.explain.render.colour import ColourScale
@@ -112,3 +113,11 @@ def test_examples_of_a_report_show_what_answers_rest_on(make_video, tmp_path: Pa
     assert shown[1].heat_caption.startswith("hop rather than skip, by brightness; full colour: rgb up to")
     with pytest.raises(UnknownName, match="no explanation method called 'brightnes'"):
         explainer(model, "brightnes")
+
+
+def test_joints_of_mirrored_views_have_the_heat_of_their_own_side(tmp_path: Path) -> None:
+    file = standing(tmp_path / "a.pose.npz")
+    found = explain(predictor_of("stgcn_tiny"), file, replace(QUESTION, views=Views(1, 10)))
+    assert len(found.heats) == 10
+    for heat in found.heats[5:]:  # the height of a joint is the same in a mirror
+        assert np.allclose(heat.values, found.heats[0].values, atol=1e-4)

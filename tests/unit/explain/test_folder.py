@@ -15,7 +15,7 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LabelMismatch
 from kinesphere.explain import folder as room
 from kinesphere.explain.explaining import Question, explain, explain_windows
-from kinesphere.explain.folder import Asked, explain_video
+from kinesphere.explain.folder import Asked, check_films, explain_video
 from kinesphere.explain.render.sheet import sheet
 from kinesphere.explain.store import read_attribution, write_attribution
 from kinesphere.video import Video
@@ -139,3 +139,27 @@ def test_a_sheet_is_a_picture_with_the_frames_of_the_clip(video: Path) -> None:
     image = np.asarray(Image.open(io.BytesIO(sheet([found], video, frames=4))))
     assert image.shape[1] == 1280
     assert image[..., :3].std() > 10
+
+
+def test_a_film_is_not_written_over_the_video(video: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.mp4"
+    own.write_bytes(video.read_bytes())
+    asked = [Asked(predictor_of("r3d_tiny"), QUESTION)]
+    with pytest.raises(InvalidSetting, match=r"would overwrite the video .*own.mp4 itself"):
+        explain_video(asked, own, tmp_path / "own.png")
+    with pytest.raises(InvalidSetting, match="would overwrite the video"):
+        check_films(asked, [(tmp_path / "own.avi", tmp_path / "own.png"), (own, tmp_path / "own.mp4.png")])
+    assert [file.name for file in tmp_path.iterdir()] == ["own.mp4"]
+    assert own.read_bytes() == video.read_bytes()
+    explain_video(asked, own, tmp_path / "own.png", film=False)
+    assert own.read_bytes() == video.read_bytes()
+
+
+def test_models_of_one_name_have_files_of_their_own(video: Path, tmp_path: Path) -> None:
+    asked = [Asked(predictor_of("r3d_tiny"), replace(QUESTION, label=label)) for label in ("hop", "skip")]
+    written = explain_video(asked, video, tmp_path / "walk.png", film=False)
+    assert [each.heat.name for each in written] == [
+        "walk.r3d_tiny.brightness.heat.npz",
+        "walk.r3d_tiny.brightness-2.heat.npz",
+    ]
+    assert [next(each.attributions()).label for each in written] == ["hop", "skip"]

@@ -64,7 +64,7 @@ def explain(
     from kinesphere.core.device import Compute
     from kinesphere.explain.explaining import Question, check_question
     from kinesphere.explain.faithfulness import Work
-    from kinesphere.explain.folder import Asked
+    from kinesphere.explain.folder import Asked, check_films
     from kinesphere.explain.method import Settings
     from kinesphere.predict import Extracts, Opening, find_sources, load
 
@@ -84,6 +84,8 @@ def explain(
     ]
     for one in asked:
         check_question(one.model, one.question)
+    if film:
+        check_films(asked, pictures.items())
     steps = None if window is None else (window, window / 2 if stride is None else stride)
     skipped = _run(asked, pictures, steps, film, as_json)
     for each in skipped:
