@@ -16,6 +16,7 @@ from kinesphere.clips.modalities.mask.reader import known_masks, scaled
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.source import WrappedSource, displayed_rows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherBackground, VideoError
+from kinesphere.data.sample import Sample
 from kinesphere.video import Frames
 
 
@@ -26,13 +27,13 @@ class Backdrop:
     Attributes:
         change: What to do.
         fill: RGB colour in the place of grey.
-        lenders: For each sample the video that lends its background for `replace`; None takes any other one
+        lenders: For each sample the one that lends its background for `replace`; None takes any other video
             of the data, drawn at random.
     """
 
     change: Background = "keep"
     fill: tuple[int, int, int] = (GREY, GREY, GREY)
-    lenders: tuple[Path, ...] | None = None
+    lenders: tuple[Sample, ...] | None = None
 
     def __post_init__(self) -> None:
         check_background(self.change)
@@ -89,11 +90,18 @@ class Lenders:
     Args:
         paths: The other videos, in the order in which they are asked.
         opener: Opens one of them together with its masks.
+        span: The part of them that lends; None for all.
     """
 
-    def __init__(self, paths: Iterable[Path], opener: Callable[[Path], WrappedSource]) -> None:
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        opener: Callable[[Path], WrappedSource],
+        span: tuple[float, float] | None = None,
+    ) -> None:
         self._paths = iter(paths)
         self._opener = opener
+        self._span = span
         self._source: WrappedSource | None = None
         self._path: Path | None = None
 
@@ -112,7 +120,7 @@ class Lenders:
             try:
                 if self._source is None:
                     self._source = self._opener(path)
-                lent = background_of(self._source, times_s, size)
+                lent = background_of(self._source, times_s, size, self._span)
             except (VideoError, InvalidAnnotation) as error:
                 problems.append(f"{path}: {error}")
                 self._path = None
@@ -152,13 +160,21 @@ def masked_clip(video: WrappedSource, times_s: np.ndarray, size: Size) -> tuple[
     )
 
 
-def background_of(video: WrappedSource, times_s: np.ndarray, size: Size) -> Clip:
-    """What is around the people of a video, at some timestamps of another one; it starts again at its end."""
+def background_of(
+    video: WrappedSource, times_s: np.ndarray, size: Size, span: tuple[float, float] | None = None
+) -> Clip:
+    """What is around the people of a video, or of a span of it, at some timestamps of another one.
+
+    It starts again at its end.
+    """
     height, width = video.size
     scale = max(size[0] / height, size[1] / width)
     whole = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
     begins = video.frame_times()
-    first_s, length_s = float(begins[0]), float(begins[-1] - begins[0])
+    first_s, last_s = float(begins[0]), float(begins[-1])
+    if span is not None:
+        first_s, last_s = max(first_s, span[0]), min(last_s, span[1])
+    length_s = last_s - first_s
     own_times = first_s + (np.asarray(times_s) % length_s if length_s > 0 else np.zeros(len(times_s)))
     clip, masks = masked_clip(video, own_times, whole)
     clip = change_background(clip, masks, "no_people")

@@ -251,8 +251,13 @@ class ClipDataset(Dataset[Item | Skipped]):
             return video
         other, chosen = None, self.backdrop.lenders
         if change == "replace":
-            lenders = self._videos.others(sample.path, number) if chosen is None else [chosen[index]]
-            other = Lenders(lenders, partial(self.opening.open, also=("mask",)))
+            opener = partial(self.opening.open, also=("mask",))
+            if chosen is None:
+                other = Lenders(self._videos.others(sample.path, number), opener)
+            else:
+                lender = chosen[index]
+                own = partial(opener, files=dict(lender.sidecars))
+                other = Lenders([lender.path], own, lender.span)
         return with_background(video, change, other, self.backdrop.fill)
 
     @cached_property

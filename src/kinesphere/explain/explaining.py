@@ -79,7 +79,7 @@ def explain(
     Everything runs in fp32, through the model's own input contract.
 
     Args:
-        model: A predictor, several that are fused, or a recogniser.
+        model: A predictor, several that are fused, or a recogniser, which is left in evaluation mode.
         source: A path, a URL, or the file's bytes.
         question: Which class, by which method.
         span: `(start_s, end_s)`; None for the whole video.

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.explain.neutral import at_rest
 from kinesphere.models import Recogniser
 
 Fill = Literal["mean", "blur"]
@@ -29,7 +30,7 @@ class Curve:
 
     Attributes:
         fill: What stands in place of cells: the clip's temporal mean, or its frames blurred. Of joints, both
-            times their mean place.
+            times they rest where they are on average.
         deletion: Hottest cells go first; the lower the better.
         insertion: Hottest cells come first; the higher the better.
         random_deletion: Mean of random rankings of the same cells.
@@ -153,9 +154,10 @@ def _cells(heat: Tensor, x: Tensor, grid: tuple[int, int, int]) -> Tensor:
 
 def _filled(x: Tensor, fill: Fill) -> Tensor:
     """The clip without content, as a fill makes it."""
-    mean = x.mean(1, keepdim=True).expand_as(x)
-    if fill == "mean" or _of_joints(x):  # these have nothing to blur
-        return mean
+    if _of_joints(x):
+        return at_rest(x)
+    if fill == "mean":
+        return x.mean(1, keepdim=True).expand_as(x)
     size = max(3, int(_BLUR * min(x.shape[-2:])) | 1)
     frames = x.flatten(0, 1)
     for _ in range(2):  # twice a box is close to a bell

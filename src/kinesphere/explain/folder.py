@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kinesphere.clips.modality import stands_alone
+from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import make_folder, replacing, write_text
 from kinesphere.core.structured import read_json
@@ -181,7 +182,9 @@ def _heat(
         return file, lambda: iter([read_attribution(file)])
     folder = stem.with_name(f"{stem.name}.windows")
     window_s, stride_s = steps
-    _claim(folder, {"source": str(source), **asked.settings(), "window": window_s, "stride": stride_s})
+    path = local_path(source)
+    content = content_key(path) if path is not None and path.is_file() else str(source)
+    _claim(folder, {"content": content, **asked.settings(), "window": window_s, "stride": stride_s})
     done = len(_files(folder))
     for number, attribution in enumerate(
         explain_windows(asked.model, source, asked.question, window_s=window_s, stride_s=stride_s, skip=done),

@@ -205,7 +205,7 @@ class _Asking:
         return found
 
     def _ask(self, model: VideoPredictor, condition: Condition) -> Predictions:
-        lent = tuple(self.manifest[i].path for i in self.lenders) if condition.is_swapped else None
+        lent = tuple(self.manifest[i] for i in self.lenders) if condition.is_swapped else None
         fill = self.colour if condition.mean_colour else Backdrop().fill
         backdrop = Backdrop(condition.background, fill, lent)
         tell = self.progress
@@ -247,16 +247,17 @@ def _with_masks(manifest: Manifest, extracts: Extracts) -> tuple[Manifest, list[
 
 
 def _lenders(manifest: Manifest, seed: int) -> list[int]:
-    """For each clip the number of a clip of another class and another video, which lends its background."""
+    """For each clip the number of one of another class, and of a video without its own, that lends."""
     generator = np.random.default_rng(seed)
     labels = np.array([sample.labels[0] for sample in manifest])
     paths = np.array([str(sample.path) for sample in manifest])
     found = []
-    for label, path in zip(labels, paths, strict=True):
-        others = np.flatnonzero((labels != label) & (paths != path))
+    for label in labels:
+        # A video that shows the clip's own class, too, has that class's background.
+        others = np.flatnonzero((labels != label) & ~np.isin(paths, paths[labels == label]))
         if not len(others):
             raise InvalidSetting(
-                f"Every clip is of the class {label!r} or of one video; no other class can lend a background."
+                f"All videos show the class {str(label)!r}; there is no background of another one."
             )
         found.append(int(generator.choice(others)))
     return found
@@ -333,7 +334,9 @@ def verdict(cells: Sequence[Cell], classes: int) -> str:
     whole, swapped = by_name["as_it_is"].accuracy, by_name["swapped"].accuracy
     taken = by_name["swapped"].as_background
     assert taken is not None
-    few = (taken.high or taken.value) < _FEW or (taken.low or 0.0) < 1 / classes
+    low = taken.value if taken.low is None else taken.low
+    high = taken.value if taken.high is None else taken.high
+    few = high < _FEW or low < 1 / classes
     if taken.value > swapped.value:
         decides = "The background decides"
     elif swapped.value >= _LEFT * whole.value and few:

@@ -34,7 +34,7 @@ def condition_strips(
     by_id = {sample.id: i for i, sample in enumerate(manifest)}
     own, _, lender, _ = study.pairs[0]
     one = manifest.select([by_id[own]])
-    lent = (manifest[by_id[lender]].path,)
+    lent = (manifest[by_id[lender]],)
     spec = ClipSpec(_SAMPLING, _SIZE)
     strips = []
     for condition in CONDITIONS:

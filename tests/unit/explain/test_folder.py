@@ -113,6 +113,15 @@ def test_windows_of_other_settings_are_not_mixed(video: Path, tmp_path: Path) ->
         explain_video(asked, video, tmp_path / "walk.png", steps=(0.5, 0.5), film=False)
 
 
+def test_windows_of_a_video_that_changed_are_not_mixed(make_video, tmp_path: Path) -> None:
+    asked, copy = [Asked(predictor_of("r3d_tiny"), QUESTION)], tmp_path / "walk.mp4"
+    make_video(copy, frames=30)
+    explain_video(asked, copy, tmp_path / "out" / "walk.png", steps=(1.0, 0.5), film=False)
+    make_video(copy, frames=40)
+    with pytest.raises(InvalidSetting, match="made with other settings"):
+        explain_video(asked, copy, tmp_path / "out" / "walk.png", steps=(1.0, 0.5), film=False)
+
+
 def test_questions_that_have_no_answer_are_refused(video: Path) -> None:
     model = predictor_of("r3d_tiny")
     with pytest.raises(LabelMismatch, match="jump"):

@@ -30,7 +30,12 @@ class Linear(nn.Module):
         self.weights = weights / weights.sum()
 
     def forward(self, x: Tensor) -> Tensor:
-        share = (x.mean(2 if x.shape[-1] > 4 else -1) * self.weights).flatten(1).sum(1).clamp(1e-6, 1 - 1e-6)
+        share = (
+            ((x.mean(2) if x.shape[-1] > 4 else x[..., :2].mean(-1)) * self.weights)
+            .flatten(1)
+            .sum(1)
+            .clamp(1e-6, 1 - 1e-6)
+        )
         return torch.stack([share.log(), (1 - share).log()], 1)
 
 

@@ -20,7 +20,8 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.data import Manifest
+from kinesphere.data import ClipDataset, Draw, Manifest, Sample
+from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.metrics import Score
 from kinesphere.predict import Opening, VideoPredictor
 from kinesphere.studies.background import Cell, study_background, verdict
@@ -117,6 +118,25 @@ def test_answers_are_kept_and_the_same_call_goes_on(videos: Path, tmp_path: Path
         study_background([first], Manifest.read(videos), tmp_path, seed=1)
 
 
+def test_a_span_lends_the_background_of_its_own_time(videos: Path, tmp_path: Path) -> None:
+    """A video whose first half is blue and whose second half is red; its parts are clips of both classes."""
+    joined = tmp_path / "both.mp4"
+    with VideoWriter(joined, SIZE, 12) as writer:
+        for label in ("left", "right"):
+            for _ in range(FRAMES):
+                writer.write(np.broadcast_to(np.array(GROUND[label], np.uint8), (*SIZE, 3)).copy())
+    masks = np.zeros((2 * FRAMES, *SIZE), np.uint8)
+    write_masks(tmp_path / "elsewhere.mask.npz", masks, size=SIZE, origin="the truth")
+    lender = Sample(
+        "b", joined, ("right",), span=(1.0, 2.0), sidecars=(("mask", tmp_path / "elsewhere.mask.npz"),)
+    )
+    own = Manifest.read(videos).where(label="left").select([0])
+    dataset = ClipDataset(own, SPEC, train=False, background=Backdrop("replace", lenders=(lender,)))
+    (clip,) = dataset.clips(Draw(0))[0]
+    corner = clip.data[:, :, 0, 0].float().mean(0)
+    assert corner[0] > corner[2] + 60
+
+
 def test_clips_without_masks_are_listed(videos: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(videos)
     lone = next(iter(manifest)).path
@@ -138,7 +158,7 @@ def test_data_that_cannot_be_studied_are_refused(videos: Path, tmp_path: Path) -
     model = Rule("colours", "ground")
     with pytest.raises(InvalidSetting, match="None of the 6 clips has masks"):
         study_background([model], manifest, tmp_path, extracts=Extracts(tmp_path, manifest.root))
-    with pytest.raises(InvalidSetting, match="no other class can lend a background"):
+    with pytest.raises(InvalidSetting, match="All videos show the class 'left'; there is no background"):
         study_background([model], manifest.where(label="left"), tmp_path)
     several = replace(manifest, labels=LabelSet(LABELS.names, multi=True))
     with pytest.raises(InvalidSetting, match="clips of several labels have none"):
@@ -193,6 +213,7 @@ def _cells(whole: float, swapped: float, taken: Score) -> list[Cell]:
         (0.9, 0.8, Score(0.05, 0.01, 0.09), "The people decide"),
         (0.9, 0.75, Score(0.2, 0.15, 0.25), "Both count"),
         (0.9, 0.6, Score(0.05, 0.01, 0.09), "Both count"),
+        (0.5, 0.5, Score(0.45), "Both count"),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(whole: float, swapped: float, taken: Score, says: str) -> None:
