@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from kinesphere.clips.npz import BROKEN, BrokenArchive, read_arrays
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import LARGEST_SIDE_PX, ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.explain.attribution import Attribution, InputHeat
@@ -21,6 +22,53 @@ SUFFIX = ".heat.npz"
 _FORMAT = 1
 _KEPT = np.float16
 """Of heat as a share of its strongest."""
+
+
+_APART = ("heats", "faithfulness")
+_Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
+
+
+class _Strict(BaseModel):
+    """Text from outside: only what is known, and only finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _PlacementText(_Strict):
+    source_size: tuple[_Side, _Side]
+    clip_size: tuple[_Side, _Side]
+    scale_x: PositiveFloat
+    scale_y: PositiveFloat
+    left: float
+    top: float
+    flipped: bool
+
+
+class _HeatText(_Strict):
+    model: str
+    spec: dict[str, Any]
+    view: NonNegativeInt
+    full: NonNegativeFloat
+    placement: _PlacementText | None
+
+
+class _Text(_Strict):
+    """Everything of an attribution but its arrays."""
+
+    source: str
+    size: tuple[_Side, _Side]
+    span: tuple[float, float]
+    method: str
+    label: str
+    against: str | None
+    probability: float
+    score: float
+    answer: tuple[str, float]
+    signed: bool
+    residual: float | None
+    notes: tuple[str, ...]
+    faithfulness: dict[str, dict[str, Any]]
+    heats: tuple[_HeatText, ...]
 
 
 def write_attribution(path: Path, attribution: Attribution) -> None:
@@ -52,12 +100,13 @@ def read_attribution(path: Path) -> Attribution:
         text: dict[str, Any] = json.loads(str(arrays["text"][()]))
         if text.pop("format") != _FORMAT:
             raise InvalidAnnotation(f"{path} is an explanation in a format that this version does not know.")
-        heats = tuple(_heat(arrays, number, each) for number, each in enumerate(text.pop("heats")))
-        faithful = {name: _faithfulness(each) for name, each in text.pop("faithfulness").items()}
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in text.items()
-        }
-        return Attribution(**plain, heats=heats, faithfulness=faithful)
+        plain = _Text.model_validate(text)
+        heats = tuple(_heat(arrays, number, each) for number, each in enumerate(plain.heats))
+        if not heats:
+            raise BrokenArchive("it holds no heat")
+        faithful = {name: _faithfulness(each) for name, each in plain.faithfulness.items()}
+        rest = {name: getattr(plain, name) for name in _Text.model_fields if name not in _APART}
+        return Attribution(**rest, heats=heats, faithfulness=faithful)
     except (BrokenArchive, InvalidSetting, AttributeError, RecursionError, *BROKEN) as error:
         raise InvalidAnnotation(f"{path} is not an explanation that can be read: {error}.") from error
 
@@ -87,16 +136,19 @@ def _faithfulness(plain: dict[str, Any]) -> Faithfulness:
     return Faithfulness(**{**plain, "curves": tuple(Curve(**each) for each in plain["curves"])})
 
 
-def _heat(arrays: dict[str, np.ndarray], number: int, plain: dict[str, Any]) -> InputHeat:
+def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText) -> InputHeat:
     values = arrays[f"heat_{number}"].astype(np.float32) * np.float32(arrays[f"strongest_{number}"])
-    times = arrays[f"times_{number}"]
-    if values.ndim != 3 or times.shape != values.shape[:1]:
+    times, points = arrays[f"times_{number}"].astype(np.float64), arrays.get(f"points_{number}")
+    if values.ndim != 3 or not len(values) or times.shape != values.shape[:1]:
         raise BrokenArchive(f"its heat {values.shape} is not of {times.shape} frames")
-    placement = plain["placement"]
-    if placement is not None:
-        sizes = {name: tuple(placement[name]) for name in ("source_size", "clip_size")}
-        placement = Placement(**{**placement, **sizes})
-    return InputHeat(
-        plain["model"], ClipSpec.from_json(plain["spec"]), int(plain["view"]), times, values,
-        float(plain["full"]), placement, arrays.get(f"points_{number}"),
-    )  # fmt: skip
+    if not (np.isfinite(values).all() and np.isfinite(times).all()):
+        raise BrokenArchive("its heat or its times are not all numbers")
+    placement = None if plain.placement is None else Placement(**dict(plain.placement))
+    if placement is not None and placement.clip_size != values.shape[1:]:
+        raise BrokenArchive(f"its heat {values.shape} is not of clips of {placement.clip_size}")
+    if placement is None and (
+        points is None or points.shape[:-1] != values.shape or points.shape[-1] not in (3, 4)
+    ):
+        raise BrokenArchive("its heat is neither of pixels nor of joints")
+    spec = ClipSpec.from_json(plain.spec)
+    return InputHeat(plain.model, spec, plain.view, times, values, plain.full, placement, points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,59 @@ def test_other_files_are_refused(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "a.heat.npz").write_bytes(damage)
     with pytest.raises(InvalidAnnotation, match="is not an explanation that can be read"):
         read_attribution(tmp_path / "a.heat.npz")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [0, 64]}, {"size": "large"}, {"answer": ["hop"]}, {"notes": [1]}, {"probability": "high"},
+        {"span": [0, None]}, {"surprise": 1}, {"heats": []}, {"faithfulness": {"a": {}}},
+    ],
+)  # fmt: skip
+def test_texts_of_other_types_are_refused(video: Path, tmp_path: Path, wrong: dict[str, object]) -> None:
+    rewritten(video, tmp_path / "a.heat.npz", text=wrong)
+    with pytest.raises(InvalidAnnotation, match="is not an explanation that can be read"):
+        read_attribution(tmp_path / "a.heat.npz")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"full": -1}, {"full": float("nan")}, {"placement": None}, {"view": -1},
+        {"placement": {"scale_x": 0}}, {"placement": {"clip_size": [7, 7]}},
+    ],
+)  # fmt: skip
+def test_heat_that_lies_nowhere_is_refused(video: Path, tmp_path: Path, wrong: dict[str, object]) -> None:
+    rewritten(video, tmp_path / "a.heat.npz", heat=wrong)
+    with pytest.raises(InvalidAnnotation, match="is not an explanation that can be read"):
+        read_attribution(tmp_path / "a.heat.npz")
+
+
+@pytest.mark.parametrize("name", ["heat_0", "times_0"])
+def test_heat_that_is_no_number_is_refused(video: Path, tmp_path: Path, name: str) -> None:
+    rewritten(video, tmp_path / "a.heat.npz", spoil=name)
+    with pytest.raises(InvalidAnnotation, match="are not all numbers"):
+        read_attribution(tmp_path / "a.heat.npz")
+
+
+def rewritten(
+    video: Path,
+    path: Path,
+    text: dict[str, object] | None = None,
+    heat: dict[str, object] | None = None,
+    spoil: str = "",
+) -> None:
+    """A file of heat with something in it changed."""
+    write_attribution(path, explain(predictor_of("r3d_tiny"), video, QUESTION))
+    arrays = dict(np.load(path))
+    described = json.loads(str(arrays["text"]))
+    for name, value in (heat or {}).items():
+        old = described["heats"][0][name]
+        described["heats"][0][name] = {**old, **value} if isinstance(value, dict) else value
+    arrays["text"] = np.array(json.dumps({**described, **(text or {})}))
+    if spoil:
+        arrays[spoil] = np.full_like(arrays[spoil], np.nan)
+    np.savez(path, **arrays)
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
