@@ -186,3 +186,15 @@ def test_what_is_added_to_a_linear_layer_keeps_its_shape_and_precision():
         assert out.dtype == torch.float32
         assert torch.equal(out, layer(x) + other)
         assert layer(x, torch.randn(2, 5, 4).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["r3d_tiny", "videomae_tiny", "dd_net_tiny"])
+def test_an_answer_does_not_depend_on_what_was_asked_before(name: str) -> None:
+    torch.manual_seed(0)
+    recogniser = create_model(name, ["a", "b", "c"]).eval()
+    inputs = tuple(torch.randn(input_shape(spec, batch=5)) for spec in recogniser.specs)
+    used, fresh = (optimise_for_inference(recogniser, FP32) for _ in range(2))
+    with torch.inference_mode():
+        used(*inputs)
+        one = tuple(x[:1] for x in inputs)
+        assert torch.equal(used(*one), fresh(*one))

@@ -1,7 +1,8 @@
 """Convolutions and linear layers whose weights wait in oneDNN's own layout, with what follows them fused.
 
-The plain weight makes way for the packed one in the first call, because the best layout depends on the size
-of the input; inputs of other sizes run with it too.
+The plain weight makes way for the packed one in the first call. The best layout of a convolution depends on
+the size of the input; inputs of other sizes run with it too. That of a linear layer is chosen without a size:
+chosen for the first batch, it would let the last digit of an answer depend on what was asked before.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class PackedLinear(nn.Module):
         x = x.to(self.dtype)
         weight = self.weight
         if not weight.is_mkldnn:
-            weight = self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, x[..., 0].numel())
+            weight = self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         if other is None:
             out: Tensor = torch.ops.mkldnn._linear_pointwise(
                 x, weight, self.bias, self.activation.name, [], self.activation.algorithm
