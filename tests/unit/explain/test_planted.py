@@ -26,9 +26,11 @@ LOOKS_ASIDE = {
     "transformer": ("smoothgrad", "gradcam", "gradcam++", "layercam"),
     "skeleton": ("gradcam", "gradcam++", "layercam"),
 }
-"""Methods that point elsewhere in more than one clip of twenty, where that is their nature: gradients without
+"""Methods that point elsewhere in several clips, where that is their nature: gradients without
 the input say where a change would matter, which is beside the patch too, and the last block of a transformer
 or a graph network has mixed what its cells hold. They are held to leave the distractor all the same."""
+LEAST_POINTING, MOST_ENERGY = 0.85, 0.2
+"""Below what is found (0.95 and more): a clip is four points, and training differs between processors."""
 LAYERS = {"cnn": "layer1", "lstm": "backbone.layer2"}
 """Layers whose cells are smaller than the patch; the last ones of such small networks are half the frame."""
 
@@ -76,7 +78,8 @@ def test_methods_point_at_what_decides_and_leave_the_distractor(kind):
             continue
         pointing, energy = judged(kind, name)
         figures.append(f"{name}: pointing {pointing:.2f}, energy on the distractor {energy:.3f}")
-        if method.by_class and (energy >= 0.2 or (pointing < 0.95 and name not in LOOKS_ASIDE[kind])):
+        aside = name in LOOKS_ASIDE[kind]
+        if method.by_class and (energy >= MOST_ENERGY or (pointing < LEAST_POINTING and not aside)):
             missed.append(figures[-1])
     print("\n".join(figures))
     assert not missed
