@@ -14,7 +14,7 @@ from torch import Tensor
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.geometry import Size
-from kinesphere.clips.modality import MODALITIES, see
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.source import VideoSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
@@ -25,7 +25,7 @@ from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
 from kinesphere.explain.geometry import fill_cells, placements
 from kinesphere.explain.method import METHODS, Method, Settings
-from kinesphere.explain.neutral import baselines
+from kinesphere.explain.neutral import baselines, is_joints
 from kinesphere.explain.target import Scored, Target
 from kinesphere.models import Recogniser
 from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
@@ -148,7 +148,7 @@ def _points(
     video: VideoSource, spec: ClipSpec, span: Span | None, views: Views
 ) -> tuple[np.ndarray, ...] | None:
     """Joints of the clips, for each crop of each: in pixels of the displayed source, or in metres."""
-    if not see([spec], "skeleton"):
+    if not is_joints(spec):
         return None
     whole = (
         spec if spec.dimensions == 3 else spec.with_(size=video.size, resize="stretch", short_side_px=None)
@@ -318,7 +318,7 @@ class _Views:
         """Per input the heat `(V, T, ...)`; the mean score; and how far sums miss it."""
         views: list[tuple[np.ndarray | None, ...]] = []
         scores, sums, differences = [], 0.0, 0.0
-        joints = [see([each.spec], "skeleton") for each in self.seen]
+        joints = [is_joints(each.spec) for each in self.seen]
         mirror = mirror_order(self.network.labels) if any(self.flipped) else None
         for view, flipped in enumerate(self.flipped):
             own = target if not flipped or mirror is None else _mirrored(target, mirror)
@@ -346,7 +346,7 @@ class _Views:
         nothing = np.zeros(0, np.float32)
         result = []
         for each in self.seen:
-            spec, joints = each.spec, see([each.spec], "skeleton")
+            spec, joints = each.spec, is_joints(each.spec)
             places = [] if joints else placements(each.frame_size, spec, self.question.views)
             result.append([
                 InputHeat(

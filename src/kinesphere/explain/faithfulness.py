@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.explain.neutral import at_rest
+from kinesphere.explain.method import Fill
+from kinesphere.explain.neutral import filled, is_joints
 from kinesphere.models import Recogniser
 
-Fill = Literal["mean", "blur"]
-FILLS: tuple[Fill, ...] = ("mean", "blur")
-_BLUR = 0.25
-"""Width of the blur, as a fraction of the shorter side."""
+FILLS: tuple[Fill, ...] = ("temporal_mean", "blur")
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ class Curve:
     """Areas under the probability of a class over the share of cells that are gone, or back.
 
     Attributes:
-        fill: What stands in place of cells: the clip's temporal mean, or its frames blurred. Of joints, both
-            times they rest where they are on average.
+        fill: What stands in place of cells (see `neutral.filled`).
         deletion: Hottest cells go first; the lower the better.
         insertion: Hottest cells come first; the higher the better.
         random_deletion: Mean of random rankings of the same cells.
@@ -48,7 +46,8 @@ class Curve:
     def sentence(self) -> str:
         """The figures in words."""
         return (
-            f"filled with the {self.fill}: deletion {self.deletion:.3f} (random {self.random_deletion:.3f}), "
+            f"filled with the {self.fill.replace('_', ' ')}: "
+            f"deletion {self.deletion:.3f} (random {self.random_deletion:.3f}), "
             f"insertion {self.insertion:.3f} (random {self.random_insertion:.3f}); better than "
             f"{100 * self.beaten:.0f} % of random rankings"
         )
@@ -115,8 +114,10 @@ def faithfulness(
     Raises:
         InvalidSetting: If no input has heat.
     """
+    specs = recogniser.specs
     cells = [
-        None if heat is None else _cells(heat, x, work.grid) for heat, x in zip(heats, inputs, strict=True)
+        None if heat is None else _cells(heat, spec, work.grid)
+        for heat, spec in zip(heats, specs, strict=True)
     ]
     known = [each for each in cells if each is not None]
     if not known:
@@ -128,8 +129,8 @@ def faithfulness(
     ]
     curves = []
     for fill in FILLS:
-        filled = [x if each is None else _filled(x, fill) for x, each in zip(inputs, cells, strict=True)]
-        score = _scorer(recogniser, inputs, filled, cells, label, work)
+        blanks = [filled(x, spec, fill) for x, spec in zip(inputs, specs, strict=True)]
+        score = _scorer(recogniser, inputs, blanks, cells, label, work)
         deletions = [_area(score(order, False)) for order in orders]
         insertions = [_area(score(order, True)) for order in orders]
         gains = [up - down for up, down in zip(insertions, deletions, strict=True)]
@@ -146,29 +147,16 @@ def faithfulness(
     return Faithfulness(len(ranked), work.rankings, tuple(curves))
 
 
-def _cells(heat: Tensor, x: Tensor, grid: tuple[int, int, int]) -> Tensor:
+def _cells(heat: Tensor, spec: ClipSpec, grid: tuple[int, int, int]) -> Tensor:
     """Mean heat of cells: `(t, h, w)` of planes, `(t, M, J)` of joints."""
-    shape = (min(grid[0], len(heat)), *(heat.shape[1:] if _of_joints(x) else grid[1:]))
+    shape = (min(grid[0], len(heat)), *(heat.shape[1:] if is_joints(spec) else grid[1:]))
     return F.adaptive_avg_pool3d(heat[None, None].float(), shape)[0, 0]
-
-
-def _filled(x: Tensor, fill: Fill) -> Tensor:
-    """The clip without content, as a fill makes it."""
-    if _of_joints(x):
-        return at_rest(x)
-    if fill == "mean":
-        return x.mean(1, keepdim=True).expand_as(x)
-    size = max(3, int(_BLUR * min(x.shape[-2:])) | 1)
-    frames = x.flatten(0, 1)
-    for _ in range(2):  # twice a box is close to a bell
-        frames = F.avg_pool2d(frames, size, 1, size // 2, count_include_pad=False)
-    return frames.view_as(x)
 
 
 def _scorer(
     recogniser: Recogniser,
     inputs: Sequence[Tensor],
-    filled: Sequence[Tensor],
+    blanks: Sequence[Tensor],
     cells: Sequence[Tensor | None],
     label: int,
     work: Work,
@@ -186,8 +174,10 @@ def _scorer(
         for part in kept.split(work.batch):
             shares = part.split(sizes, 1)
             altered = [
-                x if each is None else _mixed(x, blank, share.view(-1, *each.shape))
-                for x, blank, each, share in zip(inputs, filled, cells, shares, strict=True)
+                x if each is None else _mixed(x, blank, share.view(-1, *each.shape), spec)
+                for x, blank, each, share, spec in zip(
+                    inputs, blanks, cells, shares, recogniser.specs, strict=True
+                )
             ]
             batch = [x if len(x) == len(part) else x.expand(len(part), *x.shape[1:]) for x in altered]
             probabilities.append(_probability(recogniser, batch, label))
@@ -196,17 +186,12 @@ def _scorer(
     return score
 
 
-def _mixed(x: Tensor, blank: Tensor, kept_BTHW: Tensor) -> Tensor:
+def _mixed(x: Tensor, blank: Tensor, kept_BTHW: Tensor, spec: ClipSpec) -> Tensor:
     """Copies of a clip with cells filled that are not kept."""
-    joints = _of_joints(x)
+    joints = is_joints(spec)
     shape = tuple(x.shape[1:4]) if joints else (x.shape[1], *x.shape[-2:])
     mask = F.interpolate(kept_BTHW[:, None].float(), size=shape, mode="nearest")[:, 0].to(x.device)
     return torch.where(mask.unsqueeze(-1 if joints else 2) > 0.5, x, blank)
-
-
-def _of_joints(x: Tensor) -> bool:
-    """Whether a clip is `(B, T, M, J, D + 1)` rather than `(B, T, C, H, W)`."""
-    return x.shape[-1] <= 4
 
 
 @torch.inference_mode()

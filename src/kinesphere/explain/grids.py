@@ -38,13 +38,6 @@ def about_the_centre(map_Bthw: Tensor) -> Tensor:
     return F.pad(inner, (width, width, height, height))
 
 
-def interpolated(map_Bthw: Tensor, cells: tuple[int, ...]) -> Tensor:
-    """A map between the centres of its cells, linearly: `(B, T, H, W)`."""
-    if tuple(map_Bthw.shape[1:]) == cells:
-        return map_Bthw
-    return F.interpolate(map_Bthw.unsqueeze(1), cells, mode="trilinear").squeeze(1)
-
-
 def on_frames(map_BtMJ: Tensor, poses_BTMJC: Tensor) -> Tensor:
     """Heat of steps, people and joints (1: all alike) on the frames of poses; none where nothing was seen."""
     heat = map_BtMJ[:, _steps(map_BtMJ, poses_BTMJC)]

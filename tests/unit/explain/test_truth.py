@@ -10,6 +10,7 @@ import torch
 from stand_ins import predictor_of
 from torch import Tensor, nn
 
+from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.explain.faithfulness import Work, faithfulness
@@ -18,6 +19,11 @@ from kinesphere.explain.people import around_joints, in_boxes, on_people
 from kinesphere.explain.sanity import check_sanity, likeness
 from kinesphere.explain.target import Scored
 from kinesphere.models import Recogniser
+
+PIXELS = ClipSpec(Sampling.parse("8x1x1"), (28, 28))
+JOINTS = ClipSpec(
+    PIXELS.sampling, (28, 28), modality="pose", skeleton="coco17", people=2, mean=(0.5, 0.5), std=(0.5, 0.5)
+)
 
 
 class Linear(nn.Module):
@@ -28,6 +34,7 @@ class Linear(nn.Module):
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         self.weights = weights / weights.sum()
+        self.specs = (JOINTS if weights.shape[1:] == (2, 17) else PIXELS,)
 
     def forward(self, x: Tensor) -> Tensor:
         share = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinesphere.explain.grids import interpolated
+from kinesphere.explain.geometry import fill_cells
 from kinesphere.explain.method import METHODS, Method, Settings
 from kinesphere.explain.methods.cam import GradCam, Heat
 from kinesphere.explain.methods.gradients import GuidedBackpropagation
@@ -33,7 +33,7 @@ class GuidedGradCam(Method):
         coarse = self.cam.heat(scored, inputs, settings)
         fine = self.guided.heat(scored, inputs, settings)
         return tuple(
-            None if a is None or b is None else interpolated(a, tuple(b.shape[1:])) * b
+            None if a is None or b is None else fill_cells(a, (b.shape[1], b.shape[2], b.shape[3])) * b
             for a, b in zip(coarse, fine, strict=True)
         )
 
