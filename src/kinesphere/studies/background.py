@@ -205,9 +205,7 @@ class _Asking:
         return found
 
     def _ask(self, model: VideoPredictor, condition: Condition) -> Predictions:
-        lent = tuple(self.manifest[i] for i in self.lenders) if condition.is_swapped else None
-        fill = self.colour if condition.mean_colour else Backdrop().fill
-        backdrop = Backdrop(condition.background, fill, lent)
+        backdrop = condition.backdrop(self.colour, [self.manifest[i] for i in self.lenders])
         tell = self.progress
         return collect(
             model,

@@ -18,6 +18,8 @@ from torch import Tensor
 from kinesphere.clips.augment.background import Background
 from kinesphere.clips.modality import MODALITIES, see
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.data.background import Backdrop
+from kinesphere.data.sample import Sample
 from kinesphere.evaluate.probes import Perturbation, shuffle_frames
 
 Order = Literal["as filmed", "frozen", "shuffled", "reversed"]
@@ -45,6 +47,11 @@ class Condition:
     def is_swapped(self) -> bool:
         """Whether people stand before the background of another class."""
         return self.background == "replace"
+
+    def backdrop(self, colour: tuple[int, int, int], lenders: Sequence[Sample]) -> Backdrop:
+        """What becomes of the backgrounds, by the data's mean colour and who lends to each clip."""
+        fill = colour if self.mean_colour else Backdrop().fill
+        return Backdrop(self.background, fill, tuple(lenders) if self.is_swapped else None)
 
     def reaches(self, specs: Sequence[ClipSpec]) -> bool:
         """Whether it changes anything that a model of these inputs sees."""

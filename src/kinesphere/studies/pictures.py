@@ -9,7 +9,6 @@ from torch import Tensor
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.data import ClipDataset, Manifest
-from kinesphere.data.background import Backdrop
 from kinesphere.data.dataset import Item
 from kinesphere.data.sources import Opening
 from kinesphere.studies.background import BackgroundStudy
@@ -34,12 +33,11 @@ def condition_strips(
     by_id = {sample.id: i for i, sample in enumerate(manifest)}
     own, _, lender, _ = study.pairs[0]
     one = manifest.select([by_id[own]])
-    lent = (manifest[by_id[lender]],)
+    lent = manifest[by_id[lender]]
     spec = ClipSpec(_SAMPLING, _SIZE)
     strips = []
     for condition in CONDITIONS:
-        fill = study.colour if condition.mean_colour else Backdrop().fill
-        backdrop = Backdrop(condition.background, fill, lent if condition.is_swapped else None)
+        backdrop = condition.backdrop(study.colour, [lent])
         dataset = ClipDataset(one, spec, train=False, opening=Opening(extracts), background=backdrop)
         item = dataset[0]
         if not isinstance(item, Item):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 from kinesphere import __version__
 from kinesphere.apps.html.charts import percent, score_bar
-from kinesphere.apps.html.markup import Html, join, lead, table, tag
+from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.apps.html.page import page
 from kinesphere.evaluate.metrics import Score
 from kinesphere.studies.background import BackgroundStudy, Cell, ModelStudy
@@ -77,17 +76,13 @@ def _pictures(strips: Sequence[Strip]) -> Html:
     figures = [
         tag(
             "figure",
-            tag("div", [_image(frame) for frame in frames], class_="strip"),
+            tag("div", [jpeg(frame) for frame in frames], class_="strip"),
             tag("p", tag("small", says)),
             class_="example right",
         )
         for says, frames in strips
     ]
     return join(tag("h2", "One clip under all conditions"), tag("div", figures, class_="examples"))
-
-
-def _image(frame: bytes) -> Html:
-    return tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}", alt="")
 
 
 def _classes(model: ModelStudy) -> Html:

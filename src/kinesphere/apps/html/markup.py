@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable
 
@@ -43,6 +44,11 @@ def join(*children: Child) -> Html:
         elif child is not None:
             parts.append(join(*child))
     return Html("".join(parts))
+
+
+def jpeg(file: bytes) -> Html:
+    """A picture within the page."""
+    return tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(file).decode()}", alt="")
 
 
 def lead(*children: Child) -> Html:

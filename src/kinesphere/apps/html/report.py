@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.explained import Explain
-from kinesphere.apps.html.markup import Html, join, lead, table, tag
+from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.apps.html.page import page
 from kinesphere.core.files import write_text
@@ -357,7 +356,7 @@ def _examples(examples: Sequence[Example]) -> Html:
 
 
 def _example(example: Example) -> Html:
-    frames, heat = _pictures(example.frames), _pictures(example.heat)
+    frames, heat = [jpeg(file) for file in example.frames], [jpeg(file) for file in example.heat]
     problem = tag("p", f"No frames: {example.problem}") if not frames else None
     span = f", {example.span[0]:.1f} to {example.span[1]:.1f} s" if example.span else ""
     answer = tag("span", f"{example.answer} {percent(example.probability)}", class_="verdict")
@@ -372,12 +371,6 @@ def _example(example: Example) -> Html:
         tag("p", answer, truth, tag("small", Path(example.path).name + span)),
         class_=f"example {example.kind}",
     )
-
-
-def _pictures(files: Sequence[bytes]) -> list[Html]:
-    return [
-        tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(file).decode()}", alt="") for file in files
-    ]
 
 
 def _protocol(report: Report) -> Html:
