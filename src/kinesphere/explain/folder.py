@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from kinesphere.explain.attribution import Attribution
 from kinesphere.explain.explaining import Question, explain, explain_windows
 from kinesphere.explain.render.film import write_film
 from kinesphere.explain.render.sheet import sheet
-from kinesphere.explain.store import SUFFIX, read_attribution, write_attribution
+from kinesphere.explain.store import SUFFIX, StoredAttributions, write_attribution
 from kinesphere.predict import VideoPredictor
 
 _MOST_STRIPS = 6
@@ -61,18 +61,18 @@ class Explained:
     """What was written of one video by one model and method.
 
     Attributes:
-        attributions: Gives them again, one at a time.
+        attributions: One, or those of the windows; each is read when it is asked for.
         heat: The file with the heat, or the folder with a file for each window.
         film: The video with heat over its frames; None of a file of poses.
     """
 
-    attributions: Callable[[], Iterator[Attribution]]
+    attributions: Sequence[Attribution]
     heat: Path
     film: Path | None
 
     def to_json(self, picture: Path) -> dict[str, Any]:
         """One object for machines; of windows the first, with their number."""
-        each = [attribution.to_json() for attribution in self.attributions()]
+        each = [attribution.to_json() for attribution in self.attributions]
         film = None if self.film is None else str(self.film)
         files = {"heat": str(self.heat), "overlay": film, "sheet": str(picture)}
         if len(each) == 1:
@@ -113,13 +113,14 @@ def explain_video(
     make_folder(picture.parent)
     done = []
     for each, stem in zip(asked, _stems(asked, picture), strict=True):
-        heat, load = _heat(each, source, stem, steps, progress)
+        heat, files = _heat(each, source, stem, steps, progress)
+        found = StoredAttributions(files)
         path = local_path(source)
         has_frames = path is None or stands_alone(path) is None
         target = _film(stem) if film and has_frames else None
         if target is not None:
-            write_film(load, source, target)
-        done.append(Explained(load, heat, target))
+            write_film(found, source, target)
+        done.append(Explained(found, heat, target))
     shown = [attribution for each in done for attribution in _some(each.attributions)]
     with replacing(picture) as scratch:
         scratch.write_bytes(sheet(shown, source))
@@ -172,14 +173,14 @@ def _heat(
     stem: Path,
     steps: tuple[float, float] | None,
     progress: Callable[[int], None] | None,
-) -> tuple[Path, Callable[[], Iterator[Attribution]]]:
-    """Compute what is not there yet; the file or folder of heat, and what reads it again."""
+) -> tuple[Path, list[Path]]:
+    """Compute what is not there yet; the file or folder of heat, and the file of each attribution."""
     if steps is None:
         file = stem.with_name(stem.name + SUFFIX)
         write_attribution(file, explain(asked.model, source, asked.question))
         if progress:
             progress(1)
-        return file, lambda: iter([read_attribution(file)])
+        return file, [file]
     folder = stem.with_name(f"{stem.name}.windows")
     window_s, stride_s = steps
     path = local_path(source)
@@ -193,7 +194,7 @@ def _heat(
         write_attribution(folder / f"{number:05d}{SUFFIX}", attribution)
         if progress:
             progress(number + 1)
-    return folder, lambda: map(read_attribution, _files(folder))
+    return folder, _files(folder)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -218,8 +219,8 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     write_text(file, json.dumps(settings, indent=2) + "\n")
 
 
-def _some(attributions: Callable[[], Iterator[Attribution]]) -> list[Attribution]:
+def _some(attributions: Sequence[Attribution]) -> list[Attribution]:
     """All, or of many windows some spread over the video."""
-    count = sum(1 for _ in attributions())
-    chosen = set(np.linspace(0, count - 1, min(count, _MOST_STRIPS)).round().astype(int).tolist())
-    return [each for number, each in enumerate(attributions()) if number in chosen]
+    count = len(attributions)
+    chosen = np.linspace(0, count - 1, min(count, _MOST_STRIPS)).round().astype(int)
+    return [attributions[number] for number in chosen.tolist()]

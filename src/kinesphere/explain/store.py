@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -15,7 +16,7 @@ from kinesphere.clips.spec import LARGEST_SIDE_PX, ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.explain.attribution import Attribution, InputHeat
-from kinesphere.explain.faithfulness import Curve, Faithfulness
+from kinesphere.explain.faithfulness import Faithfulness
 from kinesphere.explain.geometry import Placement
 
 SUFFIX = ".heat.npz"
@@ -24,7 +25,6 @@ _KEPT = np.float16
 """Of heat as a share of its strongest."""
 
 
-_APART = ("heats", "faithfulness")
 _Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
 
 
@@ -67,7 +67,7 @@ class _Text(_Strict):
     signed: bool
     residual: float | None
     notes: tuple[str, ...]
-    faithfulness: dict[str, dict[str, Any]]
+    faithfulness: dict[str, Faithfulness]
     heats: tuple[_HeatText, ...]
 
 
@@ -104,11 +104,33 @@ def read_attribution(path: Path) -> Attribution:
         heats = tuple(_heat(arrays, number, each) for number, each in enumerate(plain.heats))
         if not heats:
             raise BrokenArchive("it holds no heat")
-        faithful = {name: _faithfulness(each) for name, each in plain.faithfulness.items()}
-        rest = {name: getattr(plain, name) for name in _Text.model_fields if name not in _APART}
-        return Attribution(**rest, heats=heats, faithfulness=faithful)
+        rest = {name: getattr(plain, name) for name in _Text.model_fields if name != "heats"}
+        return Attribution(**rest, heats=heats)
     except (BrokenArchive, InvalidSetting, AttributeError, RecursionError, *BROKEN) as error:
         raise InvalidAnnotation(f"{path} is not an explanation that can be read: {error}.") from error
+
+
+class StoredAttributions(Sequence[Attribution]):
+    """Attributions of files, of which each is read when it is asked for.
+
+    Args:
+        files: In their order.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = tuple(files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, place: int) -> Attribution: ...
+    @overload
+    def __getitem__(self, place: slice) -> StoredAttributions: ...
+    def __getitem__(self, place: int | slice) -> Attribution | StoredAttributions:
+        if isinstance(place, slice):
+            return StoredAttributions(self._files[place])
+        return read_attribution(self._files[place])
 
 
 def _described(attribution: Attribution) -> dict[str, Any]:
@@ -130,10 +152,6 @@ def _described(attribution: Attribution) -> dict[str, Any]:
     measured = {model: each.to_json() for model, each in attribution.faithfulness.items()}
     plain = {name: getattr(attribution, name) for name in names}
     return {"format": _FORMAT, **plain, "faithfulness": measured, "heats": heats}
-
-
-def _faithfulness(plain: dict[str, Any]) -> Faithfulness:
-    return Faithfulness(**{**plain, "curves": tuple(Curve(**each) for each in plain["curves"])})
 
 
 def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText) -> InputHeat:

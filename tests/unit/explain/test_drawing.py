@@ -73,7 +73,7 @@ def test_a_file_of_poses_has_no_film(tmp_path: Path) -> None:
     file = standing(tmp_path / "a.pose.npz")
     found = explain(predictor_of("stgcn_tiny"), file, QUESTION)
     with pytest.raises(InvalidSetting, match="has no frames to make a film of"):
-        write_film(lambda: iter([found]), file, tmp_path / "a.mp4")
+        write_film([found], file, tmp_path / "a.mp4")
 
 
 def test_windows_of_a_film_have_one_scale(make_video, tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_windows_of_a_film_have_one_scale(make_video, tmp_path: Path) -> None:
     found = explain(predictor_of("r3d_tiny"), video, QUESTION)
     dark = replace(found, heats=tuple(replace(heat, full=heat.full / 100) for heat in found.heats))
     with pytest.raises(InvalidSetting, match="no explanation to make a film of"):
-        write_film(lambda: iter([]), video, tmp_path / "none.mp4")
+        write_film([], video, tmp_path / "none.mp4")
     films = [
-        write_film(lambda first=first: iter([first, found]), video, tmp_path / f"{name}.mp4")  # type: ignore[misc]
+        write_film([first, found], video, tmp_path / f"{name}.mp4")
         for name, first in (("dark", dark), ("same", found))
     ]
     pictures = [source_frames(film, np.array([0.2]), (360, 480)) for film in films]

@@ -34,7 +34,7 @@ def test_one_video_gives_heat_a_picture_and_a_film(video: Path, tmp_path: Path) 
     (written,) = explain_video(
         [Asked(predictor_of("r3d_tiny"), QUESTION)], video, tmp_path / "a" / "walk.png"
     )
-    (attribution,) = written.attributions()
+    (attribution,) = written.attributions
     assert attribution.method == "brightness"
     assert attribution.answer[0] == attribution.label
     assert {file.name for file in (tmp_path / "a").iterdir()} == {"walk.png", "walk.mp4", "walk.heat.npz"}
@@ -149,7 +149,7 @@ def test_windows_go_on_where_they_stopped(
     kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "walk.windows").iterdir()}
     assert len(kept) == 3  # two windows and their settings
     (written,) = explain_video(asked, video, picture, steps=(1.0, 0.5))
-    whole = list(written.attributions())
+    whole = list(written.attributions)
     assert [each.span[0] for each in whole] == [0.0, 0.5, 1.0, 1.4]
     assert all((tmp_path / "walk.windows" / name).stat().st_mtime_ns == then for name, then in kept.items())
     alone = list(explain_windows(asked[0].model, video, QUESTION, window_s=1.0, stride_s=0.5))
@@ -225,4 +225,4 @@ def test_models_of_one_name_have_files_of_their_own(video: Path, tmp_path: Path)
         "walk.r3d_tiny.brightness.heat.npz",
         "walk.r3d_tiny.brightness-2.heat.npz",
     ]
-    assert [next(each.attributions()).label for each in written] == ["hop", "skip"]
+    assert [each.attributions[0].label for each in written] == ["hop", "skip"]

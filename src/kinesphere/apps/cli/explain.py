@@ -126,7 +126,7 @@ def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
         if as_json:
             typer.echo(json.dumps(explained.to_json(picture), ensure_ascii=False))
             continue
-        for attribution in explained.attributions():
+        for attribution in explained.attributions:
             start_s, end_s = attribution.span
             screen.print(
                 tinted(

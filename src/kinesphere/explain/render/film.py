@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ _INK, _PAPER = (255, 255, 255), (20, 24, 27)
 
 
 def write_film(
-    windows: Callable[[], Iterator[Attribution]],
+    windows: Sequence[Attribution],
     source: Source,
     target: Path,
     *,
@@ -39,7 +39,7 @@ def write_film(
     scale of colours, for which they are gone through once beforehand; no more than two are in memory.
 
     Args:
-        windows: Gives one attribution, or those of windows in order of time; called twice.
+        windows: One attribution, or those of windows in order of time; gone through twice.
         source: The video.
         target: A path that `VideoWriter` takes for H.264.
         progress: Called with the number of frames written and their total, if known.
@@ -64,13 +64,13 @@ def write_film(
     return target
 
 
-def _on_one_scale(windows: Callable[[], Iterator[Attribution]]) -> Iterator[Attribution]:
+def _on_one_scale(windows: Sequence[Attribution]) -> Iterator[Attribution]:
     """The windows, with the strongest full colour of each input for all of them."""
     full: dict[tuple[str, ClipSpec], float] = {}
-    for attribution in windows():
+    for attribution in windows:
         for heat in attribution.heats:
             full[heat.model, heat.spec] = max(full.get((heat.model, heat.spec), 0.0), heat.full)
-    for attribution in windows():
+    for attribution in windows:
         heats = tuple(replace(heat, full=full[heat.model, heat.spec]) for heat in attribution.heats)
         yield replace(attribution, heats=heats)
 
