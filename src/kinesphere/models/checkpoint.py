@@ -25,6 +25,7 @@ from kinesphere.core.errors import (
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
+from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.structured import parse_json
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -100,9 +101,9 @@ def model_file(source: str | Path) -> Path:
         MissingWeights: If a folder holds none.
     """
     path = Path(source)
-    if not path.is_dir():
+    if not is_folder(path):
         return path
-    if not (path / FILE_NAME).is_file():
+    if not is_file(path / FILE_NAME):
         raise MissingWeights(f"The folder {path} holds no {FILE_NAME}; is it a finished run?")
     return path / FILE_NAME
 

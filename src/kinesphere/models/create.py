@@ -14,6 +14,7 @@ import torch
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.registry import nearest
 from kinesphere.models.card import ModelCard, WeightEntry
 from kinesphere.models.checkpoint import FILE_NAME, model_file, read_model
@@ -130,12 +131,12 @@ def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Rec
             f"{path.name} is a foreign checkpoint; bring it in once with "
             f"`kinesphere import {path} --model NAME --out {path.stem}.safetensors`."
         )
-    if path.is_file():
+    if is_file(path):
         return read_model(path, arguments or {})
     name = str(source)
     if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
         folder = Path(name).parent
-        if folder.is_dir():
+        if is_folder(folder):
             close = nearest(Path(name).name, (each.name for each in islice(folder.iterdir(), _MOST_NAMES)))
             hint = f"did you mean {' or '.join(str(folder / each) for each in close)}? " if close else ""
             raise MissingWeights(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kinesphere.core.device import Compute
+from kinesphere.core.paths import is_file
 from kinesphere.data.sources import Opening
 from kinesphere.predict.fusion import FILE_NAME, FusedPredictor, FusionFile
 from kinesphere.predict.predictor import Predictor
@@ -30,7 +31,7 @@ def load(
     """
     from kinesphere.models.create import load_model
 
-    if (Path(source) / FILE_NAME).is_file():
+    if is_file(Path(source) / FILE_NAME):
         fusion = FusionFile.read(Path(source))
         members = [Predictor(load_model(model), compute, name=model.name) for model in fusion.models]
         return FusedPredictor(members, fusion.weights, opening=opening)

@@ -208,3 +208,9 @@ def test_wrong_input_is_refused(predictor: Predictor, make_video: MakeVideo, tmp
         predictor.timeline(make_video(), window_s=1, stride_s=2)
     with pytest.raises(MissingWeights, match=r"holds no model\.safetensors"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["all/runs/" + "x" * 300, "x" * 300 + ".safetensors"])
+def test_a_name_that_no_file_can_have_is_not_there(name: str) -> None:
+    with pytest.raises(MissingWeights, match="There is no model file or run folder"):
+        load(name)
