@@ -139,4 +139,7 @@ def test_problems_are_listed_whole_for_machines(kinesphere, tmp_path: Path) -> N
 def test_a_name_that_no_file_can_have_is_told_in_a_sentence(kinesphere, tmp_path: Path, words) -> None:
     ended = kinesphere(*words, "a" * 300, *(["b.mp4"] if words[0] == "predict" else []))
     assert ended.code == 2
-    assert re.search("(File name too long|neither a manifest file nor a folder); check the path", ended.err)
+    told = {"predict": "There is no model called 'a+'"}
+    data = "(File name too long|neither a manifest file nor a folder); check the path"
+    assert re.search(told.get(words[0], data), ended.err)
+    assert "Traceback" not in ended.err
