@@ -116,7 +116,7 @@ def faithfulness(
     """
     specs = recogniser.specs
     cells = [
-        None if heat is None else _cells(heat, spec, work.grid)
+        None if heat is None else in_cells(heat, spec, work.grid)
         for heat, spec in zip(heats, specs, strict=True)
     ]
     known = [each for each in cells if each is not None]
@@ -147,8 +147,8 @@ def faithfulness(
     return Faithfulness(len(ranked), work.rankings, tuple(curves))
 
 
-def _cells(heat: Tensor, spec: ClipSpec, grid: tuple[int, int, int]) -> Tensor:
-    """Mean heat of cells: `(t, h, w)` of planes, `(t, M, J)` of joints."""
+def in_cells(heat: Tensor, spec: ClipSpec, grid: tuple[int, int, int]) -> Tensor:
+    """Mean heat of the cells of `Work.grid`: `(t, h, w)` of planes `(T, H, W)`, `(t, M, J)` of joints."""
     shape = (min(grid[0], len(heat)), *(heat.shape[1:] if is_joints(spec) else grid[1:]))
     return F.adaptive_avg_pool3d(heat[None, None].float(), shape)[0, 0]
 

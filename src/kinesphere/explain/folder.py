@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import make_folder, replacing, write_text
 from kinesphere.core.structured import read_json
 from kinesphere.data.sources import Source, local_path
+from kinesphere.explain.agreement import Agreement, agreements
 from kinesphere.explain.attribution import Attribution
 from kinesphere.explain.explaining import Question, explain, explain_windows
 from kinesphere.explain.render.film import write_film
@@ -64,20 +65,25 @@ class Explained:
         attributions: One, or those of the windows; each is read when it is asked for.
         heat: The file with the heat, or the folder with a file for each window.
         film: The video with heat over its frames; None of a file of poses.
+        agreement: How alike its maps and those of the model's other methods are, where that was asked for.
     """
 
     attributions: Sequence[Attribution]
     heat: Path
     film: Path | None
+    agreement: tuple[Agreement, ...] = ()
 
     def to_json(self, picture: Path) -> dict[str, Any]:
         """One object for machines; of windows the first, with their number."""
         each = [attribution.to_json() for attribution in self.attributions]
         film = None if self.film is None else str(self.film)
-        files = {"heat": str(self.heat), "overlay": film, "sheet": str(picture)}
+        rest = {
+            "agreement": [pair.to_json() for pair in self.agreement],
+            "heat": str(self.heat), "overlay": film, "sheet": str(picture),
+        }  # fmt: skip
         if len(each) == 1:
-            return {**each[0], **files}
-        return {"source": each[0]["source"], "method": each[0]["method"], "windows": each, **files}
+            return {**each[0], **rest}
+        return {"source": each[0]["source"], "method": each[0]["method"], "windows": each, **rest}
 
 
 def explain_video(
@@ -87,6 +93,7 @@ def explain_video(
     *,
     steps: tuple[float, float] | None = None,
     film: bool = True,
+    agree: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Explained]:
     """Explain one video by one model or several, and write what there is to see.
@@ -100,6 +107,7 @@ def explain_video(
         picture: PNG file to write.
         steps: Seconds of a window, and between the starts of windows; None explains the video as one.
         film: Whether to write films.
+        agree: Whether to hold the methods of a model against each other.
         progress: Called with the number of windows that are finished.
 
     Raises:
@@ -124,7 +132,40 @@ def explain_video(
     shown = [attribution for each in done for attribution in _some(each.attributions)]
     with replacing(picture) as scratch:
         scratch.write_bytes(sheet(shown, source))
-    return done
+    return _agreed(asked, done) if agree else done
+
+
+def check_agreement(asked: Sequence[Asked]) -> None:
+    """Refuse to hold methods against each other where no model is asked by two.
+
+    Raises:
+        InvalidSetting: If none is.
+    """
+    if all(len(places) < 2 for places in _by_model(asked)):
+        raise InvalidSetting(
+            "Agreement is between methods: name at least two of them, --method A --method B."
+        )
+
+
+def _agreed(asked: Sequence[Asked], written: Sequence[Explained]) -> list[Explained]:
+    """What was written, with how far each agrees with the same model's others."""
+    result = list(written)
+    for places in _by_model(asked):
+        if len(places) < 2:
+            continue
+        pairs = agreements([written[place].attributions for place in places])
+        for number, place in enumerate(places):
+            own = tuple(found for pair, found in pairs.items() if number in pair)
+            result[place] = replace(written[place], agreement=own)
+    return result
+
+
+def _by_model(asked: Sequence[Asked]) -> list[list[int]]:
+    """The places of each model's questions."""
+    places: dict[int, list[int]] = {}
+    for place, each in enumerate(asked):
+        places.setdefault(id(each.model), []).append(place)
+    return list(places.values())
 
 
 def check_films(asked: Sequence[Asked], pictures: Collection[tuple[Source, Path]]) -> None:

@@ -16,7 +16,7 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LabelMismatch
 from kinesphere.explain import folder as room
 from kinesphere.explain.explaining import Question, explain, explain_windows
-from kinesphere.explain.folder import Asked, check_films, explain_video
+from kinesphere.explain.folder import Asked, check_agreement, check_films, explain_video
 from kinesphere.explain.render.sheet import sheet
 from kinesphere.explain.store import read_attribution, write_attribution
 from kinesphere.video import Video
@@ -53,6 +53,24 @@ def test_several_models_come_on_one_sheet_and_in_files_of_their_own(video: Path,
         "walk.c3d_tiny.brightness.heat.npz",
     ]
     assert all(each.film is None for each in written)
+
+
+def test_methods_of_one_model_are_held_against_each_other(video: Path, tmp_path: Path) -> None:
+    model = predictor_of("r3d_tiny")
+    asked = [
+        Asked(model, QUESTION),
+        Asked(model, Question("gradcam")),
+        Asked(predictor_of("c3d_tiny"), QUESTION),
+    ]
+    check_agreement(asked)
+    written = explain_video(asked, video, tmp_path / "walk.png", film=False, agree=True)
+    (pair,) = written[0].agreement
+    assert written[1].agreement == (pair,)
+    assert written[2].agreement == ()
+    assert (pair.model, pair.methods, pair.maps) == ("r3d_tiny", ("brightness", "gradcam"), 1)
+    assert written[0].to_json(tmp_path)["agreement"] == [pair.to_json()]
+    with pytest.raises(InvalidSetting, match="--method A --method B"):
+        check_agreement(asked[1:])
 
 
 def test_heat_comes_back_from_disk(video: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.explain.agreement import Agreement, agreements
+from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.faithfulness import Work, faithfulness
 from kinesphere.explain.method import Method, Settings
 from kinesphere.explain.people import around_joints, in_boxes, on_people
@@ -167,3 +169,33 @@ def test_the_sanity_check_names_what_does_not_look_at_the_network() -> None:
 def test_an_empty_map_is_like_no_other() -> None:
     assert likeness([torch.zeros(3, 3)], [torch.randn(3, 3)]) == 0
     assert likeness([torch.arange(9.0)], [torch.arange(9.0) * -2]) == pytest.approx(1)
+
+
+def attribution(method: str, values: np.ndarray, *, signed: bool = False, label: str = "wave") -> Attribution:
+    heat = InputHeat("net", PIXELS, 0, np.arange(8.0), values.astype(np.float32), 1.0)
+    return Attribution(
+        "a.mp4", (28, 28), (0, 8), method, label, None, 1.0, 1.0, (label, 1.0), (heat,), signed
+    )
+
+
+def test_methods_agree_by_the_ranks_of_cells_and_the_hottest_tenth() -> None:
+    values = np.random.default_rng(0).normal(size=(8, 28, 28))
+    unsigned, other = (attribution(name, np.maximum(values, 0)) for name in ("cam", "rise"))
+    signed = attribution("gradients", values, signed=True)
+    empty = attribution("nothing", np.zeros_like(values))
+    work = Work((8, 28, 28))
+    found = agreements([[each] * 2 for each in (unsigned, other, signed, empty)], work)
+    assert found[0, 1] == Agreement("net", ("cam", "rise"), pytest.approx(1), pytest.approx(1), 2)
+    assert found[0, 2].ranks == pytest.approx(1)  # what speaks against the class is not compared
+    assert found[0, 3] == Agreement("net", ("cam", "nothing"), None, None, 0)
+    opposite = attribution("opposite", -values, signed=True)
+    assert agreements([[signed], [opposite]], work)[0, 1].ranks == pytest.approx(-1)
+    assert agreements([[signed], [opposite]], work)[0, 1].shared == 0
+
+
+def test_agreement_is_between_methods_about_one_class() -> None:
+    values = np.ones((8, 28, 28))
+    with pytest.raises(InvalidSetting, match="name at least two of them"):
+        agreements([[attribution("cam", values)]])
+    with pytest.raises(InvalidSetting, match="wave by cam, clap by rise"):
+        agreements([[attribution("cam", values)], [attribution("rise", values, label="clap")]])

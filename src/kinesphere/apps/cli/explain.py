@@ -16,6 +16,7 @@ from kinesphere.core.signals import advise
 from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
+    from kinesphere.explain.agreement import Agreement
     from kinesphere.explain.folder import Asked, Explained
 
 Models = Annotated[
@@ -48,6 +49,9 @@ def explain(
     faithful: Annotated[
         bool, typer.Option("--faithfulness", help="Measure whether the map is true: deletion and insertion.")
     ] = False,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="Measure how alike the maps of two methods or more are.")
+    ] = False,
     film: Annotated[bool, typer.Option(help="Write a film with heat over the frames.")] = True,
     extracts: ExtractsFolder = None,
     device: Device = "auto",
@@ -64,7 +68,7 @@ def explain(
     from kinesphere.core.device import Compute
     from kinesphere.explain.explaining import Question, check_question
     from kinesphere.explain.faithfulness import Work
-    from kinesphere.explain.folder import Asked, check_films
+    from kinesphere.explain.folder import Asked, check_agreement, check_films
     from kinesphere.explain.method import Settings
     from kinesphere.predict import Extracts, Opening, find_sources, load
 
@@ -84,10 +88,12 @@ def explain(
     ]
     for one in asked:
         check_question(one.model, one.question)
+    if agreement:
+        check_agreement(asked)
     if film:
         check_films(asked, pictures.items())
     steps = None if window is None else (window, window / 2 if stride is None else stride)
-    skipped = _run(asked, pictures, steps, film, as_json)
+    skipped = _run(asked, pictures, steps, agreement, film, as_json)
     for each in skipped:
         say("refused", "red", f"{each.path}: {each.reason}", to_stderr=as_json)
     end(len(skipped))
@@ -97,6 +103,7 @@ def _run(
     asked: list[Asked],
     pictures: dict[str, Path],
     steps: tuple[float, float] | None,
+    agree: bool,
     film: bool,
     as_json: bool,
 ) -> list[Skipped]:
@@ -108,7 +115,7 @@ def _run(
     with progress("Explaining", "videos", hidden=as_json) as advance:
         for done, (source, picture) in enumerate(pictures.items(), start=1):
             try:
-                written = explain_video(asked, source, picture, steps=steps, film=film)
+                written = explain_video(asked, source, picture, steps=steps, film=film, agree=agree)
             except InvalidSetting:
                 raise
             except KinesphereError as error:
@@ -120,7 +127,7 @@ def _run(
 
 
 def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
-    """One line for each explanation, then the files."""
+    """One line for each explanation, how far they agree, then the files."""
     screen = console()
     for explained in written:
         if as_json:
@@ -142,4 +149,19 @@ def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
             for note in attribution.notes:
                 say("note", "yellow", note)
     if not as_json:
+        _print_agreement([pair for explained in written for pair in explained.agreement])
         screen.print(f"picture  {picture}", soft_wrap=True)
+
+
+def _print_agreement(pairs: list[Agreement]) -> None:
+    """A table of the pairs of methods, each once."""
+    from rich.table import Table
+
+    if not pairs:
+        return
+    table = Table("model", "methods", "rank correlation", "hottest tenth shared")
+    for pair in dict.fromkeys(pairs):
+        ranks = "–" if pair.ranks is None else f"{pair.ranks:.2f}"
+        shared = "–" if pair.shared is None else f"{100 * pair.shared:.0f} %"
+        table.add_row(pair.model, " and ".join(pair.methods), ranks, shared)
+    console().print(table)
