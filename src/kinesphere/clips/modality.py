@@ -129,6 +129,7 @@ class Modality:
         settings: Fields of a contract that have a meaning for it, and not for every modality.
         alter: What augmentation does beyond the geometry, such as to colours.
         blend: Two normalised batches as one, by the weight of the first (mixup).
+        shows_stills: Whether what stands still is seen in it, so that a still frame can be blended in.
         is_picture: Whether the last two axes are rows and columns, so that boxes can be cut out of it.
         ahead: Frames after the displayed one that the data of a timestamp are made of.
         sees_nothing: bool `(B,)`: which of a batch `(B, V, T, ...)` shows nothing at all to a network; None
@@ -150,6 +151,7 @@ class Modality:
     settings: frozenset[str] = frozenset()
     alter: Callable[[Clip, AugmentParameters, ClipSpec], Clip] = _unaltered
     blend: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] = weighted_sum
+    shows_stills: bool = False
     is_picture: bool = True
     ahead: int = 0
     sees_nothing: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -182,6 +184,12 @@ def stands_alone(path: Path) -> Sidecar | None:
         if sidecar is not None and sidecar.alone is not None and path.name.endswith(sidecar.suffix):
             return sidecar
     return None
+
+
+def sees_frames(specs: Sequence[ClipSpec]) -> bool:
+    """Whether some input is made of frames, rather than of files that stay as they are (poses, masks)."""
+    sidecars = [MODALITIES.get(spec.modality).sidecar for spec in specs]
+    return any(sidecar is None or not sidecar.needed for sidecar in sidecars)
 
 
 def see(specs: Sequence[ClipSpec], setting: str) -> bool:

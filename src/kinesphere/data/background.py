@@ -14,8 +14,10 @@ from kinesphere.clips.clip import Clip, from_frames
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.mask.reader import known_masks, scaled
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.source import WrappedSource, displayed_rows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, OtherBackground, VideoError
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.sample import Sample
 from kinesphere.video import Frames
 
@@ -63,7 +65,7 @@ def with_background(
 
     def read(times_s: np.ndarray, size: Size | None = None) -> Frames:
         clip, masks = masked_clip(video, times_s, size or video.size)
-        lent = None if other is None else other.background_of(times_s, clip.frame_size)
+        lent = None if other is None else other.behind(masks)
         changed = change_background(clip, masks, change, lent, fill=fill)
         return Frames(changed.frames().transpose(0, 3, 1, 2), changed.times)
 
@@ -104,6 +106,25 @@ class Lenders:
         self._span = span
         self._source: WrappedSource | None = None
         self._path: Path | None = None
+        self._areas: list[float] = []
+
+    @property
+    def lent(self) -> tuple[Path, float] | None:
+        """Which video has lent its background, and the fraction of the pixels that people take before it.
+
+        None as long as nothing was asked for.
+        """
+        return (self._path, float(np.mean(self._areas))) if self._path and self._areas else None
+
+    def behind(self, masks: Clip) -> Clip:
+        """What stands in the place of the background of a clip with these masks.
+
+        Raises:
+            See `background_of`.
+        """
+        lent = self.background_of(masks.times, masks.frame_size)
+        self._areas.append(float(masks.data.float().mean()) / 255)
+        return lent
 
     def background_of(self, times_s: np.ndarray, size: Size) -> Clip:
         """What is around the people of one of the videos, at some timestamps of another one.
@@ -180,6 +201,27 @@ def background_of(
     clip = change_background(clip, masks, "no_people")
     top, left = ((side - wanted) // 2 for side, wanted in zip(whole, size, strict=True))
     return clip.with_data(clip.data[:, :, top : top + size[0], left : left + size[1]], size)
+
+
+def lacking_masks(samples: Iterable[Sample], extracts: Extracts) -> list[Skipped]:
+    """Which samples have no masks, by their place, and why not.
+
+    Args:
+        samples: Whose background shall be changed.
+        extracts: Where sidecar files lie.
+    """
+    sidecar = MODALITIES.get("mask").sidecar
+    assert sidecar is not None
+    lacking = []
+    for i, sample in enumerate(samples):
+        reason = "it has no masks; run `kinesphere extract mask` on it"
+        try:
+            has = sample.sidecar("mask") or extracts.find(sample.path, sidecar.suffix)
+        except InvalidAnnotation as error:
+            has, reason = None, str(error)
+        if has is None:
+            lacking.append(Skipped(str(sample.path), reason, index=i))
+    return lacking
 
 
 class DifferentVideos:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -48,7 +49,8 @@ class Item:
 
     Attributes:
         inputs: One `(V, T, C, H, W)` per spec (pose: `(V, T, M, J, 3)`).
-        target: Class index, long `()`; for multi-label sets 0 and 1, float32 `(K,)`.
+        target: Class index, long `()`; for multi-label sets 0 and 1, float32 `(K,)`. Where labels are mixed
+            with the background's class: their weights, float32 `(K,)`.
         index: Position in the manifest.
         notes: Warnings about it: what was not used whole, or not as it stood.
     """
@@ -68,7 +70,8 @@ class Batch:
     Attributes:
         inputs: One `(B, V, T, C, H, W)` per spec, uint8 for rgb; frames keep their channels last in
             memory. Empty if no sample was readable.
-        targets: Class indices, long `(B,)`; for multi-label sets 0 and 1, float32 `(B, K)`.
+        targets: Class indices, long `(B,)`; for multi-label sets 0 and 1, and for mixed labels their
+            weights, float32 `(B, K)`.
         indices: Positions in the manifest (B).
         failures: Samples that could not be read and are missing here.
         notes: Warnings about samples that are here.
@@ -174,7 +177,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", KinesphereWarning)
             try:
-                clips = self.clips(draw)
+                clips, other = self._read(draw)
             except UNREADABLE as error:
                 return Skipped(str(sample.path), str(error), index=draw.index)
         notes = []
@@ -188,7 +191,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         is_flipped = clips[0][0].flipped and self.train
         return Item(
             tuple(stack(views) for views in clips),
-            self._target(draw.index, is_flipped),
+            self._target(draw.index, is_flipped, None if other is None else other.lent),
             draw.index,
             tuple(notes),
         )
@@ -200,15 +203,21 @@ class ClipDataset(Dataset[Item | Skipped]):
             VideoError: If the video cannot be read.
             InvalidAnnotation: If a file of flow, joints or masks cannot.
         """
+        return self._read(draw)[0]
+
+    def _read(self, draw: Draw) -> tuple[list[list[Clip]], Lenders | None]:
+        """The clips of a draw, and who lent them a background."""
         sample = self.manifest[draw.index]
         seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
         when, how, where = seeds.generate_state(3, np.uint64).tolist()
-        with self._open(sample, draw.index, where) as video:
+        video, other = self._open(sample, draw.index, where)
+        with video:
             if self.augment is None:
-                return [
+                plain = [
                     MODALITIES.get(spec.modality).read(video, spec, sample.span, views=self.views)
                     for spec in self.specs
                 ]
+                return plain, other
             read = [
                 MODALITIES.get(spec.modality).read(
                     video,
@@ -222,10 +231,11 @@ class ClipDataset(Dataset[Item | Skipped]):
                 for spec in self.specs
             ]
         drawn = self._draw([clips[0].frame_size for clips in read], torch.Generator().manual_seed(how))
-        return [
+        augmented = [
             [MODALITIES.get(spec.modality).augment(clip, parameters, spec) for clip in clips]
             for clips, spec, parameters in zip(read, self.specs, drawn, strict=True)
         ]
+        return augmented, other
 
     def _draw(self, frame_sizes: Sequence[Size], generator: torch.Generator) -> list[AugmentParameters]:
         """The same for all inputs; boxes about the people are cut apart from whole frames."""
@@ -238,7 +248,8 @@ class ClipDataset(Dataset[Item | Skipped]):
             for size, spec in zip(frame_sizes, self.specs, strict=True)
         ]
 
-    def _open(self, sample: Sample, index: int, number: int) -> WrappedSource:
+    def _open(self, sample: Sample, index: int, number: int) -> tuple[WrappedSource, Lenders | None]:
+        """A sample's video as this draw sees it, and who lends it a background."""
         generator = torch.Generator().manual_seed(number)
         change = self.augment.draw_background(generator) if self.augment is not None else self.backdrop.change
         also = () if change == "keep" else ("mask",)
@@ -248,7 +259,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         for remark in video.remarks:
             warnings.warn(PreparedOtherwise(remark), stacklevel=2)
         if change == "keep":
-            return video
+            return video, None
         other, chosen = None, self.backdrop.lenders
         if change == "replace":
             opener = partial(self.opening.open, also=("mask",))
@@ -258,22 +269,36 @@ class ClipDataset(Dataset[Item | Skipped]):
                 lender = chosen[index]
                 own = partial(opener, files=dict(lender.sidecars))
                 other = Lenders([lender.path], own, lender.span)
-        return with_background(video, change, other, self.backdrop.fill)
+        return with_background(video, change, other, self.backdrop.fill), other
 
     @cached_property
     def _videos(self) -> DifferentVideos:
         # Found out once, not for each sample whose background is replaced.
         return DifferentVideos(sample.path for sample in self.manifest)
 
-    def _target(self, index: int, is_flipped: bool) -> torch.Tensor:
+    @cached_property
+    def _classes_of(self) -> dict[Path, torch.Tensor]:
+        """Of each video the mean of its samples' classes, `(K,)`: what its background stands for."""
+        rows: dict[Path, list[torch.Tensor]] = {}
+        for sample, classes in zip(self.manifest, self._targets, strict=True):
+            rows.setdefault(sample.path, []).append(self._row(classes))
+        return {path: torch.stack(each).mean(0) for path, each in rows.items()}
+
+    def _target(self, index: int, is_flipped: bool, lent: tuple[Path, float] | None) -> torch.Tensor:
         classes = self._targets[index]
-        if is_flipped:
-            classes = tuple(self._flipped[k] for k in classes)
-        if not self.manifest.labels.multi:
-            return torch.tensor(classes[0])
-        target = torch.zeros(len(self.manifest.labels))
-        target[list(classes)] = 1
-        return target
+        mixes = self.augment is not None and self.augment.mixes_labels
+        if not (mixes or self.manifest.labels.multi):
+            return torch.tensor(self._flipped[classes[0]] if is_flipped else classes[0])
+        target = self._row(classes)
+        if self.augment is not None and mixes and lent is not None:
+            path, people = lent
+            target = torch.lerp(target, self._classes_of[path], self.augment.background_weight(people))
+        return target[list(self._flipped)] if is_flipped else target
+
+    def _row(self, classes: Sequence[int]) -> torch.Tensor:
+        row = torch.zeros(len(self.manifest.labels))
+        row[list(classes)] = 1
+        return row
 
 
 def collate(items: Sequence[Item | Skipped]) -> Batch:

@@ -19,19 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.modality import sees_frames
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidSetting, VideoError
 from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data import Manifest
-from kinesphere.data.background import Backdrop
+from kinesphere.data.background import Backdrop, lacking_masks
 from kinesphere.evaluate.evaluator import collect
 from kinesphere.evaluate.metrics import Score, recall_interval
 from kinesphere.evaluate.predictions import Predictions, align
 from kinesphere.predict import VideoPredictor
-from kinesphere.studies.conditions import CONDITIONS, Condition, perturbation, sees_frames
+from kinesphere.studies.conditions import CONDITIONS, Condition, perturbation
 from kinesphere.video import Video
 
 _COLOURED = 64
@@ -163,7 +163,8 @@ def study_background(
     if any(model.labels.names != labels.names for model in models):
         raise InvalidSetting("The models of a study know the same labels, in the same order.")
     place = models[0].opening.extracts if extracts is None else extracts
-    masked, without = _with_masks(manifest, place)
+    without = lacking_masks(manifest, place)
+    masked = _others(manifest, without)
     asking = _Asking(masked, tuple(_lenders(masked, seed)), _mean_colour(masked), place, progress)
     _claim(out, masked, models, seed)
     tables = [asking.answers(model, out / f"{number:02d}") for number, model in enumerate(models)]
@@ -226,22 +227,14 @@ class _Asking:
         return tuple(found)
 
 
-def _with_masks(manifest: Manifest, extracts: Extracts) -> tuple[Manifest, list[Skipped]]:
-    """The clips that have masks, and the others with the reason."""
-    sidecar = MODALITIES.get("mask").sidecar
-    assert sidecar is not None
-    has, without = [], []
-    for i, sample in enumerate(manifest):
-        given = dict(sample.sidecars).get("mask")
-        if given is not None or extracts.find(sample.path, sidecar.suffix) is not None:
-            has.append(i)
-        else:
-            without.append(Skipped(str(sample.path), "it has no masks; run `kinesphere extract mask` on it"))
-    if not has:
+def _others(manifest: Manifest, lacking: Sequence[Skipped]) -> Manifest:
+    """The clips that have masks."""
+    without = {each.index for each in lacking}
+    if len(without) == len(manifest):
         raise InvalidSetting(
             f"None of the {len(manifest)} clips has masks; run `kinesphere extract mask` on them first."
         )
-    return manifest.select(has), without
+    return manifest.select([i for i in range(len(manifest)) if i not in without])
 
 
 def _lenders(manifest: Manifest, seed: int) -> list[int]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.augment.background import Background
-from kinesphere.clips.modality import MODALITIES, see
+from kinesphere.clips.modality import see, sees_frames
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.data.background import Backdrop
 from kinesphere.data.sample import Sample
@@ -73,12 +73,6 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("swapped", "people before the background of another class", "replace"),
     Condition("swapped_frozen", "the same, the first frame only", "replace", order="frozen"),
 )  # fmt: skip
-
-
-def sees_frames(specs: Sequence[ClipSpec]) -> bool:
-    """Whether some input is made of frames, rather than of files that stay as they are (poses, masks)."""
-    sidecars = [MODALITIES.get(spec.modality).sidecar for spec in specs]
-    return any(sidecar is None or not sidecar.needed for sidecar in sidecars)
 
 
 def perturbation(order: Order, specs: Sequence[ClipSpec]) -> Perturbation | None:

@@ -7,14 +7,17 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from kinesphere.clips.modality import MODALITIES, stands_alone
+from kinesphere.clips.augment.settings import Augment
+from kinesphere.clips.modality import MODALITIES, sees_frames, stands_alone
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.data.background import lacking_masks
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.data.sources import lacks_file
+from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.clip_sections import ClipSection, InputSection
 
 log = logging.getLogger("kinesphere.train")
@@ -105,6 +108,40 @@ def _changed(own: ClipSpec, changes: dict[str, Any]) -> ClipSpec:
             # The margin around the crop is a proportion, and follows the size.
             changes["short_side_px"] = round(own.short_side_px * max(changes["size"]) / max(own.size))
     return ClipSpec.from_json({**own.to_json(), **changes})
+
+
+def check_augment(augment: Augment, recogniser: Recogniser, samples: Manifest, extracts: Extracts) -> None:
+    """Refuse what augmentation cannot do to a model's inputs, and tell how many samples lack masks.
+
+    Args:
+        augment: The settings.
+        recogniser: What learns.
+        samples: What is learnt from.
+        extracts: Where extracted files lie.
+
+    Raises:
+        InvalidSetting: If still frames or labels of backgrounds are mixed in for a model that does not see
+            them, or backgrounds are changed and no sample has masks.
+    """
+    name, specs = recogniser.card.name, recogniser.specs
+    if augment.still_mix and not any(MODALITIES.get(spec.modality).shows_stills for spec in specs):
+        raise InvalidSetting(f"{name} sees no pixels that stand still; leave augment.still_mix out.")
+    if augment.background_label and not sees_frames(specs):
+        raise InvalidSetting(f"{name} sees no background; leave augment.background_label out.")
+    if not augment.background:
+        return
+    lacking = lacking_masks(samples, extracts)
+    if len(lacking) == len(samples):
+        raise InvalidSetting(
+            f"augment.background needs masks, and none of the {len(samples)} training samples has them; run "
+            "`kinesphere extract mask` on them, or leave it out."
+        )
+    if lacking:
+        log.warning(
+            "Of %d training samples, %d have no masks and are left out where their background would be "
+            "changed; run `kinesphere extract mask` on them. The first: %s",
+            len(samples), len(lacking), lacking[0].path,
+        )  # fmt: skip
 
 
 def preparation_of(samples: Manifest, specs: Sequence[ClipSpec], extracts: Extracts) -> Preparation:

@@ -56,7 +56,7 @@ class RecognitionTask(pl.LightningModule):
         length: How long the run is.
         seed: Seed of the steps' randomness.
         ema: Decay of the averaged weights, or None.
-        augment: Its mixup and CutMix are applied here; the rest happens while loading.
+        augment: Its mixup, CutMix and still frames are applied here; the rest happens while loading.
     """
 
     def __init__(
@@ -134,16 +134,26 @@ class RecognitionTask(pl.LightningModule):
         inputs = tuple(x.flatten(0, 1) for x in batch.inputs)
         inputs = self._normalised(inputs)
         if self._augment is not None:
-            specs = self.recogniser.specs
-            mixing = self._augment.mixing(len(rows), specs, generator)
-            if mixing is not None:
-                inputs = tuple(mixing.inputs(x, spec.modality) for x, spec in zip(inputs, specs, strict=True))
-                rows = mixing.targets(rows, rows.shape[-1])
+            inputs, rows = self._mixed(self._augment, inputs, rows, generator)
         with sound_convolutions(self.device):
             logits = self.recogniser(*inputs)
         loss = self._loss(logits, rows)
         self.training_metrics.update(logits, rows, loss)
         return loss
+
+    def _mixed(
+        self, augment: Augment, inputs: tuple[Tensor, ...], rows: Tensor, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Clips of a batch mixed with one another, and their targets `(B, K)`."""
+        specs = self.recogniser.specs
+        stills = augment.stills(len(rows), generator)
+        if stills is not None:
+            inputs = tuple(stills.inputs(x, spec.modality) for x, spec in zip(inputs, specs, strict=True))
+        mixing = augment.mixing(len(rows), specs, generator)
+        if mixing is not None:
+            inputs = tuple(mixing.inputs(x, spec.modality) for x, spec in zip(inputs, specs, strict=True))
+            rows = mixing.targets(rows, rows.shape[-1])
+        return inputs, rows
 
     def end_epoch(self) -> tuple[Scores | None, Scores | None]:
         """Scores of the epoch's training clips over all processes, and of its validation if it had one.

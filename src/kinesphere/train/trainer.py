@@ -37,7 +37,7 @@ from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file, start_from
 from kinesphere.train.callbacks import HearSignals, StopAfter, Validate
 from kinesphere.train.checkpoints import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
-from kinesphere.train.inputs import clip_specs, preparation_of
+from kinesphere.train.inputs import check_augment, clip_specs, preparation_of
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers, naming_the_disk
 from kinesphere.train.losses import LossContext, make_loss
@@ -83,6 +83,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     files, process = RunFiles(Path(str(recipe.out))), ProcessRank.here()
     compute = recipe.compute.choose()
     recogniser = build_recogniser(recipe, parts.train)
+    check_augment(recipe.augment, recogniser, parts.train, extracts(recipe.data))
     preparation = preparation_of(parts.train, recogniser.specs, extracts(recipe.data))
     recogniser.provenance = replace(
         recogniser.provenance,

@@ -183,6 +183,9 @@ def test_unknown_names():
         ({"gamma": -1.0}, "gamma: .* greater than or equal to 0"),
         ({"mixup": -1.0}, "mixup: .* greater than or equal to 0"),
         ({"enlarge": 0.9}, "enlarge: .* greater than or equal to 1"),
+        ({"still_mix": 1.5}, "still_mix: .* less than or equal to 1"),
+        ({"still_weight": 1.0}, "still_weight: .* less than 1"),
+        ({"background": ("grey",), "background_label": "area"}, r"background_label is of .*\[replace\]"),
         ({"speed_jitter": -1.0}, "speed_jitter: .* greater than or equal to 0"),
     ],
 )

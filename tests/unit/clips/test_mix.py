@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinesphere.clips.augment.mix import Mixing, Stretch, cutmix, cutmix_in_time, mixup
+from kinesphere.clips.augment.mix import Mixing, Stretch, cutmix, cutmix_in_time, draw_stills, mixup
 from kinesphere.core.errors import InvalidClip, InvalidSetting
 
 
@@ -22,6 +22,24 @@ def test_mixup_sums_inputs_and_targets_alike():
     one_hot = torch.eye(5)[targets]
     torch.testing.assert_close(soft, w * one_hot + (1 - w) * one_hot[partners])
     torch.testing.assert_close(mixing.targets(one_hot, 5), soft)
+
+
+@given(st.integers(0, 9999), st.integers(1, 6))
+def test_still_frames_are_of_other_clips_and_leave_the_rest_alone(seed, count):
+    stills = draw_stills(count, 0.5, 0.4, generator(seed))
+    batch = torch.arange(count).view(-1, 1, 1, 1, 1) + torch.arange(4).view(1, -1, 1, 1, 1) / 10
+    batch = batch.expand(count, 4, 3, 2, 2).contiguous()
+    mixed = stills.inputs(batch, "rgb")
+    for i, partner in enumerate(stills.partners.tolist()):
+        assert count == 1 or partner != i
+        if stills.weights[i] == 0:
+            assert torch.equal(mixed[i], batch[i])
+            continue
+        still = (mixed[i] - 0.6 * batch[i]) / 0.4
+        assert torch.allclose(still, batch[partner, int(4 * stills.positions[i])], atol=1e-5)
+    assert stills.inputs(batch, "flow") is batch
+    with pytest.raises(InvalidClip, match="the batch has"):
+        stills.inputs(torch.zeros(count + 1, 4, 3, 2, 2), "rgb")
 
 
 @given(st.integers(0, 9999), st.integers(1, 40), st.integers(1, 40))

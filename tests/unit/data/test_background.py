@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +119,51 @@ def test_training_draws_changes_that_depend_on_the_draw_alone(masked: Path) -> N
     plain = ClipDataset(manifest, SPEC, train=True, augment=Augment(background_share=0.5))
     before = ClipDataset(manifest, SPEC, train=True, augment=Augment())
     assert torch.equal(plain.clips(Draw(1))[0][0].data, before.clips(Draw(1))[0][0].data)
+
+
+def test_labels_are_mixed_with_those_of_the_background(masked: Path) -> None:
+    manifest = Manifest.read(masked / "manifest.csv")
+    by_id = {sample.path: sample.labels[0] for sample in manifest}
+    pasting: dict[str, Any] = {"background": ("replace",), "background_share": 1.0}
+
+    def items(seed: int = 0, **settings: Any) -> list[Item]:
+        augment = Augment(preset="none", **pasting, **settings)
+        dataset = ClipDataset(manifest, SPEC, train=True, augment=augment, seed=seed)
+        read = [dataset[Draw(i, epoch)] for i in range(4) for epoch in range(3)]
+        assert all(isinstance(each, Item) for each in read)
+        return read  # type: ignore[return-value]
+
+    plain, fixed, area = items(), items(background_label=0.25), items(background_label="area")
+    assert len({by_id[sample.path] for sample in manifest}) == 2
+    own = torch.eye(2)[[int(each.target) for each in plain]]
+    for one, two, three in zip(plain, fixed, area, strict=True):
+        assert torch.equal(one.inputs[0], two.inputs[0])
+        assert torch.equal(one.inputs[0], three.inputs[0])
+    weights = torch.stack([each.target for each in fixed])
+    assert weights.dtype == torch.float32
+    kept = (weights * own).sum(1)
+    # Some backgrounds are of the same class, some of the other one.
+    assert set(kept.tolist()) == {0.75, 1.0}
+    covered = torch.stack([each.target for each in area])[kept < 1]
+    theirs = 1 - (covered * own[kept < 1]).sum(1)
+    # People cover from a fiftieth to a third of the frame.
+    assert (theirs > (1 - 0.35) ** 4).all()
+    assert (theirs < (1 - 0.02) ** 4).all()
+    again = items(background_label="area")
+    assert all(torch.equal(a.target, b.target) for a, b in zip(area, again, strict=True))
+
+
+def test_a_flip_turns_both_labels_of_a_mix(masked: Path) -> None:
+    manifest = Manifest.read(masked / "manifest.csv")
+    mirrored = replace(manifest, labels=replace(manifest.labels, mirror=(manifest.labels.names[:2],)))  # type: ignore[arg-type]
+    targets = []
+    for flip in (0.0, 1.0):
+        augment = Augment(
+            preset="none", flip=flip, background=("replace",), background_share=1.0, background_label=0.25
+        )
+        dataset = ClipDataset(mirrored, SPEC, train=True, augment=augment)
+        targets.append(torch.stack([dataset[Draw(i)].target for i in range(4)]))  # type: ignore[union-attr]
+    assert torch.equal(targets[0].flip(1), targets[1])
 
 
 def test_views_share_their_surroundings(masked: Path) -> None:

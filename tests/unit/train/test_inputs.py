@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.modalities.flow.file import write_flow
+from kinesphere.clips.modalities.mask.file import write_masks
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.clips.preparation import Preparation
@@ -21,7 +23,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
 from kinesphere.models import card, create_model
 from kinesphere.models.registry import MODELS
-from kinesphere.train.inputs import clip_specs, preparation_of
+from kinesphere.train.inputs import check_augment, clip_specs, preparation_of
 from kinesphere.train.recipe import Recipe
 
 
@@ -172,3 +174,21 @@ def test_files_tell_how_they_were_made(
     with caplog.at_level(logging.WARNING, "kinesphere.train"):
         preparation_of(samples, [pose], Extracts())
     assert "were made with different settings (poses); prediction follows most" in caplog.text
+
+
+def test_cures_need_what_they_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = tuple(Sample(str(i), tmp_path / f"{i}.mp4", ("a",)) for i in range(2))
+    manifest = Manifest(samples, LabelSet(("a", "b")), tmp_path)
+    poses, frames = (create_model(name, LabelSet(("a", "b"))) for name in ("dd_net", "kine_small"))
+    pasted = Augment(background=("replace",), background_label="area")
+    with pytest.raises(InvalidSetting, match=r"dd_net sees no pixels that stand still; leave augment\.still"):
+        check_augment(Augment(still_mix=0.5), poses, manifest, Extracts())
+    with pytest.raises(InvalidSetting, match=r"dd_net sees no background; leave augment\.back"):
+        check_augment(pasted, poses, manifest, Extracts())
+    with pytest.raises(InvalidSetting, match="needs masks, and none of the 2 training samples has them"):
+        check_augment(pasted, frames, manifest, Extracts())
+    write_masks(tmp_path / "1.mp4.mask.npz", np.zeros((3, 8, 8), np.uint8), size=(8, 8), origin="nobody")
+    with caplog.at_level(logging.WARNING, "kinesphere.train"):
+        check_augment(pasted, frames, manifest, Extracts())
+    assert "Of 2 training samples, 1 have no masks" in caplog.text
+    assert "0.mp4" in caplog.text

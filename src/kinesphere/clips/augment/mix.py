@@ -53,10 +53,7 @@ class Mixing:
                 from what is no image.
         """
         kind = MODALITIES.get(modality)
-        if not batch.is_floating_point():
-            raise InvalidClip(f"Clips are mixed after normalising, as floating point; got {batch.dtype}.")
-        if len(batch) != len(self.partners):
-            raise InvalidClip(f"This mixing is for {len(self.partners)} clips; the batch has {len(batch)}.")
+        _check_batch(batch, self.partners)
         partners = batch[self.partners.to(batch.device)]
         if self.region is None and self.stretch is None:
             return kind.blend(batch, partners, self.weight)
@@ -78,6 +75,50 @@ class Mixing:
         soft = F.one_hot(targets, classes) if targets.dim() == 1 else targets
         soft = soft.to(torch.float32)
         return torch.lerp(soft[self.partners.to(soft.device)], soft, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Stills:
+    """Still frames of other clips of a batch, to be blended into all frames of some clips.
+
+    Attributes:
+        partners: `(B,)` long: the clip that each one gets its frame of.
+        positions: `(B,)` which frame that is, as a fraction of the clip's length, in [0, 1).
+        weights: `(B,)` of the still frame; 0 leaves a clip as it is.
+    """
+
+    partners: torch.Tensor
+    positions: torch.Tensor
+    weights: torch.Tensor
+
+    def inputs(self, batch: torch.Tensor, modality: str) -> torch.Tensor:
+        """A floating-point batch `(B, T, ...)` of one modality with the still frames, if it shows any.
+
+        Raises:
+            InvalidClip: If the batch holds integers or has another number of clips.
+        """
+        if not MODALITIES.get(modality).shows_stills:
+            return batch
+        _check_batch(batch, self.partners)
+        frames = (self.positions * batch.shape[1]).long()
+        stills = batch[self.partners.to(batch.device), frames.to(batch.device)]
+        weights = self.weights.to(batch.device, batch.dtype).view(-1, *[1] * (batch.dim() - 1))
+        return torch.lerp(batch, stills[:, None], weights)
+
+
+def draw_stills(count: int, share: float, weight: float, generator: torch.Generator) -> Stills:
+    """A random frame of another clip for a share of the clips (Li et al. 2023, StillMix, section 4).
+
+    Args:
+        count: Number of clips B; one alone gets a frame of its own.
+        share: Probability that a clip gets a frame.
+        weight: Weight of the frame.
+        generator: Source of randomness.
+    """
+    steps = torch.randint(1, max(count, 2), (count,), generator=generator)
+    positions = torch.rand(count, generator=generator, dtype=torch.float64)
+    chosen = torch.rand(count, generator=generator, dtype=torch.float64) < share
+    return Stills((torch.arange(count) + steps) % count, positions, weight * chosen)
 
 
 def mixup(count: int, alpha: float, generator: torch.Generator) -> Mixing:
@@ -130,6 +171,13 @@ def _interval(length: int, extent: float, generator: torch.Generator) -> tuple[i
     """An interval of about this extent about a random centre, cut to `[0, length]`."""
     centre = rng.uniform(generator, 0, length)
     return max(round(centre - extent / 2), 0), min(round(centre + extent / 2), length)
+
+
+def _check_batch(batch: torch.Tensor, partners: torch.Tensor) -> None:
+    if not batch.is_floating_point():
+        raise InvalidClip(f"Clips are mixed after normalising, as floating point; got {batch.dtype}.")
+    if len(batch) != len(partners):
+        raise InvalidClip(f"This mixing is for {len(partners)} clips; the batch has {len(batch)}.")
 
 
 def _check(count: int, alpha: float) -> None:

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 from kinesphere.clips.augment.background import Background
 from kinesphere.clips.augment.colour import ColourChange
 from kinesphere.clips.augment.joints import PoseChange
-from kinesphere.clips.augment.mix import Mixing, cutmix, cutmix_in_time, mixup
+from kinesphere.clips.augment.mix import Mixing, Stills, cutmix, cutmix_in_time, draw_stills, mixup
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.rand_augment import draw_operations, movement
 from kinesphere.clips.clip import Clip
@@ -111,6 +111,12 @@ class Augment(BaseModel):
     model sees poses, clips exchange a stretch of time instead of a box."""
     mix: Share = 1.0
     """Probability that a batch is mixed at all."""
+    still_mix: Share = 0.0
+    """Probability that a still frame of another clip of the batch is blended into all frames of a clip, which
+    keeps its label: what stands still tells the class no more (StillMix, Li et al. 2023, its frames drawn at
+    random; after Background Erasing, Wang et al. 2021). Only pixels change, not flow or joints."""
+    still_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Weight of that still frame."""
     speed_jitter: Amount = 0.0
     """Largest relative change of a clip's speed; 0 where speed distinguishes classes."""
     frame_jitter: Share = 0.0
@@ -133,6 +139,9 @@ class Augment(BaseModel):
     extract mask`). They happen to the video, before everything else."""
     background_share: Share = 0.5
     """Probability that the background of a sample is changed."""
+    background_label: Share | Literal["area"] = 0.0
+    """Weight in the target of the class of the other video whose background `replace` puts behind people.
+    `area` takes (1 - r)^4 where people cover a fraction r of the pixels (ActorCutMix, Zou et al. 2023)."""
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -159,6 +168,12 @@ class Augment(BaseModel):
         return bounds
 
     @model_validator(mode="after")
+    def _label_of_a_background(self) -> Self:
+        if self.background_label != 0 and "replace" not in self.background:
+            raise ValueError("background_label is of backgrounds that `background: [replace]` puts in")
+        return self
+
+    @model_validator(mode="after")
     def _as_the_preset(self) -> Self:
         for name, value in _PRESETS[self.preset].items():
             if name not in self.model_fields_set:
@@ -183,6 +198,15 @@ class Augment(BaseModel):
     def jitter(self) -> TemporalJitter:
         """The part that sampling carries out."""
         return TemporalJitter(self.speed_jitter, self.frame_jitter, self.trim)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether targets are weights of classes rather than one class."""
+        return self.background_label != 0
+
+    def background_weight(self, people: float) -> float:
+        """The weight of the background's class where people cover this fraction of the pixels."""
+        return float((1 - people) ** 4) if self.background_label == "area" else self.background_label
 
     def draw_background(self, generator: torch.Generator) -> Background:
         """The change of the background of one sample."""
@@ -247,6 +271,12 @@ class Augment(BaseModel):
         """One clip, augmented; its `flipped` says whether its label changes side."""
         parameters = self.draw(clip.frame_size, spec, generator)
         return MODALITIES.get(clip.modality).augment(clip, parameters, spec)
+
+    def stills(self, count: int, generator: torch.Generator) -> Stills | None:
+        """Which of `count` clips get still frames of others; None where that is not asked for."""
+        if not self.still_mix:
+            return None
+        return draw_stills(count, self.still_mix, self.still_weight, generator)
 
     def mixing(self, count: int, specs: Sequence[ClipSpec], generator: torch.Generator) -> Mixing | None:
         """How a batch of `count` clips, seen through each of these specs, is mixed; None when it is not."""

@@ -166,5 +166,6 @@ MODALITIES.add(
         check_clip=partial(check_frames, channels=3),
         shape=lambda spec: (3, *spec.size),
         alter=alter,
+        shows_stills=True,
     ),
 )
