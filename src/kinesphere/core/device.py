@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,11 +27,13 @@ class Compute:
         device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
         precision: Arithmetic of the heavy operators; weights stay fp32.
         channels_last: Whether convolutions run in channels-last memory where that is faster.
+        threads: How many threads compute on the CPU; None for what suits the network (`core/threads.py`).
     """
 
     device: str
     precision: Precision
     channels_last: bool
+    threads: int | None = None
 
     @classmethod
     def choose(
@@ -38,11 +41,12 @@ class Compute:
         device: str = "auto",
         precision: Precision | Literal["auto"] = "auto",
         channels_last: bool = True,
+        threads: int | None = None,
     ) -> Compute:
         """The best settings for this machine; explicit ones are taken as given, never changed.
 
         Raises:
-            InvalidSetting: If the device is absent or the precision unknown.
+            InvalidSetting: If the device is absent, the precision unknown or the threads not positive.
         """
         import torch
 
@@ -59,7 +63,9 @@ class Compute:
             precision = fast_precision(kind)
         if precision not in PRECISIONS:
             raise InvalidSetting(f"Unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}.")
-        return cls(device, precision, channels_last)
+        if threads is not None and threads < 1:
+            raise InvalidSetting(f"At least one thread computes; got threads={threads}.")
+        return cls(device, precision, channels_last, threads)
 
     def autocast(self) -> torch.autocast:
         """Context in which the forward pass runs."""
@@ -128,10 +134,49 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_count() -> int:
-    """Cores that this process may use (containers and `taskset` respected)."""
+    """Cores that this process may use: those it may run on, within the quota of its control groups.
+
+    `taskset` limits the first, containers and schedulers either.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), cpu_quota() or sys.maxsize)
     return os.cpu_count() or 1
+
+
+@cache
+def cpu_quota(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Cores' worth of time that the control groups of this process have, rounded up; None without a limit.
+
+    Args:
+        proc: File that lists the process's groups.
+        mount: Where the groups are mounted: those of version 2 here, of version 1 in `cpu` below.
+    """
+    quotas: list[int] = []
+    try:
+        lines = proc.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for number, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        root = mount if number == "0" else mount / "cpu"
+        # A container may see the name that its group has outside, where its own is the root.
+        for parent in [Path(group), *Path(group).parents]:
+            quotas += _quota(root / parent.relative_to("/"))
+    return min(quotas, default=None)
+
+
+def _quota(group: Path) -> list[int]:
+    """The limit of one control group, if it has one."""
+    try:
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text(encoding="utf-8")
+            period = (group / "cpu.cfs_period_us").read_text(encoding="utf-8")
+        return [max(1, -(-int(quota) // int(period)))] if int(quota) > 0 else []
+    except (OSError, ValueError):  # no such group, or "max"
+        return []
 
 
 @cache

@@ -36,18 +36,23 @@ class LoaderSettings:
     context: Literal["fork", "spawn"] | None
 
     @classmethod
-    def choose(cls, workers: int | Literal["auto"] = "auto") -> Self:
+    def choose(cls, workers: int | Literal["auto"] = "auto", threads: int | None = None) -> Self:
         """Settings for this machine.
 
-        `auto` takes one worker per core, at most 16; training on the CPU itself takes half, because
-        the network needs the cores more.
+        `auto` takes one worker per core, at most 16. Where the network computes on the CPU itself, that is
+        half the cores, or all those that its threads leave; it needs the cores more.
+
+        Args:
+            workers: Their number, or `auto`.
+            threads: How many threads the network computes with on the CPU; None where it takes all cores.
 
         Raises:
             InvalidSetting: If `workers` is negative or another word.
         """
         has_gpu = torch.cuda.is_available()
         if workers == "auto":
-            count = cpu_count() if has_gpu else cpu_count() // 2
+            cores = cpu_count()
+            count = cores if has_gpu else max(cores // 2, cores - (threads or cores))
             workers = min(max(count, 1), _MOST_WORKERS)
         if not isinstance(workers, int) or workers < 0:
             raise InvalidSetting(f"Loader workers are 'auto' or a number from 0; got {workers!r}.")
@@ -80,6 +85,7 @@ def make_loader(
     drop_last: bool = False,
     rank: int = 0,
     world: int = 1,
+    threads: int | None = None,
 ) -> ClipLoader:
     """Batches of a dataset: shuffled when it trains, in the manifest's order otherwise. Close it after use.
 
@@ -91,11 +97,12 @@ def make_loader(
         batch_size: Samples per batch.
         workers: Processes that read, or `auto` for what fits the machine; the batches are the same.
         balance, drop_last, rank, world: See `EpochSampler`.
+        threads: See `LoaderSettings.choose`.
 
     Raises:
         InvalidSetting: If the settings contradict each other.
     """
-    settings = LoaderSettings.choose(workers)
+    settings = LoaderSettings.choose(workers, threads)
     if settings.workers:
         refuse_in_workers("Reading clips")
     sampler = EpochSampler(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.models.weights.keymap import Arguments
@@ -177,6 +179,15 @@ class ModelCard:
         if not self.inputs:
             raise InvalidSetting(f"Model card {self.name!r} states no input.")
 
+    def work(self, specs: Sequence[ClipSpec], batch: int = 1) -> float:
+        """Multiply-adds of a forward pass, about: `multiply_adds` by how much larger the inputs are.
+
+        Args:
+            specs: Contracts of the inputs.
+            batch: Clips in a pass.
+        """
+        return self.multiply_adds * batch * sum(map(_numbers, specs)) / sum(map(_numbers, self.inputs))
+
     def fixes_size(self, modality: str) -> bool:
         """Whether an input of this modality has one size."""
         fixed = self.fixed_size
@@ -197,3 +208,8 @@ class ModelCard:
             known = ", ".join(entry.tag for entry in self.weights) or "none"
             raise UnknownName(f"{self.name} has no weights {tag!r}; public ones: {known}.")
         return entry
+
+
+def _numbers(spec: ClipSpec) -> int:
+    """How many numbers a clip has."""
+    return spec.length * math.prod(MODALITIES.get(spec.modality).shape(spec))

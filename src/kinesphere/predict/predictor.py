@@ -14,6 +14,7 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.sides import mirror_order
+from kinesphere.core.threads import UsableThreads, computing_with
 from kinesphere.data.sources import Opening
 from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.runtime.inference import optimise_for_inference
@@ -52,6 +53,7 @@ class Predictor(VideoPredictor):
         )
         self.module = recogniser.eval()
         self.compute.place(self.module)
+        self._usable = UsableThreads.here()
         self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net
 
     @property
@@ -91,7 +93,18 @@ class Predictor(VideoPredictor):
             digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def threads(self, clips: int) -> int | None:
+        """How many threads compute a pass of so many clips; None where that is not the CPU's to do."""
+        if self.compute.device != "cpu":
+            return None
+        work = self.module.card.work(self.specs, clips)
+        return self.compute.threads or self._usable.suiting(work)
+
     def _forward(self, clips: list[Tensor]) -> Tensor:
+        with computing_with(self.threads(len(clips[0]))):
+            return self._computed(clips)
+
+    def _computed(self, clips: list[Tensor]) -> Tensor:
         device = self.compute.device
         # In fp32 until autocast decides: rounding pixels first would cost accuracy for nothing.
         ready = [

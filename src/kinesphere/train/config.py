@@ -227,6 +227,9 @@ class ComputeSection(Section):
     """Number of training processes that divide each step, one per GPU."""
     workers: Literal["auto"] | Processes = "auto"
     """Decoding processes per training process."""
+    threads: Literal["auto"] | Annotated[Processes, Field(ge=1)] = "auto"
+    """Threads that compute on the CPU in each training process; auto is what `OMP_NUM_THREADS` states, else
+    by the multiply-adds of a batch: small networks are faster with one."""
 
     def choose(self) -> Compute:
         """The settings with every `auto` decided for this machine.
@@ -234,7 +237,8 @@ class ComputeSection(Section):
         Raises:
             InvalidSetting: If the device is absent.
         """
-        return Compute.choose(self.device, self.precision, self.channels_last)
+        threads = None if self.threads == "auto" else self.threads
+        return Compute.choose(self.device, self.precision, self.channels_last, threads)
 
 
 class TestSection(Section):

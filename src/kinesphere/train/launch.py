@@ -12,6 +12,7 @@ from kinesphere.core import errors
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import KinesphereError, WorkerFailed
 from kinesphere.core.signals import raise_if_stopped, stop_by, stopped_by
+from kinesphere.core.threads import sleep_while_waiting
 
 # A Ctrl-C reaches the workers too, and loading what they need takes seconds: they end without a word.
 BEGIN = (
@@ -36,6 +37,7 @@ def fit_in_processes(folder: Path, processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    sleep_while_waiting()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // processes)))
     config = LaunchConfig(
         min_nodes=1,

@@ -6,7 +6,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kinesphere.clips.augment.settings import check_flip, check_views
 from kinesphere.clips.modalities.pose.file import open_poses
@@ -15,12 +15,15 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import real_path
+from kinesphere.core.threads import UsableThreads
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_files import is_pose_file
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
+from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import check_name, is_file, model_of
-from kinesphere.train.config import DataSection
+from kinesphere.train.config import DataSection, ModelSection
+from kinesphere.train.inputs import clip_specs
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits import Parts, divide
 
@@ -104,12 +107,30 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "loss": loss,
             "train": train,
             "compute": recipe.compute.model_copy(
-                update={"device": compute.device, "precision": compute.precision}
+                update={
+                    "device": compute.device,
+                    "precision": compute.precision,
+                    "threads": _threads(recipe, model) if compute.device == "cpu" else recipe.compute.threads,
+                }
             ),
             "out": str(real_path(Path(recipe.out or _free_folder(data.source[0], model.name)))),
         }
     )
     return resolved, parts
+
+
+def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:
+    """How many threads compute a step: as the recipe says, else what suits the model's work in a batch."""
+    if recipe.compute.threads != "auto":
+        return recipe.compute.threads
+    architecture = MODELS.get(model.name.partition(".")[0])
+    try:
+        own = architecture.specs(model.arguments)
+        specs = clip_specs(architecture.card.name, own, recipe.clip) or own
+    except InvalidSetting:  # of a model in a file, which may have other inputs; or told when it is built
+        specs = architecture.card.inputs
+    work = architecture.card.work(specs, recipe.train.batch_size)
+    return UsableThreads.here().suiting(work, recipe.compute.processes)
 
 
 def _in_order(found: LabelSet, stated: tuple[str, ...]) -> LabelSet:

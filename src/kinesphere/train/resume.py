@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("kinesphere.train")
 
 CHANGEABLE = (
-    "out", "log.", "test.", "compute.workers", "train.checkpoint_",
+    "out", "log.", "test.", "compute.workers", "compute.threads", "train.checkpoint_",
     "data.source", "data.cache", "data.cache_gb",
 )  # fmt: skip
-"""Settings that may differ when a run is resumed, because they leave its weights as they are. The place of
-the data is one: what lies there is compared with what the run has seen."""
+"""Settings that may differ when a run is resumed, because they leave its weights as they are; of the number
+of threads, up to rounding. The place of the data is one: what lies there is compared with what the run has
+seen."""
 
 
 def prepare(files: RunFiles, resolved: Recipe, parts: Parts, out: str | None, resume: bool) -> bool:
@@ -67,6 +68,20 @@ def prepare(files: RunFiles, resolved: Recipe, parts: Parts, out: str | None, re
     longer = check_settings(files, resolved)
     check_data(files, parts)
     return _has_work(files, resolved, longer)
+
+
+def with_threads_of(files: RunFiles, resolved: Recipe) -> Recipe:
+    """A recipe with the number of threads that the run in the folder has computed with, if one is noted.
+
+    Raises:
+        InvalidSetting: If the recipe of that run is damaged.
+    """
+    if not (files.holds_a_run and files.recipe.is_file()):
+        return resolved
+    then = Recipe.load(files.recipe).compute.threads
+    if then == "auto":  # a run of before, or one on a GPU
+        return resolved
+    return resolved.model_copy(update={"compute": resolved.compute.model_copy(update={"threads": then})})
 
 
 def check_data(files: RunFiles, parts: Parts) -> None:

@@ -17,7 +17,7 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resume import prepare
+from kinesphere.train.resume import prepare, with_threads_of
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -105,6 +105,8 @@ def train(
         files = RunFiles(Path(str(resolved.out)))
         with advising(advice or partial(how_to_go_on, files)), files.claimed():
             files.sweep()
+            if resume and recipe.compute.threads == "auto":
+                resolved = with_threads_of(files, resolved)
             if not prepare(files, resolved, parts, recipe.out, resume):
                 return open_run(files.folder)
             try:
@@ -163,8 +165,13 @@ def _opening(recipe: Recipe, parts: Parts) -> str:
     ]
     return (
         f"{recipe.model.name} on {len(parts.train.labels)} classes: {', '.join(counts)}; "
-        f"{recipe.compute.device}, {recipe.compute.precision}; {recipe.out}"
+        f"{recipe.compute.device}, {recipe.compute.precision}{_threads(recipe)}; {recipe.out}"
     )
+
+
+def _threads(recipe: Recipe) -> str:
+    number = recipe.compute.threads
+    return "" if number == "auto" else f", {number} thread{'s' * (number > 1)}"
 
 
 def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:

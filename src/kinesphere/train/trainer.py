@@ -24,6 +24,7 @@ from rich.console import Console
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
+from kinesphere.core.threads import computing_with
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
@@ -100,7 +101,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         state = read_state(files.state) if files.state.is_file() else None
         best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
         callbacks = _callbacks(recipe, parts, files, training, best, console)
-        with _quiet_engine(), naming_the_disk(files.folder):
+        with _quiet_engine(), naming_the_disk(files.folder), computing_with(compute.threads):
             loggers = []
             if process.rank == 0:
                 loggers = make_loggers(
@@ -250,7 +251,7 @@ def _loader(
 ) -> ResumableLoader:  # fmt: skip
     loader = make_loader(
         dataset, recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
-        drop_last=drop_last, rank=process.rank, world=process.world,
+        drop_last=drop_last, rank=process.rank, world=process.world, threads=recipe.compute.choose().threads,
     )  # fmt: skip
     return ResumableLoader(loader)
 

@@ -287,6 +287,8 @@ def test_loader_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kinesphere.data.loader.cpu_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert (LoaderSettings.choose().workers, LoaderSettings.choose().pin_memory) == (1, False)
+    monkeypatch.setattr("kinesphere.data.loader.cpu_count", lambda: 8)
+    assert [LoaderSettings.choose(threads=n).workers for n in (None, 8, 5, 1)] == [4, 4, 4, 7]
     assert LoaderSettings.choose(0) == LoaderSettings(0, False, None)
     for wrong in (-1, "many"):
         with pytest.raises(InvalidSetting, match="'auto' or a number from 0"):

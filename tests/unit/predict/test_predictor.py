@@ -14,8 +14,10 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, MissingWeights, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.threads import UsableThreads
 from kinesphere.models import create_model
 from kinesphere.models.checkpoint import save_model
+from kinesphere.models.runtime.measure import input_shape
 from kinesphere.predict import Prediction, Predictor, load
 from kinesphere.predict.bulk import source_of
 from kinesphere.video import Video
@@ -178,6 +180,26 @@ def test_optimised_network_says_the_same(predictor: Predictor, make_video: MakeV
     np.testing.assert_allclose(
         plain.predict(make_video()).probabilities, predictor.predict(make_video()).probabilities, atol=1e-5
     )
+
+
+def test_threads_follow_the_model_the_pass_and_what_is_asked_for(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UsableThreads, "here", lambda: UsableThreads(8, stated=False))
+    free = Predictor(predictor.module, predictor.compute)
+    assert (free.threads(1), free.threads(10**6)) == (1, 8)
+    asked = Predictor(predictor.module, Compute("cpu", "fp32", True, threads=3))
+    before = torch.get_num_threads()
+    seen: list[int] = []
+
+    def net(clips: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return clips.new_zeros(len(clips), 3)
+
+    monkeypatch.setattr(asked, "_net", net)
+    asked.probabilities([torch.zeros((1, *input_shape(predictor.spec)), dtype=torch.uint8)])
+    assert seen == [3]
+    assert torch.get_num_threads() == before
 
 
 def test_half_precision_agrees_with_single(predictor: Predictor, make_video: MakeVideo) -> None:

@@ -11,6 +11,7 @@ from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.threads import UsableThreads
 from kinesphere.data import Manifest, Sample
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import default_model, extracts, read_data, resolve
@@ -46,6 +47,24 @@ def test_auto_holds_out_a_fifth_then_a_tenth_and_keeps_groups_whole() -> None:
     assert not groups[0] & groups[1]
     assert not groups[0] & groups[2]
     assert not groups[1] & groups[2]
+
+
+def test_auto_takes_threads_by_the_work_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable = UsableThreads(64, stated=False)
+    monkeypatch.setattr(UsableThreads, "here", lambda: usable)
+
+    def threads(*overrides: str) -> object:
+        return resolve(recipe("model.name=r3d_18", *overrides), manifest())[0].compute.threads
+
+    assert threads("model.name=dd_net", "train.batch_size=4") == 1
+    assert threads() == 64
+    small = threads("train.batch_size=1", "clip.size=[56,56]", "clip.sampling=4x1x1")
+    assert isinstance(small, int)
+    assert 1 < small < 64
+    assert threads("compute.processes=4") == 16
+    assert threads("compute.threads=5") == 5
+    with pytest.raises(InvalidSetting, match="greater than or equal to 1"):
+        threads("compute.threads=0")
 
 
 def test_auto_takes_the_datas_own_splits() -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -19,6 +20,7 @@ from kinesphere.evaluate import Report
 from kinesphere.models import load_model
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.module import RecognitionTask
 from kinesphere.train.run_folder import RunFiles
 
 
@@ -150,6 +152,29 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
         interrupted(broken, moment, monkeypatch)
         resumed = train(broken, resume=True, console=quiet())
         assert_same(whole.folder, resumed.folder)
+
+
+def test_a_run_computes_with_its_threads_and_keeps_them_when_it_is_resumed(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    used: list[int] = []
+    step = RecognitionTask.training_step
+
+    def counting(*args: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return step(*args)
+
+    monkeypatch.setattr(RecognitionTask, "training_step", counting)
+    recipe, before = recipe.override("train.epochs=1"), torch.get_num_threads()
+    with caplog.at_level("INFO", "kinesphere"):
+        train(recipe.override("compute.threads=3"), console=quiet())
+    assert "cpu, fp32, 3 threads;" in caplog.text
+    resumed = train(recipe.override("train.epochs=2"), resume=True, console=quiet())
+    assert resumed.recipe.compute.threads == open_run(resumed.folder).recipe.compute.threads == 3
+    assert set(used) == {3}
+    train(recipe.override("train.epochs=3", "compute.threads=2"), resume=True, console=quiet())
+    assert used[-1] == 2
+    assert torch.get_num_threads() == before
 
 
 def test_resuming_an_early_stopped_run_does_not_train_on(recipe: Recipe) -> None:
