@@ -124,7 +124,9 @@ def test_one_step_moves_every_parameter_that_gets_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("again", [False, True], ids=["kept", "again"])
+@pytest.mark.parametrize(
+    "again", [pytest.param(False, id="kept"), pytest.param(True, id="again", marks=pytest.mark.slow)]
+)
 def test_a_batch_of_one_clip_trains(name, again):
     """The last batch of an odd count, or what unreadable files leave of a batch."""
     recogniser, batch = recogniser_and_batch(name, batch=1)

@@ -14,6 +14,7 @@ from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.models.runtime.measure import input_shape
 
 FP32, BF16 = (Compute("cpu", precision, channels_last=True) for precision in ("fp32", "bf16"))
+PLAIN = Compute("cpu", "fp32", channels_last=False)
 
 
 def settled(name: str) -> Recogniser:
@@ -50,11 +51,13 @@ def off(logits: Tensor, wanted: Tensor) -> float:
 @torch.inference_mode()
 def test_logits_of_every_model(name: str) -> None:
     recogniser = settled(name)
-    exact, rounded = (optimise_for_inference(recogniser, compute) for compute in (FP32, BF16))
+    exact, plain, rounded = (optimise_for_inference(recogniser, compute) for compute in (FP32, PLAIN, BF16))
     before = torch.get_num_threads()
     try:
         for batch in batches(recogniser):
             wanted = recogniser(*batch)
+            assert off(plain(*batch), wanted) < 1e-5
+            assert torch.equal(recogniser(*batch), wanted)  # the recogniser itself stays as it is
             with BF16.autocast():
                 allowed = max(0.02, 3 * off(recogniser(*batch), wanted))
             for threads in (1, 4):

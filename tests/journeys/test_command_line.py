@@ -95,6 +95,7 @@ def test_a_wrong_setting_is_named_with_the_nearest(kinesphere: Command, mannequi
     assert "there is no setting 'optimizer.learning_rat'" in ended.err
 
 
+@pytest.mark.slow
 def test_folds_in_one_command(kinesphere: Command, mannequins: Path, tmp_path: Path) -> None:
     out = tmp_path / "cv"
     words = ["train", mannequins, "model.name=kine_tiny", "train.epochs=1", "compute.workers=0", f"out={out}"]
@@ -253,6 +254,7 @@ def test_import_takes_backbones_of_images(kinesphere: Command, tmp_path: Path) -
     assert load_model(out).labels.names == ("sit", "stand", "fall")
 
 
+@pytest.mark.slow
 def test_import_joins_two_streams(kinesphere: Command, tmp_path: Path) -> None:
     import torch
 

@@ -34,6 +34,7 @@ def test_extract_shows_and_resumes(kinesphere: Command, mannequins: Path, tmp_pa
     assert "holds flow by dis, not farneback; overwrite it" in text
 
 
+@pytest.mark.slow
 def test_two_streams_from_video_to_fusion(kinesphere: Command, mannequins: Path, tmp_path: Path) -> None:
     manifest, one, two = mannequins / "manifest.csv", tmp_path / "pixels", tmp_path / "streams"
     train(kinesphere, manifest, "two_stream_tiny", two)

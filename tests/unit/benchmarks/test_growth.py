@@ -21,6 +21,7 @@ def sleeping(seconds: Callable[[int], float]) -> Cost:
     return Cost("sleep", "things", 1, prepare, "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(COSTS)))
 def test_every_cost_can_be_measured(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "_ONCE_S", 0.0)

@@ -175,6 +175,7 @@ def test_every_truncation_is_told(tmp_path):
             read(data[:length], tmp_path)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(

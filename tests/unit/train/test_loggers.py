@@ -21,6 +21,7 @@ def test_a_missing_tracker_names_the_extra(
         make_loggers(recipe.override(f"log.{tracker}={tmp_path}"), tmp_path, 0)
 
 
+@pytest.mark.slow
 def test_mlflow_continues_its_run(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

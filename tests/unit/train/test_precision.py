@@ -35,6 +35,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
+QUICK = ("plain", "all together")
+"""What runs with every change; the settings one by one are `slow`."""
+
+
 @pytest.fixture
 def norms() -> Iterator[list[float]]:
     """Norms of the gradients with which optimisers stepped while the test ran.
@@ -79,7 +83,9 @@ def trained(recipe: Recipe, precision: str, folder: Path, *settings: str, resume
     return train(recipe, resume=resume, console=Console(file=io.StringIO())).files
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS]
+)
 def test_every_setting_trains_in_every_precision(
     small: Recipe, name: str, tmp_path: Path, norms: list[float]
 ) -> None:
@@ -111,7 +117,9 @@ class Stop(pl.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision", [*(pytest.param(each, marks=pytest.mark.slow) for each in PRECISIONS[:2]), PRECISIONS[2]]
+)
 def test_a_run_resumes_to_the_same_weights_and_scale(
     small: Recipe, device: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,6 +317,7 @@ def test_cross_validations_are_resumed_with_their_own_settings_data_and_folds(
     assert RunFiles(done.folder).report.is_file()
 
 
+@pytest.mark.slow
 def test_a_cross_validation_that_has_moved_goes_on_where_it_lies(own: Recipe, tmp_path: Path) -> None:
     done = cross_validate(folded(own), 2, console=quiet())
     shutil.move(done.folder, tmp_path / "moved")

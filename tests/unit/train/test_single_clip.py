@@ -24,7 +24,9 @@ def listed(videos: Path, table: Path, count: int, *others: Path) -> str:
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["odd", "unreadable"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(
+    "precision", ["fp32", *(pytest.param(x, marks=pytest.mark.slow) for x in ("bf16", "fp16"))]
+)
 def test_a_batch_of_one_clip_trains(
     recipe: Recipe, videos: Path, tmp_path: Path, damaged: bool, precision: str
 ) -> None:
