@@ -1,4 +1,4 @@
-"""Lists in sentences, and file names that are not UTF-8, in files and on screens that are.
+"""Lists in sentences, names told apart, and file names that are not UTF-8, in files and on screens that are.
 
 Python holds each byte of a name that is not UTF-8 as a lone surrogate (PEP 383), which no UTF-8 file can
 hold. Where such a name is written it is spelled with `\\udcXX`, which in JSON is the very same text; reading
@@ -20,6 +20,19 @@ def enumerated(names: Iterable[str]) -> str:
     """Names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Names, of which those that occur again are numbered: `a`, `b`, `a-2`."""
+    names = list(names)
+    taken = set(names)
+    found: list[str] = []
+    for name in names:
+        own, number = name, 2
+        while own in found or (own != name and own in taken):
+            own, number = f"{name}-{number}", number + 1
+        found.append(own)
+    return found
 
 
 def spelled(text: str) -> str:

@@ -213,8 +213,7 @@ def align(parts: Sequence[Predictions]) -> tuple[list[Predictions], tuple[Skippe
     common = set(first.ids).intersection(*(part.ids for part in parts[1:]))
     if not common:
         raise InvalidSetting(
-            "The models scored no clip in common, so there is nothing to fuse; evaluate them on the same "
-            "split of the same data."
+            "The models scored no clip in common; evaluate them on the same split of the same data."
         )
     wanted = [name for name in first.ids if name in common]
     aligned = [_arranged(part, wanted, first) for part in parts]

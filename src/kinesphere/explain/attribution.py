@@ -14,6 +14,7 @@ from kinesphere.core.errors import KinesphereError
 from kinesphere.core.short_repr import short_repr
 from kinesphere.explain.faithfulness import Faithfulness
 from kinesphere.explain.geometry import Placement, at_times, frame_distance
+from kinesphere.explain.streams import StreamContribution, input_names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,6 +85,8 @@ class Attribution:
             that difference; None where the method does not promise such a sum.
         notes: What a user should know.
         faithfulness: Of each model whether its map is true, where that was asked for.
+        streams: What each model of a fusion adds to the probability, and each input of a network with
+            several to its score.
     """
 
     source: str
@@ -100,6 +103,7 @@ class Attribution:
     residual: float | None = None
     notes: tuple[str, ...] = ()
     faithfulness: Mapping[str, Faithfulness] = field(default_factory=dict)
+    streams: tuple[StreamContribution, ...] = ()
 
     __repr__ = short_repr
 
@@ -127,9 +131,10 @@ class Attribution:
         return tuple(dict.fromkeys((heat.model, heat.spec) for heat in self.heats))
 
     def name_of(self, model: str, spec: ClipSpec) -> str:
-        """What an input is called: its modality, with its model where there are several."""
-        models = {each for each, _ in self.inputs}
-        return f"{model}, {spec.modality}" if len(models) > 1 else spec.modality
+        """What an input is called (see `input_names`), with its model where there are several."""
+        specs = [own for each, own in self.inputs if each == model]
+        name = input_names(specs)[specs.index(spec)]
+        return f"{model}, {name}" if len({each for each, _ in self.inputs}) > 1 else name
 
     def on_source(
         self, times_s: Sequence[float] | np.ndarray, size: Size, model: str | None = None,
@@ -193,4 +198,5 @@ class Attribution:
             "residual": self.residual,
             "notes": list(self.notes),
             "faithfulness": {model: each.to_json() for model, each in self.faithfulness.items()},
+            "streams": [stream.to_json() for stream in self.streams],
         }

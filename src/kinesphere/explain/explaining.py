@@ -26,6 +26,7 @@ from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
 from kinesphere.explain.geometry import fill_cells, placements
 from kinesphere.explain.method import METHODS, Method, Settings
 from kinesphere.explain.neutral import baselines, is_joints
+from kinesphere.explain.streams import StreamContribution, fused_contributions, input_contributions
 from kinesphere.explain.target import Scored, Target
 from kinesphere.models import Recogniser
 from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
@@ -129,13 +130,12 @@ def explain_windows(
     """
     answering = _Answering.of(model, question)
     windows = window_clips(source, model.specs, window_s, stride_s, question.views, model.opening)
-    with model.opening.open(source, model.specs) as video:
-        for window in islice(windows, skip, None):
-            seen = [
-                _seen(video, spec, window.span, question.views, clips)
-                for spec, clips in zip(model.specs, window.clips, strict=True)
-            ]
-            yield answering.answer(seen, shown(source), window.span, window.notes)
+    for window in islice(windows, skip, None):
+        seen = [
+            _seen(video, spec, window.span, question.views, clips)
+            for video, spec, clips in zip(window.videos, model.specs, window.clips, strict=True)
+        ]
+        yield answering.answer(seen, shown(source), window.span, window.notes)
 
 
 def _seen(
@@ -163,27 +163,38 @@ def _points(
 
 
 @dataclass(frozen=True)
+class _Network:
+    """A network under the name that its heat gets, with its method."""
+
+    name: str
+    predictor: Predictor
+    method: Method
+
+
+@dataclass(frozen=True)
 class _Answering:
     """A question with what answers it: networks, and the method of each."""
 
     predictor: VideoPredictor
     question: Question
-    networks: tuple[tuple[Predictor, Method], ...]
+    networks: tuple[_Network, ...]
 
     @classmethod
     def of(cls, predictor: VideoPredictor, question: Question) -> _Answering:
         check_views(question.views, predictor.labels)
-        networks = predictor.members if isinstance(predictor, FusedPredictor) else (predictor,)
+        named: list[tuple[str, VideoPredictor]] = [(predictor.name, predictor)]
+        if isinstance(predictor, FusedPredictor):
+            named = list(zip(predictor.member_names, predictor.members, strict=True))
         for label in (question.label, question.against):
             if label is not None:
                 predictor.labels.index(label, "the question")
         if question.label is not None and question.label == question.against:
             raise InvalidSetting(f"A class cannot be held against itself: {question.label!r}.")
         found = []
-        for network in networks:
+        for name, network in named:
             if not isinstance(network, Predictor):
-                raise InvalidSetting(f"{network.name} has no network of its own that could be explained.")
-            found.append((network, method_for(network.module, question.method)))
+                raise InvalidSetting(f"{name} has no network of its own that could be explained.")
+            found.append(_Network(name, network, method_for(network.module, question.method)))
         return cls(predictor, question, tuple(found))
 
     def answer(self, seen: Sequence[_Seen], source: str, span: Span, notes: tuple[str, ...]) -> Attribution:
@@ -197,26 +208,31 @@ class _Answering:
         heats: list[InputHeat] = []
         scores, residuals = [], []
         measured: dict[str, Faithfulness] = {}
+        streams: tuple[StreamContribution, ...] = ()
+        if isinstance(self.predictor, FusedPredictor):
+            target = Target(label, against)
+            streams = fused_contributions(self.predictor, inputs, target, self.question.views)
         by_spec = {each.spec: each for each in seen}
-        for network, method in self.networks:
-            order = [network.labels.index(name) for name in labels.names]
+        for network in self.networks:
+            order = [network.predictor.labels.index(name) for name in labels.names]
             target = Target(order[label], None if against is None else order[against])
-            own = tuple(by_spec[spec] for spec in network.specs)
-            explained = _Explained.of(network, method, own, target, order[best], self.question)
+            own = tuple(by_spec[spec] for spec in network.predictor.specs)
+            explained = _Explained.of(network, own, target, order[best], self.question)
             heats += explained.heats
             scores.append(explained.score)
             residuals.append(explained.residual)
+            streams += explained.streams
             if explained.faithfulness is not None:
                 measured[network.name] = explained.faithfulness
         known = [residual for residual in residuals if residual is not None]
-        named = " + ".join(dict.fromkeys(method.name for _, method in self.networks))
+        named = " + ".join(dict.fromkeys(network.method.name for network in self.networks))
         return Attribution(
             source, seen[0].frame_size, span, named,
             labels.names[label], self.question.against, float(probabilities[label]),
             float(np.average(scores, weights=_weights(self.predictor))),
             (labels.names[best], float(probabilities[best])), tuple(heats),
-            any(method.signed for _, method in self.networks), max(known) if known else None, notes,
-            measured,
+            any(network.method.signed for network in self.networks), max(known) if known else None, notes,
+            measured, streams,
         )  # fmt: skip
 
 
@@ -254,12 +270,12 @@ class _Explained:
     score: float
     residual: float | None
     faithfulness: Faithfulness | None
+    streams: tuple[StreamContribution, ...]
 
     @classmethod
     def of(
         cls,
-        network: Predictor,
-        method: Method,
+        network: _Network,
         seen: Sequence[_Seen],
         target: Target,
         best: int,
@@ -267,10 +283,10 @@ class _Explained:
     ) -> _Explained:
         """Explain `target`; the class `best`, the one answered with, gives the scale of the colours."""
         views = _Views.of(network, seen, question)
-        values, score, residual = views.explain(method, target)
+        values, score, residual = views.explain(target)
         full = [_strongest(each) for each in values]
-        if method.by_class and target != Target(best):
-            answered, _, _ = views.explain(method, Target(best))
+        if network.method.by_class and target != Target(best):
+            answered, _, _ = views.explain(Target(best))
             full = [max(pair) for pair in zip(full, map(_strongest, answered), strict=True)]
         heats = [
             replace(heat, values=part, full=strongest)
@@ -282,8 +298,8 @@ class _Explained:
         if question.faithful is not None:
             one = [None if value is None else torch.from_numpy(value[0]) for value in values]
             clips = [x[:1] for x in views.inputs]
-            true = faithfulness(network.module, clips, one, target.label, question.faithful)
-        return cls(tuple(heats), score, residual, true)
+            true = faithfulness(network.predictor.module, clips, one, target.label, question.faithful)
+        return cls(tuple(heats), score, residual, true, views.contributions(target))
 
 
 def _strongest(values: np.ndarray | None) -> float:
@@ -296,15 +312,15 @@ def _strongest(values: np.ndarray | None) -> float:
 class _Views:
     """The V views of one sample as a network takes them."""
 
-    network: Predictor
+    network: _Network
     seen: tuple[_Seen, ...]
     inputs: tuple[Tensor, ...]
     flipped: tuple[bool, ...]
     question: Question
 
     @classmethod
-    def of(cls, network: Predictor, seen: Sequence[_Seen], question: Question) -> _Views:
-        device = network.compute.device
+    def of(cls, network: _Network, seen: Sequence[_Seen], question: Question) -> _Views:
+        device = network.predictor.compute.device
         inputs = tuple(
             MODALITIES.get(each.spec.modality).normalise(
                 stack(each.clips).to(device), each.spec, torch.float32
@@ -314,17 +330,39 @@ class _Views:
         flipped = question.views.flipped * (len(inputs[0]) // question.views.crops)
         return cls(network, tuple(seen), inputs, flipped, question)
 
-    def explain(self, method: Method, target: Target) -> tuple[list[np.ndarray | None], float, float | None]:
+    def _each(self, target: Target) -> Iterator[tuple[Scored, tuple[Tensor, ...], bool]]:
+        """For each view what is scored, its clips, and whether they are a mirror image."""
+        mirror = mirror_order(self.network.predictor.labels) if any(self.flipped) else None
+        for view, flipped in enumerate(self.flipped):
+            own = target if not flipped or mirror is None else _mirrored(target, mirror)
+            inputs = tuple(x[view : view + 1] for x in self.inputs)
+            yield Scored(self.network.predictor.module, own), inputs, flipped
+
+    def contributions(self, target: Target) -> tuple[StreamContribution, ...]:
+        """What each of several inputs adds to the score, the mean of all views."""
+        if len(self.inputs) < 2:
+            return ()
+        batch = self.question.settings.batch
+        views = [input_contributions(scored, inputs, batch) for scored, inputs, _ in self._each(target)]
+        return tuple(
+            replace(
+                of_view[0],
+                contribution=float(np.mean([each.contribution for each in of_view])),
+                without=float(np.mean([each.without for each in of_view])),
+                total=float(np.mean([each.total for each in of_view])),
+                within=self.network.name,
+            )
+            for of_view in zip(*views, strict=True)
+        )
+
+    def explain(self, target: Target) -> tuple[list[np.ndarray | None], float, float | None]:
         """Per input the heat `(V, T, ...)`; the mean score; and how far sums miss it."""
         views: list[tuple[np.ndarray | None, ...]] = []
         scores, sums, differences = [], 0.0, 0.0
         joints = [is_joints(each.spec) for each in self.seen]
-        mirror = mirror_order(self.network.labels) if any(self.flipped) else None
-        for view, flipped in enumerate(self.flipped):
-            own = target if not flipped or mirror is None else _mirrored(target, mirror)
-            scored = Scored(self.network.module, own)
-            inputs = tuple(x[view : view + 1] for x in self.inputs)
-            origins = baselines(inputs, self.network.specs)
+        method, specs = self.network.method, self.network.predictor.specs
+        for scored, inputs, flipped in self._each(target):
+            origins = baselines(inputs, specs)
             heat = method.heat(scored, inputs, self.question.settings)
             with torch.inference_mode():
                 scores.append(float(scored(*inputs)))
@@ -335,7 +373,7 @@ class _Views:
                     sums += abs(difference - total)
             filled = map(self._filled, heat, inputs, joints)
             # In a mirror image left and right joints have changed places.
-            views.append(tuple(map(_unmirrored, filled, self.network.specs)) if flipped else tuple(filled))
+            views.append(tuple(map(_unmirrored, filled, specs)) if flipped else tuple(filled))
         values = [None if each[0] is None else np.stack(each) for each in zip(*views, strict=True)]
         if not all(value is None or np.isfinite(value).all() for value in values):
             raise NotFinite(f"The explanation of {self.network.name} by {method.name} is not finite.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,9 @@ import numpy as np
 from kinesphere.clips.modality import stands_alone
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import make_folder, replacing, write_text
-from kinesphere.core.structured import read_json
+from kinesphere.core.files import make_folder, replacing
+from kinesphere.core.settings_file import claim_settings
+from kinesphere.core.text import told_apart
 from kinesphere.data.sources import Source, local_path
 from kinesphere.explain.agreement import Agreement, agreements
 from kinesphere.explain.attribution import Attribution
@@ -199,13 +199,7 @@ def _stems(asked: Sequence[Asked], picture: Path) -> list[Path]:
     """For each model where its files begin; models of one name, from different folders, are numbered."""
     if len(asked) == 1:
         return [picture.with_suffix("")]
-    stems: list[Path] = []
-    for each in asked:
-        stem, number = picture.with_suffix(f".{each.name}"), 2
-        while stem in stems:
-            stem, number = picture.with_suffix(f".{each.name}-{number}"), number + 1
-        stems.append(stem)
-    return stems
+    return [picture.with_suffix(f".{name}") for name in told_apart(each.name for each in asked)]
 
 
 def _heat(
@@ -226,7 +220,8 @@ def _heat(
     window_s, stride_s = steps
     path = local_path(source)
     content = content_key(path) if path is not None and path.is_file() else str(source)
-    _claim(folder, {"content": content, **asked.settings(), "window": window_s, "stride": stride_s})
+    settings = {"content": content, **asked.settings(), "window": window_s, "stride": stride_s}
+    claim_settings(folder / "settings.json", settings, output=folder)
     done = len(_files(folder))
     for number, attribution in enumerate(
         explain_windows(asked.model, source, asked.question, window_s=window_s, stride_s=stride_s, skip=done),
@@ -244,20 +239,6 @@ def _files(folder: Path) -> list[Path]:
     while (file := folder / f"{len(files):05d}{SUFFIX}").is_file():
         files.append(file)
     return files
-
-
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep what the windows of a folder depend on, or hold it against what is kept there."""
-    file = folder / "settings.json"
-    if file.is_file():
-        if read_json(file, InvalidSetting) != json.loads(json.dumps(settings)):
-            raise InvalidSetting(
-                f"{folder} holds explanations that were made with other settings; name another --out, or "
-                "remove it."
-            )
-        return
-    make_folder(folder)
-    write_text(file, json.dumps(settings, indent=2) + "\n")
 
 
 def _some(attributions: Sequence[Attribution]) -> list[Attribution]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, overload
+from typing import Annotated, Any, get_type_hints, overload
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, create_model
+from pydantic import Field as Checked
 
 from kinesphere.clips.npz import BROKEN, BrokenArchive, read_arrays
 from kinesphere.clips.spec import LARGEST_SIDE_PX, ClipSpec
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.explain.attribution import Attribution, InputHeat
-from kinesphere.explain.faithfulness import Faithfulness
 from kinesphere.explain.geometry import Placement
 
 SUFFIX = ".heat.npz"
@@ -25,7 +25,7 @@ _KEPT = np.float16
 """Of heat as a share of its strongest."""
 
 
-_Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
+_Side = Annotated[int, Checked(ge=1, le=LARGEST_SIDE_PX)]
 
 
 class _Strict(BaseModel):
@@ -52,23 +52,25 @@ class _HeatText(_Strict):
     placement: _PlacementText | None
 
 
-class _Text(_Strict):
-    """Everything of an attribution but its arrays."""
+def _text_model() -> Any:
+    """What is checked of a text: the fields of an attribution, but its arrays, with their types."""
+    hints = get_type_hints(Attribution)
+    own: dict[str, Any] = {"size": tuple[_Side, _Side], "heats": tuple[_HeatText, ...]}
+    checked: dict[str, Any] = {
+        each.name: (own.get(each.name, hints[each.name]), _default(each)) for each in fields(Attribution)
+    }
+    return create_model("_Text", __base__=_Strict, **checked)
 
-    source: str
-    size: tuple[_Side, _Side]
-    span: tuple[float, float]
-    method: str
-    label: str
-    against: str | None
-    probability: float
-    score: float
-    answer: tuple[str, float]
-    signed: bool
-    residual: float | None
-    notes: tuple[str, ...]
-    faithfulness: dict[str, Faithfulness]
-    heats: tuple[_HeatText, ...]
+
+def _default(field: Field[Any]) -> Any:
+    """What stands for a field that the file of an earlier version does not have."""
+    if field.default_factory is not MISSING:
+        return Checked(default_factory=field.default_factory)
+    return ... if field.default is MISSING else field.default
+
+
+_Text = _text_model()
+"""Everything of an attribution but its arrays."""
 
 
 def write_attribution(path: Path, attribution: Attribution) -> None:
@@ -104,8 +106,8 @@ def read_attribution(path: Path) -> Attribution:
         heats = tuple(_heat(arrays, number, each) for number, each in enumerate(plain.heats))
         if not heats:
             raise BrokenArchive("it holds no heat")
-        rest = {name: getattr(plain, name) for name in _Text.model_fields if name != "heats"}
-        return Attribution(**rest, heats=heats)
+        rest = {each.name: getattr(plain, each.name) for each in fields(Attribution)}
+        return Attribution(**{**rest, "heats": heats})
     except (BrokenArchive, InvalidSetting, AttributeError, RecursionError, *BROKEN) as error:
         raise InvalidAnnotation(f"{path} is not an explanation that can be read: {error}.") from error
 
@@ -145,13 +147,10 @@ def _described(attribution: Attribution) -> dict[str, Any]:
         }
         for heat in attribution.heats
     ]
-    names = (
-        "source", "size", "span", "method", "label", "against", "probability", "score", "answer", "signed",
-        "residual", "notes",
-    )  # fmt: skip
+    plain = {each.name: getattr(attribution, each.name) for each in fields(Attribution)}
     measured = {model: each.to_json() for model, each in attribution.faithfulness.items()}
-    plain = {name: getattr(attribution, name) for name in names}
-    return {"format": _FORMAT, **plain, "faithfulness": measured, "heats": heats}
+    streams = [asdict(stream) for stream in attribution.streams]
+    return {"format": _FORMAT, **plain, "faithfulness": measured, "streams": streams, "heats": heats}
 
 
 def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText) -> InputHeat:

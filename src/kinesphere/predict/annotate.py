@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kinesphere.clips.geometry import Size
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.overlay import Overlay
 from kinesphere.predict.prediction import Prediction
@@ -85,7 +86,7 @@ def annotate(
     if top < 1:
         raise InvalidSetting(f"At least one label is drawn; got top={top}.")
     with Video.open(source) as video:
-        size = _enlarged(video.size)
+        size = readable_size(video.size)
         layout = _Layout(*size)
         panels: dict[int, np.ndarray] = {}
         strip = _strip(answer, layout, threshold) if isinstance(answer, Timeline) else None
@@ -121,7 +122,12 @@ def _at(answer: Prediction | Timeline, time_s: float) -> tuple[Prediction | None
     return answer[window], window
 
 
-def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
+def readable_size(size: Size) -> Size:
+    """`(H, W)` at which frames are written with text on them: small ones are enlarged, sides are even.
+
+    Args:
+        size: `(H, W)` of the video as displayed.
+    """
     height, width = size
     scale = max(1.0, min(_LEAST_HEIGHT / height, _MOST_WIDTH / width))
     # Even sizes, which H.264 stores.

@@ -26,6 +26,7 @@ from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMisma
 from kinesphere.core.files import write_text
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import read_json
+from kinesphere.core.text import told_apart
 from kinesphere.data.sources import Opening
 from kinesphere.models.provenance import Provenance
 from kinesphere.predict.predictor import Predictor
@@ -85,6 +86,11 @@ class FusedPredictor(VideoPredictor):
     def labels(self) -> LabelSet:
         """The labels in the order of the first member's."""
         return self.members[0].labels
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The members' names; of one name, from different folders, they are numbered."""
+        return tuple(told_apart(member.name for member in self.members))
 
     @property
     def specs(self) -> tuple[ClipSpec, ...]:

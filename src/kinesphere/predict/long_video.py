@@ -27,11 +27,13 @@ class Window:
     Attributes:
         span: `(start_s, end_s)`.
         clips: V clips for each spec.
+        videos: The open video as each spec sees it, for what clips do not tell.
         notes: What makes the windows of the video doubtful; of damage, what was met so far.
     """
 
     span: Span
     clips: tuple[list[Clip], ...]
+    videos: tuple[VideoSource, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -73,7 +75,7 @@ def window_clips(
                 MODALITIES.get(spec.modality).read(slide, spec, span, views=views)
                 for spec, slide in zip(specs, slides, strict=True)
             )
-            yield Window(span, clips, (*notes, *damage_of(*videos)))
+            yield Window(span, clips, tuple(videos), (*notes, *damage_of(*videos)))
 
 
 def damage_of(*videos: VideoSource) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable, write_text
+from kinesphere.core.files import claiming, make_folder, replacing, sweep, unwritable
+from kinesphere.core.settings_file import claim_settings
 from kinesphere.core.signals import held
-from kinesphere.core.structured import parse_json, read_json
+from kinesphere.core.structured import parse_json
 from kinesphere.core.text import SPELLED, unspelled
 
 Record = dict[str, Any]
@@ -54,7 +55,10 @@ class PredictionLog(Closing):
                 claiming(self.path.with_name(f".{self.path.name}.lock"), f"The output {self.path}")
             )
             sweep(self.path.parent)
-            self._check_settings({**settings, "top": top})
+            claim_settings(
+                self.path.with_name(f"{self.path.name}.settings.json"), {**settings, "top": top},
+                output=self.path, started=self.path.exists(),
+            )  # fmt: skip
             self.finished = self._recover()
             try:
                 self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
@@ -97,29 +101,6 @@ class PredictionLog(Closing):
                 with suppress(OSError):
                     os.ftruncate(self._file, end)
                 raise unwritable(self.path, error) from error
-
-    def _check_settings(self, settings: Mapping[str, Any]) -> None:
-        beside = self.path.with_name(f"{self.path.name}.settings.json")
-        wanted = json.loads(json.dumps(settings))
-        if not self.path.exists():
-            write_text(beside, json.dumps(wanted, indent=1))
-            return
-        try:
-            before = read_json(beside, InvalidSetting)
-            if not isinstance(before, dict):
-                raise TypeError("no mapping")
-        except (InvalidSetting, TypeError) as error:
-            raise InvalidSetting(
-                f"{self.path} exists, but {beside.name} does not say how it was made; choose another "
-                "output or delete it."
-            ) from error
-        changed = sorted(key for key in {*before, *wanted} if before.get(key) != wanted.get(key))
-        if changed:
-            details = ", ".join(f"{key} was {before.get(key)!r}, now {wanted.get(key)!r}" for key in changed)
-            raise InvalidSetting(
-                f"{self.path} was written with other settings ({details}); choose another output or "
-                "delete it to start again."
-            )
 
     def _recover(self) -> set[str]:
         """Drop a broken last line and errors; the sources that are done."""

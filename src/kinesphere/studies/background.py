@@ -23,8 +23,8 @@ from kinesphere.clips.modality import sees_frames
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidSetting, VideoError
 from kinesphere.core.files import make_folder, write_text
+from kinesphere.core.settings_file import claim_settings
 from kinesphere.core.skipped import Skipped
-from kinesphere.core.structured import read_json
 from kinesphere.data import Manifest
 from kinesphere.data.background import Backdrop, lacking_masks
 from kinesphere.evaluate.evaluator import collect
@@ -275,18 +275,13 @@ def _mean_colour(manifest: Manifest) -> tuple[int, int, int]:
 
 def _claim(out: Path, manifest: Manifest, models: Sequence[VideoPredictor], seed: int) -> None:
     """Keep what the answers of a folder depend on, or hold it against what is kept there."""
-    make_folder(out)
     settings = {
         "data": manifest.fingerprint(),
         "models": [model.digest() for model in models],
         "conditions": [condition.name for condition in CONDITIONS],
         "seed": seed,
     }
-    file = out / "settings.json"
-    if not file.is_file():
-        write_text(file, json.dumps(settings, indent=2) + "\n")
-    elif read_json(file, InvalidSetting) != settings:
-        raise InvalidSetting(f"{out} holds answers to another study; name another --out, or remove it.")
+    claim_settings(out / "settings.json", settings, output=out)
 
 
 # ---------------------------------------------------------------------------------------------- numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TypeVar
 
 from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting, WorkerFailed
-from kinesphere.core.files import make_folder, replacing, sweep, write_text
+from kinesphere.core.files import make_folder, replacing, sweep
 from kinesphere.core.parallel import bounded_map
+from kinesphere.core.settings_file import claim_settings
 from kinesphere.core.signals import raise_if_stopped
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
@@ -83,20 +83,10 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
     note = {"kind": kind, "fingerprint": settings.fingerprint(), **more, "settings": settings.plain()}
     for folder in (root, root / "videos", root / "truth"):
         sweep(folder)
-    path = root / "settings.json"
-    text = json.dumps(note, indent=2)
-    if path.exists():
-        if path.read_text(encoding="utf-8") != text:
-            raise InvalidSetting(
-                f"{root} holds videos generated with other settings (see {path.name}); choose another folder "
-                "or delete it."
-            )
-        return
-    if (root / "manifest.csv").exists():
-        raise InvalidSetting(f"{root} holds another data set; choose another folder.")
+    file = root / "settings.json"
+    claim_settings(file, note, output=root, started=file.exists() or (root / "manifest.csv").exists())
     for name in ("videos", "truth"):
         make_folder(root / name)
-    write_text(path, text)
 
 
 def run_jobs(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.text import enumerated, is_utf8, spelled, unspelled
+from kinesphere.core.text import enumerated, is_utf8, spelled, told_apart, unspelled
 
 
 @given(st.binary(min_size=1).map(os.fsdecode))
@@ -31,3 +31,8 @@ def test_json_reads_the_spelling_by_itself() -> None:
 def test_labels_are_utf_8() -> None:
     with pytest.raises(InvalidSetting, match=r"'caf\\\\udce9' is not .*Rename the folders"):
         LabelSet(("wave", os.fsdecode(b"caf\xe9")))
+
+
+def test_names_that_occur_again_are_numbered() -> None:
+    assert told_apart(["a", "b", "a", "a-2", "a"]) == ["a", "b", "a-3", "a-2", "a-4"]
+    assert told_apart([]) == []

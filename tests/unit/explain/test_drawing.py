@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from stand_ins import predictor_of
 
 from kinesphere.apps.html import Example, explainer, with_frames
@@ -113,6 +114,10 @@ def test_examples_of_a_report_show_what_answers_rest_on(make_video, tmp_path: Pa
     assert shown[1].heat_caption.startswith("hop rather than skip, by brightness; full colour: rgb up to")
     with pytest.raises(UnknownName, match="no explanation method called 'brightnes'"):
         explainer(model, "brightnes")
+    with torch.no_grad():
+        next(model.module.parameters()).fill_(torch.nan)
+    assert explained(right).heat == ()
+    assert explained(right).heat_caption.startswith("none. ")
 
 
 def test_joints_of_mirrored_views_have_the_heat_of_their_own_side(tmp_path: Path) -> None:

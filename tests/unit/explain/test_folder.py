@@ -181,7 +181,7 @@ def test_windows_go_on_where_they_stopped(
 def test_windows_of_other_settings_are_not_mixed(video: Path, tmp_path: Path) -> None:
     asked = [Asked(predictor_of("r3d_tiny"), QUESTION)]
     explain_video(asked, video, tmp_path / "walk.png", steps=(1.0, 0.5), film=False)
-    with pytest.raises(InvalidSetting, match="made with other settings; name another --out"):
+    with pytest.raises(InvalidSetting, match=r"was written with other settings \(window was 1.0, now 0.5\)"):
         explain_video(asked, video, tmp_path / "walk.png", steps=(0.5, 0.5), film=False)
 
 
@@ -190,7 +190,7 @@ def test_windows_of_a_video_that_changed_are_not_mixed(make_video, tmp_path: Pat
     make_video(copy, frames=30)
     explain_video(asked, copy, tmp_path / "out" / "walk.png", steps=(1.0, 0.5), film=False)
     make_video(copy, frames=40)
-    with pytest.raises(InvalidSetting, match="made with other settings"):
+    with pytest.raises(InvalidSetting, match="written with other settings"):
         explain_video(asked, copy, tmp_path / "out" / "walk.png", steps=(1.0, 0.5), film=False)
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
 import torch
 from examples import example, scored_and_clips
+from PIL import Image
 
+from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.explain.streams import fused_contributions, input_contributions
+from kinesphere.explain.attribution import Attribution, InputHeat
+from kinesphere.explain.explaining import Question, explain
+from kinesphere.explain.render.sheet import sheet
+from kinesphere.explain.store import read_attribution, write_attribution
+from kinesphere.explain.streams import (
+    StreamContribution,
+    fused_contributions,
+    input_contributions,
+    input_names,
+)
 from kinesphere.explain.target import Target
 from kinesphere.models import create_model
 from kinesphere.predict import FusedPredictor, Predictor
@@ -63,3 +77,48 @@ def test_one_input_has_no_streams():
         InvalidSetting, match="kine_tiny has one input, which is all that its answer rests on"
     ):
         input_contributions(scored, clips)
+
+
+def test_members_of_one_name_keep_heat_and_contributions_of_their_own(make_video, tmp_path):
+    video = make_video(tmp_path / "walk.mp4", frames=24)
+    torch.manual_seed(0)
+    fp32 = Compute("cpu", "fp32", True)
+    members = [
+        Predictor(create_model("kine_tiny", LabelSet(("hop", "skip"))), fp32, optimise=False)
+        for _ in range(2)
+    ]
+    found = explain(FusedPredictor(members), video, Question("gradcam", "hop"))
+    names = (members[0].name, f"{members[0].name}-2")
+    assert tuple(each.name for each in found.streams) == names
+    assert [model for model, _ in found.inputs] == list(names)
+    assert not np.array_equal(*(heat.values for heat in found.heats))
+    assert sum(each.contribution for each in found.streams) == pytest.approx(found.probability, abs=1e-5)
+    write_attribution(tmp_path / "a.heat.npz", found)
+    assert read_attribution(tmp_path / "a.heat.npz").streams == found.streams
+    assert Image.open(io.BytesIO(sheet([found], video, frames=3))).size[0] == 1280
+
+
+def test_inputs_of_one_modality_have_names_of_their_own():
+    spec = ClipSpec(Sampling.parse("8x1x1"), (32, 32))
+    slow = spec.with_(sampling=Sampling.parse("4x2x1"))
+    assert input_names([spec, slow]) == ["rgb 8x1x1", "rgb 4x2x1"]
+    assert input_names([spec, spec.with_(size=(48, 48))]) == ["rgb 8x1x1", "rgb 8x1x1-2"]
+    assert input_names([spec]) == ["rgb"]
+    heats = tuple(
+        InputHeat("m", each, 0, np.arange(3.0), np.full((3, 2, 2), value, np.float32), 1.0)
+        for each, value in ((spec, 1.0), (slow, 2.0))
+    )
+    found = Attribution("a", (2, 2), (0.0, 3.0), "x", "hop", None, 1.0, 1.0, ("hop", 1.0), heats)
+    assert {name: curve.tolist() for name, curve in found.over_time([1.0]).items()} == {
+        "rgb 8x1x1": [1.0], "rgb 4x2x1": [2.0],
+    }  # fmt: skip
+
+
+def test_what_a_stream_adds_is_told_in_words():
+    rgb = StreamContribution("rgb", 1.5, 0.5, 2.0, "score", "net")
+    assert rgb.sentence() == (
+        "rgb adds 1.5 of the score above that of empty inputs, 2 (75 %); without it the score is 0.5"
+    )
+    alone = StreamContribution("a", 0.9, None, 0.9, "probability")
+    assert alone.sentence() == "a adds 0.9 of the probability, 0.9 (100 %)"
+    assert StreamContribution("a", 0.0, 0.0, 0.0, "probability").to_json()["fraction"] is None

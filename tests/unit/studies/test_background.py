@@ -114,7 +114,7 @@ def test_answers_are_kept_and_the_same_call_goes_on(videos: Path, tmp_path: Path
     assert two.to_json() == one.to_json()
     assert 0 < again.asked < first.asked / 6
     assert json.loads((tmp_path / "study.json").read_text()) == one.to_json()
-    with pytest.raises(InvalidSetting, match="holds answers to another study; name another --out"):
+    with pytest.raises(InvalidSetting, match=r"was written with other settings \(seed was 0, now 1\)"):
         study_background([first], Manifest.read(videos), tmp_path, seed=1)
 
 

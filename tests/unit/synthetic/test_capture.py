@@ -160,10 +160,10 @@ def test_other_settings_or_motions_need_another_folder(
     made: RenderedSet, captures: Path, write_bvh: Write, acted: Acted, tmp_path: Path
 ) -> None:
     root = made.manifest.parent
-    with pytest.raises(InvalidSetting, match="generated with other settings"):
+    with pytest.raises(InvalidSetting, match="written with other settings"):
         render_motions("bvh", captures, root, replace(SMALL, seed=1), renderings=2, workers=1)
     write_bvh(tmp_path / "kick" / "one.bvh", acted("kick"))
-    with pytest.raises(InvalidSetting, match="generated with other settings"):
+    with pytest.raises(InvalidSetting, match="written with other settings"):
         render_motions("bvh", tmp_path, root, SMALL, renderings=2, workers=1)
     assert json.loads((root / "settings.json").read_text())["kind"] == "motions"
 

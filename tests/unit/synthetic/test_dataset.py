@@ -160,10 +160,10 @@ def test_finished_videos_are_kept_and_lost_ones_made_again(made, tmp_path):
 
 
 def test_a_folder_with_another_set_is_refused(made, tmp_path):
-    with pytest.raises(InvalidSetting, match="generated with other settings"):
+    with pytest.raises(InvalidSetting, match="written with other settings"):
         generate(dataclasses.replace(TINY, seed=1), made.parent, workers=1)
     (tmp_path / "manifest.csv").write_text("path,label\n")
-    with pytest.raises(InvalidSetting, match="holds another data set"):
+    with pytest.raises(InvalidSetting, match=r"exists, but settings\.json does not say how it was made"):
         generate(TINY, tmp_path, workers=1)
     with pytest.raises(InvalidSetting, match="At least one worker"):
         generate(TINY, tmp_path / "new", workers=0)

@@ -146,6 +146,8 @@ def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
             for name, each in attribution.faithfulness.items():
                 for curve in each.curves:
                     screen.print(f"  {curve.sentence()}  ({name})", soft_wrap=True)
+            for stream in attribution.streams:
+                screen.print(f"  {stream.sentence()}", soft_wrap=True)
             for note in attribution.notes:
                 say("note", "yellow", note)
     if not as_json:

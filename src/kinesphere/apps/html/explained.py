@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import cv2
-
 from kinesphere.apps.html.examples import Example
-from kinesphere.core.errors import InvalidAnnotation, VideoError
+from kinesphere.core.errors import InvalidAnnotation, NotFinite, VideoError
 from kinesphere.predict import VideoPredictor
 
 Explain = Callable[[Example], Example]
 """Gives an example with strips of heat."""
-
-_FRAMES, _HEIGHT = 6, 128
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 80)
 
 
 def explainer(predictor: VideoPredictor, method: str | None = None) -> Explain:
@@ -30,8 +25,7 @@ def explainer(predictor: VideoPredictor, method: str | None = None) -> Explain:
         InvalidSetting: If it is not defined for the model.
     """
     from kinesphere.explain.explaining import Question, check_question, explain
-    from kinesphere.explain.render.drawing import draw_heat, scale_of
-    from kinesphere.explain.render.frames import drawn_size, source_frames, spread_times
+    from kinesphere.explain.render.strips import strips
 
     check_question(predictor, Question(method))
 
@@ -42,16 +36,11 @@ def explainer(predictor: VideoPredictor, method: str | None = None) -> Explain:
             return example  # nothing was the right answer
         try:
             found = explain(predictor, example.path, question, span=example.span)
-            times, size = spread_times(found, _FRAMES), drawn_size(found.size, _HEIGHT)
-            frames = source_frames(example.path, times, size)
+            shown = strips(found, example.path)
+        except NotFinite as error:
+            return replace(example, heat_caption=f"none. {error}")
         except (VideoError, InvalidAnnotation):
             return example  # that of its frames says why
-        heat, scales = [], []
-        for model, spec in found.inputs:
-            images = draw_heat(found, model, spec, frames, times)
-            heat += [cv2.imencode(".jpg", image[..., ::-1], _JPEG)[1].tobytes() for image in images]
-            scales.append(f"{spec.modality} up to {scale_of(found, model, spec).full:.2g}")
-        caption = f"{found.title}, by {found.method}; full colour: {', '.join(scales)}"
-        return replace(example, heat=tuple(heat), heat_caption=caption)
+        return replace(example, heat=shown.frames, heat_caption=shown.caption)
 
     return explained

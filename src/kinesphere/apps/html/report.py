@@ -367,7 +367,7 @@ def _example(example: Example) -> Html:
         "figure",
         tag("div", frames, problem, class_="strip"),
         tag("div", heat, class_="strip") if heat else None,
-        tag("p", tag("small", f"Heat: {example.heat_caption}")) if heat else None,
+        tag("p", tag("small", f"Heat: {example.heat_caption}")) if example.heat_caption else None,
         tag("p", answer, truth, tag("small", Path(example.path).name + span)),
         class_=f"example {example.kind}",
     )

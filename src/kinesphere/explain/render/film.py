@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import stands_alone
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.data.sources import Source, local_path
 from kinesphere.explain.render.colour import ColourScale
 from kinesphere.explain.render.drawing import draw_heat, scale_of
+from kinesphere.predict.annotate import readable_size
 from kinesphere.video import Video, VideoWriter
 
 if TYPE_CHECKING:
     from kinesphere.explain.attribution import Attribution
 
-_HEIGHT = 360
 _INK, _PAPER = (255, 255, 255), (20, 24, 27)
 
 
@@ -53,7 +52,7 @@ def write_film(
         raise InvalidSetting(f"{path} has no frames to make a film of; explanations of it come as pictures.")
     turns = _Turns.of(_on_one_scale(windows))
     with Video.open(source) as video:
-        size = _even(video.size)
+        size = readable_size(video.size)
         panels = len(turns.now.inputs)
         with VideoWriter(target, (size[0], size[1] * panels), video.fps) as writer:
             for count, frame in enumerate(video.stream(size=size, fps=video.fps), start=1):
@@ -135,9 +134,3 @@ def _write(image: np.ndarray, text: str, place: tuple[int, int], unit: int) -> N
     for colour, stroke in ((_PAPER, 3), (_INK, 1)):
         cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, unit / 30, colour,
                     stroke * max(1, unit // 16), cv2.LINE_AA)  # fmt: skip
-
-
-def _even(size: Size) -> Size:
-    """The size at which frames are written: small ones enlarged, so that letters stay readable."""
-    scale = max(1.0, _HEIGHT / size[0])
-    return 2 * round(size[0] * scale / 2), 2 * round(size[1] * scale / 2)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FRAME_HEIGHT = 240
 _CURVE_POINTS = 200
-_INK, _LINE = "#20242a", "#1f8f83"
+_INK, _LINE, _AGAINST = "#20242a", "#1f8f83", "#b5483a"
 
 
 def sheet(attributions: Sequence[Attribution], source: Source, *, frames: int = 8) -> bytes:
@@ -50,16 +50,21 @@ def sheet(attributions: Sequence[Attribution], source: Source, *, frames: int = 
             f"A sheet shows one explanation or more, by one frame or more; got {len(strips)}, {frames}."
         )
     size = drawn_size(attributions[0].size, _FRAME_HEIGHT)
+    several = [each for each in attributions if each.streams]
     strip_inches = min(max(12.0 / frames * size[0] / size[1], 0.9), 4.0)
-    figure = Figure(figsize=(12.8, len(strips) * (strip_inches + 1.25) + 0.2), layout="constrained")
-    grid = figure.add_gridspec(2 * len(strips), 2, width_ratios=(60, 1),
-                               height_ratios=[strip_inches, 0.9] * len(strips))  # fmt: skip
+    bars = [0.35 + 0.22 * len(each.streams) for each in several]
+    tall = len(strips) * (strip_inches + 1.25) + sum(bars) + 0.35 * len(bars) + 0.2
+    figure = Figure(figsize=(12.8, tall), layout="constrained")
+    grid = figure.add_gridspec(2 * len(strips) + len(bars), 2, width_ratios=(60, 1),
+                               height_ratios=[strip_inches, 0.9] * len(strips) + bars)  # fmt: skip
     for row, (attribution, model, spec) in enumerate(strips):
         times = spread_times(attribution, frames)
         images = draw_heat(attribution, model, spec, source_frames(source, times, size), times)
         _strip(figure, grid[2 * row, 0], images, _title(attribution, model, spec))
         _bar(figure, grid[2 * row, 1], attribution, model, spec)
         _curve(figure.add_subplot(grid[2 * row + 1, 0]), attribution, model, spec, times)
+    for row, attribution in enumerate(several, start=2 * len(strips)):
+        _streams(figure.add_subplot(grid[row, 0]), attribution)
     drawn = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(drawn, format="png", dpi=100)
@@ -109,6 +114,31 @@ def _curve(axes: Axes, attribution: Attribution, model: str, spec: ClipSpec, tim
     axes.set_xlim(along[0], max(along[-1], along[0] + 1e-3))
     axes.set_xlabel("s", fontsize=8, color=_INK, labelpad=1)
     axes.set_ylabel("heat of\na frame", fontsize=8, color=_INK)
+    _plain(axes)
+
+
+def _streams(axes: Axes, attribution: Attribution) -> None:
+    """What each stream adds, as bars of its share of what all add, with the figures."""
+    rows = attribution.streams
+    shares = [each.fraction or 0.0 for each in rows]
+    axes.barh(
+        range(len(rows)), shares, color=[_LINE if share >= 0 else _AGAINST for share in shares], height=0.7
+    )
+    names = ["/".join(Path(each.name).parts[-2:]) for each in rows]
+    axes.set_yticks(range(len(rows)), names)
+    low, high = min(0.0, *shares), max(1.0, *shares)
+    for place, (share, each) in enumerate(zip(shares, rows, strict=True)):
+        text = f" {100 * share:.0f} %, {each.contribution:.3g} of the {each.of}"
+        axes.text(max(share, 0.0), place, text, va="center", fontsize=8, color=_INK)
+    axes.set_xlim(low * 1.05, high * 1.3)
+    axes.set_xticks([])
+    axes.invert_yaxis()
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.set_title(f"What each stream adds to {attribution.title}", loc="left", fontsize=9, color=_INK)
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
     axes.tick_params(labelsize=7, colors=_INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
