@@ -168,7 +168,7 @@ class Modality:
         return self.alter(clip, parameters, spec)
 
 
-MODALITIES: Registry[Modality] = REGISTERED
+MODALITIES: Registry[Modality] = REGISTERED.holding(Modality)
 
 
 def sidecar_suffixes() -> tuple[str, ...]:

@@ -260,7 +260,7 @@ def map_between(source: str, target: str) -> JointMap:
     return joint_map(SKELETONS.get(source).joints, SKELETONS.get(target).joints)
 
 
-SKELETONS: Registry[Skeleton] = Registry("skeleton")
+SKELETONS: Registry[Skeleton] = Registry("skeleton", Skeleton)
 
 
 def _add(

@@ -11,8 +11,11 @@ from threading import RLock
 from typing import Generic, TypeVar
 
 from kinesphere.core.errors import BrokenPackage, InvalidSetting, UnknownName
+from kinesphere.core.limits import brief
+from kinesphere.core.signals import advising
 
 T = TypeVar("T")
+Types = type | tuple[type, ...]
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -31,6 +34,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: Singular noun for messages, for example `"model"`.
+        holds: Type, or types, of its members; see `holding` for one that is defined further up.
         package: Package, or packages and modules, whose modules register members on import; imported at
             first use.
         group: Entry-point group through which other distributions add members.
@@ -40,11 +44,13 @@ class Registry(Generic[T]):
     def __init__(
         self,
         kind: str,
+        holds: Types = object,
         package: str | tuple[str, ...] | None = None,
         group: str | None = None,
         listed: Callable[[T], bool] | None = None,
     ) -> None:
         self.kind = kind
+        self.holds = holds
         self._packages = (package,) if isinstance(package, str) else package or ()
         self._group = group
         self._listed = listed
@@ -57,12 +63,37 @@ class Registry(Generic[T]):
         """Register `member` under `name`.
 
         Raises:
-            InvalidSetting: If the name is taken by something else.
+            InvalidSetting: If the name is taken by something else, or `member` is of another type.
         """
         if name in self._members:
             raise InvalidSetting(f"The {self.kind} name {name!r} is registered twice; choose another.")
+        self._check(name, member)
         self._members[name] = member
         return member
+
+    def holding(self, types: Types) -> Registry[T]:
+        """This registry, from here on for members of these types; for a room that defines what it holds.
+
+        Raises:
+            InvalidSetting: If a member is of another type.
+        """
+        self.holds = types
+        for name, member in self._members.items():
+            self._check(name, member)
+        return self
+
+    def _check(self, name: str, member: object) -> None:
+        wanted: tuple[type, ...] = self.holds if isinstance(self.holds, tuple) else (self.holds,)
+        if isinstance(member, wanted):
+            return
+        if isinstance(member, type):
+            got = f"the class {member.__name__}"
+        else:
+            got = f"{brief(member)} ({type(member).__name__})"
+        raise InvalidSetting(
+            f"The {self.kind} {name!r} must be of type {' or '.join(each.__name__ for each in wanted)}; got "
+            f"{got}."
+        )
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator form of `add`."""
@@ -115,13 +146,16 @@ class Registry(Generic[T]):
 
     def _load(self, entry: EntryPoint) -> None:
         before = dict(self._members)
+        package = entry.dist.name if entry.dist is not None else entry.module
+        point = f'entry point {entry.name} = "{entry.value}" in the group {self._group}'
+        hint = f"If that hangs, `pip uninstall {package}`."
         try:
-            entry.load()
+            with advising(f"It was importing the installed package {package} ({point}). {hint}"):
+                entry.load()
         except (Exception, SystemExit) as error:  # of another package: anything
             self._members = before  # asked again, its import would find the names of this one taken
-            package = entry.dist.name if entry.dist is not None else entry.module
+            reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
             raise BrokenPackage(
-                f"The installed package {package} cannot be loaded: its entry point {entry.name} = "
-                f'"{entry.value}" in the group {self._group} fails with {type(error).__name__}: {error}. '
+                f"The installed package {package} cannot be loaded: its {point} fails with {reason}. "
                 f"Correct or update the package, or `pip uninstall {package}`."
             ) from error

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -135,15 +135,23 @@ class Dataset:
             capture gives motions, sets of videos give samples.
         write_example: Fabricates a small folder (or file) of its layout for tests, and returns its path; the
             folder given is empty.
+        read_named: Reads it with names for its classes, in the order of their numbers; None where its files
+            name them.
     """
 
     card: DatasetCard
     read: Callable[[Path], Iterator[Sample | Recording | Captured | Skipped]]
     write_example: Callable[[Path], Path]
+    read_named: Callable[[Path, Sequence[str]], Iterator[Sample | Recording | Captured | Skipped]] | None = (
+        None
+    )
 
 
 DATASETS: Registry[Dataset] = Registry(
-    "data set", package=("kinesphere.datasets", "kinesphere.synthetic.dataset"), group="kinesphere.datasets"
+    "data set",
+    Dataset,
+    package=("kinesphere.datasets", "kinesphere.synthetic.dataset"),
+    group="kinesphere.datasets",
 )
 
 

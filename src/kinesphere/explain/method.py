@@ -109,5 +109,5 @@ class Method(ABC):
 
 
 METHODS: Registry[Method] = Registry(
-    "explanation method", package="kinesphere.explain.methods", group="kinesphere.explanations"
+    "explanation method", Method, package="kinesphere.explain.methods", group="kinesphere.explanations"
 )

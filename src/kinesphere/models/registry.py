@@ -186,6 +186,7 @@ class _Undrawn(TorchFunctionMode):
 
 MODELS: Registry[Architecture] = Registry(
     "model",
+    Architecture,
     "kinesphere.models.zoo",
     group="kinesphere.models",
     listed=lambda architecture: not architecture.card.tiny,

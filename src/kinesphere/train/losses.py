@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,14 @@ class LossContext:
     gamma: float = 2.0
 
 
-LOSSES: Registry[Callable[[LossContext], LossFunction]] = Registry("loss", group="kinesphere.losses")
+@runtime_checkable
+class MakesLoss(Protocol):
+    """Makes the loss of a task."""
+
+    def __call__(self, context: LossContext, /) -> LossFunction: ...
+
+
+LOSSES: Registry[MakesLoss] = Registry("loss", MakesLoss, group="kinesphere.losses")
 
 
 def make_loss(name: str, context: LossContext) -> LossFunction:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
 
-from kinesphere.core import registry
+from kinesphere.core import registry, signals
 from kinesphere.core.errors import BrokenPackage, InvalidSetting, UnknownName
 from kinesphere.core.registry import Registry, nearest
 
@@ -55,9 +56,42 @@ def test_a_name_is_registered_once() -> None:
         models.add("c3d", 2)
 
 
+def test_members_are_of_the_type_that_is_held() -> None:
+    sizes: Registry[int] = Registry("size", int)
+    sizes.add("one", 1)
+    with pytest.raises(InvalidSetting, match=r"The size 'two' must be of type int; got 2\.5 \(float\)\."):
+        sizes.add("two", 2.5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="must be of type int; got the class bool"):
+        sizes.add("two", bool)  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match=r"The size 'one' must be of type str or float; got 1 \(int\)"):
+        sizes.holding((str, float))
+
+
 def test_nearest_forgives_case_and_separators() -> None:
     assert nearest("Batch Size", ["batch_size", "epochs"]) == ["batch_size"]
     assert nearest("qqq", ["batch_size"]) == []
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Registry[int]]]:
+    """Installs a package of this code with this entry point; the registry that it should add to."""
+    fruits: Registry[int] = Registry("fruit", int, group="kinesphere.fruits")
+
+    def write(code: str, value: str) -> Registry[int]:
+        (tmp_path / "fruit_stand").mkdir()
+        (tmp_path / "fruit_stand" / "__init__.py").write_text(code)
+        about = tmp_path / "fruit_stand-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fruit-stand\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[kinesphere.fruits]\npear = {value}\n")
+        entries = PathDistribution(about).entry_points
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries.select(group=group))
+        monkeypatch.setattr(registry, "FRUITS", fruits, raising=False)
+        monkeypatch.syspath_prepend(tmp_path)
+        return fruits
+
+    yield write
+    sys.modules.pop("fruit_stand", None)
 
 
 @pytest.mark.parametrize(
@@ -68,28 +102,37 @@ def test_nearest_forgives_case_and_separators() -> None:
         ("", "fruit_stand:pear", "AttributeError: module 'fruit_stand' has no attribute 'pear'"),
         ("1 / 0", "fruit_stand", "ZeroDivisionError: division by zero"),
         ("import sys; sys.exit(0)", "fruit_stand", "SystemExit: 0"),  # would end any command as done
+        (
+            "from kinesphere.core.registry import FRUITS; FRUITS.add('pear', 'green')",
+            "fruit_stand",
+            "InvalidSetting: The fruit 'pear' must be of type int; got 'green' (str).",
+        ),
     ],
 )
 def test_a_package_that_breaks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, value: str, cause: str
+    install: Callable[[str, str], Registry[int]], code: str, value: str, cause: str
 ) -> None:
-    (tmp_path / "fruit_stand").mkdir()
-    (tmp_path / "fruit_stand" / "__init__.py").write_text(code)
-    about = tmp_path / "fruit_stand-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fruit-stand\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(f"[kinesphere.fruits]\npear = {value}\n")
-    entries = PathDistribution(about).entry_points
-    monkeypatch.setattr(registry, "entry_points", lambda group: entries.select(group=group))
-    monkeypatch.syspath_prepend(tmp_path)
-    fruits: Registry[int] = Registry("fruit", group="kinesphere.fruits")
-    try:
-        with pytest.raises(BrokenPackage) as caught:
-            fruits.get("pear")
-    finally:
-        sys.modules.pop("fruit_stand", None)
+    fruits = install(code, value)
+    with pytest.raises(BrokenPackage) as caught:
+        fruits.get("pear")
     assert str(caught.value) == (
         f'The installed package fruit-stand cannot be loaded: its entry point pear = "{value}" in the group '
-        f"kinesphere.fruits fails with {cause}. Correct or update the package, or "
+        f"kinesphere.fruits fails with {cause.rstrip('.')}. Correct or update the package, or "
         "`pip uninstall fruit-stand`."
+    )
+
+
+def test_a_signal_tells_which_package_is_being_imported(
+    install: Callable[[str, str], Registry[int]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    fruits = install("import signal; signal.raise_signal(signal.SIGINT)", "fruit_stand")
+
+    def look() -> None:
+        len(fruits)
+        signals.raise_if_stopped()
+
+    with pytest.raises(KeyboardInterrupt), signals.stoppable():
+        look()
+    assert "Interrupted. It was importing the installed package fruit-stand (entry point pear" in (
+        capfd.readouterr().err
     )

@@ -30,5 +30,5 @@ class Extracting:
 
 
 EXTRACTORS: Registry[Extracting] = Registry(
-    "extractor", package="kinesphere.annotations.extract", group="kinesphere.extractors"
+    "extractor", Extracting, package="kinesphere.annotations.extract", group="kinesphere.extractors"
 )

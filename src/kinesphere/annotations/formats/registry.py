@@ -72,7 +72,10 @@ class EstimatorFormat:
 
 
 FORMATS: Registry[Format | EstimatorFormat] = Registry(
-    "annotation format", package="kinesphere.annotations.formats", group="kinesphere.formats"
+    "annotation format",
+    (Format, EstimatorFormat),
+    package="kinesphere.annotations.formats",
+    group="kinesphere.formats",
 )
 
 

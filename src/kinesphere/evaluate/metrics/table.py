@@ -154,7 +154,7 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry(
-    "metric", package="kinesphere.evaluate.metrics", group="kinesphere.metrics"
+    "metric", Metric, package="kinesphere.evaluate.metrics", group="kinesphere.metrics"
 )
 
 

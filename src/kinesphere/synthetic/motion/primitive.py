@@ -112,7 +112,9 @@ class Primitive:
         return movement.backwards() if self.backwards else movement
 
 
-MOVEMENTS: Registry[Primitive] = Registry("movement", package="kinesphere.synthetic.motion.movements")
+MOVEMENTS: Registry[Primitive] = Registry(
+    "movement", Primitive, package="kinesphere.synthetic.motion.movements"
+)
 
 
 def movement(
