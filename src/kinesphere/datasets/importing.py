@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped, why_nothing
-from kinesphere.data.catalogue import DATASETS, Captured, Recording
+from kinesphere.data.catalogue import DATASETS, Captured, Dataset, Recording
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 
@@ -50,6 +50,7 @@ def import_skeletons(
     out: Path,
     *,
     azimuths_deg: tuple[float, ...] = (),
+    names: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Imported:
     """Write the pose files of a data set and a `manifest.csv` over them.
@@ -60,26 +61,25 @@ def import_skeletons(
         out: Folder to write; made if missing.
         azimuths_deg: Bearings of the cameras that look at motion capture, 0 in front of the person's
             start and 90 to its left; by default one in front.
+        names: Of the classes, in the order of their numbers, where the files number them.
         progress: Called with the number of recordings done.
 
     Raises:
         UnknownName: If there is no such data set.
-        InvalidSetting: If it holds videos, or cameras are given for anything but motion capture.
+        InvalidSetting: If it holds videos, cameras are given for anything but motion capture, or names for
+            classes that have some.
         InvalidAnnotation: If there is nothing to import. What is wrong with single recordings is listed.
         UnsafeFile: If an archive would write outside its folder, or unpacks to far more than skeletons do.
     """
     dataset = DATASETS.get(name)
-    title, content = dataset.card.title, dataset.card.content
-    if content == "videos":
-        raise InvalidSetting(f"{title} holds videos, no skeletons; train on its folder as it is.")
-    if azimuths_deg and content != "motion capture":
-        raise InvalidSetting(f"Cameras are for motion capture; {title} has its own. Leave them out.")
+    title = dataset.card.title
+    _check_request(dataset, azimuths_deg, names)
     samples: list[Sample] = []
     skipped: list[Skipped] = []
     written: set[str] = set()
     protocols: tuple[str, ...] = ()
     with opened(source) as folder:
-        for item in dataset.read(folder):
+        for item in _items(dataset, folder, names):
             if isinstance(item, Skipped):
                 skipped.append(item)
                 continue
@@ -103,6 +103,25 @@ def import_skeletons(
     manifest = Manifest(tuple(samples), labels, out)
     manifest.write(out / "manifest.csv")
     return Imported(out / "manifest.csv", len(written), len(samples), tuple(skipped), protocols)
+
+
+def _check_request(dataset: Dataset, azimuths_deg: Sequence[float], names: Sequence[str]) -> None:
+    """Refuse what a data set cannot be asked for."""
+    title, content = dataset.card.title, dataset.card.content
+    if content == "videos":
+        raise InvalidSetting(f"{title} holds videos, no skeletons; train on its folder as it is.")
+    if azimuths_deg and content != "motion capture":
+        raise InvalidSetting(f"Cameras are for motion capture; {title} has its own. Leave them out.")
+    if names and dataset.read_named is None:
+        raise InvalidSetting(f"{title} names its classes itself; leave the list of names out.")
+
+
+def _items(
+    dataset: Dataset, folder: Path, names: Sequence[str]
+) -> Iterator[Sample | Recording | Captured | Skipped]:
+    if names and dataset.read_named is not None:
+        return dataset.read_named(folder, names)
+    return dataset.read(folder)
 
 
 def _recordings(item: Recording | Captured, azimuths_deg: tuple[float, ...]) -> Iterable[Recording]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kinesphere.annotations.formats.pyskl import read_pyskl, write_example
+from kinesphere.annotations.formats.pyskl import PysklClip, read_pyskl, write_example
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
@@ -22,11 +22,20 @@ CARD = DatasetCard(
 )
 
 
-def read(path: Path) -> Iterator[Recording | Skipped]:
-    """The clips of one pickle."""
+def read(path: Path, names: Sequence[str] = ()) -> Iterator[Recording | Skipped]:
+    """The clips of one pickle.
+
+    Args:
+        path: The pickle.
+        names: Of its classes, in the order of the numbers by which it knows them.
+
+    Raises:
+        InvalidSetting: If it is a folder, or a class has none of the names.
+    """
     if path.is_dir():
         raise InvalidSetting(f"PySKL keeps a data set in one .pkl file; name it instead of {path}.")
     content = read_pyskl(path)
+    _check_names(map(_label, content.values()), names, path)
     yield from content.skipped
     for protocol in content.protocols.unknown:
         yield Skipped(f"split {protocol[:80]!r}", "its name tells neither train nor val nor test")
@@ -38,10 +47,30 @@ def read(path: Path) -> Iterator[Recording | Skipped]:
             if clip.label is None:
                 yield Skipped(name, "it has no label", is_failure=False)
                 continue
-            label = Labelled(clip.label if isinstance(clip.label, str) else f"class{clip.label:03d}")
-            yield Recording(name.strip("/"), clip.poses(), (label,), protocols=content.protocols.of(name))
+            label = clip.label
+            if not isinstance(label, str):
+                label = names[label] if names else f"class{label:03d}"
+            parts, protocols = (Labelled(label),), content.protocols.of(name)
+            yield Recording(name.strip("/"), clip.poses(), parts, protocols=protocols)
         except InvalidAnnotation as error:
             yield Skipped.because(name, error)
+
+
+def _check_names(numbers: Iterable[int | str | None], names: Sequence[str], path: Path) -> None:
+    """Refuse a list of names that does not reach to the last class, before anything is written."""
+    last = max((number for number in numbers if isinstance(number, int)), default=-1)
+    if names and last >= len(names):
+        raise InvalidSetting(
+            f"{path} has a class {last}, counted from 0, but there are {len(names)} names of classes; give "
+            "the list of this data set."
+        )
+
+
+def _label(clip: PysklClip) -> int | str | None:
+    try:
+        return clip.label
+    except InvalidAnnotation:  # said where the clip is read
+        return None
 
 
 def _write_example(folder: Path) -> Path:
@@ -49,4 +78,4 @@ def _write_example(folder: Path) -> Path:
     return folder / "example.pkl"
 
 
-DATASETS.add("pyskl", Dataset(CARD, read, _write_example))
+DATASETS.add("pyskl", Dataset(CARD, read, _write_example, read_named=read))

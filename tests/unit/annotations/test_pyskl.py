@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kinesphere.annotations.formats.pyskl import read_pyskl
-from kinesphere.core.errors import InvalidAnnotation, UnsafeFile
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnsafeFile
 from kinesphere.data import Manifest
 from kinesphere.datasets import import_skeletons
 
@@ -186,3 +186,18 @@ def test_wrong_arrays_are_told_as_they_are(
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(InvalidAnnotation, match=message):
         read_pyskl(path)["a"].poses()
+
+
+def test_a_list_of_names_gives_classes_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps(pyskl()))
+    names = ["drink", "eat", "sit, slowly", "wave"]
+    result = import_skeletons("pyskl", path, tmp_path / "out", names=names)
+    assert Manifest.read(result.manifest).labels.names == ("eat", "wave")
+    with pytest.raises(
+        InvalidSetting, match="has a class 3, counted from 0, but there are 3 names of classes"
+    ):
+        import_skeletons("pyskl", path, tmp_path / "other", names=names[:3])
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(InvalidSetting, match="names its classes itself; leave the list of names out"):
+        import_skeletons("ntu", tmp_path, tmp_path / "other", names=names)

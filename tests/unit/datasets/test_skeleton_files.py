@@ -304,9 +304,33 @@ def test_bvh_bones_keep_their_lengths(tmp_path_factory: pytest.TempPathFactory, 
     np.testing.assert_allclose(np.linalg.norm(bones, axis=-1), np.tile(expected, (3, 1)), atol=1e-6)
 
 
+def test_bvh_of_other_programs_is_the_same_motion(tmp_path: Path) -> None:
+    path, other = tmp_path / "plain.bvh", tmp_path / "other.bvh"
+    text = bvh([{}, {2: 10.5}, {6: 1e-3}])
+    path.write_text(text)
+    words = {"ROOT": "Root", "JOINT": "Joint", "OFFSET": "Offset", "CHANNELS": "channels", "MOTION": "Motion"}
+    for theirs, ours in {
+        **words,
+        "HIERARCHY": "Hierarchy",
+        "rotation": "Rotation",
+        "Frames:": "FRAMES:",
+    }.items():
+        text = text.replace(theirs, ours)
+    other.write_text(text.replace(".", ","))  # as of a computer that writes decimal commas
+    motion, expected = read_bvh(other), read_bvh(path)
+    assert (motion.bones, motion.fps) == (expected.bones, expected.fps)
+    np.testing.assert_array_equal(motion.positions, expected.positions)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (lambda t: t.replace("0.05", "0,05"), "line [0-9]+: '0,05' has a comma where other numbers"),
+        (
+            lambda t: t.replace("90.0", "1,2"),
+            "'1,2' has a comma where other numbers of the file have a point",
+        ),
+        (lambda t: t.replace("90.0", "1,2,3"), "the channels of a frame should be numbers"),
         (lambda t: t[20:], "line 2: a BVH file begins with HIERARCHY"),
         (lambda t: t.replace("MOTION", "MOVIE"), "MOTION should follow the bones"),
         (

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.annotations.parsing.text_lines import Lines, number_of
+from kinesphere.annotations.parsing.text_lines import Lines
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.pinhole import PinholeCamera, framing
@@ -221,11 +221,11 @@ def read_bvh(path: Path) -> Motion:
     Raises:
         InvalidAnnotation: If the file is damaged or no BVH; the line is named.
     """
-    lines = Lines(path)
-    if lines.words() != ["HIERARCHY"]:
+    lines = Lines(path, decimal_commas=True)
+    if _keywords(lines.words()) != ["HIERARCHY"]:
         raise lines.error("a BVH file begins with HIERARCHY.")
     bones = _bones(lines)
-    words = lines.words()
+    words = _keywords(lines.words())
     if words[:1] == ["ROOT"]:
         raise lines.error("a second person begins here; export each into a file of its own.")
     if words != ["MOTION"]:
@@ -251,17 +251,23 @@ def read_bvh(path: Path) -> Motion:
 
 def _announced(lines: Lines) -> tuple[int, float]:
     words = lines.words()
-    if len(words) != 2 or words[0] != "Frames:" or not _is_count(words[1]):
+    if len(words) != 2 or _keywords(words[:1]) != ["FRAMES:"] or not _is_count(words[1]):
         raise lines.error(f"the number of frames should stand here; got {_start(words)}.")
     count = int(words[1])
     words = lines.words()
     try:
-        frame_s = number_of(words[2]) if words[:2] == ["Frame", "Time:"] and len(words) == 3 else math.nan
+        is_time = _keywords(words[:2]) == ["FRAME", "TIME:"] and len(words) == 3
+        frame_s = lines.value(words[2]) if is_time else math.nan
     except ValueError:
         frame_s = math.nan
     if not 1e-4 <= frame_s <= 10:
         raise lines.error(f"the time of a frame in seconds should stand here; got {_start(words)}.")
     return count, frame_s
+
+
+def _keywords(words: Sequence[str]) -> list[str]:
+    """Words of the format in one case: some programs write `Root` and `Joint`."""
+    return [word.upper() for word in words]
 
 
 def _is_count(word: str) -> bool:
@@ -279,10 +285,11 @@ def _bones(lines: Lines) -> list[_Bone]:
     path: list[int] = []
     words = lines.words()
     while True:
-        is_end = [word.lower() for word in words] == ["end", "site"]
-        if words[0] in ("ROOT", "JOINT") and len(words) >= 2:
-            if (words[0] == "ROOT") != (not path):
-                raise lines.error(f"{words[0]} stands in the wrong place.")
+        is_end = _keywords(words) == ["END", "SITE"]
+        keyword = words[0].upper()
+        if keyword in ("ROOT", "JOINT") and len(words) >= 2:
+            if (keyword == "ROOT") != (not path):
+                raise lines.error(f"{keyword} stands in the wrong place.")
             name = " ".join(words[1:]).rpartition(":")[2]
         elif is_end and path:
             name = f"{bones[path[-1]].name}End"
@@ -309,16 +316,17 @@ def _bone(lines: Lines, name: str, parent: int, is_end: bool) -> _Bone:
         raise lines.error(f"the bone {name} should open with {{.")
     words = lines.words()
     try:
-        offset = np.array([number_of(word) for word in words[1:4]] if len(words) == 4 else [])
+        offset = np.array([lines.value(word) for word in words[1:4]] if len(words) == 4 else [])
     except ValueError:
         offset = np.empty(0)
-    if words[0] != "OFFSET" or offset.shape != (3,) or not (np.abs(offset) <= _FURTHEST).all():
+    if words[0].upper() != "OFFSET" or offset.shape != (3,) or not (np.abs(offset) <= _FURTHEST).all():
         raise lines.error(f"the OFFSET of {name} should be 3 numbers; got {_start(words)}.")
     if is_end:
         return _Bone(name, parent, offset)
     words = lines.words()
-    channels = tuple(words[2:])
-    if words[0] != "CHANNELS" or words[1:2] != [str(len(channels))] or not set(channels) <= set(_CHANNELS):
+    channels = tuple(word.capitalize() for word in words[2:])
+    is_named = words[0].upper() == "CHANNELS" and words[1:2] == [str(len(channels))]
+    if not is_named or not set(channels) <= set(_CHANNELS):
         raise lines.error(f"the CHANNELS of {name} should be some of {', '.join(_CHANNELS)}.")
     return _Bone(name, parent, offset, channels)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from functools import cached_property
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidAnnotation
@@ -12,6 +14,8 @@ from kinesphere.core.limits import brief, file_bytes
 _LARGEST, _LONGEST_LINE = 1 << 29, 1 << 20
 # Numbers further from zero are neither places nor angles.
 _FURTHEST = 1e9
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+_WITH_POINT = re.compile(r"(?:^|\s)[+-]?\d*\.\d", re.ASCII)
 
 
 def read_text(path: Path) -> str:
@@ -45,13 +49,16 @@ class Lines:
 
     Args:
         path: The file.
+        decimal_commas: Whether numbers may have a comma in place of the decimal point, as programs write them
+            on computers of many countries; all those of a file, or none.
 
     Raises:
         InvalidAnnotation: If it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, decimal_commas: bool = False) -> None:
         self._path = path
+        self._decimal_commas = decimal_commas
         self._text = io.StringIO(read_text(path), newline=None)
         self._next = ""
         self.number = 0
@@ -87,6 +94,29 @@ class Lines:
         line, self._next = self._next, ""
         return line.split()
 
+    def value(self, word: str) -> float:
+        """A word of the line read last as a number.
+
+        Raises:
+            ValueError: If it is none.
+            InvalidAnnotation: If it has a decimal comma, and others of the file have points.
+        """
+        try:
+            return number_of(word)
+        except ValueError:
+            if not (self._decimal_commas and _WITH_COMMA.fullmatch(word)):
+                raise
+        if self._has_points:
+            raise self.error(
+                f"{brief(word)} has a comma where other numbers of the file have a point; write all of them "
+                "with decimal points."
+            )
+        return float(word.replace(",", "."))
+
+    @cached_property
+    def _has_points(self) -> bool:
+        return _WITH_POINT.search(self._text.getvalue()) is not None
+
     def numbers(self, counts: tuple[int, ...], what: str, *, finite: bool = True) -> list[float]:
         """The next line as numbers.
 
@@ -103,7 +133,7 @@ class Lines:
             wanted = " or ".join(map(str, counts))
             raise self.error(f"{what} should be {wanted} numbers; got {len(words)}: {_start(words)}.")
         try:
-            values = [number_of(word) for word in words]
+            values = [self.value(word) for word in words]
         except ValueError:
             raise self.error(f"{what} should be numbers; got {_start(words)}.") from None
         if finite and not all(-_FURTHEST <= value <= _FURTHEST for value in values):

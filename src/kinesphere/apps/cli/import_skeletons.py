@@ -17,6 +17,29 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
+Videos = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="For {estimators}: manifest, folder or videos; may be repeated. clip.mp4 has its "
+        "keypoints in clip.json, or in a folder clip."
+    ),
+]
+FirstFrame = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="For {estimators}: whether frames count from 0 or 1; by default as the files tell.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="For data sets whose files number the classes (pyskl): their names in the order of the "
+        "numbers, one a line."
+    ),
+]
+
 
 def import_skeletons(
     name: Annotated[
@@ -33,25 +56,13 @@ def import_skeletons(
             "laid out as the videos (default: beside them)."
         ),
     ] = None,
-    videos: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="For {estimators}: manifest, folder or videos; may be repeated. clip.mp4 has its "
-            "keypoints in clip.json, or in a folder clip."
-        ),
-    ] = None,
-    first_frame: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="For {estimators}: whether frames count from 0 or 1; by default as the files tell.",
-        ),
-    ] = None,
+    videos: Videos = None,
+    first_frame: FirstFrame = None,
     camera: Annotated[
         list[float] | None,
         typer.Option(help="For motion capture: bearing of a camera in degrees, 0 in front; may be repeated."),
     ] = None,
+    labels: Labels = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="For {estimators}: replace pose files that are there.")
     ] = False,
@@ -65,6 +76,8 @@ def import_skeletons(
 
     check_folder("--out", out)
     if name in estimators():
+        if labels is not None:
+            raise InvalidSetting(f"--labels names the classes of data sets; leave it out for {name}.")
         if camera:
             raise InvalidSetting(f"Cameras are for motion capture; {name} has its own. Leave them out.")
         _import_outputs(name, source, videos or [], first_frame, out, overwrite, as_json)
@@ -76,7 +89,7 @@ def import_skeletons(
             "--videos, --first-frame and --overwrite are for "
             f"{enumerated(estimators())}; leave them out for {name}."
         )
-    _import_set(name, source, out, tuple(camera or ()), as_json)
+    _import_set(name, source, out, tuple(camera or ()), labels, as_json)
 
 
 def _import_outputs(
@@ -107,13 +120,18 @@ def _import_outputs(
     run(reader, videos, out, None, overwrite, as_json, unused)
 
 
-def _import_set(name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], as_json: bool) -> None:
+def _import_set(
+    name: str, source: Path, out: Path, azimuths_deg: tuple[float, ...], labels: Path | None, as_json: bool
+) -> None:
     from kinesphere.datasets import import_skeletons as import_set
+    from kinesphere.models.weights.from_files import read_names
 
+    names = read_names(labels) if labels is not None else ()
     with progress("Importing", "recordings", hidden=as_json) as advance:
         result = import_set(
-            name, source, out, azimuths_deg=azimuths_deg, progress=lambda done: advance(done, done)
-        )
+            name, source, out, azimuths_deg=azimuths_deg, names=names,
+            progress=lambda done: advance(done, done),
+        )  # fmt: skip
     if as_json:
         print_json(
             {
