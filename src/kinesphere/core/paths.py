@@ -30,3 +30,26 @@ def real_path(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except ValueError:  # no file has such a name
         return path
+
+
+def is_barred(path: Path) -> bool:
+    """Whether it lies in a folder that may not be entered, so that nothing tells whether it is there."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def why_absent(path: Path, advice: str = "check the path") -> str:
+    """What to say of a path where there is nothing that can be reached.
+
+    Args:
+        path: The path.
+        advice: What to do where there is nothing indeed.
+    """
+    if is_barred(path):
+        return f"{path} lies in a folder that may not be entered; copy it, or ask the owner for the right."
+    return f"{path} does not exist; {advice}."

@@ -8,7 +8,7 @@ turns the spelling back, so that the file is found again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SPELLED = "backslashreplace"
 """The `errors` of files and streams that people and JSON parsers read."""
@@ -33,6 +33,12 @@ def told_apart(names: Iterable[str]) -> list[str]:
             own, number = f"{name}-{number}", number + 1
         found.append(own)
     return found
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names that people have given: one that could be taken for two is in quotes."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) if ", " in name else name for name in names[:most]) + more
 
 
 def spelled(text: str) -> str:

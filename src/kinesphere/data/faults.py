@@ -11,6 +11,7 @@ from typing import Literal
 
 from kinesphere.core.labels import nearly_same
 from kinesphere.core.skipped import by_reason
+from kinesphere.core.text import named
 from kinesphere.data.content import Content
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.sample import VAL_SPLITS, Sample
@@ -27,7 +28,7 @@ class Problem:
         kind: `unreadable`, `damaged`, `unknown label`, `one class`, `empty class`, `similar labels`,
             `group leak`, `content leak`, `label conflict`, `overlap`, `duplicate`, `span outside`, `short`,
             `ignored`, `unread spans`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses`,
-            `misplaced poses` or `nobody`.
+            `misplaced poses`, `nobody`, `other preparation` or `still`.
         message: What was found and what to do.
         where: Sample ids, files or rows, all of them.
     """
@@ -102,7 +103,7 @@ def label_problems(manifest: Manifest) -> list[Problem]:
     if unknown:
         message = (
             f"{sum(counts[name] for name in unknown)} samples have labels outside the set: "
-            f"{_named(unknown)}; correct them or extend the set."
+            f"{named(unknown)}; correct them or extend the set."
         )
         outside = set(unknown)
         where = (sample.id for sample in manifest if outside.intersection(sample.labels))
@@ -140,7 +141,7 @@ def unread_spans(manifest: Manifest) -> list[Problem]:
     if not found:
         return []
     message = (
-        f"The columns {_named([*map(repr, found)])} are not read: every sample is its whole file. If they "
+        f"The columns {named([*map(repr, found)])} are not read: every sample is its whole file. If they "
         "tell spans of it, give them as start and end, in seconds."
     )
     return [Problem("warning", "unread spans", message)]
@@ -153,7 +154,7 @@ def other_splits(manifest: Manifest) -> list[Problem]:
         return []
     count = sum(sample.split in others for sample in manifest)
     message = (
-        f"{count} of {len(manifest)} samples are in the splits {_named([*map(repr, others)])}, which are "
+        f"{count} of {len(manifest)} samples are in the splits {named([*map(repr, others)])}, which are "
         "used only where they are named (data.val, data.test, --split); correct the names if they are train, "
         "val or test."
     )
@@ -171,15 +172,10 @@ def _empty_classes(manifest: Manifest) -> list[Problem]:
         if empty:
             name = "the data" if split is None else f"split {split!r}"
             few = len(empty) <= 5
-            named = f": {_named(empty)}" if few else ""
-            message = f"{name} has no sample of {len(empty)} classes{named}."
+            which = f": {named(empty)}" if few else ""
+            message = f"{name} has no sample of {len(empty)} classes{which}."
             problems.append(problem("warning", "empty class", message, () if few else empty))
     return problems
-
-
-def _named(labels: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(repr(label) if ", " in label else label for label in labels[:most]) + more
 
 
 def leaks(manifest: Manifest, copies: Sequence[Sequence[Path]]) -> list[Problem]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kinesphere.clips.modalities.mask.file import SUFFIX as MASK_SUFFIX
 from kinesphere.clips.modality import see
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import cpu_count
@@ -32,6 +33,7 @@ from kinesphere.data.faults import (
 )
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_files import (
+    Comparison,
     FileFacts,
     inspect_file,
     is_pose_file,
@@ -44,8 +46,10 @@ from kinesphere.data.preflight_problems import (
     crop_problems,
     file_problems,
     pose_problems,
+    preparation_problems,
     sidecar_problems,
     span_problems,
+    still_problems,
 )
 
 
@@ -130,6 +134,7 @@ def check(
     manifest: Manifest,
     specs: ClipSpec | Sequence[ClipSpec] = (),
     *,
+    preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
     extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
     decode_all: bool = False,
     workers: int | Literal["auto"] = "auto",
@@ -142,6 +147,8 @@ def check(
         manifest: The samples.
         specs: What the network will take. The first finds spans too short for its clips; videos without a
             file that one of them is read from are a problem. Pose files are looked at anyway.
+        preparation: How the files were made that the network learnt from; those of other making are a
+            problem, as prediction notes it.
         extracts: Where sidecar files lie.
         decode_all: Decode every frame; else the first, the middle and the last one of each file, which
             finds what cannot be opened and most of what is cut off.
@@ -153,11 +160,7 @@ def check(
     Raises:
         InvalidSetting: If `workers` or `timeout_s` are not positive.
     """
-    count = cpu_count() if workers == "auto" else workers
-    if count < 1 or timeout_s <= 0:
-        raise InvalidSetting(
-            f"A check needs at least one worker and a positive time; got {workers}, {timeout_s} s."
-        )
+    count = _processes(workers, timeout_s)
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     facts: dict[Path, FileFacts] = {}
     lost: dict[Path, Skipped] = {}
@@ -165,10 +168,12 @@ def check(
     masks = {path: file for path in paths if is_file(file := extracts.path(path, MASK_SUFFIX))}
     specs = (specs,) if isinstance(specs, ClipSpec) else specs
     files = sidecar_files(manifest, specs, extracts)
+    comparison = Comparison.of(manifest, specs, extracts, preparation)
     spec = specs[0] if specs else None
     inspect = partial(
-        inspect_file, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec, files=files
-    )
+        inspect_file, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec, files=files,
+        comparison=comparison,
+    )  # fmt: skip
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
         if isinstance(found, Skipped):
             lost[path] = found
@@ -185,6 +190,15 @@ def check(
     lacking = len(poses.missing) + len(poses.unusable) if needs_poses and poses is not None else 0
     lacking += sum(reason is not None for s in readable for reason in facts[s.path].sidecars.values())
     return replace(report, lacking=lacking)
+
+
+def _processes(workers: int | Literal["auto"], timeout_s: float) -> int:
+    count = cpu_count() if workers == "auto" else workers
+    if count < 1 or timeout_s <= 0:
+        raise InvalidSetting(
+            f"A check needs at least one worker and a positive time; got {workers}, {timeout_s} s."
+        )
+    return count
 
 
 def _report(
@@ -212,6 +226,8 @@ def _report(
         *crop_problems(manifest, spec, facts),
         *pose_problems(manifest, poses),
         *sidecar_problems(manifest, facts),
+        *preparation_problems(manifest, facts),
+        *still_problems(manifest, facts),
     ]
     durations = [found.duration_s for found in read if found.duration_s]
     return Preflight(

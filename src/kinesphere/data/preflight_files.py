@@ -11,9 +11,10 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.file import SUFFIX as POSE_SUFFIX
 from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modalities.pose.track import PoseTrack
-from kinesphere.clips.modality import MODALITIES, see
+from kinesphere.clips.modality import MODALITIES, Sidecar, see
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
-from kinesphere.clips.source import duration_of, start_of
+from kinesphere.clips.source import VideoSource, beside, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
 from kinesphere.core.parallel import progressed
@@ -21,6 +22,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.data.cropping import joints_outside, masks_outside, seen_window
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_poses import PoseFacts, facts_of, inspect_poses, pose_file_of
+from kinesphere.data.sources import lacks_file
 from kinesphere.video import Video
 
 
@@ -38,6 +40,8 @@ class FileFacts:
         damage: What of it cannot be read.
         poses: Its poses, if there are some.
         cut: Fraction of the people outside the centre crop, if known.
+        frames: Their number.
+        differing: In what its sidecar files were made otherwise than those that a model learnt from.
         sidecars: By modality what is wrong with its sidecar file, None if nothing; empty if there is none.
     """
 
@@ -50,6 +54,8 @@ class FileFacts:
     damage: str | None = None
     poses: PoseFacts | None = None
     cut: float | None = None
+    frames: int = 0
+    differing: tuple[str, ...] = ()
     sidecars: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -64,19 +70,73 @@ def is_pose_file(path: Path) -> bool:
 
 def sidecar_files(manifest: Manifest, specs: Sequence[ClipSpec], extracts: Extracts) -> SidecarFiles:
     """By modality, the file of every video that has one, or why it cannot be used; poses have their own."""
-    found: dict[str, dict[Path, Path | str]] = {}
+    found: dict[str, Mapping[Path, Path | str]] = {}
     for spec in specs:
-        modality = MODALITIES.get(spec.modality)
-        if modality.sidecar is None or not modality.sidecar.needed or see([spec], "skeleton"):
-            continue
-        files = found.setdefault(spec.modality, {})
-        for sample in manifest:
-            try:
-                own = sample.sidecar(spec.modality) or extracts.find(sample.path, modality.sidecar.suffix)
-                files.setdefault(sample.path, own or "")
-            except InvalidAnnotation as error:
-                files[sample.path] = str(error)
+        sidecar = MODALITIES.get(spec.modality).sidecar
+        if sidecar is not None and sidecar.needed and not see([spec], "skeleton"):
+            found[spec.modality] = _files_of(manifest, spec.modality, sidecar, extracts)
     return found
+
+
+def _files_of(
+    manifest: Manifest, modality: str, sidecar: Sidecar, extracts: Extracts
+) -> Mapping[Path, Path | str]:
+    files: dict[Path, Path | str] = {}
+    for sample in manifest:
+        try:
+            own = sample.sidecar(modality) or extracts.find(sample.path, sidecar.suffix)
+            files.setdefault(sample.path, own or "")
+        except InvalidAnnotation as error:
+            files[sample.path] = str(error)
+    return files
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The sidecar files of a data set, to be held against those that a model learnt from.
+
+    Attributes:
+        learnt: How those were made.
+        files: What there is here of each modality that the model sees.
+        extracts: Where extracted files lie.
+    """
+
+    learnt: Preparation = Preparation()  # noqa: RUF009 (frozen)
+    files: SidecarFiles = field(default_factory=dict)
+    extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, specs: Sequence[ClipSpec], extracts: Extracts, learnt: Preparation
+    ) -> Comparison:
+        """That of a data set; of a preparation that is not known, nothing is compared."""
+        if learnt == Preparation():
+            return cls()
+        sidecars = {spec.modality: MODALITIES.get(spec.modality).sidecar for spec in specs}
+        files = {
+            name: _files_of(manifest, name, sidecar, extracts)
+            for name, sidecar in sidecars.items()
+            if sidecar is not None
+        }
+        return cls(learnt, files, extracts)
+
+    def differences(self, path: Path, video: VideoSource) -> tuple[str, ...]:
+        """In what the files of one video were made otherwise, as prediction says it of this video."""
+        found: list[str] = []
+        for name, files in self.files.items():
+            sidecar, file = MODALITIES.get(name).sidecar, files[path]
+            assert sidecar is not None
+            known = beside(video, name)  # of a file that stands alone
+            try:
+                if known is None and isinstance(file, Path):
+                    known = sidecar.attach(sidecar.open(file), video)
+            except InvalidAnnotation:
+                continue  # said elsewhere
+            if known is not None:
+                found += sidecar.differences(known, video, self.learnt)
+            elif (lacking := lacks_file(path, name, self.extracts)) is not None:
+                found.append(lacking)
+        return tuple(found)
 
 
 def _attached(files: SidecarFiles, path: Path, video: Video) -> dict[str, str | None]:
@@ -112,15 +172,17 @@ def inspect_file(
     masks: Mapping[Path, Path],
     spec: ClipSpec | None,
     files: SidecarFiles,
+    comparison: Comparison,
 ) -> FileFacts | Skipped:
     """Open a file and decode some or all of it; why it cannot be read."""
     if is_pose_file(path):
-        return _inspect_pose_file(path)
+        return _inspect_pose_file(path, comparison)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedVideo)  # reported through `damage`
         try:
             with Video.open(path, threads=1) as video:
                 times = video.frame_times()
+                count = len(times)
                 if not decode_all:
                     times = times[[0, len(times) // 2, -1]]
                 for start in range(0, len(times), 64):
@@ -140,6 +202,8 @@ def inspect_file(
                     # Joints of a whole data set would fill the memory; what was asked of them is known.
                     None if poses is None else replace(poses, joints=None),
                     cut,
+                    count,
+                    comparison.differences(path, video),
                     sidecars=_attached(files, path, video),
                 )
         except VideoError as error:
@@ -156,7 +220,7 @@ def _cut(spec: ClipSpec | None, size: Size, poses: PoseFacts | None, masks: Path
     return masks_outside(masks, window) if masks is not None else None
 
 
-def _inspect_pose_file(path: Path) -> FileFacts | Skipped:
+def _inspect_pose_file(path: Path, comparison: Comparison) -> FileFacts | Skipped:
     try:
         track = PoseTrack(path)
     except InvalidAnnotation as error:
@@ -169,4 +233,6 @@ def _inspect_pose_file(path: Path) -> FileFacts | Skipped:
         duration_of(track),
         start_of(track),
         poses=facts_of(poses),
+        frames=len(track.frame_times()),
+        differing=comparison.differences(path, track),
     )

@@ -119,6 +119,31 @@ def sidecar_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
     return problems
 
 
+def preparation_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
+    """Sidecar files that were made otherwise than those that a model learnt from."""
+    samples = [sample for sample in manifest if sample.path in facts and facts[sample.path].differing]
+    if not samples:
+        return []
+    message = (
+        f"{len(samples)} of {len(manifest)} samples have files made otherwise than those that the model "
+        "learnt from; extract them with its settings, or expect other answers."
+    )
+    where = (f"{sample.id}: {'; '.join(facts[sample.path].differing)}" for sample in samples)
+    return [problem("warning", "other preparation", message, where)]
+
+
+def still_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
+    """Files of one frame, in which nothing moves."""
+    still = [sample.id for sample in manifest if sample.path in facts and facts[sample.path].frames == 1]
+    if not still:
+        return []
+    message = (
+        f"{len(still)} of {len(manifest)} samples are of files with one frame, in which nothing moves; "
+        "replace still images by videos."
+    )
+    return [problem("warning", "still", message, still)]
+
+
 def _repeats(spec: ClipSpec, span: tuple[float, float] | None, found: FileFacts) -> bool:
     try:
         clips = clip_times(spec, span, found.fps, found.duration_s, start_s=found.start_s)

@@ -18,7 +18,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.source import VideoSource, WrappedSource, beside
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, MissingWeights, UnreadableVideo
-from kinesphere.core.paths import is_there
+from kinesphere.core.paths import is_there, why_absent
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.video import Video
 
@@ -157,7 +157,7 @@ class Opening:
             return None
         path = local_path(source)
         if path is not None and not is_there(path):
-            raise UnreadableVideo(f"{path} does not exist; check the path.")
+            raise UnreadableVideo(why_absent(path))
         extracting = EXTRACTORS.get(name)
         assert extracting.in_memory is not None
         asked = name, self.pose_model, self.preparation

@@ -11,6 +11,7 @@ from torch import nn
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.registry import nearest
 from kinesphere.models.weights.keymap import Arguments
 
 
@@ -192,6 +193,18 @@ class ModelCard:
         """Whether an input of this modality has one size."""
         fixed = self.fixed_size
         return fixed if isinstance(fixed, bool) else modality in fixed
+
+    def check_stage(self, name: str, known: tuple[str, ...]) -> str:
+        """The name of a stage, if it is among those that can be meant.
+
+        Raises:
+            InvalidSetting: If it is not; the nearest one is named.
+        """
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
+            raise InvalidSetting(f"{self.name} has no stage {name!r}; {hint}")
+        return name
 
     def weight(self, tag: str) -> WeightEntry | None:
         """The entry called `tag`, if there is one."""

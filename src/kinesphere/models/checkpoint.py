@@ -160,6 +160,15 @@ def read_provenance(path: Path) -> Provenance:
     return _contract(_header(_metadata(path), path.name), path.name)[-1]
 
 
+def read_specs(path: Path) -> tuple[ClipSpec, ...]:
+    """The input contracts of a model file, without reading its weights.
+
+    Raises:
+        InvalidCheckpoint: If it is damaged or no model file of ours.
+    """
+    return _contract(_header(_metadata(path), path.name), path.name)[2]
+
+
 def _metadata(path: Path) -> dict[str, str] | None:
     from safetensors import SafetensorError, safe_open
 

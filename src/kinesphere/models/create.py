@@ -14,8 +14,9 @@ import torch
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.paths import is_file, is_folder
+from kinesphere.core.paths import is_barred, is_file, is_folder, why_absent
 from kinesphere.core.registry import nearest
+from kinesphere.core.text import named
 from kinesphere.models.card import ModelCard, WeightEntry
 from kinesphere.models.checkpoint import FILE_NAME, model_file, read_model
 from kinesphere.models.provenance import Provenance
@@ -134,6 +135,8 @@ def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Rec
     if is_file(path):
         return read_model(path, arguments or {})
     name = str(source)
+    if is_barred(path):
+        raise MissingWeights(why_absent(path))
     if _HUB_ID.fullmatch(name) and path.suffix != ".safetensors":
         folder = Path(name).parent
         if is_folder(folder):
@@ -195,7 +198,7 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
     log.warning(
         "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
         name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
-        f"; not in the weights: {', '.join(unknown[:8])}" if unknown else "",
+        f"; not in the weights: {named(unknown, 8)}" if unknown else "",
     )  # fmt: skip
 
 

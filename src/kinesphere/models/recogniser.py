@@ -13,7 +13,6 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.batch_norm import single_clip_norms
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.registry import nearest
 from kinesphere.models.card import ModelCard
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
@@ -89,7 +88,7 @@ class Recogniser(nn.Module):
             reached.append(output)
             raise _Reached
 
-        handle = self.net.get_submodule(self._known(stage, self.stages)).register_forward_hook(stop)
+        handle = self.net.get_submodule(self.card.check_stage(stage, self.stages)).register_forward_hook(stop)
         try:
             self(*inputs)
         except _Reached:
@@ -132,7 +131,7 @@ class Recogniser(nn.Module):
         """
         groups = self.stage_parameters()[:-1]
         known = tuple(name for name, _ in groups)
-        reached = groups[: known.index(self._known(up_to, known)) + 1]
+        reached = groups[: known.index(self.card.check_stage(up_to, known)) + 1]
         for _, parameters in reached:
             for parameter in parameters.values():
                 parameter.requires_grad_(False)
@@ -175,13 +174,6 @@ class Recogniser(nn.Module):
         for module in self._frozen:
             module.eval()
         return self
-
-    def _known(self, name: str, known: tuple[str, ...]) -> str:
-        if name not in known:
-            close = nearest(name, known)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
-            raise InvalidSetting(f"{self.card.name} has no stage {name!r}; {hint}")
-        return name
 
 
 class _Reached(Exception):

@@ -12,9 +12,10 @@ from kinesphere.clips.clip import Clip
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.reading import sampled
 from kinesphere.clips.sampling import windows
-from kinesphere.clips.source import VideoSource, displayed_rows, duration_of, start_of
+from kinesphere.clips.source import VideoSource, WrappedSource, displayed_rows, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.data.sources import Opening, Source
+from kinesphere.predict.prediction import ONE_FRAME
 from kinesphere.video import Frames
 
 Span = tuple[float, float]
@@ -64,7 +65,7 @@ def window_clips(
         videos = [opening.open(source, [spec]) for spec in specs]
         for video in videos:
             stack.enter_context(video)
-        notes = tuple(remark for video in videos for remark in video.remarks)
+        notes = tuple(dict.fromkeys(remark for video in videos for remark in remarks_on(video)))
         spans = windows(duration_of(videos[0]), window_s, stride_s, start_of(videos[0]))
         slides = [
             replace(video, read=SlidingFrames(video, spec, spans, views).frames_at)
@@ -76,6 +77,11 @@ def window_clips(
                 for spec, slide in zip(specs, slides, strict=True)
             )
             yield Window(span, clips, tuple(videos), (*notes, *damage_of(*videos)))
+
+
+def remarks_on(video: WrappedSource) -> tuple[str, ...]:
+    """What makes the answer to a video doubtful before it is read."""
+    return (*video.remarks, ONE_FRAME) if len(video.frame_times()) == 1 else video.remarks
 
 
 def damage_of(*videos: VideoSource) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.short_repr import short_repr
 
 _ROUNDING = 1e-5
+ONE_FRAME = "it holds one frame, as a still image does, so that nothing moves in it"
 NOBODY = "nobody is seen in it, so that the joints were all zeros"
 """Note on a clip of joints without any."""
 

@@ -25,7 +25,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.sources import Opening, Source
 from kinesphere.models.provenance import Provenance
-from kinesphere.predict.long_video import damage_of, window_clips
+from kinesphere.predict.long_video import damage_of, remarks_on, window_clips
 from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
 
@@ -278,7 +278,7 @@ class VideoPredictor(ABC):
                 MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
             ]
             first, end = start_of(video), video.duration_s
-            remarks = (*video.remarks, *damage_of(video))
+            remarks = (*remarks_on(video), *damage_of(video))
         start, stop = span or (first, float("inf"))
         last = max(float(clip.times.max()) for clip in clips[0])
         seen = (start, min(stop, end if end is not None else last))

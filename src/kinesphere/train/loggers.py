@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -11,8 +13,9 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from kinesphere.core.errors import MissingExtra
+from kinesphere.core.errors import MissingExtra, UnwritableFile
 from kinesphere.core.files import OF_THE_DISK, unwritable, write_text
+from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.train.recipe import Recipe
 
 
@@ -26,15 +29,18 @@ def make_loggers(recipe: Recipe, folder: Path, step: int) -> list[Logger]:
 
     Raises:
         MissingExtra: If a tracker is asked for but not installed.
+        UnwritableFile: If something lies in the run folder where a tracker writes its files.
     """
     settings = recipe.log
     loggers: list[Logger] = []
     if settings.tensorboard:
+        _check_files(folder / "tensorboard")
         loggers.append(
             TensorBoardLogger(folder, name="", version="tensorboard", purge_step=step if step else None)
         )
     if settings.wandb is not None:
         _require("wandb", "log.wandb")
+        _check_files(folder / "wandb")
         loggers.append(
             WandbLogger(
                 name=folder.name,
@@ -82,6 +88,23 @@ def naming_the_disk(folder: Path) -> Iterator[None]:
         threading.excepthook = before
     if refused:
         raise unwritable(folder, refused[0])
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse what a tracker would open in its folder as a file of its own, and is none.
+
+    Trackers ask no questions: opening a pipe to write waits for a reader for ever.
+    """
+    if is_there(folder) and not is_folder(folder):
+        raise unwritable(folder, NotADirectoryError(errno.ENOTDIR, "it is no folder"))
+    for place, folders, files in os.walk(folder):
+        odd = [name for name in files if is_there(path := Path(place, name)) and not is_file(path)]
+        odd += [name for name in folders if name == TensorBoardLogger.NAME_HPARAMS_FILE]
+        if odd:
+            raise UnwritableFile(
+                f"{Path(place, odd[0])} cannot be written: it is no file, and a tracker keeps one there; "
+                "remove it."
+            )
 
 
 def _mlflow(url: str, folder: Path) -> MLFlowLogger:

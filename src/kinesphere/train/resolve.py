@@ -73,8 +73,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
-    if recipe.model.name != "auto":
-        check_name(recipe.model.name, recipe.model.pretrained)  # before anything is reported of the data
+    model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
     parts, data = divide(recipe, manifest)
     check_flip(recipe.augment, manifest.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
@@ -90,15 +89,6 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         )
     if loss.name == "auto":
         loss = loss.model_copy(update={"name": "bce" if multi else "cross_entropy"})
-    model = recipe.model
-    if model.name == "auto" and isinstance(model.pretrained, str) and is_file(model.pretrained):
-        model = model.model_copy(update={"name": model_of(model.pretrained)})
-    elif model.name == "auto":
-        name, arguments = default_model(manifest)
-        model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
-    check_name(model.name, model.pretrained)  # before anything is reported or written
-    if isinstance(model.pretrained, str) and is_file(model.pretrained, model.name):
-        model = model.model_copy(update={"pretrained": str(real_path(Path(model.pretrained)))})
     resolved = recipe.model_copy(
         update={
             "data": data,
@@ -131,6 +121,25 @@ def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:
         specs = architecture.card.inputs
     work = architecture.card.work(specs, recipe.train.batch_size)
     return UsableThreads.here().suiting(work, recipe.compute.processes)
+
+
+def _model(model: ModelSection, manifest: Manifest) -> ModelSection:
+    """The section of the model with its name and the place of its weights decided.
+
+    Raises:
+        UnknownName: If there is no such model.
+        InvalidSetting: If it has no such stage as is to be frozen, or takes no such argument.
+    """
+    if model.name == "auto" and isinstance(model.pretrained, str) and is_file(model.pretrained):
+        model = model.model_copy(update={"name": model_of(model.pretrained)})
+    elif model.name == "auto":
+        name, arguments = default_model(manifest)
+        model = model.model_copy(update={"name": name, "arguments": {**arguments, **model.arguments}})
+    check_name(model.name, model.pretrained, model.freeze)
+    MODELS.get(model.name.partition(".")[0]).typed(model.arguments)
+    if isinstance(model.pretrained, str) and is_file(model.pretrained, model.name):
+        model = model.model_copy(update={"pretrained": str(real_path(Path(model.pretrained)))})
+    return model
 
 
 def _in_order(found: LabelSet, stated: tuple[str, ...]) -> LabelSet:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.content import Content
+from kinesphere.data.manifest import Manifest
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
@@ -98,6 +101,20 @@ def check_data(files: RunFiles, parts: Parts) -> None:
         return
     now, then = SplitTable.of(parts.whole, parts.uses(), parts.contents), SplitTable.read(files.splits)
     if changed := now.differences(then):
+        raise refuse_data(files, changed)
+
+
+def check_samples(files: RunFiles, manifest: Manifest) -> None:
+    """The same before the data are divided, as far as their table tells: for those that cannot be.
+
+    Raises:
+        InvalidSetting: If there are other samples, labels or spans.
+        InvalidManifest: If the list of the run's samples is damaged.
+    """
+    if not files.splits.is_file():
+        return
+    now = SplitTable.of(manifest, {}, defaultdict(Content))
+    if changed := now.differences(SplitTable.read(files.splits), divided=False):
         raise refuse_data(files, changed)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinesphere.core.companions import check_torchvision
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resume import prepare, with_threads_of
+from kinesphere.train.resume import check_samples, prepare, with_threads_of
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -101,7 +101,13 @@ def train(
 
     check_torchvision()
     with stoppable():
-        resolved, parts = resolve(recipe, read_data(recipe.data))
+        manifest = read_data(recipe.data)
+        try:
+            resolved, parts = resolve(recipe, manifest)
+        except KinesphereError:
+            if resume and recipe.out is not None:  # the reason may be that the data are others
+                check_samples(RunFiles(Path(recipe.out)), manifest)
+            raise
         files = RunFiles(Path(str(resolved.out)))
         with advising(advice or partial(how_to_go_on, files)), files.claimed():
             files.sweep()

@@ -15,6 +15,7 @@ from typing import Literal, cast, get_args
 
 from kinesphere.core.errors import InvalidManifest, KinesphereError
 from kinesphere.core.files import replacing
+from kinesphere.core.text import named
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.table import resolve_path, written_path
@@ -23,7 +24,6 @@ Part = Literal["train", "val", "test", "unused"]
 """What a run did with a sample: learnt from it, was steered by it, was tested on it, or nothing."""
 _PARTS: tuple[str, ...] = get_args(Part)
 _COLUMNS = ("id", "path", "label", "start", "end", "group", "split", "bytes", "content")
-_LISTED = 5
 # Paths are absolute: the run's folder is not where the data are.
 _NOWHERE = Path("/nowhere")
 
@@ -99,10 +99,14 @@ class SplitTable:
         """Samples of a part."""
         return sum(row.part == part for row in self.rows)
 
-    def differences(self, other: SplitTable) -> list[str]:
+    def differences(self, other: SplitTable, *, divided: bool = True) -> list[str]:
         """What has changed from `other` to this table, a sentence for each kind of change; none if nothing.
 
         Samples are the same where their id is; so a data set may have moved, and its table too.
+
+        Args:
+            other: The table of before.
+            divided: Whether groups, contents and splits are known and compared, too.
         """
         mine, theirs = self.by_id, other.by_id
         both = [(mine[name], theirs[name]) for name in mine if name in theirs]
@@ -111,11 +115,15 @@ class SplitTable:
             ("gone", [name for name in theirs if name not in mine]),
             ("with other labels", [a.id for a, b in both if a.labels != b.labels]),
             ("with another span", [a.id for a, b in both if a.span != b.span]),
+        )
+        if not divided:
+            both = []
+        known = (
             ("with another group", [a.id for a, b in both if a.group != b.group]),
             ("in files of other content", [a.id for a, b in both if a.content != b.content]),
             ("in another split", [a.id for a, b in both if a.part != b.part]),
         )
-        return [f"{len(names)} samples {kind} ({_first(names)})" for kind, names in kinds if names]
+        return [f"{len(names)} samples {kind} ({named(names)})" for kind, names in (*kinds, *known) if names]
 
     def write(self, path: Path) -> None:
         """Write the table, atomically."""
@@ -142,10 +150,6 @@ class SplitTable:
                 f"{path} does not hold the splits of a run: {error}. Train the run again, or remove the file "
                 "to go on without knowing its splits."
             ) from error
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _cells(row: SplitRow) -> list[str]:

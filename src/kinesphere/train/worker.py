@@ -5,12 +5,14 @@ torchrun --nnodes 2 --nproc-per-node 8 … -m kinesphere.train.worker RUN_FOLDER
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import re
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch.distributed
@@ -41,8 +43,13 @@ def main(folder: str, parent: str | None = None) -> None:
     alone = parent is None and int(os.environ.get("RANK", "0")) == 0
     with files.claimed() if alone else nullcontext():
         end_silently()
-        recipe = Recipe.load(files.recipe)
-        resolved, parts = resolve(recipe, read_data(recipe.data))
+        if int(os.environ.get("RANK", "0")):
+            logging.getLogger("kinesphere").setLevel(logging.ERROR)  # what it has to say, the first one says
+        with (
+            _silent() if parent is not None else nullcontext()
+        ):  # `train` has said what is wrong with the data
+            recipe = Recipe.load(files.recipe)
+            resolved, parts = resolve(recipe, read_data(recipe.data))
         if parent is None and files.splits.is_file():
             check_data(files, parts)
         elif alone and not files.holds_a_run:
@@ -59,6 +66,18 @@ def main(folder: str, parent: str | None = None) -> None:
                 os._exit(1)
             time.sleep(_GRACE_S)
             raise
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Within the block nothing but errors is logged."""
+    logger = logging.getLogger("kinesphere")
+    before = logger.level
+    logger.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _tells_of_another(error: Exception) -> bool:

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from kinesphere.core.errors import InvalidSetting, NoVideoStream, SourceTimeout, UnreadableVideo
-from kinesphere.core.paths import is_file, is_there
+from kinesphere.core.paths import is_file, is_there, why_absent
 from kinesphere.video.damage import Patience
 
 # One 8K frame: larger claims come from damaged headers, and would cost gigabytes in a decoder.
@@ -228,7 +228,7 @@ def _regular_file(path: Path) -> Path:
     if not is_there(path):
         is_camera = str(path).isdecimal() or str(path).startswith("/dev/video")
         advice = "cameras are not read, so record a video first" if is_camera else "check the path"
-        raise UnreadableVideo(f"{path} does not exist; {advice}.")
+        raise UnreadableVideo(why_absent(path, advice))
     if not is_file(path):
         raise UnreadableVideo(f"{path} is a folder or a device, not a video file; name a file.")
     if path.stat().st_size == 0:

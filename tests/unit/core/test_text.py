@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.text import enumerated, is_utf8, spelled, told_apart, unspelled
+from kinesphere.core.text import enumerated, is_utf8, named, spelled, told_apart, unspelled
 
 
 @given(st.binary(min_size=1).map(os.fsdecode))
@@ -21,6 +21,11 @@ def test_every_name_is_spelled_in_utf_8_and_found_again(name: str) -> None:
 
 def test_names_are_listed_as_sentences_list_them() -> None:
     assert [enumerated("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+def test_a_name_that_could_be_taken_for_two_is_in_quotes() -> None:
+    assert named(["pull", "push, hard", "a,b"]) == "pull, 'push, hard', a,b"
+    assert named("abcdefg", 5) == "a, b, c, d, e and 2 more"
 
 
 def test_json_reads_the_spelling_by_itself() -> None:

@@ -14,6 +14,7 @@ import pytest
 from kinesphere.clips import Augment, ClipSpec, Sampling
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
@@ -286,6 +287,33 @@ def test_videos_are_held_against_their_poses(copy: Path, tmp_path: Path) -> None
     assert result.poses.seen_share == pytest.approx(0.5)
     assert "of another video; extract them again" in found(result, "unusable poses").message
     assert result.sizes == {"64x48": 6}
+
+
+def test_files_are_held_against_those_that_a_model_learnt_from(copy: Path) -> None:
+    for number, poses in enumerate((walker(20), walker(30))):
+        origin = ("MediaPipe 0.10 pose_landmarker_lite", "MediaPipe 0.10 pose_landmarker_full")[number]
+        write_poses(replace(poses, origin=origin), copy / f"turn left/{number}.mp4.pose.npz")
+    write_poses(replace(walker(20), origin="OpenPose"), copy / "turn left/9.pose.npz")
+    table = copy / "manifest.csv"
+    names = ("0.mp4", "1.mp4", "2.mp4", "9.pose.npz")
+    table.write_text("path,label\n" + "".join(f"turn left/{name},{name[0]}\n" for name in names))
+    manifest = Manifest.read(table)
+    learnt = Preparation(poses="pose_landmarker_full")
+    told = found(check(manifest, POSE, preparation=learnt, workers=1), "other preparation")
+    assert told.message.startswith(f"2 of {len(manifest)} samples have files made otherwise than those that")
+    assert [place.partition(", those learnt")[0] for place in told.where] == [
+        "turn left/0.mp4: its poses come from pose_landmarker_lite",
+        "turn left/9.pose.npz: its poses come from OpenPose",
+    ]
+    kinds = {problem.kind for problem in check(manifest, POSE, workers=1).problems}
+    assert "other preparation" not in kinds
+
+
+def test_files_of_one_frame_are_told(copy: Path, make_video: Callable[..., Path]) -> None:
+    make_video(copy / "turn right/9.mp4", frames=1)
+    told = found(check(Manifest.read(copy), SPEC, workers=1), "still")
+    assert (told.where, told.severity) == (("turn right/9.mp4",), "warning")
+    assert "1 of 7 samples are of files with one frame, in which nothing moves" in told.message
 
 
 def test_preview_draws_every_input(copy: Path, tmp_path: Path) -> None:

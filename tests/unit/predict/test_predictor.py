@@ -20,6 +20,7 @@ from kinesphere.models.checkpoint import save_model
 from kinesphere.models.runtime.measure import input_shape
 from kinesphere.predict import Prediction, Predictor, load
 from kinesphere.predict.bulk import source_of
+from kinesphere.predict.prediction import ONE_FRAME
 from kinesphere.video import Video
 from kinesphere.video.cursor import Cursor
 
@@ -66,6 +67,13 @@ def test_span_is_kept_and_cut_to_the_video(predictor: Predictor, make_video: Mak
     assert predictor.predict(make_video(), span=(1.0, 99.0)).span == (1.0, 4.0)
     with pytest.raises(SpanOutsideVideo):
         predictor.predict(make_video(), span=(50.0, 60.0))
+
+
+def test_a_video_of_one_frame_is_noted(predictor: Predictor, make_video: MakeVideo) -> None:
+    path = make_video(frames=1)
+    assert predictor.predict(path).to_json()["notes"] == [ONE_FRAME]
+    assert predictor.timeline(path, window_s=1, stride_s=1).notes == (ONE_FRAME,)
+    assert predictor.predict(make_video()).notes == ()
 
 
 def test_bytes_are_a_source(predictor: Predictor, make_video: MakeVideo) -> None:

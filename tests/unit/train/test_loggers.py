@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,35 @@ def test_mlflow_continues_its_run(recipe: Recipe, tmp_path: Path, monkeypatch: p
     first, again = (make_loggers(recipe, tmp_path, 0)[0] for _ in range(2))
     assert first.version == again.version
     assert (tmp_path / "mlflow-run-id").read_text() == first.version
+
+
+def pipe(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def file_above(path: Path) -> None:
+    path.parent.touch()
+
+
+@pytest.mark.parametrize(
+    ("lies_there", "match"),
+    [
+        (pipe, "hparams.yaml cannot be written: it is no file, and a tracker keeps one there; remove it"),
+        (folder, "hparams.yaml cannot be written: it is no file"),
+        (file_above, "tensorboard cannot be written: it is no folder; a file lies where a folder is needed"),
+    ],
+)
+def test_what_a_tracker_would_open_and_is_no_file_is_refused(
+    recipe: Recipe, tmp_path: Path, lies_there: Callable[[Path], None], match: str
+) -> None:
+    lies_there(tmp_path / "tensorboard" / "hparams.yaml")
+    with pytest.raises(UnwritableFile, match=match):
+        make_loggers(recipe.override("log.tensorboard=true"), tmp_path, 5)
 
 
 def fail(error: OSError) -> None:

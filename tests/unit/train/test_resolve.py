@@ -178,3 +178,18 @@ def test_pose_files_get_the_model_for_their_joints(tmp_path: Path) -> None:
     table.write_text("path,label\nbroken.pose.npz,a\ngood.pose.npz,b\n")
     assert default_model(Manifest.read(table)) == ("dd_net", {"skeleton": "kinect20", "dimensions": 3})
     assert default_model(manifest()) == ("kine_small", {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.freeze=layer9", "r3d_tiny has no stage 'layer9'; did you mean 'layer"),
+        ("model.arguments={no_such: 1}", "r3d_tiny has no argument 'no_such'"),
+    ],
+)
+def test_what_a_model_has_not_is_refused_before_the_data_are_divided(
+    setting: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinesphere.train.resolve.divide", lambda *given: pytest.fail("divided"))
+    with pytest.raises(InvalidSetting, match=message):
+        resolve(recipe("model.name=r3d_tiny", setting), manifest())

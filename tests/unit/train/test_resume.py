@@ -16,12 +16,21 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from kinesphere.core.errors import InUse, InvalidCheckpoint, InvalidSetting, TooManyFailures, UnwritableFile
+from kinesphere.core.errors import (
+    InUse,
+    InvalidCheckpoint,
+    InvalidManifest,
+    InvalidSetting,
+    TooManyFailures,
+    UnwritableFile,
+)
 from kinesphere.core.files import claiming
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.fusion import validation_predictions
 from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.resolve import read_data
 from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.splits_csv import SplitTable
 
 
 def quiet() -> Console:
@@ -115,6 +124,18 @@ def test_other_data_are_refused_and_named(
         InvalidSetting, match=f"data are not those that the run .* begun with: .*{CHANGES[change]}"
     ):  # type: ignore[index]
         train(own, resume=True, console=quiet())
+
+
+def test_other_data_are_named_before_what_they_lack(own: Recipe, tmp_path: Path) -> None:
+    files = RunFiles(Path(str(own.out)))
+    manifest = read_data(own.data)
+    files.folder.mkdir()
+    SplitTable.of(manifest, {sample.id: "train" for sample in manifest}).write(files.splits)
+    shutil.rmtree(tmp_path / "videos" / "striped")
+    with pytest.raises(InvalidSetting, match=r"data are not those that the run .*: 8 samples gone"):
+        train(own.override("data.val=valid"), resume=True, console=quiet())
+    with pytest.raises(InvalidManifest, match="No sample has split 'valid'"):
+        train(own.override("data.val=valid"), console=quiet())
 
 
 def test_data_may_move(own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

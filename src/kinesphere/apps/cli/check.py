@@ -20,6 +20,7 @@ from kinesphere.apps.cli.options import (
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
+    from kinesphere.clips.preparation import Preparation
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest, Preflight
     from kinesphere.data.preflight_poses import PoseSummary
@@ -31,7 +32,11 @@ IMAGES = (".png", ".jpg", ".jpeg")
 def check(
     data: Data,
     model: Annotated[
-        str, typer.Option(help="Model whose input contract the clips are checked against.")
+        str,
+        typer.Option(
+            help="Model that the clips are checked for: a name; or a run folder or a model file, whose files "
+            "of poses and flow they are compared with, too."
+        ),
     ] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     label_column: LabelColumn = "label",
@@ -61,12 +66,14 @@ def check(
         data, label_column=label_column, group_column=group_column, split_column=split_column,
         unlabelled=unlabelled, wrong_rows="skip",  # all of them are listed
     )  # fmt: skip
-    specs = _inputs(model, manifest)
+    specs, preparation = _inputs(model, manifest)
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
     place = Extracts(extracts, manifest.root)
     with progress("Reading files", "files", hidden=as_json) as advance:
-        found = examine(manifest, specs, extracts=place, decode_all=decode_all, progress=advance)
+        found = examine(
+            manifest, specs, preparation=preparation, extracts=place, decode_all=decode_all, progress=advance
+        )
     passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json())
@@ -78,16 +85,26 @@ def check(
     end(len(found.unreadable) + found.lacking + found.has_errors)
 
 
-def _inputs(model: str, manifest: Manifest) -> tuple[ClipSpec, ...]:
-    """What a model takes; `auto` is what training would take for these data."""
+def _inputs(model: str, manifest: Manifest) -> tuple[tuple[ClipSpec, ...], Preparation]:
+    """What a model takes, and how the files were made that it learnt from, as far as it has learnt.
+
+    `auto` is what training would take for these data.
+    """
+    from kinesphere.clips.preparation import Preparation
+    from kinesphere.core.paths import is_file, is_folder
     from kinesphere.models import card
+    from kinesphere.models.checkpoint import FILE_NAME, model_file, read_provenance, read_specs
     from kinesphere.models.registry import MODELS
     from kinesphere.train.resolve import default_model
 
+    path = Path(model)
+    if is_file(path) or is_file(path / FILE_NAME) or (is_folder(path) and model not in MODELS):
+        file = model_file(path)
+        return read_specs(file), read_provenance(file).preparation
     if model != "auto":
-        return card(model).inputs
+        return card(model).inputs, Preparation()
     name, arguments = default_model(manifest)
-    return MODELS.get(name).specs(arguments)
+    return MODELS.get(name).specs(arguments), Preparation()
 
 
 def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:

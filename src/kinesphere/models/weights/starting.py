@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from kinesphere.core import paths
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.text import named
 from kinesphere.models.checkpoint import FILE_NAME, architecture_in, model_file
 from kinesphere.models.create import load_model, relabel
-from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.recogniser import TAIL, Recogniser
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.class_names import numbered
 from kinesphere.models.weights.importing import NoClassifier, import_backbone, import_checkpoint
@@ -33,11 +35,13 @@ def is_file(pretrained: str, model: str = "auto") -> bool:
         MissingWeights: If it is the name of a file, and there is none.
     """
     path = Path(pretrained)
-    if path.exists():
-        if not path.is_dir() or (path / FILE_NAME).is_file():
+    if paths.is_there(path):
+        if not paths.is_folder(path) or paths.is_file(path / FILE_NAME):
             return True
         stem = model.partition(".")[0]
         return stem not in MODELS or MODELS.get(stem).card.weight(pretrained) is None
+    if paths.is_barred(path):
+        raise MissingWeights(paths.why_absent(path))
     if "/" in pretrained or path.suffix.lower() in (*ENDINGS, ".safetensors"):
         raise MissingWeights(
             f"There is no file and no run folder {pretrained} to start from; check the path."
@@ -45,18 +49,26 @@ def is_file(pretrained: str, model: str = "auto") -> bool:
     return False
 
 
-def check_name(name: str, pretrained: str | bool | None) -> None:
+def check_name(name: str, pretrained: str | bool | None, freeze: str | None = None) -> None:
     """Refuse a model that there is not; where weights in a file are named, with those that they fit.
+
+    Args:
+        name: The model, or `model.tag`.
+        pretrained: Weights to start from.
+        freeze: Its last stage that is not trained.
 
     Raises:
         UnknownName: If there is no such model.
+        InvalidSetting: If it has no such stage.
     """
     try:
-        MODELS.get(name.partition(".")[0])
+        card = MODELS.get(name.partition(".")[0]).card
     except UnknownName as error:
         if isinstance(pretrained, str) and is_file(pretrained, name):
             raise UnknownName(f"{error}{advice(model_file(pretrained))}") from error
         raise
+    if freeze is not None and freeze != TAIL:  # whether there is a tail, the network tells
+        card.check_stage(freeze, card.stages)
 
 
 def model_of(pretrained: str) -> str:
@@ -119,9 +131,9 @@ def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Argument
     own_names = recogniser.labels.names
     if own_names == numbered(len(own_names)).names and len(labels) == len(own_names):
         log.warning(
-            "%s does not name its %d classes; they are taken to be those of the data in their order (%s, …). "
+            "%s does not name its %d classes; they are taken to be those of the data in their order (%s). "
             "Training corrects the head where they are not.",
-            path.name, len(labels), ", ".join(labels.names[:4]),
+            path.name, len(labels), named(labels.names, 4),
         )  # fmt: skip
         recogniser.labels = labels
         return recogniser
