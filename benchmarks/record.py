@@ -58,12 +58,17 @@ def finish(
     rows: Sequence[Row],
     goals: Sequence[str] = (),
     notes: Sequence[str] = (),
+    *,
+    script: str | None = None,
 ) -> None:
-    """Print what was measured and, without `--no-record`, write the record."""
+    """Print what was measured and, without `--no-record`, write the record.
+
+    `script` names the module that measured where the record has another name.
+    """
     print(f"\n{table(rows)}\n")
     print("\n".join([*goals, *notes]))
     if not args.no_record:
-        print(write_record(name, title, _command(name, parser, args), rows, goals, notes))
+        print(write_record(name, title, _command(script or name, parser, args), rows, goals, notes))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -118,10 +123,16 @@ def machine() -> str:
 def _command(name: str, parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     """The options that differ from their defaults; folders are left out, they differ between machines."""
     words = ["python", "-m", f"benchmarks.{name}"]
+    plain = {action.dest: action.metavar for action in parser._actions if not action.option_strings}
     for option, value in vars(args).items():
-        if value == parser.get_default(option) or isinstance(value, Path):
+        if value == parser.get_default(option) or (isinstance(value, Path) and option not in plain):
             continue
-        words.append(f"--{option.replace('_', '-')}")
-        if value is not True:
+        if option not in plain:
+            words.append(f"--{option.replace('_', '-')}")
+        elif isinstance(value, list):
+            words.append("--")  # what follows belongs to another command
+        if isinstance(value, Path):
+            words.append(str(plain[option]))
+        elif value is not True:
             words += map(str, value if isinstance(value, list) else [value])
     return shlex.join(words)
