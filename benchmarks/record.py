@@ -125,7 +125,7 @@ def _command(name: str, parser: argparse.ArgumentParser, args: argparse.Namespac
     words = ["python", "-m", f"benchmarks.{name}"]
     plain = {action.dest: action.metavar for action in parser._actions if not action.option_strings}
     for option, value in vars(args).items():
-        if value == parser.get_default(option) or (isinstance(value, Path) and option not in plain):
+        if value in (parser.get_default(option), []) or (isinstance(value, Path) and option not in plain):
             continue
         if option not in plain:
             words.append(f"--{option.replace('_', '-')}")
