@@ -2,7 +2,8 @@
 
 `docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
 `benchmarks/results/`, `docs/results.md` and the README's table of scores from those of the studies,
-`docs/recipe.md` from the recipe's own descriptions.
+`docs/recipe.md` from the recipe's own descriptions, and a table in `docs/explaining.md` from a benchmark's
+record.
 """
 
 from __future__ import annotations
@@ -236,6 +237,16 @@ def fill(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, "", *lines, "", end]) + after
 
 
+def explaining_page() -> str:
+    """`docs/explaining.md` with what was measured of models that lean on backgrounds."""
+    text = (DOCS / "explaining.md").read_text(encoding="utf-8")
+    path = RESULTS / "background.json"
+    if not path.is_file():
+        return text
+    _, _, command, _, *lines = _record(json.loads(path.read_text(encoding="utf-8")))
+    return fill(text, "background", [command, "", *lines])
+
+
 def recipe_page() -> str:
     """Every setting of a recipe with its default and meaning."""
     lines = [MADE, "# Recipe", "", "Every setting of `kinesphere train`, in YAML or as `section.key=value`."]
@@ -271,6 +282,7 @@ PAGES = {
     "benchmarks.md": benchmarks_page,
     "results.md": results_page,
     "recipe.md": recipe_page,
+    "explaining.md": explaining_page,
 }
 
 

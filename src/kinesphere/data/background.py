@@ -172,13 +172,24 @@ def masked_clip(video: WrappedSource, times_s: np.ndarray, size: Size) -> tuple[
     """Frames at some timestamps, and their masks."""
     times = np.asarray(times_s, np.float64)
     frames = video.frames_at(times, size=size)
-    distinct, place = np.unique(displayed_rows(video, times), return_inverse=True)
-    people = scaled(known_masks(video).masks(distinct), size)[place]
+    people = people_at(video, times, size)
     images = np.ascontiguousarray(np.asarray(frames.data).transpose(0, 2, 3, 1))
     return (
         Clip(from_frames(images), frames.times, size),
         Clip(from_frames(people[..., None]), frames.times, size, "mask"),
     )
+
+
+def people_at(video: WrappedSource, times_s: np.ndarray, size: Size) -> np.ndarray:
+    """Masks uint8 `(N, H, W)` of the people in the frames at some timestamps, 255 where somebody is.
+
+    Raises:
+        InvalidAnnotation: If the video has no masks.
+    """
+    rows = displayed_rows(video, np.asarray(times_s, np.float64))
+    distinct, place = np.unique(rows, return_inverse=True)
+    people: np.ndarray = scaled(known_masks(video).masks(distinct), size)[place]
+    return people
 
 
 def background_of(

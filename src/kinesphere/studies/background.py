@@ -1,8 +1,10 @@
 """Does the person decide, or the background? One model on the same clips, changed in twelve ways.
 
-The verdict follows from three numbers, all over the clips of people before the background of another class:
+The verdict follows from three numbers, over the clips of people before the background of another class if
+not said otherwise; the first rule that holds counts:
 
 - the background decides, if more of these are taken for the background's class than for the people's;
+- neither is shown to decide, if no more unchanged clips are right than one in as many as there are classes;
 - the people decide, if at least four fifths of the accuracy on unchanged clips are left, and the share that
   is taken for the background's class may be chance (its interval ends below a tenth, or begins below one in
   as many classes as there are);
@@ -13,13 +15,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kinesphere.clips.modality import sees_frames
+from kinesphere.clips.modality import MODALITIES, sees_frames
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidSetting, VideoError
 from kinesphere.core.files import make_folder, write_text
@@ -30,8 +32,11 @@ from kinesphere.data.background import Backdrop, lacking_masks
 from kinesphere.evaluate.evaluator import collect
 from kinesphere.evaluate.metrics import Score, recall_interval
 from kinesphere.evaluate.predictions import Predictions, align
+from kinesphere.explain.explaining import Question, check_question
 from kinesphere.predict import VideoPredictor
+from kinesphere.studies.comparison import Answered, Comparison, compare
 from kinesphere.studies.conditions import CONDITIONS, Condition, perturbation
+from kinesphere.studies.people import OnPeopleShare, share_on_people
 from kinesphere.video import Video
 
 _COLOURED = 64
@@ -71,12 +76,14 @@ class ModelStudy:
         cells: One for each condition.
         contrasted: Share of clips that are right when swapped people move, and wrong when they stand still.
         verdict: In words.
+        on_people: Share of the attribution that is on people, where it was asked for and has a meaning.
     """
 
     model: str
     cells: tuple[Cell, ...]
     contrasted: Score
     verdict: str
+    on_people: OnPeopleShare | None = None
 
     def of(self, name: str) -> Cell:
         """The cell of a condition."""
@@ -89,6 +96,7 @@ class BackgroundStudy:
 
     Attributes:
         models: One row each.
+        comparisons: Each further model held against the first one.
         clips: Number of clips that all answered under all conditions.
         classes: Number of classes that the models know.
         pairs: For each clip that was swapped its id, its label, and the clip and label of its background.
@@ -102,6 +110,7 @@ class BackgroundStudy:
     pairs: tuple[tuple[str, str, str, str], ...]
     skipped: tuple[Skipped, ...]
     colour: tuple[int, int, int]
+    comparisons: tuple[Comparison, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -120,11 +129,17 @@ class BackgroundStudy:
             for cell in model.cells
         ]  # fmt: skip
         verdicts = [
-            {"model": each.model, "contrasted": plain(each.contrasted), "verdict": each.verdict}
+            {
+                "model": each.model,
+                "contrasted": plain(each.contrasted),
+                "verdict": each.verdict,
+                "on_people": None if each.on_people is None else each.on_people.to_json(),
+            }
             for each in self.models
         ]
         return {
             "cells": cells, "models": verdicts, "clips": self.clips, "classes": self.classes,
+            "comparisons": [each.to_json() for each in self.comparisons],
             "pairs": [list(pair) for pair in self.pairs], "colour": list(self.colour),
             "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
         }  # fmt: skip
@@ -136,6 +151,7 @@ def study_background(
     out: Path,
     *,
     extracts: Extracts | None = None,
+    attribution: Question | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BackgroundStudy:
@@ -145,21 +161,26 @@ def study_background(
     stopped.
 
     Args:
-        models: Of the same labels.
+        models: Of the same labels; the first one is what the others are compared with.
         manifest: Clips of one label each, with masks (`kinesphere extract mask`). Clips without are listed.
         out: Folder of the answers.
         extracts: Where sidecar files lie; None for where the first model's opening looks.
+        attribution: How answers to unchanged clips are explained, to see how much rests on people: an
+            explanation a clip. None leaves that out.
         seed: Of the pairs of people and backgrounds.
         progress: Told how far it is.
 
     Raises:
         InvalidSetting: If clips have several labels, models know different labels, no clip has a mask, or
-            all clips are of one class.
+            all clips are of one class, or a model cannot be explained so.
         TooManyFailures: If no clip could be read under a condition.
     """
     labels = models[0].labels
     if labels.multi or manifest.labels.multi:
         raise InvalidSetting("Backgrounds are swapped between classes; clips of several labels have none.")
+    if attribution is not None:
+        for model in filter(_is_asked, models):
+            check_question(model, attribution)
     if any(model.labels.names != labels.names for model in models):
         raise InvalidSetting("The models of a study know the same labels, in the same order.")
     place = models[0].opening.extracts if extracts is None else extracts
@@ -171,12 +192,21 @@ def study_background(
     together, missing = align([table for answers in tables for table in answers.values()])
     aligned, pairs = iter(together), asking.pairs(together[0].ids)
     backgrounds = np.array([labels.index(label) for _, _, _, label in pairs])
-    rows = [
-        _row(model, {name: next(aligned) for name in answers}, backgrounds)
-        for model, answers in zip(models, tables, strict=True)
+    answered = [_answered({name: next(aligned) for name in answers}, backgrounds) for answers in tables]
+    shares = [
+        asking.on_people(model, attribution, out / f"{number:02d}") for number, model in enumerate(models)
     ]
-    skipped = (*without, *missing)
-    study = BackgroundStudy(tuple(rows), len(pairs), len(labels), pairs, skipped, asking.colour)
+    rows = [
+        replace(_row(model, own), on_people=share)
+        for model, own, share in zip(models, answered, shares, strict=True)
+    ]
+    comparisons = [
+        compare((models[0].name, models[i].name), answered[0], answered[i], (shares[0], shares[i]))
+        for i in range(1, len(models))
+    ]
+    study = BackgroundStudy(
+        tuple(rows), len(pairs), len(labels), pairs, (*without, *missing), asking.colour, tuple(comparisons)
+    )
     write_text(out / "study.json", json.dumps(study.to_json(), indent=2, ensure_ascii=False) + "\n")
     return study
 
@@ -215,6 +245,22 @@ class _Asking:
             background=backdrop if sees_frames(model.specs) else "keep",
             perturb=perturbation(condition.order, model.specs),
             progress=None if tell is None else lambda done, total: tell(condition.name, done, total),
+        )
+
+    def on_people(
+        self, model: VideoPredictor, question: Question | None, folder: Path
+    ) -> OnPeopleShare | None:
+        """How much of a model's answers rests on people; None where it was not asked or sees no pixels."""
+        if question is None or not _is_asked(model):
+            return None
+        tell = self.progress
+        return share_on_people(
+            model,
+            self.manifest,
+            question,
+            folder / f"attribution_{question.method or 'own'}.json",
+            self.extracts,
+            None if tell is None else lambda done, total: tell("attribution", done, total),
         )
 
     def pairs(self, ids: Sequence[str]) -> tuple[tuple[str, str, str, str], ...]:
@@ -287,15 +333,26 @@ def _claim(out: Path, manifest: Manifest, models: Sequence[VideoPredictor], seed
 # ---------------------------------------------------------------------------------------------- numbers
 
 
-def _row(model: VideoPredictor, answers: Mapping[str, Predictions], backgrounds: np.ndarray) -> ModelStudy:
-    """The numbers of one model; `backgrounds (N,)` are the classes of swapped backgrounds."""
-    targets = answers["as_it_is"].targets
-    groups = answers["as_it_is"].groups
+def _answered(answers: Mapping[str, Predictions], backgrounds: np.ndarray) -> Answered:
+    """What one model said; `backgrounds (N,)` are the classes of swapped backgrounds."""
     said = {name: table.probabilities.argmax(1) for name, table in answers.items()}
+    return Answered(said, answers["as_it_is"].targets, backgrounds, answers["as_it_is"].groups)
+
+
+def _is_asked(model: VideoPredictor) -> bool:
+    """Whether heat of a model can lie on people or beside them: a model of joints has it nowhere else."""
+    return any(MODALITIES.get(spec.modality).is_picture for spec in model.specs)
+
+
+def _row(model: VideoPredictor, answered: Answered) -> ModelStudy:
+    """The numbers of one model."""
+    targets, groups = answered.targets, answered.groups
     cells = []
     for condition in CONDITIONS:
-        right = said[condition.name] == targets
-        taken = share(said[condition.name] == backgrounds, groups) if condition.is_swapped else None
+        right = answered.right(condition.name)
+        taken = None
+        if condition.is_swapped:
+            taken = share(answered.as_background(condition.name), groups)
         by_class = {
             model.labels.names[k]: share(
                 right[targets == k], [groups[i] for i in np.flatnonzero(targets == k).tolist()]
@@ -304,8 +361,7 @@ def _row(model: VideoPredictor, answers: Mapping[str, Predictions], backgrounds:
         }
         same = condition.name != "as_it_is" and not condition.reaches(model.specs)
         cells.append(Cell(condition, share(right, groups), taken, by_class, same))
-    moving, still = said["swapped"] == targets, said["swapped_frozen"] == targets
-    contrasted = share(moving & ~still, groups)
+    contrasted = share(answered.contrasted, groups)
     return ModelStudy(model.name, tuple(cells), contrasted, verdict(tuple(cells), len(model.labels)))
 
 
@@ -325,6 +381,8 @@ def verdict(cells: Sequence[Cell], classes: int) -> str:
     few = high < _FEW or low < 1 / classes
     if taken.value > swapped.value:
         decides = "The background decides"
+    elif whole.value <= 1 / classes:
+        decides = "Neither is shown to decide"
     elif swapped.value >= _LEFT * whole.value and few:
         decides = "The people decide"
     else:

@@ -23,8 +23,13 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data import ClipDataset, Draw, Manifest, Sample
 from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.metrics import Score
-from kinesphere.predict import Opening, VideoPredictor
+from kinesphere.evaluate.paired import Difference
+from kinesphere.explain.explaining import Question
+from kinesphere.models import create_model
+from kinesphere.predict import Opening, Predictor, VideoPredictor
 from kinesphere.studies.background import Cell, study_background, verdict
+from kinesphere.studies.comparison import ComparedCell
+from kinesphere.studies.comparison import verdict as compared
 from kinesphere.studies.conditions import CONDITIONS, perturbation
 from kinesphere.studies.pictures import condition_strips
 from kinesphere.video import VideoWriter
@@ -214,10 +219,78 @@ def _cells(whole: float, swapped: float, taken: Score) -> list[Cell]:
         (0.9, 0.75, Score(0.2, 0.15, 0.25), "Both count"),
         (0.9, 0.6, Score(0.05, 0.01, 0.09), "Both count"),
         (0.5, 0.5, Score(0.45), "Both count"),
+        (0.1, 0.1, Score(0.05, 0.01, 0.09), "Neither is shown to decide"),
+        (0.1, 0.1, Score(0.7, 0.6, 0.8), "The background decides"),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(whole: float, swapped: float, taken: Score, says: str) -> None:
     assert verdict(_cells(whole, swapped, taken), 10).startswith(says)
+
+
+def test_a_cured_twin_is_held_against_its_model_clip_by_clip(videos: Path, tmp_path: Path) -> None:
+    models = [Rule("colours", "ground"), Rule("movements", "square"), Rule("colours again", "ground")]
+    study = study_background(models, Manifest.read(videos), tmp_path)
+    cured, same = study.comparisons
+    assert (cured.model, cured.against) == ("movements", "colours")
+    assert cured.of("swapped").accuracy.value == 1
+    assert cured.of("swapped").as_background.value == -1  # type: ignore[union-attr]
+    assert cured.of("as_it_is").accuracy.value == 0
+    assert cured.of("as_it_is").as_background is None
+    assert cured.verdict.startswith("movements leans less on the background than colours: before another")
+    assert same.verdict.startswith("No difference between colours again and colours is shown")
+    assert study.to_json()["comparisons"][0]["verdict"] == cured.verdict
+    page = render_background(study, [], data="squares")
+    assert "movements less colours" in page
+    assert "movements leans less on the background than colours" in page
+
+
+@pytest.mark.parametrize(
+    ("taken", "swapped", "says"),
+    [
+        (Difference(-0.3, -0.4, -0.2), Difference(0.2, 0.1, 0.3), "b leans less on the background than a"),
+        (Difference(-0.3, -0.4, -0.2), Difference(0, -0.1, 0.1), "b leans less on the background than a"),
+        (Difference(-0.3, -0.4, -0.2), Difference(-0.2, -0.3, -0.1), "b answers worse than a"),
+        (Difference(0.2, 0.1, 0.3), Difference(-0.2, -0.3, -0.1), "b leans more on the background than a"),
+        (Difference(-0.1, -0.3, 0.1), Difference(0.2, 0.1, 0.3), "No difference between b and a is shown"),
+        (Difference(-0.1), Difference(0.2), "No difference between b and a is shown"),
+    ],
+)
+def test_the_verdict_on_two_models_follows_from_the_numbers(
+    taken: Difference, swapped: Difference, says: str
+) -> None:
+    by_name = {condition.name: condition for condition in CONDITIONS}
+    cells = [
+        ComparedCell(by_name["as_it_is"], Difference(0.0), None),
+        ComparedCell(by_name["swapped"], swapped, taken),
+    ]
+    assert compared(("a", "b"), cells).startswith(says)
+
+
+def test_attribution_is_held_against_the_people(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of networks of pixels; what is explained once is kept."""
+    manifest = Manifest.read(videos)
+    torch.manual_seed(0)
+    network = Predictor(create_model("fc_tiny", LABELS), Compute("cpu", "fp32", True), name="network")
+    question = Question("gradient_x_input")
+    study = study_background([network, network], manifest, tmp_path, attribution=question)
+    share = study.models[0].on_people
+    assert share is not None
+    assert (share.method, len(share.clips), share.left_out) == ("gradient_x_input", 6, ())
+    assert 0.02 < share.area.value < 0.2
+    assert 0 < share.energy.value < 1
+    assert study.comparisons[0].on_people == Difference(0.0, 0.0, 0.0)
+    assert study.to_json()["models"][0]["on_people"]["energy"]["value"] == share.energy.value
+    assert share.line() in render_background(study, [], data="squares")
+    monkeypatch.setattr("kinesphere.studies.people.explain", None)
+    again = study_background([network, network], manifest, tmp_path, attribution=question)
+    assert again.to_json() == study.to_json()
+    (tmp_path / "00" / "attribution_gradient_x_input.json").write_text("[1]")
+    with pytest.raises(InvalidSetting, match="holds no figures of clips; remove it"):
+        study_background([network, network], manifest, tmp_path, attribution=question)
+    with pytest.raises(InvalidSetting, match="attention"):
+        study_background([network], manifest, tmp_path / "b", attribution=Question("attention_rollout"))
 
 
 def test_the_page_shows_numbers_and_pictures(videos: Path, tmp_path: Path) -> None:

@@ -20,7 +20,17 @@ study = typer.Typer(
 )
 
 Beside = Annotated[
-    list[str] | None, typer.Option("--beside", help="Another model of the same labels; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--beside", help="Another model, held against the first, such as its cured twin; repeatable."
+    ),
+]
+Attribution = Annotated[
+    str | None,
+    typer.Option(
+        help="Explain each answer by this method (auto: one that suits the model), and say how much of it is "
+        "on people."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for report.html, study.json and the answers.")]
 Split = Annotated[str | None, typer.Option(help="Split of the data; default: what the model was tested on.")]
@@ -39,6 +49,7 @@ def background(
     split: Split = None,
     label_column: LabelColumn = "label",
     out: Out = Path("background"),
+    attribution: Attribution = None,
     extracts: ExtractsFolder = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
@@ -51,22 +62,26 @@ def background(
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
     from kinesphere.evaluate.seen import choose, seen_by
-    from kinesphere.predict import load
+    from kinesphere.explain.explaining import Question
+    from kinesphere.predict import Opening, load
     from kinesphere.studies.background import study_background
     from kinesphere.studies.pictures import condition_strips
 
     check_folder("--out", out)
     compute = Compute.choose(device, precision)
-    models = [load(each, compute=compute) for each in (model, *(beside or ()))]
     manifest = Manifest.read(data, label_column=label_column)
     place = Extracts(extracts, manifest.root)
-    scored = choose(manifest, seen_by(models[0].provenances)[0], split)
-    for note in scored.notes:
+    models = [load(each, compute=compute, opening=Opening(place)) for each in (model, *(beside or ()))]
+    # What any of them learnt from tests none of them.
+    seen, silent = seen_by([each for one in models for each in one.provenances])
+    scored = choose(manifest, seen, split)
+    asked = None if attribution is None else Question(None if attribution == "auto" else attribution)
+    for note in (*scored.notes, *silent):
         say("note", "yellow", note, to_stderr=True)
     advise(GOES_ON)
     with progress("Studying", "clips", hidden=as_json) as advance:
         found = study_background(
-            models, scored.manifest, out, extracts=place, seed=seed,
+            models, scored.manifest, out, extracts=place, attribution=asked, seed=seed,
             progress=lambda name, done, total: advance(done, total),
         )  # fmt: skip
     strips = condition_strips(scored.manifest, found, place)
@@ -92,5 +107,9 @@ def _print(found: BackgroundStudy) -> None:
             table.add_row(cell.condition.says, str(cell.accuracy), taken)
         screen.print(table)
         screen.print(model.verdict, soft_wrap=True)
-    for each in found.skipped[:10]:
-        say("left out", "yellow", f"{each.path}: {each.reason}")
+        if model.on_people is not None:
+            screen.print(model.on_people.line(), soft_wrap=True)
+    for each in found.comparisons:
+        screen.print(each.verdict, soft_wrap=True, style="bold")
+    for left in found.skipped[:10]:
+        say("left out", "yellow", f"{left.path}: {left.reason}")

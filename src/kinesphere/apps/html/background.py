@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kinesphere import __version__
-from kinesphere.apps.html.charts import percent, score_bar
+from kinesphere.apps.html.charts import difference_bar, percent, score_bar
 from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.apps.html.page import page
 from kinesphere.evaluate.metrics import Score
@@ -28,6 +28,7 @@ def render_background(study: BackgroundStudy, strips: Sequence[Strip], *, data: 
     clips = f"{study.clips} clips"
     sections = [
         ("verdict", "Verdict", _verdicts(study)),
+        ("comparison", "Comparison", _comparisons(study)),
         ("table", "Conditions", _table(study)),
         ("pictures", "Pictures", _pictures(strips)),
         ("classes", "Classes", join([_classes(model) for model in study.models])),
@@ -41,6 +42,39 @@ def render_background(study: BackgroundStudy, strips: Sequence[Strip], *, data: 
 def _verdicts(study: BackgroundStudy) -> Html:
     rows = [join(tag("h3", model.model), tag("p", model.verdict)) for model in study.models]
     return join(tag("h2", "Verdict"), rows)
+
+
+def _comparisons(study: BackgroundStudy) -> Html:
+    """Every further model less the first one."""
+    if not study.comparisons:
+        return Html("")
+    parts: list[Html] = []
+    for each in study.comparisons:
+        named = ("what is left to see", "right", "", "taken for the background's", "")
+        rows = [
+            tag(
+                "tr",
+                tag("td", cell.condition.says),
+                tag("td", str(cell.accuracy)),
+                tag("td", difference_bar(cell.accuracy)),
+                tag("td", "" if cell.as_background is None else str(cell.as_background)),
+                tag("td", None if cell.as_background is None else difference_bar(cell.as_background)),
+            )
+            for cell in each.cells
+        ]
+        last = (
+            f"Right when moving and wrong when still, before another class's background: {each.contrasted}."
+        )
+        heat = None if each.on_people is None else f"Share of attribution on people: {each.on_people}."
+        parts += [
+            tag("h3", f"{each.model} less {each.against}"),
+            tag("p", each.verdict),
+            table([tag("th", text) for text in named], rows, class_="conditions"),
+            tag("p", last),
+            tag("p", heat) if heat else Html(""),
+        ]
+    about = lead("Differences in percentage points on the same clips, with paired 95 % intervals.")
+    return join(tag("h2", "Comparison"), about, parts)
 
 
 def _table(study: BackgroundStudy) -> Html:
@@ -63,6 +97,8 @@ def _table(study: BackgroundStudy) -> Html:
             f"Right when moving and wrong when still, before another class's background: {model.contrasted}."
         )
         parts += [tag("h3", model.model), table(heads, rows, class_="conditions"), tag("p", last)]
+        if model.on_people is not None:
+            parts.append(tag("p", model.on_people.line()))
     return join(tag("h2", "Conditions"), lead("Share of clips taken for the people's class."), parts)
 
 
@@ -115,6 +151,6 @@ def _protocol(study: BackgroundStudy) -> Html:
         "People stand before the background of a clip of another class, drawn once and for all models alike; "
         f"the pairs are in study.json. The data's mean colour is RGB {study.colour}. Holes beside the people "
         "have the people's shapes: what is lost with them is lost to holes as such. Frozen flow is zero, "
-        "flow played backwards changes its sign. The rule of the verdict stands in docs/explaining.md."
+        "flow played backwards changes its sign. The rules of the verdicts stand in docs/explaining.md."
     )
     return join(tag("h2", "How this was measured"), tag("p", text))

@@ -12,6 +12,7 @@ import numpy as np
 
 from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.evaluate.metrics import Calibration, Score
+from kinesphere.evaluate.paired import Difference
 
 _WIDTH, _HEIGHT = 340.0, 210.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 10.0, 10.0, 26.0
@@ -135,6 +136,20 @@ def score_bar(score: Score) -> Html:
         "svg",
         track,
         _whisker(score, 200.0, 8.0, 8.0),
+        view_box="-6 0 212 16",
+        class_="bar",
+        aria_hidden="true",
+    )
+
+
+def difference_bar(difference: Difference) -> Html:
+    """A difference and its interval about a mark at none, from -100 to 100 points."""
+    low, high = (None if end is None else (1 + end) / 2 for end in (difference.low, difference.high))
+    return tag(
+        "svg",
+        tag("rect", x=0, y=6, width=200, height=4, rx=2, class_="track"),
+        tag("line", x1=100, x2=100, y1=1, y2=15, class_="mark"),
+        _whisker(Score((1 + difference.value) / 2, low, high), 200.0, 8.0, 8.0),
         view_box="-6 0 212 16",
         class_="bar",
         aria_hidden="true",

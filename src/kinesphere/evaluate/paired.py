@@ -1,0 +1,147 @@
+"""Differences between what two models say of the same clips, with intervals that respect groups.
+
+The interval of a difference of shares is made of the ends of both shares' own intervals and their correlation
+(Newcombe: "Improved confidence intervals for the difference between binomial proportions based on paired
+data", Statistics in Medicine 17, 1998, method 10). So it respects groups as those intervals do
+(`intervals`), and is no point where both models say the same of all clips. The correlation is that of the
+shares with each group left out, drawn towards none where groups are few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.evaluate.intervals import LEVEL, Units, interval, t_quantile, without_each
+from kinesphere.evaluate.metrics import Score
+
+# Groups that stand beside the measured ones and show no correlation.
+_WORTH = 2.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more one model has of something than another, with its interval.
+
+    Attributes:
+        value: Difference of two fractions, in [-1, 1].
+        low: Lower end of the interval, or None where none is estimated.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        text = f"{100 * self.value:+.1f} points"
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
+    @property
+    def is_more(self) -> bool:
+        """Whether the whole interval is above zero."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def is_less(self) -> bool:
+        """Whether the whole interval is below zero."""
+        return self.high is not None and self.high < 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def share_difference(
+    first: np.ndarray, second: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
+) -> Difference:
+    """The share of clips for which something holds with a second model, less that with a first one.
+
+    Args:
+        first: bool `(N,)`, for each clip.
+        second: bool `(N,)`, of the same clips.
+        groups: Group of each clip.
+        level: Level of the interval.
+
+    Raises:
+        InvalidSetting: If there are no clips, or not the same ones.
+    """
+    without, units = _without(first, second, groups)
+    p, q = float(np.mean(first)), float(np.mean(second))
+    ends = [interval(share, without[:, k], units, len(first), level) for k, share in enumerate((p, q))]
+    if ends[0] is None or ends[1] is None:
+        return Difference(q - p)
+    (low_p, high_p), (low_q, high_q) = ends[0], ends[1]
+    r = _correlation(without, units)
+    return Difference(
+        q - p,
+        max(-1.0, q - p - _joined(q - low_q, high_p - p, r)),
+        min(1.0, q - p + _joined(high_q - q, p - low_p, r)),
+    )
+
+
+def mean_difference(
+    first: np.ndarray, second: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
+) -> Difference:
+    """The mean over clips of fractions with a second model, less that with a first one.
+
+    Args, Raises:
+        See `share_difference`; here `(N,)` are numbers in [0, 1].
+    """
+    without, units = _without(first, second, groups)
+    value = float(np.mean(second) - np.mean(first))
+    half = _half(without[:, 1] - without[:, 0], units, level)
+    return Difference(value) if half is None else Difference(value, value - half, value + half)
+
+
+def mean_share(values: np.ndarray, groups: Sequence[str | None], level: float = LEVEL) -> Score:
+    """The mean over clips of numbers in [0, 1], `(N,)`, with its interval.
+
+    Raises:
+        InvalidSetting: If there are no clips.
+    """
+    without, units = _without(values, values, groups)
+    value, half = float(np.mean(values)), _half(without[:, 0], units, level)
+    return Score(value) if half is None else Score(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def _without(first: np.ndarray, second: np.ndarray, groups: Sequence[str | None]) -> tuple[np.ndarray, Units]:
+    """Both means with each unit left out, `(U, 2)`; NaN where nothing is left."""
+    if not len(first) == len(second) == len(groups) or not len(first):
+        raise InvalidSetting(
+            f"Two models are compared on the same clips; got {len(first)} and {len(second)} of {len(groups)}."
+        )
+    units = Units.of(groups)
+    sums = units.total(np.stack([first, second, np.ones(len(first))], 1).astype(np.float64))
+    counts = np.where(sums[:, 2] < len(first), 1.0, np.nan)
+    return without_each(sums, lambda total: total[:, :2] / total[:, 2:].clip(min=1)) * counts[:, None], units
+
+
+def _correlation(without: np.ndarray, units: Units) -> float:
+    """Correlation of two means, from their values with each unit left out."""
+    deviations = without - without.mean(0)
+    squares = np.square(deviations).sum(0)
+    if not np.isfinite(squares).all() or squares.min() < 1e-24:
+        return 0.0
+    r = float((deviations[:, 0] * deviations[:, 1]).sum() / math.sqrt(squares[0] * squares[1]))
+    return r * units.effective / (units.effective + _WORTH) if r > 0 else r
+
+
+def _joined(one: float, other: float, r: float) -> float:
+    """Length of two distances whose errors are so correlated."""
+    return math.sqrt(max(0.0, one * one - 2 * r * one * other + other * other))
+
+
+def _half(without: np.ndarray, units: Units, level: float) -> float | None:
+    """Half the jackknife's interval of a mean, with Student's quantile; None without a spread."""
+    if units.count < 2 or not np.isfinite(without).all():
+        return None
+    variance = (units.count - 1) / units.count * float(np.square(without - without.mean()).sum())
+    return t_quantile((1 + level) / 2, max(units.effective - 1, 1.0)) * math.sqrt(variance)
