@@ -37,6 +37,9 @@ _SPARING = {
 }  # fmt: skip
 # Its threads do not know what the header said once a seek has come between.
 _ONE_THREAD = {"apng"}
+# Decoders of which a small frame takes no longer than handing it to a thread does.
+_QUICK = {"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "h263", "flv", "wmv1", "wmv2"}
+_SMALL_PIXELS = 352 * 288
 
 
 class UnsafeKey(Exception):
@@ -49,7 +52,8 @@ class Cursor:
     Args:
         source: What to read.
         timeout_s: Longest wait for the next frame.
-        threads: Decoder threads; None for one per core, or a single one in a data loader's worker.
+        threads: Threads that may decode and convert; None for one per core, or a single one in a data
+            loader's worker.
         damage: Where broken parts are counted.
         stream: Number of the stream, if that is known already.
     """
@@ -99,15 +103,20 @@ class Cursor:
             self.container.close()
             raise
         self.context = self.stream.codec_context
-        can_share = self.threads > 1 and self.context.name not in _ONE_THREAD
-        self.context.thread_count = self.threads if can_share else 1
-        self.context.thread_type = "AUTO" if can_share else "SLICE"
+        self.has_frame_threads = self.threads > 1 and self._gains_by_threads()
+        self.context.thread_count = self.threads if self.has_frame_threads else 1
+        self.context.thread_type = "AUTO" if self.has_frame_threads else "SLICE"
         # Holes are patched from the frame before; searching for their motion could take seconds a frame.
         self.context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "ec": "deblock+favor_inter"}
         self._packets = demux(self.container, self.stream, self.damage, self.patience)
         self._can_spare = self.context.name in _SPARING
         self._sparing = False
         self._forget(0)
+
+    def _gains_by_threads(self) -> bool:
+        """Whether several decoder threads are faster than one."""
+        name, pixels = self.context.name, self.context.width * self.context.height
+        return name not in _ONE_THREAD and not (name in _QUICK and pixels <= _SMALL_PIXELS)
 
     def reopen(self) -> None:
         """Begin anew with a fresh demuxer and decoder."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import islice
+from operator import add
 from typing import Literal
 
 import av
@@ -294,31 +295,44 @@ def scan(
 def _collect(
     packets: Iterable[AVPacket[VideoStream]], size_bytes: int | None, damage: Damage, patience: Patience
 ) -> Packets:
-    rows: list[tuple[int, int, int, bool, bool]] = []
+    columns: list[list[int]] = [[] for _ in range(5)]
     budget = None if size_bytes is None else 2 * size_bytes + 1_000_000
     read = end = 0
     following = iter(packets)
-    while True:
-        batch = [
-            (p.pts, p.dts, p.size, p.is_keyframe, p.is_discard, p.is_corrupt, p.pos)
-            for p in islice(following, _BATCH)
-        ]
-        if not batch:
-            break
-        length = sum(row[2] for row in batch)
-        read += length
+    while batch := [
+        (
+            _NONE if p.pts is None else p.pts,
+            _NONE if p.dts is None else p.dts,
+            p.size,
+            p.is_keyframe,
+            p.is_discard,
+            p.is_corrupt,
+            p.pos or 0,
+        )
+        for p in islice(following, _BATCH)
+    ]:
+        *rows, corrupt, starts = zip(*batch, strict=True)
+        sizes = rows[2]
+        for column, values in zip(columns, rows, strict=True):
+            column += values
+        read += (length := sum(sizes))
+        end = max(end, *map(add, starts, sizes))
+        for _ in range(sum(corrupt)):
+            damage.note("incomplete packet")
         patience.extend(length / _SLOWEST_BYTES_PER_S)
         patience.check()
-        for pts, dts, size, key, hidden, corrupt, pos in batch:
-            end = max(end, (pos or 0) + size)
-            if corrupt:
-                damage.note("incomplete packet")
-            rows.append((_NONE if pts is None else pts, _NONE if dts is None else dts, size, key, hidden))
-        if len(rows) > MAX_FRAMES or (budget is not None and read > budget):
+        if len(columns[0]) > MAX_FRAMES or (budget is not None and read > budget):
             damage.note("its index names more data than the file holds")
             break
-    table = np.array(rows, np.int64).reshape(-1, 5)
-    return Packets(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4] > 0, end)
+    pts, dts, size, key, hidden = columns
+    return Packets(
+        np.array(pts, np.int64),
+        np.array(dts, np.int64),
+        np.array(size, np.int64),
+        np.array(key, np.bool_),
+        np.array(hidden, np.bool_),
+        end,
+    )
 
 
 def _by_pts(

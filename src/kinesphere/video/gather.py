@@ -1,17 +1,20 @@
 """Chosen frames by the cheapest way: what to decode, from which key frame, on which core.
 
 Frames that one key frame serves make a stretch. Several stretches are shared out among single-threaded
-decoders, one per core, which convert what they decode; a single one is read by a decoder with frame
-threads, while another thread converts. Either way no frame is decoded twice.
+decoders, one per core; a single one is read by the video's own decoder, with frame threads where they help.
+A thread converts what it decodes, and with nothing left to decode it converts for the others. Either way no
+frame is decoded twice.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
+from threading import Lock
 
 import av
 import numpy as np
@@ -25,8 +28,13 @@ from kinesphere.video.frame_index import FrameIndex
 _SHARED_FROM_PACKETS = 48
 # Frame threads keep about this fraction of the cores busy.
 _FRAME_THREADING = 0.7
-# Decoded frames that may wait for their conversion.
+# Decoded frames that may wait for each thread that only converts.
 _AHEAD = 8
+# A thread is started in the time that few conversions take.
+_HELPED_FROM_FRAMES = 4
+
+# A decoded frame and where its pixels go.
+Job = tuple[av.VideoFrame, np.ndarray]
 
 
 @dataclass
@@ -49,6 +57,39 @@ class _Wanted:
     frames: list[int]
     pixels: np.ndarray
     found: np.ndarray
+
+
+class _Converting:
+    """Threads that decode and convert; one that has no more to decode converts for the others.
+
+    Args:
+        convert: Writes a frame's pixels.
+        count: How many threads take part; each calls `work` once.
+    """
+
+    def __init__(self, convert: Callable[[av.VideoFrame, np.ndarray], None], count: int) -> None:
+        self._convert = convert
+        self._count = self._decoding = count
+        self._lock = Lock()
+        self._waiting: SimpleQueue[Job | None] = SimpleQueue()
+
+    def work(self, decoded: Iterator[Job]) -> None:
+        """Decode and convert, then convert what others decode until none does."""
+        try:
+            for job in decoded:
+                if self._waiting.qsize() < _AHEAD * (self._count - self._decoding):
+                    self._waiting.put(job)
+                else:
+                    self._convert(*job)
+        finally:
+            with self._lock:
+                self._decoding -= 1
+                is_last = self._decoding == 0
+            if is_last:
+                for _ in range(self._count):
+                    self._waiting.put(None)
+        while (waiting := self._waiting.get()) is not None:
+            self._convert(*waiting)
 
 
 class Gatherer:
@@ -97,29 +138,25 @@ class Gatherer:
         total = sum(map(len, stretches))
         if self._cursor.threads == 1 or len(stretches) < 2 or total < _SHARED_FROM_PACKETS:
             return False
-        return total / max(max(map(len, stretches)), total / cores) >= _FRAME_THREADING * cores
+        read_through = _FRAME_THREADING * cores if self._cursor.has_frame_threads else 1.0
+        return total / max(max(map(len, stretches)), total / cores) >= read_through
 
     def _share(self, chosen: _Wanted, stretches: list[Stretch]) -> None:
         waiting = deque(sorted(stretches, key=len, reverse=True))
         idle = deque(self._helpers)
 
-        def work() -> None:
+        def decoded() -> Iterator[Job]:
             helper = idle.popleft() if idle else self._new_helper()
             while waiting:
                 try:
                     stretch = waiting.popleft()
-                except IndexError:  # another helper was faster
+                except IndexError:  # another decoder was faster
                     return
                 frames = [chosen.frames[i] for i in stretch.places]
                 read = self._read(helper, chosen.frame_index, frames, drain=True)
-                for i, (tick, frame) in zip(stretch.places, read, strict=True):
-                    self._convert(frame, chosen.pixels[i])
-                    chosen.found[i] = tick
+                yield from _jobs(chosen, zip(stretch.places, read, strict=True))
 
-        count = min(len(stretches), self._cursor.threads)
-        with ThreadPoolExecutor(count) as pool:
-            for done in [pool.submit(work) for _ in range(count)]:
-                done.result()
+        self._convert_all([decoded() for _ in range(min(len(stretches), max(2, self._cursor.threads - 1)))])
 
     def _new_helper(self) -> Cursor:
         main = self._cursor
@@ -129,18 +166,22 @@ class Gatherer:
         return helper
 
     def _read_through(self, chosen: _Wanted, stretches: list[Stretch]) -> None:
-        converting: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(1) as pool:
-            for i, (tick, frame) in self._in_order(chosen, stretches):
-                chosen.found[i] = tick
-                if self._cursor.threads == 1:
-                    self._convert(frame, chosen.pixels[i])
-                    continue
-                converting.append(pool.submit(self._convert, frame, chosen.pixels[i]))
-                if len(converting) > _AHEAD:
-                    converting.popleft().result()
-            for conversion in converting:
-                conversion.result()
+        decoded = _jobs(chosen, self._in_order(chosen, stretches))
+        helps = self._cursor.threads > 1 and len(chosen.frames) >= _HELPED_FROM_FRAMES
+        self._convert_all([decoded, iter(())] if helps else [decoded])
+
+    def _convert_all(self, decoding: list[Iterator[Job]]) -> None:
+        """Decode and convert with one thread for each of `decoding`, this one among them."""
+        if len(decoding) == 1:
+            for frame, pixels in decoding[0]:
+                self._convert(frame, pixels)
+            return
+        shared = _Converting(self._convert, len(decoding))
+        with ThreadPoolExecutor(len(decoding) - 1) as pool:
+            others = [pool.submit(shared.work, decoded) for decoded in decoding[1:]]
+            shared.work(decoding[0])
+            for other in others:
+                other.result()
 
     def _in_order(self, chosen: _Wanted, stretches: list[Stretch]) -> Iterator[tuple[int, Decoded]]:
         """The wanted frames with their places, through the video's own cursor."""
@@ -198,6 +239,13 @@ class Gatherer:
             )
         frame_index.distrust(key)
         return frame_index.key_before(frame)
+
+
+def _jobs(chosen: _Wanted, found: Iterable[tuple[int, Decoded]]) -> Iterator[Job]:
+    """Decoded frames with where their pixels go; their ticks are noted."""
+    for i, (tick, frame) in found:
+        chosen.found[i] = tick
+        yield frame, chosen.pixels[i]
 
 
 def _convert(frame: av.VideoFrame, pixels: np.ndarray, *, rotation_deg: int, mirrored: bool) -> None:
