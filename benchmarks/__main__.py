@@ -25,6 +25,7 @@ NAMES = (
     "train",
     "loader",
     "growth",
+    "threads",
     "mannequin",
     "compact",
     "damaged",

@@ -72,7 +72,8 @@ def collect(
     manifest = dataset.manifest
     indices: list[int] = []
     targets, probabilities, skipped, damaged = [], [], [], []
-    with make_loader(dataset, batch_size, workers=workers) as loader:
+    threads = predictor.threads(batch_size * views.clips * views.crops)
+    with make_loader(dataset, batch_size, workers=workers, threads=threads) as loader:
         for batch in loader:
             skipped += batch.failures
             damaged += batch.notes

@@ -102,6 +102,11 @@ class FusedPredictor(VideoPredictor):
         """See `VideoPredictor.provenances`."""
         return tuple(each for member in self.members for each in member.provenances)
 
+    def threads(self, clips: int) -> int | None:
+        """See `VideoPredictor.threads`; of the member that takes the most."""
+        each = [member.threads(clips) for member in self.members]
+        return max((number for number in each if number is not None), default=None)
+
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""
         own = self.member_probabilities(inputs, views)

@@ -94,10 +94,10 @@ class Predictor(VideoPredictor):
         return digest.hexdigest()[:16]
 
     def threads(self, clips: int) -> int | None:
-        """How many threads compute a pass of so many clips; None where that is not the CPU's to do."""
+        """See `VideoPredictor.threads`."""
         if self.compute.device != "cpu":
             return None
-        work = self.module.card.work(self.specs, clips)
+        work = self.module.card.work(self.specs, min(clips, _CLIPS_PER_PASS["cpu"]))
         return self.compute.threads or self._usable.suiting(work)
 
     def _forward(self, clips: list[Tensor]) -> Tensor:

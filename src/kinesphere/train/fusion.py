@@ -227,7 +227,7 @@ def validation_predictions(files: RunFiles) -> Predictions:
             "train with data.val."
         )
     predictions = collect(
-        load(files.model, compute=recipe.compute.choose()),
+        load(files.model, compute=replace(recipe.compute.choose(), threads=None)),
         parts.val,
         views=Views.parse(recipe.test.views),
         batch_size=recipe.train.batch_size,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.threads import UsableThreads
 from kinesphere.data.content import Content
 from kinesphere.data.manifest import Manifest
 from kinesphere.train.recipe import Recipe
@@ -76,6 +77,8 @@ def prepare(files: RunFiles, resolved: Recipe, parts: Parts, out: str | None, re
 def with_threads_of(files: RunFiles, resolved: Recipe) -> Recipe:
     """A recipe with the number of threads that the run in the folder has computed with, if one is noted.
 
+    A machine with fewer cores computes with all that it has: more threads would wait for each other.
+
     Raises:
         InvalidSetting: If the recipe of that run is damaged.
     """
@@ -84,7 +87,8 @@ def with_threads_of(files: RunFiles, resolved: Recipe) -> Recipe:
     then = Recipe.load(files.recipe).compute.threads
     if then == "auto":  # a run of before, or one on a GPU
         return resolved
-    return resolved.model_copy(update={"compute": resolved.compute.model_copy(update={"threads": then})})
+    threads = min(then, UsableThreads.here().count)
+    return resolved.model_copy(update={"compute": resolved.compute.model_copy(update={"threads": threads})})
 
 
 def check_data(files: RunFiles, parts: Parts) -> None:

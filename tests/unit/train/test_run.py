@@ -16,6 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TooManyFailures, TrainingDiverged
+from kinesphere.core.threads import UsableThreads
 from kinesphere.evaluate import Report
 from kinesphere.models import load_model
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
@@ -165,6 +166,7 @@ def test_a_run_computes_with_its_threads_and_keeps_them_when_it_is_resumed(
         return step(*args)
 
     monkeypatch.setattr(RecognitionTask, "training_step", counting)
+    monkeypatch.setattr(UsableThreads, "here", lambda: UsableThreads(8, stated=False))
     recipe, before = recipe.override("train.epochs=1"), torch.get_num_threads()
     with caplog.at_level("INFO", "kinesphere"):
         train(recipe.override("compute.threads=3"), console=quiet())
@@ -172,7 +174,10 @@ def test_a_run_computes_with_its_threads_and_keeps_them_when_it_is_resumed(
     resumed = train(recipe.override("train.epochs=2"), resume=True, console=quiet())
     assert resumed.recipe.compute.threads == open_run(resumed.folder).recipe.compute.threads == 3
     assert set(used) == {3}
-    train(recipe.override("train.epochs=3", "compute.threads=2"), resume=True, console=quiet())
+    train(recipe.override("train.epochs=3", "compute.threads=4"), resume=True, console=quiet())
+    assert used[-1] == 4
+    monkeypatch.setattr(UsableThreads, "here", lambda: UsableThreads(2, stated=False))
+    train(recipe.override("train.epochs=4"), resume=True, console=quiet())
     assert used[-1] == 2
     assert torch.get_num_threads() == before
 
