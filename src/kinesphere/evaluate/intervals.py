@@ -131,60 +131,15 @@ def interval(
     if not np.isfinite(without).all():
         return 0.0, 1.0
     value = min(max(value, 0.0), 1.0)
-    effective = size / _design_effect(value * (1 - value), without - without.mean(), units, size)
+    effective = size / _design_effect(value, without - without.mean(), units, size)
     low, high = _wilson(value, effective, t_quantile((1 + level) / 2, units.effective - 1 + _WORTH))
     return min(low, value), max(high, value)
 
 
-def paired_interval(
-    gains: np.ndarray, groups: Sequence[str | None], level: float = LEVEL
-) -> tuple[float, float] | None:
-    """Ends of the interval of how much oftener one of two models is right than the other, on the same clips.
-
-    The interval of Agresti and Min ("Simple improved confidence intervals for comparing matched
-    proportions", Statistics in Medicine 24, 2005), which adds half a clip to each of the four outcomes and
-    so is no point where the models never differ; for the effective number of clips, with the quantile of
-    Student's t, as this module's other intervals.
-
-    Args:
-        gains: `(N,)` of -1, 0 and 1: whether a model is right less whether the other is.
-        groups: Performer or source of each clip, or None.
-        level: Fraction of such intervals that shall contain the true value.
-
-    Returns:
-        Lower and upper end in [-1, 1], or None where there is a single unit, which gives no spread.
-
-    Raises:
-        InvalidSetting: If the level is no fraction.
-    """
-    if not 0 < level < 1:
-        raise InvalidSetting(f"The interval's level is a fraction between 0 and 1; got {level}.")
-    gains, units = np.asarray(gains, np.float64), Units.of(groups)
-    if units.count < 2:
-        return None
-    sums = units.total(np.stack([gains, np.ones(len(gains))], 1))
-    without = without_each(sums, lambda total: total[:, :1] / total[:, 1:])[:, 0]
-    value = float(gains.mean())
-    spread = float(np.square(gains).mean()) - value**2
-    size = len(gains) / _design_effect(spread, without - without.mean(), units, len(gains))
-    better, worse = float((gains > 0).mean()) * size, float((gains < 0).mean()) * size
-    middle = (better - worse) / (size + 2)
-    error = math.sqrt(better + worse + 1 - (better - worse) ** 2 / (size + 2)) / (size + 2)
-    half = t_quantile((1 + level) / 2, units.effective - 1 + _WORTH) * error
-    return max(-1.0, min(middle - half, value)), min(1.0, max(middle + half, value))
-
-
-def _design_effect(spread: float, deviations: np.ndarray, units: Units, size: float) -> float:
-    """How many clips are worth one independent one, from the jackknife's deviations `(U,)`.
-
-    Args:
-        spread: Variance of single clips, if they were independent.
-        deviations: Of the score with each unit left out from their mean.
-        units: What counts as independent.
-        size: Number of clips.
-    """
+def _design_effect(value: float, deviations: np.ndarray, units: Units, size: float) -> float:
+    """How many clips are worth one independent one, from the jackknife's deviations `(U,)`."""
     supposed = 1 + _AGREEMENT * (units.clips - 1)
-    squares = np.square(deviations)
+    squares, spread = np.square(deviations), value * (1 - value)
     if spread <= 0 or squares.max() <= _NOTHING:
         return max(1.0, supposed)
     variance = (units.count - 1) / units.count * float(squares.sum())

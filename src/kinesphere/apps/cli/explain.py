@@ -33,6 +33,13 @@ Against = Annotated[str | None, typer.Option(help="Another class: why --class, a
 Window = Annotated[float | None, typer.Option(help="Explain windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
 Out = Annotated[Path, typer.Option(help="Folder for pictures, films and heat.")]
+Faithful = Annotated[
+    bool, typer.Option("--faithfulness", help="Measure whether the map is true: deletion and insertion.")
+]
+Agreeing = Annotated[
+    bool, typer.Option("--agreement", help="Measure how alike the maps of two methods or more are.")
+]
+Lines = Annotated[bool, typer.Option("--json", help="Print one JSON object an explanation, one a line.")]
 
 
 def explain(
@@ -46,18 +53,12 @@ def explain(
     stride: Stride = None,
     out: Out = Path("explanations"),
     layer: Annotated[str | None, typer.Option(help="Layer whose activations are shown.")] = None,
-    faithful: Annotated[
-        bool, typer.Option("--faithfulness", help="Measure whether the map is true: deletion and insertion.")
-    ] = False,
-    agreement: Annotated[
-        bool, typer.Option("--agreement", help="Measure how alike the maps of two methods or more are.")
-    ] = False,
+    faithful: Faithful = False,
+    agreement: Agreeing = False,
     film: Annotated[bool, typer.Option(help="Write a film with heat over the frames.")] = True,
     extracts: ExtractsFolder = None,
     device: Device = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object an explanation, one a line.")
-    ] = False,
+    as_json: Lines = False,
 ) -> None:
     """Show what an answer rests on: heat over pixels, joints and time.
 

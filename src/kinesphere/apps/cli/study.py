@@ -9,6 +9,7 @@ import typer
 
 from kinesphere.apps.cli.console import GOES_ON, check_folder, console, end, print_json, progress, say
 from kinesphere.apps.cli.options import Data, Device, ExtractsFolder, Json, LabelColumn, PrecisionChoice
+from kinesphere.apps.cli.study_compare import compare
 from kinesphere.core.files import write_text
 from kinesphere.core.signals import advise
 
@@ -34,6 +35,9 @@ Attribution = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder for report.html, study.json and the answers.")]
 Split = Annotated[str | None, typer.Option(help="Split of the data; default: what the model was tested on.")]
+
+
+study.command()(compare)
 
 
 @study.callback()
