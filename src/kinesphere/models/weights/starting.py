@@ -59,7 +59,8 @@ def check_name(name: str, pretrained: str | bool | None, freeze: str | None = No
 
     Raises:
         UnknownName: If there is no such model.
-        InvalidSetting: If it has no such stage.
+        InvalidSetting: If it has no such stage, or the file holds another model.
+        InvalidCheckpoint: If the file is one of ours and damaged.
     """
     try:
         card = MODELS.get(name.partition(".")[0]).card
@@ -67,8 +68,20 @@ def check_name(name: str, pretrained: str | bool | None, freeze: str | None = No
         if isinstance(pretrained, str) and is_file(pretrained, name):
             raise UnknownName(f"{error}{advice(model_file(pretrained))}") from error
         raise
+    if isinstance(pretrained, str) and is_file(pretrained, name):
+        _is_ours(pretrained, card.name)
     if freeze is not None and freeze != TAIL:  # whether there is a tail, the network tells
         card.check_stage(freeze, card.stages)
+
+
+def _is_ours(pretrained: str, name: str) -> bool:
+    """Whether weights are in a model file of ours; one of another model is refused."""
+    own = architecture_in(model_file(pretrained))
+    if own not in (None, name):
+        raise InvalidSetting(
+            f"{pretrained} holds a {own}, but model.name is {name}; make them agree, or leave model.name out."
+        )
+    return own is not None
 
 
 def model_of(pretrained: str) -> str:
@@ -112,13 +125,7 @@ def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Argument
     path = model_file(pretrained)
     architecture = MODELS.get(name.partition(".")[0])
     arguments = architecture.typed(arguments)
-    own = architecture_in(path)
-    if own is not None:
-        if own != architecture.card.name:
-            raise InvalidSetting(
-                f"{pretrained} holds a {own}, but model.name is {architecture.card.name}; make them agree, "
-                "or leave model.name out."
-            )
+    if _is_ours(pretrained, architecture.card.name):
         recogniser = load_model(path, arguments=arguments)
         relabel(recogniser, labels, pretrained)
         return recogniser
