@@ -26,6 +26,7 @@ NAMES = (
     "loader",
     "growth",
     "threads",
+    "startup",
     "mannequin",
     "compact",
     "damaged",

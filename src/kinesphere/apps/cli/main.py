@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,7 @@ from kinesphere.apps.cli.study import study
 from kinesphere.apps.cli.train import SettingsCommand, train
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.files import OF_THE_DISK, unwritable
+from kinesphere.core.loading import end_loading
 from kinesphere.core.signals import exiting, stopped_by
 
 app = typer.Typer(
@@ -55,12 +58,47 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("import-skeletons", import_skeletons),
     ("render", render),
 )
+LOADED = {
+    "demo": "kinesphere.train",
+    "doctor": "torch",
+    "check": "kinesphere.train.resolve",
+    "models": "kinesphere.models",
+    "datasets": "kinesphere.data.catalogue",
+    "train": "kinesphere.train",
+    "evaluate": "kinesphere.train.fold_evaluation",
+    "predict": "kinesphere.predict.bulk",
+    "explain": "kinesphere.explain.folder",
+    "fuse": "kinesphere.train",
+    "import": "kinesphere.models.weights.from_files",
+    "import-skeletons": "kinesphere.annotations.formats.registry",
+    "render": "kinesphere.synthetic.mocap",
+    "extract": "kinesphere.annotations.extract",
+    "study": "kinesphere.studies.background",
+}
+"""What each verb needs whatever it is asked; loaded once its options are known to be right."""
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 _CLASSES = {"train": SettingsCommand, "import-skeletons": ListingCommand, "render": ListingCommand}
+
+
+def loading(verb: Callable[..., None], package: str) -> Callable[..., None]:
+    """The verb, entered when its package is loaded."""
+
+    @wraps(verb)
+    def entered(*args: object, **options: object) -> None:
+        importlib.import_module(package)
+        end_loading()
+        verb(*args, **options)
+
+    return entered
+
+
 for _name, _verb in VERBS:
-    app.command(_name, cls=_CLASSES.get(_name))(_verb)
-app.add_typer(extract, name="extract")
-app.add_typer(study, name="study")
+    app.command(_name, cls=_CLASSES.get(_name))(loading(_verb, LOADED[_name]))
+for _name, _group in (("extract", extract), ("study", study)):
+    app.add_typer(_group, name=_name)
+    for _command in _group.registered_commands:
+        if _command.callback is not None:
+            _command.callback = loading(_command.callback, LOADED[_name])
 
 
 def _print_version(wanted: bool) -> None:
