@@ -34,6 +34,7 @@ NAMES = (
     "heatmaps",
     "activations",
     "extraction",
+    "background",
 )
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from kinesphere.clips.modalities.mask.file import SUFFIX, write_masks
+from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TooManyFailures, TrainingDiverged
 from kinesphere.core.threads import UsableThreads
 from kinesphere.evaluate import Report
@@ -129,7 +132,8 @@ def test_it_learns_and_training_the_resolved_recipe_again_reproduces_it(
 SHAPES = {
     "plain": ("train.checkpoint_steps=1", "train.epochs=2"),
     "averaged, mixed, accumulated": (
-        "train.ema=0.9", "augment.preset=strong", "train.accumulate=2", "train.checkpoint_steps=1",
+        "train.ema=0.9", "augment.preset=strong", "augment.still_mix=0.5", "train.accumulate=2",
+        "train.checkpoint_steps=1",
     ),
     "by steps, without validation": (
         "train.epochs=null", "train.steps=7", "data.val=0", "train.checkpoint_steps=2",
@@ -153,6 +157,29 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
         interrupted(broken, moment, monkeypatch)
         resumed = train(broken, resume=True, console=quiet())
         assert_same(whole.folder, resumed.folder)
+
+
+def test_people_before_other_backgrounds_are_the_same_whoever_reads_them(
+    recipe: Recipe, videos: Path, tmp_path: Path
+) -> None:
+    masks = np.zeros((8, 32, 32), np.uint8)
+    masks[:, 8:24, 8:24] = 255
+    place = Extracts(tmp_path / "masks", videos)
+    for path in videos.glob("*/*.mp4"):
+        file = place.place(path, SUFFIX)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_masks(file, masks, size=(32, 32), origin="a square")
+    pasted = recipe.override(
+        f"data.extracts={tmp_path / 'masks'}", "augment.background=[replace]",
+        "augment.background_label=area",
+        "train.epochs=1",
+    )  # fmt: skip
+    runs = [
+        train(pasted.override(f"compute.workers={count}", f"out={tmp_path / str(count)}"), console=quiet())
+        for count in (0, 1)
+    ]
+    assert_same(runs[0].folder, runs[1].folder)
+    assert not (runs[0].folder / "unreadable.csv").exists()
 
 
 def test_a_run_computes_with_its_threads_and_keeps_them_when_it_is_resumed(
