@@ -15,10 +15,11 @@ from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.short_repr import short_repr
 from kinesphere.video import conversion
+from kinesphere.video.avi import indexed_packets
 from kinesphere.video.container import MAX_FRAME_PIXELS, Source
 from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
-from kinesphere.video.frame_index import FrameIndex, container_start, scan, zero_tick
+from kinesphere.video.frame_index import FrameIndex, container_start, index_frames, scan, zero_tick
 from kinesphere.video.gather import Gatherer
 from kinesphere.video.info import VideoInfo, describe
 from kinesphere.video.joined import is_followed
@@ -437,10 +438,11 @@ class Video(Closing):
 
 
 def _scan(cursor: Cursor) -> FrameIndex:
-    """Read all packets, keep the frame_index, and go back to the start."""
-    frame_index = scan(
-        cursor.packets(), cursor.stream, cursor.source.size_bytes(), cursor.damage, cursor.patience
-    )
+    """Find all packets, keep the frame_index, and go back to the start."""
+    packets = indexed_packets(cursor.source, cursor.stream) if cursor.source.local else None
+    if packets is None:
+        packets = scan(cursor.packets(), cursor.source.size_bytes(), cursor.damage, cursor.patience)
+    frame_index = index_frames(packets, cursor.stream, cursor.damage)
     if cursor.source.local and is_followed(
         cursor.source, cursor.container.format.name, frame_index.packets.end
     ):

@@ -51,7 +51,7 @@ _FIXED_DELAY = {
 }  # fmt: skip
 _SMALLEST_PICTURE = 8
 _BATCH = 128
-_NONE = int(np.iinfo(np.int64).min)
+NO_TIME = int(np.iinfo(np.int64).min)
 
 
 def displayed(frame_times: np.ndarray, times_s: np.ndarray, tolerance_s: float) -> np.ndarray:
@@ -73,7 +73,10 @@ def displayed(frame_times: np.ndarray, times_s: np.ndarray, tolerance_s: float) 
 
 @dataclass
 class Packets:
-    """One row per packet of the video stream, in decoding order; `end` is where the last ends in the file."""
+    """One row per packet of the video stream, in decoding order; `end` is where the last ends in the file.
+
+    Times that are not known are `NO_TIME`.
+    """
 
     pts: np.ndarray
     dts: np.ndarray
@@ -171,16 +174,21 @@ class FrameIndex:
 
     def locate(self, packet: AVPacket[VideoStream], hint: int) -> int | None:
         """Position of a packet in decoding order; found at once if it is `hint`."""
-        row = (_stamp(packet.pts), _stamp(packet.dts), packet.size)
-        table = self.packets
-        if row == (table.pts[hint], table.dts[hint], table.size[hint]):
+        dts = _stamp(packet.dts)
+        row = (dts if self.clock == "dts" else _stamp(packet.pts), dts, packet.size)
+        if row == (self._identity[hint], self.packets.dts[hint], self.packets.size[hint]):
             return hint
         return self._positions.get(row)
+
+    @property
+    def _identity(self) -> np.ndarray:
+        """What packets are known by beside their `dts`: where that counts, their `pts` need not be known."""
+        return self.packets.dts if self.clock == "dts" else self.packets.pts
 
     @cached_property
     def _positions(self) -> dict[tuple[int, int, int], int]:
         table = self.packets
-        rows = zip(table.pts.tolist(), table.dts.tolist(), table.size.tolist(), strict=True)
+        rows = zip(self._identity.tolist(), table.dts.tolist(), table.size.tolist(), strict=True)
         return {row: i for i, row in enumerate(rows)}
 
     def key_before(self, frame: int) -> int:
@@ -256,27 +264,17 @@ def container_start(container: Container) -> Fraction | None:
     return None if start is None or abs(start) > 2**62 else Fraction(start, av.time_base)
 
 
-def scan(
-    packets: Iterable[AVPacket[VideoStream]],
-    stream: VideoStream,
-    size_bytes: int | None,
-    damage: Damage,
-    patience: Patience,
-) -> FrameIndex:
-    """Read all packets of a stream and work out its frame_index.
+def index_frames(table: Packets, stream: VideoStream, damage: Damage) -> FrameIndex:
+    """Work out a stream's frames from all its packets.
 
     Args:
-        packets: The stream's packets from the first on.
+        table: The packets.
         stream: For its clock and codec.
-        size_bytes: Length of the file, if known; bounds what damaged tables can make us read.
-        damage: Where broken packets are counted.
-        patience: Bound on the time without progress.
+        damage: Where broken timestamps are counted.
 
     Raises:
         UnreadableVideo: If there is no packet.
-        SourceTimeout: If reading stalls.
     """
-    table = _collect(packets, size_bytes, damage, patience)
     if not len(table):
         raise UnreadableVideo(f"{damage.source} holds no video packet; copy or download it again.")
     is_avi = stream.container.format.name == "avi"
@@ -292,17 +290,28 @@ def scan(
     return frame_index
 
 
-def _collect(
+def scan(
     packets: Iterable[AVPacket[VideoStream]], size_bytes: int | None, damage: Damage, patience: Patience
 ) -> Packets:
+    """Read all packets of a stream.
+
+    Args:
+        packets: The stream's packets from the first on.
+        size_bytes: Length of the file, if known; bounds what damaged tables can make us read.
+        damage: Where broken packets are counted.
+        patience: Bound on the time without progress.
+
+    Raises:
+        SourceTimeout: If reading stalls.
+    """
     columns: list[list[int]] = [[] for _ in range(5)]
     budget = None if size_bytes is None else 2 * size_bytes + 1_000_000
     read = end = 0
     following = iter(packets)
     while batch := [
         (
-            _NONE if p.pts is None else p.pts,
-            _NONE if p.dts is None else p.dts,
+            NO_TIME if p.pts is None else p.pts,
+            NO_TIME if p.dts is None else p.dts,
             p.size,
             p.is_keyframe,
             p.is_discard,
@@ -339,7 +348,7 @@ def _by_pts(
     table: Packets, stream: VideoStream, start_s: Fraction | None, damage: Damage
 ) -> FrameIndex | None:
     shown = np.flatnonzero(~table.hidden)
-    pts, dts, key, known = table.pts[shown], table.dts[shown], table.key[shown], table.pts[shown] != _NONE
+    pts, dts, key, known = table.pts[shown], table.dts[shown], table.key[shown], table.pts[shown] != NO_TIME
     if 2 * known.sum() <= len(shown):
         return None
     tick = _time_base(stream)
@@ -357,7 +366,7 @@ def _by_pts(
     if found.replaced.any():
         start_s = _sound_start(stream.container)
     order = np.argsort(found.stamps, kind="stable")
-    stamps = np.full(len(table), _NONE, np.int64)
+    stamps = np.full(len(table), NO_TIME, np.int64)
     stamps[shown] = found.stamps
     base = tick / repair.SCALE
     return FrameIndex(
@@ -371,7 +380,7 @@ def _in_step(pts: np.ndarray, dts: np.ndarray) -> bool:
     A codec that may show them in another order tells the decoder to wait, however seldom it does so: then
     they are shown some time after they are decoded, by far the most of them the same time.
     """
-    stated = (pts != _NONE) & (dts != _NONE)
+    stated = (pts != NO_TIME) & (dts != NO_TIME)
     return int(np.count_nonzero(pts[stated] <= dts[stated])) >= 0.9 * len(pts)
 
 
@@ -402,7 +411,7 @@ def _sound_start(container: Container) -> Fraction | None:
 
 def _orderly(table: Packets) -> bool:
     """Whether the times of decoding are all there and ascend."""
-    return not (table.hidden.any() or (table.dts == _NONE).any() or (np.diff(table.dts) <= 0).any())
+    return not (table.hidden.any() or (table.dts == NO_TIME).any() or (np.diff(table.dts) <= 0).any())
 
 
 def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> FrameIndex | None:
@@ -462,4 +471,4 @@ def _time_base(stream: VideoStream) -> Fraction:
 
 
 def _stamp(value: int | None) -> int:
-    return _NONE if value is None else value
+    return NO_TIME if value is None else value
