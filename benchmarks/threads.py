@@ -61,7 +61,8 @@ class Work:
         recogniser = create_model(self.model, tuple("abcde"))
         shapes = [input_shape(spec, batch=self.batch) for spec in recogniser.specs]
         if self.trains:
-            chosen = UsableThreads.here().suiting(recogniser.card.work(recogniser.specs, self.batch))
+            work = recogniser.card.work(recogniser.specs, self.batch)
+            chosen = UsableThreads.here().suiting(work, training=True)
             inputs = [torch.rand(shape) for shape in shapes]
             optimiser = torch.optim.AdamW(recogniser.net.train().parameters(), 1e-4)
 
@@ -100,7 +101,7 @@ def works() -> tuple[Work, ...]:
     return (
         Work("dd_net", 16, trains=True),
         Work("dd_net", 64, trains=True),
-        Work("kine_small", 2, trains=True),
+        Work("kine_small", 8, trains=True),
         Work("kine_small"),
         Work("r3d_18"),
         *half,

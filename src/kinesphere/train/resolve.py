@@ -120,7 +120,7 @@ def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:
     except InvalidSetting:  # of a model in a file, which may have other inputs; or told when it is built
         specs = architecture.card.inputs
     work = architecture.card.work(specs, recipe.train.batch_size)
-    return UsableThreads.here().suiting(work, recipe.compute.processes)
+    return UsableThreads.here().suiting(work, training=True, processes=recipe.compute.processes)
 
 
 def _model(model: ModelSection, manifest: Manifest) -> ModelSection:

@@ -11,6 +11,7 @@ import torch
 from kinesphere.core import device
 from kinesphere.core.threads import (
     MULTIPLY_ADDS_PER_THREAD,
+    MULTIPLY_ADDS_PER_TRAINING_THREAD,
     STATED,
     WAIT_POLICY,
     WAITING,
@@ -57,6 +58,8 @@ def test_threads_follow_the_work_up_to_what_may_be_used(nothing_stated: pytest.M
     work = [each * MULTIPLY_ADDS_PER_THREAD for each in (0, 1.9, 2, 3.5, 100)]
     assert [usable.suiting(each) for each in work] == [1, 1, 2, 3, 8]
     assert usable.suiting(work[-1], processes=3) == 2
+    assert usable.suiting(work[-1], training=True) == 8
+    assert usable.suiting(2 * MULTIPLY_ADDS_PER_TRAINING_THREAD, training=True) == 2
     nothing_stated.setenv("OMP_NUM_THREADS", "16")  # what is stated holds, whatever the work and the cores
     assert UsableThreads.here().suiting(0, processes=3) == 16
 

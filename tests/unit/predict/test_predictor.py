@@ -195,7 +195,7 @@ def test_threads_follow_the_model_the_pass_and_what_is_asked_for(
 ) -> None:
     monkeypatch.setattr(UsableThreads, "here", lambda: UsableThreads(8, stated=False))
     free = Predictor(predictor.module, predictor.compute)
-    assert (free.threads(1), free.threads(16), free.threads(10**6)) == (1, 4, 4)  # of 16 clips a pass
+    assert (free.threads(1), free.threads(16), free.threads(10**6)) == (1, 3, 3)  # of 16 clips a pass
     asked = Predictor(predictor.module, Compute("cpu", "fp32", True, threads=3))
     before = torch.get_num_threads()
     seen: list[int] = []
