@@ -175,14 +175,8 @@ def study_background(
             all clips are of one class, or a model cannot be explained so.
         TooManyFailures: If no clip could be read under a condition.
     """
+    _check(models, manifest, attribution)
     labels = models[0].labels
-    if labels.multi or manifest.labels.multi:
-        raise InvalidSetting("Backgrounds are swapped between classes; clips of several labels have none.")
-    if attribution is not None:
-        for model in filter(_is_asked, models):
-            check_question(model, attribution)
-    if any(model.labels.names != labels.names for model in models):
-        raise InvalidSetting("The models of a study know the same labels, in the same order.")
     place = models[0].opening.extracts if extracts is None else extracts
     without = lacking_masks(manifest, place)
     masked = _others(manifest, without)
@@ -209,6 +203,17 @@ def study_background(
     )
     write_text(out / "study.json", json.dumps(study.to_json(), indent=2, ensure_ascii=False) + "\n")
     return study
+
+
+def _check(models: Sequence[VideoPredictor], manifest: Manifest, attribution: Question | None) -> None:
+    labels = models[0].labels
+    if labels.multi or manifest.labels.multi:
+        raise InvalidSetting("Backgrounds are swapped between classes; clips of several labels have none.")
+    if any(model.labels.names != labels.names for model in models):
+        raise InvalidSetting("The models of a study know the same labels, in the same order.")
+    if attribution is not None:
+        for model in filter(_is_asked, models):
+            check_question(model, attribution)
 
 
 @dataclass(frozen=True)
