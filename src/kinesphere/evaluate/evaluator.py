@@ -81,9 +81,8 @@ def collect(
                 indices += batch.indices
                 targets.append(batch.targets.numpy().astype(np.int64))
                 inputs = perturb(batch.inputs) if perturb else batch.inputs
-                probabilities.append(
-                    predictor.answers(inputs, views, [manifest[i].id for i in batch.indices])
-                )
+                named = [manifest[i].id for i in batch.indices]
+                probabilities.append(predictor.answers(inputs, views, named))
             if progress:
                 progress(len(indices) + len(skipped), len(manifest))
     if not indices:
