@@ -21,6 +21,8 @@ _FRAME_START = np.array([0, 0, 1, 0xB6], np.uint8)
 _INTRA = 0
 # Less is no frame but a placeholder.
 _SMALLEST_BYTES = 8
+# Five hours, whose check takes 50 MB.
+_MOST_FRAMES = 500_000
 
 
 def indexed_packets(source: Source, stream: VideoStream) -> Packets | None:
@@ -32,6 +34,8 @@ def indexed_packets(source: Source, stream: VideoStream) -> Packets | None:
     """
     container = stream.container
     if container.format.name != "avi" or stream.codec_context.name != "mpeg4":
+        return None
+    if len(stream.index_entries) > _MOST_FRAMES:
         return None
     film = np.array([(e.pos, e.size, e.timestamp, e.is_keyframe) for e in stream.index_entries], np.int64)
     others = [(e.pos, e.size) for s in container.streams if s is not stream for e in s.index_entries]
@@ -77,8 +81,9 @@ def _matches(data: np.ndarray, film: np.ndarray, chunks: np.ndarray, key: np.nda
     if first - 4 + int.from_bytes(head[4:8], "little") != ends[-1]:
         return False
     starts = data[film[:, :1] + np.arange(_HEADER_BYTES + len(_FRAME_START) + 1)]
-    names = {name.tobytes() for name in np.unique(starts[:, :4], axis=0)}
-    if not names <= {b"%02ddc" % number, b"%02ddb" % number}:
+    # Compressed and uncompressed frames have these names.
+    names = starts[:, :4].copy().view("S4")[:, 0]
+    if not ((names == b"%02ddc" % number) | (names == b"%02ddb" % number)).all():
         return False
     if (np.ascontiguousarray(starts[:, 4:8]).view("<u4")[:, 0] != film[:, 1]).any():
         return False

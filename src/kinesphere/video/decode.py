@@ -76,7 +76,8 @@ class Video(Closing):
 
     The first frame lies at `start_s`, which is 0 unless the sound begins before the video.
 
-    Opening reads the packets of a local file once, without decoding them, so that the times of all
+    Opening finds the packets of a local file, without decoding them (a sound MPEG-4 AVI tells them in its
+    index, others are read through once), so that the times of all
     frames, their number and the duration are known exactly, whatever the header says. Frames are those
     that decoding from the start would give, bit for bit, however they are reached.
 
@@ -107,7 +108,8 @@ class Video(Closing):
         Args:
             source: What to open. A `str` with a scheme is a URL, anything else a path.
             timeout_s: Longest wait for the source to open and for each next frame, in seconds.
-            threads: Decoder threads; by default one per core, or one within a data loader's worker.
+            threads: Threads that may decode and convert; by default one per core, or one within a data
+                loader's worker.
 
         Raises:
             UnreadableVideo: If it is missing, no video, or holds no decodable frame.
