@@ -35,6 +35,7 @@ NAMES = (
     "activations",
     "extraction",
     "background",
+    "explained_sets",
 )
 
 

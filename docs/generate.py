@@ -2,13 +2,14 @@
 
 `docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
 `benchmarks/results/`, `docs/results.md` and the README's table of scores from those of the studies,
-`docs/recipe.md` from the recipe's own descriptions, and a table in `docs/explaining.md` from a benchmark's
-record.
+`docs/recipe.md` from the recipe's own descriptions, and the tables in `docs/explaining.md` from the
+records that it marks.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -238,13 +239,14 @@ def fill(page: str, name: str, lines: list[str]) -> str:
 
 
 def explaining_page() -> str:
-    """`docs/explaining.md` with what was measured of models that lean on backgrounds."""
+    """`docs/explaining.md` with the records that it marks by their names, as far as there are."""
     text = (DOCS / "explaining.md").read_text(encoding="utf-8")
-    path = RESULTS / "background.json"
-    if not path.is_file():
-        return text
-    _, _, command, _, *lines = _record(json.loads(path.read_text(encoding="utf-8")))
-    return fill(text, "background", [command, "", *lines])
+    for name in re.findall(r"<!-- (\w+) -->", text):
+        path = RESULTS / f"{name}.json"
+        if path.is_file():
+            _, _, *lines = _record(json.loads(path.read_text(encoding="utf-8")))
+            text = fill(text, name, lines)
+    return text
 
 
 def recipe_page() -> str:

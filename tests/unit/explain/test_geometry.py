@@ -54,6 +54,39 @@ def test_a_spot_comes_back_to_its_pixel_and_its_time(
     rotation: int,
     times: list[int],
 ) -> None:
+    comes_back(place, shown, resize, sampling, fps, crops, rotation, times)
+
+
+@pytest.mark.parametrize(
+    ("place", "resize", "sampling", "crops", "rotation", "times"),
+    [
+        pytest.param((0.3, 0.5), "short_side", "12x2x1", 1, 0, STEADY, id="crop"),
+        pytest.param((0.3, 0.1), "short_side", "12x2x1", 3, 0, STEADY, id="crop to the left of three"),
+        pytest.param((0.8, 0.1), "letterbox", "12x2x1", 1, 0, STEADY, id="letterbox"),
+        pytest.param((0.8, 0.1), "stretch", "12x2x1", 1, 90, STEADY, id="rotation to the right"),
+        pytest.param((0.4, 0.4), "short_side", "12x2x1", 1, -90, STEADY, id="rotation to the left, cropped"),
+        pytest.param((0.2, 0.7), "stretch", "uniform12", 1, 0, STEADY, id="uniform sampling"),
+        pytest.param((0.2, 0.7), "letterbox", "uniform12", 1, 0, VARIABLE, id="variable rate"),
+    ],
+)
+def test_a_spot_comes_back_through_every_kind_of_change(
+    place: tuple[float, float], resize: str, sampling: str, crops: int, rotation: int, times: list[int]
+) -> None:
+    seen = [comes_back(place, shown, resize, sampling, None, crops, rotation, times) for shown in (8, 9)]
+    assert any(seen)
+
+
+def comes_back(
+    place: tuple[float, float],
+    shown: int,
+    resize: str,
+    sampling: str,
+    fps: float | None,
+    crops: int,
+    rotation: int,
+    times: list[int],
+) -> bool:
+    """Check that a spot comes back; whether the clip shows the spot at all."""
     size = (60, 90)
     row, column = int(place[0] * size[0]), int(place[1] * size[1])
     video = make(
@@ -76,7 +109,7 @@ def test_a_spot_comes_back_to_its_pixel_and_its_time(
         assert each.placement is not None
         inside |= each.placement.seen(displayed_size) & truth
     if not seen or inside.sum() < truth.sum():
-        return  # the clip shows other frames, or another part of them
+        return False  # the clip shows other frames, or another part of them
     t, y, x = np.unravel_index(heat.argmax(), heat.shape)
     sampled = np.unique(np.concatenate([h.times for h in found.heats]))
     step = np.diff(sampled).max() if len(sampled) > 1 else 0.1
@@ -85,6 +118,7 @@ def test_a_spot_comes_back_to_its_pixel_and_its_time(
     cell_y, cell_x = 1 / seen[0].placement.scale_y, 1 / seen[0].placement.scale_x  # type: ignore[union-attr]
     assert rows.min() - cell_y <= y <= rows.max() + cell_y
     assert columns.min() - cell_x <= x <= columns.max() + cell_x
+    return True
 
 
 def test_pixels_beside_the_crop_have_no_heat() -> None:
