@@ -149,7 +149,9 @@ def _protocol(study: BackgroundStudy) -> Html:
     text = (
         f"All models answered the same {study.clips} clips of {study.classes} classes under all conditions. "
         "People stand before the background of a clip of another class, drawn once and for all models alike; "
-        f"the pairs are in study.json. The data's mean colour is RGB {study.colour}. Holes beside the people "
+        "the pairs are in study.json. The class of a background is that clip's: where backgrounds do not go "
+        "with classes, the share taken for it is chance. "
+        f"The data's mean colour is RGB {study.colour}. Holes beside the people "
         "have the people's shapes: what is lost with them is lost to holes as such. Frozen flow is zero, "
         "flow played backwards changes its sign. The rules of the verdicts stand in docs/explaining.md."
     )
