@@ -2,8 +2,8 @@
 
     python -m benchmarks.paired BEFORE NAME --columns COLUMN… [--rounds N] [-- OPTIONS…]
 
-BEFORE is a checkout of the code as it was. Its package is measured by its own script where it has one, else
-by that of this checkout; rounds alternate, and each cell is the median. `change` is after ÷ before.
+BEFORE is a checkout of the code as it was. Its package is measured by the script of this checkout, or with
+`--own-script` by its own; rounds alternate, and each cell is the median. `change` is after ÷ before.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def main() -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--columns", nargs="+", required=True, help="columns of the record to compare")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--own-script", action="store_true", help="measure the code before by its own script")
     parser.add_argument("options", nargs="*", metavar="OPTIONS", help="of the benchmark, after --")
     args = parser.parse_args()
-    known = args.before / "benchmarks" / f"{args.name}.py"
-    scripts = args.before if known.is_file() else HERE
+    scripts = args.before if args.own_script else HERE
     runs: dict[str, list[Cells]] = {"before": [], "after": []}
     for number in range(args.rounds):
         for side, checkout, source in (("before", args.before, scripts), ("after", HERE, HERE)):
@@ -100,7 +100,7 @@ def main() -> None:
     notes = [
         f"Medians of {args.rounds} rounds in turn.",
         "The code before was measured by "
-        + ("its own script." if scripts == args.before else "the script of the code after."),
+        + ("its own script." if args.own_script else "the script of the code after."),
     ]
     name, title = f"paired_{args.name}", f"{record['title']}: before and after"
     finish(name, title, parser, args, rows, notes=notes, script="paired")
