@@ -4,13 +4,20 @@ import logging
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from kinesphere.core.device import Compute
 from kinesphere.models import create_model
 from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.models.runtime.measure import input_shape
-from kinesphere.models.runtime.packed import PackedConvolution, PackedLinear
+from kinesphere.models.runtime.packed import (
+    NO_ACTIVATION,
+    PackedConvolution,
+    PackedLinear,
+    merged_columns,
+    merged_kernel,
+)
 
 FP32 = Compute("cpu", "fp32", channels_last=True)
 
@@ -188,3 +195,32 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(name: str) -> None:
         used(*inputs)
         one = tuple(x[:1] for x in inputs)
         assert torch.equal(used(*one), fresh(*one))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(7, 2, 3), (3, 2, 1), (7, 4, 3), (4, 4, 0), (1, 2, 0)]
+)
+def test_a_stem_takes_neighbouring_columns_as_channels(kernel, stride, padding):
+    x, weight = torch.randn(2, 3, 5, 13), torch.randn(4, 3, 3, kernel)
+    for width in (12, 13):  # whole columns and an incomplete one
+        wanted = F.conv2d(x[..., :width], weight, stride=(1, stride), padding=(1, padding))
+        merged, columns = merged_kernel(weight, stride, padding)
+        across = merged_columns(x[..., :width], stride, crop=kernel == stride)
+        torch.testing.assert_close(
+            F.conv2d(across, merged, padding=(1, columns)), wanted, rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("flags", [frozenset(), frozenset({"amx_bf16"})])
+def test_columns_are_merged_where_matrix_units_multiply(monkeypatch, flags):
+    monkeypatch.setattr("kinesphere.models.runtime.packed.cpu_flags", lambda: flags)
+    stem = nn.Conv3d(3, 8, (1, 7, 7), (1, 2, 2), (0, 3, 3)).requires_grad_(False)
+    packed = {
+        dtype: PackedConvolution(stem, dtype, NO_ACTIVATION) for dtype in (torch.float32, torch.bfloat16)
+    }
+    assert [conv.merged for conv in packed.values()] == [1, 2 if flags else 1]
+    x = torch.randn(1, 3, 2, 11, 9)
+    for conv in packed.values():
+        assert error(conv(x), stem(x)) < (1e-5 if conv.dtype == torch.float32 else 0.02)
+    middle = nn.Conv3d(64, 64, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    assert PackedConvolution(middle, torch.bfloat16, NO_ACTIVATION).merged == 1

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kinesphere.core.device import cpu_flags
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,15 @@ class Activation:
 
 
 NO_ACTIVATION = Activation()
+MOST_CHANNELS_OF_A_STEM = 4
 
 
 class PackedConvolution(nn.Module):
     """A convolution with fused activation and addition.
+
+    In bf16 on a processor with matrix units (AMX), a stem (few input channels, a stride along the width)
+    takes `stride` neighbouring pixels as one with that many times the channels. With channels last this is
+    another view of the same memory, and the units multiply more than three numbers at once.
 
     Args:
         conv: The convolution to stand for.
@@ -37,17 +45,25 @@ class PackedConvolution(nn.Module):
     def __init__(self, conv: nn.Conv2d | nn.Conv3d, dtype: torch.dtype, activation: Activation) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if conv.weight.dim() == 4 else torch.channels_last_3d
-        self.geometry: tuple[Any, ...] = (
-            list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups,
-        )  # fmt: skip
+        padding: list[int] = [int(size) for size in conv.padding]
+        stride = list(conv.stride)
         self.dtype = dtype
         self.activation = activation
         self.weight = conv.weight.detach().to(dtype)
         self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        self.patches = conv.kernel_size[-1] == stride[-1] and padding[-1] == 0
+        self.merged = stride[-1] if _merges_columns(conv, dtype) else 1
+        if self.merged > 1:
+            self.weight, padding[-1] = merged_kernel(self.weight, stride[-1], padding[-1])
+            stride[-1] = 1
+        self.geometry: tuple[Any, ...] = (padding, stride, list(conv.dilation), conv.groups)
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """`activation(conv(x) + other)`, as far as present; `x (N, C, ..., H, W)` in any memory layout."""
-        x = x.to(self.dtype).contiguous(memory_format=self.memory_format)
+        x = x.to(self.dtype)
+        if self.merged > 1:
+            x = merged_columns(x, self.merged, crop=self.patches)
+        x = x.contiguous(memory_format=self.memory_format)
         weight = self.weight
         if not weight.is_mkldnn:
             weight = self.weight = torch.ops.mkldnn._reorder_convolution_weight(
@@ -64,6 +80,54 @@ class PackedConvolution(nn.Module):
             x, other, weight, self.bias, *self.geometry, "add", None, name, [], algorithm
         )
         return out  # noqa: RET504 (typed above)
+
+
+def _merges_columns(conv: nn.Conv2d | nn.Conv3d, dtype: torch.dtype) -> bool:
+    """Whether that is faster: measured with three channels, 1.6 to 6 times with AMX, else 0.7 to 1."""
+    kernel, stride, padding = (int(size[-1]) for size in (conv.kernel_size, conv.stride, conv.padding))
+    return (
+        dtype == torch.bfloat16
+        and "amx_bf16" in cpu_flags()
+        and conv.in_channels <= MOST_CHANNELS_OF_A_STEM
+        and conv.groups == 1
+        and conv.dilation[-1] == 1
+        and stride > 1
+        and (kernel == 2 * padding + 1 or (kernel == stride and padding == 0))
+    )
+
+
+def merged_columns(x: Tensor, count: int, *, crop: bool) -> Tensor:
+    """`count` neighbouring columns as one with that many times the channels, `(N, count * C, ..., H, W')`.
+
+    Args:
+        x: `(N, C, ..., H, W)`.
+        count: How many columns are merged.
+        crop: What becomes of an incomplete one: it is left out, or else filled with zeros.
+    """
+    over = x.shape[-1] % count
+    if over:
+        x = F.pad(x, (0, -over if crop else count - over))
+    x = x.movedim(1, -1).contiguous()
+    merged: Tensor = x.unflatten(-2, (-1, count)).flatten(-2)
+    return merged.movedim(-1, 1)
+
+
+def merged_kernel(weight: Tensor, stride: int, padding: int) -> tuple[Tensor, int]:
+    """The kernel that computes from merged columns what `weight` computes with a stride along the width.
+
+    Args:
+        weight: `(outputs, C, ..., kW)`; kW is twice the padding and one more, or the stride without padding.
+        stride: Of the convolution along the width; as many columns are merged.
+        padding: Of the convolution along the width, in pixels.
+
+    Returns:
+        The kernel `(outputs, stride * C, ..., kW')` for stride 1, and its padding in merged columns.
+    """
+    padded = -(-padding // stride)
+    wide = 2 * padded + 1
+    before = padded * stride - padding
+    weight = F.pad(weight, (before, wide * stride - weight.shape[-1] - before))
+    return weight.unflatten(-1, (wide, stride)).movedim(-1, 1).flatten(1, 2).contiguous(), padded
 
 
 class PackedLinear(nn.Module):
