@@ -1,6 +1,6 @@
 """A benchmark before and after a change, in turn on one machine.
 
-    python -m benchmarks.paired BEFORE NAME --columns COLUMN… [--rounds N] [-- OPTIONS…]
+    python -m benchmarks.paired BEFORE NAME --columns COLUMN… [--rounds N] [--options=TEXT]
 
 BEFORE is a checkout of the code as it was. Its package is measured by the script of this checkout, or with
 `--own-script` by its own; rounds alternate, and each cell is the median. `change` is after ÷ before.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,12 +41,12 @@ def measured(checkout: Path, scripts: Path, name: str, options: Sequence[str]) -
 
 
 def cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Cells:
-    """The numbers in `columns`, by the texts before the first of them; what is no number is left out."""
+    """The numbers in `columns`, by the texts before the first of them; cells without a number are left out."""
     found: Cells = {}
     for row in rows:
         names = list(row)
         first = min((names.index(column) for column in columns if column in names), default=len(names))
-        key = tuple(str(row[name]) for name in names[:first])
+        key = tuple(str(row[name]) for name in names[:first] if _number(row[name]) is None)
         found[key] = {column: value for column in columns if (value := _number(row.get(column))) is not None}
     return found
 
@@ -87,14 +88,14 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", required=True, help="columns of the record to compare")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--own-script", action="store_true", help="measure the code before by its own script")
-    parser.add_argument("options", nargs="*", metavar="OPTIONS", help="of the benchmark, after --")
+    parser.add_argument("--options", default="", metavar="TEXT", help="of the benchmark, as one text")
     args = parser.parse_args()
     scripts = args.before if args.own_script else HERE
     runs: dict[str, list[Cells]] = {"before": [], "after": []}
     for number in range(args.rounds):
         for side, checkout, source in (("before", args.before, scripts), ("after", HERE, HERE)):
             print(f"\n=== {args.name}, {side}, round {number + 1}", flush=True)
-            record = measured(checkout.resolve(), source.resolve(), args.name, args.options)
+            record = measured(checkout.resolve(), source.resolve(), args.name, shlex.split(args.options))
             runs[side].append(cells(record["rows"], args.columns))
     rows = compared(runs["before"], runs["after"], args.columns)
     notes = [

@@ -125,14 +125,14 @@ def _command(name: str, parser: argparse.ArgumentParser, args: argparse.Namespac
     words = ["python", "-m", f"benchmarks.{name}"]
     plain = {action.dest: action.metavar for action in parser._actions if not action.option_strings}
     for option, value in vars(args).items():
-        if value in (parser.get_default(option), []) or (isinstance(value, Path) and option not in plain):
+        if value == parser.get_default(option) or (isinstance(value, Path) and option not in plain):
             continue
         if option not in plain:
             words.append(f"--{option.replace('_', '-')}")
-        elif isinstance(value, list):
-            words.append("--")  # what follows belongs to another command
         if isinstance(value, Path):
             words.append(str(plain[option]))
+        elif isinstance(value, str) and value.startswith("-"):  # a word of its own would be an option
+            words[-1] += f"={value}"
         elif value is not True:
             words += map(str, value if isinstance(value, list) else [value])
     return shlex.join(words)

@@ -14,7 +14,10 @@ SCRIPT = """
 import json, pathlib, package
 folder = pathlib.Path(__file__).parent / "results"
 folder.mkdir(exist_ok=True)
-rows = [{"video": "a", "ours, ms": package.TIME, "by": "x"}, {"video": "b", "ours, ms": "", "by": "y"}]
+rows = [
+    {"video": "a", "all, ms": package.TIME, "ours, ms": package.TIME, "by": "x"},
+    {"video": "b", "all, ms": "9", "ours, ms": "", "by": "y"},
+]
 (folder / "toy.json").write_text(json.dumps({"title": "Toy", "rows": rows}))
 """
 
@@ -49,10 +52,10 @@ def test_a_record_names_both(checkouts: tuple[Path, Path], monkeypatch: pytest.M
     old, new = checkouts
     monkeypatch.setattr(record, "RESULTS", new / "kept")
     monkeypatch.setattr(paired, "HERE", new)
-    monkeypatch.setattr(sys, "argv", ["paired", str(old), "toy", "--columns", "ours, ms", "--rounds", "1"])
+    monkeypatch.setattr(sys, "argv", ["paired", str(old), "toy", "--columns", "ours, ms", "--rounds", "1", "--options=--fast 2"])
     paired.main()
     kept = json.loads((new / "kept" / "paired_toy.json").read_text())
     assert kept["title"] == "Toy: before and after"
-    assert kept["command"] == "python -m benchmarks.paired BEFORE toy --columns 'ours, ms' --rounds 1"
+    assert kept["command"] == "python -m benchmarks.paired BEFORE toy --columns 'ours, ms' --rounds 1 '--options=--fast 2'"
     assert kept["rows"][0]["change"] == "0.250"
     assert "by the script of the code after" in kept["notes"][1]
