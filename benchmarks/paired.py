@@ -41,7 +41,7 @@ def measured(checkout: Path, scripts: Path, name: str, options: Sequence[str]) -
 
 
 def cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Cells:
-    """The numbers in `columns`, by the texts before the first of them; cells without a number are left out."""
+    """The numbers in `columns`, by the texts before the first of them; other cells are left out."""
     found: Cells = {}
     for row in rows:
         names = list(row)

@@ -52,10 +52,17 @@ def test_a_record_names_both(checkouts: tuple[Path, Path], monkeypatch: pytest.M
     old, new = checkouts
     monkeypatch.setattr(record, "RESULTS", new / "kept")
     monkeypatch.setattr(paired, "HERE", new)
-    monkeypatch.setattr(sys, "argv", ["paired", str(old), "toy", "--columns", "ours, ms", "--rounds", "1", "--options=--fast 2"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["paired", str(old), "toy", "--columns", "ours, ms", "--rounds", "1", "--options=--fast 2"],
+    )
     paired.main()
     kept = json.loads((new / "kept" / "paired_toy.json").read_text())
     assert kept["title"] == "Toy: before and after"
-    assert kept["command"] == "python -m benchmarks.paired BEFORE toy --columns 'ours, ms' --rounds 1 '--options=--fast 2'"
+    assert (
+        kept["command"]
+        == "python -m benchmarks.paired BEFORE toy --columns 'ours, ms' --rounds 1 '--options=--fast 2'"
+    )
     assert kept["rows"][0]["change"] == "0.250"
     assert "by the script of the code after" in kept["notes"][1]
