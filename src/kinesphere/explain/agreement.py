@@ -101,7 +101,7 @@ def _of_maps(one: Attribution, other: Attribution, work: Work) -> Iterator[tuple
         maps = [
             in_cells(torch.from_numpy(each.values), heat.spec, work.grid).flatten() for each in (heat, twin)
         ]
-        if not (one.signed and other.signed):
+        if not (heat.signed and twin.signed):
             maps = [each.clamp(min=0) for each in maps]
         if all(np.ptp(each.numpy()) > 0 for each in maps):
             count = max(1, round(HOTTEST * len(maps[0])))

@@ -31,6 +31,9 @@ class InputHeat:
         placement: Where the clip lies in the source; None for poses.
         points: Of poses: `(T, M, J, 3)` as x px, y px of the displayed source, and score, or
             `(T, M, J, 4)` in metres.
+        method: Name of the method, which may be another one for each model of a fusion.
+        signed: Whether heat below zero speaks against the class.
+        sums_up: Whether the heat adds up to a difference of scores.
     """
 
     model: str
@@ -41,6 +44,9 @@ class InputHeat:
     full: float
     placement: Placement | None = None
     points: np.ndarray | None = None
+    method: str = ""
+    signed: bool = False
+    sums_up: bool = False
 
     __repr__ = short_repr
 
@@ -73,14 +79,14 @@ class Attribution:
         source: The video.
         size: `(H, W)` of its frames as displayed.
         span: `(start_s, end_s)` of it.
-        method: Name of the method.
+        method: Name of the method; of a fusion, of all of them.
         label: The class that is explained.
         against: The class that it is held against, or None.
         probability: What the model gives to `label`.
         score: What is explained: the logit, or the lead over the other class's, averaged over views.
         answer: The label that the model gives, and its probability.
         heats: Each input of each view, models of a fusion one after the other.
-        signed: Whether heat below zero speaks against the class.
+        signed: Whether some heat below zero speaks against the class.
         residual: How far the sum of heat misses the score's difference to an empty input, as a share of
             that difference; None where the method does not promise such a sum.
         notes: What a user should know.
@@ -130,6 +136,10 @@ class Attribution:
         """The inputs of all models that have heat, each once."""
         return tuple(dict.fromkeys((heat.model, heat.spec) for heat in self.heats))
 
+    def method_of(self, model: str, spec: ClipSpec) -> str:
+        """Name of the method of one input."""
+        return self.of_input(model, spec)[0].method or self.method
+
     def name_of(self, model: str, spec: ClipSpec) -> str:
         """What an input is called (see `input_names`), with its model where there are several."""
         specs = [own for each, own in self.inputs if each == model]
@@ -175,11 +185,13 @@ class Attribution:
 
         It is the mean of a frame's pixels or joints; of a method whose heat adds up, their sum.
         """
-        times_s, summed = np.asarray(times_s, np.float64), self.residual is not None
+        times_s = np.asarray(times_s, np.float64)
         curves = {}
         for model, spec in self.inputs:
             views = self.of_input(model, spec)
-            each = [at_times(heat.frames(summed=summed), heat.times, times_s, heat.hold_s) for heat in views]
+            each = [
+                at_times(heat.frames(summed=heat.sums_up), heat.times, times_s, heat.hold_s) for heat in views
+            ]
             shown = [at_times(np.ones(len(heat.values)), heat.times, times_s, heat.hold_s) for heat in views]
             curves[self.name_of(model, spec)] = np.sum(each, 0) / np.maximum(np.sum(shown, 0), 1.0)
         return curves

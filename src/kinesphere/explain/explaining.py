@@ -381,7 +381,7 @@ class _Views:
 
     def blank(self) -> list[list[InputHeat]]:
         """Per input and view where its heat belongs, without the heat."""
-        nothing = np.zeros(0, np.float32)
+        nothing, method = np.zeros(0, np.float32), self.network.method
         result = []
         for each in self.seen:
             spec, joints = each.spec, is_joints(each.spec)
@@ -391,6 +391,7 @@ class _Views:
                     self.network.name, spec, view, clip.times, nothing, 0.0,
                     None if joints else places[view % len(places)],
                     None if each.points is None else each.points[view],
+                    method.name, method.signed, method.sums_up,
                 )
                 for view, clip in enumerate(each.clips)
             ])  # fmt: skip

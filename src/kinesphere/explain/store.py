@@ -50,6 +50,9 @@ class _HeatText(_Strict):
     view: NonNegativeInt
     full: NonNegativeFloat
     placement: _PlacementText | None
+    method: str = ""
+    signed: bool | None = None  # files of earlier versions say it of all heat together
+    sums_up: bool | None = None
 
 
 def _text_model() -> Any:
@@ -103,7 +106,7 @@ def read_attribution(path: Path) -> Attribution:
         if text.pop("format") != _FORMAT:
             raise InvalidAnnotation(f"{path} is an explanation in a format that this version does not know.")
         plain = _Text.model_validate(text)
-        heats = tuple(_heat(arrays, number, each) for number, each in enumerate(plain.heats))
+        heats = tuple(_heat(arrays, number, each, plain) for number, each in enumerate(plain.heats))
         if not heats:
             raise BrokenArchive("it holds no heat")
         rest = {each.name: getattr(plain, each.name) for each in fields(Attribution)}
@@ -144,6 +147,9 @@ def _described(attribution: Attribution) -> dict[str, Any]:
             "view": heat.view,
             "full": heat.full,
             "placement": None if heat.placement is None else asdict(heat.placement),
+            "method": heat.method,
+            "signed": heat.signed,
+            "sums_up": heat.sums_up,
         }
         for heat in attribution.heats
     ]
@@ -153,7 +159,7 @@ def _described(attribution: Attribution) -> dict[str, Any]:
     return {"format": _FORMAT, **plain, "faithfulness": measured, "streams": streams, "heats": heats}
 
 
-def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText) -> InputHeat:
+def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText, text: Any) -> InputHeat:
     values = arrays[f"heat_{number}"].astype(np.float32) * np.float32(arrays[f"strongest_{number}"])
     times, points = arrays[f"times_{number}"].astype(np.float64), arrays.get(f"points_{number}")
     if values.ndim != 3 or not len(values) or times.shape != values.shape[:1]:
@@ -168,4 +174,9 @@ def _heat(arrays: dict[str, np.ndarray], number: int, plain: _HeatText) -> Input
     ):
         raise BrokenArchive("its heat is neither of pixels nor of joints")
     spec = ClipSpec.from_json(plain.spec)
-    return InputHeat(plain.model, spec, plain.view, times, values, plain.full, placement, points)
+    return InputHeat(
+        plain.model, spec, plain.view, times, values, plain.full, placement, points,
+        plain.method,
+        text.signed if plain.signed is None else plain.signed,
+        text.residual is not None if plain.sums_up is None else plain.sums_up,
+    )  # fmt: skip

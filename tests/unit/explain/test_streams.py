@@ -16,6 +16,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.explaining import Question, explain
+from kinesphere.explain.render.drawing import scale_of
 from kinesphere.explain.render.sheet import sheet
 from kinesphere.explain.store import read_attribution, write_attribution
 from kinesphere.explain.streams import (
@@ -92,6 +93,7 @@ def test_members_of_one_name_keep_heat_and_contributions_of_their_own(make_video
     assert tuple(each.name for each in found.streams) == names
     assert [model for model, _ in found.inputs] == list(names)
     assert not np.array_equal(*(heat.values for heat in found.heats))
+    assert [heat.method for heat in found.heats] == ["gradcam", "gradcam"]
     assert sum(each.contribution for each in found.streams) == pytest.approx(found.probability, abs=1e-5)
     write_attribution(tmp_path / "a.heat.npz", found)
     assert read_attribution(tmp_path / "a.heat.npz").streams == found.streams
@@ -122,3 +124,19 @@ def test_what_a_stream_adds_is_told_in_words():
     alone = StreamContribution("a", 0.9, None, 0.9, "probability")
     assert alone.sentence() == "a adds 0.9 of the probability, 0.9 (100 %)"
     assert StreamContribution("a", 0.0, 0.0, 0.0, "probability").to_json()["fraction"] is None
+
+
+def test_each_model_of_a_fusion_is_drawn_as_its_own_method_says():
+    spec, pose = ClipSpec(Sampling.parse("3x1x1"), (2, 2)), ClipSpec(Sampling.parse("3x1x1"), (4, 4))
+    cam, sums = (np.full((3, 2, 2), value, np.float32) for value in (1.0, -1.0))
+    heats = (
+        InputHeat("a", spec, 0, np.arange(3.0), cam, 1.0, method="gradcam"),
+        InputHeat("b", pose, 0, np.arange(3.0), sums, 1.0, method="occlusion", signed=True, sums_up=True),
+    )
+    answer = ("hop", 1.0)
+    found = Attribution(
+        "a", (2, 2), (0.0, 3.0), "gradcam + occlusion", "hop", None, 1.0, 1.0, answer, heats, True, 0.0
+    )
+    assert [scale_of(found, *each).name for each in found.inputs] == ["inferno", "RdBu_r"]
+    assert [found.method_of(*each) for each in found.inputs] == ["gradcam", "occlusion"]
+    assert [curve.tolist() for curve in found.over_time([1.0]).values()] == [[1.0], [-4.0]]

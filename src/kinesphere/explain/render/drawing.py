@@ -23,7 +23,7 @@ _BONE, _SHIFT = (70, 74, 80), 4  # OpenCV takes sixteenths of a pixel
 def scale_of(attribution: Attribution, model: str, spec: ClipSpec) -> ColourScale:
     """The scale of an input: one for all its views."""
     heats = attribution.of_input(model, spec)
-    return ColourScale(max((heat.full for heat in heats), default=0.0), attribution.signed)
+    return ColourScale(max((heat.full for heat in heats), default=0.0), any(heat.signed for heat in heats))
 
 
 def draw_heat(

@@ -109,7 +109,7 @@ def _frame(attribution: Attribution, image: np.ndarray, time_s: float) -> np.nda
         unit = max(10, image.shape[0] // 26)
         named = f"{attribution.title} {100 * attribution.probability:.0f} %"
         _write(panel, named, (unit // 2, round(1.3 * unit)), unit)
-        below = f"{attribution.method}, {attribution.name_of(model, spec)}"
+        below = f"{attribution.method_of(model, spec)}, {attribution.name_of(model, spec)}"
         _write(panel, below, (unit // 2, round(2.6 * unit)), round(0.8 * unit))
         _draw_bar(panel, scale_of(attribution, model, spec), unit)
         panels.append(panel)

@@ -77,7 +77,7 @@ def _title(attribution: Attribution, model: str, spec: ClipSpec) -> str:
     if attribution.answer[0] != attribution.label:
         named += f" (the model answers {attribution.answer[0]}, {100 * attribution.answer[1]:.1f} %)"
     short = "/".join(Path(model).parts[-2:])
-    return f"{named}    {attribution.method} on {spec.modality}, {short}"
+    return f"{named}    {attribution.method_of(model, spec)} on {spec.modality}, {short}"
 
 
 def _strip(figure: Figure, place: SubplotSpec, images: np.ndarray, title: str) -> None:
