@@ -35,6 +35,13 @@ from kinesphere.models.runtime.measure import input_shape
 Variants = dict[str, Callable[[], Tensor]]
 EMULATED = "This processor has no native bf16: oneDNN widens bf16 to fp32, so its times say little of others."
 
+IN_THE_WAY = (
+    "Where OpenVINO is faster, ours spends its time in X3D in oneDNN's depthwise and narrow convolutions, in "
+    "MViT in bf16 in attention whose heads are no multiple of 32 wide, which misses PyTorch's fast kernels, in "
+    "Swin in attention with a bias, which has none."
+)
+"""Found with `torch.profiler`, network by network."""
+
 LEFT_OUT = "bf16 is left out: this processor has no native bf16."
 
 
@@ -256,7 +263,9 @@ def main() -> None:
     notes = [] if native else [LEFT_OUT if args.no_bf16 else EMULATED]
     missing = {pair.package for model in args.models if (pair := pairs.get(model)) and not pair.installed}
     notes += [f"{package} is not installed: its models are left out" for package in sorted(missing)]
-    if not has_openvino:
+    if has_openvino:
+        notes.append(IN_THE_WAY)
+    else:
         notes.append("openvino is not installed: it is not compared with")
     rows = [latency.row() for latency in latencies]
     finish("inference", "Latency of a clip against the references", parser, args, rows,
