@@ -37,8 +37,8 @@ EMULATED = "This processor has no native bf16: oneDNN widens bf16 to fp32, so it
 
 IN_THE_WAY = (
     "Where OpenVINO is faster, ours spends its time in X3D in oneDNN's depthwise and narrow convolutions, in "
-    "MViT in bf16 in attention whose heads are no multiple of 32 wide, which misses PyTorch's fast kernels, in "
-    "Swin in attention with a bias, which has none."
+    "MViT in bf16 in attention whose heads are no multiple of 32 wide, which misses PyTorch's fast kernels, "
+    "in Swin in attention with a bias, which has none."
 )
 """Found with `torch.profiler`, network by network."""
 
