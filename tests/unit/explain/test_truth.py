@@ -172,7 +172,9 @@ def test_an_empty_map_is_like_no_other() -> None:
 
 
 def attribution(method: str, values: np.ndarray, *, signed: bool = False, label: str = "wave") -> Attribution:
-    heat = InputHeat("net", PIXELS, 0, np.arange(8.0), values.astype(np.float32), 1.0)
+    heat = InputHeat(
+        "net", PIXELS, 0, np.arange(8.0), values.astype(np.float32), 1.0, method=method, signed=signed
+    )
     return Attribution(
         "a.mp4", (28, 28), (0, 8), method, label, None, 1.0, 1.0, (label, 1.0), (heat,), signed
     )
