@@ -36,6 +36,9 @@ NAMES = (
     "extraction",
     "background",
     "explained_sets",
+    "planted",
+    "planted_layers",
+    "explain",
 )
 
 

@@ -17,7 +17,7 @@ from kinesphere.models.runtime.measure import input_shape
 
 TINY = list_models(tiny=True)
 LABELS = LabelSet(("clap", "jump", "wave"))
-LITTLE = Settings(steps=2, samples=2, masks=4, tube=(8, 64, 64), cells=(2, 3, 3), batch=4)
+LITTLE = Settings(steps=2, most_steps=2, samples=2, masks=4, tube=(8, 64, 64), cells=(2, 3, 3), batch=4)
 INSTEAD = {
     ("guided_backprop", "videomae_tiny"): "GELU",
     ("guided_gradcam", "videomae_tiny"): "GELU",

@@ -35,6 +35,8 @@ from kinesphere.predict.video_predictor import shown
 
 Span = tuple[float, float]
 _OUTSHONE = 0.99
+_SUMS_UP = 0.01
+"""How far a sum may miss, as a share of what it promises, before the answer says so."""
 
 
 @dataclass(frozen=True)
@@ -224,14 +226,16 @@ class _Answering:
             streams += explained.streams
             if explained.faithfulness is not None:
                 measured[network.name] = explained.faithfulness
-        known = [residual for residual in residuals if residual is not None]
+        residual = max((each for each in residuals if each is not None), default=None)
+        if residual is not None and residual > _SUMS_UP:
+            notes = (*notes, _missed(residual))
         named = " + ".join(dict.fromkeys(network.method.name for network in self.networks))
         return Attribution(
             source, seen[0].frame_size, span, named,
             labels.names[label], self.question.against, float(probabilities[label]),
             float(np.average(scores, weights=_weights(self.predictor))),
             (labels.names[best], float(probabilities[best])), tuple(heats),
-            any(network.method.signed for network in self.networks), max(known) if known else None, notes,
+            any(network.method.signed for network in self.networks), residual, notes,
             measured, streams,
         )  # fmt: skip
 
@@ -256,6 +260,13 @@ def check_question(predictor: VideoPredictor, question: Question) -> None:
         See `explain`.
     """
     _Answering.of(predictor, question)
+
+
+def _missed(residual: float) -> str:
+    return (
+        "The sum of heat misses the score's difference to an input without content by "
+        f"{100 * residual:.1f} %: the score jumps on the way, or has more kinks than there were points."
+    )
 
 
 def _weights(predictor: VideoPredictor) -> tuple[float, ...]:

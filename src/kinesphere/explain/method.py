@@ -26,7 +26,8 @@ class Settings:
 
     Attributes:
         layer: Dotted path of the layer whose activations are looked at; None for those of the model's card.
-        steps: Steps of a path integral.
+        steps: Points of a path integral.
+        most_steps: Points that it may have where its sum misses the score's difference by a hundredth.
         samples: Noisy copies that are averaged.
         noise: Their standard deviation, as a fraction of the input's range.
         tube: Frames, rows and columns of what is occluded at a time.
@@ -41,8 +42,9 @@ class Settings:
 
     layer: str | None = None
     steps: int = 64
-    samples: int = 16
-    noise: float = 0.1
+    most_steps: int = 1024
+    samples: int = 50
+    noise: float = 0.15
     tube: tuple[int, int, int] = (4, 32, 32)
     units: Units = "tubes"
     regions: Tensor | None = None
@@ -53,10 +55,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = (self.steps, self.samples, self.masks, self.batch, *self.tube, *self.cells)
+        counts = (self.steps, self.most_steps, self.samples, self.masks, self.batch, *self.tube, *self.cells)
         if min(counts) < 1:
             raise InvalidSetting(
-                f"An explanation's steps, samples, masks, batch, tube and cells are at least 1; got {self}."
+                "An explanation's steps, most_steps, samples, masks, batch, tube and cells are at least 1; "
+                f"got {self}."
             )
         if not self.noise > 0:
             raise InvalidSetting(f"The noise of an explanation is above 0; got {self.noise}.")

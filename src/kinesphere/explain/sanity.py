@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,19 +20,20 @@ from kinesphere.explain.method import Method, Settings
 from kinesphere.explain.target import Scored, Target
 from kinesphere.models import Recogniser
 
-_STILL_ALIKE = 0.5
-
 
 @dataclass(frozen=True)
 class Sanity:
     """How alike the maps of a method stay while a network loses what it has learnt.
 
     Attributes:
+        STILL_ALIKE: Above this maps are alike.
         method: Name of the method.
         layers: Names of the groups of layers, from the head down.
-        alike: Spearman's rank correlation of the absolute maps with those of the whole network, after each.
+        alike: Spearman's rank correlation of the absolute maps with those of the whole network after each,
+            the mean over clips.
     """
 
+    STILL_ALIKE: ClassVar[float] = 0.5
     method: str
     layers: tuple[str, ...]
     alike: tuple[float, ...]
@@ -39,7 +41,7 @@ class Sanity:
     @property
     def is_blind(self) -> bool:
         """Whether the maps of the network without any learnt layer are still alike."""
-        return self.alike[-1] > _STILL_ALIKE
+        return self.alike[-1] > self.STILL_ALIKE
 
 
 def check_sanity(
@@ -49,12 +51,12 @@ def check_sanity(
     label: int,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
 ) -> Sanity:
-    """Randomise a copy of a network from the head down, and explain the same class of the same clip.
+    """Randomise a copy of a network from the head down, and explain the same class of the same clips.
 
     Args:
         recogniser: Stays as it is.
         method: One that is defined for it.
-        inputs: Normalised clips `(1, T, ...)`, one per input.
+        inputs: Normalised clips `(B, T, ...)`, one tensor per input; several clips make the check steadier.
         label: Index of the class.
         settings: How much work the method does.
     """
@@ -76,7 +78,10 @@ def check_sanity(
             spread = values.std() if values.numel() > 1 else values.abs().mean()
             parameter.data = fresh * spread + values.mean()
         names.append(name)
-        alike.append(likeness(whole, explained()))
+        after = explained()
+        clips = range(len(inputs[0]))
+        each = [likeness([heat[i] for heat in whole], [heat[i] for heat in after]) for i in clips]
+        alike.append(float(np.mean(each)))
     return Sanity(method.name, tuple(names), tuple(alike))
 
 

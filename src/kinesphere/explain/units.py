@@ -108,7 +108,8 @@ def losses(scored: Scored, inputs: Sequence[Tensor], settings: Settings, number:
 class _Altered:
     """The score of one clip by which of its parts are present, 1 or 0 each in `(N, parts)`.
 
-    So Captum's bookkeeping is of parts and not of pixels, and only the values of absent parts are written.
+    So Captum's bookkeeping is of parts and not of pixels. Only the values of absent parts are written, into
+    copies of the clip that are mended after each pass: new ones would cost as much as a small network does.
     """
 
     def __init__(self, scored: Scored, clip: Sequence[Tensor], settings: Settings, number: Numbering) -> None:
@@ -126,6 +127,12 @@ class _Altered:
                 self.places += [(i, place) for place in places]
             self.numbers.append(numbers)
             self.fills.append(filled(part, spec, settings.fill).flatten())
+        size = min(settings.batch, max(self.count, 1))
+        self.copies = [
+            part.expand(size, *part.shape[1:]) if numbers is None
+            else part.flatten().repeat(size, 1).view(size, *part.shape[1:])
+            for part, numbers in zip(clip, self.numbers, strict=True)
+        ]  # fmt: skip
 
     @property
     def count(self) -> int:
@@ -133,18 +140,19 @@ class _Altered:
         return len(self.places)
 
     def __call__(self, present: Tensor) -> Tensor:
-        size = len(present)
-        copies = [
-            part.expand(size, *part.shape[1:]) if numbers is None else part.flatten().repeat(size, 1)
-            for part, numbers in zip(self.clip, self.numbers, strict=True)
-        ]
-        for copy, absent in (present == 0).nonzero().tolist():
-            i, places = self.places[absent]
-            copies[i][copy, places] = self.fills[i][places]
-        scores: Tensor = self.scored(
-            *(copy.view(size, *part.shape[1:]) for copy, part in zip(copies, self.clip, strict=True))
-        )
+        absent = (present == 0).nonzero().tolist()
+        self._write(absent, self.fills)
+        try:
+            scores: Tensor = self.scored(*(copies[: len(present)] for copies in self.copies))
+        finally:
+            self._write(absent, [part.flatten() for part in self.clip])
         return scores
+
+    def _write(self, absent: list[list[int]], values: Sequence[Tensor]) -> None:
+        """Into each copy's absent parts."""
+        for copy, part in absent:
+            i, places = self.places[part]
+            self.copies[i][copy].view(-1).index_copy_(0, places, values[i][places])
 
 
 def _map(lost: Tensor, clip: Tensor, spec: ClipSpec) -> Tensor:

@@ -17,6 +17,7 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LabelMisma
 from kinesphere.explain import folder as room
 from kinesphere.explain.explaining import Question, explain, explain_windows
 from kinesphere.explain.folder import Asked, check_agreement, check_films, explain_video
+from kinesphere.explain.method import Settings
 from kinesphere.explain.render.sheet import sheet
 from kinesphere.explain.store import read_attribution, write_attribution
 from kinesphere.video import Video
@@ -71,6 +72,16 @@ def test_methods_of_one_model_are_held_against_each_other(video: Path, tmp_path:
     assert written[0].to_json(tmp_path)["agreement"] == [pair.to_json()]
     with pytest.raises(InvalidSetting, match="--method A --method B"):
         check_agreement(asked[1:])
+
+
+def test_a_sum_that_misses_what_it_promises_is_said(video: Path) -> None:
+    for settings in (Settings(steps=1, most_steps=1), Settings()):
+        found = explain(
+            predictor_of("videomae_tiny"), video, Question("integrated_gradients", settings=settings)
+        )
+        assert found.residual is not None
+        said = [note for note in found.notes if "The sum of heat misses the score's" in note]
+        assert bool(said) == (found.residual > 0.01) == (settings.steps == 1)
 
 
 def test_heat_comes_back_from_disk(video: Path, tmp_path: Path) -> None:

@@ -35,6 +35,29 @@ def test_integrated_gradients_sum_to_the_logit_difference_within_a_hundredth(mod
     torch.testing.assert_close(heat.flatten(1).sum(1), difference, rtol=0.01, atol=0)
 
 
+def test_integrated_gradients_take_more_points_where_their_sum_misses():
+    scored, clips = scored_and_clips("dd_net_tiny", batch=1)
+    with torch.no_grad():
+        difference = float(scored(*clips) - scored(*baselines(clips, scored.recogniser.specs)))
+    missed = [
+        abs(
+            float(heat_of("integrated_gradients", scored, clips, Settings(most_steps=most)).sum())
+            - difference
+        )
+        for most in (1, 1024)
+    ]
+    assert missed[1] < 0.01 * abs(difference) < missed[0]
+
+
+def test_heatmaps_of_many_frames_have_a_gradient():
+    scored, (clip,) = scored_and_clips("posec3d_tiny", batch=1)
+    copies = clip.repeat(24, 1, 1, 1, 1).requires_grad_()  # more than are painted at a time
+    (together,) = torch.autograd.grad(scored(copies).sum(), copies)
+    alone = clip.requires_grad_()
+    (gradient,) = torch.autograd.grad(scored(alone).sum(), alone)
+    torch.testing.assert_close(together[23:], gradient, rtol=1e-3, atol=1e-6)
+
+
 def test_integrated_gradients_of_two_inputs_sum_up_together():
     scored, clips = scored_and_clips("two_stream_tiny", batch=1)
     heats = METHODS.get("integrated_gradients").heat(scored, clips, Settings(batch=16))

@@ -85,6 +85,8 @@ def heatmaps(
     # On a CPU a share's intermediate results stay in its cache; elsewhere few large steps are faster.
     budget = 2**17 if keypoints_BTPJC.device.type == "cpu" else 2**24
     share = max(1, budget // (P * maps * places))
+    if points_NPJ2.requires_grad:
+        share = N  # a maximum's gradient asks for the volume as it was painted
     volume = frames_NPJC.new_zeros(N, size[0] * size[1] * maps)
     for first in range(0, N, share):
         points, scores = points_NPJ2[first : first + share], scores_NPJ[first : first + share]
