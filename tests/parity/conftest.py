@@ -20,6 +20,7 @@ from torch import Tensor
 
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_state
+from kinesphere.models.weights.keymap import Arguments
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,8 @@ def check_parity() -> Callable[..., None]:
     Imports the filled state strictly, maps it back to the very same public state, and compares logits.
     `inputs` turns the recorded `x` into our inputs; `logits` turns our output into the recorded form;
     `run(net, *recorded inputs)` gives the logits where the recorded inputs are not those of our `forward`;
-    `kept` gives buffers that the fixture keeps as constructed and does not store.
+    `kept` gives buffers that the fixture keeps as constructed and does not store; `arguments` those of a
+    network of another size.
     """
 
     def check(
@@ -134,10 +136,11 @@ def check_parity() -> Callable[..., None]:
         logits: Callable[[Tensor], Tensor] | None = None,
         run: Callable[..., Tensor] | None = None,
         kept: dict[str, Tensor] | None = None,
+        arguments: Arguments | None = None,
     ) -> None:
         peer = recorded(fixture)
         state = peer.state | (kept or {})
-        recogniser = import_state(state, model)  # the layout must be found without being told
+        recogniser = import_state(state, model, arguments=arguments)  # the layout is found untold
         key_map = next(m for m in MODELS.get(model).key_maps if m.layout == layout)
         assert not key_map.to_ours(state).unmapped
         back = key_map.to_theirs(recogniser.net.state_dict())

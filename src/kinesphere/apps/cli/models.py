@@ -94,7 +94,10 @@ def _print_card(entry: ModelCard) -> None:
     line("cost", f"{entry.parameters:,} parameters, {entry.multiply_adds:,} multiply-adds a view")
     line("classes", f"{entry.classes}, for these numbers")
     line("stages", f"{', '.join(entry.stages)}; head {', '.join(entry.head)}")
-    layouts = [m.layout + " (images)" * m.backbone_only for m in MODELS.get(entry.name).key_maps]
+    layouts = [
+        m.layout + (" (encoder)" if m.fresh else " (images)") * m.backbone_only
+        for m in MODELS.get(entry.name).key_maps
+    ]
     line("reads", ", ".join(dict.fromkeys(layouts)) or "no foreign checkpoints")
     if entry.notes:
         line("notes", entry.notes)

@@ -131,31 +131,35 @@ def check_whole(
 
 
 def covers(architecture: Architecture, key_map: KeyMap, source: Source, *, least: float = 0.0) -> bool:
-    """Whether image weights are what the layout knows, without a key that has no place.
+    """Whether a backbone's weights are what the layout knows, without a key that has no place.
 
     Args:
         architecture: The network.
-        key_map: The layout of image weights.
+        key_map: The layout of the backbone.
         source: What is imported.
-        least: Share of the network's tensors without the head's that are filled at least.
+        least: Fraction that is filled at least of the network's tensors without the head's and fresh ones.
     """
     card = architecture.card
     try:
         mapped = key_map.to_ours(source.state)
         usable = without_head(card, mapped.state)
-        if mapped.unmapped or not _has_stages(card, usable):
+        if mapped.unmapped or not _has_stages(card, usable, key_map.fresh):
             return False
+        implied = key_map.builder_arguments(source.state)
     except Exception:  # rules take the forms of tensors for granted
         return False
-    own = own_state(architecture, key_map, card.classes, {**key_map.arguments, **source.arguments}, source)
+    own = own_state(architecture, key_map, card.classes, {**implied, **source.arguments}, source)
     if isinstance(own, Misfit) or not usable or any(key not in own for key in usable):
         return False
-    return len(usable) >= least * len(without_head(card, own))
+    fresh = tuple(f"{path}." for path in key_map.fresh)
+    wanted = [key for key in without_head(card, own) if not key.startswith(fresh)]
+    return len(usable) >= least * len(wanted)
 
 
-def _has_stages(card: ModelCard, state: StateDict) -> bool:
-    """Whether there are tensors of the last stage: what has none is no network of the kind."""
-    return any(key.startswith(f"{card.stages[-1]}.") for key in state)
+def _has_stages(card: ModelCard, state: StateDict, fresh: tuple[str, ...] = ()) -> bool:
+    """Whether the last stage that is not fresh has tensors: what has none is no network of the kind."""
+    last = [stage for stage in card.stages if stage not in fresh][-1]
+    return any(key.startswith(f"{last}.") for key in state)
 
 
 def not_of(model: str, layout: str, error: Exception) -> str:

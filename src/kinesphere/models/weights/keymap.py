@@ -105,7 +105,8 @@ class KeyMap:
         arguments: Builder arguments under which our network computes what theirs does.
         infer: Further builder arguments read off their state (depth, widths, options).
         spec: Input contract of this layout's checkpoints, where it differs from the card's.
-        backbone_only: True if the layout holds image weights of a part of our network.
+        backbone_only: True if the layout holds weights of a part of our network, of images or of an encoder.
+        fresh: Dotted paths of what a backbone lacks beside the head, the stages of a probe; they start fresh.
     """
 
     layout: str
@@ -114,6 +115,7 @@ class KeyMap:
     infer: Callable[[Mapping[str, Tensor]], Arguments] | None = None
     spec: ClipSpec | None = None
     backbone_only: bool = False
+    fresh: tuple[str, ...] = ()
 
     def builder_arguments(self, theirs: Mapping[str, Tensor]) -> Arguments:
         """Arguments for the builder of a network that holds `theirs`."""

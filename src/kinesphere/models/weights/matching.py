@@ -13,6 +13,7 @@ from kinesphere.models.checkpoint import architecture_in
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.registry import MODELS, list_models
 from kinesphere.models.weights.checking import Checked, Source, check_whole, covers
+from kinesphere.models.weights.encoders import unread
 from kinesphere.models.weights.identify import Candidates
 from kinesphere.models.weights.readers import read_foreign, readings
 
@@ -61,13 +62,13 @@ def advice(path: str | Path) -> str:
         state = read_foreign(path).state
     except KinesphereError:
         return ""
-    return advice_for(matches(state), str(path))
+    return advice_for(matches(state), str(path), state)
 
 
-def advice_for(found: Sequence[Match], path: str) -> str:
-    """The same from what was found."""
+def advice_for(found: Sequence[Match], path: str, state: Mapping[str, Tensor]) -> str:
+    """The same from what was found in a file with the tensors `state`."""
     if not found:
-        return " Its tensors fit none of the known architectures."
+        return unread(state) or " Its tensors fit none of the known architectures."
     whole = [match for match in found if match.classes is not None]
     others = [match.model for match in found if match.classes is None]
     text = (
@@ -103,12 +104,14 @@ def _whole(source: Source) -> tuple[Match, ...]:
 
 
 def _backbones(source: Source) -> tuple[Match, ...]:
-    return tuple(
-        Match(name, key_map.layout, None)
-        for name in _of_size(source, _BACKBONE_RATIO)
-        for key_map in [m for m in MODELS.get(name).key_maps if m.backbone_only][:1]
-        if covers(MODELS.get(name), key_map, source, least=_COVERED)
-    )
+    found = []
+    for name in _of_size(source, _BACKBONE_RATIO):
+        architecture = MODELS.get(name)
+        for key_map in architecture.key_maps:
+            if key_map.backbone_only and covers(architecture, key_map, source, least=_COVERED):
+                found.append(Match(name, key_map.layout, None))
+                break
+    return tuple(found)
 
 
 def _of_size(source: Source, ratios: tuple[float, float]) -> list[str]:

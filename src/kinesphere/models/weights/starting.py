@@ -94,14 +94,15 @@ def model_of(pretrained: str) -> str:
     own = architecture_in(path)
     if own is not None:
         return own
-    found = matches(read_foreign(path).state)
+    state = read_foreign(path).state
+    found = matches(state)
     whole = [match.model for match in found if match.classes is not None]
     candidates = whole or [match.model for match in found]
     if len(candidates) == 1:
         log.warning("%s is read as a %s, the one model that its tensors fit.", path.name, candidates[0])
         return candidates[0]
     raise InvalidCheckpoint(
-        f"Which model {path.name} belongs to is not certain.{advice_for(found, pretrained)}"
+        f"Which model {path.name} belongs to is not certain.{advice_for(found, pretrained, state)}"
     )
 
 

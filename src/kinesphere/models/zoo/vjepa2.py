@@ -23,7 +23,7 @@ from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
-from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename
+from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import joined
 
 EPS = 1e-6
@@ -62,15 +62,15 @@ def rotation(grid: tuple[int, int, int], head_width: int, like: Tensor) -> Rotat
 class AttentivePooler(nn.Module):
     """Self-attention blocks over the tokens, then one learnt query that attends to all of them."""
 
-    def __init__(self, width: int, heads: int, depth: int) -> None:
+    def __init__(self, width: int, heads: int, depth: int, eps: float = EPS) -> None:
         super().__init__()
         self.heads = heads
-        self.blocks = nn.Sequential(*(Block(width, heads, eps=EPS) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, eps=eps) for _ in range(depth)))
         self.query = nn.Parameter(torch.zeros(1, 1, width))
-        self.norm1 = nn.LayerNorm(width, EPS)
+        self.norm1 = nn.LayerNorm(width, eps)
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
-        self.norm2 = nn.LayerNorm(width, EPS)
+        self.norm2 = nn.LayerNorm(width, eps)
         self.mlp = Mlp(width, 4 * width)
         nn.init.normal_(self.query, std=0.02)
 
@@ -96,6 +96,8 @@ class VJEPA2(nn.Module):
         tubelet: Frames per token.
         patch: Side of a token in pixels.
         pooler_depth: Self-attention blocks of the probe.
+        pooler_eps: Added to the variance in the probe's layer norms: 1e-5 by the authors, 1e-6 on the
+            Hugging Face hub.
     """
 
     def __init__(
@@ -108,13 +110,14 @@ class VJEPA2(nn.Module):
         tubelet: int = 2,
         patch: int = 16,
         pooler_depth: int = 3,
+        pooler_eps: float = EPS,
     ) -> None:
         super().__init__()
         self.head_width = width // heads
         self.embed = Tubelets(width, tubelet, patch)
         self.blocks = nn.ModuleList(Block(width, heads, eps=EPS) for _ in range(depth))
         self.norm = nn.LayerNorm(width, EPS)
-        self.pooler = AttentivePooler(width, heads, pooler_depth)
+        self.pooler = AttentivePooler(width, heads, pooler_depth, pooler_eps)
         self.fc = nn.Linear(width, num_classes)
         initialise(self)
 
@@ -135,43 +138,79 @@ SPEC = ClipSpec(Sampling("dense", 16, 4), size=(256, 256), short_side_px=292, me
 
 
 def sizes(theirs: Mapping[str, Tensor]) -> Arguments:
-    """Frames per token and depth of the probe."""
-    kernel = theirs.get("vjepa2.encoder.embeddings.patch_embeddings.proj.weight")
-    probe = "pooler.self_attention_layers."
-    found: Arguments = {"pooler_depth": len({key.split(".")[2] for key in theirs if key.startswith(probe)})}
-    return found if kernel is None else found | {"tubelet": kernel.shape[2]}
+    """Frames and side of a token, and depth of the probe."""
+    found: Arguments = {}
+    for key, tensor in theirs.items():
+        if key.endswith(("patch_embed.proj.weight", "patch_embeddings.proj.weight")) and tensor.dim() == 5:
+            found |= {"tubelet": tensor.shape[2], "patch": tensor.shape[3]}
+    if any(key.removeprefix("probe.").startswith("pooler.") for key in theirs):
+        probe = ("pooler.self_attention_layers.", "pooler.blocks.")
+        own = (key.removeprefix("probe.") for key in theirs)
+        found["pooler_depth"] = len({key.split(".")[2] for key in own if key.startswith(probe)})
+    return found
 
 
-ENCODER, PROBE, CROSS = (
-    "vjepa2.encoder.layer.{i}",
-    "pooler.self_attention_layers.{i}",
-    "pooler.cross_attention_layer",
-)
+def hub_encoder(prefix: str) -> tuple[Rule, ...]:
+    """Rules for the encoder in the files of the Hugging Face hub, whose names there begin with `prefix`."""
+    layer = f"{prefix}encoder.layer.{{i}}"
+    return (
+        Ignore(f"{prefix}predictor.*", "the predictor of the pre-training"),
+        Rename(f"{prefix}encoder.embeddings.patch_embeddings.proj.*", "embed.proj.*"),
+        *joined(f"{layer}.attention", "blocks.{i}.attn.qkv", ("query", "key", "value")),
+        Rename(f"{layer}.attention.proj.*", "blocks.{i}.attn.proj.*"),
+        Rename(f"{layer}.*", "blocks.{i}.*"),
+        Rename(f"{prefix}encoder.layernorm.*", "norm.*"),
+    )
+
+
+def authors_encoder(prefix: str) -> tuple[Rule, ...]:
+    """Rules for the encoder in the authors' files."""
+    return (
+        Ignore(f"{prefix}pos_embed", "a table of positions, in whose stead there are rotary ones"),
+        Rename(f"{prefix}patch_embed.proj.*", "embed.proj.*"),
+        Rename(f"{prefix}blocks.{{i}}.*", "blocks.{i}.*"),
+        Rename(f"{prefix}norm.*", "norm.*"),
+    )
+
+
+HUB_PROBE, HUB_CROSS = "pooler.self_attention_layers.{i}", "pooler.cross_attention_layer"
+CROSS = "probe.pooler.cross_attention_block"
 MAPS = (
     KeyMap(
         "huggingface",
         (
-            Ignore("vjepa2.predictor.*", "the predictor of the pre-training"),
-            Rename("vjepa2.encoder.embeddings.patch_embeddings.proj.*", "embed.proj.*"),
-            *joined(f"{ENCODER}.attention", "blocks.{i}.attn.qkv", ("query", "key", "value")),
-            Rename(f"{ENCODER}.attention.proj.*", "blocks.{i}.attn.proj.*"),
-            Rename(f"{ENCODER}.*", "blocks.{i}.*"),
-            Rename("vjepa2.encoder.layernorm.*", "norm.*"),
-            *joined(f"{PROBE}.self_attn", "pooler.blocks.{i}.attn.qkv", ("q_proj", "k_proj", "v_proj")),
-            Rename(f"{PROBE}.self_attn.out_proj.*", "pooler.blocks.{i}.attn.proj.*"),
-            Rename(f"{PROBE}.layer_norm1.*", "pooler.blocks.{i}.norm1.*"),
-            Rename(f"{PROBE}.layer_norm2.*", "pooler.blocks.{i}.norm2.*"),
-            Rename(f"{PROBE}.mlp.*", "pooler.blocks.{i}.mlp.*"),
+            *hub_encoder("vjepa2."),
+            *joined(f"{HUB_PROBE}.self_attn", "pooler.blocks.{i}.attn.qkv", ("q_proj", "k_proj", "v_proj")),
+            Rename(f"{HUB_PROBE}.self_attn.out_proj.*", "pooler.blocks.{i}.attn.proj.*"),
+            Rename(f"{HUB_PROBE}.layer_norm1.*", "pooler.blocks.{i}.norm1.*"),
+            Rename(f"{HUB_PROBE}.layer_norm2.*", "pooler.blocks.{i}.norm2.*"),
+            Rename(f"{HUB_PROBE}.mlp.*", "pooler.blocks.{i}.mlp.*"),
             Rename("pooler.query_tokens", "pooler.query"),
-            Rename(f"{CROSS}.cross_attn.q_proj.*", "pooler.q.*"),
-            *joined(f"{CROSS}.cross_attn", "pooler.kv", ("k_proj", "v_proj")),
-            Rename(f"{CROSS}.layer_norm1.*", "pooler.norm1.*"),
-            Rename(f"{CROSS}.layer_norm2.*", "pooler.norm2.*"),
-            Rename(f"{CROSS}.mlp.*", "pooler.mlp.*"),
+            Rename(f"{HUB_CROSS}.cross_attn.q_proj.*", "pooler.q.*"),
+            *joined(f"{HUB_CROSS}.cross_attn", "pooler.kv", ("k_proj", "v_proj")),
+            Rename(f"{HUB_CROSS}.layer_norm1.*", "pooler.norm1.*"),
+            Rename(f"{HUB_CROSS}.layer_norm2.*", "pooler.norm2.*"),
+            Rename(f"{HUB_CROSS}.mlp.*", "pooler.mlp.*"),
             Rename("classifier.*", "fc.*"),
         ),
         infer=sizes,
     ),
+    KeyMap(
+        "vjepa2",
+        (
+            *authors_encoder("encoder."),
+            Rename("probe.pooler.query_tokens", "pooler.query"),
+            Rename("probe.pooler.blocks.{i}.*", "pooler.blocks.{i}.*"),
+            Rename(f"{CROSS}.xattn.q.*", "pooler.q.*"),
+            Rename(f"{CROSS}.xattn.kv.*", "pooler.kv.*"),
+            Rename(f"{CROSS}.*", "pooler.*"),
+            Rename("probe.linear.*", "fc.*"),
+        ),
+        arguments={"pooler_eps": 1e-5},
+        infer=sizes,
+    ),
+    KeyMap("huggingface_encoder", hub_encoder(""), infer=sizes, backbone_only=True, fresh=("pooler",)),
+    KeyMap("vjepa2_encoder", authors_encoder(""), infer=sizes, backbone_only=True, fresh=("pooler",)),
 )
 
 
@@ -186,7 +225,8 @@ FAMILY = Family(
     explanation="weighted_attention",
     classes=174,
     key_maps=MAPS,
-    notes="Compared with the installed transformers library; there is no recorded fixture.",
+    notes="Compared with recorded results of both publishers' code for small random networks. An encoder "
+    "without a probe is read as a backbone; `model.freeze=norm` trains the probe alone.",
 )
 
 

@@ -25,6 +25,10 @@ _WRAPPERS = (
     "swa_state_dict", "swa_model", "swa_model_state_dict", "averaged_model", "average_model",
     "averaging_state", "model_averaged", "teacher",
 )  # fmt: skip
+_TARGETS = ("target_encoder", "ema_encoder")
+"""Averages of an encoder over its training; beside them lie its last state and a predictor."""
+_PROBES = "classifiers"
+"""Heads on one encoder that were trained together, in a list."""
 _NO_NETWORK = ("optim", "sched", "scaler", "loss", "criterion", "callback", "rng", "loader", "sampler")
 _SHOWN = 12
 
@@ -102,6 +106,10 @@ def _wrapped(content: Mapping[Any, Any] | list[Any], name: str) -> list[Any]:
     """Keys of what holds the weights, the best first; none if it is `content` itself."""
     if isinstance(content, list):
         return [i for i, part in enumerate(content) if isinstance(part, Mapping) and _holds_weights(part)][:1]
+    if isinstance(content.get(_PROBES), list) and _wrapped(content[_PROBES], name):
+        return [_PROBES]
+    if targets := [key for key in _TARGETS if _holds_weights(content.get(key))]:
+        return [*targets, *(key for key in ("encoder", "predictor") if _holds_weights(content.get(key)))]
     known = [key for key in _WRAPPERS if _holds_weights(content.get(key))]
     if known or any(isinstance(value, Tensor | np.ndarray) for value in content.values()):
         return known
