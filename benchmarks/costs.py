@@ -316,7 +316,7 @@ def split(count: int, folder: Path) -> Call:
 
 def every_target(count: int, folder: Path) -> Call:
     manifest = samples(count, folder)
-    return lambda: [ClipDataset(manifest, FRAME, train=False)._target(i, False) for i in (0, count - 1)]
+    return lambda: [ClipDataset(manifest, FRAME, train=False)._target(i, False, None) for i in (0, count - 1)]
 
 
 def leaking(count: int, folder: Path) -> Call:
