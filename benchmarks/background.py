@@ -193,8 +193,8 @@ def notes_of(studies: Mapping[float, BackgroundStudy]) -> list[str]:
         )
     made = "the same for all sets; poses and masks are the generator's own"
     chosen = (
-        "settings of training stood before anything was measured; the test was made larger once, and chosen again "
-        "after one whose"
+        "settings of training stood before anything was measured; the test was made larger once, and chosen "
+        "again after one whose"
     )
     return [
         *notes,
