@@ -15,13 +15,13 @@ CLIPS, SEED = 30, 0
 POINT = {
     "CNN": ("gradcam++", "guided_gradcam", "occlusion", "rise"),
     "LSTM": ("layercam", "occlusion", "rise"),
-    "transformer": ("occlusion", "rise"),
+    "transformer": ("gradient_x_input", "integrated_gradients", "occlusion", "rise"),
     "skeleton": (
         "gradient_x_input", "guided_gradcam", "integrated_gradients", "occlusion", "rise", "smoothgrad",
     ),
 }  # fmt: skip
-"""Methods that are within a cell of the patch in 19 clips of 20 with several networks of a kind;
-docs/explaining.md tells why the others are not."""
+"""Methods that are within a cell of the patch in 19 clips of 20 (`benchmarks/results/planted.json` has more
+networks); docs/explaining.md tells why the others are not."""
 
 
 @pytest.mark.slow
@@ -49,4 +49,4 @@ def test_the_sanity_check_names_guided_backpropagation_and_not_gradcam() -> None
     )
     assert guided.is_blind, guided
     assert not cam.is_blind, cam
-    assert guided.layers == cam.layers == ("head", "layer4", "layer3", "layer2", "layer1")
+    assert guided.layers == cam.layers == ("head", "layer4", "layer3", "layer2", "layer1", "stem")
