@@ -99,7 +99,7 @@ def main() -> None:
     torch.set_num_threads(cpu_count())
     rows = [cost_of_gradcam(model, args.rounds) for model in args.models]
     settings = Settings()
-    rows.append(gain_of_batches(COMPACT, min(args.rounds, 5), settings))
+    rows.append(gain_of_batches(COMPACT, 2 * args.rounds, settings))
     scored, inputs = example(COMPACT)
     rise_s = seconds(explained("rise", scored, inputs, replace(settings, masks=args.masks)))
     goals = [
