@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from functools import partial
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -93,7 +94,9 @@ def test_soft_labels_lie_between_the_hard_ones() -> None:
 
 def test_a_loss_of_another_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LOSSES, "_members", {name: LOSSES.get(name) for name in LOSSES})
-    entry = SimpleNamespace(load=lambda: LOSSES.add("toy", lambda context: lambda x, y: x.square().mean()))
+    entry = EntryPoint("toy", "toys", "kinesphere.losses")
+    add = partial(LOSSES.add, "toy", lambda context: lambda x, y: x.square().mean())
+    monkeypatch.setattr(EntryPoint, "load", lambda entry: add())
     monkeypatch.setattr(
         registry, "entry_points", lambda group: [entry] if group == "kinesphere.losses" else []
     )

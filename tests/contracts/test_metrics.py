@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -135,7 +135,8 @@ def test_a_metric_of_another_package_joins_reports_intervals_and_training(
         sums=lambda p, targets, multi: p.amax(-1, keepdim=True) > 0.5,
         from_sums=lambda sure, clips: sure[:, 0] / clips,
     )
-    entry = SimpleNamespace(load=lambda: METRICS.add("sure", toy))
+    entry = EntryPoint("sure", "toys", "kinesphere.metrics")
+    monkeypatch.setattr(EntryPoint, "load", lambda entry: METRICS.add("sure", toy))
     monkeypatch.setattr(
         registry, "entry_points", lambda group: [entry] if group == "kinesphere.metrics" else []
     )
