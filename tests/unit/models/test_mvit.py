@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.models import import_state
+from kinesphere.models import import_state, load_model, save_model
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.mvit import MViT
 from kinesphere.models.zoo.mvit.blocks import (
@@ -151,7 +151,7 @@ def test_absolute_positions_follow_the_grid():
         ("pyslowfast", V1 | {"pool": "max"}),
         ("mmaction2", {}),
         ("mmaction2", {"widen_in_attention": False}),
-        ("pytorchvideo", V1),
+        ("pytorchvideo", V1 | {"pool_eps": 1e-5}),
     ],
 )
 def test_layouts_tell_depth_width_clip_and_version(layout, changes):
@@ -174,6 +174,27 @@ def test_earlier_names_of_pytorchvideo_are_read_too():
     for theirs in (earlier, earlier | later):
         imported = import_state(theirs, "mvit_v1_b_16x4").net.state_dict()
         assert all(torch.equal(value, net.state_dict()[key]) for key, value in imported.items())
+
+
+@pytest.mark.parametrize(
+    ("layout", "eps"),
+    [("torchvision", 1e-6), ("pyslowfast", 1e-6), ("mmaction2", 1e-6), ("pytorchvideo", 1e-5)],
+)
+def test_a_layout_tells_the_epsilon_after_pooling(layout, eps, tmp_path):
+    theirs = LAYOUTS[layout].to_theirs(MViT(3, **SMALL, **V1).state_dict()).state
+    imported = import_state(theirs, "mvit_v1_b_16x4", layout=layout)
+    save_model(imported, tmp_path / "mvit.safetensors")
+    x = 1e-3 * torch.randn(1, 1 + 4 * 12 * 12, 1, 16)  # of a variance near the epsilons
+    for net in (imported.net, load_model(tmp_path / "mvit.safetensors").net):
+        pool = net.layer1[0].attn.pool_k
+        norm = pool.norm
+        pool.norm = torch.nn.Identity()
+        pooled = pool(x, (4, 12, 12))
+        pool.norm = norm
+        expected = F.layer_norm(pooled, (16,), norm.weight, norm.bias, eps)
+        torch.testing.assert_close(pool(x, (4, 12, 12)), expected)
+        others = [m.eps for name, m in net.named_modules() if name.endswith(("norm1", "norm2"))]
+        assert {*others, net.norm.eps} == {1e-6}
 
 
 def test_a_state_with_a_missing_tensor_is_refused():

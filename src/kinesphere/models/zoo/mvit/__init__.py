@@ -51,6 +51,7 @@ class MViT(nn.Module):
         widen_in_attention: Where channels double: in the attention of a stage's first block, or in the
             perceptron of the block before it.
         pool: How tokens are pooled: by a depthwise convolution and a layer norm, or by max or mean.
+        pool_eps: Epsilon of the layer norms after pooling; all others have 1e-6.
         pool_every_query: Whether queries are pooled even where the grid stays as it is.
         key_stride: Stride of keys and values in the first stage; each later stage halves it.
         class_token: Whether there is one.
@@ -71,6 +72,7 @@ class MViT(nn.Module):
         residual_pooling: bool = True,
         widen_in_attention: bool = True,
         pool: Pooling = "conv",
+        pool_eps: float = EPSILON,
         pool_every_query: bool = True,
         key_stride: int = 8,
         class_token: bool = True,
@@ -98,6 +100,7 @@ class MViT(nn.Module):
                 attention = PooledAttention(
                     inputs, middle, heads * 2**s, stride, keys,
                     pool=pool,
+                    pool_eps=pool_eps,
                     pool_query=pool_every_query or stride > 1,
                     relative=tables if relative else None,
                     residual=residual_pooling,

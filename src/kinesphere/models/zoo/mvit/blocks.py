@@ -30,14 +30,14 @@ def coarser(grid: Grid, stride: int) -> Grid:
 class TokenPool(nn.Module):
     """Pools the grid of every head alike, 3×3×3 places at a time; the class token stays as it is."""
 
-    def __init__(self, width: int, stride: int, kind: Pooling, *, lead: int) -> None:
+    def __init__(self, width: int, stride: int, kind: Pooling, *, lead: int, eps: float = EPSILON) -> None:
         super().__init__()
         self.lead = lead
         self.pool: nn.Module
         self.norm: nn.Module = nn.Identity()
         if kind == "conv":
             self.pool = nn.Conv3d(width, width, 3, (1, stride, stride), 1, groups=width, bias=False)
-            self.norm = nn.LayerNorm(width, EPSILON)
+            self.norm = nn.LayerNorm(width, eps)
         elif kind == "max":
             self.pool = nn.MaxPool3d(3, (1, stride, stride), 1)
         elif kind == "avg":
@@ -136,15 +136,16 @@ class PooledAttention(nn.Module):
         relative: tuple[Grid, Grid] | None,
         residual: bool,
         lead: int,
+        pool_eps: float = EPSILON,
     ) -> None:
         super().__init__()
         self.heads, self.lead, self.residual = heads, lead, residual
         self.query_stride, self.key_stride = query_stride, key_stride
         each = width // heads
         self.qkv = nn.Linear(inputs, 3 * width)
-        self.pool_q = TokenPool(each, query_stride, pool, lead=lead) if pool_query else None
-        self.pool_k = TokenPool(each, key_stride, pool, lead=lead)
-        self.pool_v = TokenPool(each, key_stride, pool, lead=lead)
+        self.pool_q = TokenPool(each, query_stride, pool, lead=lead, eps=pool_eps) if pool_query else None
+        self.pool_k = TokenPool(each, key_stride, pool, lead=lead, eps=pool_eps)
+        self.pool_v = TokenPool(each, key_stride, pool, lead=lead, eps=pool_eps)
         self.relative = RelativePositions(each, *relative, lead=lead) if relative else None
         self.proj = nn.Linear(width, width)
 

@@ -118,11 +118,15 @@ def _arguments(ours: Mapping[str, Tensor]) -> Arguments:
     return {**arguments, "length": frames * _FRAME_STRIDE, "size": side * _PATCH_STRIDE}
 
 
-def _key_map(layout: str, rules: Callable[[Mapping[str, Tensor]], tuple[Rule, ...]]) -> KeyMap:
+def _key_map(
+    layout: str,
+    rules: Callable[[Mapping[str, Tensor]], tuple[Rule, ...]],
+    arguments: Arguments | None = None,
+) -> KeyMap:
     def infer(theirs: Mapping[str, Tensor]) -> Arguments:
         return _arguments(KeyMap(layout, rules).to_ours(theirs).state)
 
-    return KeyMap(layout, rules, infer=infer)
+    return KeyMap(layout, rules, arguments or {}, infer)
 
 
 def _outside(tokens: str, patches: str, norm: str, head: str) -> tuple[Rule, ...]:
@@ -170,7 +174,8 @@ MAPS = (
     _key_map("torchvision", partial(_rules, outside=_TORCHVISION, block=_TORCHVISION_BLOCK)),
     _key_map("pyslowfast", partial(_rules, outside=_PYSLOWFAST, block=_PYSLOWFAST_BLOCK)),
     _key_map("mmaction2", partial(_rules, outside=_MMACTION2, block=_PYSLOWFAST_BLOCK, prefix="backbone.")),
-    _key_map("pytorchvideo", _pytorchvideo),
+    # Its blocks hand their attention the plain layer norm, whatever their own epsilon.
+    _key_map("pytorchvideo", _pytorchvideo, {"pool_eps": 1e-5}),
 )
 
 
