@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,27 @@ _BLOCK = 4_000_000
 # Correlation between clips of one group that stands beside the measured one, and the groups that it is worth.
 _AGREEMENT = 0.3
 _WORTH = 2.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: The number.
+        low: Lower end of the interval, or None where none is estimated.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
 # Squares of deviations up to this are rounding.
 _NOTHING = 1e-24
 

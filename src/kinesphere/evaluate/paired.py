@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.evaluate.intervals import LEVEL, Units, interval, t_quantile, without_each
+from kinesphere.evaluate.intervals import LEVEL, Estimate, Units, interval, t_quantile, without_each
 from kinesphere.evaluate.metrics import Score
 
 # Groups that stand beside the measured ones and show no correlation.
@@ -25,18 +24,8 @@ _WORTH = 2.0
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How much more one model has of something than another, with its interval.
-
-    Attributes:
-        value: Difference of two fractions, in [-1, 1].
-        low: Lower end of the interval, or None where none is estimated.
-        high: Upper end.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+class Difference(Estimate):
+    """How much more one model has of something than another, a difference of fractions in [-1, 1]."""
 
     def __str__(self) -> str:
         text = f"{100 * self.value:+.1f} points"
@@ -53,10 +42,6 @@ class Difference:
     def is_less(self) -> bool:
         """Whether the whole interval is below zero."""
         return self.high is not None and self.high < 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def share_difference(

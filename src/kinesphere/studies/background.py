@@ -102,6 +102,7 @@ class BackgroundStudy:
         pairs: For each clip that was swapped its id, its label, and the clip and label of its background.
         skipped: Clips that could not take part, with the reason.
         colour: The data set's mean colour, RGB.
+        comparisons: Each further model held against the first one.
     """
 
     models: tuple[ModelStudy, ...]
@@ -116,7 +117,7 @@ class BackgroundStudy:
         """Plain values."""
 
         def plain(score: Score | None) -> dict[str, Any] | None:
-            return None if score is None else {"value": score.value, "low": score.low, "high": score.high}
+            return None if score is None else score.to_json()
 
         cells = [
             {

@@ -150,7 +150,7 @@ class Disagreement:
             "outcomes": [asdict(row) for row in self.outcomes],
             "disagreements": [asdict(clip) for clip in self.apart],
             "confusions": [asdict(each) for each in self.confusions],
-            "skipped": [{"path": each.path, "reason": each.reason} for each in self.skipped],
+            "skipped": [each.to_json() for each in self.skipped],
         }
 
     def write(self, folder: Path) -> None:

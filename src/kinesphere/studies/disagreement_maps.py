@@ -120,7 +120,8 @@ def map_disagreement(
     total = 2 * len(apart) + 2 * sum(
         answer == pair.answer for pair, clips in confused for clip in clips for answer in clip.answers
     )
-    mapping = _Mapping(comparison.short_names, tuple(models), out, extent.method, progress, total)
+    digests = tuple(model.digest() for model in models)  # of all weights, so once
+    mapping = _Mapping(comparison.short_names, tuple(models), digests, out, extent.method, progress, total)
     return Maps(
         tuple(
             MappedClip(clip, tuple(mapping.map(number, clip, clip.answers[number]) for number in (0, 1)))
@@ -146,6 +147,7 @@ class _Mapping:
 
     names: tuple[str, str]
     models: tuple[VideoPredictor, ...]
+    digests: tuple[str, ...]
     out: Path
     method: str | None
     progress: Callable[[int, int], None] | None
@@ -177,7 +179,7 @@ class _Mapping:
     def _heat(self, number: int, clip: Clip, label: str) -> Attribution:
         model, path = self.models[number], Path(clip.path)
         content = content_key(path) if path.is_file() else clip.path
-        text = "\n".join((content, str(clip.span), model.digest(), str(self.method), label))
+        text = "\n".join((content, str(clip.span), self.digests[number], str(self.method), label))
         file = (
             self.out / f"{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}{SUFFIX}"
         )

@@ -87,10 +87,7 @@ class OnPeopleShare:
         scores = {"energy": self.energy, "area": self.area, "pointing": self.pointing}
         return {
             "method": self.method,
-            **{
-                name: {"value": each.value, "low": each.low, "high": each.high}
-                for name, each in scores.items()
-            },
+            **{name: each.to_json() for name, each in scores.items()},
             "clips": len(self.clips),
             "left_out": [each.to_json() for each in self.left_out],
         }

@@ -139,8 +139,11 @@ class Recipe(Section):
         return cls.model_json_schema()
 
     def differences(self, other: Recipe) -> list[str]:
-        """Settings that differ, as `section.key: mine / theirs`."""
-        mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
+        """Settings that differ, as `section.key: mine / theirs`; what is not written down has its default."""
+        mine, theirs = (
+            _flatten(each.model_copy(update={"augment": each.augment.resolved()}).to_dict())
+            for each in (self, other)
+        )
         return [
             f"{key}: {mine.get(key)!r} / {theirs.get(key)!r}"
             for key in dict.fromkeys([*mine, *theirs])

@@ -150,8 +150,6 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
         InvalidSetting: If others differ; the message says which.
     """
     before = _as_absolute(Recipe.load(files.recipe), now)
-    # What the version that began the run did not know yet has its default.
-    before = before.model_copy(update={"augment": before.augment.resolved()})
     after, then = now.train.epochs, before.train.epochs
     longer = after is not None and then is not None and after > then
     lines = now.differences(before)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kinesphere import __version__
 from kinesphere.apps.html.charts import difference_bar, percent, score_bar
-from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
+from kinesphere.apps.html.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.apps.html.page import page
 from kinesphere.evaluate.metrics import Score
 from kinesphere.studies.background import BackgroundStudy, Cell, ModelStudy
@@ -26,13 +26,14 @@ def render_background(study: BackgroundStudy, strips: Sequence[Strip], *, data: 
         data: Name of the data.
     """
     clips = f"{study.clips} clips"
+    lines = [f"{each.path}: {each.reason}" for each in study.skipped]
     sections = [
         ("verdict", "Verdict", _verdicts(study)),
         ("comparison", "Comparison", _comparisons(study)),
         ("table", "Conditions", _table(study)),
         ("pictures", "Pictures", _pictures(strips)),
         ("classes", "Classes", join([_classes(model) for model in study.models])),
-        ("skipped", "Left out", _skipped(study)),
+        ("skipped", "Left out", left_out(lines, where="study.json", most=_LISTED, unit="clips")),
         ("protocol", "Protocol", _protocol(study)),
     ]
     title = "Do the people decide, or the background?"
@@ -134,15 +135,6 @@ def _classes(model: ModelStudy) -> Html:
 
 def _short(score: Score) -> str:
     return percent(score.value)
-
-
-def _skipped(study: BackgroundStudy) -> Html:
-    if not study.skipped:
-        return Html("")
-    rows = [tag("li", f"{each.path}: {each.reason}") for each in study.skipped[:_LISTED]]
-    more = len(study.skipped) - len(rows)
-    rest = tag("p", f"and {more} more, in study.json") if more else None
-    return join(tag("h2", f"Left out: {len(study.skipped)} clips"), tag("ul", rows), rest)
 
 
 def _protocol(study: BackgroundStudy) -> Html:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from kinesphere import __version__
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
+from kinesphere.apps.html.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.apps.html.page import page
-from kinesphere.studies.disagreement import TABLE_NAME, Clip, Confusion, Disagreement, Outcomes
+from kinesphere.studies.disagreement import FILE_NAME, TABLE_NAME, Clip, Confusion, Disagreement, Outcomes
 from kinesphere.studies.disagreement_maps import MappedClip, Maps
 
 _LISTED = 200
@@ -142,13 +142,7 @@ def _row(clip: Clip) -> Html:
 def _skipped(comparison: Disagreement, maps: Maps | None) -> Html:
     lines = [f"{each.path}: {each.reason}" for each in comparison.skipped]
     lines += [f"no map of {problem}" for problem in (maps.problems if maps is not None else ())]
-    if not lines:
-        return Html("")
-    rows = [tag("li", line) for line in lines[:_LISTED]]
-    rest = (
-        tag("p", f"and {len(lines) - len(rows)} more, in comparison.json") if len(lines) > len(rows) else None
-    )
-    return join(tag("h2", f"Left out: {len(lines)}"), tag("ul", rows), rest)
+    return left_out(lines, where=FILE_NAME, most=_LISTED)
 
 
 def _protocol(comparison: Disagreement) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _VOID = frozenset({"br", "circle", "img", "line", "meta", "path", "polyline", "rect"})
 
@@ -59,6 +59,23 @@ def lead(*children: Child) -> Html:
 def table(heads: Child, rows: Child, **attributes: object) -> Html:
     """A table of `th` and `tr`."""
     return tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), **attributes)
+
+
+def left_out(lines: Sequence[str], *, where: str, most: int, unit: str = "") -> Html:
+    """A section that lists what was left out and why; empty where nothing was.
+
+    Args:
+        lines: What was left out, each with the reason.
+        where: File that lists all of them.
+        most: How many are shown.
+        unit: What they are.
+    """
+    if not lines:
+        return Html("")
+    more = len(lines) - most
+    rest = tag("p", f"and {more} more, in {where}") if more > 0 else None
+    heading = " ".join(filter(None, (f"Left out: {len(lines)}", unit)))
+    return join(tag("h2", heading), tag("ul", [tag("li", line) for line in lines[:most]]), rest)
 
 
 def _attribute(key: str, value: object) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
-from kinesphere.evaluate.intervals import LEVEL, Units, interval, without_each
+from kinesphere.evaluate.intervals import LEVEL, Estimate, Units, interval, without_each
 
 Use = Literal["single_label", "multi_label", "training"]
 """Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, and
@@ -31,18 +31,8 @@ each clip adds to the sums, `(N, S)`; on any device. A clip with NaN among its p
 
 
 @dataclass(frozen=True)
-class Score:
-    """One number with its interval.
-
-    Attributes:
-        value: Fraction in [0, 1].
-        low: Lower end of the interval, or None where none is estimated.
-        high: Upper end.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+class Score(Estimate):
+    """A score, a fraction in [0, 1], with its interval."""
 
     def __str__(self) -> str:
         text = f"{100 * self.value:.1f} %"
