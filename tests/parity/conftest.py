@@ -104,15 +104,26 @@ def as_poses(x_BTPJC: Tensor) -> Tensor:
     return torch.cat([x_BTPJC, torch.ones_like(x_BTPJC[..., :1])], -1) if x_BTPJC.shape[3] == 25 else x_BTPJC
 
 
+@pytest.fixture(name="recorded")
+def read_recorded() -> Callable[[str], Recorded]:
+    """`recorded(fixture)`: one fixture, for what `check_parity` does not compare."""
+    return recorded
+
+
 @pytest.fixture
-def torchvision_video() -> ModuleType:
-    """`torchvision.models.video`, where it is installed; its compiled operators need not fit this torch."""
-    if find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed: no reference to compare with")
+def torchvision_operators() -> None:
+    """Let torchvision be imported whose compiled operators do not fit torch, also by other libraries."""
     schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
     for operator in ("nms", "qnms"):  # an import declares shapes for them; nothing here runs them
         if not hasattr(torch.ops.torchvision, operator):
             torch.library.define(f"torchvision::{operator}", schema)
+
+
+@pytest.fixture
+def torchvision_video(torchvision_operators: None) -> ModuleType:
+    """`torchvision.models.video`, where it is installed; its compiled operators need not fit this torch."""
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: no reference to compare with")
     return import_module("torchvision.models.video")
 
 

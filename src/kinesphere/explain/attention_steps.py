@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from kinesphere.explain.grids import spread
 from kinesphere.models.tokens import Grid
+from kinesphere.models.zoo.clip import CLIP
 from kinesphere.models.zoo.mvit import MViT
 from kinesphere.models.zoo.mvit.blocks import PooledAttention, coarser
+from kinesphere.models.zoo.siglip import SigLIP
 from kinesphere.models.zoo.timesformer import TimeSformer
 from kinesphere.models.zoo.videomae import VideoMAE
 from kinesphere.models.zoo.vivit import ViViT
@@ -74,13 +76,21 @@ class OverSpace(Step):
 
 @dataclass(frozen=True)
 class Frames(Step):
-    """Each frame by itself with a class token of its own, `(B T, 1 + P, 1 + P)`; the row has them all."""
+    """Each frame by itself, with a class token of its own or none, `(B T, 1 + P, 1 + P)`; the row has all."""
 
     length: int
 
     def back(self, row_BL: Tensor, weights: Tensor, join: Join) -> Tensor:
         frames = row_BL.unflatten(1, (self.length, -1))
         return join(row_BL, _through(frames.flatten(0, 1), weights).view_as(frames).flatten(1))
+
+
+class FrameProbes(Step):
+    """One learnt query attends to all patches of its frame, `(B T, 1, P)`; nothing goes around it."""
+
+    def back(self, row_BL: Tensor, weights: Tensor, join: Join) -> Tensor:
+        frames = _through(row_BL.flatten().unsqueeze(1), weights)
+        return frames.view(len(row_BL), -1)
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,20 @@ def _(net: TimeSformer, x_BTCHW: Tensor) -> Path:
         return Path((OverTime(length), OverSpace(length)) * count, _first(grid, x_BTCHW), grid, 1)
     frame = _first((1, *grid[1:]), x_BTCHW) / length
     return Path((Frames(length),) * count, frame.repeat(length), grid, 1, leads_per_frame=True)
+
+
+@path_of.register
+def _(net: CLIP, x_BTCHW: Tensor) -> Path:
+    grid = net.token_grid(x_BTCHW, "")
+    frame = _first((1, *grid[1:]), x_BTCHW) / grid[0]
+    return Path((Frames(grid[0]),) * len(net.blocks), frame.repeat(grid[0]), grid, 1, leads_per_frame=True)
+
+
+@path_of.register
+def _(net: SigLIP, x_BTCHW: Tensor) -> Path:
+    grid = net.token_grid(x_BTCHW, "")
+    steps = (*(Frames(grid[0]) for _ in net.blocks), FrameProbes())
+    return Path(steps, x_BTCHW.new_full((grid[0],), 1 / grid[0]), grid, 0)
 
 
 @path_of.register

@@ -38,9 +38,18 @@ class RecordedAttention(TorchFunctionMode):
         return self._attend(*args, **(kwargs or {}))
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, *, scale: float | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        attn_mask: Tensor | None = None,
+        *,
+        is_causal: bool = False,
+        scale: float | None = None,
     ) -> Tensor:
         affinity = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            affinity = affinity + torch.full_like(affinity, float("-inf")).triu(1)
         weights = (affinity if attn_mask is None else affinity + attn_mask).softmax(-1)
         if torch.is_grad_enabled() and not weights.requires_grad:
             weights = weights.detach().requires_grad_()

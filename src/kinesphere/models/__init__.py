@@ -11,6 +11,7 @@ from kinesphere.models.registry import card, list_models
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint, import_state
 from kinesphere.models.weights.joining import join, join_i3d
 from kinesphere.models.weights.keymap import KeyMap
+from kinesphere.models.weights.words import import_words
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -28,6 +29,7 @@ __all__ = [
     "import_backbone",
     "import_checkpoint",
     "import_state",
+    "import_words",
     "join",
     "join_i3d",
     "list_models",

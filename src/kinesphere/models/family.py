@@ -17,6 +17,7 @@ from kinesphere.models.card import CamLayer, ModelCard, Paper, Part, WeightEntry
 from kinesphere.models.registry import MODELS, Architecture, Fit
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.public import public_weights
+from kinesphere.models.words import Words
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -59,6 +60,7 @@ class Family(Generic[P, N]):
         fit: The input contract of a network for its arguments.
         fixed_length: True where the paper's design fixes T.
         fixed_size: True where it fixes H and W; of several inputs, the modalities for which it does.
+        words: How classes are named in words; None where they are learnt.
         notes: Deviations from the paper and what parity rests on.
     """
 
@@ -76,6 +78,7 @@ class Family(Generic[P, N]):
     fit: Fit | None = None
     fixed_length: bool = False
     fixed_size: bool | tuple[str, ...] = False
+    words: Words | None = None
     notes: str = ""
 
     def build(self, num_classes: int, *args: P.args, **values: P.kwargs) -> N:
@@ -132,7 +135,7 @@ class Family(Generic[P, N]):
         def enter(function: F) -> F:
             builder = own._builder(function)
             card = own._card(function.__name__, builder, summary, weights, tiny=tiny)
-            MODELS.add(card.name, Architecture(card, builder, own.key_maps, own.fit, parts))
+            MODELS.add(card.name, Architecture(card, builder, own.key_maps, own.fit, parts, own.words))
             function.__doc__ = function.__doc__ or summary
             return function
 

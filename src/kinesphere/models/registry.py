@@ -20,6 +20,7 @@ from kinesphere.core.limits import brief
 from kinesphere.core.registry import Registry
 from kinesphere.models.card import ModelCard, Part
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Plain
+from kinesphere.models.words import Words
 
 LARGEST_ARGUMENT = 1 << 16
 MOST_PARTS = 256
@@ -34,7 +35,8 @@ class Architecture:
     """A registered model: its card, its builder, the public layouts it reads, and what it takes.
 
     `fit` gives the input contract of a network for all of its builder's arguments: another skeleton, longer
-    or larger clips. `parts` are the models that it can be joined from.
+    or larger clips. `parts` are the models that it can be joined from; `words` is how its classes are
+    named in words, if they are.
     """
 
     card: ModelCard
@@ -42,6 +44,7 @@ class Architecture:
     key_maps: tuple[KeyMap, ...] = ()
     fit: Fit | None = None
     parts: tuple[Part, ...] = ()
+    words: Words | None = None
 
     def specs(self, arguments: Arguments, inputs: tuple[ClipSpec, ...] | None = None) -> tuple[ClipSpec, ...]:
         """The input contracts of a network with these builder arguments, from `inputs` or the card's."""

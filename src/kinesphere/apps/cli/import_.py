@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Files = Annotated[
     list[Path],
     typer.Argument(
-        help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite. Two for a model made "
-        "of two: first that of the pixels.",
+        help="Foreign checkpoint: .pth, .pt, .tar, .pkl, .safetensors, .tflite; of clip, siglip and xclip "
+        "also the folder of a hub's files. Two for a model made of two: first that of the pixels.",
         metavar="FILE...",
     ),
 ]
@@ -28,6 +28,19 @@ Model = Annotated[
 Labels = Annotated[
     Path | None,
     typer.Option(help="Class names in the file's order, one a line; with --backbone those to learn."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Class names with commas between them, in place of --labels; any words for clip, siglip, xclip."
+    ),
+]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        help="Sentence that names a class in words at {}, such as 'a video of a person {}'; may be repeated.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -52,6 +65,8 @@ def import_(
     out: Annotated[Path, typer.Option(help="Model file to write, .safetensors.")],
     layout: Annotated[str | None, typer.Option(help="Origin of the file; found out if not given.")] = None,
     labels: Labels = None,
+    classes: Classes = None,
+    prompt: Prompts = None,
     settings: Settings = None,
     backbone: Backbone = False,
     inflation: HowInflated = None,
@@ -61,17 +76,19 @@ def import_(
     """Turn a public checkpoint into a model file.
 
     Nothing in the file is executed, and every key is checked. A file that the model's card lists is read with
-    the settings and class names stated there.
+    the settings and class names stated there. Models that compare what they see with words (clip, siglip,
+    xclip) recognise the --classes that they are told, without training: other classes are another import.
     """
     from kinesphere.models import save_model
-    from kinesphere.models.weights.from_files import import_files, read_names
+    from kinesphere.models.weights.from_files import import_files
 
     check_file("--out", out, (".safetensors",))
     recogniser = import_files(
         files,
         model,
         layout=layout,
-        labels=read_names(labels) if labels is not None else None,
+        labels=_names(labels, classes),
+        prompts=prompt or None,
         arguments=_read_settings(settings or []),
         backbone=backbone,
         inflation=inflation,
@@ -90,10 +107,24 @@ def import_(
         })  # fmt: skip
         return
     tensors = len(recogniser.net.state_dict()) - len(recogniser.reset)
-    read = " + ".join(file.name for file in files)
+    read = " + ".join(file.resolve().name for file in files)
     console().print(f"{read}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
     for note in notes:
         say("note", "yellow", note)
+
+
+def _names(labels: Path | None, classes: str | None) -> list[str] | None:
+    """Names of the classes, from a file or from the command line."""
+    from kinesphere.models.weights.from_files import read_names
+
+    if labels is not None and classes is not None:
+        raise InvalidSetting("Classes are named by --labels FILE or by --classes NAMES; give one of them.")
+    if labels is not None:
+        return read_names(labels)
+    names = None if classes is None else [name.strip() for name in classes.split(",")]
+    if names is not None and not all(names):
+        raise InvalidSetting(f'Cannot read --classes {classes!r}; write names as in "wave,clap".')
+    return names
 
 
 def _read_settings(settings: list[str]) -> Arguments:

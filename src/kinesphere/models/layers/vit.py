@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.layers.stochastic_depth import StochasticDepth
 
-Gelu = Literal["none", "tanh"]
+Gelu = Literal["none", "tanh", "quick"]
+"""Exact, by its tanh approximation, or by `x · sigmoid(1.702 x)`."""
 Rotation = Callable[[Tensor], Tensor]
 
 
@@ -28,11 +30,18 @@ class Attention(nn.Module):
         width: Width of the tokens.
         heads: Number of heads.
         key_bias: Whether keys have a bias as queries and values do (it cannot change the attention).
+        causal: Whether a token attends to itself and those before it alone.
+
+    Raises:
+        InvalidSetting: If the width is not that of so many equal heads.
     """
 
-    def __init__(self, width: int, heads: int, *, key_bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int, *, key_bias: bool = True, causal: bool = False) -> None:
         super().__init__()
+        if heads < 1 or width % heads:
+            raise InvalidSetting(f"An attention of {width} channels has no {heads} equal heads.")
         self.heads = heads
+        self.causal = causal
         self.qkv = nn.Linear(width, 3 * width, bias=key_bias)
         self.q_bias = None if key_bias else nn.Parameter(torch.zeros(width))
         self.v_bias = None if key_bias else nn.Parameter(torch.zeros(width))
@@ -43,7 +52,7 @@ class Attention(nn.Module):
         q, k, v = self._heads(x_BLD)
         if rotate is not None:
             q, k = rotate(q), rotate(k)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -59,13 +68,20 @@ class Attention(nn.Module):
         return heads
 
 
+class QuickGelu(nn.Module):
+    """The sigmoid approximation of the GELU, which CLIP learnt with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them, exact or by its tanh approximation."""
+    """Two linear layers with a GELU between them, exact or by an approximation."""
 
     def __init__(self, width: int, hidden: int, *, gelu: Gelu = "none") -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
-        self.gelu = nn.GELU(approximate=gelu)
+        self.gelu = QuickGelu() if gelu == "quick" else nn.GELU(approximate=gelu)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
@@ -84,13 +100,15 @@ class Block(nn.Module):
         eps: float = 1e-6,
         gelu: Gelu = "none",
         key_bias: bool = True,
+        causal: bool = False,
+        ratio: int = 4,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps)
-        self.attn = Attention(width, heads, key_bias=key_bias)
+        self.attn = Attention(width, heads, key_bias=key_bias, causal=causal)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, 4 * width, gelu=gelu)
+        self.mlp = Mlp(width, ratio * width, gelu=gelu)
         self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, x_BLD: Tensor, rotate: Rotation | None = None) -> Tensor:

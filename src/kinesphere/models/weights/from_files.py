@@ -13,6 +13,7 @@ from kinesphere.models.weights.inflate import Inflation
 from kinesphere.models.weights.joining import import_parts
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.readers.class_lists import names_of_file, names_of_lines
+from kinesphere.models.weights.words import import_words, words_of
 
 
 def import_files(
@@ -24,6 +25,7 @@ def import_files(
     arguments: Arguments | None = None,
     backbone: bool = False,
     inflation: Inflation | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> Recogniser:
     """A registered architecture with the weights in foreign files.
 
@@ -31,18 +33,24 @@ def import_files(
         files: One file; of a model made of parts one for each (see `import_parts`).
         model: Name of the architecture; `name.tag` for weights of its card.
         layout: Origin of the files; found out if not given.
-        labels: Names of the classes, in the files' order; with `backbone` those that are to be learnt.
+        labels: Names of the classes, in the files' order; with `backbone` those that are to be learnt; of a
+            model whose classes are named in words those to name.
         arguments: Builder arguments.
         backbone: Take all but the head, also from weights of images.
         inflation: How kernels of images fill time; of a backbone only, `"mean"` by default.
+        prompts: Sentences that name a class (see `import_words`).
 
     Raises:
-        InvalidSetting: If there are more or fewer files than the model is read from, a backbone lacks
-            labels, or `inflation` is given without `backbone`.
+        InvalidSetting: If there are more or fewer files than the model is read from, a backbone or classes
+            named in words lack labels, or `inflation` is given without `backbone`, or `prompts` for a model
+            whose classes are learnt.
         InvalidCheckpoint: If a file is damaged or of another model.
     """
     if inflation is not None and not backbone:
         raise InvalidSetting("--inflation is for weights of images; add --backbone.")
+    named = None if backbone else words_of(model)
+    if prompts is not None and named is None:
+        raise InvalidSetting(f"--prompt is for models whose classes are named in words; {model} learns them.")
     if backbone:
         if labels is None:
             raise InvalidSetting("A backbone has no classes; give those to learn with --labels FILE.")
@@ -53,6 +61,15 @@ def import_files(
             layout=layout,
             inflation=inflation or "mean",
             arguments=arguments,
+        )
+    if named is not None:
+        if labels is None:
+            raise InvalidSetting(
+                f'{model} recognises what it is told in words: name the classes with --classes "wave,clap" '
+                "or --labels FILE; or take --backbone to train them."
+            )
+        return import_words(
+            _only(files, model), model, labels, prompts=prompts, layout=layout, arguments=arguments
         )
     if model in MODELS and MODELS.get(model).parts:
         return import_parts(files, model, layout=layout, labels=labels, arguments=arguments)

@@ -46,6 +46,7 @@ def import_checkpoint(
     layout: str | None = None,
     labels: LabelSet | Sequence[str] | None = None,
     arguments: Arguments | None = None,
+    further: Mapping[str, Tensor] | None = None,
 ) -> Recogniser:
     """Read a public checkpoint file into one of our models; nothing in the file is executed.
 
@@ -60,6 +61,7 @@ def import_checkpoint(
         labels: Class names in the order of the file's head. None takes those stored in the file, else those
             of the card's weights, or numbers the classes, which the provenance notes.
         arguments: Builder arguments in addition to those that the layout and the card imply.
+        further: Tensors that the layout knows and the file does not hold.
 
     Returns:
         The recogniser in evaluation mode.
@@ -72,7 +74,9 @@ def import_checkpoint(
     with _advising(path):
         architecture, tag = _target(model)
         source = _from_file(path, architecture.card, tag)
-        return _import(architecture, replace(source, labels=labels, arguments=arguments or {}), layout)
+        state = {**source.state, **(further or {})}
+        source = replace(source, state=state, labels=labels, arguments=arguments or {})
+        return _import(architecture, source, layout)
 
 
 def import_state(

@@ -1,0 +1,138 @@
+"""Models whose classes are named in words: a hub's files and a list of names in, a recogniser out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.core.labels import LabelSet
+from kinesphere.models.layers.words import TextTower
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.registry import MODELS, building_at_most, list_models
+from kinesphere.models.weights.importing import import_checkpoint
+from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.maps.words import CLASSES
+from kinesphere.models.weights.readers import read_foreign
+from kinesphere.models.weights.readers.hub import towers_beside, weights_in
+from kinesphere.models.weights.readers.tokenizer import PromptTokens, read_tokenizer
+from kinesphere.models.words import Words, checked_prompts, ensemble
+
+BATCH = 64
+
+
+def import_words(
+    path: str | Path,
+    model: str,
+    classes: LabelSet | Sequence[str],
+    *,
+    prompts: Sequence[str] | None = None,
+    layout: str | None = None,
+    arguments: Arguments | None = None,
+) -> Recogniser:
+    """A recogniser of classes that are named in words, from the files of a public encoder.
+
+    The recogniser holds the embeddings of its classes: predicting needs neither the tokenizer nor the encoder
+    of texts. For other classes the same files are imported again.
+
+    Args:
+        path: Weights, or the folder that they lie in; beside them the tokenizer (`tokenizer.json`, or
+            `vocab.json` and `merges.txt`) and `config.json`, which tells what tensors do not.
+        model: Registered name.
+        classes: Their names.
+        prompts: Sentences with `{}` for a class's name; those of the family by default. A class's embedding
+            is the mean of the directions of its prompts'.
+        layout: As of `import_checkpoint`.
+        arguments: As of `import_checkpoint`.
+
+    Raises:
+        InvalidSetting: If the model's classes are not named in words, a prompt has no gap for the name or is
+            too long.
+        MissingExtra: If the library `tokenizers` is not installed.
+        MissingWeights: If the weights or the tokenizer are not there.
+        InvalidCheckpoint: As of `import_checkpoint`; also if there is no encoder of texts.
+    """
+    words = words_of(model)
+    if words is None:
+        known = ", ".join(name for name in list_models() if words_of(name))
+        raise InvalidSetting(f"The classes of {model} are learnt. Those named in words are of {known}.")
+    labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(classes))
+    sentences = checked_prompts(words.prompts if prompts is None else prompts)
+    file = weights_in(Path(path))
+    frames, texts = towers_beside(file)
+    tower = read_tower(words, read_foreign(file).state, texts, file.name)
+    embeddings = class_embeddings(words, tower, read_tokenizer(file.parent), labels, sentences)
+    recogniser = import_checkpoint(
+        file,
+        model,
+        layout=layout,
+        labels=labels,
+        arguments={**frames, **(arguments or {})},
+        further={CLASSES: embeddings},
+    )
+    origin = recogniser.provenance
+    named = f"classes named in words by: {' | '.join(sentences)}"
+    recogniser.provenance = replace(origin, notes=(*origin.notes, named, recogniser.card.notes))
+    return recogniser
+
+
+def words_of(model: str) -> Words | None:
+    """How a model's classes are named in words; None where they are learnt, or nobody knows the model."""
+    stem = model.partition(".")[0]
+    return MODELS.get(stem).words if stem in MODELS else None
+
+
+def read_tower(words: Words, theirs: Mapping[str, Tensor], arguments: Arguments, name: str) -> TextTower:
+    """The encoder of texts among the tensors of a file.
+
+    Args:
+        words: Of the family.
+        theirs: The file's tensors.
+        arguments: What its configuration states of the encoder.
+        name: Name of the file, for messages.
+
+    Raises:
+        InvalidCheckpoint: If it is not there whole, or has another form.
+    """
+    mapped = words.key_map.to_ours(theirs)
+    try:
+        sizes = {**words.key_map.builder_arguments(theirs), **arguments}
+        with torch.device("meta"), building_at_most(len(theirs), name):
+            tower = words.tower(**sizes)
+        tower.load_state_dict({key: tensor.float() for key, tensor in mapped.state.items()}, assign=True)
+    except InvalidCheckpoint:
+        raise
+    except KeyError as error:
+        raise InvalidCheckpoint(f"{name} holds no encoder of texts: it lacks {error}.") from error
+    except Exception as error:  # sizes are read off tensors of any form
+        raise InvalidCheckpoint(f"{name} holds no whole encoder of texts: {error}") from error
+    return tower.eval()
+
+
+@torch.inference_mode()
+def class_embeddings(
+    words: Words, tower: TextTower, tokens: PromptTokens, labels: LabelSet, prompts: Sequence[str]
+) -> Tensor:
+    """Embeddings `(K, E)` of classes, each of all prompts together.
+
+    Raises:
+        InvalidCheckpoint: If the tokenizer has tokens that the encoder does not know, or an embedding is not
+            finite.
+        InvalidSetting: If a prompt has more tokens than the encoder reads.
+    """
+    texts = [text for name in labels.names for text in words.of(name, prompts)]
+    ids = tokens.ids(texts, tower.length, fill=not tower.causal)
+    vocabulary = tower.tokens.num_embeddings
+    if int(ids.max()) >= vocabulary:
+        raise InvalidCheckpoint(
+            f"The tokenizer gives token {int(ids.max())}, and the encoder of texts knows {vocabulary}: they "
+            "are of different models. Take both from one repository."
+        )
+    embeddings = torch.cat([tower(part) for part in ids.split(BATCH)])
+    if not embeddings.isfinite().all():
+        raise InvalidCheckpoint("The encoder of texts gives no finite numbers; its file is damaged.")
+    return ensemble(embeddings.unflatten(0, (len(labels), len(prompts)))).clone()

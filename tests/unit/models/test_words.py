@@ -1,0 +1,116 @@
+"""Classes named in words: prompts, tokens, and a model file that needs neither any more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
+from kinesphere.core.labels import LabelSet
+from kinesphere.models import create_model, import_words, load_model, save_model
+from kinesphere.models.registry import MODELS
+from kinesphere.models.weights.from_files import import_files
+from kinesphere.models.weights.maps.words import CLASSES
+from kinesphere.models.words import checked_prompts, ensemble
+
+STATE_HEADS = {"text_config": {"num_attention_heads": 4}, "vision_config": {"num_attention_heads": 4}}
+
+
+def hub(folder: Path) -> Path:
+    """A small CLIP's files as on the hub, random."""
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    letters = [chr(ord("a") + i) for i in range(26)]
+    known = [
+        "<|startoftext|>",
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        ".</w>",
+        "wa",
+        "<|endoftext|>",
+    ]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(known)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nw a\n")
+    (folder / "config.json").write_text(json.dumps(STATE_HEADS))
+    architecture = MODELS.get("clip_tiny")
+    sizes = {"width": 32, "depth": 2, "heads": 4, "embedding": 24, "ratio": 2}
+    tower = architecture.words.tower(vocabulary=len(known), length=40, **sizes)
+    for parameter in tower.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    seen = architecture.key_maps[0].to_theirs(create_model("clip_tiny", ["a"]).net.state_dict()).state
+    read = architecture.words.key_map.to_theirs(tower.state_dict()).state
+    state = {key: tensor.contiguous() for key, tensor in {**seen, **read}.items() if key != CLASSES}
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def test_an_ensemble_is_the_mean_of_directions_as_a_direction():
+    embeddings = torch.randn(3, 4, 8)
+    units = embeddings / embeddings.norm(dim=-1, keepdim=True)
+    mean = units.mean(1)
+    found = ensemble(embeddings)
+    torch.testing.assert_close(
+        found / found.norm(dim=-1, keepdim=True), mean / mean.norm(dim=-1, keepdim=True)
+    )
+    torch.testing.assert_close(ensemble(embeddings[:, :1]), embeddings[:, 0])
+
+
+@pytest.mark.parametrize("prompts", [[], ["a person"], ["{} and {}"]])
+def test_prompts_have_one_gap(prompts):
+    with pytest.raises(InvalidSetting, match="Prompts name a class at one"):
+        checked_prompts(prompts)
+
+
+def test_names_as_the_encoder_learnt_them():
+    siglip, clip = (MODELS.get(name).words for name in ("siglip_tiny", "clip_tiny"))
+    assert siglip.of("Sit_Down", ["a person, {}."]) == ["a person sit down"]
+    assert clip.of("Sit_Down", ["a person, {}."]) == ["a person, Sit Down."]
+
+
+def test_classes_change_without_training_and_the_file_needs_no_tokenizer(tmp_path):
+    folder = hub(tmp_path)
+    two = import_words(folder, "clip_tiny", ["wave", "clap"])
+    more = import_words(folder, "clip_tiny", LabelSet(("kick", "wave")))
+    assert "knows what appears" in two.provenance.notes[-1]
+    saved = save_model(two, tmp_path / "words.safetensors")
+    for name in ("vocab.json", "merges.txt", "model.safetensors"):
+        (folder / name).unlink()
+    again = load_model(saved)
+    x = torch.randn(1, 2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), two(x))
+        torch.testing.assert_close(more(x)[0, 1], two(x)[0, 0])
+    assert again.labels.names == ("wave", "clap")
+
+
+def test_what_is_missing_or_wrong_is_said(tmp_path):
+    folder = hub(tmp_path)
+    with pytest.raises(InvalidSetting, match="The classes of r3d_18 are learnt"):
+        import_words(folder, "r3d_18", ["a"])
+    with pytest.raises(InvalidSetting, match=r"has 4\d tokens; the model reads 40"):
+        import_words(folder, "clip_tiny", ["z" * 40], prompts=["{}"])
+    with pytest.raises(InvalidSetting, match="--classes"):
+        import_files([folder], "clip_tiny")
+    with pytest.raises(InvalidSetting, match="--prompt is for models"):
+        import_files([folder], "r3d_18", prompts=["{}"])
+    (folder / "config.json").write_text(json.dumps({"text_config": {"hidden_act": "relu"}}))
+    with pytest.raises(InvalidCheckpoint, match="states the activation 'relu'"):
+        import_words(folder, "clip_tiny", ["wave"])
+    (folder / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 3}}))
+    with pytest.raises(InvalidCheckpoint, match="no whole encoder of texts"):
+        import_words(folder, "clip_tiny", ["wave"])
+    (folder / "config.json").unlink()
+    (folder / "merges.txt").unlink()
+    with pytest.raises(MissingWeights, match="no tokenizer beside the weights"):
+        import_words(folder, "clip_tiny", ["wave"])
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(InvalidCheckpoint, match="no readable tokenizer"):
+        import_words(folder, "clip_tiny", ["wave"])
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MissingWeights, match=r"holds none of model\.safetensors"):
+        import_words(folder, "clip_tiny", ["wave"])
