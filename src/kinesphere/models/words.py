@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,6 +25,17 @@ WEAK_ON_MOTION = (
     "motion alone (open and close, push and pull, left and right) come out near chance; for those a trained "
     "model is the one to use. The accuracy of the public weights was not measured here."
 )
+
+
+@runtime_checkable
+class ComparesWithWords(Protocol):
+    """A network whose classes are named in words: what it sees of a clip does not depend on them."""
+
+    def look(self, x_BTCHW: Tensor) -> Tensor:
+        """What is seen of clips, `(B, S, E)`: all that `compare` needs of them."""
+
+    def compare(self, seen_BSE: Tensor, classes_KE: Tensor) -> Tensor:
+        """Cosines `(B, K)` of what was seen and of embeddings of classes, of any length."""
 
 
 @dataclass(frozen=True)

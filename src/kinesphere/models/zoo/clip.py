@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
@@ -22,7 +21,13 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Gelu, initialise, stage_names
-from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
+from kinesphere.models.layers.words import (
+    FramePatches,
+    Temperature,
+    TextTower,
+    directions_alike,
+    mean_direction,
+)
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
@@ -43,13 +48,10 @@ PROMPTS = (
 )
 
 
-def mean_direction(frames_BTE: Tensor) -> Tensor:
-    """The mean `(B, E)` of the directions of all frames, of length 1."""
-    return F.normalize(F.normalize(frames_BTE, dim=-1).mean(1), dim=-1)
-
-
 class CLIP(nn.Module):
     """A vision transformer on each frame; the mean of the frames' embeddings is compared with each class.
+
+    Rows of `fc` are the embeddings of the classes, of which the directions count.
 
     Args:
         num_classes: Number of outputs K.
@@ -91,10 +93,18 @@ class CLIP(nn.Module):
         """Patches of all frames, the same in all layers; see `Tokens`."""
         return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
 
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
+    def look(self, x_BTCHW: Tensor) -> Tensor:
+        """The clip's embedding `(B, 1, E)`; see `ComparesWithWords`."""
         x_NLD = self.blocks(self.embed(x_BTCHW.flatten(0, 1)))
         frames_BTE = self.proj(self.norm(x_NLD[:, 0])).unflatten(0, (-1, x_BTCHW.shape[1]))
-        logits_BK: Tensor = self.temperature(self.fc(mean_direction(frames_BTE)))
+        return mean_direction(frames_BTE).unsqueeze(1)
+
+    def compare(self, seen_B1E: Tensor, classes_KE: Tensor) -> Tensor:
+        """Cosines `(B, K)`; see `ComparesWithWords`."""
+        return directions_alike(seen_B1E[:, 0], classes_KE)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
         return logits_BK
 
 

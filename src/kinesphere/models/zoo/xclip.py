@@ -128,9 +128,13 @@ class Prompts(nn.Module):
         self.layers = nn.ModuleList(PromptLayer(embedding, heads) for _ in range(2))
         self.alpha = nn.Parameter(torch.full((embedding,), 0.1))
 
-    def forward(self, classes_KE: Tensor, patches_BTPD: Tensor) -> Tensor:
+    def patches(self, patches_BTPD: Tensor) -> Tensor:
+        """The patches `(B, P, E)` that the classes look at: each the mean of all frames."""
+        out_BPE: Tensor = self.norm(self.proj(self.patch_norm(patches_BTPD)).mean(1))
+        return out_BPE
+
+    def forward(self, classes_KE: Tensor, patches_BPE: Tensor) -> Tensor:
         """Embeddings `(B, K, E)`: each class's own, and something of what it is seen as."""
-        patches_BPE = self.norm(self.proj(self.patch_norm(patches_BTPD)).mean(1))
         own_BKE = classes_KE.expand(len(patches_BPE), -1, -1)
         seen_BKE = own_BKE
         for layer in self.layers:
@@ -193,16 +197,24 @@ class XCLIP(nn.Module):
         """Patches of all frames, the same in all layers; see `Tokens`."""
         return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
 
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
+    def look(self, x_BTCHW: Tensor) -> Tensor:
+        """The clip's embedding and, behind it, its patches, `(B, 1 + P, E)`; see `ComparesWithWords`."""
         length = x_BTCHW.shape[1]
         x_NLD = self.embed(x_BTCHW.flatten(0, 1))
         for block in self.blocks:
             x_NLD = block(x_NLD, length)
         frames_BTE = self.proj(self.norm(x_NLD[:, 0])).unflatten(0, (-1, length))
         clip_BE = F.normalize(self.integration(frames_BTE), dim=-1)
-        named_BKE = self.prompts(self.fc.weight, x_NLD[:, 1:].unflatten(0, (-1, length)))
-        cosines_BK = (F.normalize(named_BKE, dim=-1) @ clip_BE.unsqueeze(-1)).squeeze(-1)
-        logits_BK: Tensor = self.temperature(cosines_BK)
+        patches_BPE = self.prompts.patches(x_NLD[:, 1:].unflatten(0, (-1, length)))
+        return torch.cat((clip_BE.unsqueeze(1), patches_BPE), 1)
+
+    def compare(self, seen_BSE: Tensor, classes_KE: Tensor) -> Tensor:
+        """Cosines `(B, K)`; see `ComparesWithWords`."""
+        named_BKE = self.prompts(classes_KE, seen_BSE[:, 1:])
+        return (F.normalize(named_BKE, dim=-1) @ seen_BSE[:, 0].unsqueeze(-1)).squeeze(-1)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
         return logits_BK
 
 
