@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,71 @@ from kinesphere.predict.timeline_files import write_segments
 from kinesphere.predict.video_predictor import VideoPredictor
 
 Answer = Prediction | Timeline | Skipped
-"""What comes of one video: a prediction, a timeline, or why there is none."""
+"""What a model says of one video: a prediction, a timeline, or why there is none."""
 Draw = Literal["auto", "none", "flow", "pose"]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """What several models say of one video.
+
+    Attributes:
+        source: The video, as the user named it.
+        answers: Each model's, by its name; models may know different labels.
+    """
+
+    source: str
+    answers: Mapping[str, Answer]
+
+    @property
+    def failures(self) -> list[Skipped]:
+        """Why models have no answer, with their names."""
+        return [
+            Skipped(self.source, f"{name}: {answer.reason}")
+            for name, answer in self.answers.items()
+            if isinstance(answer, Skipped)
+        ]
+
+    def to_json(self, k: int = 5) -> dict[str, Any]:
+        """The shape that scripts rely on: a record for each model, and an error where one has no answer."""
+        models = []
+        for name, answer in self.answers.items():
+            record = record_of(answer, k)
+            models.append({"model": name} | {key: value for key, value in record.items() if key != "source"})
+        plain: dict[str, Any] = {"source": self.source, "models": models}
+        failed = "; ".join(each.reason for each in self.failures)
+        return plain | {"error": failed} if failed else plain
+
+
+def predict_side_by_side(
+    predictors: Mapping[str, VideoPredictor],
+    sources: Sequence[str],
+    *,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    views: Mapping[str, Views] | None = None,
+) -> Iterator[SideBySide]:
+    """What each of several models says of each of many videos, in their order; see `predict_all`.
+
+    Each model opens the videos by itself, for its own clips.
+
+    Args:
+        predictors: The models by their names.
+        sources: Paths and URLs.
+        window_s: As of `predict_all`.
+        stride_s: Likewise.
+        views: Clips and crops of each model by its name; None for those of the models' own tests.
+
+    Raises:
+        InvalidSetting: If window or stride make no sense.
+    """
+    chosen = views or {}
+    answers = [
+        predict_all(each, sources, window_s=window_s, stride_s=stride_s, views=chosen.get(name))
+        for name, each in predictors.items()
+    ]
+    for source, *each in zip(sources, *answers, strict=True):
+        yield SideBySide(source, dict(zip(predictors, each, strict=True)))
 
 
 def predict_all(
@@ -59,12 +122,12 @@ def predict_all(
             yield Skipped(source, str(error))
 
 
-def source_of(answer: Answer) -> str:
+def source_of(answer: Answer | SideBySide) -> str:
     """The video that an answer is about, as the user named it."""
     return answer.path if isinstance(answer, Skipped) else answer.source
 
 
-def record_of(answer: Answer, top: int = 5) -> dict[str, Any]:
+def record_of(answer: Answer | SideBySide, top: int = 5) -> dict[str, Any]:
     """The shape that scripts and `PredictionLog` rely on: `to_json` of an answer, or source and error."""
     if isinstance(answer, Skipped):
         return {"source": answer.path, "error": answer.reason}

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ Record = dict[str, Any]
 class PredictionLog(Closing):
     """A file of records that grows video by video.
 
-    A record is what `Prediction.to_json` or `Timeline.to_json` gives, or `{"source", "error"}`. It is
+    A record is what `Prediction.to_json`, `Timeline.to_json` or `SideBySide.to_json` gives, or
+    `{"source", "error"}`. It is
     written whole and at once; a line cut short by a crash is dropped on opening, and so are errors, so
     that their videos are tried again. Beside the file, `<name>.settings.json` keeps what the records
     depend on: with other settings or another model the log refuses to go on.
@@ -35,6 +36,7 @@ class PredictionLog(Closing):
             probabilities side by side (no timelines).
         settings: What the records depend on; plain values.
         top: Number of labels in a CSV row.
+        models: Names of the models where several answer; their labels follow each other in a CSV row.
 
     Raises:
         InvalidSetting: If the suffix is another, or the file was written with other settings or by
@@ -43,9 +45,12 @@ class PredictionLog(Closing):
         UnwritableFile: If the place or the disk refuses.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any], *, top: int = 5) -> None:
+    def __init__(
+        self, path: str | Path, settings: Mapping[str, Any], *, top: int = 5, models: Sequence[str] = ()
+    ) -> None:
         self.path = Path(path)
         self._top = top
+        self._models = tuple(models)
         if self.path.suffix.lower() not in (".jsonl", ".csv"):
             raise InvalidSetting(f"Predictions are written as .jsonl or .csv; got {self.path.name!r}.")
         self._is_csv = self.path.suffix.lower() == ".csv"
@@ -82,7 +87,7 @@ class PredictionLog(Closing):
             InvalidSetting: If a timeline is written to a CSV file.
             UnwritableFile: If the disk refuses; what was there stays as it was.
         """
-        if self._is_csv and "timeline" in record:
+        if self._is_csv and any("timeline" in each for each in (record, *record.get("models", ()))):
             raise InvalidSetting("A CSV row cannot hold a timeline; write to a .jsonl file.")
         line = self._row(record) if self._is_csv else json.dumps(record, ensure_ascii=False) + "\n"
         self._append(line.encode("utf-8", SPELLED))
@@ -140,16 +145,23 @@ class PredictionLog(Closing):
 
     def _columns(self) -> list[str]:
         pairs = [name for i in range(1, self._top + 1) for name in (f"label_{i}", f"probability_{i}")]
+        if self._models:
+            pairs = [f"{model}: {name}" for model in self._models for name in pairs]
         return ["source", "start_s", "end_s", *pairs, "notes", "error"]
 
     def _row(self, record: Record) -> str:
-        top = record.get("top", [])[: self._top]
+        answers = record.get("models", [{}] * len(self._models)) if self._models else [record]
+        cells = [cell for answer in answers for cell in self._pairs(answer)]
+        spans = [answer["span"] for answer in answers if "span" in answer]
+        start, end = spans[0] if spans else ("", "")
+        notes = "; ".join(dict.fromkeys(note for answer in answers for note in answer.get("notes", ())))
+        return _csv_line([record["source"], start, end, *cells, notes, record.get("error", "")])
+
+    def _pairs(self, answer: Mapping[str, Any]) -> list[Any]:
+        """Labels and probabilities of one model, with blanks behind them where it has fewer."""
+        top = answer.get("top", [])[: self._top]
         pairs = [cell for each in top for cell in (each["label"], each["probability"])]
-        blanks = [""] * (2 * self._top - len(pairs))
-        start, end = record.get("span", ("", ""))
-        notes = "; ".join(record.get("notes", ()))
-        source = record["source"]
-        return _csv_line([source, start, end, *pairs, *blanks, notes, record.get("error", "")])
+        return pairs + [""] * (2 * self._top - len(pairs))
 
 
 def _csv_line(cells: list[Any]) -> str:

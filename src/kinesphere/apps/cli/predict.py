@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kinesphere.apps.cli.answers import show_segments, show_side_by_side
 from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.targets import targets
@@ -20,14 +21,21 @@ from kinesphere.core.signals import advise
 from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
+    from kinesphere.clips import Views
     from kinesphere.predict import Prediction, PredictionLog, Timeline, VideoPredictor
-    from kinesphere.predict.bulk import Answer, SideOutputs
+    from kinesphere.predict.bulk import Answer, SideBySide, SideOutputs
 
 BAR = 32
 SEGMENT_FILES = (".csv", ".json", ".eaf", ".vtt")
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 
-Model = Annotated[str, typer.Option(help="Run folder, fusion, model file, registered name or hub id.")]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        help="Run folder, fusion, model file, registered name or hub id; given more than once, the answers "
+        "of these models stand side by side.",
+    ),
+]
 Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
 Threshold = Annotated[
@@ -63,7 +71,7 @@ PoseModel = Annotated[
 
 def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
-    model: Model,
+    model: Models,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5,
     views: TestViews = None,
     window: Window = None,
@@ -86,7 +94,7 @@ def predict(
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
     from kinesphere.predict import Extracts, Opening, PredictionLog, find_sources, load
-    from kinesphere.predict.bulk import SideOutputs, predict_all
+    from kinesphere.predict.bulk import SideOutputs
 
     if window is None and (segments is not None or stride is not None):
         raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
@@ -94,24 +102,39 @@ def predict(
         raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
     root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
+    names = _names(model, beside=segments is not None or annotate is not None)
     opening = Opening(Extracts(extracts, root), keep, pose_model)
     check_file("--out", out, (".jsonl",) if window is not None else (".jsonl", ".csv"))
     timelines = targets("--segments", segments, wanted, SEGMENT_FILES)
     copies = targets("--annotate", annotate, wanted, COPIES)
-    predictor = load(model, compute=Compute.choose(device, precision), opening=opening)
-    chosen = predictor.test_views if views is None else Views.parse(views)
-    outputs = SideOutputs(predictor, timelines, copies, threshold, draw)
+    compute = Compute.choose(device, precision)
+    predictors = {name: load(name, compute=compute, opening=opening) for name in names}
+    chosen = {
+        name: each.test_views if views is None else Views.parse(views) for name, each in predictors.items()
+    }
+    outputs = SideOutputs(predictors[names[0]], timelines, copies, threshold, draw)
     screen = Screen(as_json, top, outputs)
-    settings = {"model": predictor.digest(), "views": str(chosen), "window": window, "stride": stride}
-    ask = partial(predict_all, predictor, window_s=window, stride_s=stride, views=chosen)
-    with PredictionLog(out, settings, top=top) if out is not None else nullcontext() as log:
+    digests, each_views = [each.digest() for each in predictors.values()], [str(v) for v in chosen.values()]
+    several = len(names) > 1
+    settings = {
+        "model": digests if several else digests[0],
+        "views": each_views if several else each_views[0],
+        "window": window,
+        "stride": stride,
+    }
+    log = PredictionLog(out, settings, top=top, models=names if several else ()) if out else None
+    ask = partial(_ask, predictors, chosen, window, stride)
+    with log or nullcontext():
         kept, again = _run(ask, wanted, log, screen)
-    _tell_of_extraction(predictor, extracts)
+    _tell_of_extraction(list(predictors.values()), extracts)
     screen.finish(kept, again, out)
 
 
 def _run(
-    ask: Callable[[list[str]], Iterator[Answer]], wanted: list[str], log: PredictionLog | None, screen: Screen
+    ask: Callable[[list[str]], Iterator[Answer | SideBySide]],
+    wanted: list[str],
+    log: PredictionLog | None,
+    screen: Screen,
 ) -> tuple[int, int]:
     """Ask about all videos; how many had an answer before, and how many of those are asked again."""
     from kinesphere.predict.bulk import record_of, source_of
@@ -133,9 +156,42 @@ def _run(
     return kept, len(again)
 
 
-def _tell_of_extraction(predictor: VideoPredictor, extracts: Path | None) -> None:
+def _ask(
+    predictors: Mapping[str, VideoPredictor],
+    views: Mapping[str, Views],
+    window: float | None,
+    stride: float | None,
+    sources: list[str],
+) -> Iterator[Answer | SideBySide]:
+    """The answers to all videos: those of several models side by side."""
+    from kinesphere.predict.bulk import predict_all, predict_side_by_side
+
+    if len(predictors) > 1:
+        return predict_side_by_side(predictors, sources, window_s=window, stride_s=stride, views=views)
+    [(name, only)] = predictors.items()
+    return predict_all(only, sources, window_s=window, stride_s=stride, views=views[name])
+
+
+def _names(models: list[str], *, beside: bool) -> list[str]:
+    """What the models are called in the answers: as they were named.
+
+    Raises:
+        InvalidSetting: If one is named twice, or files are written `beside` the answers of several.
+    """
+    if len(models) > 1 and beside:
+        raise InvalidSetting(
+            f"--segments and --annotate take the answers of one model, and {len(models)} are named; "
+            "name one, or make one of them with `kinesphere fuse`."
+        )
+    twice = [name for name in dict.fromkeys(models) if models.count(name) > 1]
+    if twice:
+        raise InvalidSetting(f"--model {twice[0]} is given twice; name each model once.")
+    return models
+
+
+def _tell_of_extraction(predictors: list[VideoPredictor], extracts: Path | None) -> None:
     """Say that poses were found for these answers only."""
-    if forgotten := predictor.opening.forgotten:
+    if forgotten := max(each.opening.forgotten for each in predictors):
         folder = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
         say(
             "note",
@@ -155,13 +211,18 @@ class Screen:
     outputs: SideOutputs
     _skipped: list[Skipped] = field(default_factory=list)
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Answer | SideBySide) -> None:
         """Show or keep one answer, and write what was asked for beside it."""
         from kinesphere.predict import Timeline
-        from kinesphere.predict.bulk import record_of
+        from kinesphere.predict.bulk import SideBySide, record_of
 
         if self.as_json:
             typer.echo(json.dumps(record_of(answer, self.top), ensure_ascii=False))
+        if isinstance(answer, SideBySide):
+            self._skipped += answer.failures
+            if not self.as_json:
+                show_side_by_side(answer, self.top, self.outputs.threshold)
+            return
         if isinstance(answer, Skipped):
             self._skipped.append(answer)
             return
@@ -190,19 +251,14 @@ class Screen:
         end(len(self._skipped))
 
     def _show(self, answer: Prediction | Timeline) -> None:
-        from kinesphere.predict import Timeline, segments
+        from kinesphere.predict import Timeline
 
         screen = console()
         whole = answer.mean() if isinstance(answer, Timeline) else answer
         start_s, end_s = whole.span
         screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
         if isinstance(answer, Timeline):
-            for part in segments(answer, threshold=self.outputs.threshold):
-                times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
-                rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
-                screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
-            if (below := answer.below(self.outputs.threshold)).windows:
-                screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
+            show_segments(answer, self.outputs.threshold)
         else:
             width = max(len(name) for name, _ in whole.top(self.top))
             for name, probability in whole.top(self.top):

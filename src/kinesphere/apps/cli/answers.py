@@ -1,0 +1,75 @@
+"""Answers on the screen: the segments of a timeline, and several models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinesphere.apps.cli.console import console, tinted
+
+if TYPE_CHECKING:
+    from kinesphere.predict import Timeline
+    from kinesphere.predict.bulk import Answer, SideBySide
+
+
+def show_segments(timeline: Timeline, threshold: float) -> None:
+    """The segments of a timeline, a line each, and how many windows none speaks of."""
+    from kinesphere.predict import segments
+
+    screen = console()
+    for part in segments(timeline, threshold=threshold):
+        times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
+        rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
+        screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
+    if (below := timeline.below(threshold)).windows:
+        screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
+
+
+def show_side_by_side(answers: SideBySide, top: int, threshold: float) -> None:
+    """One table with a column of best labels for each model; of timelines each model's segments in turn."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from kinesphere.predict import Prediction, Timeline
+
+    screen = console()
+    spans = dict.fromkeys(each.span for each in answers.answers.values() if isinstance(each, Prediction))
+    times = ", ".join(f"{start_s:.2f} – {end_s:.2f} s" for start_s, end_s in spans)
+    screen.print(tinted((answers.source, "bold"), f"  {times}"), soft_wrap=True)
+    for name, answer in answers.answers.items():
+        if isinstance(answer, Timeline):
+            screen.print(tinted("  ", (name, "cyan")), soft_wrap=True)
+            show_segments(answer, threshold)
+    columns = {
+        name: _column(answer, top)
+        for name, answer in answers.answers.items()
+        if not isinstance(answer, Timeline)
+    }
+    if any(isinstance(answer, Prediction) for answer in answers.answers.values()):
+        table = Table(box=None, padding=(0, 1))
+        table.add_column("")
+        for name in _short(list(columns)):
+            table.add_column(Text(name), overflow="fold")
+        for row in range(max(map(len, columns.values()))):
+            cells = [Text(column[row]) if row < len(column) else Text() for column in columns.values()]
+            table.add_row(str(row + 1), *cells)
+        screen.print(table)
+    for name, answer in answers.answers.items():
+        whole = answer.mean() if isinstance(answer, Timeline) else answer
+        for note in whole.notes if isinstance(whole, Prediction) else ():
+            screen.print(tinted("  ", ("note", "yellow"), f" {name}: {note}"), soft_wrap=True)
+
+
+def _short(names: list[str]) -> list[str]:
+    """The names of models without folders and ending, where that still tells all apart."""
+    short = [Path(name).name.removesuffix(".safetensors") or name for name in names]
+    return short if len(set(short)) == len(short) else names
+
+
+def _column(answer: Answer, top: int) -> list[str]:
+    """The best labels of one model with their probabilities; a dash where it has no answer."""
+    from kinesphere.predict import Prediction
+
+    if not isinstance(answer, Prediction):
+        return ["–"]
+    return [f"{probability:6.1%} {label}" for label, probability in answer.top(top)]
