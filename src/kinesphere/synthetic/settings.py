@@ -25,6 +25,10 @@ TIME_REVERSED: tuple[tuple[str, str], ...] = (
     ("pick up", "put down"),
     ("throw", "catch"),
     ("walk", "walk backwards"),
+    ("push", "pull"),
+    ("pick up with one hand", "put down with one hand"),
+    ("fall forwards", "get up from the front"),
+    ("fall sideways", "get up from the side"),
 )
 """Pairs whose single frames look alike; only the direction of time tells them apart."""
 

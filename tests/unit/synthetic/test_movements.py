@@ -13,7 +13,7 @@ from kinesphere.synthetic.settings import DEFAULT_CLASSES, SPEED_PAIRS, TIME_REV
 BODY = Body()
 ASKED = {
     "walk", "run", "jump", "stamp", "turn", "clap", "wave", "punch", "kick", "expand", "contract", "reach",
-    "throw", "balance", "swing", "sit down", "stand up", "fall", "get up", "pick up",
+    "throw", "balance", "swing", "sit down", "stand up", "fall", "get up", "pick up", "push", "bend",
 }  # fmt: skip
 
 
@@ -120,6 +120,28 @@ def test_grades_show_in_the_movement():
         return float(np.linalg.norm(np.diff(head, axis=0), axis=1).sum())
 
     assert unrest(0.1) > 2 * unrest(0.95)
+
+
+def test_a_push_drives_both_hands_forward_and_a_pull_draws_them_in():
+    def ahead(name: str) -> np.ndarray:
+        placed = joints(done(name, 4), 100)
+        hands = [placed.of(f"{side}_wrist")[:, 0] - placed.of("chest")[:, 0] for side in ("left", "right")]
+        return np.minimum(*hands)
+
+    pushed, pulled = ahead("push"), ahead("pull")
+    assert pushed.max() > 0.45
+    step = np.diff(pushed)
+    assert step.max() > 1.5 * -step.min()  # out faster than back
+    np.testing.assert_allclose(pulled, pushed[::-1], atol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_bends_comes_up_again_and_who_falls_does_not(seed):
+    height = joints(done("bend", seed)).of("head")[:, 2]
+    assert height.min() < 0.83 * height[0]
+    assert height[-1] == pytest.approx(height[0], abs=0.08)
+    for name in ("fall forwards", "fall sideways", "fall off a chair"):
+        assert joints(done(name, seed)).of("head")[-1, 2] < 0.45
 
 
 def test_left_handers_lead_with_the_left():

@@ -46,6 +46,27 @@ def run(performance: Performance) -> Sketch:
     return gait.sketch(performance)
 
 
+@movement("run on the spot", ("air_time", "flow"), cyclic=True)
+def run_on_the_spot(performance: Performance) -> Sketch:
+    """Jogging without getting anywhere."""
+    gait = Gait(
+        step=0.02, rate_hz=2.6, swing=(-0.45, 0.98), lift=float(performance.generator.uniform(0.18, 0.5)),
+        bounce=lerp(0.02, 0.06, performance.evaluation.air_time), toe_off=0.9,
+        arms=0.30 * performance.amplitude, elbow=1.0, lean=float(performance.generator.uniform(0.0, 0.15)),
+    )  # fmt: skip
+    return gait.sketch(performance)
+
+
+@movement("walk on the spot", ("flow",), cyclic=True)
+def walk_on_the_spot(performance: Performance) -> Sketch:
+    """Stepping or marching without getting anywhere."""
+    gait = Gait(
+        step=0.02, rate_hz=1.8, swing=(0.12, 0.98), lift=float(performance.generator.uniform(0.08, 0.4)),
+        bounce=0.01, toe_off=0.5, arms=float(performance.generator.uniform(0.1, 0.45)), elbow=0.1, lean=0.0,
+    )  # fmt: skip
+    return gait.sketch(performance)
+
+
 @dataclass(frozen=True)
 class Gait:
     """Alternating steps: footholds along a path, a pelvis between them, arms against the legs.
@@ -193,6 +214,44 @@ def jump(performance: Performance) -> Sketch:
         return controls
 
     return Sketch(repeated(track, period, travel), period, period)
+
+
+@movement("jumping jack", ("kinesphere", "air_time"), cyclic=True)
+def jumping_jack(performance: Performance) -> Sketch:
+    """Jumping with the legs apart and the arms up, and together again."""
+    e = performance.evaluation
+    air_s, ground_s = lerp(0.20, 0.30, e.air_time), 0.20
+    out, up = lerp(0.28, 0.5, e.kinesphere), lerp(0.2, 0.85, e.kinesphere)
+    period = 2 * (air_s + ground_s)
+    shut = {"feet_y": 0.10, "hands_y": 0.14, "height": 0.975}
+    apart = {
+        "feet_y": out,
+        "hands_y": 0.4,
+        "hands_z": up,
+        "hands_x": 0.05,
+        "hands_elbow": 0.6,
+        "height": 0.965,
+    }
+    keys = [
+        (0, shut),
+        (ground_s, shut),
+        (ground_s + air_s, apart),
+        (2 * ground_s + air_s, apart),
+        (period, shut),
+    ]
+    base = keyed(keys)
+
+    def track(t: Array) -> Array:
+        controls = base(t)
+        since = np.asarray(t) % (period / 2) - ground_s
+        s = np.clip(since, 0.0, air_s)
+        height_m = GRAVITY_MPS2 / 2 * s * (air_s - s)
+        controls[:, COLUMN["height"]] += height_m / _PELVIS_M
+        for side in ("left", "right"):
+            controls[:, COLUMN[f"{side}_foot_lift"]] += height_m / _LEG_M
+        return controls
+
+    return Sketch(repeated(track, period), period, period / 2)
 
 
 @movement("stamp", ("strength", "body_use"), cyclic=True, ends_standing=True)
