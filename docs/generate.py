@@ -71,12 +71,13 @@ def _public_weights() -> list[str]:
             inputs = _inputs((weight.spec,) if weight.spec else entry.inputs)
             scores = "; ".join(
                 f"{score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
-                + ("" if score.origin == "publisher" else " (unverified)")
+                + (" (unverified)" if score.origin == "memory" else "")
                 for score in weight.scores
             )
+            name = f"`{entry.name}.{weight.tag}`"
+            place = weight.url if weight.file is None else "first_answer.md"
             lines.append(
-                f"| [`{entry.name}.{weight.tag}`]({weight.url}) | {weight.classes} | {inputs} "
-                f"| {weight.licence} | {scores or '–'} |"
+                f"| [{name}]({place}) | {weight.classes} | {inputs} | {weight.licence} | {scores or '–'} |"
             )
     return lines
 
@@ -125,7 +126,8 @@ def _model_row(entry: ModelCard, latency: str, speed: str) -> str:
     paper = f" ([{entry.paper.year}]({entry.paper.url}))" if entry.paper else ""
     weights = []
     for weight in entry.weights:
-        top1 = max((score.value for score in weight.scores if score.metric == "top1"), default=None)
+        stated = [s.value for s in weight.scores if s.metric == "top1" and s.origin != "measured"]
+        top1 = max(stated, default=None)
         weights.append(weight.tag + (f" ({top1:.1%})" if top1 is not None else ""))
     return (
         f"| `{entry.name}` | {entry.summary}{paper} | {_inputs(entry.inputs)} | {entry.parameters / 1e6:.2f} "

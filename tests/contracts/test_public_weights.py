@@ -13,7 +13,12 @@ LINES = [json.loads(line) for line in TABLE.read_text(encoding="utf-8").splitlin
 def test_every_line_is_on_a_card():
     found = [(line["model"], line["tag"], line["url"]) for line in LINES]
     cards = {name: MODELS.get(name).card for name in {line["model"] for line in LINES}}
-    listed = [(name, entry.tag, entry.url) for name in sorted(cards) for entry in cards[name].weights]
+    listed = [
+        (name, entry.tag, entry.url)
+        for name in sorted(cards)
+        for entry in cards[name].weights
+        if entry.file is None
+    ]
     assert sorted(found) == sorted(listed)
     assert [name for name, *_ in found] == sorted(name for name, *_ in found)
 

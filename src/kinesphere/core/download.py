@@ -41,6 +41,17 @@ def cache_folder() -> Path:
     return Path(root) / "kinesphere" / "weights"
 
 
+def local_file(name: str) -> Path | None:
+    """A published file that is on this machine already; None where it would have to be downloaded."""
+    place = os.environ.get("KINESPHERE_WEIGHTS", "")
+    local = [Path(place) / name] if place and not _is_mirror(place) else []
+    return next((path for path in (*local, cache_folder() / name) if path.is_file()), None)
+
+
+def _is_mirror(place: str) -> bool:
+    return urlsplit(place).scheme in ("http", "https")
+
+
 def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
     """A published file, from the nearest place that has it.
 
@@ -53,13 +64,12 @@ def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
         MissingWeights: If it is nowhere; the message says which file to put where.
         InvalidCheckpoint: If a file's digest is not the published one.
     """
+    here = local_file(name)
+    if here is not None:
+        return Fetched(verify(here, sha256))
     place = os.environ.get("KINESPHERE_WEIGHTS", "")
-    mirror = place if urlsplit(place).scheme in ("http", "https") else ""
-    local = [Path(place) / name] if place and not mirror else []
+    mirror = place if _is_mirror(place) else ""
     cached = cache_folder() / name
-    for path in (*local, cached):
-        if path.is_file():
-            return Fetched(verify(path, sha256))
     failures = []
     for place in (*([f"{mirror.rstrip('/')}/{name}"] if mirror else []), url):
         try:

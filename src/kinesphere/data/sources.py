@@ -122,6 +122,33 @@ class Opening:
         with self.open(source, span=span, also=[modality]) as video:
             return beside(video, modality)
 
+    def offers(self, source: Source, spec: ClipSpec) -> bool:
+        """Whether what an input needs of a source is there, or can be made with what is on this machine.
+
+        Args:
+            source: A path, a URL, or the file's bytes; a pose file stands for a video's poses.
+            spec: The input's contract.
+
+        Raises:
+            InvalidAnnotation: If the file that is needed is of another video.
+        """
+        sidecar = MODALITIES.get(spec.modality).sidecar
+        path = local_path(source)
+        if path is not None and (alone := stands_alone(path)) is not None:
+            return alone is sidecar
+        if sidecar is None or not sidecar.needed:
+            return True
+        if path is not None and self.extracts.find(path, sidecar.suffix) is not None:
+            return True
+        return (
+            self.extracting
+            and _is_extracted(spec.modality)
+            and (
+                self.pose_model is not None
+                or EXTRACTORS.get(spec.modality).at_hand(self.preparation) is not None
+            )
+        )
+
     @property
     def forgotten(self) -> int:
         """Files whose data were extracted on the way, to be extracted again the next time."""

@@ -32,7 +32,8 @@ class ReportedScore:
 
     Attributes:
         value: Fraction in [0, 1].
-        origin: `"publisher"` for a figure read in a source, `"memory"` for one that was not.
+        origin: `"publisher"` for a figure read in a source, `"memory"` for one that was not, `"measured"` for
+            one of ours, taken from its record.
     """
 
     metric: str
@@ -44,11 +45,11 @@ class ReportedScore:
 
 @dataclass(frozen=True)
 class WeightEntry:
-    """A public checkpoint of a model.
+    """A checkpoint of a model: a public one, or one that comes with the package.
 
     Attributes:
         tag: Name after the dot in `r3d_18.k400`.
-        url: Upstream URL.
+        url: Upstream URL; empty for weights that come with the package.
         layout: Name of the key map (registered by the model's file) that reads it.
         labels: Label-list name such as `"kinetics400"`, or None for a backbone without one. The names are
             in `class_names/` where the publisher's order is known.
@@ -58,6 +59,9 @@ class WeightEntry:
         spec: Input contract, where it differs from the card's.
         arguments: Builder arguments that the file's tensors do not tell (what a network looks at).
         backbone_only: True if the head is not part of the model (ImageNet weights of a frame encoder).
+        file: The model file, for weights that come with the package.
+        names: The classes, where the entry itself states them.
+        notes: What a user has to know of the weights, in sentences: their data, their limits.
     """
 
     tag: str
@@ -71,6 +75,9 @@ class WeightEntry:
     scores: tuple[ReportedScore, ...] = ()
     arguments: Arguments = field(default_factory=dict)
     backbone_only: bool = False
+    file: str | None = None
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

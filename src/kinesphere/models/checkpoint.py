@@ -26,7 +26,7 @@ from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
 from kinesphere.core.paths import is_file, is_folder
-from kinesphere.core.structured import parse_json
+from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import (
@@ -38,11 +38,8 @@ from kinesphere.models.registry import (
 )
 from kinesphere.models.weights.keymap import Arguments, StateDict
 
-FORMAT = 1
 FILE_NAME = "model.safetensors"
-_KEY = "kinesphere"
 _LONGEST_REASON = 500
-_LARGEST_HEADER = 16 << 20
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -88,7 +85,7 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
     }
     with replacing(path) as temporary:
         try:
-            save_file(state, temporary, metadata={_KEY: json.dumps(header)})
+            save_file(state, temporary, metadata={KEY: json.dumps(header)})
         except SafetensorError as error:  # what the system says of the disk is in its text alone
             raise unwritable(path, OSError(None, str(error))) from error
     return path
@@ -116,10 +113,10 @@ def architecture_in(path: Path) -> str | None:
     """
     if path.suffix.lower() != ".safetensors":
         return None
-    metadata = _metadata(path)
-    if _KEY not in (metadata or {}):
+    metadata = metadata_of(path)
+    if KEY not in (metadata or {}):
         return None
-    return _contract(_header(metadata, path.name), path.name)[0].card.name
+    return _contract(header_of(metadata, path.name), path.name)[0].card.name
 
 
 def read_model(path: Path, given: Arguments) -> Recogniser:
@@ -134,7 +131,7 @@ def read_model(path: Path, given: Arguments) -> Recogniser:
     file_size(path, InvalidCheckpoint)
     try:
         with safe_open(path, "pt") as file:
-            header = _header(file.metadata(), path.name)
+            header = header_of(file.metadata(), path.name)
             architecture, own_arguments, specs, labels, provenance = _contract(header, path.name)
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             found = {key: (tuple(s.get_shape()), _DTYPES.get(s.get_dtype())) for key, s in slices.items()}
@@ -157,7 +154,7 @@ def read_provenance(path: Path) -> Provenance:
     Raises:
         InvalidCheckpoint: If it is damaged or no model file of ours.
     """
-    return _contract(_header(_metadata(path), path.name), path.name)[-1]
+    return _contract(header_of(metadata_of(path), path.name), path.name)[-1]
 
 
 def read_specs(path: Path) -> tuple[ClipSpec, ...]:
@@ -166,19 +163,7 @@ def read_specs(path: Path) -> tuple[ClipSpec, ...]:
     Raises:
         InvalidCheckpoint: If it is damaged or no model file of ours.
     """
-    return _contract(_header(_metadata(path), path.name), path.name)[2]
-
-
-def _metadata(path: Path) -> dict[str, str] | None:
-    from safetensors import SafetensorError, safe_open
-
-    file_size(path, InvalidCheckpoint)  # opening a pipe would wait for whoever writes into it
-    try:
-        with safe_open(path, "pt") as file:
-            found: dict[str, str] | None = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
-    return found
+    return _contract(header_of(metadata_of(path), path.name), path.name)[2]
 
 
 def _check_fit(
@@ -198,24 +183,6 @@ def _check_fit(
             f"{len(other)} tensors differ ({', '.join(other[:8])}{', …' if len(other) > 8 else ''}). Leave "
             "out the arguments that change them, or start without these weights."
         )
-
-
-def _header(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
-    text = (metadata or {}).get(_KEY)
-    if text is None:
-        raise InvalidCheckpoint(
-            f"{name} was not saved by Kinesphere (its header names no architecture); bring it in with "
-            f"`kinesphere import {name} --model NAME`."
-        )
-    header = parse_json(
-        text, f"The header of {name}", InvalidCheckpoint, largest=_LARGEST_HEADER, finite=False
-    )
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        version = header.get("format") if isinstance(header, dict) else None
-        raise InvalidCheckpoint(
-            f"{name} has format {version!r}; this version reads {FORMAT}. Update Kinesphere."
-        )
-    return header
 
 
 def _contract(

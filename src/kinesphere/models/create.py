@@ -97,8 +97,13 @@ def _from_weights(
     architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments
 ) -> Recogniser:
 
-    path = fetch(entry)
     name = f"{architecture.card.name}.{entry.tag}"
+    if entry.file is not None:
+        recogniser = read_model(Path(entry.file), arguments)
+        if labels is not None:
+            relabel(recogniser, labels, name)
+        return recogniser
+    path = fetch(entry)
     if entry.backbone_only:
         if labels is None:
             raise InvalidSetting(f"{name} holds a backbone without classes; give labels.")

@@ -17,6 +17,7 @@ from kinesphere.models.card import CamLayer, ModelCard, Paper, Part, WeightEntry
 from kinesphere.models.registry import MODELS, Architecture, Fit
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.public import public_weights
+from kinesphere.models.weights.shipped import shipped_weights
 from kinesphere.models.words import Words
 
 P = ParamSpec("P")
@@ -111,7 +112,8 @@ class Family(Generic[P, N]):
 
         Args:
             summary: One sentence; the function's documentation where it has none.
-            weights: Public checkpoints; None for those of the table `zoo/weights.jsonl`.
+            weights: Public checkpoints; None for those of the table `zoo/weights.jsonl`. What comes with the
+                package is added.
             paper: Where this model comes from, if not from the family's paper.
             inputs: In place of the family's.
             stages: In place of the family's.
@@ -173,7 +175,10 @@ class Family(Generic[P, N]):
             stages=self.stages,
             cam_layers=self.cam_layers,
             explanation=self.explanation,
-            weights=public_weights(name, self.inputs[0]) if weights is None else weights,
+            weights=(
+                *(public_weights(name, self.inputs[0]) if weights is None else weights),
+                *shipped_weights(name, self.inputs[0]),
+            ),
             tiny=tiny,
             fixed_length=self.fixed_length,
             fixed_size=self.fixed_size,

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from kinesphere.clips.preparation import Preparation
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.rejection import Rejection
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Provenance:
         preparation: How the files of their training inputs were made.
         clips: Which clips they have met; None where that is not known.
         test_views: Clips x crops that their test averaged, such as `10x3`; None where that is not known.
+        rejection: When these weights answer that they know none of what they see; None for never.
     """
 
     origin: str
@@ -61,6 +63,7 @@ class Provenance:
     preparation: Preparation = Preparation()  # noqa: RUF009 (frozen)
     clips: ClipDigests | None = None
     test_views: str | None = None
+    rejection: Rejection | None = None
 
     def __post_init__(self) -> None:
         known = (self.sha256, self.training_data, self.test_views)
@@ -72,7 +75,10 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's header."""
-        return asdict(self) | {"preparation": self.preparation.to_json()}
+        plain = asdict(self) | {"preparation": self.preparation.to_json()}
+        if self.rejection is None:  # as files of before
+            del plain["rejection"]
+        return plain
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
@@ -85,6 +91,8 @@ class Provenance:
             preparation = Preparation.from_json(plain.get("preparation", {}))
             notes = tuple(plain.get("notes", ()))
             clips = None if plain.get("clips") is None else ClipDigests(**plain["clips"])
-            return cls(**{**plain, "notes": notes, "preparation": preparation, "clips": clips})
+            rejection = None if plain.get("rejection") is None else Rejection.from_json(plain["rejection"])
+            changed = {"notes": notes, "preparation": preparation, "clips": clips, "rejection": rejection}
+            return cls(**{**plain, **changed})
         except (TypeError, AttributeError) as error:
             raise InvalidSetting(f"This is not a provenance record: {error}.") from error

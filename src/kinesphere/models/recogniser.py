@@ -15,6 +15,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.card import ModelCard
 from kinesphere.models.provenance import Provenance
+from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
 from kinesphere.models.weights.keymap import Arguments
 
@@ -54,6 +55,11 @@ class Recogniser(nn.Module):
         self.reset: tuple[str, ...] = ()
         """Names of the tensors that do not come from the loaded weights."""
         self._frozen: tuple[nn.Module, ...] = ()
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """When it answers that it knows none of what it sees; None for never, as with a fresh head."""
+        return None if self.reset else self.provenance.rejection
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.data.sources import Opening
 from kinesphere.predict.annotate import annotate
+from kinesphere.predict.box import BoxPredictor
 from kinesphere.predict.fusion import FusedPredictor
 from kinesphere.predict.loading import load
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
@@ -16,6 +17,7 @@ from kinesphere.predict.video_predictor import VideoPredictor
 
 __all__ = [
     "Below",
+    "BoxPredictor",
     "Extracts",
     "FlowOverlay",
     "FusedPredictor",

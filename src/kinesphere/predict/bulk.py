@@ -146,6 +146,7 @@ def overlay_of(predictor: VideoPredictor, source: str, draw: Draw = "auto") -> O
         VideoError: If poses are to be extracted and the video cannot be decoded.
         InvalidAnnotation: If its pose file cannot be read, or holds joints in space.
     """
+    predictor = predictor.for_source(source)
     if draw == "auto":
         draw = "pose" if see(predictor.specs, "skeleton") else "none"
     if draw == "pose":

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from torch import Tensor
 
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError, LabelMismatch
 from kinesphere.core.files import write_text
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import read_json
 from kinesphere.core.text import told_apart
 from kinesphere.data.sources import Opening
 from kinesphere.models.provenance import Provenance
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict.predictor import Predictor
 from kinesphere.predict.video_predictor import VideoPredictor
 
@@ -49,6 +50,8 @@ class FusedPredictor(VideoPredictor):
         members: Two or more, of the same labels in any order; their own openings are not used.
         weights: One per member, not negative; only their ratios count. None gives equal weights.
         name: For reports; by default the members' names with their weights.
+        rejection: When the fused answer is that it is none of what is known; None for never, since those of
+            the members were measured on theirs.
         opening: Where files of flow and poses lie, and what becomes of those that are missing.
 
     Raises:
@@ -62,8 +65,10 @@ class FusedPredictor(VideoPredictor):
         weights: Sequence[float] | None = None,
         *,
         name: str | None = None,
+        rejection: Rejection | None = None,
         opening: Opening | None = None,
     ) -> None:
+        self._rejection = rejection
         self.weights = tuple(normalised_weights(weights, len(members)).tolist())
         self.members = tuple(members)
         named = zip(self.weights, self.members, strict=True)
@@ -101,6 +106,11 @@ class FusedPredictor(VideoPredictor):
     def provenances(self) -> tuple[Provenance, ...]:
         """See `VideoPredictor.provenances`."""
         return tuple(each for member in self.members for each in member.provenances)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """See `VideoPredictor.rejection`."""
+        return self._rejection
 
     def threads(self, clips: int) -> int | None:
         """See `VideoPredictor.threads`; of the member that takes the most."""
@@ -178,10 +188,11 @@ def check_labels(labels: LabelSet, first: LabelSet) -> None:
 
 @dataclass(frozen=True)
 class FusionFile:
-    """What `fusion.json` says: run folders or model files, and a weight for each."""
+    """What `fusion.json` says: run folders or model files, a weight for each, and when the answer is none."""
 
     models: tuple[Path, ...]
     weights: tuple[float, ...]
+    rejection: Rejection | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the file into a folder; the models are named as seen from there."""
@@ -189,7 +200,10 @@ class FusionFile:
             {"model": Path(os.path.relpath(model.absolute(), folder.absolute())).as_posix(), "weight": weight}
             for model, weight in zip(self.models, self.weights, strict=True)
         ]
-        write_text(folder / FILE_NAME, json.dumps({"format": FORMAT, "members": entries}, indent=1))
+        content: dict[str, Any] = {"format": FORMAT, "members": entries}
+        if self.rejection is not None:
+            content["rejection"] = self.rejection.to_json()
+        write_text(folder / FILE_NAME, json.dumps(content, indent=1))
         return folder / FILE_NAME
 
     @classmethod
@@ -206,11 +220,13 @@ class FusionFile:
             version = int(content["format"])
             models = tuple(folder / str(entry["model"]) for entry in content["members"])
             weights = tuple(float(entry["weight"]) for entry in content["members"])
-        except (InvalidCheckpoint, ValueError, KeyError, TypeError, OverflowError) as error:
-            reason = str(error).rstrip(".") if isinstance(error, InvalidCheckpoint) else repr(error)
+            stated = content.get("rejection")
+            rejection = None if stated is None else Rejection.from_json(stated)
+        except (KinesphereError, ValueError, KeyError, TypeError, OverflowError) as error:
+            reason = str(error).rstrip(".") if isinstance(error, KinesphereError) else repr(error)
             raise InvalidCheckpoint(f"{path} is no fusion of models ({reason}); {advice}.") from error
         if version > FORMAT:
             raise InvalidCheckpoint(
                 f"{path} has format {version}, but we read up to {FORMAT}; update Kinesphere."
             )
-        return cls(models, weights)
+        return cls(models, weights, rejection)

@@ -11,6 +11,7 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.short_repr import short_repr
+from kinesphere.models.rejection import Rejection
 
 _ROUNDING = 1e-5
 ONE_FRAME = "it holds one frame, as a still image does, so that nothing moves in it"
@@ -40,6 +41,8 @@ class Prediction:
         span: `(start_s, end_s)` that was seen.
         views: Number of views that were averaged.
         notes: What makes it doubtful.
+        rejection: When the answer is that it is none of what the model knows; None for never.
+        model: Name of the model that answered, where that depends on the video.
     """
 
     probabilities: np.ndarray
@@ -48,6 +51,8 @@ class Prediction:
     span: tuple[float, float]
     views: int = 1
     notes: tuple[str, ...] = ()
+    rejection: Rejection | None = None
+    model: str = ""
 
     __repr__ = short_repr
 
@@ -76,11 +81,36 @@ class Prediction:
         best = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.labels.names[i], float(self.probabilities[i])) for i in best]
 
+    @property
+    def is_rejected(self) -> bool:
+        """Whether it is none of what the model knows."""
+        return self.rejection is not None and bool(
+            self.rejection.rejects(self.probabilities[None], self.labels)[0]
+        )
+
+    @property
+    def answer(self) -> str:
+        """The most probable label, or that of the rejection."""
+        best = self.labels.names[int(self.probabilities.argmax())]
+        if self.rejection is None:
+            return best
+        if self.is_rejected:
+            return self.rejection.label
+        known = self.rejection.known(self.labels)
+        return max(known, key=self.__getitem__)
+
     def to_json(self, k: int = 5) -> dict[str, Any]:
-        """The shape that scripts rely on: source, span, top-k, and notes where there are some."""
+        """The shape that scripts rely on: source, span, top-k, and notes where there are some.
+
+        Of a model that can reject: its answer and the classes that it knows as well.
+        """
         plain: dict[str, Any] = {
             "source": self.source,
             "span": [round(t, 3) for t in self.span],
             "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
         }
+        if self.rejection is not None:
+            plain |= {"answer": self.answer, "known": list(self.rejection.known(self.labels))}
+        if self.model:
+            plain["model"] = self.model
         return plain | {"notes": list(self.notes)} if self.notes else plain

@@ -17,6 +17,7 @@ from kinesphere.core.sides import mirror_order
 from kinesphere.core.threads import UsableThreads, computing_with
 from kinesphere.data.sources import Opening
 from kinesphere.models import Provenance, Recogniser
+from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.predict.video_predictor import VideoPredictor
 
@@ -70,6 +71,11 @@ class Predictor(VideoPredictor):
     def provenances(self) -> tuple[Provenance, ...]:
         """See `VideoPredictor.provenances`."""
         return (self.module.provenance,)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """See `VideoPredictor.rejection`."""
+        return self.module.rejection
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""

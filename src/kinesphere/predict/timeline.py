@@ -12,6 +12,7 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.short_repr import short_repr
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
 
 Smoothing = Literal["mean", "median"]
@@ -30,6 +31,8 @@ class Timeline:
         nobody: bool `(W,)`: windows whose answer means nothing, because a model that sees joints alone saw
             nobody in them; none by default.
         notes: What makes it doubtful.
+        rejection: When a window is none of what the model knows; None for never.
+        model: Name of the model that answered, where that depends on the video.
     """
 
     probabilities: np.ndarray
@@ -38,6 +41,8 @@ class Timeline:
     source: str
     nobody: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     notes: tuple[str, ...] = ()
+    rejection: Rejection | None = None
+    model: str = ""
 
     __repr__ = short_repr
 
@@ -84,7 +89,14 @@ class Timeline:
             )
         start, end = self.spans[window].tolist()
         notes = (NOBODY,) if self.nobody[window] else ()
-        return Prediction(self.probabilities[window], self.labels, self.source, (start, end), notes=notes)
+        return Prediction(
+            self.probabilities[window],
+            self.labels,
+            self.source,
+            (start, end),
+            notes=notes,
+            rejection=self.rejection,
+        )
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions of the windows, in their order."""
@@ -96,11 +108,21 @@ class Timeline:
         seen = ~self.nobody
         notes = self.notes if seen.any() else (*self.notes, NOBODY)
         rows = self.probabilities[seen] if seen.any() else self.probabilities
-        return Prediction(rows.mean(0), self.labels, self.source, whole, len(rows), notes)
+        return Prediction(
+            rows.mean(0), self.labels, self.source, whole, len(rows), notes, self.rejection, self.model
+        )
+
+    @property
+    def unanswered(self) -> np.ndarray:
+        """bool `(W,)`: windows in which nobody is seen, or that are none of what the model knows."""
+        if self.rejection is None:
+            return self.nobody
+        rejected: np.ndarray = self.nobody | self.rejection.rejects(self.probabilities, self.labels)
+        return rejected
 
     def below(self, threshold: float) -> Below:
-        """The windows in which no label reaches a threshold, those included in which nobody is seen."""
-        leading = np.where(self.nobody, -1.0, self.probabilities.max(1))
+        """The windows in which no label reaches a threshold, those included that are `unanswered`."""
+        leading = np.where(self.unanswered, -1.0, self.probabilities.max(1))
         return Below(int((leading < threshold).sum()), len(self), threshold)
 
     def cells(self) -> np.ndarray:
@@ -164,7 +186,9 @@ class Timeline:
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The shape that scripts rely on: the whole video's top-k, and each window's."""
         windows = [each.to_json(k) for each in self]
-        timeline = [{key: value for key, value in each.items() if key != "source"} for each in windows]
+        timeline = [
+            {key: value for key, value in each.items() if key not in ("source", "known")} for each in windows
+        ]
         return {**self.mean().to_json(k), "timeline": timeline}
 
 
@@ -210,7 +234,7 @@ def segments(
     A label is active in a window that reaches `threshold`, and in the windows beside it as long as they
     reach `keep` (hysteresis, Canny 1986). In a single-label set the most probable active label takes
     the window. Where windows overlap, the boundary lies in the middle of the overlap; windows with a
-    gap between them are not merged. Windows in which nobody is seen have no active label.
+    gap between them are not merged. Windows that are `unanswered` have no active label.
 
     Args:
         timeline: W windows over K labels.
@@ -231,7 +255,7 @@ def segments(
         raise InvalidSetting(f"The shortest segment is 0 s or more; got {min_s}.")
     cells = timeline.cells()
     apart = timeline.spans[1:, 0] > timeline.spans[:-1, 1] + _TOUCH_S
-    probabilities = np.where(timeline.nobody[:, None], -1, timeline.probabilities)
+    probabilities = np.where(timeline.unanswered[:, None], -1, timeline.probabilities)
     strong, weak = probabilities >= threshold, probabilities >= keep
     active = np.zeros_like(weak)
     for k in range(len(timeline.labels)):

@@ -22,6 +22,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.structured import parse_json, read_json
 from kinesphere.core.text import SPELLED, spelled
 from kinesphere.data.parquet import read_table
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict.timeline import Below, Segment, Timeline
 
 # Characters that XML 1.0 cannot hold at all, escaped or not.
@@ -237,14 +238,28 @@ def _plain(timeline: Timeline) -> dict[str, object]:
 
 def _plain_rest(timeline: Timeline) -> dict[str, object]:
     """What a timeline has beside its tables; `nobody` as the numbers of the windows."""
-    return {"nobody": np.flatnonzero(timeline.nobody).tolist(), "notes": list(timeline.notes)}
+    plain: dict[str, object] = {
+        "nobody": np.flatnonzero(timeline.nobody).tolist(),
+        "notes": list(timeline.notes),
+    }
+    if timeline.rejection is not None:
+        plain["rejection"] = timeline.rejection.to_json()
+    if timeline.model:
+        plain["model"] = timeline.model
+    return plain
 
 
 def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
     """Inverse of `_plain_rest`; files of before have neither."""
     nobody = np.zeros(windows, bool)
     nobody[plain.get("nobody", [])] = True
-    return {"nobody": nobody, "notes": tuple(plain.get("notes", ()))}
+    stated = plain.get("rejection")
+    return {
+        "nobody": nobody,
+        "notes": tuple(plain.get("notes", ())),
+        "rejection": None if stated is None else Rejection.from_json(stated),
+        "model": str(plain.get("model", "")),
+    }
 
 
 def _write_json(path: Path, plain: dict[str, object], indent: int | None = None) -> None:

@@ -25,6 +25,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.sources import Opening, Source
 from kinesphere.models.provenance import Provenance
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict.long_video import damage_of, remarks_on, window_clips
 from kinesphere.predict.prediction import NOBODY, Prediction
 from kinesphere.predict.timeline import Timeline
@@ -77,6 +78,15 @@ class VideoPredictor(ABC):
     def provenances(self) -> tuple[Provenance, ...]:
         """Where the weights come from, of each model that takes part."""
         return ()
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """When it answers that it knows none of what it sees; None for never."""
+        return None
+
+    def for_source(self, source: Source) -> VideoPredictor:
+        """What answers about a source: this, unless that depends on what lies beside it."""
+        return self
 
     @property
     def test_views(self) -> Views:
@@ -272,6 +282,7 @@ class VideoPredictor(ABC):
             shown(source),
             nobody=np.concatenate(unseen),
             notes=notes,
+            rejection=self.rejection,
         )
 
     def _read(
@@ -301,7 +312,9 @@ class VideoPredictor(ABC):
             if problem := self._unsound(row, each.source):
                 found.append(Skipped(each.source, problem))
             else:
-                found.append(Prediction(row, self.labels, each.source, each.span, count, each.notes))
+                found.append(
+                    Prediction(row, self.labels, each.source, each.span, count, each.notes, self.rejection)
+                )
         return found
 
 

@@ -235,7 +235,12 @@ def keep(recogniser: Recogniser, path: Path, training_data: str, scores: dict[st
             "train.clip_norm."
         )
     provenance = replace(
-        recogniser.provenance, origin="trained", training_data=training_data, scores=scores, sha256=None
+        recogniser.provenance,
+        origin="trained",
+        training_data=training_data,
+        scores=scores,
+        sha256=None,
+        rejection=None,  # it was measured with the weights of before
     )
     with held():
         save_model(recogniser, path, provenance=provenance)

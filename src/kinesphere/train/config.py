@@ -108,11 +108,12 @@ class ModelSection(Section):
     """The network, its weights, and what of it is trained."""
 
     name: str = "auto"
-    """Registered model; `auto` is the one that the file of `pretrained` belongs to, else the compact
+    """Registered model; `auto` is the one that the weights of `pretrained` belong to, else the compact
     default, for pose files the one for poses."""
     pretrained: str | bool | None = None
-    """Weights to start from: a tag of public weights (`k400`), true for the card's first, a run folder, a
-    model file, or a checkpoint of any other program, which is imported on the way."""
+    """Weights to start from: a tag of the model's weights (`k400`), true for the card's first, model and tag
+    (`r3d_18.k400`), a run folder, a model file, or a checkpoint of any other program, which is imported on
+    the way."""
     arguments: dict[str, bool | int | float | str | tuple[int, ...] | None] = Field(default_factory=dict)
     """Arguments of the model's builder."""
     freeze: str | None = None

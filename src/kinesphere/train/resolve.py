@@ -21,7 +21,7 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_files import is_pose_file
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.registry import MODELS
-from kinesphere.models.weights.starting import check_name, is_file, model_of
+from kinesphere.models.weights.starting import check_name, is_file, model_of, named_weights
 from kinesphere.train.config import DataSection, ModelSection
 from kinesphere.train.inputs import clip_specs
 from kinesphere.train.recipe import Recipe
@@ -130,6 +130,9 @@ def _model(model: ModelSection, manifest: Manifest) -> ModelSection:
         UnknownName: If there is no such model.
         InvalidSetting: If it has no such stage as is to be frozen, or takes no such argument.
     """
+    if isinstance(model.pretrained, str) and not is_file(model.pretrained, model.name):
+        name, tag = named_weights(model.pretrained, model.name)
+        model = model.model_copy(update={"name": name, "pretrained": tag})
     if model.name == "auto" and isinstance(model.pretrained, str) and is_file(model.pretrained):
         model = model.model_copy(update={"name": model_of(model.pretrained)})
     elif model.name == "auto":

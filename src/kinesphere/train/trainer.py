@@ -140,17 +140,13 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     name = architecture.card.name
     if isinstance(settings.pretrained, str) and is_file(settings.pretrained, settings.name):
         recogniser = start_from(settings.pretrained, settings.name, train.labels, settings.arguments)
-        specs = clip_specs(name, recogniser.specs, recipe.clip)
-        if specs is not None:
-            with_specs(recogniser, specs)
     else:
         recogniser = create_model(
-            settings.name,
-            train.labels,
-            pretrained=settings.pretrained,
-            spec=clip_specs(name, architecture.specs(settings.arguments), recipe.clip),
-            arguments=settings.arguments,
+            settings.name, train.labels, pretrained=settings.pretrained, arguments=settings.arguments
         )
+    specs = clip_specs(name, recogniser.specs, recipe.clip)
+    if specs is not None:
+        with_specs(recogniser, specs)
     if settings.freeze is not None:
         frozen = recogniser.freeze(settings.freeze)
         log.info("Frozen: %d tensors up to stage %s.", len(frozen), settings.freeze)

@@ -5,6 +5,7 @@ Bazarevsky et al.: "BlazePose: On-device Real-time Body Pose tracking", 2020, ht
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 from kinesphere.annotations.tracking import Detections
 from kinesphere.clips.modalities.pose.poses import boxes_around
 from kinesphere.core.closing import Closing
-from kinesphere.core.download import fetch_file
+from kinesphere.core.download import fetch_file, local_file
 from kinesphere.core.errors import InvalidSetting, MissingExtra
 from kinesphere.core.silence import native_silence
 
@@ -68,6 +69,29 @@ def pose_model(name: str) -> Path:
     if not path.is_file():
         raise InvalidSetting(f"The pose model is {', '.join(MODELS)}, or a .task file; got {name!r}.")
     return path
+
+
+def pose_model_at_hand(first: str | None = None) -> str | None:
+    """The name of a model whose file is on this machine, so that nothing has to be downloaded.
+
+    Args:
+        first: The one that is preferred; the others follow, from the best known to the rest.
+
+    Returns:
+        `full`, `heavy` or `lite`; None where no file is here, or MediaPipe is not installed.
+    """
+    if not _is_installed("mediapipe"):
+        return None
+    order = dict.fromkeys((*([first] if first in MODELS else []), "full", "heavy", "lite"))
+    return next((name for name in order if local_file(f"pose_landmarker_{name}.task") is not None), None)
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is there, without the seconds that its import takes."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # imported already, from no file
+        return True
 
 
 def require_mediapipe(what: str = "Poses") -> None:

@@ -16,6 +16,7 @@ from kinesphere.annotations.extract.mediapipe_pose import (
     PoseFinder,
     PoseSettings,
     pose_model,
+    pose_model_at_hand,
     require_mediapipe,
 )
 from kinesphere.annotations.extract.registry import EXTRACTORS, Extracting
@@ -291,11 +292,20 @@ def pose_extractor(learnt: Preparation, model: str | None = None) -> PoseExtract
         MissingWeights: If its model is not here and cannot be downloaded.
     """
     require_mediapipe()
-    known = (learnt.poses or "").removeprefix("pose_landmarker_")
-    settings = PoseSettings(pose_model(model or (known if known in MODELS else _DEFAULT_MODEL)))
+    settings = PoseSettings(pose_model(model or _known_model(learnt) or _DEFAULT_MODEL))
     if learnt.max_people is not None:
         settings = replace(settings, people=learnt.max_people)
     return PoseExtractor(settings, learnt.poses_fps)
+
+
+def _known_model(learnt: Preparation) -> str | None:
+    """The model of MediaPipe that poses came from, if it is one of them."""
+    known = (learnt.poses or "").removeprefix("pose_landmarker_")
+    return known if known in MODELS else None
+
+
+def _at_hand(learnt: Preparation) -> str | None:
+    return pose_model_at_hand(_known_model(learnt))
 
 
 def _extractor(
@@ -304,4 +314,4 @@ def _extractor(
     return pose_extractor(learnt, model)
 
 
-EXTRACTORS.add("pose", Extracting(_extractor, lambda extractor, *of: extractor.poses(*of)))
+EXTRACTORS.add("pose", Extracting(_extractor, lambda extractor, *of: extractor.poses(*of), _at_hand))

@@ -13,6 +13,10 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.registry import Registry
 
 
+def _nothing(learnt: Preparation) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Extracting:
     """How missing files of one modality are made.
@@ -21,12 +25,15 @@ class Extracting:
         extractor: What writes them as those were made that a model learnt from: for a video (None: for
             bytes), the model's contract (None where no model reads them), how its own files were made, and
             the name of an extraction model if the user chose one.
+        at_hand: The name of an extraction model with which files can be made as those were, or nearly, with
+            nothing downloaded; None where there is none.
         in_memory: What a file would hold, of a source or of a span `(start_s, end_s)` of it; None where
             clips can be made without a file.
     """
 
     extractor: Callable[[Path | None, ClipSpec | None, Preparation, str | None], Extractor]
     in_memory: Callable[[Any, str | Path | bytes, tuple[float, float] | None], Any] | None = None
+    at_hand: Callable[[Preparation], str | None] = _nothing
 
 
 EXTRACTORS: Registry[Extracting] = Registry(

@@ -12,7 +12,7 @@ from kinesphere.apps.cli.options import Json
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
-    from kinesphere.models.card import ModelCard, WeightEntry
+    from kinesphere.models.card import ModelCard, ReportedScore, WeightEntry
 
 
 def models(
@@ -55,8 +55,11 @@ def _input(spec: ClipSpec) -> str:
 
 
 def _published(weight: WeightEntry) -> str:
-    """The tag with the best top-1 that its publisher states; the card has the protocols."""
-    top1 = [score.value for score in weight.scores if score.metric == "top1"]
+    """The tag with the best top-1 that its publisher states; the card has the protocols.
+
+    What we measured ourselves on other sets is no such figure, and stands on the card alone.
+    """
+    top1 = [s.value for s in weight.scores if s.metric == "top1" and s.origin != "measured"]
     return f"{weight.tag} ({max(top1):.1%})" if top1 else weight.tag
 
 
@@ -102,7 +105,8 @@ def _print_card(entry: ModelCard) -> None:
     if entry.notes:
         line("notes", entry.notes)
     for weight in entry.weights:
-        line("weights", (f"{entry.name}.{weight.tag}", "bold"), f"  {weight.url}  ({weight.licence})")
+        place = weight.url if weight.file is None else "in the package, nothing to download"
+        line("weights", (f"{entry.name}.{weight.tag}", "bold"), f"  {place}  ({weight.licence})")
         line("", f"  {_classes(weight)}; {weight.layout} layout")
         if weight.spec is not None:
             line("", f"  {_contract(weight.spec)}")
@@ -111,9 +115,14 @@ def _print_card(entry: ModelCard) -> None:
         for score in weight.scores:
             line(
                 "",
-                f"  {score.metric} {score.value:.1%} on {score.dataset}, {score.protocol}"
-                f" (stated by: {score.origin})",
+                f"  {score.metric} {score.value:.1%} on {score.dataset}, {score.protocol} ({_origin(score)})",
             )
+        for note in weight.notes:
+            line("", f"  {note}")
+
+
+def _origin(score: ReportedScore) -> str:
+    return "measured by us" if score.origin == "measured" else f"stated by: {score.origin}"
 
 
 def _classes(weight: WeightEntry) -> str:
@@ -121,6 +130,8 @@ def _classes(weight: WeightEntry) -> str:
 
     if weight.backbone_only:
         return "a backbone without classes"
+    if weight.names:
+        return f"{weight.classes} classes: {', '.join(weight.names)}"
     names = "named" if published_names(weight) else "names not known here"
     return f"{weight.classes} classes of {weight.labels or 'no published list'} ({names})"
 

@@ -49,6 +49,27 @@ def is_file(pretrained: str, model: str = "auto") -> bool:
     return False
 
 
+def named_weights(pretrained: str, model: str) -> tuple[str, str]:
+    """The model and the tag that weights named as `model.tag` are of; else both as they were given.
+
+    Args:
+        pretrained: As a recipe names weights that are no file.
+        model: The model that is named beside them; `"auto"` for whichever they are of.
+
+    Raises:
+        InvalidSetting: If another model is named.
+    """
+    stem, _, tag = pretrained.partition(".")
+    if not tag or stem not in MODELS:
+        return model, pretrained
+    if model.partition(".")[0] not in ("auto", stem):
+        raise InvalidSetting(
+            f"model.pretrained={pretrained} are weights of {stem}, but model.name is {model}; make them "
+            "agree, or leave model.name out."
+        )
+    return stem, tag
+
+
 def check_name(name: str, pretrained: str | bool | None, freeze: str | None = None) -> None:
     """Refuse a model that there is not; where weights in a file are named, with those that they fit.
 
