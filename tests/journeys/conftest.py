@@ -9,8 +9,8 @@ import pytest
 
 from kinesphere.apps.cli.main import run
 
-# Makers of small videos of every kind.
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "video"))
+# Makers of small videos of every kind, and of small public files.
+sys.path += [str(Path(__file__).parents[1] / "unit" / room) for room in ("video", "models")]
 
 
 class Ended(NamedTuple):

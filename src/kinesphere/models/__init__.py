@@ -11,7 +11,7 @@ from kinesphere.models.registry import card, list_models
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint, import_state
 from kinesphere.models.weights.joining import join, join_i3d
 from kinesphere.models.weights.keymap import KeyMap
-from kinesphere.models.weights.words import import_words
+from kinesphere.models.weights.words import embed_query, import_words
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -26,6 +26,7 @@ __all__ = [
     "WeightEntry",
     "card",
     "create_model",
+    "embed_query",
     "import_backbone",
     "import_checkpoint",
     "import_state",

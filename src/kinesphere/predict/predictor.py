@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -92,12 +92,7 @@ class Predictor(VideoPredictor):
 
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
-        digest = hashlib.sha256(json.dumps([spec.to_json() for spec in self.specs]).encode())
-        digest.update("\0".join(self.labels.names).encode())
-        for name, tensor in self.module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest_of(self.specs, self.labels.names, self.module.state_dict())
 
     def threads(self, clips: int) -> int | None:
         """See `VideoPredictor.threads`."""
@@ -120,3 +115,13 @@ class Predictor(VideoPredictor):
         with torch.inference_mode(), self.compute.autocast():
             logits: Tensor = self._net(*ready).float()
         return logits.sigmoid() if self.labels.multi else logits.softmax(-1)
+
+
+def digest_of(specs: Sequence[ClipSpec], names: Sequence[str], state: Mapping[str, Tensor]) -> str:
+    """A short digest of input contracts, labels and weights."""
+    digest = hashlib.sha256(json.dumps([spec.to_json() for spec in specs]).encode())
+    digest.update("\0".join(names).encode())
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+    return digest.hexdigest()[:16]

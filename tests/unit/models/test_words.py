@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import create_model, import_words, load_model, save_model
+from kinesphere.models import embed_query, import_words, load_model, save_model
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.from_files import import_files
-from kinesphere.models.weights.maps.words import CLASSES
 from kinesphere.models.words import checked_prompts, ensemble
 
-STATE_HEADS = {"text_config": {"num_attention_heads": 4}, "vision_config": {"num_attention_heads": 4}}
-
-
-def hub(folder: Path) -> Path:
-    """A small CLIP's files as on the hub, random."""
-    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    letters = [chr(ord("a") + i) for i in range(26)]
-    known = [
-        "<|startoftext|>",
-        *letters,
-        *(f"{letter}</w>" for letter in letters),
-        ".</w>",
-        "wa",
-        "<|endoftext|>",
-    ]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(known)}))
-    (folder / "merges.txt").write_text("#version: 0.2\nw a\n")
-    (folder / "config.json").write_text(json.dumps(STATE_HEADS))
-    architecture = MODELS.get("clip_tiny")
-    sizes = {"width": 32, "depth": 2, "heads": 4, "embedding": 24, "ratio": 2}
-    tower = architecture.words.tower(vocabulary=len(known), length=40, **sizes)
-    for parameter in tower.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    seen = architecture.key_maps[0].to_theirs(create_model("clip_tiny", ["a"]).net.state_dict()).state
-    read = architecture.words.key_map.to_theirs(tower.state_dict()).state
-    state = {key: tensor.contiguous() for key, tensor in {**seen, **read}.items() if key != CLASSES}
-    save_file(state, folder / "model.safetensors")
-    return folder
+from .word_files import hub
 
 
 def test_an_ensemble_is_the_mean_of_directions_as_a_direction():
@@ -86,6 +54,15 @@ def test_classes_change_without_training_and_the_file_needs_no_tokenizer(tmp_pat
         torch.testing.assert_close(again(x), two(x))
         torch.testing.assert_close(more(x)[0, 1], two(x)[0, 0])
     assert again.labels.names == ("wave", "clap")
+
+
+def test_a_sentence_is_compared_by_the_encoder_that_the_model_came_with(tmp_path):
+    folder = hub(tmp_path)
+    named = import_words(folder, "clip_tiny", ["wave", "clap"], prompts=["{}"])
+    torch.testing.assert_close(embed_query(named, "wave", folder), embed_query(named, "wave"))
+    hub(tmp_path, seed=1)
+    with pytest.raises(InvalidCheckpoint, match="was not imported from"):
+        embed_query(named, "wave", folder)
 
 
 def test_what_is_missing_or_wrong_is_said(tmp_path):

@@ -27,6 +27,7 @@ from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
+from kinesphere.apps.cli.search import search
 from kinesphere.apps.cli.study import study
 from kinesphere.apps.cli.train import SettingsCommand, train
 from kinesphere.core.errors import InvalidSetting, KinesphereError
@@ -52,6 +53,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train", train),
     ("evaluate", evaluate),
     ("predict", predict),
+    ("search", search),
     ("explain", explain),
     ("fuse", fuse),
     ("import", import_),
@@ -67,6 +69,7 @@ LOADED = {
     "train": "kinesphere.train",
     "evaluate": "kinesphere.train.fold_evaluation",
     "predict": "kinesphere.predict.bulk",
+    "search": "kinesphere.predict.search",
     "explain": "kinesphere.explain.folder",
     "fuse": "kinesphere.train",
     "import": "kinesphere.models.weights.from_files",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.models.layers.vit import Block, Gelu
@@ -104,16 +103,6 @@ class FramePatches(nn.Module):
             x_NLD = torch.cat((self.cls.expand(len(x_NLD), 1, -1), x_NLD), 1)
         out_NLD: Tensor = self.norm(x_NLD + self.position)
         return out_NLD
-
-
-def mean_direction(frames_BTE: Tensor) -> Tensor:
-    """The mean `(B, E)` of the directions of all frames, of length 1."""
-    return F.normalize(F.normalize(frames_BTE, dim=-1).mean(1), dim=-1)
-
-
-def directions_alike(seen_BE: Tensor, classes_KE: Tensor) -> Tensor:
-    """Cosines `(B, K)` of what was seen, of length 1, and of classes of any length."""
-    return F.linear(seen_BE, F.normalize(classes_KE, dim=-1))
 
 
 class Temperature(nn.Module):

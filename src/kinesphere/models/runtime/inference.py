@@ -53,7 +53,12 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
         course depends on the input), it runs as it is around parts that are prepared each for itself; the
         log names it.
     """
-    net = copy.deepcopy(recogniser.net).eval().requires_grad_(False)
+    return prepared_copy(recogniser.net, recogniser.card.name, compute)
+
+
+def prepared_copy(net: nn.Module, name: str, compute: Compute) -> nn.Module:
+    """As `optimise_for_inference`, of any module whose forward takes tensors; `name` is for the log."""
+    net = copy.deepcopy(net).eval().requires_grad_(False)
     if compute.device == "cpu":
         keep_freed_memory()
     if compute.precision != "fp32":
@@ -61,7 +66,7 @@ def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Modul
     prepared, untraced = _prepared(net, compute)
     if untraced:
         log.info("%s: the forward of %s cannot be traced and runs as it is",
-                 recogniser.card.name, ", ".join(sorted(untraced)))  # fmt: skip
+                 name, ", ".join(sorted(untraced)))  # fmt: skip
     return compute.place(prepared)
 
 

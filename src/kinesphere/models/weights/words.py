@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
-from kinesphere.core.labels import LabelSet
+from kinesphere.core.labels import LabelSet, normal
+from kinesphere.core.limits import brief
 from kinesphere.models.layers.words import TextTower
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS, building_at_most, list_models
@@ -20,7 +21,7 @@ from kinesphere.models.weights.maps.words import CLASSES
 from kinesphere.models.weights.readers import read_foreign
 from kinesphere.models.weights.readers.hub import towers_beside, weights_in
 from kinesphere.models.weights.readers.tokenizer import PromptTokens, read_tokenizer
-from kinesphere.models.words import Words, checked_prompts, ensemble
+from kinesphere.models.words import GAP, Words, checked_prompts, ensemble
 
 BATCH = 64
 
@@ -56,10 +57,7 @@ def import_words(
         MissingWeights: If the weights or the tokenizer are not there.
         InvalidCheckpoint: As of `import_checkpoint`; also if there is no encoder of texts.
     """
-    words = words_of(model)
-    if words is None:
-        known = ", ".join(name for name in list_models() if words_of(name))
-        raise InvalidSetting(f"The classes of {model} are learnt. Those named in words are of {known}.")
+    words = _need_words(model)
     labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(classes))
     sentences = checked_prompts(words.prompts if prompts is None else prompts)
     file = weights_in(Path(path))
@@ -80,10 +78,56 @@ def import_words(
     return recogniser
 
 
+def embed_query(recogniser: Recogniser, query: str, texts: str | Path | None = None) -> Tensor:
+    """The embedding `(E,)` of a sentence, or of one of the model's own classes.
+
+    Args:
+        recogniser: A model whose classes are named in words.
+        query: The sentence; without `texts` the name of a class.
+        texts: The files that the model was imported from, with their tokenizer and encoder of texts.
+
+    Raises:
+        InvalidSetting: If the model's classes are learnt, or `query` is none of them without `texts`.
+        InvalidCheckpoint: If the model was not imported from those files, or they are damaged.
+        MissingExtra: As of `import_words`.
+        MissingWeights: Likewise.
+    """
+    from kinesphere.core.download import digest
+
+    words = _need_words(recogniser.card.name)
+    if texts is None:
+        names = recogniser.labels.names
+        if normal(query) not in names:
+            raise InvalidSetting(
+                f"{query[:60]!r} is none of the model's classes ({brief(', '.join(names))}). For any other "
+                "words give --words FOLDER, the files that it was imported from."
+            )
+        head = recogniser.net.get_submodule(recogniser.card.head[0])
+        embeddings = next(head.parameters())
+        return embeddings[names.index(normal(query))].detach()
+    file = weights_in(Path(texts))
+    if recogniser.provenance.sha256 != digest(file):
+        raise InvalidCheckpoint(
+            f"The model was not imported from {file}, or learnt more since: what it sees and the words of "
+            "that file cannot be compared. Give the files that it was imported from."
+        )
+    tower = read_tower(words, read_foreign(file).state, towers_beside(file)[1], file.name)
+    embedding_1E = class_embeddings(words, tower, read_tokenizer(file.parent), LabelSet((query,)), (GAP,))
+    return embedding_1E[0]
+
+
 def words_of(model: str) -> Words | None:
     """How a model's classes are named in words; None where they are learnt, or nobody knows the model."""
     stem = model.partition(".")[0]
     return MODELS.get(stem).words if stem in MODELS else None
+
+
+def _need_words(model: str) -> Words:
+    words = words_of(model)
+    if words is None:
+        known = ", ".join(name for name in list_models() if words_of(name))
+        raise InvalidSetting(f"The classes of {model} are learnt. Those named in words are of {known}.")
+    return words
 
 
 def read_tower(words: Words, theirs: Mapping[str, Tensor], arguments: Arguments, name: str) -> TextTower:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
@@ -21,13 +22,7 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Gelu, initialise, stage_names
-from kinesphere.models.layers.words import (
-    FramePatches,
-    Temperature,
-    TextTower,
-    directions_alike,
-    mean_direction,
-)
+from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
@@ -46,6 +41,16 @@ PROMPTS = (
     "a video of a person doing {}.",
     "a person {}.",
 )
+
+
+def mean_direction(frames_BTE: Tensor) -> Tensor:
+    """The mean `(B, E)` of the directions of all frames, of length 1."""
+    return F.normalize(F.normalize(frames_BTE, dim=-1).mean(1), dim=-1)
+
+
+def directions_alike(seen_BE: Tensor, classes_KE: Tensor) -> Tensor:
+    """Cosines `(B, K)` of what was seen, of length 1, and of classes of any length."""
+    return F.linear(seen_BE, F.normalize(classes_KE, dim=-1))
 
 
 class CLIP(nn.Module):

@@ -21,18 +21,13 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Gelu, Mlp, initialise, stage_names
-from kinesphere.models.layers.words import (
-    FramePatches,
-    Temperature,
-    TextTower,
-    directions_alike,
-    mean_direction,
-)
+from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Split
 from kinesphere.models.weights.maps.words import HEAD, LOOKS, frames, made_for, texts
 from kinesphere.models.words import WEAK_ON_MOTION, Words
+from kinesphere.models.zoo.clip import directions_alike, mean_direction
 
 EPS = 1e-6
 PROMPTS = ("this is a photo of {}", "a photo of a person {}", "a video of a person {}", "a person {}")
