@@ -64,7 +64,11 @@ LEARNERS = (
     Learner("poses", "dd_net", _POSES),
     Learner("RGB, backgrounds replaced", "kine_small", (*_PIXELS, *_REPLACED), is_cure=True),
     Learner("RGB, still frames", "kine_small", (*_PIXELS, "augment.still_mix=0.5"), is_cure=True),
-)
+    Learner(
+        "RGB, replaced, labels by area", "kine_small",
+        (*_PIXELS, *_REPLACED, "augment.background_label=area"), is_cure=True,
+    ),
+)  # fmt: skip
 CURED = 2
 """Place of the cure that the goals are about, chosen before anything was measured."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import parse_json
 from kinesphere.core.text import spelled, unspelled
@@ -22,6 +23,9 @@ from kinesphere.data.parquet import read_table
 from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import check_table
 from kinesphere.predict.fusion import check_labels, likeliest_weights, normalised_weights
+
+FILE_NAME = "predictions.parquet"
+"""In the folder of a run, a fusion or an evaluation."""
 
 # What a table has a value of for each clip, beside targets and probabilities.
 _COLUMNS = ("ids", "paths", "spans", "groups", "folds")
@@ -161,17 +165,22 @@ class Predictions:
     def read(cls, path: str | Path) -> Predictions:
         """Inverse of `write`.
 
+        Args:
+            path: The file, or the folder of a run, a fusion or an evaluation that holds it.
+
         Raises:
             InvalidSetting: If the file is missing or is not such a table.
         """
-        if not Path(path).is_file():
+        path = Path(path)
+        path = path / FILE_NAME if is_folder(path) else path
+        if not is_file(path):
             raise InvalidSetting(
                 f"Cannot read predictions from {path}: there is no such file. Name a run that was tested on "
                 "clips."
             )
         try:
-            table = read_table(Path(path), InvalidSetting)
-            header = parse_json((table.schema.metadata or {})[_HEADER], Path(path).name, InvalidSetting)
+            table = read_table(path, InvalidSetting)
+            header = parse_json((table.schema.metadata or {})[_HEADER], path.name, InvalidSetting)
             labels = LabelSet.from_json({**header, "names": header["labels"]})
             probabilities = _probabilities(table.column("probabilities"), labels)
             column = table.drop_columns("probabilities").to_pydict()

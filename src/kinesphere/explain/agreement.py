@@ -44,6 +44,15 @@ class Agreement:
     shared: float | None
     maps: int
 
+    def __str__(self) -> str:
+        one, other = self.methods
+        if self.ranks is None or self.shared is None:
+            return f"{one} and {other}: no heat that could be held against the other's."
+        return (
+            f"{one} and {other}: rank correlation {self.ranks:.2f}, {100 * self.shared:.0f} % of the hottest "
+            f"tenth of the cells in common ({100 * HOTTEST:.0f} % by chance)."
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

@@ -25,7 +25,7 @@ from kinesphere.core.errors import (
 from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
-from kinesphere.core.paths import is_file, is_folder
+from kinesphere.core.paths import is_barred, is_file, is_folder, is_there, why_absent
 from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
@@ -37,6 +37,7 @@ from kinesphere.models.registry import (
     building_at_most,
 )
 from kinesphere.models.weights.keymap import Arguments, StateDict
+from kinesphere.models.weights.readers import ENDINGS
 
 FILE_NAME = "model.safetensors"
 _LONGEST_REASON = 500
@@ -103,6 +104,28 @@ def model_file(source: str | Path) -> Path:
     if not is_file(path / FILE_NAME):
         raise MissingWeights(f"The folder {path} holds no {FILE_NAME}; is it a finished run?")
     return path / FILE_NAME
+
+
+def is_path(source: str, *, registered: bool) -> bool:
+    """Whether a model, or weights of one, are given by where they lie rather than by a registered name.
+
+    A folder without a model that has a registered name, such as one of data, is not meant.
+
+    Args:
+        source: A path or a name, as users write it.
+        registered: Whether something of this name is registered.
+
+    Raises:
+        MissingWeights: If it is a path, and nothing is there.
+    """
+    path = Path(source)
+    if is_there(path):
+        return not is_folder(path) or is_file(path / FILE_NAME) or not registered
+    if is_barred(path):
+        raise MissingWeights(why_absent(path))
+    if "/" in source or path.suffix.lower() in ENDINGS:
+        raise MissingWeights(f"There is no file and no run folder {source}; check the path.")
+    return False
 
 
 def architecture_in(path: Path) -> str | None:

@@ -26,6 +26,7 @@ from kinesphere.models.weights.class_names import numbered
 from kinesphere.models.weights.download import fetch
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.readers import ENDINGS
 
 DEFAULT_MODEL = "kine_small"
 """What is trained when nobody names a model: the compact one, made for a laptop CPU."""
@@ -34,7 +35,7 @@ DEFAULT_POSE_MODEL = "dd_net"
 
 _MOST_NAMES = 1000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FOREIGN = (".pth", ".pt", ".pkl", ".tar", ".pyth", ".bin", ".ckpt", ".tflite")
+_FOREIGN = tuple(ending for ending in ENDINGS if ending != ".safetensors")
 
 log = logging.getLogger("kinesphere.models")
 

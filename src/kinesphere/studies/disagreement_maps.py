@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from kinesphere.explain.attribution import Attribution
 from kinesphere.explain.explaining import Question, check_question, explain
 from kinesphere.explain.render.strips import Strips, strips
 from kinesphere.explain.store import SUFFIX, read_attribution, write_attribution
-from kinesphere.predict import VideoPredictor
+from kinesphere.studies.answerers import Answerers
 from kinesphere.studies.disagreement import Clip, Confusion, Disagreement
 
 
@@ -88,7 +88,7 @@ class Extent:
 
 def map_disagreement(
     comparison: Disagreement,
-    models: Sequence[VideoPredictor],
+    models: tuple[Answerers, Answerers],
     out: Path,
     extent: Extent = Extent(),
     *,
@@ -101,17 +101,15 @@ def map_disagreement(
 
     Args:
         comparison: What was measured.
-        models: The two models.
+        models: The two models; of a cross-validation a clip is explained by the fold that held it out.
         out: Folder of the heat.
         extent: How much is looked at.
         progress: Called with the number of maps that are done and their total.
 
     Raises:
         UnknownName: If there is no such method.
-        InvalidSetting: If it is not defined for a model.
+        InvalidSetting: If it is not defined for a model, or no fold held a clip out.
     """
-    for model in models:
-        check_question(model, Question(extent.method))
     apart = comparison.apart[: extent.clips]
     confused = [
         (pair, tuple(_examples(comparison, pair))[: extent.examples])
@@ -120,8 +118,11 @@ def map_disagreement(
     total = 2 * len(apart) + 2 * sum(
         answer == pair.answer for pair, clips in confused for clip in clips for answer in clip.answers
     )
-    digests = tuple(model.digest() for model in models)  # of all weights, so once
-    mapping = _Mapping(comparison.short_names, tuple(models), digests, out, extent.method, progress, total)
+    shown = [*apart, *(clip for _, clips in confused for clip in clips)]
+    for model in models:
+        for predictor in dict.fromkeys(model.of(clip.id)[0] for clip in shown):
+            check_question(predictor, Question(extent.method))
+    mapping = _Mapping(comparison.short_names, models, out, extent.method, progress, total)
     return Maps(
         tuple(
             MappedClip(clip, tuple(mapping.map(number, clip, clip.answers[number]) for number in (0, 1)))
@@ -146,8 +147,7 @@ class _Mapping:
     """Makes maps, from their files as far as these are there."""
 
     names: tuple[str, str]
-    models: tuple[VideoPredictor, ...]
-    digests: tuple[str, ...]
+    models: tuple[Answerers, Answerers]
     out: Path
     method: str | None
     progress: Callable[[int, int], None] | None
@@ -177,9 +177,10 @@ class _Mapping:
         return Map(self.names[number], label, given[number], drawn, problem)
 
     def _heat(self, number: int, clip: Clip, label: str) -> Attribution:
-        model, path = self.models[number], Path(clip.path)
+        model, digest = self.models[number].of(clip.id)
+        path = Path(clip.path)
         content = content_key(path) if path.is_file() else clip.path
-        text = "\n".join((content, str(clip.span), self.digests[number], str(self.method), label))
+        text = "\n".join((content, str(clip.span), digest, str(self.method), label))
         file = (
             self.out / f"{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}{SUFFIX}"
         )

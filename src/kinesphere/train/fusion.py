@@ -57,7 +57,7 @@ class FusedRuns:
         if folder.resolve() in [each.resolve() for each in self.folders]:
             raise InvalidSetting(f"{folder} is one of the runs; write their fusion to another folder.")
         if self.predictions is not None and self.report is not None:
-            self.predictions.write(folder / "predictions.parquet")
+            self.predictions.write(RunFiles(folder).predictions)
             self.report.write(folder / "report.json")
         without = tuple(each for each in self.folders if not RunFiles(each).model.is_file())
         if not without:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinesphere.core.files import claiming, make_folder, sweep, unwritable
+from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
 
 _IDENTITIES = ("wandb-run-id", "mlflow-run-id")
 
@@ -53,7 +54,7 @@ class RunFiles:
     """Scores of the held-out samples; its presence marks a finished run."""
     page = _Path("report.html")
     """The report as a page."""
-    predictions = _Path("predictions.parquet")
+    predictions = _Path(PREDICTIONS)
     """The answers of the model to every held-out sample."""
     validation_predictions = _Path("validation.parquet")
     """The answers to the validation samples; written when weights of a fusion are learned."""

@@ -15,7 +15,9 @@ from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, save_model
 
 
-def test_a_model_is_named_or_lies_in_a_file_or_a_run_folder(tmp_path: Path) -> None:
+def test_a_model_is_named_or_lies_in_a_file_or_a_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = Manifest((Sample("a", Path("a.mp4"), ("a",)),), LabelSet(("a",)), Path())
     model = create_model("stgcn_tiny", ["a", "b"])
     learnt = Preparation(poses="pose_landmarker_full", poses_fps=10.0)
@@ -24,9 +26,12 @@ def test_a_model_is_named_or_lies_in_a_file_or_a_run_folder(tmp_path: Path) -> N
     for source in (file, tmp_path / "run"):
         assert _inputs(str(source), data) == (model.specs, learnt)
     assert _inputs("stgcn_tiny", data) == (model.specs, Preparation())
-    with pytest.raises(MissingWeights, match="no does not exist; check the path"):
+    with pytest.raises(MissingWeights, match=r"There is no file and no run folder .*no; check the path"):
         _inputs(str(tmp_path / "no"), data)
     with pytest.raises(MissingWeights, match=r"holds no model\.safetensors"):
         _inputs(str(tmp_path), data)
+    (tmp_path / "stgcn_tiny").mkdir()  # a folder of data
+    monkeypatch.chdir(tmp_path)
+    assert _inputs("stgcn_tiny", data) == (model.specs, Preparation())
     with pytest.raises(UnknownName, match="did you mean stgcn"):
         _inputs("st-gcn", data)

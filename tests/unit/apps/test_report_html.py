@@ -24,6 +24,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
+from kinesphere.explain.render.strips import Strips
 from kinesphere.video import VideoWriter
 
 ATTACK = "<script>alert('x')</script>\"&"
@@ -275,9 +276,12 @@ def test_long_names_are_cut() -> None:
 
 
 def test_the_page_shows_heat_below_the_frames() -> None:
+    heats = (Strips((b"heat",), "hop, by x"), Strips((), "none. It is not finite."))
     example = Example(
-        "right", "a.mp4", None, "hop", "hop", 0.9, 0.9, (b"frame",), "", (b"heat",), "hop, by x"
+        "right", "a.mp4", None, "hop", "hop", 0.9, 0.9, (b"frame",), heats=heats, agreement="x and y: none."
     )
     page = Page(render_report(report(predictions()), examples=[example]))
     assert "Heat: hop, by x" in page.text
+    assert "Heat: none. It is not finite." in page.text
+    assert "x and y: none." in page.text
     assert page.tags.count("img") == 2

@@ -45,11 +45,11 @@ def study(correlation: float, *taken: float) -> BackgroundStudy:
 )
 def test_goals_are_met_or_missed(rgb: tuple[float, ...], poses: float, cured: float, says: list[str]) -> None:
     studies = {
-        correlation: study(correlation, share, poses, *([cured, cured] if correlation == 0.95 else []))
+        correlation: study(correlation, share, poses, *([cured] * 3 if correlation == 0.95 else []))
         for correlation, share in zip(CORRELATIONS, rgb, strict=True)
     }
     assert [line.rpartition(": ")[2] for line in goals_of(studies)] == says
-    assert len(rows_of(studies)) == 2 + 2 + 4
+    assert len(rows_of(studies)) == 2 + 2 + 5
     assert rows_of(studies)[-1]["verdict"] == "Both count"
     assert notes_of(studies)[0].startswith("poses against RGB at 0.95: +0.0 points")
 

@@ -42,7 +42,7 @@ def predictions(n: int = 60, k: int = 4, *, multi: bool = False, prefix: str = "
 def test_predictions_survive_the_disk(tmp_path: Path, multi: bool) -> None:
     table = predictions(multi=multi)
     table.write(tmp_path / "predictions.parquet")
-    again = Predictions.read(tmp_path / "predictions.parquet")
+    again = Predictions.read(tmp_path)  # of the folder
     assert again.labels == table.labels
     assert (again.ids, again.spans, again.groups) == (table.ids, table.spans, table.groups)
     assert (again.skipped, again.damaged) == (table.skipped, table.damaged)

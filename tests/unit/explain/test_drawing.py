@@ -108,16 +108,22 @@ def test_examples_of_a_report_show_what_answers_rest_on(make_video, tmp_path: Pa
     right = Example("right", str(video), None, "hop", "hop", 0.9, 0.9)
     wrong = Example("wrong", str(video), (0.0, 1.0), "skip", "hop", 0.9, 0.1)
     gone = Example("right", str(tmp_path / "gone.mp4"), None, "hop", "hop", 0.9, 0.9)
-    explained = explainer(model, "brightness")
+    explained = explainer(model, ["brightness", "activation_map"])
     shown = [explained(with_frames(each)) for each in (right, wrong, gone)]
-    assert [len(each.heat) for each in shown] == [6, 6, 0]
-    assert shown[1].heat_caption.startswith("hop rather than skip, by brightness; full colour: rgb up to")
+    assert [[len(heat.frames) for heat in each.heats] for each in shown] == [[6, 6], [6, 6], []]
+    caption = shown[1].heats[0].caption
+    assert caption.startswith("hop rather than skip, by brightness; full colour: rgb up to")
+    assert shown[0].agreement.startswith("brightness and activation_map: rank correlation ")
+    assert shown[0].agreement.endswith("of the hottest tenth of the cells in common (10 % by chance).")
+    assert explainer(model, ["brightness"])(right).agreement == ""
     with pytest.raises(UnknownName, match="no explanation method called 'brightnes'"):
-        explainer(model, "brightnes")
+        explainer(model, ["brightnes"])
+    with pytest.raises(InvalidSetting, match="A method is named twice"):
+        explainer(model, ["brightness", "brightness"])
     with torch.no_grad():
         next(model.module.parameters()).fill_(torch.nan)
-    assert explained(right).heat == ()
-    assert explained(right).heat_caption.startswith("none. ")
+    assert [heat.frames for heat in explained(right).heats] == [(), ()]
+    assert explained(right).heats[0].caption.startswith("none. ")
 
 
 def test_joints_of_mirrored_views_have_the_heat_of_their_own_side(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Predictions
+from kinesphere.explain.explaining import Question, explain
+from kinesphere.explain.render.strips import strips
 from kinesphere.models import create_model, save_model
-from kinesphere.predict import load
+from kinesphere.predict import VideoPredictor, load
+from kinesphere.studies.answerers import Answerers
 from kinesphere.studies.disagreement import disagreement
 from kinesphere.studies.disagreement_maps import Extent, map_disagreement
 from kinesphere.video import VideoWriter
@@ -126,7 +130,7 @@ def test_maps_are_kept_and_clips_that_are_gone_are_told(room: Path, tmp_path: Pa
     paths = [str(path) for path in sorted(room.glob("videos/*/*.mp4"))] + [str(tmp_path / "gone.mp4")]
     first, second = (answers(said, [0] * 5, paths=paths) for said in ([1, 1, 1, 0, 2], [1, 0, 0, 0, 1]))
     found = disagreement(("one", "two"), first, second)
-    models = [load(room / name) for name in found.models]
+    models = Answerers(str(room / "one"), load), Answerers(str(room / "two"), load)
     told: list[tuple[int, int]] = []
     extent = Extent(clips=3, confusions=1, examples=1)
     maps = map_disagreement(
@@ -150,6 +154,36 @@ def test_maps_are_kept_and_clips_that_are_gone_are_told(room: Path, tmp_path: Pa
     assert page.count("data:image/jpeg") == sum(
         len(m.strips.frames) for c in shown for m in c.maps if m.strips
     )
+
+
+def test_a_clip_of_a_cross_validation_is_explained_by_the_fold_that_held_it_out(
+    room: Path, tmp_path: Path
+) -> None:
+    paths = [str(path) for path in sorted(room.glob("videos/*/*.mp4"))]
+    parts = [answers([1, 1], [0, 0], paths=paths[:2]), answers([1, 1], [0, 0], paths=paths[2:])]
+    for fold, name in enumerate(("one", "two")):
+        shutil.copytree(room / name, tmp_path / "crossed" / f"fold-{fold}")
+        parts[fold].write(tmp_path / "crossed" / f"fold-{fold}" / "predictions.parquet")
+    crossed = Predictions.pooled(parts)
+    found = disagreement(("crossed", "one"), crossed, answers([0] * 4, [0] * 4, paths=paths))
+    loaded: list[str] = []
+
+    def told(name: str) -> VideoPredictor:
+        loaded.append(Path(name).name)
+        return load(name)
+
+    models = Answerers(str(tmp_path / "crossed"), told), Answerers(str(room / "one"), told)
+    maps = map_disagreement(found, models, tmp_path / "heat", Extent(clips=4, confusions=0))
+    assert sorted(loaded) == ["fold-0", "fold-1", "one"]
+    assert not maps.problems
+    for mapped in maps.apart:
+        network = load(room / ("one" if mapped.clip.id in parts[0].ids else "two"))
+        alike = strips(explain(network, mapped.clip.path, Question(None, "skip")), mapped.clip.path)
+        assert mapped.maps[0].strips == alike
+    with pytest.raises(InvalidSetting, match=r"none of its folds held out x\.mp4; name the model"):
+        models[0].of("x.mp4")
+    with pytest.raises(InvalidSetting, match="is a cross-validation, which has a model for each fold"):
+        models[0].one()
 
 
 def test_the_command_compares_models_on_data_and_goes_on(room: Path, tmp_path: Path) -> None:

@@ -96,24 +96,13 @@ def _inputs(model: str, manifest: Manifest) -> tuple[tuple[ClipSpec, ...], Prepa
         InvalidCheckpoint: If the file is no model file of ours.
     """
     from kinesphere.clips.preparation import Preparation
-    from kinesphere.core.errors import MissingWeights
-    from kinesphere.core.paths import is_file, is_folder, why_absent
     from kinesphere.models import card
-    from kinesphere.models.checkpoint import FILE_NAME, model_file, read_provenance, read_specs
+    from kinesphere.models.checkpoint import is_path, model_file, read_provenance, read_specs
     from kinesphere.models.registry import MODELS
     from kinesphere.train.resolve import default_model
 
-    path = Path(model)
-    is_named_as_one = "/" in model or path.suffix == ".safetensors"
-    if (
-        is_named_as_one
-        or is_file(path)
-        or is_file(path / FILE_NAME)
-        or (is_folder(path) and model not in MODELS)
-    ):
-        file = model_file(path)
-        if not is_file(file):
-            raise MissingWeights(why_absent(file))
+    if is_path(model, registered=model == "auto" or model.partition(".")[0] in MODELS):
+        file = model_file(model)
         return read_specs(file), read_provenance(file).preparation
     if model != "auto":
         return card(model).inputs, Preparation()

@@ -25,6 +25,7 @@ from kinesphere.apps.cli.options import (
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
+    from kinesphere.apps.html.explained import Explain
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.evaluate import Predictions, Report
     from kinesphere.predict import VideoPredictor
@@ -40,9 +41,9 @@ Out = Annotated[
     Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
 ]
 Explained = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(help="Show in the report what answers rest on, by this method; auto takes one that suits "
-                 "the model."),
+                 "the model. Repeatable: of several the report says how far they agree."),
 ]  # fmt: skip
 ChangedBackground = Annotated[
     str,
@@ -90,7 +91,7 @@ def evaluate(
     compute = Compute.choose(device, precision)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
-    _check_explained(predictor, explain, out)
+    explained = _explainer(predictor, explain, out)
     manifest = Manifest.read(
         data, label_column=label_column, group_column=group_column, split_column=split_column,
         unlabelled=unlabelled, wrong_rows=wrong_rows,
@@ -105,7 +106,7 @@ def evaluate(
             )
         else:
             predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
-    page = None if out is None else _write(out, predictions, report, predictor, place, explain)
+    page = None if out is None else _write(out, predictions, report, predictor, place, explained)
     if as_json:
         print_json(report.to_json())
     else:
@@ -115,23 +116,25 @@ def evaluate(
     end(len(report.skipped))
 
 
-def _check_explained(predictor: VideoPredictor | None, method: str | None, out: Path | None) -> None:
-    """Refuse an explanation before the work is done that cannot be had.
+def _explainer(
+    predictor: VideoPredictor | None, methods: list[str] | None, out: Path | None
+) -> Explain | None:
+    """What explains the examples; an explanation that cannot be had is refused before the work is done.
 
     Raises:
         InvalidSetting: If there is no page that could show it, or no one model that could be explained.
     """
-    from kinesphere.explain.explaining import Question, check_question
+    from kinesphere.apps.html import explainer
 
-    if method is None:
-        return
+    if not methods:
+        return None
     if out is None:
         raise InvalidSetting("--explain shows in the report what answers rest on; give --out as well.")
     if predictor is None:
         raise InvalidSetting(
             "The folds of a cross-validation are several models; give one fold's folder to explain it."
         )
-    check_question(predictor, Question(None if method == "auto" else method))
+    return explainer(predictor, [None if method == "auto" else method for method in methods])
 
 
 def _write(
@@ -140,19 +143,16 @@ def _write(
     report: Report,
     predictor: VideoPredictor | None,
     place: Extracts,
-    method: str | None,
+    explained: Explain | None,
 ) -> Path:
     """Write a folder of results; the page in it."""
-    from kinesphere.apps.html import explainer, pose_finder, write_report_html
+    from kinesphere.apps.html import pose_finder, write_report_html
+    from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
 
-    predictions.write(out / "predictions.parquet")
+    predictions.write(out / PREDICTIONS)
     report.write(out / "report.json")
     poses = pose_finder(predictor.specs if predictor else (), place)
-    if predictor is None or method is None:
-        write_report_html(out, poses=poses)
-    else:
-        explained = explainer(predictor, None if method == "auto" else method)
-        write_report_html(out, poses=poses, explained=explained)
+    write_report_html(out, poses=poses, explained=explained)
     return out / "report.html"
 
 

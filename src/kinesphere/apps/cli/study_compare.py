@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,12 @@ from kinesphere.core.files import write_text
 from kinesphere.core.signals import advise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.evaluate import Predictions
-    from kinesphere.predict import VideoPredictor
+    from kinesphere.studies.answerers import Answerers
     from kinesphere.studies.disagreement import Disagreement
 
 Model = Annotated[str, typer.Argument(help="Run folder, fusion, model file or registered name.")]
@@ -63,6 +64,7 @@ def compare(
     from kinesphere.apps.html.disagreement import render_disagreement
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
+    from kinesphere.evaluate import Predictions
     from kinesphere.studies.disagreement import disagreement
     from kinesphere.studies.disagreement_maps import Extent, map_disagreement
 
@@ -77,7 +79,7 @@ def compare(
     advise(GOES_ON)
     with progress("Comparing", "clips", hidden=as_json) as advance:
         if data is None:
-            tables = [_kept(path) for path in (answers or (Path(first), Path(second)))]
+            tables = [Predictions.read(path) for path in (answers or (first, second))]
         else:
             assert models is not None
             tables = _asked(models, data, split, label_column, place, out / "answers", advance)
@@ -107,27 +109,18 @@ def _root(data: Path | None) -> Path | None:
     return data if data is None or data.is_dir() else data.parent
 
 
-def _models(names: tuple[str, str], compute: Compute, place: Extracts) -> list[VideoPredictor]:
+def _models(names: tuple[str, str], compute: Compute, place: Extracts) -> tuple[Answerers, Answerers]:
     from kinesphere.predict import Opening, load
-    from kinesphere.train.fold_evaluation import fold_models
+    from kinesphere.studies.answerers import Answerers
 
-    for name in names:
-        if fold_models(Path(name)):
-            raise InvalidSetting(
-                f"{name} is a cross-validation, which has a model for each fold: name folds, or compare the "
-                "answers that were kept, with --maps 0 and without DATA."
-            )
-    return [load(name, compute=compute, opening=Opening(place)) for name in names]
-
-
-def _kept(path: Path) -> Predictions:
-    from kinesphere.evaluate import Predictions
-
-    return Predictions.read(path / "predictions.parquet" if path.is_dir() else path)
+    first, second = (
+        Answerers(name, partial(load, compute=compute, opening=Opening(place))) for name in names
+    )
+    return first, second
 
 
 def _asked(
-    models: list[VideoPredictor], data: Path, split: str | None, label_column: str, place: Extracts,
+    models: Sequence[Answerers], data: Path, split: str | None, label_column: str, place: Extracts,
     out: Path, advance: Callable[[int, int], None],
 ) -> list[Predictions]:  # fmt: skip
     """What both models say of clips that neither learnt from, as far as that is known."""
@@ -135,12 +128,13 @@ def _asked(
     from kinesphere.evaluate.seen import choose, seen_by
     from kinesphere.studies.answers import kept_answers
 
+    predictors = [model.one() for model in models]
     manifest = Manifest.read(data, label_column=label_column)
-    seen = seen_by([each for model in models for each in model.provenances])[0]
+    seen = seen_by([each for predictor in predictors for each in predictor.provenances])[0]
     scored = choose(manifest, seen, split)
     for note in scored.notes:
         say("note", "yellow", note, to_stderr=True)
-    return kept_answers(models, scored.manifest, out, extracts=place, progress=advance)
+    return kept_answers(predictors, scored.manifest, out, extracts=place, progress=advance)
 
 
 def _print(found: Disagreement) -> None:

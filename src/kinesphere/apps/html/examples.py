@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
 from kinesphere.evaluate.predictions import Predictions
+
+if TYPE_CHECKING:
+    from kinesphere.explain.render.strips import Strips
 
 Kind = Literal["right", "wrong"]
 _FRAME_HEIGHT = 128
@@ -41,8 +44,8 @@ class Example:
         truth_probability: That the model gave to the (most probable) true label.
         frames: JPEG files in order of time; empty if the video could not be read again.
         problem: Why there are no frames.
-        heat: JPEG files of frames with what the answer rests on.
-        heat_caption: What they explain, and by what.
+        heats: Frames with what the answer rests on, for each method.
+        agreement: How alike the methods' heat is.
     """
 
     kind: Kind
@@ -54,8 +57,8 @@ class Example:
     truth_probability: float
     frames: tuple[bytes, ...] = ()
     problem: str = ""
-    heat: tuple[bytes, ...] = ()
-    heat_caption: str = ""
+    heats: tuple[Strips, ...] = ()
+    agreement: str = ""
 
 
 def choose_examples(predictions: Predictions, count: int = 4) -> list[Example]:

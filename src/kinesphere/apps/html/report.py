@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +20,12 @@ from kinesphere.apps.html.page import page
 from kinesphere.core.files import write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
+from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
+
+if TYPE_CHECKING:
+    from kinesphere.explain.render.strips import Strips
 
 _LISTED = 200
 _THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}\b)")
@@ -33,7 +38,7 @@ def write_report_html(
     examples: int = 4,
     title: str | None = None,
     poses: FindPoses | None = None,
-    explained: Explain = lambda example: example,
+    explained: Explain | None = None,
 ) -> Path:
     """Render a run folder's report.json, metrics.csv and predictions.parquet to its report.html.
 
@@ -55,17 +60,18 @@ def write_report_html(
     """
     folder = Path(run)
     report = Report.read(folder / "report.json")
-    history, table = folder / "metrics.csv", folder / "predictions.parquet"
+    history, table = folder / "metrics.csv", folder / PREDICTIONS
     curves = read_curves(history) if history.is_file() else {}
     predictions = Predictions.read(table) if table.is_file() else None
     picks = choose_examples(predictions, examples) if predictions is not None else []
     mistakes = find_mistakes(predictions) if predictions is not None else None
     if mistakes is not None:
         write_mistakes(mistakes, folder / FILE_NAME)
+    shown = [with_frames(pick, poses=poses) for pick in picks]
     text = render_report(
         report,
         curves=curves,
-        examples=[explained(with_frames(pick, poses=poses)) for pick in picks],
+        examples=shown if explained is None else [explained(each) for each in shown],
         mistakes=mistakes,
         title=title or folder.resolve().name,
     )
@@ -356,7 +362,7 @@ def _examples(examples: Sequence[Example]) -> Html:
 
 
 def _example(example: Example) -> Html:
-    frames, heat = [jpeg(file) for file in example.frames], [jpeg(file) for file in example.heat]
+    frames = [jpeg(file) for file in example.frames]
     problem = tag("p", f"No frames: {example.problem}") if not frames else None
     span = f", {example.span[0]:.1f} to {example.span[1]:.1f} s" if example.span else ""
     answer = tag("span", f"{example.answer} {percent(example.probability)}", class_="verdict")
@@ -366,10 +372,18 @@ def _example(example: Example) -> Html:
     return tag(
         "figure",
         tag("div", frames, problem, class_="strip"),
-        tag("div", heat, class_="strip") if heat else None,
-        tag("p", tag("small", f"Heat: {example.heat_caption}")) if example.heat_caption else None,
+        [_heat(each) for each in example.heats],
+        tag("p", tag("small", example.agreement)) if example.agreement else None,
         tag("p", answer, truth, tag("small", Path(example.path).name + span)),
         class_=f"example {example.kind}",
+    )
+
+
+def _heat(strips: Strips) -> Html:
+    frames = [jpeg(file) for file in strips.frames]
+    return join(
+        tag("div", frames, class_="strip") if frames else None,
+        tag("p", tag("small", f"Heat: {strips.caption}")),
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
-from kinesphere.core import paths
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights, UnknownName
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.text import named
-from kinesphere.models.checkpoint import FILE_NAME, architecture_in, model_file
+from kinesphere.models.checkpoint import architecture_in, is_path, model_file
 from kinesphere.models.create import load_model, relabel
 from kinesphere.models.recogniser import TAIL, Recogniser
 from kinesphere.models.registry import MODELS
@@ -17,15 +15,13 @@ from kinesphere.models.weights.class_names import numbered
 from kinesphere.models.weights.importing import NoClassifier, import_backbone, import_checkpoint
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.matching import advice, advice_for, matches
-from kinesphere.models.weights.readers import ENDINGS, read_foreign
+from kinesphere.models.weights.readers import read_foreign
 
 log = logging.getLogger("kinesphere.models")
 
 
 def is_file(pretrained: str, model: str = "auto") -> bool:
     """Whether weights are named by a file or a run folder rather than by a tag of a model's card.
-
-    A folder without a model that is called like a tag, such as one of data, is not meant.
 
     Args:
         pretrained: As a recipe names them.
@@ -34,19 +30,9 @@ def is_file(pretrained: str, model: str = "auto") -> bool:
     Raises:
         MissingWeights: If it is the name of a file, and there is none.
     """
-    path = Path(pretrained)
-    if paths.is_there(path):
-        if not paths.is_folder(path) or paths.is_file(path / FILE_NAME):
-            return True
-        stem = model.partition(".")[0]
-        return stem not in MODELS or MODELS.get(stem).card.weight(pretrained) is None
-    if paths.is_barred(path):
-        raise MissingWeights(paths.why_absent(path))
-    if "/" in pretrained or path.suffix.lower() in (*ENDINGS, ".safetensors"):
-        raise MissingWeights(
-            f"There is no file and no run folder {pretrained} to start from; check the path."
-        )
-    return False
+    stem = model.partition(".")[0]
+    registered = stem in MODELS and MODELS.get(stem).card.weight(pretrained) is not None
+    return is_path(pretrained, registered=registered)
 
 
 def named_weights(pretrained: str, model: str) -> tuple[str, str]:
