@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kinesphere.apps.cli.console import console, tinted
 
 if TYPE_CHECKING:
-    from kinesphere.predict import Timeline
+    from kinesphere.predict import Prediction, Timeline
     from kinesphere.predict.bulk import Answer, SideBySide
 
 
@@ -23,6 +23,18 @@ def show_segments(timeline: Timeline, threshold: float) -> None:
         screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
     if (below := timeline.below(threshold)).windows:
         screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
+    if timeline.rejection is not None and (rejected := sum(each.is_rejected for each in timeline)):
+        text = f" {rejected} of {len(timeline)} windows are {timeline.rejection.label!r}"
+        screen.print(tinted("  ", ("note", "yellow"), text), soft_wrap=True)
+
+
+def why_rejected(answer: Prediction) -> str:
+    """Why an answer is that it is none of what the model knows; empty for any other answer."""
+    rule = answer.rejection
+    if rule is None or not answer.is_rejected:
+        return ""
+    best = max(rule.known(answer.labels), key=answer.__getitem__)
+    return f"  (the likeliest movement, {best}, has {answer[best]:.1%}; it takes {rule.threshold:.1%})"
 
 
 def show_side_by_side(answers: SideBySide, top: int, threshold: float) -> None:
@@ -72,4 +84,5 @@ def _column(answer: Answer, top: int) -> list[str]:
 
     if not isinstance(answer, Prediction):
         return ["–"]
-    return [f"{probability:6.1%} {label}" for label, probability in answer.top(top)]
+    lines = [f"{probability:6.1%} {label}" for label, probability in answer.top(top)]
+    return lines if answer.rejection is None else [*lines, f"answer: {answer.answer}"]

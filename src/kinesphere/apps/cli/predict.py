@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kinesphere.apps.cli.answers import show_segments, show_side_by_side
+from kinesphere.apps.cli.answers import show_segments, show_side_by_side, why_rejected
 from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.targets import targets
@@ -22,18 +22,22 @@ from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
     from kinesphere.clips import Views
-    from kinesphere.predict import Prediction, PredictionLog, Timeline, VideoPredictor
+    from kinesphere.core.device import Compute
+    from kinesphere.predict import Opening, Prediction, PredictionLog, Timeline, VideoPredictor
     from kinesphere.predict.bulk import Answer, SideBySide, SideOutputs
 
 BAR = 32
+BOX = "the recogniser in the box"
 SEGMENT_FILES = (".csv", ".json", ".eaf", ".vtt")
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 
 Models = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         help="Run folder, fusion, model file, registered name or hub id; given more than once, the answers "
-        "of these models stand side by side.",
+        "of these models stand side by side. Without it the recogniser in the box answers, which comes with "
+        "the package and knows basic movements.",
+        show_default=False,
     ),
 ]
 Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
@@ -71,7 +75,7 @@ PoseModel = Annotated[
 
 def predict(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
-    model: Models,
+    model: Models = None,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5,
     views: TestViews = None,
     window: Window = None,
@@ -93,7 +97,7 @@ def predict(
     """Label videos, or find timed segments in long ones."""
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Extracts, Opening, PredictionLog, find_sources, load
+    from kinesphere.predict import Extracts, Opening, PredictionLog, find_sources
     from kinesphere.predict.bulk import SideOutputs
 
     if window is None and (segments is not None or stride is not None):
@@ -102,28 +106,22 @@ def predict(
         raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
     root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
-    names = _names(model, beside=segments is not None or annotate is not None)
+    named = _names(model or [], beside=segments is not None or annotate is not None)
     opening = Opening(Extracts(extracts, root), keep, pose_model)
     check_file("--out", out, (".jsonl",) if window is not None else (".jsonl", ".csv"))
     timelines = targets("--segments", segments, wanted, SEGMENT_FILES)
     copies = targets("--annotate", annotate, wanted, COPIES)
-    compute = Compute.choose(device, precision)
-    predictors = {name: load(name, compute=compute, opening=opening) for name in names}
+    predictors = _predictors(named, Compute.choose(device, precision), opening)
+    names = list(predictors)
     chosen = {
         name: each.test_views if views is None else Views.parse(views) for name, each in predictors.items()
     }
     outputs = SideOutputs(predictors[names[0]], timelines, copies, threshold, draw)
     screen = Screen(as_json, top, outputs)
-    digests, each_views = [each.digest() for each in predictors.values()], [str(v) for v in chosen.values()]
-    several = len(names) > 1
-    settings = {
-        "model": digests if several else digests[0],
-        "views": each_views if several else each_views[0],
-        "window": window,
-        "stride": stride,
-    }
-    log = PredictionLog(out, settings, top=top, models=names if several else ()) if out else None
+    settings = _depends_on(predictors, chosen) | {"window": window, "stride": stride}
+    log = PredictionLog(out, settings, top=top, models=names if len(names) > 1 else ()) if out else None
     ask = partial(_ask, predictors, chosen, window, stride)
+    _introduce(predictors[names[0]], as_json)
     with log or nullcontext():
         kept, again = _run(ask, wanted, log, screen)
     _tell_of_extraction(list(predictors.values()), extracts)
@@ -187,6 +185,34 @@ def _names(models: list[str], *, beside: bool) -> list[str]:
     if twice:
         raise InvalidSetting(f"--model {twice[0]} is given twice; name each model once.")
     return models
+
+
+def _predictors(named: list[str], compute: Compute, opening: Opening) -> dict[str, VideoPredictor]:
+    """The models that answer by their names: those that were named, or the recogniser in the box."""
+    from kinesphere.predict import load
+
+    if not named:
+        return {BOX: load(compute=compute, opening=opening)}
+    return {name: load(name, compute=compute, opening=opening) for name in named}
+
+
+def _depends_on(predictors: Mapping[str, VideoPredictor], views: Mapping[str, Views]) -> dict[str, Any]:
+    """What the records of a resumable output depend on, of one model or of each of several."""
+    digests, each_views = [each.digest() for each in predictors.values()], [str(v) for v in views.values()]
+    several = len(predictors) > 1
+    return {
+        "model": digests if several else digests[0],
+        "views": each_views if several else each_views[0],
+    }
+
+
+def _introduce(predictor: VideoPredictor, as_json: bool) -> None:
+    """Say which recogniser answers where none was named, what it knows and what it does not."""
+    from kinesphere.predict import BoxPredictor
+
+    if isinstance(predictor, BoxPredictor):
+        for line in predictor.about():
+            say("note", "yellow", line, to_stderr=as_json)
 
 
 def _tell_of_extraction(predictors: list[VideoPredictor], extracts: Path | None) -> None:
@@ -256,7 +282,8 @@ class Screen:
         screen = console()
         whole = answer.mean() if isinstance(answer, Timeline) else answer
         start_s, end_s = whole.span
-        screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s"), soft_wrap=True)
+        by = f"  by {whole.model}" if whole.model else ""
+        screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s{by}"), soft_wrap=True)
         if isinstance(answer, Timeline):
             show_segments(answer, self.outputs.threshold)
         else:
@@ -264,5 +291,9 @@ class Screen:
             for name, probability in whole.top(self.top):
                 bar = "█" * round(BAR * probability)
                 screen.print(tinted(f"  {name:<{width}}  {probability:6.1%}  ", (bar, "cyan")))
+            if whole.rejection is not None:
+                screen.print(
+                    tinted("  answer: ", (whole.answer, "bold"), why_rejected(whole)), soft_wrap=True
+                )
         for note in whole.notes:
             screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)
