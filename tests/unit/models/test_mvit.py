@@ -13,6 +13,7 @@ from kinesphere.models import import_state, load_model, save_model
 from kinesphere.models.registry import MODELS
 from kinesphere.models.zoo.mvit import MViT
 from kinesphere.models.zoo.mvit.blocks import (
+    HALF_PRECISION_UNIT,
     PatchTokens,
     PooledAttention,
     RelativePositions,
@@ -56,6 +57,17 @@ def test_folded_positions_equal_biases_of_all_pairs(lead):
     )
     bias = F.pad(bias.flatten(2, 4).flatten(3), (lead, 0, lead, 0))
     torch.testing.assert_close(folded, torch.einsum("bqnd,bknd->bnqk", q, k) / width**0.5 + bias)
+
+
+def test_heads_in_16_bits_are_filled_up_with_zeros():
+    positions = RelativePositions(8, (2, 4, 3), (2, 2, 2), lead=1)
+    q, k = torch.randn(2, 25, 3, 8), torch.randn(2, 9, 3, 8)
+    grids = (2, 4, 3), (2, 2, 2)
+    wide = positions(q.bfloat16(), k.bfloat16(), *grids)
+    for filled, plain in zip(wide, positions(q, k, *grids), strict=True):
+        assert (filled.shape[-1], plain.shape[-1]) == (HALF_PRECISION_UNIT, 14)
+        assert not filled[..., 14:].any()
+        torch.testing.assert_close(filled[..., :14].float(), plain, rtol=0.03, atol=0.1)
 
 
 @given(st.integers(1, 12), st.integers(1, 12))

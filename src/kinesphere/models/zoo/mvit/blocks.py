@@ -20,6 +20,9 @@ Pooling = Literal["conv", "max", "avg"]
 
 EPSILON = 1e-6
 PATCH_STRIDE = (2, 4, 4)
+HALF_PRECISION_UNIT = 32
+"""In 16 bits, PyTorch's attention uses matrix units only for heads whose width is a multiple of this; others
+run at half the speed."""
 
 
 def coarser(grid: Grid, stride: int) -> Grid:
@@ -103,7 +106,10 @@ class RelativePositions(nn.Module):
     def forward(
         self, q_BNhD: Tensor, k_BNhD: Tensor, query_grid: Grid, key_grid: Grid
     ) -> tuple[Tensor, Tensor]:
-        """Queries and keys with `T + H + W` (of the keys) further channels, for affinities over √D."""
+        """Queries and keys with `T + H + W` (of the keys) further channels, for affinities over √D.
+
+        In 16 bits zeros fill the width up to a multiple of `HALF_PRECISION_UNIT`.
+        """
         q = q_BNhD[:, self.lead :].unflatten(1, query_grid)
         tables = [
             relative_table(table, *sizes).to(q.dtype)
@@ -114,9 +120,11 @@ class RelativePositions(nn.Module):
             for axis, table in zip("thw", tables, strict=True)
         ]
         terms_BNhR = torch.cat(terms, -1).flatten(1, 3) * q_BNhD.shape[-1] ** 0.5
-        ones_NR = F.pad(places_of(key_grid, k_BNhD), (0, 0, self.lead, 0))
+        unit = HALF_PRECISION_UNIT if q_BNhD.dtype.itemsize == 2 else 1
+        spare = -(q_BNhD.shape[-1] + sum(key_grid)) % unit
+        ones_NR = F.pad(places_of(key_grid, k_BNhD), (0, spare, self.lead, 0))
         ones_BNhR = ones_NR[None, :, None].expand(*k_BNhD.shape[:3], -1)
-        q = torch.cat([q_BNhD, F.pad(terms_BNhR, (0, 0, 0, 0, self.lead, 0)).to(q_BNhD.dtype)], -1)
+        q = torch.cat([q_BNhD, F.pad(terms_BNhR, (0, spare, 0, 0, self.lead, 0)).to(q_BNhD.dtype)], -1)
         return q, torch.cat([k_BNhD, ones_BNhR], -1)
 
 
