@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.models import ModelCard, card, list_models
+from kinesphere.models.weights.training_sets import shown
 from kinesphere.train import Recipe
 
 DOCS = Path(__file__).resolve().parent
@@ -63,8 +64,13 @@ def _public_weights() -> list[str]:
         "",
         "`create_model` and `kinesphere predict --model` take them by these names.",
         "",
-        "| weights | classes | input | licence | score and protocol as published |",
-        "|---|---:|---|---|---|",
+        (
+            "What weights learnt from stands first to last, as far as their publishers state it; `unknown` "
+            "where they do not say what training started from."
+        ),
+        "",
+        "| weights | classes | input | licence | learnt from | score and protocol as published |",
+        "|---|---:|---|---|---|---|",
     ]
     for entry in map(card, list_models()):
         for weight in entry.weights:
@@ -77,7 +83,8 @@ def _public_weights() -> list[str]:
             name = f"`{entry.name}.{weight.tag}`"
             place = weight.url if weight.file is None else "first_answer.md"
             lines.append(
-                f"| [{name}]({place}) | {weight.classes} | {inputs} | {weight.licence} | {scores or '–'} |"
+                f"| [{name}]({place}) | {weight.classes} | {inputs} | {weight.licence} "
+                f"| {shown(weight.trained_on)} | {scores or '–'} |"
             )
     return lines
 

@@ -285,9 +285,12 @@ def test_import_joins_two_streams(kinesphere: Command, tmp_path: Path) -> None:
 def test_cards_show_one_of_their_weights(kinesphere: Command) -> None:
     shown = kinesphere("models", "ir_csn_152.k400_scratch").out
     assert "400 classes of kinetics400 (named); mmaction2 layout" in shown
+    assert "learnt from Kinetics-400" in shown
+    assert "(Apache-2.0)" in shown
     assert "ir_csn_152.k400_ig65m" not in shown
     assert max(map(len, shown.splitlines())) > 120  # an address is one piece
-    assert len(json.loads(kinesphere("models", "r3d_18.k400", "--json").out)["weights"]) == 1
+    (entry,) = json.loads(kinesphere("models", "r3d_18.k400", "--json").out)["weights"]
+    assert (entry["licence"], entry["trained_on"]) == ("BSD-3-Clause", ["unknown", "kinetics400"])
     assert "has no weights 'k40'; public ones: k400" in kinesphere("models", "r3d_18.k40").err
     fixed = kinesphere("models", "two_stream").out
     assert "std 20, 20; size fixed" in fixed

@@ -43,22 +43,36 @@ def cache_folder() -> Path:
 
 def local_file(name: str) -> Path | None:
     """A published file that is on this machine already; None where it would have to be downloaded."""
+    places = (named_file(name), cache_folder() / name)
+    return next((path for path in places if path is not None and path.is_file()), None)
+
+
+def named_file(name: str) -> Path | None:
+    """Where a file lies, or would, in the folder that `KINESPHERE_WEIGHTS` names; None for no folder."""
     place = os.environ.get("KINESPHERE_WEIGHTS", "")
-    local = [Path(place) / name] if place and not _is_mirror(place) else []
-    return next((path for path in (*local, cache_folder() / name) if path.is_file()), None)
+    return Path(place) / name if place and not _is_mirror(place) else None
+
+
+def where_to_put(name: str) -> str:
+    """The end of a message on a file that cannot be had: `put it at …`."""
+    own = named_file(name)
+    if own is not None:
+        return f"put it at {own} (KINESPHERE_WEIGHTS names that folder) or at {cache_folder() / name}"
+    return f"put it at {cache_folder() / name}, or, as {name}, into a folder that KINESPHERE_WEIGHTS names"
 
 
 def _is_mirror(place: str) -> bool:
     return urlsplit(place).scheme in ("http", "https")
 
 
-def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
+def fetch_file(name: str, url: str, sha256: str | None = None, beside: str = "") -> Fetched:
     """A published file, from the nearest place that has it.
 
     Args:
         name: Name of the file in the cache, in a mirror, and in the folder that `KINESPHERE_WEIGHTS` names.
         url: The upstream URL.
         sha256: The published digest, or the first digits of it.
+        beside: What else has to be put there, for the message.
 
     Raises:
         MissingWeights: If it is nowhere; the message says which file to put where.
@@ -78,7 +92,7 @@ def fetch_file(name: str, url: str, sha256: str | None = None) -> Fetched:
             failures.append(f"{place}: {error}")
     raise MissingWeights(
         f"Cannot get the weights {name} ({'; '.join(failures)}). Download {url} elsewhere and "
-        f"put it at {cached}, or into a folder that KINESPHERE_WEIGHTS names."
+        f"{where_to_put(name)}{beside}."
     )
 
 

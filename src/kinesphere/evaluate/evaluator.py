@@ -21,6 +21,7 @@ from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.intervals import LEVEL
 from kinesphere.evaluate.predictions import Predictions
+from kinesphere.evaluate.pretraining import pretraining_notes
 from kinesphere.evaluate.probes import Perturbation
 from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
@@ -152,7 +153,7 @@ def evaluate(
     """
     seen, unknown = seen_by(predictor.provenances)
     scored = choose(manifest, seen) if split is None else as_it_is(manifest, seen, split)
-    notes = (*scored.notes, *unknown)
+    notes = (*scored.notes, *unknown, *pretraining_notes(predictor.provenances, manifest.labels))
     for note in notes:
         log.warning("%s", note)
     predictions = collect(
@@ -211,7 +212,9 @@ def score(
         predictor, scored.manifest, views=reading.views, extracts=reading.extracts,
         background=reading.background, progress=reading.progress,
     )  # fmt: skip
-    views, notes = reading.views or predictor.test_views, (*scored.notes, *unknown, *unlisted(manifest))
+    views = reading.views or predictor.test_views
+    before = pretraining_notes(predictor.provenances, manifest.labels)
+    notes = (*scored.notes, *unknown, *before, *unlisted(manifest))
     return predictions, report_on(
         predictor, scored.manifest, predictions, views, split=scored.split, background=reading.background,
         date=date, notes=notes,

@@ -13,6 +13,7 @@ from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.registry import nearest
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.weights.training_sets import TITLES, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class WeightEntry:
         classes: Size K of its head.
         sha256: Full digest or the published prefix of at least 8 digits; None if not published.
         licence: Licence of the weights, as published.
+        trained_on: Data sets that the weights learnt from, first to last (see `weights.training_sets`);
+            `unknown` stands first where the publisher does not say what they started from.
         spec: Input contract, where it differs from the card's.
         arguments: Builder arguments that the file's tensors do not tell (what a network looks at).
         backbone_only: True if the head is not part of the model (ImageNet weights of a frame encoder).
@@ -71,6 +74,7 @@ class WeightEntry:
     classes: int
     sha256: str | None = None
     licence: str = "unknown"
+    trained_on: tuple[str, ...] = (UNKNOWN,)
     spec: ClipSpec | None = None
     scores: tuple[ReportedScore, ...] = ()
     arguments: Arguments = field(default_factory=dict)
@@ -78,6 +82,14 @@ class WeightEntry:
     file: str | None = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.trained_on:
+            if name not in TITLES:
+                raise UnknownName(
+                    f"Weights {self.tag!r} name a training set {name!r}, which is none of "
+                    f"{', '.join(sorted(TITLES))}; add it to models/weights/training_sets.py."
+                )
 
 
 @dataclass(frozen=True)

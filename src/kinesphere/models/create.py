@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.download import named_file
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_barred, is_file, is_folder, why_absent
@@ -23,7 +24,7 @@ from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS, Architecture
 from kinesphere.models.weights.class_names import numbered
-from kinesphere.models.weights.download import fetch
+from kinesphere.models.weights.download import fetch, in_repository
 from kinesphere.models.weights.importing import import_backbone, import_checkpoint
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.readers import ENDINGS
@@ -33,6 +34,7 @@ DEFAULT_MODEL = "kine_small"
 DEFAULT_POSE_MODEL = "dd_net"
 """The same where the data are pose files and no videos."""
 
+_HUB_TIMEOUT_S = 10.0
 _MOST_NAMES = 1000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FOREIGN = tuple(ending for ending in ENDINGS if ending != ".safetensors")
@@ -168,16 +170,23 @@ def _registered(name: str, arguments: Arguments | None) -> Recogniser:
 
 
 def _from_hub(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    import huggingface_hub as hub
 
+    name = in_repository(repository, FILE_NAME)
+    own = named_file(name)
+    if own is not None and is_file(own):
+        return own
     address = f"https://huggingface.co/{repository}/resolve/main/{FILE_NAME}"
     try:
-        return Path(hf_hub_download(repository, FILE_NAME))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        if not isinstance(hub.try_to_load_from_cache(repository, FILE_NAME), str):
+            # The download itself asks a hub that cannot be reached six times, for up to a minute and a half.
+            hub.get_hf_file_metadata(hub.hf_hub_url(repository, FILE_NAME), timeout=_HUB_TIMEOUT_S)
+        return Path(hub.hf_hub_download(repository, FILE_NAME))
+    except Exception as error:  # the hub's own, and those of the HTTP library that its version uses
         raise MissingWeights(
             f"Cannot get {FILE_NAME} of {repository} ({type(error).__name__}). No local file has this "
-            f"name either; download {address} elsewhere and pass the file's path."
+            f"name either; download {address} elsewhere and pass the file's path, or put it, as {name}, "
+            "into a folder that KINESPHERE_WEIGHTS names."
         ) from error
 
 

@@ -53,6 +53,8 @@ class Provenance:
         clips: Which clips they have met; None where that is not known.
         test_views: Clips x crops that their test averaged, such as `10x3`; None where that is not known.
         rejection: When these weights answer that they know none of what they see; None for never.
+        trained_on: Public data sets that the weights it started from had learnt from, first to last (see
+            `weights.training_sets`); none where that is not known.
     """
 
     origin: str
@@ -64,10 +66,11 @@ class Provenance:
     clips: ClipDigests | None = None
     test_views: str | None = None
     rejection: Rejection | None = None
+    trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = (self.sha256, self.training_data, self.test_views)
-        texts = (self.origin, *(t for t in known if t is not None), *self.notes)
+        texts = (self.origin, *(t for t in known if t is not None), *self.notes, *self.trained_on)
         if not all(isinstance(text, str) for text in texts):
             raise InvalidSetting(f"Provenance holds texts; got {texts}.")
         if not all(isinstance(v, int | float) for v in self.scores.values()):
@@ -93,6 +96,7 @@ class Provenance:
             clips = None if plain.get("clips") is None else ClipDigests(**plain["clips"])
             rejection = None if plain.get("rejection") is None else Rejection.from_json(plain["rejection"])
             changed = {"notes": notes, "preparation": preparation, "clips": clips, "rejection": rejection}
-            return cls(**{**plain, **changed})
+            sets = tuple(plain.get("trained_on", ()))
+            return cls(**{**plain, **changed, "trained_on": sets})
         except (TypeError, AttributeError) as error:
             raise InvalidSetting(f"This is not a provenance record: {error}.") from error

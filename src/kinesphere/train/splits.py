@@ -24,8 +24,12 @@ from kinesphere.data.faults import (
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import VAL_SPLITS, split_name
 from kinesphere.data.split import holdout
+from kinesphere.evaluate.pretraining import pretraining_notes
 from kinesphere.evaluate.seen import Met, Seen, seen_by
-from kinesphere.models.checkpoint import FILE_NAME, architecture_in, read_provenance
+from kinesphere.models.checkpoint import FILE_NAME, architecture_in, model_file, read_provenance
+from kinesphere.models.provenance import Provenance
+from kinesphere.models.registry import MODELS
+from kinesphere.models.weights.starting import is_file
 from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits_csv import Part
@@ -112,7 +116,7 @@ def divide(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
             len(manifest),
             f" ({', '.join(map(repr, sorted(unused)))})" if unused else "",
         )
-    notes = (*_told(parts, copies), *_learnt_before(recipe, parts, met))
+    notes = (*_told(parts, copies), *_learnt_before(recipe, parts, met), *_pretrained_on(recipe, parts))
     update = {
         "source": tuple(str(real_path(Path(source))) for source in data.source),
         "val": val,
@@ -136,6 +140,29 @@ def _base(recipe: Recipe) -> Seen | None:
     for note in unknown:
         log.warning("%s: %s", start, note)
     return seen
+
+
+def _pretrained_on(recipe: Recipe, parts: Parts) -> tuple[str, ...]:
+    """Say where the public data that the weights at the start learnt from are known to hold test clips."""
+    if parts.val is None and parts.test is None:
+        return ()
+    notes = pretraining_notes((_start(recipe),), parts.whole.labels)
+    for note in notes:
+        log.warning("%s", note)
+    return notes
+
+
+def _start(recipe: Recipe) -> Provenance:
+    """Where the weights come from that a run starts from, as far as that is known before they are read."""
+    name, start = recipe.model.name, recipe.model.pretrained
+    stem, _, tag = name.partition(".")
+    if isinstance(start, str) and is_file(start, name):
+        path = model_file(start)
+        return read_provenance(path) if architecture_in(path) is not None else Provenance("not yet read")
+    weights = tag or start
+    if not weights:
+        return Provenance("initialised")
+    return Provenance("public weights", trained_on=MODELS.get(stem).card.published(weights).trained_on)
 
 
 def _hold_out(manifest: Manifest, name: str, fraction: float, seed: int, met: Mapping[str, Met]) -> Manifest:

@@ -164,10 +164,11 @@ def test_hub_models_name_the_file_to_fetch_when_offline(monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    def offline(*_arguments):
+    def offline(*_arguments, **_settings):
         raise LocalEntryNotFoundError("offline")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", offline)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_arguments: pytest.fail("asked again"))
     with pytest.raises(
         MissingWeights, match=r"https://huggingface\.co/some/model/resolve/main/model\.safetensors"
     ):
@@ -189,6 +190,7 @@ def test_a_mistyped_run_is_not_looked_up_elsewhere(tmp_path, monkeypatch):
 def test_hub_models_are_read_like_files(file, monkeypatch):
     import huggingface_hub
 
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_arguments, **_settings: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_arguments: str(file))
     assert load_model("some/model").labels == LABELS
 

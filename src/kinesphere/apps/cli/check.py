@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,10 @@ from kinesphere.apps.cli.options import (
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
-    from kinesphere.clips.preparation import Preparation
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest, Preflight
     from kinesphere.data.preflight_poses import PoseSummary
+    from kinesphere.models.provenance import Provenance
 
 SHOWN = 10
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -34,8 +35,8 @@ def check(
     model: Annotated[
         str,
         typer.Option(
-            help="Model that the clips are checked for: a name; or a run folder or a model file, whose files "
-            "of poses and flow they are compared with, too."
+            help="Model that the clips are checked for: a name, NAME.TAG for public weights; or a run "
+            "folder or a model file, whose files of poses and flow they are compared with, too."
         ),
     ] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
@@ -66,14 +67,16 @@ def check(
         data, label_column=label_column, group_column=group_column, split_column=split_column,
         unlabelled=unlabelled, wrong_rows="skip",  # all of them are listed
     )  # fmt: skip
-    specs, preparation = _inputs(model, manifest)
+    specs, origin = _inputs(model, manifest)
     if sampling is not None:
         specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
     place = Extracts(extracts, manifest.root)
     with progress("Reading files", "files", hidden=as_json) as advance:
         found = examine(
-            manifest, specs, preparation=preparation, extracts=place, decode_all=decode_all, progress=advance
-        )
+            manifest, specs, preparation=origin.preparation, extracts=place, decode_all=decode_all,
+            progress=advance,
+        )  # fmt: skip
+    found = _with_pretraining(found, origin, manifest)
     passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json())
@@ -85,29 +88,45 @@ def check(
     end(len(found.unreadable) + found.lacking + found.has_errors)
 
 
-def _inputs(model: str, manifest: Manifest) -> tuple[tuple[ClipSpec, ...], Preparation]:
-    """What a model takes, and how the files were made that it learnt from, as far as it has learnt.
+def _with_pretraining(found: Preflight, origin: Provenance, manifest: Manifest) -> Preflight:
+    """The findings, with what is known of test clips among those that the model's weights learnt from."""
+    from kinesphere.data.faults import Problem
+    from kinesphere.evaluate.pretraining import pretraining_notes
+
+    notes = pretraining_notes((origin,), manifest.labels)
+    more = tuple(Problem("warning", "pre-training", note) for note in notes)
+    return replace(found, problems=(*found.problems, *more))
+
+
+def _inputs(model: str, manifest: Manifest) -> tuple[tuple[ClipSpec, ...], Provenance]:
+    """What a model takes, and what is known of its weights: how files were made that it learnt from.
 
     `auto` is what training would take for these data.
 
     Raises:
-        UnknownName: If there is no such model.
+        UnknownName: If there is no such model, or it has no such weights.
         MissingWeights: If there is no such file, or the folder holds no model.
         InvalidCheckpoint: If the file is no model file of ours.
     """
-    from kinesphere.clips.preparation import Preparation
     from kinesphere.models import card
     from kinesphere.models.checkpoint import is_path, model_file, read_provenance, read_specs
+    from kinesphere.models.provenance import Provenance
     from kinesphere.models.registry import MODELS
     from kinesphere.train.resolve import default_model
 
     if is_path(model, registered=model == "auto" or model.partition(".")[0] in MODELS):
         file = model_file(model)
-        return read_specs(file), read_provenance(file).preparation
+        return read_specs(file), read_provenance(file)
     if model != "auto":
-        return card(model).inputs, Preparation()
+        stem, _, tag = model.partition(".")
+        known = card(stem)
+        if not tag:
+            return known.inputs, Provenance("initialised")
+        entry = known.published(tag)
+        inputs = known.inputs if entry.spec is None else (entry.spec,)
+        return inputs, Provenance("public weights", trained_on=entry.trained_on)
     name, arguments = default_model(manifest)
-    return MODELS.get(name).specs(arguments), Preparation()
+    return MODELS.get(name).specs(arguments), Provenance("initialised")
 
 
 def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, path: Path) -> int:

@@ -55,19 +55,27 @@ def _input(spec: ClipSpec) -> str:
 
 
 def _published(weight: WeightEntry) -> str:
-    """The tag with the best top-1 that its publisher states; the card has the protocols.
+    """The tag with the best top-1 that its publisher states, the licence, and what it learnt from.
 
     What we measured ourselves on other sets is no such figure, and stands on the card alone.
     """
+    from kinesphere.models.weights.training_sets import shown
+
     top1 = [s.value for s in weight.scores if s.metric == "top1" and s.origin != "measured"]
-    return f"{weight.tag} ({max(top1):.1%})" if top1 else weight.tag
+    tag = f"{weight.tag} ({max(top1):.1%})" if top1 else weight.tag
+    return f"{tag}, {weight.licence}, {shown(weight.trained_on)}"
 
 
 def _print_table(cards: list[ModelCard]) -> None:
     from rich.table import Table
 
     table = Table(
-        "model", "input", "M params", "G mult-adds", "public weights (top-1)", title=f"{len(cards)} models"
+        "model",
+        "input",
+        "M params",
+        "G mult-adds",
+        "public weights (top-1), licence, learnt from",
+        title=f"{len(cards)} models",
     )
     for entry in cards:
         table.add_row(
@@ -75,13 +83,14 @@ def _print_table(cards: list[ModelCard]) -> None:
             " + ".join(_input(spec) for spec in entry.inputs),
             f"{entry.parameters / 1e6:.2f}",
             f"{entry.multiply_adds / 1e9:.2f}",
-            ", ".join(_published(weight) for weight in entry.weights) or "–",
+            "\n".join(_published(weight) for weight in entry.weights) or "–",
         )
     console().print(table)
 
 
 def _print_card(entry: ModelCard) -> None:
     from kinesphere.models.registry import MODELS
+    from kinesphere.models.weights.training_sets import shown
 
     screen = console()
 
@@ -108,6 +117,7 @@ def _print_card(entry: ModelCard) -> None:
         place = weight.url if weight.file is None else "in the package, nothing to download"
         line("weights", (f"{entry.name}.{weight.tag}", "bold"), f"  {place}  ({weight.licence})")
         line("", f"  {_classes(weight)}; {weight.layout} layout")
+        line("", f"  learnt from {shown(weight.trained_on)}")
         if weight.spec is not None:
             line("", f"  {_contract(weight.spec)}")
         if weight.arguments:

@@ -45,11 +45,17 @@ class Candidates:
             )
         return left[0] if left else None
 
+    def trained_on(self, entry: WeightEntry | None) -> tuple[str, ...]:
+        """What the file learnt from, if it is surely the entry's."""
+        return () if entry is None or self._differs(entry) else entry.trained_on
+
+    def _differs(self, entry: WeightEntry) -> bool:
+        """Whether the file is not the one that was published."""
+        return bool(self.sha256) and not self.sha256.startswith((entry.sha256 or "").lower())
+
     def note(self, entry: WeightEntry) -> str:
         """How the file was read."""
-        published = (entry.sha256 or "").lower()
-        doubt = bool(self.sha256) and not self.sha256.startswith(published)
-        but = ", though its digest is not the published one" if doubt else ""
+        but = ", though its digest is not the published one" if self._differs(entry) else ""
         return f"read as {self.model}.{entry.tag}{but}"
 
 

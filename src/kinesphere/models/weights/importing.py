@@ -255,7 +255,11 @@ def _whole(architecture: Architecture, key_map: KeyMap, source: Source) -> Recog
     net = architecture.build_with(checked.state, checked.classes, given)
     check_finite(card.name, net, checked.state)
     notes = [*_read_as(source, entry), *source.notes(), *notes, *_left_out(checked.ignored)]
-    origin = replace(source.provenance, notes=(*source.provenance.notes, *notes))
+    origin = replace(
+        source.provenance,
+        notes=(*source.provenance.notes, *notes),
+        trained_on=source.candidates.trained_on(entry),
+    )
     return Recogniser(net, card, _specs(architecture, key_map, entry, given), names, given, origin).eval()
 
 
@@ -300,6 +304,7 @@ def _backbone(
         source.provenance,
         origin=f"backbone {source.provenance.origin}",
         notes=(*source.provenance.notes, *notes),
+        trained_on=source.candidates.trained_on(entry),
     )
     specs = _specs(architecture, key_map, entry, given)
     recogniser = Recogniser(net, card, specs, labels, given, origin)

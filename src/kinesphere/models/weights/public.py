@@ -38,6 +38,7 @@ def public_weights(model: str, spec: ClipSpec) -> tuple[WeightEntry, ...]:
 def _entry(fields: dict[str, Any], spec: ClipSpec) -> WeightEntry:
     if "spec" in fields:
         fields["spec"] = ClipSpec.from_json(spec.to_json() | fields["spec"])
+    fields["trained_on"] = tuple(fields["trained_on"])
     fields["scores"] = tuple(ReportedScore(**score) for score in fields.get("scores", ()))
     return WeightEntry(**{"labels": None, "sha256": _digest(fields["url"])} | fields)
 

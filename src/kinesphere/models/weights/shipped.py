@@ -79,6 +79,7 @@ def _entry(
         labels=None,
         classes=len(names),
         licence=LICENCE,
+        trained_on=("generated_people",),
         spec=None if own == spec else own,
         scores=scores,
         file=str(path),

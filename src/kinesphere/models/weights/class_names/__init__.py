@@ -49,7 +49,12 @@ def published_names(entry: WeightEntry) -> LabelSet | None:
     """
     if entry.labels is None or not entry.url.startswith(_PUBLISHERS.get(entry.labels, ())):
         return None
-    return LabelSet(tuple((files(__name__) / f"{entry.labels}.txt").read_text(encoding="utf-8").splitlines()))
+    return LabelSet(names_of(entry.labels))
+
+
+def names_of(list_name: str) -> tuple[str, ...]:
+    """The class names of a list, in its order."""
+    return tuple((files(__name__) / f"{list_name}.txt").read_text(encoding="utf-8").splitlines())
 
 
 def numbered(classes: int) -> LabelSet:
