@@ -33,7 +33,7 @@ from benchmarks.planted_clips import LEARNERS, NOTHING, Planted, answered_right,
 from benchmarks.record import RESULTS, Row, command_line, finish
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.device import cpu_count
-from kinesphere.explain.geometry import fill_cells
+from kinesphere.explain.geometry import TILES, Offset, fill_cells
 from kinesphere.explain.method import METHODS, Settings
 from kinesphere.explain.sanity import Sanity, check_sanity
 from kinesphere.explain.target import Scored, Target
@@ -83,14 +83,18 @@ def judged(kind: str, seed: int, method: str, clips: Planted, how: Settings) -> 
         scored = Scored(trained(kind, seed), Target(label))
         (heat,) = METHODS.get(method).heat(scored, (clips.clips[of_class],), how)
         assert heat is not None
-        of_kind = _of_joints if kind == "skeleton" else _of_pixels
-        found.append(of_kind(heat.clamp(min=0), clips.patch[of_class], clips.distractor[of_class]))
+        heat, patch, distractor = heat.clamp(min=0), clips.patch[of_class], clips.distractor[of_class]
+        if kind == "skeleton":
+            found.append(_of_joints(heat, patch, distractor))
+        else:
+            (offset,) = METHODS.get(method).offsets(scored.recogniser, (clips.clips[of_class],), how)
+            found.append(_of_pixels(heat, patch, distractor, offset))
     return Judged(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _of_pixels(heat: Tensor, patch: Tensor, distractor: Tensor) -> tuple[Tensor, ...]:
+def _of_pixels(heat: Tensor, patch: Tensor, distractor: Tensor, offset: Offset = TILES) -> tuple[Tensor, ...]:
     """The fields of `Judged` for heat `(B, t, h, w)`."""
-    fine = fill_cells(heat, (patch.shape[1], patch.shape[2], patch.shape[3]))
+    fine = fill_cells(heat, (patch.shape[1], patch.shape[2], patch.shape[3]), offset)
     tubes, own = _hit(fine, patch, TUBES), [min(a, b) for a, b in zip(heat.shape[1:], TUBES, strict=True)]
     cells = _pooled(patch, tuple(own)) > 0
     hit = _hit(heat, patch, tuple(own)) if tuple(own) != TUBES else tubes

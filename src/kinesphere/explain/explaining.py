@@ -23,7 +23,7 @@ from kinesphere.core.sides import mirror_order
 from kinesphere.data.sources import Source
 from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
-from kinesphere.explain.geometry import fill_cells, placements
+from kinesphere.explain.geometry import Offset, fill_cells, placements
 from kinesphere.explain.method import METHODS, Method, Settings
 from kinesphere.explain.neutral import baselines, is_joints
 from kinesphere.explain.streams import StreamContribution, fused_contributions, input_contributions
@@ -375,6 +375,7 @@ class _Views:
         for scored, inputs, flipped in self._each(target):
             origins = baselines(inputs, specs)
             heat = method.heat(scored, inputs, self.question.settings)
+            offsets = method.offsets(scored.recogniser, inputs, self.question.settings)
             with torch.inference_mode():
                 scores.append(float(scored(*inputs)))
                 if method.sums_up:
@@ -382,7 +383,7 @@ class _Views:
                     differences += abs(difference)
                     total = sum(float(each.sum(dtype=torch.float64)) for each in heat if each is not None)
                     sums += abs(difference - total)
-            filled = map(self._filled, heat, inputs, joints)
+            filled = map(self._filled, heat, inputs, joints, offsets)
             # In a mirror image left and right joints have changed places.
             views.append(tuple(map(_unmirrored, filled, specs)) if flipped else tuple(filled))
         values = [None if each[0] is None else np.stack(each) for each in zip(*views, strict=True)]
@@ -409,12 +410,12 @@ class _Views:
         return result
 
     @staticmethod
-    def _filled(heat: Tensor | None, x: Tensor, joints: bool) -> np.ndarray | None:
+    def _filled(heat: Tensor | None, x: Tensor, joints: bool, offset: Offset) -> np.ndarray | None:
         """Heat of one view for each pixel or joint of its clip."""
         if heat is None:
             return None
         length, height, width = x.shape[1:4] if joints else (x.shape[1], *x.shape[-2:])
-        filled: np.ndarray = fill_cells(heat.detach(), (length, height, width))[0].cpu().numpy()
+        filled: np.ndarray = fill_cells(heat.detach(), (length, height, width), offset)[0].cpu().numpy()
         return filled
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -91,15 +92,38 @@ def placements(source_size: Size, spec: ClipSpec, views: Views = Views()) -> lis
     ]
 
 
-def fill_cells(cells: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Heat of cells `(B, t, h, w)` that tile a clip evenly, for each of its pixels `(B, T, H, W)`.
+Offset = tuple[float, float, float]
+"""From the centres of tiles to those of cells along T, H and W, in cells."""
+TILES: Offset = (0.0, 0.0, 0.0)
+"""Of cells that tile a clip evenly."""
+
+
+def fill_cells(cells: Tensor, shape: tuple[int, int, int], offset: Offset = TILES) -> Tensor:
+    """Heat of cells `(B, t, h, w)` of a clip for each of its pixels `(B, T, H, W)`.
 
     Between the centres of cells it runs evenly from one's value to the next one's, along time as well.
+
+    Args:
+        cells: Evenly over the clip.
+        shape: `(T, H, W)`.
+        offset: Where their centres lie.
     """
-    if tuple(cells.shape[1:]) == shape:
-        return cells
-    filled = F.interpolate(cells[:, None].float(), size=shape, mode="trilinear", align_corners=False)
-    return filled[:, 0]
+    if offset == TILES:
+        if tuple(cells.shape[1:]) == shape:
+            return cells
+        filled = F.interpolate(cells[:, None].float(), size=shape, mode="trilinear", align_corners=False)
+        return filled[:, 0]
+    for axis, (length, away) in enumerate(zip(shape, offset, strict=True), start=1):
+        between = _between(cells.shape[axis], length, away, cells)
+        cells = (cells.movedim(axis, -1).float() @ between).movedim(-1, axis)
+    return cells
+
+
+def _between(cells: int, pixels: int, away: float, like: Tensor) -> Tensor:
+    """`(cells, pixels)`: how much of each pixel's value is that of each cell."""
+    place = (torch.arange(pixels, device=like.device) + 0.5) * cells / pixels - 0.5 - away
+    number = torch.arange(cells, device=like.device)[:, None]
+    return (1 - (place.clamp(0, cells - 1) - number).abs()).clamp(min=0)
 
 
 def at_times(values: np.ndarray, clip_times_s: np.ndarray, times_s: np.ndarray, hold_s: float) -> np.ndarray:

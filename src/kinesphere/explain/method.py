@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.registry import Registry
+from kinesphere.explain.geometry import TILES, Offset
 from kinesphere.explain.target import Scored
 from kinesphere.models import Recogniser
 
@@ -92,6 +93,18 @@ class Method(ABC):
         """Why this is not defined for a model, and what to use instead; None where it is."""
         return None
 
+    def offsets(
+        self, recogniser: Recogniser, inputs: tuple[Tensor, ...], settings: Settings
+    ) -> tuple[Offset, ...]:
+        """Where the centres of cells of planes lie, of each input: at those of even tiles, or beside them.
+
+        Args:
+            recogniser: The network that is explained.
+            inputs: As `heat` is given them.
+            settings: The same.
+        """
+        return (TILES,) * len(inputs)
+
     @abstractmethod
     def heat(
         self, scored: Scored, inputs: tuple[Tensor, ...], settings: Settings
@@ -105,9 +118,9 @@ class Method(ABC):
             settings: How much work.
 
         Returns:
-            One tensor per input. For planes float32 `(B, t, h, w)`: cells that tile the clip evenly, in as
-            fine a grid as the method has. For poses `(B, T, M, J)`. None where the method says nothing of
-            an input.
+            One tensor per input. For planes float32 `(B, t, h, w)`: cells evenly over the clip, in as
+            fine a grid as the method has; `offsets` tells where their centres lie. For poses
+            `(B, T, M, J)`. None where the method says nothing of an input.
         """
 
 

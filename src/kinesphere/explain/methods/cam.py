@@ -16,6 +16,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from kinesphere.explain.centres import offset_of
+from kinesphere.explain.geometry import TILES, Offset
 from kinesphere.explain.grids import about_the_centre, at_joints, on_frames, spread
 from kinesphere.explain.layers import Seen, chosen, look
 from kinesphere.explain.method import METHODS, Method, Settings
@@ -53,6 +55,17 @@ class Cam(Method):
             None if column[0] is None else torch.cat([part for part in column if part is not None])
             for column in columns
         )
+
+    def offsets(
+        self, recogniser: Recogniser, inputs: tuple[Tensor, ...], settings: Settings
+    ) -> tuple[Offset, ...]:
+        """See `Method.offsets`: of pathways whose cells lie differently, at the centres of tiles."""
+        layers = chosen(recogniser, settings.layer)
+        found = []
+        for index in range(len(inputs)):
+            own = {offset_of(recogniser.net, layer, inputs) for layer in layers if layer.input == index}
+            found.append(own.pop() if len(own) == 1 else TILES)
+        return tuple(found)
 
     def _of_input(self, index: int, x: Tensor, seen: list[Seen]) -> Tensor | None:
         maps = [self._map(layer, x) for layer in seen if layer.layer.input == index]

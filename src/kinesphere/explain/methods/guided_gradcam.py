@@ -32,9 +32,12 @@ class GuidedGradCam(Method):
         """See `Method.heat`."""
         coarse = self.cam.heat(scored, inputs, settings)
         fine = self.guided.heat(scored, inputs, settings)
+        offsets = self.cam.offsets(scored.recogniser, inputs, settings)
         return tuple(
-            None if a is None or b is None else fill_cells(a, (b.shape[1], b.shape[2], b.shape[3])) * b
-            for a, b in zip(coarse, fine, strict=True)
+            None
+            if a is None or b is None
+            else fill_cells(a, (b.shape[1], b.shape[2], b.shape[3]), offset) * b
+            for a, b, offset in zip(coarse, fine, offsets, strict=True)
         )
 
 
