@@ -39,6 +39,7 @@ NAMES = (
     "planted",
     "planted_layers",
     "explain",
+    "box_pixels",
 )
 
 

@@ -21,6 +21,7 @@ from kinesphere.synthetic.scene.scene import KINDS, Scene, draw_scene
 from kinesphere.synthetic.scene.textures import triple
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
+_REACTIONS = ("stand", "stand", "stand", "walk backwards", "walk", "reach")
 _PERFORMER, _SCENE, _CLIP = 1, 2, 3  # streams of random numbers under one seed
 
 
@@ -149,10 +150,15 @@ def film(figure: Figure, shot: Shot, settings: MannequinSettings, generator: np.
     seen = figure.placed(times)[0].positions
     if generator.random() < settings.bystanders:
         figures.append(_bystander(settings, shot, seen, generator))
+    held = seen.reshape(-1, 3)
+    # Nothing is drawn from the generator where there are no partners: sets of before stay as they are.
+    if settings.partners and generator.random() < settings.partners:
+        figures.append(_partner(settings, shot, seen, generator))
+        held = np.concatenate([held, figures[-1].placed(times)[0].positions.reshape(-1, 3)])
     elevation = math.radians(float(generator.uniform(*settings.elevation_deg)))
-    focal, margin = float(generator.uniform(1.2, 2.2)), float(generator.uniform(0.08, 0.34))
+    focal, margin = float(generator.uniform(1.2, 2.2)), float(generator.uniform(*settings.margin))
     azimuth = math.radians(shot.azimuth_deg)
-    camera = framing(seen.reshape(-1, 3), azimuth, elevation, focal, settings.size, margin)
+    camera = framing(held, azimuth, elevation, focal, settings.size, margin)
     camera = tilted(camera, float(generator.normal(0, 0.015)) * settings.shake)
     offset = generator.uniform(-0.8, 0.8, 2)
     stage = Stage(
@@ -204,9 +210,7 @@ def _bystander(
     settings: MannequinSettings, shot: Shot, seen: Array, generator: np.random.Generator
 ) -> Figure:
     """Someone of the same split who stands or walks behind the performer."""
-    pool = [i for i in settings.pool(shot.split, settings.performers) if i != shot.performer]
-    index = pool[int(generator.integers(len(pool)))] if pool else shot.performer
-    performer = cast(settings, index)
+    performer = _other(settings, shot, generator)
     label = "walk" if generator.random() < 0.5 else "stand"
     movement = perform(label, performer, Evaluation(), shot.duration_s, generator)
     middle = seen[..., :2].reshape(-1, 2).mean(axis=0)
@@ -216,6 +220,26 @@ def _bystander(
     return Figure(
         performer, movement, (float(spot[0]), float(spot[1])), float(generator.uniform(0, 2 * math.pi))
     )
+
+
+def _partner(settings: MannequinSettings, shot: Shot, seen: Array, generator: np.random.Generator) -> Figure:
+    """Someone of the same split who faces the performer, within reach of where the performer gets to."""
+    performer = _other(settings, shot, generator)
+    label = _REACTIONS[int(generator.integers(len(_REACTIONS)))]
+    evaluation = Evaluation.draw(MOVEMENTS.get(label).grades, generator)
+    movement = perform(label, performer, evaluation, shot.duration_s, generator)
+    late = float(generator.uniform(0.0, 0.5)) * shot.duration_s
+    x, y = float(seen[..., 0].max()), float(seen[:, 0, 1].mean())
+    ahead, aside = float(generator.uniform(-0.1, 0.6)), float(generator.normal(0, 0.2))
+    return Figure(
+        performer, movement, (x + ahead, y + aside), math.pi + float(generator.normal(0, 0.25)), -late
+    )
+
+
+def _other(settings: MannequinSettings, shot: Shot, generator: np.random.Generator) -> Performer:
+    """Any performer of the split but the shot's own, unless there is no other."""
+    pool = [i for i in settings.pool(shot.split, settings.performers) if i != shot.performer]
+    return cast(settings, pool[int(generator.integers(len(pool)))] if pool else shot.performer)
 
 
 def _clutter(

@@ -32,6 +32,8 @@ TIME_REVERSED: tuple[tuple[str, str], ...] = (
 )
 """Pairs whose single frames look alike; only the direction of time tells them apart."""
 
+_LATER = ("flow", "partners", "margin")
+
 SPEED_PAIRS: tuple[tuple[str, str], ...] = (("punch", "press"), ("swing", "slow swing"))
 """Pairs that differ only in speed."""
 
@@ -63,6 +65,10 @@ class MannequinSettings:
         noise: Standard deviation of sensor noise in 8-bit steps.
         clutter: Probability of an unused chair, box or ball beside the performer.
         bystanders: Probability of a second person in the background.
+        partners: Probability of a second person in front of the performer, near enough to be touched, who
+            stands, gives way, comes nearer or reaches out.
+        margin: Smallest and largest fraction of the frame's half height and width that stays free around
+            the people: at 0.8 they are a fifth of the frame.
         crf: H.264 constant rate factor.
         truth: Whether to write ground truth beside the videos: joints, boxes and masks.
         flow: Whether to write the true motion of every pixel as well, which takes about as long as the
@@ -88,6 +94,8 @@ class MannequinSettings:
     noise: float = 2.5
     clutter: float = 0.2
     bystanders: float = 0.0
+    partners: float = 0.0
+    margin: tuple[float, float] = (0.08, 0.34)
     crf: int = 23
     truth: bool = True
     flow: bool = False
@@ -112,9 +120,17 @@ class MannequinSettings:
         used = sum(fraction > 0 for fraction in self.splits)
         self._need(self.performers >= used, "performers", f"at least one for each of the {used} splits")
         self._need(self.scenes >= used, "scenes", f"at least one for each of the {used} splits")
-        for name in ("background_correlation", "test_background_correlation", "clutter", "bystanders"):
+        for name in (
+            "background_correlation",
+            "test_background_correlation",
+            "clutter",
+            "bystanders",
+            "partners",
+        ):
             self._need(0 <= getattr(self, name) <= 1, name, "a probability from 0 to 1")
         self._need(0 <= self.view_deg <= 180, "view_deg", "from 0 to 180 degrees")
+        least, most = self.margin
+        self._need(0 <= least <= most <= 0.9, "margin", "(smallest, largest) from 0 to 0.9")
         low, high = self.elevation_deg
         self._need(-5 <= low <= high <= 60, "elevation_deg", "(lowest, highest) from -5 to 60 degrees")
         self._need(0 <= self.shake <= 3, "shake", "from 0 to 3")
@@ -153,11 +169,13 @@ class MannequinSettings:
     def plain(self) -> dict[str, Any]:
         """Plain values, as they are noted beside a set.
 
-        `flow` is noted where it is on: sets from before it existed stay as they are.
+        Settings that came later are noted where they differ from what was there before them: older sets
+        stay as they are.
         """
         values = dataclasses.asdict(self)
-        if not self.flow:
-            del values["flow"]
+        for field in dataclasses.fields(self):
+            if field.name in _LATER and values[field.name] == field.default:
+                del values[field.name]
         return values
 
     def fingerprint(self) -> str:

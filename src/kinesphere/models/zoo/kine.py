@@ -1,5 +1,8 @@
 """`kine_small`: a small 3D residual network that learns motion in minutes on a laptop CPU; also on flow.
 
+`kine_motion` is the same network after a fixed layer that keeps of the frames what changes, so that neither
+backgrounds nor clothes tell it anything.
+
 Our own; blocks after Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
 CVPR 2018, https://arxiv.org/abs/1711.11248. Designed for CPUs: full 3D convolutions of small widths, after a
 stem that shrinks time by two and space by four at once. `benchmarks/compact.py` compares it with
@@ -10,6 +13,7 @@ B batch, T time, C channels, H W pixels.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
@@ -38,6 +42,32 @@ class Block(nn.Module):
         return out
 
 
+class Changes(nn.Module):
+    """What changes in a clip, (B, T, 3, H, W) to (B, T, 3, H, W) in [0, 1); 0 where nothing does.
+
+    Of the brightness, three magnitudes: the difference to the frame before, the smaller one of the
+    differences to the frames before and after (a fast thing where it is now, without where it came from),
+    and the difference to the clip's mean. They saturate, so that a low contrast counts almost as much as a
+    high one; the sign of a contrast, which is a matter of clothes and background, is dropped.
+
+    Args:
+        gain: Slope at 0; a difference of 1 / gain in the input's units is 0.76 at the output.
+    """
+
+    def __init__(self, gain: float = 2.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        grey = x_BTCHW.mean(dim=2)
+        steps = (grey[:, 1:] - grey[:, :-1]).abs()
+        before = torch.cat([steps[:, :1], steps], dim=1)
+        after = torch.cat([steps, steps[:, -1:]], dim=1)
+        away = (grey - grey.mean(dim=1, keepdim=True)).abs()
+        changes = torch.stack([before, torch.minimum(before, after), away], dim=2)
+        return torch.tanh(self.gain * changes)
+
+
 class KineNet(nn.Module):
     """Stem, four blocks, global average, dropout, linear classifier.
 
@@ -46,10 +76,20 @@ class KineNet(nn.Module):
         width: Channels of stem and first block; each later block doubles them.
         dropout: Before the classifier.
         channels: 3 for RGB, 2 for flow.
+        motion: Whether the network sees of RGB frames only what changes (`Changes`).
     """
 
-    def __init__(self, num_classes: int, width: int = 16, dropout: float = 0.2, *, channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        width: int = 16,
+        dropout: float = 0.2,
+        *,
+        channels: int = 3,
+        motion: bool = False,
+    ) -> None:
         super().__init__()
+        self.changes = Changes() if motion else nn.Identity()
         self.stem = nn.Sequential(
             conv3d(channels, width, (5, 7, 7), (2, 4, 4)), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
         )
@@ -63,13 +103,14 @@ class KineNet(nn.Module):
         initialise(self)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        x = self.stem(x_BTCHW.transpose(1, 2))
+        x = self.stem(self.changes(x_BTCHW).transpose(1, 2))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         logits_BK: Tensor = self.fc(self.dropout(self.avgpool(x).flatten(1)))
         return logits_BK
 
 
 SPEC = ClipSpec(Sampling("uniform", 16), size=(96, 96), short_side_px=108)
+MOTION_SPEC = ClipSpec(Sampling("dense", 16), size=(72, 96), fps=8.0, resize="letterbox")
 KINE = Family(
     name="kine",
     paper=None,
@@ -95,6 +136,20 @@ def kine_small_flow(num_classes: int) -> KineNet:
     return KINE.build(num_classes, channels=2)
 
 
+@KINE.model(
+    "kine_small on what changes in 2 s of the whole frame: backgrounds and clothes vanish.",
+    inputs=(MOTION_SPEC,),
+    classes=17,
+)
+def kine_motion(num_classes: int) -> KineNet:
+    return KINE.build(num_classes, motion=True)
+
+
 @KINE.model("kine_small for tests.", classes=10, tiny=True)
 def kine_tiny(num_classes: int) -> KineNet:
     return KINE.build(num_classes, width=4)
+
+
+@KINE.model("kine_motion for tests.", classes=10, tiny=True)
+def kine_motion_tiny(num_classes: int) -> KineNet:
+    return KINE.build(num_classes, width=4, motion=True)
