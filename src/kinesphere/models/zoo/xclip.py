@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import CamLayer
-from kinesphere.models.contracts import with_length, with_size
+from kinesphere.models.contracts import MEAN, STD, with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Attention, Block, Gelu, Mlp, QuickGelu, initialise, stage_names
 from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
@@ -36,7 +36,7 @@ from kinesphere.models.weights.maps.words import (
     texts,
 )
 from kinesphere.models.words import WEAK_ON_MOTION, Words
-from kinesphere.models.zoo.clip import EPS, MEAN, STD
+from kinesphere.models.zoo.clip import EPS
 
 
 class MessageBlock(nn.Module):
@@ -256,7 +256,8 @@ RULES = frames(
     Rename(f"{DECODER}.mlp.0.*", "prompts.layers.{i}.mlp.0.*"),
     Rename(f"{DECODER}.mlp.3.*", "prompts.layers.{i}.mlp.2.*"),
 )
-SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=224, mean=MEAN, std=STD)
+# ImageNet's mean and deviation, not CLIP's: what the publisher's own pipeline of videos takes.
+SPEC = ClipSpec(Sampling("uniform", 8), size=(224, 224), short_side_px=256, mean=MEAN, std=STD)
 XCLIP_FAMILY = Family(
     name="xclip",
     paper=cite("2208.02816", "3.2, 3.3"),
