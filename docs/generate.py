@@ -83,7 +83,7 @@ def _public_weights() -> list[str]:
             name = f"`{entry.name}.{weight.tag}`"
             place = weight.url if weight.file is None else "first_answer.md"
             lines.append(
-                f"| [{name}]({place}) | {weight.classes} | {inputs} | {weight.licence} "
+                f"| [{name}]({place}) | {weight.classes or 'in words'} | {inputs} | {weight.licence} "
                 f"| {shown(weight.trained_on)} | {scores or '–'} |"
             )
     return lines

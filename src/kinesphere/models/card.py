@@ -54,7 +54,7 @@ class WeightEntry:
         layout: Name of the key map (registered by the model's file) that reads it.
         labels: Label-list name such as `"kinetics400"`, or None for a backbone without one. The names are
             in `class_names/` where the publisher's order is known.
-        classes: Size K of its head.
+        classes: Size K of its head; 0 where classes are named in words.
         sha256: Full digest or the published prefix of at least 8 digits; None if not published.
         licence: Licence of the weights, as published.
         trained_on: Data sets that the weights learnt from, first to last (see `weights.training_sets`);
@@ -82,6 +82,11 @@ class WeightEntry:
     file: str | None = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def in_words(self) -> bool:
+        """Whether its classes are named in words, so that it has none of its own."""
+        return not self.classes
 
     def __post_init__(self) -> None:
         for name in self.trained_on:

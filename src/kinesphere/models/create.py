@@ -106,8 +106,14 @@ def _from_weights(
         if labels is not None:
             relabel(recogniser, labels, name)
         return recogniser
+    if entry.in_words and labels is None:
+        raise InvalidSetting(
+            f"The classes of {name} are named in words: `kinesphere import FOLDER --model {name} --classes "
+            f'"wave,clap" --out MODEL.safetensors`, FOLDER with the files of '
+            f"{entry.url.partition('/resolve')[0]}; or give labels, which are learnt."
+        )
     path = fetch(entry)
-    if entry.backbone_only:
+    if entry.backbone_only or entry.in_words:
         if labels is None:
             raise InvalidSetting(f"{name} holds a backbone without classes; give labels.")
         return import_backbone(path, name, labels, arguments=arguments)

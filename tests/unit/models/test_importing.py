@@ -18,6 +18,7 @@ from kinesphere.models import save_model as save
 from kinesphere.models.card import WeightEntry
 from kinesphere.models.registry import MODELS, Architecture
 from kinesphere.models.weights.class_names import numbered, published_names
+from kinesphere.models.weights.download import file_name
 from kinesphere.models.weights.identify import Candidates, identify
 from kinesphere.models.weights.inflate import fit_image_state
 
@@ -223,8 +224,7 @@ def test_public_weights_of_one_name_ask_for_one_network():
     for name in MODELS:
         card = MODELS.get(name).card
         for entry in card.weights:
-            path = Path(entry.url.partition("?")[0])
-            found = identify(card, path, sha256="").choose(entry.layout, entry.classes)
+            found = identify(card, Path(file_name(entry)), sha256="").choose(entry.layout, entry.classes)
             assert found is not None
             assert (found.arguments, found.spec) == (entry.arguments, entry.spec), f"{name}.{entry.tag}"
 

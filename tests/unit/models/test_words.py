@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet
-from kinesphere.models import embed_query, import_words, load_model, save_model
+from kinesphere.models import embed_query, import_checkpoint, import_words, load_model, save_model
+from kinesphere.models.card import WeightEntry
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.from_files import import_files
 from kinesphere.models.words import checked_prompts, ensemble
@@ -63,6 +65,32 @@ def test_a_sentence_is_compared_by_the_encoder_that_the_model_came_with(tmp_path
     hub(tmp_path, seed=1)
     with pytest.raises(InvalidCheckpoint, match="was not imported from"):
         embed_query(named, "wave", folder)
+
+
+def test_public_files_are_known_by_their_folder(tmp_path, monkeypatch):
+    """The hub's files are called alike, and what is named in words has no number of classes."""
+    known = MODELS.get("clip_tiny")
+    url = "https://huggingface.co/owner/small-clip/resolve/main/model.safetensors"
+    entry = WeightEntry("web", url, "huggingface", None, 0, trained_on=("webli",))
+    monkeypatch.setitem(
+        MODELS._members, "clip_tiny", replace(known, card=replace(known.card, weights=(entry,)))
+    )
+    for name, model, is_known in [
+        ("small-clip", "clip_tiny", True),
+        ("owner--small-clip", "clip_tiny", True),
+        ("mine", "clip_tiny", False),
+        ("named", "clip_tiny.web", True),
+    ]:
+        (tmp_path / name).mkdir()
+        origin = import_words(hub(tmp_path / name), model, ["wave", "clap"]).provenance
+        assert ("read as clip_tiny.web" in origin.notes) is is_known
+        assert origin.trained_on == (("webli",) if is_known else ())
+    with pytest.raises(InvalidCheckpoint, match="clip_tiny has no classes until they are named in words"):
+        import_checkpoint(tmp_path / "mine" / "model.safetensors", "clip_tiny")
+    with pytest.raises(
+        InvalidSetting, match=r"import FOLDER --model clip_tiny\.web .* files of https://hugg"
+    ):
+        load_model("clip_tiny.web")
 
 
 def test_what_is_missing_or_wrong_is_said(tmp_path):

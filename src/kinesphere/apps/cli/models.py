@@ -138,6 +138,8 @@ def _origin(score: ReportedScore) -> str:
 def _classes(weight: WeightEntry) -> str:
     from kinesphere.models.weights.class_names import published_names
 
+    if weight.in_words:
+        return "classes are named in words"
     if weight.backbone_only:
         return "a backbone without classes"
     if weight.names:

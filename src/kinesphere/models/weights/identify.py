@@ -35,7 +35,7 @@ class Candidates:
         left = [
             entry
             for entry in self.entries
-            if self.named or (entry.layout == layout and classes in (None, entry.classes))
+            if self.named or (entry.layout == layout and (entry.in_words or classes in (None, entry.classes)))
         ]
         if any((entry.arguments, entry.spec) != (left[0].arguments, left[0].spec) for entry in left):
             known = ", ".join(f"{self.model}.{entry.tag}" for entry in left)
@@ -68,5 +68,19 @@ def identify(card: ModelCard, path: Path, sha256: str, tag: str = "") -> Candida
     if tag:
         return Candidates(card.name, (card.published(tag),), sha256, named=True)
     of_digest = tuple(e for e in card.weights if e.sha256 and sha256.startswith(e.sha256.lower()))
-    of_name = tuple(e for e in card.weights if Path(file_name(e)).name == path.name)
+    of_name = tuple(e for e in card.weights if _is_called(e, path))
     return Candidates(card.name, of_digest or of_name, sha256)
+
+
+def _is_called(entry: WeightEntry, path: Path) -> bool:
+    """Whether a file has an entry's name.
+
+    The hub's files are called alike. Of those that a number of classes does not tell apart, the folder has to
+    be called after the repository.
+    """
+    name = Path(file_name(entry))
+    if not entry.in_words:
+        return path.name == name.name
+    owned = name.parent.name
+    folders = (owned, owned.rpartition("--")[2])
+    return path.name == name.name and path.absolute().parent.name in folders

@@ -236,6 +236,12 @@ class NoClassifier(InvalidCheckpoint):
 
 
 def _no_classifier(card: ModelCard, tag: str) -> NoClassifier:
+    if MODELS.get(card.name).words is not None:
+        return NoClassifier(
+            f"{card.name} has no classes until they are named in words: `kinesphere import FOLDER --model "
+            f'{card.name} --classes "wave,clap" --out MODEL.safetensors`, or, to learn them, `--backbone '
+            "--labels NAMES.txt` in place of `--classes`."
+        )
     public = f"create_model('{card.name}.{tag}', labels) for the public ones, " if tag else ""
     return NoClassifier(
         f"These are weights for the backbone of {card.name}, without a classifier of videos: use {public}"

@@ -16,6 +16,7 @@ UNKNOWN = "unknown"
 TITLES = {
     UNKNOWN: "unknown",
     "charades": "Charades",
+    "clip_pairs": "CLIP's 400 million pairs of picture and text",
     "diving48": "Diving48",
     "finegym": "FineGym",
     "generated_people": "generated people",
@@ -34,6 +35,7 @@ TITLES = {
     "sports1m": "Sports-1M",
     "ucf101": "UCF101",
     "videomix22m": "VideoMix22M",
+    "webli": "WebLI",
 }
 """Names of the sets that weights of the zoo learnt from."""
 
