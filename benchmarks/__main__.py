@@ -40,6 +40,8 @@ NAMES = (
     "planted_layers",
     "explain",
     "box_pixels",
+    "box_fusion",
+    "few_clips",
 )
 
 
