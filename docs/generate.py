@@ -2,14 +2,16 @@
 
 `docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
 `benchmarks/results/`, `docs/results.md` and the README's table of scores from those of the studies,
-`docs/recipe.md` from the recipe's own descriptions, and the tables in `docs/explaining.md` from the
-records that it marks.
+`docs/recipe.md` from the recipe's own descriptions, and the tables in `docs/explaining.md` and
+`docs/first_answer.md` from the records that they mark. The scores on the cards of the weights that come with
+the package (`models/box/scores.json`) come from their records, too.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.models import ModelCard, card, list_models
+from kinesphere.models.box import FOLDER, SCORES
 from kinesphere.models.weights.training_sets import shown
 from kinesphere.train import Recipe
 
@@ -247,15 +250,50 @@ def fill(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, "", *lines, "", end]) + after
 
 
-def explaining_page() -> str:
-    """`docs/explaining.md` with the records that it marks by their names, as far as there are."""
-    text = (DOCS / "explaining.md").read_text(encoding="utf-8")
+def marked_page(page: str) -> str:
+    """A page of `docs/` with the records that it marks by their names, as far as there are."""
+    text = (DOCS / page).read_text(encoding="utf-8")
     for name in re.findall(r"<!-- (\w+) -->", text):
         path = RESULTS / f"{name}.json"
         if path.is_file():
             _, _, *lines = _record(json.loads(path.read_text(encoding="utf-8")))
             text = fill(text, name, lines)
     return text
+
+
+_CELL = re.compile(r"^([\d.]+) % (\[.+\])$")
+BOX = {
+    "basic_rgb.safetensors": "box_pixels",
+    "basic_pose.safetensors": "box_poses",
+}
+"""The record with the scores on real footage of each file of the box."""
+
+
+def box_scores() -> dict[str, list[dict[str, str | float]]]:
+    """What stands on the cards of the weights in the box: all scores of their records with an interval."""
+    found: dict[str, list[dict[str, str | float]]] = {}
+    for file, name in BOX.items():
+        path = RESULTS / f"{name}.json"
+        if path.is_file():
+            rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            found[file] = [score for row in rows for score in _box_scores(row)]
+    return found
+
+
+def _box_scores(row: dict[str, Any]) -> list[dict[str, str | float]]:
+    """The scores of a row, named by their columns; its first column is the set, its second the truth."""
+    dataset, truth, clips = [str(value) for value in row.values()][:3]
+    return [
+        {
+            "metric": column,
+            "value": round(float(cell[1]) / 100, 4),
+            "dataset": dataset,
+            "protocol": f"{truth}, {clips} clips, 95 % interval {cell[2]}",
+            "origin": "measured",
+        }
+        for column, value in row.items()
+        if (cell := _CELL.match(str(value)))
+    ]
 
 
 def recipe_page() -> str:
@@ -293,7 +331,8 @@ PAGES = {
     "benchmarks.md": benchmarks_page,
     "results.md": results_page,
     "recipe.md": recipe_page,
-    "explaining.md": explaining_page,
+    "explaining.md": partial(marked_page, "explaining.md"),
+    "first_answer.md": partial(marked_page, "first_answer.md"),
 }
 
 
@@ -301,6 +340,8 @@ def main() -> None:
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
         print(DOCS / name)
+    scores = json.dumps(box_scores(), indent=1, ensure_ascii=False)
+    (FOLDER / SCORES).write_text(f"{scores}\n", encoding="utf-8")
     readme = DOCS.parent / "README.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8"), "results", _scores()), encoding="utf-8")
 

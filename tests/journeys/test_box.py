@@ -69,6 +69,8 @@ def test_somebody_who_does_none_of_it_is_none_of_these(kinesphere, box, video) -
     long = re.sub(r"\s+", " ", kinesphere("predict", video, "--window", 1, "--threshold", 0.2).out)
     assert "3 of 3 windows below the threshold of 0.2" in long
     assert "3 of 3 windows are 'none of these'" in long
+    box(0.3)
+    assert "0.00 – 2.00 s 50.6% hop" in re.sub(r"\s+", " ", kinesphere("predict", video, "--window", 1).out)
 
 
 def test_json_has_the_answer_and_what_is_known_of_several_videos(kinesphere, box, video, tmp_path) -> None:

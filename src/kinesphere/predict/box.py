@@ -32,6 +32,10 @@ from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
 
 PAGE = "docs/first_answer.md"
+_VIEWS = Views(3, 1)
+"""What it looks at of a video without windows: its beginning, its middle and its end."""
+# A video so many times as long as what is looked at is better asked window by window.
+_LONG = 2.0
 
 
 class BoxPredictor(VideoPredictor):
@@ -83,6 +87,11 @@ class BoxPredictor(VideoPredictor):
     def provenances(self) -> tuple[Provenance, ...]:
         """See `VideoPredictor.provenances`; of all models of the box."""
         return tuple(map(read_provenance, self._files))
+
+    @property
+    def test_views(self) -> Views:
+        """See `VideoPredictor.test_views`."""
+        return _VIEWS
 
     @property
     def rejection(self) -> Rejection | None:
@@ -138,16 +147,18 @@ class BoxPredictor(VideoPredictor):
         self, source: Source, *, span: tuple[float, float] | None = None, views: Views | None = None
     ) -> Prediction:
         """See `VideoPredictor.predict`."""
+        views = views or self.test_views
         member = self.for_source(source)
-        return replace(member.predict(source, span=span, views=views), model=member.name)
+        return _signed(member.predict(source, span=span, views=views), member, views)
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
     ) -> Iterator[Prediction | Skipped]:
         """See `VideoPredictor.predict_many`; neighbours that one model answers about are read together."""
+        views = views or self.test_views
         for member, some in groupby(sources, self.for_source):
             for answer in member.predict_many(some, views=views, batch_size=batch_size):
-                yield answer if isinstance(answer, Skipped) else replace(answer, model=member.name)
+                yield answer if isinstance(answer, Skipped) else _signed(answer, member, views)
 
     def timeline(
         self,
@@ -189,6 +200,25 @@ class BoxPredictor(VideoPredictor):
 
     def _looks_at(self, number: int) -> str:
         return " and ".join(MODALITIES.get(spec.modality).what for spec in self._inputs[number])
+
+
+def _signed(answer: Prediction, member: VideoPredictor, views: Views) -> Prediction:
+    """An answer with who gave it, and a note where most of the video was not looked at."""
+    seen_s = max(_seen_s(spec) for spec in member.specs) * views.clips
+    start_s, end_s = answer.span
+    notes = answer.notes
+    if 0 < _LONG * seen_s < end_s - start_s:
+        lasts = f"it lasts {end_s - start_s:.0f} s, of which {seen_s:.0f} s were looked at"
+        notes = (*notes, f"{lasts}; --window 2 asks about all of it")
+    return replace(answer, model=member.name, notes=notes)
+
+
+def _seen_s(spec: ClipSpec) -> float:
+    """How long a clip is, in seconds; 0 where it spans the whole video."""
+    sampling = spec.sampling
+    if sampling.kind == "uniform" or spec.fps is None:
+        return 0.0
+    return sampling.length * sampling.interval / spec.fps
 
 
 def _name(path: Path) -> str:

@@ -15,7 +15,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.predict.annotate import annotate
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.prediction import Prediction
-from kinesphere.predict.timeline import Timeline, segments
+from kinesphere.predict.timeline import THRESHOLD, Timeline, segments
 from kinesphere.predict.timeline_files import write_segments
 from kinesphere.predict.video_predictor import VideoPredictor
 
@@ -163,14 +163,14 @@ class SideOutputs:
         predictor: The model that answers.
         segments: File of the timeline's segments, of each source that gets one (see `write_segments`).
         copies: File of the annotated copy, of each source that gets one.
-        threshold: Lowest probability of a segment.
+        threshold: Lowest probability of a segment; None for that of the answer (see `Timeline.threshold`).
         draw: What else is drawn into the copies (see `overlay_of`).
     """
 
     predictor: VideoPredictor
     segments: Mapping[str, Path] = field(default_factory=dict)
     copies: Mapping[str, Path] = field(default_factory=dict)
-    threshold: float = 0.5
+    threshold: float | None = None
     draw: Draw = "auto"
 
     def lacks(self, source: str) -> bool:
@@ -195,9 +195,11 @@ class SideOutputs:
     def _write(self, answer: Prediction | Timeline) -> None:
         source = answer.source
         if isinstance(answer, Timeline) and (target := self.segments.get(source)):
-            found = segments(answer, threshold=self.threshold)
-            write_segments(found, target, source=source, coverage=answer.below(self.threshold))
+            threshold = answer.threshold(self.threshold)
+            found = segments(answer, threshold=threshold)
+            write_segments(found, target, source=source, coverage=answer.below(threshold))
         if target := self.copies.get(source):
             make_folder(target.parent)
             overlay = overlay_of(self.predictor, source, self.draw)
-            annotate(source, target, answer, threshold=self.threshold, overlay=overlay)
+            threshold = answer.threshold(self.threshold) if isinstance(answer, Timeline) else THRESHOLD
+            annotate(source, target, answer, threshold=threshold, overlay=overlay)

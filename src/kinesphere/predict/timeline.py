@@ -15,6 +15,8 @@ from kinesphere.core.short_repr import short_repr
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
 
+THRESHOLD = 0.5
+"""Lowest probability of a segment where neither the user nor the model's file says which."""
 Smoothing = Literal["mean", "median"]
 _TOUCH_S = 1e-6
 
@@ -125,6 +127,12 @@ class Timeline:
         leading = np.where(self.unanswered, -1.0, self.probabilities.max(1))
         return Below(int((leading < threshold).sum()), len(self), threshold)
 
+    def threshold(self, given: float | None = None) -> float:
+        """The lowest probability of a segment: as given, else that from which on an answer counts."""
+        if given is not None:
+            return given
+        return THRESHOLD if self.rejection is None else self.rejection.threshold
+
     def cells(self) -> np.ndarray:
         """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle.
 
@@ -225,7 +233,7 @@ class Segment:
 def segments(
     timeline: Timeline,
     *,
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     keep: float | None = None,
     min_s: float = 0.0,
 ) -> list[Segment]:

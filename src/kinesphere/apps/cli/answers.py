@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from kinesphere.predict.bulk import Answer, SideBySide
 
 
-def show_segments(timeline: Timeline, threshold: float) -> None:
+def show_segments(timeline: Timeline, given: float | None) -> None:
     """The segments of a timeline, a line each, and how many windows none speaks of."""
     from kinesphere.predict import segments
 
+    threshold = timeline.threshold(given)
     screen = console()
     for part in segments(timeline, threshold=threshold):
         times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
@@ -37,7 +38,7 @@ def why_rejected(answer: Prediction) -> str:
     return f"  (the likeliest movement, {best}, has {answer[best]:.1%}; it takes {rule.threshold:.1%})"
 
 
-def show_side_by_side(answers: SideBySide, top: int, threshold: float) -> None:
+def show_side_by_side(answers: SideBySide, top: int, threshold: float | None) -> None:
     """One table with a column of best labels for each model; of timelines each model's segments in turn."""
     from rich.table import Table
     from rich.text import Text

@@ -43,9 +43,13 @@ Models = Annotated[
 Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
 Threshold = Annotated[
-    float,
+    float | None,
     typer.Option(
-        min=0, max=1, help="Lowest probability of a segment of the timeline; windows below it have none."
+        min=0,
+        max=1,
+        help="Lowest probability of a segment of the timeline; windows below it have none. By default that "
+        "from which on the model's file lets an answer count, else 0.5.",
+        show_default=False,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
@@ -80,7 +84,7 @@ def predict(
     views: TestViews = None,
     window: Window = None,
     stride: Stride = None,
-    threshold: Threshold = 0.5,
+    threshold: Threshold = None,
     out: Out = None,
     segments: Segments = None,
     annotate: Annotate = None,
@@ -255,7 +259,7 @@ class Screen:
         if not self.as_json:
             self._show(answer)
         elif isinstance(answer, Timeline) and answer.source in self.outputs.segments:
-            below = answer.below(self.outputs.threshold)
+            below = answer.below(answer.threshold(self.outputs.threshold))
             if below.windows:
                 say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
         if problem := self.outputs.write(answer):
