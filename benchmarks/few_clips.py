@@ -119,11 +119,11 @@ def projected(data: Path, work: Path) -> Manifest:
 
 
 def in_pixels(poses: Poses) -> Poses:
-    """Joints in metres before a Kinect, y upwards and z away from it, on its image."""
+    """Joints in metres before a Kinect, x to its left, y up and z away from it, on its image."""
     x, y, z = np.moveaxis(poses.keypoints, -1, 0)
     depth = np.maximum(z, 0.1)
     height, width = _FRAME
-    px = np.stack([width / 2 + _FOCAL_PX * x / depth, height / 2 - _FOCAL_PX * y / depth], -1)
+    px = np.stack([width / 2 - _FOCAL_PX * x / depth, height / 2 - _FOCAL_PX * y / depth], -1)
     seen = np.where(np.isfinite(px).all(-1), poses.scores, 0).astype(np.float32)
     px = np.where(seen[..., None] > 0, px, 0).astype(np.float32)
     return Poses(

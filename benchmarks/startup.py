@@ -48,6 +48,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "models": [*ours, "models"],
         "check, 4 clips": [*ours, "check", str(videos)],
         PREDICT: [*ours, "predict", str(videos / "a" / "0.mp4"), "--model", str(model)],
+        "predict, one clip, no model named": [*ours, "predict", str(videos / "a" / "0.mp4")],
     }
 
 
