@@ -45,6 +45,18 @@ class Varied(nn.Module):
         clips = zip(inputs, self.specs, strict=True)
         return tuple(clip[..., -1:].detach() for clip, spec in clips if is_joints(spec)) or None
 
+    def on_joints(
+        self, parts: Sequence[Tensor], clip: Sequence[Tensor], origin: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Attributions of `free` parts as those of pixels and joints.
+
+        Args:
+            parts: One tensor per input.
+            clip: The clip that is explained.
+            origin: What its attributions count from.
+        """
+        return tuple(parts)
+
     def forward(self, *parts: Tensor) -> Tensor:
         """Scores `(B,)` of `free` parts, followed by the held ones."""
         held = iter(parts[len(self.specs) :])

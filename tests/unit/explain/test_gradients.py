@@ -49,6 +49,42 @@ def test_integrated_gradients_take_more_points_where_their_sum_misses():
     assert missed[1] < 0.01 * abs(difference) < missed[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [("posec3d_tiny", {}), ("posec3d_tiny", {"draw": "limbs"}), ("rgbpose_conv3d_tiny", {})],
+)
+def test_integrated_gradients_of_drawn_joints_sum_up(model, arguments):
+    scored, clips = scored_and_clips(model, batch=1, arguments=arguments)
+    joints = clips[-1]
+    joints[:, :, 0, 3, :-1] = joints[:, :1, 0, 3, :-1]  # stands still
+    joints[:, :2, 0, 7] = 0  # is not seen
+    with torch.no_grad():
+        difference = float(scored(*clips) - scored(*baselines(clips, scored.recogniser.specs)))
+    settings = Settings(steps=32, most_steps=256, batch=32)
+    heats = METHODS.get("integrated_gradients").heat(scored, clips, settings)
+    assert sum(float(heat.sum()) for heat in heats) == pytest.approx(difference, rel=0.01)
+    assert heats[-1].shape == joints.shape[:-1]
+    assert heats[-1][:, :2, 0, 7].eq(0).all()
+    if not arguments:
+        assert heats[-1][:, :, 0, 3].abs().max() < 1e-4 * heats[-1].abs().max()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in scored.modules())
+
+
+def test_people_have_the_heat_of_what_is_drawn_of_them():
+    scored, (clip,) = scored_and_clips("posec3d_tiny", batch=1)
+    absent = clip.clone()
+    absent[:, :, 1] = 0
+    few = Settings(steps=4, most_steps=1)
+    heat = heat_of("integrated_gradients", scored, (absent,), few)
+    assert heat[:, :, 1].eq(0).all()
+    other = heat_of("integrated_gradients", scored, (absent.flip(2),), few)
+    torch.testing.assert_close(other, heat.flip(2))
+    together = heat_of("integrated_gradients", scored, (clip,), few)
+    assert together[:, :, 0].ne(0).any()
+    assert together[:, :, 1].ne(0).any()
+
+
 def test_heatmaps_of_many_frames_have_a_gradient():
     scored, (clip,) = scored_and_clips("posec3d_tiny", batch=1)
     copies = clip.repeat(24, 1, 1, 1, 1).requires_grad_()  # more than are painted at a time

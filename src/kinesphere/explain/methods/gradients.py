@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.explain.activations import activations
+from kinesphere.explain.drawn import varied_along_paths
 from kinesphere.explain.integral import Path
 from kinesphere.explain.method import METHODS, Method, Settings
 from kinesphere.explain.neutral import baselines, is_joints, seen
@@ -31,7 +32,8 @@ class IntegratedGradients(Method):
     Attribution for Deep Networks", ICML 2017, https://arxiv.org/abs/1703.01365, section 3). x' is
     `explain.neutral.baselines`: the mean colour, no motion, people at rest. The heat adds up to y(x) - y(x')
     up to the error of the quadrature, which every attribution states. Where it would be above 1 %, pieces of
-    the path get more points (`explain.integral`); what jumps on the way stays an error.
+    the path get more points (`explain.integral`). Of networks that draw joints, the path leads from one
+    drawing to the other (`explain.drawn`).
     """
 
     name = "integrated_gradients"
@@ -45,13 +47,14 @@ class IntegratedGradients(Method):
     def heat(self, scored: Scored, inputs: tuple[Tensor, ...], settings: Settings) -> Heat:
         """See `Method.heat`; `steps` points of the path, up to `most_steps`, `batch` of them at a time."""
         require_captum(self.name)
-        varied = Varied(scored)
+        varied = varied_along_paths(scored)
         heats = []
         with torch.enable_grad():
             for clip in clip_by_clip(inputs):
-                path = Path(varied, clip, baselines(clip, varied.specs), settings.batch)
+                origin = baselines(clip, varied.specs)
+                path = Path(varied, clip, origin, settings.batch)
                 parts = path.integral(settings.steps, settings.most_steps)
-                heats.append(maps(parts, varied.specs, signed_sum))
+                heats.append(maps(varied.on_joints(parts, clip, origin), varied.specs, signed_sum))
         return together(heats)
 
 

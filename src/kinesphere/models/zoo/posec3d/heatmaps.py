@@ -59,6 +59,13 @@ class PoseHeatmaps(nn.Module):
             "limbs", None if limbs is None else torch.tensor(limbs, dtype=torch.int64), persistent=False
         )
 
+    def parts_of_maps(self, joints: int) -> Tensor:
+        """See `Drawing`: a joint has its map alone, the two ends of a limb half of it each."""
+        if self.limbs is None:
+            return torch.eye(joints)
+        ends = torch.nn.functional.one_hot(self.limbs, joints).float()  # (L, 2, J)
+        return ends.mean(1)
+
     def forward(self, keypoints_BTPJC: Tensor) -> Tensor:
         return heatmaps(keypoints_BTPJC, self.limbs, self.size, self.sigma, self.use_score, self.least_score)
 
