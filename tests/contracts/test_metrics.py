@@ -67,9 +67,9 @@ def reference(name: str, a: Answers) -> float:
 
 
 def kinds(metric: Metric) -> list[bool]:
-    """Of which sets a metric is asked: of one label per clip, of several."""
+    """Of which sets of clips a metric is asked: of one label per clip, of several; of none if of files."""
     uses = {"single_label": (False,), "multi_label": (True,), "training": (False, True)}
-    return sorted({multi for use in metric.uses for multi in uses[use]})
+    return sorted({multi for use in metric.uses for multi in uses.get(use, ())})
 
 
 EVERY = [(name, multi) for name in METRICS for multi in kinds(METRICS.get(name))]

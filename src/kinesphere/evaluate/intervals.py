@@ -69,7 +69,7 @@ class Units:
 
     Attributes:
         kind: `"group"` if clips of one group count together, `"clip"` if each stands alone.
-        index: `(N,)` int64, the unit of each clip.
+        index: `(N,)` int64, the unit of each clip (or of what is counted in its place: a true segment).
         count: Number of units.
         clips: Clips of a unit, on average over clips; what `merged` puts together counts apart.
     """
@@ -101,12 +101,17 @@ class Units:
         np.add.at(totals, self.index, columns)
         return totals
 
+    def merging(self, most: int) -> np.ndarray:
+        """Which of at most so many units each one becomes part of `(U,)`, at random, always the same ones."""
+        if self.count <= most:
+            return np.arange(self.count)
+        return np.random.default_rng(0).permutation(self.count) % most
+
     def merged(self, most: int) -> Units:
-        """At most so many units: of more, several are put together at random, always the same ones."""
+        """At most so many units: of more, several are put together (`merging`)."""
         if self.count <= most:
             return self
-        place = np.random.default_rng(0).permutation(self.count) % most
-        return Units(self.kind, place[self.index], most, self.clips)
+        return Units(self.kind, self.merging(most)[self.index], most, self.clips)
 
     @property
     def effective(self) -> float:

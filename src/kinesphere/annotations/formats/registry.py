@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kinesphere.annotations.parsing.frame_numbers import Numbering
-from kinesphere.clips.geometry import Size
-from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.core.registry import Registry
+
+if TYPE_CHECKING:  # formats of timed labels and boxes are read without what poses need
+    from kinesphere.annotations.parsing.frame_numbers import Numbering
+    from kinesphere.clips.geometry import Size
+    from kinesphere.clips.modalities.pose.sparse import StoredPoses
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
+from kinesphere.apps.cli.score import score
 from kinesphere.apps.cli.search import search
 from kinesphere.apps.cli.study import study
 from kinesphere.apps.cli.train import SettingsCommand, train
@@ -77,6 +78,7 @@ LOADED = {
     "render": "kinesphere.synthetic.mocap",
     "extract": "kinesphere.annotations.extract",
     "study": "kinesphere.studies.background",
+    "score": "kinesphere.evaluate.metrics",
 }
 """What each verb needs whatever it is asked; loaded once its options are known to be right."""
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
@@ -97,7 +99,7 @@ def loading(verb: Callable[..., None], package: str) -> Callable[..., None]:
 
 for _name, _verb in VERBS:
     app.command(_name, cls=_CLASSES.get(_name))(loading(_verb, LOADED[_name]))
-for _name, _group in (("extract", extract), ("study", study)):
+for _name, _group in (("extract", extract), ("study", study), ("score", score)):
     app.add_typer(_group, name=_name)
     for _command in _group.registered_commands:
         if _command.callback is not None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
@@ -53,6 +52,7 @@ def class_scores(
 
     The arguments are those of `scores`.
     """
+    import torch
     import torchmetrics.functional.classification as tm
 
     probabilities = check_table(probabilities, targets, labels)
@@ -108,6 +108,7 @@ def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray, labels: Lab
     Raises:
         InvalidSetting: If a sample may carry several labels, or the table contradicts itself.
     """
+    import torch
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     if labels.multi:

@@ -7,14 +7,16 @@ U units, R rows of totals.
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.evaluate.intervals import Units
 from kinesphere.evaluate.metrics.table import METRICS, Answers, Metric, Sums, Use, ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOP_K = (1, 2, 3, 5)
 BINS = 15
@@ -31,6 +33,8 @@ def top_hits(k: int) -> Sums:
     """
 
     def sums(probabilities: Tensor, targets: Tensor, multi: bool) -> Tensor:
+        import torch
+
         right = (targets >= targets.amax(-1, keepdim=True)) & (targets > 0)
         best, place = probabilities.masked_fill(~right, -1).max(-1, keepdim=True)
         earlier = torch.arange(targets.shape[1], device=targets.device) < place
@@ -45,6 +49,8 @@ def class_counts(probabilities: Tensor, targets: Tensor, multi: bool) -> Tensor:
 
     Several labels are predicted above one half; else it is the most probable class.
     """
+    import torch
+
     if multi:
         given, actual = probabilities > 0.5, targets > 0.5
     else:
@@ -81,11 +87,14 @@ def _f1_of_all(counts: np.ndarray, clips: np.ndarray) -> np.ndarray:
 
 
 def _tensors(answers: Answers) -> tuple[Tensor, Tensor, int]:
+    import torch
+
     targets = torch.from_numpy(answers.targets.astype(np.int64))
     return torch.from_numpy(answers.probabilities), targets, answers.probabilities.shape[1]
 
 
 def _top_k(answers: Answers, k: int) -> float:
+    import torch
     from torchmetrics.functional.classification import multiclass_accuracy
 
     if answers.multi:
@@ -108,6 +117,7 @@ def _without_ties(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _mean_class_accuracy(answers: Answers) -> float:
+    import torch
     from torchmetrics.functional.classification import multiclass_recall, multilabel_recall
 
     p, y, classes = _tensors(answers)
@@ -116,6 +126,7 @@ def _mean_class_accuracy(answers: Answers) -> float:
 
 
 def _macro_f1(answers: Answers) -> float:
+    import torch
     from torchmetrics.functional.classification import multiclass_f1_score, multilabel_f1_score
 
     p, y, classes = _tensors(answers)
@@ -168,6 +179,7 @@ def _mean_precision(answers: Answers) -> float:
 
 def average_precisions(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Average precision of each class `(K,)`; NaN for a class without positives."""
+    import torch
     from torchmetrics.functional.classification import binary_average_precision
 
     p, y = torch.from_numpy(probabilities), torch.from_numpy(targets.astype(np.int64))

@@ -1,31 +1,38 @@
 """The table of metrics: every score by name, with its value, its sums over clips, and where it is shown.
 
-One entry serves reports, intervals and training. An interval needs the score with each unit (group or clip)
-left out in turn; a score that follows from sums over the clips is then a subtraction, and running scores of
-training are the same sums added up over batches and processes.
+One entry serves reports, intervals and training. An interval needs the score with each unit (group, clip or
+video) left out in turn; a score that follows from sums over the clips is then a subtraction, and running
+scores of training are the same sums added up over batches and processes.
+
+What is scored differs with the kind: answers to clips here, detections, segments, tracks and poses in the
+files of these names. A kind is a type that is `Scored`. Its entries may have thresholds, each of which is a
+score of its own (`map@0.5`). Nothing here loads torch before clips are scored.
 N clips, K classes, U units, R rows of totals, S sums of a metric.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
 from kinesphere.evaluate.intervals import LEVEL, Estimate, Units, interval, without_each
 
-Use = Literal["single_label", "multi_label", "training"]
-"""Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, and
-while training, where it may pick the best weights."""
-Sums = Callable[[Tensor, Tensor, bool], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Use = Literal[
+    "single_label", "multi_label", "training", "detections", "proposals", "segments", "tracks", "poses"
+]
+"""Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, while
+training, where it may pick the best weights, and where files of results are scored (`kinesphere score`)."""
+Sums = Callable[["Tensor", "Tensor", bool], "Tensor"]
 """Probabilities `(N, K)`, targets `(N, K)` in [0, 1] and whether a clip may carry several labels, to what
 each clip adds to the sums, `(N, S)`; on any device. A clip with NaN among its probabilities has no answer."""
 
@@ -39,6 +46,20 @@ class Score(Estimate):
         if self.low is None or self.high is None:
             return text
         return f"{text} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+class Scored(Protocol):
+    """What the metrics of one kind are computed from."""
+
+    @property
+    def units(self) -> Units:
+        """What counts as independent."""
+
+    def sums(self, of: Callable[..., Any], /) -> np.ndarray:
+        """Number of clips (or what is counted in their place) and sums of each unit, `(U, 1 + S)`."""
+
+
+S_contra = TypeVar("S_contra", bound=Scored, contravariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +93,27 @@ class Answers:
     def sums(self, of: Sums) -> np.ndarray:
         """Clips and sums of each unit, `(U, 1 + S)` float64; metrics of the same sums share the work."""
         if of not in self._sums:
+            import torch
+
             columns = of(torch.from_numpy(self.probabilities), torch.from_numpy(self.actual), self.multi)
             self._sums[of] = self.units.total(np.hstack([np.ones((len(columns), 1)), columns.numpy()]))
         return self._sums[of]
 
 
-def _clips(answers: Answers) -> float:
-    return float(len(answers.targets))
+def _clips(scored: Scored) -> float:
+    return float(len(scored.units.index))
 
 
 @dataclass(frozen=True, eq=False)
-class Metric:
+class Metric(Generic[S_contra]):
     """One entry of the table. It needs `sums` with `from_sums`, or `value`.
 
     Attributes:
         title: As people write it.
         uses: Where it is shown.
         value: The score as reports give it; None takes it from the sums.
-        sums: What each clip adds; None where the score does not follow from sums.
+        sums: What each clip adds (`Sums`; in other kinds what their `sums` asks for); None where the score
+            does not follow from sums.
         from_sums: Totals `(R, S)` and numbers of clips `(R,)` to scores `(R,)`.
         left_out: For scores that do not follow from sums: the score with each unit left out `(U,)`, NaN where
             nothing remains to be scored, and the units. Without it and `sums` there is no interval.
@@ -97,18 +121,23 @@ class Metric:
         order: Its place among the metrics of a report; the first is the primary one.
         classes: Fewest classes for which it says something.
         higher_is_better: Whether more is better.
+        name: Name among the scores of its uses, if it is not that of the entry: each kind has an mAP.
+        at: Thresholds, each of which is a score of its own, unless others are asked for. `value`, `sums`,
+            `from_sums` and `left_out` then take one as the keyword `at`.
     """
 
     title: str
     uses: tuple[Use, ...]
-    value: Callable[[Answers], float] | None = None
-    sums: Sums | None = None
-    from_sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    left_out: Callable[[Answers], tuple[np.ndarray, Units]] | None = None
-    size: Callable[[Answers], float] = _clips
+    value: Callable[..., float] | None = None
+    sums: Callable[..., Any] | None = None
+    from_sums: Callable[..., np.ndarray] | None = None
+    left_out: Callable[..., tuple[np.ndarray, Units]] | None = None
+    size: Callable[[S_contra], float] = _clips
     order: int = 100
     classes: int = 2
     higher_is_better: bool = True
+    name: str | None = None
+    at: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.sums is None) != (self.from_sums is None) or (self.sums is None and self.value is None):
@@ -116,19 +145,35 @@ class Metric:
         if "training" in self.uses and self.sums is None:
             raise InvalidSetting(f"The metric {self.title!r} has no sums to add up while training.")
 
+    def at_threshold(self, threshold: float) -> Metric[S_contra]:
+        """The score at one threshold."""
+
+        def bound(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+            return None if function is None else partial(function, at=threshold)
+
+        return replace(
+            self,
+            title=f"{self.title}@{threshold:g}",
+            value=bound(self.value),
+            sums=bound(self.sums),
+            from_sums=bound(self.from_sums),
+            left_out=bound(self.left_out),
+            at=(),
+        )
+
     def of_totals(self, totals: np.ndarray) -> np.ndarray:
         """Scores `(R,)` of numbers of clips and sums `(R, 1 + S)`."""
         assert self.from_sums is not None
         return self.from_sums(totals[:, 1:], totals[:, 0])
 
-    def point(self, answers: Answers) -> float:
+    def point(self, answers: S_contra) -> float:
         """The score in float64 where it follows from sums, else as reports give it."""
         if self.sums is not None:
             return float(self.of_totals(answers.sums(self.sums).sum(0)[None])[0])
         assert self.value is not None
         return self.value(answers)
 
-    def score(self, answers: Answers, level: float = LEVEL) -> Score:
+    def score(self, answers: S_contra, level: float = LEVEL) -> Score:
         """The score with its interval, if it has one."""
         value = self.point(answers) if self.value is None else self.value(answers)
         if self.left_out is not None:
@@ -143,25 +188,36 @@ class Metric:
         return Score(value, *(interval(value, without, units, self.size(answers), level) or (None, None)))
 
 
-METRICS: Registry[Metric] = Registry(
+METRICS: Registry[Metric[Any]] = Registry(
     "metric", Metric, package="kinesphere.evaluate.metrics", group="kinesphere.metrics"
 )
 
 
-def metrics_for(use: Use, classes: int | None = None) -> dict[str, Metric]:
+def metrics_for(
+    use: Use, classes: int | None = None, at: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, Metric[Any]]:
     """The metrics of a use by name, the primary one first.
 
     Args:
         use: Where they are shown.
         classes: K; None for any number.
+        at: Thresholds of metrics that have some, by the metric's name; none shows it at its own ones.
     """
-    known = {name: METRICS.get(name) for name in METRICS}
-    fitting = {
-        name: metric
-        for name, metric in known.items()
+    asked = at or {}
+    known = [(name, METRICS.get(name)) for name in METRICS]
+    fitting = [
+        (metric.name or name, metric)
+        for name, metric in known
         if use in metric.uses and (classes is None or metric.classes <= classes)
-    }
-    return dict(sorted(fitting.items(), key=lambda item: (item[1].order, item[0])))
+    ]
+    found: dict[str, Metric[Any]] = {}
+    for name, metric in sorted(fitting, key=lambda item: (item[1].order, item[0])):
+        if metric.at:
+            thresholds = asked.get(name, metric.at)
+            found |= {f"{name}@{each:g}": metric.at_threshold(each) for each in thresholds}
+        else:
+            found[name] = metric
+    return found
 
 
 def score_name(name: str) -> str:

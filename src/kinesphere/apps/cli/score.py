@@ -1,0 +1,167 @@
+"""`kinesphere score`: files of results by anybody, scored by the official protocols without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinesphere.apps.cli.console import console, print_json, say, tinted
+from kinesphere.apps.cli.options import Json
+from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from kinesphere.evaluate.files.result import FileScores
+
+score = typer.Typer(
+    help="Score files of results by the official protocols, without a model.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(help="File of results.")]
+Truth = Annotated[Path, typer.Option(help="File (or folder) of annotations.")]
+Tiou = Annotated[
+    str | None, typer.Option(help="Overlaps: 0.3,0.5 or first:step:last, such as 0.5:0.05:0.95.")
+]
+Videos = Annotated[
+    str | None,
+    typer.Option(help="Which videos: 213, 212, 211 or 210 (THUMOS14's test lists), or a file of names."),
+]
+Subset = Annotated[str | None, typer.Option(help="Subset of the annotations, such as validation.")]
+UnknownVideos = Annotated[
+    Literal["drop", "count"],
+    typer.Option(help="Whether results in videos without annotations are left out or count as wrong."),
+]
+# More would be no list of overlaps.
+_MOST = 1000
+_SHOWN_CLASSES, _SHOWN_COLUMNS, _SHOWN_NAMES = 30, 9, 10
+
+
+@score.command("detections")
+def score_detections_(
+    file: File,
+    truth: Truth,
+    protocol: Annotated[
+        Literal["thumos14", "activitynet", "ava"], typer.Option(help="Whose rules are followed.")
+    ] = "activitynet",
+    tiou: Tiou = None,
+    videos: Videos = None,
+    subset: Subset = None,
+    unknown: UnknownVideos = "count",
+    ambiguous: Annotated[
+        Literal["drop", "ignore"],
+        typer.Option(help="Ambiguous annotations: as if not there, or what overlaps them is ignored."),
+    ] = "drop",
+    duplicates: Annotated[
+        Literal["keep", "drop"], typer.Option(help="Annotations that repeat another one within 1 ms.")
+    ] = "keep",
+    classes: Annotated[Path | None, typer.Option(help="AVA: label map of the classes that count.")] = None,
+    excluded: Annotated[Path | None, typer.Option(help="AVA: frames that do not count.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mean average precision of timed segments, or of boxes by AVA's rule."""
+    from kinesphere.annotations.timed_files import read_timed
+    from kinesphere.evaluate.files.boxes import score_boxes
+    from kinesphere.evaluate.files.detections import score_detections
+
+    thresholds = numbers("--tiou", tiou)
+    if protocol == "ava":
+        from kinesphere.annotations.formats.ava import read_ava, read_frames, read_label_map
+
+        if videos is not None or subset is not None:
+            raise InvalidSetting(
+                "AVA's annotations say by themselves which frames count; leave --videos, --subset out and "
+                "name frames that do not count by --excluded."
+            )
+        found = score_boxes(
+            read_ava(file),
+            read_ava(truth),
+            names=None if classes is None else read_label_map(classes),
+            excluded=frozenset() if excluded is None else read_frames(excluded),
+            thresholds=thresholds,
+        )
+    else:
+        if classes is not None or excluded is not None:
+            raise InvalidSetting("--classes and --excluded belong to --protocol ava.")
+        found = score_detections(
+            read_timed(file), read_timed(truth), protocol, thresholds=thresholds, videos=videos,
+            subset=subset, unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
+        )  # fmt: skip
+    show(found, as_json)
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers between commas, or first:step:last, both ends included.
+
+    Raises:
+        InvalidSetting: If something there is no number, or the range is none.
+    """
+    if text is None:
+        return None
+    try:
+        if ":" not in text:
+            return [float(part) for part in text.split(",")]
+        first, step, last = (float(part) for part in text.split(":"))
+        count = round((last - first) / step)
+        if not 0 <= count < _MOST or step <= 0:
+            raise ValueError
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise InvalidSetting(
+            f"{option} takes numbers between commas, or first:step:last such as 0.5:0.05:0.95; got {text!r}."
+        ) from None
+    return [round(first + i * step, 9) for i in range(count + 1)]
+
+
+def show(found: FileScores, as_json: bool) -> None:
+    """Scores for machines or for people."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    from rich.table import Table
+
+    screen = console()
+    table = Table("score", "value", title=found.protocol)
+    for name, value in found.scores.items():
+        table.add_row(found.titles[name], str(value))
+    screen.print(table)
+    _print_classes(found)
+    for name, count in found.counts.items():
+        if count:
+            shown = f"{count:9d}" if isinstance(count, int) else f"{count:9.3f}"
+            screen.print(f"{shown}  {name.replace('_', ' ')}", soft_wrap=True)
+    for what, names in (("videos", found.unknown_videos), ("classes", found.unknown_classes)):
+        if names:
+            say("unknown", "yellow", f"{len(names)} {what}: {_first(names)}")
+    for rule in found.rules:
+        screen.print(tinted(("rule", "cyan"), f"  {rule}"), soft_wrap=True)
+
+
+def _print_classes(found: FileScores) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found.per_class:
+        return
+    columns = list(next(iter(found.per_class.values())))
+    if len(columns) > _SHOWN_COLUMNS:  # the mean over thresholds says it as well
+        columns = [name for name in columns if "@" not in name]
+    table = Table("class", *columns, caption="fractions in %")
+    for name, row in list(found.per_class.items())[:_SHOWN_CLASSES]:
+        table.add_row(Text(name), *(_cell(row[column]) for column in columns))
+    console().print(table)
+    if len(found.per_class) > _SHOWN_CLASSES:
+        console().print(f"    … and {len(found.per_class) - _SHOWN_CLASSES} more classes (see --json)")
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{100 * value:.1f}"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more (see --json)" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more

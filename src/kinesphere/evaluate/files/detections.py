@@ -1,0 +1,206 @@
+"""Temporal detections of anybody, scored by the rules of ActivityNet and THUMOS14."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from kinesphere.annotations.formats.thumos import AMBIGUOUS
+from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.evaluate.files.result import FileScores, check_thresholds, scored
+from kinesphere.evaluate.files.selection import (
+    Sorted,
+    Unknown,
+    of_subset,
+    same_single_video,
+    sorted_out,
+    video_list,
+)
+from kinesphere.evaluate.intervals import Units
+from kinesphere.evaluate.metrics.detections import Found, Matched, match, match_in_order, span_overlaps
+from kinesphere.evaluate.metrics.table import metrics_for
+
+TemporalProtocol = Literal["thumos14", "activitynet"]
+Ambiguous = Literal["drop", "ignore"]
+THRESHOLDS: dict[TemporalProtocol, tuple[float, ...]] = {
+    "thumos14": (0.3, 0.4, 0.5, 0.6, 0.7),
+    "activitynet": tuple(np.linspace(0.5, 0.95, 10).tolist()),
+}
+"""The overlaps that each protocol averages over, unless others are asked for."""
+# Ground truths of one label whose times differ by less are the same to some codes.
+_SAME_S = 1e-3
+
+
+def score_detections(
+    results: TimedLabels,
+    truth: TimedLabels,
+    protocol: TemporalProtocol,
+    *,
+    thresholds: Sequence[float] | None = None,
+    videos: str | None = None,
+    subset: str | None = None,
+    unknown: Unknown = "count",
+    ambiguous: Ambiguous = "drop",
+    duplicates: Literal["keep", "drop"] = "keep",
+) -> FileScores:
+    """Mean average precision of scored spans.
+
+    Args:
+        results: Detections.
+        truth: Annotations.
+        protocol: Names the overlaps where none are given; both match alike (`match_in_order`).
+        thresholds: Temporal overlaps.
+        videos: The list of videos (`video_list`).
+        subset: The subset of the annotations.
+        unknown: Whether detections in videos that the annotations do not know are wrong or left out.
+        ambiguous: Whether `Ambiguous` ground truths are as if they were not there, or what overlaps them
+            without being right is ignored, as THUMOS14's own code does.
+        duplicates: Whether a ground truth counts that differs from another one of its label by up to 1 ms.
+
+    Raises:
+        InvalidAnnotation: If the results have no scores, or nothing is annotated.
+        InvalidSetting: If a threshold, the subset or the list is wrong.
+    """
+    asked = check_thresholds(thresholds or THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
+    results = same_single_video(results, truth)
+    listed = video_list(videos, subset)
+    chosen, name = of_subset(truth, subset, listed)
+    labels, double = _without_duplicates(
+        [each for each in chosen.labels if each.label != AMBIGUOUS], drop=duplicates == "drop"
+    )
+    if not labels:
+        raise InvalidAnnotation(
+            f"Nothing is annotated in the {len(chosen.videos)} videos that are scored ({name})."
+        )
+    parts = sorted_out(results.detections("The file of results"), chosen, truth, listed, unknown)
+    doubtful = [each for each in chosen.labels if each.label == AMBIGUOUS]
+    matched = _matched(parts, labels, doubtful if ambiguous == "ignore" else [], chosen, asked)
+    scores, titles = scored(metrics_for("detections", at={"map": asked}), matched)
+    strange = sorted({each.label for each in parts.kept} - {*matched.classes})
+    counts = _counts(labels, doubtful, chosen, parts) | {
+        "near_duplicate_instances": double,
+        "detections": len(results),
+        "detections_scored": len(matched.label),
+        "detections_of_unknown_classes": len(parts.kept) - len(matched.label),
+        "detections_ignored_as_ambiguous": int((~matched.counts).any(1).sum()),
+    }
+    return FileScores(
+        protocol, scores, titles, per_class(matched), counts,
+        [*_rules(name, unknown, ambiguous, duplicates), *truth.notes], parts.unknown_videos, strange,
+    )  # fmt: skip
+
+
+def _matched(
+    parts: Sorted[Detection],
+    labels: Sequence[TimedLabel],
+    ignored: Sequence[TimedLabel],
+    truth: TimedLabels,
+    thresholds: Sequence[float],
+) -> Matched:
+    """Detections of the annotated classes, held against annotations; videos are independent."""
+    number = {label: i for i, label in enumerate(sorted({each.label for each in labels}))}
+    places = {video: i for i, video in enumerate(dict.fromkeys((*truth.videos, *parts.unknown_videos)))}
+    found = columns([each for each in parts.kept if each.label in number], number, places)
+    annotated = columns(labels, number, places)
+    return match(
+        found, annotated, tuple(number), units_of(annotated.place, len(places)), np.arange(len(places)),
+        thresholds, match_in_order, span_overlaps,
+        _overlapping(found, columns(ignored, {AMBIGUOUS: 0}, places)),
+    )  # fmt: skip
+
+
+def _counts(
+    labels: Sequence[TimedLabel],
+    doubtful: Sequence[TimedLabel],
+    truth: TimedLabels,
+    parts: Sorted[Detection],
+) -> dict[str, float | int]:
+    return {
+        "videos": len(truth.videos),
+        "instances": len(labels),
+        "ambiguous_instances": len(doubtful),
+        "zero_length_instances": sum(each.end_s <= each.start_s for each in labels),
+        "instances_beyond_the_video": sum(
+            each.end_s > truth.durations_s.get(each.video, np.inf) for each in labels
+        ),
+        "detections_that_end_before_they_start": sum(each.end_s < each.start_s for each in parts.kept),
+        "detections_in_unknown_videos": parts.unknown,
+        "detections_in_excluded_videos": parts.excluded,
+    }
+
+
+def columns(labels: Sequence[TimedLabel], number: dict[str, int], places: dict[str, int]) -> Found:
+    """Spans as columns."""
+    return Found(
+        np.array([number[each.label] for each in labels], np.int64),
+        np.array([places[each.video] for each in labels], np.int64),
+        np.array([(each.start_s, each.end_s) for each in labels], np.float64).reshape(-1, 2),
+        np.array([getattr(each, "score", 1.0) for each in labels], np.float64),
+    )
+
+
+def per_class(matched: Matched) -> dict[str, dict[str, float | int | None]]:
+    """Average precision of each class at each threshold, and what it was computed from."""
+    detections = np.bincount(matched.label, minlength=len(matched.classes))
+    rows: dict[str, dict[str, float | int | None]] = {}
+    for k, label in enumerate(matched.classes):
+        values = matched.average_precisions[k]
+        rows[label] = {"ap": float(values.mean())}
+        rows[label] |= {f"ap@{t:g}": float(v) for t, v in zip(matched.thresholds, values, strict=True)}
+        rows[label] |= {"instances": int(matched.truths[k].sum()), "detections": int(detections[k])}
+    return rows
+
+
+def units_of(places: np.ndarray, count: int) -> Units:
+    """Videos as units, from the video of each ground truth `(G,)`."""
+    sizes = np.bincount(places)
+    return Units("group", places, count, float(np.square(sizes).sum() / max(1, sizes.sum())))
+
+
+def _without_duplicates(labels: Sequence[TimedLabel], *, drop: bool) -> tuple[list[TimedLabel], int]:
+    """Ground truths, with or without those that repeat another one, and how many do."""
+    kept: list[TimedLabel] = []
+    double = 0
+    by_video: dict[tuple[str, str], list[TimedLabel]] = {}
+    for each in labels:
+        same = by_video.setdefault((each.video, each.label), [])
+        again = any(
+            abs(each.start_s - other.start_s) <= _SAME_S and abs(each.end_s - other.end_s) <= _SAME_S
+            for other in same
+        )
+        double += again
+        if not (again and drop):
+            kept.append(each)
+        if not again:
+            same.append(each)
+    return kept, double
+
+
+def _overlapping(found: Found, doubtful: Found) -> np.ndarray:
+    """Whether each detection `(D,)` overlaps a span that is Ambiguous in its video."""
+    over = np.zeros(len(found.place), bool)
+    for video, (start, end) in zip(doubtful.place, doubtful.extent, strict=True):
+        over |= (found.place == video) & (found.extent[:, 0] < end) & (found.extent[:, 1] > start)
+    return over
+
+
+def _rules(videos: str, unknown: Unknown, ambiguous: Ambiguous, duplicates: str) -> list[str]:
+    of_ambiguous = {
+        "drop": "as if they were not there (as public Python codes do)",
+        "ignore": "what overlaps them and is not right is ignored (as THUMOS14's own code does)",
+    }
+    return [
+        f"videos: {videos}",
+        "matching: in order of scores, each detection takes the best ground truth that is left",
+        "equal scores: in the order of the file (stable sort)",
+        "average precision: all points, interpolated; mean over the classes that are annotated",
+        f"detections in unknown videos: {'wrong' if unknown == 'count' else 'left out'}",
+        "detections of unknown classes: left out",
+        f"Ambiguous ground truths: {of_ambiguous[ambiguous]}",
+        "detections that end before they start: wrong",
+        "ground truths without length: kept; found only by a detection that equals them",
+        f"ground truths that repeat one within 1 ms: {'left out' if duplicates == 'drop' else 'kept'}",
+    ]

@@ -1,0 +1,68 @@
+"""What scoring files of results gives, whoever wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.evaluate.metrics.table import Metric, Score, Scored
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """Scores of one file of results.
+
+    Attributes:
+        protocol: Whose rules they follow.
+        scores: By name, the primary one first; those that are no fractions are in `counts`.
+        titles: How people write each name.
+        per_class: Figures of each class by name.
+        counts: What was scored and what was not: videos, instances, what was left out.
+        rules: What the protocol leaves open, or codes of it disagree about, and what was done here.
+        unknown_videos: Videos of the results that the annotations do not know.
+        unknown_classes: Likewise classes.
+    """
+
+    protocol: str
+    scores: Mapping[str, Score]
+    titles: Mapping[str, str]
+    per_class: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
+    counts: Mapping[str, float | int] = field(default_factory=dict)
+    rules: Sequence[str] = ()
+    unknown_videos: Sequence[str] = ()
+    unknown_classes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that scripts rely on: scores are fractions."""
+        ends = {name: [score.low, score.high] for name, score in self.scores.items() if score.low is not None}
+        return {
+            "protocol": self.protocol,
+            "scores": {name: score.value for name, score in self.scores.items()},
+            "intervals": ends,
+            "per_class": {name: dict(row) for name, row in self.per_class.items()},
+            "counts": dict(self.counts),
+            "rules": list(self.rules),
+            "unknown_videos": list(self.unknown_videos),
+            "unknown_classes": list(self.unknown_classes),
+        }
+
+
+def scored(metrics: Mapping[str, Metric[Any]], of: Scored) -> tuple[dict[str, Score], dict[str, str]]:
+    """The scores of metrics, and how people write their names."""
+    return (
+        {name: metric.score(of) for name, metric in metrics.items()},
+        {name: metric.title for name, metric in metrics.items()},
+    )
+
+
+def check_thresholds(thresholds: Sequence[float], what: str) -> tuple[float, ...]:
+    """Thresholds of an overlap.
+
+    Raises:
+        InvalidSetting: If there is none, or one is outside (0, 1].
+    """
+    if not thresholds or not all(0 < each <= 1 for each in thresholds):
+        raise InvalidSetting(f"{what} are fractions above 0, up to 1; got {list(thresholds)}.")
+    return tuple(dict.fromkeys(thresholds))

@@ -1,0 +1,189 @@
+"""Files of timed labels and boxes: what they hold, and typed errors that name the line or the video."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.formats.ava import read_ava, read_label_map
+from kinesphere.annotations.formats.registry import FORMATS
+from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed_files import read_timed
+from kinesphere.core.errors import InvalidAnnotation, KinesphereError
+
+WORDS = (
+    "nan",
+    "inf",
+    "-inf",
+    "1e308",
+    "9" * 400,
+    "9" * 5000,
+    "-1",
+    "1_0",
+    "x",
+    "{",
+    '"',
+    "é",
+    "\x00",
+    "",
+    ",",
+)
+FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def written(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_layouts_of_activitynet_are_one(tmp_path: Path) -> None:
+    entry = {"label": "a", "segment": ["1.5", 2]}
+    plain = read_timed(
+        written(tmp_path / "bmn.json", {"v_0123456789x": {"duration_second": 9, "annotations": [entry]}})
+    )
+    assert plain.labels == (TimedLabel("0123456789x", "a", 1.5, 2.0),)
+    assert plain.durations_s == {"0123456789x": 9.0}
+    database = {"database": {"v": {"subset": "test", "annotations": [entry]}, "w": {"annotations": []}}}
+    truth = read_timed(written(tmp_path / "truth.json", database))
+    assert (truth.videos, truth.subsets) == (("v", "w"), {"v": "test"})
+    found = read_timed(written(tmp_path / "found.json", {"results": {"v": [entry | {"score": 0.5}]}}))
+    assert found.labels == (Detection("v", "a", 1.5, 2.0, score=0.5),)
+
+
+def test_own_segments_are_read_as_csv_and_json(tmp_path: Path) -> None:
+    rows = "label,start_s,end_s,probability,runner_up,runner_up_probability\nrun,0,1.5,0.9,walk,0.1\n"
+    assert read_timed(written(tmp_path / "a.csv", rows)).labels == (Detection("", "run", 0, 1.5, score=0.9),)
+    content = {
+        "source": "b/clip.mp4",
+        "segments": [{"label": "run", "start_s": 0, "end_s": 1.5, "probability": 0.9}],
+    }
+    assert read_timed(written(tmp_path / "a.json", content)).labels == (
+        Detection("clip", "run", 0, 1.5, score=0.9),
+    )
+
+
+def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
+    found = read_timed(
+        written(tmp_path / "a.csv", "video;type;startFrame;start;end;mood\nv;a;6;0.2;1.1;good\n")
+    )
+    assert found.labels == (TimedLabel("v", "a", 0.2, 1.1),)
+    assert found.notes == (f"{tmp_path / 'a.csv'}: columns not read: 'mood'",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "v 0 1 a 0.5\nv 3 2 a\n", "line 2: 'a' in 'v' ends at 2 s, before it starts at 3 s"),
+        ("a.txt", "v 0 1 a nan\n", "line 1: the score of 'a' in 'v' should be a finite number; got nan"),
+        ("a.txt", "v 0 1e30 a\n", "line 1: times of 'a' in 'v' should be finite seconds up to 1e"),
+        ("a.txt", "v 0 x a\n", "line 1: times and scores should be numbers"),
+        ("a.txt", "v 0 1\n", "line 1: lines are `video start end class score`"),
+        ("a.csv", "video,label,start,end\nv,a,3,2\n", "line 2: 'a' in 'v' ends at 2 s, before"),
+        ("a.csv", "video,label,start\nv,a,3\n", "lacks end_s; its columns are 'video', 'label', 'start'"),
+        ("a.csv", "start_s,end_s,run,walk\n0,1,0.5,0.5\n", "A table of windows with a column for each label"),
+        ("a.csv", "label,start,end\na,3\n", "line 2: 2 fields where the header has 3"),
+        ("a.csv", "label,start,end\n,3,4\n", "line 2: the label is empty"),
+        ("a.csv", "label,label,start,end\na,b,3,4\n", "has the column 'label' twice"),
+        ("a.csv", "path,label,start,end\na/v.mp4,x,3,4\nb/v.mp4,x,3,4\n", "line 3: 'b/v.mp4' and 'a"),
+        ("a.csv", "label,start,end\na,0,2_0\n", "line 2: times and scores should be numbers"),
+        ("a.json", {"results": {"v": [{"label": "a", "segment": [0]}]}}, "`segment` should be a start and"),
+        ("a.json", {"results": {"v": [{"segment": [0, 1]}]}}, "v: entries hold `label` and"),
+        ("a.json", {"results": {"v": [{"label": "a", "segment": [0, 10**400]}]}}, "`segment` should hold"),
+        ("a.json", {"database": {"v": {"annotations": [{"label": "a", "segment": [2, 1]}]}}}, "'v' ends"),
+        ("a.json", {"database": {"v": {"annotations": 3}}}, "video v: entries should be a list; got"),
+        ("a.json", {"database": {"v_0123456789x": [], "0123456789x": []}}, "video 0123456789x twice"),
+        ("a.json", [1, 2], "is no ActivityNet JSON: it holds no mapping"),
+        ("a.json", {"version": 1}, "it needs `database`"),
+        ("a.json", '{"results": {"v": [{"label": "a", "score": NaN}]}}', "'NaN' where numbers are"),
+        ("a.json", {"segments": [{"label": "a"}]}, "segment 0: times and probability should be numbers"),
+        ("a.xml", "<a/>", "has none of the suffixes of timed labels"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(name: str, content: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidAnnotation, match=message):
+        read_timed(written(tmp_path / name, content))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("v,902,0,0,1", "line 2: lines are video, time, four corners, action"),
+        ("v,902,0,0,1,x,3", "line 2: times, corners and scores should be finite numbers"),
+        ("v,902,0,0,1,nan,3", "line 2: the box of '3' in 'v' should be four finite numbers"),
+        ("v,inf,0,0,1,1,3", "line 2: times, corners and scores should be finite numbers"),
+        ("v,902,0,0,1,1,3,inf", "line 2: the score of '3' in 'v' should be a finite number"),
+    ],
+)
+def test_wrong_lines_of_ava_are_named(line: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidAnnotation, match=message):
+        read_ava(written(tmp_path / "a.csv", f"v,902.0,0,0,1,1,3\n{line}\n"))
+
+
+def test_label_maps(tmp_path: Path) -> None:
+    items = 'item {\n  name: "bend/bow (at the waist)"\n  id: 1\n}\nlabel {\n name: "run"\n label_id: 10\n}\n'
+    names = {"1": "bend/bow (at the waist)", "10": "run"}
+    assert read_label_map(written(tmp_path / "a.pbtxt", items)) == names
+    assert read_label_map(written(tmp_path / "a.txt", "1: bend/bow (at the waist)\n10: run\n")) == names
+    with pytest.raises(InvalidAnnotation, match="no label map: it holds no class"):
+        read_label_map(written(tmp_path / "b.txt", "run\n"))
+    with pytest.raises(InvalidAnnotation, match="no label map: it holds a number twice"):
+        read_label_map(written(tmp_path / "c.txt", "1: a\n1: b\n"))
+    with pytest.raises(InvalidAnnotation, match="items have an id and a name"):
+        read_label_map(written(tmp_path / "d.pbtxt", "item { id: 1 }"))
+
+
+def test_folders_of_thumos_are_of_one_subset(tmp_path: Path) -> None:
+    written(tmp_path / "Diving_test.txt", "v 0 1\n")
+    written(tmp_path / "Ambiguous_test.txt", "w 0 1\n")
+    assert {each.label for each in read_timed(tmp_path).labels} == {"Diving", "Ambiguous"}
+    written(tmp_path / "Diving_val.txt", "v 0 1\n")
+    with pytest.raises(InvalidAnnotation, match="of one subset; it holds those of test and val"):
+        read_timed(tmp_path)
+
+
+def damaged(text: str, seed: int) -> str:
+    """Words exchanged for strange ones, pieces dropped and repeated."""
+    dice = random.Random(seed)
+    parts = list(text)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(parts))
+        match dice.randrange(3):
+            case 0:
+                parts[at] = dice.choice(WORDS)
+            case 1:
+                del parts[at : at + dice.randint(1, 9)]
+            case _:
+                parts[at:at] = parts[at : at + dice.randint(1, 9)]
+        if not parts:
+            break
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("name", ["activitynet", "thumos", "timed_table", "ava"])
+@FUZZ
+@given(seed=st.integers(0, 2**32))
+def test_damaged_files_give_typed_errors(name: str, seed: int, tmp_path: Path) -> None:
+    form = FORMATS.get(name)
+    path = tmp_path / f"x{form.suffixes[0]}"
+    form.write_example(path)
+    path.write_text(damaged(path.read_text(encoding="utf-8"), seed), encoding="utf-8", errors="replace")
+    read: Callable[[Path], Any] = form.read
+    with warnings.catch_warnings(), suppress(KinesphereError):
+        warnings.simplefilter("error")
+        read(path)
+
+
+def test_results_round_trip(tmp_path: Path) -> None:
+    found = TimedLabels.of([Detection("v", "a", 0.1, 2.0, score=0.25)])
+    write_activitynet(found, tmp_path / "a.json")
+    assert read_timed(tmp_path / "a.json").labels == found.labels
