@@ -13,11 +13,15 @@ from kinesphere.models.runtime.inference import optimise_for_inference
 from kinesphere.models.runtime.measure import input_shape
 from kinesphere.models.runtime.packed import (
     NO_ACTIVATION,
+    Activation,
     PackedConvolution,
     PackedLinear,
+    PackedPointwise,
+    faster_as_linear,
     merged_columns,
     merged_kernel,
 )
+from kinesphere.models.runtime.squeeze import PositionConvolution, channel_means, scaled
 
 FP32 = Compute("cpu", "fp32", channels_last=True)
 
@@ -224,3 +228,82 @@ def test_columns_are_merged_where_matrix_units_multiply(monkeypatch, flags):
         assert error(conv(x), stem(x)) < (1e-5 if conv.dtype == torch.float32 else 0.02)
     middle = nn.Conv3d(64, 64, (1, 3, 3), (1, 2, 2), (0, 1, 1))
     assert PackedConvolution(middle, torch.bfloat16, NO_ACTIVATION).merged == 1
+
+
+@pytest.mark.parametrize(
+    ("conv", "faster"),
+    [
+        (nn.Conv2d(96, 96, 1), True),
+        (nn.Conv2d(64, 256, 1), False),
+        (nn.Conv3d(8, 16, 1), True),
+        (nn.Conv3d(16, 8, 1), False),
+        (nn.Conv3d(96, 192, 1, stride=(1, 2, 2)), False),
+        (nn.Conv3d(96, 96, (3, 1, 1), padding=(1, 0, 0)), False),
+    ],
+)
+def test_wide_pointwise_convolutions_run_as_linear_layers(conv, faster):
+    assert faster_as_linear(conv) == faster
+    if faster:
+        x = torch.randn(2, conv.in_channels, *[3, 5, 4][: conv.weight.dim() - 2])
+        with torch.inference_mode():
+            wanted = F.relu(conv(x))
+            assert error(PackedPointwise(conv, torch.float32, Activation("relu"))(x), wanted) < 1e-5
+            assert error(PackedPointwise(conv, torch.bfloat16, Activation("relu"))(x), wanted) < 0.02
+
+
+class Residual(nn.Module):
+    """Whose shortcut is needed again after the addition, or not."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.again = again
+        self.stem, self.conv1, self.conv2 = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.stem(x.flatten(0, 1))
+        out = self.relu(self.conv2(self.conv1(x)) + x)
+        return (out + x if self.again else out).mean((2, 3)).unflatten(0, (2, -1)).mean(1)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_sums_take_the_memory_of_a_shortcut_that_nobody_needs_again(again):
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Residual(again).eval()
+    net = optimise_for_inference(recogniser, FP32)
+    packed = [module for module in net.modules() if isinstance(module, PackedConvolution)]
+    assert sum(module.overwrites for module in packed) == (0 if again else 1)
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+
+
+def test_squeeze_and_excitation_is_a_product_of_small_matrices():
+    recogniser, batch = settled("x3d_tiny")
+    net = optimise_for_inference(recogniser, FP32)
+    targets = [node.target for node in net.graph.nodes]
+    blocks = 4  # every second of the stages' 2, 1, 1 and 1
+    assert [targets.count(channel_means), targets.count(scaled), targets.count("mean")] == [blocks, blocks, 0]
+    assert sum(isinstance(module, PositionConvolution) for module in net.modules()) == 2 * blocks
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+
+
+def test_what_is_needed_after_its_scaling_is_not_overwritten():
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            x = self.conv(x.flatten(0, 1))
+            out = x * self.fc(x.mean((2, 3), keepdim=True)).sigmoid() - x
+            return out.mean((2, 3)).unflatten(0, (2, -1)).mean(1)
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = Kept().eval()
+    net = optimise_for_inference(recogniser, FP32)
+    targets = [node.target for node in net.graph.nodes]
+    assert channel_means in targets
+    assert scaled not in targets
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5

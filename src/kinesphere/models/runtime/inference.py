@@ -3,7 +3,9 @@
 Batch norms are folded into the convolutions before them, and linear layers hold their weights in the
 precision they run in. On a CPU, convolutions and linear layers also take over the activation and the residual
 addition behind them and keep their weights in oneDNN's own layout (`packed.py`), which otherwise is made anew
-in every call. PyTorch's own fp32 linear layers go through a library that runs at half that speed on AMD.
+in every call. The sum takes the memory of what is added where nothing needs that again, wide pointwise
+convolutions run as linear layers, and squeeze-and-excitation as products of small matrices (`squeeze.py`).
+PyTorch's own fp32 linear layers go through a library that runs at half that speed on AMD.
 """
 
 from __future__ import annotations
@@ -22,16 +24,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kinesphere.core.device import Compute, keep_freed_memory
 from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.runtime.graph import CONVOLUTIONS, calls, module_of, only_user, put
 from kinesphere.models.runtime.packed import (
     NO_ACTIVATION,
     Activation,
     PackedConvolution,
     PackedLinear,
+    PackedPointwise,
+    faster_as_linear,
 )
+from kinesphere.models.runtime.squeeze import simplify_excitation
 
 log = logging.getLogger("kinesphere.models")
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
 _RELU, _SILU = Activation("relu"), Activation("swish")
 _FUNCTIONS: dict[object, Activation] = {
@@ -87,6 +92,7 @@ def _prepared(net: nn.Module, compute: Compute) -> tuple[nn.Module, set[str]]:
     _fold_norms(graph)
     if _packs(compute):
         _fold_constants(graph)
+        simplify_excitation(graph, _dtype(compute))
         _pack_convolutions(graph, _dtype(compute))
         _pack_linear_layers(graph, _dtype(compute))
     graph.graph.lint()
@@ -178,7 +184,7 @@ def _packs(compute: Compute) -> bool:
 def _drop_identities(graph: fx.GraphModule) -> None:
     """Take out modules that do nothing in evaluation mode and would stand between two that can be fused."""
     for node in list(graph.graph.nodes):
-        if isinstance(_module(graph, node), nn.Identity | nn.Dropout):
+        if isinstance(module_of(graph, node), nn.Identity | nn.Dropout):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
 
@@ -214,39 +220,45 @@ def _fold_constants(graph: fx.GraphModule) -> None:
 
 def _fold_norms(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
-        if not isinstance(_module(graph, node), nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+        if not isinstance(module_of(graph, node), nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             continue
-        norm, source = _module(graph, node), node.args[0]
-        conv = _module(graph, source)
+        norm, source = module_of(graph, node), node.args[0]
+        conv = module_of(graph, source)
         if (
-            type(conv) not in _CONVOLUTIONS
+            type(conv) not in CONVOLUTIONS
             or len(source.users) > 1
             or norm.running_mean is None
-            or _calls(graph, source.target) > 1
+            or calls(graph, source.target) > 1
         ):
             continue
-        _put(graph, source, fuse_conv_bn_eval(conv, norm))
+        put(graph, source, fuse_conv_bn_eval(conv, norm))
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
 
 
 def _pack_convolutions(graph: fx.GraphModule, dtype: torch.dtype) -> None:
     for node in list(graph.graph.nodes):
-        conv = _module(graph, node)
-        if type(conv) not in (nn.Conv2d, nn.Conv3d) or _calls(graph, node.target) > 1:
+        conv = module_of(graph, node)
+        if type(conv) not in (nn.Conv2d, nn.Conv3d) or calls(graph, node.target) > 1:
             continue
         if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
             continue
-        following, addition = _only_user(node), _addition(node)
+        following, addition = only_user(node), _addition(node)
         activation = _activation(graph, following)
         if activation is None and addition is not None:
-            following = _only_user(addition[0])
+            following = only_user(addition[0])
             activation = _activation(graph, following)
             if activation != _RELU:
                 activation = None
         else:
             addition = None
-        _put(graph, node, PackedConvolution(conv, dtype, activation or NO_ACTIVATION))
+        packed: nn.Module
+        if addition is None and faster_as_linear(conv):
+            packed = PackedPointwise(conv, dtype, activation or NO_ACTIVATION)
+        else:
+            overwrites = addition is not None and _is_last_use(graph, addition[1], addition[0])
+            packed = PackedConvolution(conv, dtype, activation or NO_ACTIVATION, overwrites=overwrites)
+        put(graph, node, packed)
         if activation is not None and following is not None:
             _fuse(graph, node, following, addition)
 
@@ -256,7 +268,7 @@ def _pack_linear_layers(graph: fx.GraphModule, dtype: torch.dtype) -> None:
         tensors = _linear(graph, node)
         if tensors is None:
             continue
-        following = _only_user(node)
+        following = only_user(node)
         activation, addition = _activation(graph, following), _addition(node)
         packed = PackedLinear(*tensors, dtype, activation or NO_ACTIVATION)
         if node.op == "call_function":
@@ -268,7 +280,7 @@ def _pack_linear_layers(graph: fx.GraphModule, dtype: torch.dtype) -> None:
             graph.graph.erase_node(node)
             node = call
         else:
-            _put(graph, node, packed)
+            put(graph, node, packed)
         if activation is not None and following is not None:
             _fuse(graph, node, following, None)
         elif addition is not None:
@@ -278,8 +290,8 @@ def _pack_linear_layers(graph: fx.GraphModule, dtype: torch.dtype) -> None:
 
 def _linear(graph: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor | None] | None:
     """Weight and bias of a linear layer that can be packed, be it a module or a function of parameters."""
-    module = _module(graph, node)
-    if type(module) is nn.Linear and _calls(graph, node.target) == 1:
+    module = module_of(graph, node)
+    if type(module) is nn.Linear and calls(graph, node.target) == 1:
         return module.weight, module.bias
     if node.target is not F.linear or len(node.args) + len(node.kwargs) < 2:
         return None
@@ -295,11 +307,21 @@ def _linear(graph: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor | None
 
 def _addition(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     """The addition that alone uses a node, and its other side."""
-    user = _only_user(node)
+    user = only_user(node)
     if user is None or user.target not in _ADDITIONS or user.kwargs:
         return None
     others = [side for side in user.args if side is not node]
     return (user, others[0]) if len(others) == 1 and isinstance(others[0], fx.Node) else None
+
+
+def _is_last_use(graph: fx.GraphModule, source: fx.Node, node: fx.Node) -> bool:
+    """Whether a convolution gives what a node uses, and only convolutions have used it before."""
+    kinds = (PackedConvolution, PackedPointwise, *CONVOLUTIONS)
+    if not isinstance(module_of(graph, source), kinds):
+        return False
+    return all(
+        user is node or (user < node and isinstance(module_of(graph, user), kinds)) for user in source.users
+    )
 
 
 def _fuse(
@@ -318,32 +340,11 @@ def _fuse(
         graph.graph.erase_node(node)
 
 
-def _module(graph: fx.GraphModule, node: object) -> Any:
-    """The module that a node calls, if it calls one."""
-    if isinstance(node, fx.Node) and node.op == "call_module":
-        return graph.get_submodule(str(node.target))
-    return None
-
-
-def _put(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
-    parent, _, leaf = str(node.target).rpartition(".")
-    setattr(graph.get_submodule(parent), leaf, module)
-
-
-def _calls(graph: fx.GraphModule, target: object) -> int:
-    """How often a module runs in one pass (one that runs twice cannot be altered for one place)."""
-    return sum(node.op == "call_module" and node.target == target for node in graph.graph.nodes)
-
-
-def _only_user(node: fx.Node) -> fx.Node | None:
-    return next(iter(node.users)) if len(node.users) == 1 else None
-
-
 def _activation(graph: fx.GraphModule, node: fx.Node | None) -> Activation | None:
     """What oneDNN calls the activation that a node is, if it knows it."""
     if node is None:
         return None
-    module = _module(graph, node)
+    module = module_of(graph, node)
     if isinstance(module, nn.ReLU):
         return _RELU
     if isinstance(module, nn.SiLU):

@@ -7,8 +7,9 @@ chosen for the first batch, it would let the last digit of an answer depend on w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,34 @@ class Activation:
 
 NO_ACTIVATION = Activation()
 MOST_CHANNELS_OF_A_STEM = 4
+MIN_LINEAR_CHANNELS = 96
+
+
+def is_pointwise(module: object) -> TypeGuard[nn.Conv2d | nn.Conv3d]:
+    """Whether it is a 1×1 or 1×1×1 convolution that treats every position alike."""
+    return (
+        isinstance(module, nn.Conv2d | nn.Conv3d)
+        and type(module) in (nn.Conv2d, nn.Conv3d)
+        and _all_are(1, module.kernel_size)
+        and _all_are(1, module.stride)
+        and _all_are(0, module.padding)
+        and module.groups == 1
+    )
+
+
+def faster_as_linear(module: object) -> TypeGuard[nn.Conv2d | nn.Conv3d]:
+    """Whether it is a pointwise convolution that a linear layer outruns: by up to a third, in bf16 mostly.
+
+    Measured: those of many channels, and all 3-D ones that widen; narrow ones over large maps are slower.
+    """
+    if not is_pointwise(module):
+        return False
+    widens = module.weight.dim() == 5 and module.out_channels > module.in_channels
+    return widens or min(module.in_channels, module.out_channels) >= MIN_LINEAR_CHANNELS
+
+
+def _all_are(size: int, sizes: Sequence[int] | str) -> bool:
+    return set(sizes) == {size}
 
 
 class PackedConvolution(nn.Module):
@@ -40,11 +69,20 @@ class PackedConvolution(nn.Module):
         conv: The convolution to stand for.
         dtype: fp32 or bf16, for input, weight and output.
         activation: What follows, behind the addition if there is one (then a ReLU or nothing).
+        overwrites: Whether the result may take the memory of what is added, which is read once less then.
     """
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d, dtype: torch.dtype, activation: Activation) -> None:
+    def __init__(
+        self,
+        conv: nn.Conv2d | nn.Conv3d,
+        dtype: torch.dtype,
+        activation: Activation,
+        *,
+        overwrites: bool = False,
+    ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if conv.weight.dim() == 4 else torch.channels_last_3d
+        self.overwrites = overwrites
         padding: list[int] = [int(size) for size in conv.padding]
         stride = list(conv.stride)
         self.dtype = dtype
@@ -70,16 +108,18 @@ class PackedConvolution(nn.Module):
                 weight, *self.geometry, list(x.shape)
             )
         name, algorithm = self.activation.name, self.activation.algorithm
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        out: Tensor
         if other is None:
-            out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, weight, self.bias, *self.geometry, name, [], algorithm
-            )
+            out = convolve(x, weight, self.bias, *self.geometry, name, [], algorithm)
             return out
         other = other.to(self.dtype).contiguous(memory_format=self.memory_format)
-        out = torch.ops.mkldnn._convolution_pointwise.binary(
-            x, other, weight, self.bias, *self.geometry, "add", None, name, [], algorithm
-        )
-        return out  # noqa: RET504 (typed above)
+        rest = (weight, self.bias, *self.geometry, "add", None, name, [], algorithm)
+        if self.overwrites:
+            out = torch.ops.mkldnn._convolution_pointwise_.binary(other, x, *rest)
+        else:
+            out = convolve.binary(x, other, *rest)
+        return out
 
 
 def _merges_columns(conv: nn.Conv2d | nn.Conv3d, dtype: torch.dtype) -> bool:
@@ -167,3 +207,20 @@ class PackedLinear(nn.Module):
             return product + other
         out = torch.ops.mkldnn._linear_pointwise.binary(x, other.contiguous(), weight, self.bias, "add")
         return out  # noqa: RET504 (typed above)
+
+
+class PackedPointwise(PackedLinear):
+    """A pointwise convolution as a linear layer on channels-last memory; see `faster_as_linear`.
+
+    Args:
+        conv: The convolution to stand for.
+        dtype: fp32 or bf16, for input, weight and output.
+        activation: What follows.
+    """
+
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, dtype: torch.dtype, activation: Activation) -> None:
+        super().__init__(conv.weight.flatten(1), conv.bias, dtype, activation)
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """`activation(conv(x))`; `x (N, C, ..., H, W)` in any memory layout."""
+        return super().forward(x.movedim(1, -1).contiguous(), other).movedim(-1, 1)
