@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.npz import BROKEN, BrokenArchive, entries_of, read_entry
+from kinesphere.clips.sampling import windows
 from kinesphere.clips.spec import Views
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.files import make_folder, replacing, sweep
+from kinesphere.core.paths import is_file
 from kinesphere.core.settings_file import claim_settings
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
@@ -97,8 +99,8 @@ class Searcher:
             kind of windows.
 
     Raises:
-        InvalidSetting: If the model's classes are not named in words, or the folder holds what another model
-            saw or other windows.
+        InvalidSetting: If the model's classes are not named in words, window or stride make no sense, or the
+            folder holds what another model saw or other windows.
         UnwritableFile: If the folder refuses.
     """
 
@@ -114,6 +116,7 @@ class Searcher:
         self._predictor = predictor
         self.window_s = window_s
         self.stride_s = window_s / 2 if stride_s is None else stride_s
+        windows(self.window_s, self.window_s, self.stride_s)  # refused before the folder is tied to them
         self._keep = keep
         self._look: nn.Module | None = None
         if keep is not None:
@@ -142,7 +145,6 @@ class Searcher:
 
         Raises:
             NotFinite: If what the model sees is not a number.
-            InvalidSetting: If window or stride make no sense.
             UnwritableFile: If what was seen cannot be kept.
         """
         ranking = _Ranking(top)
@@ -175,10 +177,10 @@ class Searcher:
     def _watch(self, source: str) -> Iterator[Seen]:
         """What is seen of a video's windows, a few at a time."""
         predictor = self._predictor
-        windows = window_clips(
+        coming = window_clips(
             source, predictor.specs, self.window_s, self.stride_s, Views(), predictor.opening
         )
-        while batch := list(islice(windows, _BATCH)):
+        while batch := list(islice(coming, _BATCH)):
             x_BTCHW = torch.stack([stack(window.clips[0])[0] for window in batch])
             what = self._sight(x_BTCHW).cpu()
             if not what.isfinite().all():
@@ -214,6 +216,8 @@ def search_kept(
         InvalidSetting: If it is no such folder, or another model saw what it holds.
     """
     compare = _comparing(predictor).compare
+    if not is_file(folder / SETTINGS):
+        raise InvalidSetting(f"{folder} is no folder that a search kept what was seen in (its --out).")
     settings = read_json(folder / SETTINGS, InvalidSetting)
     if not isinstance(settings, dict) or settings.get("model") != sight_digest(predictor):
         raise InvalidSetting(
@@ -371,8 +375,8 @@ class _Ranking:
         self._videos = self._windows = 0
         self.skipped: list[Skipped] = []
 
-    def add(self, source: str, windows: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
-        parts = list(windows)
+    def add(self, source: str, seen: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+        parts = list(seen)
         spans_W2, similarity_W = (np.concatenate(each) for each in zip(*parts, strict=True))
         self._videos += 1
         self._windows += len(spans_W2)

@@ -100,6 +100,10 @@ def test_what_was_seen_of_another_version_or_is_damaged_is_looked_at_again(
 
 
 def test_a_folder_goes_with_one_model_and_one_kind_of_windows(clip: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="is no folder that a search kept"):
+        search_kept(clip, embed_query(clip.module, "hop"), tmp_path)
+    with pytest.raises(InvalidSetting, match=r"would leave gaps"):
+        Searcher(clip, stride_s=9.0, keep=tmp_path)
     Searcher(clip, keep=tmp_path)
     with pytest.raises(InvalidSetting, match=r"other settings \(stride was 2\.0, now 1\.0\)"):
         Searcher(clip, stride_s=1.0, keep=tmp_path)

@@ -90,7 +90,9 @@ def search(
         if kept is not None:
             found = search_kept(predictor, words_E, kept, top=top, advance=advance)
         else:
-            searcher = Searcher(predictor, window_s=window or WINDOW_S, stride_s=stride, keep=out)
+            searcher = Searcher(
+                predictor, window_s=WINDOW_S if window is None else window, stride_s=stride, keep=out
+            )
             found = searcher.search(words_E, wanted, top=top, advance=advance)
     if as_json:
         print_json(_document(query, found))
