@@ -23,6 +23,7 @@ NAMES = (
     "inference",
     "zoo",
     "train",
+    "probing",
     "loader",
     "growth",
     "threads",

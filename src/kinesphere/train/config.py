@@ -36,6 +36,10 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_numbers(value: Any) -> Any:
+    return (value,) if isinstance(value, int | float) else value
+
+
 def _check_views(value: Any) -> Any:
     return str(Views.parse(str(value)))
 
@@ -210,6 +214,26 @@ class TrainSection(Section):
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
         return self
+
+
+class ProbeSection(Section):
+    """Probes: several heads on the features of frozen layers, trained at once, of which the best is kept."""
+
+    lr: Annotated[tuple[Positive, ...], BeforeValidator(_as_numbers)] = ()
+    """Learning rates to try in place of `optimizer.lr`. With one or more, what `model.freeze` leaves free is
+    trained on features that are computed once for each clip, without augmentation."""
+    weight_decay: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1e12)], ...], BeforeValidator(_as_numbers)
+    ] = ()
+    """Weight decays to try with each learning rate; none takes `optimizer.weight_decay`."""
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
+    """Inner folds of the training samples, groups kept whole, that choose the probe where no samples
+    validate. The test samples never choose."""
+    views: Annotated[str, BeforeValidator(_check_views)] = "1x1"
+    """Clips x crops of each sample that probes learn from."""
+    cache: str | None = None
+    """Folder of the features, which runs on the same frozen weights share; None is `features` in the run's
+    folder, or in that of the cross-validation."""
 
 
 class ComputeSection(Section):

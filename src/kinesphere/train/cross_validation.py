@@ -192,7 +192,10 @@ def _run_fold(
     val = 0.0 if recipe.data.val == "auto" else recipe.data.val
     own = {"source": (str(table),), "split_column": "split", "val": val, "test": "test"}
     data = recipe.data.model_copy(update=own)
-    fold_recipe = recipe.model_copy(update={"data": data, "out": str(files.folder)})
+    probe = recipe.probe
+    if probe.lr and probe.cache is None:  # the features of a clip are those of all folds
+        probe = probe.model_copy(update={"cache": str(RunFiles(files.folder.parent).features)})
+    fold_recipe = recipe.model_copy(update={"data": data, "probe": probe, "out": str(files.folder)})
     try:
         return train(fold_recipe, resume=resume and files.holds_a_run, console=console, advice=advice)
     finally:

@@ -183,7 +183,7 @@ class RecognitionTask(pl.LightningModule):
         inputs = tuple(x[own] for x in batch.inputs)
         count, views = inputs[0].shape[:2]
         logits = self.scored(*self._normalised(tuple(x.flatten(0, 1) for x in inputs)))
-        logits = _mean_over_views(logits.unflatten(0, (count, views)), self.recogniser.labels.multi)
+        logits = mean_over_views(logits.unflatten(0, (count, views)), self.recogniser.labels.multi)
         rows = dense_targets(batch.targets[own], logits.shape[-1])
         self.validation_metrics.update(logits, rows, self._loss(logits, rows))
 
@@ -226,13 +226,17 @@ class RecognitionTask(pl.LightningModule):
 
     def _seed_step(self, batch_index: int) -> torch.Generator:
         """Seed dropout's generator, and return one on the CPU for mixing."""
-        words = (self._seed, self.current_epoch, batch_index, self.global_rank)
-        state = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1
-        torch.manual_seed(state)
-        return torch.Generator().manual_seed(state)
+        return seed_step(self._seed, self.current_epoch, batch_index, self.global_rank)
 
 
-def _mean_over_views(logits: Tensor, multi: bool) -> Tensor:
+def seed_step(seed: int, epoch: int, batch: int, rank: int = 0) -> torch.Generator:
+    """Seed the generator of a step's dropout, and return one on the CPU of the same state."""
+    state = int(np.random.SeedSequence((seed, epoch, batch, rank)).generate_state(1, np.uint64)[0]) >> 1
+    torch.manual_seed(state)
+    return torch.Generator().manual_seed(state)
+
+
+def mean_over_views(logits: Tensor, multi: bool) -> Tensor:
     """Logits (B, K) of the probabilities averaged over the views of (B, V, K)."""
     if logits.shape[1] == 1:
         return logits[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,13 +71,20 @@ def make_optimizer(
     Raises:
         InvalidSetting: If every parameter is frozen.
     """
+    return optimizer_of(parameter_groups(recogniser, settings), settings, scaled=scaled)
+
+
+def optimizer_of(
+    parts: Sequence[ParameterGroup], settings: OptimizerSection, *, scaled: bool = False
+) -> torch.optim.Optimizer:
+    """The optimiser over groups of parameters, one or more; arguments as of `make_optimizer`."""
     groups = [
         {"params": list(group.parameters), "lr": group.lr, "weight_decay": group.weight_decay}
-        for group in parameter_groups(recogniser, settings)
+        for group in parts
     ]
     # One pass over all tensors. On GPUs the default is as fast. A fused step would undo the scale within
     # itself, so gradients could not be measured, let alone clipped, before it.
-    fused = True if next(recogniser.parameters()).device.type == "cpu" and not scaled else None
+    fused = True if parts[0].parameters[0].device.type == "cpu" and not scaled else None
     if settings.name == "sgd":
         nesterov = settings.momentum > 0
         return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, fused=fused)

@@ -52,24 +52,25 @@ class ProblemFiles(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        self._collect("train", batch)
+        self.collect("train", batch)
         if trainer.world_size == 1:  # several processes must stop together, at the end of an epoch
-            self._check()
+            self.check()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        self._collect("val", batch)
+        self.collect("val", batch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.world_size > 1:
             self._gather()
         if trainer.is_global_zero:
-            self._write()
-        self._check()
+            self.write()
+        self.check()
 
-    def _collect(self, part: str, batch: Batch) -> None:
+    def collect(self, part: str, batch: Batch) -> None:
+        """Note the failures and notes of a batch of a part of the data."""
         for failure in batch.failures:
             self.unreadable.setdefault(failure.path, failure.reason)
             self._failed.add(f"{part}:{failure.index}")
@@ -84,9 +85,14 @@ class ProblemFiles(pl.Callback):
             self.damaged = {**each["damaged"], **self.damaged}
             self._failed |= set(each["failed"])
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Stop the run if too many samples cannot be read.
+
+        Raises:
+            TooManyFailures: If they are more than is allowed; they are listed in a table.
+        """
         if len(self._failed) > self._allowed * self._samples:
-            self._write()
+            self.write()
             path, reason = next(iter(self.unreadable.items()))
             raise TooManyFailures(
                 f"{len(self._failed)} of {self._samples} samples cannot be read, more than the "
@@ -94,7 +100,8 @@ class ProblemFiles(pl.Callback):
                 f"{self._files.unreadable}. The first: {path}: {reason}"
             )
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the tables of what was found."""
         for path, table in ((self._files.unreadable, self.unreadable), (self._files.damaged, self.damaged)):
             if table:
                 _write_table(path, table)

@@ -22,6 +22,7 @@ from kinesphere.train.config import (
     LossSection,
     ModelSection,
     OptimizerSection,
+    ProbeSection,
     ScheduleSection,
     Section,
     TestSection,
@@ -57,6 +58,8 @@ class Recipe(Section):
     """Schedule of the learning rate."""
     train: TrainSection = TrainSection()
     """Length, batches and seed of training."""
+    probe: ProbeSection = ProbeSection()
+    """Probes on frozen features, in place of a training from pixels."""
     compute: ComputeSection = ComputeSection()
     """Device and arithmetic."""
     test: TestSection = TestSection()

@@ -73,6 +73,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
+    _check_probe(recipe)
     model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
     parts, data = divide(recipe, manifest)
     check_flip(recipe.augment, manifest.labels)
@@ -107,6 +108,32 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         }
     )
     return resolved, parts
+
+
+def _check_probe(recipe: Recipe) -> None:
+    """Refuse what probes do not do.
+
+    Raises:
+        InvalidSetting: If settings are given that only a training from pixels follows, or those of probes
+            without a learning rate.
+    """
+    if not recipe.probe.lr:
+        if recipe.probe.weight_decay:
+            raise InvalidSetting("probe.weight_decay is tried with each probe.lr; give that as well.")
+        return
+    if recipe.model.freeze is None:
+        raise InvalidSetting(
+            "Probes are trained on what frozen layers give: probe.lr needs model.freeze, the last stage "
+            "that is frozen (`kinesphere models NAME` lists them), or `tail` for the last layer alone."
+        )
+    refused = {
+        "train.ema": recipe.train.ema is not None,
+        "train.early_stopping": recipe.train.early_stopping is not None,
+        "compute.processes above 1": recipe.compute.processes > 1,
+    }
+    given = [name for name, is_given in refused.items() if is_given]
+    if given:
+        raise InvalidSetting(f"Probes (probe.lr) take no {' and no '.join(given)}; leave it out.")
 
 
 def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:

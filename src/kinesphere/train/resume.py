@@ -22,7 +22,7 @@ log = logging.getLogger("kinesphere.train")
 
 CHANGEABLE = (
     "out", "log.", "test.", "compute.workers", "compute.threads", "train.checkpoint_",
-    "data.source", "data.cache", "data.cache_gb",
+    "data.source", "data.cache", "data.cache_gb", "probe.cache",
 )  # fmt: skip
 """Settings that may differ when a run is resumed, because they leave its weights as they are; of the number
 of threads, up to rounding. The place of the data is one: what lies there is compared with what the run has

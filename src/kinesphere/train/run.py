@@ -7,7 +7,7 @@ import gc
 import logging
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -117,17 +117,22 @@ def train(
                 return open_run(files.folder)
             try:
                 resolved.dump(files.recipe)
-                _fit(resolved, parts, files, console)
+                parts = _fit(resolved, parts, files, console)
             finally:
                 if not files.holds_a_run:
                     files.clear_start()
             return Run(files.folder, resolved, _score(resolved, parts, files))
 
 
-def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None) -> None:
+def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None) -> Parts:
+    """Train; the parts, with what a reader of the score must know of that."""
     if not files.splits.is_file():
         SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
     log.info("%s", _opening(recipe, parts))
+    if recipe.probe.lr:
+        from kinesphere.train.probing import fit_probes
+
+        return replace(parts, notes=(*parts.notes, fit_probes(recipe, parts, console)))
     if recipe.compute.processes > 1:
         from kinesphere.train.launch import fit_in_processes
 
@@ -138,6 +143,7 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         fit(recipe, parts, console)
         # The trainer's parts refer to each other: until collected, they keep the optimiser's state.
         gc.collect()
+    return parts
 
 
 def how_to_go_on(files: RunFiles) -> str:

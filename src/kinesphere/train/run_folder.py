@@ -44,6 +44,10 @@ class RunFiles:
     """Everything needed to resume."""
     metrics = _Path("metrics.csv")
     """One row per epoch."""
+    probes = _Path("probes.csv")
+    """Of a run of probes: what each of them came to where one was chosen."""
+    features = _Path("features")
+    """Of a run of probes: the features of its clips, unless a folder for them was named. May be deleted."""
     splits = _Path("splits.csv")
     """What every sample was used for (see `SplitTable`)."""
     unreadable = _Path("unreadable.csv")

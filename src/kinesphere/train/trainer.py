@@ -41,7 +41,7 @@ from kinesphere.train.checkpoints import KeepBest, ResumeState, SafeCheckpointIO
 from kinesphere.train.inputs import check_augment, clip_specs, preparation_of
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers, naming_the_disk
-from kinesphere.train.losses import LossContext, make_loss
+from kinesphere.train.losses import LossContext, LossFunction, make_loss
 from kinesphere.train.metrics_csv import History
 from kinesphere.train.module import Length, RecognitionTask
 from kinesphere.train.problem_files import ProblemFiles
@@ -83,16 +83,9 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     """
     files, process = RunFiles(Path(str(recipe.out))), ProcessRank.here()
     compute = recipe.compute.choose()
-    recogniser = build_recogniser(recipe, parts.train)
+    recogniser = starting(recipe, parts, compute)
     check_augment(recipe.augment, recogniser, parts.train, extracts(recipe.data))
-    preparation = preparation_of(parts.train, recogniser.specs, extracts(recipe.data))
-    recogniser.provenance = replace(
-        recogniser.provenance,
-        preparation=preparation,
-        clips=_clips_of(parts, recogniser),
-        test_views=recipe.test.views,
-    )
-    compute.place(recogniser)
+    preparation = recogniser.provenance.preparation
     with (
         training_loader(recipe, parts.train, recogniser.specs, process, preparation) as training,
         _validation_loader(recipe, parts.val, recogniser.specs, process, preparation) as validation,
@@ -119,6 +112,19 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         keep(task.scored, files.last, parts.train.fingerprint(), {})
         if best.best is None:
             keep(task.scored, files.model, parts.train.fingerprint(), {})
+
+
+def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
+    """The model of a recipe before its first step, on its device; its provenance knows the run's clips."""
+    recogniser = build_recogniser(recipe, parts.train)
+    recogniser.provenance = replace(
+        recogniser.provenance,
+        preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
+        clips=_clips_of(parts, recogniser),
+        test_views=recipe.test.views,
+    )
+    compute.place(recogniser)
+    return recogniser
 
 
 def _clips_of(parts: Parts, start: Recogniser) -> ClipDigests | None:
@@ -164,6 +170,20 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
         train: Training samples, for the class counts.
         batches: Batches of one epoch in this process.
     """
+    return RecognitionTask(
+        recogniser,
+        loss_of(recipe, train),
+        recipe.optimizer,
+        recipe.schedule,
+        run_length(recipe, batches),
+        seed=recipe.train.seed,
+        ema=recipe.train.ema,
+        augment=recipe.augment,
+    )
+
+
+def loss_of(recipe: Recipe, train: Manifest) -> LossFunction:
+    """The loss of a recipe for the classes of its training samples."""
     counts = train.counts()
     context = LossContext(
         torch.tensor([counts[name] for name in train.labels]),
@@ -172,16 +192,7 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
         recipe.loss.beta,
         recipe.loss.gamma,
     )
-    return RecognitionTask(
-        recogniser,
-        make_loss(recipe.loss.name, context),
-        recipe.optimizer,
-        recipe.schedule,
-        run_length(recipe, batches),
-        seed=recipe.train.seed,
-        ema=recipe.train.ema,
-        augment=recipe.augment,
-    )
+    return make_loss(recipe.loss.name, context)
 
 
 def run_length(recipe: Recipe, batches: int) -> Length:

@@ -1,0 +1,183 @@
+"""Probes on frozen features: one pass for all, each as if it were alone, chosen without the test."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.core.errors import InvalidSetting, TrainingDiverged
+from kinesphere.models import create_model, load_model
+from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.runtime.frozen import FrozenSplit
+from kinesphere.models.zoo.vjepa2 import AttentivePooler
+from kinesphere.train.cross_validation import cross_validate
+from kinesphere.train.features import FeatureReader
+from kinesphere.train.probing import Probe, ProbeTrainer
+from kinesphere.train.recipe import Recipe
+from kinesphere.train.resolve import read_data, resolve
+from kinesphere.train.run import train
+from kinesphere.train.trainer import loss_of, starting
+
+GRID = ("probe.lr=[0.03, 0.01, 0.001]", "probe.weight_decay=[0, 0.1]")
+
+
+@pytest.fixture
+def probing(recipe: Recipe) -> Recipe:
+    return recipe.override(
+        "model.name=kine_tiny", "model.freeze=layer4", "augment.preset=none", "train.epochs=4", *GRID
+    )
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Clips whose features were computed, a number for each batch."""
+    counts: list[int] = []
+    compute = FeatureReader._computed
+
+    def counted(self: FeatureReader, inputs: tuple[torch.Tensor, ...]) -> object:
+        counts.append(len(inputs[0]))
+        return compute(self, inputs)
+
+    monkeypatch.setattr(FeatureReader, "_computed", counted)
+    return counts
+
+
+def clips_of(recogniser: Recogniser, count: int) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((count, spec.length, *MODALITIES.get(spec.modality).shape(spec)) for spec in recogniser.specs)
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("name", "freeze"),
+    [
+        ("kine_tiny", "layer4"),
+        ("movinet_tiny", "tail"),
+        ("vjepa2_tiny", "norm"),  # the attentive probe
+        ("tsn_tiny", "backbone.layer4"),  # segments, whose logits are averaged
+        ("tanet_tiny", "backbone.layer4"),
+        ("stgcn_tiny", "blocks.2"),  # joints
+    ],
+)
+def test_features_and_head_are_the_network(name: str, freeze: str) -> None:
+    recogniser = create_model(name, ("a", "b", "c", "d"))
+    recogniser.freeze(freeze)
+    split, clips = FrozenSplit(recogniser), clips_of(recogniser, 3)
+    features = split.features(clips)
+    assert len(features) == 3
+    with torch.no_grad():
+        assert torch.allclose(split.head().eval()(features), recogniser(*clips), atol=1e-5)
+        alone = split.features(tuple(x[1:2] for x in clips))
+        assert torch.allclose(alone, features[1:2], atol=1e-5)
+
+
+def test_networks_that_cannot_be_cut_say_where_they_can() -> None:
+    recogniser = create_model("x3d_tiny", ("a", "b"))
+    recogniser.freeze("conv5")
+    with pytest.raises(InvalidSetting, match=r"\(hidden, fc\) is no plain sequence.*model\.freeze=tail"):
+        FrozenSplit(recogniser).features(clips_of(recogniser, 2))
+    whole = create_model("kine_tiny", ("a", "b"))
+    with pytest.raises(InvalidSetting, match=r"freeze some with model\.freeze, one of"):
+        FrozenSplit(whole)
+
+
+def test_the_attentive_probe_has_the_parameters_of_its_formula() -> None:
+    for width, depth in ((32, 1), (48, 3)):
+        block = 12 * width**2 + 13 * width
+        query = 3 * width**2 + 3 * width + 8 * width**2 + 5 * width + 4 * width + width
+        found = sum(p.numel() for p in AttentivePooler(width, 4, depth).parameters())
+        assert found == depth * block + query
+
+
+def test_probes_trained_at_once_are_those_trained_alone(probing: Recipe, tmp_path: Path) -> None:
+    resolved, parts = resolve(probing, read_data(probing.data))
+    compute = resolved.compute.choose()
+    split = FrozenSplit(starting(resolved, parts, compute))
+    from kinesphere.data.dataset import ClipDataset
+
+    dataset = ClipDataset(parts.train, split.recogniser.specs, train=False)
+    reader = FeatureReader(split, tmp_path / "features", compute, 0, 4)
+    features = reader.read(dataset, lambda _batch: None, lambda _done, _total: None)
+    trainer = ProbeTrainer(resolved, split.head(), loss_of(resolved, parts.train), parts.train.labels)
+    probes = [Probe(lr, decay) for lr in (0.1, 0.03, 0.01, 0.003) for decay in (0.0, 0.01, 0.1)]
+    together = trainer.train(probes, features)
+    for number in (0, 5, 11):
+        (alone,) = trainer.train([probes[number]], features)
+        for a, b in zip(together[number].parameters(), alone.parameters(), strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
+    differs = (together[0].layers[0].weight - together[11].layers[0].weight).abs().max()  # type: ignore[operator,union-attr]
+    assert differs > 1e-3
+
+
+def test_a_run_of_probes_keeps_the_best_by_validation(
+    probing: Recipe, computed: list[int], tmp_path: Path
+) -> None:
+    cached = probing.override(f"probe.cache={tmp_path / 'features'}")
+    run = train(cached)
+    assert sum(computed) == 18  # 15 to train on, 3 that validate, each once for six probes
+    with run.files.probes.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(float(row["lr"]), float(row["weight_decay"])) for row in rows[:3]] == [
+        (0.03, 0),
+        (0.03, 0.1),
+        (0.01, 0),
+    ]
+    (kept,) = [row for row in rows if row["kept"] == "True"]
+    assert float(kept["top1"]) == max(float(row["top1"]) for row in rows)
+    assert run.report is not None
+    note = run.report.notes[-1]
+    assert f"the best of 6 (learning rate {float(kept['lr']):g}, weight decay" in note
+    assert "by top1 on 3 validation clips" in note
+    model = load_model(run.files.model)
+    assert model.provenance.scores["val_top1"] == pytest.approx(float(kept["top1"]))
+    computed.clear()
+    again = train(cached.override(f"out={tmp_path / 'again'}"))
+    assert not sum(computed[1:])  # one clip shows where the network is cut, all others are found
+    assert load_model(again.files.model).net.fc.weight.equal(model.net.fc.weight)  # type: ignore[operator,union-attr]
+    resumed = train(cached, resume=True)
+    assert resumed.report is not None
+
+
+def test_without_validation_inner_folds_choose_and_all_folds_share_features(
+    probing: Recipe, computed: list[int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "folds"
+    done = cross_validate(
+        probing.override("data.val=auto", f"out={folder}", "probe.folds=2", "train.epochs=1"), 3
+    )
+    assert sum(computed) in (24, 25)  # every clip once for all folds; one shows the last where the cut is
+    assert any(
+        "the best of 6" in note and "training clips in 2 inner folds" in note for note in done.report.notes
+    )
+    assert (folder / "features").is_dir()
+
+
+def test_probes_that_diverge_are_passed_over(probing: Recipe) -> None:
+    run = train(probing.override("probe.lr=[1e12, 0.01]", "probe.weight_decay=[1e9, 0]"))
+    with run.files.probes.open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["loss"] == ""
+    assert float(next(row["weight_decay"] for row in rows if row["kept"] == "True")) == 0
+
+
+def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
+    with pytest.raises(TrainingDiverged, match=r"all 1 probes stopped being a number; give lower probe\.lr"):
+        train(probing.override("probe.lr=1e12", "probe.weight_decay=1e9"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.freeze=null", "probe.lr needs model.freeze"),
+        ("train.ema=0.9", r"take no train\.ema"),
+        ("train.early_stopping=2", r"take no train\.early_stopping"),
+        ("probe.lr=[]", r"probe\.weight_decay is tried with each probe\.lr"),
+    ],
+)
+def test_what_probes_do_not_do_is_refused(probing: Recipe, override: str, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        train(probing.override(override))
