@@ -41,6 +41,7 @@ NAMES = (
     "planted_layers",
     "explain",
     "box_pixels",
+    "box_poses",
     "box_fusion",
     "few_clips",
 )

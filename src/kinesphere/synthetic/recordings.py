@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from kinesphere.clips.pinhole import framing
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.synthetic.body.body import Array, Body, Placement, Pose
 from kinesphere.synthetic.body.performer import Performer
 from kinesphere.synthetic.clips import ClipPlan, cast, location, perform
 from kinesphere.synthetic.dataset import (
@@ -23,77 +22,18 @@ from kinesphere.synthetic.dataset import (
     write_manifest,
     write_video,
 )
-from kinesphere.synthetic.motion.controls import COLUMN, solve
+from kinesphere.synthetic.motion.controls import COLUMN
 from kinesphere.synthetic.motion.grades import Evaluation
-from kinesphere.synthetic.motion.motion import Movement, SceneObject
 from kinesphere.synthetic.motion.primitive import MOVEMENTS
+from kinesphere.synthetic.motion.sequence import BLEND_S, Passage, Sequence
 from kinesphere.synthetic.render.render import CameraEffects, Figure, Rendered, Stage, render
 from kinesphere.synthetic.settings import SPLITS, MannequinSettings
 
 _RECORDING = 4  # stream of random numbers under the data set's seed
-_BLEND_S = 0.4
 _FOLLOWS = {"sit down": "stand up", "fall": "get up", "pick up": "put down"}
 _PRECEDES = {after: before for before, after in _FOLLOWS.items()} | {"contract": "expand"}
 _ON_THE_WAY = ("walk", "run", "walk backwards")
 _LEG_M = 0.85
-
-
-@dataclass(frozen=True)
-class Passage:
-    """One movement within a recording, from `start_s` to `end_s`."""
-
-    label: str
-    evaluation: Evaluation
-    movement: Movement
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """Movements one after the other; between them the body passes from one posture to the next.
-
-    Attributes:
-        passages: In order of time, each with its place on the floor.
-        duration_s: Length of the recording.
-    """
-
-    passages: tuple[Passage, ...]
-    duration_s: float
-
-    def pose(self, times_s: Array, body: Body) -> Pose:
-        """Joint rotations of `body` at times (T,) in seconds."""
-        return solve(self.controls(np.asarray(times_s, dtype=float)), body)
-
-    def controls(self, times_s: Array) -> Array:
-        """Control vectors (T, 32)."""
-        first = self.passages[0]
-        result = first.movement.controls(times_s - first.start_s)
-        for before, passage in zip(self.passages, self.passages[1:], strict=False):
-            gap_s = passage.start_s - before.end_s
-            eased = np.clip((times_s - before.end_s) / gap_s, 0.0, 1.0)[:, None]
-            eased = eased * eased * (3 - 2 * eased)
-            here = passage.movement.controls(np.maximum(times_s - passage.start_s, 0.0))
-            held = np.minimum(times_s, before.end_s) - before.start_s
-            result = np.where(times_s[:, None] > before.end_s, before.movement.controls(held), result)
-            result = result + eased * (here - result)
-        return result
-
-    def objects(self, times_s: Array, body: Body, placement: Placement) -> tuple[SceneObject, ...]:
-        """Chairs stay for the whole recording; handled things are there during their passage."""
-        times = np.asarray(times_s, dtype=float)
-        things: list[SceneObject] = []
-        for passage in self.passages:
-            for thing in passage.movement.objects(times - passage.start_s, body, placement):
-                if thing.kind == "chair":
-                    if not any(_same_spot(thing, other) for other in things):
-                        things.append(thing)
-                    continue
-                during = (times >= passage.start_s - _BLEND_S) & (times <= passage.end_s + _BLEND_S)
-                # Out of sight, below the floor and behind the world, when it is not needed.
-                away = np.array([0.0, 0.0, -50.0])
-                things.append(replace(thing, positions=np.where(during[:, None], thing.positions, away)))
-        return tuple(things)
 
 
 def plan_recording(
@@ -152,7 +92,7 @@ def compose(
         passages.append(Passage(label, evaluation, movement, clock, clock + movement.duration_s))
         end = movement.controls(np.array([movement.duration_s]))[0]
         x, y, yaw = float(end[COLUMN["x"]]), float(end[COLUMN["y"]]), float(end[COLUMN["yaw"]])
-        clock += movement.duration_s + _BLEND_S * (
+        clock += movement.duration_s + BLEND_S * (
             1.0 if label in _FOLLOWS else float(generator.uniform(1.0, 2.5))
         )
     return Sequence(tuple(passages), passages[-1].end_s + 0.3)
@@ -248,7 +188,3 @@ def _split_of(settings: MannequinSettings, number: int, count: int) -> str:
         if position < total:
             return split
     return SPLITS[-1]
-
-
-def _same_spot(one: SceneObject, other: SceneObject) -> bool:
-    return other.kind == one.kind and float(np.abs(one.positions[0] - other.positions[0]).max()) < 0.15

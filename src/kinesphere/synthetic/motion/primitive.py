@@ -26,6 +26,8 @@ class Performance:
         slouch_rad: Habitual forward bend of the spine.
         clip_s: Played seconds a cyclic movement must fill.
         generator: Draws everything else.
+        cycles: How often a cyclic movement is done, from its first posture to its last; None fills `clip_s`
+            from a random phase on.
     """
 
     evaluation: Evaluation
@@ -35,6 +37,7 @@ class Performance:
     slouch_rad: float
     clip_s: float
     generator: np.random.Generator
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,17 @@ class Primitive:
     def perform(self, performance: Performance) -> Movement:
         """The movement as one performer does it once.
 
-        Cyclic movements start at a random phase and fill `performance.clip_s`; the others take as long as
-        they take, from their first posture to their last.
+        Cyclic movements start at a random phase and fill `performance.clip_s`, unless their cycles are
+        counted; the others take as long as they take, from their first posture to their last.
         """
         sketch = self.build(performance)
         rate = self.rate * performance.tempo
         evaluation, generator = performance.evaluation, performance.generator
-        if self.cyclic:
+        if self.cyclic and performance.cycles is None:
             duration = performance.clip_s
             start = float(generator.uniform(0, max(sketch.natural_s, 1.0)))
         else:
-            duration, start = sketch.natural_s / rate, 0.0
+            duration, start = (performance.cycles or 1) * sketch.natural_s / rate, 0.0
         track = shaped(sketch.track, performance, self.grades)
         gain = (evaluation.acceleration - 0.5) * 1.3 if "acceleration" in self.grades else 0.0
         hold = max(0.0, 0.5 - evaluation.flow) * 1.7 if "flow" in self.grades else 0.0

@@ -11,7 +11,7 @@ from kinesphere.synthetic.motion.controls import COLUMN, keyed, posture
 from kinesphere.synthetic.motion.motion import Handled
 from kinesphere.synthetic.motion.primitive import Performance, Sketch, lerp, movement, repeated
 
-_MIDLINE = -0.33  # hands' y at which the palms meet before the chest, arm lengths
+MIDLINE = -0.33  # hands' y at which the palms meet before the chest, arm lengths
 
 
 @movement("clap", ("kinesphere", "strength", "body_use"), cyclic=True)
@@ -27,7 +27,7 @@ def clap(performance: Performance) -> Sketch:
         "bend": -0.06 * e.body_use, "nod": 0.08,
     }  # fmt: skip
     meet = {
-        "hands_x": 0.60, "hands_y": _MIDLINE, "hands_z": height + 0.04, "hands_elbow": 0.35,
+        "hands_x": 0.60, "hands_y": MIDLINE, "hands_z": height + 0.04, "hands_elbow": 0.35,
         "bend": 0.05 + 0.22 * e.body_use * e.strength, "height": 0.985 - dip, "nod": 0.12,
     }  # fmt: skip
     hit = period * lerp(0.55, 0.40, e.strength)

@@ -50,9 +50,11 @@ def run(performance: Performance) -> Sketch:
 def run_on_the_spot(performance: Performance) -> Sketch:
     """Jogging without getting anywhere."""
     gait = Gait(
-        step=0.02, rate_hz=2.6, swing=(-0.45, 0.98), lift=float(performance.generator.uniform(0.18, 0.5)),
+        step=0.02, rate_hz=2.6, swing=(-0.45, 0.98), lift=float(performance.generator.uniform(0.08, 0.5)),
         bounce=lerp(0.02, 0.06, performance.evaluation.air_time), toe_off=0.9,
-        arms=0.30 * performance.amplitude, elbow=1.0, lean=float(performance.generator.uniform(0.0, 0.15)),
+        arms=float(performance.generator.uniform(0.1, 0.35)),
+        elbow=float(performance.generator.uniform(0.3, 1.0)),
+        lean=float(performance.generator.uniform(0.0, 0.15)),
     )  # fmt: skip
     return gait.sketch(performance)
 

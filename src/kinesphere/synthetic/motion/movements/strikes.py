@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kinesphere.synthetic.motion.controls import keyed
+import numpy as np
+
+from kinesphere.synthetic.body.body import Array
+from kinesphere.synthetic.motion.controls import COLUMN, keyed
 from kinesphere.synthetic.motion.motion import Handled
+from kinesphere.synthetic.motion.movements.gestures import MIDLINE
+from kinesphere.synthetic.motion.movements.locomotion import Gait
 from kinesphere.synthetic.motion.primitive import Performance, Sketch, lerp, movement, repeated
 
 Keys = list[tuple[float, Mapping[str, float]]]
@@ -168,6 +173,27 @@ def jab(performance: Performance) -> Sketch:
     return Sketch(repeated(keyed([*keys, (period, guard)]), period), period, period)
 
 
+@movement("hit out", ("strength", "body_use"), cyclic=False)
+def hit_out(performance: Performance) -> Sketch:
+    """Out of standing with hanging arms one fist is drawn to the shoulder, driven out, and sinks again."""
+    e, generator = performance.evaluation, performance.generator
+    aside = float(generator.uniform(-0.2, 1.3)) * float(generator.random() < 0.6)
+    height, whole = float(generator.uniform(-0.05, 0.35)), e.body_use * lerp(0.5, 1.0, e.strength)
+    drawn = {
+        "right_hand_x": 0.22, "right_hand_y": 0.10, "right_hand_z": float(generator.uniform(-0.25, 0.05)),
+        "right_hand_elbow": 0.4, "twist": -0.25 * whole,
+    }  # fmt: skip
+    out = {
+        "right_hand_x": 0.92 * float(np.cos(aside)), "right_hand_y": 0.92 * float(np.sin(aside)),
+        "right_hand_z": height, "right_hand_elbow": 0.4, "twist": 0.45 * whole, "bend": 0.15 * whole,
+        "x": 0.12 * whole, "right_foot_pitch": 0.3 * whole, "left_foot_x": 0.2 * whole,
+    }  # fmt: skip
+    drive, hold = lerp(0.3, 0.13, e.strength), float(generator.uniform(0.02, 0.2))
+    at = 0.35 + drive
+    keys: Keys = [(0, {}), (0.35, drawn), (at, out), (at + hold, out), (at + hold + 0.2, drawn)]
+    return Sketch(keyed([*keys, (at + hold + 0.6, {})]), at + hold + 0.6, 0.35)
+
+
 @movement("kick a ball", ("strength", "body_use"), cyclic=False)
 def kick_a_ball(performance: Performance) -> Sketch:
     """The leg swings from behind through a ball on the floor, low and straight."""
@@ -210,3 +236,87 @@ def kick_to_the_side(performance: Performance) -> Sketch:
     keys: Keys = [(0, stance), (0.36, chamber), (hit, out), (hit + 0.06, out), (hit + 0.3, chamber)]
     period = hit + 0.8
     return Sketch(repeated(keyed([*keys, (hit + 0.6, stance), (period, stance)]), period), period, period)
+
+
+@movement("push along", ("strength", "body_use"), cyclic=True)
+def push_along(performance: Performance) -> Sketch:
+    """Something heavy or on wheels is pushed along: steps with a leaning body behind stretched arms."""
+    e, generator = performance.evaluation, performance.generator
+    lean = lerp(0.1, 0.75, e.strength) * lerp(0.6, 1.0, e.body_use)
+    gait = Gait(
+        step=lerp(0.75, 0.45, e.strength), rate_hz=1.7, swing=(0.12, 0.98), lift=0.08, bounce=0.01,
+        toe_off=0.8, arms=0.0, elbow=0.0, lean=lean,
+    )  # fmt: skip
+    walked = gait.sketch(performance)
+    height, reach = float(generator.uniform(-0.5, 0.1)) + 0.5 * lean, float(generator.uniform(0.6, 0.95))
+
+    def track(times_s: Array) -> Array:
+        controls = walked.track(times_s)
+        for side in ("left", "right"):
+            for axis, value in (("x", reach), ("y", 0.0), ("z", height)):
+                controls[:, COLUMN[f"{side}_hand_{axis}"]] = value
+        controls[:, COLUMN["height"]] -= 0.10 * lean
+        controls[:, COLUMN["x"]] += 0.25 * lean
+        return controls
+
+    return Sketch(track, walked.natural_s, walked.accent_s)
+
+
+@movement("clap widely", ("kinesphere", "strength"), cyclic=True)
+def clap_widely(performance: Performance) -> Sketch:
+    """Stretched arms swing in from the sides, and the palms meet before the body or the face."""
+    e, generator = performance.evaluation, performance.generator
+    wide = lerp(0.55, 0.92, e.kinesphere)
+    height, lower = float(generator.uniform(-0.35, 0.25)), float(generator.uniform(0.0, 0.25))
+    apart = {"hands_x": 0.25, "hands_y": wide, "hands_z": height - lower, "hands_elbow": 0.4}
+    meet = {"hands_x": 0.72, "hands_y": MIDLINE, "hands_z": height, "hands_elbow": 0.4, "nod": 0.1}
+    period = lerp(1.0, 0.6, e.strength)
+    keys: Keys = [(0, apart), (0.45 * period, meet), (0.55 * period, meet), (period, apart)]
+    return Sketch(repeated(keyed(keys), period), period, period)
+
+
+@movement("wave widely", ("kinesphere", "flow"), cyclic=True)
+def wave_widely(performance: Performance) -> Sketch:
+    """One stretched arm or both swing to and fro overhead."""
+    e, generator = performance.evaluation, performance.generator
+    swing = lerp(0.35, 1.05, e.kinesphere) * performance.amplitude
+    middle, reach = float(generator.uniform(0.0, 0.8)), float(generator.uniform(0.75, 0.95))
+    period = lerp(0.8, 1.4, e.kinesphere)
+    sides = ("left", "right") if generator.random() < 0.5 else ("right",)
+
+    def at(sign: float) -> dict[str, float]:
+        angle = middle + sign * swing
+        posture = {
+            "x": 0.12,
+            "y": reach * float(np.sin(angle)),
+            "z": reach * float(np.cos(angle)),
+            "elbow": 0.8,
+        }
+        return {f"{side}_hand_{axis}": value for side in sides for axis, value in posture.items()}
+
+    keys = [(0, at(1.0)), (period / 2, at(-1.0)), (period, at(1.0))]
+    return Sketch(repeated(keyed(keys), period), period, period / 2)
+
+
+@movement("throw from the shoulder", ("strength", "emphasis_direction"), cyclic=False)
+def throw_from_the_shoulder(performance: Performance) -> Sketch:
+    """One arm is raised behind the head and thrown forward, the rest of the body as good as still."""
+    e, generator = performance.evaluation, performance.generator
+    whole = 0.5 * e.strength
+    on_the_way = {"right_hand_x": 0.45, "right_hand_y": 0.15, "right_hand_z": 0.0, "right_hand_elbow": 0.6}
+    wound = {
+        "right_hand_x": -0.22, "right_hand_y": 0.22, "right_hand_z": float(generator.uniform(0.3, 0.6)),
+        "right_hand_elbow": 0.8, "twist": -0.3 * whole, "bend": -0.1 * whole,
+    }  # fmt: skip
+    release = {
+        "right_hand_x": 0.75, "right_hand_y": 0.02, "right_hand_z": lerp(0.6, 0.25, e.emphasis_direction),
+        "right_hand_elbow": 0.5, "twist": 0.4 * whole, "bend": 0.15 * whole,
+    }  # fmt: skip
+    through = {"right_hand_x": 0.55, "right_hand_y": -0.2, "right_hand_z": -0.5, "twist": 0.5 * whole}
+    wait, fast = float(generator.uniform(0.02, 0.3)), lerp(0.32, 0.18, e.strength)
+    let_go = 0.6 + wait + fast
+    keys: Keys = [(0, {}), (0.3, on_the_way), (0.6, wound), (0.6 + wait, wound), (let_go, release)]
+    keys += [(let_go + 0.25, through), (let_go + 0.7, {})]
+    speed = lerp(3.0, 5.0, e.strength)
+    ball = Handled("ball", float(generator.uniform(0.07, 0.14)), "right", (0.0, let_go), (speed, 0.0, 1.0))
+    return Sketch(keyed(keys), let_go + 0.7, let_go, (ball,))
