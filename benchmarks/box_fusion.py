@@ -3,8 +3,9 @@
     python -m benchmarks.box_fusion [--clips N] [--again] [--work FOLDER]
 
 Videos of performers and scenes that neither model has met, with the joints that they show, displaced as an
-estimator displaces them. On them the weights of the fusion are those that make the truth likeliest, and each
-threshold is the largest that keeps 95 % of the right answers. A model file that states a threshold keeps it,
+estimator displaces them. On them the weights of the fusion are those that make the truth likeliest, of those
+that leave each model a say: generated joints are easier than found ones. Each threshold is the largest that
+keeps 95 % of the right answers. A model file that states a threshold keeps it,
 unless `--again` is given; the fusion's is written to `fusion.json` beside them.
 """
 
@@ -40,6 +41,8 @@ _SEED = 4711
 _ERROR = 0.02
 """Standard deviation of a joint's place, as a fraction of the person's size."""
 _FLOOR = 1e-6
+LEAST = 0.25
+"""Smallest weight of a model in the fusion."""
 LABELS = LabelSet(CLASSES)
 _FILMED = MannequinSettings(
     size=(96, 128), fps=10, duration_s=(2.1, 2.5), performers=60, scenes=60, splits=(0.0, 1.0, 0.0),
@@ -104,6 +107,14 @@ def answers(path: Path, clips: Sequence[Filmed]) -> np.ndarray:
     return np.stack(rows)
 
 
+def with_a_say(weights: Sequence[float]) -> tuple[float, ...]:
+    """Weights that sum to 1, none below the least, the others scaled; to two digits."""
+    raised = np.maximum(np.asarray(weights), LEAST)
+    free = raised > LEAST
+    raised[free] *= (1 - LEAST * (~free).sum()) / raised[free].sum()
+    return tuple(np.round(raised, 2).tolist())
+
+
 def row(
     name: str, table: np.ndarray, truth: np.ndarray, groups: Sequence[str], rejection: Rejection
 ) -> dict[str, str | int | float]:
@@ -147,7 +158,7 @@ def main() -> None:
         rows.append(row(path.stem, table, truth, groups, rejection))
     if len(files) > 1:
         each = np.stack([table[np.arange(len(truth)), truth] for table in tables]).clip(_FLOOR)
-        weights = tuple(round(weight, 2) for weight in likeliest_weights(each))
+        weights = with_a_say(likeliest_weights(each))
         fused = sum(weight * table for weight, table in zip(weights, tables, strict=True))
         rejection = measured(fused, truth, LABELS, label=NOTHING_ELSE, on=on)
         FusionFile(tuple(files), weights, rejection).write(FOLDER)
@@ -155,6 +166,7 @@ def main() -> None:
         rows.append(row(named, fused, truth, groups, rejection))
     notes = [
         "Generated people alone, whom the models have not met; for real ones see docs/first_answer.md.",
+        f"Weights are the likeliest of those that are {LEAST} or more.",
         f"Joints are the true ones, displaced by {_ERROR:.0%} of the person's size (standard deviation).",
     ]
     finish("box_fusion", "The box fused, and its thresholds", parser, args, rows, (), notes)

@@ -448,8 +448,9 @@ def main() -> None:
         starts = Starts(manifest, box_file(frames=frames), movinet, args.steps or each.steps)
         found = list(measure(name, starts, args.draws, args.work / "answers.jsonl"))
         table += rows_of(name, found)
+    files = [f"{path.name} {digest(path)[:8]}" for path in sorted(FOLDER.glob("*.safetensors"))]
     title = "A few real clips: from the weights in the box and from scratch"
-    finish("few_clips", title, parser, args, table, held(table), NOTES)
+    finish("few_clips", title, parser, args, table, held(table), (*NOTES, f"Weights: {', '.join(files)}."))
 
 
 if __name__ == "__main__":
