@@ -36,9 +36,11 @@ Variants = dict[str, Callable[[], Tensor]]
 EMULATED = "This processor has no native bf16: oneDNN widens bf16 to fp32, so its times say little of others."
 
 IN_THE_WAY = (
-    "Where OpenVINO is faster, ours spends its time in X3D in oneDNN's depthwise and narrow convolutions, in "
-    "MViT in bf16 in attention whose heads are no multiple of 32 wide, which misses PyTorch's fast kernels, "
-    "in Swin in attention with a bias, which has none."
+    "Where OpenVINO is faster, ours spends its time in X3D in bf16 between its operators (each of 115 "
+    "convolutions costs about 40 µs besides computing, a quarter of the whole), in ResNets on frames in bf16 "
+    "in the same and in max-pooling, in MViT in bf16 in the copies that join queries and keys with their "
+    "relative positions and in depthwise convolutions, in Swin and VideoMAE in fp32 in PyTorch's attention, "
+    "which reaches half the speed of oneDNN's products."
 )
 """Found with `torch.profiler`, network by network."""
 

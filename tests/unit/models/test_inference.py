@@ -22,6 +22,7 @@ from kinesphere.models.runtime.packed import (
     merged_kernel,
 )
 from kinesphere.models.runtime.squeeze import PositionConvolution, channel_means, scaled
+from kinesphere.models.zoo.video_swin import WindowAttention
 
 FP32 = Compute("cpu", "fp32", channels_last=True)
 
@@ -307,3 +308,18 @@ def test_what_is_needed_after_its_scaling_is_not_overwritten():
     assert scaled not in targets
     with torch.inference_mode():
         assert error(net(*batch), recogniser(*batch)) < 1e-5
+
+
+def test_the_copy_computes_what_follows_from_parameters_alone_once(monkeypatch):
+    recogniser, batch = settled("video_swin_tiny")
+    net = optimise_for_inference(recogniser, FP32)
+    computed = []
+    plain = WindowAttention._computed_bias
+    monkeypatch.setattr(WindowAttention, "_computed_bias", lambda *args: computed.append(1) or plain(*args))
+    with torch.inference_mode():
+        before = net(*batch)
+        assert len(computed) == 8  # two blocks in each of four stages
+        assert torch.equal(net(*batch), before)
+        assert len(computed) == 8
+        assert error(before, recogniser(*batch)) < 1e-5  # which computes them each time: it may learn
+    assert len(computed) == 16

@@ -15,7 +15,7 @@ import inspect
 import logging
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,14 @@ _FUNCTIONS: dict[object, Activation] = {
 }  # fmt: skip
 
 
+@runtime_checkable
+class HasConstants(Protocol):
+    """A module part of whose forward follows from its parameters alone."""
+
+    def keep_constants(self, dtype: torch.dtype) -> None:
+        """Compute that once from now on, since the parameters stay; it is for inputs of this precision."""
+
+
 def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Module:
     """A copy of the network for forward passes only, prepared for `compute`.
 
@@ -67,7 +75,10 @@ def prepared_copy(net: nn.Module, name: str, compute: Compute) -> nn.Module:
     if compute.device == "cpu":
         keep_freed_memory()
     if compute.precision != "fp32":
-        _round_linear_layers(net, torch.float16 if compute.precision == "fp16" else torch.bfloat16)
+        _round_linear_layers(net, _dtype(compute))
+    for module in net.modules():
+        if isinstance(module, HasConstants):
+            module.keep_constants(_dtype(compute))
     prepared, untraced = _prepared(net, compute)
     if untraced:
         log.info("%s: the forward of %s cannot be traced and runs as it is",
@@ -166,7 +177,7 @@ def _round_linear_layers(net: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _dtype(compute: Compute) -> torch.dtype:
-    return torch.bfloat16 if compute.precision == "bf16" else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[compute.precision]
 
 
 def _packs(compute: Compute) -> bool:
