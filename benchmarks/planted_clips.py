@@ -114,26 +114,28 @@ class Learner:
     Attributes:
         model: Registered name.
         arguments: Of the model.
+        clips: What it learns from.
         steps: Of the optimiser.
         rate: Its highest learning rate.
         layer: Where class-activation maps are made; None for the card's own. The last layer whose cells are
-            no larger than 2 frames x 8 x 8 px: the very last shows half a frame of so small a clip in a cell.
+            no larger than 2 frames of the patch: the CNN's last shows half of so small a frame in a cell.
     """
 
     model: str
     arguments: Mapping[str, int]
+    clips: int
     steps: int
     rate: float
     layer: str | None = None
 
 
 LEARNERS = {
-    "CNN": Learner("kine_tiny", {"width": 8}, 150, 3e-3, "layer1"),
-    "LSTM": Learner("cnn_lstm_tiny", {"width": 8, "hidden": 16}, 120, 5e-3, "backbone.layer2"),
-    "transformer": Learner("videomae_tiny", {"length": 256}, 250, 3e-3),
-    "skeleton": Learner("stgcn_tiny", {}, 300, 1e-2),
+    "CNN": Learner("kine_tiny", {"width": 8}, 256, 150, 3e-3, "layer1"),
+    "LSTM": Learner("cnn_lstm_tiny", {"width": 8, "hidden": 16}, 256, 120, 5e-3),
+    "transformer": Learner("videomae_tiny", {"length": 256}, 1024, 600, 3e-3),
+    "skeleton": Learner("stgcn_tiny", {}, 1024, 1000, 1e-2),
 }
-_CLIPS, _TOGETHER = 256, 16
+_TOGETHER = 16
 _TRAINING, _TEST = 1000, 2000
 """Clips of the two never have a seed in common."""
 
@@ -161,13 +163,13 @@ def _learnt(kind: str, learner: Learner, seed: int) -> Recogniser:
     recogniser = create_model(
         learner.model, LABELS, arguments=learner.arguments, spec=None if kind == "skeleton" else spec
     )
-    known = planted(kind, _CLIPS, _TRAINING + seed)
+    known = planted(kind, learner.clips, _TRAINING + seed)
     optimiser = torch.optim.AdamW(recogniser.parameters(), learner.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learner.rate, total_steps=learner.steps)
     generator = torch.Generator().manual_seed(seed)
     recogniser.train()
     for _ in range(learner.steps):
-        chosen = torch.randint(_CLIPS, (_TOGETHER,), generator=generator)
+        chosen = torch.randint(learner.clips, (_TOGETHER,), generator=generator)
         loss = nn.functional.cross_entropy(
             recogniser(known.clips[chosen]), known.labels[chosen], label_smoothing=0.1
         )

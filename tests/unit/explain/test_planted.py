@@ -13,9 +13,9 @@ from benchmarks.planted_clips import LEARNERS, answered_right
 
 CLIPS, SEED = 30, 0
 POINT = {
-    "CNN": ("gradcam++", "guided_gradcam", "occlusion", "rise"),
-    "LSTM": ("layercam", "occlusion", "rise"),
-    "transformer": ("gradient_x_input", "integrated_gradients", "occlusion", "rise"),
+    "CNN": ("gradcam", "guided_gradcam", "layercam", "occlusion", "rise"),
+    "LSTM": ("gradcam", "occlusion", "rise"),
+    "transformer": ("integrated_gradients", "occlusion", "rise"),
     "skeleton": (
         "gradient_x_input", "guided_gradcam", "integrated_gradients", "occlusion", "rise", "smoothgrad",
     ),

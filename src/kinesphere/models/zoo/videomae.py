@@ -198,7 +198,7 @@ VIDEOMAE = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("dense", 4), size=(32, 32), short_side_px=32),),
     stages=stage_names(12, "norm"),
-    cam_layers=(CamLayer("blocks.-1.norm1", "B THW C"),),
+    cam_layers=(CamLayer("blocks.-1", "B THW C"),),
     explanation="weighted_attention",
     key_maps=MAPS,
     fit=fit,
