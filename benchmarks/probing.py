@@ -89,7 +89,7 @@ def measure(case: Case, videos: Path, work: Path, rounds: int, epochs: int) -> d
 
 def main() -> None:
     parser = command_line(__doc__)
-    parser.add_argument("--clips", type=int, default=24, help="videos, half of them of each class")
+    parser.add_argument("--clips", type=int, default=16, help="videos, half of them of each class")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()

@@ -298,6 +298,16 @@ def test_cards_show_one_of_their_weights(kinesphere: Command) -> None:
     assert "torchvision (images)" in kinesphere("models", "tsm_resnet50").out
 
 
+def test_check_says_what_the_weights_have_met(kinesphere: Command, tmp_path: Path) -> None:
+    rows = [f"{n}.mp4,A{n:03d}" for n in range(1, 61)]  # as NTU RGB+D numbers its actions; no file is needed
+    (tmp_path / "m.csv").write_text("\n".join(("path,label", *rows)))
+    for tag, said in (("ntu120_pyskl", True), ("ntu60_pyskl", False)):
+        ended = kinesphere("check", tmp_path / "m.csv", "--model", f"stgcnpp.{tag}", "--json")
+        kinds = [problem["kind"] for problem in json.loads(ended.out)["problems"]]
+        assert ("pre-training" in kinds) == said
+    assert "has no weights 'ntu'" in kinesphere("check", tmp_path / "m.csv", "--model", "stgcnpp.ntu").err
+
+
 def test_demo_does_the_whole_job(kinesphere: Command, tmp_path: Path) -> None:
     words = ("demo", "compute.precision=bf16", "--out", tmp_path, "--clips-per-class", 10, "--epochs", 1)
     ended = kinesphere(*words, "--json")
