@@ -32,6 +32,7 @@ from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
 
 PAGE = "docs/first_answer.md"
+BESIDE = "Where a pose file lies beside a video (kinesphere extract pose VIDEOS), its models answer together."
 _VIEWS = Views(3, 1)
 """What it looks at of a video without windows: its beginning, its middle and its end."""
 # A video so many times as long as what is looked at is better asked window by window.
@@ -139,6 +140,7 @@ class BoxPredictor(VideoPredictor):
             f"No model was named, so the recogniser in the box answers ({parts}).",
             f"It knows {len(known)} movements: {', '.join(known)}."
             + ("" if rejection is None else f" Whoever does none of them is {rejection.label!r}."),
+            *([BESIDE] if len(self._files) > 1 else []),
             f"{LIMITS[0]} What it gets right and wrong: {PAGE}; a model of your own: kinesphere train.",
         ]
         return tuple(lines)

@@ -125,6 +125,9 @@ def test_it_says_what_it_knows_and_what_an_empty_box_means(box: BoxPredictor, tm
     about = " ".join(box.about())
     assert f"No model was named, so the recogniser in the box answers ({PIXELS} on pixels, " in about
     assert "It knows 2 movements: hop, skip. Whoever does none of them is 'none of these'." in about
+    assert (
+        "Where a pose file lies beside a video (kinesphere extract pose VIDEOS), its models answer" in about
+    )
     assert "trained on generated people alone" in about
     assert box.labels == LABELS
     with pytest.raises(MissingWeights, match=r"has no recogniser of its own in .*; name one with --model"):
