@@ -14,6 +14,8 @@ from kinesphere.annotations.timed import Detection, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.evaluate.files.boxes import score_boxes
 from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.proposals import score_proposals
+from kinesphere.evaluate.files.tracks import read_tracks, score_tracks
 
 pytestmark = pytest.mark.real
 ROOT = os.environ.get("KINESPHERE_TEST_DATA")
@@ -103,3 +105,34 @@ def test_activitynet_sample_on_the_local_annotations() -> None:
     unfiltered = score_detections(given, truth, "activitynet", unknown="count", **options)
     assert round(unfiltered.scores["map"].value, 4) == 0.9774
     assert all(0 <= row["ap"] <= 1 for row in unfiltered.per_class.values() if row["ap"] is not None)
+
+
+@pytest.mark.parametrize("case", ["plain", "edge", "ties"])
+def test_proposals_as_the_official_code(case: str) -> None:
+    folder = METRICS / f"activitynet_map_{case}"
+    wanted = expected(folder)["proposals"]
+    proposals, truth = (read_timed(folder / f"{name}.json") for name in ("predictions", "ground_truth"))
+    options: dict[str, Any] = {"per_video": 4, "subset": "validation", "thresholds": wanted["thresholds"]}
+    found = score_proposals(proposals, truth, **options)
+    assert 100 * found.scores["auc"].value == pytest.approx(wanted["area_under_curve_percent"], abs=1e-9)
+    assert found.curves["average_recall"] == pytest.approx(wanted["avg_recall"], abs=1e-9)
+    assert found.curves["proposals_per_video"] == pytest.approx(wanted["proposals_per_video"], abs=1e-9)
+
+
+def test_tud_campus_as_motmetrics_and_trackeval() -> None:
+    folder = Path(ROOT or "", "tracking", "TUD-Campus")
+    wanted = expected(folder)
+    found = score_tracks(read_tracks(folder / "test.txt"), read_tracks(folder / "gt.txt"))
+    scores = {name: score.value for name, score in found.scores.items()}
+    mean = {name.lower(): value for name, value in wanted["trackeval"]["mean"].items()}
+    clear = {name: wanted["metrics"][name] for name in ("mota", "idf1", "idp", "idr")}
+    assert scores == pytest.approx(mean | clear | {"motp": wanted["trackeval"]["CLEAR"]["MOTP"]}, abs=1e-9)
+    counts = {
+        "switches": "num_switches", "fragmentations": "num_fragmentations",
+        "false_positives": "num_false_positives",
+        "false_negatives": "num_misses", "mostly_tracked": "mostly_tracked", "mostly_lost": "mostly_lost",
+        "partially_tracked": "partially_tracked", "tracks": "num_unique_objects",
+    }  # fmt: skip
+    assert {name: found.counts[name] for name in counts} == {
+        n: wanted["metrics"][t] for n, t in counts.items()
+    }

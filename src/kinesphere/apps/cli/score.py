@@ -93,6 +93,91 @@ def score_detections_(
     show(found, as_json)
 
 
+Protocol = Annotated[Literal["thumos14", "activitynet"], typer.Option(help="Whose rules are followed.")]
+
+
+@score.command("proposals")
+def score_proposals_(
+    file: File,
+    truth: Truth,
+    protocol: Protocol = "activitynet",
+    tiou: Tiou = None,
+    an: Annotated[
+        float | None,
+        typer.Option(help="Proposals of a video, on average, at the end of the curve; default: up to 100."),
+    ] = None,
+    videos: Videos = None,
+    subset: Subset = None,
+    unknown: UnknownVideos = "count",
+    as_json: Json = False,
+) -> None:
+    """Average recall against the number of proposals (AR@AN, AUC), and Recall@kx."""
+    from kinesphere.annotations.timed_files import read_timed
+    from kinesphere.evaluate.files.proposals import score_proposals
+
+    found = score_proposals(
+        read_timed(file), read_timed(truth), protocol, thresholds=numbers("--tiou", tiou), per_video=an,
+        videos=videos, subset=subset, unknown=unknown,
+    )  # fmt: skip
+    show(found, as_json)
+
+
+@score.command("segments")
+def score_segments_(
+    file: File,
+    truth: Truth,
+    protocol: Annotated[
+        Literal["thumos14", "activitynet"] | None, typer.Option(help="Name of the annotations' protocol.")
+    ] = None,
+    tiou: Tiou = None,
+    videos: Videos = None,
+    subset: Subset = None,
+    unknown: UnknownVideos = "count",
+    background: Annotated[
+        list[str] | None, typer.Option(help="A label that means that nothing happens; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Segment F1, edit score, frame accuracy, and events that are lost, split or joined."""
+    from kinesphere.annotations.timed_files import read_timed
+    from kinesphere.evaluate.files.segments import score_segments
+
+    found = score_segments(
+        read_timed(file), read_timed(truth), protocol, thresholds=numbers("--tiou", tiou), videos=videos,
+        subset=subset, unknown=unknown, background=background or (),
+    )  # fmt: skip
+    show(found, as_json)
+
+
+@score.command("tracks")
+def score_tracks_(
+    file: File,
+    truth: Truth,
+    protocol: Annotated[Literal["mot"], typer.Option(help="Whose rules are followed.")] = "mot",
+    as_json: Json = False,
+) -> None:
+    """HOTA, IDF1 and MOTA of tracks in MOTChallenge's text: a file, or a folder with one a video."""
+    from kinesphere.evaluate.files.tracks import read_tracks, score_tracks
+
+    show(score_tracks(read_tracks(file), read_tracks(truth)), as_json)
+
+
+@score.command("poses")
+def score_poses_(
+    file: File,
+    truth: Truth,
+    pck: Annotated[
+        str | None, typer.Option(help="Radii of PCK, as fractions of the larger side of a person's box.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """PCK, and average precision by object keypoint similarity, of poses in COCO's keypoint JSON."""
+    from kinesphere.annotations.people import read_people
+    from kinesphere.evaluate.files.poses import score_poses
+
+    show(score_poses(read_people(file), read_people(truth), radii=numbers("--pck", pck)), as_json)
+
+
 def numbers(option: str, text: str | None) -> list[float] | None:
     """Numbers between commas, or first:step:last, both ends included.
 

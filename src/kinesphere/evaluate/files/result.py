@@ -23,6 +23,7 @@ class FileScores:
         rules: What the protocol leaves open, or codes of it disagree about, and what was done here.
         unknown_videos: Videos of the results that the annotations do not know.
         unknown_classes: Likewise classes.
+        curves: Numbers that belong to each other, by name.
     """
 
     protocol: str
@@ -33,6 +34,7 @@ class FileScores:
     rules: Sequence[str] = ()
     unknown_videos: Sequence[str] = ()
     unknown_classes: Sequence[str] = ()
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The shape that scripts rely on: scores are fractions."""
@@ -46,6 +48,7 @@ class FileScores:
             "rules": list(self.rules),
             "unknown_videos": list(self.unknown_videos),
             "unknown_classes": list(self.unknown_classes),
+            **{name: list(values) for name, values in self.curves.items()},
         }
 
 
