@@ -17,7 +17,7 @@ from kinesphere.core.files import make_folder, replacing
 from kinesphere.data.manifest import Manifest
 from kinesphere.synthetic import MannequinSettings, generate
 
-CLIPS = 60
+CLIPS = 45
 """Videos of each class in each way of filming to train on; the rest class has twice as many."""
 _VALIDATED = 1 / 8
 """So many videos to validate on for each one to train on, of other performers in other scenes."""
@@ -26,10 +26,10 @@ _COLUMNS = ("path", "label", "group", "split")
 
 _PLAIN = MannequinSettings(
     size=(96, 128), fps=10, duration_s=(2.1, 2.5), performers=100, scenes=100,
-    view_deg=180, elevation_deg=(0, 35), shutter=0.25, truth=False,
+    view_deg=180, elevation_deg=(0, 35), shutter=0.25, truth=False, occasions=0.6,
 )  # fmt: skip
 FILMED = {
-    "tripod": replace(_PLAIN, seed=11, shake=0.0, margin=(0.05, 0.6), crf=27),
+    "tripod": replace(_PLAIN, seed=11, shake=0.0, margin=(0.05, 0.5), crf=27),
     "by_hand": replace(_PLAIN, seed=12, shake=0.6, noise=7.0, margin=(0.0, 0.4), crf=34, bystanders=0.15),
     "together": replace(_PLAIN, seed=13, shake=0.05, noise=4.0, margin=(0.0, 0.5), crf=30, partners=1.0),
 }

@@ -16,6 +16,7 @@ from kinesphere.synthetic.body.performer import Performer, draw_performer
 from kinesphere.synthetic.motion.grades import BY_NAME, Evaluation
 from kinesphere.synthetic.motion.motion import Movement, ObjectKind, SceneObject
 from kinesphere.synthetic.motion.primitive import MOVEMENTS, Performance
+from kinesphere.synthetic.motion.variety import enact
 from kinesphere.synthetic.render.render import CameraEffects, Figure, Rendered, Stage, render
 from kinesphere.synthetic.scene.scene import KINDS, Scene, draw_scene
 from kinesphere.synthetic.scene.textures import triple
@@ -64,13 +65,15 @@ class ClipPlan(Shot):
 
     Attributes:
         evaluation: Graded evaluations of the base movement that `label` names.
+        is_occasion: Whether it is done on some occasion, which draws its own evaluations.
     """
 
     evaluation: Evaluation
+    is_occasion: bool = False
 
     def grades(self) -> dict[str, tuple[str, float]]:
         """Level and value of each evaluation that applies to this movement."""
-        names = MOVEMENTS.get(self.label).published
+        names = () if self.is_occasion else MOVEMENTS.get(self.label).published
         values = {name: self.evaluation.value(name) for name in names}
         return {name: (BY_NAME[name].level(value), value) for name, value in values.items()}
 
@@ -121,6 +124,8 @@ def plan_clip(settings: MannequinSettings, label: str, split: str, number: int) 
         azimuth_deg=float(generator.uniform(-settings.view_deg, settings.view_deg)),
         evaluation=Evaluation.draw(MOVEMENTS.get(label).grades, generator),
         entropy=entropy,
+        # Drawn last: sets of before stay as they are.
+        is_occasion=bool(generator.random() < settings.occasions),
     )
 
 
@@ -139,6 +144,8 @@ def render_clip(plan: ClipPlan, settings: MannequinSettings) -> Rendered:
     """Draw the video of a plan."""
     generator = np.random.default_rng((*plan.entropy, 1))
     performer = cast(settings, plan.performer)
+    if plan.is_occasion:
+        return film(_on_occasion(performer, plan, generator), plan, settings, generator)
     movement = perform(plan.label, performer, plan.evaluation, plan.duration_s, generator)
     return film(_timed(performer, movement, plan, generator), plan, settings, generator)
 
@@ -188,6 +195,13 @@ def perform(
         generator=generator,
     )
     return primitive.perform(manner)
+
+
+def _on_occasion(performer: Performer, plan: ClipPlan, generator: np.random.Generator) -> Figure:
+    """The movement somewhere in the clip among what comes before and after; of a longer one, a part."""
+    sequence, (start_s, end_s) = enact(plan.label, performer, generator)
+    first, last = sorted((start_s, end_s - plan.duration_s))
+    return Figure(performer, sequence, start_s=float(generator.uniform(first, last)))
 
 
 def _timed(

@@ -32,7 +32,7 @@ TIME_REVERSED: tuple[tuple[str, str], ...] = (
 )
 """Pairs whose single frames look alike; only the direction of time tells them apart."""
 
-_LATER = ("flow", "partners", "margin")
+_LATER = ("flow", "partners", "margin", "occasions")
 
 SPEED_PAIRS: tuple[tuple[str, str], ...] = (("punch", "press"), ("swing", "slow swing"))
 """Pairs that differ only in speed."""
@@ -67,6 +67,8 @@ class MannequinSettings:
         bystanders: Probability of a second person in the background.
         partners: Probability of a second person in front of the performer, near enough to be touched, who
             stands, gives way, comes nearer or reaches out.
+        occasions: Probability that a movement is shown as it happens outside of a studio: in one's own way,
+            between other things, cut anyhow (`motion.variety`). Such videos have no graded evaluations.
         margin: Smallest and largest fraction of the frame's half height and width that stays free around
             the people: at 0.8 they are a fifth of the frame.
         crf: H.264 constant rate factor.
@@ -95,6 +97,7 @@ class MannequinSettings:
     clutter: float = 0.2
     bystanders: float = 0.0
     partners: float = 0.0
+    occasions: float = 0.0
     margin: tuple[float, float] = (0.08, 0.34)
     crf: int = 23
     truth: bool = True
@@ -126,6 +129,7 @@ class MannequinSettings:
             "clutter",
             "bystanders",
             "partners",
+            "occasions",
         ):
             self._need(0 <= getattr(self, name) <= 1, name, "a probability from 0 to 1")
         self._need(0 <= self.view_deg <= 180, "view_deg", "from 0 to 180 degrees")

@@ -23,7 +23,7 @@ def filmed(**changes: object) -> Rendered:
 
 def test_settings_of_before_have_their_fingerprint_and_their_cameras() -> None:
     assert MannequinSettings().fingerprint().startswith("e997efdcc31f9825")
-    assert not {"partners", "margin", "flow"} & MannequinSettings().plain().keys()
+    assert not {"partners", "margin", "occasions", "flow"} & MannequinSettings().plain().keys()
     assert replace(SMALL, partners=0.5).fingerprint() != SMALL.fingerprint()
     shown = filmed().ground_truth
     assert shown.mask.shape[1] == 1
@@ -46,6 +46,20 @@ def test_a_partner_faces_the_performer_within_reach() -> None:
     assert 0.2 < np.linalg.norm(hips[0, 0] - hips[0, 1]) < 2.5
     shoulders = joints[0, 1, 5] - joints[0, 1, 6]  # left minus right: of who faces -x, along -y
     assert shoulders[1] < 0
+
+
+def test_on_an_occasion_a_movement_is_done_in_ones_own_way() -> None:
+    often = replace(SMALL, occasions=0.5)
+    plans = [plan_clip(often, "punch", "train", number) for number in range(8)]
+    tidy = [plan_clip(SMALL, "punch", "train", number) for number in range(8)]
+    assert {plan.is_occasion for plan in plans} == {False, True}
+    assert [replace(plan, is_occasion=False) for plan in plans] == tidy
+    for plan, own in zip(plans, tidy, strict=True):
+        assert bool(plan.grades()) is not plan.is_occasion
+        if plan.is_occasion:
+            shown = render_clip(plan, often).ground_truth.joints3d
+            assert not np.allclose(shown, render_clip(own, SMALL).ground_truth.joints3d, atol=0.02)
+            break
 
 
 @pytest.mark.parametrize(
