@@ -71,7 +71,6 @@ def score_proposals(
     scores, titles = scored(metrics_for("proposals", at=at), recalled)
     counts: dict[str, float | int] = {
         "videos": len(chosen.videos),
-        "videos_with_instances": len(annotated),
         "instances": len(labels),
         "proposals": len(results),
         "proposals_scored": len(parts.kept),
@@ -79,10 +78,10 @@ def score_proposals(
         "proposals_in_unknown_videos": parts.unknown,
         "proposals_in_excluded_videos": parts.excluded,
     }
-    rules = [*_rules(name, last), *truth.notes]
     return FileScores(
-        protocol, scores, titles, {}, counts, rules, parts.unknown_videos, curves=_curve(recalled)
-    )
+        protocol, scores, titles, {}, counts, [*_rules(name, last), *truth.notes], parts.unknown_videos,
+        curves=_curve(recalled),
+    )  # fmt: skip
 
 
 def _curve(recalled: Recalled) -> dict[str, list[float]]:
