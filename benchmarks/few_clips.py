@@ -301,7 +301,12 @@ class Starts:
 
     def version(self, name: str) -> str:
         """A digest of what an answer depends on."""
-        text = f"{digest(self._files[name.partition(',')[0]]) if name != 'scratch' else ''} {self.steps}"
+        if name == "scratch":  # not on the weights, but on the network
+            net = load_model(self._files["box"])
+            on = json.dumps([net.card.name, dict(net.arguments), [spec.to_json() for spec in net.specs]])
+        else:
+            on = digest(self._files[name.partition(",")[0]])
+        text = f"{on} {self.steps}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def right(self, name: str, learn: Sequence[int], test: Sequence[int], seed: int) -> np.ndarray:
