@@ -73,6 +73,19 @@ def test_a_study_of_backgrounds_goes_from_videos_to_a_verdict_and_on(
 
 
 @pytest.mark.slow
+def test_a_report_says_how_far_two_methods_agree(kinesphere: Command, filmed: Path, tmp_path: Path) -> None:
+    run = trained(kinesphere, filmed, tmp_path / "run")
+    words = ["evaluate", run, filmed, "--explain", "gradient_x_input", "--explain", "guided_backprop"]
+    ended = kinesphere(*words, "--out", tmp_path / "scores")
+    assert ended.code == 0, ended.err
+    text = (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+    assert text.count("by guided_backprop") == text.count("and guided_backprop: rank correlation") > 0
+    nowhere = kinesphere(*words)
+    assert nowhere.code == 2
+    assert "give --out as well" in nowhere.err
+
+
+@pytest.mark.slow
 def test_two_models_are_compared_on_data_and_by_what_their_tests_kept(
     kinesphere: Command, filmed: Path, tmp_path: Path
 ) -> None:
