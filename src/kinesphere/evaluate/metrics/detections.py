@@ -3,7 +3,7 @@
 Which detection is right is decided once for all thresholds (`match_in_order`, `match_best`), per class and
 video (or frame). From there on a detection is a row that is right, wrong or ignored at each threshold, which
 is what average precision is computed from, with all videos and with each one left out.
-D detections, G ground truths, T thresholds, K classes that have ground truth, U units, R rows of weights.
+D detections, G ground truths, T thresholds, K classes that have ground truth, U units.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.evaluate.intervals import Units
 from kinesphere.evaluate.metrics.table import METRICS, Metric, ratio
 
-# Average precision is sorted out anew without each video; of more videos several are left out together, and
-# fewer groups of them where there are many detections, so that it takes a second or two.
-_MOST_LEFT_OUT, _FEWEST_LEFT_OUT, _WORK = 100, 20, 2e8
-# Numbers that are cumulated at a time.
-_BLOCK = 2_000_000
+# Of more videos several are left out together.
+_MOST_LEFT_OUT = 100
 
 Match = Callable[[np.ndarray, Sequence[float]], np.ndarray]
 """Overlaps `(D, G)` of the detections of one class in one video, the most confident first, with its ground
@@ -156,36 +153,56 @@ class Matched:
     @cached_property
     def average_precisions(self) -> np.ndarray:
         """Average precision of each class at each threshold, `(K, T)`; 0 for a class without detections."""
-        whole: np.ndarray = self._precisions(np.ones((1, self.units.count)))[0]
+        whole: np.ndarray = self._precisions(np.full(self.units.count, -1), 1)[0]
         return whole
 
     @cached_property
     def left_out(self) -> tuple[np.ndarray, Units]:
         """Average precisions without each unit `(U, K, T)`, NaN where a class has no ground truth left, and
         the units; of more than a hundred, several are one."""
-        work = max(1, self.right.size)
-        most = int(np.clip(_WORK / work, _FEWEST_LEFT_OUT, _MOST_LEFT_OUT))
-        place, units = self.units.merging(most), self.units.merged(most)
-        return self._precisions((place[None] != np.arange(units.count)[:, None]).astype(float)), units
+        units = self.units.merged(_MOST_LEFT_OUT)
+        return self._precisions(self.units.merging(_MOST_LEFT_OUT), units.count), units
 
-    def _precisions(self, weights: np.ndarray) -> np.ndarray:
-        """Average precisions `(R, K, T)` of units that count by weights `(R, U)`."""
-        found = np.zeros((len(weights), len(self.classes), len(self.thresholds)))
+    def _precisions(self, part: np.ndarray, parts: int) -> np.ndarray:
+        """Average precisions `(parts, K, T)` without one part of the units after the other.
+
+        Precision is highest where a detection is right, so it is computed there alone.
+
+        Args:
+            part: `(U,)` part of each unit; -1 for those that are never left out.
+            parts: Number of them.
+        """
+        found = np.zeros((parts, len(self.classes), len(self.thresholds)))
         starts = np.searchsorted(self.label, np.arange(len(self.classes) + 1))
-        truths = weights @ self.truths.T
         for k in range(len(self.classes)):
             rows = slice(starts[k], starts[k + 1])
-            weight = weights[:, self.unit[rows], None]
-            step = max(1, _BLOCK // max(1, weight.size))
-            for t in range(0, len(self.thresholds), step):
-                columns = slice(t, t + step)
-                right = self.right[rows, columns] * weight
-                precision = ratio(right.cumsum(1), (self.counts[rows, columns] * weight).cumsum(1))
-                best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-                found[:, k, columns] = (right * best).sum(1)
+            own = part[self.unit[rows]]
+            for t in range(len(self.thresholds)):
+                found[:, k, t] = _summed_precision(self.right[rows, t], self.counts[rows, t], own, parts)
+        removed = np.zeros((parts, len(self.classes)))
+        np.add.at(removed, part[part >= 0], self.truths.T[part >= 0])
+        truths = self.truths.sum(1) - removed
         with np.errstate(invalid="ignore", divide="ignore"):
             result: np.ndarray = np.where(truths[..., None] > 0, found / truths[..., None], np.nan)
         return result
+
+
+def _summed_precision(right: np.ndarray, counts: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
+    """Interpolated precision, summed over the right ones of ranked detections `(D,)`, without each part."""
+    places = np.flatnonzero(right)
+    if not len(places):
+        return np.zeros(parts)
+    ranks = counts.cumsum()[places]
+    # How many of each part stand before or at each right one.
+    following = np.searchsorted(places, np.arange(len(right)))
+    gone = (part >= 0) & counts & (following < len(places))
+    slots = part[gone] * len(places) + following[gone]
+    removed = np.bincount(slots, minlength=parts * len(places)).reshape(parts, -1).cumsum(1)
+    kept = part[places][None] != np.arange(parts)[:, None]
+    precision = ratio(kept.cumsum(1), ranks[None] - removed)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    summed: np.ndarray = (kept * best).sum(1)
+    return summed
 
 
 def match(
