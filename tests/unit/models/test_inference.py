@@ -67,6 +67,14 @@ def test_what_surrounds_an_untraceable_forward_is_prepared(name, caplog):
     assert not {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d, nn.Conv3d, nn.ReLU} & kinds
 
 
+def test_the_stem_of_mvit_is_packed():
+    recogniser, batch = settled("mvit_v2_micro")
+    net = optimise_for_inference(recogniser, FP32)
+    assert isinstance(net.get_submodule("stem.conv"), PackedConvolution)
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+
+
 def test_other_sizes_after_packing():
     recogniser, batch = settled("r3d_tiny")
     net = optimise_for_inference(recogniser, FP32)

@@ -279,7 +279,7 @@ class PatchTokens(nn.Module):
         if self.class_token is None:
             return x
         first = self.class_token if self.position_class is None else self.class_token + self.position_class
-        return torch.cat([first.to(x.dtype).expand(len(x), 1, -1), x], 1)
+        return torch.cat([first.to(x.dtype).expand(x.shape[0], 1, -1), x], 1)
 
     def _positions(self, space: Tensor, time: Tensor, grid: Grid) -> Tensor:
         if grid[0] != len(time):
