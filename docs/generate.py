@@ -270,7 +270,7 @@ BOX = {
 
 
 def box_scores() -> dict[str, list[dict[str, str | float]]]:
-    """What stands on the cards of the weights in the box: all scores of their records with an interval."""
+    """What stands on the cards of the weights in the box: scores of their records that have an interval."""
     found: dict[str, list[dict[str, str | float]]] = {}
     for file, name in BOX.items():
         path = RESULTS / f"{name}.json"
@@ -281,8 +281,10 @@ def box_scores() -> dict[str, list[dict[str, str | float]]]:
 
 
 def _box_scores(row: dict[str, Any]) -> list[dict[str, str | float]]:
-    """The scores of a row, named by their columns; its first column is the set, its second the truth."""
+    """The scores of a row over all clips of a set; the set, the truth and the clips come first."""
     dataset, truth, clips = [str(value) for value in row.values()][:3]
+    if not truth.startswith("all"):
+        return []
     return [
         {
             "metric": column,

@@ -33,7 +33,7 @@ def test_scores_on_the_cards_come_from_the_records(tmp_path: Path, monkeypatch: 
         "among all": "50.0 % [20.0, 80.0]",
         "most": "bend 3",
     }
-    (tmp_path / "box_pixels.json").write_text(json.dumps({"rows": [row]}))
+    (tmp_path / "box_pixels.json").write_text(json.dumps({"rows": [row, row | {"truth": "bend"}]}))
     monkeypatch.setattr(generate, "RESULTS", tmp_path)
     (score,) = generate.box_scores()["basic_rgb.safetensors"]
     assert (score["metric"], score["value"], score["dataset"]) == ("among all", 0.5, "a set")
