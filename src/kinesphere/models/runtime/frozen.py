@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import product
 from typing import Self
 
 import torch
@@ -57,6 +58,8 @@ class FrozenSplit:
     def __init__(self, recogniser: Recogniser) -> None:
         self.recogniser = recogniser.eval()
         self.paths = _learning(recogniser)
+        """The layers that learn."""
+        self._sequence = self.paths
         self._parts: bool | None = None
 
     @property
@@ -79,13 +82,13 @@ class FrozenSplit:
         return found.unflatten(0, (len(inputs[0]), -1)) if self._parts else found
 
     def head(self) -> Head:
-        """A copy of the layers that learn; ask for features first."""
+        """A copy of the layers that learn, with what stands between them; ask for features first."""
         net = self.recogniser.net
-        return Head([deepcopy(net.get_submodule(path)) for path in self.paths], parts=bool(self._parts))
+        return Head([deepcopy(net.get_submodule(path)) for path in self._sequence], parts=bool(self._parts))
 
     def take(self, head: Head) -> None:
         """Give the recogniser the weights of a head."""
-        for path, trained in zip(self.paths, head.layers, strict=True):
+        for path, trained in zip(self._sequence, head.layers, strict=True):
             self.recogniser.net.get_submodule(path).load_state_dict(trained.state_dict())
 
     def _reaching(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -113,7 +116,9 @@ class FrozenSplit:
         device = two[0].device.type
         with torch.autocast(device, enabled=False):
             wanted, found = self.recogniser(*two), self._reaching(two)
-            for parts in (False, True):
+            sequences = _sequences(self.recogniser.net, self.paths)
+            for sequence, parts in product(sequences, (False, True)):
+                self._sequence = sequence
                 if (len(found) == 2) == parts or len(found) % 2:
                     continue
                 head = self.head()
@@ -142,6 +147,17 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 class _Reached(Exception):
     """Leaves a forward pass where the first layer that learns begins."""
+
+
+def _sequences(net: nn.Module, paths: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The layers that learn, and these with what has no weights and is defined between them (activations)."""
+    parent = paths[0].rpartition(".")[0]
+    names = [f"{parent}.{name}" if parent else name for name, _ in net.get_submodule(parent).named_children()]
+    if any(path not in names for path in paths):
+        return (paths,)
+    between = names[names.index(paths[0]) : names.index(paths[-1]) + 1]
+    free = tuple(n for n in between if n in paths or not net.get_submodule(n).state_dict())
+    return (paths,) if free == paths else (paths, free)
 
 
 def _learning(recogniser: Recogniser) -> tuple[str, ...]:
