@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.formats.ava import read_ava, read_label_map
 from kinesphere.annotations.formats.registry import FORMATS
+from kinesphere.annotations.people import read_people
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.core.errors import InvalidAnnotation, KinesphereError
@@ -70,6 +71,14 @@ def test_own_segments_are_read_as_csv_and_json(tmp_path: Path) -> None:
     assert read_timed(written(tmp_path / "a.json", content)).labels == (
         Detection("clip", "run", 0, 1.5, score=0.9),
     )
+
+
+def test_folders_hold_a_file_for_each_video(tmp_path: Path) -> None:
+    written(tmp_path / "a.mp4.csv", "label,start_s,end_s,probability\nrun,0,1.5,0.9\n")
+    written(tmp_path / "b.json", {"source": "x/b.mp4", "segments": []})
+    found = read_timed(tmp_path)
+    assert found.labels == (Detection("a", "run", 0, 1.5, score=0.9),)
+    assert found.videos == ("a", "b")
 
 
 def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
@@ -181,6 +190,18 @@ def test_damaged_files_give_typed_errors(name: str, seed: int, tmp_path: Path) -
     with warnings.catch_warnings(), suppress(KinesphereError):
         warnings.simplefilter("error")
         read(path)
+
+
+@FUZZ
+@given(seed=st.integers(0, 2**32))
+def test_damaged_files_of_people_give_typed_errors(seed: int, tmp_path: Path) -> None:
+    entry = {"image_id": 1, "keypoints": [9.0, 9.0, 2.0] * 2, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+    text = json.dumps({"images": [{"id": 1, "file_name": "a/1.jpg"}], "annotations": [entry]})
+    path = tmp_path / "a.json"
+    path.write_text(damaged(text, seed), encoding="utf-8", errors="replace")
+    with warnings.catch_warnings(), suppress(KinesphereError):
+        warnings.simplefilter("error")
+        read_people(path)
 
 
 def test_results_round_trip(tmp_path: Path) -> None:

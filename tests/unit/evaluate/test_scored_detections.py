@@ -86,6 +86,7 @@ def test_unknown_videos_are_named_and_count_or_not() -> None:
     assert (counted.scores["map"].value, counted.unknown_videos) == (0.5, ("x", "y"))
     assert counted.counts["detections_in_unknown_videos"] == 2
     assert values(given, truth, "activitynet", unknown="drop")["map"] == 1
+    assert values(results(), truth, "activitynet")["map"] == 0
 
 
 def test_equal_scores_stay_in_the_order_of_the_file() -> None:
@@ -203,7 +204,9 @@ def test_the_command_scores_without_torch(tmp_path: Path, capsys: pytest.Capture
     given.write_text("video_test_0000001 1.0 4.1 26 0.9\nvideo_test_0000002 7 9 Diving 0.5\n")
     words = ["score", "detections", str(given), "--truth", str(truth), "--protocol", "thumos14"]
     code = (
-        "import sys\nfrom kinesphere.apps.cli import main\n"
+        "import importlib, sys\nfrom kinesphere.apps.cli import main\n"
+        "for kind in ('boxes', 'proposals', 'segments', 'tracks', 'poses'):\n"
+        "    importlib.import_module(f'kinesphere.evaluate.files.{kind}')\n"
         f"sys.argv = ['kinesphere', *{[*words, '--json', '--tiou', '0.3:0.2:0.7', '--videos', '213']!r}]\n"
         "try: main.run()\nexcept SystemExit: pass\n"
         "assert not {'torch', 'av', 'cv2', 'lightning'} & sys.modules.keys()"

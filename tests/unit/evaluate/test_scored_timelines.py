@@ -42,6 +42,7 @@ def test_area_under_average_recall_of_public_examples() -> None:
     assert found.curves["average_recall"] == [0.0] * 49 + [0.5] * 50 + [1.0]
     assert score_proposals(ordered(100), truths(("v", "a", 0, 1))).scores["auc"].value == pytest.approx(0.99)
     assert score_proposals(ordered(100), truths(("v", "a", 900, 901))).scores["auc"].value == 0
+    assert score_proposals(results(), truth).scores["auc"].value == 0
     scores = score_proposals(ordered(100), truths(("v", "a", 3, 4))).scores
     assert [scores[f"ar@{n}"].value for n in (1, 5, 10, 100)] == [0, 1, 1, 1]
 

@@ -79,8 +79,10 @@ def average_recall(
         min(int(len(each) * (per_video * videos / total)), len(each)) if total else 0 for each in proposals
     ]
     fractions = np.arange(1, POINTS + 1) / 100.0
-    fractions = fractions * (per_video * videos / max(1, sum(kept)))
     found = np.zeros((videos, POINTS))
+    if not sum(kept):
+        return found, fractions * per_video
+    fractions = fractions * (per_video * videos / sum(kept))
     for row, (spans, true, count) in enumerate(zip(proposals, truths, kept, strict=True)):
         if not count:
             continue
