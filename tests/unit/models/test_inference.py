@@ -261,27 +261,27 @@ def test_wide_pointwise_convolutions_run_as_linear_layers(conv, faster):
 
 
 class Residual(nn.Module):
-    """Whose shortcut is needed again after the addition, or not."""
+    """Whose shortcut is needed again after the addition, or read by the convolution itself, or neither."""
 
-    def __init__(self, again: bool) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__()
-        self.again = again
+        self.again, self.short = kind == "again", kind == "short"
         self.stem, self.conv1, self.conv2 = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
         x = self.stem(x.flatten(0, 1))
-        out = self.relu(self.conv2(self.conv1(x)) + x)
+        out = self.relu(self.conv2(x if self.short else self.conv1(x)) + x)
         return (out + x if self.again else out).mean((2, 3)).unflatten(0, (2, -1)).mean(1)
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_sums_take_the_memory_of_a_shortcut_that_nobody_needs_again(again):
+@pytest.mark.parametrize("kind", ["long", "again", "short"])
+def test_sums_take_the_memory_of_a_shortcut_that_nobody_needs_again(kind):
     recogniser, batch = settled("r3d_tiny")
-    recogniser.net = Residual(again).eval()
+    recogniser.net = Residual(kind).eval()
     net = optimise_for_inference(recogniser, FP32)
     packed = [module for module in net.modules() if isinstance(module, PackedConvolution)]
-    assert sum(module.overwrites for module in packed) == (0 if again else 1)
+    assert sum(module.overwrites for module in packed) == (kind == "long")
     with torch.inference_mode():
         assert error(net(*batch), recogniser(*batch)) < 1e-5
 
@@ -293,6 +293,23 @@ def test_squeeze_and_excitation_is_a_product_of_small_matrices():
     blocks = 4  # every second of the stages' 2, 1, 1 and 1
     assert [targets.count(channel_means), targets.count(scaled), targets.count("mean")] == [blocks, blocks, 0]
     assert sum(isinstance(module, PositionConvolution) for module in net.modules()) == 2 * blocks
+    with torch.inference_mode():
+        assert error(net(*batch), recogniser(*batch)) < 1e-5
+
+
+def test_means_over_some_of_the_positions_stay_as_they_are():
+    class OverTimeAndRows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv3d(3, 3, 1), nn.Conv3d(3, 3, 1)
+
+        def forward(self, x):
+            x = self.conv(x.transpose(1, 2))
+            return (x * self.fc(x.mean((2, 3), keepdim=True)).sigmoid()).mean((2, 3, 4))
+
+    recogniser, batch = settled("r3d_tiny")
+    recogniser.net = OverTimeAndRows().eval()
+    net = optimise_for_inference(recogniser, FP32)
     with torch.inference_mode():
         assert error(net(*batch), recogniser(*batch)) < 1e-5
 

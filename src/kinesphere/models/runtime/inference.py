@@ -267,7 +267,12 @@ def _pack_convolutions(graph: fx.GraphModule, dtype: torch.dtype) -> None:
         if addition is None and faster_as_linear(conv):
             packed = PackedPointwise(conv, dtype, activation or NO_ACTIVATION)
         else:
-            overwrites = addition is not None and _is_last_use(graph, addition[1], addition[0])
+            # What the convolution reads itself cannot take its sums.
+            overwrites = (
+                addition is not None
+                and addition[1] is not node.args[0]
+                and _is_last_use(graph, addition[1], addition[0])
+            )
             packed = PackedConvolution(conv, dtype, activation or NO_ACTIVATION, overwrites=overwrites)
         put(graph, node, packed)
         if activation is not None and following is not None:

@@ -15,7 +15,6 @@ from torch import Tensor, fx, nn
 from kinesphere.models.runtime.graph import CONVOLUTIONS, calls, module_of, put
 from kinesphere.models.runtime.packed import is_pointwise
 
-_ALL_POSITIONS = ((2, 3), (2, 3, 4))
 _ELEMENTWISE = (nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Hardsigmoid, nn.Hardswish)
 _METHODS = ("relu", "sigmoid")
 _FUNCTIONS = (torch.relu, torch.sigmoid, F.relu, F.silu, F.hardsigmoid)
@@ -56,7 +55,7 @@ def simplify_excitation(graph: fx.GraphModule, dtype: torch.dtype) -> None:
         source, module = node.args[0] if node.args else None, module_of(graph, node)
         if not isinstance(source, fx.Node):
             continue
-        if _averages(node) and type(module_of(graph, source)) in CONVOLUTIONS:
+        if _averages(node, module_of(graph, source)):
             with graph.graph.inserting_before(node):
                 means = graph.graph.call_function(channel_means, (source,))
             node.replace_all_uses_with(means)
@@ -71,12 +70,14 @@ def simplify_excitation(graph: fx.GraphModule, dtype: torch.dtype) -> None:
             node.target = scaled
 
 
-def _averages(node: fx.Node) -> bool:
-    """Whether a node is a mean over all positions that keeps the dimensions."""
+def _averages(node: fx.Node, source: object) -> bool:
+    """Whether a node is a mean over all positions of a convolution that keeps the dimensions."""
     if node.target not in ("mean", torch.mean) or not node.kwargs.get("keepdim"):
         return False
     dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    return isinstance(dims, tuple | list) and tuple(dims) in _ALL_POSITIONS
+    if type(source) not in CONVOLUTIONS or not isinstance(dims, tuple | list):
+        return False
+    return tuple(dims) == tuple(range(2, source.weight.dim()))
 
 
 def _is_elementwise(node: fx.Node, module: object) -> bool:
