@@ -5,11 +5,13 @@ What is seen does not depend on the words: it is kept, one file a video, and oth
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import heapq
 import logging
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -279,7 +281,8 @@ def check_kept(path: Path) -> str:
         version = int(read_entry(path, entries["version"]))
         source = str(read_entry(path, entries["source"]))
         blocks = int(read_entry(path, entries["blocks"]))
-        whole = all(f"{what}_{i}" in entries for i in range(blocks) for what in ("spans", "seen"))
+        parts = (f"{what}_{i}" for i in range(blocks) for what in ("spans", "seen"))
+        whole = blocks > 0 and all(part in entries for part in parts)
     except BROKEN as error:
         raise _damaged(path, error) from error
     if version != VERSION or not whole:
@@ -305,7 +308,8 @@ def read_kept(path: Path) -> Iterator[Seen]:
 
 
 def _keeping(seen: Iterable[Seen], place: Path, source: str) -> Iterator[Seen]:
-    """The same, written on the way; the file is there when all of it is."""
+    """The same, written on the way; the file is there when all of it is, and what was seen of the video
+    before it changed is not any more."""
     shown = local_path(source)
     with replacing(place) as scratch, zipfile.ZipFile(scratch, "w") as archive:
         count = 0
@@ -317,6 +321,10 @@ def _keeping(seen: Iterable[Seen], place: Path, source: str) -> Iterator[Seen]:
         _write(archive, "blocks", np.array(count))
         _write(archive, "source", np.array(str(source if shown is None else shown.absolute())))
         _write(archive, "version", np.array(VERSION))
+    before_content = place.name.removesuffix(SUFFIX).rpartition(".")[0]
+    for file in place.parent.glob(f"{glob.escape(before_content)}.*{SUFFIX}"):
+        if file != place:
+            file.unlink(missing_ok=True)
 
 
 def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
@@ -331,16 +339,18 @@ def _damaged(path: Path, error: Exception) -> InvalidAnnotation:
 
 
 def _name(source: str) -> str:
-    """Name of the file of a video: another one when its content or its place changes."""
+    """Name of the file of a video: by its place, and by its content, which may change."""
     path = local_path(source)
-    text = source
+    place, content = source, ""
     if path is not None:
-        try:
-            text = f"{path.absolute()}\0{content_key(path)}"
-        except OSError:  # reading it says what is wrong
-            text = str(path.absolute())
-    key = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-    return f"{(path or Path(source)).stem[:40]}.{key}{SUFFIX}"
+        place = str(path.absolute())
+        with suppress(OSError):  # reading it says what is wrong
+            content = content_key(path)
+    return f"{(path or Path(source)).stem[:40]}.{_key(place)}.{_key(content)}{SUFFIX}"
+
+
+def _key(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def _comparing(predictor: Predictor) -> ComparesWithWords:

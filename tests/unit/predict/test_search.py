@@ -97,6 +97,7 @@ def test_what_was_seen_of_another_version_or_is_damaged_is_looked_at_again(
     shutil.copy(make_video(seed=2), videos[1])
     assert searcher.search(hop, videos).decoded == 2
     assert "0.mp4 is looked at again" in caplog.text
+    assert search_kept(clip, hop, kept).videos == 2  # nothing of the video before it changed
 
 
 def test_a_folder_goes_with_one_model_and_one_kind_of_windows(clip: Predictor, tmp_path: Path) -> None:
