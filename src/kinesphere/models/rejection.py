@@ -58,6 +58,11 @@ class Rejection:
         rejected: np.ndarray = (best < self.threshold) | (other > best)
         return rejected
 
+    @property
+    def rule(self) -> str:
+        """All that answers depend on, for digests; not what it was measured on."""
+        return f"{self.label!r} below {self.threshold!r}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a file."""
         return asdict(self)

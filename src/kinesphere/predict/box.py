@@ -189,7 +189,9 @@ class BoxPredictor(VideoPredictor):
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
         weights = None if self._fusion is None else self._fusion.weights
-        text = " ".join([*map(digest, self._files), repr(weights)])
+        rejection = None if self._fusion is None else self._fusion.rejection
+        rule = [] if rejection is None else [rejection.rule]
+        text = " ".join([*map(digest, self._files), repr(weights), *rule])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _member(self, number: int) -> Predictor:

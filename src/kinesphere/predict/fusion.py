@@ -133,7 +133,8 @@ class FusedPredictor(VideoPredictor):
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
         parts = zip(self.weights, self.members, strict=True)
-        text = " ".join(f"{weight!r} {member.digest()}" for weight, member in parts)
+        rule = [] if self._rejection is None else [self._rejection.rule]
+        text = " ".join([*(f"{weight!r} {member.digest()}" for weight, member in parts), *rule])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -92,7 +92,8 @@ class Predictor(VideoPredictor):
 
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
-        return digest_of(self.specs, self.labels.names, self.module.state_dict())
+        rule = () if self.rejection is None else (self.rejection.rule,)
+        return digest_of(self.specs, (*self.labels.names, *rule), self.module.state_dict())
 
     def threads(self, clips: int) -> int | None:
         """See `VideoPredictor.threads`."""

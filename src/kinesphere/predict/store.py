@@ -154,7 +154,7 @@ class PredictionLog(Closing):
         cells = [cell for answer in answers for cell in self._pairs(answer)]
         spans = [answer["span"] for answer in answers if "span" in answer]
         start, end = spans[0] if spans else ("", "")
-        notes = "; ".join(dict.fromkeys(note for answer in answers for note in answer.get("notes", ())))
+        notes = "; ".join(dict.fromkeys(note for answer in answers for note in _notes(answer)))
         return _csv_line([record["source"], start, end, *cells, notes, record.get("error", "")])
 
     def _pairs(self, answer: Mapping[str, Any]) -> list[Any]:
@@ -162,6 +162,16 @@ class PredictionLog(Closing):
         top = answer.get("top", [])[: self._top]
         pairs = [cell for each in top for cell in (each["label"], each["probability"])]
         return pairs + [""] * (2 * self._top - len(pairs))
+
+
+def _notes(answer: Mapping[str, Any]) -> list[str]:
+    """The notes on an answer; one more where it is none of what the model knows, which the labels hide."""
+    notes = list(answer.get("notes", ()))
+    top = answer.get("top", ())
+    if "answer" in answer and top and answer["answer"] != top[0]["label"]:
+        by = f"{answer['model']}: " if "model" in answer else ""
+        notes.append(f"{by}the answer is {answer['answer']!r}")
+    return notes
 
 
 def _csv_line(cells: list[Any]) -> str:

@@ -137,3 +137,11 @@ def test_it_says_what_it_knows_and_what_an_empty_box_means(box: BoxPredictor, tm
 def test_without_a_name_the_box_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kinesphere.predict.loading.BoxPredictor", lambda **given: ("box", *given))
     assert load() == ("box", "compute", "opening")
+
+
+def test_another_rule_of_rejection_is_another_digest(folder: Path, tmp_path: Path) -> None:
+    box = Path(shutil.copytree(folder, tmp_path / "box"))
+    before = BoxPredictor(box, CPU).digest()
+    fusion = FusionFile.read(box)
+    FusionFile(fusion.models, fusion.weights, Rejection(NONE, 0.5, "nothing")).write(box)
+    assert BoxPredictor(box, CPU).digest() != before

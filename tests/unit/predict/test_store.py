@@ -4,15 +4,18 @@ import csv
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from kinesphere.core.errors import InUse, InvalidSetting, UnwritableFile
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.predict import PredictionLog, Predictor, find_sources
+from kinesphere.models.rejection import Rejection
+from kinesphere.predict import FusedPredictor, Prediction, PredictionLog, Predictor, find_sources
 
 SETTINGS = {"model": "abc", "views": "1x1"}
 
@@ -70,6 +73,25 @@ def test_csv_has_labels_and_probabilities_side_by_side(tmp_path: Path) -> None:
     assert rows[0]["probability_2"] == "0.25"
     assert rows[0]["label_3"] == ""
     assert rows[1]["error"] == "no frame"
+
+
+def test_csv_says_when_the_answer_is_none_of_the_labels(tmp_path: Path) -> None:
+    labels = LabelSet(("hop", "none"))
+    rows = []
+    for threshold in (0.5, 0.9):
+        rule = Rejection("none", threshold, "nothing")
+        answer = Prediction(np.array([0.7, 0.3]), labels, f"{threshold}.mp4", (0.0, 1.0), rejection=rule)
+        rows.append(answer.to_json())
+    several = {"source": "a.mp4", "models": [{"model": f"m{i}", **row} for i, row in enumerate(rows)]}
+    with PredictionLog(tmp_path / "one.csv", SETTINGS) as log:
+        list(map(log.write, rows))
+    with PredictionLog(tmp_path / "two.csv", SETTINGS, models=("m0", "m1")) as log:
+        log.write(several)
+    one, two = (
+        [row["notes"] for row in csv.DictReader((tmp_path / name).open())] for name in ("one.csv", "two.csv")
+    )
+    assert one == ["", "the answer is 'none'"]
+    assert two == ["m1: the answer is 'none'"]
 
 
 def test_other_settings_are_refused_with_what_changed(tmp_path: Path) -> None:
@@ -156,6 +178,14 @@ def test_digest_follows_weights_labels_and_contract(predictor: Predictor) -> Non
     changed = fresh(0)
     changed.module.specs = (changed.spec.with_(fps=5.0),)
     assert changed.digest() != base
+    by_rule = set()
+    for threshold in (0.1, 0.9):  # another rejection is another answer
+        rule = Rejection("c", threshold, "nothing")
+        pair = [fresh(0), fresh(1)]
+        for each in pair:
+            each.module.provenance = replace(each.module.provenance, rejection=rule)
+        by_rule |= {pair[0].digest(), FusedPredictor([fresh(0), fresh(1)], rejection=rule).digest()}
+    assert len(by_rule) == 4
 
 
 def test_globs_in_folders_with_brackets(tmp_path: Path) -> None:
