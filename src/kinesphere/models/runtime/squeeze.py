@@ -7,6 +7,7 @@ multiple of 16, and a convolution of a single position costs ten times what the 
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ def simplify_excitation(graph: fx.GraphModule, dtype: torch.dtype) -> None:
             node.target = scaled
 
 
-def _averages(node: fx.Node, source: object) -> bool:
+def _averages(node: fx.Node, source: Any) -> bool:
     """Whether a node is a mean over all positions of a convolution that keeps the dimensions."""
     if node.target not in ("mean", torch.mean) or not node.kwargs.get("keepdim"):
         return False
