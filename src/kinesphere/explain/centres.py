@@ -59,12 +59,13 @@ class _Lattice:
         return replace(self, first=tuple(first))
 
     def offset(self, clip: Sequence[int], cells: Sequence[int]) -> Offset:
-        """From the centres of even tiles, in cells; none along axes that were not followed to the end."""
-        found = []
-        for first, stride, length, count in zip(self.first, self.stride, clip, cells, strict=True):
+        """Where cells lie among even tiles; as these along axes that were not followed to the end."""
+        found = list(TILES)
+        for axis, (first, stride) in enumerate(zip(self.first, self.stride, strict=True)):
+            length, count = clip[axis], cells[axis]
             away = (first - (stride - 1) / 2) / stride
-            followed = count > 1 and count in (length // stride, -(-length // stride))
-            found.append(away if followed and abs(away) <= _FARTHEST else 0.0)
+            if count > 1 and count in (length // stride, -(-length // stride)) and abs(away) <= _FARTHEST:
+                found[axis] = ((first + 0.5) * count / length - 0.5, stride * count / length)
         return found[0], found[1], found[2]
 
 
@@ -123,7 +124,7 @@ _known: WeakKeyDictionary[nn.Module, dict[object, Offset]] = WeakKeyDictionary()
 
 
 def offset_of(net: nn.Module, layer: CamLayer, inputs: tuple[Tensor, ...]) -> Offset:
-    """How far the centres of a layer's cells lie from those of even tiles, in cells along T, H and W.
+    """Where the centres of a layer's cells lie among even tiles, along T, H and W.
 
     Args:
         net: The network.

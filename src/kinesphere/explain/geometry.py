@@ -92,9 +92,10 @@ def placements(source_size: Size, spec: ClipSpec, views: Views = Views()) -> lis
     ]
 
 
-Offset = tuple[float, float, float]
-"""From the centres of tiles to those of cells along T, H and W, in cells."""
-TILES: Offset = (0.0, 0.0, 0.0)
+Offset = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Along T, H and W, in even tiles: from the middle of the first one to that of the first cell, and from one
+cell to the next (not 1 where the clip's length is no multiple of a layer's stride)."""
+TILES: Offset = ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
 """Of cells that tile a clip evenly."""
 
 
@@ -113,17 +114,18 @@ def fill_cells(cells: Tensor, shape: tuple[int, int, int], offset: Offset = TILE
             return cells
         filled = F.interpolate(cells[:, None].float(), size=shape, mode="trilinear", align_corners=False)
         return filled[:, 0]
-    for axis, (length, away) in enumerate(zip(shape, offset, strict=True), start=1):
-        between = _between(cells.shape[axis], length, away, cells)
+    for axis, (length, along) in enumerate(zip(shape, offset, strict=True), start=1):
+        between = _between(cells.shape[axis], length, along, cells)
         cells = (cells.movedim(axis, -1).float() @ between).movedim(-1, axis)
     return cells
 
 
-def _between(cells: int, pixels: int, away: float, like: Tensor) -> Tensor:
+def _between(cells: int, pixels: int, along: tuple[float, float], like: Tensor) -> Tensor:
     """`(cells, pixels)`: how much of each pixel's value is that of each cell."""
-    place = (torch.arange(pixels, device=like.device) + 0.5) * cells / pixels - 0.5 - away
+    first, distance = along
+    tile = (torch.arange(pixels, device=like.device) + 0.5) * cells / pixels - 0.5
     number = torch.arange(cells, device=like.device)[:, None]
-    return (1 - (place.clamp(0, cells - 1) - number).abs()).clamp(min=0)
+    return (1 - (((tile - first) / distance).clamp(0, cells - 1) - number).abs()).clamp(min=0)
 
 
 def at_times(values: np.ndarray, clip_times_s: np.ndarray, times_s: np.ndarray, hold_s: float) -> np.ndarray:

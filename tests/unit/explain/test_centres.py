@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,17 +40,29 @@ ODD = nn.Conv3d(3, 1, 3, 2, 1, bias=False), nn.ReLU(), nn.Conv3d(1, 1, 3, 2, 1, 
     ("net", "offset"),
     [
         (Net(*ODD), (-0.375,) * 3),
-        (Net(nn.Conv3d(3, 1, 4, 4)), TILES),
+        (Net(nn.Conv3d(3, 1, 4, 4)), (0.0,) * 3),
         (Net(nn.MaxPool3d(2, 2), nn.Conv3d(3, 1, (1, 3, 3), (1, 2, 2), (0, 1, 1))), (0.0, -0.25, -0.25)),
         (Net(nn.ConstantPad3d((0, 1) * 3, 0.0), nn.Conv3d(3, 1, 3, 2)), (0.25,) * 3),
         (Net(nn.AvgPool2d(3, 2, 1), nn.Conv2d(3, 1, 3, 2, 1), folded=True), (0.0, -0.375, -0.375)),
-        (Net(nn.ConstantPad3d((0, 0, 0, 0, 9, 0), 0.0), nn.Conv3d(3, 1, (10, 1, 1))), TILES),  # causal
+        (Net(nn.ConstantPad3d((0, 0, 0, 0, 9, 0), 0.0), nn.Conv3d(3, 1, (10, 1, 1))), (0.0,) * 3),  # causal
     ],
 )
 def test_centres_follow_strides_and_paddings(net: Net, offset: tuple[float, ...]) -> None:
     clips = torch.zeros(2, 16, 3, 32, 32)
     layer = CamLayer("layers", "BT C H W" if net.folded else "B C T H W")
-    assert offset_of(net, layer, (clips,)) == pytest.approx(offset)
+    found = np.array(offset_of(net, layer, (clips,)))
+    assert found[:, 0] == pytest.approx(np.array(offset))
+    assert found[:, 1] == pytest.approx(1.0)
+
+
+def test_cells_keep_their_stride_where_it_does_not_divide_the_clip() -> None:
+    """Cells at 0, 4, 8, …, also of sides of 30 and 42 pixels."""
+    offset = offset_of(Net(*ODD), CamLayer("layers", "B C T H W"), (torch.zeros(1, 16, 3, 30, 42),))
+    cells = torch.zeros(2, 4, 8, 11)
+    cells[0, 1, 2, 3] = cells[1, -1, -1, -1] = 1
+    heat = fill_cells(cells, (16, 30, 42), offset)
+    assert [float(heat[0, 4, 8, 12]), float(heat[1, 12, 28, 40])] == pytest.approx([1, 1], abs=1e-5)
+    assert float(heat[0, 4, 8, 10]) == pytest.approx(0.5, abs=1e-5)
 
 
 def test_heat_of_a_spot_lies_about_the_spot() -> None:
@@ -80,5 +93,5 @@ def test_what_is_not_followed_lies_on_tiles() -> None:
     assert METHODS.get("gradcam").offsets(pose, (joints,), Settings()) == (TILES,)
     slow = create_model("slowfast_tiny", ["a", "b"])
     clips = torch.zeros(1, 8, 3, 64, 64)
-    assert offset_of(slow.net, slow.card.cam_layers[0], (clips,))[0] == 0
+    assert offset_of(slow.net, slow.card.cam_layers[0], (clips,))[0] == TILES[0]
     assert not slow.net.training or all(module.training for module in slow.net.modules())
