@@ -70,6 +70,44 @@ def test_who_is_ignored_and_what_is_left_out() -> None:
     assert score_poses(people(few), people(few)).rules[-1] == "standard deviations: COCO's mean"
 
 
+def crowd_of(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Annotations and results of 40 random images, with crowds and unlabelled people."""
+    g = np.random.default_rng(seed)
+    images, annotations, found = [], [], []
+    for i in range(40):
+        images.append({"id": i, "width": 640, "height": 480, "file_name": f"v{i // 10}/{i}.jpg"})
+        for _ in range(g.integers(0, 5)):
+            centre, size = g.uniform(100, 400, 2), g.uniform(40, 150)
+            xy, flags = centre + g.uniform(-0.5, 0.5, (17, 2)) * size, g.integers(0, 3, 17)
+            if g.random() < 0.1:
+                flags[:] = 0
+            joints = np.concatenate([xy * (flags[:, None] > 0), flags[:, None]], 1)
+            annotations.append({
+                "image_id": i, "iscrowd": int(g.random() < 0.05), "keypoints": joints.ravel().tolist(),
+                "bbox": [*(centre - size / 2), size, size], "area": size * size * 0.6,
+            })  # fmt: skip
+            for _ in range(g.integers(0, 3)):
+                near = xy + g.normal(0, size * g.choice([0.02, 0.06, 0.1]), (17, 2))
+                joints = np.concatenate([near, np.ones((17, 1))], 1).ravel().tolist()
+                found.append({"image_id": i, "keypoints": joints, "score": float(g.random())})
+    return {"images": images, "annotations": annotations}, found
+
+
+@pytest.mark.parametrize(
+    ("seed", "wanted"),
+    [(0, (0.21046117, 0.46258407, 0.13068713)), (2, (0.22558181, 0.40903705, 0.16403083))],
+)
+def test_average_precision_is_that_of_pycocotools(
+    seed: int, wanted: tuple[float, ...], tmp_path: Path
+) -> None:
+    """Values of pycocotools 2.0.11 for the same files."""
+    truth, given = tmp_path / "truth.json", tmp_path / "found.json"
+    for path, content in zip((truth, given), crowd_of(seed), strict=True):
+        path.write_text(json.dumps(content))
+    scores = score_poses(read_people(given), read_people(truth)).scores
+    assert [scores[name].value for name in ("ap", "ap@0.5", "ap@0.75")] == pytest.approx(wanted, abs=1e-8)
+
+
 def entry(**changed: Any) -> dict[str, Any]:
     return {"image_id": 1, "keypoints": [9.0, 9, 2] * 17, "bbox": [0, 0, 9, 9], "area": 50} | changed
 
