@@ -54,7 +54,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
 """The classes in their order, and the movements of the generator that show them."""
 CLASSES: tuple[str, ...] = tuple(MOVEMENTS)
 LABEL_OF: dict[str, str] = {each: label for label, names in MOVEMENTS.items() for each in names}
-PERFORMANCES = 240
+PERFORMANCES = 120
 """Of each class in the poses; those of a class are shared out among its movements."""
 VIEWS = 3
 """Cameras that see a performance."""
