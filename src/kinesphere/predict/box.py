@@ -141,7 +141,7 @@ class BoxPredictor(VideoPredictor):
             f"It knows {len(known)} movements: {', '.join(known)}."
             + ("" if rejection is None else f" Whoever does none of them is {rejection.label!r}."),
             *([BESIDE] if len(self._files) > 1 else []),
-            f"{LIMITS[0]} What it gets right and wrong: {PAGE}; a model of your own: kinesphere train.",
+            f"{LIMITS[0]} {LIMITS[1]} Measured: {PAGE}; a model of your own: kinesphere train.",
         ]
         return tuple(lines)
 

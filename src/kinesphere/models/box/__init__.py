@@ -16,6 +16,7 @@ LARGEST_BYTES = 6_000_000
 LICENCE = "Apache-2.0"
 LIMITS = (
     "It was trained on generated people alone and has never seen a real one.",
+    "On real footage answers from pixels alone are mostly wrong, those from joints about half of the time.",
     "It answers about the clip as a whole: of several people it does not say who does what.",
     "People lower than about a quarter of the frame are too small for its pixels.",
     "Movements are told apart, not what they are for: a push in play and one in a fight are the same.",
