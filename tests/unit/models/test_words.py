@@ -14,6 +14,7 @@ from kinesphere.models import embed_query, import_checkpoint, import_words, load
 from kinesphere.models.card import WeightEntry
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.from_files import import_files
+from kinesphere.models.weights.readers.tokenizer import read_tokenizer
 from kinesphere.models.words import checked_prompts, ensemble
 
 from .word_files import hub
@@ -119,3 +120,19 @@ def test_what_is_missing_or_wrong_is_said(tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(MissingWeights, match=r"holds none of model\.safetensors"):
         import_words(folder, "clip_tiny", ["wave"])
+
+
+@pytest.mark.parametrize(
+    ("known", "row"),
+    [
+        (["</s>", "a"], [1, 0, 0, 0]),  # SigLIP
+        (["<pad>", "<eos>", "a", "</s>"], [2, 1, 0, 0]),  # SigLIP 2, whose tokenizer is Gemma's
+        (["a", "<|endoftext|>"], [0, 1, 1, 1]),
+    ],
+)
+def test_texts_end_and_are_filled_as_their_encoder_learnt_it(tmp_path, known, row):
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    numbers = {token: i for i, token in enumerate(known)}
+    model = tokenizers.models.WordLevel(numbers, unk_token="a")
+    tokenizers.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+    assert read_tokenizer(tmp_path).ids(["a"], 4, fill=True).tolist() == [row]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 WHOLE = "tokenizer.json"
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 _LARGEST = 64 << 20
-_START, _ENDS = "<|startoftext|>", ("<|endoftext|>", "</s>", "<eos>")
+_START, _CLIP_END = "<|startoftext|>", "<|endoftext|>"
+# What ends a text, and what fills its row: of CLIP, of Gemma (whose "</s>" is HTML) and of SentencePiece.
+_ENDS = {_CLIP_END: _CLIP_END, "<eos>": "<pad>", "</s>": "</s>"}
 # What CLIP's own tokenizer splits a text into before it looks for pairs.
 _CLIP_PARTS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
@@ -31,11 +33,13 @@ class PromptTokens:
 
     Attributes:
         tokenizer: The library's.
-        end: Number of the token that ends a text, and fills what is left of its row.
+        end: Number of the token that ends a text.
+        filler: Number of the one that fills what is left of its row.
     """
 
     tokenizer: Tokenizer
     end: int
+    filler: int
 
     def ids(self, prompts: Sequence[str], length: int, *, fill: bool) -> Tensor:
         """Numbers of tokens `(P, L)`; L is `length` with `fill`, and what the longest prompt needs without.
@@ -51,7 +55,7 @@ class PromptTokens:
                     f"The prompt {prompt[:60]!r} has {len(row)} tokens; the model reads {length}. Shorten it."
                 )
         wide = length if fill else max(map(len, rows))
-        return torch.tensor([[*row, *[self.end] * (wide - len(row))] for row in rows])
+        return torch.tensor([[*row, *[self.filler] * (wide - len(row))] for row in rows])
 
 
 def read_tokenizer(folder: Path) -> PromptTokens:
@@ -78,12 +82,13 @@ def read_tokenizer(folder: Path) -> PromptTokens:
             f"There is no tokenizer beside the weights: put the repository's {WHOLE}, or {VOCABULARY} and "
             f"{MERGES}, into {folder}."
         )
-    end = next((n for n in map(tokenizer.token_to_id, _ENDS) if n is not None), None)
-    if end is None:
-        raise InvalidCheckpoint(
-            f"The tokenizer in {folder} has no token that ends a text; known: {', '.join(_ENDS)}."
-        )
-    return PromptTokens(tokenizer, end)
+    for end, filler in _ENDS.items():
+        numbers = [tokenizer.token_to_id(token) for token in (end, filler)]
+        if None not in numbers:
+            return PromptTokens(tokenizer, *numbers)
+    raise InvalidCheckpoint(
+        f"The tokenizer in {folder} has no token that ends a text; known: {', '.join(_ENDS)}."
+    )
 
 
 def _whole(path: Path) -> Tokenizer:
@@ -105,8 +110,8 @@ def _clip(vocabulary: Path, merges: Path) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     numbers = read_json(vocabulary, InvalidCheckpoint, _LARGEST)
-    if not isinstance(numbers, dict) or not {_START, _ENDS[0]} <= numbers.keys():
-        raise InvalidCheckpoint(f"{vocabulary} is no vocabulary of CLIP: it lacks {_START} or {_ENDS[0]}.")
+    if not isinstance(numbers, dict) or not {_START, _CLIP_END} <= numbers.keys():
+        raise InvalidCheckpoint(f"{vocabulary} is no vocabulary of CLIP: it lacks {_START} or {_CLIP_END}.")
     if file_size(merges, InvalidCheckpoint) > _LARGEST:
         raise InvalidCheckpoint(f"{merges} is larger than {_LARGEST >> 20} MB: no list of pairs.")
     try:
@@ -115,7 +120,7 @@ def _clip(vocabulary: Path, merges: Path) -> Tokenizer:
             (a, b) for a, b in (line.split() for line in lines if line and not line.startswith("#version"))
         ]
         model = models.BPE(
-            vocab=numbers, merges=pairs, end_of_word_suffix="</w>", unk_token=_ENDS[0],
+            vocab=numbers, merges=pairs, end_of_word_suffix="</w>", unk_token=_CLIP_END,
             continuing_subword_prefix="", fuse_unk=False,
         )  # fmt: skip
     except Exception as error:  # as above
@@ -129,6 +134,6 @@ def _clip(vocabulary: Path, merges: Path) -> Tokenizer:
         pre_tokenizers.ByteLevel(add_prefix_space=False),
     ])  # fmt: skip
     tokenizer.post_processor = processors.RobertaProcessing(
-        (_ENDS[0], numbers[_ENDS[0]]), (_START, numbers[_START]), add_prefix_space=False, trim_offsets=False
+        (_CLIP_END, numbers[_CLIP_END]), (_START, numbers[_START]), add_prefix_space=False, trim_offsets=False
     )
     return tokenizer
