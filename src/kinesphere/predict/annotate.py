@@ -72,7 +72,8 @@ def annotate(
         target: `.mp4`, `.mkv` or another suffix that `VideoWriter` takes for H.264.
         answer: The answer of the model to it.
         top: Number of labels.
-        threshold: The strip stays grey where the leading label is less probable than this.
+        threshold: The strip stays grey where the leading label is less probable than this, and where the
+            answer is none of what the model knows.
         overlay: What else to draw, beneath the labels.
         progress: Called with the number of frames written and their total, if known.
 
@@ -163,7 +164,7 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
     strip[:] = _TRACK
     cells = timeline.cells() / float(timeline.spans[:, 1].max())
     leaders = timeline.probabilities.argmax(1)
-    leaders[(timeline.probabilities.max(1) < threshold) | timeline.nobody] = -1
+    leaders[(timeline.probabilities.max(1) < threshold) | timeline.unanswered] = -1
     edges = np.round(cells * layout.width).astype(int)
     # One hue for each label that leads somewhere, in order of appearance, so that neighbours differ.
     leading = [label for label in dict.fromkeys(leaders.tolist()) if label >= 0]

@@ -7,6 +7,7 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict import Prediction, Timeline, annotate
 from kinesphere.video import Video, VideoWriter
 
@@ -42,11 +43,17 @@ def test_panel_shows_only_within_the_span(make_video: MakeVideo, tmp_path: Path)
     assert change[1] > 25
 
 
-def test_strip_marks_the_labels_of_a_timeline(make_video: MakeVideo, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("threshold", "rule"), [(0.5, None), (0.1, Rejection("none", 0.5, "nothing"))], ids=["threshold", "rule"]
+)
+def test_strip_marks_the_labels_of_a_timeline(
+    make_video: MakeVideo, tmp_path: Path, threshold: float, rule: Rejection | None
+) -> None:
     path = make_video()
     rows = np.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.3, 0.4, 0.3]])
     spans = np.array([[0, 1], [1, 2], [2, 3], [3, 4]], dtype=float)
-    annotate(path, tmp_path / "out.mp4", Timeline(rows, spans, LABELS, str(path)), threshold=0.5)
+    answer = Timeline(rows, spans, LABELS, str(path), rejection=rule)
+    annotate(path, tmp_path / "out.mp4", answer, threshold=threshold)
     with Video.open(tmp_path / "out.mp4") as video:
         lower = video.frames_at([0.05]).data[0].transpose(1, 2, 0)[-6:].astype(float).mean(0)
     hop, skip, unsure = lower[100], lower[300], lower[420]
