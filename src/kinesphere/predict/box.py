@@ -33,6 +33,7 @@ from kinesphere.predict.video_predictor import VideoPredictor
 
 PAGE = "docs/first_answer.md"
 BESIDE = "Where a pose file lies beside a video (kinesphere extract pose VIDEOS), its models answer together."
+EXTRACTED = "Where none does, poses are extracted first ({}), which takes longer than the answer."
 _VIEWS = Views(3, 1)
 """What it looks at of a video without windows: its beginning, its middle and its end."""
 # A video so many times as long as what is looked at is better asked window by window.
@@ -141,6 +142,7 @@ class BoxPredictor(VideoPredictor):
             f"It knows {len(known)} movements: {', '.join(known)}."
             + ("" if rejection is None else f" Whoever does none of them is {rejection.label!r}."),
             *([BESIDE] if len(self._files) > 1 else []),
+            *([EXTRACTED.format(self.opening.pose_model)] if self.opening.pose_model is not None else []),
             f"{LIMITS[0]} {LIMITS[1]} Measured: {PAGE}; a model of your own: kinesphere train.",
         ]
         return tuple(lines)

@@ -29,7 +29,7 @@ from kinesphere.evaluate.seen import Met, Seen, seen_by
 from kinesphere.models.checkpoint import FILE_NAME, architecture_in, model_file, read_provenance
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.registry import MODELS
-from kinesphere.models.weights.starting import is_file
+from kinesphere.models.weights.starting import is_file, named_weights
 from kinesphere.train.config import DataSection
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits_csv import Part
@@ -155,13 +155,17 @@ def _pretrained_on(recipe: Recipe, parts: Parts) -> tuple[str, ...]:
 def _start(recipe: Recipe) -> Provenance:
     """Where the weights come from that a run starts from, as far as that is known before they are read."""
     name, start = recipe.model.name, recipe.model.pretrained
+    if isinstance(start, str):
+        if is_file(start, name):
+            path = model_file(start)
+            return read_provenance(path) if architecture_in(path) is not None else Provenance("not yet read")
+        name, start = named_weights(start, name)
     stem, _, tag = name.partition(".")
-    if isinstance(start, str) and is_file(start, name):
-        path = model_file(start)
-        return read_provenance(path) if architecture_in(path) is not None else Provenance("not yet read")
     weights = tag or start
     if not weights:
         return Provenance("initialised")
+    if stem == "auto":  # a tag alone: whether the model that suits the data has it is not decided yet
+        return Provenance("not yet read")
     return Provenance("public weights", trained_on=MODELS.get(stem).card.published(weights).trained_on)
 
 

@@ -314,6 +314,9 @@ def test_settings_and_models_are_checked(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("kinesphere.core.download.download", offline)
     with pytest.raises(MissingWeights, match=r"pose_landmarker_heavy.task .*no network.* put it at"):
         pose_model("heavy")
+    monkeypatch.setattr("kinesphere.annotations.extract.mediapipe_pose._is_installed", lambda _: True)
+    with pytest.raises(MissingWeights, match=r", or use what is here: kinesphere predict --pose-model full"):
+        pose_model("heavy")
 
 
 def test_without_mediapipe_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

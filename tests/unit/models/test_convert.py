@@ -319,7 +319,10 @@ def test_files_without_tensors_are_refused(tmp_path):
 
 
 def test_absent_and_unknown_files_are_refused(tmp_path):
-    with pytest.raises(InvalidCheckpoint, match="There is no checkpoint file"):
+    with pytest.raises(
+        InvalidCheckpoint,
+        match=r"There is no checkpoint file or folder .*; it is not downloaded: put it there",
+    ):
         read_foreign(tmp_path / "absent.pth")
     (tmp_path / "a.xyz").touch()
     with pytest.raises(InvalidCheckpoint, match=r"from its ending; known: .*\.pth"):

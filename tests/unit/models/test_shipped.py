@@ -18,6 +18,7 @@ from kinesphere.models.weights.shipped import shipped_weights
 from kinesphere.models.weights.starting import named_weights
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import _model
+from kinesphere.train.splits import _start
 
 LABELS = LabelSet(("a", "b", "none of these"))
 REJECTION = Rejection("none of these", 0.4, "9 clips")
@@ -61,9 +62,11 @@ def test_a_file_in_the_box_is_an_entry_of_its_model(box, monkeypatch) -> None:
 def test_training_takes_model_and_tag_as_one_name(box, monkeypatch) -> None:
     folder, recogniser = box
     with_weights(monkeypatch, "r3d_tiny", shipped_weights("r3d_tiny", recogniser.specs[0], folder))
-    section = Recipe.build({"data": {"source": "x"}}).override("model.pretrained=r3d_tiny.basic").model
-    found = _model(section, None)
+    recipe = Recipe.build({"data": {"source": "x"}}).override("model.pretrained=r3d_tiny.basic")
+    found = _model(recipe.model, None)
     assert (found.name, found.pretrained) == ("r3d_tiny", "basic")
+    assert _start(recipe).trained_on == MODELS.get("r3d_tiny").card.published("basic").trained_on
+    assert _start(recipe.override("model.pretrained=k400")).origin == "not yet read"
     assert named_weights("k400", "r3d_18") == ("r3d_18", "k400")
     with pytest.raises(
         InvalidSetting, match=r"are weights of r3d_tiny, but model\.name is kine_small; make them"

@@ -106,6 +106,7 @@ def test_joints_are_extracted_where_that_needs_no_download(
     monkeypatch.setattr("kinesphere.annotations.extract.mediapipe_pose._is_installed", lambda _: True)
     box = BoxPredictor(folder, CPU)
     assert box.opening.pose_model == "lite"
+    assert "Where none does, poses are extracted first (lite)" in " ".join(box.about())
     assert box.for_source(video) is box.fused
     monkeypatch.setattr("kinesphere.annotations.extract.mediapipe_pose._is_installed", lambda _: False)
     assert BoxPredictor(folder, CPU).for_source(video).name == PIXELS

@@ -64,7 +64,9 @@ def pose_model(name: str) -> Path:
     """
     if name in MODELS:
         file = f"pose_landmarker_{name}.task"
-        return fetch_file(file, f"{_URL}/pose_landmarker_{name}/float16/latest/{file}").path
+        here = pose_model_at_hand()
+        instead = f", or use what is here: kinesphere predict --pose-model {here}" if here else ""
+        return fetch_file(file, f"{_URL}/pose_landmarker_{name}/float16/latest/{file}", beside=instead).path
     path = Path(name)
     if not path.is_file():
         raise InvalidSetting(f"The pose model is {', '.join(MODELS)}, or a .task file; got {name!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,13 @@ def show_segments(timeline: Timeline, given: float | None) -> None:
         times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
         rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
         screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
-    if (below := timeline.below(threshold)).windows:
-        screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
+    below = timeline.below(threshold)
     if timeline.rejection is not None and (rejected := sum(each.is_rejected for each in timeline)):
         text = f" {rejected} of {len(timeline)} windows are {timeline.rejection.label!r}"
         screen.print(tinted("  ", ("note", "yellow"), text), soft_wrap=True)
+        below = replace(below, windows=below.windows - rejected)
+    if below.windows:
+        screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
 
 
 def why_rejected(answer: Prediction) -> str:
@@ -35,7 +38,8 @@ def why_rejected(answer: Prediction) -> str:
     if rule is None or not answer.is_rejected:
         return ""
     best = max(rule.known(answer.labels), key=answer.__getitem__)
-    return f"  (the likeliest movement, {best}, has {answer[best]:.1%}; it takes {rule.threshold:.1%})"
+    needs = f"; an answer needs {rule.threshold:.1%}" if answer[best] < rule.threshold else ""
+    return f"  (the likeliest movement, {best}, has {answer[best]:.1%}{needs})"
 
 
 def show_side_by_side(answers: SideBySide, top: int, threshold: float | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinesphere.apps.cli.console import GOES_ON, console, end, progress, say, tinted
-from kinesphere.apps.cli.options import Device, ExtractsFolder, TestViews
+from kinesphere.apps.cli.options import Device, ExtractsFolder
 from kinesphere.apps.cli.targets import targets
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.signals import advise
@@ -18,6 +18,7 @@ from kinesphere.core.skipped import Skipped
 if TYPE_CHECKING:
     from kinesphere.explain.agreement import Agreement
     from kinesphere.explain.folder import Asked, Explained
+    from kinesphere.predict import VideoPredictor
 
 Models = Annotated[
     list[str], typer.Option("--model", help="Run folder, fusion, model file or registered name; repeatable.")
@@ -30,6 +31,10 @@ Label = Annotated[
     str | None, typer.Option("--class", help="The class to explain; default: the model's answer.")
 ]
 Against = Annotated[str | None, typer.Option(help="Another class: why --class, and not this one?")]
+ExplainedViews = Annotated[
+    str | None,
+    typer.Option("--views", help="Views to explain, clips x crops. Default: 1x1, a clip in the middle."),
+]
 Window = Annotated[float | None, typer.Option(help="Explain windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
 Out = Annotated[Path, typer.Option(help="Folder for pictures, films and heat.")]
@@ -48,7 +53,7 @@ def explain(
     method: Methods = None,
     label: Label = None,
     against: Against = None,
-    views: TestViews = None,
+    views: ExplainedViews = None,
     window: Window = None,
     stride: Stride = None,
     out: Out = Path("explanations"),
@@ -89,6 +94,8 @@ def explain(
     ]
     for one in asked:
         check_question(one.model, one.question)
+    if views is None and window is None:
+        _tell_of_views([one.model for one in asked], as_json)
     if agreement:
         check_agreement(asked)
     if film:
@@ -98,6 +105,17 @@ def explain(
     for each in skipped:
         say("refused", "red", f"{each.path}: {each.reason}", to_stderr=as_json)
     end(len(skipped))
+
+
+def _tell_of_views(models: list[VideoPredictor], as_json: bool) -> None:
+    """Say where one clip is explained of models whose answers average several."""
+    for name, views in dict.fromkeys((each.name, str(each.test_views)) for each in models):
+        if views != "1x1":
+            text = (
+                f"one clip of each video is explained, its middle; {name} answers from {views} of them in "
+                f"kinesphere predict, which can be another answer: --views {views} explains it"
+            )
+            say("note", "yellow", text, to_stderr=as_json)
 
 
 def _run(

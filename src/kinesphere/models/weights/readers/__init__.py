@@ -42,7 +42,9 @@ def read_foreign(path: str | Path) -> Foreign:
     """
     path = Path(path)
     if not path.is_file():
-        raise InvalidCheckpoint(f"There is no checkpoint file {path}.")
+        raise InvalidCheckpoint(
+            f"There is no checkpoint file or folder {path}; it is not downloaded: put it there."
+        )
     shards = shards_of(path)
     content = _read(path) if shards is None else _joined(shards)
     files = (path,) if shards is None else shards.files
