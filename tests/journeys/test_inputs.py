@@ -69,7 +69,7 @@ def test_each_input_is_fitted_to_the_clips(
     assert "notes" not in json.loads(text)
     write_poses(replace(read_poses(file), origin="MediaPipe 0 pose_landmarker_heavy"), file)
     code, text, errors = kinesphere(*words)
-    note = "its poses come from pose_landmarker_heavy, those learnt from came from pose_landmarker_lite"
+    note = "its poses come from pose_landmarker_heavy, the model learnt from those of pose_landmarker_lite"
     assert json.loads(text)["notes"] == [note]
     code, text, errors = kinesphere(*words[:-1], "--window", "1")
     assert code == 0, errors

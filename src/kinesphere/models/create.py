@@ -162,7 +162,9 @@ def load_model(source: str | Path, *, arguments: Arguments | None = None) -> Rec
             )
         return read_model(_from_hub(name), arguments or {})
     if "/" in name or path.suffix == ".safetensors":
-        raise MissingWeights(f"There is no model file or run folder {name}.")
+        raise MissingWeights(
+            f"There is no model file or run folder {name}; kinesphere train and kinesphere import make them."
+        )
     return _registered(name, arguments)
 
 

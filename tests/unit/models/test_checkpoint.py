@@ -156,7 +156,10 @@ def test_names_without_files(tmp_path, monkeypatch):
         load_model("r3d_81")
     with pytest.raises(MissingWeights, match="There is no model file"):
         load_model(tmp_path / "absent.safetensors")
-    with pytest.raises(MissingWeights, match="There is no model file or run folder"):
+    with pytest.raises(
+        MissingWeights,
+        match=r"There is no model file or run folder .*; kinesphere train and kinesphere import",
+    ):
         load_model("runs/deep/folder")
 
 

@@ -177,7 +177,7 @@ def test_poses_are_found_as_those_that_the_model_learnt_from(
     assert NamedFinder.asked == [PoseSettings(Path("pose_landmarker_heavy.task"), people=2)]
     assert NamedFinder.looked == 10
     said = predictor_of("dd_net_tiny", Opening(pose_model="lite"), learnt).predict(video)
-    note = "its poses come from pose_landmarker_lite, those learnt from came from pose_landmarker_heavy"
+    note = "its poses come from pose_landmarker_lite, the model learnt from those of pose_landmarker_heavy"
     assert said.notes == (note,)
     predictor_of("dd_net_tiny", Opening()).predict(video)
     assert NamedFinder.asked[-1] == PoseSettings(Path("pose_landmarker_full.task"))
@@ -194,7 +194,7 @@ def test_files_that_were_made_otherwise_get_a_note(video: Path) -> None:
     learnt = Preparation("pose_landmarker_heavy", max_people=2, poses_fps=10.0)
     predictor = predictor_of("dd_net_tiny", Opening(), learnt)
     notes = (
-        "its poses come from COCO results, those learnt from came from pose_landmarker_heavy",
+        "its poses come from COCO results, the model learnt from those of pose_landmarker_heavy",
         "at most 4 people were looked for in it, 2 in what was learnt from",
         "it has 5 poses a second, what was learnt from had 10",
     )

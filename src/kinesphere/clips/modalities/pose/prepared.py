@@ -38,7 +38,8 @@ def differences(poses: StoredPoses, video: VideoSource, learnt: Preparation) -> 
     differences = []
     if learnt.poses is not None and (finder := finder_of(poses.origin)) != learnt.poses:
         differences.append(
-            f"its poses come from {finder or 'an unknown source'}, those learnt from came from {learnt.poses}"
+            f"its poses come from {finder or 'an unknown source'}, "
+            f"the model learnt from those of {learnt.poses}"
         )
     if None not in (most := (poses.max_people, learnt.max_people)) and most[0] != most[1]:
         differences.append(
