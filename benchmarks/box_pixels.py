@@ -257,7 +257,11 @@ def notes_of(predictor: VideoPredictor) -> list[str]:
         f"Of each video of UT-Interaction {VIEWS.clips} clips of 2 s are averaged",
         f"URFD: windows of {WINDOW_S:g} s every {STRIDE_S:g} s; its files show depth beside colour",
         f"{known} (other performers in other scenes than those that it learnt from)",
-        "Settings were chosen on generated people; UT-Interaction and URFD were asked for this record alone",
+        (
+            "Settings were chosen on generated people. UT-Interaction and URFD were asked twice: of weights "
+            "of 6 epochs, and of these, which learnt for longer because the loss on generated people was "
+            "still falling"
+        ),
         "Earlier weights had been asked about the pitch, other samples, walkers and surveillance clips",
     ]
 
