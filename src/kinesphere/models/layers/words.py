@@ -10,11 +10,14 @@ P prompts, N images, L tokens, C channels, H W pixels, D width, E width of the e
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.models.layers.vit import Block, Gelu
+from kinesphere.models.tokens import Grid
 
 
 class TextTower(nn.Module):
@@ -123,3 +126,30 @@ class Temperature(nn.Module):
         """Logits `(B, K)`."""
         logits_BK = cosines_BK * self.log_scale.exp()
         return logits_BK if self.bias is None else logits_BK + self.bias
+
+
+class FramesAndWords(nn.Module):
+    """A network of patches of frames whose answer is how alike what it sees and each class's embedding are.
+
+    Rows of `fc` are the embeddings of the classes. See `kinesphere.models.words.ComparesWithWords`.
+    """
+
+    embed: FramePatches
+    fc: nn.Linear
+    temperature: Temperature
+
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """Patches of all frames, the same in all layers; see `Tokens`."""
+        return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
+
+    @abstractmethod
+    def look(self, x_BTCHW: Tensor) -> Tensor:
+        """What is seen of clips, `(B, S, E)`, the clip's embedding of length 1 first."""
+
+    def compare(self, seen_BSE: Tensor, classes_KE: Tensor) -> Tensor:
+        """Cosines `(B, K)` of the clip's embedding and of classes of any length."""
+        return F.linear(seen_BSE[:, 0], F.normalize(classes_KE, dim=-1))
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
+        return logits_BK

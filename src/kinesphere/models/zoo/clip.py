@@ -22,9 +22,8 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Gelu, initialise, stage_names
-from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
+from kinesphere.models.layers.words import FramePatches, FramesAndWords, Temperature, TextTower
 from kinesphere.models.papers import cite
-from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename
 from kinesphere.models.weights.maps.words import LOOKS, PROJECTION, frames, made_for, texts
 from kinesphere.models.words import WEAK_ON_MOTION, Words
@@ -48,12 +47,7 @@ def mean_direction(frames_BTE: Tensor) -> Tensor:
     return F.normalize(F.normalize(frames_BTE, dim=-1).mean(1), dim=-1)
 
 
-def directions_alike(seen_BE: Tensor, classes_KE: Tensor) -> Tensor:
-    """Cosines `(B, K)` of what was seen, of length 1, and of classes of any length."""
-    return F.linear(seen_BE, F.normalize(classes_KE, dim=-1))
-
-
-class CLIP(nn.Module):
+class CLIP(FramesAndWords):
     """A vision transformer on each frame; the mean of the frames' embeddings is compared with each class.
 
     Rows of `fc` are the embeddings of the classes, of which the directions count.
@@ -94,23 +88,11 @@ class CLIP(nn.Module):
         self.temperature = Temperature(1 / 0.07)
         initialise(self)
 
-    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
-        """Patches of all frames, the same in all layers; see `Tokens`."""
-        return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
-
     def look(self, x_BTCHW: Tensor) -> Tensor:
         """The clip's embedding `(B, 1, E)`; see `ComparesWithWords`."""
         x_NLD = self.blocks(self.embed(x_BTCHW.flatten(0, 1)))
         frames_BTE = self.proj(self.norm(x_NLD[:, 0])).unflatten(0, (-1, x_BTCHW.shape[1]))
         return mean_direction(frames_BTE).unsqueeze(1)
-
-    def compare(self, seen_B1E: Tensor, classes_KE: Tensor) -> Tensor:
-        """Cosines `(B, K)`; see `ComparesWithWords`."""
-        return directions_alike(seen_B1E[:, 0], classes_KE)
-
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
-        return logits_BK
 
 
 def infer(theirs: Mapping[str, Tensor]) -> Arguments:

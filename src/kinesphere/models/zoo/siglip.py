@@ -21,13 +21,12 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import fit_length_and_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Block, Gelu, Mlp, initialise, stage_names
-from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
+from kinesphere.models.layers.words import FramePatches, FramesAndWords, Temperature, TextTower
 from kinesphere.models.papers import cite
-from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Split
 from kinesphere.models.weights.maps.words import HEAD, LOOKS, frames, made_for, texts
 from kinesphere.models.words import WEAK_ON_MOTION, Words
-from kinesphere.models.zoo.clip import directions_alike, mean_direction
+from kinesphere.models.zoo.clip import mean_direction
 
 EPS = 1e-6
 PROMPTS = ("this is a photo of {}", "a photo of a person {}", "a video of a person {}", "a person {}")
@@ -58,7 +57,7 @@ class Pooler(nn.Module):
         return out_ND
 
 
-class SigLIP(nn.Module):
+class SigLIP(FramesAndWords):
     """A vision transformer on each frame; the mean of the frames' embeddings is compared with each class.
 
     Rows of `fc` are the embeddings of the classes, of which the directions count.
@@ -97,23 +96,11 @@ class SigLIP(nn.Module):
         self.temperature = Temperature(10.0, -10.0)
         initialise(self)
 
-    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
-        """Patches of all frames, the same in all layers; see `Tokens`."""
-        return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
-
     def look(self, x_BTCHW: Tensor) -> Tensor:
         """The clip's embedding `(B, 1, D)`; see `ComparesWithWords`."""
         x_NLD = self.blocks(self.embed(x_BTCHW.flatten(0, 1)))
         frames_BTD = self.pool(self.norm(x_NLD)).unflatten(0, (-1, x_BTCHW.shape[1]))
         return mean_direction(frames_BTD).unsqueeze(1)
-
-    def compare(self, seen_B1D: Tensor, classes_KD: Tensor) -> Tensor:
-        """Cosines `(B, K)`; see `ComparesWithWords`."""
-        return directions_alike(seen_B1D[:, 0], classes_KD)
-
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
-        return logits_BK
 
 
 def infer(theirs: Mapping[str, Tensor]) -> Arguments:

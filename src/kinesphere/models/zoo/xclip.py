@@ -22,9 +22,8 @@ from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, with_length, with_size
 from kinesphere.models.family import Family
 from kinesphere.models.layers.vit import Attention, Block, Gelu, Mlp, QuickGelu, initialise, stage_names
-from kinesphere.models.layers.words import FramePatches, Temperature, TextTower
+from kinesphere.models.layers.words import FramePatches, FramesAndWords, Temperature, TextTower
 from kinesphere.models.papers import cite
-from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Transform
 from kinesphere.models.weights.maps.words import (
     LOOKS,
@@ -142,7 +141,7 @@ class Prompts(nn.Module):
         return own_BKE + self.alpha * seen_BKE
 
 
-class XCLIP(nn.Module):
+class XCLIP(FramesAndWords):
     """Blocks with messages between frames; the clip's embedding is compared with each class's.
 
     Rows of `fc` are the embeddings of the classes.
@@ -193,10 +192,6 @@ class XCLIP(nn.Module):
         self.temperature = Temperature(1 / 0.07)
         initialise(self)
 
-    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
-        """Patches of all frames, the same in all layers; see `Tokens`."""
-        return x_BTCHW.shape[1], self.embed.grid, self.embed.grid
-
     def look(self, x_BTCHW: Tensor) -> Tensor:
         """The clip's embedding and, behind it, its patches, `(B, 1 + P, E)`; see `ComparesWithWords`."""
         length = x_BTCHW.shape[1]
@@ -212,10 +207,6 @@ class XCLIP(nn.Module):
         """Cosines `(B, K)`; see `ComparesWithWords`."""
         named_BKE = self.prompts(classes_KE, seen_BSE[:, 1:])
         return (F.normalize(named_BKE, dim=-1) @ seen_BSE[:, 0].unsqueeze(-1)).squeeze(-1)
-
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
-        return logits_BK
 
 
 def infer(theirs: Mapping[str, Tensor]) -> Arguments:
