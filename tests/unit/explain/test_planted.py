@@ -13,8 +13,8 @@ from benchmarks.planted_clips import LEARNERS, answered_right
 
 CLIPS, SEED = 30, 0
 POINT = {
-    "CNN": ("gradcam", "guided_gradcam", "layercam", "occlusion", "rise"),
-    "LSTM": ("gradcam", "occlusion", "rise"),
+    "CNN": ("gradcam", "gradcam++", "guided_gradcam", "layercam", "occlusion", "rise"),
+    "LSTM": ("gradcam", "layercam", "occlusion", "rise"),
     "transformer": ("integrated_gradients", "occlusion", "rise"),
     "skeleton": (
         "gradient_x_input", "guided_gradcam", "integrated_gradients", "occlusion", "rise", "smoothgrad",
