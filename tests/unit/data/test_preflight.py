@@ -301,7 +301,7 @@ def test_files_are_held_against_those_that_a_model_learnt_from(copy: Path) -> No
     learnt = Preparation(poses="pose_landmarker_full")
     told = found(check(manifest, POSE, preparation=learnt, workers=1), "other preparation")
     assert told.message.startswith(f"2 of {len(manifest)} samples have files made otherwise than those that")
-    assert [place.partition(", those learnt")[0] for place in told.where] == [
+    assert [place.partition(", the model learnt")[0] for place in told.where] == [
         "turn left/0.mp4: its poses come from pose_landmarker_lite",
         "turn left/9.pose.npz: its poses come from OpenPose",
     ]
