@@ -71,7 +71,9 @@ class BoxPredictor(VideoPredictor):
             )
         self._first = frames[0]
         super().__init__(
-            "the recogniser in the box", compute or Compute.choose(), _at_hand(opening, self._files)
+            "the recogniser in the box",
+            compute or Compute.choose(),
+            _at_hand(opening or Opening(), self._files, self._inputs),
         )
         self._loaded: dict[int, Predictor] = {}
 
@@ -232,16 +234,13 @@ def _name(path: Path) -> str:
     return f"{architecture_in(path)}.{path.stem.partition('_')[0]}"
 
 
-def _at_hand(opening: Opening | None, files: Sequence[Path]) -> Opening:
+def _at_hand(opening: Opening, files: Sequence[Path], inputs: Sequence[tuple[ClipSpec, ...]]) -> Opening:
     """The opening, extracting with what is on this machine unless somebody chose what with."""
-    opening = opening or Opening()
     if opening.pose_model is not None:
         return opening
-    for path in files:
-        preparation = read_provenance(path).preparation
-        for spec in read_specs(path):
-            if spec.modality in EXTRACTORS:
-                found = EXTRACTORS.get(spec.modality).at_hand(preparation)
-                if found is not None:
-                    return replace(opening, pose_model=found)
+    for path, specs in zip(files, inputs, strict=True):
+        for modality in (spec.modality for spec in specs if spec.modality in EXTRACTORS):
+            found = EXTRACTORS.get(modality).at_hand(read_provenance(path).preparation)
+            if found is not None:
+                return replace(opening, pose_model=found)
     return opening

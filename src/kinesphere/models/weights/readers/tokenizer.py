@@ -83,9 +83,9 @@ def read_tokenizer(folder: Path) -> PromptTokens:
             f"{MERGES}, into {folder}."
         )
     for end, filler in _ENDS.items():
-        numbers = [tokenizer.token_to_id(token) for token in (end, filler)]
-        if None not in numbers:
-            return PromptTokens(tokenizer, *numbers)
+        end_id, filler_id = tokenizer.token_to_id(end), tokenizer.token_to_id(filler)
+        if end_id is not None and filler_id is not None:
+            return PromptTokens(tokenizer, end_id, filler_id)
     raise InvalidCheckpoint(
         f"The tokenizer in {folder} has no token that ends a text; known: {', '.join(_ENDS)}."
     )
