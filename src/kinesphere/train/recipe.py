@@ -13,6 +13,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import write_text
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
+from kinesphere.core.setting_types import as_typed
 from kinesphere.core.structured import Written, dump_yaml, parse_value, read_yaml
 from kinesphere.train.clip_sections import ClipSection
 from kinesphere.train.config import (
@@ -28,7 +29,6 @@ from kinesphere.train.config import (
     TestSection,
     TrainSection,
 )
-from kinesphere.train.setting_types import as_typed
 
 RECIPE_FILE = "recipe.yaml"
 _MOST_PROBLEMS = 20
