@@ -143,6 +143,7 @@ class Track:
         frames: `(N,)` int64, increasing, as the file numbers them.
         boxes: `(N, 4)` float64: left, top, right, bottom px.
         scores: `(N,)` float64: confidences, or whether an annotation counts (0: it does not).
+        label: Class name of what is tracked.
 
     Raises:
         InvalidAnnotation: If a frame occurs twice, or a box is no box.
@@ -152,6 +153,7 @@ class Track:
     frames: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    label: str = "person"
 
     __repr__ = short_repr
 

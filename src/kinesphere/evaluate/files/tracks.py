@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from kinesphere.annotations.formats.mot import read_mot
+from kinesphere.annotations.formats.mot import CLASS_NAMES, read_mot
 from kinesphere.annotations.timed import Track
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.evaluate.files.detections import units_of
@@ -28,7 +29,7 @@ def read_tracks(path: Path) -> dict[str, tuple[Track, ...]]:
     """
     if not path.is_dir():
         return {path.stem: read_mot(path)}
-    files = {each.stem: each for each in sorted(path.glob("*.txt"))}
+    files = {each.stem: each for each in sorted(path.glob("*.txt")) if each.name != CLASS_NAMES}
     files |= {each.parent.parent.name: each for each in sorted(path.glob("*/gt/gt.txt"))}
     if not files:
         raise InvalidAnnotation(f"{path} holds no tracks: neither NAME.txt nor NAME/gt/gt.txt.")
@@ -84,7 +85,7 @@ def score_tracks(results: Tracks, truth: Tracks) -> FileScores:
 def _that_count(tracks: Sequence[Track]) -> list[Track]:
     kept = ((each, each.scores != 0) for each in tracks)
     return [
-        Track(each.identity, each.frames[rows], each.boxes[rows], each.scores[rows])
+        replace(each, frames=each.frames[rows], boxes=each.boxes[rows], scores=each.scores[rows])
         for each, rows in kept
         if rows.any()
     ]
