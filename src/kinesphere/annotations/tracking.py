@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from kinesphere.clips.boxes import assign, overlap
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.sparse import SparsePoses, StoredPoses, are_sparse
@@ -287,29 +288,6 @@ def keypoint_similarity(joints: tuple[str, ...], found: Detections, one: int, ot
     weight = np.minimum(found.scores[one], found.scores[other])
     near = np.exp(-(distance**2) / (2 * (size * _tolerances(joints)) ** 2))
     return float((near * weight).sum() / max(float(weight.sum()), 1e-6))
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`(N, M)` intersection over union of boxes `(N, 4)` and `(M, 4)`."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    result: np.ndarray = shared / np.maximum(union, 1e-9)
-    return result
-
-
-def assign(value: np.ndarray) -> list[tuple[int, int]]:
-    """The pairs (row, column) of largest summed value, each row and column at most once.
-
-    Args:
-        value: `(N, M)`; min(N, M) pairs are made, whatever their value.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(value, maximize=True)
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def follow(frames: Sequence[Detections], times_s: Sequence[float], tracker: Tracker) -> list[np.ndarray]:

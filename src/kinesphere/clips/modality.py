@@ -18,6 +18,7 @@ import torch
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Size
+from kinesphere.clips.person_path import Cut, PersonPath
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sampling import STEADY, TemporalJitter
 from kinesphere.clips.source import VideoSource
@@ -72,6 +73,19 @@ def _unaltered(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Cli
     return clip
 
 
+@dataclass(frozen=True)
+class PersonByPerson:
+    """What a sidecar file holds of each person alone, so that it is not looked for in the pixels again.
+
+    Attributes:
+        of_people: What was attached, of each person of some paths.
+        cut: That of one person, in a part of the frames.
+    """
+
+    of_people: Callable[[Any, Sequence[PersonPath]], list[Any]]
+    cut: Callable[[Any, Cut], Any]
+
+
 def _tells_nothing(files: Sequence[Any]) -> list[Preparation]:
     return []
 
@@ -96,6 +110,7 @@ class Sidecar:
         alone: Opens a file in the place of its video, as a source without frames.
         prepared: How some files were made.
         differences: In what a file was made otherwise than those that a model learnt from, in sentences.
+        people: How it is taken apart by person; None where it cannot be.
     """
 
     suffix: str
@@ -105,6 +120,7 @@ class Sidecar:
     alone: Callable[[Path], VideoSource] | None = None
     prepared: Callable[[Sequence[Any]], list[Preparation]] = _tells_nothing
     differences: Callable[[Any, VideoSource, Preparation], list[str]] = _differs_in_nothing
+    people: PersonByPerson | None = None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class WrappedSource(Closing):
         preparation: How the files were made that the model learnt from, for whoever makes missing ones.
         remarks: What a user should know of the files of this video.
         read: In place of the video's own `frames_at`.
+        frame_size: `(H, W)` in place of the video's own, of those other frames.
         closing: What else is closed together with this.
     """
 
@@ -72,12 +73,13 @@ class WrappedSource(Closing):
     preparation: Preparation = Preparation()  # noqa: RUF009 (frozen)
     remarks: tuple[str, ...] = ()
     read: ReadFrames | None = None
+    frame_size: Size | None = None
     closing: tuple[Callable[[], None], ...] = ()
 
     @property
     def size(self) -> Size:
-        """`(H, W)` of the video in pixels."""
-        return self.video.size
+        """`(H, W)` of the frames in pixels."""
+        return self.frame_size or self.video.size
 
     @property
     def fps(self) -> Fraction | None:

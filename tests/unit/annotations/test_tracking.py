@@ -22,12 +22,11 @@ from kinesphere.annotations.tracking import (
     Detections,
     Tracker,
     assemble,
-    assign,
     follow,
     keypoint_similarity,
-    overlap,
     with_appearance,
 )
+from kinesphere.clips.boxes import assign, overlap
 from kinesphere.clips.modalities.pose.file import read_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent, boxes_around
 from kinesphere.clips.skeleton import BLAZEPOSE33, COCO17

@@ -26,9 +26,9 @@ from kinesphere.annotations.tracking import (
     Tracker,
     assemble,
     keypoint_similarity,
-    overlap,
     with_appearance,
 )
+from kinesphere.clips.boxes import overlap
 from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses, write_poses
 from kinesphere.clips.modalities.pose.poses import Extent
 from kinesphere.clips.modalities.pose.sparse import StoredPoses

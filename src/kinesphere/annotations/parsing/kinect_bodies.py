@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinesphere.annotations.tracking import assign
+from kinesphere.clips.boxes import assign
 
 # Metres. A number is worth so much: nearer than that to each other, people keep theirs. Whoever was away may
 # be so far off as it reaches while standing, and further for every second, but not anywhere.

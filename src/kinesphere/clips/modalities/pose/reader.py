@@ -16,6 +16,7 @@ from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Size, plan_frames, view_boxes
 from kinesphere.clips.modalities.pose.align import align_bodies
+from kinesphere.clips.modalities.pose.alone import cut, of_people
 from kinesphere.clips.modalities.pose.attach import attached
 from kinesphere.clips.modalities.pose.draw import draw_people
 from kinesphere.clips.modalities.pose.file import SUFFIX, open_poses
@@ -24,7 +25,7 @@ from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.prepared import differences, prepared
 from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.modalities.pose.track import PoseTrack
-from kinesphere.clips.modality import MODALITIES, Modality, Sidecar
+from kinesphere.clips.modality import MODALITIES, Modality, PersonByPerson, Sidecar
 from kinesphere.clips.reading import sampled
 from kinesphere.clips.sampling import STEADY, ClipTimes, TemporalJitter
 from kinesphere.clips.skeleton import SKELETONS
@@ -301,7 +302,13 @@ MODALITIES.add(
         is_picture=False,
         sees_nothing=sees_nobody,
         sidecar=Sidecar(
-            SUFFIX, open_poses, attached, alone=PoseTrack, prepared=prepared, differences=differences
+            SUFFIX,
+            open_poses,
+            attached,
+            alone=PoseTrack,
+            prepared=prepared,
+            differences=differences,
+            people=PersonByPerson(of_people, cut),
         ),
     ),
 )

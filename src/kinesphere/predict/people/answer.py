@@ -1,0 +1,284 @@
+"""`people_timelines`: what each person of a video does, window by window along its track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.annotations.timed import Track
+from kinesphere.clips.augment.settings import check_views
+from kinesphere.clips.clip import stack
+from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.clips.person_path import PersonPath
+from kinesphere.clips.sampling import windows
+from kinesphere.clips.source import WrappedSource
+from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.short_repr import short_repr
+from kinesphere.data.sources import Source
+from kinesphere.predict.long_video import damage_of, remarks_on
+from kinesphere.predict.people.crops import CropRules, PeopleClips, PersonWindow
+from kinesphere.predict.people.paths import (
+    Break,
+    BreakRules,
+    on_video,
+    paths_of,
+    people_and_objects,
+    tracks_of_poses,
+)
+from kinesphere.predict.timeline import Timeline
+from kinesphere.predict.video_predictor import VideoPredictor, shown
+
+WINDOW_S, STRIDE_S = 2.0, 0.5
+NO_PEOPLE = "nobody is seen in it"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PersonTimeline:
+    """What one person does.
+
+    Attributes:
+        track: Where the person is; frames count those of the video, from 1.
+        timeline: Windows of its paths in order of time; none reaches over a break.
+        breaks: Where clips begin anew, since the identity may have changed.
+    """
+
+    track: Track
+    timeline: Timeline
+    breaks: tuple[Break, ...] = ()
+
+    __repr__ = short_repr
+
+    @property
+    def person(self) -> int:
+        """Number of the person."""
+        return self.track.identity
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PeopleTimelines:
+    """What everybody in a video does.
+
+    Attributes:
+        source: The video, as the user named it.
+        people: In the order in which they appear.
+        objects: Tracks of everything that is not a person.
+        frame_times: `(N,)` when the frames of the video begin, in seconds.
+        frame_size: `(H, W)` of the video.
+        notes: What makes it doubtful, and what was left out.
+    """
+
+    source: str
+    people: tuple[PersonTimeline, ...]
+    objects: tuple[Track, ...]
+    frame_times: np.ndarray
+    frame_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    __repr__ = short_repr
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __iter__(self) -> Iterator[PersonTimeline]:
+        return iter(self.people)
+
+    def __getitem__(self, person: int) -> PersonTimeline:
+        """The person of a number.
+
+        Raises:
+            InvalidSetting: If there is none.
+        """
+        for each in self.people:
+            if each.person == person:
+                return each
+        known = ", ".join(str(each.person) for each in self.people) or "nobody"
+        raise InvalidSetting(f"There is no person {person} in {self.source}; there are: {known}.")
+
+    @property
+    def breaks(self) -> tuple[Break, ...]:
+        """All people's breaks, in order of time."""
+        return tuple(
+            sorted((each for one in self.people for each in one.breaks), key=lambda each: each.time_s)
+        )
+
+    def to_json(self, k: int = 5) -> dict[str, Any]:
+        """The shape that scripts rely on: of each person the top-k of all its time, and of each window."""
+        people = []
+        for each in self.people:
+            plain = each.timeline.to_json(k)
+            plain["timeline"] = [{"person": each.person, **window} for window in plain["timeline"]]
+            breaks = [{"time_s": at.time_s, "kind": at.kind, "amount": at.amount} for at in each.breaks]
+            head = {"person": each.person, "label": each.track.label, "breaks": breaks}
+            people.append(head | {key: value for key, value in plain.items() if key != "source"})
+        objects = [{"object": each.identity, "label": each.label} for each in self.objects]
+        return {"source": self.source, "people": people, "objects": objects, "notes": list(self.notes)}
+
+
+def people_timelines(
+    predictor: VideoPredictor,
+    source: Source,
+    tracks: Sequence[Track] | None = None,
+    *,
+    tracks_fps: float | None = None,
+    window_s: float = WINDOW_S,
+    stride_s: float = STRIDE_S,
+    views: Views | None = None,
+    batch_size: int = 8,
+    crop: CropRules = CropRules(),  # noqa: B008 (frozen)
+    rules: BreakRules = BreakRules(),  # noqa: B008 (frozen)
+) -> PeopleTimelines:
+    """What each person of a video does, window by window along its track.
+
+    Each person is cut out of the frames, which are decoded once for all; models of poses see the joints of
+    that person alone. A path shorter than a window is one window.
+
+    Args:
+        predictor: The model.
+        source: A path, or the file's bytes.
+        tracks: People, and objects, which are passed on; None finds people by their poses, from the pose file
+            of the video or extracted from it.
+        tracks_fps: Frames per second of the tracks' frame numbers, where that is not the video's.
+        window_s: Length of a window in seconds.
+        stride_s: Seconds between the starts of a person's windows; the last one ends with its path.
+        views: Clips and crops per window; None for those of the model's own test.
+        batch_size: Windows at a time.
+        crop: Which part of the frames is a person's.
+        rules: Where a person's clips begin anew.
+
+    Raises:
+        VideoError: If the video cannot be decoded.
+        InvalidAnnotation: If the tracks are of another video, or there are no poses where they are needed.
+        NotFinite: If the model's answer to a window is not a number.
+        InvalidSetting: If window, stride or batch size make no sense.
+    """
+    if batch_size < 1:
+        raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
+    predictor = predictor.for_source(source)
+    views = views or predictor.test_views
+    check_views(views, predictor.labels)
+    also = ["pose"] if tracks is None else []
+    with predictor.opening.open(source, predictor.specs, also=also) as video:
+        given = tracks_of_poses(known_poses(video), video) if tracks is None else tracks
+        placed = on_video(given, video, tracks_fps)
+        people, objects = people_and_objects(placed.tracks)
+        broken = {each.identity: paths_of(each, video.frame_times(), rules) for each in people}
+        paths = [path for each in broken.values() for path in each.paths]
+        order = _windows_of(paths, window_s, stride_s, video)
+        clips = PeopleClips(video, predictor.specs, paths, order, views, crop)
+        answers = _answers(predictor, clips, views, batch_size, shown(source), paths)
+        short = sum(each.short for each in broken.values())
+        breaks = [at for each in broken.values() for at in each.breaks]
+        notes = (
+            *remarks_on(video),
+            *damage_of(video),
+            *placed.notes,
+            *_notes(breaks, short, rules, bool(paths)),
+        )
+        answered = tuple(
+            PersonTimeline(
+                track,
+                _timeline(predictor, [answers[i] for i in own], shown(source)),
+                broken[track.identity].breaks,
+            )
+            for track in sorted(people, key=lambda each: int(each.frames[0]))
+            if (own := [i for i, path in enumerate(paths) if path.identity == track.identity])
+        )
+        return PeopleTimelines(
+            shown(source), answered, objects, video.frame_times(), video.size, tuple(dict.fromkeys(notes))
+        )
+
+
+def _windows_of(
+    paths: Sequence[PersonPath], window_s: float, stride_s: float, video: WrappedSource
+) -> list[PersonWindow]:
+    """The windows of all paths, ordered by start."""
+    frame_s = float(np.median(np.diff(video.frame_times()))) if len(video.frame_times()) > 1 else 0.04
+    found = [
+        PersonWindow(number, span)
+        for number, path in enumerate(paths)
+        for span in windows(float(path.times[-1]) + frame_s, window_s, stride_s, float(path.times[0]))
+    ]
+    return sorted(found, key=lambda window: (window.span[0], window.path))
+
+
+@dataclass(eq=False)
+class _Answered:
+    """The windows of one path with their answers."""
+
+    spans: list[tuple[float, float]]
+    rows: list[np.ndarray]
+    nobody: list[bool]
+
+
+def _answers(
+    predictor: VideoPredictor,
+    clips: PeopleClips,
+    views: Views,
+    batch_size: int,
+    name: str,
+    paths: Sequence[PersonPath],
+) -> list[_Answered]:
+    """The answers of each path."""
+    found = [_Answered([], [], []) for _ in paths]
+    specs = predictor.specs
+    no_pictures = all(MODALITIES.get(spec.modality).sees_nothing for spec in specs)
+    coming = iter(clips)
+    while batch := list(islice(coming, batch_size)):
+        inputs = [torch.stack([stack(each[1][i]) for each in batch]) for i in range(len(specs))]
+        named = [
+            f"person {paths[window.path].identity} of {name} from {window.span[0]:.2f} to "
+            f"{window.span[1]:.2f} s"
+            for window, _ in batch
+        ]
+        rows = predictor.answers(inputs, views, named)
+        unseen = _sees_nothing(inputs, specs) & no_pictures
+        for (window, _), row, nobody in zip(batch, rows, unseen.tolist(), strict=True):
+            own = found[window.path]
+            own.spans.append(window.span)
+            own.rows.append(row)
+            own.nobody.append(nobody)
+    return found
+
+
+def _sees_nothing(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
+    nothing = np.zeros(len(inputs[0]), bool)
+    for x, spec in zip(inputs, specs, strict=True):
+        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
+            nothing |= tells(x).numpy()
+    return nothing
+
+
+def _timeline(predictor: VideoPredictor, answered: Sequence[_Answered], source: str) -> Timeline:
+    return Timeline(
+        np.stack([row for each in answered for row in each.rows]),
+        np.array([span for each in answered for span in each.spans]),
+        predictor.labels,
+        source,
+        nobody=np.array([nobody for each in answered for nobody in each.nobody]),
+        rejection=predictor.rejection,
+        model=predictor.name,
+    )
+
+
+def _notes(breaks: Sequence[Break], short: int, rules: BreakRules, anybody: bool) -> Iterator[str]:
+    """What a user should know of the tracks."""
+    if not anybody:
+        yield NO_PEOPLE
+    gaps, jumps = (sum(each.kind == kind for each in breaks) for kind in ("gap", "jump"))
+    if gaps:
+        yield f"{gaps} times somebody is away for longer than {rules.gap_s:g} s; the clips begin anew after"
+    if jumps:
+        yield (
+            f"{jumps} times the box of a person jumps, as when identities are exchanged; the clips begin "
+            "anew after"
+        )
+    if short:
+        yield f"{short} parts of tracks are shorter than {rules.least_s:g} s and have no answer"
