@@ -78,11 +78,11 @@ class PersonByPerson:
     """What a sidecar file holds of each person alone, so that it is not looked for in the pixels again.
 
     Attributes:
-        of_people: What was attached, of each person of some paths.
+        of_people: What was attached, of each person of some paths in frames of `(H, W)` pixels.
         cut: That of one person, in a part of the frames.
     """
 
-    of_people: Callable[[Any, Sequence[PersonPath]], list[Any]]
+    of_people: Callable[[Any, Sequence[PersonPath], Size], list[Any]]
     cut: Callable[[Any, Cut], Any]
 
 

@@ -178,7 +178,7 @@ def damaged(text: str, seed: int) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("name", ["activitynet", "thumos", "timed_table", "ava", "mot"])
+@pytest.mark.parametrize("name", ["activitynet", "thumos", "timed_table", "ava", "mot", "coco_boxes"])
 @FUZZ
 @given(seed=st.integers(0, 2**32))
 def test_damaged_files_give_typed_errors(name: str, seed: int, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kinesphere.annotations.formats.coco_boxes import write_coco_tracks
 from kinesphere.annotations.formats.mot import read_mot, write_tracks
 from kinesphere.annotations.timed import Track
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.annotations.track_files import read_track_file
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, MissingExtra
 
 
 def track(identity: int, frames: list[int], label: str = "person") -> Track:
@@ -61,3 +65,100 @@ def test_wrong_classes_are_named(names: str, number: str, message: str, tmp_path
     (tmp_path / "gt.txt").write_text(f"1,1,0,0,9,9,1,{number},1\n")
     with pytest.raises(InvalidAnnotation, match=message):
         read_mot(tmp_path / "gt.txt")
+
+
+def coco(**of_boxes: object) -> dict[str, object]:
+    images = [{"id": 7 + n, "file_name": f"img/{n:06d}.jpg"} for n in range(3)]
+    boxes = [
+        {"image_id": 7 + n, "bbox": [10 + n, 20, 30, 40], "category_id": 1 + i, "score": 0.9, **of_boxes}
+        for n in range(3)
+        for i in range(2)
+    ]
+    return {
+        "images": images,
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "bag"}],
+    }
+
+
+def written(content: object, path: Path) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_coco_boxes_become_tracks_by_their_identities(tmp_path: Path) -> None:
+    content = coco()
+    for i, each in enumerate(content["annotations"]):  # type: ignore[arg-type]
+        each["track_id"] = 1 + i % 2
+    one, bag = read_track_file(written(content, tmp_path / "a.json"), 25)
+    assert (one.label, bag.label, bag.identity) == ("person", "bag", 2)
+    assert one.frames.tolist() == [1, 2, 3]  # the names count from 0
+    assert one.boxes[1].tolist() == [11, 20, 41, 60]
+    write_coco_tracks(tmp_path / "b.json", [one, bag])
+    again = read_track_file(tmp_path / "b.json", 25)
+    assert [(each.identity, each.label, each.frames.tolist()) for each in again] == [
+        (1, "person", [1, 2, 3]),
+        (2, "bag", [1, 2, 3]),
+    ]
+    np.testing.assert_array_equal(again[0].boxes, one.boxes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"annotations": 1, "images": []}, "is no COCO file of boxes"),
+        ({"annotations": [], "images": [{}]}, "`images` should be a list of images with an `id`"),
+        (
+            {"annotations": [], "images": [{"id": "a", "file_name": "x"}]},
+            "image 'a' .'x'. has no frame number",
+        ),
+        ({"annotations": [], "images": [], "categories": [{}]}, "`categories` should be a list of classes"),
+        ([{"bbox": [1, 2, 3, 4]}], "entry 0: boxes have `image_id` and `bbox`"),
+        ([{"image_id": "a", "bbox": [1, 2, 3, 4]}], "image 'a' is not a frame number"),
+        ([{"image_id": 1.5, "bbox": [1, 2, 3, 4]}], "an identity is a whole number or a text; got 1.5"),
+        ([{"image_id": 1, "bbox": [1, 2, 3]}], "`bbox` is left, top, width, height"),
+        ([{"image_id": 1, "bbox": [1, 2, -3, 4]}], "width and height of a box are not negative"),
+        ([{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": "x"}], "a track is a whole number; got 'x'"),
+        (
+            [{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": 1}, {"image_id": 1, "bbox": [1, 2, 3, 4]}],
+            "has a box without an identity in frame 1",
+        ),
+        ([{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": 1}] * 2, "1 has two boxes in frame 1; keep one"),
+    ],
+)
+def test_wrong_coco_files_are_named(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidAnnotation, match=message):
+        read_track_file(written(content, tmp_path / "a.json"), 25)
+
+
+def test_boxes_without_identities_are_followed(tmp_path: Path) -> None:
+    pytest.importorskip("trackers")
+    frames = range(1, 21)
+    lines = [
+        f"{n},-1,{10 + 4 * n},20,30,60,0.9,-1,-1,-1\n{n},-1,{200 - 4 * n},90,30,60,0.9,-1,-1,-1"
+        for n in frames
+    ]
+    (tmp_path / "det").mkdir()
+    (tmp_path / "det" / "det.txt").write_text("\n".join(lines))
+    one, other = read_track_file(tmp_path, 25)
+    assert {one.label, other.label} == {"person"}
+    assert min(len(one), len(other)) >= 18
+    assert np.diff(one.boxes[:, 0]).min() > 2
+    assert np.diff(other.boxes[:, 0]).max() < -2
+    with pytest.raises(
+        InvalidSetting, match=r"There is no tracker 'magic'; use 'bytetrack', 'ocsort', 'sort'"
+    ):
+        read_track_file(tmp_path, 25, tracker="magic")  # type: ignore[arg-type]
+    (tmp_path / "mixed.txt").write_text("1,-1,0,0,9,9\n1,4,0,0,9,9\n")
+    with pytest.raises(InvalidAnnotation, match=r"1 boxes with an identity and 1 without \(-1\)"):
+        read_track_file(tmp_path / "mixed.txt", 25)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidAnnotation, match=r"holds no tracks: none of gt/gt.txt"):
+        read_track_file(tmp_path / "empty", 25)
+
+
+def test_without_a_tracker_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    (tmp_path / "a.txt").write_text("1,-1,0,0,9,9\n")
+    with pytest.raises(MissingExtra, match=r"pip install 'kinesphere\[people\]'"):
+        read_track_file(tmp_path / "a.txt", 25)

@@ -7,14 +7,19 @@ else by their identities.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kinesphere.annotations.boxes import FoundBox
-from kinesphere.annotations.timed import FURTHEST
+from kinesphere.annotations.formats.registry import FORMATS, Format
+from kinesphere.annotations.timed import FURTHEST, Track
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.files import write_text
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
 
@@ -97,7 +102,7 @@ def _box(entry: Any, numbers: Mapping[Any, int] | None, names: Mapping[Any, str]
             f"{where}: `bbox` is left, top, width, height and `score` a number; got {brief(corners)}, "
             f"{brief(score)}."
         )
-    left, top, width, height = map(float, corners)
+    left, top, width, height = map(float, values[:4])
     if width < 0 or height < 0:
         raise InvalidAnnotation(f"{where}: width and height of a box are not negative; got {brief(corners)}.")
     track = entry.get("track_id", entry.get("instance_id"))
@@ -108,3 +113,47 @@ def _box(entry: Any, numbers: Mapping[Any, int] | None, names: Mapping[Any, str]
     if not label:  # results have numbers alone, of which COCO's first is a person
         label = _PERSON if category == 1 else f"class {category}"
     return FoundBox(frame, (left, top, left + width, top + height), float(score), label, track)
+
+
+def write_coco_tracks(target: str | Path, tracks: Sequence[Track]) -> None:
+    """Write the tracks of one video as COCO JSON with `track_id` and `frame_id`, which counts from 1.
+
+    Args:
+        target: A `.json` file.
+        tracks: Frames count from 1.
+    """
+    names = list(dict.fromkeys(track.label for track in tracks))
+    frames = sorted({frame for track in tracks for frame in track.frames.tolist()})
+    annotations = [
+        {
+            "image_id": frame,
+            "track_id": track.identity,
+            "category_id": names.index(track.label) + 1,
+            "bbox": [left, top, right - left, bottom - top],
+            "area": (right - left) * (bottom - top),
+            "score": score,
+            "iscrowd": 0,
+        }
+        for track in tracks
+        for frame, (left, top, right, bottom), score in zip(
+            track.frames.tolist(), track.boxes.tolist(), track.scores.tolist(), strict=True
+        )
+    ]
+    content = {
+        "images": [{"id": frame, "frame_id": frame, "file_name": f"{frame:06d}.jpg"} for frame in frames],
+        "annotations": [{"id": number, **each} for number, each in enumerate(annotations, start=1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
+    }
+    write_text(Path(target), json.dumps(content))
+
+
+def _write_example(path: Path) -> None:
+    frames = np.arange(1, 4)
+    boxes = np.tile([10.0, 20.0, 40.0, 80.0], (3, 1))
+    write_coco_tracks(path, [Track(1, frames, boxes, np.ones(3)), Track(2, frames, boxes, np.ones(3), "bag")])
+
+
+FORMATS.add(
+    "coco_boxes",
+    Format("COCO boxes JSON", (".json",), "boxes with classes over frames", read_coco_boxes, _write_example),
+)

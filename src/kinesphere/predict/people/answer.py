@@ -15,10 +15,11 @@ from kinesphere.annotations.timed import Track
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modalities.pose.reader import known_poses
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.sampling import windows
-from kinesphere.clips.source import WrappedSource
+from kinesphere.clips.source import WrappedSource, beside
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.short_repr import short_repr
@@ -72,6 +73,7 @@ class PeopleTimelines:
         objects: Tracks of everything that is not a person.
         frame_times: `(N,)` when the frames of the video begin, in seconds.
         frame_size: `(H, W)` of the video.
+        poses: Joints of the people, where they are known.
         notes: What makes it doubtful, and what was left out.
     """
 
@@ -80,6 +82,7 @@ class PeopleTimelines:
     objects: tuple[Track, ...]
     frame_times: np.ndarray
     frame_size: tuple[int, int]
+    poses: StoredPoses | None = None
     notes: tuple[str, ...] = ()
 
     __repr__ = short_repr
@@ -192,7 +195,13 @@ def people_timelines(
             if (own := [i for i, path in enumerate(paths) if path.identity == track.identity])
         )
         return PeopleTimelines(
-            shown(source), answered, objects, video.frame_times(), video.size, tuple(dict.fromkeys(notes))
+            shown(source),
+            answered,
+            objects,
+            video.frame_times(),
+            video.size,
+            beside(video, "pose"),
+            tuple(dict.fromkeys(notes)),
         )
 
 

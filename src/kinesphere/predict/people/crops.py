@@ -263,7 +263,7 @@ def _taken_apart(video: WrappedSource, spec: ClipSpec, paths: Sequence[PersonPat
     if sidecar is not None and sidecar.people is not None:
         content = beside(video, spec.modality)
         if content is not None:
-            return sidecar.people.of_people(content, paths)
+            return sidecar.people.of_people(content, paths, video.size)
     if not sees_frames([spec]):
         what = MODALITIES.get(spec.modality).what
         raise InvalidAnnotation(

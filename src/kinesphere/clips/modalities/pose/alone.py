@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from kinesphere.clips.boxes import assign, overlap
+from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.person_path import Cut, PersonPath
@@ -17,12 +18,16 @@ from kinesphere.clips.person_path import Cut, PersonPath
 _SAME = 0.2
 
 
-def of_people(poses: StoredPoses, paths: Sequence[PersonPath]) -> list[Poses]:
-    """For each path the joints of that person, while it lasts.
+def of_people(poses: StoredPoses, paths: Sequence[PersonPath], size: Size) -> list[Poses]:
+    """For each path the joints of that person, while it lasts, in pixels of frames of `(H, W)`.
 
     In every frame the people of the poses and of the paths are assigned so that their boxes overlap most.
+
+    Raises:
+        InvalidAnnotation: If they are joints in space.
     """
-    found = [_during(poses.in_pixels(), path) for path in paths]
+    poses[:1].in_pixels()  # refuses joints in space
+    found = [_during(poses, path).resized(size) for path in paths]
     chosen = [np.full(len(part), -1) for part in found]
     begins = [int(np.searchsorted(poses.times, part.times[0])) for part in found]
     for row in range(len(poses.times)):
