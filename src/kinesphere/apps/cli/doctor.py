@@ -14,6 +14,7 @@ from kinesphere.apps.cli.options import Json
 
 EXTRAS = {
     "pose": ("mediapipe",),
+    "people": ("trackers",),
     "words": ("tokenizers",),
     "web": ("gradio", "fastapi", "uvicorn"),
     "export": ("onnx", "onnxruntime", "openvino"),
