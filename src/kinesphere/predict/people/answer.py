@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -29,6 +29,7 @@ from kinesphere.predict.people.crops import CropRules, PeopleClips, PersonWindow
 from kinesphere.predict.people.paths import (
     Break,
     BreakRules,
+    Broken,
     on_video,
     paths_of,
     people_and_objects,
@@ -125,18 +126,41 @@ class PeopleTimelines:
         return {"source": self.source, "people": people, "objects": objects, "notes": list(self.notes)}
 
 
+@dataclass(frozen=True)
+class PeopleSettings:
+    """How people are asked about.
+
+    Attributes:
+        window_s: Length of a window in seconds.
+        stride_s: Seconds between the starts of a person's windows; the last one ends with its path.
+        crop: Which part of the frames is a person's.
+        breaks: Where a person's clips begin anew.
+        tracks_fps: Frames per second of the tracks' frame numbers, where that is not the video's.
+        batch_size: Windows at a time.
+
+    Raises:
+        InvalidSetting: If the batch size is not positive.
+    """
+
+    window_s: float = WINDOW_S
+    stride_s: float = STRIDE_S
+    crop: CropRules = CropRules()  # noqa: RUF009 (frozen)
+    breaks: BreakRules = BreakRules()  # noqa: RUF009 (frozen)
+    tracks_fps: float | None = None
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InvalidSetting(f"A batch holds at least one window; got batch_size={self.batch_size}.")
+
+
 def people_timelines(
     predictor: VideoPredictor,
     source: Source,
     tracks: Sequence[Track] | None = None,
     *,
-    tracks_fps: float | None = None,
-    window_s: float = WINDOW_S,
-    stride_s: float = STRIDE_S,
+    settings: PeopleSettings = PeopleSettings(),
     views: Views | None = None,
-    batch_size: int = 8,
-    crop: CropRules = CropRules(),  # noqa: B008 (frozen)
-    rules: BreakRules = BreakRules(),  # noqa: B008 (frozen)
 ) -> PeopleTimelines:
     """What each person of a video does, window by window along its track.
 
@@ -148,72 +172,67 @@ def people_timelines(
         source: A path, or the file's bytes.
         tracks: People, and objects, which are passed on; None finds people by their poses, from the pose file
             of the video or extracted from it.
-        tracks_fps: Frames per second of the tracks' frame numbers, where that is not the video's.
-        window_s: Length of a window in seconds.
-        stride_s: Seconds between the starts of a person's windows; the last one ends with its path.
+        settings: Windows, crops and breaks.
         views: Clips and crops per window; None for those of the model's own test.
-        batch_size: Windows at a time.
-        crop: Which part of the frames is a person's.
-        rules: Where a person's clips begin anew.
 
     Raises:
         VideoError: If the video cannot be decoded.
         InvalidAnnotation: If the tracks are of another video, or there are no poses where they are needed.
         NotFinite: If the model's answer to a window is not a number.
-        InvalidSetting: If window, stride or batch size make no sense.
+        InvalidSetting: If window and stride make no sense.
     """
-    if batch_size < 1:
-        raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
     predictor = predictor.for_source(source)
     views = views or predictor.test_views
     check_views(views, predictor.labels)
     also = ["pose"] if tracks is None else []
     with predictor.opening.open(source, predictor.specs, also=also) as video:
         given = tracks_of_poses(known_poses(video), video) if tracks is None else tracks
-        placed = on_video(given, video, tracks_fps)
+        placed = on_video(given, video, settings.tracks_fps)
         people, objects = people_and_objects(placed.tracks)
-        broken = {each.identity: paths_of(each, video.frame_times(), rules) for each in people}
+        broken = {each.identity: paths_of(each, video.frame_times(), settings.breaks) for each in people}
         paths = [path for each in broken.values() for path in each.paths]
-        order = _windows_of(paths, window_s, stride_s, video)
-        clips = PeopleClips(video, predictor.specs, paths, order, views, crop)
-        answers = _answers(predictor, clips, views, batch_size, shown(source), paths)
-        short = sum(each.short for each in broken.values())
-        breaks = [at for each in broken.values() for at in each.breaks]
-        notes = (
-            *remarks_on(video),
-            *damage_of(video),
-            *placed.notes,
-            *_notes(breaks, short, rules, bool(paths)),
-        )
-        answered = tuple(
-            PersonTimeline(
-                track,
-                _timeline(predictor, [answers[i] for i in own], shown(source)),
-                broken[track.identity].breaks,
-            )
-            for track in sorted(people, key=lambda each: int(each.frames[0]))
-            if (own := [i for i, path in enumerate(paths) if path.identity == track.identity])
-        )
+        order = _windows_of(paths, settings, video)
+        clips = PeopleClips(video, predictor.specs, paths, order, views, settings.crop)
+        answers = _answers(predictor, clips, views, settings.batch_size, shown(source), paths)
+        told = (*placed.notes, *_notes(list(broken.values()), settings.breaks))
         return PeopleTimelines(
             shown(source),
-            answered,
+            tuple(_people(predictor, people, broken, paths, answers, shown(source))),
             objects,
             video.frame_times(),
             video.size,
             beside(video, "pose"),
-            tuple(dict.fromkeys(notes)),
+            tuple(dict.fromkeys((*remarks_on(video), *damage_of(video), *told))),
         )
 
 
+def _people(
+    predictor: VideoPredictor,
+    tracks: Sequence[Track],
+    broken: Mapping[int, Broken],
+    paths: Sequence[PersonPath],
+    answers: Sequence[_Answered],
+    source: str,
+) -> Iterator[PersonTimeline]:
+    """Everybody with an answer, in the order in which they appear."""
+    for track in sorted(tracks, key=lambda each: int(each.frames[0])):
+        own = [answers[i] for i, path in enumerate(paths) if path.identity == track.identity]
+        if own:
+            breaks = broken[track.identity].breaks
+            yield PersonTimeline(track, _timeline(predictor, own, source), breaks)
+
+
 def _windows_of(
-    paths: Sequence[PersonPath], window_s: float, stride_s: float, video: WrappedSource
+    paths: Sequence[PersonPath], settings: PeopleSettings, video: WrappedSource
 ) -> list[PersonWindow]:
     """The windows of all paths, ordered by start."""
     frame_s = float(np.median(np.diff(video.frame_times()))) if len(video.frame_times()) > 1 else 0.04
     found = [
         PersonWindow(number, span)
         for number, path in enumerate(paths)
-        for span in windows(float(path.times[-1]) + frame_s, window_s, stride_s, float(path.times[0]))
+        for span in windows(
+            float(path.times[-1]) + frame_s, settings.window_s, settings.stride_s, float(path.times[0])
+        )
     ]
     return sorted(found, key=lambda window: (window.span[0], window.path))
 
@@ -277,10 +296,11 @@ def _timeline(predictor: VideoPredictor, answered: Sequence[_Answered], source: 
     )
 
 
-def _notes(breaks: Sequence[Break], short: int, rules: BreakRules, anybody: bool) -> Iterator[str]:
+def _notes(broken: Sequence[Broken], rules: BreakRules) -> Iterator[str]:
     """What a user should know of the tracks."""
-    if not anybody:
+    if not any(each.paths for each in broken):
         yield NO_PEOPLE
+    breaks = [at for each in broken for at in each.breaks]
     gaps, jumps = (sum(each.kind == kind for each in breaks) for kind in ("gap", "jump"))
     if gaps:
         yield f"{gaps} times somebody is away for longer than {rules.gap_s:g} s; the clips begin anew after"
@@ -289,5 +309,5 @@ def _notes(breaks: Sequence[Break], short: int, rules: BreakRules, anybody: bool
             f"{jumps} times the box of a person jumps, as when identities are exchanged; the clips begin "
             "anew after"
         )
-    if short:
+    if short := sum(each.short for each in broken):
         yield f"{short} parts of tracks are shorter than {rules.least_s:g} s and have no answer"

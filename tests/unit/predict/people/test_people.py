@@ -12,7 +12,7 @@ from kinesphere.annotations.timed import Track
 from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.predict.people import BreakRules, CropRules, people_timelines, united
+from kinesphere.predict.people import BreakRules, CropRules, PeopleSettings, people_timelines, united
 from kinesphere.predict.people.crops import PeopleClips, PersonWindow, crops_of
 from kinesphere.predict.people.paths import on_video, paths_of
 from kinesphere.video import Video
@@ -23,7 +23,7 @@ from .conftest import FRAMES, SIZE, Colours, squares
 @pytest.mark.parametrize("follows", [False, True])
 def test_each_person_is_asked_about_alone(passing: Path, follows: bool) -> None:
     found = people_timelines(
-        Colours(), str(passing), squares(), window_s=0.4, stride_s=0.2, crop=CropRules(1.0, 0.05, follows)
+        Colours(), str(passing), squares(), settings=PeopleSettings(0.4, 0.2, CropRules(1.0, 0.05, follows))
     )
     assert [each.person for each in found] == [1, 2]
     for each, label in zip(found, ("red", "blue"), strict=True):
@@ -83,7 +83,7 @@ def test_gaps_and_jumps_end_a_path_and_are_counted(passing: Path) -> None:
     exchanged = replace(
         other, boxes=np.concatenate([other.boxes[:25], other.boxes[25:] - [100, 45, 100, 45]])
     )
-    found = people_timelines(Colours(), str(passing), [torn, exchanged], window_s=0.4, stride_s=0.2)
+    found = people_timelines(Colours(), str(passing), [torn, exchanged], settings=PeopleSettings(0.4, 0.2))
     assert [(each.kind, each.identity) for each in found.breaks] == [("jump", 2), ("gap", 1)]
     assert found.breaks[1].time_s == pytest.approx(39 / 25)
     assert found.breaks[1].amount == pytest.approx(20 / 25)
@@ -126,7 +126,7 @@ def test_nobody_twenty_people_and_objects(passing: Path) -> None:
     assert nobody.notes == ("nobody is seen in it",)
     assert nobody.to_json()["people"] == []
     crowd = [replace(one, identity=i) for i in range(20)]
-    assert len(people_timelines(Colours(), str(passing), crowd, window_s=2, stride_s=2)) == 20
+    assert len(people_timelines(Colours(), str(passing), crowd, settings=PeopleSettings(2, 2))) == 20
     brief = replace(one, frames=one.frames[:3], boxes=one.boxes[:3], scores=one.scores[:3])
     found = people_timelines(Colours(), str(passing), [brief])
     assert found.notes == (
@@ -134,7 +134,7 @@ def test_nobody_twenty_people_and_objects(passing: Path) -> None:
         "1 parts of tracks are shorter than 0.3 s and have no answer",
     )
     with pytest.raises(InvalidSetting, match="at least one window; got batch_size=0"):
-        people_timelines(Colours(), str(passing), [one], batch_size=0)
+        PeopleSettings(batch_size=0)
 
 
 def test_a_pair_is_the_box_around_both() -> None:

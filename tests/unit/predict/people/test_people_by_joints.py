@@ -18,7 +18,7 @@ from kinesphere.clips.skeleton import COCO17
 from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
 from kinesphere.core.errors import InvalidAnnotation
-from kinesphere.predict.people import CropRules, people_timelines
+from kinesphere.predict.people import CropRules, PeopleSettings, people_timelines
 from kinesphere.predict.people.crops import PeopleClips
 from kinesphere.video import Video
 
@@ -63,7 +63,7 @@ def clips_of(model: Joints, count: int) -> list[Clip]:
 
 def test_joints_of_one_person_fill_its_own_crop(posed: Path) -> None:
     model = Joints(SPEC)
-    found = people_timelines(model, str(posed), squares(), window_s=0.5, stride_s=0.5, crop=CropRules(1.0))
+    found = people_timelines(model, str(posed), squares(), settings=PeopleSettings(0.5, 0.5, CropRules(1.0)))
     assert [each.person for each in found] == [1, 2]
     assert not any(each.timeline.nobody.any() for each in found)
     for joints in torch.stack(model.seen):
@@ -83,7 +83,7 @@ def test_joints_of_one_person_fill_its_own_crop(posed: Path) -> None:
 
 
 def test_people_of_a_pose_file_are_tracks(posed: Path) -> None:
-    found = people_timelines(Joints(SPEC), str(posed), window_s=1, stride_s=1)
+    found = people_timelines(Joints(SPEC), str(posed), settings=PeopleSettings(1, 1))
     assert [each.person for each in found] == [4, 9]
     assert found.poses is not None
     truth = dict(zip((9, 4), squares(), strict=True))
@@ -98,7 +98,7 @@ def test_somebody_without_joints_has_no_answer(posed: Path) -> None:
     one, _ = squares()
     elsewhere = replace(one, boxes=one.boxes + np.array([0.0, 52, 0, 52]), identity=3)
     with pytest.warns(UserWarning, match="nobody is seen between"):
-        found = people_timelines(Joints(SPEC), str(posed), [elsewhere, one], window_s=1, stride_s=1)
+        found = people_timelines(Joints(SPEC), str(posed), [elsewhere, one], settings=PeopleSettings(1, 1))
     assert found[1].timeline.nobody.tolist() == [False, False]
     assert found[3].timeline.nobody.any()
 
