@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,8 @@ Codec = Literal["h264", "vp9"]
 
 _ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# Unit of times of their own that frames may have: that of broadcasts, in which usual rates are whole numbers.
+_TICK = Fraction(1, 90_000)
 # Visually clean at the encoders' own scales (libx264's default 23; libvpx recommends 31 for 480p to 720p).
 _QUALITY = {"h264": 23, "vp9": 31}
 # Without `cpu-independent`, x264's macroblock-tree arithmetic varies from run to run on small frames.
@@ -67,7 +70,10 @@ class VideoWriter:
         self.size = size
         self.frame_count = 0
         self._open = True
+        self._timed: bool | None = None
+        self._last_ticks = -1
         _check(self.path, size, fps, codec, quality)
+        self._fps = Fraction(fps)
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
@@ -84,7 +90,7 @@ class VideoWriter:
         try:
             self._stream = self._add_stream(codec, Fraction(fps), options, keyframe_interval, threads)
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
     def _beside(self) -> Scratch:
@@ -133,16 +139,19 @@ class VideoWriter:
         if kind is None:
             self.close()
         else:
-            self._abandon()
+            self.abandon()
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, time_s: float | None = None) -> None:
         """Append a frame.
 
         Args:
             frame: uint8 RGB, `(H, W, 3)` or `(3, H, W)`.
+            time_s: When it is displayed, from 0 on, kept to 1/90 000 s (Matroska: 1/1000 s): for frames that
+                come at no constant rate. By default they follow each other at `fps`.
 
         Raises:
-            InvalidSetting: If its shape or type is another.
+            InvalidSetting: If its shape or type is another, if the time is not later than the frame's before,
+                or if only some frames of a video have times.
             UnwritableVideo: If the encoder or the disk refuses.
         """
         if frame.shape == (3, *self.size):
@@ -160,8 +169,30 @@ class VideoWriter:
             format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
         )
         packed.pts = None
+        self._place(packed, time_s)
         self._encode(packed)
         self.frame_count += 1
+
+    def _place(self, packed: av.VideoFrame, time_s: float | None) -> None:
+        """Give a frame its time, where frames have times of their own."""
+        if self._timed is None:
+            self._timed = time_s is not None
+            if self._timed:
+                self._stream.codec_context.time_base = _TICK
+        if self._timed != (time_s is not None):
+            raise InvalidSetting(f"{self.path.name} takes a time for every frame or for none.")
+        if time_s is None:
+            return
+        ticks = round(time_s / _TICK) if math.isfinite(time_s) else -1
+        if ticks <= self._last_ticks:
+            raise InvalidSetting(
+                f"{self.path.name} takes frames at growing times from 0 s on; got {time_s} s after "
+                f"{max(self._last_ticks, 0) * float(_TICK):.6g} s."
+            )
+        packed.pts, packed.time_base = ticks, _TICK
+        # The last frame's is displayed for as long as the rate says; players take the others' from the next.
+        packed.duration = round(1 / (self._fps * _TICK))
+        self._last_ticks = ticks
 
     def close(self) -> None:
         """Finish the file and give it its name.
@@ -172,7 +203,7 @@ class VideoWriter:
         if not self._open:
             return
         if not self.frame_count:
-            self._abandon()
+            self.abandon()
             raise UnwritableVideo(f"{self.path} would hold no frame; write at least one.")
         self._encode(None)
         try:
@@ -181,7 +212,7 @@ class VideoWriter:
                 self._scratch.commit()
             self._open = False
         except (av.FFmpegError, OSError) as error:
-            self._abandon()
+            self.abandon()
             raise self._refusal("finished", error) from error
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
@@ -190,7 +221,7 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._abandon()
+            self.abandon()
             raise self._refusal("written on", error) from error
 
     def _refusal(self, what: str, error: Exception) -> UnwritableVideo:
@@ -198,7 +229,8 @@ class VideoWriter:
             return UnwritableVideoFile(str(unwritable(self.path, error)))
         return UnwritableVideo(f"{self.path} cannot be {what} ({error}); check the disk.")
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Remove what was written; a file that was there before stays."""
         self._open = False
         # The half-written file goes away in any case.
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):

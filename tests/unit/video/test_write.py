@@ -41,6 +41,36 @@ def test_key_frames_come_as_often_as_asked(tmp_path):
         assert video.info.keyframes >= 4
 
 
+@pytest.mark.parametrize(("codec", "name"), [("h264", "a.mp4"), ("h264", "a.mkv"), ("vp9", "a.webm")])
+def test_frames_keep_times_of_their_own(tmp_path, codec, name):
+    """As those of a camera are, which come when they come."""
+    times = [0.0, 0.04, 0.081, 0.5, 0.511, 0.9, 1.0, 2.0, 2.033]
+    with VideoWriter(tmp_path / name, (48, 64), 25, codec) as writer:
+        for frame, time_s in zip(pictures(len(times)), times, strict=True):
+            writer.write(frame, time_s)
+    with Video.open(tmp_path / name) as video:
+        assert video.frame_times() == pytest.approx(times, abs=6e-4 if name != "a.mp4" else 6e-6)
+        assert video.info.variable_rate
+
+
+def test_times_that_cannot_be_are_refused(tmp_path):
+    frame = pictures(1)[0]
+    with pytest.raises(InvalidSetting, match=r"growing times from 0 s on; got 0\.5 s after 0\.5 s"):
+        write_at(tmp_path / "a.mp4", frame, 0.5, 0.5)
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(InvalidSetting, match="growing times"):
+            write_at(tmp_path / "a.mp4", frame, wrong)
+    with pytest.raises(InvalidSetting, match="a time for every frame or for none"):
+        write_at(tmp_path / "a.mp4", frame, 0.5, None)
+    assert not list(tmp_path.iterdir())
+
+
+def write_at(path, frame, *times):
+    with VideoWriter(path, (48, 64), 25) as writer:
+        for time_s in times:
+            writer.write(frame, time_s)
+
+
 def test_a_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"old")
