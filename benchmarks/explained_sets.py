@@ -206,7 +206,8 @@ def measure(each: Explained, args: argparse.Namespace) -> tuple[VideoPredictor, 
     found = study_background([model], manifest, runs / f"{each.name}_background", extracts=place)
     few, rows = spread(manifest, args.maps), []
     for method in each.methods:
-        truth = truths(model, list(few), method, runs / f"{each.name}_{method}_truth.json", args.pictures)
+        asked = runs / f"{each.name}_{method}_truth_{commit()}.json"  # other code draws other maps
+        truth = truths(model, list(few), method, asked, args.pictures)
         kept = runs / f"{each.name}_{method}_people.json"
         people = None if each.poses else share_on_people(
             model, few, Question(method, settings=SETTINGS), kept, place
