@@ -1,4 +1,4 @@
-"""Lists in sentences, names told apart, and file names that are not UTF-8, in files and on screens that are.
+"""Lists in sentences, names told apart, URLs without passwords, and file names that are not UTF-8.
 
 Python holds each byte of a name that is not UTF-8 as a lone surrogate (PEP 383), which no UTF-8 file can
 hold. Where such a name is written it is spelled with `\\udcXX`, which in JSON is the very same text; reading
@@ -14,12 +14,22 @@ SPELLED = "backslashreplace"
 """The `errors` of files and streams that people and JSON parsers read."""
 
 _BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+# What stands between a scheme and the last @ before the path; and secrets of a query.
+_USER = re.compile(r"(?<=://)[^/?#\s]*@")
+_SECRET = re.compile(
+    r"(?i)([?&](?:[^=&\s]*(?:pass|pwd|token|secret|auth|key|credential|signature)[^=&\s]*|pw|sig)=)[^&#\s]*"
+)
 
 
 def enumerated(names: Iterable[str]) -> str:
     """Names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def without_password(text: str) -> str:
+    """A text in which URLs may stand, with `***` for the users, passwords and tokens in them."""
+    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
 
 
 def told_apart(names: Iterable[str]) -> list[str]:

@@ -123,6 +123,24 @@ def _at(answer: Prediction | Timeline, time_s: float) -> tuple[Prediction | None
     return answer[window], window
 
 
+def draw_prediction(frame: np.ndarray, prediction: Prediction, *, top: int = 3) -> np.ndarray:
+    """A copy of a frame, enlarged if it is small, with the top labels and their probabilities drawn on it.
+
+    Args:
+        frame: uint8 RGB `(H, W, 3)`.
+        prediction: The answer to it.
+        top: Number of labels.
+
+    Returns:
+        uint8 RGB of `readable_size`.
+    """
+    height, width = readable_size((frame.shape[0], frame.shape[1]))
+    image = cv2.resize(frame, (width, height)) if frame.shape[:2] != (height, width) else frame.copy()
+    layout = _Layout(height, width)
+    _blend(image, _panel(prediction, layout, top), layout.unit // 2, layout.unit // 2)
+    return image
+
+
 def readable_size(size: Size) -> Size:
     """`(H, W)` at which frames are written with text on them: small ones are enlarged, sides are even.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,13 @@ from av.video.stream import VideoStream
 
 from kinesphere.core.errors import InvalidSetting, NoVideoStream, SourceTimeout, UnreadableVideo
 from kinesphere.core.paths import is_file, is_there, why_absent
+from kinesphere.core.text import without_password
 from kinesphere.video.damage import Patience
 
 # One 8K frame: larger claims come from damaged headers, and would cost gigabytes in a decoder.
 MAX_FRAME_PIXELS = 7680 * 4320
 
-_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp")
 _SCHEMES = ("http", "https", *_LIVE_SCHEMES)
 _HTTP = "http,https,tcp,tls,httpproxy"
 # What FFmpeg may use to read each kind of source. Data in memory need nothing.
@@ -67,7 +69,7 @@ class Source:
     """Where a video comes from.
 
     Attributes:
-        name: As the user named it; `"<bytes>"` for data in memory.
+        name: As the user named it, without a password; `"<bytes>"` for data in memory.
         kind: What can be done with it: `"file"` and `"bytes"` can be read twice at no cost, `"http"`
             at some, `"live"` not at all.
         location: Path or URL; empty for bytes.
@@ -97,9 +99,10 @@ class Source:
             kind = scheme[1].lower()
             if kind not in _SCHEMES:
                 raise InvalidSetting(
-                    f"Videos are not read over {kind}://; got {text!r}. Use one of {', '.join(_SCHEMES)}."
+                    f"Videos are not read over {kind}://; got {without_password(text)!r}. Use one of "
+                    f"{', '.join(_SCHEMES)}."
                 )
-            return cls(text, "live" if kind in _LIVE_SCHEMES else "http", text)
+            return cls(without_password(text), "live" if kind in _LIVE_SCHEMES else "http", text)
         path = Path(unquote(urlsplit(text).path)) if scheme else Path(source)
         return cls(text, "file", str(_regular_file(path)))
 
@@ -114,15 +117,22 @@ class Source:
             return Path(self.location).stat().st_size
         return len(self.data) if self.kind == "bytes" else None
 
-    def open(self, timeout_s: float) -> InputContainer:
+    def open(
+        self, timeout_s: float, extra: Mapping[str, str] = {}, *, read_timeout_s: float | None = None
+    ) -> InputContainer:
         """Open the container.
+
+        Args:
+            timeout_s: Longest wait for it to open.
+            extra: FFmpeg's options beside those that hold for all of its kind.
+            read_timeout_s: Longest wait for each packet; None for the same.
 
         Raises:
             UnreadableVideo: If no demuxer makes sense of it.
             SourceTimeout: If it does not answer within `timeout_s`.
         """
         self._refuse_names_of_others()
-        options = {"protocol_whitelist": _PROTOCOLS[self.kind], "format_whitelist": _FORMATS}
+        options = {**extra, "protocol_whitelist": _PROTOCOLS[self.kind], "format_whitelist": _FORMATS}
         if self.kind == "live":
             options["format_whitelist"] += ",rtsp"
         if self.kind == "live" and self.location.startswith("rtsp"):
@@ -132,7 +142,11 @@ class Source:
             target = f"file:{self.location}"
         try:
             container = av.open(
-                target, "r", options=options, timeout=(timeout_s, timeout_s), metadata_errors="ignore"
+                target,
+                "r",
+                options=options,
+                timeout=(timeout_s, read_timeout_s or timeout_s),
+                metadata_errors="ignore",
             )
         except av.error.ExitError as error:
             raise SourceTimeout(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import cv2
@@ -35,6 +37,7 @@ from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.skeleton import BLAZEPOSE33
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.core.closing import Closing
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.video import Frame, Video
 
@@ -205,7 +208,7 @@ class _Following:
             found = self.known[len(self.frames)]
         else:
             image = np.ascontiguousarray(frame.data.transpose(1, 2, 0))
-            found = _found(image, self.finder, self.tracker, frame.time_s)
+            found = found_people(image, self.finder, self.tracker, frame.time_s)
         self.numbers.append(self.tracker.step(found, frame.time_s))
         self.frames.append(found)
         self.times.append(frame.time_s)
@@ -214,7 +217,7 @@ class _Following:
             self.parts.add(packed(self.frames[-_PART:]), min(1.0, frame.time_s / duration_s))
 
 
-def _found(image: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:
+def found_people(image: np.ndarray, finder: Finder, tracker: Tracker, time_s: float) -> Detections:
     """The people of a frame, each once, with what they wear."""
     found = distinct(with_appearance(image, tracker.joints, finder.find(image)))
     for track in tracker.living(time_s):
@@ -314,4 +317,71 @@ def _extractor(
     return pose_extractor(learnt, model)
 
 
-EXTRACTORS.add("pose", Extracting(_extractor, lambda extractor, *of: extractor.poses(*of), _at_hand))
+class FollowedPoses:
+    """The people of a source that has no end, followed while it goes on; the last seconds are kept.
+
+    Args:
+        finder: What finds people in images; closed with this where it can be.
+        people: Most people at a time.
+        keep_s: Seconds that are kept.
+        fps: See `Following.fps`.
+    """
+
+    def __init__(self, finder: Finder, people: int, keep_s: float, fps: float | None = None) -> None:
+        self.fps = fps
+        self._finder, self._people, self._keep_s = finder, people, keep_s
+        self._lock = Lock()
+        self._size = (0, 0)
+        self.restart()
+
+    def restart(self) -> None:
+        """See `Following.restart`."""
+        with self._lock:
+            self._tracker = Tracker(BLAZEPOSE33.joints, max_people=self._people)
+            self._seen: deque[tuple[float, Detections, np.ndarray]] = deque()
+
+    def take(self, image: np.ndarray, time_s: float) -> None:
+        """See `Following.take`."""
+        found = found_people(image, self._finder, self._tracker, time_s)
+        numbers = self._tracker.step(found, time_s)
+        with self._lock:
+            self._size = image.shape[0], image.shape[1]
+            self._seen.append((time_s, found, numbers))
+            while self._seen[0][0] < time_s - self._keep_s:
+                self._seen.popleft()
+
+    def content(self, since_s: float) -> StoredPoses | None:
+        """See `Following.content`; somebody seen in a single frame of several is left out."""
+        with self._lock:
+            seen = [each for each in self._seen if each[0] >= since_s]
+        if not seen:
+            return None
+        times = np.array([time_s for time_s, _, _ in seen])
+        fps = float(1 / np.median(np.diff(times))) if len(times) > 1 else None
+        poses = assemble(
+            [found for _, found, _ in seen],
+            [numbers for _, _, numbers in seen],
+            times,
+            skeleton=BLAZEPOSE33.name,
+            frame_size=self._size,
+            fps=fps,
+            origin=self._finder.version,
+            least_frames=max(1, min(math.ceil(_LEAST_S * (fps or 1)), len(seen) // 4)),
+        )
+        return poses.taken(poses.times, None, self._people)
+
+    def close(self) -> None:
+        """See `Following.close`."""
+        if isinstance(self._finder, Closing):
+            self._finder.close()
+
+
+def _following(extractor: PoseExtractor, keep_s: float) -> FollowedPoses:
+    settings = extractor.settings
+    return FollowedPoses(PoseFinder(settings), settings.people, keep_s, extractor.fps)
+
+
+EXTRACTORS.add(
+    "pose",
+    Extracting(_extractor, lambda extractor, *of: extractor.poses(*of), _at_hand, _following),
+)

@@ -24,6 +24,7 @@ from kinesphere.apps.cli.extract import extract
 from kinesphere.apps.cli.fuse import fuse
 from kinesphere.apps.cli.import_ import import_
 from kinesphere.apps.cli.import_skeletons import import_skeletons
+from kinesphere.apps.cli.live import live
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
@@ -54,6 +55,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train", train),
     ("evaluate", evaluate),
     ("predict", predict),
+    ("live", live),
     ("search", search),
     ("explain", explain),
     ("fuse", fuse),
@@ -70,6 +72,7 @@ LOADED = {
     "train": "kinesphere.train",
     "evaluate": "kinesphere.train.fold_evaluation",
     "predict": "kinesphere.predict.bulk",
+    "live": "kinesphere.live",
     "search": "kinesphere.predict.search",
     "explain": "kinesphere.explain.folder",
     "fuse": "kinesphere.train",

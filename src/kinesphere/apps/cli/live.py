@@ -1,0 +1,162 @@
+"""`kinesphere live`: answers about cameras and streams while they go on."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinesphere.apps.cli.console import check_file, console, tinted
+from kinesphere.apps.cli.options import Device, PrecisionChoice
+from kinesphere.core.signals import Stopped, advise
+
+if TYPE_CHECKING:
+    from kinesphere.live import FrameObserver, Incident, LiveResult, Watching
+
+COPIES = (".mp4", ".m4v", ".mov", ".mkv")
+SAME_COMMAND = "The same command watches on."
+
+
+Source = Annotated[
+    str, typer.Argument(help="A camera's number (0), an rtsp://, rtmp://, http:// or udp:// URL, a file.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Run folder, fusion, model file, registered name or hub id. Without it, what the recogniser "
+        "in the box says of pixels.",
+        show_default=False,
+    ),
+]
+Rate = Annotated[
+    Literal["contract", "source"],
+    typer.Option(
+        help="Frames that a network that streams is shown: as many per second as it learnt from, or all."
+    ),
+]
+Stride = Annotated[
+    float | None,
+    typer.Option(help="Seconds between answers about windows; a quarter of the window by default."),
+]
+Window = Annotated[
+    float, typer.Option(help="Seconds over which a model spreads its frames that takes any length.")
+]
+Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", show_default=False)]
+Copy = Annotated[
+    Path | None,
+    typer.Option(help="Write the frames that were answered at, with their answers, to this .mp4 file."),
+]
+Patient = Annotated[
+    bool,
+    typer.Option(
+        "--as-fast-as-possible", help="Read a file as fast as the model answers, leaving out nothing."
+    ),
+]
+PoseModel = Annotated[str | None, typer.Option(help="What finds poses: lite, full, heavy, or a .task file.")]
+Lines = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object a line: answers, incidents, a summary.")
+]
+
+
+def live(
+    source: Source,
+    model: Model = None,
+    rate: Rate = "contract",
+    stride: Stride = None,
+    window: Window = 2.0,
+    seconds: Seconds = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 3,
+    annotated: Copy = None,
+    as_fast_as_possible: Patient = False,
+    pose_model: PoseModel = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = "auto",
+    as_json: Lines = False,
+) -> None:
+    """Recognise what a camera, a stream or a file shows while it goes on; Ctrl-C ends it with a summary."""
+    from kinesphere.core.device import Compute
+    from kinesphere.live import AnnotatedCopy, LiveSettings, watch
+    from kinesphere.predict import Opening, load
+
+    check_file("--annotated", annotated, COPIES)
+    settings = LiveSettings(
+        rate=rate,
+        stride_s=stride,
+        window_s=window,
+        seconds=seconds,
+        as_fast_as_possible=as_fast_as_possible,
+    )
+    advise(SAME_COMMAND)
+    predictor = load(model, compute=Compute.choose(device, precision), opening=Opening(pose_model=pose_model))
+    observers: list[FrameObserver] = [Screen(top, as_json)]
+    if annotated is not None:
+        observers.append(AnnotatedCopy(annotated, top=top))
+    with watch(source, predictor, settings, observers) as watching:
+        _run(watching, as_json)
+
+
+def _run(watching: Watching, as_json: bool) -> None:
+    """Watch until the end, and say what came of it, whatever ends it."""
+    try:
+        for _ in watching:
+            pass
+    finally:
+        watching.close()
+        with suppress(Stopped):
+            _conclude(watching, as_json)
+
+
+def _conclude(watching: Watching, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(watching.summary.to_json(), ensure_ascii=False))
+        return
+    for line in watching.summary.lines():
+        console().print(line, soft_wrap=True)
+
+
+class Screen:
+    """Shows answers and incidents as they come: as JSON lines, or in one line that changes on a terminal."""
+
+    def __init__(self, top: int, as_json: bool) -> None:
+        self._top, self._as_json = top, as_json
+        self._console = console()
+        self._open = False
+
+    def frame(self, frame: object) -> None:
+        """See `FrameObserver`."""
+
+    def result(self, result: LiveResult) -> None:
+        """See `FrameObserver`."""
+        if self._as_json:
+            typer.echo(json.dumps(result.to_json(self._top), ensure_ascii=False))
+            return
+        best = ", ".join(f"{label} {100 * p:.0f} %" for label, p in result.prediction.top(self._top))
+        text = f"{result.frame.time_s:9.2f} s  {best}  ({1000 * result.latency_s:.0f} ms)"
+        if self._console.is_terminal:
+            # One line that is written over, cut to the terminal's width.
+            self._console.file.write(f"\r\x1b[2K{text[: self._console.width - 1]}")
+            self._console.file.flush()
+            self._open = True
+        else:
+            self._console.print(text, soft_wrap=True)
+
+    def incident(self, incident: Incident) -> None:
+        """See `FrameObserver`."""
+        if self._as_json:
+            typer.echo(json.dumps(incident.to_json(), ensure_ascii=False))
+            return
+        self.close()
+        style = "green" if incident.kind == "back" else "yellow"
+        self._console.print(
+            tinted(f"{incident.time_s:9.2f} s  ", (incident.kind, style), f": {incident.detail}"),
+            soft_wrap=True,
+        )
+
+    def close(self) -> None:
+        """See `FrameObserver`."""
+        if self._open:
+            self._console.file.write("\n")
+            self._open = False
