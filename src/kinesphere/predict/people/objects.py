@@ -1,0 +1,265 @@
+"""What people do with objects, by boxes and, where they are known, joints: near, holds, carries, holds up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinesphere.annotations.timed import Track
+from kinesphere.clips.geometry import Size
+from kinesphere.clips.modalities.pose.alone import of_people
+from kinesphere.clips.modalities.pose.sparse import StoredPoses
+from kinesphere.clips.person_path import PersonPath
+from kinesphere.clips.skeleton import SKELETONS
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.predict.events.facts import Fact
+from kinesphere.predict.people.answer import PeopleTimelines
+
+# A palm lies so many forearms beyond the wrist.
+_PALM = 0.3
+_NEEDED = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist")
+
+
+@dataclass(frozen=True)
+class ObjectRules:
+    """When a person is near an object, holds, carries or holds it up. Lengths are in heights of the person.
+
+    A fact begins where its rule is fulfilled and lasts as long as the wider rule `slack` times as far out is;
+    pauses of up to `gap_s` do not end it, and what is shorter than `least_s` is none.
+
+    Attributes:
+        near: Largest distance between the boxes.
+        reach: How far from the object's box a wrist, or the palm beyond it, may be of whoever holds it.
+        inside: Without joints: the fraction of the object's box that lies inside of the person's, which is
+            wider by `reach`, of whoever holds it.
+        largest: Larger objects are not held, however they overlap: their longer side.
+        pace: From this speed on, in heights a second, holding is carrying.
+        up: Without joints, an object is held up whose middle is this far below the box's upper edge, or less;
+            with joints, where it is above both shoulders.
+        slack: How much wider the rules are that keep a fact.
+        gap_s: Longest pause within a fact, in seconds.
+        least_s: Shortest fact, in seconds.
+
+    Raises:
+        InvalidSetting: If one is negative, or the slack below 1.
+    """
+
+    near: float = 0.5
+    reach: float = 0.06
+    inside: float = 0.6
+    largest: float = 0.9
+    pace: float = 0.25
+    up: float = 0.15
+    slack: float = 1.5
+    gap_s: float = 0.5
+    least_s: float = 0.3
+
+    def __post_init__(self) -> None:
+        lengths = (self.near, self.reach, self.inside, self.largest, self.pace, self.up, self.gap_s)
+        if min(*lengths, self.least_s) < 0 or self.slack < 1:
+            raise InvalidSetting(f"Distances and times are not negative, the slack is 1 or more; got {self}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Together:
+    """A person and an object over the N frames in which both are seen.
+
+    Attributes:
+        times: `(N,)` seconds.
+        person: `(N, 4)` boxes px.
+        thing: `(N, 4)` boxes px.
+        height: `(N,)` of the person, smoothed, px.
+        hands: `(N, 4, 2)` wrists and palms px, NaN where they are not seen; None without joints.
+        shoulders: `(N,)` y of the upper shoulder px, NaN where none is seen; None without joints.
+    """
+
+    times: np.ndarray
+    person: np.ndarray
+    thing: np.ndarray
+    height: np.ndarray
+    hands: np.ndarray | None
+    shoulders: np.ndarray | None
+
+
+def object_facts(
+    people: PeopleTimelines,
+    rules: ObjectRules = ObjectRules(),
+) -> list[Fact]:
+    """What the people of a video do with its objects, such as "holds knife", in order of time.
+
+    Each fact names the person, the object (`other`), and where the object is on the average, in fractions of
+    the picture. Its score is the mean of the object's.
+
+    Args:
+        people: Their tracks, those of objects, and their joints where they are known.
+        rules: When is what.
+    """
+    found: list[Fact] = []
+    times = people.frame_times
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    tracks = [each.track for each in people]
+    joints = _joints(people.poses, tracks, times, people.frame_size)
+    height, width = people.frame_size
+    for person, known in zip(tracks, joints, strict=True):
+        for thing in people.objects:
+            frames, a, b = np.intersect1d(person.frames, thing.frames, return_indices=True)
+            if not len(frames):
+                continue
+            pair = _together(person.boxes[a], thing.boxes[b], times[frames - 1], known, a)
+            for verb, first, last in _spans(pair, rules, frame_s):
+                seen = b[first : last + 1]
+                fractions = thing.boxes[seen].mean(0) / (width, height, width, height)
+                left, top, right, bottom = fractions.tolist()
+                found.append(
+                    Fact(
+                        f"{verb} {thing.label}",
+                        float(pair.times[first]),
+                        float(pair.times[last]) + frame_s,
+                        person=person.identity,
+                        other=thing.identity,
+                        score=float(thing.scores[seen].mean()),
+                        box=(left, top, right, bottom),
+                    )
+                )
+    return sorted(found, key=lambda fact: (fact.start_s, fact.end_s, fact.label))
+
+
+def _spans(pair: _Together, rules: ObjectRules, frame_s: float) -> Iterator[tuple[str, int, int]]:
+    """Verbs with the first and last frame of each of their spans."""
+    near = _distance(pair.person, pair.thing) / pair.height
+    yield from (
+        ("near", *span)
+        for span in _steady(near <= rules.near, near <= rules.near * rules.slack, pair.times, rules, frame_s)
+    )
+    held = _steady(*_held(pair, rules), pair.times, rules, frame_s)
+    pace = _pace(pair)
+    above, nearly = _above(pair, rules)
+    for first, last in held:
+        yield "holds", first, last
+        part = slice(first, last + 1)
+        conditions = {
+            "carries": (pace >= rules.pace, pace >= rules.pace / rules.slack),
+            "holds up": (above, nearly),
+        }
+        for verb, (on, keep) in conditions.items():
+            for begin, end in _steady(on[part], keep[part], pair.times[part], rules, frame_s):
+                yield verb, first + begin, first + end
+
+
+def _held(pair: _Together, rules: ObjectRules) -> tuple[np.ndarray, np.ndarray]:
+    """bool `(N,)` twice: where the object is held, and where it still is by the wider rule."""
+    small = np.max(pair.thing[:, 2:] - pair.thing[:, :2], 1) <= rules.largest * pair.height
+    reach = rules.reach * pair.height
+    inside = _inside(pair, reach)
+    by_box = small & (inside >= rules.inside), small & (inside >= rules.inside / rules.slack)
+    if pair.hands is None:
+        return by_box
+    away = _to_box(pair.hands, pair.thing)
+    seen = np.isfinite(away)
+    distance = np.where(seen, away, np.inf)
+    on, keep = distance <= reach, distance <= reach * rules.slack
+    # A hand that is not seen may not let go of what it holds.
+    return small & on, small & (keep | (~seen & by_box[1]))
+
+
+def _above(pair: _Together, rules: ObjectRules) -> tuple[np.ndarray, np.ndarray]:
+    """bool `(N,)` twice: where the object is up, and where it still is by the wider rule."""
+    middle = (pair.thing[:, 1] + pair.thing[:, 3]) / 2
+    if pair.shoulders is None:
+        below = (middle - pair.person[:, 1]) / pair.height
+        return below <= rules.up, below <= rules.up * rules.slack
+    above = (pair.shoulders - middle) / pair.height
+    return above > 0, above > -rules.reach * (rules.slack - 1)
+
+
+def _together(
+    person: np.ndarray, thing: np.ndarray, times: np.ndarray, joints: _Joints | None, rows: np.ndarray
+) -> _Together:
+    height = _median(person[:, 3] - person[:, 1])
+    hands = None if joints is None else joints.hands[rows]
+    return _Together(times, person, thing, height, hands, None if joints is None else joints.shoulders[rows])
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """A person's height does not change when it bends: the median of all it has."""
+    return np.full(len(values), max(float(np.median(values)), 1.0))
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`(N,)` px between boxes, 0 where they touch."""
+    apart = np.maximum(np.maximum(one[:, :2] - other[:, 2:], other[:, :2] - one[:, 2:]), 0)
+    distance: np.ndarray = np.linalg.norm(apart, axis=1)
+    return distance
+
+
+def _inside(pair: _Together, reach: np.ndarray) -> np.ndarray:
+    """`(N,)` fraction of the object's box inside of the person's, which is wider by `(N,)` px."""
+    low = np.maximum(pair.person[:, :2] - reach[:, None], pair.thing[:, :2])
+    high = np.minimum(pair.person[:, 2:] + reach[:, None], pair.thing[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    fraction: np.ndarray = shared / np.maximum(np.prod(pair.thing[:, 2:] - pair.thing[:, :2], axis=1), 1e-9)
+    return fraction
+
+
+def _to_box(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """`(N,)` px from the nearest of points `(N, P, 2)` to boxes `(N, 4)`; NaN where none is known."""
+    apart = np.maximum(np.maximum(boxes[:, None, :2] - points, points - boxes[:, None, 2:]), 0)
+    distance = np.where(np.isnan(points).any(-1), np.inf, np.linalg.norm(apart, axis=-1)).min(1)
+    return np.where(np.isfinite(distance), distance, np.nan)
+
+
+def _pace(pair: _Together) -> np.ndarray:
+    """`(N,)` heights a second at which a person moves, over half a second about each frame."""
+    centres = (pair.person[:, :2] + pair.person[:, 2:]) / 2
+    before = np.searchsorted(pair.times, pair.times - 0.25)
+    after = np.searchsorted(pair.times, pair.times + 0.25, side="right") - 1
+    gap_s = np.maximum(pair.times[after] - pair.times[before], 1e-6)
+    moved = np.linalg.norm(centres[after] - centres[before], axis=1) / pair.height
+    return np.where(after > before, moved / gap_s, 0.0)
+
+
+def _steady(
+    on: np.ndarray, keep: np.ndarray, times: np.ndarray, rules: ObjectRules, frame_s: float
+) -> list[tuple[int, int]]:
+    """First and last frame of each span: runs of `keep` that are `on` somewhere, pauses closed, short ones
+    dropped."""
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        return []
+    pauses = np.flatnonzero(np.diff(times[rows]) > rules.gap_s + frame_s)
+    spans = []
+    for run in np.split(rows, pauses + 1):
+        lit = run[on[run]]
+        if len(lit) and times[run[-1]] + frame_s - times[lit[0]] >= rules.least_s:
+            spans.append((int(lit[0]), int(run[-1])))
+    return spans
+
+
+@dataclass(frozen=True, eq=False)
+class _Joints:
+    """Hands `(N, 4, 2)` and upper shoulder `(N,)` of a person in the frames of its track, px; NaN unseen."""
+
+    hands: np.ndarray
+    shoulders: np.ndarray
+
+
+def _joints(
+    poses: StoredPoses | None, tracks: Sequence[Track], frame_times: np.ndarray, size: Size
+) -> list[_Joints | None]:
+    """The joints of each person; None where there are no poses, or none with arms."""
+    if poses is None or not set(_NEEDED) <= set(SKELETONS.get(poses.skeleton).joints):
+        return [None] * len(tracks)
+    paths = [PersonPath(each.identity, 0, frame_times[each.frames - 1], each.boxes) for each in tracks]
+    names = SKELETONS.get(poses.skeleton).joints
+    chosen = [names.index(name) for name in _NEEDED]
+    found: list[_Joints | None] = []
+    for path, own in zip(paths, of_people(poses, paths, size), strict=True):
+        joints = own.joints_at(path.times)[:, 0, chosen]
+        points = np.where(joints[..., 2:] > 0, joints[..., :2], np.nan)
+        shoulders, elbows, wrists = points[:, :2], points[:, 2:4], points[:, 4:]
+        palms = wrists + _PALM * (wrists - elbows)
+        high = np.where(np.isnan(shoulders[..., 1]), np.inf, shoulders[..., 1]).min(1)
+        found.append(_Joints(np.concatenate([wrists, palms], 1), np.where(np.isfinite(high), high, np.nan)))
+    return found
