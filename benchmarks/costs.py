@@ -34,7 +34,9 @@ from kinesphere.data.split import holdout
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.seen import Seen, digests_of
 from kinesphere.predict.overlay import PoseOverlay
-from kinesphere.predict.timeline import Timeline, segments
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import segments
+from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
 from kinesphere.train.splits_csv import SplitTable
 from kinesphere.video import Video
@@ -368,7 +370,8 @@ def prediction_table(count: int, folder: Path) -> Call:
 
 def found_segments(windows: int, folder: Path) -> Call:
     answer = timeline(windows)
-    return lambda: [(s.label, s.start_s, s.probability) for s in segments(answer.smoothed(5), threshold=0.4)]
+    rule = SegmentRule(threshold=0.4, smooth=5)
+    return lambda: [(s.label, s.start_s, s.probability) for s in segments(answer, rule)]
 
 
 def key_frames(count: int, folder: Path) -> Call:

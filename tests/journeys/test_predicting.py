@@ -91,7 +91,10 @@ def test_the_record_of_a_damaged_video_says_so(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--window", 1, "--segments", "s.txt"], "--segments names a .csv or .json or .eaf or .vtt file"),
+        (
+            ["--window", 1, "--segments", "s.txt"],
+            "--segments names a .csv or .json or .parquet or .eaf",
+        ),
         (["--annotate", "copy.avi"], "--annotate names a .mp4"),
         (["--out", "said.txt"], "--out names a .jsonl or .csv file"),
         (["--window", 1, "--out", "said.csv"], "--out names a .jsonl file"),

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from kinesphere.annotations.formats.activitynet import LARGEST, parse_activitynet
+from kinesphere.annotations.formats.elan import read_elan
 from kinesphere.annotations.formats.thumos import read_thumos
-from kinesphere.annotations.formats.timed_table import parse_segments, read_timed_table
+from kinesphere.annotations.formats.timed_table import parse_segments, read_timed_parquet, read_timed_table
+from kinesphere.annotations.formats.web_vtt import read_web_vtt
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.structured import read_json
 
+_READERS: Mapping[str, Callable[[Path], TimedLabels]] = {
+    ".csv": read_timed_table, ".tsv": read_timed_table, ".parquet": read_timed_parquet, ".eaf": read_elan,
+    ".vtt": read_web_vtt,
+}  # fmt: skip
+_OF_ONE_VIDEO = frozenset({".csv", ".json", ".parquet", ".eaf", ".vtt"})
+
 
 def read_timed(path: Path) -> TimedLabels:
-    """Timed labels of ActivityNet JSON, THUMOS14 text (a file, or a folder of classes), a CSV with a header,
-    or the segments that Kinesphere writes as CSV and JSON, also of a folder with a file for each video.
+    """Timed labels of ActivityNet JSON, THUMOS14 text (a file, or a folder of classes), a table with a header
+    (CSV, Parquet), ELAN, WebVTT, or the segments that Kinesphere writes as any of these, also of a folder
+    with a file for each video.
 
     Raises:
         InvalidAnnotation: If it is none of these, or an entry is wrong; line or video are named.
@@ -26,17 +36,17 @@ def read_timed(path: Path) -> TimedLabels:
         if isinstance(content, dict) and "segments" in content:
             return parse_segments(content, str(path))
         return parse_activitynet(content, str(path))
-    if suffix in (".csv", ".tsv"):
-        return read_timed_table(path)
+    if suffix in _READERS:
+        return _READERS[suffix](path)
     if path.is_dir() and (
-        files := sorted(each for each in path.iterdir() if each.suffix in (".csv", ".json"))
+        files := sorted(each for each in path.iterdir() if each.suffix.lower() in _OF_ONE_VIDEO)
     ):
         return _joined([_of_one_video(read_timed(file), video_name(file.stem)) for file in files])
     if suffix == ".txt" or path.is_dir():
         return read_thumos(path)
     raise InvalidAnnotation(
-        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, segments), .csv, .txt "
-        "(THUMOS14), or a folder of THUMOS14's classes."
+        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, segments), .csv, .parquet, "
+        ".eaf (ELAN), .vtt (WebVTT), .txt (THUMOS14), or a folder of THUMOS14's classes."
     )
 
 

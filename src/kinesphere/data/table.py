@@ -16,13 +16,13 @@ from urllib.parse import unquote_to_bytes
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
+from kinesphere.core.parquet import parquet_rows
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.folder import TABLES, contents, read_folder
 from kinesphere.data.groups import GROUP_BY_FILE
-from kinesphere.data.parquet import parquet_rows
 from kinesphere.data.sample import Sample
 
 _KNOWN = ("id", "path", "start", "end", "group", "split")

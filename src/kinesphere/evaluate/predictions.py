@@ -15,11 +15,11 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.parquet import read_table
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import parse_json
 from kinesphere.core.text import spelled, unspelled
-from kinesphere.data.parquet import read_table
 from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import check_table
 from kinesphere.predict.fusion import check_labels, likeliest_weights, normalised_weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,8 @@ from kinesphere.clips.geometry import Size
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.overlay import Overlay
 from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import active_windows
 from kinesphere.predict.timeline import Timeline
 from kinesphere.video import Video, VideoWriter
 
@@ -26,6 +28,8 @@ _HUES = np.array(
      (90, 190, 240), (240, 110, 110)], np.uint8,
 )  # fmt: skip
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+EVERY_WINDOW = SegmentRule(threshold=0.0)
+"""Each window has its leading label."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def annotate(
     answer: Prediction | Timeline,
     *,
     top: int = 3,
-    threshold: float = 0.0,
+    rule: SegmentRule = EVERY_WINDOW,
     overlay: Overlay | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
@@ -72,8 +76,8 @@ def annotate(
         target: `.mp4`, `.mkv` or another suffix that `VideoWriter` takes for H.264.
         answer: The answer of the model to it.
         top: Number of labels.
-        threshold: The strip stays grey where the leading label is less probable than this, and where the
-            answer is none of what the model knows.
+        rule: How a timeline becomes segments: the strip stays grey where there is none. By default all
+            windows are shown, but those whose answer is none of what the model knows.
         overlay: What else to draw, beneath the labels.
         progress: Called with the number of frames written and their total, if known.
 
@@ -90,7 +94,7 @@ def annotate(
         size = readable_size(video.size)
         layout = _Layout(*size)
         panels: dict[int, np.ndarray] = {}
-        strip = _strip(answer, layout, threshold) if isinstance(answer, Timeline) else None
+        strip = _strip(answer, layout, rule) if isinstance(answer, Timeline) else None
         ends_s = float(answer.spans[:, 1].max()) if isinstance(answer, Timeline) else 0.0
         with VideoWriter(target, size, video.fps) as writer:
             # Resampled to the mean rate, because H.264 is written at a constant one.
@@ -175,14 +179,16 @@ def _panel(prediction: Prediction, layout: _Layout, top: int) -> np.ndarray:
     return panel
 
 
-def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
-    """RGB image of the leading label over time, one hue per label, with names where they fit."""
+def _strip(timeline: Timeline, layout: _Layout, rule: SegmentRule) -> np.ndarray:
+    """RGB image of the segments over time, of several at once the leading one, one hue per label, with names
+    where they fit."""
     height = layout.bar
     strip = np.empty((height, layout.width, 3), np.uint8)
     strip[:] = _TRACK
     cells = timeline.cells() / float(timeline.spans[:, 1].max())
-    leaders = timeline.probabilities.argmax(1)
-    leaders[(timeline.probabilities.max(1) < threshold) | timeline.unanswered] = -1
+    active = active_windows(timeline, rule)
+    leaders = np.where(active, timeline.probabilities, -1).argmax(1)
+    leaders[~active.any(1)] = -1
     edges = np.round(cells * layout.width).astype(int)
     # One hue for each label that leads somewhere, in order of appearance, so that neighbours differ.
     leading = [label for label in dict.fromkeys(leaders.tolist()) if label >= 0]
@@ -199,7 +205,9 @@ def _strip(timeline: Timeline, layout: _Layout, threshold: float) -> np.ndarray:
             _write(strip, name, (int(left) + layout.unit // 4, round(0.72 * height)), (20, 24, 27), layout)
     entries = [(timeline.labels.names[label], hues[label]) for label in leading]
     if (leaders < 0).any():
-        entries.append((f"below {100 * threshold:.0f} %", np.array(_TRACK, np.uint8)))
+        plain = replace(rule, threshold=None) == SegmentRule()
+        without = f"below {100 * timeline.threshold(rule.threshold):.0f} %" if plain else "no segment"
+        entries.append((without, np.array(_TRACK, np.uint8)))
     return np.concatenate([_legend(entries, layout), strip])
 
 

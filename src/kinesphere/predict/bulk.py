@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kinesphere.annotations.timed import TimedLabels
 from kinesphere.clips.modality import see
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, UnusableName, UnwritableFile, VideoError
 from kinesphere.core.files import make_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.predict.annotate import annotate
+from kinesphere.predict.files.registry import TimelineRow, annotation_row
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.prediction import Prediction
-from kinesphere.predict.timeline import THRESHOLD, Timeline, segments
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import below, segments
+from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import write_segments
 from kinesphere.predict.video_predictor import VideoPredictor
 
@@ -156,27 +160,49 @@ def overlay_of(predictor: VideoPredictor, source: str, draw: Draw = "auto") -> O
 
 
 @dataclass(frozen=True)
-class SideOutputs:
-    """The files that are written beside the answer to each video: its segments, an annotated copy.
+class SideFiles:
+    """Which files are written beside the answers: of each source that gets one, its path.
 
     Attributes:
-        predictor: The model that answers.
-        segments: File of the timeline's segments, of each source that gets one (see `write_segments`).
-        copies: File of the annotated copy, of each source that gets one.
-        threshold: Lowest probability of a segment; None for that of the answer (see `Timeline.threshold`).
-        draw: What else is drawn into the copies (see `overlay_of`).
+        segments: The timeline's segments (see `write_segments`).
+        pictures: Picture of the timeline (see `Timeline.write`).
+        pages: Page with the video and its timeline.
+        copies: Annotated copy of the video.
     """
 
-    predictor: VideoPredictor
     segments: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    pages: Mapping[str, Path] = field(default_factory=dict)
     copies: Mapping[str, Path] = field(default_factory=dict)
-    threshold: float | None = None
-    draw: Draw = "auto"
 
     def lacks(self, source: str) -> bool:
         """Whether a file of this video is not there yet."""
-        targets = (self.segments.get(source), self.copies.get(source))
-        return any(target is not None and not target.exists() for target in targets)
+        kinds = (self.segments, self.pictures, self.pages, self.copies)
+        return any(source in each and not each[source].exists() for each in kinds)
+
+
+@dataclass(frozen=True)
+class SideOutputs:
+    """Writes what belongs beside the answer to each video.
+
+    Attributes:
+        predictor: The model that answers.
+        files: Which files are written.
+        rule: How timelines become segments.
+        draw: What else is drawn into the copies (see `overlay_of`).
+        truth: Annotations that pictures and pages show above what the model says.
+    """
+
+    predictor: VideoPredictor
+    files: SideFiles = SideFiles()
+    rule: SegmentRule = SegmentRule()  # noqa: RUF009 (frozen)
+    draw: Draw = "auto"
+    truth: TimedLabels | None = None
+
+    def annotations(self, source: str) -> tuple[TimelineRow, ...]:
+        """What the file of annotations says of a video, as a row; none where it does not know it."""
+        row = None if self.truth is None else annotation_row(self.truth, source)
+        return () if row is None else (row,)
 
     def write(self, answer: Prediction | Timeline) -> Skipped | None:
         """Write the files of one video; why there is no annotated copy, or None.
@@ -193,13 +219,14 @@ class SideOutputs:
         return None
 
     def _write(self, answer: Prediction | Timeline) -> None:
-        source = answer.source
-        if isinstance(answer, Timeline) and (target := self.segments.get(source)):
-            threshold = answer.threshold(self.threshold)
-            found = segments(answer, threshold=threshold)
-            write_segments(found, target, source=source, coverage=answer.below(threshold))
-        if target := self.copies.get(source):
+        source, files = answer.source, self.files
+        if isinstance(answer, Timeline):
+            if target := files.segments.get(source):
+                found = segments(answer, self.rule)
+                write_segments(found, target, source=source, coverage=below(answer, self.rule))
+            for target in filter(None, (files.pictures.get(source), files.pages.get(source))):
+                answer.write(target, self.rule, self.annotations(source))
+        if target := files.copies.get(source):
             make_folder(target.parent)
             overlay = overlay_of(self.predictor, source, self.draw)
-            threshold = answer.threshold(self.threshold) if isinstance(answer, Timeline) else THRESHOLD
-            annotate(source, target, answer, threshold=threshold, overlay=overlay)
+            annotate(source, target, answer, rule=self.rule, overlay=overlay)

@@ -1,11 +1,12 @@
-"""`Timeline`: what a model says of every window of a long video, and the segments that follow."""
+"""`Timeline`: what a model says of every window of a long video."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, overload
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,12 +14,9 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.short_repr import short_repr
 from kinesphere.models.rejection import Rejection
+from kinesphere.predict.files.registry import TimelineRow, write_file
 from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
-
-THRESHOLD = 0.5
-"""Lowest probability of a segment where neither the user nor the model's file says which."""
-Smoothing = Literal["mean", "median"]
-_TOUCH_S = 1e-6
+from kinesphere.predict.segment_rule import THRESHOLD, SegmentRule, Smoothing, check_smoothing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,11 +120,6 @@ class Timeline:
         rejected: np.ndarray = self.nobody | self.rejection.rejects(self.probabilities, self.labels)
         return rejected
 
-    def below(self, threshold: float) -> Below:
-        """The windows in which no label reaches a threshold, those included that are `unanswered`."""
-        leading = np.where(self.unanswered, -1.0, self.probabilities.max(1))
-        return Below(int((leading < threshold).sum()), len(self), threshold)
-
     def threshold(self, given: float | None = None) -> float:
         """The lowest probability of a segment: as given, else that from which on an answer counts."""
         if given is not None:
@@ -173,10 +166,7 @@ class Timeline:
         Raises:
             InvalidSetting: If the width is not odd and positive, or the kind is unknown.
         """
-        if width < 1 or width % 2 == 0:
-            raise InvalidSetting(f"Smoothing spans an odd number of windows (1, 3, 5, …); got {width}.")
-        if kind not in ("mean", "median"):
-            raise InvalidSetting(f"Unknown smoothing {kind!r}; use 'mean' or 'median'.")
+        check_smoothing(width, kind)
         half = width // 2
         seen = ~self.nobody
         if not seen.any():
@@ -191,6 +181,34 @@ class Timeline:
             smooth = np.where(sums > 0, smooth / np.where(sums > 0, sums, 1), self.probabilities)
         return replace(self, probabilities=smooth)
 
+    def write(
+        self,
+        path: str | Path,
+        rule: SegmentRule = SegmentRule(),  # noqa: B008 (frozen)
+        rows: Sequence[TimelineRow] = (),
+    ) -> Path:
+        """Write the timeline as what the suffix says.
+
+        `.json` holds windows and segments; `.csv`, `.parquet`, `.eaf` (ELAN) and `.vtt` (WebVTT) the
+        segments; `.svg` and `.png` are a picture, `.html` is a page with the video that it lies beside,
+        `.mp4`, `.mkv`, `.mov` and `.m4v` an annotated copy of the video.
+
+        Args:
+            path: The file.
+            rule: How windows become segments.
+            rows: Further rows of pictures and pages, such as annotations (see `annotation_row`).
+
+        Returns:
+            The path written.
+
+        Raises:
+            UnknownName: If nothing is written with such a suffix.
+            InvalidSetting: If rows are given to a file that takes none, or the rule does not fit the labels.
+            VideoError: If the video is to be copied and cannot be decoded or written.
+        """
+        write_file(self, Path(path), rule, rows)
+        return Path(path)
+
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The shape that scripts rely on: the whole video's top-k, and each window's."""
         windows = [each.to_json(k) for each in self]
@@ -198,103 +216,3 @@ class Timeline:
             {key: value for key, value in each.items() if key not in ("source", "known")} for each in windows
         ]
         return {**self.mean().to_json(k), "timeline": timeline}
-
-
-@dataclass(frozen=True)
-class Below:
-    """How many windows, of how many, no segment speaks of, because no label reaches the threshold in them."""
-
-    windows: int
-    of: int
-    threshold: float
-
-    def __str__(self) -> str:
-        return f"{self.windows} of {self.of} windows below the threshold of {self.threshold:g}"
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of time with one label.
-
-    Attributes:
-        probability: Mean over its windows.
-        runner_up: The most probable other label by the same mean; None where there is no other.
-        runner_up_probability: Its mean.
-    """
-
-    label: str
-    start_s: float
-    end_s: float
-    probability: float
-    runner_up: str | None = None
-    runner_up_probability: float | None = None
-
-
-def segments(
-    timeline: Timeline,
-    *,
-    threshold: float = THRESHOLD,
-    keep: float | None = None,
-    min_s: float = 0.0,
-) -> list[Segment]:
-    """Merge consecutive windows of one label into timed segments.
-
-    A label is active in a window that reaches `threshold`, and in the windows beside it as long as they
-    reach `keep` (hysteresis, Canny 1986). In a single-label set the most probable active label takes
-    the window. Where windows overlap, the boundary lies in the middle of the overlap; windows with a
-    gap between them are not merged. Windows that are `unanswered` have no active label.
-
-    Args:
-        timeline: W windows over K labels.
-        threshold: Lowest probability that opens a segment, in [0, 1].
-        keep: Lowest probability that continues one; None means `threshold`.
-        min_s: Segments shorter than this are dropped, in seconds.
-
-    Returns:
-        Segments ordered by start; those of one label do not overlap, in a single-label set none do.
-
-    Raises:
-        InvalidSetting: If the thresholds are not `0 <= keep <= threshold <= 1`, or `min_s` is negative.
-    """
-    keep = threshold if keep is None else keep
-    if not 0 <= keep <= threshold <= 1:
-        raise InvalidSetting(f"Thresholds must obey 0 <= keep <= threshold <= 1; got {keep} and {threshold}.")
-    if min_s < 0:
-        raise InvalidSetting(f"The shortest segment is 0 s or more; got {min_s}.")
-    cells = timeline.cells()
-    apart = timeline.spans[1:, 0] > timeline.spans[:-1, 1] + _TOUCH_S
-    probabilities = np.where(timeline.unanswered[:, None], -1, timeline.probabilities)
-    strong, weak = probabilities >= threshold, probabilities >= keep
-    active = np.zeros_like(weak)
-    for k in range(len(timeline.labels)):
-        for first, last in _runs(weak[:, k], apart):
-            active[first : last + 1, k] = strong[first : last + 1, k].any()
-    if not timeline.labels.multi:
-        best = np.where(active, timeline.probabilities, -1).argmax(1)
-        active &= np.arange(len(timeline.labels)) == best[:, None]
-    found = []
-    for k, label in enumerate(timeline.labels):
-        for first, last in _runs(active[:, k], apart):
-            start, end = float(cells[first, 0]), float(cells[last, 1])
-            if strong[first : last + 1, k].any() and end - start >= max(min_s, _TOUCH_S):
-                means = timeline.probabilities[first : last + 1].mean(0)
-                found.append(Segment(label, start, end, float(means[k]), *_rival(means, k, timeline.labels)))
-    return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
-
-
-def _rival(means: np.ndarray, own: int, labels: LabelSet) -> tuple[str, float] | tuple[None, None]:
-    """The most probable label beside the own one."""
-    if len(means) < 2:
-        return None, None
-    others = means.copy()
-    others[own] = -1
-    best = int(others.argmax())
-    return labels.names[best], float(means[best])
-
-
-def _runs(mask: np.ndarray, apart: np.ndarray) -> list[tuple[int, int]]:
-    """First and last index of each stretch of true windows, broken where neighbours lie apart."""
-    joined = mask[:-1] & mask[1:] & ~apart
-    firsts = np.flatnonzero(mask & ~np.concatenate([[False], joined]))
-    lasts = np.flatnonzero(mask & ~np.concatenate([joined, [False]]))
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

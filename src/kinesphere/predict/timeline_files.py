@@ -19,15 +19,17 @@ import numpy as np
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.parquet import read_table
 from kinesphere.core.structured import parse_json, read_json
 from kinesphere.core.text import SPELLED, spelled
-from kinesphere.data.parquet import read_table
 from kinesphere.models.rejection import Rejection
-from kinesphere.predict.timeline import Below, Segment, Timeline
+from kinesphere.predict.segmentation import Below, Segment
+from kinesphere.predict.timeline import Timeline
 
 # Characters that XML 1.0 cannot hold at all, escaped or not.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEADER = b"kinesphere.timeline"
+_COLUMNS = [field.name for field in fields(Segment)]
 _NOTES, _ASSOCIATION = "notes-lt", "Symbolic_Association"
 
 
@@ -87,7 +89,7 @@ def write_segments(
     coverage: Below | None = None,
     date: datetime | None = None,
 ) -> None:
-    """Write segments as `.json`, `.csv`, `.eaf` (ELAN) or `.vtt` (WebVTT subtitles).
+    """Write segments as `.json`, `.csv`, `.parquet`, `.eaf` (ELAN) or `.vtt` (WebVTT subtitles).
 
     Each comes with its probability and with the runner-up's.
 
@@ -95,7 +97,8 @@ def write_segments(
         segments: Ordered by start.
         path: The suffix chooses the format.
         source: The video, which an ELAN file points to.
-        coverage: How many windows have no segment; in JSON, ELAN and WebVTT; CSV has no field for it.
+        coverage: How many windows have no segment; in JSON, ELAN and WebVTT; CSV and Parquet have no
+            field for it.
         date: Stamp of an ELAN file; None means now.
 
     Raises:
@@ -105,25 +108,43 @@ def write_segments(
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                plain: dict[str, Any] = {"source": source}
-                if coverage is not None:
-                    plain["windows"] = {
-                        "count": coverage.of,
-                        "below_threshold": coverage.windows,
-                        "threshold": coverage.threshold,
-                    }
-                plain["segments"] = [asdict(segment) for segment in segments]
-                _write_json(scratch, plain, indent=1)
+                _write_json(scratch, {"source": source, **_plain_segments(segments, coverage)}, indent=1)
             case ".csv":
-                names = [field.name for field in fields(Segment)]
-                rows = [[getattr(segment, name) for name in names] for segment in segments]
-                _write_csv(scratch, [names, *rows])
+                rows = [[getattr(segment, name) for name in _COLUMNS] for segment in segments]
+                _write_csv(scratch, [_COLUMNS, *rows])
+            case ".parquet":
+                _write_segments_parquet(segments, scratch)
             case ".eaf":
                 scratch.write_bytes(elan(segments, source, date or datetime.now(UTC), coverage))
             case ".vtt":
                 scratch.write_text(web_vtt(segments, coverage), encoding="utf-8")
             case other:
-                raise InvalidSetting(f"Segments are written as .json, .csv, .eaf or .vtt; got {other!r}.")
+                raise InvalidSetting(
+                    f"Segments are written as .json, .csv, .parquet, .eaf or .vtt; got {other!r}."
+                )
+
+
+def write_whole(
+    timeline: Timeline,
+    segments: Sequence[Segment],
+    path: str | Path,
+    *,
+    coverage: Below | None = None,
+    rule: str = "",
+) -> None:
+    """Write every window with all probabilities and the segments with how they were made, as JSON.
+
+    Such a file is read by `read_timeline`, and wherever segments are read.
+
+    Args:
+        timeline: The windows.
+        segments: Its segments, ordered by start.
+        path: The file.
+        coverage: How many windows have no segment.
+        rule: How windows became segments, in words.
+    """
+    with replacing(Path(path)) as scratch:
+        _write_json(scratch, {**_plain(timeline), "rule": rule, **_plain_segments(segments, coverage)})
 
 
 def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Below | None = None) -> bytes:
@@ -225,6 +246,17 @@ def _xml(text: str) -> str:
     return _NOT_XML.sub("\ufffd", spelled(text))
 
 
+def _plain_segments(segments: Sequence[Segment], coverage: Below | None) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    if coverage is not None:
+        plain["windows"] = {
+            "count": coverage.of,
+            "below_threshold": coverage.windows,
+            "threshold": coverage.threshold,
+        }
+    return plain | {"segments": [asdict(segment) for segment in segments]}
+
+
 def _plain(timeline: Timeline) -> dict[str, object]:
     return {
         "source": timeline.source,
@@ -269,6 +301,15 @@ def _write_json(path: Path, plain: dict[str, object], indent: int | None = None)
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
+
+
+def _write_segments_parquet(segments: Sequence[Segment], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"label": pa.string(), "runner_up": pa.string()}
+    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in _COLUMNS])
+    pq.write_table(pa.Table.from_pylist([asdict(segment) for segment in segments], schema), path)
 
 
 def _write_parquet(timeline: Timeline, path: Path) -> None:

@@ -42,6 +42,16 @@ WORDS = (
 FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+ELAN = """<ANNOTATION_DOCUMENT><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="v.mp4"/></HEADER>
+<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="{value}"/>
+<TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="1500"/><TIME_SLOT TIME_SLOT_ID="ts0" TIME_VALUE="0"/></TIME_ORDER>
+<TIER TIER_ID="who"><ANNOTATION>
+<ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="{slot}">
+<ANNOTATION_VALUE>run</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a2" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2">
+<ANNOTATION_VALUE/></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+
+
 def written(path: Path, content: Any) -> Path:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
@@ -73,6 +83,17 @@ def test_own_segments_are_read_as_csv_and_json(tmp_path: Path) -> None:
     )
 
 
+def test_elan_and_web_vtt_of_others(tmp_path: Path) -> None:
+    found = read_timed(written(tmp_path / "a.eaf", ELAN.format(slot="ts2", value=0)))
+    assert found.labels == (TimedLabel("v", "run", 0.0, 1.5, "who"),)
+    assert found.notes == (f"{tmp_path / 'a.eaf'}: 1 annotations without a text are left out",)
+    cue = "00:01.000 --> 00:02.000 line:0\n<b>run</b> &amp; jump"
+    cues = f"WEBVTT\n\nNOTE x\n\n{cue}\n\n00:03.000 --> 00:04.000\n\n"
+    found = read_timed(written(tmp_path / "a.vtt", cues))
+    assert found.labels == (TimedLabel("", "run & jump", 1.0, 2.0),)
+    assert found.notes == (f"{tmp_path / 'a.vtt'}: 1 cues without a text are left out",)
+
+
 def test_folders_hold_a_file_for_each_video(tmp_path: Path) -> None:
     written(tmp_path / "a.mp4.csv", "label,start_s,end_s,probability\nrun,0,1.5,0.9\n")
     written(tmp_path / "b.json", {"source": "x/b.mp4", "segments": []})
@@ -102,6 +123,16 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.csv", "start_s,end_s,run,walk\n0,1,0.5,0.5\n", "A table of windows with a column for each label"),
         ("a.csv", "label,start,end\na,3\n", "line 2: 2 fields where the header has 3"),
         ("a.csv", "label,start,end\n,3,4\n", "line 2: the label is empty"),
+        ("a.eaf", "<html/>", "is no ELAN document: it begins with 'html'"),
+        ("a.eaf", "<a", "is no ELAN document: "),
+        ("a.eaf", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "defines entities, which ELAN never does"),
+        ("a.eaf", ELAN.format(slot="ts3", value=1500), "annotation 'a1': its time 'ts3' is not in the"),
+        ("a.eaf", ELAN.format(slot="ts2", value="1.5"), "times are whole milliseconds; got '1.5'"),
+        ("a.eaf", ELAN.format(slot="ts0", value=500), "'run' in 'v' ends at 0 s, before it starts at 0.5"),
+        ("a.vtt", "1\n00:01.000 --> 00:02.000\na\n", "is no WebVTT: it begins with"),
+        ("a.vtt", "WEBVTT\n\n0:1 --> 0:2\na\n", "block 1: '0:1 --> 0:2' are no times of WebVTT"),
+        ("a.vtt", "WEBVTT\n\n00:03.000 --> 00:02.000\na\n", "block 1: 'a' in '' ends at 2 s, before"),
+        ("a.parquet", "label", "a.parquet is no table of timed labels: "),
         ("a.csv", "label,label,start,end\na,b,3,4\n", "has the column 'label' twice"),
         ("a.csv", "path,label,start,end\na/v.mp4,x,3,4\nb/v.mp4,x,3,4\n", "line 3: 'b/v.mp4' and 'a"),
         ("a.csv", "label,start,end\na,0,2_0\n", "line 2: times and scores should be numbers"),

@@ -19,9 +19,9 @@ from kinesphere.apps.html import (
     write_report_html,
 )
 from kinesphere.apps.html.charts import Series, line_chart, nice_ticks, shortened
-from kinesphere.apps.html.markup import Html, join, tag
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.markup import Html, join, tag
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
 from kinesphere.explain.render.strips import Strips

@@ -16,7 +16,7 @@ from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate import Environment, Predictions, Protocol, Report, report_from_predictions
-from kinesphere.predict import Timeline, annotate
+from kinesphere.predict import SegmentRule, Timeline, annotate
 from kinesphere.video import Video, VideoWriter
 
 PLACE = Protocol("data"), Environment("m", "0", "0", "cpu", "fp32")
@@ -120,7 +120,7 @@ def test_the_strip_of_a_timeline_has_a_legend(tmp_path: Path) -> None:
             writer.write(np.full((360, 480, 3), 128, np.uint8))
     spans = np.array([[0.0, 1.0], [1.0, 2.0]])
     said = Timeline(np.array([[0.9, 0.1], [0.4, 0.6]]), spans, LabelSet(("a", "b")), "grey.mp4")
-    annotate(tmp_path / "grey.mp4", tmp_path / "out.mp4", said, threshold=0.5)
+    annotate(tmp_path / "grey.mp4", tmp_path / "out.mp4", said, rule=SegmentRule(threshold=0.5))
     with Video.open(tmp_path / "out.mp4") as video:
         picture = video.frames_at(np.array([0.1])).data[0].transpose(1, 2, 0).astype(int)
     legend = picture[-40:-24, :120]

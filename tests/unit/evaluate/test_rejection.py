@@ -10,7 +10,8 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.rejection import measured
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
-from kinesphere.predict import Prediction, Timeline, read_timeline, segments, write_timeline
+from kinesphere.predict import Prediction, SegmentRule, Timeline, read_timeline, segments, write_timeline
+from kinesphere.predict.segmentation import below
 
 NONE = "none of these"
 LABELS = LabelSet(("walk", "wave", NONE))
@@ -82,8 +83,9 @@ def test_rejected_windows_have_no_segment_and_files_keep_the_rule(tmp_path) -> N
     table = np.array([[0.9, 0.05, 0.05], [0.1, 0.1, 0.8], [0.4, 0.3, 0.3]])
     spans = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
     timeline = Timeline(table, spans, LABELS, "a.mp4", rejection=REJECTION, model="one")
-    assert [(s.label, s.start_s, s.end_s) for s in segments(timeline, threshold=0.3)] == [("walk", 0.0, 1.0)]
-    assert timeline.below(0.3).windows == 2
+    rule = SegmentRule(threshold=0.3)
+    assert [(s.label, s.start_s, s.end_s) for s in segments(timeline, rule)] == [("walk", 0.0, 1.0)]
+    assert below(timeline, rule).windows == 2
     assert [window.answer for window in timeline] == ["walk", NONE, NONE]
     plain = timeline.to_json()
     assert plain["known"] == ["walk", "wave"]

@@ -8,7 +8,7 @@ import pytest
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.rejection import Rejection
-from kinesphere.predict import Prediction, Timeline, annotate
+from kinesphere.predict import Prediction, SegmentRule, Timeline, annotate
 from kinesphere.video import Video, VideoWriter
 
 from .conftest import MakeVideo
@@ -53,7 +53,7 @@ def test_strip_marks_the_labels_of_a_timeline(
     rows = np.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.3, 0.4, 0.3]])
     spans = np.array([[0, 1], [1, 2], [2, 3], [3, 4]], dtype=float)
     answer = Timeline(rows, spans, LABELS, str(path), rejection=rule)
-    annotate(path, tmp_path / "out.mp4", answer, threshold=threshold)
+    annotate(path, tmp_path / "out.mp4", answer, rule=SegmentRule(threshold=threshold))
     with Video.open(tmp_path / "out.mp4") as video:
         lower = video.frames_at([0.05]).data[0].transpose(1, 2, 0)[-6:].astype(float).mean(0)
     hop, skip, unsure = lower[100], lower[300], lower[420]

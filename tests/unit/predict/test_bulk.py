@@ -9,7 +9,8 @@ import pytest
 from kinesphere.core.errors import UnwritableFile
 from kinesphere.core.skipped import Skipped
 from kinesphere.predict import FlowOverlay, Prediction, Predictor, Timeline
-from kinesphere.predict.bulk import SideOutputs, overlay_of, predict_all, record_of, source_of
+from kinesphere.predict.bulk import SideFiles, SideOutputs, overlay_of, predict_all, record_of, source_of
+from kinesphere.predict.segment_rule import SegmentRule
 
 from .conftest import MakeVideo
 
@@ -41,13 +42,15 @@ def test_files_beside_an_answer_are_written_and_known_to_lack(
 ) -> None:
     source = str(make_video())
     table, copy = tmp_path / "segments.csv", tmp_path / "copies" / "copy.mp4"
-    outputs = SideOutputs(predictor, {source: table}, {source: copy}, threshold=0.0)
-    assert outputs.lacks(source)
-    assert not outputs.lacks("another.mp4")
+    outputs = SideOutputs(
+        predictor, SideFiles({source: table}, copies={source: copy}), SegmentRule(threshold=0.0)
+    )
+    assert outputs.files.lacks(source)
+    assert not outputs.files.lacks("another.mp4")
     assert outputs.write(predictor.timeline(source, window_s=2, stride_s=2)) is None
     assert table.is_file()
     assert copy.is_file()
-    assert not outputs.lacks(source)
+    assert not outputs.files.lacks(source)
 
 
 def test_a_copy_that_cannot_be_made_is_told_and_a_place_that_takes_none_raises(
@@ -55,13 +58,14 @@ def test_a_copy_that_cannot_be_made_is_told_and_a_place_that_takes_none_raises(
 ) -> None:
     prediction = predictor.predict(make_video())
     gone = Prediction(prediction.probabilities, prediction.labels, "gone.mp4", prediction.span)
-    problem = SideOutputs(predictor, copies={"gone.mp4": tmp_path / "copy.mp4"}).write(gone)
+    problem = SideOutputs(predictor, SideFiles(copies={"gone.mp4": tmp_path / "copy.mp4"})).write(gone)
     assert isinstance(problem, Skipped)
     assert problem.path == "gone.mp4"
     assert problem.reason.startswith("no annotated copy: ")
     (tmp_path / "file").touch()
+    files = SideFiles(copies={prediction.source: tmp_path / "file" / "copy.mp4"})
     with pytest.raises(UnwritableFile):
-        SideOutputs(predictor, copies={prediction.source: tmp_path / "file" / "copy.mp4"}).write(prediction)
+        SideOutputs(predictor, files).write(prediction)
 
 
 def test_a_model_of_pixels_draws_nothing_more_unless_asked(predictor: Predictor) -> None:

@@ -36,6 +36,7 @@ from kinesphere.predict import (
     PoseOverlay,
     Prediction,
     Predictor,
+    SegmentRule,
     annotate,
     read_timeline,
     segments,
@@ -211,7 +212,7 @@ def test_windows_without_people_are_no_segments(video: Path, tmp_path: Path) -> 
     with pytest.warns(NobodySeen):
         timeline = predictor.timeline(video, window_s=0.5, stride_s=0.5)
     assert timeline.nobody.tolist() == [True, True, False, False]
-    found = segments(timeline, threshold=0.0)
+    found = segments(timeline, SegmentRule(threshold=0.0))
     assert min(segment.start_s for segment in found) == 1.0
     note = "nobody is seen in it, so that the joints were all zeros"
     assert [each.get("notes") for each in timeline.to_json()["timeline"]] == [[note], [note], None, None]
@@ -220,7 +221,7 @@ def test_windows_without_people_are_no_segments(video: Path, tmp_path: Path) -> 
     for suffix in (".json", ".parquet"):
         write_timeline(timeline, tmp_path / f"timeline{suffix}")
         assert read_timeline(tmp_path / f"timeline{suffix}").nobody.tolist() == timeline.nobody.tolist()
-    drawn = annotate(video, tmp_path / "drawn.mp4", timeline, threshold=0.0)
+    drawn = annotate(video, tmp_path / "drawn.mp4", timeline, rule=SegmentRule(threshold=0.0))
     with Video.open(drawn) as source:
         strip = source.frames_at([1.9]).data[0][:, -4].astype(int)
     # Along the lower edge the first second has the colour of no label.

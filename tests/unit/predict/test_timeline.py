@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from kinesphere.clips.sampling import windows
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.timeline import Timeline, segments
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import segments
+from kinesphere.predict.timeline import Timeline
 
 
 @st.composite
@@ -36,7 +38,7 @@ def simple(
 @given(timelines(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 3))
 def test_segments_keep_their_promises(timeline: Timeline, a: float, b: float, min_s: float) -> None:
     keep, threshold = sorted((a, b))
-    found = segments(timeline, threshold=threshold, keep=keep, min_s=min_s)
+    found = segments(timeline, SegmentRule(threshold=threshold, keep=keep, min_s=min_s))
     assert found == sorted(found, key=lambda s: s.start_s)
     for segment in found:
         assert timeline.spans[0, 0] <= segment.start_s < segment.end_s <= timeline.spans[:, 1].max()
@@ -80,8 +82,8 @@ def test_windows_with_a_gap_between_them_stay_apart() -> None:
 
 def test_hysteresis_bridges_a_weak_window() -> None:
     timeline = simple([[0.9, 0.1], [0.45, 0.4], [0.8, 0.2]])
-    assert len(segments(timeline, threshold=0.7)) == 2
-    assert len(segments(timeline, threshold=0.7, keep=0.4)) == 1
+    assert len(segments(timeline, SegmentRule(threshold=0.7))) == 2
+    assert len(segments(timeline, SegmentRule(threshold=0.7, keep=0.4))) == 1
 
 
 def test_several_labels_at_once_only_in_a_multi_label_set() -> None:
@@ -93,7 +95,7 @@ def test_several_labels_at_once_only_in_a_multi_label_set() -> None:
 def test_short_segments_are_dropped() -> None:
     timeline = simple([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
     assert [s.label for s in segments(timeline)] == ["a", "b", "a"]
-    assert [s.label for s in segments(timeline, min_s=1.2)] == ["a", "a"]
+    assert [s.label for s in segments(timeline, SegmentRule(min_s=1.2))] == ["a", "a"]
 
 
 def test_median_removes_a_lone_outlier_and_survives_all_zero_rows() -> None:
@@ -139,7 +141,7 @@ def test_whether_nobody_is_seen_is_said_of_each_window() -> None:
     with pytest.raises(InvalidSetting, match=r"of 2 windows says of each .* as booleans; got bool \(1,\)"):
         Timeline(np.eye(2), np.array([[0.0, 1], [1, 2]]), LabelSet(("a", "b")), "x", np.ones(1, bool))
     nothing = Timeline(np.eye(2), np.array([[0.0, 1], [1, 2]]), LabelSet(("a", "b")), "x", np.ones(2, bool))
-    assert segments(nothing, threshold=0) == []
+    assert segments(nothing, SegmentRule(threshold=0)) == []
     assert nothing.mean().notes == ("nobody is seen in it, so that the joints were all zeros",)
 
 
@@ -150,9 +152,9 @@ def test_settings_are_checked() -> None:
     with pytest.raises(InvalidSetting, match="Unknown smoothing 'gauss'; use 'mean' or 'median'"):
         timeline.smoothed(3, "gauss")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match=r"0 <= keep <= threshold <= 1; got 0.9 and 0.5"):
-        segments(timeline, keep=0.9)
+        segments(timeline, SegmentRule(keep=0.9))
     with pytest.raises(InvalidSetting, match="0 s or more; got -1"):
-        segments(timeline, min_s=-1)
+        segments(timeline, SegmentRule(min_s=-1))
 
 
 @pytest.mark.parametrize("kind", ["mean", "median"])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.timeline import Segment, Timeline, segments
+from kinesphere.predict.segmentation import Segment, below, segments
+from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import elan, read_timeline, web_vtt, write_segments, write_timeline
 
 DATE = datetime(2030, 1, 1, tzinfo=UTC)
@@ -138,7 +139,7 @@ def test_unknown_formats_and_damaged_files_are_refused(tmp_path: Path) -> None:
     timeline = Timeline(np.ones((1, 2)) / 2, np.array([[0.0, 1.0]]), LabelSet(("a", "b")), "clip.mp4")
     with pytest.raises(InvalidSetting, match=r"written as \.json, \.csv or \.parquet; got '\.xml'"):
         write_timeline(timeline, tmp_path / "timeline.xml")
-    with pytest.raises(InvalidSetting, match=r"written as \.json, \.csv, \.eaf or \.vtt; got '\.srt'"):
+    with pytest.raises(InvalidSetting, match=r"as \.json, \.csv, \.parquet, \.eaf or \.vtt; got '\.srt'"):
         write_segments([], tmp_path / "segments.srt", source="clip.mp4")
     with pytest.raises(InvalidSetting, match=r"read from \.json or \.parquet; got '\.csv'"):
         read_timeline(tmp_path / "timeline.csv")
@@ -157,11 +158,11 @@ def test_every_format_has_probability_and_runner_up(tmp_path: Path) -> None:
         LabelSet(("wave", "fall", "sit")),
         "clip.mp4",
     )
-    found, below = segments(timeline), timeline.below(0.5)
-    assert str(below) == "1 of 3 windows below the threshold of 0.5"
+    found, silent = segments(timeline), below(timeline)
+    assert str(silent) == "1 of 3 windows below the threshold of 0.5"
     assert (found[0].runner_up, found[0].runner_up_probability) == ("fall", pytest.approx(0.2))
     for suffix in ("csv", "json", "eaf", "vtt"):
-        write_segments(found, tmp_path / f"s.{suffix}", source="clip.mp4", coverage=below)
+        write_segments(found, tmp_path / f"s.{suffix}", source="clip.mp4", coverage=silent)
     (row,) = csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8"))
     assert (row["probability"], row["runner_up"], float(row["runner_up_probability"])) == (
         str(found[0].probability), "fall", pytest.approx(0.2),
@@ -177,7 +178,7 @@ def test_every_format_has_probability_and_runner_up(tmp_path: Path) -> None:
     for note in root.iter("REF_ANNOTATION"):
         notes[note.get("ANNOTATION_REF")].append(note.findtext("ANNOTATION_VALUE"))
     assert notes == {"a1": ["0.650", "fall 0.200"]}
-    assert root.findtext("HEADER/PROPERTY") == str(below)
+    assert root.findtext("HEADER/PROPERTY") == str(silent)
 
 
 def test_the_only_label_has_no_runner_up() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.text_lines import number_of, read_text
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels, video_name
-from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.errors import InvalidAnnotation, InvalidManifest
 from kinesphere.core.limits import brief
+from kinesphere.core.parquet import parquet_rows
 
 NAMES: dict[str, tuple[str, ...]] = {
     "video": ("video", "path", "source", "video-name", "video_name", "video-id", "video_id"),
@@ -57,9 +58,32 @@ def read_timed_table(path: Path) -> TimedLabels:
         ]
     except (csv.Error, StopIteration) as error:
         raise InvalidAnnotation(f"{path} is no table of timed labels: {error!r}.") from error
+    return TimedLabels.of(labels, _unread(header, columns, path))
+
+
+def read_timed_parquet(path: Path) -> TimedLabels:
+    """`read_timed_table` of a Parquet table.
+
+    Raises:
+        InvalidAnnotation: If it is no Parquet, a column is missing, or a row is wrong (it is named).
+    """
+    try:
+        names, rows = parquet_rows(path)
+        header = [name.strip().lower() for name in names]
+        columns = _columns(header, path)
+        paths: dict[str, str] = {}
+        labels = [
+            _row([row[name] for name in names], columns, paths, len(header), f"{path}, row {number}")
+            for number, row in enumerate(rows, 1)
+        ]
+    except (InvalidManifest, OSError) as error:
+        raise InvalidAnnotation(f"{path} is no table of timed labels: {error}") from error
+    return TimedLabels.of(labels, _unread(header, columns, path))
+
+
+def _unread(header: Sequence[str], columns: Mapping[str, int], path: Path) -> tuple[str, ...]:
     unread = [name for name in header if name not in _KNOWN and header.index(name) not in columns.values()]
-    notes = (f"{path}: columns not read: {', '.join(map(brief, unread[:10]))}",) if unread else ()
-    return TimedLabels.of(labels, notes)
+    return (f"{path}: columns not read: {', '.join(map(brief, unread[:10]))}",) if unread else ()
 
 
 def _columns(header: Sequence[str], path: Path) -> dict[str, int]:

@@ -9,27 +9,26 @@ from typing import TYPE_CHECKING
 from kinesphere.apps.cli.console import console, tinted
 
 if TYPE_CHECKING:
-    from kinesphere.predict import Prediction, Timeline
+    from kinesphere.predict import Prediction, SegmentRule, Timeline
     from kinesphere.predict.bulk import Answer, SideBySide
 
 
-def show_segments(timeline: Timeline, given: float | None) -> None:
+def show_segments(timeline: Timeline, rule: SegmentRule) -> None:
     """The segments of a timeline, a line each, and how many windows none speaks of."""
-    from kinesphere.predict import segments
+    from kinesphere.predict.segmentation import below, segments
 
-    threshold = timeline.threshold(given)
     screen = console()
-    for part in segments(timeline, threshold=threshold):
+    for part in segments(timeline, rule):
         times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
         rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
         screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
-    below = timeline.below(threshold)
+    silent = below(timeline, rule)
     if timeline.rejection is not None and (rejected := sum(each.is_rejected for each in timeline)):
         text = f" {rejected} of {len(timeline)} windows are {timeline.rejection.label!r}"
         screen.print(tinted("  ", ("note", "yellow"), text), soft_wrap=True)
-        below = replace(below, windows=below.windows - rejected)
-    if below.windows:
-        screen.print(tinted("  ", ("note", "yellow"), f" {below}"), soft_wrap=True)
+        silent = replace(silent, windows=silent.windows - rejected)
+    if silent.windows:
+        screen.print(tinted("  ", ("note", "yellow"), f" {silent}"), soft_wrap=True)
 
 
 def why_rejected(answer: Prediction) -> str:
@@ -42,7 +41,7 @@ def why_rejected(answer: Prediction) -> str:
     return f"  (the likeliest movement, {best}, has {answer[best]:.1%}{needs})"
 
 
-def show_side_by_side(answers: SideBySide, top: int, threshold: float | None) -> None:
+def show_side_by_side(answers: SideBySide, top: int, rule: SegmentRule) -> None:
     """One table with a column of best labels for each model; of timelines each model's segments in turn."""
     from rich.table import Table
     from rich.text import Text
@@ -56,7 +55,7 @@ def show_side_by_side(answers: SideBySide, top: int, threshold: float | None) ->
     for name, answer in answers.answers.items():
         if isinstance(answer, Timeline):
             screen.print(tinted("  ", (name, "cyan")), soft_wrap=True)
-            show_segments(answer, threshold)
+            show_segments(answer, rule)
     columns = {
         name: _column(answer, top)
         for name, answer in answers.answers.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +15,20 @@ import typer
 from kinesphere.apps.cli.answers import show_segments, show_side_by_side, why_rejected
 from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
+from kinesphere.apps.cli.segment_options import (
+    Hysteresis,
+    MinGap,
+    MinLength,
+    NoAction,
+    Page,
+    Picture,
+    RuleFile,
+    Smooth,
+    Threshold,
+    Truth,
+    Viterbi,
+    segment_rule,
+)
 from kinesphere.apps.cli.targets import targets
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advise
@@ -23,12 +37,20 @@ from kinesphere.core.skipped import Skipped
 if TYPE_CHECKING:
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Opening, Prediction, PredictionLog, Timeline, VideoPredictor
-    from kinesphere.predict.bulk import Answer, SideBySide, SideOutputs
+    from kinesphere.predict import (
+        Opening,
+        Prediction,
+        PredictionLog,
+        SegmentRule,
+        Timeline,
+        VideoPredictor,
+    )
+    from kinesphere.predict.bulk import Answer, SideBySide, SideFiles, SideOutputs
 
 BAR = 32
 BOX = "the recogniser in the box"
-SEGMENT_FILES = (".csv", ".json", ".eaf", ".vtt")
+SEGMENT_FILES = (".csv", ".json", ".parquet", ".eaf", ".vtt")
+PICTURES, PAGES = (".svg", ".png"), (".html",)
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 
 Models = Annotated[
@@ -42,20 +64,10 @@ Models = Annotated[
 ]
 Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
-Threshold = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=1,
-        help="Lowest probability of a segment of the timeline; windows below it have none. By default that "
-        "from which on the model's file lets an answer count, else 0.5.",
-        show_default=False,
-    ),
-]
 Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
 Segments = Annotated[
     Path | None,
-    typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .eaf, .vtt."),
+    typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .parquet, .eaf, .vtt."),
 ]
 Annotate = Annotated[
     Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
@@ -85,8 +97,18 @@ def predict(
     window: Window = None,
     stride: Stride = None,
     threshold: Threshold = None,
+    rule: RuleFile = None,
+    hysteresis: Hysteresis = None,
+    smooth: Smooth = None,
+    viterbi: Viterbi = None,
+    no_action: NoAction = None,
+    min_length: MinLength = None,
+    min_gap: MinGap = None,
     out: Out = None,
     segments: Segments = None,
+    picture: Picture = None,
+    page: Page = None,
+    truth: Truth = None,
     annotate: Annotate = None,
     draw: Drawn = "auto",
     extracts: ExtractsFolder = None,
@@ -99,37 +121,67 @@ def predict(
     ] = False,
 ) -> None:
     """Label videos, or find timed segments in long ones."""
+    from kinesphere.annotations.timed_files import read_timed
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Extracts, Opening, PredictionLog, find_sources
+    from kinesphere.predict import Extracts, Opening, find_sources
     from kinesphere.predict.bulk import SideOutputs
 
-    if window is None and (segments is not None or stride is not None):
-        raise InvalidSetting("--stride and --segments belong to a timeline; give --window as well.")
+    to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
+    of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
+    if window is None:
+        _check_no_timeline(to_segments, {"--stride": stride, **of_timelines})
     if draw != "auto" and annotate is None:
         raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
     root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
-    named = _names(model or [], beside=segments is not None or annotate is not None)
+    named = _names(model or [], beside=any((segments, picture, page, annotate)))
     opening = Opening(Extracts(extracts, root), keep, pose_model)
     check_file("--out", out, (".jsonl",) if window is not None else (".jsonl", ".csv"))
-    timelines = targets("--segments", segments, wanted, SEGMENT_FILES)
-    copies = targets("--annotate", annotate, wanted, COPIES)
+    files = _side_files(wanted, segments, picture, page, annotate)
+    annotations = None if truth is None else read_timed(truth)
     predictors = _predictors(named, Compute.choose(device, precision), opening)
-    names = list(predictors)
-    chosen = {
-        name: each.test_views if views is None else Views.parse(views) for name, each in predictors.items()
-    }
-    outputs = SideOutputs(predictors[names[0]], timelines, copies, threshold, draw)
+    stated = None if views is None else Views.parse(views)
+    chosen = {name: stated or each.test_views for name, each in predictors.items()}
+    outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations)
     screen = Screen(as_json, top, outputs)
-    settings = _depends_on(predictors, chosen) | {"window": window, "stride": stride}
-    log = PredictionLog(out, settings, top=top, models=names if len(names) > 1 else ()) if out else None
-    ask = partial(_ask, predictors, chosen, window, stride)
-    _introduce(predictors[names[0]], as_json)
-    with log or nullcontext():
-        kept, again = _run(ask, wanted, log, screen)
+    answered = _answer(predictors, chosen, window, stride, wanted, out, screen)
     _tell_of_extraction(list(predictors.values()), extracts)
-    screen.finish(kept, again, out)
+    screen.finish(*answered, out)
+
+
+def _answer(
+    predictors: Mapping[str, VideoPredictor],
+    views: Mapping[str, Views],
+    window: float | None,
+    stride: float | None,
+    wanted: list[str],
+    out: Path | None,
+    screen: Screen,
+) -> tuple[int, int]:
+    """Ask about all videos and show each answer; see `_run`."""
+    from kinesphere.predict import PredictionLog
+
+    settings = _depends_on(predictors, views) | {"window": window, "stride": stride}
+    models = list(predictors) if len(predictors) > 1 else []
+    log = PredictionLog(out, settings, top=screen.top, models=models) if out else None
+    _introduce(screen.outputs.predictor, screen.as_json)
+    with log or nullcontext():
+        return _run(partial(_ask, predictors, views, window, stride), wanted, log, screen)
+
+
+def _side_files(
+    wanted: list[str], segments: Path | None, picture: Path | None, page: Path | None, annotate: Path | None
+) -> SideFiles:
+    """Which files are written beside the answers."""
+    from kinesphere.predict.bulk import SideFiles
+
+    return SideFiles(
+        targets("--segments", segments, wanted, SEGMENT_FILES),
+        targets("--picture", picture, wanted, PICTURES),
+        targets("--page", page, wanted, PAGES),
+        targets("--annotate", annotate, wanted, COPIES),
+    )
 
 
 def _run(
@@ -147,7 +199,7 @@ def _run(
         missing = log.missing(wanted) if log is not None else wanted
         fresh = set(missing)
         # A record does not hold what segments and copies are made of: such videos are predicted again.
-        again = [source for source in wanted if source not in fresh and screen.outputs.lacks(source)]
+        again = [source for source in wanted if source not in fresh and screen.outputs.files.lacks(source)]
         kept = len(wanted) - len(missing) - len(again)
         advance(kept, len(wanted))
         for done, answer in enumerate(ask([*missing, *again]), start=kept + 1):
@@ -174,6 +226,22 @@ def _ask(
     return predict_all(only, sources, window_s=window, stride_s=stride, views=views[name])
 
 
+def _check_no_timeline(rule: SegmentRule, options: Mapping[str, object]) -> None:
+    """Refuse what only timelines have.
+
+    Raises:
+        InvalidSetting: If an option of a timeline is given, or the rule says more than a threshold.
+    """
+    from kinesphere.predict import SegmentRule
+
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        verb = "belongs" if len(given) == 1 else "belong"
+        raise InvalidSetting(f"{' and '.join(given)} {verb} to a timeline; give --window as well.")
+    if replace(rule, threshold=None) != SegmentRule():
+        raise InvalidSetting(f"Without --window there are no segments to be made by: {rule}.")
+
+
 def _names(models: list[str], *, beside: bool) -> list[str]:
     """What the models are called in the answers: as they were named.
 
@@ -182,8 +250,8 @@ def _names(models: list[str], *, beside: bool) -> list[str]:
     """
     if len(models) > 1 and beside:
         raise InvalidSetting(
-            f"--segments and --annotate take the answers of one model, and {len(models)} are named; "
-            "name one, or make one of them with `kinesphere fuse`."
+            "--segments, --picture, --page and --annotate take the answers of one model, and "
+            f"{len(models)} are named; name one, or make one of them with `kinesphere fuse`."
         )
     twice = [name for name in dict.fromkeys(models) if models.count(name) > 1]
     if twice:
@@ -245,23 +313,24 @@ class Screen:
         """Show or keep one answer, and write what was asked for beside it."""
         from kinesphere.predict import Timeline
         from kinesphere.predict.bulk import SideBySide, record_of
+        from kinesphere.predict.segmentation import below
 
         if self.as_json:
             typer.echo(json.dumps(record_of(answer, self.top), ensure_ascii=False))
         if isinstance(answer, SideBySide):
             self._skipped += answer.failures
             if not self.as_json:
-                show_side_by_side(answer, self.top, self.outputs.threshold)
+                show_side_by_side(answer, self.top, self.outputs.rule)
             return
         if isinstance(answer, Skipped):
             self._skipped.append(answer)
             return
         if not self.as_json:
             self._show(answer)
-        elif isinstance(answer, Timeline) and answer.source in self.outputs.segments:
-            below = answer.below(answer.threshold(self.outputs.threshold))
-            if below.windows:
-                say("note", "yellow", f"{answer.source}: {below}", to_stderr=True)
+        elif isinstance(answer, Timeline) and answer.source in self.outputs.files.segments:
+            silent = below(answer, self.outputs.rule)
+            if silent.windows:
+                say("note", "yellow", f"{answer.source}: {silent}", to_stderr=True)
         if problem := self.outputs.write(answer):
             self._skipped.append(problem)
 
@@ -289,7 +358,7 @@ class Screen:
         by = f"  by {whole.model}" if whole.model else ""
         screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s{by}"), soft_wrap=True)
         if isinstance(answer, Timeline):
-            show_segments(answer, self.outputs.threshold)
+            show_segments(answer, self.outputs.rule)
         else:
             width = max(len(name) for name, _ in whole.top(self.top))
             for name, probability in whole.top(self.top):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kinesphere import __version__
 from kinesphere.apps.html.charts import difference_bar, percent, score_bar
-from kinesphere.apps.html.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.apps.html.page import page
+from kinesphere.core.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.evaluate.metrics import Score
 from kinesphere.studies.background import BackgroundStudy, Cell, ModelStudy
 

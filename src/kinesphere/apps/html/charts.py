@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinesphere.apps.html.markup import Html, join, tag
+from kinesphere.core.markup import Html, join, tag
 from kinesphere.evaluate.metrics import Calibration, Score
 from kinesphere.evaluate.paired import Difference
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kinesphere import __version__
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.apps.html.page import page
+from kinesphere.core.markup import Html, join, jpeg, lead, left_out, table, tag
 from kinesphere.studies.disagreement import FILE_NAME, TABLE_NAME, Clip, Confusion, Disagreement, Outcomes
 from kinesphere.studies.disagreement_maps import MappedClip, Maps
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.markup import Html, join, lead, table, tag
 from kinesphere.core.files import replacing
+from kinesphere.core.markup import Html, join, lead, table, tag
 from kinesphere.core.text import SPELLED
 from kinesphere.evaluate.predictions import Predictions
 

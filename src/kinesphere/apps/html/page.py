@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from kinesphere.apps.html.markup import Html, tag
+from kinesphere.core.markup import Html, tag
 
 # The page may load nothing from anywhere, whatever a label or file name holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

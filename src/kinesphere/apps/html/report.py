@@ -14,10 +14,10 @@ from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.explained import Explain
-from kinesphere.apps.html.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.apps.html.page import page
 from kinesphere.core.files import write_text
+from kinesphere.core.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS

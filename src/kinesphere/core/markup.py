@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
-_VOID = frozenset({"br", "circle", "img", "line", "meta", "path", "polyline", "rect"})
+_VOID = frozenset({"br", "circle", "img", "input", "line", "meta", "path", "polyline", "rect"})
 
 
 class Html(str):

@@ -1,0 +1,93 @@
+"""A picture of a timeline, SVG or PNG: rows of segments below each other, and the labels' probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinesphere.core.files import replacing
+from kinesphere.predict.files.hues import INK
+from kinesphere.predict.files.lanes import Shown, clock, lanes, shown, ticks
+from kinesphere.predict.files.registry import TIMELINE_FILES, TimelineFile, TimelineRow
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH, _LANE, _CURVES, _MARGIN = 12.0, 0.34, 1.9, 0.75
+"""Inches."""
+_DOTS = 110
+_SIGN = 0.075
+"""About how wide a letter is, in inches."""
+
+
+def _write(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[TimelineRow]) -> None:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    seen = shown(timeline, rule, rows)
+    heights = [_LANE * (1 + max(lanes(row.segments), default=0)) for row in seen.rows] + [_CURVES]
+    with mpl.rc_context({"svg.hashsalt": "kinesphere", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(_WIDTH, sum(heights) + _MARGIN), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        for row, place in zip(seen.rows, axes, strict=False):
+            _row(place, row, seen)
+        _curves(axes[-1], seen)
+        figure.suptitle(Path(timeline.source).name, fontsize=10, x=0.01, ha="left")
+        kind = path.suffix.lower().removeprefix(".")
+        # A file of the same content is the same file.
+        stamp = {"Date": None} if kind == "svg" else {}
+        with replacing(path) as scratch:
+            figure.savefig(scratch, format=kind, dpi=_DOTS, metadata=stamp)
+
+
+def _row(place: Axes, row: TimelineRow, seen: Shown) -> None:
+    chosen = lanes(row.segments)
+    per_s = (_WIDTH - 1.5) / (seen.end_s - seen.start_s)
+    for each, lane in zip(row.segments, chosen, strict=True):
+        length_s = each.end_s - each.start_s
+        place.barh(
+            lane,
+            length_s,
+            0.86,
+            left=each.start_s,
+            color=seen.hues[each.label],
+            edgecolor="white",
+            linewidth=0.4,
+        )
+        room = int(length_s * per_s / _SIGN)
+        if room >= 3:
+            text = each.label if len(each.label) <= room else f"{each.label[: room - 1]}…"
+            place.text(
+                each.start_s + length_s / 2, lane, text, ha="center", va="center", fontsize=7.5, color=INK,
+                clip_on=True, parse_math=False,
+            )  # fmt: skip
+    place.set_ylim(max(chosen, default=0) + 0.5, -0.5)
+    place.set_yticks([])
+    place.set_ylabel(row.name, rotation=0, ha="right", va="center", parse_math=False)
+    place.tick_params(bottom=False)
+    for side in ("top", "right", "bottom", "left"):
+        place.spines[side].set_visible(False)
+
+
+def _curves(place: Axes, seen: Shown) -> None:
+    for label, (times, probabilities) in seen.curves.items():
+        place.plot(times, probabilities, color=seen.hues[label], linewidth=1.1, label=label.lstrip("_"))
+    place.set_xlim(seen.start_s, seen.end_s)
+    place.set_ylim(0, 1.02)
+    place.set_ylabel("probability")
+    marks = ticks(seen.start_s, seen.end_s)
+    place.set_xticks(marks, [clock(mark).removesuffix(".0") for mark in marks])
+    place.spines[["top", "right"]].set_visible(False)
+    columns = min(6, max(1, len(seen.curves)))
+    legend = place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+for _suffix, _title in ((".svg", "SVG picture"), (".png", "PNG picture")):
+    TIMELINE_FILES.add(_suffix, TimelineFile(_title, _write, takes_rows=True))

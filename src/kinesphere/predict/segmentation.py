@@ -1,0 +1,215 @@
+"""From the windows of a timeline to timed segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from kinesphere.core.labels import LabelSet
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.timeline import Timeline
+from kinesphere.predict.transitions import NO_ACTION, most_probable, most_probable_presence
+
+_TOUCH_S = 1e-6
+_LEAST = 1e-3
+"""Probabilities nearer to 0 or 1 are this far from them in Viterbi decoding: networks are too sure of
+themselves, and one window is not to outweigh all its neighbours."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time with one label.
+
+    Attributes:
+        probability: Mean over its windows.
+        runner_up: The most probable other label by the same mean; None where there is no other.
+        runner_up_probability: Its mean.
+    """
+
+    label: str
+    start_s: float
+    end_s: float
+    probability: float
+    runner_up: str | None = None
+    runner_up_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Below:
+    """How many windows, of how many, have no label that reaches its threshold.
+
+    Attributes:
+        threshold: That of all labels but those with one of their own.
+        singles: How many labels have one of their own.
+    """
+
+    windows: int
+    of: int
+    threshold: float
+    singles: int = 0
+
+    def __str__(self) -> str:
+        more = f" ({self.singles} labels have their own)" if self.singles else ""
+        return f"{self.windows} of {self.of} windows below the threshold of {self.threshold:g}{more}"
+
+
+def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segment]:  # noqa: B008 (frozen)
+    """Merge consecutive windows of one label into timed segments.
+
+    By thresholds, a label is active in a window that reaches its threshold, and in the windows beside it as
+    long as they reach `rule.keep`. In a single-label set the most probable active label takes the window.
+    Windows that are `unanswered` have no active label. By Viterbi decoding, the labels of all windows are
+    those of the most probable sequence. A window speaks for a label, against no action, by the odds of its
+    probability over those of its threshold, so that a label at its threshold and no action are as good;
+    windows in which nobody is seen are no action.
+
+    Where windows overlap, the boundary lies in the middle of the overlap. Windows with a gap between them
+    are not merged, unless the gap is shorter than `rule.gap_s`.
+
+    Args:
+        timeline: W windows over K labels.
+        rule: All settings; by default thresholds alone.
+
+    Returns:
+        Segments ordered by start; those of one label do not overlap, in a single-label set none do.
+
+    Raises:
+        InvalidSetting: If the rule names labels that the timeline does not have, or hysteresis is asked for
+            above the threshold.
+    """
+    timeline = timeline.smoothed(rule.smooth, rule.smoothing)
+    active, joined = _active(timeline, rule)
+    cells = timeline.cells()
+    found = []
+    for k, label in enumerate(timeline.labels):
+        for first, last in _runs(active[:, k], joined):
+            means = timeline.probabilities[first : last + 1].mean(0)
+            start, end = float(cells[first, 0]), float(cells[last, 1])
+            found.append(Segment(label, start, end, float(means[k]), *_rival(means, k, timeline.labels)))
+    return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
+
+
+def active_windows(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> np.ndarray:  # noqa: B008 (frozen)
+    """Which labels' segments hold each window, bool `(W, K)`; see `segments`."""
+    return _active(timeline.smoothed(rule.smooth, rule.smoothing), rule)[0]
+
+
+def below(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> Below:  # noqa: B008 (frozen)
+    """The windows in which no label reaches its threshold, those included that are `unanswered`."""
+    default = timeline.threshold(rule.threshold)
+    opening = rule.opening(timeline.labels, default)
+    reached = (timeline.probabilities >= opening).any(1) & ~timeline.unanswered
+    return Below(int((~reached).sum()), len(timeline), default, len(rule.thresholds))
+
+
+def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarray]:
+    """Which labels are active in each window, `(W, K)`, and which are joined to the next, `(W - 1,)`."""
+    opening = rule.opening(timeline.labels, timeline.threshold())
+    away_s = timeline.spans[1:, 0] - timeline.spans[:-1, 1]
+    joined = (away_s <= _TOUCH_S) | (away_s < rule.gap_s)
+    if rule.viterbi is None:
+        keep = rule.continuing(opening, timeline.threshold())
+        active = _by_threshold(timeline, opening, keep, joined)
+    else:
+        active = _by_viterbi(timeline, rule, opening)
+    active[:, [name in rule.no_action for name in timeline.labels]] = False
+    cells = timeline.cells()
+    _close_pauses(active, cells, joined, rule.gap_s, alone=not timeline.labels.multi)
+    if _drop_short(active, cells, joined, rule.min_s):
+        _close_pauses(active, cells, joined, rule.gap_s, alone=not timeline.labels.multi)
+    return active, joined
+
+
+def _by_threshold(
+    timeline: Timeline, opening: np.ndarray, keep: np.ndarray, joined: np.ndarray
+) -> np.ndarray:
+    probabilities = np.where(timeline.unanswered[:, None], -1, timeline.probabilities)
+    strong, weak = probabilities >= opening, probabilities >= keep
+    active = _opened(strong, weak, joined)
+    if not timeline.labels.multi:
+        best = np.where(active, timeline.probabilities, -1).argmax(1)
+        active &= np.arange(len(timeline.labels)) == best[:, None]
+        active = _opened(strong & active, active, joined)
+    return active
+
+
+def _opened(strong: np.ndarray, weak: np.ndarray, joined: np.ndarray) -> np.ndarray:
+    """Stretches of weak windows in which one is strong, `(W, K)`."""
+    active = np.zeros_like(weak)
+    for k in range(weak.shape[1]):
+        for first, last in _runs(weak[:, k], joined):
+            active[first : last + 1, k] = strong[first : last + 1, k].any()
+    return active
+
+
+def _by_viterbi(timeline: Timeline, rule: SegmentRule, opening: np.ndarray) -> np.ndarray:
+    """The labels of the most probable sequence, `(W, K)`."""
+    assert rule.viterbi is not None
+    times_s = timeline.spans.mean(1)
+    rejection = timeline.rejection
+    if rejection is not None:
+        opening = np.maximum(opening, rejection.threshold)
+    scores = _log_odds(timeline.probabilities) - _log_odds(opening)
+    scores[timeline.nobody] = -np.inf
+    if timeline.labels.multi:
+        return most_probable_presence(scores, rule.viterbi, timeline.labels.names, times_s)
+    nothing = np.zeros((len(scores), 1))
+    states = (*timeline.labels.names, NO_ACTION)
+    path = most_probable(np.hstack([scores, nothing]), rule.viterbi, states, times_s)
+    active: np.ndarray = path[:, None] == np.arange(len(timeline.labels))
+    if rejection is not None:
+        active[:, [name == rejection.label for name in timeline.labels]] = False
+    return active
+
+
+def _log_odds(p: np.ndarray) -> np.ndarray:
+    clipped = np.clip(p, _LEAST, 1 - _LEAST)
+    odds: np.ndarray = np.log(clipped / (1 - clipped))
+    return odds
+
+
+def _close_pauses(
+    active: np.ndarray, cells: np.ndarray, joined: np.ndarray, gap_s: float, *, alone: bool
+) -> None:
+    """Fill pauses of one label that are shorter than `gap_s`; where labels are `alone`, empty ones only."""
+    if not gap_s:
+        return
+    free = np.logical_not(active.any(1))
+    for k in range(active.shape[1]):
+        runs = _runs(active[:, k], joined)
+        for (_, last), (first, _) in pairwise(runs):
+            pause = slice(last + 1, first)
+            short = cells[first, 0] - cells[last, 1] < gap_s - _TOUCH_S
+            if short and joined[last:first].all() and (not alone or free[pause].all()):
+                active[pause, k] = True
+
+
+def _drop_short(active: np.ndarray, cells: np.ndarray, joined: np.ndarray, min_s: float) -> bool:
+    """Drop segments that are shorter than `min_s`, or have no length; whether there were some."""
+    dropped = False
+    for k in range(active.shape[1]):
+        for first, last in _runs(active[:, k], joined):
+            if cells[last, 1] - cells[first, 0] < max(min_s, _TOUCH_S):
+                active[first : last + 1, k] = False
+                dropped = True
+    return dropped
+
+
+def _rival(means: np.ndarray, own: int, labels: LabelSet) -> tuple[str, float] | tuple[None, None]:
+    """The most probable label beside the own one."""
+    if len(means) < 2:
+        return None, None
+    others = means.copy()
+    others[own] = -1
+    best = int(others.argmax())
+    return labels.names[best], float(means[best])
+
+
+def _runs(mask: np.ndarray, joined: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each stretch of true windows, broken where neighbours are not joined."""
+    on = mask[:-1] & mask[1:] & joined
+    firsts = np.flatnonzero(mask & ~np.concatenate([[False], on]))
+    lasts = np.flatnonzero(mask & ~np.concatenate([on, [False]]))
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kinesphere.annotations.timed import TimedLabel, TimedLabels
+from kinesphere.annotations.timed_files import read_timed
+from kinesphere.core.errors import InvalidSetting, UnknownName
+from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate.files.segments import score_segments
+from kinesphere.predict import SegmentRule, TimelineRow, annotation_row, read_timeline
+from kinesphere.predict.files.lanes import clock, lanes, ticks
+from kinesphere.predict.files.registry import TIMELINE_FILES
+from kinesphere.predict.segmentation import Segment, segments
+from kinesphere.predict.timeline import Timeline
+
+from .conftest import MakeVideo
+
+HOSTILE = 'a </script><b> & "so" $x_1$'
+LABELS = LabelSet(("walk", HOSTILE, "fall"))
+TRUTH = TimedLabels.of([TimedLabel("a b", "walk", 0, 2), TimedLabel("a b", HOSTILE, 2, 5)])
+
+
+def timeline(source: str) -> Timeline:
+    rows = [[0.9, 0.1, 0], [0.8, 0.2, 0], [0.1, 0.9, 0], [0.1, 0.7, 0.2], [0.4, 0.3, 0.3]]
+    return Timeline(np.array(rows), np.array([(i, i + 1.0) for i in range(5)]), LABELS, source)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet", ".eaf", ".vtt"])
+def test_what_is_written_is_scored_as_it_is(tmp_path: Path, suffix: str) -> None:
+    answer = timeline("videos/a b.mp4")
+    path = answer.write(tmp_path / f"a b{suffix}")
+    found = read_timed(path)
+    assert [(each.label, each.start_s, each.end_s) for each in found.labels] == [
+        ("walk", 0, 2),
+        (HOSTILE, 2, 4),
+    ]
+    scores = score_segments(found, TRUTH).scores
+    assert scores["f1@0.5"].value == 1.0
+    assert scores["frame_accuracy"].value == pytest.approx(4 / 5)
+    # a folder of them, too
+    assert {each.video for each in read_timed(tmp_path).labels} == {"a b"}
+
+
+def test_json_holds_windows_and_segments(tmp_path: Path) -> None:
+    answer = timeline("a.mp4")
+    rule = SegmentRule(threshold=0.3, min_s=1.5)
+    again = read_timeline(answer.write(tmp_path / "t.json", rule))
+    np.testing.assert_array_equal(again.probabilities, answer.probabilities)
+    assert segments(again, rule) == segments(answer, rule)
+    assert '"rule": "threshold 0.3; at least 1.5 s"' in (tmp_path / "t.json").read_text()
+
+
+def test_nothing_is_written_that_a_file_cannot_hold(tmp_path: Path) -> None:
+    rows = [TimelineRow("truth", TRUTH.labels)]
+    with pytest.raises(InvalidSetting, match=r"CSV \(.csv\) holds the segments of the timeline alone"):
+        timeline("a.mp4").write(tmp_path / "t.csv", rows=rows)
+    with pytest.raises(UnknownName, match=r"no kind of timeline file called '.txt'"):
+        timeline("a.mp4").write(tmp_path / "t.txt")
+
+
+def test_rows_of_annotations_are_those_of_the_video() -> None:
+    row = annotation_row(TRUTH, "/x/a b.mp4")
+    assert row is not None
+    assert len(row.segments) == 2
+    assert annotation_row(TRUTH, "other.mp4") is None
+    assert annotation_row(TimedLabels((), ("other",)), "other.mp4") == TimelineRow("annotation", ())
+    unnamed = TimedLabels((TimedLabel("", "walk", 0, 1),), ("",))
+    assert annotation_row(unnamed, "any.mp4") == TimelineRow("annotation", unnamed.labels)
+
+
+def test_pictures_show_every_row(tmp_path: Path) -> None:
+    answer, rows = timeline("a.mp4"), [TimelineRow("truth", TRUTH.labels)]
+    first = answer.write(tmp_path / "t.svg", rows=rows).read_bytes()
+    text = "".join(ET.fromstring(first).itertext())
+    assert all(word in text for word in ("truth", "prediction", "walk", "a.mp4", HOSTILE))
+    assert answer.write(tmp_path / "t.svg", rows=rows).read_bytes() == first
+    image = cv2.imread(str(answer.write(tmp_path / "t.png", rows=rows)))
+    assert image is not None
+    assert image.shape[1] == 1320
+
+
+class Page(HTMLParser):
+    """Opened elements with their attributes, and which were closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "input", "path", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_a_page_has_the_video_beside_it_and_a_button_for_each_segment(tmp_path: Path) -> None:
+    answer = timeline(str(tmp_path / "videos" / "a b#1.mp4"))
+    rows = [TimelineRow("truth", TRUTH.labels), TimelineRow("person 1", (Segment("walk", 0, 3, 0.5),))]
+    text = answer.write(tmp_path / "out" / "page.html", rows=rows).read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert page.all("video")[0]["src"] == "../videos/a%20b%231.mp4"
+    buttons = [each for each in page.all("button") if "segment" in (each.get("class") or "")]
+    assert [each["data-start"] for each in buttons] == ["0.000", "2.000", "0.000", "0.000", "2.000"]
+    assert buttons[-1]["aria-label"] == f"{HOSTILE}, 0:02.0 to 0:04.0, 80 %"
+    assert [each["tabindex"] for each in buttons] == ["0", "-1", "0", "0", "-1"]
+    # nothing is loaded from anywhere: no address but the video's, and the policy says so
+    addresses = {a[key] for _, a in page.found for key in ("src", "href", "srcset", "poster") if key in a}
+    assert addresses == {"../videos/a%20b%231.mp4"}
+    assert "http://" not in text
+    assert "https://" not in text
+    policy = next(each["content"] for each in page.all("meta") if "http-equiv" in each)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; media-src 'self' file:")
+    stream = timeline("rtsp://camera/1").write(tmp_path / "stream.html").read_text(encoding="utf-8")
+    assert "cannot be played here" in stream
+    assert not Page(stream).all("video")
+
+
+def test_an_annotated_copy_follows_the_rule(make_video: MakeVideo, tmp_path: Path) -> None:
+    answer = timeline(str(make_video()))
+    assert answer.write(tmp_path / "copies" / "a.mp4").stat().st_size > 0
+    assert {".mp4", ".html", ".svg", ".eaf"} <= set(TIMELINE_FILES)
+
+
+def test_lanes_ticks_and_clocks() -> None:
+    spans = [(0, 4), (1, 2), (2, 3), (3.5, 5), (4, 6)]
+    assert lanes([TimedLabel("", "a", start, end) for start, end in spans]) == [0, 1, 1, 1, 0]
+    assert ticks(0, 61) == [0, 10, 20, 30, 40, 50, 60]
+    assert ticks(0, 36_000)[:2] == [0, 3600]
+    assert (clock(59.96), clock(3723.4)) == ("1:00.0", "1:02:03.4")
+
+
+SCRIPT = """<script>
+addEventListener("load", () => {
+  const log = [];
+  const say = () => log.push(`${document.getElementById("clock").textContent} ${head.style.left}`);
+  document.querySelectorAll(".own .segment")[1].click(); say();
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true })); say();
+  document.querySelector("tbody tr").click(); say();
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true })); say();
+  document.title = `${log.join("|")} ${document.getElementById("now").textContent}`;
+});
+</script>"""
+
+
+def test_the_page_in_chromium(tmp_path: Path) -> None:
+    """Clicks and keys move the head; the words below the video name the moment."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("chromium is not installed, so that the page's script is not run")
+    path = timeline(str(tmp_path / "a.mp4")).write(tmp_path / "page.html")
+    text = path.read_text(encoding="utf-8").replace("</body>", f"{SCRIPT}</body>")
+    path.write_text(text, encoding="utf-8")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom")
+    run = subprocess.run(
+        [browser, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=False
+    )
+    title = run.stdout.partition("<title>")[2].partition("</title>")[0]
+    assert title.startswith("0:02.0 40%|0:01.0 20%|0:00.0 0%|0:02.0 40% prediction: "), run.stderr[-500:]
