@@ -7,9 +7,12 @@ of the setting is known.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +26,7 @@ LARGEST_JSON = 64 << 20
 LARGEST_YAML = 1 << 18
 _MOST_YAML_NODES = 20_000
 _PLAIN = "plain"
+_CONTAINERS = (dict, list)
 _STANDARD = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _OCTAL, _HEXADECIMAL = re.compile(r"0o[0-7]{1,20}"), re.compile(r"0x[0-9a-fA-F]{1,15}")
@@ -165,17 +169,16 @@ def parse_json(
 
     try:
         hooks = {"parse_constant": refuse, "parse_float": number} if finite else {}
-        content = json.loads(text, **hooks)  # type: ignore[arg-type]
+        with _uncollected():
+            content = json.loads(text, **hooks)  # type: ignore[arg-type]
+            is_deep = _is_deeper(content, deepest)
     except _NotFiniteError as reason:
         raise error(f"{name} holds {brief(str(reason))} where numbers are finite.") from None
     except RecursionError as reason:
         raise error(f"{name} nests its content deeper than {deepest} levels; refused.") from reason
     except ValueError as reason:
         raise error(f"{name} is no JSON: {reason}.") from reason
-    level = [content]
-    for _ in range(deepest + 1):
-        level = [part for node in level for part in _parts(node)]
-    if level:
+    if is_deep:
         raise error(f"{name} nests its content deeper than {deepest} levels; refused.")
     return content
 
@@ -292,10 +295,29 @@ def _inner(node: object) -> list[object]:
     return list(node.value) if isinstance(node, SequenceNode) else []
 
 
-def _parts(node: Any) -> list[Any]:
-    """What of a list or mapping is a list or mapping."""
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [part for part in inner if isinstance(part, dict | list)]
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within the block nothing is looked for that refers to itself, as nothing in JSON does: going through
+    millions of new lists again and again would take most of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _is_deeper(content: Any, deepest: int) -> bool:
+    """Whether lists and mappings, but for empty ones, lie deeper in each other than so many levels."""
+    level = [content] if type(content) in _CONTAINERS else []
+    for _ in range(deepest + 1):
+        inner: list[Any] = []
+        for node in level:
+            parts = node.values() if type(node) is dict else node
+            inner += [part for part in parts if part and type(part) in _CONTAINERS]
+        level = inner
+    return bool(level)
 
 
 def _text(path: Path, error: type[KinesphereError], largest: int) -> str:

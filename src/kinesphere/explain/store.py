@@ -112,7 +112,9 @@ def read_attribution(path: Path) -> Attribution:
         rest = {each.name: getattr(plain, each.name) for each in fields(Attribution)}
         return Attribution(**{**rest, "heats": heats})
     except (BrokenArchive, InvalidSetting, AttributeError, RecursionError, *BROKEN) as error:
-        raise InvalidAnnotation(f"{path} is not an explanation that can be read: {error}.") from error
+        raise InvalidAnnotation(
+            f"{path} is not an explanation that can be read: {error}. Delete it; it is made again."
+        ) from error
 
 
 class StoredAttributions(Sequence[Attribution]):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.text import is_utf8, spelled
 from kinesphere.models.layers.words import TextTower
 from kinesphere.models.weights.keymap import KeyMap
 
@@ -70,12 +71,12 @@ def checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InvalidSetting: If there are none or too many, or one has no gap or several.
     """
-    wrong = [prompt for prompt in prompts if prompt.count(GAP) != 1]
+    wrong = [prompt for prompt in prompts if prompt.count(GAP) != 1 or not is_utf8(prompt)]
     if wrong or not 1 <= len(prompts) <= MOST_PROMPTS:
-        what = f"{wrong[0][:80]!r}" if wrong else f"{len(prompts)} prompts"
+        what = f"{spelled(wrong[0][:80])!r}" if wrong else f"{len(prompts)} prompts"
         raise InvalidSetting(
-            f"Prompts name a class at one {GAP} each, such as 'a video of a person {GAP}', and are 1 to "
-            f"{MOST_PROMPTS}; got {what}."
+            f"Prompts are texts that name a class at one {GAP} each, such as 'a video of a person {GAP}', "
+            f"and are 1 to {MOST_PROMPTS}; got {what}."
         )
     return tuple(prompts)
 

@@ -38,6 +38,7 @@ log = logging.getLogger("kinesphere.predict")
 FILE_NAME = "fusion.json"
 FORMAT = 1
 _MOST_BYTES = 1 << 20
+_MOST_MEMBERS = 64
 # Expectation maximisation ends when no weight moves more than this.
 _SETTLED = 1e-6
 _MOST_STEPS = 10_000
@@ -147,10 +148,14 @@ def normalised_weights(weights: Sequence[float] | None, count: int) -> np.ndarra
     if count < 2:
         raise InvalidSetting(f"Fusing takes two models or more; got {count}.")
     given = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or given.sum() == 0:
+    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
         raise InvalidSetting(
             f"Fusing {count} models takes {count} weights, none negative and not all 0; got {given.tolist()}."
         )
+    with np.errstate(over="ignore"):
+        total = given.sum()
+    if not np.isfinite(total):
+        given = given / given.max()
     result: np.ndarray = given / given.sum()
     return result
 
@@ -219,6 +224,8 @@ class FusionFile:
         try:
             content = read_json(path, InvalidCheckpoint, _MOST_BYTES)
             version = int(content["format"])
+            if len(content["members"]) > _MOST_MEMBERS:
+                raise ValueError(f"{len(content['members'])} models, where {_MOST_MEMBERS} are read at most")
             models = tuple(folder / str(entry["model"]) for entry in content["members"])
             weights = tuple(float(entry["weight"]) for entry in content["members"])
             stated = content.get("rejection")

@@ -29,6 +29,7 @@ from kinesphere.clips.spec import Views
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
 from kinesphere.core.files import make_folder, replacing, sweep
+from kinesphere.core.limits import file_size
 from kinesphere.core.paths import is_file
 from kinesphere.core.settings_file import claim_settings
 from kinesphere.core.skipped import Skipped
@@ -153,9 +154,7 @@ class Searcher:
         decoded = 0
         for done, source in enumerate(sources, start=1):
             try:
-                fresh, seen = self._seen(source)
-                ranking.add(source, self._likeness(words_E, seen))
-                decoded += fresh
+                decoded += self._rank(source, words_E, ranking)
             except (VideoError, InvalidAnnotation, InvalidClip) as error:
                 ranking.skipped.append(Skipped(source, str(error)))
             advance(done, len(sources))
@@ -164,17 +163,21 @@ class Searcher:
     def _likeness(self, words_E: Tensor, seen: Iterable[Seen]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return likeness(self._compare, words_E, seen, self._predictor.compute.device)
 
-    def _seen(self, source: str) -> tuple[bool, Iterable[Seen]]:
-        """Whether a video has to be decoded, and what is seen of it."""
+    def _rank(self, source: str, words_E: Tensor, ranking: _Ranking) -> bool:
+        """Add the moments of a video; whether it had to be decoded."""
         place = None if self._keep is None else self._keep / _name(source)
-        if place is not None and place.exists():
+        if place is not None and is_file(place):
             try:
                 check_kept(place)
-                return False, read_kept(place)
+                ranking.add(source, self._likeness(words_E, read_kept(place)))
+                return False
             except InvalidAnnotation as error:
                 log.warning("%s is looked at again: %s", source, error)
         fresh = self._watch(source)
-        return True, fresh if place is None else _keeping(fresh, place, source)
+        ranking.add(
+            source, self._likeness(words_E, fresh if place is None else _keeping(fresh, place, source))
+        )
+        return True
 
     def _watch(self, source: str) -> Iterator[Seen]:
         """What is seen of a video's windows, a few at a time."""
@@ -184,13 +187,13 @@ class Searcher:
         )
         while batch := list(islice(coming, _BATCH)):
             x_BTCHW = torch.stack([stack(window.clips[0])[0] for window in batch])
-            what = self._sight(x_BTCHW).cpu()
+            what = self._sight(x_BTCHW).cpu().half()
             if not what.isfinite().all():
                 raise NotFinite(
                     f"What {predictor.name} sees of {source} is not a number; check its weights, or try "
                     "precision fp32."
                 )
-            yield Seen(np.array([window.span for window in batch]), what.half().numpy())
+            yield Seen(np.array([window.span for window in batch]), what.numpy())
 
     def _sight(self, x_BTCHW: Tensor) -> Tensor:
         predictor, spec = self._predictor, self._predictor.spec
@@ -248,12 +251,21 @@ def sight_digest(predictor: Predictor) -> str:
 def likeness(
     compare: Callable[[Tensor, Tensor], Tensor], words_E: Tensor, seen: Iterable[Seen], device: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Spans `(W, 2)` and how alike each window and the words are `(W,)`, some windows at a time."""
+    """Spans `(W, 2)` and how alike each window and the words are `(W,)`, some windows at a time.
+
+    Raises:
+        InvalidAnnotation: If what was seen cannot be compared with the words.
+    """
     words_1E = words_E.to(device).unsqueeze(0)
     for part in seen:
+        if part.what.shape[-1] != len(words_E):
+            raise _incomparable(f"{part.what.shape[-1]} numbers where words have {len(words_E)}")
         what_WSE = torch.from_numpy(part.what.astype(np.float32)).to(device)
         with torch.inference_mode():
-            yield part.spans, compare(what_WSE, words_1E)[:, 0].cpu().numpy()
+            similarity_W = compare(what_WSE, words_1E)[:, 0].cpu().numpy()
+        if not np.isfinite(similarity_W).all():
+            raise _incomparable("no finite cosines")
+        yield part.spans, similarity_W
 
 
 def apart(spans_W2: np.ndarray, similarity_W: np.ndarray, most: int) -> list[int]:
@@ -276,6 +288,7 @@ def check_kept(path: Path) -> str:
     Raises:
         InvalidAnnotation: If it is damaged, or something else.
     """
+    file_size(path, InvalidAnnotation)  # opening a pipe would wait for whoever writes into it
     try:
         entries = entries_of(path)
         version = int(read_entry(path, entries["version"]))
@@ -300,8 +313,10 @@ def read_kept(path: Path) -> Iterator[Seen]:
         entries = entries_of(path)
         for i in range(int(read_entry(path, entries["blocks"]))):
             seen = Seen(read_entry(path, entries[f"spans_{i}"]), read_entry(path, entries[f"seen_{i}"]))
-            if seen.spans.shape != (len(seen.what), 2) or seen.what.ndim != 3:
+            if seen.spans.shape != (len(seen.what), 2) or seen.what.ndim != 3 or not seen.what.size:
                 raise BrokenArchive(f"its block {i} has the shapes {seen.spans.shape} and {seen.what.shape}")
+            if not (np.isfinite(seen.spans).all() and np.isfinite(seen.what).all()):
+                raise BrokenArchive(f"its block {i} holds no finite numbers")
             yield seen
     except BROKEN as error:
         raise _damaged(path, error) from error
@@ -335,6 +350,12 @@ def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
 def _damaged(path: Path, error: Exception) -> InvalidAnnotation:
     return InvalidAnnotation(
         f"{path} does not tell what was seen of a video ({error}); delete it and look at the video again."
+    )
+
+
+def _incomparable(what: str) -> InvalidAnnotation:
+    return InvalidAnnotation(
+        f"What was seen of it is not of this model ({what}); look at the video again, into another folder."
     )
 
 

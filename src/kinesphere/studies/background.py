@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from kinesphere.evaluate.metrics import Score, recall_interval
 from kinesphere.evaluate.predictions import Predictions, align
 from kinesphere.explain.explaining import Question, check_question
 from kinesphere.predict import VideoPredictor
+from kinesphere.studies.answers import digest_of_files, kept_table
 from kinesphere.studies.comparison import Answered, Comparison, compare
 from kinesphere.studies.conditions import CONDITIONS, Condition, perturbation
 from kinesphere.studies.people import OnPeopleShare, share_on_people
@@ -182,7 +184,7 @@ def study_background(
     without = lacking_masks(manifest, place)
     masked = _others(manifest, without)
     asking = _Asking(masked, tuple(_lenders(masked, seed)), _mean_colour(masked), place, progress)
-    _claim(out, masked, models, seed)
+    _claim(out, masked, models, place, seed)
     tables = [asking.answers(model, out / f"{number:02d}") for number, model in enumerate(models)]
     together, missing = align([table for answers in tables for table in answers.values()])
     aligned, pairs = iter(together), asking.pairs(together[0].ids)
@@ -236,9 +238,7 @@ class _Asking:
                 found[condition.name] = found["as_it_is"]
                 continue
             file = folder / f"{condition.name}.parquet"
-            if not file.is_file():
-                self._ask(model, condition).write(file)
-            found[condition.name] = Predictions.read(file)
+            found[condition.name] = kept_table(file, self.manifest, partial(self._ask, model, condition))
         return found
 
     def _ask(self, model: VideoPredictor, condition: Condition) -> Predictions:
@@ -325,10 +325,13 @@ def _mean_colour(manifest: Manifest) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _claim(out: Path, manifest: Manifest, models: Sequence[VideoPredictor], seed: int) -> None:
+def _claim(
+    out: Path, manifest: Manifest, models: Sequence[VideoPredictor], extracts: Extracts, seed: int
+) -> None:
     """Keep what the answers of a folder depend on, or hold it against what is kept there."""
     settings = {
         "data": manifest.fingerprint(),
+        "files": digest_of_files(models, manifest, extracts, ["mask"]),
         "models": [model.digest() for model in models],
         "conditions": [condition.name for condition in CONDITIONS],
         "seed": seed,

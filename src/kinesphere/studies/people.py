@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +140,24 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     kept = read_json(file, InvalidSetting)
-    if not isinstance(kept, dict) or not all(isinstance(each, dict) for each in kept.values()):
+    if not isinstance(kept, dict) or not all(map(_is_figure, kept.values())):
         raise InvalidSetting(f"{file} holds no figures of clips; remove it, or name another --out.")
     return kept
+
+
+def _is_figure(each: object) -> bool:
+    """Whether it is what `_figures` gives."""
+    if not isinstance(each, dict):
+        return False
+    if each.keys() == {"reason"}:
+        return isinstance(each["reason"], str)
+    shares = [each.get(name) for name in ("pointing", "energy", "area")]
+    return (
+        each.keys() == {"method", *(own.name for own in fields(OnPeople))}
+        and isinstance(each["method"], str)
+        and isinstance(each["frames"], int)
+        and all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
+    )
 
 
 def _figures(model: VideoPredictor, sample: Sample, question: Question, place: Opening) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class FeatureReader:
         files = [
             place / f"{_digest_of([x[row] for x in batch.inputs])}.npy" for row in range(len(batch.indices))
         ]
-        missing = [row for row, file in enumerate(files) if not file.is_file()]
+        missing = [row for row, file in enumerate(files) if not _is_whole(file)]
         # The first ask also tells whether the network can be cut here.
         if missing or not self.split.is_checked:
             rows = missing or [0]
@@ -174,6 +174,14 @@ def _digest_of(clips: list[Tensor]) -> str:
         found.update(str((tuple(each.shape), each.dtype)).encode())
         found.update(each.contiguous().numpy().tobytes())
     return found.hexdigest()[:32]
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file holds as many numbers as it says; one that is cut short or damaged is made again."""
+    try:
+        return file.is_file() and np.load(file, mmap_mode="r").size > 0
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError):
+        return False
 
 
 def _loaded(files: tuple[Path, ...]) -> Tensor | None:

@@ -33,6 +33,8 @@ def test_names_of_classes_are_lines_of_text(tmp_path: Path) -> None:
         read_names(path)
     with pytest.raises(InvalidSetting, match="No such file"):
         read_names(tmp_path / "none.txt")
+    with pytest.raises(InvalidSetting, match="larger than 4 MB"):
+        read_names(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_an_ensemble_is_the_mean_of_directions_as_a_direction():
 
 @pytest.mark.parametrize("prompts", [[], ["a person"], ["{} and {}"]])
 def test_prompts_have_one_gap(prompts):
-    with pytest.raises(InvalidSetting, match="Prompts name a class at one"):
+    with pytest.raises(InvalidSetting, match="texts that name a class at one"):
         checked_prompts(prompts)
 
 
@@ -66,6 +66,10 @@ def test_a_sentence_is_compared_by_the_encoder_that_the_model_came_with(tmp_path
     hub(tmp_path, seed=1)
     with pytest.raises(InvalidCheckpoint, match="was not imported from"):
         embed_query(named, "wave", folder)
+    with pytest.raises(MissingWeights, match="give the folder that the model was imported from"):
+        embed_query(named, "wave", folder / "gone.safetensors")
+    with pytest.raises(InvalidSetting, match="A search takes words"):
+        embed_query(named, " ", folder)
 
 
 def test_public_files_are_known_by_their_folder(tmp_path, monkeypatch):
@@ -107,6 +111,12 @@ def test_what_is_missing_or_wrong_is_said(tmp_path):
     (folder / "config.json").write_text(json.dumps({"text_config": {"hidden_act": "relu"}}))
     with pytest.raises(InvalidCheckpoint, match="states the activation 'relu'"):
         import_words(folder, "clip_tiny", ["wave"])
+    (folder / "config.json").write_text(json.dumps({"vision_config": {"hidden_act": ["gelu"]}}))
+    with pytest.raises(InvalidCheckpoint, match="states the activation"):
+        import_words(folder, "clip_tiny", ["wave"])
+    (folder / "config.json").write_text(json.dumps({"vision_config": {"num_attention_heads": 0}}))
+    with pytest.raises(InvalidCheckpoint, match="attention heads; repair it"):
+        import_words(folder, "clip_tiny", ["wave"])
     (folder / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 3}}))
     with pytest.raises(InvalidCheckpoint, match="no whole encoder of texts"):
         import_words(folder, "clip_tiny", ["wave"])
@@ -136,3 +146,31 @@ def test_texts_end_and_are_filled_as_their_encoder_learnt_it(tmp_path, known, ro
     model = tokenizers.models.WordLevel(numbers, unk_token="a")
     tokenizers.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
     assert read_tokenizer(tmp_path).ids(["a"], 4, fill=True).tolist() == [row]
+
+
+GROWS = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 99}
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "no readable tokenizer"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}}, "table of characters"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [GROWS] * 3}}, "times as long"),
+        ({"post_processor": TEMPLATE}, "cannot cut the prompts"),
+    ],
+)
+def test_a_tokenizer_that_brings_its_library_down_is_damaged(tmp_path, capfd, part, said):
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    model = tokenizers.models.WordLevel({"a": 0, "</s>": 1}, unk_token="a")
+    whole = json.loads(tokenizers.Tokenizer(model).to_str())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole | part))
+    with pytest.raises(InvalidCheckpoint, match=said):
+        read_tokenizer(tmp_path).ids(["a"], 4, fill=True)
+    assert "panicked" not in capfd.readouterr().err

@@ -56,6 +56,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
         FusedPredictor((one,))
     with pytest.raises(InvalidSetting, match="takes 2 weights, none negative"):
         FusedPredictor((one, one), (1, -1))
+    assert FusedPredictor((one, one), (1e308, 1e308)).weights == (0.5, 0.5)
 
 
 def test_a_folder_with_a_fusion_is_a_model(make_video: MakeVideo, tmp_path: Path) -> None:
@@ -84,6 +85,10 @@ def test_a_folder_with_a_fusion_is_a_model(make_video: MakeVideo, tmp_path: Path
         ("not json", "is no fusion of models .*make it again with `kinesphere fuse`"),
         ('{"format": 1, "members": [{"model": "a"}]}', "is no fusion of models"),
         ('{"format": 9, "members": []}', "has format 9, but we read up to 1; update Kinesphere"),
+        (
+            '{"format": 1, "members": [' + ", ".join(['{"model": "a", "weight": 1}'] * 65) + "]}",
+            "65 models, where 64 are read at most",
+        ),
         (" " * (2 << 20), "has 2097152 bytes; files of its kind are read up to 1048576"),
     ],
 )

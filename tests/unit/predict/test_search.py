@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -98,6 +99,35 @@ def test_what_was_seen_of_another_version_or_is_damaged_is_looked_at_again(
     assert searcher.search(hop, videos).decoded == 2
     assert "0.mp4 is looked at again" in caplog.text
     assert search_kept(clip, hop, kept).videos == 2  # nothing of the video before it changed
+
+
+def test_what_was_kept_and_is_not_what_was_seen_is_looked_at_again(
+    clip: Predictor, videos: list[str], tmp_path: Path
+) -> None:
+    kept, hop = tmp_path / "kept", embed_query(clip.module, "hop")
+    searcher = Searcher(clip, keep=kept)
+    first = searcher.search(hop, videos)
+    file = next(kept.glob("0.*.seen.npz"))
+    whole = file.read_bytes()
+    with np.load(file) as arrays:
+        content = {name: arrays[name] for name in arrays.files}
+    seen = content["seen_0"]
+    for wrong, said in (
+        (whole.replace(seen.tobytes(), bytes(seen.nbytes)), "is not what was written"),
+        (seen[..., :5], "not of this model"),
+        (np.full_like(seen, np.nan), "holds no finite numbers"),
+        (seen[:, :0], "has the shapes"),
+    ):
+        if isinstance(wrong, bytes):
+            file.write_bytes(wrong)
+        else:
+            np.savez(file, **content | {"seen_0": wrong})
+        listed = search_kept(clip, hop, kept)
+        assert (listed.videos, said in listed.skipped[0].reason) == (1, True), listed.skipped
+        again = searcher.search(hop, videos)
+        assert (again.decoded, again.moments) == (1, first.moments)
+    os.mkfifo(kept / "pipe.seen.npz")
+    assert "no regular file" in search_kept(clip, hop, kept).skipped[0].reason
 
 
 def test_a_folder_goes_with_one_model_and_one_kind_of_windows(clip: Predictor, tmp_path: Path) -> None:

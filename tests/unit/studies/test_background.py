@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from kinesphere.data import ClipDataset, Draw, Manifest, Sample
 from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.metrics import Score
 from kinesphere.evaluate.paired import Difference
+from kinesphere.evaluate.predictions import Predictions
 from kinesphere.explain.explaining import Question
 from kinesphere.models import create_model
 from kinesphere.predict import Opening, Predictor, VideoPredictor
@@ -111,16 +113,29 @@ def test_the_verdict_is_true_of_models_whose_rule_is_known(videos: Path, tmp_pat
     assert {(label, other) for _, label, _, other in study.pairs} == {("left", "right"), ("right", "left")}
 
 
-def test_answers_are_kept_and_the_same_call_goes_on(videos: Path, tmp_path: Path) -> None:
-    first, again = Rule("colours", "ground"), Rule("colours", "ground")
-    one = study_background([first], Manifest.read(videos), tmp_path)
-    (tmp_path / "00" / "shuffled.parquet").unlink()
-    two = study_background([again], Manifest.read(videos), tmp_path)
+def test_answers_are_kept_and_the_same_call_goes_on(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, again, root, out = Rule("colours", "ground"), Rule("colours", "ground"), tmp_path / "a", tmp_path
+    shutil.copytree(videos, root)
+    one = study_background([first], Manifest.read(root), out)
+    kept = out / "00"
+    (kept / "shuffled.parquet").unlink()
+    (kept / "reversed.parquet").write_bytes(b"PAR1")
+    table = Predictions.read(kept / "frozen.parquet")
+    replace(table, ids=("foreign", *table.ids[1:])).write(kept / "frozen.parquet")
+    two = study_background([again], Manifest.read(root), out)
     assert two.to_json() == one.to_json()
-    assert 0 < again.asked < first.asked / 6
-    assert json.loads((tmp_path / "study.json").read_text()) == one.to_json()
+    assert 0 < again.asked < first.asked / 3
+    assert "reversed.parquet is made again" in caplog.text
+    assert "frozen.parquet holds answers to other clips" in caplog.text
+    assert json.loads((out / "study.json").read_text()) == one.to_json()
     with pytest.raises(InvalidSetting, match=r"was written with other settings \(seed was 0, now 1\)"):
-        study_background([first], Manifest.read(videos), tmp_path, seed=1)
+        study_background([first], Manifest.read(root), out, seed=1)
+    masks = next(root.rglob("*.mask.npz"))
+    write_masks(masks, np.full((FRAMES, *SIZE), 255, np.uint8), size=SIZE, origin="everything")
+    with pytest.raises(InvalidSetting, match=r"was written with other settings \(files was"):
+        study_background([first], Manifest.read(root), out)
 
 
 def test_a_span_lends_the_background_of_its_own_time(videos: Path, tmp_path: Path) -> None:
@@ -286,9 +301,11 @@ def test_attribution_is_held_against_the_people(
     monkeypatch.setattr("kinesphere.studies.people.explain", None)
     again = study_background([network, network], manifest, tmp_path, attribution=question)
     assert again.to_json() == study.to_json()
-    (tmp_path / "00" / "attribution_gradient_x_input.json").write_text("[1]")
-    with pytest.raises(InvalidSetting, match="holds no figures of clips; remove it"):
-        study_background([network, network], manifest, tmp_path, attribution=question)
+    clip = manifest[0].id
+    for damaged in ([1], {clip: {"energy": 0.5}}, {clip: {"reason": 5}}):
+        (tmp_path / "00" / "attribution_gradient_x_input.json").write_text(json.dumps(damaged))
+        with pytest.raises(InvalidSetting, match="holds no figures of clips; remove it"):
+            study_background([network, network], manifest, tmp_path, attribution=question)
     with pytest.raises(InvalidSetting, match="attention"):
         study_background([network], manifest, tmp_path / "b", attribution=Question("attention_rollout"))
 

@@ -110,6 +110,11 @@ def test_probes_trained_at_once_are_those_trained_alone(probing: Recipe, tmp_pat
         (alone,) = trainer.train([probes[number]], features)
         for a, b in zip(together[number].parameters(), alone.parameters(), strict=True):
             assert torch.allclose(a, b, atol=1e-5)
+    features.files[0].write_bytes(features.files[0].read_bytes()[:100])  # is computed again
+    mended = reader.read(dataset, lambda _batch: None, lambda _done, _total: None)
+    assert features.loaded is not None
+    assert mended.loaded is not None
+    assert torch.allclose(mended.loaded, features.loaded, atol=1e-6)
     differs = (together[0].layers[0].weight - together[11].layers[0].weight).abs().max()  # type: ignore[operator,union-attr]
     assert differs > 1e-3
 

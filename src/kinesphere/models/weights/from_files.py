@@ -12,7 +12,7 @@ from kinesphere.models.weights.importing import import_backbone, import_checkpoi
 from kinesphere.models.weights.inflate import Inflation
 from kinesphere.models.weights.joining import import_parts
 from kinesphere.models.weights.keymap import Arguments
-from kinesphere.models.weights.readers.class_lists import names_of_file, names_of_lines
+from kinesphere.models.weights.readers.class_lists import LARGEST_FILE, names_of_file, names_of_lines
 from kinesphere.models.weights.words import import_words, words_of
 
 
@@ -91,10 +91,14 @@ def read_names(path: Path) -> list[str]:
         InvalidSetting: If it cannot be read, or lists no names.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:  # a pipe of the shell's, too
+            data = file.read(LARGEST_FILE + 1)
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidSetting(f"Cannot read the labels in {path}: {reason}.") from error
+    if len(data) > LARGEST_FILE:
+        raise InvalidSetting(f"{path} is larger than {LARGEST_FILE >> 20} MB, which no list of classes is.")
     names = names_of_file(path) if path.suffix.lower() in (".json", ".yaml", ".yml") else names_of_lines(text)
     if names is None:
         raise InvalidSetting(f"{path} lists no names of classes; write one a line, in the file's order.")

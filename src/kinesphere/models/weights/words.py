@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, MissingWeights
 from kinesphere.core.labels import LabelSet, normal
 from kinesphere.core.limits import brief
+from kinesphere.core.paths import is_file
+from kinesphere.core.text import is_utf8, spelled
 from kinesphere.models.layers.words import TextTower
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS, building_at_most, list_models
@@ -95,6 +97,8 @@ def embed_query(recogniser: Recogniser, query: str, texts: str | Path | None = N
     from kinesphere.core.download import digest
 
     words = _need_words(recogniser.card.name)
+    if not normal(query) or not is_utf8(query):
+        raise InvalidSetting(f"A search takes words, as text in UTF-8; got {spelled(query[:60])!r}.")
     if texts is None:
         names = recogniser.labels.names
         if normal(query) not in names:
@@ -106,6 +110,8 @@ def embed_query(recogniser: Recogniser, query: str, texts: str | Path | None = N
         embeddings = next(head.parameters())
         return embeddings[names.index(normal(query))].detach()
     file = weights_in(Path(texts))
+    if not is_file(file):
+        raise MissingWeights(f"There is no file {file}; give the folder that the model was imported from.")
     if recogniser.provenance.sha256 != digest(file):
         raise InvalidCheckpoint(
             f"The model was not imported from {file}, or learnt more since: what it sees and the words of "
@@ -153,7 +159,7 @@ def read_tower(words: Words, theirs: Mapping[str, Tensor], arguments: Arguments,
     except KeyError as error:
         raise InvalidCheckpoint(f"{name} holds no encoder of texts: it lacks {error}.") from error
     except Exception as error:  # sizes are read off tensors of any form
-        raise InvalidCheckpoint(f"{name} holds no whole encoder of texts: {error}") from error
+        raise InvalidCheckpoint(f"{name} holds no whole encoder of texts: {brief(str(error))}.") from error
     return tower.eval()
 
 

@@ -31,7 +31,7 @@ _ENDINGS = (".txt", ".json", ".yaml", ".yml")
 _NUMBERED = re.compile(r"LABEL_\d+")  # what transformers writes where nobody named the classes
 _LINE = re.compile(r"([0-9]{1,9})[\s,:;]+(\S.*)")
 _DEEPEST = 3
-_LARGEST_FILE = 4 << 20
+LARGEST_FILE = 4 << 20
 _MOST_CLASSES = 1_000_000
 
 
@@ -140,7 +140,7 @@ def _name(value: Any) -> str | None:
 def names_of_file(path: Path) -> tuple[str, ...] | None:
     """The names in a file; None if it is about something else."""
     try:
-        text = file_bytes(path, InvalidCheckpoint, _LARGEST_FILE).decode("utf-8-sig")
+        text = file_bytes(path, InvalidCheckpoint, LARGEST_FILE).decode("utf-8-sig")
         if path.suffix == ".txt":
             return names_of_lines(text)
         parse = parse_json if path.suffix == ".json" else parse_yaml

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kinesphere.core.errors import InvalidCheckpoint, MissingWeights
+from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
 from kinesphere.models.weights.keymap import Arguments
 from kinesphere.models.weights.readers.shards import INDEX
@@ -14,6 +15,7 @@ from kinesphere.models.weights.readers.shards import INDEX
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}")
 _LARGEST = 4 << 20
+_MOST_HEADS = 1024
 
 _GELUS = {"gelu": "none", "quick_gelu": "quick", "gelu_pytorch_tanh": "tanh", "gelu_new": "tanh"}
 _NUMBERED = re.compile(r"LABEL_\d+")  # what transformers writes where nobody named the classes
@@ -73,12 +75,16 @@ def _tower(stated: object, path: Path) -> Arguments:
         return {}
     found: Arguments = {}
     heads, activation = stated.get("num_attention_heads"), stated.get("hidden_act")
-    if isinstance(heads, int):
+    if heads is not None:
+        if type(heads) is not int or not 1 <= heads <= _MOST_HEADS:
+            raise InvalidCheckpoint(
+                f"{path.with_name(CONFIG)} states {brief(heads)} attention heads; repair it or get it again."
+            )
         found["heads"] = heads
     if activation is not None:
-        if activation not in _GELUS:
+        if not isinstance(activation, str) or activation not in _GELUS:
             raise InvalidCheckpoint(
-                f"{path.with_name(CONFIG)} states the activation {str(activation)[:40]!r}; known: "
+                f"{path.with_name(CONFIG)} states the activation {brief(activation)}; known: "
                 f"{', '.join(_GELUS)}."
             )
         found["gelu"] = _GELUS[activation]
