@@ -1,13 +1,19 @@
 """The mannequin: videos of human movement made to order, with the ground truth of every frame.
 
 `generate` writes a data set of single movements, `generate_recordings` long annotated ones,
-`kinesphere.synthetic.mocap.render_motions` one of motion capture; `render_clip` draws one video in
+`kinesphere.synthetic.mocap.render_motions` one of motion capture; `generate_people`, `generate_pairs` and
+`generate_events` write recordings of several people, with or without pixels, and `stage` gives a `Script` of
+one's own bodies; `render_clip` draws one video in
 memory, and `retarget` makes joints in space a motion. Motions, bodies, cameras and scenes are independent of
 one another: anything with the methods of `Motion` can be performed by any `Performer` in any `Scene` through
 `render`.
 """
 
 from kinesphere.synthetic.clips import ClipPlan, plan_clip, plan_clips, render_clip
+from kinesphere.synthetic.crowd.director import stage
+from kinesphere.synthetic.crowd.generate import generate_events, generate_pairs, generate_people
+from kinesphere.synthetic.crowd.improvise import CROWD_CLASSES, Crowd
+from kinesphere.synthetic.crowd.script import Act, Entrance, Item, Occurrence, Play, Script
 from kinesphere.synthetic.dataset import generate
 from kinesphere.synthetic.motion.motion import Motion, Recorded
 from kinesphere.synthetic.motion.retarget import retarget
@@ -17,19 +23,30 @@ from kinesphere.synthetic.render.render import CameraEffects, Figure, GroundTrut
 from kinesphere.synthetic.settings import DEFAULT_CLASSES, SPEED_PAIRS, TIME_REVERSED, MannequinSettings
 
 __all__ = [
+    "CROWD_CLASSES",
     "DEFAULT_CLASSES",
     "SPEED_PAIRS",
     "TIME_REVERSED",
+    "Act",
     "CameraEffects",
     "ClipPlan",
+    "Crowd",
+    "Entrance",
     "Figure",
     "GroundTruth",
+    "Item",
     "MannequinSettings",
     "Motion",
+    "Occurrence",
+    "Play",
     "Recorded",
     "Rendered",
+    "Script",
     "Stage",
     "generate",
+    "generate_events",
+    "generate_pairs",
+    "generate_people",
     "generate_recordings",
     "load_ground_truth",
     "plan_clip",
@@ -37,4 +54,5 @@ __all__ = [
     "render",
     "render_clip",
     "retarget",
+    "stage",
 ]

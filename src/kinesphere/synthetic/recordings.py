@@ -156,7 +156,7 @@ def generate_recordings(
     )
     rows: list[dict[str, str]] = []
     for number in numbers:
-        plan, sequence = plan_recording(settings, _split_of(settings, number, count), number, movements)
+        plan, sequence = plan_recording(settings, split_of(settings, number, count), number, movements)
         for passage in sequence.passages:
             shown = replace(plan, label=passage.label, evaluation=passage.evaluation)
             rows.append(
@@ -175,12 +175,12 @@ def generate_recordings(
 def _write_recording(
     number: int, settings: MannequinSettings, root: Path, count: int, movements: int
 ) -> None:
-    plan, sequence = plan_recording(settings, _split_of(settings, number, count), number, movements)
+    plan, sequence = plan_recording(settings, split_of(settings, number, count), number, movements)
     if not is_finished(plan.id, settings, root):
         write_video(render_recording(plan, sequence, settings), plan.id, settings, root)
 
 
-def _split_of(settings: MannequinSettings, number: int, count: int) -> str:
+def split_of(settings: MannequinSettings, number: int, count: int) -> str:
     """Recordings are dealt to the splits by their fractions."""
     position, total = (number + 0.5) / count, 0.0
     for split, fraction in zip(SPLITS, settings.splits, strict=True):

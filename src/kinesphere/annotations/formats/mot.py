@@ -137,13 +137,17 @@ def _track(identity: int, boxes: dict[int, _Box], label: str) -> Track:
     return Track(identity, np.array(frames, np.int64), values[:, :4], values[:, 4], label)
 
 
-def write_tracks(target: str | Path, tracks: Sequence[Track]) -> None:
+def write_tracks(
+    target: str | Path, tracks: Sequence[Track], *, visible: Sequence[np.ndarray] | None = None
+) -> None:
     """Write the tracks of one video, ordered by frame.
 
     Args:
         target: A `.txt` file, as results have it; or a folder, in which `gt/gt.txt` and `gt/labels.txt` are
             made, with the classes.
         tracks: Frames count from 1.
+        visible: The fraction of each box that is visible, an array `(N,)` for each track, for the last column
+            of a folder's file; without it all are.
 
     Raises:
         InvalidSetting: If tracks of a class other than `person` are to go to a file, which names none.
@@ -156,11 +160,12 @@ def write_tracks(target: str | Path, tracks: Sequence[Track]) -> None:
             f"{target} has no room for class names ({', '.join(names[1:4])}); name a folder, in which "
             f"{CLASS_NAMES} is written as well."
         )
+    seen = [np.ones(len(track), int) for track in tracks] if visible is None else visible
     rows = sorted(
         (int(frame), track.identity, *map(float, (*box[:2], *(box[2:] - box[:2]), score)),
-         *((-1, -1, -1) if alone else (names.index(track.label) + 1, 1)))
-        for track in tracks
-        for frame, box, score in zip(track.frames, track.boxes, track.scores, strict=True)
+         *((-1, -1, -1) if alone else (names.index(track.label) + 1, part.item())))
+        for track, parts in zip(tracks, seen, strict=True)
+        for frame, box, score, part in zip(track.frames, track.boxes, track.scores, parts, strict=True)
     )  # fmt: skip
     path = target if alone else target / "gt" / "gt.txt"
     write_text(path, "".join(",".join(map(str, row)) + "\n" for row in rows))

@@ -17,18 +17,29 @@ from kinesphere.synthetic.body.body import INDEX, Array, Body, Placement, Pose, 
 from kinesphere.synthetic.motion.controls import COLUMN, Track, mirrored, moved, posture, solve
 
 Clock = Callable[[Array], Array]
-ObjectKind = Literal["ball", "box", "chair"]
+ObjectKind = Literal["ball", "box", "chair", "bottle", "stick", "machete"]
 GRAVITY_MPS2 = 9.81
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """A thing that a figure uses: its kind, size, position over time (T, 3) metres and heading."""
+    """A thing that a figure uses.
+
+    Attributes:
+        kind: What it is.
+        size_m: Its largest extent; of a chair the height of its seat.
+        positions: Where it is over time, (T, 3) metres.
+        yaw_rad: Its heading.
+        orientations: How it is turned over time, (T, 3, 3), before its heading; None: upright.
+        colour: RGB 0-255; None leaves it to the film.
+    """
 
     kind: ObjectKind
     size_m: float
     positions: Array
     yaw_rad: float = 0.0
+    orientations: Array | None = None
+    colour: tuple[float, float, float] | None = None
 
 
 class Motion(Protocol):
@@ -231,12 +242,17 @@ def unrest(generator: np.random.Generator, steadiness: float) -> Track:
     return track
 
 
+def palm(placement: Placement, side: Literal["left", "right"]) -> Array:
+    """The middle of a hand, (T, 3)."""
+    middle: Array = 0.45 * placement.of(f"{side}_wrist") + 0.55 * placement.of(f"{side}_fingers")
+    return middle
+
+
 def _in_hand(placement: Placement, prop: Handled) -> Array:
     """Where a thing in the hand is, (T, 3)."""
-    palm = 0.45 * placement.of(f"{prop.side}_wrist") + 0.55 * placement.of(f"{prop.side}_fingers")
     forearm = placement.of(f"{prop.side}_fingers") - placement.of(f"{prop.side}_wrist")
     away = forearm / np.linalg.norm(forearm, axis=1, keepdims=True)
-    held: Array = palm + away * prop.size_m * 0.4
+    held: Array = palm(placement, prop.side) + away * prop.size_m * 0.4
     return held
 
 

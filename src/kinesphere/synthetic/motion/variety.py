@@ -72,7 +72,7 @@ def enact(
     passages: list[Passage] = []
     clock, spot = 0.0, (0.0, 0.0, 0.0)
     for name, each in parts:
-        placed = _continued(each, spot)
+        placed = continued(each, spot)
         passages.append(Passage(name, Evaluation(), placed, clock, clock + placed.duration_s))
         end = placed.controls(np.array([placed.duration_s]))[0]
         spot = (float(end[COLUMN["x"]]), float(end[COLUMN["y"]]), float(end[COLUMN["yaw"]]))
@@ -157,7 +157,7 @@ def _stands(movement: Movement, at_s: float) -> bool:
     return bool(controls[COLUMN["height"]] > _UPRIGHT_HEIGHT and upright)
 
 
-def _continued(movement: Movement, spot: tuple[float, float, float]) -> Movement:
+def continued(movement: Movement, spot: tuple[float, float, float]) -> Movement:
     """The movement begun where, and facing as, the body is: `(x, y, yaw)`."""
     start = movement.controls(np.zeros(1))[0]
     x, y, yaw = spot

@@ -7,8 +7,9 @@ plate with a cast shadow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ _PX_PER_EXPOSURE = 2.5
 _TOUCH_M = 0.16  # parts lower than this darken the floor beneath them
 _MOST = 128.5 / 255  # more than half of a pixel, 8-bit rounding set aside
 _CHUNK = 48  # frames whose surfaces are in memory at once
+_AT_ONCE = 4096  # frames whose joints are placed at once
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Figure:
         turn, shift = rotation("z", np.array(self.yaw_rad)), np.array([*self.at_m, 0.0])
         moved = Placement(placement.positions @ turn.T + shift, turn @ placement.orientations)
         return moved, tuple(
-            SceneObject(t.kind, t.size_m, t.positions @ turn.T + shift, t.yaw_rad + self.yaw_rad)
+            replace(t, positions=t.positions @ turn.T + shift, yaw_rad=t.yaw_rad + self.yaw_rad)
             for t in things
         )
 
@@ -132,41 +134,125 @@ def render(
     flow: bool = False,
 ) -> Rendered:
     """Draw figures in a scene at video times (T,), evenly spaced, in seconds; on request with true flow."""
-    times = np.asarray(times_s, dtype=float)
+    shooting = Shooting(figures, stage, camera, times_s, effects, generator)
     height, width = camera.size
-    margin = int(np.ceil(0.045 * height * max(effects.shake, 0.2))) + 1
-    plate = render_plate(stage.scene, camera, stage.yaw_rad, stage.offset_m, margin)
-    light = _turned(stage.scene.light, stage.yaw_rad)
-    maps = shake(times, effects.shake, camera.size, generator)
-    meshes = [build_mesh(figure.performer, 1 if height <= 240 else 2) for figure in figures]
-    colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
-    placed = [figure.placed(times)[0].positions for figure in figures]
-    joints3d = np.stack([positions[:, COCO] for positions in placed], axis=1).astype(np.float32)
-    seen = [shaken(camera.project(p), maps[:, None]) for p in placed]
-    frames = np.empty((len(times), height, width, 3), np.uint8)
-    mask = np.zeros((len(times), len(figures), height, width), bool)
-    developer = _Developer(effects, camera.size, generator)
-    interval = float(times[1] - times[0]) if len(times) > 1 else 0.04
-    count = _exposures(seen, effects.shutter)
-    for first in range(0, len(times), _CHUNK):
-        part = slice(first, min(first + _CHUNK, len(times)))
-        frame_of = np.repeat(np.arange(part.start, part.stop), count[part])
-        ticks = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in count[part]])
-        exposed = times[frame_of] + ticks * effects.shutter * interval
-        surfaces = _surfaces(figures, meshes, stage.things, colours, exposed)
-        starts = np.cumsum(count[part]) - count[part]
-        drawing = _Drawing(surfaces, camera, light, maps[frame_of], starts + count[part] // 2)
-        for i, frame in enumerate(range(part.start, part.stop)):
-            shots = range(int(starts[i]), int(starts[i] + count[frame]))
-            frames[frame] = developer.develop(drawing.compose(plate, maps[frame], i, shots, mask[frame]))
-    joints2d = np.stack([p[:, COCO] for p in seen], axis=1).astype(np.float32)
-    x, y = joints2d[..., 0], joints2d[..., 1]
-    joints2d[..., 2] = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    count = len(shooting.times)
+    frames = np.empty((count, height, width, 3), np.uint8)
+    mask = np.zeros((count, len(figures), height, width), bool)
+    for reel in shooting.reels():
+        frames[reel.first : reel.first + len(reel.frames)] = reel.frames
+        mask[reel.first : reel.first + len(reel.frames)] = reel.mask
     fields = None
     if flow:
-        fields = true_flow(_surfaces(figures, meshes, stage.things, colours, times), camera, maps)
-    ground_truth = GroundTruth(joints2d, joints3d, _boxes(mask), mask, fields)
-    return Rendered(frames.transpose(0, 3, 1, 2), times, ground_truth)
+        surfaces = _surfaces(figures, shooting.meshes, stage.things, shooting.colours, shooting.times)
+        fields = true_flow(surfaces, camera, shooting.maps)
+    ground_truth = GroundTruth(shooting.joints2d, shooting.joints3d, mask_boxes(mask), mask, fields)
+    return Rendered(frames.transpose(0, 3, 1, 2), shooting.times, ground_truth)
+
+
+class Prop(Protocol):
+    """A thing of which the ground truth tells, wherever it is and whoever has it."""
+
+    def at(self, times_s: Array) -> SceneObject:
+        """The thing at video times (T,), in the world."""
+
+
+@dataclass(frozen=True)
+class Reel:
+    """Some successive frames of a video; M persons, then K things.
+
+    Attributes:
+        first: Number of its first frame.
+        frames: uint8 (N, H, W, 3).
+        mask: Pixels where each of them is seen, (N, M + K, H, W) bool.
+        extents: Around the whole of each, whatever hides it, (N, M + K, 4) float32: x0, y0, x1, y1.
+    """
+
+    first: int
+    frames: Array
+    mask: Array
+    extents: Array
+
+
+class Shooting:
+    """A video while it is drawn: reel after reel, so that its length costs no memory but for its joints.
+
+    Args:
+        figures: Who is seen.
+        stage: Where.
+        camera: From where.
+        times_s: Video times (T,), evenly spaced, in seconds.
+        effects: What the camera makes of it.
+        generator: Draws shake, colours and noise.
+        props: Things with ground truth of their own.
+    """
+
+    def __init__(
+        self,
+        figures: Sequence[Figure],
+        stage: Stage,
+        camera: PinholeCamera,
+        times_s: Array,
+        effects: CameraEffects,
+        generator: np.random.Generator,
+        props: Sequence[Prop] = (),
+    ) -> None:
+        self.figures, self.stage, self.camera, self.props = figures, stage, camera, props
+        self.times = np.asarray(times_s, dtype=float)
+        height = camera.size[0]
+        margin = int(np.ceil(0.045 * height * max(effects.shake, 0.2))) + 1
+        self._plate = render_plate(stage.scene, camera, stage.yaw_rad, stage.offset_m, margin)
+        self._light = _turned(stage.scene.light, stage.yaw_rad)
+        self.maps = shake(self.times, effects.shake, camera.size, generator)
+        self.meshes = [build_mesh(figure.performer, 1 if height <= 240 else 2) for figure in figures]
+        self.colours = generator.uniform(50, 215, (len(figures) + len(stage.things), 3))
+        self._shutter = effects.shutter
+        starts = range(0, len(self.times), _AT_ONCE)
+        parts = [self._place(first, min(first + _AT_ONCE, len(self.times))) for first in starts]
+        # Joined only where there are several: the order of an array in memory shows in the files.
+        self.joints2d, self.joints3d, self._count = (
+            each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*parts, strict=True)
+        )
+        self._developer = _Developer(effects, camera.size, generator)
+
+    def _place(self, first: int, last: int) -> tuple[Array, Array, Array]:
+        """Joints of frames `first` to `last` in pixels and metres, and how many exposures each needs."""
+        before, after = max(first - 1, 0), min(last + 1, len(self.times))
+        own, maps = slice(first - before, last - before), self.maps[before:after, None]
+        placed = [figure.placed(self.times[before:after])[0].positions for figure in self.figures]
+        seen = [shaken(self.camera.project(positions), maps) for positions in placed]
+        count = _exposures(seen, self._shutter)[own]
+        joints3d = np.stack([p[:, COCO] for p in placed], axis=1).astype(np.float32)
+        joints2d = np.stack([p[:, COCO] for p in seen], axis=1).astype(np.float32)
+        x, y = joints2d[..., 0], joints2d[..., 1]
+        height, width = self.camera.size
+        joints2d[..., 2] = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+        return joints2d[own], joints3d[own], count
+
+    def reels(self) -> Iterator[Reel]:
+        """All frames in their order; once, since the sensor's noise is drawn on the way."""
+        height, width = self.camera.size
+        tracked = len(self.figures) + len(self.props)
+        interval = float(self.times[1] - self.times[0]) if len(self.times) > 1 else 0.04
+        for first in range(0, len(self.times), _CHUNK):
+            count = self._count[first : first + _CHUNK]
+            frame_of = np.repeat(np.arange(first, first + len(count)), count)
+            ticks = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in count])
+            exposed = self.times[frame_of] + ticks * self._shutter * interval
+            surfaces = _surfaces(self.figures, self.meshes, self.stage.things, self.colours, exposed)
+            for number, prop in enumerate(self.props):
+                colour = self.colours[0]
+                surfaces.append(object_surface(prop.at(exposed), colour, len(self.figures) + number))
+            starts = np.cumsum(count) - count
+            middles = starts + count // 2
+            drawing = _Drawing(surfaces, self.camera, self._light, self.maps[frame_of], middles)
+            frames = np.empty((len(count), height, width, 3), np.uint8)
+            mask = np.zeros((len(count), tracked, height, width), bool)
+            for i, n in enumerate(count):
+                shots = range(int(starts[i]), int(starts[i] + n))
+                image = drawing.compose(self._plate, self.maps[first + i], i, shots, mask[i])
+                frames[i] = self._developer.develop(image)
+            yield Reel(first, frames, mask, drawing.extents(middles, tracked))
 
 
 class _Drawing:
@@ -189,12 +275,21 @@ class _Drawing:
             fronts = across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0] < 0
             parts.append((corners[..., :2], _shaded(surface, light), depths, fronts))
             owners.append(np.full(len(surface.faces), 255 if surface.owner < 0 else surface.owner + 1))
+        self.lows, self.highs = lows, highs
         self.low, self.high = np.min(lows, axis=0), np.max(highs, axis=0)
         self.quads, self.shades, self.depths, self.fronts = (
             np.concatenate(each, axis=1) for each in zip(*parts, strict=True)
         )
         self.owners = np.concatenate(owners)
         self.shadows = self._cast(middles)
+
+    def extents(self, shots: Array, tracked: int) -> Array:
+        """Boxes (N, tracked, 4) around all of each person and thing at some exposures, as float32."""
+        boxes = np.zeros((len(shots), tracked, 4), np.float32)
+        for surface, low, high in zip(self.surfaces, self.lows, self.highs, strict=True):
+            if surface.owner >= 0:
+                boxes[:, surface.owner] = np.concatenate([low[shots], high[shots]], axis=1)
+        return boxes
 
     def compose(self, plate: Plate, shaken: Array, index: int, shots: range, mask: Array) -> Array:
         """Frame `index` (H, W, 3) uint8 from its exposures; fills `mask` (M, H, W) with who is seen where."""
@@ -377,7 +472,7 @@ def _fixed(points: Array) -> Array:
     return fixed
 
 
-def _boxes(mask: Array) -> Array:
+def mask_boxes(mask: Array) -> Array:
     """Smallest boxes (T, M, 4) around masks (T, M, H, W); borders of pixels, so x1 - x0 is the width."""
     boxes = np.zeros((*mask.shape[:2], 4), np.float32)
     rows: Array = np.any(mask, axis=3)
