@@ -129,13 +129,17 @@ class LossSection(Section):
     """The loss function."""
 
     name: str = "auto"
-    """Loss: `cross_entropy`, `class_balanced`, `focal`, `bce`; `auto` fits the labels."""
+    """Loss: `cross_entropy`, `class_balanced`, `balanced_softmax`, `logit_adjusted`, `focal`, `bce`; `auto`
+    fits the labels."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes (Szegedy et al. 2016, section 7)."""
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2)."""
     gamma: Annotated[float, Field(ge=0)] = 2.0
     """Focusing exponent of the focal loss (Lin et al. 2017, equation 4)."""
+    tau: Annotated[float, Field(ge=0)] = 1.0
+    """Strength of `logit_adjusted` (Menon et al. 2021, equation 10); 1 equals `balanced_softmax`. Shares
+    of classes are the training file's, so it takes the place of `data.balance`, and is not added to it."""
 
 
 class OptimizerSection(Section):

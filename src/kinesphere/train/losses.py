@@ -30,6 +30,7 @@ class LossContext:
         label_smoothing: Fraction of a target that is spread over all classes, in [0, 1).
         beta: Beta of the effective number of samples, in [0, 1).
         gamma: Focusing exponent, at least 0.
+        tau: Strength of the logits' adjustment, at least 0.
     """
 
     class_counts: Tensor
@@ -37,6 +38,7 @@ class LossContext:
     label_smoothing: float = 0.0
     beta: float = 0.999
     gamma: float = 2.0
+    tau: float = 1.0
 
 
 @runtime_checkable
@@ -94,6 +96,21 @@ def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
     return weights * present.sum() / weights.sum()
 
 
+def log_priors(class_counts: Tensor) -> Tensor:
+    """Logarithms of the classes' shares in the training file; a class without a sample counts as one.
+
+    The shares are those of the file, whatever a sampler draws: balanced draws need no adjustment besides.
+
+    Args:
+        class_counts: (K,) samples per class.
+
+    Returns:
+        (K,) float64.
+    """
+    counts = class_counts.double().clamp(min=1)
+    return (counts / counts.sum()).log()
+
+
 def focal_cross_entropy(logits: Tensor, rows: Tensor, gamma: float) -> Tensor:
     """Mean of -sum_k t_k (1 - p_k)^gamma log p_k (Lin et al. 2017, equation 4, over a softmax)."""
     log_p = logits.float().log_softmax(dim=-1)
@@ -124,8 +141,24 @@ def _class_balanced(context: LossContext) -> LossFunction:
     return _weighted_cross_entropy("class_balanced", context, weights)
 
 
-def _weighted_cross_entropy(name: str, context: LossContext, weights: Tensor | None = None) -> LossFunction:
-    """Mean over the batch, not over weights, of -sum_k w_k t_k log p_k, in float32."""
+@LOSSES.register("logit_adjusted")
+def _logit_adjusted(context: LossContext) -> LossFunction:
+    """Cross-entropy of logits to which tau log prior is added (Menon et al. 2021, equation 10)."""
+    return _weighted_cross_entropy(
+        "logit_adjusted", context, added=context.tau * log_priors(context.class_counts)
+    )
+
+
+@LOSSES.register("balanced_softmax")
+def _balanced_softmax(context: LossContext) -> LossFunction:
+    """Cross-entropy over a softmax whose terms are weighted by counts (Ren et al. 2020, equation 3)."""
+    return _weighted_cross_entropy("balanced_softmax", context, added=log_priors(context.class_counts))
+
+
+def _weighted_cross_entropy(
+    name: str, context: LossContext, weights: Tensor | None = None, added: Tensor | None = None
+) -> LossFunction:
+    """Mean over the batch, not over weights, of -sum_k w_k t_k log p_k, in float32; p of logits + `added`."""
     if context.multi:
         raise InvalidSetting(
             f"The loss {name!r} needs one label per sample; these have several: use bce or focal."
@@ -134,7 +167,8 @@ def _weighted_cross_entropy(name: str, context: LossContext, weights: Tensor | N
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         rows = dense_targets(targets, logits.shape[-1])  # with indices torch would divide by the weights
         w = None if weights is None else weights.to(logits.device)
-        return F.cross_entropy(logits.float(), rows, w, label_smoothing=context.label_smoothing)
+        z = logits.float() if added is None else logits.float() + added.to(logits.device, torch.float32)
+        return F.cross_entropy(z, rows, w, label_smoothing=context.label_smoothing)
 
     return loss
 

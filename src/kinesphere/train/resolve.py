@@ -74,6 +74,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "classes apart. Add clips of something else."
         )
     _check_probe(recipe)
+    _check_priors(recipe)
     model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
     parts, data = divide(recipe, manifest)
     check_flip(recipe.augment, manifest.labels)
@@ -134,6 +135,19 @@ def _check_probe(recipe: Recipe) -> None:
     given = [name for name, is_given in refused.items() if is_given]
     if given:
         raise InvalidSetting(f"Probes (probe.lr) take no {' and no '.join(given)}; leave it out.")
+
+
+def _check_priors(recipe: Recipe) -> None:
+    """Refuse to make up for a long tail twice.
+
+    Raises:
+        InvalidSetting: If clips are drawn balanced for a loss that adjusts logits by the file's shares.
+    """
+    if recipe.loss.name in ("balanced_softmax", "logit_adjusted") and recipe.data.balance != "none":
+        raise InvalidSetting(
+            f"loss.name={recipe.loss.name} makes up for the file's shares of classes, and "
+            f"data.balance={recipe.data.balance} does so again; keep one of them."
+        )
 
 
 def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:

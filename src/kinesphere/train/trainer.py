@@ -191,6 +191,7 @@ def loss_of(recipe: Recipe, train: Manifest) -> LossFunction:
         recipe.loss.label_smoothing,
         recipe.loss.beta,
         recipe.loss.gamma,
+        recipe.loss.tau,
     )
     return make_loss(recipe.loss.name, context)
 

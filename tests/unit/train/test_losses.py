@@ -64,6 +64,25 @@ def test_focal_reduces_to_cross_entropy_and_follows_its_formula() -> None:
     torch.testing.assert_close(focal(LOGITS, TARGETS), (-((1 - p) ** 2) * p.log()).mean())
 
 
+def test_logits_are_adjusted_by_the_shares_of_the_file() -> None:
+    weighted = LOGITS.double().exp() * COUNTS
+    by_hand = -(weighted / weighted.sum(1, keepdim=True)).gather(1, TARGETS[:, None]).log().mean()
+    for name in ("balanced_softmax", "logit_adjusted"):
+        loss = make_loss(name, LossContext(COUNTS))
+        torch.testing.assert_close(loss(LOGITS, TARGETS), by_hand.float())
+    half = LOGITS + 0.5 * (COUNTS / COUNTS.sum()).log()
+    adjusted = make_loss("logit_adjusted", LossContext(COUNTS, tau=0.5))
+    torch.testing.assert_close(adjusted(LOGITS, TARGETS), F.cross_entropy(half, TARGETS))
+    never = make_loss("balanced_softmax", LossContext(torch.tensor([100, 50, 10, 5, 0])))
+    assert never(LOGITS, TARGETS).isfinite()
+
+
+@pytest.mark.parametrize("name", ["balanced_softmax", "logit_adjusted", "class_balanced"])
+def test_of_classes_with_equal_counts_the_long_tails_losses_are_cross_entropy(name: str) -> None:
+    loss = make_loss(name, LossContext(torch.full((5,), 7), label_smoothing=0.1))
+    torch.testing.assert_close(loss(LOGITS, ROWS), F.cross_entropy(LOGITS, ROWS, label_smoothing=0.1))
+
+
 def test_focal_for_several_labels() -> None:
     focal = make_loss("focal", LossContext(COUNTS, multi=True, gamma=2.0))
     p = torch.where(HOT > 0, LOGITS.sigmoid(), 1 - LOGITS.sigmoid())

@@ -193,3 +193,11 @@ def test_what_a_model_has_not_is_refused_before_the_data_are_divided(
     monkeypatch.setattr("kinesphere.train.resolve.divide", lambda *given: pytest.fail("divided"))
     with pytest.raises(InvalidSetting, match=message):
         resolve(recipe("model.name=r3d_tiny", setting), manifest())
+
+
+@pytest.mark.parametrize("loss", ["balanced_softmax", "logit_adjusted"])
+def test_a_long_tail_is_made_up_for_once(loss: str) -> None:
+    assert resolve(recipe(f"loss.name={loss}"), manifest())[0].loss.name == loss
+    twice = rf"loss.name={loss} makes up for .* data.balance=sqrt does so again; keep one of them"
+    with pytest.raises(InvalidSetting, match=twice):
+        resolve(recipe(f"loss.name={loss}", "data.balance=sqrt"), manifest())
