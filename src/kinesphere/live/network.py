@@ -144,13 +144,19 @@ class StreamConnection:
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """The packets of the stream, and None at its end, for what the decoder still holds."""
+        patience_s = self._feed.settings.frozen_s
+        silence = SourceTimeout(f"{self._feed.name} sent nothing for {patience_s:g} s")
+        last_s = time.monotonic()
         try:
             for packet in self._container.demux(self._stream):
+                # The first wait that is broken off ends with what the parser still held, and no error.
+                if time.monotonic() - last_s >= patience_s and not self._feed.ends:
+                    raise silence
+                last_s = time.monotonic()
                 if packet.size:
                     yield packet
-        except av.error.ExitError as error:
-            wait_s = self._feed.settings.frozen_s
-            raise SourceTimeout(f"{self._feed.name} sent nothing for {wait_s:g} s") from error
+        except (av.error.ExitError, SourceTimeout):
+            raise silence from None
         except (av.FFmpegError, OSError) as error:
             raise UnreadableVideo(f"{self._feed.name} broke off ({error.strerror or error})") from error
         yield None
