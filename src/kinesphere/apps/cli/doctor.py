@@ -17,6 +17,7 @@ EXTRAS = {
     "people": ("trackers",),
     "words": ("tokenizers",),
     "web": ("gradio", "fastapi", "uvicorn"),
+    "live": ("paho", "starlette", "uvicorn", "websockets"),
     "export": ("onnx", "onnxruntime", "openvino"),
     "scale": ("ray",),
     "track": ("wandb", "mlflow"),

@@ -9,12 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import check_file, console, tinted
+from kinesphere.apps.cli.console import check_file, console, end, say, tinted
+from kinesphere.apps.cli.live_options import (
+    After,
+    AlarmAt,
+    AlarmSeconds,
+    Before,
+    CoolDown,
+    LiveOutputs,
+    Mqtt,
+    MqttCa,
+    MqttClient,
+    OpenOutputs,
+    Raising,
+    Record,
+    Recording,
+    Sending,
+    Serve,
+    Show,
+    Showing,
+    Webhook,
+)
 from kinesphere.apps.cli.options import Device, PrecisionChoice
 from kinesphere.core.signals import Stopped, advise
+from kinesphere.core.text import without_password
 
 if TYPE_CHECKING:
     from kinesphere.live import FrameObserver, Incident, LiveResult, Watching
+    from kinesphere.live.alarms import Alarm
 
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 SAME_COMMAND = "The same command watches on."
@@ -72,6 +94,18 @@ def live(
     annotated: Copy = None,
     as_fast_as_possible: Patient = False,
     pose_model: PoseModel = None,
+    alarm: AlarmAt = None,
+    alarm_seconds: AlarmSeconds = 0.5,
+    cool_down: CoolDown = 30.0,
+    mqtt: Mqtt = None,
+    mqtt_client: MqttClient = None,
+    mqtt_ca: MqttCa = None,
+    webhook: Webhook = None,
+    record: Record = None,
+    before: Before = 5.0,
+    after: After = 5.0,
+    serve: Serve = None,
+    show: Show = False,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Lines = False,
@@ -89,31 +123,45 @@ def live(
         seconds=seconds,
         as_fast_as_possible=as_fast_as_possible,
     )
+    outputs = LiveOutputs(
+        Raising(alarm or (), alarm_seconds, cool_down),
+        Sending(mqtt, mqtt_client, mqtt_ca, webhook),
+        Recording(record, before, after),
+        Showing(serve, show),
+    )
     advise(SAME_COMMAND)
     predictor = load(model, compute=Compute.choose(device, precision), opening=Opening(pose_model=pose_model))
-    observers: list[FrameObserver] = [Screen(top, as_json)]
+    screen = Screen(top, as_json)
+    opened = outputs.open(without_password(source), predictor.labels, screen)
+    observers: list[FrameObserver] = [screen, *opened.observers]
     if annotated is not None:
         observers.append(AnnotatedCopy(annotated, top=top))
     with watch(source, predictor, settings, observers) as watching:
-        _run(watching, as_json)
+        _run(watching, opened, as_json)
+    end(opened.failures)
 
 
-def _run(watching: Watching, as_json: bool) -> None:
+def _run(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
     """Watch until the end, and say what came of it, whatever ends it."""
+    opened.count_dropped(lambda: watching.summary.dropped)
+    for note in opened.notes:
+        say("note", "green", note, to_stderr=True)
     try:
         for _ in watching:
-            pass
+            if opened.is_over:
+                break
     finally:
         watching.close()
         with suppress(Stopped):
-            _conclude(watching, as_json)
+            _conclude(watching, opened, as_json)
 
 
-def _conclude(watching: Watching, as_json: bool) -> None:
+def _conclude(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(watching.summary.to_json(), ensure_ascii=False))
+        plain = watching.summary.to_json() | opened.to_json()
+        typer.echo(json.dumps(plain, ensure_ascii=False))
         return
-    for line in watching.summary.lines():
+    for line in [*watching.summary.lines(), *opened.lines()]:
         console().print(line, soft_wrap=True)
 
 
@@ -152,6 +200,22 @@ class Screen:
         style = "green" if incident.kind == "back" else "yellow"
         self._console.print(
             tinted(f"{incident.time_s:9.2f} s  ", (incident.kind, style), f": {incident.detail}"),
+            soft_wrap=True,
+        )
+
+    def alarm(self, alarm: Alarm) -> None:
+        """See `AlarmReceiver`."""
+        if self._as_json:
+            typer.echo(json.dumps(alarm.to_json(), ensure_ascii=False))
+            return
+        self.close()
+        whom = "" if alarm.person is None else f", person {alarm.person}"
+        self._console.print(
+            tinted(
+                f"{alarm.time_s:9.2f} s  ",
+                ("alarm", "bold red"),
+                f": {alarm.name} {100 * alarm.score:.0f} %{whom}, frame {alarm.number}",
+            ),
             soft_wrap=True,
         )
 

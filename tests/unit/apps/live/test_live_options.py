@@ -1,0 +1,76 @@
+"""What the options of `kinesphere live` open, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+from alarm_makers import LABELS, Listener, live_result
+
+from kinesphere.apps.cli.live_options import LiveOutputs, Raising, Recording, Sending, Showing
+from kinesphere.core.errors import InvalidSetting, LabelMismatch
+
+
+def opened(raising=Raising(), sending=Sending(), recording=Recording(), showing=Showing()):  # noqa: B008
+    screen = Listener()
+    return LiveOutputs(raising, sending, recording, showing).open("camera", LABELS, screen), screen
+
+
+def test_without_options_nothing_is_opened():
+    outputs, _ = opened()
+    assert (outputs.observers, outputs.lines(), outputs.to_json(), outputs.failures) == ([], [], {}, 0)
+    assert not outputs.is_over
+
+
+def test_alarms_reach_the_screen_the_recorder_and_the_page(tmp_path):
+    outputs, screen = opened(
+        Raising(["fall=0.7", "wave"], seconds=0), recording=Recording(tmp_path), showing=Showing("0")
+    )
+    assert outputs.notes == [f"The page is at {outputs.state.front_ends[0].url}"]
+    outputs.count_dropped(lambda: 5)
+    result = live_result(3, 0.12, 0.75)
+    for observer in outputs.observers:
+        observer.frame(result.frame)
+        observer.result(result)
+    assert outputs.state.snapshot().alarms[0].name == "fall"
+    assert outputs.state.snapshot().dropped == 5
+    for observer in outputs.observers:
+        observer.close()
+    assert [alarm.name for alarm in screen.alarms] == ["fall"]
+    assert outputs.lines() == [
+        "alarms: 1, and 0 held back by the cool-down",
+        f"clips in {tmp_path}: 1, 1 incomplete, 0 failed, 0 frames missed",
+    ]
+
+
+def test_options_that_make_no_sense_are_refused(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for options, kind, message in (
+        ({"raising": Raising(["fal"])}, LabelMismatch, "In --alarm: label 'fal' .* Did you mean 'fall'"),
+        ({"raising": Raising(["fall=high"])}, InvalidSetting, "as in 'fall=0.8'; got 'fall=high'"),
+        ({"raising": Raising(["=0.5"])}, InvalidSetting, "as in 'fall=0.8'; got '=0.5'"),
+        (
+            {"recording": Recording(tmp_path)},
+            InvalidSetting,
+            "--record waits for alarms, but nothing raises one",
+        ),
+        ({"sending": Sending("mqtt://broker")}, InvalidSetting, "--mqtt waits for alarms"),
+        ({"sending": Sending(webhook="http://a/")}, InvalidSetting, "--webhook waits for alarms"),
+        (
+            {"raising": Raising(["fall"]), "recording": Recording(file)},
+            InvalidSetting,
+            "--record names a folder",
+        ),
+        ({"showing": Showing("here")}, InvalidSetting, r"\[HOST:\]PORT"),
+    ):
+        with pytest.raises(kind, match=message):
+            opened(**options)
+
+
+def test_a_page_for_others_without_a_token_is_warned_of(monkeypatch):
+    monkeypatch.delenv("KINESPHERE_LIVE_TOKEN", raising=False)
+    outputs, _ = opened(showing=Showing("0.0.0.0:0"))
+    outputs.state.close()
+    assert (
+        outputs.notes[1]
+        == "Whoever reaches this machine can look; set KINESPHERE_LIVE_TOKEN to ask for a token."
+    )
