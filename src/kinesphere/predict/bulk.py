@@ -10,12 +10,27 @@ from typing import Any, Literal
 from kinesphere.annotations.timed import TimedLabels
 from kinesphere.clips.modality import see
 from kinesphere.clips.spec import Views
-from kinesphere.core.errors import InvalidAnnotation, InvalidClip, UnusableName, UnwritableFile, VideoError
+from kinesphere.core.errors import (
+    InvalidAnnotation,
+    InvalidClip,
+    InvalidSetting,
+    UnusableName,
+    UnwritableFile,
+    VideoError,
+)
 from kinesphere.core.files import make_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.predict.annotate import annotate
 from kinesphere.predict.files.registry import TimelineRow, annotation_row
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
+from kinesphere.predict.people import (
+    PeopleSettings,
+    PeopleTimelines,
+    annotate_people,
+    people_timelines,
+    person_rows,
+    write_people,
+)
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import below, segments
@@ -23,8 +38,8 @@ from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import write_segments
 from kinesphere.predict.video_predictor import VideoPredictor
 
-Answer = Prediction | Timeline | Skipped
-"""What a model says of one video: a prediction, a timeline, or why there is none."""
+Answer = Prediction | Timeline | PeopleTimelines | Skipped
+"""What a model says of one video: a prediction, a timeline, one a person, or why there is none."""
 Draw = Literal["auto", "none", "flow", "pose"]
 
 
@@ -126,6 +141,51 @@ def predict_all(
             yield Skipped(source, str(error))
 
 
+def predict_people(
+    predictor: VideoPredictor,
+    sources: Iterable[str],
+    *,
+    tracks: Path | None = None,
+    settings: PeopleSettings = PeopleSettings(),  # noqa: B008 (frozen)
+    views: Views | None = None,
+) -> Iterator[PeopleTimelines | Skipped]:
+    """What each person of each of many videos does; the others go on where one fails.
+
+    Args:
+        predictor: The model.
+        sources: Paths and URLs.
+        tracks: File of the tracks of an only video; or a folder that has `NAME.txt`, `NAME.json` or
+            `NAME/gt/gt.txt` for each. None finds people by their poses.
+        settings: Windows, crops and breaks.
+        views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
+
+    Raises:
+        InvalidSetting: If window or stride make no sense, or several videos have one file.
+    """
+    wanted = list(sources)
+    if tracks is not None and len(wanted) > 1 and not tracks.is_dir():
+        raise InvalidSetting(
+            f"{tracks} has the tracks of one video, and there are {len(wanted)}; name a folder."
+        )
+    for source in wanted:
+        try:
+            own = None if tracks is None else _tracks_for(source, tracks, alone=len(wanted) == 1)
+            yield people_timelines(predictor, source, own, settings=settings, views=views)
+        except (VideoError, InvalidAnnotation, InvalidClip) as error:
+            yield Skipped(source, str(error))
+
+
+def _tracks_for(source: str, place: Path, *, alone: bool) -> Path:
+    """The file of the tracks of a video, or the folder that is one."""
+    stem = Path(source).stem
+    known = [place / f"{stem}.txt", place / f"{stem}.json", place / stem]
+    found = next((path for path in known if path.exists()), None)
+    if found is None and not alone and place.is_dir():
+        names = ", ".join(path.name for path in known)
+        raise InvalidAnnotation(f"There are no tracks of {source} in {place}: none of {names}.")
+    return found or place
+
+
 def source_of(answer: Answer | SideBySide) -> str:
     """The video that an answer is about, as the user named it."""
     return answer.path if isinstance(answer, Skipped) else answer.source
@@ -191,6 +251,8 @@ class SideOutputs:
         rule: How timelines become segments.
         draw: What else is drawn into the copies (see `overlay_of`).
         truth: Annotations that pictures and pages show above what the model says.
+        people: How people are asked about, if they are; pictures and pages show the whole of the frames
+            beneath, by the same windows.
     """
 
     predictor: VideoPredictor
@@ -198,20 +260,24 @@ class SideOutputs:
     rule: SegmentRule = SegmentRule()  # noqa: RUF009 (frozen)
     draw: Draw = "auto"
     truth: TimedLabels | None = None
+    people: PeopleSettings | None = None
 
     def annotations(self, source: str) -> tuple[TimelineRow, ...]:
         """What the file of annotations says of a video, as a row; none where it does not know it."""
         row = None if self.truth is None else annotation_row(self.truth, source)
         return () if row is None else (row,)
 
-    def write(self, answer: Prediction | Timeline) -> Skipped | None:
+    def write(self, answer: Prediction | Timeline | PeopleTimelines) -> Skipped | None:
         """Write the files of one video; why there is no annotated copy, or None.
 
         Raises:
             UnwritableFile: If the place or the disk refuses, so that the next would fail alike.
         """
         try:
-            self._write(answer)
+            if isinstance(answer, PeopleTimelines):
+                self._write_people(answer)
+            else:
+                self._write(answer)
         except (VideoError, InvalidAnnotation, UnusableName) as error:
             if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
                 raise
@@ -230,3 +296,18 @@ class SideOutputs:
             make_folder(target.parent)
             overlay = overlay_of(self.predictor, source, self.draw)
             annotate(source, target, answer, rule=self.rule, overlay=overlay)
+
+    def _write_people(self, answer: PeopleTimelines) -> None:
+        source, files = answer.source, self.files
+        if target := files.segments.get(source):
+            write_people(answer, target, rule=self.rule)
+        shown = [target for target in (files.pictures.get(source), files.pages.get(source)) if target]
+        if shown:
+            # Rows of people stand above what is said of the whole picture.
+            asked = self.people or PeopleSettings()
+            whole = self.predictor.timeline(source, window_s=asked.window_s, stride_s=asked.stride_s)
+            for target in shown:
+                whole.write(target, self.rule, (*self.annotations(source), *person_rows(answer, self.rule)))
+        if target := files.copies.get(source):
+            make_folder(target.parent)
+            annotate_people(source, target, answer, rule=self.rule)

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -148,11 +148,31 @@ def write_whole(
 
 
 def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Below | None = None) -> bytes:
-    """An ELAN annotation document (EAF 3.0), times in milliseconds.
+    """An ELAN annotation document of one timeline; see `elan_tiers`.
 
     Segments that overlap go to tiers of their label, the others to one tier, since annotations of one
-    tier may not overlap. Each tier has two below it, with an annotation for each of its own: the
-    probability, and the runner-up with its. Characters that XML cannot hold become U+FFFD.
+    tier may not overlap.
+    """
+    tiers: dict[str, list[Segment]] = {}
+    overlapping = any(b.start_s < a.end_s for a, b in pairwise(segments))
+    for segment in segments:
+        tiers.setdefault(segment.label if overlapping else "kinesphere", []).append(segment)
+    return elan_tiers(tiers or {"kinesphere": []}, source, date, coverage)
+
+
+def elan_tiers(
+    tiers: Mapping[str, Sequence[Segment]], source: str, date: datetime, coverage: Below | None = None
+) -> bytes:
+    """An ELAN annotation document (EAF 3.0), times in milliseconds.
+
+    Each tier has two below it, with an annotation for each of its own: the probability, and the runner-up
+    with its. Characters that XML cannot hold become U+FFFD.
+
+    Args:
+        tiers: Segments by the name of their tier; those of one do not overlap.
+        source: The video.
+        date: Stamp of the file.
+        coverage: How many windows have no segment.
     """
     root = ET.Element(
         "ANNOTATION_DOCUMENT", AUTHOR="kinesphere", DATE=date.isoformat(), FORMAT="3.0", VERSION="3.0"
@@ -163,29 +183,18 @@ def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Bel
     if coverage is not None:
         ET.SubElement(header, "PROPERTY", NAME="coverage").text = str(coverage)
     order = ET.SubElement(root, "TIME_ORDER")
-    tiers: dict[str, list[tuple[str, Segment]]] = {}
-    overlapping = any(b.start_s < a.end_s for a, b in pairwise(segments))
-    for i, segment in enumerate(segments):
-        for j, time_s in enumerate((segment.start_s, segment.end_s)):
-            ET.SubElement(
-                order, "TIME_SLOT", TIME_SLOT_ID=f"ts{2 * i + j + 1}", TIME_VALUE=str(round(1000 * time_s))
-            )
-        tier = segment.label if overlapping else "kinesphere"
-        tiers.setdefault(tier, []).append((f"a{i + 1}", segment))
-    for name, rows in (tiers or {"kinesphere": []}).items():
-        tier_ = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=_xml(name))
-        for identifier, segment in rows:
-            number = int(identifier[1:])
-            annotation = ET.SubElement(
-                ET.SubElement(tier_, "ANNOTATION"),
-                "ALIGNABLE_ANNOTATION",
-                ANNOTATION_ID=identifier,
-                TIME_SLOT_REF1=f"ts{2 * number - 1}",
-                TIME_SLOT_REF2=f"ts{2 * number}",
-            )
-            ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(segment.label)
-        for what, say in (("probability", _probability), ("runner-up", _runner_up)):
-            _elan_notes(root, name, what, [(identifier, say(segment)) for identifier, segment in rows])
+    # Annotations are numbered in the order of time, whatever their tier.
+    placed = sorted(
+        ((segment, name, i) for name, rows in tiers.items() for i, segment in enumerate(rows)),
+        key=lambda each: (each[0].start_s, each[0].end_s),
+    )
+    numbers = {(name, i): number for number, (_, name, i) in enumerate(placed, start=1)}
+    for number, (segment, _, _) in enumerate(placed, start=1):
+        for slot, time_s in ((2 * number - 1, segment.start_s), (2 * number, segment.end_s)):
+            stamp = str(round(1000 * time_s))
+            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=stamp)
+    for name, rows in tiers.items():
+        _elan_tier(root, name, [(numbers[name, i], segment) for i, segment in enumerate(rows)])
     for kind, alignable in (("default-lt", "true"), (_NOTES, "false")):
         facts = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": alignable, "GRAPHIC_REFERENCES": "false"}
         if kind == _NOTES:
@@ -195,6 +204,22 @@ def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Bel
     ET.SubElement(root, "CONSTRAINT", STEREOTYPE=_ASSOCIATION, DESCRIPTION=what)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
+
+
+def _elan_tier(root: ET.Element, name: str, rows: Sequence[tuple[int, Segment]]) -> None:
+    """A tier of numbered segments, and those below it that say how sure they are."""
+    tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=_xml(name))
+    for number, segment in rows:
+        annotation = ET.SubElement(
+            ET.SubElement(tier, "ANNOTATION"),
+            "ALIGNABLE_ANNOTATION",
+            ANNOTATION_ID=f"a{number}",
+            TIME_SLOT_REF1=f"ts{2 * number - 1}",
+            TIME_SLOT_REF2=f"ts{2 * number}",
+        )
+        ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(segment.label)
+    for what, say in (("probability", _probability), ("runner-up", _runner_up)):
+        _elan_notes(root, name, what, [(f"a{number}", say(segment)) for number, segment in rows])
 
 
 def _elan_notes(root: ET.Element, tier: str, what: str, notes: Sequence[tuple[str, str]]) -> None:

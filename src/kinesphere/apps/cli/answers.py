@@ -11,6 +11,7 @@ from kinesphere.apps.cli.console import console, tinted
 if TYPE_CHECKING:
     from kinesphere.predict import Prediction, SegmentRule, Timeline
     from kinesphere.predict.bulk import Answer, SideBySide
+    from kinesphere.predict.people import PeopleTimelines
 
 
 def show_segments(timeline: Timeline, rule: SegmentRule) -> None:
@@ -29,6 +30,23 @@ def show_segments(timeline: Timeline, rule: SegmentRule) -> None:
         silent = replace(silent, windows=silent.windows - rejected)
     if silent.windows:
         screen.print(tinted("  ", ("note", "yellow"), f" {silent}"), soft_wrap=True)
+
+
+def show_people(people: PeopleTimelines, rule: SegmentRule) -> None:
+    """The segments of each person, what people do with objects, and what makes it doubtful."""
+    screen = console()
+    screen.print(tinted((people.source, "bold"), f"  {len(people)} people"), soft_wrap=True)
+    for each in people:
+        start_s, end_s = (float(people.frame_times[each.track.frames[at] - 1]) for at in (0, -1))
+        span = f"  {start_s:.2f} – {end_s:.2f} s"
+        screen.print(tinted((f"{each.track.label} {each.person}", "bold"), span), soft_wrap=True)
+        show_segments(each.timeline, rule)
+        for fact in people.facts:
+            if fact.person == each.person:
+                times = f"{fact.start_s:9.2f} – {fact.end_s:9.2f} s"
+                screen.print(f"  {times}          {fact.label} ({fact.other})", soft_wrap=True)
+    for note in people.notes:
+        screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)
 
 
 def why_rejected(answer: Prediction) -> str:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kinesphere.apps.cli.answers import show_segments, show_side_by_side, why_rejected
+from kinesphere.apps.cli.answers import show_people, show_segments, show_side_by_side, why_rejected
 from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
+from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
 from kinesphere.apps.cli.segment_options import (
     Hysteresis,
     MinGap,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         VideoPredictor,
     )
     from kinesphere.predict.bulk import Answer, SideBySide, SideFiles, SideOutputs
+    from kinesphere.predict.people import PeopleSettings
 
 BAR = 32
 BOX = "the recogniser in the box"
@@ -96,6 +98,9 @@ def predict(
     views: TestViews = None,
     window: Window = None,
     stride: Stride = None,
+    people: People = False,
+    tracks: Tracks = None,
+    tracks_fps: TracksFps = None,
     threshold: Threshold = None,
     rule: RuleFile = None,
     hysteresis: Hysteresis = None,
@@ -122,39 +127,54 @@ def predict(
 ) -> None:
     """Label videos, or find timed segments in long ones."""
     from kinesphere.annotations.timed_files import read_timed
-    from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.predict import Extracts, Opening, find_sources
+    from kinesphere.predict import find_sources
     from kinesphere.predict.bulk import SideOutputs
 
+    everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
-    if window is None:
+    if window is None and everybody is None:
         _check_no_timeline(to_segments, {"--stride": stride, **of_timelines})
     if draw != "auto" and annotate is None:
         raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
     wanted = find_sources(sources)
-    root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
     named = _names(model or [], beside=any((segments, picture, page, annotate)))
-    opening = Opening(Extracts(extracts, root), keep, pose_model)
-    check_file("--out", out, (".jsonl",) if window is not None else (".jsonl", ".csv"))
+    opening = _opening(sources, extracts, keep, pose_model)
+    check_file("--out", out, (".jsonl", ".csv") if window is None and not people else (".jsonl",))
     files = _side_files(wanted, segments, picture, page, annotate)
     annotations = None if truth is None else read_timed(truth)
     predictors = _predictors(named, Compute.choose(device, precision), opening)
-    stated = None if views is None else Views.parse(views)
-    chosen = {name: stated or each.test_views for name, each in predictors.items()}
-    outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations)
+    outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations, everybody)
     screen = Screen(as_json, top, outputs)
-    answered = _answer(predictors, chosen, window, stride, wanted, out, screen)
+    asked = Asked(window, stride, everybody, tracks)
+    answered = _answer(predictors, _views(predictors, views), asked, wanted, out, screen)
     _tell_of_extraction(list(predictors.values()), extracts)
     screen.finish(*answered, out)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of each video: its whole, windows of it, or windows of each person."""
+
+    window: float | None
+    stride: float | None
+    people: PeopleSettings | None
+    tracks: Path | None
+
+    def settings(self) -> dict[str, Any]:
+        """What the records of a resumable output depend on."""
+        plain: dict[str, Any] = {"window": self.window, "stride": self.stride}
+        if self.people is None:
+            return plain
+        tracks = None if self.tracks is None else str(self.tracks)
+        return plain | {"people": repr(self.people), "tracks": tracks}
 
 
 def _answer(
     predictors: Mapping[str, VideoPredictor],
     views: Mapping[str, Views],
-    window: float | None,
-    stride: float | None,
+    asked: Asked,
     wanted: list[str],
     out: Path | None,
     screen: Screen,
@@ -162,12 +182,28 @@ def _answer(
     """Ask about all videos and show each answer; see `_run`."""
     from kinesphere.predict import PredictionLog
 
-    settings = _depends_on(predictors, views) | {"window": window, "stride": stride}
+    settings = _depends_on(predictors, views) | asked.settings()
     models = list(predictors) if len(predictors) > 1 else []
     log = PredictionLog(out, settings, top=screen.top, models=models) if out else None
     _introduce(screen.outputs.predictor, screen.as_json)
     with log or nullcontext():
-        return _run(partial(_ask, predictors, views, window, stride), wanted, log, screen)
+        return _run(partial(_ask, predictors, views, asked), wanted, log, screen)
+
+
+def _opening(sources: list[str], extracts: Path | None, keep: bool, pose_model: str | None) -> Opening:
+    """Where files of poses and the like lie: below the folder that is asked about, too."""
+    from kinesphere.predict import Extracts, Opening
+
+    root = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() else None
+    return Opening(Extracts(extracts, root), keep, pose_model)
+
+
+def _views(predictors: Mapping[str, VideoPredictor], views: str | None) -> dict[str, Views]:
+    """The views of each model: as stated, else those of its own test."""
+    from kinesphere.clips import Views
+
+    stated = None if views is None else Views.parse(views)
+    return {name: stated or each.test_views for name, each in predictors.items()}
 
 
 def _side_files(
@@ -213,16 +249,18 @@ def _run(
 def _ask(
     predictors: Mapping[str, VideoPredictor],
     views: Mapping[str, Views],
-    window: float | None,
-    stride: float | None,
+    asked: Asked,
     sources: list[str],
 ) -> Iterator[Answer | SideBySide]:
     """The answers to all videos: those of several models side by side."""
-    from kinesphere.predict.bulk import predict_all, predict_side_by_side
+    from kinesphere.predict.bulk import predict_all, predict_people, predict_side_by_side
 
+    window, stride = asked.window, asked.stride
     if len(predictors) > 1:
         return predict_side_by_side(predictors, sources, window_s=window, stride_s=stride, views=views)
     [(name, only)] = predictors.items()
+    if asked.people is not None:
+        return predict_people(only, sources, tracks=asked.tracks, settings=asked.people, views=views[name])
     return predict_all(only, sources, window_s=window, stride_s=stride, views=views[name])
 
 
@@ -313,6 +351,7 @@ class Screen:
         """Show or keep one answer, and write what was asked for beside it."""
         from kinesphere.predict import Timeline
         from kinesphere.predict.bulk import SideBySide, record_of
+        from kinesphere.predict.people import PeopleTimelines
         from kinesphere.predict.segmentation import below
 
         if self.as_json:
@@ -325,7 +364,10 @@ class Screen:
         if isinstance(answer, Skipped):
             self._skipped.append(answer)
             return
-        if not self.as_json:
+        if isinstance(answer, PeopleTimelines):
+            if not self.as_json:
+                show_people(answer, self.outputs.rule)
+        elif not self.as_json:
             self._show(answer)
         elif isinstance(answer, Timeline) and answer.source in self.outputs.files.segments:
             silent = below(answer, self.outputs.rule)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.annotations.timed import Track
+from kinesphere.annotations.track_files import read_track_file
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modalities.pose.reader import known_poses
@@ -24,8 +26,10 @@ from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.short_repr import short_repr
 from kinesphere.data.sources import Source
+from kinesphere.predict.events.facts import Fact
 from kinesphere.predict.long_video import damage_of, remarks_on
 from kinesphere.predict.people.crops import CropRules, PeopleClips, PersonWindow
+from kinesphere.predict.people.objects import ObjectRules, object_facts
 from kinesphere.predict.people.paths import (
     Break,
     BreakRules,
@@ -39,6 +43,7 @@ from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor, shown
 
 WINDOW_S, STRIDE_S = 2.0, 0.5
+_USUAL_FPS = 25.0
 NO_PEOPLE = "nobody is seen in it"
 
 
@@ -75,6 +80,7 @@ class PeopleTimelines:
         frame_times: `(N,)` when the frames of the video begin, in seconds.
         frame_size: `(H, W)` of the video.
         poses: Joints of the people, where they are known.
+        facts: What people do with objects, in order of time.
         notes: What makes it doubtful, and what was left out.
     """
 
@@ -84,6 +90,7 @@ class PeopleTimelines:
     frame_times: np.ndarray
     frame_size: tuple[int, int]
     poses: StoredPoses | None = None
+    facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
 
     __repr__ = short_repr
@@ -123,7 +130,13 @@ class PeopleTimelines:
             head = {"person": each.person, "label": each.track.label, "breaks": breaks}
             people.append(head | {key: value for key, value in plain.items() if key != "source"})
         objects = [{"object": each.identity, "label": each.label} for each in self.objects]
-        return {"source": self.source, "people": people, "objects": objects, "notes": list(self.notes)}
+        return {
+            "source": self.source,
+            "people": people,
+            "objects": objects,
+            "facts": [asdict(fact) for fact in self.facts],
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,7 @@ class PeopleSettings:
         stride_s: Seconds between the starts of a person's windows; the last one ends with its path.
         crop: Which part of the frames is a person's.
         breaks: Where a person's clips begin anew.
+        objects: When people are near objects, hold and carry them.
         tracks_fps: Frames per second of the tracks' frame numbers, where that is not the video's.
         batch_size: Windows at a time.
 
@@ -146,6 +160,7 @@ class PeopleSettings:
     stride_s: float = STRIDE_S
     crop: CropRules = CropRules()  # noqa: RUF009 (frozen)
     breaks: BreakRules = BreakRules()  # noqa: RUF009 (frozen)
+    objects: ObjectRules = ObjectRules()  # noqa: RUF009 (frozen)
     tracks_fps: float | None = None
     batch_size: int = 8
 
@@ -157,7 +172,7 @@ class PeopleSettings:
 def people_timelines(
     predictor: VideoPredictor,
     source: Source,
-    tracks: Sequence[Track] | None = None,
+    tracks: Sequence[Track] | Path | None = None,
     *,
     settings: PeopleSettings = PeopleSettings(),
     views: Views | None = None,
@@ -170,8 +185,8 @@ def people_timelines(
     Args:
         predictor: The model.
         source: A path, or the file's bytes.
-        tracks: People, and objects, which are passed on; None finds people by their poses, from the pose file
-            of the video or extracted from it.
+        tracks: People and objects, or their file (see `read_track_file`); None finds people by their poses,
+            from the pose file of the video or extracted from it.
         settings: Windows, crops and breaks.
         views: Clips and crops per window; None for those of the model's own test.
 
@@ -186,8 +201,7 @@ def people_timelines(
     check_views(views, predictor.labels)
     also = ["pose"] if tracks is None else []
     with predictor.opening.open(source, predictor.specs, also=also) as video:
-        given = tracks_of_poses(known_poses(video), video) if tracks is None else tracks
-        placed = on_video(given, video, settings.tracks_fps)
+        placed = on_video(_given(tracks, video, settings), video, settings.tracks_fps)
         people, objects = people_and_objects(placed.tracks)
         broken = {each.identity: paths_of(each, video.frame_times(), settings.breaks) for each in people}
         paths = [path for each in broken.values() for path in each.paths]
@@ -195,15 +209,28 @@ def people_timelines(
         clips = PeopleClips(video, predictor.specs, paths, order, views, settings.crop)
         answers = _answers(predictor, clips, views, settings.batch_size, shown(source), paths)
         told = (*placed.notes, *_notes(list(broken.values()), settings.breaks))
+        times, poses = video.frame_times(), beside(video, "pose")
         return PeopleTimelines(
             shown(source),
             tuple(_people(predictor, people, broken, paths, answers, shown(source))),
             objects,
-            video.frame_times(),
+            times,
             video.size,
-            beside(video, "pose"),
+            poses,
+            tuple(object_facts(people, objects, times, video.size, poses, settings.objects)),
             tuple(dict.fromkeys((*remarks_on(video), *damage_of(video), *told))),
         )
+
+
+def _given(
+    tracks: Sequence[Track] | Path | None, video: WrappedSource, settings: PeopleSettings
+) -> Sequence[Track]:
+    """The tracks that were given, or those of the people whose poses are known."""
+    if tracks is None:
+        return tracks_of_poses(known_poses(video), video)
+    if isinstance(tracks, Path):
+        return read_track_file(tracks, settings.tracks_fps or float(video.fps or _USUAL_FPS))
+    return tracks
 
 
 def _people(

@@ -15,7 +15,6 @@ from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.events.facts import Fact
-from kinesphere.predict.people.answer import PeopleTimelines
 
 # A palm lies so many forearms beyond the wrist.
 _PALM = 0.3
@@ -84,7 +83,11 @@ class _Together:
 
 
 def object_facts(
-    people: PeopleTimelines,
+    people: Sequence[Track],
+    objects: Sequence[Track],
+    frame_times: np.ndarray,
+    frame_size: Size,
+    poses: StoredPoses | None = None,
     rules: ObjectRules = ObjectRules(),
 ) -> list[Fact]:
     """What the people of a video do with its objects, such as "holds knife", in order of time.
@@ -93,21 +96,25 @@ def object_facts(
     the picture. Its score is the mean of the object's.
 
     Args:
-        people: Their tracks, those of objects, and their joints where they are known.
+        people: Tracks of people; frames count those of the video, from 1.
+        objects: Tracks of everything else.
+        frame_times: `(N,)` when the frames of the video begin, in seconds.
+        frame_size: `(H, W)` of the video.
+        poses: Joints of the people, where they are known.
         rules: When is what.
     """
+    if not objects:
+        return []
     found: list[Fact] = []
-    times = people.frame_times
-    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    tracks = [each.track for each in people]
-    joints = _joints(people.poses, tracks, times, people.frame_size)
-    height, width = people.frame_size
-    for person, known in zip(tracks, joints, strict=True):
-        for thing in people.objects:
+    frame_s = float(np.median(np.diff(frame_times))) if len(frame_times) > 1 else 0.0
+    joints = _joints(poses, people, frame_times, frame_size)
+    height, width = frame_size
+    for person, known in zip(people, joints, strict=True):
+        for thing in objects:
             frames, a, b = np.intersect1d(person.frames, thing.frames, return_indices=True)
             if not len(frames):
                 continue
-            pair = _together(person.boxes[a], thing.boxes[b], times[frames - 1], known, a)
+            pair = _together(person.boxes[a], thing.boxes[b], frame_times[frames - 1], known, a)
             for verb, first, last in _spans(pair, rules, frame_s):
                 seen = b[first : last + 1]
                 fractions = thing.boxes[seen].mean(0) / (width, height, width, height)

@@ -11,10 +11,7 @@ from kinesphere.annotations.timed import Track
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.labels import LabelSet
-from kinesphere.predict.people import PeopleTimelines, PersonTimeline
 from kinesphere.predict.people.objects import ObjectRules, object_facts
-from kinesphere.predict.timeline import Timeline
 
 FPS, FRAMES, SIZE = 20, 200, (240, 640)
 TIMES = np.arange(FRAMES) / FPS
@@ -36,12 +33,9 @@ def thing(x: np.ndarray, y: np.ndarray, side: float = 14) -> Track:
 def facts_of(
     people: list[Track], objects: list[Track], poses: Poses | None = None
 ) -> list[tuple[object, ...]]:
-    timeline = Timeline(np.ones((1, 1)), np.array([[0.0, 10.0]]), LabelSet(("stand",)), "a.mp4")
-    everybody = tuple(PersonTimeline(track, timeline) for track in people)
-    answer = PeopleTimelines("a.mp4", everybody, tuple(objects), TIMES, SIZE, poses)
     return [
         (fact.label, fact.person, fact.other, round(fact.start_s, 2), round(fact.end_s, 2))
-        for fact in object_facts(answer)
+        for fact in object_facts(people, objects, TIMES, SIZE, poses)
     ]
 
 
@@ -123,10 +117,6 @@ def test_what_is_far_large_or_absent_gives_no_facts() -> None:
 
 def test_each_fact_says_where_and_how_surely() -> None:
     still = np.full(FRAMES, 100.0)
-    timeline = Timeline(np.ones((1, 1)), np.array([[0.0, 10.0]]), LabelSet(("stand",)), "a.mp4")
-    answer = PeopleTimelines(
-        "a.mp4", (PersonTimeline(person(still), timeline),), (thing(still, still + 60),), TIMES, SIZE
-    )
-    holds, near = object_facts(answer)
+    holds, near = object_facts([person(still)], [thing(still, still + 60)], TIMES, SIZE)
     assert (near.label, holds.label, holds.score) == ("near bag", "holds bag", 0.5)
     assert holds.box == pytest.approx((93 / 640, 153 / 240, 107 / 640, 167 / 240))
