@@ -22,6 +22,7 @@ from kinesphere.apps.cli.evaluate import evaluate
 from kinesphere.apps.cli.explain import explain
 from kinesphere.apps.cli.extract import extract
 from kinesphere.apps.cli.fuse import fuse
+from kinesphere.apps.cli.generate import generate
 from kinesphere.apps.cli.import_ import import_
 from kinesphere.apps.cli.import_skeletons import import_skeletons
 from kinesphere.apps.cli.live import live
@@ -62,6 +63,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("import", import_),
     ("import-skeletons", import_skeletons),
     ("render", render),
+    ("generate", generate),
 )
 LOADED = {
     "demo": "kinesphere.train",
@@ -79,6 +81,7 @@ LOADED = {
     "import": "kinesphere.models.weights.from_files",
     "import-skeletons": "kinesphere.annotations.formats.registry",
     "render": "kinesphere.synthetic.mocap",
+    "generate": "kinesphere.synthetic",
     "extract": "kinesphere.annotations.extract",
     "study": "kinesphere.studies.background",
     "score": "kinesphere.evaluate.metrics",

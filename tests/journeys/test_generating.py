@@ -1,0 +1,50 @@
+"""Sets of mannequins made from the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+
+def test_sets_are_made_from_the_command_line(kinesphere, tmp_path: Path) -> None:
+    words = (
+        "--count",
+        "2",
+        "--people",
+        "2",
+        "2",
+        "--seconds",
+        "4",
+        "--joints-only",
+        "--workers",
+        "1",
+        "--json",
+    )
+    ended = kinesphere("generate", "people", "--out", str(tmp_path / "people"), *words)
+    assert ended.code == 0, ended.err
+    with Path(json.loads(ended.out)["manifest"]).open(newline="", encoding="utf-8") as file:
+        assert {row["person"] for row in csv.DictReader(file)} == {"1", "2"}
+    small = ("--size", "32", "32", "--fps", "4", "--workers", "1")
+    one = ("--count", "1", "--classes", "clap, wave", "--performers", "3")
+    for kind in ("movements", "recordings"):
+        ended = kinesphere("generate", kind, "--out", str(tmp_path / kind), *one, *small)
+        assert ended.code == 0, ended.err
+        assert (tmp_path / kind / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["pairs", "--people", "2", "3"], "--people and --seconds are options of people"),
+        (["movements", "--joints-only"], "--joints-only is an option of people, pairs and events"),
+        (["people", "--classes", "sit down"], "cannot sit down: it needs a chair"),
+        (["people", "--performers", "5"], "too few for"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(kinesphere, tmp_path: Path, words, problem) -> None:
+    ended = kinesphere("generate", *words, "--workers", "1", "--out", str(tmp_path / "set"))
+    assert ended.code == 2
+    assert problem in ended.err
