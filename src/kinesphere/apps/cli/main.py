@@ -19,6 +19,7 @@ from kinesphere.apps.cli.datasets import ListingCommand, datasets
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
 from kinesphere.apps.cli.evaluate import evaluate
+from kinesphere.apps.cli.events import events
 from kinesphere.apps.cli.explain import explain
 from kinesphere.apps.cli.extract import extract
 from kinesphere.apps.cli.fuse import fuse
@@ -58,6 +59,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("predict", predict),
     ("live", live),
     ("search", search),
+    ("events", events),
     ("explain", explain),
     ("fuse", fuse),
     ("import", import_),
@@ -76,6 +78,7 @@ LOADED = {
     "predict": "kinesphere.predict.bulk",
     "live": "kinesphere.live",
     "search": "kinesphere.predict.search",
+    "events": "kinesphere.predict.events",
     "explain": "kinesphere.explain.folder",
     "fuse": "kinesphere.train",
     "import": "kinesphere.models.weights.from_files",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kinesphere.predict.events.by_label import ByLabel
 from kinesphere.predict.events.facts import Fact
 from kinesphere.predict.events.rule import Filter
 
@@ -24,12 +25,12 @@ class Happened:
     """Facts whose absence some rule asks for, as long as one can ask.
 
     Args:
-        keep_s: By label, how long after its end a fact may be asked for.
+        keep_s: By label, how long after its end a fact may be asked for; None: never.
     """
 
-    def __init__(self, keep_s: Mapping[str, float]) -> None:
+    def __init__(self, keep_s: ByLabel[float | None]) -> None:
         self.keep_s = keep_s
-        self._over: dict[str, list[_Known]] = {label: [] for label in keep_s}
+        self._over: dict[str, list[_Known]] = {}
         self._going_on: dict[Identity, Fact] = {}
         self._identities: set[Identity] = set()
         self._size, self._prune_at = 0, _FEWEST
@@ -51,7 +52,7 @@ class Happened:
         identity = identity_of(fact)
         begun = self._going_on.pop(identity, None) is not None or begun
         self._identities.add(identity)
-        self._over[fact.label].append(_Known(fact, begun))
+        self._over.setdefault(fact.label, []).append(_Known(fact, begun))
         self._size += 1
 
     def is_going_on(self, fact: Fact) -> bool:
@@ -62,9 +63,11 @@ class Happened:
         """Drop what no rule can ask for from this time on; looks at all facts once they have doubled."""
         if self._size < self._prune_at:
             return
-        for label, known in self._over.items():
-            limit = clock_s - self.keep_s[label]
+        for label, known in list(self._over.items()):
+            limit = clock_s - (self.keep_s[label] or 0.0)
             known[:] = [each for each in known if each.fact.end_s > limit]
+            if not known:
+                del self._over[label]
         self._identities = {identity_of(each.fact) for known in self._over.values() for each in known}
         self._size = sum(map(len, self._over.values()))
         self._prune_at = max(_FEWEST, 2 * self._size)
@@ -91,8 +94,10 @@ class Happened:
         if start_s >= end_s:
             return False
         anchors = {identity_of(fact) for fact in besides}
-        for label in what.labels:
-            for known in self._over[label]:
+        for label, all_known in self._over.items():
+            if not what.means(label):
+                continue
+            for known in all_known:
                 fact = known.fact
                 if (
                     fact.start_s < end_s
@@ -103,8 +108,8 @@ class Happened:
                 ):
                     return True
         return any(
-            fact.label in what.labels
-            and fact.start_s < end_s
+            fact.start_s < end_s
+            and what.means(fact.label)
             and identity not in anchors
             and _counts(fact, what, people)
             for identity, fact in self._going_on.items()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.predict.events.by_label import ByLabel
 from kinesphere.predict.events.facts import Event, Fact
 from kinesphere.predict.events.happened import Happened, Identity, identity_of
 from kinesphere.predict.events.rule import Rule
@@ -45,12 +46,12 @@ def find_events(rules: Rules, facts: Iterable[Fact]) -> list[Event]:
     stage = _Stage(rules)
     entries: list[Entry] = []
     begun: list[tuple[float, int, Fact]] = []
-    cuts, absent = stage.cuts, stage.happened.keep_s
+    cuts, kept = stage.cuts, stage.happened.keep_s
     for number, fact in enumerate(facts):
         label = fact.label
-        if label in absent:
+        if kept[label] is not None:
             begun.append((fact.start_s, number, fact))
-        for cut in cuts.get(label, ()):
+        for cut in cuts[label]:
             known = fact if cut == _WHOLE else first_seconds(fact, cut)
             if known is not None and known.is_over:
                 entries.append((*order_of(known), cut, number, known))
@@ -92,13 +93,14 @@ class Matcher:
     Args:
         rules: What to look for.
         late_s: How much later than facts that end after it a fact may arrive; None: what the rules say.
+        follows_facts: Whether the clock goes on with the facts; otherwise with `advance` alone.
 
     Raises:
         InvalidSetting: If `late_s` is negative or no number.
     """
 
-    def __init__(self, rules: Rules, *, late_s: float | None = None) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules, *, late_s: float | None = None, follows_facts: bool = True) -> None:
+        self.rules, self.follows_facts = rules, follows_facts
         self.late_s = rules.late_s if late_s is None else late_s
         if not 0 <= self.late_s < math.inf:
             raise InvalidSetting(f"late_s is 0 s or more; got {self.late_s}.")
@@ -122,8 +124,8 @@ class Matcher:
     def add(self, fact: Fact) -> list[Event]:
         """Take a fact, and give the events that are decided now."""
         self._added += 1
-        cuts = self._stage.cuts.get(fact.label, ())
-        is_absent = fact.label in self._stage.happened.keep_s
+        cuts = self._stage.cuts[fact.label]
+        is_absent = self._stage.happened.keep_s[fact.label] is not None
         if cuts or is_absent:
             has_begun = bool(self._begun) and identity_of(fact) in self._begun
             in_time = not is_absent or self._note(fact)
@@ -135,6 +137,8 @@ class Matcher:
                 self._mark_over(fact)
         else:
             self.unused += 1
+        if not self.follows_facts:
+            return []
         return self.advance(fact.end_s if fact.is_over else fact.start_s)
 
     def advance(self, time_s: float) -> list[Event]:
@@ -220,8 +224,8 @@ class _Begun:
 class _Queue:
     """A rule whose facts wait: for what must not happen, or for the events of other rules."""
 
-    def __init__(self, search: Search, delay_s: float) -> None:
-        self.search, self.delay_s = search, delay_s
+    def __init__(self, rule: Rule, search: Search, delay_s: float) -> None:
+        self.rule, self.search, self.delay_s = rule, search, delay_s
         self.waiting: list[Entry] = []
         self.last: Entry = ()
 
@@ -231,46 +235,46 @@ class _Stage:
 
     def __init__(self, rules: Rules) -> None:
         delays: dict[str, float] = {}
-        keep: dict[str, float] = {}
-        cuts: dict[str, set[float]] = defaultdict(set)
-        self._immediate: dict[tuple[str, float], list[Search]] = defaultdict(list)
-        self._queued: dict[tuple[str, float], list[_Queue]] = defaultdict(list)
-        self._queues: list[_Queue] = []
-        self._searches: list[Search] = []
-        self._derived = {name for rule in rules.rules for name in rule.labels if name in rules.order}
-        self._last: Entry = ()
-        self._numbers = 0
-        self.waits = any(rule.absences or not self._derived.isdisjoint(rule.labels) for rule in rules.rules)
         for rule in rules.rules:
             before = [delays[label] for label in rule.labels if label in delays]
             delays[rule.name] = max(before, default=0.0) + rule.wait_s
-            for label, seconds in _kept(rule, delays[rule.name]).items():
-                keep[label] = max(seconds, keep.get(label, 0.0))
-        self.happened = Happened(keep)
+        self.happened = Happened(ByLabel(lambda label: _kept_s(rules, delays, label)))
+        self._immediate: list[tuple[Rule, Search]] = []
+        self._queues: list[_Queue] = []
+        self._told: dict[str, list[_Queue]] = defaultdict(list)
+        self._last: Entry = ()
+        self._numbers = 0
+        self.waits = False
         for rule in rules.rules:
             search: Search = (
                 RepeatSearch(rule) if rule.times > 1 else PartsSearch(rule, rules.tolerance_s, self.happened)
             )
-            self._searches.append(search)
-            waits = rule.wait_s > 0 or not self._derived.isdisjoint(rule.labels)
-            queue = _Queue(search, delays[rule.name])
-            if waits:
-                self._queues.append(queue)
-            for label in rule.labels:
-                cut = rule.cut(label)
-                key = (label, _WHOLE if cut is None else cut)
-                cuts[label].add(key[1])
-                if waits:
-                    self._queued[key].append(queue)
-                else:
-                    self._immediate[key].append(search)
-        self.cuts = {label: tuple(sorted(each)) for label, each in cuts.items()}
+            refers_to = rule.labels & delays.keys()
+            self.waits |= bool(rule.absences or refers_to)
+            if rule.wait_s == 0 and not refers_to:
+                self._immediate.append((rule, search))
+                continue
+            queue = _Queue(rule, search, delays[rule.name])
+            self._queues.append(queue)
+            for label in refers_to:
+                self._told[label].append(queue)
+        every = rules.rules
+        self.cuts: ByLabel[tuple[float, ...]] = ByLabel(
+            lambda label: tuple(sorted({_cut(rule, label) for rule in every if rule.takes(label)}))
+        )
+        self._searches: ByLabel[list[tuple[float, Search]]] = ByLabel(
+            lambda label: [(_cut(rule, label), each) for rule, each in self._immediate if rule.takes(label)]
+        )
+        self._queued: ByLabel[list[tuple[float, _Queue]]] = ByLabel(
+            lambda label: [(_cut(each.rule, label), each) for each in self._queues if each.rule.takes(label)]
+        )
 
     @property
     def held(self) -> int:
         """How many facts are kept, each counted wherever it is kept."""
         waiting = sum(len(queue.waiting) for queue in self._queues)
-        return waiting + len(self.happened) + sum(search.held for search in self._searches)
+        searches = [*(each for _, each in self._immediate), *(queue.search for queue in self._queues)]
+        return waiting + len(self.happened) + sum(search.held for search in searches)
 
     def take(self, entry: Entry, found: list[Event]) -> None:
         """Look at the next fact in order."""
@@ -279,11 +283,14 @@ class _Stage:
             return
         if self.waits:
             self.decide(entry[0], found)
-        key = (entry[2], entry[_SAME - 1])
-        for search in self._immediate.get(key, ()):
-            self._tell(search.take(entry[-1]), found)
-        for queue in self._queued.get(key, ()):
-            heappush(queue.waiting, entry)
+        label, cut = entry[2], entry[_SAME - 1]
+        for wanted, search in self._searches[label]:
+            if wanted == cut:
+                self._tell(search.take(entry[-1]), found)
+        if self._queues:
+            for wanted, queue in self._queued[label]:
+                if wanted == cut:
+                    heappush(queue.waiting, entry)
 
     def decide(self, clock_s: float, found: list[Event]) -> None:
         """Decide what waits, all that ended before a time being known."""
@@ -302,19 +309,23 @@ class _Stage:
         if event is None:
             return
         found.append(event)
-        if event.rule in self._derived:
-            self._numbers -= 1  # numbers of facts of before are positive
+        if event.rule in self._told:
+            self._numbers -= 1  # numbers of facts that were added are positive
             fact = fact_of(event)
-            entry = (*order_of(fact), _WHOLE, self._numbers, fact)
-            for queue in self._queued[event.rule, _WHOLE]:
-                heappush(queue.waiting, entry)
+            for queue in self._told[event.rule]:
+                heappush(queue.waiting, (*order_of(fact), _WHOLE, self._numbers, fact))
 
 
-def _kept(rule: Rule, delay_s: float) -> dict[str, float]:
-    """By label, how long after its end a fact matters that the rule wants not to happen."""
-    kept: dict[str, float] = {}
-    for absence in rule.absences:
-        back = absence.within_s if absence.kind == "before" else 0.0
-        for label in absence.what.labels:
-            kept[label] = max(kept.get(label, 0.0), delay_s + rule.within_s + back)
-    return kept
+def _cut(rule: Rule, label: str) -> float:
+    cut = rule.cut(label)
+    return _WHOLE if cut is None else cut
+
+
+def _kept_s(rules: Rules, delays: Mapping[str, float], label: str) -> float | None:
+    """How long after its end a fact matters whose absence some rule asks for; None if none does."""
+    kept = [
+        delays[rule.name] + seconds
+        for rule in rules.rules
+        if (seconds := rule.keeps_absent_s(label)) is not None
+    ]
+    return max(kept, default=None)

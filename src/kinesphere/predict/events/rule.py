@@ -32,12 +32,39 @@ class Place:
         return inside
 
 
+def matches(pattern: str, label: str) -> bool:
+    """Whether a label is meant by another one, in which each `*` stands for any text."""
+    if "*" not in pattern:
+        return pattern == label
+    first, *middle, last = pattern.split("*")
+    if len(label) < len(first) + len(last) or not label.startswith(first) or not label.endswith(last):
+        return False
+    at, end = len(first), len(label) - len(last)
+    for part in middle:
+        found = label.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def may_be_one(one: str, other: str) -> bool:
+    """Whether some label may be meant by both, as far as their beginnings and ends tell."""
+    if "*" not in one or "*" not in other:
+        return matches(one, other) or matches(other, one)
+    begins = one.partition("*")[0], other.partition("*")[0]
+    ends = one.rpartition("*")[2], other.rpartition("*")[2]
+    return max(begins, key=len).startswith(min(begins, key=len)) and (
+        max(ends, key=len).endswith(min(ends, key=len))
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which facts may be a part of a rule.
 
     Attributes:
-        labels: Any of these.
+        labels: Any of these; a `*` in one stands for any text.
         min_s, max_s: Bounds of the duration.
         counts_after_s: The fact is taken for its first seconds, so many; None for all of it.
         min_score: Lowest score.
@@ -52,6 +79,10 @@ class Filter:
     min_score: float = float("-inf")
     place: Place | None = None
     with_itself: bool | None = None
+
+    def means(self, label: str) -> bool:
+        """Whether a label is one of the filter's."""
+        return label in self.labels or any(matches(each, label) for each in self.labels)
 
     def accepts(self, fact: Fact) -> bool:
         """Whether a fact (of one of the labels) may be the part."""
@@ -169,6 +200,18 @@ class Rule:
         """How long after its last fact it is decided that nothing forbidden happens."""
         return max((each.within_s for each in self.absences if each.kind == "after"), default=0.0)
 
+    def takes(self, label: str) -> bool:
+        """Whether facts of a label may be parts."""
+        return any(each.means(label) for each in self.filters)
+
     def cut(self, label: str) -> float | None:
-        """For how many of its first seconds a fact of this label is taken; None for all."""
-        return next(each.counts_after_s for each in self.filters if label in each.labels)
+        """For how many of its first seconds a fact of one of its labels is taken; None for all."""
+        return next(each.counts_after_s for each in self.filters if each.means(label))
+
+    def keeps_absent_s(self, label: str) -> float | None:
+        """How long after its end a fact may matter that must not happen, but for delays; None: not at all."""
+        asked = [each for each in self.absences if each.what.means(label)]
+        if not asked:
+            return None
+        back_s = max(each.within_s if each.kind == "before" else 0.0 for each in asked)
+        return self.within_s + back_s

@@ -13,7 +13,17 @@ from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.predict.events import allen
-from kinesphere.predict.events.rule import Absence, Anchored, Filter, Pair, Place, Rule, Who
+from kinesphere.predict.events.rule import (
+    Absence,
+    Anchored,
+    Filter,
+    Pair,
+    Place,
+    Rule,
+    Who,
+    matches,
+    may_be_one,
+)
 from kinesphere.predict.events.settings import (
     AbsenceSection,
     FilterSection,
@@ -65,6 +75,23 @@ class Rules:
         absent = (label for rule in self.rules for each in rule.absences for label in each.what.labels)
         return frozenset((*absent, *(label for rule in self.rules for label in rule.labels))) - {*self.order}
 
+    @property
+    def asks_for_people(self) -> bool:
+        """Whether some rule asks who it is."""
+        return any(
+            rule.people != "any"
+            or any(pair.people for pair in rule.pairs.values())
+            or any(each.people for each in rule.absences)
+            or any(each.with_itself is not None for each in rule.filters)
+            for rule in self.rules
+        )
+
+    @property
+    def asks_for_places(self) -> bool:
+        """Whether some rule asks where it is."""
+        filters = (each for rule in self.rules for each in (*rule.filters, *(a.what for a in rule.absences)))
+        return any(each.place is not None for each in filters)
+
     def check_labels(self, known: Iterable[str], of: str) -> None:
         """Hold the labels of the rules against those that somebody can give.
 
@@ -76,7 +103,11 @@ class Rules:
             LabelMismatch: If a label is not among them; the nearest are listed.
         """
         names = list(known)
-        unknown = sorted(self.labels.difference(names))
+        unknown = sorted(
+            label
+            for label in self.labels.difference(names)
+            if not any(matches(label, name) for name in names)
+        )
         if not unknown:
             return
         hints = []
@@ -284,7 +315,7 @@ class _Compiler:
 
     def _check_cuts(self, filters: Sequence[Filter]) -> None:
         for one, other in combinations(filters, 2):
-            shared = sorted(one.labels & other.labels)
+            shared = [a for a in sorted(one.labels) for b in other.labels if may_be_one(a, b)]
             if shared and one.counts_after_s != other.counts_after_s:
                 raise InvalidSetting(
                     f"parts with the label {brief(shared[0])} need the same counts_after_s in one rule."

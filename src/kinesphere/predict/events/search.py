@@ -1,8 +1,9 @@
 """The search of one rule for the facts that meet it.
 
 Facts come in their order (`order_of`). A fact completes a match if it is the last of its facts in that order,
-so that all matches that a fact completes are found among those facts that came before it. Of these the match
-is taken whose facts are the latest, part by part, and its facts serve this rule no more: that is one event.
+so that all matches that a fact completes are found among those facts that came before it. Those are preferred
+in which it is the earliest part, and of these the one whose other facts are the latest, part by part. The
+facts of a match serve this rule no more: that is one event.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from kinesphere.predict.events.allen import ALL, relation
+from kinesphere.predict.events.by_label import ByLabel
 from kinesphere.predict.events.facts import Event, Fact
 from kinesphere.predict.events.happened import Happened
-from kinesphere.predict.events.rule import Absence, Rule
+from kinesphere.predict.events.rule import Absence, Filter, Rule
 
 Order = tuple[float, float, str, float, float, float, tuple[float, ...]]
 _UNKNOWN = float("-inf")
+_FEWEST = 64
 
 
 def order_of(fact: Fact) -> Order:
@@ -72,12 +75,20 @@ class PartsSearch:
         filters = list(dict.fromkeys(rule.filters))
         self._pools: list[deque[Item]] = [deque() for _ in filters]
         self._pool_of = [self._pools[filters.index(each)] for each in rule.filters]
-        self._parts_of = {
-            label: [(each, [i for i, own in enumerate(rule.filters) if own == each], pool)
-                    for each, pool in zip(filters, self._pools, strict=True) if label in each.labels]
-            for label in rule.labels
-        }  # fmt: skip
+        kinds = [
+            (each, [i for i, own in enumerate(rule.filters) if own == each], pool)
+            for each, pool in zip(filters, self._pools, strict=True)
+        ]
+        self._parts_of: ByLabel[list[tuple[Filter, list[int], deque[Item]]]] = ByLabel(
+            lambda label: [kind for kind in kinds if kind[0].means(label)]
+        )
         self._pairs = dict(rule.pairs) | {(j, i): pair.reversed() for (i, j), pair in rule.pairs.items()}
+        self._equal = [
+            (i, j, who.is_other, whom.is_other)
+            for (i, j), pair in self._pairs.items()
+            for who, whom, equal in pair.people
+            if equal
+        ]
         self._others = [[j for j in range(len(rule.parts)) if j != i] for i in range(len(rule.parts))]
 
     @property
@@ -97,7 +108,6 @@ class PartsSearch:
         if not parts:
             return None
         item = Item(fact)
-        # It is later than all others: the earlier the part that it is, the later the facts part by part.
         for part in sorted(parts):
             found = self._completed(part, item)
             if found is not None:
@@ -130,6 +140,13 @@ class PartsSearch:
             candidates[other] = self._fitting(part, item, other, free)
             if not candidates[other]:
                 return None
+        for one, other, who, whom in self._equal:
+            # Who does not occur in the other part is in no match; most attempts end here.
+            if one != part and other != part:
+                known = {each.people[whom] for each in candidates[other]}
+                candidates[one] = [each for each in candidates[one] if each.people[who] in known]
+                if not candidates[one]:
+                    return None
         return self._extended(chosen, candidates)
 
     def _extended(self, chosen: list[Item | None], candidates: list[list[Item]]) -> list[Item] | None:
@@ -213,7 +230,7 @@ class RepeatSearch:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self._pools: dict[int | None, deque[Item]] = {}
-        self._prune_at = 1000
+        self._prune_at = _FEWEST
 
     @property
     def held(self) -> int:
@@ -261,7 +278,7 @@ class RepeatSearch:
             _forget(pool, limit)
             if not pool:
                 del self._pools[key]
-        self._prune_at = max(1000, 2 * len(self._pools))
+        self._prune_at = max(_FEWEST, 2 * len(self._pools))
 
 
 def event_of(rule: Rule, evidence: Sequence[Fact]) -> Event:

@@ -58,7 +58,8 @@ def order(fact: Fact) -> tuple[Any, ...]:
 
 
 def complete_then_latest(match: tuple[Fact, ...]) -> tuple[Any, ...]:
-    return order(max(match, key=order)), Latest(tuple(map(order, match)))
+    last = max(match, key=order)
+    return order(last), match.index(last), Latest(tuple(map(order, match)))
 
 
 class Latest:

@@ -1,0 +1,213 @@
+"""Facts of what a model says: of a whole timeline, or as the answers of a stream come."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.predict.events.facts import Box, Fact
+from kinesphere.predict.prediction import NOBODY, Prediction
+from kinesphere.predict.segment_rule import THRESHOLD, SegmentRule
+from kinesphere.predict.segmentation import segments
+from kinesphere.predict.timeline import Timeline
+
+_TOUCH_S = 1e-6
+
+
+def timeline_facts(
+    timeline: Timeline,
+    rule: SegmentRule = SegmentRule(),  # noqa: B008 (frozen)
+    *,
+    person: int | None = None,
+) -> list[Fact]:
+    """The segments of a timeline as facts, with their probabilities as scores.
+
+    Args:
+        timeline: What a model says of every window.
+        rule: How windows become segments.
+        person: Whom it is about, where that is known.
+    """
+    return [
+        Fact(each.label, each.start_s, each.end_s, person, score=each.probability)
+        for each in segments(timeline, rule)
+    ]
+
+
+class StreamFacts:
+    """Facts of the successive answers of a stream, of the whole picture or of several people.
+
+    A label begins in a window that reaches its threshold, and goes on as long as windows reach `rule.keep`
+    (hysteresis); in a single-label set the most probable of these takes the window. Pauses shorter than
+    `rule.gap_s` do not end it, in a single-label set unless another label takes them. What is shorter than
+    `rule.min_s` is no fact. Unlike in `segments`, what comes later changes nothing of what was decided
+    before. Where windows overlap, the boundary lies in the middle of the overlap.
+
+    Each fact is given twice: without an end once it has lasted `rule.min_s`, and when it is over.
+
+    Args:
+        rule: Thresholds, shortest facts and pauses.
+
+    Raises:
+        InvalidSetting: If the rule smooths or decodes, which needs what comes later.
+    """
+
+    def __init__(self, rule: SegmentRule = SegmentRule()) -> None:  # noqa: B008 (frozen)
+        if rule.smooth > 1 or rule.viterbi is not None:
+            raise InvalidSetting(
+                "Smoothing and Viterbi decoding need what comes later; facts of a stream are found by "
+                "thresholds, keep, min_s and gap_s."
+            )
+        self.rule = rule
+        self._people: dict[int | None, _Followed] = {}
+        self._thresholds: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
+
+    @property
+    def known_s(self) -> float:
+        """Whatever begins before this time was given; minus infinity before the first answer."""
+        return min((each.known_s for each in self._people.values()), default=-math.inf)
+
+    def add(self, prediction: Prediction, person: int | None = None, box: Box | None = None) -> list[Fact]:
+        """The facts that begin and end with an answer.
+
+        Args:
+            prediction: The next answer about a person, or about the picture.
+            person: Whom it is about. Who has no answer for longer than a window and a pause is gone.
+            box: Where the person is, in fractions of the picture.
+        """
+        start_s, end_s = prediction.span
+        patience_s = max(self.rule.gap_s, end_s - start_s)
+        gone = [
+            each
+            for each, followed in self._people.items()
+            if each != person and end_s - followed.end_s > patience_s
+        ]
+        found = [fact for each in gone for fact in self.end(each)]
+        followed = self._people.setdefault(person, _Followed(person, start_s))
+        found += followed.step(prediction, self._active(prediction, followed), box, self.rule)
+        return found
+
+    def end(self, person: int | None = None) -> list[Fact]:
+        """The facts of a person that end because there are no more answers about it."""
+        followed = self._people.pop(person, None)
+        return [] if followed is None else followed.close(self.rule)
+
+    def close(self) -> list[Fact]:
+        """All facts that end because the stream does, or breaks off."""
+        return [fact for person in list(self._people) for fact in self.end(person)]
+
+    def _active(self, prediction: Prediction, followed: _Followed) -> dict[str, float]:
+        """The labels that a window is active in, with their probabilities."""
+        if prediction.is_rejected or NOBODY in prediction.notes:
+            return {}
+        names = prediction.labels.names
+        opening, keep = self._bounds(prediction)
+        weak = [k for k, name in enumerate(names) if followed.goes_on(name)]
+        p = prediction.probabilities
+        active = [k for k in range(len(names)) if p[k] >= opening[k] or (k in weak and p[k] >= keep[k])]
+        if not prediction.labels.multi and active:
+            active = [max(active, key=lambda k: float(p[k]))]
+        return {names[k]: float(p[k]) for k in active if names[k] not in self.rule.no_action}
+
+    def _bounds(self, prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
+        names = prediction.labels.names
+        if names not in self._thresholds:
+            default = THRESHOLD if prediction.rejection is None else prediction.rejection.threshold
+            opening = self.rule.opening(prediction.labels, default)
+            self._thresholds[names] = opening, self.rule.continuing(opening, default)
+        return self._thresholds[names]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A label that goes on, or pauses.
+
+    Attributes:
+        start_s: Start.
+        last_s: Up to when it is known to have gone on.
+        scores: Probabilities of its windows.
+        boxes: Where its windows are, as far as that is known.
+        is_told: Whether it was given without an end.
+        pauses: Whether the last window was without it.
+    """
+
+    start_s: float
+    last_s: float
+    scores: list[float]
+    boxes: list[Box] = field(default_factory=list)
+    is_told: bool = False
+    pauses: bool = False
+
+    def fact(self, label: str, person: int | None, end_s: float) -> Fact:
+        """The label as a fact, with the means of its windows."""
+        score = sum(self.scores) / len(self.scores)
+        if not self.boxes:
+            return Fact(label, self.start_s, end_s, person, score=score)
+        left, top, right, bottom = np.mean(self.boxes, axis=0).tolist()
+        return Fact(label, self.start_s, end_s, person, score=score, box=(left, top, right, bottom))
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What goes on with one person."""
+
+    person: int | None
+    cell_s: float
+    end_s: float = -math.inf
+    going_on: dict[str, _Open] = field(default_factory=dict)
+    is_single: bool = True
+
+    @property
+    def known_s(self) -> float:
+        return min((each.start_s for each in self.going_on.values() if not each.is_told), default=self.cell_s)
+
+    def goes_on(self, label: str) -> bool:
+        """Whether the last window was active in a label."""
+        return label in self.going_on and not self.going_on[label].pauses
+
+    def step(
+        self, prediction: Prediction, active: dict[str, float], box: Box | None, rule: SegmentRule
+    ) -> list[Fact]:
+        """The facts that begin and end with the next window."""
+        found: list[Fact] = []
+        start_s, end_s = prediction.span
+        self.is_single = not prediction.labels.multi
+        boundary_s = (self.end_s + start_s) / 2 if start_s < self.end_s else start_s
+        until_s = min(self.end_s, boundary_s)  # up to which the window before spoke
+        if start_s - self.end_s >= max(rule.gap_s, _TOUCH_S) and self.going_on:
+            found += self.close(rule)
+        for label, each in list(self.going_on.items()):
+            if not each.pauses:
+                each.last_s = until_s
+            taken = self.is_single and bool(active) and label not in active
+            if label not in active and (taken or boundary_s - each.last_s >= rule.gap_s - _TOUCH_S):
+                found += self._over(label, rule)
+        for label, probability in active.items():
+            each = self.going_on.setdefault(label, _Open(boundary_s, boundary_s, []))
+            each.scores.append(probability)
+            if box is not None:
+                each.boxes.append(box)
+        for label, each in self.going_on.items():
+            each.pauses = label not in active
+            reached_s = boundary_s if label in active else each.last_s
+            if not each.is_told and reached_s - each.start_s >= rule.min_s:
+                each.is_told = True
+                found.append(each.fact(label, self.person, math.inf))
+        self.cell_s, self.end_s = boundary_s, end_s
+        return found
+
+    def close(self, rule: SegmentRule) -> list[Fact]:
+        """All that goes on is over with the last window."""
+        for each in self.going_on.values():
+            if not each.pauses:
+                each.last_s = self.end_s
+        return [fact for label in list(self.going_on) for fact in self._over(label, rule)]
+
+    def _over(self, label: str, rule: SegmentRule) -> list[Fact]:
+        each = self.going_on.pop(label)
+        lasted_s = each.last_s - each.start_s
+        if not each.is_told and lasted_s < max(rule.min_s, _TOUCH_S):
+            return []
+        return [each.fact(label, self.person, each.last_s)]
