@@ -44,6 +44,7 @@ NAMES = (
     "box_poses",
     "box_fusion",
     "few_clips",
+    "segments",
 )
 
 

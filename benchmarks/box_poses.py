@@ -217,7 +217,13 @@ def interactions(predictor: VideoPredictor, data: Path, folder: Path) -> Answers
     )
 
 
-def falls(predictor: VideoPredictor, data: Path, folder: Path) -> dict[str, Timeline]:
+def falls(
+    predictor: VideoPredictor,
+    data: Path,
+    folder: Path,
+    window_s: float = WINDOW_S,
+    stride_s: float = STRIDE_S,
+) -> dict[str, Timeline]:
     """The answers to URFD's two recordings, window by window.
 
     The files show depth on the left and colour on the right; joints are looked for in the colour half.
@@ -230,7 +236,7 @@ def falls(predictor: VideoPredictor, data: Path, folder: Path) -> dict[str, Time
             _write_colour_half(data / "videos" / "samples" / f"{name}.mp4", half)
         extracts = extracted([half], half.parent, half.parent, data / "weights" / "pose_landmarker_lite.task")
         file = extracts.place(half, SUFFIX)
-        lines[what] = predictor.timeline(file, window_s=WINDOW_S, stride_s=STRIDE_S)
+        lines[what] = predictor.timeline(file, window_s=window_s, stride_s=stride_s)
     return lines
 
 

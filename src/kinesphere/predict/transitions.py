@@ -25,7 +25,11 @@ _EVEN_S = 1e-6
 
 @dataclass(frozen=True)
 class Transitions:
-    """A Markov chain over labels and `NO_ACTION`.
+    """A Markov chain over labels and `NO_ACTION`, and what its changes cost.
+
+    A change costs the logarithm of how much less probable it is than to stay, with all states that could
+    follow taken together: of twenty labels a change costs as much as of two, and those that follow more often
+    than others cost less. What is as probable as to stay costs nothing.
 
     Either `stay` says how probably a window has the state of the one before it, whatever the stride; or
     states last as long as `duration_s` and `durations_s` say on average, so that any stride has its own
@@ -88,6 +92,11 @@ class Transitions:
         stepped: np.ndarray = expm(step_s * rates[:, None] * (follows - np.eye(count)))
         return stepped
 
+    def costs(self, states: Sequence[str], step_s: float) -> np.ndarray:
+        """What the change from each state to each other one adds to the score, `(S, S)`: at most 0."""
+        given = self.probabilities(states, step_s)
+        return _costs(given * max(len(states) - 1, 1), given.diagonal()[:, None])
+
     def on_and_off(self, labels: Sequence[str], step_s: float) -> np.ndarray:
         """Of a label being there or not, given whether it was `step_s` seconds before, `(2, 2, K)`.
 
@@ -102,6 +111,11 @@ class Transitions:
         present = lasts / (lasts + pauses)
         on, off = present + (1 - present) * decay, 1 - present + present * decay
         return np.array([[off, 1 - off], [1 - on, on]])
+
+    def on_and_off_costs(self, labels: Sequence[str], step_s: float) -> np.ndarray:
+        """What it adds to the score that a label comes or goes, `(2, 2, K)`; see `on_and_off`."""
+        given = self.on_and_off(labels, step_s)
+        return _costs(given, np.stack([given[0, 0], given[1, 1]])[:, None])
 
     def _lasts(self, state: str) -> float:
         mean_s = self.durations_s.get(state, self.duration_s)
@@ -167,7 +181,7 @@ def most_probable(
         states: Names of the S states.
         times_s: `(W,)` what each window speaks of, in seconds, increasing.
     """
-    steps = _by_step(lambda step_s: _log(transitions.probabilities(states, step_s)), times_s)
+    steps = _by_step(lambda step_s: transitions.costs(states, step_s), times_s)
     best = scores[0]
     came_from = np.zeros(scores.shape, np.int32)
     for window in range(1, len(scores)):
@@ -188,7 +202,7 @@ def most_probable_presence(
         labels: Names of the K labels.
         times_s: `(W,)` what each window speaks of, in seconds, increasing.
     """
-    steps = _by_step(lambda step_s: _log(transitions.on_and_off(labels, step_s)), times_s)
+    steps = _by_step(lambda step_s: transitions.on_and_off_costs(labels, step_s), times_s)
     best = np.stack([np.zeros(len(labels)), scores[0]])
     came_from = np.zeros((len(scores), 2, len(labels)), np.int8)
     for window in range(1, len(scores)):
@@ -217,9 +231,10 @@ def _by_step(of_step: Callable[[float], np.ndarray], times_s: np.ndarray) -> lis
     return [once(max(round(step, 6), _EVEN_S)) for step in np.diff(times_s).tolist()]
 
 
-def _log(probabilities: np.ndarray) -> np.ndarray:
-    logs: np.ndarray = np.log(np.maximum(probabilities, 1e-30))
-    return logs
+def _costs(changed: np.ndarray, stayed: np.ndarray) -> np.ndarray:
+    """Logarithms of the odds of changes, at most 0; those of staying are 0 by themselves or cut to it."""
+    costs: np.ndarray = np.minimum(np.log(np.maximum(changed, 1e-30) / np.maximum(stayed, 1e-30)), 0.0)
+    return costs
 
 
 def _joined(labels: Sequence[TimedLabel]) -> list[TimedLabel]:

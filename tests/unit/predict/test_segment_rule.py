@@ -78,7 +78,7 @@ def test_viterbi_finds_the_best_of_all_paths(seed: int, lasts_s: float, states: 
 
     def value(path: tuple[int, ...]) -> float:
         steps = [
-            np.log(chain.probabilities(names, float(step)))[a, b]
+            chain.costs(names, float(step))[a, b]
             for (a, b), step in zip(itertools.pairwise(path), np.diff(times_s).round(6), strict=True)
         ]
         return float(sum(scores[w, s] for w, s in enumerate(path)) + sum(steps))
@@ -215,3 +215,15 @@ def test_boundaries_are_unbiased_within_a_quarter_of_the_stride(viterbi: Transit
         assert len(errors) > 40
         assert abs(errors.mean()) < 0.5 / 4
         assert np.abs(errors).max() <= 0.5 / 2 + 1e-6
+
+
+def test_a_change_costs_no_more_of_many_labels_and_less_where_it_is_usual() -> None:
+    few, many = (tuple(map(str, range(count))) for count in (3, 30))
+    chain = Transitions(duration_s=5.0)
+    assert chain.costs(few, 0.5)[0, 1] == pytest.approx(chain.costs(many, 0.5)[0, 1], abs=0.1)
+    assert chain.costs(few, 0.5)[0, 1] == pytest.approx(np.log(0.5 / 5), abs=0.1)
+    assert Transitions(stay=0.9).costs(many, 0.5)[3, 4] == pytest.approx(np.log(1 / 9))
+    usual = Transitions(duration_s=5.0, following={"0": {"1": 50.0}}).costs(many, 0.5)
+    assert usual[0, 1] > usual[1, 0] > usual[0, 2]
+    assert (usual <= 0).all()
+    np.testing.assert_array_equal(usual.diagonal(), 0)

@@ -16,6 +16,7 @@ from kinesphere.predict.segmentation import Segment, segments
 from kinesphere.predict.timeline import Timeline
 
 _MOST_CURVES = 12
+_LEAST_PEAK = 0.2
 _MOST_POINTS = 2000
 _TOUCH_S = 1e-6
 
@@ -77,11 +78,12 @@ def lanes(found: Sequence[Segment | TimedLabel]) -> list[int]:
 
 
 def _curves(timeline: Timeline, named: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Labels that have segments first, then those with the highest peaks."""
+    """Labels that have segments first, then those that are probable anywhere, by their peaks."""
     peaks = timeline.probabilities.max(0)
     names = timeline.labels.names
     order = sorted(range(len(names)), key=lambda k: (names[k] not in named, -peaks[k]))
-    chosen = sorted(order[:_MOST_CURVES])
+    worth = [k for k in order if names[k] in named or peaks[k] >= _LEAST_PEAK] or order[:1]
+    chosen = sorted(worth[:_MOST_CURVES])
     times = timeline.cells().mean(1)
     step = -(-len(times) // _MOST_POINTS)
     firsts = np.arange(0, len(times), step)
