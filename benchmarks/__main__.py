@@ -18,6 +18,7 @@ from benchmarks.record import RESULTS
 
 NAMES = (
     "decode",
+    "live",
     "small_files",
     "cache",
     "inference",
