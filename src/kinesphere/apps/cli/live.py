@@ -16,6 +16,7 @@ from kinesphere.apps.cli.live_options import (
     AlarmSeconds,
     Before,
     CoolDown,
+    EventRules,
     LiveOutputs,
     Mqtt,
     MqttCa,
@@ -97,6 +98,7 @@ def live(
     alarm: AlarmAt = None,
     alarm_seconds: AlarmSeconds = 0.5,
     cool_down: CoolDown = 30.0,
+    events: EventRules = None,
     mqtt: Mqtt = None,
     mqtt_client: MqttClient = None,
     mqtt_ca: MqttCa = None,
@@ -124,7 +126,7 @@ def live(
         as_fast_as_possible=as_fast_as_possible,
     )
     outputs = LiveOutputs(
-        Raising(alarm or (), alarm_seconds, cool_down),
+        Raising(alarm or (), alarm_seconds, cool_down, events),
         Sending(mqtt, mqtt_client, mqtt_ca, webhook),
         Recording(record, before, after),
         Showing(serve, show),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kinesphere.live.delivery import Delivery
     from kinesphere.live.observer import FrameObserver
     from kinesphere.live.recorder import Recorder
+    from kinesphere.predict.events import Rules
 
 Serve = Annotated[
     str | None,
@@ -68,13 +69,22 @@ Before = Annotated[float, typer.Option(help="Seconds before an alarm that its vi
 After = Annotated[float, typer.Option(help="Seconds after it.")]
 
 
+EventRules = Annotated[
+    Path | None,
+    typer.Option(
+        "--events", metavar="FILE", help="YAML rules of events that raise an alarm.", show_default=False
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Raising:
-    """What raises an alarm, as the options `--alarm`, `--alarm-seconds` and `--cool-down` say."""
+    """What raises an alarm, as `--alarm`, `--alarm-seconds`, `--cool-down` and `--events` say."""
 
     alarm: Sequence[str] = ()
     seconds: float = 0.5
     cool_down: float = 30.0
+    events: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -125,9 +135,10 @@ class LiveOutputs:
             KinesphereError: If an option cannot work.
         """
         from kinesphere.live.alarms import Alarms
+        from kinesphere.live.events import LiveEvents
 
-        rules = self._rules(labels)
-        if not rules:
+        rules, of_events = self._rules(labels), self._rules_of_events(labels)
+        if not rules and of_events is None:
             self._refuse_without_alarms()
         check_results("--record", self.recording.record)
         deliveries, recorder = self._deliveries(), self._recorder()
@@ -140,10 +151,21 @@ class LiveOutputs:
             self._open_front_ends(opened, source)
             assert opened.state is not None
             receivers.append(opened.state)
-        if rules:
+        if rules or of_events is not None:
             opened.alarms = Alarms(rules, [*receivers, *deliveries], event_cool_down_s=self.raising.cool_down)
+            if of_events is not None:
+                opened.observers.append(LiveEvents(of_events, opened.alarms))
             opened.observers.append(opened.alarms)
         return opened
+
+    def _rules_of_events(self, labels: LabelSet) -> Rules | None:
+        from kinesphere.predict.events import Rules
+
+        if self.raising.events is None:
+            return None
+        rules = Rules.load(self.raising.events)
+        rules.check_labels(labels.names, "the model")
+        return rules
 
     def _rules(self, labels: LabelSet) -> list[AlarmRule]:
         from kinesphere.live.alarms import AlarmRule
@@ -165,7 +187,7 @@ class LiveOutputs:
         ):
             if value is not None:
                 raise InvalidSetting(
-                    f"{option} waits for alarms, but nothing raises one; add --alarm LABEL=0.8."
+                    f"{option} waits for alarms, but nothing raises one; add --alarm LABEL=0.8 or --events."
                 )
 
     def _deliveries(self) -> list[Delivery]:

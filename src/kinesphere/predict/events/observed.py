@@ -62,12 +62,16 @@ class StreamFacts:
             )
         self.rule = rule
         self._people: dict[int | None, _Followed] = {}
+        self._window_s = 0.0
         self._thresholds: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def known_s(self) -> float:
-        """Whatever begins before this time was given; minus infinity before the first answer."""
-        return min((each.known_s for each in self._people.values()), default=-math.inf)
+        """Whatever begins before this time was given; minus infinity before the first answer.
+
+        Where people are told apart, somebody new may have been there for a window.
+        """
+        return min((each.known_s for each in self._people.values()), default=-math.inf) - self._window_s
 
     def add(self, prediction: Prediction, person: int | None = None, box: Box | None = None) -> list[Fact]:
         """The facts that begin and end with an answer.
@@ -79,6 +83,8 @@ class StreamFacts:
         """
         start_s, end_s = prediction.span
         patience_s = max(self.rule.gap_s, end_s - start_s)
+        if person is not None:
+            self._window_s = max(self._window_s, end_s - start_s)
         gone = [
             each
             for each, followed in self._people.items()

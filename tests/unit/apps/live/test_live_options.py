@@ -74,3 +74,19 @@ def test_a_page_for_others_without_a_token_is_warned_of(monkeypatch):
         outputs.notes[1]
         == "Whoever reaches this machine can look; set KINESPHERE_LIVE_TOKEN to ask for a token."
     )
+
+
+def test_rules_of_events_raise_alarms_of_their_own(tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: {down: {parts: {a: {label: fall}}}}")
+    outputs, screen = opened(Raising(events=rules))
+    for at in (0, 1):
+        outputs.observers[0].result(live_result(25 * at, at, 0.75))
+    for observer in outputs.observers:
+        observer.close()
+    assert [alarm.name for alarm in screen.alarms] == ["down"]
+    rules.write_text("rules: {down: {parts: {a: {label: fal}}}}")
+    with pytest.raises(
+        LabelMismatch, match=r"'fal' \(did you mean 'fall'.*, which is not among .* the model"
+    ):
+        opened(Raising(events=rules))
