@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -21,6 +21,8 @@ _LONE_FRAME_S = 0.04
 
 ReadFrames = Callable[[np.ndarray, Size | None], Frames]
 """`frames_at` of a source."""
+Request = tuple[np.ndarray, Size | None]
+"""Times `(T,)` of frames in seconds, and the `(H, W)` that one reader takes them at."""
 
 
 class VideoSource(Protocol):
@@ -121,6 +123,12 @@ class WrappedSource(Closing):
         """See `Video.frames_at`."""
         return (self.read or self.video.frames_at)(times_s, size)
 
+    def frames_for(self, requests: Sequence[Request], *, onward: bool = False) -> list[Frames]:
+        """See `Video.frames_for`."""
+        if self.read is not None:
+            return [self.read(times_s, size) for times_s, size in requests]
+        return frames_for(self.video, requests, onward=onward)
+
     def beside(self, modality: str) -> Any | None:
         """What is known of a modality; None if nothing."""
         return self.known.get(modality)
@@ -130,6 +138,21 @@ class WrappedSource(Closing):
         self.video.close()
         for close in self.closing:
             close()
+
+
+def frames_for(video: VideoSource, requests: Sequence[Request], *, onward: bool = False) -> list[Frames]:
+    """The frames for several readers at once, each decoded once where the source decodes.
+
+    Args:
+        video: The source.
+        requests: What each reader asks for.
+        onward: Whether all frames that are asked for next lie behind these.
+    """
+    together = getattr(video, "frames_for", None)
+    if together is None:
+        return [video.frames_at(times_s, size) for times_s, size in requests]
+    found: list[Frames] = together(requests, onward=onward)
+    return found
 
 
 def beside(video: VideoSource, modality: str) -> Any | None:

@@ -65,6 +65,7 @@ class Opening:
         files: Mapping[str, Path] | None = None,
         also: Iterable[str] = (),
         threads: int | None = None,
+        shared: VideoSource | None = None,
     ) -> WrappedSource:
         """Open what the specs need of a source. Addresses and bytes have no files beside them.
 
@@ -75,6 +76,7 @@ class Opening:
             files: Sidecar files that lie elsewhere, by modality.
             also: Modalities that are needed beside what the specs need.
             threads: Threads of the decoder.
+            shared: The same source, open already, whose frames are taken; it stays open if this fails.
 
         Raises:
             VideoError: If it cannot be decoded.
@@ -84,7 +86,7 @@ class Opening:
         """
         path = local_path(source)
         if path is not None and (sidecar := stands_alone(path)) is not None and sidecar.alone is not None:
-            track: VideoSource = sidecar.alone(path)
+            track: VideoSource = shared or sidecar.alone(path)
             names = [*_names(specs), *also]
             return self._opened(track, {name: beside(track, name) for name in names}, specs, path)
         if path is not None and self.keep:
@@ -99,19 +101,23 @@ class Opening:
             for name, spec in wanted.items()
             if read[name] is None and (found := self._made(source, name, spec, span)) is not None
         }
-        video: VideoSource = (
-            self.cache.open(path, span)
-            if self.cache is not None and path is not None
-            else Video.open(source, threads=threads)
-        )
+        video = shared or self._frames(source, path, span, threads)
         try:
             for name, content in read.items():
                 if content is not None and (sidecar := MODALITIES.get(name).sidecar) is not None:
                     known[name] = sidecar.attach(content, video)
             return self._opened(video, known, specs, path)
         except BaseException:
-            video.close()
+            if shared is None:
+                video.close()
             raise
+
+    def _frames(
+        self, source: Source, path: Path | None, span: Span | None, threads: int | None
+    ) -> VideoSource:
+        if self.cache is not None and path is not None:
+            return self.cache.open(path, span)
+        return Video.open(source, threads=threads)
 
     def beside(self, source: Source, modality: str, span: Span | None = None) -> Any:
         """What belongs to a source of one modality: from its file if there is one, else extracted.
@@ -232,6 +238,11 @@ def lacks_file(path: Path, modality: str, extracts: Extracts) -> str | None:
 def local_path(source: Source) -> Path | None:
     """The path of a source that is a file of this machine; None for bytes and URLs."""
     return None if isinstance(source, bytes) or "://" in str(source) else Path(source)
+
+
+def shown(source: Source) -> str:
+    """A source as messages and records name it."""
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def _names(specs: Sequence[ClipSpec]) -> list[str]:

@@ -20,7 +20,7 @@ from kinesphere.clips.source import VideoSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting, NobodySeen, NotFinite
 from kinesphere.core.sides import mirror_order
-from kinesphere.data.sources import Source
+from kinesphere.data.sources import Source, shown
 from kinesphere.explain.attribution import Attribution, InputHeat
 from kinesphere.explain.faithfulness import Faithfulness, Work, faithfulness
 from kinesphere.explain.geometry import Offset, fill_cells, placements
@@ -31,7 +31,6 @@ from kinesphere.explain.target import Scored, Target
 from kinesphere.models import Recogniser
 from kinesphere.predict import FusedPredictor, Predictor, VideoPredictor
 from kinesphere.predict.long_video import damage_of, window_clips
-from kinesphere.predict.video_predictor import shown
 
 Span = tuple[float, float]
 _OUTSHONE = 0.99

@@ -176,6 +176,8 @@ class ModelCard:
         tiny: Whether this is a reduced variant for tests (not listed to users).
         fixed_length: True where the paper's design fixes T.
         fixed_size: True where it fixes H and W; of several inputs, the modalities for which it does.
+        frame_wise: Whether overlapping windows share what it computes of a frame (`runtime.framewise`).
+        streaming: Whether it takes a video frame by frame (`runtime.streaming`).
         notes: Deviations from the paper and what parity rests on.
     """
 
@@ -195,6 +197,8 @@ class ModelCard:
     tiny: bool = False
     fixed_length: bool = False
     fixed_size: bool | tuple[str, ...] = False
+    frame_wise: bool = False
+    streaming: bool = False
     notes: str = ""
 
     def __post_init__(self) -> None:

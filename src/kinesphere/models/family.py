@@ -62,6 +62,7 @@ class Family(Generic[P, N]):
         fixed_length: True where the paper's design fixes T.
         fixed_size: True where it fixes H and W; of several inputs, the modalities for which it does.
         words: How classes are named in words; None where they are learnt.
+        frame_wise: Whether overlapping windows share what it computes of a frame (`runtime.framewise`).
         notes: Deviations from the paper and what parity rests on.
     """
 
@@ -80,6 +81,7 @@ class Family(Generic[P, N]):
     fixed_length: bool = False
     fixed_size: bool | tuple[str, ...] = False
     words: Words | None = None
+    frame_wise: bool = False
     notes: str = ""
 
     def build(self, num_classes: int, *args: P.args, **values: P.kwargs) -> N:
@@ -106,6 +108,7 @@ class Family(Generic[P, N]):
         key_maps: tuple[KeyMap, ...] | None = None,
         parts: tuple[Part, ...] = (),
         notes: str | None = None,
+        streaming: bool = False,
         tiny: bool = False,
     ) -> Callable[[F], F]:
         """Decorator that enters a function of the number of classes as a model of its name.
@@ -121,6 +124,7 @@ class Family(Generic[P, N]):
             key_maps: In place of the family's.
             parts: Models that it can be joined from.
             notes: In place of the family's.
+            streaming: Whether it takes a video frame by frame (`runtime.streaming`).
             tiny: Whether this is a reduced variant for tests.
         """
 
@@ -136,7 +140,7 @@ class Family(Generic[P, N]):
 
         def enter(function: F) -> F:
             builder = own._builder(function)
-            card = own._card(function.__name__, builder, summary, weights, tiny=tiny)
+            card = own._card(function.__name__, builder, summary, weights, streaming=streaming, tiny=tiny)
             MODELS.add(card.name, Architecture(card, builder, own.key_maps, own.fit, parts, own.words))
             function.__doc__ = function.__doc__ or summary
             return function
@@ -158,6 +162,7 @@ class Family(Generic[P, N]):
         summary: str,
         weights: tuple[WeightEntry, ...] | None,
         *,
+        streaming: bool,
         tiny: bool,
     ) -> ModelCard:
         known = counts.table().get(name)
@@ -182,5 +187,7 @@ class Family(Generic[P, N]):
             tiny=tiny,
             fixed_length=self.fixed_length,
             fixed_size=self.fixed_size,
+            frame_wise=self.frame_wise,
+            streaming=streaming,
             notes=self.notes,
         )

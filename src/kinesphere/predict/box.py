@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 
 from torch import Tensor
@@ -19,7 +18,6 @@ from kinesphere.core.download import digest
 from kinesphere.core.errors import InvalidAnnotation, MissingWeights
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file
-from kinesphere.core.skipped import Skipped
 from kinesphere.data.sources import Opening, Source
 from kinesphere.models.box import FOLDER, LIMITS
 from kinesphere.models.checkpoint import architecture_in, read_model, read_provenance, read_specs
@@ -28,8 +26,7 @@ from kinesphere.models.rejection import Rejection
 from kinesphere.predict.fusion import FILE_NAME, FusedPredictor, FusionFile
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.predictor import Predictor
-from kinesphere.predict.timeline import Timeline
-from kinesphere.predict.video_predictor import VideoPredictor
+from kinesphere.predict.video_predictor import A, VideoPredictor
 
 PAGE = "docs/first_answer.md"
 BESIDE = "Where a pose file lies beside a video (kinesphere extract pose VIDEOS), its models answer together."
@@ -149,38 +146,11 @@ class BoxPredictor(VideoPredictor):
         ]
         return tuple(lines)
 
-    def predict(
-        self, source: Source, *, span: tuple[float, float] | None = None, views: Views | None = None
-    ) -> Prediction:
-        """See `VideoPredictor.predict`."""
-        views = views or self.test_views
-        member = self.for_source(source)
-        return _signed(member.predict(source, span=span, views=views), member, views)
-
-    def predict_many(
-        self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
-    ) -> Iterator[Prediction | Skipped]:
-        """See `VideoPredictor.predict_many`; neighbours that one model answers about are read together."""
-        views = views or self.test_views
-        for member, some in groupby(sources, self.for_source):
-            for answer in member.predict_many(some, views=views, batch_size=batch_size):
-                yield answer if isinstance(answer, Skipped) else _signed(answer, member, views)
-
-    def timeline(
-        self,
-        source: Source,
-        *,
-        window_s: float,
-        stride_s: float,
-        views: Views | None = None,
-        batch_size: int = 8,
-    ) -> Timeline:
-        """See `VideoPredictor.timeline`."""
-        member = self.for_source(source)
-        found = member.timeline(
-            source, window_s=window_s, stride_s=stride_s, views=views, batch_size=batch_size
-        )
-        return replace(found, model=member.name)
+    def signed(self, answer: A, member: VideoPredictor, views: Views) -> A:
+        """An answer with who gave it, and a note where most of the video was not looked at."""
+        if isinstance(answer, Prediction):
+            answer = replace(answer, notes=(*answer.notes, *_unseen(answer.span, member, views)))
+        return replace(answer, model=member.name)
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`; of the model that answers about any video."""
@@ -210,15 +180,14 @@ class BoxPredictor(VideoPredictor):
         return " and ".join(MODALITIES.get(spec.modality).what for spec in self._inputs[number])
 
 
-def _signed(answer: Prediction, member: VideoPredictor, views: Views) -> Prediction:
-    """An answer with who gave it, and a note where most of the video was not looked at."""
+def _unseen(span: tuple[float, float], member: VideoPredictor, views: Views) -> tuple[str, ...]:
+    """A note where most of the video was not looked at."""
     seen_s = max(_seen_s(spec) for spec in member.specs) * views.clips
-    start_s, end_s = answer.span
-    notes = answer.notes
-    if 0 < _LONG * seen_s < end_s - start_s:
-        lasts = f"it lasts {end_s - start_s:.0f} s, of which {seen_s:.0f} s were looked at"
-        notes = (*notes, f"{lasts}; --window 2 asks about all of it")
-    return replace(answer, model=member.name, notes=notes)
+    start_s, end_s = span
+    if not 0 < _LONG * seen_s < end_s - start_s:
+        return ()
+    lasts = f"it lasts {end_s - start_s:.0f} s, of which {seen_s:.0f} s were looked at"
+    return (f"{lasts}; --window 2 asks about all of it",)
 
 
 def _seen_s(spec: ClipSpec) -> float:

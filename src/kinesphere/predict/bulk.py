@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from kinesphere.annotations.timed import TimedLabels
+from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.modality import see
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import (
     InvalidAnnotation,
-    InvalidClip,
     InvalidSetting,
     UnusableName,
     UnwritableFile,
@@ -20,8 +21,10 @@ from kinesphere.core.errors import (
 )
 from kinesphere.core.files import make_folder
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.text import SPELLED
 from kinesphere.predict.annotate import annotate
 from kinesphere.predict.files.registry import TimelineRow, annotation_row
+from kinesphere.predict.long_video import REFUSALS
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
 from kinesphere.predict.people import (
     PeopleSettings,
@@ -36,10 +39,14 @@ from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import below, segments
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import write_segments
+from kinesphere.predict.together import predict_together
 from kinesphere.predict.video_predictor import VideoPredictor
+from kinesphere.predict.windowed import Advance, Windows, quietly, timelines
 
 Answer = Prediction | Timeline | PeopleTimelines | Skipped
 """What a model says of one video: a prediction, a timeline, one a person, or why there is none."""
+_VIDEOS = 8
+"""Videos that are read and answered together."""
 Draw = Literal["auto", "none", "flow", "pose"]
 
 
@@ -75,70 +82,101 @@ class SideBySide:
         return plain | {"error": failed} if failed else plain
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Who hears how far the windows of a video are, and where those that are done are kept.
+
+    Attributes:
+        advance: Called with the number of windows of the current video that are done, and of all of it.
+        out: The file that the answers go into, beside which the windows of the current video are kept until
+            all are done; None keeps none.
+    """
+
+    advance: Advance = quietly
+    out: Path | None = None
+
+    def keep(self, source: str) -> Path | None:
+        """The file beside which the windows of a video are kept."""
+        if self.out is None:
+            return None
+        return self.out.with_name(
+            f"{self.out.name}.{sha256(source.encode('utf-8', SPELLED)).hexdigest()[:12]}"
+        )
+
+
 def predict_side_by_side(
     predictors: Mapping[str, VideoPredictor],
     sources: Sequence[str],
     *,
-    window_s: float | None = None,
-    stride_s: float | None = None,
+    windows: Windows | None = None,
     views: Mapping[str, Views] | None = None,
+    progress: Progress = Progress(),
 ) -> Iterator[SideBySide]:
     """What each of several models says of each of many videos, in their order; see `predict_all`.
 
-    Each model opens the videos by itself, for its own clips.
+    Each video is decoded once for all models.
 
     Args:
         predictors: The models by their names.
         sources: Paths and URLs.
-        window_s: As of `predict_all`.
-        stride_s: Likewise.
+        windows: As of `predict_all`.
         views: Clips and crops of each model by its name; None for those of the models' own tests.
+        progress: As of `predict_all`.
 
     Raises:
         InvalidSetting: If window or stride make no sense.
     """
-    chosen = views or {}
-    answers = [
-        predict_all(each, sources, window_s=window_s, stride_s=stride_s, views=chosen.get(name))
-        for name, each in predictors.items()
-    ]
-    for source, *each in zip(sources, *answers, strict=True):
-        yield SideBySide(source, dict(zip(predictors, each, strict=True)))
+    names, models = list(predictors), list(predictors.values())
+    chosen = [(views or {}).get(name) for name in names]
+    for source, answers in zip(sources, _answers(models, sources, windows, chosen, progress), strict=True):
+        yield SideBySide(source, dict(zip(names, answers, strict=True)))
 
 
 def predict_all(
     predictor: VideoPredictor,
-    sources: Iterable[str],
+    sources: Sequence[str],
     *,
-    window_s: float | None = None,
-    stride_s: float | None = None,
+    windows: Windows | None = None,
     views: Views | None = None,
+    progress: Progress = Progress(),
 ) -> Iterator[Answer]:
     """What a model says of each of many videos, in their order; the others go on where one fails.
 
     Args:
         predictor: The model.
         sources: Paths and URLs.
-        window_s: Give a timeline of windows of this many seconds; None for one prediction of each video.
-        stride_s: Seconds between the starts of windows; None for half a window.
+        windows: Give a timeline of these; None for one prediction of each video.
         views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
+        progress: Who hears how far the windows are, and where they are kept.
 
     Raises:
         InvalidSetting: If window or stride make no sense.
     """
-    if window_s is None:
-        yield from predictor.predict_many(sources, views=views)
+    for (answer,) in _answers([predictor], sources, windows, [views], progress):
+        yield answer
+
+
+def _answers(
+    models: Sequence[VideoPredictor],
+    sources: Sequence[str],
+    windows: Windows | None,
+    views: Sequence[Views | None],
+    progress: Progress,
+) -> Iterator[Sequence[Answer]]:
+    """For each video what each model says of it."""
+    if windows is None:
+        chosen = [own or model.test_views for own, model in zip(views, models, strict=True)]
+        for model, each in zip(models, chosen, strict=True):
+            check_views(each, model.labels)
+        yield from predict_together(models, iter(sources), chosen, max(1, _VIDEOS // len(models)))
         return
     for source in sources:
         try:
-            yield predictor.timeline(
-                source,
-                window_s=window_s,
-                stride_s=window_s / 2 if stride_s is None else stride_s,
-                views=views,
-            )
-        except (VideoError, InvalidAnnotation, InvalidClip) as error:
-            yield Skipped(source, str(error))
+            found = timelines(models, source, windows, views, progress.advance, progress.keep(source))
+        except REFUSALS as error:
+            yield [Skipped(source, str(error))] * len(models)
+            continue
+        yield [each if isinstance(each, Timeline) else Skipped(source, str(each)) for each in found]
 
 
 def predict_people(
@@ -171,7 +209,7 @@ def predict_people(
         try:
             own = None if tracks is None else _tracks_for(source, tracks, alone=len(wanted) == 1)
             yield people_timelines(predictor, source, own, settings=settings, views=views)
-        except (VideoError, InvalidAnnotation, InvalidClip) as error:
+        except REFUSALS as error:
             yield Skipped(source, str(error))
 
 

@@ -31,6 +31,7 @@ from kinesphere.data.sources import Opening
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict.predictor import Predictor
+from kinesphere.predict.scorers import FusedScorer, Mode, Scorer
 from kinesphere.predict.video_predictor import VideoPredictor
 
 log = logging.getLogger("kinesphere.predict")
@@ -117,6 +118,19 @@ class FusedPredictor(VideoPredictor):
         """See `VideoPredictor.threads`; of the member that takes the most."""
         each = [member.threads(clips) for member in self.members]
         return max((number for number in each if number is not None), default=None)
+
+    def scorer(self, views: Views, mode: Mode = "windows", window_s: float = 1.0) -> Scorer:
+        """See `VideoPredictor.scorer`; each member shares between windows what it can."""
+        if mode == "streaming":
+            return super().scorer(views, mode, window_s)
+        place = {spec: i for i, spec in enumerate(self._specs)}
+        inputs = [[place[spec] for spec in member.specs] for member in self.members]
+        scorers = [member.scorer(views) for member in self.members]
+        return FusedScorer(scorers, self.weights, self._orders, inputs)
+
+    def windows_at_once(self, views: Views) -> int:
+        """See `VideoPredictor.windows_at_once`; of the member that takes the fewest."""
+        return min(member.windows_at_once(views) for member in self.members)
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec, Views
@@ -18,7 +22,10 @@ from kinesphere.core.threads import UsableThreads, computing_with
 from kinesphere.data.sources import Opening
 from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.rejection import Rejection
-from kinesphere.models.runtime.inference import optimise_for_inference
+from kinesphere.models.runtime.framewise import FrameFeatures, FrameWise
+from kinesphere.models.runtime.inference import optimise_for_inference, prepared_copy, prepared_stream
+from kinesphere.models.runtime.streaming import Streaming
+from kinesphere.predict.scorers import ClipScorer, FrameScorer, Mode, Scorer, StreamScorer
 from kinesphere.predict.video_predictor import VideoPredictor
 
 _CLIPS_PER_PASS = {"cpu": 16}
@@ -55,6 +62,7 @@ class Predictor(VideoPredictor):
         self.module = recogniser.eval()
         self.compute.place(self.module)
         self._usable = UsableThreads.here()
+        self._optimise = optimise
         self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net
 
     @property
@@ -81,14 +89,66 @@ class Predictor(VideoPredictor):
         """See `VideoPredictor.probabilities`."""
         samples, count = inputs[0].shape[:2]
         flat = [x.flatten(0, 1) for x in inputs]
-        step = _CLIPS_PER_PASS.get(self.compute.device, _CLIPS_PER_PASS_GPU)
+        step = self._clips_per_pass
         passes = [self._forward([x[i : i + step] for x in flat]) for i in range(0, samples * count, step)]
-        each_SVK: Tensor = torch.cat(passes).unflatten(0, (samples, count))
+        return self.averaged(torch.cat(passes).unflatten(0, (samples, count)), views)
+
+    def averaged(self, each_SVK: Tensor, views: Views) -> Tensor:
+        """Probabilities `(B, K)` of samples by those of their views; see `probabilities`."""
         if any(views.flipped):
-            flipped_V = torch.tensor(views.flipped, device=each_SVK.device).repeat(count // views.crops)
+            repeats = each_SVK.shape[1] // views.crops
+            flipped_V = torch.tensor(views.flipped, device=each_SVK.device).repeat(repeats)
             mirrored_SVK = each_SVK[..., list(mirror_order(self.labels))]
             each_SVK = torch.where(flipped_V[:, None], mirrored_SVK, each_SVK)
         return each_SVK.mean(1)
+
+    def scorer(self, views: Views, mode: Mode = "windows", window_s: float = 1.0) -> Scorer:
+        """See `VideoPredictor.scorer`."""
+        if mode == "streaming":
+            return StreamScorer(self, views, window_s)
+        return FrameScorer(self, views) if self.snippet else ClipScorer(self, views)
+
+    @property
+    def snippet(self) -> int:
+        """Frames of one feature of a frame-wise network; 0 where windows share no computation."""
+        net = self.module.net
+        is_picture = all(MODALITIES.get(spec.modality).is_picture for spec in self.specs)
+        return net.snippet if isinstance(net, FrameWise) and len(self.specs) == 1 and is_picture else 0
+
+    @cached_property
+    def _frame_net(self) -> nn.Module:
+        """The part of a frame-wise network that looks at frames."""
+        part = FrameFeatures(cast("FrameWise", self.module.net))
+        return prepared_copy(part, self.module.card.name, self.compute) if self._optimise else part
+
+    @cached_property
+    def _stream_net(self) -> Streaming[Any]:
+        """The network as it runs over a stream."""
+        net = self.module.net
+        made = prepared_stream(net, self.compute) if self._optimise else net
+        return cast("Streaming[Any]", made)
+
+    def frame_features(self, frames: Tensor) -> Tensor:
+        """What a frame-wise network computes of snippets: `(N, T, C, H, W)` as in clips, to `(N, D)`."""
+        step = self._clips_per_pass * self.specs[0].length // self.snippet
+        clips = frames.shape[0] * self.snippet / self.specs[0].length
+        with self._running(math.ceil(clips)):
+            passes = [
+                self._frame_net(self._ready(frames[i : i + step]).flatten(1, 2))
+                for i in range(0, len(frames), step)
+            ]
+        return torch.cat(passes)
+
+    def stream_features(self, frames: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Features `(V, T, D)` of the next frames `(V, T, C, H, W)` of a stream, and its state."""
+        with self._running(math.ceil(frames.shape[1] * len(frames) / self.specs[0].length)):
+            return self._stream_net.stream_features(self._ready(frames), state)
+
+    def from_features(self, features_BSD: Tensor, *, streaming: bool = False) -> Tensor:
+        """Class probabilities `(B, K)` of what was computed of frames."""
+        net = cast("FrameWise", self._stream_net if streaming else self.module.net)
+        with self._running(1):
+            return self._probable(net.from_features(features_BSD).float())
 
     def digest(self) -> str:
         """See `VideoPredictor.digest`."""
@@ -102,19 +162,38 @@ class Predictor(VideoPredictor):
         work = self.module.card.work(self.specs, min(clips, _CLIPS_PER_PASS["cpu"]))
         return self.compute.threads or self._usable.suiting(work)
 
-    def _forward(self, clips: list[Tensor]) -> Tensor:
-        with computing_with(self.threads(len(clips[0]))):
-            return self._computed(clips)
+    def windows_at_once(self, views: Views) -> int:
+        """See `VideoPredictor.windows_at_once`."""
+        clips = max(spec.sampling.clips for spec in self.specs) * views.clips * views.crops
+        return max(1, self._clips_per_pass // clips)
 
-    def _computed(self, clips: list[Tensor]) -> Tensor:
-        device = self.compute.device
+    @property
+    def _clips_per_pass(self) -> int:
+        return _CLIPS_PER_PASS.get(self.compute.device, _CLIPS_PER_PASS_GPU)
+
+    def _forward(self, clips: list[Tensor]) -> Tensor:
+        with self._running(len(clips[0])):
+            ready = [self._ready(x, i) for i, x in enumerate(clips)]
+            return self._probable(self._net(*ready).float())
+
+    @contextmanager
+    def _running(self, clips: int) -> Iterator[None]:
+        """Context in which so many clips go through the network."""
+        with (
+            computing_with(self.threads(max(1, clips))),
+            torch.inference_mode(),
+            self.compute.autocast(),
+        ):
+            yield
+
+    def _ready(self, x: Tensor, number: int = 0) -> Tensor:
+        """Clips as the network takes them at one of its inputs."""
+        spec = self.specs[number]
         # In fp32 until autocast decides: rounding pixels first would cost accuracy for nothing.
-        ready = [
-            MODALITIES.get(spec.modality).normalise(x.to(device, non_blocking=True), spec, torch.float32)
-            for x, spec in zip(clips, self.specs, strict=True)
-        ]
-        with torch.inference_mode(), self.compute.autocast():
-            logits: Tensor = self._net(*ready).float()
+        on_device = x.to(self.compute.device, non_blocking=True)
+        return MODALITIES.get(spec.modality).normalise(on_device, spec, torch.float32)
+
+    def _probable(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.labels.multi else logits.softmax(-1)
 
 

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kinesphere.clips.augment.settings import check_views
-from kinesphere.clips.clip import Clip, stack
-from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.preparation import Preparation
-from kinesphere.clips.source import start_of
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.core.device import Compute, cpu_count
-from kinesphere.core.errors import InvalidAnnotation, InvalidClip, InvalidSetting, NotFinite, VideoError
+from kinesphere.core.device import Compute
+from kinesphere.core.errors import InvalidSetting, NotFinite
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.sources import Opening, Source
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
-from kinesphere.predict.long_video import damage_of, remarks_on, window_clips
-from kinesphere.predict.prediction import NOBODY, Prediction
+from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.scorers import ClipScorer, Mode, Scorer
 from kinesphere.predict.timeline import Timeline
+from kinesphere.predict.together import Read, predict_together, read_together
+from kinesphere.predict.windowed import Advance, Windows, quietly, timelines
 
-_READERS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """V clips of one source, for each of the model's inputs."""
-
-    inputs: tuple[Tensor, ...]
-    source: str
-    span: tuple[float, float]
-    notes: tuple[str, ...]
+A = TypeVar("A", Prediction, Timeline)
 
 
 class VideoPredictor(ABC):
@@ -126,7 +114,18 @@ class VideoPredictor(ABC):
         Raises:
             NotFinite: If something in them is not a finite number.
         """
-        rows: np.ndarray = self.probabilities(inputs, views).cpu().double().numpy()
+        return self.checked(self.probabilities(inputs, views).cpu().double().numpy(), named)
+
+    def checked(self, rows: np.ndarray, named: Sequence[str]) -> np.ndarray:
+        """Probabilities `(B, K)` as they are, if all of them are numbers.
+
+        Args:
+            rows: The probabilities.
+            named: What each sample is called in messages.
+
+        Raises:
+            NotFinite: If something in them is not a finite number.
+        """
         for row, name in zip(rows, named, strict=True):
             if problem := self._unsound(row, name):
                 raise NotFinite(problem)
@@ -174,11 +173,15 @@ class VideoPredictor(ABC):
             SpanOutsideVideo: If the span starts after its end.
         """
         views = views or self.test_views
-        check_views(views, self.labels)
-        answer = self._predictions([self._read(source, span, views)], views)[0]
+        member = self.for_source(source)
+        check_views(views, member.labels)
+        (read,) = read_together(source, [member], [views], span=span)
+        if not isinstance(read, Read):
+            raise read
+        (answer,) = member.answers_to([read], views)
         if isinstance(answer, Skipped):
             raise NotFinite(answer.reason)
-        return answer
+        return self.signed(answer, member, views)
 
     def predict_many(
         self, sources: Iterable[Source], *, views: Views | None = None, batch_size: int = 8
@@ -200,34 +203,8 @@ class VideoPredictor(ABC):
             raise InvalidSetting(f"A batch holds at least one video; got batch_size={batch_size}.")
         views = views or self.test_views
         check_views(views, self.labels)
-        return self._predict_many(iter(sources), views, batch_size)
-
-    def _predict_many(
-        self, sources: Iterator[Source], views: Views, batch_size: int
-    ) -> Iterator[Prediction | Skipped]:
-        readers = min(_READERS, cpu_count())
-        threads = max(1, cpu_count() // readers)
-
-        def read(source: Source) -> _Read | Skipped:
-            try:
-                return self._read(source, None, views, threads)
-            except (VideoError, InvalidAnnotation, InvalidClip) as error:
-                return Skipped(shown(source), str(error))
-
-        with ThreadPoolExecutor(readers) as pool:
-            ahead: deque[Future[_Read | Skipped]] = deque(
-                pool.submit(read, source) for source in islice(sources, 2 * batch_size)
-            )
-            try:
-                while ahead:
-                    batch = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
-                    ahead.extend(pool.submit(read, source) for source in islice(sources, len(batch)))
-                    done = iter(self._predictions([each for each in batch if isinstance(each, _Read)], views))
-                    for each in batch:
-                        yield each if isinstance(each, Skipped) else next(done)
-            finally:
-                for future in ahead:
-                    future.cancel()
+        together = predict_together([self], iter(sources), [views], batch_size)
+        return (answer for (answer,) in together)
 
     def timeline(
         self,
@@ -236,11 +213,16 @@ class VideoPredictor(ABC):
         window_s: float,
         stride_s: float,
         views: Views | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
+        mode: Mode = "windows",
+        advance: Advance = quietly,
+        keep: Path | None = None,
     ) -> Timeline:
         """What the model says of every window of a video, however long.
 
-        Each frame is decoded once, though windows overlap, and no more than a few windows are in memory.
+        Each frame is decoded once, though windows overlap, and no more than a few windows are in memory. A
+        frame-wise network (`models.runtime.framewise`) computes what it sees of a frame once for all windows
+        whose clips hold that frame.
 
         Args:
             source: A path, or the file's bytes.
@@ -248,60 +230,53 @@ class VideoPredictor(ABC):
             stride_s: Seconds between the starts of windows; the last window ends with the video.
             views: Clips and crops per window, whose probabilities are averaged; None for those of the
                 model's own test.
-            batch_size: Windows at a time.
+            batch_size: Windows at a time; None for what suits the device.
+            mode: `"windows"`, each by itself; or `"streaming"`, a streaming network's state carried through
+                the whole video, which answers otherwise (see `windowed.Windows`).
+            advance: Called with the number of windows done, and of all.
+            keep: The file that the answer goes into: what is done is kept beside it until all is, so that a
+                run that is stopped goes on from there and gives the same timeline.
 
         Raises:
             VideoError: If the video cannot be decoded.
             NotFinite: If the model's answer to a window is not a number.
-            InvalidSetting: If window, stride or batch size make no sense, or the source is live.
+            InvalidSetting: If window, stride or batch size make no sense, the network cannot stream, or the
+                source is live.
         """
-        if batch_size < 1:
-            raise InvalidSetting(f"A batch holds at least one window; got batch_size={batch_size}.")
-        views = views or self.test_views
-        check_views(views, self.labels)
-        windows = window_clips(source, self.specs, window_s, stride_s, views, self.opening)
-        spans: list[tuple[float, float]] = []
-        rows: list[np.ndarray] = []
-        unseen: list[np.ndarray] = []
-        notes: tuple[str, ...] = ()
-        no_pictures = all(MODALITIES.get(spec.modality).sees_nothing for spec in self.specs)
-        while batch := list(islice(windows, batch_size)):
-            spans += [window.span for window in batch]
-            inputs = [_batched([window.clips[i] for window in batch]) for i in range(len(self.specs))]
-            named = [
-                f"{shown(source)} from {start:.2f} to {end:.2f} s" for start, end in spans[-len(batch) :]
-            ]
-            rows.append(self.answers(inputs, views, named))
-            # Where there are frames as well, the answer rests on these.
-            unseen.append(_sees_nothing(inputs, self.specs) & no_pictures)
-            notes = batch[-1].notes
-        return Timeline(
-            np.concatenate(rows),
-            np.array(spans),
-            self.labels,
-            shown(source),
-            nobody=np.concatenate(unseen),
-            notes=notes,
-            rejection=self.rejection,
-        )
+        cut = Windows(window_s, stride_s, batch_size, mode)
+        (answer,) = timelines([self], source, cut, [views], advance, keep)
+        if not isinstance(answer, Timeline):
+            raise answer
+        return answer
 
-    def _read(
-        self, source: Source, span: tuple[float, float] | None, views: Views, threads: int | None = None
-    ) -> _Read:
-        with self.opening.open(source, self.specs, span=span, threads=threads) as video:
-            clips = [
-                MODALITIES.get(spec.modality).read(video, spec, span, views=views) for spec in self.specs
-            ]
-            first, end = start_of(video), video.duration_s
-            remarks = (*remarks_on(video), *damage_of(video))
-        start, stop = span or (first, float("inf"))
-        last = max(float(clip.times.max()) for clip in clips[0])
-        seen = (start, min(stop, end if end is not None else last))
-        inputs = tuple(stack(each) for each in clips)
-        notes = (*remarks, NOBODY) if _sees_nothing([x[None] for x in inputs], self.specs)[0] else remarks
-        return _Read(inputs, shown(source), seen, notes)
+    def scorer(self, views: Views, mode: Mode = "windows", window_s: float = 1.0) -> Scorer:
+        """What computes the windows of one video, in order of time.
 
-    def _predictions(self, read: Sequence[_Read], views: Views) -> list[Prediction | Skipped]:
+        Args:
+            views: Clips and crops of each window.
+            mode: See `windowed.Windows`.
+            window_s: Length of the windows in seconds.
+
+        Raises:
+            InvalidSetting: If it cannot stream.
+        """
+        if mode == "streaming":
+            raise InvalidSetting(
+                f"{self.name} cannot stream, being of several models; name one model, or leave the streaming "
+                "mode."
+            )
+        return ClipScorer(self, views)
+
+    def windows_at_once(self, views: Views) -> int:
+        """How many windows of a long video are computed together, by what the device takes at a time."""
+        return 1
+
+    def signed(self, answer: A, member: VideoPredictor, views: Views) -> A:
+        """An answer of `member`, which `for_source` gave, as this one's."""
+        return answer
+
+    def answers_to(self, read: Sequence[Read], views: Views) -> list[Prediction | Skipped]:
+        """What the model says of what was read of some videos; why not, where that is no number."""
         if not read:
             return []
         inputs = [torch.stack([each.inputs[i] for each in read]) for i in range(len(self.specs))]
@@ -316,21 +291,3 @@ class VideoPredictor(ABC):
                     Prediction(row, self.labels, each.source, each.span, count, each.notes, self.rejection)
                 )
         return found
-
-
-def _sees_nothing(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
-    """bool `(B,)`: whether an input `(B, V, T, ...)` that may show nothing, such as poses, does so."""
-    nothing = np.zeros(len(inputs[0]), bool)
-    for x, spec in zip(inputs, specs, strict=True):
-        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
-            nothing |= tells(x).numpy()
-    return nothing
-
-
-def _batched(windows: Sequence[Sequence[Clip]]) -> Tensor:
-    return torch.stack([stack(clips) for clips in windows])
-
-
-def shown(source: Source) -> str:
-    """A source as messages and records name it."""
-    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)

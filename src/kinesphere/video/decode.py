@@ -248,17 +248,41 @@ class Video(Closing):
         Warns:
             DamagedVideo: If a frame on the way cannot be decoded; the last one before it stands in.
         """
+        return self.frames_for([(times_s, size)])[0]
+
+    def frames_for(
+        self,
+        requests: Sequence[tuple[Sequence[float] | np.ndarray, tuple[int, int] | None]],
+        *,
+        onward: bool = False,
+    ) -> list[Frames]:
+        """The frames for several readers at once, each decoded once and converted to every size asked of it.
+
+        Args:
+            requests: Times and size for each reader, as for `frames_at`.
+            onward: Whether all frames that are asked for next lie behind these.
+
+        Raises:
+            See `frames_at`.
+        """
         frame_index = self._known_timeline
-        height, width = self._checked_size(size)
-        shown = frame_index.show(self._checked_times(times_s))
-        wanted, slots = np.unique(shown, return_inverse=True)
-        pixels = np.empty((len(wanted), height, width, 3), np.uint8)
-        ticks = self._gatherer.collect(frame_index, wanted.tolist(), pixels)
+        sizes = [self._checked_size(size) for _, size in requests]
+        shown = [frame_index.show(self._checked_times(times_s)) for times_s, _ in requests]
+        own = [np.unique(frames, return_inverse=True) for frames in shown]
+        wanted = np.unique(np.concatenate([frames for frames, _ in own]))
+        places = [np.searchsorted(wanted, frames) for frames, _ in own]
+        pixels = [np.empty((len(at), *size, 3), np.uint8) for at, size in zip(places, sizes, strict=True)]
+        targets: list[list[np.ndarray]] = [[] for _ in wanted]
+        for at, rows in zip(places, pixels, strict=True):
+            for place, row in zip(at.tolist(), rows, strict=True):
+                targets[place].append(row)
+        ticks = self._gatherer.collect(frame_index, wanted.tolist(), targets, onward=onward)
         self._damage.warn()
         times = frame_index.time_of(ticks)
-        if len(wanted) != len(shown) or (np.diff(slots) < 0).any():
-            pixels, times = pixels[slots], times[slots]
-        return Frames(pixels.transpose(0, 3, 1, 2), times)
+        return [
+            _in_order(rows, times[at], slots)
+            for rows, at, (_, slots) in zip(pixels, places, own, strict=True)
+        ]
 
     def stream(
         self,
@@ -465,3 +489,10 @@ def _first_frame(cursor: Cursor) -> av.VideoFrame:
     if cursor.frame_index is not None:
         cursor.frame_index.begin_at(tick)
     return frame
+
+
+def _in_order(pixels: np.ndarray, times_s: np.ndarray, slots: np.ndarray) -> Frames:
+    """Distinct frames as they were asked for."""
+    if len(pixels) != len(slots) or (np.diff(slots) < 0).any():
+        pixels, times_s = pixels[slots], times_s[slots]
+    return Frames(pixels.transpose(0, 3, 1, 2), times_s)

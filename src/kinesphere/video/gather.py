@@ -9,7 +9,7 @@ frame is decoded twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,8 +33,8 @@ _AHEAD = 8
 # A thread is started in the time that few conversions take.
 _HELPED_FROM_FRAMES = 4
 
-# A decoded frame and where its pixels go.
-Job = tuple[av.VideoFrame, np.ndarray]
+# A decoded frame and where its pixels go, at each size that is wanted of it.
+Job = tuple[av.VideoFrame, Sequence[np.ndarray]]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class _Wanted:
 
     frame_index: FrameIndex
     frames: list[int]
-    pixels: np.ndarray
+    targets: Sequence[Sequence[np.ndarray]]
     found: np.ndarray
 
 
@@ -67,7 +67,7 @@ class _Converting:
         count: How many threads take part; each calls `work` once.
     """
 
-    def __init__(self, convert: Callable[[av.VideoFrame, np.ndarray], None], count: int) -> None:
+    def __init__(self, convert: Callable[[av.VideoFrame, Sequence[np.ndarray]], None], count: int) -> None:
         self._convert = convert
         self._count = self._decoding = count
         self._lock = Lock()
@@ -112,25 +112,34 @@ class Gatherer:
         for helper in self._helpers:
             helper.close()
 
-    def collect(self, frame_index: FrameIndex, wanted: list[int], pixels: np.ndarray) -> np.ndarray:
+    def collect(
+        self,
+        frame_index: FrameIndex,
+        wanted: list[int],
+        targets: Sequence[Sequence[np.ndarray]],
+        *,
+        onward: bool = False,
+    ) -> np.ndarray:
         """Decode displayed frames.
 
         Args:
             frame_index: Frame index of the video.
             wanted: Indices of the frames in order of display, ascending.
-            pixels: uint8 `(len(wanted), H, W, 3)` to write RGB to.
+            targets: For each of them the arrays uint8 `(H, W, 3)`, of any sizes, to write RGB to.
+            onward: Whether the next call asks for frames behind these: then one decoder goes through the
+                video, and what it holds of the frames that follow is kept for that call.
 
         Returns:
             `(len(wanted),)` ticks of the frames that were found: a frame's own, or those of the last
             decodable one before it.
         """
         self._cursor.moves += 1
-        chosen = _Wanted(frame_index, wanted, pixels, np.empty(len(wanted), np.int64))
+        chosen = _Wanted(frame_index, wanted, targets, np.empty(len(wanted), np.int64))
         stretches = _stretches(frame_index, wanted)
-        if self._worth_sharing(stretches):
+        if not onward and self._worth_sharing(stretches):
             self._share(chosen, _chunks(stretches, 4 * self._cursor.threads))
         else:
-            self._read_through(chosen, stretches)
+            self._read_through(chosen, stretches, onward=onward)
         return chosen.found
 
     def _worth_sharing(self, stretches: list[Stretch]) -> bool:
@@ -165,16 +174,16 @@ class Gatherer:
         self._helpers.append(helper)
         return helper
 
-    def _read_through(self, chosen: _Wanted, stretches: list[Stretch]) -> None:
-        decoded = _jobs(chosen, self._in_order(chosen, stretches))
+    def _read_through(self, chosen: _Wanted, stretches: list[Stretch], *, onward: bool) -> None:
+        decoded = _jobs(chosen, self._in_order(chosen, stretches, onward=onward))
         helps = self._cursor.threads > 1 and len(chosen.frames) >= _HELPED_FROM_FRAMES
         self._convert_all([decoded, iter(())] if helps else [decoded])
 
     def _convert_all(self, decoding: list[Iterator[Job]]) -> None:
         """Decode and convert with one thread for each of `decoding`, this one among them."""
         if len(decoding) == 1:
-            for frame, pixels in decoding[0]:
-                self._convert(frame, pixels)
+            for frame, targets in decoding[0]:
+                self._convert(frame, targets)
             return
         shared = _Converting(self._convert, len(decoding))
         with ThreadPoolExecutor(len(decoding) - 1) as pool:
@@ -183,11 +192,13 @@ class Gatherer:
             for other in others:
                 other.result()
 
-    def _in_order(self, chosen: _Wanted, stretches: list[Stretch]) -> Iterator[tuple[int, Decoded]]:
+    def _in_order(
+        self, chosen: _Wanted, stretches: list[Stretch], *, onward: bool
+    ) -> Iterator[tuple[int, Decoded]]:
         """The wanted frames with their places, through the video's own cursor."""
         stretches = _joined(stretches, self._cursor.threads + 1)
         # Whoever asked for the frames that follow will go on; only then is decoding ahead no waste.
-        goes_on = self._end < stretches[0].last and stretches[0].key <= self._end + 1
+        goes_on = onward or (self._end < stretches[0].last and stretches[0].key <= self._end + 1)
         self._end = stretches[-1].last
         for stretch in stretches:
             drain = chosen.frame_index.clock != "index" and not (goes_on and stretch is stretches[-1])
@@ -245,12 +256,15 @@ def _jobs(chosen: _Wanted, found: Iterable[tuple[int, Decoded]]) -> Iterator[Job
     """Decoded frames with where their pixels go; their ticks are noted."""
     for i, (tick, frame) in found:
         chosen.found[i] = tick
-        yield frame, chosen.pixels[i]
+        yield frame, chosen.targets[i]
 
 
-def _convert(frame: av.VideoFrame, pixels: np.ndarray, *, rotation_deg: int, mirrored: bool) -> None:
-    height, width = pixels.shape[:2]
-    conversion.rgb(frame, (height, width), rotation_deg, pixels, mirrored=mirrored)
+def _convert(
+    frame: av.VideoFrame, targets: Sequence[np.ndarray], *, rotation_deg: int, mirrored: bool
+) -> None:
+    for pixels in targets:
+        height, width = pixels.shape[:2]
+        conversion.rgb(frame, (height, width), rotation_deg, pixels, mirrored=mirrored)
 
 
 def _stretches(frame_index: FrameIndex, wanted: list[int]) -> list[Stretch]:

@@ -56,7 +56,7 @@ def test_residual_networks_keep_no_norm_and_few_activations(name):
     )  # three projections on shortcuts
 
 
-@pytest.mark.parametrize("name", ["tsn_tiny", "tsm_tiny", "s3d_tiny"])
+@pytest.mark.parametrize("name", ["tsn_flow_tiny", "tsm_tiny", "s3d_tiny"])
 def test_what_surrounds_an_untraceable_forward_is_prepared(name, caplog):
     recogniser, _ = settled(name)
     with caplog.at_level(logging.INFO, "kinesphere.models"):

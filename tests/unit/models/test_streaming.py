@@ -11,7 +11,7 @@ from torch import nn
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model
-from kinesphere.models.runtime.streaming import Streaming
+from kinesphere.models.runtime.streaming import Streaming, restored, state_arrays
 
 LABELS = LabelSet(("clap", "jump", "wave"))
 STREAMING = ("tsm_online_tiny", "tsm_mobile_online_tiny", "movinet_stream_tiny")
@@ -116,3 +116,28 @@ def test_a_network_that_sees_the_future_cannot_stream(name):
     net = create_model(name, LABELS).net
     with pytest.raises(InvalidSetting, match="future too and cannot stream"):
         net.stream_init(1, SIZE)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@torch.inference_mode()
+def test_features_of_all_frames_give_what_the_whole_clip_gives(nets, video, name):
+    net, parts = nets[name], []
+    state = net.stream_init(2, SIZE)
+    for first, last in ((0, 1), (1, 4), (4, LENGTH)):
+        features, state = net.stream_features(video[:, first:last], state)
+        parts.append(features)
+    whole = net(video)
+    assert (net.from_features(torch.cat(parts, 1)) - whole).abs().max() < 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@torch.inference_mode()
+def test_a_state_is_put_together_again_from_plain_arrays(nets, video, name):
+    net = nets[name]
+    _, state = net.stream_step(video[:, :3], net.stream_init(2, SIZE))
+    again = restored(net.stream_init(2, SIZE), state_arrays(state))
+    assert again.frames == 3
+    assert torch.equal(net.stream_step(video[:, 3:], again)[0], net.stream_step(video[:, 3:], state)[0])
+    begun = net.stream_init(2, SIZE)
+    once = restored(begun, state_arrays(begun))
+    assert torch.equal(net.stream_step(video, once)[0], net.stream_step(video, begun)[0])

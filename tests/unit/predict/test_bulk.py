@@ -11,6 +11,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.predict import FlowOverlay, Prediction, Predictor, Timeline
 from kinesphere.predict.bulk import SideFiles, SideOutputs, overlay_of, predict_all, record_of, source_of
 from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.windowed import Windows
 
 from .conftest import MakeVideo
 
@@ -20,7 +21,9 @@ def test_the_others_go_on_where_a_video_cannot_be_read(
     predictor: Predictor, make_video: MakeVideo, tmp_path: Path, window_s: float | None, kind: type
 ) -> None:
     sources = [str(make_video()), str(tmp_path / "gone.mp4"), str(make_video(seed=1))]
-    first, gone, last = predict_all(predictor, sources, window_s=window_s)
+    first, gone, last = predict_all(
+        predictor, sources, windows=None if window_s is None else Windows(window_s)
+    )
     assert isinstance(first, kind)
     assert isinstance(last, kind)
     assert [source_of(each) for each in (first, gone, last)] == sources
@@ -32,7 +35,7 @@ def test_the_others_go_on_where_a_video_cannot_be_read(
 
 
 def test_windows_are_half_a_window_apart_unless_told(predictor: Predictor, make_video: MakeVideo) -> None:
-    (found,) = predict_all(predictor, [str(make_video())], window_s=2.0)
+    (found,) = predict_all(predictor, [str(make_video())], windows=Windows(2.0))
     assert isinstance(found, Timeline)
     assert found.spans[:2, 0].tolist() == [0.0, 1.0]
 

@@ -16,10 +16,10 @@ from kinesphere.clips.modalities.mask.file import write_masks
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.reading import sampled
-from kinesphere.clips.source import displayed_rows
+from kinesphere.clips.source import WrappedSource, displayed_rows
 from kinesphere.clips.spec import Views
 from kinesphere.data import FrameCache, Opening
-from kinesphere.predict.long_video import SlidingFrames
+from kinesphere.predict.long_video import Reader, SharedFrames
 from kinesphere.video import Video
 from kinesphere.video.frame_index import displayed
 
@@ -104,7 +104,7 @@ def test_a_cache_and_a_long_video_display_the_same(uneven: Path, tmp_path: Path)
         wanted = video.frames_at(times)
         assert np.array_equal(wanted.times, video.frame_times())
         assert np.array_equal(cached.frames_at(times, size=SIZE).data, wanted.data)
-        sliding = SlidingFrames(video, RGB, [(0.0, float(video.duration_s or 0))], Views())
+        reader = Reader.of(WrappedSource(video), [(RGB, (0.0, float(video.duration_s or 0)))], Views())
         (moment,) = sampled(video, RGB, None)
-        read = sliding.frames_at(moment.times, size=SIZE)
+        read = SharedFrames(video, [reader]).frames_at(reader, moment.times, reader.size)
         assert np.array_equal(read.times, video.frames_at(moment.times).times)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from kinesphere.core.structured import read_json
 
 # Work that a kill may cost, in seconds; what takes less altogether is never written in parts.
 _EVERY_S = 10.0
-_ABOUT, _REACHED = "about.txt", "reached.json"
+_ABOUT, _REACHED, _STATE = "about.txt", "reached.json", "state.npz"
+_PARTS = "parts"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -38,6 +39,7 @@ class Unfinished:
         self._folder = folder
         self._about = about
         self._new: list[Arrays] = []
+        self._state: Callable[[], Arrays] | None = None
         self._stored = self._sound()
         self._due_s = time.monotonic() + _EVERY_S
 
@@ -50,17 +52,25 @@ class Unfinished:
             yield read_arrays(self._path(number))
         yield from self._new
 
-    def add(self, part: Arrays, fraction: float) -> None:
+    @property
+    def state(self) -> Arrays | None:
+        """What is needed to go on after the parts that were found stored; None where that was not given."""
+        path = self._folder / _STATE
+        return read_arrays(path) if self._stored and path.is_file() else None
+
+    def add(self, part: Arrays, fraction: float, state: Callable[[], Arrays] | None = None) -> None:
         """Take the next part.
 
         Args:
             part: Plain arrays.
             fraction: How much of the whole is done with it, in [0, 1].
+            state: Gives what is needed to go on after it, beside the parts; it is stored with the last.
 
         Raises:
             UnwritableFile: If it is time to store parts and the disk refuses.
         """
         self._new.append(part)
+        self._state = state
         if time.monotonic() >= self._due_s:
             self._store(fraction)
             self._due_s = time.monotonic() + _EVERY_S
@@ -68,10 +78,11 @@ class Unfinished:
     def _store(self, fraction: float) -> None:
         write_text(self._folder / _ABOUT, self._about)
         for part in self._new:
-            with replacing(self._path(self._stored)) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **part)
+            _save(self._path(self._stored), part)
             self._stored += 1
         self._new = []
+        if self._state is not None:
+            _save(self._folder / _STATE, {**self._state(), _PARTS: np.array(self._stored)})
         write_text(self._folder / _REACHED, json.dumps(fraction))
 
     def _sound(self) -> int:
@@ -90,10 +101,29 @@ class Unfinished:
             except (InvalidAnnotation, BrokenArchive):
                 break
             number += 1
-        return number
+        return self._followed_by_state(number)
+
+    def _followed_by_state(self, number: int) -> int:
+        """How many of some sound parts can be gone on after, where a state belongs to them."""
+        path = self._folder / _STATE
+        if not path.is_file():
+            return number
+        try:
+            reached = int(read_arrays(path)[_PARTS])
+        except (InvalidAnnotation, BrokenArchive, KeyError):
+            reached = number + 1
+        if reached > number:  # without its parts a state is of no use, nor are parts without theirs
+            path.unlink()
+            return 0
+        return reached
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.npz"
+
+
+def _save(path: Path, arrays: Arrays) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 @contextmanager

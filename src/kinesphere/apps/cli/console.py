@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,14 +29,17 @@ EVERY_S = 10.0
 """How often long work tells how far it is where its output is no terminal."""
 
 
+_SETTLED_S = 5.0
+"""How long work goes on before its pace tells how long the rest takes."""
+
 GOES_ON = "What is finished is kept; the same command goes on from there."
 """What a user is told who stops a verb that can do so."""
 
 
 class Advance(Protocol):
-    """Reports that `done` of `total` pieces of work are finished."""
+    """Reports that `done` of `total` pieces of work are finished; of the one at work, a fraction."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: float, total: int) -> None: ...
 
 
 def console(to_stderr: bool = False) -> Console:
@@ -156,23 +160,34 @@ def progress(
         console=screen,
         disable=hidden or not screen.is_terminal,
     )
-    reached = [0, 0]
+    reached: list[tuple[float, float, int]] = []
 
     def line() -> str:
-        done, total = reached
-        counts = f"{done} of {total} {unit}" if total else f"{done} {unit}"
+        begun_s, first, _ = reached[0] if reached else (0.0, 0.0, 0)
+        _, done, total = reached[-1] if reached else (0.0, 0.0, 0)
+        shown = f"{done:.2f}" if done % 1 else f"{done:.0f}"
+        counts = f"{shown} of {total} {unit}" if total else f"{shown} {unit}"
         more = detail() if detail is not None else ""
-        return f"{title.strip() or 'Working'}: {counts}{f'; at {more}' if more else ''}"
+        left = _time_left(time.monotonic() - begun_s, done - first, total - done)
+        return f"{title.strip() or 'Working'}: {counts}{f'; at {more}' if more else ''}{left}"
 
     with bar, _said_now_and_then(line, wanted=not hidden and not screen.is_terminal):
         task = bar.add_task(title, total=None)
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: float, total: int) -> None:
             raise_if_stopped()
-            reached[:] = done, total
+            reached[1:] = [(time.monotonic(), done, total)]
             bar.update(task, completed=done, total=total)
 
         yield advance
+
+
+def _time_left(elapsed_s: float, done: float, left: float) -> str:
+    """How long the rest takes at the pace so far, in words; empty while that is not known."""
+    if done <= 0 or left <= 0 or elapsed_s < _SETTLED_S:
+        return ""
+    minutes, seconds = divmod(round(elapsed_s / done * left), 60)
+    return f"; about {f'{minutes} min' if minutes else f'{seconds} s'} left"
 
 
 @contextmanager

@@ -106,6 +106,10 @@ def _print_card(entry: ModelCard) -> None:
     line("cost", f"{entry.parameters:,} parameters, {entry.multiply_adds:,} multiply-adds a view")
     line("classes", f"{entry.classes}, for these numbers")
     line("stages", f"{', '.join(entry.stages)}; head {', '.join(entry.head)}")
+    if entry.frame_wise:
+        line("windows", "overlapping ones that hold the same frames share what is computed of these")
+    if entry.streaming:
+        line("streams", "takes a video frame by frame (kinesphere predict --streaming)")
     layouts = [
         m.layout + (" (encoder)" if m.fresh else " (images)") * m.backbone_only
         for m in MODELS.get(entry.name).key_maps

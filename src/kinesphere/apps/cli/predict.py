@@ -46,8 +46,9 @@ if TYPE_CHECKING:
         Timeline,
         VideoPredictor,
     )
-    from kinesphere.predict.bulk import Answer, SideBySide, SideFiles, SideOutputs
+    from kinesphere.predict.bulk import Answer, Progress, SideBySide, SideFiles, SideOutputs
     from kinesphere.predict.people import PeopleSettings
+    from kinesphere.predict.windowed import Windows
 
 BAR = 32
 BOX = "the recogniser in the box"
@@ -66,6 +67,15 @@ Models = Annotated[
 ]
 Window = Annotated[float | None, typer.Option(help="Give a timeline: windows of this many seconds.")]
 Stride = Annotated[float | None, typer.Option(help="Seconds between windows; half a window by default.")]
+Streaming = Annotated[
+    bool,
+    typer.Option(
+        "--streaming",
+        help="With --window: carry the state of a streaming network (movinet_a0_stream, tsm_resnet50_online) "
+        "from frame to frame through the whole video. Windows that overlap cost nothing more; the answer to "
+        "a window knows what came before it, so that it is not that to the window alone.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
 Segments = Annotated[
     Path | None,
@@ -98,6 +108,7 @@ def predict(
     views: TestViews = None,
     window: Window = None,
     stride: Stride = None,
+    streaming: Streaming = False,
     people: People = False,
     tracks: Tracks = None,
     tracks_fps: TracksFps = None,
@@ -135,9 +146,8 @@ def predict(
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
     if window is None and everybody is None:
-        _check_no_timeline(to_segments, {"--stride": stride, **of_timelines})
-    if draw != "auto" and annotate is None:
-        raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
+        _check_no_timeline(to_segments, of_timelines, stride, streaming=streaming)
+    _check_drawn(draw, annotate)
     wanted = find_sources(sources)
     named = _names(model or [], beside=any((segments, picture, page, annotate)))
     opening = _opening(sources, extracts, keep, pose_model)
@@ -147,8 +157,8 @@ def predict(
     predictors = _predictors(named, Compute.choose(device, precision), opening)
     outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations, everybody)
     screen = Screen(as_json, top, outputs)
-    asked = Asked(window, stride, everybody, tracks)
-    answered = _answer(predictors, _views(predictors, views), asked, wanted, out, screen)
+    asked = Asked(window, stride, streaming, everybody, tracks)
+    answered = _answer(predictors, views, asked, wanted, out, screen)
     _tell_of_extraction(list(predictors.values()), extracts)
     screen.finish(*answered, out)
 
@@ -159,12 +169,27 @@ class Asked:
 
     window: float | None
     stride: float | None
+    streaming: bool
     people: PeopleSettings | None
     tracks: Path | None
+
+    def __post_init__(self) -> None:
+        if self.streaming and self.people is not None:
+            raise InvalidSetting("--streaming follows the whole video, not each person; leave out --people.")
+
+    @property
+    def windows(self) -> Windows | None:
+        """How videos are cut; None where each has one answer."""
+        from kinesphere.predict.windowed import Windows
+
+        if self.window is None:
+            return None
+        return Windows(self.window, self.stride, mode="streaming" if self.streaming else "windows")
 
     def settings(self) -> dict[str, Any]:
         """What the records of a resumable output depend on."""
         plain: dict[str, Any] = {"window": self.window, "stride": self.stride}
+        plain |= {"mode": "streaming"} if self.streaming else {}
         if self.people is None:
             return plain
         tracks = None if self.tracks is None else str(self.tracks)
@@ -173,7 +198,7 @@ class Asked:
 
 def _answer(
     predictors: Mapping[str, VideoPredictor],
-    views: Mapping[str, Views],
+    stated: str | None,
     asked: Asked,
     wanted: list[str],
     out: Path | None,
@@ -182,6 +207,7 @@ def _answer(
     """Ask about all videos and show each answer; see `_run`."""
     from kinesphere.predict import PredictionLog
 
+    views = _views(predictors, stated, streaming=asked.streaming)
     settings = _depends_on(predictors, views) | asked.settings()
     models = list(predictors) if len(predictors) > 1 else []
     log = PredictionLog(out, settings, top=screen.top, models=models) if out else None
@@ -198,12 +224,15 @@ def _opening(sources: list[str], extracts: Path | None, keep: bool, pose_model: 
     return Opening(Extracts(extracts, root), keep, pose_model)
 
 
-def _views(predictors: Mapping[str, VideoPredictor], views: str | None) -> dict[str, Views]:
-    """The views of each model: as stated, else those of its own test."""
+def _views(
+    predictors: Mapping[str, VideoPredictor], views: str | None, *, streaming: bool
+) -> dict[str, Views]:
+    """The views of each model: as stated, else those of its own test, of which a stream has one clip."""
     from kinesphere.clips import Views
 
     stated = None if views is None else Views.parse(views)
-    return {name: stated or each.test_views for name, each in predictors.items()}
+    tested = {name: each.test_views for name, each in predictors.items()}
+    return {name: stated or (Views(1, own.crops) if streaming else own) for name, own in tested.items()}
 
 
 def _side_files(
@@ -221,24 +250,31 @@ def _side_files(
 
 
 def _run(
-    ask: Callable[[list[str]], Iterator[Answer | SideBySide]],
+    ask: Callable[[list[str], Progress], Iterator[Answer | SideBySide]],
     wanted: list[str],
     log: PredictionLog | None,
     screen: Screen,
 ) -> tuple[int, int]:
     """Ask about all videos; how many had an answer before, and how many of those are asked again."""
-    from kinesphere.predict.bulk import record_of, source_of
+    from kinesphere.predict.bulk import Progress, record_of, source_of
 
     if log is not None:
         advise(GOES_ON)
+    done = 0
+
+    def inside(windows: int, of: int) -> None:
+        """Tell how far the video is that is being asked about."""
+        advance(done + windows / of, len(wanted))
+
     with progress("Predicting", "videos", hidden=screen.as_json) as advance:
         missing = log.missing(wanted) if log is not None else wanted
         fresh = set(missing)
         # A record does not hold what segments and copies are made of: such videos are predicted again.
         again = [source for source in wanted if source not in fresh and screen.outputs.files.lacks(source)]
-        kept = len(wanted) - len(missing) - len(again)
+        kept = done = len(wanted) - len(missing) - len(again)
         advance(kept, len(wanted))
-        for done, answer in enumerate(ask([*missing, *again]), start=kept + 1):
+        heard = Progress(inside, None if log is None else log.path)
+        for done, answer in enumerate(ask([*missing, *again], heard), start=kept + 1):
             screen.take(answer)
             if log is not None and source_of(answer) in fresh:
                 log.write(record_of(answer, screen.top))
@@ -251,20 +287,27 @@ def _ask(
     views: Mapping[str, Views],
     asked: Asked,
     sources: list[str],
+    heard: Progress,
 ) -> Iterator[Answer | SideBySide]:
     """The answers to all videos: those of several models side by side."""
     from kinesphere.predict.bulk import predict_all, predict_people, predict_side_by_side
 
-    window, stride = asked.window, asked.stride
     if len(predictors) > 1:
-        return predict_side_by_side(predictors, sources, window_s=window, stride_s=stride, views=views)
+        return predict_side_by_side(predictors, sources, windows=asked.windows, views=views, progress=heard)
     [(name, only)] = predictors.items()
     if asked.people is not None:
         return predict_people(only, sources, tracks=asked.tracks, settings=asked.people, views=views[name])
-    return predict_all(only, sources, window_s=window, stride_s=stride, views=views[name])
+    return predict_all(only, sources, windows=asked.windows, views=views[name], progress=heard)
 
 
-def _check_no_timeline(rule: SegmentRule, options: Mapping[str, object]) -> None:
+def _check_drawn(draw: str, annotate: Path | None) -> None:
+    if draw != "auto" and annotate is None:
+        raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
+
+
+def _check_no_timeline(
+    rule: SegmentRule, files: Mapping[str, object], stride: float | None, *, streaming: bool
+) -> None:
     """Refuse what only timelines have.
 
     Raises:
@@ -272,6 +315,7 @@ def _check_no_timeline(rule: SegmentRule, options: Mapping[str, object]) -> None
     """
     from kinesphere.predict import SegmentRule
 
+    options = {"--stride": stride, "--streaming": streaming or None, **files}
     given = [name for name, value in options.items() if value is not None]
     if given:
         verb = "belongs" if len(given) == 1 else "belong"

@@ -150,6 +150,10 @@ class FramesAndWords(nn.Module):
         """Cosines `(B, K)` of the clip's embedding and of classes of any length."""
         return F.linear(seen_BSE[:, 0], F.normalize(classes_KE, dim=-1))
 
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = self.temperature(self.compare(self.look(x_BTCHW), self.fc.weight))
+    def answer(self, seen_BSE: Tensor) -> Tensor:
+        """Logits `(B, K)` of what is seen."""
+        logits_BK: Tensor = self.temperature(self.compare(seen_BSE, self.fc.weight))
         return logits_BK
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        return self.answer(self.look(x_BTCHW))

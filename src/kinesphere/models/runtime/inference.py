@@ -86,6 +86,21 @@ def prepared_copy(net: nn.Module, name: str, compute: Compute) -> nn.Module:
     return compute.place(prepared)
 
 
+def prepared_stream(net: nn.Module, compute: Compute) -> nn.Module:
+    """A copy of a streaming network, prepared for `compute`, whose `stream_features` gives the same.
+
+    Its steps take and return states, which cannot be traced: they run as they are around parts that are
+    prepared each for itself. States begin with `stream_init` of the network itself.
+    """
+    net = copy.deepcopy(net).eval().requires_grad_(False)
+    if compute.device == "cpu":
+        keep_freed_memory()
+    if compute.precision != "fp32":
+        _round_linear_layers(net, _dtype(compute))
+    _prepare_parts(net, compute, _stateless)
+    return compute.place(net)
+
+
 def _prepared(net: nn.Module, compute: Compute) -> tuple[nn.Module, set[str]]:
     """The network in fewer operators, and the names of the modules in it that run as they are."""
     tracer = _Tracer()
@@ -112,11 +127,19 @@ def _prepared(net: nn.Module, compute: Compute) -> tuple[nn.Module, set[str]]:
     return graph, untraced
 
 
-def _prepare_parts(net: nn.Module, compute: Compute) -> set[str]:
-    """Prepare what is in a module whose own forward stays; names what cannot be traced in there."""
+def _prepare_parts(
+    net: nn.Module, compute: Compute, alone: Callable[[nn.Module], bool] | None = None
+) -> set[str]:
+    """Prepare what is in a module whose own forward stays; names what cannot be traced in there.
+
+    Args:
+        net: The module.
+        compute: Where it runs.
+        alone: Which parts are prepared whole; None for those of `_stands_alone`.
+    """
     untraced: set[str] = set()
     for name, part in net.named_children():
-        if _stands_alone(part):
+        if (alone or _stands_alone)(part):
             prepared, names = _prepared(part, compute)
             # whoever goes through a sequence step by step finds one step that does it all
             setattr(net, name, nn.Sequential(prepared) if isinstance(part, nn.Sequential) else prepared)
@@ -124,7 +147,7 @@ def _prepare_parts(net: nn.Module, compute: Compute) -> set[str]:
             setattr(net, name, PackedLinear(part.weight, part.bias, _dtype(compute)))
             names = set()
         else:
-            names = _prepare_parts(part, compute)
+            names = _prepare_parts(part, compute, alone)
         untraced |= names
     return untraced
 
@@ -138,6 +161,13 @@ def _stands_alone(part: nn.Module) -> bool:
     parameters = inspect.signature(part.forward).parameters.values()
     plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
     return plain and set(dir(type(part))) <= set(dir(nn.Module))
+
+
+def _stateless(part: nn.Module) -> bool:
+    """Whether a part and all that is in it stand alone, so that none keeps a stream's state."""
+    return _stands_alone(part) and all(
+        type(inner).__module__.startswith("torch.nn") or _stands_alone(inner) for inner in part.modules()
+    )
 
 
 class _Tracer(fx.Tracer):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
@@ -20,7 +24,7 @@ class Streaming(Protocol[State]):
     evaluation mode.
 
     In all chunkings, `stream_step` answers for each frame what `forward` answers to the clip up to and
-    including it.
+    including it, and so does `from_features` of all frames' `stream_features` up to it.
     """
 
     def stream_init(self, batch: int, size: tuple[int, int]) -> State:
@@ -51,6 +55,18 @@ class Streaming(Protocol[State]):
         """
         ...
 
+    def stream_features(self, x_BTCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `stream_step`, with what each frame adds to the answer in place of the logits.
+
+        Returns:
+            Features `(B, T, D)` of the next frames, each after all that came before it, and the next state.
+        """
+        ...
+
+    def from_features(self, f_BTD: Tensor) -> Tensor:
+        """Logits `(B, K)` of T frames of a stream, all of them or the latest, by their features."""
+        ...
+
 
 def check_stream(net: nn.Module, x_BTCHW: Tensor, batch: int, size: tuple[int, int]) -> None:
     """Refuse frames that do not continue streams of `batch` and `size`, and a network that is training.
@@ -77,3 +93,53 @@ def check_stream(net: nn.Module, x_BTCHW: Tensor, batch: int, size: tuple[int, i
         )
     if length == 0:
         raise InvalidSetting("A step of a stream takes at least one frame; got none.")
+
+
+def state_arrays(state: Any, name: str = "") -> dict[str, np.ndarray]:
+    """The tensors and numbers of a state as plain arrays, by where they are in it."""
+    if isinstance(state, Tensor):
+        return {name: (state.float() if state.is_floating_point() else state).cpu().numpy()}
+    if isinstance(state, int):
+        return {name: np.array(state)}
+    parts = _parts(state)
+    return {key: array for path, part in parts for key, array in state_arrays(part, f"{name}/{path}").items()}
+
+
+def restored(state: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
+    """A state of the kind of another, with the numbers that `state_arrays` gave.
+
+    Args:
+        state: Of a stream's beginning: it tells the structure, devices and precisions.
+        arrays: See `state_arrays`.
+        name: Where it is in the whole.
+    """
+    if isinstance(state, Tensor):
+        return torch.from_numpy(arrays[name].copy()).to(state.device, state.dtype)
+    if isinstance(state, int):
+        return int(arrays[name])
+    if is_dataclass(state) and not isinstance(state, type):
+        device = next((v.device for v in vars(state).values() if isinstance(v, Tensor)), None)
+        parts = {
+            path: _begun(arrays, f"{name}/{path}", device)
+            if part is None
+            else restored(part, arrays, f"{name}/{path}")
+            for path, part in _parts(state)
+        }
+        return replace(state, **parts)
+    if isinstance(state, tuple):
+        return tuple(restored(part, arrays, f"{name}/{path}") for path, part in _parts(state))
+    return state
+
+
+def _begun(arrays: Mapping[str, np.ndarray], name: str, device: torch.device | None) -> Any:
+    """What a stream remembers that it did not at its beginning: tensors in a row, or nothing."""
+    inside = [key for key in arrays if key.startswith(f"{name}/")]
+    keys = sorted(inside, key=lambda key: int(key[len(name) + 1 :]))
+    return tuple(torch.from_numpy(arrays[key].copy()).to(device) for key in keys) or None
+
+
+def _parts(state: Any) -> list[tuple[str, Any]]:
+    """The parts of a state that has some, with their names."""
+    if is_dataclass(state) and not isinstance(state, type):
+        return [(field.name, getattr(state, field.name)) for field in fields(state)]
+    return [(str(i), part) for i, part in enumerate(state)] if isinstance(state, tuple) else []

@@ -64,6 +64,8 @@ class CLIP(FramesAndWords):
         gelu: Their activation.
     """
 
+    snippet = 1
+
     def __init__(
         self,
         num_classes: int,
@@ -90,9 +92,17 @@ class CLIP(FramesAndWords):
 
     def look(self, x_BTCHW: Tensor) -> Tensor:
         """The clip's embedding `(B, 1, E)`; see `ComparesWithWords`."""
-        x_NLD = self.blocks(self.embed(x_BTCHW.flatten(0, 1)))
-        frames_BTE = self.proj(self.norm(x_NLD[:, 0])).unflatten(0, (-1, x_BTCHW.shape[1]))
-        return mean_direction(frames_BTE).unsqueeze(1)
+        frames_NE = self.frame_features(x_BTCHW.flatten(0, 1))
+        return mean_direction(frames_NE.unflatten(0, x_BTCHW.shape[:2])).unsqueeze(1)
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Embeddings `(N, E)` of frames; see `FrameWise`."""
+        embeddings_NE: Tensor = self.proj(self.norm(self.blocks(self.embed(x_NCHW))[:, 0]))
+        return embeddings_NE
+
+    def from_features(self, f_BTE: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        return self.answer(mean_direction(f_BTE).unsqueeze(1))
 
 
 def infer(theirs: Mapping[str, Tensor]) -> Arguments:
@@ -107,6 +117,7 @@ CLIP_FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 2), size=(32, 32), short_side_px=32),),
     stages=stage_names(12),
+    frame_wise=True,
     cam_layers=(CamLayer("blocks.-1.norm1", "BT 1+HW C"),),
     explanation="weighted_attention",
     key_maps=(KeyMap("huggingface", frames(Rename(f"{LOOKS}.pre_layrnorm.*", "embed.norm.*")), infer=infer),),

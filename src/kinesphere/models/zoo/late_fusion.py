@@ -23,15 +23,25 @@ from kinesphere.models.weights.keymap import KeyMap, Rename
 class LateFusion(nn.Module):
     """Frame encoder and linear classifier; logits are the mean over frames."""
 
+    snippet = 1
+
     def __init__(self, num_classes: int, depth: int, width: int = 64) -> None:
         super().__init__()
         self.backbone = ResNet2d(depth, width=width)
         self.fc = nn.Linear(self.backbone.outputs, num_classes)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        B, T = x_BTCHW.shape[:2]
-        logits_BTK = self.fc(self.backbone(x_BTCHW.flatten(0, 1))).unflatten(0, (B, T))
-        logits_BK: Tensor = logits_BTK.mean(1)
+        features_ND = self.frame_features(x_BTCHW.flatten(0, 1))
+        return self.from_features(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Features `(N, D)` of frames; see `FrameWise`."""
+        features_ND: Tensor = self.backbone(x_NCHW)
+        return features_ND
+
+    def from_features(self, f_BTD: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        logits_BK: Tensor = self.fc(f_BTD).mean(1)
         return logits_BK
 
 
@@ -43,6 +53,7 @@ LATE_FUSION = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
     stages=BACKBONE_STAGES,
+    frame_wise=True,
     cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=10,
     key_maps=(KeyMap("torchvision", (Rename("fc.*", "fc.*"), Rename("*", "backbone.*"))),),

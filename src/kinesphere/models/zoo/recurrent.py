@@ -71,6 +71,8 @@ class Memory(nn.Module):
 class RecurrentNet(nn.Module):
     """Encode every frame, read the sequence, classify."""
 
+    snippet = 1
+
     def __init__(
         self, num_classes: int, backbone: SmallCNN | ResNet2d, hidden: int, bidirectional: bool, output: str
     ) -> None:
@@ -81,9 +83,17 @@ class RecurrentNet(nn.Module):
         self.fc = nn.Linear(self.memory.outputs, num_classes)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        B, T = x_BTCHW.shape[:2]
-        features_BTD = self.backbone(x_BTCHW.flatten(0, 1)).unflatten(0, (B, T))
-        logits_BK: Tensor = self.fc(self.dropout(self.memory(features_BTD)))
+        features_ND = self.frame_features(x_BTCHW.flatten(0, 1))
+        return self.from_features(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Features `(N, D)` of frames; see `FrameWise`."""
+        features_ND: Tensor = self.backbone(x_NCHW)
+        return features_ND
+
+    def from_features(self, f_BTD: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        logits_BK: Tensor = self.fc(self.dropout(self.memory(f_BTD)))
         return logits_BK
 
 
@@ -128,6 +138,7 @@ SMALL = Family(
     inputs=(SMALL_SPEC,),
     tiny_inputs=TINY_INPUTS,
     stages=STAGES,
+    frame_wise=True,
     cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=10,
     notes=PROPERTIES + "A four-layer CNN in place of the paper's CaffeNet.",

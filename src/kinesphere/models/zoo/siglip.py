@@ -73,6 +73,8 @@ class SigLIP(FramesAndWords):
         gelu: Their activation.
     """
 
+    snippet = 1
+
     def __init__(
         self,
         num_classes: int,
@@ -98,9 +100,17 @@ class SigLIP(FramesAndWords):
 
     def look(self, x_BTCHW: Tensor) -> Tensor:
         """The clip's embedding `(B, 1, D)`; see `ComparesWithWords`."""
-        x_NLD = self.blocks(self.embed(x_BTCHW.flatten(0, 1)))
-        frames_BTD = self.pool(self.norm(x_NLD)).unflatten(0, (-1, x_BTCHW.shape[1]))
-        return mean_direction(frames_BTD).unsqueeze(1)
+        frames_ND = self.frame_features(x_BTCHW.flatten(0, 1))
+        return mean_direction(frames_ND.unflatten(0, x_BTCHW.shape[:2])).unsqueeze(1)
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Embeddings `(N, D)` of frames; see `FrameWise`."""
+        embeddings_ND: Tensor = self.pool(self.norm(self.blocks(self.embed(x_NCHW))))
+        return embeddings_ND
+
+    def from_features(self, f_BTD: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        return self.answer(mean_direction(f_BTD).unsqueeze(1))
 
 
 def infer(theirs: Mapping[str, Tensor]) -> Arguments:
@@ -129,6 +139,7 @@ SIGLIP = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 2), size=(32, 32)),),
     stages=stage_names(12),
+    frame_wise=True,
     cam_layers=(CamLayer("blocks.-1", "BT HW C"),),
     explanation="weighted_attention",
     key_maps=(KeyMap("huggingface", RULES, infer=infer),),

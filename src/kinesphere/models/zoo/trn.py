@@ -74,6 +74,8 @@ class Relations(nn.Module):
 class TRN(nn.Module):
     """Frame features from an image ResNet, projected, then multi-scale relations."""
 
+    snippet = 1
+
     def __init__(
         self,
         num_classes: int,
@@ -91,8 +93,17 @@ class TRN(nn.Module):
         self.head = Relations(num_classes, length, features, features)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        features_ND = self.project(self.dropout(self.backbone(x_BTCHW.flatten(0, 1))))
-        logits_BK: Tensor = self.head(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+        features_ND = self.frame_features(x_BTCHW.flatten(0, 1))
+        return self.from_features(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Projected features `(N, D)` of frames; see `FrameWise`."""
+        features_ND: Tensor = self.project(self.dropout(self.backbone(x_NCHW)))
+        return features_ND
+
+    def from_features(self, f_BTD: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        logits_BK: Tensor = self.head(f_BTD)
         return logits_BK
 
 
@@ -127,6 +138,7 @@ FAMILY = Family(
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 4), size=(64, 64), short_side_px=72),),
     stages=(*BACKBONE_STAGES, "project"),
     head=("head.classify",),
+    frame_wise=True,
     cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     classes=174,
     key_maps=KEY_MAPS,

@@ -11,12 +11,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
-from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.papers import cite
+from kinesphere.models.runtime.framewise import snippets
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
 
@@ -55,13 +55,18 @@ class TSN(nn.Module):
         self.fc = nn.Linear(self.backbone.outputs, num_classes)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        B, T = x_BTCHW.shape[:2]
-        if T % self.snippet:
-            raise InvalidSetting(f"A snippet is {self.snippet} frames; got a clip of {T}, not a multiple.")
-        S = T // self.snippet
-        x_NCHW = x_BTCHW.unflatten(1, (S, self.snippet)).flatten(2, 3).flatten(0, 1)
-        logits_BSK = self.fc(self.dropout(self.backbone(x_NCHW))).unflatten(0, (B, S))
-        logits_BK: Tensor = logits_BSK.mean(1)
+        x_BSCHW = snippets(x_BTCHW, self.snippet)
+        features_ND = self.frame_features(x_BSCHW.flatten(0, 1))
+        return self.from_features(features_ND.unflatten(0, x_BSCHW.shape[:2]))
+
+    def frame_features(self, x_NCHW: Tensor) -> Tensor:
+        """Features `(N, D)` of snippets; see `FrameWise`."""
+        features_ND: Tensor = self.backbone(x_NCHW)
+        return features_ND
+
+    def from_features(self, f_BSD: Tensor) -> Tensor:
+        """Logits `(B, K)`; see `FrameWise`."""
+        logits_BK: Tensor = self.fc(self.dropout(f_BSD)).mean(1)
         return logits_BK
 
 
@@ -85,6 +90,7 @@ FAMILY = Family(
     inputs=(SPEC,),
     tiny_inputs=(SPEC.with_(sampling=Sampling("uniform", 3), size=(64, 64), short_side_px=72),),
     stages=BACKBONE_STAGES,
+    frame_wise=True,
     cam_layers=(CamLayer("backbone.layer4", "BT C H W"),),
     key_maps=(KeyMap("mmaction2", MMACTION2), KeyMap("mit_han_lab", MIT_HAN_LAB), IMAGENET),
     notes="A ResNet in place of the paper's BN-Inception.",

@@ -25,7 +25,7 @@ from kinesphere.clips.source import WrappedSource, beside
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.short_repr import short_repr
-from kinesphere.data.sources import Source
+from kinesphere.data.sources import Source, shown
 from kinesphere.predict.events.facts import Fact
 from kinesphere.predict.long_video import damage_of, remarks_on
 from kinesphere.predict.people.crops import CropRules, PeopleClips, PersonWindow
@@ -40,7 +40,7 @@ from kinesphere.predict.people.paths import (
     tracks_of_poses,
 )
 from kinesphere.predict.timeline import Timeline
-from kinesphere.predict.video_predictor import VideoPredictor, shown
+from kinesphere.predict.video_predictor import VideoPredictor
 
 WINDOW_S, STRIDE_S = 2.0, 0.5
 _USUAL_FPS = 25.0

@@ -229,6 +229,11 @@ class MoViNet(nn.Module):
 
     def stream_step(self, x_BTCHW: Tensor, state: MoViNetState) -> tuple[Tensor, MoViNetState]:
         """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
+        means, following = self.stream_features(x_BTCHW, state)
+        return self._classify(running_mean(means, state.total, state.frames)[0]), following
+
+    def stream_features(self, x_BTCHW: Tensor, state: MoViNetState) -> tuple[Tensor, MoViNetState]:
+        """Means of conv7 `(B, T, C)` of the next frames, and the next state; see `Streaming`."""
         check_stream(self, x_BTCHW, state.batch, state.size)
         length = x_BTCHW.shape[1]
         x = clips(self.conv1(x_BTCHW.flatten(0, 1)), length)
@@ -237,9 +242,13 @@ class MoViNet(nn.Module):
             x, kept = block.carry(x, past, state.frames)
             states.append(kept)
         means = frame_means(clips(self.conv7(frames(x)), length))
-        history, total = running_mean(means, state.total, state.frames)
+        _, total = running_mean(means, state.total, state.frames)
         count = state.frames + length
-        return self._classify(history), MoViNetState(count, state.batch, state.size, tuple(states), total)
+        return means, MoViNetState(count, state.batch, state.size, tuple(states), total)
+
+    def from_features(self, f_BTC: Tensor) -> Tensor:
+        """Logits `(B, K)` of the frames whose means these are; see `Streaming`."""
+        return self._classify(f_BTC.mean(1))
 
     def _classify(self, x: Tensor) -> Tensor:
         logits: Tensor = self.dense10(self.dropout(self.act(self.dense9(x))))
@@ -288,7 +297,7 @@ def movinet_a0(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A0, causal=False)
 
 
-@STREAM.model("MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.")
+@STREAM.model("MoViNet-A0, 50 frames of 172 pixels: causal, one frame at a time.", streaming=True)
 def movinet_a0_stream(num_classes: int) -> MoViNet:
     return STREAM.build(num_classes, design=A0, causal=True)
 
@@ -298,7 +307,7 @@ def movinet_a1(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A1, causal=False)
 
 
-@STREAM.model("MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.")
+@STREAM.model("MoViNet-A1, 50 frames of 172 pixels: causal, one frame at a time.", streaming=True)
 def movinet_a1_stream(num_classes: int) -> MoViNet:
     return STREAM.build(num_classes, design=A1, causal=True)
 
@@ -308,7 +317,11 @@ def movinet_a2(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=A2, causal=False)
 
 
-@STREAM.model("MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.", inputs=clip(50, 5.0, 224))
+@STREAM.model(
+    "MoViNet-A2, 50 frames of 224 pixels: causal, one frame at a time.",
+    inputs=clip(50, 5.0, 224),
+    streaming=True,
+)
 def movinet_a2_stream(num_classes: int) -> MoViNet:
     return STREAM.build(num_classes, design=A2, causal=True)
 
@@ -337,6 +350,6 @@ def movinet_tiny(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=TINY, causal=False)
 
 
-@MOVINET.model("movinet for tests.", key_maps=STREAM_MAPS, tiny=True)
+@MOVINET.model("movinet for tests.", key_maps=STREAM_MAPS, tiny=True, streaming=True)
 def movinet_stream_tiny(num_classes: int) -> MoViNet:
     return MOVINET.build(num_classes, design=TINY, causal=True)

@@ -162,12 +162,22 @@ class TSM(nn.Module):
 
     def stream_step(self, x_BTCHW: Tensor, state: TSMState) -> tuple[Tensor, TSMState]:
         """Logits `(B, T, K)` of the stream up to each of its next frames, and the next state."""
-        check_stream(self, x_BTCHW, state.batch, state.size)
-        logits_BTK, memory = self.step(x_BTCHW, state.memory)
+        logits_BTK, following = self.stream_features(x_BTCHW, state)
         sums_BTK = state.total[:, None] + logits_BTK.cumsum(1)
         counts_T1 = torch.ones_like(sums_BTK[0, :, :1]).cumsum(0) + state.frames
+        return sums_BTK / counts_T1, following
+
+    def stream_features(self, x_BTCHW: Tensor, state: TSMState) -> tuple[Tensor, TSMState]:
+        """Logits `(B, T, K)` of each of the next frames, and the next state; see `Streaming`."""
+        check_stream(self, x_BTCHW, state.batch, state.size)
+        logits_BTK, memory = self.step(x_BTCHW, state.memory)
+        total_BK = (state.total[:, None] + logits_BTK.cumsum(1))[:, -1]
         frames = state.frames + x_BTCHW.shape[1]
-        return sums_BTK / counts_T1, TSMState(frames, state.batch, state.size, memory, sums_BTK[:, -1])
+        return logits_BTK, TSMState(frames, state.batch, state.size, memory, total_BK)
+
+    def from_features(self, f_BTK: Tensor) -> Tensor:
+        """Logits `(B, K)` of the frames whose logits these are; see `Streaming`."""
+        return f_BTK.mean(1)
 
     @staticmethod
     def _check_causal(shift: TemporalShift) -> None:
@@ -338,6 +348,7 @@ def tsm_resnet101(num_classes: int) -> TSM:
     "TSM on ResNet-50 with shifts from the past alone; streams frame by frame.",
     key_maps=resnet_maps(50),
     notes=ONLINE_NOTE,
+    streaming=True,
 )
 def tsm_resnet50_online(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, causal=True, depth=50)
@@ -370,7 +381,9 @@ def tsm_mobilenetv2(num_classes: int) -> TSM:
 
 
 @TSM_MOBILE.model(
-    "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.", notes=ONLINE_NOTE
+    "TSM on MobileNetV2 with shifts from the past alone; streams frame by frame.",
+    notes=ONLINE_NOTE,
+    streaming=True,
 )
 def tsm_mobilenetv2_online(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes, causal=True)
@@ -381,7 +394,9 @@ def tsm_tiny(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, depth=TINY_DEPTH, width=8)
 
 
-@TSM_RESNET.model("tsm_resnet50_online for tests.", key_maps=resnet_maps(TINY_DEPTH), tiny=True)
+@TSM_RESNET.model(
+    "tsm_resnet50_online for tests.", key_maps=resnet_maps(TINY_DEPTH), tiny=True, streaming=True
+)
 def tsm_online_tiny(num_classes: int) -> TSM:
     return TSM_RESNET.build(num_classes, causal=True, depth=TINY_DEPTH, width=8)
 
@@ -398,6 +413,6 @@ def tsm_mobile_tiny(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes, divide=4, repeat=2)
 
 
-@TSM_MOBILE.model("tsm_mobilenetv2_online for tests.", key_maps=(), tiny=True)
+@TSM_MOBILE.model("tsm_mobilenetv2_online for tests.", key_maps=(), tiny=True, streaming=True)
 def tsm_mobile_online_tiny(num_classes: int) -> TSM:
     return TSM_MOBILE.build(num_classes, causal=True, divide=4, repeat=2)
