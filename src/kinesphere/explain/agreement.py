@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.explain.attribution import Attribution
@@ -102,6 +101,8 @@ def agreements(
 
 def _of_maps(one: Attribution, other: Attribution, work: Work) -> Iterator[tuple[float, float]]:
     """Rank correlation and overlap of each input and view that both have heat of."""
+    from scipy.stats import spearmanr  # takes half a second to load
+
     theirs = {(heat.model, heat.spec, heat.view): heat for heat in other.heats}
     for heat in one.heats:
         twin = theirs.get((heat.model, heat.spec, heat.view))

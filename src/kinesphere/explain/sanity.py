@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from kinesphere.explain.method import Method, Settings
@@ -87,6 +86,8 @@ def check_sanity(
 
 def likeness(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """Spearman's rank correlation of the absolute heat of two maps; 0 where one of them is empty or even."""
+    from scipy.stats import spearmanr  # as in `agreement`
+
     a = np.concatenate([heat.detach().abs().flatten().cpu().numpy() for heat in one])
     b = np.concatenate([heat.detach().abs().flatten().cpu().numpy() for heat in other])
     if np.ptp(a) == 0 or np.ptp(b) == 0:

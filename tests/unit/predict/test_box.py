@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,13 +98,22 @@ def test_pixels_answer_alone_and_joints_join_where_a_file_lies_beside(
 
 
 def test_joints_are_extracted_where_that_needs_no_download(
-    folder: Path, offline: None, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    offline: None,
+    make_video: MakeVideo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     video = make_video()
     assert BoxPredictor(folder, CPU).for_source(video).name == PIXELS
-    (tmp_path / "pose_landmarker_lite.task").write_bytes(b"a model")
+    bundle = tmp_path / "pose_landmarker_lite.task"
+    bundle.write_bytes(b"a download that ended early")
     monkeypatch.setenv("KINESPHERE_WEIGHTS", str(tmp_path))
     monkeypatch.setattr("kinesphere.annotations.extract.mediapipe_pose._is_installed", lambda _: True)
+    assert BoxPredictor(folder, CPU).for_source(video).name == PIXELS
+    assert caplog.text.count("pose_landmarker_lite.task is not used: it is damaged") == 1
+    zipfile.ZipFile(bundle, "w").close()
     box = BoxPredictor(folder, CPU)
     assert box.opening.pose_model == "lite"
     assert "Where none does, poses are extracted first (lite)" in " ".join(box.about())

@@ -6,7 +6,10 @@ Bazarevsky et al.: "BlazePose: On-device Real-time Body Pose tracking", 2020, ht
 from __future__ import annotations
 
 import importlib.util
+import logging
+import zipfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,8 @@ _URL = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
 _VISIBLE = 0.3
 # Images are enlarged to this height, so that people in small crops fill the detector's input.
 _LEAST_PX = 256
+
+log = logging.getLogger("kinesphere.annotations")
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,22 @@ def pose_model_at_hand(first: str | None = None) -> str | None:
     if not _is_installed("mediapipe"):
         return None
     order = dict.fromkeys((*([first] if first in MODELS else []), "full", "heavy", "lite"))
-    return next((name for name in order if local_file(f"pose_landmarker_{name}.task") is not None), None)
+    return next((name for name in order if _is_whole(local_file(f"pose_landmarker_{name}.task"))), None)
+
+
+def _is_whole(file: Path | None) -> bool:
+    """Whether a bundle is there to its end; of one that nobody named and that is not, a warning is all."""
+    if file is None:
+        return False
+    whole = zipfile.is_zipfile(file)
+    if not whole:
+        _warn_of(file)
+    return whole
+
+
+@cache
+def _warn_of(file: Path) -> None:
+    log.warning("%s is not used: it is damaged, or no pose landmarker; get it again.", file)
 
 
 def _is_installed(package: str) -> bool:
@@ -150,7 +170,10 @@ class PoseFinder(MediaPipeTask):
             with native_silence():
                 self._task = vision.PoseLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
-            raise InvalidSetting(f"{settings.model} is no pose landmarker of MediaPipe: {error}") from error
+            raise InvalidSetting(
+                f"{settings.model} is no pose landmarker of MediaPipe: {error}; get it again, or name "
+                "another."
+            ) from error
         self.version = f"MediaPipe {mediapipe.__version__} {settings.model.stem}"
 
     def find(self, image: np.ndarray, box: np.ndarray | None = None) -> Detections:

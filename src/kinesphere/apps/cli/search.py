@@ -115,6 +115,14 @@ def _document(query: str, found: Found) -> dict[str, object]:
     }
 
 
+def _is_gone(source: str) -> bool:
+    from kinesphere.core.paths import is_there
+    from kinesphere.data.sources import local_path
+
+    path = local_path(source)
+    return path is not None and not is_there(path)
+
+
 def _show(found: Found) -> None:
     from kinesphere.models.words import WEAK_ON_MOTION
 
@@ -126,6 +134,9 @@ def _show(found: Found) -> None:
             tinted((f"{moment.similarity:7.4f}", "cyan"), f"  {times}  ", (moment.source, "bold")),
             soft_wrap=True,
         )
+    gone = {moment.source for moment in found.moments if _is_gone(moment.source)}
+    if gone:
+        say("note", "yellow", f"{len(gone)} of the videos listed are not there any more")
     screen.print(f"{found.windows} windows of {found.videos} videos, of which {found.decoded} were decoded")
     say("note", "yellow", WEAK_ON_MOTION)
     for each in found.skipped:

@@ -26,6 +26,7 @@ from kinesphere.models.weights.readers.tokenizer import PromptTokens, read_token
 from kinesphere.models.words import GAP, Words, checked_prompts, ensemble
 
 BATCH = 64
+_LONGEST_REASON = 300
 
 
 def import_words(
@@ -159,8 +160,13 @@ def read_tower(words: Words, theirs: Mapping[str, Tensor], arguments: Arguments,
     except KeyError as error:
         raise InvalidCheckpoint(f"{name} holds no encoder of texts: it lacks {error}.") from error
     except Exception as error:  # sizes are read off tensors of any form
-        raise InvalidCheckpoint(f"{name} holds no whole encoder of texts: {brief(str(error))}.") from error
+        raise InvalidCheckpoint(f"{name} holds no whole encoder of texts: {_in_short(error)}.") from error
     return tower.eval()
+
+
+def _in_short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 @torch.inference_mode()
