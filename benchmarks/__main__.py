@@ -46,6 +46,7 @@ NAMES = (
     "box_fusion",
     "few_clips",
     "segments",
+    "people",
 )
 
 

@@ -18,7 +18,8 @@ def read_track_file(path: str | Path, fps: float, *, tracker: TrackerName = "byt
     """The tracks of one video; boxes without identities are followed by the package `trackers`.
 
     Args:
-        path: MOTChallenge text, a folder with `gt/gt.txt` or `det/det.txt`, or COCO JSON.
+        path: MOTChallenge text, empty where nobody was found; a folder with `gt/gt.txt` or `det/det.txt`; or
+            COCO JSON.
         fps: Frames per second of the file's frame numbers.
         tracker: Which tracker follows boxes without identities: MOT's identity -1, COCO's without `track_id`.
 
@@ -37,6 +38,8 @@ def read_track_file(path: str | Path, fps: float, *, tracker: TrackerName = "byt
         if all(each.identity is None for each in found):
             return followed(found, fps, tracker=tracker)
         return tracks_by_identity(found, str(path))
+    if path.is_file() and not path.read_bytes().strip():
+        return ()  # a video in which the detector found nobody
     anonymous = [
         FoundBox(frame, box[:4], box[4], label)
         for _, frame, identity, box, label in mot_lines(path)

@@ -157,6 +157,11 @@ def test_boxes_without_identities_are_followed(tmp_path: Path) -> None:
         read_track_file(tmp_path / "empty", 25)
 
 
+def test_an_empty_file_has_nobody(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n")
+    assert read_track_file(tmp_path / "a.txt", 25) == ()
+
+
 def test_without_a_tracker_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trackers", None)
     (tmp_path / "a.txt").write_text("1,-1,0,0,9,9\n")
