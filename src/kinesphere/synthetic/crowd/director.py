@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.synthetic.body.body import INDEX, Array, forward_kinematics
+from kinesphere.synthetic.body.body import INDEX, Array, Placement, forward_kinematics
 from kinesphere.synthetic.body.performer import Performer
 from kinesphere.synthetic.crowd.pairs import INTERACTIONS, interact
 from kinesphere.synthetic.crowd.person import Gait, Person
@@ -23,6 +23,8 @@ GOING: tuple[str, ...] = ("walk", "run")
 """Movements that lead to a place."""
 _NEAR_M = 0.25  # who is as near to a place need not go there
 _RAISE_S, _TAKE_S = 0.45, 0.3
+_BEFORE_TOES_M = 0.12
+_DRAWS, _DEEP_M = 10, 0.26  # how low the palms get of themselves
 
 
 @dataclass
@@ -128,10 +130,6 @@ class Director:
         spots = tuple((x, y) for person in self.people for t, x, y in person.way if t <= length)
         return Play(figures, things, _cut(movements, length), _cut(facts, length), length, spots)
 
-    def reach_m(self, number: int, thing: int) -> float:
-        """How far before a person a thing lies that is picked up, about."""
-        return 0.45 * self.people[number].performer.body.proportions.height_m / 1.72
-
     def lies(self, thing: int) -> Spot | None:
         """Where a thing lies, if nobody has it."""
         return None if thing in self.has.values() else self._lives[thing].rests[-1].at
@@ -197,21 +195,26 @@ class Director:
         self._release(act.person, begun.start_s + at_s, target)
 
     def _bending(self, person: Person, name: str, life: _Life) -> tuple[Movement, float, Spot]:
-        """A movement down to the floor, when the hands are lowest, and how far ahead and aside they are."""
+        """A movement down to the floor, when the hands are lowest, and how far ahead and aside a thing is."""
         body, hands = person.performer.body, _led(life.hands, person)
         sides: tuple[Side, ...] = ("left", "right") if hands == "both" else (hands,)
-        for _ in range(12):
+        # Some take things from low furniture; the deepest of a few draws, or one deep enough, is it.
+        draws: list[tuple[float, int, Movement, Array, Placement, Array]] = []
+        for _ in range(_DRAWS):
             movement = person.performed(name, 2.0)
             times = np.linspace(0, movement.duration_s, 60)
             placed = forward_kinematics(body, movement.pose(times, body))
             at = np.mean([palm(placed, side) for side in sides], axis=0)
-            lowest = int(at[:, 2].argmin())
-            if at[lowest, 2] < 0.45:
+            draws.append((float(at[:, 2].min()), len(draws), movement, times, placed, at))
+            if draws[-1][0] < _DEEP_M:
                 break
-        start = placed.of("pelvis")[0]
-        return movement, float(times[lowest]), (
-            float(at[lowest, 0] - start[0]), float(at[lowest, 1] - start[1])
-        )  # fmt: skip
+        _, _, movement, times, placed, at = min(draws, key=lambda draw: draw[:2])
+        lowest = int(at[:, 2].argmin())
+        # The thing lies before the toes, where the hands are led to.
+        ahead = _BEFORE_TOES_M + float(placed.of("left_toes")[0, 0] - placed.of("pelvis")[0, 0])
+        if hands == "both":
+            return movement, float(times[lowest]), (ahead + 0.4 * life.item.size_m, 0.0)
+        return movement, float(times[lowest]), (ahead, float(at[lowest, 1] - placed.of("pelvis")[0, 1]))
 
     def _reach(self, person: Person, life: _Life, target: Spot, at_s: float) -> None:
         """Both palms at the sides of a thing on the floor, or the leading one at its grip."""

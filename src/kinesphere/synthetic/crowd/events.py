@@ -140,14 +140,14 @@ def _over(
 def _robbery(where: _Setting, at_s: float, starts: list[float]) -> list[Act]:
     """Two run, and the one with the thing holds it up: before, on the way, or after."""
     when = int(where.generator.integers(3))
-    late = float(where.generator.uniform(0.2, 2.0))
+    late, after = float(where.generator.uniform(0.2, 4.0)), float(where.generator.uniform(4.0, 8.0))
     acts = [Act(0, "hold up", at_s, seconds=2.0)] if when == 0 else []
     acts += [
         _over(where, 0, "run", at_s + 2.5 * (when == 0), starts, raised=when == 1),
         _over(where, 1, "run", at_s + 2.5 * (when == 0) + late, starts),
     ]
     if when == 2:
-        acts.append(Act(0, "hold up", at_s + 4.0, seconds=2.0))
+        acts.append(Act(0, "hold up", at_s + after, seconds=2.0))
     return [*acts, _over(where, 0, "walk", at_s + 26.0, starts), Act(1, "wave", at_s + 24.0)]
 
 
