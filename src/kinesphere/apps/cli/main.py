@@ -30,6 +30,7 @@ from kinesphere.apps.cli.live import live
 from kinesphere.apps.cli.models import models
 from kinesphere.apps.cli.predict import predict
 from kinesphere.apps.cli.render import render
+from kinesphere.apps.cli.runs import runs
 from kinesphere.apps.cli.score import score
 from kinesphere.apps.cli.search import search
 from kinesphere.apps.cli.study import study
@@ -55,6 +56,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("models", models),
     ("datasets", datasets),
     ("train", train),
+    ("runs", runs),
     ("evaluate", evaluate),
     ("predict", predict),
     ("live", live),
@@ -74,6 +76,7 @@ LOADED = {
     "models": "kinesphere.models",
     "datasets": "kinesphere.data.catalogue",
     "train": "kinesphere.train",
+    "runs": "kinesphere.train.recipe",
     "evaluate": "kinesphere.train.fold_evaluation",
     "predict": "kinesphere.predict.bulk",
     "live": "kinesphere.live",
