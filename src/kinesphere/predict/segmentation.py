@@ -110,8 +110,7 @@ def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarr
     away_s = timeline.spans[1:, 0] - timeline.spans[:-1, 1]
     joined = (away_s <= _TOUCH_S) | (away_s < rule.gap_s)
     if rule.viterbi is None:
-        keep = rule.continuing(opening, timeline.threshold())
-        active = _by_threshold(timeline, opening, keep, joined)
+        active = _by_threshold(timeline, rule, opening, joined)
     else:
         active = _by_viterbi(timeline, rule, opening)
     active[:, [name in rule.no_action for name in timeline.labels]] = False
@@ -123,10 +122,18 @@ def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarr
 
 
 def _by_threshold(
-    timeline: Timeline, opening: np.ndarray, keep: np.ndarray, joined: np.ndarray
+    timeline: Timeline, rule: SegmentRule, opening: np.ndarray, joined: np.ndarray
 ) -> np.ndarray:
-    probabilities = np.where(timeline.unanswered[:, None], -1, timeline.probabilities)
-    strong, weak = probabilities >= opening, probabilities >= keep
+    """The labels of each window by itself and its neighbours, `(W, K)`."""
+    strong = np.where(timeline.unanswered[:, None], -1, timeline.probabilities) >= opening
+    weak = strong
+    if rule.keep is not None:
+        # Less than a model wants for an answer may continue one, unless another answer is more probable.
+        other = np.array([timeline.labels.names[best] for best in timeline.probabilities.argmax(1)])
+        rejected = timeline.rejection is not None and other == timeline.rejection.label
+        silent = timeline.nobody | rejected
+        keep = rule.continuing(opening, timeline.threshold())
+        weak = strong | (np.where(silent[:, None], -1, timeline.probabilities) >= keep)
     active = _opened(strong, weak, joined)
     if not timeline.labels.multi:
         best = np.where(active, timeline.probabilities, -1).argmax(1)

@@ -21,15 +21,16 @@ NO_ACTION = ""
 """The state in which nothing happens that has a label."""
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e7
 _EVEN_S = 1e-6
+_LEAST = 1e-30
 
 
 @dataclass(frozen=True)
 class Transitions:
     """A Markov chain over labels and `NO_ACTION`, and what its changes cost.
 
-    A change costs the logarithm of how much less probable it is than to stay, with all states that could
-    follow taken together: of twenty labels a change costs as much as of two, and those that follow more often
-    than others cost less. What is as probable as to stay costs nothing.
+    A change to what follows most often costs the logarithm of how much less probable any change is than to
+    stay; to others it costs more by how much rarer they follow. So among twenty labels a change costs as
+    much as among two. What is as probable as to stay costs nothing.
 
     Either `stay` says how probably a window has the state of the one before it, whatever the stride; or
     states last as long as `duration_s` and `durations_s` say on average, so that any stride has its own
@@ -95,7 +96,12 @@ class Transitions:
     def costs(self, states: Sequence[str], step_s: float) -> np.ndarray:
         """What the change from each state to each other one adds to the score, `(S, S)`: at most 0."""
         given = self.probabilities(states, step_s)
-        return _costs(given * max(len(states) - 1, 1), given.diagonal()[:, None])
+        stayed = given.diagonal().copy()[:, None]
+        np.fill_diagonal(given, 0)
+        usual = np.maximum(given.max(1, keepdims=True), _LEAST)
+        costs = _costs((1 - stayed) * given / usual, stayed)
+        np.fill_diagonal(costs, 0)
+        return costs
 
     def on_and_off(self, labels: Sequence[str], step_s: float) -> np.ndarray:
         """Of a label being there or not, given whether it was `step_s` seconds before, `(2, 2, K)`.
@@ -232,8 +238,9 @@ def _by_step(of_step: Callable[[float], np.ndarray], times_s: np.ndarray) -> lis
 
 
 def _costs(changed: np.ndarray, stayed: np.ndarray) -> np.ndarray:
-    """Logarithms of the odds of changes, at most 0; those of staying are 0 by themselves or cut to it."""
-    costs: np.ndarray = np.minimum(np.log(np.maximum(changed, 1e-30) / np.maximum(stayed, 1e-30)), 0.0)
+    """Logarithms of the odds of changes, at most 0."""
+    odds = np.maximum(changed, _LEAST) / np.maximum(stayed, _LEAST)
+    costs: np.ndarray = np.minimum(np.log(odds), 0.0)
     return costs
 
 

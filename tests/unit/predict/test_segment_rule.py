@@ -111,6 +111,16 @@ def test_viterbi_bridges_what_thresholds_break() -> None:
     assert found(rejecting, viterbi=Transitions(duration_s=60)) == []
 
 
+def test_what_is_too_little_for_an_answer_may_continue_one() -> None:
+    rows = [[0.7, 0.2, 0.1], [0.45, 0.35, 0.2], [0.3, 0.2, 0.5], [0.7, 0.2, 0.1]]
+    answer = timeline(rows)
+    rejecting = Timeline(
+        answer.probabilities, answer.spans, LABELS, "x", rejection=Rejection("none", 0.6, "")
+    )
+    assert found(rejecting) == [("walk", 0.0, 1.5), ("walk", 3.5, 5.0)]
+    assert found(rejecting, keep=0.25) == [("walk", 0.0, 2.5), ("walk", 3.5, 5.0)]
+
+
 def test_transitions_are_learnt_from_annotations() -> None:
     rows = [("walk", 0, 4), ("walk", 4, 6), ("wave", 6, 7), ("walk", 9, 11), ("none", 11, 12)]
     rows.append(("wave", 12, 13))
