@@ -6,8 +6,8 @@ The server (`rtsp_server.py`) and the client share the machine. Each picture car
 at which it was due, so that latency is that from capture to answer, encoding and network included, and a
 frame that was lost or dropped unseen would show. Random weights: they cost what trained ones do. First every
 frame is answered at; then whoever takes the answers waits, so that five a second are taken, and what matters
-is that latency stays bounded and that all that was not seen is counted. Memory is what the process holds,
-from after its first tenth to its end.
+is that latency stays bounded and that all that was not seen is counted. Memory is the most that the process
+holds, in the last quarter of the time against the first after a tenth for warming up.
 """
 
 from __future__ import annotations
@@ -76,10 +76,15 @@ class Watched:
 
     @property
     def growth_mb(self) -> float:
-        """How much more memory is held at the end than after the warm-up."""
-        begin_s = self.memory[0][0] + 60 * self.minutes * WARM_UP
-        held = [size for at_s, size in self.memory if at_s >= begin_s]
-        return (held[-1] - held[0]) / 1e6
+        """How much more memory is held at most in the last quarter than in the first after the warm-up."""
+        begin_s = self.memory[0][0]
+        length_s = self.memory[-1][0] - begin_s
+
+        def most(first: float, last: float) -> int:
+            part = (begin_s + first * length_s, begin_s + last * length_s)
+            return max(size for at_s, size in self.memory if part[0] <= at_s <= part[1])
+
+        return (most(0.75, 1) - most(WARM_UP, WARM_UP + 0.25)) / 1e6
 
     @property
     def lost(self) -> int:

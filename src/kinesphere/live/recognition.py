@@ -9,7 +9,6 @@ from kinesphere.live.shown import Inbox, Shown
 from kinesphere.live.streams import StreamRecognition
 from kinesphere.live.windows import WindowRecognition
 from kinesphere.predict.prediction import Prediction
-from kinesphere.predict.streamed import Streamed
 from kinesphere.predict.video_predictor import VideoPredictor
 
 
@@ -47,7 +46,5 @@ def recognition(predictor: VideoPredictor, name: str, settings: LiveSettings, in
         MissingExtra: If poses are needed and MediaPipe is not installed.
         MissingWeights: If MediaPipe's model is not here and cannot be downloaded.
     """
-    streamed = Streamed.of(predictor)
-    if streamed is not None:
-        return StreamRecognition(streamed, name, settings, inbox)
-    return WindowRecognition(predictor, name, settings, inbox)
+    streaming = StreamRecognition.of(predictor, name, settings, inbox)
+    return WindowRecognition(predictor, name, settings, inbox) if streaming is None else streaming

@@ -18,8 +18,8 @@ class LiveSettings:
     Attributes:
         rate: Which frames a network that streams is shown: `contract`: as many per second as it learnt from;
             `source`: every one. Other networks sample their window as they always do.
-        memory_clips: A network that streams answers about at most so many lengths of the clip that it learnt
-            from, and at least one less; 0 for all since it began.
+        renew_clips: A network that streams begins anew after so many lengths of the clip that it learnt from;
+            0 for never.
         stride_s: Between the answers of a network that looks at windows; None for a quarter of its window.
         window_s: Length of the window of a network that spreads its frames over whatever it is given; others
             know their own.
@@ -34,7 +34,7 @@ class LiveSettings:
     """
 
     rate: Rate = "contract"
-    memory_clips: int = 2
+    renew_clips: int = 2
     stride_s: float | None = None
     window_s: float = 2.0
     seconds: float | None = None
@@ -58,5 +58,5 @@ class LiveSettings:
                 raise InvalidSetting(f"{name} is a positive number of seconds; got {getattr(self, name)}.")
         if self.warm_up < 0:
             raise InvalidSetting(f"warm_up counts answers, from 0 on; got {self.warm_up}.")
-        if self.memory_clips == 1 or self.memory_clips < 0:
-            raise InvalidSetting(f"memory_clips is 2 or more, or 0 for no end; got {self.memory_clips}.")
+        if self.renew_clips < 0:
+            raise InvalidSetting(f"renew_clips counts clips, 0 for never; got {self.renew_clips}.")

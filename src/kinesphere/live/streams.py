@@ -2,84 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
 
 import numpy as np
-import torch
 
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
-from kinesphere.clips.spec import ClipSpec
+from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.core.errors import InvalidSetting, NotFinite
 from kinesphere.live.ring import Window
 from kinesphere.live.sampler import Sampler
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.shown import Inbox, Shown
 from kinesphere.predict.prediction import Prediction
-from kinesphere.predict.streamed import Streamed, StreamedState
+from kinesphere.predict.predictor import Predictor
+from kinesphere.predict.stream import Stream
+from kinesphere.predict.video_predictor import VideoPredictor
 from kinesphere.video import Frames
 
 
-@dataclass
-class _Run:
-    """The network since one of the frames."""
-
-    state: StreamedState
-    began_s: float
-
-
 class StreamRecognition:
-    """Shows a streaming network frame after frame.
+    """Shows a streaming network frame after frame, and asks about the latest, as many as its clips have.
 
-    Such networks weigh all that they have seen since they began, and after an hour that is an hour. So a
-    second run of the network begins when the first has seen a clip's length, and takes its place when that
-    has seen `memory_clips` of them: an answer rests on what the network learnt to look at, and no more.
+    What such a network sees in a frame depends on all since it began, and it learnt with clips: so it begins
+    anew after `renew_clips` of their lengths, while what it saw of the latest frames counts on.
 
     Args:
-        streamed: The network.
+        predictor: Of a network that streams.
+        stream: The network's.
         name: Name of the source.
         settings: At which rate.
         inbox: Where frames wait.
     """
 
-    def __init__(self, streamed: Streamed, name: str, settings: LiveSettings, inbox: Inbox) -> None:
-        self._streamed, self._name, self._settings, self._inbox = streamed, name, settings, inbox
+    def __init__(
+        self, predictor: Predictor, stream: Stream, name: str, settings: LiveSettings, inbox: Inbox
+    ) -> None:
+        self._predictor, self._stream = predictor, stream
+        self._name, self._settings, self._inbox = name, settings, inbox
+        self._contract = predictor.spec
+        self._spec = self._contract.with_(sampling=Sampling("dense", 1))
         self._sampler = Sampler()
         self._taken, self._answered = -1, -1  # segments
-        self._runs: list[_Run] = []
+        self._frames = 0
+        self._latest: deque[float] = deque(maxlen=self._contract.length)
+
+    @classmethod
+    def of(
+        cls, predictor: VideoPredictor, name: str, settings: LiveSettings, inbox: Inbox
+    ) -> StreamRecognition | None:
+        """Of a predictor whose network streams; None of another."""
+        if not isinstance(predictor, Predictor):
+            return None
+        try:
+            return cls(predictor, Stream(predictor), name, settings, inbox)
+        except InvalidSetting:
+            return None
 
     def take(self, shown: Shown) -> None:
         """See `Recognition.take`."""
         if shown.segment != self._taken:
             self._taken = shown.segment
             self._sampler.begin()
-        step_s = _step_s(self._streamed.contract, shown.frame_s, self._settings)
+        step_s = _step_s(self._contract, shown.frame_s, self._settings)
         if self._settings.rate == "source" or self._sampler.picks(shown.time_s, step_s, shown.frame_s):
             self._inbox.put(shown)
 
     def answer(self, shown: Shown) -> Prediction:
         """See `Recognition.answer`."""
         if shown.segment != self._answered:
-            self._answered = shown.segment
-            self._runs = []
-        length, memory = self._streamed.contract.length, self._settings.memory_clips
-        if memory and len(self._runs) > 1 and self._runs[0].state.frames >= memory * length:
-            self._runs.pop(0)
-        ages = [run.state.frames for run in self._runs]
-        if not ages or (memory and len(ages) == 1 and ages[0] >= (memory - 1) * length):
-            self._runs.append(_Run(self._streamed.begin(), shown.time_s))
-        frames = self._frames(shown)
-        rows = []
-        for run in self._runs:
-            probabilities, run.state = self._streamed.step(frames, run.state)
-            rows.append(probabilities[-1])
-        predictor = self._streamed.predictor
-        return Prediction(
-            rows[0],
-            predictor.labels,
-            self._name,
-            (self._runs[0].began_s, shown.time_s + shown.frame_s),
-            rejection=predictor.rejection,
-        )
+            self._answered, self._frames = shown.segment, 0
+            self._stream.reset()
+            self._latest.clear()
+        if self._settings.renew_clips and self._frames >= self._settings.renew_clips * self._contract.length:
+            self._frames = 0
+            self._stream.renew()
+        [clip] = MODALITIES.get(self._spec.modality).read(_Single.of(self._name, shown), self._spec)
+        self._stream.take(clip.data[None], [shown.time_s])
+        self._frames += 1
+        self._latest.append(shown.time_s)
+        self._stream.forget(self._latest[0])
+        row = self._stream.answer()
+        predictor = self._predictor
+        if not np.isfinite(row).all():
+            raise NotFinite(
+                f"The answer of {predictor.name} to {self._name} at {shown.time_s:.2f} s is not a number, "
+                f"in {predictor.compute.precision}; check its weights, or try precision fp32."
+            )
+        span = (self._latest[0], shown.time_s + shown.frame_s)
+        return Prediction(row, predictor.labels, self._name, span, rejection=predictor.rejection)
 
     def end(self, error: BaseException | None) -> None:
         """See `Recognition.end`."""
@@ -87,13 +98,7 @@ class StreamRecognition:
 
     def close(self) -> None:
         """See `Recognition.close`."""
-        self._runs = []
-
-    def _frames(self, shown: Shown) -> torch.Tensor:
-        """The frame as the network's contract has it, `(1, C, H, W)`."""
-        spec = self._streamed.spec
-        [clip] = MODALITIES.get(spec.modality).read(_Single.of(self._name, shown), spec)
-        return clip.data
+        self._stream.reset()
 
 
 class _Single(Window):

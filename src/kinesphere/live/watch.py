@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from kinesphere.core.closing import Closing
+from kinesphere.core.device import give_back_freed_memory
 from kinesphere.core.signals import held, raise_if_stopped
 from kinesphere.live.camera import CameraFeed
 from kinesphere.live.clock import Clock, SystemClock
@@ -26,6 +27,8 @@ from kinesphere.video.container import Source
 
 # How often waiting looks for a signal.
 _WAKES_S = 0.2
+# How often memory that was freed is given back.
+_GIVES_BACK_S = 60.0
 
 
 def watch(
@@ -95,6 +98,7 @@ class Watching(Closing):
         outlets = Outlets(self._recognition.take, self._inbox.tell, self._recognition.end)
         self._drain = Drain(feed, settings, clock, outlets, self._observers)
         self._started = self._closed = False
+        self._gave_back_s = clock.now()
 
     @property
     def summary(self) -> Summary:
@@ -156,6 +160,9 @@ class Watching(Closing):
             return None
         latency_s = self._clock.now() - shown.captured_s
         self._latencies.add(latency_s)
+        if self._clock.now() - self._gave_back_s > _GIVES_BACK_S:
+            self._gave_back_s = self._clock.now()
+            give_back_freed_memory()
         result = LiveResult(shown.frame, prediction, latency_s)
         for observer in self._observers:
             observer.result(result)

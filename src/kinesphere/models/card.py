@@ -208,7 +208,7 @@ class ModelCard:
         if not self.inputs:
             raise InvalidSetting(f"Model card {self.name!r} states no input.")
 
-    def work(self, specs: Sequence[ClipSpec], batch: int = 1) -> float:
+    def work(self, specs: Sequence[ClipSpec], batch: float = 1) -> float:
         """Multiply-adds of a forward pass, about: `multiply_adds` by how much larger the inputs are.
 
         Args:

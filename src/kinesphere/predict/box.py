@@ -156,7 +156,7 @@ class BoxPredictor(VideoPredictor):
         """See `VideoPredictor.probabilities`; of the model that answers about any video."""
         return self.of_frames.probabilities(inputs, views)
 
-    def threads(self, clips: int) -> int | None:
+    def threads(self, clips: float) -> int | None:
         """See `VideoPredictor.threads`."""
         return self.of_frames.threads(clips)
 

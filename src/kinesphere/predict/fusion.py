@@ -114,7 +114,7 @@ class FusedPredictor(VideoPredictor):
         """See `VideoPredictor.rejection`."""
         return self._rejection
 
-    def threads(self, clips: int) -> int | None:
+    def threads(self, clips: float) -> int | None:
         """See `VideoPredictor.threads`; of the member that takes the most."""
         each = [member.threads(clips) for member in self.members]
         return max((number for number in each if number is not None), default=None)

@@ -141,7 +141,7 @@ class Predictor(VideoPredictor):
 
     def stream_features(self, frames: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Features `(V, T, D)` of the next frames `(V, T, C, H, W)` of a stream, and its state."""
-        with self._running(math.ceil(frames.shape[1] * len(frames) / self.specs[0].length)):
+        with self._running(frames.shape[1] * len(frames) / self.specs[0].length):
             return self._stream_net.stream_features(self._ready(frames), state)
 
     def from_features(self, features_BSD: Tensor, *, streaming: bool = False) -> Tensor:
@@ -155,7 +155,7 @@ class Predictor(VideoPredictor):
         rule = () if self.rejection is None else (self.rejection.rule,)
         return digest_of(self.specs, (*self.labels.names, *rule), self.module.state_dict())
 
-    def threads(self, clips: int) -> int | None:
+    def threads(self, clips: float) -> int | None:
         """See `VideoPredictor.threads`."""
         if self.compute.device != "cpu":
             return None
@@ -177,10 +177,10 @@ class Predictor(VideoPredictor):
             return self._probable(self._net(*ready).float())
 
     @contextmanager
-    def _running(self, clips: int) -> Iterator[None]:
-        """Context in which so many clips go through the network."""
+    def _running(self, clips: float) -> Iterator[None]:
+        """Context in which so many clips, or a part of one, go through the network."""
         with (
-            computing_with(self.threads(max(1, clips))),
+            computing_with(self.threads(clips)),
             torch.inference_mode(),
             self.compute.autocast(),
         ):

@@ -63,6 +63,10 @@ class Stream:
         self._features.clear()
         self._is_new = True
 
+    def renew(self) -> None:
+        """Have the network begin anew; what it saw of the frames so far counts on."""
+        self._is_new = True
+
     def take(self, frames: Tensor, times_s: Sequence[float] | np.ndarray) -> None:
         """Compute the next frames.
 

@@ -85,7 +85,7 @@ class VideoPredictor(ABC):
         known = [Views.parse(each.test_views) for each in self.provenances if each.test_views is not None]
         return max(known, key=lambda views: views.clips * views.crops, default=Views())
 
-    def threads(self, clips: int) -> int | None:
+    def threads(self, clips: float) -> int | None:
         """How many threads of the CPU compute so many clips; None where unknown or on another device."""
         return None
 
