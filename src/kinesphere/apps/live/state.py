@@ -15,6 +15,7 @@ from kinesphere.live.frame import LiveFrame
 from kinesphere.live.latency import Latencies
 from kinesphere.live.recorder import Recorder
 from kinesphere.live.result import Incident, LiveResult
+from kinesphere.live.settings import LiveSettings
 
 News = LiveResult | Incident | Alarm
 """What a front end is told."""
@@ -47,7 +48,7 @@ class Snapshot:
         alarms: The newest alarms, newest first.
         is_away: Whether the source is away or frozen.
         fps: Answered frames per second over the last seconds.
-        latency_s: Median and 95th percentile of capture to answer; NaN before there are some.
+        latency_s: Median and 95th percentile of capture to answer after the warm-up; NaN before that.
         frames: Number of frames that were decoded.
         dropped: Number of frames that the model was to see and did not; None where nobody counts them.
     """
@@ -91,7 +92,7 @@ class LiveState:
         self._incidents: deque[Incident] = deque(maxlen=_KEPT)
         self._alarms: deque[Alarm] = deque(maxlen=_KEPT)
         self._is_away = False
-        self._latencies = Latencies()
+        self._latencies = Latencies(LiveSettings().warm_up)
         self._answered_s: deque[float] = deque(maxlen=256)
 
     def frame(self, frame: LiveFrame) -> None:
