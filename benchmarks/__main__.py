@@ -29,6 +29,7 @@ NAMES = (
     "growth",
     "threads",
     "startup",
+    "alarms",
     "mannequin",
     "compact",
     "damaged",

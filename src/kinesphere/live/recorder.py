@@ -8,7 +8,6 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,9 @@ _NOMINAL_FPS = 25
 _INBOX_BYTES = 128 << 20
 _JPEG_QUALITY = 92
 _KEY_FRAMES = 50
-# Frames of a clip that are written before newer ones are taken in: writing must not hold those up.
-_AT_ONCE = 4
 _JOIN_S = 60.0
+# A source that is silent may be late; a clip waits this much longer for it.
+_GRACE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class RecorderSettings:
         lag_s: How much later than its frame an alarm may come; frames are kept, and clips left open, for that
             much longer.
         longest_s: A clip is not extended by further alarms beyond this length.
-        memory_bytes: Most bytes of kept frames, compressed as JPEG; 8 s of 640x480 need about 15 MB.
+        memory_bytes: Most bytes of kept frames, compressed as JPEG.
+        patient: Let the source wait instead of missing frames; for files that are read as fast as possible.
 
     Raises:
         InvalidSetting: If a value cannot work.
@@ -60,6 +60,7 @@ class RecorderSettings:
     lag_s: float = 3.0
     longest_s: float = 300.0
     memory_bytes: int = 256 << 20
+    patient: bool = False
 
     def __post_init__(self) -> None:
         spans = (self.before_s, self.after_s, self.lag_s)
@@ -155,23 +156,30 @@ class Recorder:
         with self._changed:
             return RecorderCounts(self._clips, self._failed, self._incomplete, self._missed, self._problem)
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the frames that wait for an alarm."""
+        return self._kept.bytes
+
     def frame(self, frame: LiveFrame) -> None:
         """See `FrameObserver.frame`."""
         with self._changed:
+            while self.settings.patient and self._is_full(frame) and self._broken is None:
+                self._changed.wait(0.2)
             self._raise_if_broken()
-            if self._inbox_bytes and self._inbox_bytes + frame.pixels.nbytes > _INBOX_BYTES:
+            if self._is_full(frame):
                 self._missed += 1
                 return
             self._inbox.append(frame)
             self._inbox_bytes += frame.pixels.nbytes
-            self._changed.notify()
+            self._changed.notify_all()
 
     def alarm(self, alarm: Alarm) -> None:
         """See `AlarmReceiver.alarm`."""
         with self._changed:
             self._raise_if_broken()
             self._inbox.append(alarm)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def result(self, result: LiveResult) -> None:
         """See `FrameObserver.result`."""
@@ -183,8 +191,11 @@ class Recorder:
         """Write what belongs to open clips and end; may be called again."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(_JOIN_S)
+
+    def _is_full(self, frame: LiveFrame) -> bool:
+        return self._inbox_bytes > 0 and self._inbox_bytes + frame.pixels.nbytes > _INBOX_BYTES
 
     def _raise_if_broken(self) -> None:
         """What goes wrong on the recorder's thread and is none of what we know ends the watching."""
@@ -198,27 +209,38 @@ class Recorder:
             self._broken = error
 
     def _record(self) -> None:
-        while True:
-            with self._changed:
-                if not self._inbox and not self._closing and not self._is_behind():
-                    self._changed.wait(0.2 if self._open else None)
-                items, self._inbox, self._inbox_bytes = self._inbox, deque(), 0
-                closing = self._closing
-            for item in items:
-                if isinstance(item, LiveFrame):
-                    self._keep(item)
-                else:
-                    self._begin(item)
-                self._write(_AT_ONCE)
-            if not items:
-                self._write(_AT_ONCE)
-            if closing and not items:
-                self._end_all()
-                return
+        """Keep what comes; write when nothing comes, or before memory is full of what is to be written."""
+        over = False
+        while not over:
+            item, over = self._next()
+            if isinstance(item, LiveFrame):
+                self._keep(item)
+            elif item is not None:
+                self._begin(item)
+            if item is None or self._kept.is_half_full:
+                self._write()
+        while self._is_behind():
+            self._write()
+        for clip in list(self._open):
+            self._end(clip)
+
+    def _next(self) -> tuple[LiveFrame | Alarm | None, bool]:
+        """What came next, or None if nothing did for a while; and whether that was all."""
+        waits = not self._is_behind()
+        with self._changed:
+            if waits and not self._inbox and not self._closing:
+                self._changed.wait(0.2 if self._open else None)
+            if not self._inbox:
+                return None, self._closing
+            item = self._inbox.popleft()
+            if isinstance(item, LiveFrame):
+                self._inbox_bytes -= item.pixels.nbytes
+                self._changed.notify_all()
+            return item, False
 
     def _is_behind(self) -> bool:
         """Whether a clip has frames to write that are in memory already."""
-        return any(self._kept.after(clip.written, clip.end_s) for clip in self._open)
+        return any(self._kept.following(clip) is not None for clip in self._open)
 
     def _keep(self, frame: LiveFrame) -> None:
         _, jpeg = cv2.imencode(
@@ -250,42 +272,34 @@ class Recorder:
             path = self.settings.folder / f"{key}-{number}.mp4"
         return path
 
-    def _write(self, at_once: int | None) -> None:
-        """Give the open clips frames, and end those that have all of theirs."""
+    def _write(self) -> None:
+        """Give each open clip its next frame, and end those that have all of theirs."""
         waited_s = time.monotonic() - self._arrived_s
         for clip in list(self._open):
-            frames = self._kept.after(clip.written, clip.end_s)
-            done = at_once is None or len(frames) <= at_once
-            for kept in frames[:at_once]:
-                if not self._append(clip, kept):
-                    break
+            kept = self._kept.following(clip)
+            if kept is not None:
+                self._append(clip, kept)
+                continue
             over_s = clip.end_s + self.settings.lag_s
-            if (
-                clip in self._open
-                and done
-                and (self._newest_s > over_s or self._newest_s + waited_s > over_s + 1)
-            ):
+            if self._newest_s > over_s or self._newest_s + waited_s > over_s + _GRACE_S:
                 self._end(clip)
 
-    def _append(self, clip: _Clip, kept: _Kept) -> bool:
-        """Write one frame; whether the clip is still open."""
+    def _append(self, clip: _Clip, kept: _Kept) -> None:
         try:
-            if clip.size not in (None, kept.size):
-                return self._go_on_with(clip, kept)
-            clip.write(kept)
+            if clip.size in (None, kept.size):
+                clip.write(kept)
+            else:
+                self._go_on_with(clip, kept)
         except (VideoError, UnwritableFile) as error:
             self._give_up(clip, error)
-            return False
-        return True
 
-    def _go_on_with(self, clip: _Clip, kept: _Kept) -> bool:
+    def _go_on_with(self, clip: _Clip, kept: _Kept) -> None:
         """End a clip where the size of the frames changes, and begin another with the rest of its span."""
         clip.incomplete = True
         self._end(clip)
         rest = _Clip(self._path(clip.path.stem), clip.start_s, clip.end_s, clip.written, list(clip.alarms))
         rest.incomplete = True
         self._open.append(rest)
-        return False
 
     def _end(self, clip: _Clip) -> None:
         self._open.remove(clip)
@@ -299,12 +313,6 @@ class Recorder:
             self._clips += 1
             self._incomplete += clip.incomplete
             self._problem = ""
-
-    def _end_all(self) -> None:
-        while self._is_behind():
-            self._write(None)
-        for clip in list(self._open):
-            self._end(clip)
 
     def _give_up(self, clip: _Clip, error: Exception) -> None:
         self._open.remove(clip)
@@ -325,19 +333,19 @@ class _Memory:
         self._span_s = settings.before_s + settings.lag_s
         self._most_bytes = settings.memory_bytes
         self._frames: deque[_Kept] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self._forgotten_s = -math.inf
 
     def add(self, kept: _Kept, needed: int) -> None:
         """Keep a frame, and forget old ones up to number `needed`; beyond the bound of bytes, any."""
         self._frames.append(kept)
-        self._bytes += kept.jpeg.nbytes
+        self.bytes += kept.jpeg.nbytes
         while len(self._frames) > 1 and (
-            self._bytes > self._most_bytes
+            self.bytes > self._most_bytes
             or (self._frames[0].time_s < kept.time_s - self._span_s and self._frames[0].number <= needed)
         ):
             gone = self._frames.popleft()
-            self._bytes -= gone.jpeg.nbytes
+            self.bytes -= gone.jpeg.nbytes
             self._forgotten_s = gone.time_s
 
     def first_from(self, start_s: float) -> int:
@@ -349,15 +357,21 @@ class _Memory:
         """Whether a frame that is not before a time is gone."""
         return self._forgotten_s >= start_s - _ROUNDING_S
 
-    def after(self, number: int, end_s: float) -> Sequence[_Kept]:
-        """Frames after a number and not after a time, in order."""
-        found: deque[_Kept] = deque()
-        for kept in reversed(self._frames):
-            if kept.number <= number:
-                break
-            if kept.time_s <= end_s + _ROUNDING_S:
-                found.appendleft(kept)
-        return list(found)
+    def following(self, clip: _Clip) -> _Kept | None:
+        """The frame that a clip is to be given next, if it is here."""
+        frames, written = self._frames, clip.written
+        if not frames or frames[-1].number <= written:
+            return None
+        # Without gaps in the numbers this is the place; with gaps it is further left.
+        place = min(max(0, written + 1 - frames[0].number), len(frames) - 1)
+        while place > 0 and frames[place - 1].number > written:
+            place -= 1
+        return frames[place] if frames[place].time_s <= clip.end_s + _ROUNDING_S else None
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the bytes are used."""
+        return 2 * self.bytes > self._most_bytes
 
 
 @dataclass
@@ -388,7 +402,12 @@ class _Clip:
         """Append a frame."""
         if self._writer is None or self._first is None:
             self._writer = VideoWriter(
-                self.path, kept.size, _NOMINAL_FPS, keyframe_interval=_KEY_FRAMES, threads=1
+                self.path,
+                kept.size,
+                _NOMINAL_FPS,
+                keyframe_interval=_KEY_FRAMES,
+                threads=1,
+                preset="ultrafast",  # the model needs the processor more
             )
             self._first = kept
         else:

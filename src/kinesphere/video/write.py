@@ -8,7 +8,7 @@ import math
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import av
 import numpy as np
@@ -19,16 +19,18 @@ from kinesphere.core.errors import InvalidSetting, UnwritableFile, UnwritableVid
 from kinesphere.core.files import OF_THE_DISK, Scratch, unwritable
 
 Codec = Literal["h264", "vp9"]
+Preset = Literal["veryfast", "ultrafast"]
 
 _ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Unit of times of their own that frames may have: that of broadcasts, in which usual rates are whole numbers.
 _TICK = Fraction(1, 90_000)
+_PRESETS = get_args(Preset)
 # Visually clean at the encoders' own scales (libx264's default 23; libvpx recommends 31 for 480p to 720p).
 _QUALITY = {"h264": 23, "vp9": 31}
 # Without `cpu-independent`, x264's macroblock-tree arithmetic varies from run to run on small frames.
 _SPEED = {
-    "h264": {"preset": "veryfast", "x264-params": "cpu-independent=1"},
+    "h264": {"x264-params": "cpu-independent=1"},
     "vp9": {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
 }
 
@@ -49,6 +51,8 @@ class VideoWriter:
             VP9 (default 31).
         keyframe_interval: Longest distance of key frames, in frames; by default the encoder's.
         threads: Encoder threads; by default the encoder's choice.
+        preset: What libx264 calls its trade of time for size: `"ultrafast"` takes half the time of
+            `"veryfast"` for a file twice as large. For H.264 alone.
 
     Raises:
         InvalidSetting: If size, rate, quality, codec or suffix cannot work.
@@ -65,6 +69,7 @@ class VideoWriter:
         quality: int | None = None,
         keyframe_interval: int | None = None,
         threads: int | None = None,
+        preset: Preset = "veryfast",
     ) -> None:
         self.path = Path("video.mp4") if isinstance(path, io.BytesIO) else Path(path)
         self.size = size
@@ -72,12 +77,14 @@ class VideoWriter:
         self._open = True
         self._timed: bool | None = None
         self._last_ticks = -1
-        _check(self.path, size, fps, codec, quality)
+        _check(self.path, size, fps, codec, quality, preset)
         self._fps = Fraction(fps)
         self._stored = tuple(n + n % 2 for n in size) if codec == "h264" else size
         options = {**_SPEED[codec], "crf": str(_QUALITY[codec] if quality is None else quality)}
         if codec == "vp9":
             options["b"] = "0"
+        else:
+            options["preset"] = preset
         self._scratch = None if isinstance(path, io.BytesIO) else self._beside()
         target = path if self._scratch is None else str(self._scratch.path)
         try:
@@ -238,13 +245,17 @@ class VideoWriter:
         self._discard()
 
 
-def _check(path: Path, size: tuple[int, int], fps: float | Fraction, codec: str, quality: int | None) -> None:
+def _check(
+    path: Path, size: tuple[int, int], fps: float | Fraction, codec: str, quality: int | None, preset: str
+) -> None:
     suffix = path.suffix.lower()
     if codec not in _ENCODERS:
         raise InvalidSetting(f"Videos are written as {' or '.join(_ENCODERS)}; got {codec!r}.")
     if suffix not in _FORMATS or (suffix == ".webm" and codec != "vp9"):
         known = ", ".join(s for s in _FORMATS if s != ".webm" or codec == "vp9")
         raise InvalidSetting(f"A {codec} video ends in {known}; got {path.name!r}.")
+    if preset not in _PRESETS or (codec != "h264" and preset != _PRESETS[0]):
+        raise InvalidSetting(f"The preset of an H.264 video is {' or '.join(_PRESETS)}; got {preset!r}.")
     if min(size) < 2 or max(size) > 16384:
         raise InvalidSetting(f"A video's size is (H, W) from 2 to 16384 pixels; got {size}.")
     if not 0 < fps <= 1000:

@@ -122,6 +122,8 @@ def test_a_folder_that_is_missing(tmp_path):
         ("a.mp4", {"size": (1, 64)}, "from 2 to 16384 pixels"),
         ("a.mp4", {"fps": 0}, r"fps must be in \(0, 1000\]"),
         ("a.mp4", {"quality": 60}, "quality must be in 0-51"),
+        ("a.mp4", {"preset": "slow"}, "veryfast or ultrafast; got 'slow'"),
+        ("a.webm", {"codec": "vp9", "preset": "ultrafast"}, "preset of an H.264 video"),
     ],
 )
 def test_settings_that_cannot_be(tmp_path, name, settings, message):

@@ -128,7 +128,7 @@ def live(
     outputs = LiveOutputs(
         Raising(alarm or (), alarm_seconds, cool_down, events),
         Sending(mqtt, mqtt_client, mqtt_ca, webhook),
-        Recording(record, before, after),
+        Recording(record, before, after, patient=as_fast_as_possible),
         Showing(serve, show),
     )
     advise(SAME_COMMAND)

@@ -99,11 +99,16 @@ class Sending:
 
 @dataclass(frozen=True)
 class Recording:
-    """Whether alarms are recorded, as the options `--record`, `--before` and `--after` say."""
+    """Whether alarms are recorded, as the options `--record`, `--before` and `--after` say.
+
+    Attributes:
+        patient: Let the source wait for the recorder, as a file can.
+    """
 
     record: Path | None = None
     before: float = 5.0
     after: float = 5.0
+    patient: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,77 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import socket
 import subprocess
 import time
 
 import pytest
 from alarm_makers import an_alarm, until
+from benchmarks.broker import MISSING, MOSQUITTO, Broker
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.live.delivery import Delivery
 from kinesphere.live.mqtt import PASSWORD, MqttChannel, MqttSettings
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-with_broker = pytest.mark.skipif(MOSQUITTO is None, reason="needs the program mosquitto (Debian: mosquitto)")
+with_broker = pytest.mark.skipif(MOSQUITTO is None, reason=MISSING)
 pytest.importorskip("paho.mqtt", reason="needs the extra live")
-
-
-class Broker:
-    """Mosquitto at a port of this machine, and a client that keeps what it is sent."""
-
-    def __init__(self, folder, *lines):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        # As root it would otherwise become a user who cannot read the test's folder.
-        self.config = folder / "mosquitto.conf"
-        self.config.write_text("\n".join([f"listener {self.port} 127.0.0.1", "user root", *lines]) + "\n")
-        self.process = None
-        self.frames = []
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [MOSQUITTO, "-c", self.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._answers)
-
-    def _answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
-
-    def listen(self, topic, user=None, password=None):
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        self.client = Client(CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
-        if user is not None:
-            self.client.username_pw_set(user, password)
-        subscribed = []
-        self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
-        self.client.on_subscribe = lambda *_: subscribed.append(1)
-        self.client.on_message = lambda _, __, message: self.frames.append(
-            json.loads(message.payload)["frame"]
-        )
-        self.client.reconnect_delay_set(0.05, 0.1)
-        self.client.connect_async("127.0.0.1", self.port)
-        self.client.loop_start()
-        until(lambda: subscribed)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def end(self):
-        if self.process is not None:
-            self.kill()
-        if hasattr(self, "client"):
-            self.client.loop_stop()
 
 
 @pytest.fixture
@@ -98,7 +41,7 @@ def test_nothing_is_lost_within_the_bound_while_the_broker_is_away(broker):
     delivery = Delivery(channel, bound=10, first_pause_s=0.05, longest_pause_s=0.1)
     for number in range(3):
         delivery.alarm(an_alarm(number, number / 25))
-    until(lambda: at.frames == [0, 1, 2] and delivery.counts.delivered == 3)
+    until(lambda: set(at.frames) == {0, 1, 2} and delivery.counts.delivered == 3)
     at.kill()
     until(lambda: not channel._client.is_connected())
     delivery.alarm(an_alarm(3, 3 / 25))
@@ -108,11 +51,11 @@ def test_nothing_is_lost_within_the_bound_while_the_broker_is_away(broker):
     counts = delivery.counts
     assert (counts.delivered, counts.waiting, counts.lost) == (3, 10, 1)
     at.start()
-    at.client.reconnect()
     until(lambda: delivery.counts.delivered == 13, 20)
-    until(lambda: len(at.frames) >= 13)
+    until(lambda: len(set(at.frames)) >= 13)
     delivery.close()
-    assert at.frames == [0, 1, 2, 3, *range(5, 14)]
+    # A killed broker may send its subscriber again what it had sent: QoS 1 is at least once.
+    assert list(dict.fromkeys(at.frames)) == [0, 1, 2, 3, *range(5, 14)]
     assert (delivery.counts.lost, delivery.counts.waiting, delivery.counts.problem) == (1, 0, "")
 
 

@@ -136,7 +136,7 @@ def test_memory_is_bounded_and_a_clip_tells_that_it_lacks_frames(tmp_path):
         until(lambda: not recorder._inbox)
     recorder.alarm(an_alarm(139, 139 / RATE))
     recorder.close()
-    assert recorder._kept._bytes <= 1 << 20
+    assert recorder.kept_bytes <= 1 << 20
     ((numbers, _, beside),) = clips_in(tmp_path)
     assert 0 < numbers[0] == beside["first_frame"]
     assert numbers[-1] == 139
@@ -158,6 +158,15 @@ def test_a_recorder_that_does_not_keep_up_misses_frames_and_holds_nobody_up(tmp_
     ((numbers, _, _),) = clips_in(tmp_path)
     assert numbers == list(range(6))
     assert recorder.counts.missed == 14
+
+
+def test_a_patient_recorder_lets_the_source_wait_and_misses_nothing(tmp_path, monkeypatch):
+    """As files can, which are read as fast as possible."""
+    monkeypatch.setattr("kinesphere.live.recorder._INBOX_BYTES", 2 * live_frame(0, 0).pixels.nbytes)
+    recorder = record(tmp_path, [(60, 3)], [number / RATE for number in range(120)], patient=True)
+    ((numbers, _, _),) = clips_in(tmp_path)
+    assert numbers == list(range(40, 71))
+    assert recorder.counts.missed == 0
 
 
 def test_frames_missed_within_a_clip_are_named(tmp_path):
