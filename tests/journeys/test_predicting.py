@@ -64,6 +64,43 @@ def test_windows_without_a_segment_are_counted(
     assert len([json.loads(line) for line in ended.out.splitlines()]) == 2
 
 
+@pytest.mark.slow
+def test_segments_follow_the_rule_and_are_shown_beside_annotations(
+    kinesphere: Command, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    truth = tmp_path / "truth.csv"
+    names = sorted(path.stem for path in videos.iterdir())
+    truth.write_text(f"path,label,start_s,end_s\n{names[0]}.mp4,label 1,0,1\n", encoding="utf-8")
+    (tmp_path / "rule.yaml").write_text("threshold: 0.05\nmin_s: 0.1\n", encoding="utf-8")
+    words = ["predict", videos, "--model", model, "--window", 0.5, "--rule", tmp_path / "rule.yaml"]
+    ended = kinesphere(
+        *words, "--truth", truth, "--page", tmp_path / "pages", "--picture", tmp_path / "pictures",
+        "--segments", tmp_path / "segments", "--smooth", "mean3", "--viterbi", "2s", "--no-action", "label 0",
+        "--min-length", 0.2, "--min-gap", 0.3, "--threshold", "label 3=0.9",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    pages = [(tmp_path / "pages" / f"{name}.html").read_text(encoding="utf-8") for name in names]
+    assert f'src="../videos/{names[0]}.mp4"' in pages[0]
+    assert ["annotation" in page for page in pages] == [True, False]
+    rule = "thresholds label 3 0.9; mean of 3 windows; Viterbi, 2 s a segment; no action: label 0"
+    assert rule in pages[0]
+    assert "at least 0.2 s; pauses of at least 0.3 s" in pages[0]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        f"{name}.svg" for name in names
+    ]
+    scored = kinesphere("score", "segments", tmp_path / "segments", "--truth", truth, "--json")
+    assert scored.code == 0, scored.err
+    assert "f1@0.5" in json.loads(scored.out)["scores"]
+    ended = kinesphere(*words, "--hysteresis", 0.01, "--viterbi", 0.9)
+    assert ended.code == 2
+    assert "Hysteresis and Viterbi decoding both decide" in " ".join(ended.err.split())
+    for wrong, problem in (
+        (["--page", "x.html"], "--page belongs to a timeline; give --window as well"),
+        (["--min-gap", 1], "Without --window there are no segments to be made by: pauses of at least 1 s"),
+    ):
+        assert problem in " ".join(kinesphere("predict", videos, "--model", model, *wrong).err.split())
+
+
 @pytest.mark.parametrize("more", [[], ["--window", 0.5]])
 @pytest.mark.filterwarnings("ignore::kinesphere.core.errors.DamagedVideo")
 def test_the_record_of_a_damaged_video_says_so(

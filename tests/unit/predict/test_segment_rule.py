@@ -163,6 +163,9 @@ def test_a_rule_is_read_from_a_file(tmp_path: Path) -> None:
     assert segment_rule(None, None, None, None, "2.5s", None, None, None).viterbi == Transitions(
         duration_s=2.5
     )
+    assert segment_rule(None, None, 0.2, None, None, ["none"], None, None) == SegmentRule(
+        keep=0.2, no_action=("none",)
+    )
     learnt = segment_rule(None, None, None, None, str(tmp_path / "truth.csv"), None, None, None)
     assert learnt.viterbi == rule.viterbi
 
