@@ -125,7 +125,8 @@ def generate_recordings(
     """Write long recordings with timed annotations.
 
     The folder is laid out as by `generate`; the manifest has one row per movement, several rows sharing a
-    video, with `start` and `end` in seconds. `settings.clips_per_class` and `duration_s` do not apply.
+    video, with `start` and `end` in seconds. `settings.clips_per_class` and `duration_s` do not apply. A
+    recording is in memory while it is drawn; for one of an hour there is `generate_people` with one person.
 
     Args:
         settings: Classes, image, performers and scenes.

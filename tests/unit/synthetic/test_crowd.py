@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import itertools
 import math
 from pathlib import Path
 
@@ -156,13 +157,21 @@ def test_who_stands_behind_somebody_is_hidden_by_depth():
 
 
 def test_people_keep_out_of_each_others_way():
-    take = plan_crowd(SMALL, Crowd(people=(4, 4), together=0.0, duration_s=40.0), "train", 3)
+    take = plan_crowd(SMALL, Crowd(people=(4, 4), together=0.3, duration_s=40.0), "train", 3)
     times = np.arange(0, 40, 0.2)
     places = [figure.placed(times)[0].of("pelvis")[:, :2] for figure in take.play.figures]
-    apart = [np.linalg.norm(a - b, axis=1).min() for i, a in enumerate(places) for b in places[:i]]
-    assert min(apart) > 0.4
-    crossed = [np.diff(np.sign((a - b) @ [0.0, 1.0])).any() for i, a in enumerate(places) for b in places[:i]]
-    assert any(crossed)
+    crossed = False
+    for one, two in itertools.combinations(range(4), 2):
+        alone = np.ones(len(times), bool)
+        for each in take.play.movements:
+            if {each.person, each.other} == {one + 1, two + 1}:
+                # They come together before, and part afterwards.
+                alone &= (times < each.start_s - 5) | (times > each.end_s + 3)
+        apart = places[one] - places[two]
+        assert np.linalg.norm(apart[alone], axis=1).min(initial=9.0) > 0.55
+        crossed |= bool(np.diff(np.sign(apart[:, 1])).any())
+    assert crossed
+    assert any(each.other for each in take.play.movements)
 
 
 def test_feet_stand_while_the_body_turns_to_the_next_movement():

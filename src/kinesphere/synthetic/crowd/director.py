@@ -21,6 +21,8 @@ from kinesphere.synthetic.render.render import Figure
 
 GOING: tuple[str, ...] = ("walk", "run")
 """Movements that lead to a place."""
+CLEAR_M = 0.75
+"""People who have nothing to do with each other keep at least so far apart, where there is room."""
 _NEAR_M = 0.25  # who is as near to a place need not go there
 _RAISE_S, _TAKE_S = 0.45, 0.3
 _BEFORE_TOES_M = 0.12
@@ -98,6 +100,43 @@ class Director:
             self.go(act)
         else:
             self._stay(act)
+
+    def attempt(self, acts: Sequence[Act], gait: Gait | None = None) -> bool:
+        """Stage acts unless somebody in them would come too near to somebody else; whether they were staged.
+
+        Args:
+            acts: They belong together.
+            gait: With which the first one leads to a place, where it is drawn already.
+        """
+        involved = {number for act in acts for number in (act.person, act.other) if number is not None}
+        memories = [person.memory() for person in self.people]
+        lives = [_Life(each.item, [*each.rests], [*each.holds], [*each.raised]) for each in self._lives]
+        has, carried = {**self.has}, {**self._cut}
+        since_s = min(self.people[number].free_s for number in involved)
+        for i, act in enumerate(acts):
+            if i == 0 and gait is not None:
+                self.go(act, gait)
+            else:
+                self.do(act)
+        if all(self._keeps_away(number, involved, since_s) for number in involved):
+            return True
+        for person, memory in zip(self.people, memories, strict=True):
+            person.recall(memory)
+        self._lives, self.has, self._cut = lives, has, carried
+        return False
+
+    def _keeps_away(self, number: int, involved: set[int], since_s: float) -> bool:
+        """Whether a person's way since a time is clear of all who are not involved."""
+        until_s = max(self.people[each].free_s for each in involved)
+        times = np.arange(since_s, until_s + 1.0, 0.1)
+        own = self.people[number].where(times)
+        for other, somebody in enumerate(self.people):
+            if other not in involved:
+                apart = np.linalg.norm(somebody.where(times) - own, axis=1)
+                # Whoever stands near already may stay, but not come nearer.
+                if (apart < min(CLEAR_M, float(apart[0]) - 0.02)).any():
+                    return False
+        return True
 
     def go(self, act: Act, gait: Gait | None = None) -> None:
         """Let a person walk or run to a place.

@@ -10,7 +10,7 @@ import numpy as np
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.synthetic.body.body import Array
 from kinesphere.synthetic.clips import cast
-from kinesphere.synthetic.crowd.director import Director
+from kinesphere.synthetic.crowd.director import CLEAR_M, Director
 from kinesphere.synthetic.crowd.pairs import INTERACTIONS
 from kinesphere.synthetic.crowd.script import Act, Entrance, Item, Script, Spot
 from kinesphere.synthetic.crowd.take import Take
@@ -33,7 +33,7 @@ _UNUSABLE = frozenset({
 """They need a chair or a thing of their own; what people have here is picked up and put down by `things`."""
 _AFTER = {"fall": "get up", "fall forwards": "get up from the front", "fall sideways": "get up from the side"}
 _BEFORE = {after: before for before, after in _AFTER.items()} | {"contract": "expand"}
-_ASIDE_M, _DEPTH_M, _CLEAR_M = 2.4, 1.3, 0.85
+_ASIDE_M, _DEPTH_M = 2.4, 1.3
 _TRIES = 12
 _OUTDOORS = frozenset({"park", "street", "beach", "plaza", "garden"})
 
@@ -207,10 +207,8 @@ def _alone(director: Director, number: int, label: str, generator: np.random.Gen
     """A movement on the spot, with what has to come before and after."""
     if number in director.has and label in (*_AFTER, *_BEFORE):
         return False
-    for name in (_BEFORE.get(label), label, _AFTER.get(label)):
-        if name is not None:
-            director.do(Act(number, name, seconds=float(generator.uniform(1.5, 3.5))))
-    return True
+    names = [name for name in (_BEFORE.get(label), label, _AFTER.get(label)) if name is not None]
+    return director.attempt([Act(number, name, seconds=float(generator.uniform(1.5, 3.5))) for name in names])
 
 
 def _across(
@@ -224,8 +222,8 @@ def _across(
         starts = person.free_s + person.gap_s(person.facing(to))
         if _clear(director, number, to, starts, gait.lasts_s(math.dist(person.spot, to))):
             raised = number in director.has and bool(generator.random() < 0.35)
-            director.go(Act(number, label, to=to, raised=raised), gait)
-            return True
+            if director.attempt([Act(number, label, to=to, raised=raised)], gait):
+                return True
     return False
 
 
@@ -234,14 +232,13 @@ def _with_a_thing(director: Director, number: int, generator: np.random.Generato
     person = director.people[number]
     if number in director.has:
         name = "hold up" if generator.random() < 0.6 else "put down"
-        director.do(Act(number, name, seconds=float(generator.uniform(1.5, 3.5))))
-        return True
+        return director.attempt([Act(number, name, seconds=float(generator.uniform(1.5, 3.5)))])
     for thing in generator.permutation(len(director.script.items)):
         at = director.lies(int(thing))
         if at is None or not _clear(director, number, at, person.free_s, 1.0 + math.dist(person.spot, at)):
             continue
-        director.do(Act(number, "pick up", thing=int(thing)))
-        return True
+        if director.attempt([Act(number, "pick up", thing=int(thing))]):
+            return True
     return False
 
 
@@ -258,8 +255,9 @@ def _with_somebody(director: Director, number: int, generator: np.random.Generat
         way = math.dist(person.spot, partner.spot)
         if not _clear(director, number, partner.spot, partner.free_s, 1.5 + way, but=int(other)):
             continue
-        director.do(Act(number, names[int(generator.integers(len(names)))], other=int(other)))
-        return True
+        name = names[int(generator.integers(len(names)))]
+        if director.attempt([Act(number, name, other=int(other))]):
+            return True
     return False
 
 
@@ -276,6 +274,6 @@ def _clear(
             continue
         apart = np.linalg.norm(somebody.where(times) - own, axis=1)
         # Whoever stands near already may go, but not come nearer.
-        if (apart < min(_CLEAR_M, float(apart[0]) - 0.02)).any():
+        if (apart < min(CLEAR_M, float(apart[0]) - 0.02)).any():
             return False
     return True

@@ -15,6 +15,7 @@ from kinesphere.synthetic.motion.motion import Movement, palm
 
 _DEPTH = 0.071  # from the trunk's axis to its front, statures
 _SLACK_M = 0.06
+_PART_M = 0.55
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def interact(kind: Interaction, actor: Person, partner: Person, start_s: float) 
         actor.does(kind.name, movement, start, facing_rad=bearing, other=partner.identity)
         partner.does(kind.name, movement, start, facing_rad=back, other=actor.identity)
         _touch(kind, actor, partner, start, movement, reach)
+        if kind.limb == "palms":
+            _part(actor, bearing)
         return
     waits = start + reach.at_s - 0.35 - partner.free_s - partner.gap_s(back)
     idle = partner.performed("idle", max(waits, 0.2))
@@ -95,6 +98,12 @@ def interact(kind: Interaction, actor: Person, partner: Person, start_s: float) 
     _strike(kind, actor, partner, moment, reach)
     if kind.reaction:
         partner.does(kind.reaction, partner.performed(kind.reaction, 1.0), moment, facing_rad=back)
+
+
+def _part(actor: Person, bearing_rad: float) -> None:
+    """Step back from somebody who is too near for anything else."""
+    away = (actor.spot[0] - _PART_M * math.cos(bearing_rad), actor.spot[1] - _PART_M * math.sin(bearing_rad))
+    actor.goes("walk backwards", away)
 
 
 def _distance_m(kind: Interaction, reach: _Reach, actor: Person, partner: Person) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,13 @@ _LEAST_GAP_S, _TURN_S_PER_RAD, _MOST_GAP_S = 0.35, 0.35, 1.3
 _LONG_S = 0.9  # who waits for longer does not freeze
 _IDLE = "idle"
 _EASE_S = {"run": 0.55}  # how long a gait takes to get going, and to stop
+_ON_THE_WAY = 9  # places of a movement at which the person's way is known
 _GAITS = ("walk", "run", "walk backwards")
+
+
+_REMEMBERED = frozenset({
+    "passages", "layers", "grips", "done", "moving", "spot", "yaw_rad", "free_s", "way",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Person:
         generator: Draws how movements are done.
 
     Attributes:
-        way: When the person was where, (t, x, y), at the ends of movements.
+        way: When the person was where, (t, x, y).
         done: What the truth tells of.
     """
 
@@ -90,6 +98,14 @@ class Person:
         self.free_s = 0.0
         self.way: list[tuple[float, float, float]] = [(0.0, *entrance.at)]
         self.waits(0.3)
+
+    def memory(self) -> dict[str, Any]:
+        """All that was done so far, to come back to."""
+        return {name: copy(value) for name, value in vars(self).items() if name in _REMEMBERED}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Undo what was done since."""
+        vars(self).update(memory)
 
     @property
     def lead(self) -> str:
@@ -142,12 +158,12 @@ class Person:
         placed = self._placed(movement, facing_rad, heading_rad)
         end = begin + placed.duration_s
         self.passages.append(Passage(label, Evaluation(), placed, begin, end))
-        self.way.append((begin, *self.spot))
-        last = placed.controls(np.array([placed.duration_s]))[0]
-        leg = self.performer.body.leg_m
-        self.spot = (float(last[COLUMN["x"]]) * leg, float(last[COLUMN["y"]]) * leg)
-        self.way.append((end, *self.spot))
-        self.yaw_rad, self.free_s = float(last[COLUMN["yaw"]]), end
+        own = np.linspace(0, placed.duration_s, _ON_THE_WAY)
+        controls = placed.controls(own)
+        places = controls[:, [COLUMN["x"], COLUMN["y"]]] * self.performer.body.leg_m
+        self.way += [(begin + float(t), float(x), float(y)) for t, (x, y) in zip(own, places, strict=True)]
+        self.spot = self.way[-1][1:]
+        self.yaw_rad, self.free_s = float(controls[-1, COLUMN["yaw"]]), end
         begun = Begun(label, begin, end)
         if named:
             self.done.append(Occurrence(label, begin, end, self.identity, other))
