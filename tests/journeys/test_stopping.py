@@ -13,6 +13,7 @@ import torch
 from rich.progress import Progress
 
 from kinesphere.core import files, signals
+from kinesphere.core.errors import UnwritableFile
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, save_model
 
@@ -75,3 +76,19 @@ def test_a_full_disk_ends_every_verb_with_its_reason(
     assert code == 2, told
     assert "cannot be written: No space left on device; free some space" in " ".join(told.split())
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size == 0]
+
+
+def test_a_full_disk_ends_explaining_at_the_first_video(
+    mannequins: Path, model: Path, tmp_path: Path,
+    kinesphere: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked = []
+
+    def full(_asked: object, source: object, *_: object, **__: object) -> None:
+        asked.append(source)
+        raise UnwritableFile("The picture cannot be written: No space left on device; free some space.")
+
+    monkeypatch.setattr("kinesphere.explain.folder.explain_video", full)
+    code, _, told = kinesphere("explain", mannequins / "videos", "--model", model, "--out", tmp_path)
+    assert (code, len(asked)) == (2, 1)
+    assert "No space left on device" in told

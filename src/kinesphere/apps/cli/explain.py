@@ -11,7 +11,7 @@ import typer
 from kinesphere.apps.cli.console import GOES_ON, console, end, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder
 from kinesphere.apps.cli.targets import targets
-from kinesphere.core.errors import InvalidSetting, KinesphereError
+from kinesphere.core.errors import InvalidSetting, KinesphereError, UnusableName, UnwritableFile
 from kinesphere.core.signals import advise
 from kinesphere.core.skipped import Skipped
 
@@ -138,6 +138,8 @@ def _run(
             except InvalidSetting:
                 raise
             except KinesphereError as error:
+                if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
+                    raise  # the next would fail alike
                 skipped.append(Skipped(source, str(error)))
             else:
                 _show(written, picture, as_json)
