@@ -178,6 +178,10 @@ class Recorder:
         """See `AlarmReceiver.alarm`."""
         with self._changed:
             self._raise_if_broken()
+            if self._closing:
+                self._failed += 1
+                self._problem = f"the alarm {alarm.name!r} came when nothing was recorded any more"
+                return
             self._inbox.append(alarm)
             self._changed.notify_all()
 

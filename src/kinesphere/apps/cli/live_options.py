@@ -159,7 +159,8 @@ class LiveOutputs:
         if rules or of_events is not None:
             opened.alarms = Alarms(rules, [*receivers, *deliveries], event_cool_down_s=self.raising.cool_down)
             if of_events is not None:
-                opened.observers.append(LiveEvents(of_events, opened.alarms))
+                # First, since it may find events while it is closed, which are recorded and shown as others.
+                opened.observers.insert(0, LiveEvents(of_events, opened.alarms))
             opened.observers.append(opened.alarms)
         return opened
 

@@ -41,6 +41,29 @@ def test_alarms_reach_the_screen_the_recorder_and_the_page(tmp_path):
     ]
 
 
+def test_an_event_that_is_found_at_the_end_is_recorded_and_shown(tmp_path):
+    """That nothing followed is known only then."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "rules: {left: {parts: {a: {label: fall}}, within_s: 9, "
+        "absent: [{label: wave, after: a, within_s: 100}]}}"
+    )
+    outputs, screen = opened(
+        Raising(events=rules), recording=Recording(tmp_path / "clips"), showing=Showing("0")
+    )
+    for number in range(50):
+        result = live_result(number, number / 25)
+        for observer in outputs.observers:
+            observer.frame(result.frame)
+            observer.result(result)
+    assert not screen.alarms
+    for observer in outputs.observers:
+        observer.close()
+    assert [alarm.name for alarm in screen.alarms] == ["left"]
+    assert outputs.recorder.counts.clips == 1
+    assert outputs.state.snapshot().alarms[0].number == 49
+
+
 def test_options_that_make_no_sense_are_refused(tmp_path):
     file = tmp_path / "file"
     file.touch()

@@ -206,6 +206,13 @@ def test_a_full_disk_costs_the_clip_and_not_the_watching(tmp_path, caplog):
     assert (recorder.counts.clips, recorder.counts.problem) == (1, "")
 
 
+def test_an_alarm_after_the_end_is_counted_as_not_recorded(tmp_path):
+    recorder = record(tmp_path, [], [0.0])
+    recorder.alarm(an_alarm(0, 0.0))
+    assert (recorder.counts.failed, list(tmp_path.iterdir())) == (1, [])
+    assert recorder.counts.problem == "the alarm 'fall' came when nothing was recorded any more"
+
+
 def test_nothing_is_written_by_half(tmp_path):
     """While a clip grows there is no file of its name, and what a killed process left is removed."""
     left = tmp_path / ".kinesphere-left"
