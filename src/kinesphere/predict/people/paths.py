@@ -147,6 +147,8 @@ def _in_picture(boxes: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
 def tracks_of_poses(poses: StoredPoses, video: VideoSource) -> tuple[Track, ...]:
     """The people of poses as tracks: boxes around their joints, enlarged to the body.
 
+    Where somebody is not found for up to half a second, boxes lie on straight lines.
+
     Raises:
         InvalidAnnotation: If the joints are in space.
     """
@@ -164,8 +166,21 @@ def tracks_of_poses(poses: StoredPoses, video: VideoSource) -> tuple[Track, ...]
         numbers, last = np.unique(frames[rows[own]][::-1], return_index=True)
         own = own[::-1][last]
         if len(own):
-            tracks.append(Track(identity, numbers, boxes[own], scores[own]))
+            found = Track(identity, numbers, boxes[own], scores[own])
+            tracks.append(_bridged(found, video.frame_times(), BreakRules().gap_s))
     return tuple(tracks)
+
+
+def _bridged(track: Track, frame_times: np.ndarray, gap_s: float) -> Track:
+    """A track with boxes on straight lines in gaps of up to so many seconds."""
+    frames = np.arange(track.frames[0], track.frames[-1] + 1)
+    after = np.searchsorted(track.frames, frames)
+    before = np.where(track.frames[after] == frames, after, after - 1)
+    around_s = frame_times[track.frames[after] - 1] - frame_times[track.frames[before] - 1]
+    frames = frames[around_s <= gap_s]
+    columns = [*track.boxes.T, track.scores]
+    values = np.stack([np.interp(frames, track.frames, column) for column in columns], 1)
+    return replace(track, frames=frames, boxes=values[:, :4], scores=values[:, 4])
 
 
 def _seen(poses: StoredPoses) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
