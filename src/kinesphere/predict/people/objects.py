@@ -18,6 +18,8 @@ from kinesphere.predict.events.facts import Fact
 
 # A palm lies so many forearms beyond the wrist.
 _PALM = 0.3
+# Arms and steps move a box to and fro; over so long, only what gets on remains.
+_PACE_S = 1.0
 _NEEDED = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist")
 
 
@@ -25,8 +27,9 @@ _NEEDED = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left
 class ObjectRules:
     """When a person is near an object, holds, carries or holds it up. Lengths are in heights of the person.
 
-    A fact begins where its rule is fulfilled and lasts as long as the wider rule `slack` times as far out is;
-    pauses of up to `gap_s` do not end it, and what is shorter than `least_s` is none.
+    Nobody holds an object whose hand is further away from it than somebody else's. A fact begins where its
+    rule is fulfilled and lasts as long as the wider rule `slack` times as far out is; pauses of up to `gap_s`
+    do not end it, and what is shorter than `least_s` is none.
 
     Attributes:
         near: Largest distance between the boxes.
@@ -34,7 +37,7 @@ class ObjectRules:
         inside: Without joints: the fraction of the object's box that lies inside of the person's, which is
             wider by `reach`, of whoever holds it.
         largest: Larger objects are not held, however they overlap: their longer side.
-        pace: From this speed on, in heights a second, holding is carrying.
+        pace: From this speed of the feet on, in heights a second over a second, holding is carrying.
         up: Without joints, an object is held up whose middle is this far below the box's upper edge, or less;
             with joints, where it is above both shoulders.
         slack: How much wider the rules are that keep a fact.
@@ -49,7 +52,7 @@ class ObjectRules:
     reach: float = 0.06
     inside: float = 0.6
     largest: float = 0.9
-    pace: float = 0.25
+    pace: float = 0.4
     up: float = 0.15
     slack: float = 1.5
     gap_s: float = 0.5
@@ -66,6 +69,8 @@ class _Together:
     """A person and an object over the N frames in which both are seen.
 
     Attributes:
+        identity: Number of the person.
+        frames: `(N,)` numbers of the frames.
         times: `(N,)` seconds.
         person: `(N, 4)` boxes px.
         thing: `(N, 4)` boxes px.
@@ -74,6 +79,8 @@ class _Together:
         shoulders: `(N,)` y of the upper shoulder px, NaN where none is seen; None without joints.
     """
 
+    identity: int
+    frames: np.ndarray
     times: np.ndarray
     person: np.ndarray
     thing: np.ndarray
@@ -108,50 +115,77 @@ def object_facts(
     found: list[Fact] = []
     frame_s = float(np.median(np.diff(frame_times))) if len(frame_times) > 1 else 0.0
     joints = _joints(poses, people, frame_times, frame_size)
-    height, width = frame_size
-    for person, known in zip(people, joints, strict=True):
-        for thing in objects:
-            frames, a, b = np.intersect1d(person.frames, thing.frames, return_indices=True)
-            if not len(frames):
-                continue
-            pair = _together(person.boxes[a], thing.boxes[b], frame_times[frames - 1], known, a)
-            for verb, first, last in _spans(pair, rules, frame_s):
-                seen = b[first : last + 1]
-                fractions = thing.boxes[seen].mean(0) / (width, height, width, height)
-                left, top, right, bottom = fractions.tolist()
-                found.append(
-                    Fact(
-                        f"{verb} {thing.label}",
-                        float(pair.times[first]),
-                        float(pair.times[last]) + frame_s,
-                        person=person.identity,
-                        other=thing.identity,
-                        score=float(thing.scores[seen].mean()),
-                        box=(left, top, right, bottom),
-                    )
-                )
+    for thing in objects:
+        pairs = [
+            _together(person, thing, frame_times, known)
+            for person, known in zip(people, joints, strict=True)
+            if np.isin(person.frames, thing.frames).any()
+        ]
+        for pair, own in zip(pairs, _nearest(pairs, thing), strict=True):
+            for verb, first, last in _spans(pair, own, rules, frame_s):
+                found.append(_fact(verb, thing, pair, first, last, frame_s, frame_size))
     return sorted(found, key=lambda fact: (fact.start_s, fact.end_s, fact.label))
 
 
-def _spans(pair: _Together, rules: ObjectRules, frame_s: float) -> Iterator[tuple[str, int, int]]:
-    """Verbs with the first and last frame of each of their spans."""
+def _fact(
+    verb: str, thing: Track, pair: _Together, first: int, last: int, frame_s: float, frame_size: Size
+) -> Fact:
+    """What is done with a thing from a frame of a pair to another."""
+    part = slice(first, last + 1)
+    height, width = frame_size
+    left, top, right, bottom = (pair.thing[part].mean(0) / (width, height, width, height)).tolist()
+    return Fact(
+        f"{verb} {thing.label}",
+        float(pair.times[first]),
+        float(pair.times[last]) + frame_s,
+        person=pair.identity,
+        other=thing.identity,
+        score=float(thing.scores[np.isin(thing.frames, pair.frames[part])].mean()),
+        box=(left, top, right, bottom),
+    )
+
+
+def _nearest(pairs: Sequence[_Together], thing: Track) -> list[np.ndarray]:
+    """Of each pair bool `(N,)`: whether nobody else's hand, or box, is nearer to the thing."""
+    best = np.full(len(thing), np.inf)
+    rows = [np.searchsorted(thing.frames, pair.frames) for pair in pairs]
+    away = [_away(pair) for pair in pairs]
+    for own, distance in zip(rows, away, strict=True):
+        best[own] = np.minimum(best[own], distance)
+    return [distance <= best[own] for own, distance in zip(rows, away, strict=True)]
+
+
+def _away(pair: _Together) -> np.ndarray:
+    """`(N,)` how far the thing is from a person: from a hand that is seen, or from the middle of the box."""
+    middles = ((pair.person - pair.thing)[:, :2] + (pair.person - pair.thing)[:, 2:]) / 2
+    by_box: np.ndarray = np.linalg.norm(middles, axis=1) / pair.height
+    if pair.hands is None:
+        return by_box
+    by_hand = _to_box(pair.hands, pair.thing) / pair.height
+    return np.where(np.isfinite(by_hand), by_hand, by_box)
+
+
+def _spans(
+    pair: _Together, own: np.ndarray, rules: ObjectRules, frame_s: float
+) -> Iterator[tuple[str, int, int]]:
+    """Verbs with the first and last frame of each of their spans; `own` is where nobody else is nearer."""
     near = _distance(pair.person, pair.thing) / pair.height
     yield from (
         ("near", *span)
         for span in _steady(near <= rules.near, near <= rules.near * rules.slack, pair.times, rules, frame_s)
     )
-    held = _steady(*_held(pair, rules), pair.times, rules, frame_s)
+    on, keep = _held(pair, rules)
     pace = _pace(pair)
     above, nearly = _above(pair, rules)
-    for first, last in held:
+    for first, last in _steady(on & own, keep & own, pair.times, rules, frame_s):
         yield "holds", first, last
         part = slice(first, last + 1)
         conditions = {
             "carries": (pace >= rules.pace, pace >= rules.pace / rules.slack),
             "holds up": (above, nearly),
         }
-        for verb, (on, keep) in conditions.items():
-            for begin, end in _steady(on[part], keep[part], pair.times[part], rules, frame_s):
+        for verb, (begun, kept) in conditions.items():
+            for begin, end in _steady(begun[part], kept[part], pair.times[part], rules, frame_s):
                 yield verb, first + begin, first + end
 
 
@@ -181,12 +215,19 @@ def _above(pair: _Together, rules: ObjectRules) -> tuple[np.ndarray, np.ndarray]
     return above > 0, above > -rules.reach * (rules.slack - 1)
 
 
-def _together(
-    person: np.ndarray, thing: np.ndarray, times: np.ndarray, joints: _Joints | None, rows: np.ndarray
-) -> _Together:
-    height = _median(person[:, 3] - person[:, 1])
-    hands = None if joints is None else joints.hands[rows]
-    return _Together(times, person, thing, height, hands, None if joints is None else joints.shoulders[rows])
+def _together(person: Track, thing: Track, frame_times: np.ndarray, joints: _Joints | None) -> _Together:
+    frames, a, b = np.intersect1d(person.frames, thing.frames, return_indices=True)
+    boxes = person.boxes[a]
+    return _Together(
+        person.identity,
+        frames,
+        frame_times[frames - 1],
+        boxes,
+        thing.boxes[b],
+        _median(boxes[:, 3] - boxes[:, 1]),
+        None if joints is None else joints.hands[a],
+        None if joints is None else joints.shoulders[a],
+    )
 
 
 def _median(values: np.ndarray) -> np.ndarray:
@@ -218,12 +259,12 @@ def _to_box(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _pace(pair: _Together) -> np.ndarray:
-    """`(N,)` heights a second at which a person moves, over half a second about each frame."""
-    centres = (pair.person[:, :2] + pair.person[:, 2:]) / 2
-    before = np.searchsorted(pair.times, pair.times - 0.25)
-    after = np.searchsorted(pair.times, pair.times + 0.25, side="right") - 1
+    """`(N,)` heights a second at which a person's feet get on, over `_PACE_S` about each frame."""
+    feet = np.stack([(pair.person[:, 0] + pair.person[:, 2]) / 2, pair.person[:, 3]], 1)
+    before = np.searchsorted(pair.times, pair.times - _PACE_S / 2)
+    after = np.searchsorted(pair.times, pair.times + _PACE_S / 2, side="right") - 1
     gap_s = np.maximum(pair.times[after] - pair.times[before], 1e-6)
-    moved = np.linalg.norm(centres[after] - centres[before], axis=1) / pair.height
+    moved = np.linalg.norm(feet[after] - feet[before], axis=1) / pair.height
     return np.where(after > before, moved / gap_s, 0.0)
 
 
