@@ -48,6 +48,8 @@ NAMES = (
     "few_clips",
     "segments",
     "people",
+    "long_video",
+    "keeps_up",
 )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kinesphere.predict.predictor import Predictor
 
 # Frames in a step.
-_STEP = {"cpu": 16}
+_STEP = {"cpu": 32}
 _STEP_GPU = 64
 _ROUNDING = 1e-6
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from kinesphere import __version__
+from kinesphere.apps.cli.bench import bench
 from kinesphere.apps.cli.check import check
 from kinesphere.apps.cli.console import prepare_streams
 from kinesphere.apps.cli.datasets import ListingCommand, datasets
@@ -54,6 +55,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("doctor", doctor),
     ("check", check),
     ("models", models),
+    ("bench", bench),
     ("datasets", datasets),
     ("train", train),
     ("runs", runs),
@@ -74,6 +76,7 @@ LOADED = {
     "doctor": "torch",
     "check": "kinesphere.train.resolve",
     "models": "kinesphere.models",
+    "bench": "kinesphere.predict.speed",
     "datasets": "kinesphere.data.catalogue",
     "train": "kinesphere.train",
     "runs": "kinesphere.train.recipe",
