@@ -12,6 +12,7 @@ holds, in the last quarter of the time against the first after a tenth for warmi
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ from kinesphere.predict import Predictor
 
 MODEL, CLASSES, FPS = "movinet_a0_stream", 600, 25
 SLOW_FPS = 5
+EVERY_S = 0.5
+"""How often it is looked how much memory is held."""
 MINUTES, SLOW_MINUTES = 15.0, 2.0
 MOST_LATENCY_MS, MOST_GROWTH_MB = 120.0, 10.0
 WARM_UP = 0.1
@@ -80,9 +83,10 @@ class Watched:
         begin_s = self.memory[0][0]
         length_s = self.memory[-1][0] - begin_s
 
-        def most(first: float, last: float) -> int:
+        def most(first: float, last: float) -> float:
             part = (begin_s + first * length_s, begin_s + last * length_s)
-            return max(size for at_s, size in self.memory if part[0] <= at_s <= part[1])
+            held = [size for at_s, size in self.memory if part[0] <= at_s <= part[1]]
+            return max(held, default=math.nan)
 
         return (most(0.75, 1) - most(WARM_UP, WARM_UP + 0.25)) / 1e6
 
@@ -131,7 +135,7 @@ def watched(url: str, predictor: Predictor, name: str, minutes: float, fps: floa
                 continue
             number, captured_s = read_stamp(each.frame.pixels)
             found.answers.append((now_s, each.frame.number, number, now_s - captured_s))
-            if len(found.answers) % SLOW_FPS == 0:
+            if not found.memory or now_s - found.memory[-1][0] > EVERY_S:
                 found.memory.append((now_s, held_bytes()))
             if fps is not None:
                 time.sleep(max(0.0, 1 / fps - (time.monotonic() - now_s)))
