@@ -46,6 +46,8 @@ NAMES = (
     "box_poses",
     "box_fusion",
     "few_clips",
+    "events",
+    "robbery",
     "segments",
     "people",
     "long_video",
