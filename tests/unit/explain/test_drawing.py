@@ -102,6 +102,12 @@ def test_a_notebook_shows_the_picture_while_the_source_is_there(make_video, tmp_
     assert found.on_source([0.2, 0.4], (48, 64)).shape == (2, 48, 64)
 
 
+def test_a_label_is_drawn_as_it_is_spelled(make_video, tmp_path: Path) -> None:
+    found = explain(predictor_of("r3d_tiny"), make_video(tmp_path / "a.mp4", frames=8), QUESTION)
+    for label in (r"$\frac{x}{$_^", "two\nlines \x1b[31m, not text \udce9" + "long" * 20_000):
+        assert replace(found, label=label)._repr_png_()
+
+
 def test_examples_of_a_report_show_what_answers_rest_on(make_video, tmp_path: Path) -> None:
     video = make_video(tmp_path / "walk.mp4", frames=30)
     model = predictor_of("r3d_tiny")

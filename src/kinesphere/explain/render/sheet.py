@@ -11,6 +11,7 @@ import numpy as np
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.text import spelled
 from kinesphere.data.sources import Source
 from kinesphere.explain.render.drawing import draw_heat, scale_of
 from kinesphere.explain.render.frames import drawn_size, source_frames, spread_times
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _FRAME_HEIGHT = 240
 _CURVE_POINTS = 200
+_LONGEST_LINE = 200
 _INK, _LINE, _AGAINST = "#20242a", "#1f8f83", "#b5483a"
 
 
@@ -41,14 +43,26 @@ def sheet(attributions: Sequence[Attribution], source: Source, *, frames: int = 
         InvalidSetting: If there is nothing to show.
         VideoError: If the video cannot be decoded.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib import rc_context
 
     strips = [(each, *names) for each in attributions for names in each.inputs]
     if not strips or frames < 1:
         raise InvalidSetting(
             f"A sheet shows one explanation or more, by one frame or more; got {len(strips)}, {frames}."
         )
+    with rc_context({"text.parse_math": False}):  # a dollar in a label is no formula
+        return _drawn(attributions, strips, source, frames)
+
+
+def _drawn(
+    attributions: Sequence[Attribution],
+    strips: Sequence[tuple[Attribution, str, ClipSpec]],
+    source: Source,
+    frames: int,
+) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     size = drawn_size(attributions[0].size, _FRAME_HEIGHT)
     several = [each for each in attributions if each.streams]
     strip_inches = min(max(12.0 / frames * size[0] / size[1], 0.9), 4.0)
@@ -80,13 +94,19 @@ def _title(attribution: Attribution, model: str, spec: ClipSpec) -> str:
     return f"{named}    {attribution.method_of(model, spec)} on {spec.modality}, {short}"
 
 
+def _line(text: str) -> str:
+    """A text as one line of signs that can be drawn, not longer than the picture is wide."""
+    whole = "".join(sign if sign.isprintable() else " " for sign in spelled(text))
+    return whole if len(whole) <= _LONGEST_LINE else f"{whole[: _LONGEST_LINE - 1]}…"
+
+
 def _strip(figure: Figure, place: SubplotSpec, images: np.ndarray, title: str) -> None:
     """Frames beside each other."""
     axes = figure.add_subplot(place)
     gap = np.full((images.shape[1], 4, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, gap)][:-1]
     axes.imshow(np.concatenate(parts, 1), aspect="auto", interpolation="bilinear")
-    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+    axes.set_title(_line(title), loc="left", fontsize=10, color=_INK)
     axes.set_axis_off()
 
 
@@ -124,7 +144,7 @@ def _streams(axes: Axes, attribution: Attribution) -> None:
     axes.barh(
         range(len(rows)), shares, color=[_LINE if share >= 0 else _AGAINST for share in shares], height=0.7
     )
-    names = ["/".join(Path(each.name).parts[-2:]) for each in rows]
+    names = [_line("/".join(Path(each.name).parts[-2:])) for each in rows]
     axes.set_yticks(range(len(rows)), names)
     low, high = min(0.0, *shares), max(1.0, *shares)
     for place, (share, each) in enumerate(zip(shares, rows, strict=True)):
@@ -134,7 +154,7 @@ def _streams(axes: Axes, attribution: Attribution) -> None:
     axes.set_xticks([])
     axes.invert_yaxis()
     axes.axvline(0, color=_INK, linewidth=0.8)
-    axes.set_title(f"What each stream adds to {attribution.title}", loc="left", fontsize=9, color=_INK)
+    axes.set_title(_line(f"What each stream adds to {attribution.title}"), loc="left", fontsize=9, color=_INK)
     _plain(axes)
 
 
