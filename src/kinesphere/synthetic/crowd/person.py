@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -113,8 +114,10 @@ class Person:
         return "left" if self.performer.left_handed else "right"
 
     def where(self, times_s: Array) -> Array:
-        """The person's place on the floor at times (T,), (T, 2) metres; after the last movement, its end."""
-        at, x, y = np.array(self.way).T
+        """The place on the floor at ascending times (T,), (T, 2) metres; in the end where it led."""
+        # Who looks ahead asks for the last few movements of hundreds.
+        first = max(bisect_left(self.way, (float(times_s[0]),)) - 1, 0)
+        at, x, y = np.array(self.way[first:]).T
         return np.stack([np.interp(times_s, at, x), np.interp(times_s, at, y)], axis=1)
 
     def gap_s(self, facing_rad: float | None) -> float:
