@@ -76,9 +76,8 @@ class WebhookChannel:
             connection.request("POST", self._target, message, self._headers)
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            what = (
-                "no answer in time" if isinstance(error, TimeoutError) else f"{error or type(error).__name__}"
-            )
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            what = "no answer in time" if isinstance(error, TimeoutError) else said
             return Attempt("later", what)
         finally:
             connection.close()
