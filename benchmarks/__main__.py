@@ -52,6 +52,7 @@ NAMES = (
     "people",
     "long_video",
     "keeps_up",
+    "objects",
 )
 
 
