@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +25,18 @@ from kinesphere.models import Provenance, Recogniser
 from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.framewise import FrameFeatures, FrameWise
 from kinesphere.models.runtime.inference import optimise_for_inference, prepared_copy, prepared_stream
+from kinesphere.models.runtime.measure import input_shape
 from kinesphere.models.runtime.streaming import Streaming
 from kinesphere.predict.scorers import ClipScorer, FrameScorer, Mode, Scorer, StreamScorer
 from kinesphere.predict.video_predictor import VideoPredictor
 
+log = logging.getLogger("kinesphere.predict")
+
 _CLIPS_PER_PASS = {"cpu": 16}
 _CLIPS_PER_PASS_GPU = 64
+# Numbers in the clips of a pass: what a network makes of them on the way takes many times as much memory.
+_NUMBERS_PER_PASS = {"cpu": 64_000_000}
+_NUMBERS_PER_PASS_GPU = 500_000_000
 
 
 class Predictor(VideoPredictor):
@@ -63,6 +70,7 @@ class Predictor(VideoPredictor):
         self.compute.place(self.module)
         self._usable = UsableThreads.here()
         self._optimise = optimise
+        self._most_clips = _CLIPS_PER_PASS_GPU
         self._net = optimise_for_inference(recogniser, self.compute) if optimise else recogniser.net
 
     @property
@@ -89,9 +97,22 @@ class Predictor(VideoPredictor):
         """See `VideoPredictor.probabilities`."""
         samples, count = inputs[0].shape[:2]
         flat = [x.flatten(0, 1) for x in inputs]
-        step = self._clips_per_pass
-        passes = [self._forward([x[i : i + step] for x in flat]) for i in range(0, samples * count, step)]
-        return self.averaged(torch.cat(passes).unflatten(0, (samples, count)), views)
+        return self.averaged(self._in_passes(flat).unflatten(0, (samples, count)), views)
+
+    def _in_passes(self, clips: list[Tensor]) -> Tensor:
+        """Probabilities of all clips, fewer at a time from the first pass on that a device's memory is too
+        small for."""
+        while True:
+            step = self._clips_per_pass
+            try:
+                firsts = range(0, len(clips[0]), step)
+                return torch.cat([self._forward([x[i : i + step] for x in clips]) for i in firsts])
+            except torch.OutOfMemoryError:
+                if step == 1:
+                    raise
+                self._most_clips = step // 2
+                log.info("%s: %d clips at a time are too many for %s; %d are taken",
+                         self.name, step, self.compute.device, self._most_clips)  # fmt: skip
 
     def averaged(self, each_SVK: Tensor, views: Views) -> Tensor:
         """Probabilities `(B, K)` of samples by those of their views; see `probabilities`."""
@@ -169,7 +190,9 @@ class Predictor(VideoPredictor):
 
     @property
     def _clips_per_pass(self) -> int:
-        return _CLIPS_PER_PASS.get(self.compute.device, _CLIPS_PER_PASS_GPU)
+        device, numbers = self.compute.device, sum(map(math.prod, map(input_shape, self.specs)))
+        most = _NUMBERS_PER_PASS.get(device, _NUMBERS_PER_PASS_GPU) // numbers
+        return max(1, min(_CLIPS_PER_PASS.get(device, _CLIPS_PER_PASS_GPU), most, self._most_clips))
 
     def _forward(self, clips: list[Tensor]) -> Tensor:
         with self._running(len(clips[0])):

@@ -9,7 +9,7 @@ import torch
 
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modalities import rgb
-from kinesphere.clips.spec import Views
+from kinesphere.clips.spec import Sampling, Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, MissingWeights, SpanOutsideVideo, UnreadableVideo
 from kinesphere.core.labels import LabelSet
@@ -208,6 +208,33 @@ def test_threads_follow_the_model_the_pass_and_what_is_asked_for(
     asked.probabilities([torch.zeros((1, *input_shape(predictor.spec)), dtype=torch.uint8)])
     assert seen == [3]
     assert torch.get_num_threads() == before
+
+
+def test_batches_suit_the_network_and_the_memory(
+    predictor: Predictor, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predictor.windows_at_once(Views()) == 16
+    assert predictor.windows_at_once(Views(3, 5)) == 1
+    large = predictor.spec.with_(sampling=Sampling("dense", 64), size=(224, 224), short_side_px=256)
+    recogniser = create_model("r3d_tiny", predictor.labels, spec=large)
+    assert Predictor(recogniser, predictor.compute).windows_at_once(Views()) == 6
+    small = Predictor(predictor.module, predictor.compute)
+    forward, tried = Predictor._forward, []
+
+    def full(self: Predictor, clips: list[torch.Tensor]) -> torch.Tensor:
+        tried.append(len(clips[0]))
+        if len(clips[0]) > 4:
+            raise torch.OutOfMemoryError
+        return forward(self, clips)
+
+    monkeypatch.setattr(Predictor, "_forward", full)
+    video = make_video(frames=97)
+    found = small.timeline(video, window_s=2, stride_s=0.5)
+    assert tried == [16, 8, 4, 4, 4, 4, 1]
+    assert small.windows_at_once(Views()) == 4
+    monkeypatch.undo()
+    alone = predictor.timeline(video, window_s=2, stride_s=0.5)
+    np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-5)
 
 
 def test_half_precision_agrees_with_single(predictor: Predictor, make_video: MakeVideo) -> None:
