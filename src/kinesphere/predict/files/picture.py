@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kinesphere.core.files import replacing
 from kinesphere.predict.files.hues import INK
 from kinesphere.predict.files.lanes import Shown, clock, lanes, shown, ticks
@@ -16,7 +18,7 @@ from kinesphere.predict.timeline import Timeline
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _LANE, _CURVES, _MARGIN = 12.0, 0.34, 1.9, 0.75
+_WIDTH, _LANE, _LABEL, _MARGIN = 12.0, 0.34, 0.22, 0.75
 """Inches."""
 _DOTS = 110
 _SIGN = 0.075
@@ -29,14 +31,15 @@ def _write(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Tim
     from matplotlib.figure import Figure
 
     seen = shown(timeline, rule, rows)
-    heights = [_LANE * (1 + max(lanes(row.segments), default=0)) for row in seen.rows] + [_CURVES]
+    heights = [_LANE * (1 + max(lanes(row.segments), default=0)) for row in seen.rows]
+    heights.append(_LABEL * (1 + len(seen.curves)))
     with mpl.rc_context({"svg.hashsalt": "kinesphere", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(_WIDTH, sum(heights) + _MARGIN), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         for row, place in zip(seen.rows, axes, strict=False):
             _row(place, row, seen)
-        _curves(axes[-1], seen)
+        _probabilities(axes[-1], seen)
         figure.suptitle(Path(timeline.source).name, fontsize=10, x=0.01, ha="left")
         kind = path.suffix.lower().removeprefix(".")
         # A file of the same content is the same file.
@@ -48,17 +51,18 @@ def _write(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Tim
 def _row(place: Axes, row: TimelineRow, seen: Shown) -> None:
     chosen = lanes(row.segments)
     per_s = (_WIDTH - 1.5) / (seen.end_s - seen.start_s)
+    # One collection a lane: an hour has thousands of segments.
+    for lane in set(chosen):
+        own = [each for each, its in zip(row.segments, chosen, strict=True) if its == lane]
+        place.broken_barh(
+            [(each.start_s, each.end_s - each.start_s) for each in own],
+            (lane - 0.43, 0.86),
+            facecolors=[seen.hues[each.label] for each in own],
+            edgecolors="white",
+            linewidths=[0.4 if (each.end_s - each.start_s) * per_s > _SIGN else 0.0 for each in own],
+        )
     for each, lane in zip(row.segments, chosen, strict=True):
         length_s = each.end_s - each.start_s
-        place.barh(
-            lane,
-            length_s,
-            0.86,
-            left=each.start_s,
-            color=seen.hues[each.label],
-            edgecolor="white",
-            linewidth=0.4,
-        )
         room = int(length_s * per_s / _SIGN)
         if room >= 3:
             text = each.label if len(each.label) <= room else f"{each.label[: room - 1]}…"
@@ -74,19 +78,27 @@ def _row(place: Axes, row: TimelineRow, seen: Shown) -> None:
         place.spines[side].set_visible(False)
 
 
-def _curves(place: Axes, seen: Shown) -> None:
-    for label, (times, probabilities) in seen.curves.items():
-        place.plot(times, probabilities, color=seen.hues[label], linewidth=1.1, label=label.lstrip("_"))
+def _probabilities(place: Axes, seen: Shown) -> None:
+    """A row of each label, darker where it is more probable: of an hour, lines would cover each other."""
+    names = list(seen.curves)
+    times = seen.curves[names[0]][0]
+    between = (times[:-1] + times[1:]) / 2
+    edges = np.concatenate([[seen.start_s], between, [seen.end_s]])
+    rows = np.stack([seen.curves[name][1] for name in names])
+    place.pcolormesh(edges, np.arange(len(names) + 1), rows, cmap="Greys", vmin=0, vmax=1, rasterized=True)
     place.set_xlim(seen.start_s, seen.end_s)
-    place.set_ylim(0, 1.02)
-    place.set_ylabel("probability")
+    place.set_ylim(len(names), 0)
+    texts = place.set_yticks(np.arange(len(names)) + 0.5, names)
+    for tick, name in zip(texts, names, strict=True):
+        tick.label1.set_parse_math(False)
+        tick.label1.set_bbox({"facecolor": seen.hues[name], "edgecolor": "none", "pad": 1.5})
+        tick.label1.set_color(INK)
+        tick.label1.set_fontsize(7.5)
     marks = ticks(seen.start_s, seen.end_s)
     place.set_xticks(marks, [clock(mark).removesuffix(".0") for mark in marks])
-    place.spines[["top", "right"]].set_visible(False)
-    columns = min(6, max(1, len(seen.curves)))
-    legend = place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    place.tick_params(left=False)
+    for side in ("top", "right", "left"):
+        place.spines[side].set_visible(False)
 
 
 for _suffix, _title in ((".svg", "SVG picture"), (".png", "PNG picture")):
