@@ -26,7 +26,7 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +64,8 @@ PLAIN, HYSTERESIS = "thresholds alone", "hysteresis, at least 0.6 s"
 STATED, LEARNT = "Viterbi, 2.5 s a segment", "Viterbi, learnt transitions"
 _RATE_HZ, _MOVEMENT_S = 15.0, 2.35
 _OVERLAP = 0.5
+RulesOf = Callable[["Recorded"], Mapping[str, SegmentRule]]
+"""The rules for a recording by their names; what they learnt must not be of it."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,14 @@ def truth_of(recordings: Sequence[Recorded], only: str | None = None) -> TimedLa
     return TimedLabels(labels, tuple(lengths), lengths)
 
 
-def detected(timelines: Mapping[str, Timeline], rule: SegmentRule, only: str | None = None) -> TimedLabels:
+def detected(
+    timelines: Mapping[str, Timeline], by: Mapping[str, SegmentRule], only: str | None = None
+) -> TimedLabels:
     """The segments of recordings by their names, of one label or all."""
     found = [
         Detection(name, each.label, each.start_s, each.end_s, score=each.probability)
         for name, line in timelines.items()
-        for each in segments(line, rule)
+        for each in segments(line, by[name])
         if only in (None, each.label)
     ]
     return TimedLabels(tuple(found), tuple(timelines))
@@ -239,7 +243,7 @@ def compare(
     title: str,
     recordings: Sequence[Recorded],
     timelines: Mapping[str, Timeline],
-    by: Mapping[str, SegmentRule],
+    by: RulesOf,
     only: str | None = None,
 ) -> dict[str, Compared]:
     """What each rule gives.
@@ -248,13 +252,13 @@ def compare(
         title: What the recordings are called.
         recordings: With what happens in them.
         timelines: The answers by the recordings' names.
-        by: The rules by their names.
+        by: The rules for a recording, by their names.
         only: The label that is asked about; None for all.
     """
     truth = truth_of(recordings, only)
     compared = {}
-    for name, rule in by.items():
-        found = detected(timelines, rule, only)
+    for name in by(recordings[0]):
+        found = detected(timelines, {each.name: by(each)[name] for each in recordings}, only)
         scores = score_segments(found, truth).scores
         errors, videos = boundary_errors(found, truth)
         starts, ends = (mean_of_groups(errors[:, i], videos) for i in (0, 1))
@@ -311,7 +315,8 @@ def of_generated(folder: Path, minutes: float) -> dict[str, Compared]:
     learnt = learn_transitions(truth_of(known["train"]), "other recordings")
     total = sum(each.duration_s for each in tested) / 60
     title = f"generated people, {len(tested)} recordings, {total:.0f} minutes"
-    return compare(title, tested, asked(box(), tested), rules(learnt, (), None))
+    by = rules(learnt, (), None)
+    return compare(title, tested, asked(box(), tested), lambda _: by)
 
 
 def _known(truth: Sequence[TimedLabel]) -> tuple[TimedLabel, ...]:
@@ -337,15 +342,25 @@ def of_utkinect(folder: Path, data: Path, epochs: int) -> list[Row]:
         known = [each for each in every if each.group not in subjects[i::2]]
         predictor = learn(folder / f"utkinect{i}", known, [*labels, NO_ACTION], epochs, stride_s=0.15)
         timelines |= asked(predictor, [each for each in every if each not in known])
-    # Transitions of all subjects: their means hardly depend on who is left out.
-    learnt = learn_transitions(truth_of(every), "all sequences")
     title = f"UTKinect, {len(every)} sequences, learnt from other subjects"
-    by = rules(learnt, (NO_ACTION,), 0.5)
+    by = _of_others(every, (NO_ACTION,), 0.5)
     rows += [each.row for each in compare(title, every, timelines, by).values()]
     ours = [replace(each, truth=_in_the_box(each.truth)) for each in every]
     title = f"UTKinect, {len(every)} sequences, the recogniser in the box"
-    by = rules(learn_transitions(truth_of(ours), "all sequences"), (), None)
+    by = _of_others(ours, (), None)
     return rows + [each.row for each in compare(title, ours, asked(box(), ours), by).values()]
+
+
+def _of_others(
+    recordings: Sequence[Recorded], no_action: tuple[str, ...], threshold: float | None
+) -> RulesOf:
+    """Rules whose transitions were learnt from the other half of the subjects."""
+    subjects = sorted({each.group for each in recordings})
+    halves = []
+    for i in (0, 1):
+        others = truth_of([each for each in recordings if each.group not in subjects[i::2]])
+        halves.append(rules(learn_transitions(others, "other subjects"), no_action, threshold))
+    return lambda recording: halves[subjects.index(recording.group) % 2]
 
 
 def _in_the_box(truth: Sequence[TimedLabel]) -> tuple[TimedLabel, ...]:
@@ -370,7 +385,8 @@ def of_urfd(data: Path, extracts: Path) -> list[Row]:
     by = rules(Transitions(duration_s=2.5), (), None)
     del by[LEARNT]
     title = f"URFD, a fall and none, the recogniser in the box, a window every {FALL_STRIDE_S:g} s"
-    return [each.row for each in compare(title, recordings, timelines, by, only="fall").values()]
+    compared = compare(title, recordings, timelines, lambda _: by, only="fall")
+    return [each.row for each in compared.values()]
 
 
 def goals_of(compared: Mapping[str, Compared]) -> list[str]:

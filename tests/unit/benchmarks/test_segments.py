@@ -66,7 +66,7 @@ def test_rules_are_compared_and_goals_worded():
     line = Timeline(np.array(rows), spans, LabelSet(("walk", "wave", NO_ACTION)), "v")
     by = rules(Transitions(duration_s=2.0), (NO_ACTION,), 0.5)
     recordings = [Recorded("v", MARKED, TRUTH, 4.0, "a"), Recorded("w", MARKED, (), 4.0, "b")]
-    compared = compare("made up", recordings, {"v": line, "w": line[4:5]}, by)
+    compared = compare("made up", recordings, {"v": line, "w": line[4:5]}, lambda _: by)
     assert compared[PLAIN].row["F1@0.5"].startswith("100.0 %")
     assert compared[LEARNT].row["end later by"] == "+0 ms"
     assert {tuple(each.row) for each in compared.values()} == {tuple(compared[PLAIN].row)}
