@@ -29,7 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Names of the columns, in lower case; the first that a table has is taken."""
 # Of Kinesphere's own segments and manifests, and of public tables: what they say besides is not asked.
-_KNOWN = frozenset({
+KNOWN = frozenset({
     "runner_up", "runner_up_probability", "group", "split", "type_idx", "startframe", "endframe", "f-init",
     "f-end", "video-duration", "frame-rate", "video-frames",
 })  # fmt: skip
@@ -82,7 +82,7 @@ def read_timed_parquet(path: Path) -> TimedLabels:
 
 
 def _unread(header: Sequence[str], columns: Mapping[str, int], path: Path) -> tuple[str, ...]:
-    unread = [name for name in header if name not in _KNOWN and header.index(name) not in columns.values()]
+    unread = [name for name in header if name not in KNOWN and header.index(name) not in columns.values()]
     return (f"{path}: columns not read: {', '.join(map(brief, unread[:10]))}",) if unread else ()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinesphere.annotations.formats.timed_table import NAMES
+from kinesphere.annotations.formats.timed_table import KNOWN, NAMES
 from kinesphere.annotations.parsing.text_lines import number_of, read_text
 from kinesphere.annotations.timed import Detection, TimedLabel, video_name
 from kinesphere.annotations.timed_files import read_timed
@@ -234,7 +234,7 @@ def _table(
     corners = [corner for corner in _BOX if corner in found]
     if corners and len(corners) < len(_BOX):
         raise InvalidAnnotation(f"{path} has the columns {', '.join(corners)}; boxes have {', '.join(_BOX)}.")
-    unread = sorted({*header} - {*found.values()})
+    unread = sorted({*header} - {*found.values(), *KNOWN})
     notes = (f"{path}: columns not read: {', '.join(map(brief, unread[:10]))}",) if unread else ()
     pairs = (
         (_video(row.get(found.get("video", ""), ""), own), _of_row(row, found, place)) for place, row in rows

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.limits import brief
 from kinesphere.predict.events.allen import ALL, relation
 from kinesphere.predict.events.by_label import ByLabel
 from kinesphere.predict.events.facts import Event, Fact
@@ -22,6 +24,8 @@ from kinesphere.predict.events.rule import Absence, Filter, Rule
 Order = tuple[float, float, str, float, float, float, tuple[float, ...]]
 _UNKNOWN = float("-inf")
 _FEWEST = 64
+MOST_TRIED = 50_000
+"""Facts that are tried as parts of a rule before one fact is known to complete it or not."""
 
 
 def order_of(fact: Fact) -> Order:
@@ -64,6 +68,9 @@ class Item:
 class PartsSearch:
     """Search of a rule with parts.
 
+    Where many facts may be each part and few combinations fit, what meets a rule may take long to tell; there
+    is a bound to how many are tried (`MOST_TRIED`), beyond which `take` raises `InvalidSetting`.
+
     Args:
         rule: The rule.
         tolerance_s: How far apart ends of spans may be that count as equal.
@@ -89,6 +96,7 @@ class PartsSearch:
             for who, whom, equal in pair.people
             if equal
         ]
+        self._left = MOST_TRIED
         self._others = [[j for j in range(len(rule.parts)) if j != i] for i in range(len(rule.parts))]
 
     @property
@@ -147,6 +155,7 @@ class PartsSearch:
                 candidates[one] = [each for each in candidates[one] if each.people[who] in known]
                 if not candidates[one]:
                     return None
+        self._left = MOST_TRIED
         return self._extended(chosen, candidates)
 
     def _extended(self, chosen: list[Item | None], candidates: list[list[Item]]) -> list[Item] | None:
@@ -155,6 +164,12 @@ class PartsSearch:
             return [each for each in chosen if each is not None]
         part = chosen.index(None)
         for item in candidates[part]:
+            self._left -= 1
+            if self._left < 0:
+                raise InvalidSetting(
+                    f"Rule {brief(self.rule.name)} has too many combinations to try: {self.held} facts "
+                    f"within its {self.rule.within_s:g} s. Relate parts more closely, or shorten within_s."
+                )
             chosen[part] = item
             if self._nothing_forbidden(part, chosen):
                 narrowed = self._narrowed(part, item, chosen, candidates)

@@ -43,6 +43,10 @@ def test_tables_of_others_and_of_people_are_facts(tmp_path: Path) -> None:
     content = read_facts(tmp_path / "clip.csv")
     assert content.facts == {"clip": (Fact("run", 1, 2, 3), Fact("walk", 2, 3))}
     assert "columns not read: 'colour'" in content.notes[0]
+    header = "person,label,start_s,end_s,probability,runner_up,runner_up_probability,other"
+    (tmp_path / "people.csv").write_text(f"{header}\n2,run,0,1,0.75,walk,0.2,\n")
+    content = read_facts(tmp_path / "people.csv")
+    assert (content.facts, content.notes) == ({"people": (Fact("run", 0, 1, 2, None, 0.75),)}, ())
     run = {"person": 2, "label": "run", "start_s": 0, "end_s": 1, "probability": 0.75}
     near = {"label": "near bag", "start_s": 0, "end_s": 1, "person": 2, "other": 5, "box": [0, 0, 1, 1]}
     people = {"source": "x/clip.mp4", "people": [{"person": 2, "segments": [run]}], "facts": [near]}

@@ -130,3 +130,15 @@ def test_a_fact_that_begins_again_is_the_same() -> None:
     found = [*matcher.add(begun), *matcher.add(begun), *matcher.add(replace(begun, end_s=15))]
     assert len([*found, *matcher.advance(40), *matcher.add(begun), *matcher.finish()]) == 1
     assert matcher.late == 1
+
+
+def test_rules_that_try_too_much_are_stopped_and_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MOST_TRIED", 1000)
+    parts = ", ".join(f"p{number}: {{label: run}}" for number in range(8))
+    different = ", ".join(f"p{number}" for number in range(8))
+    rules = Rules.parse(f"rules: {{r: {{within_s: 8, parts: {{{parts}}}, different: [[{different}]]}}}}")
+    facts = [Fact("run", t / 4, t / 4 + 1, t % 7) for t in range(100)]  # seven people are never eight
+    with pytest.raises(
+        InvalidSetting, match=r"Rule 'r' has too many combinations to try: .* shorten within_s"
+    ):
+        find_events(rules, facts)
