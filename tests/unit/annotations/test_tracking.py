@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -302,7 +303,7 @@ def test_settings_and_models_are_checked(tmp_path: Path, monkeypatch: pytest.Mon
         InvalidSetting, match=r"The pose model is lite, full, heavy, or a .task file; got 'huge'"
     ):
         pose_model("huge")
-    (tmp_path / "pose_landmarker_full.task").touch()
+    zipfile.ZipFile(tmp_path / "pose_landmarker_full.task", "w").close()
     monkeypatch.setenv("KINESPHERE_WEIGHTS", str(tmp_path))
     assert pose_model("full") == tmp_path / "pose_landmarker_full.task"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
