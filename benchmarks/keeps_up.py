@@ -1,6 +1,6 @@
 """The highest frame rate that models keep up with on this machine, everything included.
 
-    python -m benchmarks.keeps_up [--only TEXT] [--seconds 8]
+    python -m benchmarks.keeps_up [--only TEXT] [--seconds 8] [--pose-model lite]
 
 What `kinesphere bench` measures, model by model, each in a fresh process: a video of 640x480 pixels at 25
 frames a second goes through decoding, preparation (flow and poses are made on the way) and network, window
@@ -43,17 +43,20 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="models whose names contain TEXT")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of the video")
+    parser.add_argument("--pose-model", default="full", help="what finds poses: lite, full or heavy")
     args = parser.parse_args()
     chosen = [name for name in MODELS if args.only in name]
     rows, left_out = [], []
     with tempfile.TemporaryDirectory() as folder:
         video = mannequin_video(Path(folder) / "mannequin.mp4", args.seconds)
         for name in chosen:
-            found = measured(name, video)
+            found = measured(name, video, args.pose_model)
             if isinstance(found, str):
                 left_out.append(f"{name} is left out: {found}")
             else:
                 rows.append(found)
+    if not rows:
+        parser.exit(1, "\n".join([*left_out, ""]))
     rows.sort(key=lambda row: -float(row["keeps up with, fps"]))
     slow = [str(row["model"]) for row in rows if float(row["keeps up with, fps"]) < FPS]
     behind = f"Slower than the video's own {FPS} frames a second: {', '.join(slow) or 'none'}."
@@ -62,9 +65,10 @@ def main() -> None:
     )
 
 
-def measured(name: str, video: Path) -> Row | str:
+def measured(name: str, video: Path, pose_model: str = "full") -> Row | str:
     """What a process of its own says of a model; or why it says nothing."""
     command = [sys.executable, "-m", "kinesphere", "bench", name, "--video", str(video), "--json"]
+    command += ["--pose-model", pose_model]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -15,7 +15,7 @@ from kinesphere.apps.cli.options import Device, Json, PrecisionChoice
 
 if TYPE_CHECKING:
     from kinesphere.core.device import Compute
-    from kinesphere.predict import VideoPredictor
+    from kinesphere.predict import Opening, VideoPredictor
     from kinesphere.predict.speed import Speed
 
 SIZE, FPS, SECONDS = (480, 640), 25, 20
@@ -48,12 +48,20 @@ def bench(
         Literal["auto", "windows", "streaming"],
         typer.Option(help="How windows are computed; by default streaming where the network streams."),
     ] = "auto",
+    pose_model: Annotated[
+        str | None,
+        typer.Option(
+            help="What finds poses on the way: lite, full, heavy, or a .task file; by default full.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure models here: time per clip and per window, memory, and the frame rate they keep up with."""
     from kinesphere.core.device import Compute
+    from kinesphere.predict import Opening
     from kinesphere.predict.speed import measure_speed
 
     compute = Compute.choose(device, precision)
@@ -62,7 +70,7 @@ def bench(
         for done, name in enumerate(models):
             advance(done, len(models))
             chosen = None if mode == "auto" else mode
-            predictor = _predictor(name, compute)
+            predictor = _predictor(name, compute, Opening(pose_model=pose_model))
             found.append(measure_speed(predictor, source, window_s=window, stride_s=stride, mode=chosen))
         advance(len(models), len(models))
     if as_json:
@@ -96,15 +104,15 @@ def mannequin_video(path: Path, seconds: float = SECONDS) -> Path:
     return path
 
 
-def _predictor(name: str, compute: Compute) -> VideoPredictor:
+def _predictor(name: str, compute: Compute, opening: Opening) -> VideoPredictor:
     """A model, fresh where a name has no weights."""
     from kinesphere.models import card, create_model, list_models
     from kinesphere.predict import Predictor, load
 
     if name not in [*list_models(), *list_models(tiny=True)] or Path(name).exists():
-        return load(name, compute=compute)
+        return load(name, compute=compute, opening=opening)
     labels = [f"class {number}" for number in range(card(name).classes)]
-    return Predictor(create_model(name, labels), compute, name=name)
+    return Predictor(create_model(name, labels), compute, name=name, opening=opening)
 
 
 def _show(found: list[Speed]) -> None:
