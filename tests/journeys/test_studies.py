@@ -105,6 +105,14 @@ def test_two_models_are_compared_on_data_and_by_what_their_tests_kept(
     assert bool(maps) == bool(images(tmp_path / "kept" / "report.html"))
 
 
+def test_models_that_kept_no_answers_are_compared_on_data(kinesphere: Command, tmp_path: Path) -> None:
+    model = tmp_path / "a.safetensors"
+    model.touch()
+    ended = kinesphere("study", "compare", model, "r3d_18.k400", "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert "a.safetensors is no run that kept answers: name DATA" in ended.err
+
+
 @pytest.mark.slow
 def test_clips_of_a_cross_validation_are_explained_by_their_fold(
     kinesphere: Command, filmed: Path, tmp_path: Path

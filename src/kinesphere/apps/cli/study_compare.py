@@ -74,6 +74,8 @@ def compare(
             f"--answers is given twice, in the order of the models, and in place of DATA; got {len(answers)} "
             f"with {'' if data is not None else 'no '}DATA."
         )
+    if data is None and answers is None:
+        _check_kept((first, second))
     compute, place = Compute.choose(device, "fp32"), Extracts(extracts, _root(data))
     models = None if data is None and not maps else _models((first, second), compute, place)
     advise(GOES_ON)
@@ -102,6 +104,20 @@ def compare(
     for problem in problems:
         say("no map", "yellow", problem, to_stderr=as_json)
     end(len(found.skipped) + len(problems))
+
+
+def _check_kept(names: tuple[str, str]) -> None:
+    """Refuse models that keep no answers.
+
+    Raises:
+        InvalidSetting: If one is a model file or a registered name.
+    """
+    for name in names:
+        if Path(name).suffix.lower() == ".safetensors" or not Path(name).exists():
+            raise InvalidSetting(
+                f"{name} is no run that kept answers: name DATA, which both models are asked about, or the "
+                "answers of each with --answers."
+            )
 
 
 def _root(data: Path | None) -> Path | None:
