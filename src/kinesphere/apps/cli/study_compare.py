@@ -69,13 +69,7 @@ def compare(
     from kinesphere.studies.disagreement_maps import Extent, map_disagreement
 
     check_folder("--out", out)
-    if answers is not None and (len(answers) != 2 or data is not None):
-        raise InvalidSetting(
-            f"--answers is given twice, in the order of the models, and in place of DATA; got {len(answers)} "
-            f"with {'' if data is not None else 'no '}DATA."
-        )
-    if data is None and answers is None:
-        _check_kept((first, second))
+    _check_answers((first, second), data, answers)
     compute, place = Compute.choose(device, "fp32"), Extracts(extracts, _root(data))
     models = None if data is None and not maps else _models((first, second), compute, place)
     advise(GOES_ON)
@@ -106,13 +100,19 @@ def compare(
     end(len(found.skipped) + len(problems))
 
 
-def _check_kept(names: tuple[str, str]) -> None:
-    """Refuse models that keep no answers.
+def _check_answers(names: tuple[str, str], data: Path | None, answers: list[Path] | None) -> None:
+    """Refuse models that keep no answers where nothing else gives them.
 
     Raises:
-        InvalidSetting: If one is a model file or a registered name.
+        InvalidSetting: If one is a model file or a registered name, or there are not two tables in place of
+            the data.
     """
-    for name in names:
+    if answers is not None and (len(answers) != 2 or data is not None):
+        raise InvalidSetting(
+            f"--answers is given twice, in the order of the models, and in place of DATA; got {len(answers)} "
+            f"with {'' if data is not None else 'no '}DATA."
+        )
+    for name in names if data is None and answers is None else ():
         if Path(name).suffix.lower() == ".safetensors" or not Path(name).exists():
             raise InvalidSetting(
                 f"{name} is no run that kept answers: name DATA, which both models are asked about, or the "
