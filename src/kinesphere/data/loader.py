@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import cv2
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from kinesphere.core.closing import Closing
 from kinesphere.core.device import cpu_count
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, WorkerFailed
+from kinesphere.core.skipped import Skipped
 from kinesphere.core.workers import refuse_in_workers, start_method
-from kinesphere.data.dataset import Batch, ClipDataset, collate
+from kinesphere.data.dataset import Batch, ClipDataset, Item, collate
 from kinesphere.data.sampler import Balance, EpochSampler
 
 _MOST_WORKERS = 16
@@ -69,6 +71,14 @@ class ClipLoader(DataLoader[Batch], Closing):
     is never sent, and torch waits five seconds for an answer.
     """
 
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """Batches in order; workers begin at once.
+
+        Raises:
+            WorkerFailed: If a batch does not fit into the memory that workers share with this process.
+        """
+        return _handed_over(super().__iter__())
+
     def close(self) -> None:
         """End the workers and drop what they have fetched; another iteration starts new ones."""
         iterator, self._iterator = self._iterator, None
@@ -119,7 +129,7 @@ def make_loader(
         dataset,  # type: ignore[arg-type]  # collate turns items into batches
         batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=_collate,
         num_workers=settings.workers,
         pin_memory=settings.pin_memory,
         prefetch_factor=_PREFETCH if settings.workers else None,
@@ -127,6 +137,35 @@ def make_loader(
         multiprocessing_context=settings.context,
         worker_init_fn=_begin_worker,
     )
+
+
+def _collate(items: Sequence[Item | Skipped]) -> Batch | WorkerFailed:
+    """The batch; in a worker, in shared memory already.
+
+    Left to the queue, sharing would fail in a thread of its own, which drops the batch that is waited for.
+    """
+    batch = collate(items)
+    if get_worker_info() is None:
+        return batch
+    tensors = (*batch.inputs, batch.targets)
+    try:
+        for tensor in tensors:
+            tensor.share_memory_()
+    except RuntimeError as error:
+        size = sum(tensor.nbytes for tensor in tensors) / 2**20
+        return WorkerFailed(
+            f"A batch of {size:.1f} MiB does not fit into shared memory, through which loader workers hand "
+            f"batches over ({error}). Give the container more (docker run --shm-size=1g), take smaller "
+            "batches, or read without workers (compute.workers=0 in training)."
+        )
+    return batch
+
+
+def _handed_over(batches: Iterator[Batch | WorkerFailed]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, WorkerFailed):
+            raise batch
+        yield batch
 
 
 def _begin_worker(number: int) -> None:

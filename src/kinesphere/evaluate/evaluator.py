@@ -17,6 +17,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import LabelMismatch, TooManyFailures
+from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.intervals import LEVEL
@@ -72,7 +73,9 @@ def collect(
     dataset = _dataset(predictor, manifest, views, extracts, cache, background)
     manifest = dataset.manifest
     indices: list[int] = []
-    targets, probabilities, skipped, damaged = [], [], [], []
+    skipped: list[Skipped] = []
+    damaged: list[Skipped] = []
+    targets, probabilities = [], []
     threads = predictor.threads(batch_size * views.clips * views.crops)
     with make_loader(dataset, batch_size, workers=workers, threads=threads) as loader:
         for batch in loader:

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from kinesphere.clips import MODALITIES, Augment, ClipSpec, Sampling, Views
-from kinesphere.core.errors import InvalidSetting, LabelMismatch, UnknownName
+from kinesphere.core.errors import InvalidSetting, LabelMismatch, UnknownName, WorkerFailed
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.workers import start_method
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.dataset import Batch, ClipDataset, Item, collate
 from kinesphere.data.loader import LoaderSettings, make_loader
@@ -266,6 +267,24 @@ def test_failures_come_through_workers(broken: Manifest) -> None:
     loader = make_loader(ClipDataset(broken, SPEC, train=False), 3, workers=1)
     failures = [failure.index for batch in loader for failure in batch.failures]
     assert failures == [0, 3]
+
+
+@pytest.mark.skipif(start_method() != "fork", reason="the patch reaches forked workers alone")
+def test_full_shared_memory_is_told_and_nothing_waits(
+    sided: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: torch.Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    dataset = ClipDataset(sided, SPEC, train=False)
+    told = (
+        r"batch of \d.* MiB does not fit into shared memory.*No space left.*--shm-size=1g.*compute.workers=0"
+    )
+    with make_loader(dataset, 4, workers=1) as loader, pytest.raises(WorkerFailed, match=told):
+        list(loader)
+    with make_loader(dataset, 4, workers=0) as loader:
+        assert sum(len(batch) for batch in loader) == len(sided)
 
 
 def test_a_closed_loader_has_no_workers_and_opens_again(broken: Manifest) -> None:
