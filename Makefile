@@ -28,8 +28,11 @@ $(CORE): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
+# The package trackers brings an OpenCV without the contributed modules, which may come to lie over the one that
+# has them: it is put back.
 $(READY): $(CORE)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -c 'import cv2; cv2.optflow.DualTVL1OpticalFlow_create' 2> /dev/null || $(BIN)/python -m pip install --quiet --no-compile --force-reinstall --no-deps --constraint constraints.txt opencv-contrib-python-headless
 	touch $@
 
 demo: $(CORE)

@@ -171,10 +171,10 @@ def test_poses_go_on_within_the_file(video: Path, monkeypatch: pytest.MonkeyPatc
     extractor = PoseExtractor(PoseSettings(Path("lite.task")), fps)
     whole, target = video.with_name("whole.pose.npz"), video.with_name("clip.mp4.pose.npz")
     extractor.extract(video, whole)
-    with stopping(pose_extraction, "_found", 10), pytest.raises(Stopped):
+    with stopping(pose_extraction, "found_people", 10), pytest.raises(Stopped):
         extractor.extract(video, target)
     assert not target.exists()
-    with stopping(pose_extraction, "_found", 99) as calls:
+    with stopping(pose_extraction, "found_people", 99) as calls:
         extractor.extract(video, target)
     assert calls == [{None: 30, 10.0: 12}[fps] - 8]
     assert target.read_bytes() == whole.read_bytes()

@@ -34,12 +34,14 @@ def estimator(method: FlowMethod) -> Estimator:
     if method == "dis":
         return _padded(_keeping(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)))
     if method == "tvl1":
-        if not hasattr(cv2, "optflow"):
+        # Another OpenCV installed over ours leaves the folder of the contributed module, and nothing in it.
+        contributed: Any = getattr(cv2, "optflow", None)
+        if not hasattr(contributed, "DualTVL1OpticalFlow_create"):
             raise MissingExtra(
-                "TV-L1 flow is in OpenCV's contributed modules, which this build lacks; "
-                "install opencv-contrib-python-headless, or use dis or farneback."
+                "TV-L1 flow is in OpenCV's contributed modules, which this build lacks: another package may "
+                "have installed an OpenCV of its own over it (pip install --force-reinstall --no-deps "
+                "opencv-contrib-python-headless puts it back). Or use dis or farneback."
             )
-        contributed: Any = cv2.optflow
         return _padded(_keeping(contributed.DualTVL1OpticalFlow_create()))
     return _padded(_farneback)
 
