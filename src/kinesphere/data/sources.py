@@ -155,6 +155,15 @@ class Opening:
             )
         )
 
+    def files(self, source: Source, specs: Sequence[ClipSpec]) -> list[Path]:
+        """The sidecar files of a source that are there, of the modalities of some contracts."""
+        path = local_path(source)
+        if path is None or stands_alone(path) is not None:
+            return []
+        sidecars = [MODALITIES.get(name).sidecar for name in _names(specs)]
+        found = [self.extracts.find(path, each.suffix) for each in sidecars if each is not None]
+        return [file for file in found if file is not None]
+
     @property
     def forgotten(self) -> int:
         """Files whose data were extracted on the way, to be extracted again the next time."""

@@ -23,7 +23,7 @@ class Segment:
     """A stretch of time with one label.
 
     Attributes:
-        probability: Mean over its windows.
+        probability: Mean over its windows in which somebody is seen.
         runner_up: The most probable other label by the same mean; None where there is no other.
         runner_up_probability: Its mean.
     """
@@ -85,10 +85,17 @@ def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segm
     found = []
     for k, label in enumerate(timeline.labels):
         for first, last in _runs(active[:, k], joined):
-            means = timeline.probabilities[first : last + 1].mean(0)
+            means = _means(timeline, first, last)
             start, end = float(cells[first, 0]), float(cells[last, 1])
             found.append(Segment(label, start, end, float(means[k]), *_rival(means, k, timeline.labels)))
     return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
+
+
+def _means(timeline: Timeline, first: int, last: int) -> np.ndarray:
+    """Mean row `(K,)` of a stretch of windows, of those in which somebody is seen if there are any."""
+    rows, seen = timeline.probabilities[first : last + 1], ~timeline.nobody[first : last + 1]
+    means: np.ndarray = (rows[seen] if seen.any() else rows).mean(0)
+    return means
 
 
 def active_windows(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> np.ndarray:  # noqa: B008 (frozen)
@@ -97,7 +104,8 @@ def active_windows(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> np.
 
 
 def below(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> Below:  # noqa: B008 (frozen)
-    """The windows in which no label reaches its threshold, those included that are `unanswered`."""
+    """The smoothed windows in which no label reaches its threshold, `unanswered` ones among them."""
+    timeline = timeline.smoothed(rule.smooth, rule.smoothing)
     default = timeline.threshold(rule.threshold)
     opening = rule.opening(timeline.labels, default)
     reached = (timeline.probabilities >= opening).any(1) & ~timeline.unanswered
@@ -108,7 +116,7 @@ def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarr
     """Which labels are active in each window, `(W, K)`, and which are joined to the next, `(W - 1,)`."""
     opening = rule.opening(timeline.labels, timeline.threshold())
     away_s = timeline.spans[1:, 0] - timeline.spans[:-1, 1]
-    joined = (away_s <= _TOUCH_S) | (away_s < rule.gap_s)
+    joined = (away_s <= _TOUCH_S) | (away_s < rule.gap_s - _TOUCH_S)
     if rule.viterbi is None:
         active = _by_threshold(timeline, rule, opening, joined)
     else:

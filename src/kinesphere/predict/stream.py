@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Frames in a step.
 _STEP = {"cpu": 32}
 _STEP_GPU = 64
-_ROUNDING = 1e-6
+# Times nearer than this are one: what is computed of a clock may come out this much off.
+_ROUNDING_S = 1e-6
 
 
 class Stream:
@@ -90,7 +91,8 @@ class Stream:
         Raises:
             InvalidSetting: If there is no such frame, or it is forgotten.
         """
-        seen = [each_VD for time_s, each_VD in self._features if start_s <= time_s < end_s]
+        first_s, last_s = start_s - _ROUNDING_S, end_s - _ROUNDING_S
+        seen = [each_VD for time_s, each_VD in self._features if first_s <= time_s < last_s]
         if not seen:
             raise InvalidSetting(
                 f"The stream has no frame from {start_s:.2f} to {end_s:.2f} s; take longer windows, at least "
@@ -102,7 +104,7 @@ class Stream:
 
     def forget(self, before_s: float) -> None:
         """Drop what is known of frames before a time; the network's state stays."""
-        while self._features and self._features[0][0] < before_s:
+        while self._features and self._features[0][0] < before_s - _ROUNDING_S:
             self._features.popleft()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -110,7 +112,9 @@ class Stream:
         kept = {f"state.{name}": value for name, value in state_arrays(self._state).items()}
         kept["times"] = np.array([time_s for time_s, _ in self._features])
         if self._features:
-            kept["features"] = torch.stack([each for _, each in self._features]).float().cpu().numpy()
+            features = torch.stack([each for _, each in self._features])
+            kept["precision"] = np.array(str(features.dtype).removeprefix("torch."))
+            kept["features"] = features.float().cpu().numpy()
         return kept
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -120,8 +124,10 @@ class Stream:
         self._state, self._is_new = restored(begun, state), False
         self._features.clear()
         if "features" in arrays:
-            features = torch.from_numpy(arrays["features"].copy()).to(self._predictor.compute.device)
-            self._features.extend(zip(arrays["times"].tolist(), features, strict=True))
+            features = torch.from_numpy(arrays["features"].copy())
+            kind = getattr(torch, str(arrays["precision"]))
+            placed = features.to(self._predictor.compute.device, kind)
+            self._features.extend(zip(arrays["times"].tolist(), placed, strict=True))
 
 
 @dataclass(frozen=True)
@@ -180,4 +186,4 @@ def stamps(first: int, count: int, rate: float, start_s: float) -> np.ndarray:
 
 def _frames_before(seconds: float, rate: float) -> int:
     """How many frames have their middle before a time."""
-    return math.ceil(seconds * rate - 0.5 - _ROUNDING)
+    return math.ceil((seconds - _ROUNDING_S) * rate - 0.5)

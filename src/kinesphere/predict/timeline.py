@@ -18,6 +18,8 @@ from kinesphere.predict.files.registry import TimelineRow, write_file
 from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilities
 from kinesphere.predict.segment_rule import THRESHOLD, SegmentRule, Smoothing, check_smoothing
 
+_TOUCH_S = 1e-6
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Timeline:
@@ -155,9 +157,10 @@ class Timeline:
     def smoothed(self, width: int, kind: Smoothing = "mean") -> Timeline:
         """A copy whose rows are averaged over `width` neighbouring windows.
 
-        At both ends the neighbourhood is cut short. Windows in which nobody is seen have no part in it: they
-        keep their own rows and lend nothing to their neighbours. Medians of a single-label set are scaled to
-        sum to 1 again; a row whose medians are all zero keeps its own probabilities.
+        At both ends the neighbourhood is cut short, and where windows have a gap between them. Windows in
+        which nobody is seen have no part in it: they keep their own rows and lend nothing to their
+        neighbours. Medians of a single-label set are scaled to sum to 1 again; a row whose medians are all
+        zero keeps its own probabilities.
 
         Args:
             width: Odd number of windows; 1 changes nothing.
@@ -174,6 +177,11 @@ class Timeline:
         lent = np.where(seen[:, None], self.probabilities.astype(np.float64), np.nan)
         padded = np.pad(lent, ((half, half), (0, 0)), constant_values=np.nan)
         stacked = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)[seen]
+        gaps = np.concatenate([[False], self.spans[1:, 0] > self.spans[:-1, 1] + _TOUCH_S])
+        if gaps.any():
+            stretch = np.pad(gaps.cumsum(), half, constant_values=-1)
+            around = np.lib.stride_tricks.sliding_window_view(stretch, width)[seen]
+            stacked = np.where((around == around[:, half : half + 1])[:, None], stacked, np.nan)
         smooth = self.probabilities.astype(np.float64)
         smooth[seen] = np.nanmean(stacked, axis=-1) if kind == "mean" else np.nanmedian(stacked, axis=-1)
         if kind == "median" and not self.labels.multi:

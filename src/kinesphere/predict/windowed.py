@@ -115,10 +115,11 @@ def timelines(
 
 def _about(source: Source, windows: Windows, size: int, answering: Sequence[_Answering]) -> str:
     """What decides on the answers to the windows of a video."""
-    models = [f"{each.member.digest()} {each.views}" for each in answering]
+    models = [f"{each.member.digest()} {each.views} {each.computed}" for each in answering]
     path = local_path(source)
+    beside = [file for each in answering for file in each.look.opening.files(source, each.look.specs)]
     content = sha256(source).hexdigest() if isinstance(source, bytes) else str(source)
-    return made_of(content, windows, size, *models, files=[] if path is None else [path])
+    return made_of(content, windows, size, *models, files=[] if path is None else [path, *beside])
 
 
 def _restored(answering: Sequence[_Answering], parts: Unfinished | None) -> int:
@@ -170,6 +171,7 @@ class _Answering:
         self._rows: list[np.ndarray] = []
         self._unseen: list[np.ndarray] = []
         self._notes: tuple[str, ...] = ()
+        self._noted: tuple[str, ...] = ()
         self._broken: NotFinite | None = None
 
     def take(self, windows: Sequence[Window | None]) -> None:
@@ -186,13 +188,19 @@ class _Answering:
             return
         self._spans += spans
         self._unseen.append(self._seeing_nothing(seen))
-        self._notes = seen[-1].notes
+        self._notes = tuple(dict.fromkeys((*self._noted, *seen[-1].notes)))
 
     def _seeing_nothing(self, windows: Sequence[Window]) -> np.ndarray:
         """bool `(W,)`: windows in which a model of poses alone sees nobody."""
         if not self._may_see_nothing:
             return np.zeros(len(windows), bool)
         return sees_nothing(inputs_of(windows, len(self.member.specs)), self.member.specs)
+
+    @property
+    def computed(self) -> str:
+        """What decides on the answers beside the model: where it runs, and how missing files are made."""
+        compute, opening = self.member.compute, self.look.opening
+        return f"{compute.device} {compute.precision} {opening.pose_model} {opening.preparation}"
 
     @property
     def is_sound(self) -> bool:
@@ -219,7 +227,8 @@ class _Answering:
         self._rows.append(part["rows"])
         self._spans += [(start, end) for start, end in part["spans"].tolist()]
         self._unseen.append(part["unseen"])
-        self._notes = tuple(part["notes"].tolist())
+        # What was met of damage then is not met again.
+        self._notes = self._noted = tuple(part["notes"].tolist())
 
     def state(self) -> dict[str, np.ndarray]:
         """What is needed to go on after the windows so far."""

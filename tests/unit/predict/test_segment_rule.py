@@ -45,6 +45,27 @@ def test_each_label_has_its_own_threshold() -> None:
         found(answer, thresholds={"Waves": 0.7})
 
 
+def test_windows_below_are_counted_as_they_are_segmented_smoothed() -> None:
+    answer = timeline([[0.6, 0.4, 0], [0.4, 0.6, 0], [0.6, 0.4, 0], [0.6, 0.4, 0]])
+    rule = SegmentRule(threshold=0.58, smooth=3)
+    assert below(answer, rule).windows == (~active_windows(answer, rule).any(1)).sum() == 3
+
+
+def test_a_segment_is_as_sure_as_its_windows_in_which_somebody_is_seen() -> None:
+    rows, spans = np.array([[0.9, 0.1, 0], [0, 1, 0], [0.9, 0.1, 0]]), np.arange(3)[:, None] + [0.0, 1.0]
+    answer = Timeline(rows, spans, LABELS, "video.mp4", nobody=np.array([False, True, False]))
+    (segment,) = segments(answer, SegmentRule(gap_s=1.5))
+    assert segment.probability == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("pause_s", [0.1, 0.2, 0.3, 0.7])
+def test_windows_as_far_apart_as_the_shortest_pause_are_not_merged(pause_s: float) -> None:
+    spans = np.array([[0.0, 0.7], [0.7 + pause_s, 3.0]])
+    answer = Timeline(np.array([[0.9, 0.1, 0]] * 2), spans, LABELS, "video.mp4")
+    assert len(found(answer, gap_s=pause_s)) == 2
+    assert len(found(answer, gap_s=pause_s + 0.01)) == 1
+
+
 def test_a_class_of_no_action_competes_but_is_no_segment() -> None:
     answer = timeline([[0.6, 0, 0.4], [0.1, 0.1, 0.8], [0.6, 0, 0.4]])
     assert [label for label, *_ in found(answer)] == ["walk", "none", "walk"]

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from kinesphere.annotations.extract import unfinished as room
+from kinesphere.annotations.extract.flow import FlowExtractor
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import Sampling, Views
 from kinesphere.core.device import Compute
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import DamagedVideo, InvalidSetting
 from kinesphere.models import create_model
 from kinesphere.predict import FusedPredictor, Predictor, Timeline
-from kinesphere.video import Video
+from kinesphere.video import Video, VideoWriter
 
 from .conftest import MakeVideo
 
@@ -75,7 +76,8 @@ def test_a_window_of_a_stream_rests_on_its_own_frames_after_all_before_them(
         )
         times = (np.arange(length) + 0.5) / rate
         for (start, end), row in zip(timeline.spans.tolist(), timeline.probabilities, strict=True):
-            own = features[:, torch.from_numpy((start <= times) & (times < end))]
+            inside = (start - 1e-6 <= times) & (times < end - 1e-6)  # clocks are rounded
+            own = features[:, torch.from_numpy(inside)]
             np.testing.assert_allclose(row, net.from_features(own).softmax(-1)[0], atol=1e-5)
 
 
@@ -125,13 +127,23 @@ def killed_after(windows: int) -> Callable[[int, int], None]:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"),
-    [("late_fusion_tiny", "windows"), ("movinet_stream_tiny", "streaming"), ("tsm_online_tiny", "streaming")],
+    ("name", "mode", "precision"),
+    [
+        ("late_fusion_tiny", "windows", "fp32"),
+        ("movinet_stream_tiny", "streaming", "fp32"),
+        ("tsm_online_tiny", "streaming", "fp32"),
+        ("tsm_online_tiny", "streaming", "bf16"),
+    ],
 )
 def test_a_stopped_timeline_goes_on_from_its_windows_so_far(
-    make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+    make_video: MakeVideo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    mode: str,
+    precision: str,
 ) -> None:
-    predictor, path = named(name), make_video(frames=97)
+    predictor, path = named(name, precision), make_video(frames=97)
     monkeypatch.setattr(room, "_EVERY_S", 0.0)
 
     def timeline(**more: object) -> Timeline:
@@ -149,6 +161,64 @@ def test_a_stopped_timeline_goes_on_from_its_windows_so_far(
     told.clear()
     timeline(keep=keep, advance=lambda done, total: told.append((done, total)))
     assert told[0] == (0, len(whole))  # nothing is left of what is done
+
+
+def test_a_frame_in_the_middle_of_a_boundary_is_in_the_same_window_in_any_batch(
+    nets: dict[str, Predictor], make_video: MakeVideo
+) -> None:
+    predictor, path = nets["movinet_stream_tiny"], make_video(frames=60)
+    alone, together = (
+        predictor.timeline(path, window_s=2.1, stride_s=0.1, mode="streaming", batch_size=size)
+        for size in (1, 64)
+    )
+    np.testing.assert_allclose(alone.probabilities, together.probabilities, atol=1e-7)
+
+
+def test_a_stopped_timeline_still_tells_of_the_damage_before_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, path, keep = named("late_fusion_tiny"), tmp_path / "damaged.mp4", tmp_path / "out.jsonl"
+    generator = np.random.default_rng(0)
+    with VideoWriter(path, (48, 64), 10, keyframe_interval=10) as writer:
+        for _ in range(97):
+            writer.write(generator.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    content = bytearray(path.read_bytes())
+    first, length = len(content) // 6, len(content) // 40
+    content[first : first + length] = generator.bytes(length)
+    path.write_bytes(content)
+    monkeypatch.setattr(room, "_EVERY_S", 0.0)
+    ask = {"window_s": 2.0, "stride_s": 0.5, "batch_size": 2, "keep": keep}
+    with pytest.warns(DamagedVideo), pytest.raises(Killed):
+        predictor.timeline(path, advance=killed_after(10), **ask)  # type: ignore[arg-type]
+    rest = predictor.timeline(path, **ask)  # type: ignore[arg-type]
+    assert rest.notes
+    assert all("damaged" in note for note in rest.notes)
+
+
+def test_windows_of_another_precision_or_other_files_are_not_taken_over(
+    make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, keep, told = tmp_path / "v.mp4", tmp_path / "out.jsonl", []
+    path.write_bytes(make_video(frames=40).read_bytes())
+    monkeypatch.setattr(room, "_EVERY_S", 0.0)
+
+    def timeline(predictor: Predictor, advance: Callable[[int, int], None]) -> None:
+        predictor.timeline(path, window_s=1.0, stride_s=0.5, batch_size=2, keep=keep, advance=advance)
+
+    def note(done: int, total: int) -> None:
+        told.append(done)
+
+    with pytest.raises(Killed):
+        timeline(named("late_fusion_tiny", "bf16"), killed_after(4))
+    timeline(named("late_fusion_tiny"), note)
+    assert told[0] == 0
+    told.clear()
+    flow = named("tsn_flow_tiny")
+    with pytest.raises(Killed):
+        timeline(flow, killed_after(4))
+    FlowExtractor().extract(path, tmp_path / "v.mp4.flow.npz")
+    timeline(flow, note)
+    assert told[0] == 0  # what was estimated from the frames is not what the file holds
 
 
 def test_windows_of_other_settings_are_not_taken_over(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kinesphere.clips.sampling import windows
 from kinesphere.core.errors import InvalidSetting, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segment_rule import SegmentRule, Smoothing
 from kinesphere.predict.segmentation import segments
 from kinesphere.predict.timeline import Timeline
 
@@ -103,6 +103,14 @@ def test_median_removes_a_lone_outlier_and_survives_all_zero_rows() -> None:
     assert [(s.start_s, s.end_s) for s in segments(timeline.smoothed(3, "median"))] == [(0.0, 6.0)]
     clash = simple([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]).smoothed(3, "median")
     np.testing.assert_array_equal(clash.probabilities[1], [0, 1, 0])
+
+
+@pytest.mark.parametrize("kind", ["mean", "median"])
+def test_windows_across_a_gap_lend_nothing_to_each_other(kind: Smoothing) -> None:
+    spans = np.array([[0, 1], [1, 2], [100, 101], [101, 102]], float)
+    rows = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
+    answer = Timeline(rows, spans, LabelSet(("a", "b")), "video.mp4")
+    np.testing.assert_allclose(answer.smoothed(3, kind).probabilities, rows)
 
 
 def test_prediction_at_a_time() -> None:
