@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +15,11 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, MissingExt
 
 TrackerName = Literal["bytetrack", "ocsort", "sort"]
 _CLASSES: dict[str, str] = {"bytetrack": "ByteTrackTracker", "ocsort": "OCSORTTracker", "sort": "SORTTracker"}
+# For so long trackers keep who is lost, in the unit of the package: frames of a video of 30 a second.
+_LOST_FRAMES = 30
+_LOST_S = _LOST_FRAMES / 30
+# Trackers are quicker to believe in their first few frames.
+_BEGINNING = 5
 
 
 @dataclass(frozen=True)
@@ -75,20 +81,21 @@ def _track(identity: int, boxes: Sequence[FoundBox]) -> Track:
 
 
 def followed(
-    found: Sequence[FoundBox], fps: float, *, frames: int | None = None, tracker: TrackerName = "bytetrack"
+    found: Sequence[FoundBox], fps: float, *, tracker: TrackerName = "bytetrack"
 ) -> tuple[Track, ...]:
     """The tracks of boxes without identities, by a tracker of the package `trackers`, class by class.
 
     Args:
         found: Boxes of one video.
         fps: Frames per second of its frame numbers, by which lost tracks are kept for a second.
-        frames: Number of the last frame; None for the last with a box.
         tracker: ByteTrack (Zhang et al. 2022), OC-SORT (Cao et al. 2023) or SORT (Bewley et al. 2016).
 
     Raises:
         MissingExtra: If the package is not installed.
-        InvalidSetting: If there is no tracker of that name.
+        InvalidSetting: If there is no tracker of that name, or the rate is not positive.
     """
+    if not 0 < fps < math.inf:
+        raise InvalidSetting(f"Boxes are found in a positive number of frames a second; got {fps}.")
     if tracker not in _CLASSES:
         raise InvalidSetting(f"There is no tracker {tracker!r}; use {', '.join(map(repr, _CLASSES))}.")
     try:
@@ -100,14 +107,13 @@ def followed(
             "pip install 'kinesphere[people]'; or have the detector's own tracker number them."
         ) from error
     members: dict[tuple[str, int], list[FoundBox]] = {}
-    last = max((each.frame for each in found), default=0) if frames is None else frames
     for label in dict.fromkeys(each.label for each in found):
         by_frame: dict[int, list[FoundBox]] = {}
         for each in found:
             if each.label == label:
                 by_frame.setdefault(each.frame, []).append(each)
-        follow = getattr(trackers, _CLASSES[tracker])(lost_track_buffer=round(fps), frame_rate=fps)
-        for frame in range(1, last + 1):
+        follow = getattr(trackers, _CLASSES[tracker])(lost_track_buffer=_LOST_FRAMES, frame_rate=fps)
+        for frame in _shown(by_frame, fps):
             here = by_frame.get(frame, [])
             answer = follow.update(
                 supervision.Detections(
@@ -122,3 +128,13 @@ def followed(
                     member = FoundBox(frame, (left, top, right, bottom), float(score), label)
                     members.setdefault((label, int(identity)), []).append(member)
     return tuple(_track(number, boxes) for number, boxes in enumerate(members.values(), start=1))
+
+
+def _shown(with_boxes: Iterable[int], fps: float) -> Iterator[int]:
+    """The frames that a tracker is shown: those with boxes, and of those between, until all are lost."""
+    most = math.ceil(_LOST_S * fps) + _BEGINNING
+    last = 0
+    for frame in sorted(with_boxes):
+        yield from range(last + 1, min(frame, last + 1 + most))
+        yield frame
+        last = frame

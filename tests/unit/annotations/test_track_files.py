@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinesphere.annotations.boxes import FoundBox, followed
 from kinesphere.annotations.formats.coco_boxes import write_coco_tracks
 from kinesphere.annotations.formats.mot import read_mot, write_tracks
 from kinesphere.annotations.timed import Track
@@ -118,7 +119,12 @@ def test_coco_boxes_become_tracks_by_their_identities(tmp_path: Path) -> None:
         ([{"image_id": 1.5, "bbox": [1, 2, 3, 4]}], "an identity is a whole number or a text; got 1.5"),
         ([{"image_id": 1, "bbox": [1, 2, 3]}], "`bbox` is left, top, width, height"),
         ([{"image_id": 1, "bbox": [1, 2, -3, 4]}], "width and height of a box are not negative"),
-        ([{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": "x"}], "a track is a whole number; got 'x'"),
+        (
+            [{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": "x"}],
+            "a track is a whole number, up to 2147483648; got 'x'",
+        ),
+        ([{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": 10**30}], "a track is a whole number, up to"),
+        ([{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": [1]}], "an identity is a whole number or"),
         (
             [{"image_id": 1, "bbox": [1, 2, 3, 4], "track_id": 1}, {"image_id": 1, "bbox": [1, 2, 3, 4]}],
             "has a box without an identity in frame 1",
@@ -129,6 +135,34 @@ def test_coco_boxes_become_tracks_by_their_identities(tmp_path: Path) -> None:
 def test_wrong_coco_files_are_named(content: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidAnnotation, match=message):
         read_track_file(written(content, tmp_path / "a.json"), 25)
+
+
+def test_a_number_that_lacks_does_not_move_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("1,1,10,,30,60,1\n")
+    with pytest.raises(InvalidAnnotation, match=r"line 1: lines are frame, id .* got \['1', '1', '10', ''"):
+        read_track_file(path, 25)
+    path.write_text("1,1,10,20,30,60,1,\n")  # one comma too many is none
+    [track] = read_track_file(path, 25)
+    assert track.boxes.tolist() == [[10, 20, 40, 80]]
+
+
+@pytest.mark.parametrize(("fps", "lost", "people"), [(10, 8, 1), (60, 90, 2)])
+def test_who_is_lost_is_kept_for_a_second_whatever_the_rate(fps: float, lost: int, people: int) -> None:
+    pytest.importorskip("trackers")
+    frames = [*range(1, 31), *range(31 + lost, 61 + lost)]
+    found = [FoundBox(frame, (10, 20, 40, 80), 0.9, "person") for frame in frames]
+    assert len(followed(found, fps)) == people
+
+
+def test_a_box_in_a_frame_of_next_week_is_reached(tmp_path: Path) -> None:
+    pytest.importorskip("trackers")
+    lines = [f"{n},-1,10,20,30,60,0.9" for n in (*range(1, 9), *range(99_000_000, 99_000_008))]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    early, late = read_track_file(tmp_path / "a.txt", 25)
+    assert (early.frames[-1], late.frames[-1]) == (8, 99_000_007)
+    with pytest.raises(InvalidSetting, match="in a positive number of frames a second; got -5"):
+        read_track_file(tmp_path / "a.txt", -5)
 
 
 def test_boxes_without_identities_are_followed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
 
 _LARGEST = 1 << 29
-_LAST_FRAME = 100_000_000
+_LAST_FRAME, _LAST_IDENTITY = 100_000_000, 1 << 31
 _LAST_NUMBER = re.compile(r"(\d{1,12})(?!.*\d)", re.ASCII)
 _PERSON = "person"
 
@@ -106,9 +106,15 @@ def _box(entry: Any, numbers: Mapping[Any, int] | None, names: Mapping[Any, str]
     if width < 0 or height < 0:
         raise InvalidAnnotation(f"{where}: width and height of a box are not negative; got {brief(corners)}.")
     track = entry.get("track_id", entry.get("instance_id"))
-    if track is not None and (isinstance(track, bool) or not isinstance(track, int)):
-        raise InvalidAnnotation(f"{where}: a track is a whole number; got {brief(track)}.")
+    if track is not None and (
+        isinstance(track, bool) or not isinstance(track, int) or abs(track) > _LAST_IDENTITY
+    ):
+        raise InvalidAnnotation(
+            f"{where}: a track is a whole number, up to {_LAST_IDENTITY}; got {brief(track)}."
+        )
     category = entry.get("category_id")
+    if category is not None:
+        category = _hashable(category, where)
     label = _PERSON if category is None else names.get(category, f"class {category}" if names else "")
     if not label:  # results have numbers alone, of which COCO's first is a person
         label = _PERSON if category == 1 else f"class {category}"

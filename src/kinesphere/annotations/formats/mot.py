@@ -67,16 +67,23 @@ def mot_lines(path: Path) -> Iterator[tuple[str, int, int, _Box, str]]:
     text = read_text(path)
     names = _names_beside(path)
     first = next(line for line in text.splitlines() if line.strip())
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter="," if "," in first else " ", skipinitialspace=True
-    )
+    comma = "," in first
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="," if comma else " ", skipinitialspace=True)
     try:
         for row in reader:
             if row and any(row):
                 where = f"{path}, line {reader.line_num}"
-                yield where, *_line([each for each in row if each], names, where)
+                yield where, *_line(_values(row, comma=comma), names, where)
     except csv.Error as error:
         raise InvalidAnnotation(f"{path}, line {reader.line_num}: {error}.") from error
+
+
+def _values(row: Sequence[str], *, comma: bool) -> list[str]:
+    """The numbers of a line: spaces may be several in a row, but nothing between commas is one that lacks."""
+    if not comma:
+        return [each for each in row if each]
+    last = max(place for place, each in enumerate(row) if each)
+    return list(row[: last + 1])
 
 
 def _names_beside(path: Path) -> tuple[str, ...]:
