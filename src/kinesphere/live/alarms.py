@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -248,9 +249,10 @@ class Alarms:
         self._raise(event.rule, frame, 1.0, event, event.people[0] if len(event.people) == 1 else None)
 
     def close(self) -> None:
-        """See `FrameObserver.close`."""
-        for receiver in self._receivers:
-            receiver.close()
+        """See `FrameObserver.close`; whatever one receiver raises, the others are closed as well."""
+        with ExitStack() as closing:
+            for receiver in reversed(self._receivers):
+                closing.callback(receiver.close)
 
     def _moves_to_alarm(self, rule: AlarmRule, state: _State, score: float, time_s: float) -> bool:
         """Move a state on by one answer; whether that raises an alarm."""

@@ -47,8 +47,9 @@ class CameraConnection:
         frame = next(self._frames, None)
         if frame is None:
             return None
-        if self._offset_s is None:
-            self._offset_s = time.monotonic() - frame.time_s
+        # Whichever frame came quickest tells best; the camera's clock is that of this machine.
+        offset_s = time.monotonic() - frame.time_s
+        self._offset_s = offset_s if self._offset_s is None else min(offset_s, self._offset_s)
         pixels = frame.data.transpose(1, 2, 0)
         return Arrival(Picture.of(pixels), frame.time_s, self._offset_s + frame.time_s, "raw")
 

@@ -32,6 +32,14 @@ class Attempt:
     reason: str = ""
 
 
+def is_host(name: str) -> bool:
+    """Whether a host can have this name; looking up another raises what no network raises."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 class Channel(Protocol):
     """One way out: a broker or a web address. It is used by one thread alone."""
 

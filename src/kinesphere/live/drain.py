@@ -131,7 +131,8 @@ class Drain:
         while not self._is_over():
             if self._lost is not None:
                 since_s, attempts = self._lost
-                self._lost = since_s, attempts + 1
+                # No more of them than make the wait the longest: a source may stay away for days.
+                self._lost = since_s, min(attempts + 1, _often(self.settings))
                 wait_s = min(self.settings.backoff_s * 2.0**attempts, self.settings.longest_backoff_s)
                 if self.clock.wait(self._stop, wait_s):
                     return None
@@ -173,11 +174,10 @@ class Drain:
         kind = arrival.picture.size, arrival.codec
         self._last = stamp.time_s, arrival.arrived_s
         if self._lost is not None:
-            since_s, attempts = self._lost
+            since_s, _ = self._lost
             self._lost = None
             away_s = self.clock.now() - since_s
             self._incident("back", f"after {away_s:.1f} s; connected anew")
-            log.debug("%s came back at attempt %d", self.feed.name, attempts)
         elif stamp.gap_s:
             self._incident("dropped", f"the source left out {stamp.gap_s:.1f} s")
         if self._kind not in (None, kind):

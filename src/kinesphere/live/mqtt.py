@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from kinesphere.core.errors import InvalidSetting, MissingExtra
-from kinesphere.live.delivery import Attempt
+from kinesphere.live.delivery import Attempt, is_host
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -59,7 +59,7 @@ class MqttSettings:
     timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
-        if not self.host or not 0 < self.port < 65_536 or self.timeout_s <= 0:
+        if not is_host(self.host) or not 0 < self.port < 65_536 or self.timeout_s <= 0:
             raise InvalidSetting(
                 "A broker has a host, a port from 1 to 65535 and a positive timeout; got "
                 f"{self.host!r}, {self.port} and {self.timeout_s} s."

@@ -109,16 +109,16 @@ class Ring:
             while self._frames[0][0] < time_s - keep_s:
                 self._frames.popleft()
 
-    def window(self, start_s: float, end_s: float, frame_s: float) -> Window | None:
-        """The frames displayed from one time up to another; None where the first of them is not there.
+    def window(self, start_s: float, last_s: float, frame_s: float) -> Window | None:
+        """The frames displayed from a time on up to one of them; None where the first is not there.
 
         Args:
             start_s: When it begins.
-            end_s: When it ends.
+            last_s: Time of its last frame: one that comes soon after, as frames of a live source do, is none.
             frame_s: How long a frame lasts.
         """
         with self._lock:
-            frames = [each for each in self._frames if start_s - frame_s < each[0] < end_s]
+            frames = [each for each in self._frames if start_s - frame_s < each[0] <= last_s]
         if not frames or self._size is None or frames[0][0] > start_s + frame_s / 2:
             return None
         times = np.array([time_s for time_s, _ in frames])

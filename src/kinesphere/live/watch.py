@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -146,13 +147,13 @@ class Watching(Closing):
         if self._closed:
             return
         self._closed = True
-        with held():
+        # Whatever one of them raises, the others are closed as well, in this order.
+        with held(), ExitStack() as closing:
+            for close in reversed([self._recognition.close, *(each.close for each in self._observers)]):
+                closing.callback(close)
             self._inbox.end()
             self._recognition.end(None)
             self._drain.stop()
-            self._recognition.close()
-            for observer in self._observers:
-                observer.close()
 
     def _result(self, shown: Shown) -> LiveResult | None:
         prediction = self._recognition.answer(shown)

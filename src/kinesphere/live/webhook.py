@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from kinesphere import __version__
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.live.delivery import Attempt
+from kinesphere.live.delivery import Attempt, is_host
 
 TOKEN = "KINESPHERE_WEBHOOK_TOKEN"
 """Environment variable of a bearer token that is sent along, if it is set."""
@@ -38,7 +38,12 @@ class WebhookChannel:
             self._port = parts.port
         except ValueError:
             parts, self._port = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not parts.hostname or timeout_s <= 0:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or not is_host(parts.hostname)
+            or timeout_s <= 0
+        ):
             raise InvalidSetting(
                 "A webhook is an http:// or https:// URL with a host, and a positive timeout; got "
                 f"{parts.scheme or 'nothing known'!r} and {timeout_s} s."

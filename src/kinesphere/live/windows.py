@@ -71,7 +71,7 @@ class WindowRecognition:
         start_s = end_s - _length_s(specs, shown.frame_s, self._settings)
         if shown.segment != self._segment or start_s < -shown.frame_s / 2:
             return None
-        window = self._ring.window(start_s, end_s, shown.frame_s)
+        window = self._ring.window(start_s, shown.time_s, shown.frame_s)
         known = {} if self._companion is None else self._companion.content(start_s)
         if window is None or known is None:
             return None

@@ -56,6 +56,12 @@ def test_a_source_that_breaks_at_once_is_not_asked_all_the_time() -> None:
     assert len(world.attempts) < 40
 
 
+def test_a_source_may_stay_away_for_an_hour() -> None:
+    found = drained(World(VirtualClock(), [(1.0, 3600.0, "cut")], ends_s=3603))
+    assert found.error is None
+    assert [incident.kind for incident in found.incidents] == ["lost", "back"]
+
+
 def test_another_size_or_codec_is_told_once() -> None:
     looks = lambda s: ((48, 64) if s < 0.5 else (96, 128), "h264" if s < 1 else "hevc")  # noqa: E731
     found = drained(World(VirtualClock(), looks=looks, ends_s=1.5))

@@ -16,6 +16,9 @@ from kinesphere.clips.spec import Sampling
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidSetting, UnreadableVideo
 from kinesphere.live import AnnotatedCopy, Incident, LiveFrame, LiveResult, LiveSettings, watch
+from kinesphere.live.feed import Picture
+from kinesphere.live.shown import Inbox, Shown
+from kinesphere.live.windows import WindowRecognition
 from kinesphere.models import create_model
 from kinesphere.predict import Predictor
 from kinesphere.video import Video, VideoWriter
@@ -173,6 +176,28 @@ def test_windows_do_not_reach_over_a_gap(windowed: Predictor) -> None:
     assert all(end < 1.6 or start > 1.9 for start, end in spans)
 
 
+@pytest.mark.parametrize("kind", ["dense", "uniform"])
+def test_a_frame_that_comes_meanwhile_is_not_in_the_window(windowed: Predictor, kind: str) -> None:
+    model = create_model("r3d_tiny", windowed.labels)
+    model.specs = (model.specs[0].with_(sampling=Sampling(kind, 8), fps=None),)  # type: ignore[arg-type]
+    predictor = Predictor(model, Compute.choose("cpu", "fp32"), name="windowed")
+    looking = WindowRecognition(predictor, "camera", LiveSettings(window_s=0.4), Inbox())
+    rng = np.random.default_rng(0)
+    times = [*(0.04 * n for n in range(20)), 0.77]  # frames of a network come in bursts
+    shown = [
+        Shown(n, s, s, Picture.of(rng.integers(0, 255, (48, 64, 3), np.uint8)), 0, 0.04)
+        for n, s in enumerate(times)
+    ]
+    answers = []
+    for each in shown:
+        looking.take(each)
+        if each.number >= 19:
+            answers.append(looking.answer(shown[19]))
+    assert answers[0] is not None
+    assert answers[1] is not None
+    np.testing.assert_array_equal(answers[0].probabilities, answers[1].probabilities)
+
+
 def test_what_fails_ends_it_and_leaves_nothing_behind(streaming: Predictor) -> None:
     class Broken(Told):
         def frame(self, frame: LiveFrame) -> None:
@@ -183,6 +208,17 @@ def test_what_fails_ends_it_and_leaves_nothing_behind(streaming: Predictor) -> N
         list(watch(World(clock), streaming, EVERY, [broken], clock=clock))
     assert broken.closed == 1
     assert not threads()
+
+
+def test_what_fails_at_the_end_leaves_nobody_open(streaming: Predictor) -> None:
+    class Full(Told):
+        def close(self) -> None:
+            raise OSError("disk full")
+
+    clock, told = VirtualClock(), Told()
+    with pytest.raises(OSError, match="disk full"):
+        list(watch(World(clock), streaming, EVERY, [Full(), told], clock=clock))
+    assert told.closed == 1
 
 
 def test_an_iterator_that_is_left_early_stops_reading(streaming: Predictor) -> None:

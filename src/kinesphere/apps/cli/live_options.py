@@ -221,7 +221,10 @@ class LiveOutputs:
             return None
         return Recorder(
             RecorderSettings(
-                self.recording.record, before_s=self.recording.before, after_s=self.recording.after
+                self.recording.record,
+                before_s=self.recording.before,
+                after_s=self.recording.after,
+                patient=self.recording.patient,
             )
         )
 

@@ -41,6 +41,13 @@ def test_alarms_reach_the_screen_the_recorder_and_the_page(tmp_path):
     ]
 
 
+def test_files_that_are_read_as_fast_as_possible_wait_for_the_recorder(tmp_path):
+    outputs, _ = opened(Raising(["fall"]), recording=Recording(tmp_path, patient=True))
+    assert outputs.recorder.settings.patient
+    for observer in outputs.observers:
+        observer.close()
+
+
 def test_an_event_that_is_found_at_the_end_is_recorded_and_shown(tmp_path):
     """That nothing followed is known only then."""
     rules = tmp_path / "rules.yaml"

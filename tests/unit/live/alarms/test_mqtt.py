@@ -110,6 +110,7 @@ def test_urls_that_cannot_be_are_refused_without_their_passwords(monkeypatch, tm
         ("mqtt://broker/alarms/#", r"mqtt://\[USER@\]HOST"),
         ("mqtt://broker/a/+/b", r"without \+ and #; got 'a/\+/b'"),
         ("mqtt://broker:0/a", "a port from 1 to 65535"),
+        ("mqtt://bro..ker/a", "A broker has a host"),
     ):
         with pytest.raises(InvalidSetting, match=message) as told:
             MqttSettings.from_url(url)

@@ -105,6 +105,7 @@ def test_urls_that_cannot_be_are_refused_without_their_secrets(monkeypatch):
     for url, message in (
         ("ftp://somewhere/s3cret", "an http:// or https:// URL with a host"),
         ("https:///s3cret", "with a host"),
+        ("https://some..where/s3cret", "with a host"),
         ("https://user:s3cret@somewhere/", TOKEN),
         ("https://somewhere/s3cret word", "spelled? as|spaces"),
         ("https://somewhere:x/s3cret", "with a host"),
