@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kinesphere.live.alarms import Alarms
 from kinesphere.live.frame import LiveFrame
 from kinesphere.live.result import Incident, LiveResult
@@ -43,9 +45,13 @@ class LiveEvents:
         self._take(self._stream.add(result.prediction, result.person))
 
     def incident(self, incident: Incident) -> None:
-        """See `FrameObserver.incident`: nothing goes on over a gap."""
-        if incident.kind != "back":
-            self._take(self._stream.close())
+        """See `FrameObserver.incident`: nothing goes on over a gap, nor waits for the source to come back."""
+        if incident.kind == "back":
+            return
+        ended = self._stream.close()
+        over_s = max((fact.end_s for fact in ended), default=incident.time_s)
+        self._take(ended)
+        self._tell(self._matcher.advance(math.nextafter(max(incident.time_s, over_s), math.inf)))
 
     def close(self) -> None:
         """See `FrameObserver.close`: what has not happened by now does not happen."""

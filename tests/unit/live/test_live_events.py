@@ -66,3 +66,15 @@ def test_an_event_raises_an_alarm_once_nothing_has_happened_in_time() -> None:
 def test_the_end_and_gaps_end_what_goes_on(gap_after: int | None) -> None:
     [alarm] = watched("stand", "fall", "fall", gap_after=gap_after)
     assert (alarm.time_s, alarm.evidence.end_s) == (4.0, 4.0)  # type: ignore[union-attr]
+
+
+def test_what_a_gap_ends_is_told_at_once_and_not_when_the_source_is_back() -> None:
+    told = Told()
+    events = LiveEvents(Rules.parse("rules: {fallen: {parts: {fall: {label: fall}}}}"), Alarms((), [told]))
+    frame = LiveFrame(0, 2.0, 0.0, np.zeros((2, 2, 3), np.uint8))
+    events.result(LiveResult(frame, Prediction(np.array([0.9, 0.05, 0.05]), LABELS, "camera", (0, 2)), 0.1))
+    assert not told.alarms
+    events.incident(Incident("lost", 1, 1.99, "cut"))
+    assert [alarm.name for alarm in told.alarms] == ["fallen"]
+    events.close()
+    assert len(told.alarms) == 1

@@ -133,25 +133,35 @@ class _Open:
     Attributes:
         start_s: Start.
         last_s: Up to when it is known to have gone on.
-        scores: Probabilities of its windows.
-        boxes: Where its windows are, as far as that is known.
+        windows: How many there were, and the sum of their probabilities.
+        places: How many of them tell where they are, and the sum of their boxes: a label may go on for days.
         is_told: Whether it was given without an end.
         pauses: Whether the last window was without it.
     """
 
     start_s: float
     last_s: float
-    scores: list[float]
-    boxes: list[Box] = field(default_factory=list)
+    windows: tuple[int, float] = (0, 0.0)
+    places: tuple[int, np.ndarray] = field(default_factory=lambda: (0, np.zeros(4)))
     is_told: bool = False
     pauses: bool = False
 
+    def take(self, probability: float, box: Box | None) -> None:
+        """One more window."""
+        count, total = self.windows
+        self.windows = count + 1, total + probability
+        if box is not None:
+            count, boxes = self.places
+            self.places = count + 1, boxes + box
+
     def fact(self, label: str, person: int | None, end_s: float) -> Fact:
         """The label as a fact, with the means of its windows."""
-        score = sum(self.scores) / len(self.scores)
-        if not self.boxes:
+        count, total = self.windows
+        score = total / count
+        count, boxes = self.places
+        if not count:
             return Fact(label, self.start_s, end_s, person, score=score)
-        left, top, right, bottom = np.mean(self.boxes, axis=0).tolist()
+        left, top, right, bottom = (boxes / count).tolist()
         return Fact(label, self.start_s, end_s, person, score=score, box=(left, top, right, bottom))
 
 
@@ -191,10 +201,8 @@ class _Followed:
             if label not in active and (taken or boundary_s - each.last_s >= rule.gap_s - _TOUCH_S):
                 found += self._over(label, rule)
         for label, probability in active.items():
-            each = self.going_on.setdefault(label, _Open(boundary_s, boundary_s, []))
-            each.scores.append(probability)
-            if box is not None:
-                each.boxes.append(box)
+            each = self.going_on.setdefault(label, _Open(boundary_s, boundary_s))
+            each.take(probability, box)
         for label, each in self.going_on.items():
             each.pauses = label not in active
             reached_s = boundary_s if label in active else each.last_s

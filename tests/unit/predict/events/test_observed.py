@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def test_a_label_goes_on_above_the_lower_threshold_and_over_short_pauses() -> No
     given = [fact for at, run in enumerate((0.9, 0.5, 0.3, 0.3, 0.9, 0.3, 0.3, 0.3, 0.3)) for fact in
              stream.add(answer(at, run))]  # fmt: skip
     assert [(f.label, f.start_s, f.end_s) for f in given] == [("run", 0, math.inf), ("run", 0, 5.5)]
+
+
+def test_what_goes_on_for_days_takes_no_more_memory() -> None:
+    sizes = []
+    for answers in (1000, 5000):
+        stream = StreamFacts()
+        tracemalloc.start()
+        for at in range(answers):
+            stream.add(answer(at, 0.9), 1, (0.1, 0.2, 0.3, 0.4))
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        [fact] = stream.close()
+        assert (fact.score, fact.box) == (pytest.approx(0.9), pytest.approx((0.1, 0.2, 0.3, 0.4)))
+    assert sizes[1] < sizes[0] + 10_000
 
 
 def test_people_are_told_apart_and_whoever_is_gone_ends() -> None:
