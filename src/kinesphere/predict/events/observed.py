@@ -106,13 +106,15 @@ class StreamFacts:
 
     def _active(self, prediction: Prediction, followed: _Followed) -> dict[str, float]:
         """The labels that a window is active in, with their probabilities."""
-        if prediction.is_rejected or NOBODY in prediction.notes:
+        names, p, rejection = prediction.labels.names, prediction.probabilities, prediction.rejection
+        most_probable = names[int(p.argmax())]
+        if NOBODY in prediction.notes or (rejection is not None and most_probable == rejection.label):
             return {}
-        names = prediction.labels.names
         opening, keep = self._bounds(prediction)
-        weak = [k for k, name in enumerate(names) if followed.goes_on(name)]
-        p = prediction.probabilities
-        active = [k for k in range(len(names)) if p[k] >= opening[k] or (k in weak and p[k] >= keep[k])]
+        weak = [k for k, name in enumerate(names) if followed.goes_on(name) and p[k] >= keep[k]]
+        # Less than a model wants for an answer may continue one.
+        strong = [] if prediction.is_rejected else np.flatnonzero(p >= opening).tolist()
+        active = sorted({*strong, *weak} if self.rule.keep is not None else strong)
         if not prediction.labels.multi and active:
             active = [max(active, key=lambda k: float(p[k]))]
         return {names[k]: float(p[k]) for k in active if names[k] not in self.rule.no_action}

@@ -10,6 +10,7 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.rejection import Rejection
 from kinesphere.predict.events import Fact, StreamFacts, timeline_facts
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.segment_rule import SegmentRule
@@ -66,6 +67,17 @@ def test_what_goes_on_for_days_takes_no_more_memory() -> None:
         [fact] = stream.close()
         assert (fact.score, fact.box) == (pytest.approx(0.9), pytest.approx((0.1, 0.2, 0.3, 0.4)))
     assert sizes[1] < sizes[0] + 10_000
+
+
+def test_what_is_too_little_for_an_answer_may_continue_one_as_in_segments() -> None:
+    labels, rejection = LabelSet(("run", "fall", "none")), Rejection("none", 0.5, "")
+    rows = np.array([[0.9, 0.1, 0], [0.35, 0.33, 0.32], [0.9, 0.1, 0], [0.35, 0.2, 0.45], [0.9, 0.1, 0]])
+    spans = np.array([(i, i + 1.0) for i in range(len(rows))])
+    rule, stream = SegmentRule(threshold=0.5, keep=0.3), StreamFacts(SegmentRule(threshold=0.5, keep=0.3))
+    timeline = Timeline(rows, spans, labels, "camera", rejection=rejection)
+    given = [fact for each in timeline for fact in stream.add(each)] + stream.close()
+    over = [(fact.start_s, fact.end_s) for fact in given if fact.is_over]
+    assert over == [(each.start_s, each.end_s) for each in timeline_facts(timeline, rule)] == [(0, 3), (4, 5)]
 
 
 def test_people_are_told_apart_and_whoever_is_gone_ends() -> None:
