@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -81,9 +81,14 @@ class Transitions:
         count = len(states)
         if count == 1:
             return np.ones((1, 1))
-        if self.stay is not None:
-            even = np.full((count, count), (1 - self.stay) / (count - 1))
-            np.fill_diagonal(even, self.stay)
+        stay = self.stay
+        if stay is None and not self.durations_s and not self.following:
+            # Of an even chain the exponential below is known; windows at uneven times have one each.
+            decay = math.exp(-step_s / self._lasts(NO_ACTION) * count / (count - 1))
+            stay = (1 + (count - 1) * decay) / count
+        if stay is not None:
+            even = np.full((count, count), (1 - stay) / (count - 1))
+            np.fill_diagonal(even, stay)
             return even
         follows = np.array([[self.following.get(a, {}).get(b, 0.0) for b in states] for a in states])
         follows += 1 / (count - 1)  # one more of each state, evenly: nothing is impossible
@@ -190,8 +195,8 @@ def most_probable(
     steps = _by_step(lambda step_s: transitions.costs(states, step_s), times_s)
     best = scores[0]
     came_from = np.zeros(scores.shape, np.int32)
-    for window in range(1, len(scores)):
-        reached = best[:, None] + steps[window - 1]
+    for window, costs in enumerate(steps, start=1):
+        reached = best[:, None] + costs
         came_from[window] = reached.argmax(0)
         best = reached.max(0) + scores[window]
     return _back(came_from, int(best.argmax()))
@@ -211,8 +216,8 @@ def most_probable_presence(
     steps = _by_step(lambda step_s: transitions.on_and_off_costs(labels, step_s), times_s)
     best = np.stack([np.zeros(len(labels)), scores[0]])
     came_from = np.zeros((len(scores), 2, len(labels)), np.int8)
-    for window in range(1, len(scores)):
-        reached = best[:, None] + steps[window - 1]
+    for window, costs in enumerate(steps, start=1):
+        reached = best[:, None] + costs
         came_from[window] = reached.argmax(0)
         best = reached.max(0) + np.stack([np.zeros(len(labels)), scores[window]])
     present = np.zeros(scores.shape, np.int8)
@@ -231,10 +236,10 @@ def _back(came_from: np.ndarray, last: int) -> np.ndarray:
     return path
 
 
-def _by_step(of_step: Callable[[float], np.ndarray], times_s: np.ndarray) -> list[np.ndarray]:
-    """What belongs to each step between neighbours; equal steps share it."""
+def _by_step(of_step: Callable[[float], np.ndarray], times_s: np.ndarray) -> Iterator[np.ndarray]:
+    """What belongs to each step between neighbours, one at a time; equal steps share it."""
     once = lru_cache(maxsize=8)(of_step)
-    return [once(max(round(step, 6), _EVEN_S)) for step in np.diff(times_s).tolist()]
+    return (once(max(round(step, 6), _EVEN_S)) for step in np.diff(times_s).tolist())
 
 
 def _costs(changed: np.ndarray, stayed: np.ndarray) -> np.ndarray:

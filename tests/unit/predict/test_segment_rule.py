@@ -132,6 +132,15 @@ def test_viterbi_bridges_what_thresholds_break() -> None:
     assert found(rejecting, viterbi=Transitions(duration_s=60)) == []
 
 
+def test_an_even_chain_is_worked_out_without_its_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    states, even = ("walk", "wave", "none", ""), Transitions(duration_s=3.0)
+    general = Transitions(duration_s=3.0, durations_s={"walk": 3.0})
+    wanted = [general.probabilities(states, step_s) for step_s in (1e-6, 0.5, 100.0)]
+    monkeypatch.setattr("scipy.linalg.expm", None)
+    given = [even.probabilities(states, step_s) for step_s in (1e-6, 0.5, 100.0)]
+    np.testing.assert_allclose(given, wanted, atol=1e-12)
+
+
 def test_what_is_too_little_for_an_answer_may_continue_one() -> None:
     rows = [[0.7, 0.2, 0.1], [0.45, 0.35, 0.2], [0.3, 0.2, 0.5], [0.7, 0.2, 0.1]]
     answer = timeline(rows)
