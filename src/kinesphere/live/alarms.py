@@ -29,7 +29,8 @@ class AlarmRule:
     """When a class raises an alarm, and when it may raise the next.
 
     An alarm is raised once its probability has been at least `raise_at` for `seconds` in a row, and is over
-    once it has been below `clear_at` for `clear_seconds` in a row; in between nothing is raised. What begins
+    once it has been below `clear_at` for `clear_seconds` in a row, or the source was away for longer than
+    that; in between nothing is raised. What begins
     within the cool-down waits for its end, and is held back if it is over before.
 
     Attributes:
@@ -162,6 +163,8 @@ class _State:
     held_back: bool = False
     raised_s: float = -math.inf
     seen_s: float = 0.0
+    broke_off: bool = False
+    """Whether there was a gap since the last answer."""
 
 
 class Alarms:
@@ -218,7 +221,9 @@ class Alarms:
         time_s = result.frame.time_s
         for index, rule in enumerate(self._rules):
             state = self._states.setdefault((index, result.person), _State())
-            state.seen_s = time_s
+            if state.broke_off and time_s - state.seen_s > rule.clear_seconds:
+                state.lasts = False  # what is there after hours without a picture is another one
+            state.seen_s, state.broke_off = time_s, False
             score = _score(result.prediction, rule.label)
             if self._moves_to_alarm(rule, state, score, time_s):
                 self._raise(rule.label, result.frame, score, result.prediction, result.person)
@@ -227,7 +232,7 @@ class Alarms:
     def incident(self, incident: Incident) -> None:
         """See `FrameObserver.incident`: what lies before and after a gap is not in a row."""
         for state in self._states.values():
-            state.since_s = None
+            state.since_s, state.broke_off = None, True
 
     def event(self, event: Event, frame: LiveFrame) -> None:
         """Raise the alarm of an event that a rule of events found.

@@ -66,6 +66,17 @@ def test_what_lies_before_and_after_a_gap_is_not_in_a_row():
     assert not listener.alarms
 
 
+@pytest.mark.parametrize(("away_s", "raised"), [(0.05, 1), (3600.0, 2)])
+def test_what_is_there_after_hours_without_a_picture_is_another_alarm(away_s, raised):
+    listener = Listener()
+    alarms = Alarms([RULE], [listener])
+    for begin_s in (0.0, 2.0 + away_s):
+        for number in range(20):
+            alarms.result(live_result(number, begin_s + number / 10))
+        alarms.incident(Incident("lost", 20, begin_s + 2, "the connection ended"))
+    assert len(listener.alarms) == raised
+
+
 def test_people_have_alarms_of_their_own_and_are_forgotten():
     listener = Listener()
     alarms = Alarms([RULE], [listener])
