@@ -200,7 +200,9 @@ class _Followed:
             if not each.pauses:
                 each.last_s = until_s
             taken = self.is_single and bool(active) and label not in active
-            if label not in active and (taken or boundary_s - each.last_s >= rule.gap_s - _TOUCH_S):
+            # A pause may turn out too long only as the label comes again.
+            is_long = boundary_s - each.last_s >= rule.gap_s - _TOUCH_S
+            if taken or (is_long and (each.pauses or label not in active)):
                 found += self._over(label, rule)
         for label, probability in active.items():
             each = self.going_on.setdefault(label, _Open(boundary_s, boundary_s))
