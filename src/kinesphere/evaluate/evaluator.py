@@ -72,9 +72,7 @@ def collect(
     check_views(views, predictor.labels)
     dataset = _dataset(predictor, manifest, views, extracts, cache, background)
     manifest = dataset.manifest
-    indices: list[int] = []
-    skipped: list[Skipped] = []
-    damaged: list[Skipped] = []
+    indices, skipped, damaged = list[int](), list[Skipped](), list[Skipped]()
     targets, probabilities = [], []
     threads = predictor.threads(batch_size * views.clips * views.crops)
     with make_loader(dataset, batch_size, workers=workers, threads=threads) as loader:
