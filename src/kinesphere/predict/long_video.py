@@ -343,7 +343,10 @@ class SharedFrames:
         self._times = video.frame_times()
         self._readers = [reader for reader in readers if len(reader.needed)]
         self._done = 0
-        self._held: dict[Size | None, dict[int, np.ndarray]] = {each.size: {} for each in self._readers}
+        # Of a frame that cannot be decoded the one before it, with when that begins.
+        self._held: dict[Size | None, dict[int, tuple[np.ndarray, float]]] = {
+            each.size: {} for each in self._readers
+        }
 
     @property
     def held(self) -> int:
@@ -367,8 +370,8 @@ class SharedFrames:
         held = self._held.get(size, {})
         if any(row not in held for row in wanted.tolist()):  # a modality that asks for more than it said
             return self._video.frames_at(times_s, size=size)
-        pixels = np.stack([held[row] for row in wanted.tolist()])
-        return Frames(pixels.transpose(0, 3, 1, 2), self._times[wanted])
+        pixels, begins_s = zip(*(held[row] for row in wanted.tolist()), strict=True)
+        return Frames(np.stack(pixels).transpose(0, 3, 1, 2), np.array(begins_s))
 
     def _decode_up_to(self, row: int) -> None:
         """Decode what any reader needs of the frames that follow, up to and including one."""
@@ -384,7 +387,8 @@ class SharedFrames:
             requests = [(self._times[rows], size) for size, rows in wanted.items()]
             read = frames_for(self._video, requests, onward=True)
             for (size, rows), frames in zip(wanted.items(), read, strict=True):
-                self._held[size].update(zip(rows.tolist(), frames.data.transpose(0, 2, 3, 1), strict=True))
+                found = zip(frames.data.transpose(0, 2, 3, 1), frames.times.tolist(), strict=True)
+                self._held[size].update(zip(rows.tolist(), found, strict=True))
         self._done = row + 1
 
     def _forget(self, size: Size | None) -> None:

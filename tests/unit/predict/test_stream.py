@@ -18,6 +18,7 @@ from kinesphere.core.device import Compute
 from kinesphere.core.errors import DamagedVideo, InvalidSetting
 from kinesphere.models import create_model
 from kinesphere.predict import FusedPredictor, Predictor, Timeline
+from kinesphere.predict.long_video import window_clips
 from kinesphere.video import Video, VideoWriter
 
 from .conftest import MakeVideo
@@ -193,6 +194,12 @@ def test_a_stopped_timeline_still_tells_of_the_damage_before_it_was_stopped(
     rest = predictor.timeline(path, **ask)  # type: ignore[arg-type]
     assert rest.notes
     assert all("damaged" in note for note in rest.notes)
+    with Video.open(path) as video, pytest.warns(DamagedVideo):
+        decoded = set(video.frames_at(video.frame_times()).times.tolist())
+    with pytest.warns(DamagedVideo):
+        windows = list(window_clips(path, predictor.specs, 2.0, 0.5, Views(), predictor.opening))
+    for window in windows:  # the time of a frame that stands in is its own
+        assert {time_s for clip in window.clips[0] for time_s in clip.times.tolist()} <= decoded
 
 
 def test_windows_of_another_precision_or_other_files_are_not_taken_over(
