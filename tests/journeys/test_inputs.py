@@ -76,6 +76,7 @@ def test_each_input_is_fitted_to_the_clips(
     assert note in text
 
 
+@pytest.mark.slow
 def test_streams_of_a_skeleton_are_trained_apart_and_fused(
     kinesphere: Command, mannequins: Path, extracts: Path, tmp_path: Path
 ) -> None:

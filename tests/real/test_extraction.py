@@ -51,6 +51,7 @@ def test_flow_files_of_a_real_video_are_small(handshake: Path) -> None:
 
 @needs_mediapipe
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_masks_show_two_people(handshake: Path, model: str) -> None:
     done = extract([handshake], MaskExtractor(weights(model)), workers=1, overwrite=True)
     assert done.written == (handshake,)

@@ -12,6 +12,7 @@ from benchmarks import gpu, record
 from benchmarks.roofline import Ceilings, LeastTime
 
 
+@pytest.mark.slow
 def test_the_script_measures_and_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     # Processes of their own take half a minute to import what is here already.

@@ -93,6 +93,7 @@ class Rule(VideoPredictor):
         return self.name
 
 
+@pytest.mark.slow
 def test_the_verdict_is_true_of_models_whose_rule_is_known(videos: Path, tmp_path: Path) -> None:
     models = [Rule("colours", "ground"), Rule("movements", "square")]
     study = study_background(models, Manifest.read(videos), tmp_path / "out")
@@ -242,6 +243,7 @@ def test_the_verdict_follows_from_the_numbers(whole: float, swapped: float, take
     assert verdict(_cells(whole, swapped, taken), 10).startswith(says)
 
 
+@pytest.mark.slow
 def test_a_cured_twin_is_held_against_its_model_clip_by_clip(videos: Path, tmp_path: Path) -> None:
     models = [Rule("colours", "ground"), Rule("movements", "square"), Rule("colours again", "ground")]
     study = study_background(models, Manifest.read(videos), tmp_path)
@@ -281,6 +283,7 @@ def test_the_verdict_on_two_models_follows_from_the_numbers(
     assert compared(("a", "b"), cells).startswith(says)
 
 
+@pytest.mark.slow
 def test_attribution_is_held_against_the_people(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
