@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import re
@@ -20,8 +19,9 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.parquet import read_table
+from kinesphere.core.rows import write_csv, write_json, write_parquet
 from kinesphere.core.structured import parse_json, read_json
-from kinesphere.core.text import SPELLED, spelled
+from kinesphere.core.text import spelled
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict.segmentation import Below, Segment
 from kinesphere.predict.timeline import Timeline
@@ -45,10 +45,10 @@ def write_timeline(timeline: Timeline, path: str | Path) -> None:
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                _write_json(scratch, _plain(timeline))
+                write_json(scratch, _plain(timeline))
             case ".csv":
                 rows = np.hstack([timeline.spans, timeline.probabilities]).tolist()
-                _write_csv(scratch, [["start_s", "end_s", *timeline.labels], *rows])
+                write_csv(scratch, ["start_s", "end_s", *timeline.labels], rows)
             case ".parquet":
                 _write_parquet(timeline, scratch)
             case other:
@@ -108,12 +108,12 @@ def write_segments(
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                _write_json(scratch, {"source": source, **_plain_segments(segments, coverage)}, indent=1)
+                write_json(scratch, {"source": source, **_plain_segments(segments, coverage)}, indent=1)
             case ".csv":
                 rows = [[getattr(segment, name) for name in _COLUMNS] for segment in segments]
-                _write_csv(scratch, [_COLUMNS, *rows])
+                write_csv(scratch, _COLUMNS, rows)
             case ".parquet":
-                _write_segments_parquet(segments, scratch)
+                write_parquet(scratch, _COLUMNS, map(asdict, segments), {"label": str, "runner_up": str})
             case ".eaf":
                 scratch.write_bytes(elan(segments, source, date or datetime.now(UTC), coverage))
             case ".vtt":
@@ -144,7 +144,7 @@ def write_whole(
         rule: How windows became segments, in words.
     """
     with replacing(Path(path)) as scratch:
-        _write_json(scratch, {**_plain(timeline), "rule": rule, **_plain_segments(segments, coverage)})
+        write_json(scratch, {**_plain(timeline), "rule": rule, **_plain_segments(segments, coverage)})
 
 
 def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Below | None = None) -> bytes:
@@ -317,24 +317,6 @@ def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
         "rejection": None if stated is None else Rejection.from_json(stated),
         "model": str(plain.get("model", "")),
     }
-
-
-def _write_json(path: Path, plain: dict[str, object], indent: int | None = None) -> None:
-    path.write_text(json.dumps(plain, ensure_ascii=False, indent=indent), encoding="utf-8", errors=SPELLED)
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
-def _write_segments_parquet(segments: Sequence[Segment], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"label": pa.string(), "runner_up": pa.string()}
-    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in _COLUMNS])
-    pq.write_table(pa.Table.from_pylist([asdict(segment) for segment in segments], schema), path)
 
 
 def _write_parquet(timeline: Timeline, path: Path) -> None:

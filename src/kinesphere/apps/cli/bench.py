@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +84,8 @@ def _source(video: Path | None) -> Iterator[Path]:
     if video is not None:
         yield video
         return
+    import tempfile  # it takes a hundredth of a second that other verbs need not wait
+
     with tempfile.TemporaryDirectory() as folder:
         yield mannequin_video(Path(folder) / "mannequin.mp4")
 

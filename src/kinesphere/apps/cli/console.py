@@ -96,6 +96,11 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
+def print_json_line(document: Any) -> None:
+    """One JSON document a line, for answers that come one by one."""
+    typer.echo(json.dumps(document, ensure_ascii=False))
+
+
 def check_file(option: str, path: Path | None, suffixes: Collection[str]) -> None:
     """Refuse a target before the work is done whose suffix nothing writes, or where nothing can be written.
 

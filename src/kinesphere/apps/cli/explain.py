@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinesphere.apps.cli.console import GOES_ON, console, end, progress, say, tinted
+from kinesphere.apps.cli.console import GOES_ON, console, end, print_json_line, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder
 from kinesphere.apps.cli.targets import targets
 from kinesphere.core.errors import InvalidSetting, KinesphereError, UnusableName, UnwritableFile
@@ -152,7 +151,7 @@ def _show(written: list[Explained], picture: Path, as_json: bool) -> None:
     screen = console()
     for explained in written:
         if as_json:
-            typer.echo(json.dumps(explained.to_json(picture), ensure_ascii=False))
+            print_json_line(explained.to_json(picture))
             continue
         for attribution in explained.attributions:
             start_s, end_s = attribution.span

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinesphere.apps.cli.console import check_file, console, end, say, tinted
+from kinesphere.apps.cli.console import check_file, console, end, print_json_line, say, tinted
 from kinesphere.apps.cli.live_options import (
     After,
     AlarmAt,
@@ -161,7 +160,7 @@ def _run(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
 def _conclude(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
     if as_json:
         plain = watching.summary.to_json() | opened.to_json()
-        typer.echo(json.dumps(plain, ensure_ascii=False))
+        print_json_line(plain)
         return
     for line in [*watching.summary.lines(), *opened.lines()]:
         console().print(line, soft_wrap=True)
@@ -181,7 +180,7 @@ class Screen:
     def result(self, result: LiveResult) -> None:
         """See `FrameObserver`."""
         if self._as_json:
-            typer.echo(json.dumps(result.to_json(self._top), ensure_ascii=False))
+            print_json_line(result.to_json(self._top))
             return
         best = ", ".join(f"{label} {100 * p:.0f} %" for label, p in result.prediction.top(self._top))
         text = f"{result.frame.time_s:9.2f} s  {best}  ({1000 * result.latency_s:.0f} ms)"
@@ -196,7 +195,7 @@ class Screen:
     def incident(self, incident: Incident) -> None:
         """See `FrameObserver`."""
         if self._as_json:
-            typer.echo(json.dumps(incident.to_json(), ensure_ascii=False))
+            print_json_line(incident.to_json())
             return
         self.close()
         style = "green" if incident.kind == "back" else "yellow"
@@ -208,7 +207,7 @@ class Screen:
     def alarm(self, alarm: Alarm) -> None:
         """See `AlarmReceiver`."""
         if self._as_json:
-            typer.echo(json.dumps(alarm.to_json(), ensure_ascii=False))
+            print_json_line(alarm.to_json())
             return
         self.close()
         whom = "" if alarm.person is None else f", person {alarm.person}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kinesphere.apps.cli.answers import show_people, show_segments, show_side_by_side, why_rejected
-from kinesphere.apps.cli.console import GOES_ON, check_file, console, end, progress, say, tinted
+from kinesphere.apps.cli.console import (
+    GOES_ON,
+    check_file,
+    console,
+    end,
+    print_json_line,
+    progress,
+    say,
+    tinted,
+)
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
 from kinesphere.apps.cli.segment_options import (
@@ -399,7 +407,7 @@ class Screen:
         from kinesphere.predict.segmentation import below
 
         if self.as_json:
-            typer.echo(json.dumps(record_of(answer, self.top), ensure_ascii=False))
+            print_json_line(record_of(answer, self.top))
         if isinstance(answer, SideBySide):
             self._skipped += answer.failures
             if not self.as_json:

@@ -54,6 +54,13 @@ def snippets(x_BTCHW: Tensor, snippet: int) -> Tensor:
     return stacked_BSCHW
 
 
+def through_features(net: FrameWise, x_BTCHW: Tensor) -> Tensor:
+    """Logits `(B, K)` of normalised clips, by the features of their snippets: what `forward` answers."""
+    x_BSCHW = snippets(x_BTCHW, net.snippet)
+    features_ND = net.frame_features(x_BSCHW.flatten(0, 1))
+    return net.from_features(features_ND.unflatten(0, x_BSCHW.shape[:2]))
+
+
 class FrameFeatures(nn.Module):
     """The part of a frame-wise network that looks at snippets, as a module of its own."""
 

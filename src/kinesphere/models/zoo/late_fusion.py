@@ -17,6 +17,7 @@ from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.papers import cite
+from kinesphere.models.runtime.framewise import through_features
 from kinesphere.models.weights.keymap import KeyMap, Rename
 
 
@@ -31,8 +32,7 @@ class LateFusion(nn.Module):
         self.fc = nn.Linear(self.backbone.outputs, num_classes)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        features_ND = self.frame_features(x_BTCHW.flatten(0, 1))
-        return self.from_features(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+        return through_features(self, x_BTCHW)
 
     def frame_features(self, x_NCHW: Tensor) -> Tensor:
         """Features `(N, D)` of frames; see `FrameWise`."""

@@ -22,6 +22,7 @@ from kinesphere.models.contracts import MEAN, STD, fit_length
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.papers import cite
+from kinesphere.models.runtime.framewise import through_features
 from kinesphere.models.weights.keymap import Arguments, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MMACTION2_STEM, mmaction2_block
 
@@ -93,8 +94,7 @@ class TRN(nn.Module):
         self.head = Relations(num_classes, length, features, features)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        features_ND = self.frame_features(x_BTCHW.flatten(0, 1))
-        return self.from_features(features_ND.unflatten(0, x_BTCHW.shape[:2]))
+        return through_features(self, x_BTCHW)
 
     def frame_features(self, x_NCHW: Tensor) -> Tensor:
         """Projected features `(N, D)` of frames; see `FrameWise`."""

@@ -16,7 +16,7 @@ from kinesphere.models.contracts import MEAN, STD, TVL1_NOTE
 from kinesphere.models.family import Family
 from kinesphere.models.layers.resnet2d import BACKBONE_STAGES, TINY_DEPTH, ResNet2d
 from kinesphere.models.papers import cite
-from kinesphere.models.runtime.framewise import snippets
+from kinesphere.models.runtime.framewise import through_features
 from kinesphere.models.weights.keymap import KeyMap
 from kinesphere.models.weights.maps.resnet2d import IMAGENET, MIT_HAN_LAB, MMACTION2
 
@@ -55,9 +55,7 @@ class TSN(nn.Module):
         self.fc = nn.Linear(self.backbone.outputs, num_classes)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        x_BSCHW = snippets(x_BTCHW, self.snippet)
-        features_ND = self.frame_features(x_BSCHW.flatten(0, 1))
-        return self.from_features(features_ND.unflatten(0, x_BSCHW.shape[:2]))
+        return through_features(self, x_BTCHW)
 
     def frame_features(self, x_NCHW: Tensor) -> Tensor:
         """Features `(N, D)` of snippets; see `FrameWise`."""

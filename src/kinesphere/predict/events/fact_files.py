@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.limits import brief
 from kinesphere.core.parquet import read_table
+from kinesphere.core.rows import write_csv, write_json
 from kinesphere.core.structured import read_json
-from kinesphere.core.text import SPELLED
 from kinesphere.predict.events.facts import Event, Fact
 from kinesphere.predict.segmentation import Segment
 from kinesphere.predict.timeline_files import write_segments
@@ -93,10 +92,10 @@ def write_facts(facts: Mapping[str, Sequence[Fact]], path: str | Path) -> None:
         match path.suffix.lower():
             case ".csv":
                 rows = ([row.get(name, "") for name in COLUMNS] for row in (_row(*pair) for pair in pairs))
-                _write_csv(scratch, COLUMNS, rows)
+                write_csv(scratch, COLUMNS, rows)
             case ".json":
                 plain = {"facts": [{"video": video, **fact_json(fact)} for video, fact in pairs]}
-                _write_json(scratch, plain)
+                write_json(scratch, plain, indent=1)
             case other:
                 raise InvalidSetting(f"Facts are written as .csv or .json; got {other!r}.")
 
@@ -117,12 +116,12 @@ def write_events(events: Mapping[str, Sequence[Event]], path: str | Path) -> Non
                     for video, found in events.items()
                     for event in found
                 )  # fmt: skip
-                _write_csv(scratch, EVENT_COLUMNS, rows)
+                write_csv(scratch, EVENT_COLUMNS, rows)
             case ".json":
                 plain = [
                     {"video": video, **event_json(each)} for video, found in events.items() for each in found
                 ]
-                _write_json(scratch, {"events": plain})
+                write_json(scratch, {"events": plain}, indent=1)
             case other:
                 raise InvalidSetting(f"Events are written as .csv or .json; got {other!r}.")
 
@@ -185,15 +184,6 @@ def _row(video: str, fact: Fact) -> dict[str, Any]:
     plain = {"video": video, **fact_json(fact)}
     corners = dict(zip(_BOX, plain.pop("box", None) or (), strict=False))
     return {key: value for key, value in (plain | corners).items() if value is not None}
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="", errors=SPELLED) as file:
-        csv.writer(file).writerows([header, *rows])
-
-
-def _write_json(path: Path, plain: Any) -> None:
-    path.write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8", errors=SPELLED)
 
 
 def _csv_rows(path: Path) -> tuple[Sequence[str], Iterable[tuple[str, Mapping[str, Any]]]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kinesphere.annotations.timed import Track
 from kinesphere.annotations.track_files import read_track_file
@@ -22,7 +21,7 @@ from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.sampling import windows
 from kinesphere.clips.source import WrappedSource, beside
-from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.short_repr import short_repr
 from kinesphere.data.sources import Source, shown
@@ -40,6 +39,7 @@ from kinesphere.predict.people.paths import (
     tracks_of_poses,
 )
 from kinesphere.predict.timeline import Timeline
+from kinesphere.predict.together import sees_nothing
 from kinesphere.predict.video_predictor import VideoPredictor
 
 WINDOW_S, STRIDE_S = 2.0, 0.5
@@ -294,21 +294,13 @@ def _answers(
             for window, _ in batch
         ]
         rows = predictor.answers(inputs, views, named)
-        unseen = _sees_nothing(inputs, specs) & no_pictures
+        unseen = sees_nothing(inputs, specs) & no_pictures
         for (window, _), row, nobody in zip(batch, rows, unseen.tolist(), strict=True):
             own = found[window.path]
             own.spans.append(window.span)
             own.rows.append(row)
             own.nobody.append(nobody)
     return found
-
-
-def _sees_nothing(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
-    nothing = np.zeros(len(inputs[0]), bool)
-    for x, spec in zip(inputs, specs, strict=True):
-        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
-            nothing |= tells(x).numpy()
-    return nothing
 
 
 def _timeline(predictor: VideoPredictor, answered: Sequence[_Answered], source: str) -> Timeline:

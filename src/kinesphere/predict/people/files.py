@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
-from kinesphere.core.text import SPELLED
+from kinesphere.core.rows import write_csv, write_json, write_parquet
 from kinesphere.predict.events.facts import Fact
 from kinesphere.predict.files.registry import TimelineRow
 from kinesphere.predict.people.answer import PeopleTimelines
@@ -22,6 +20,7 @@ from kinesphere.predict.timeline_files import elan_tiers, web_vtt
 COLUMNS = (
     "person", "label", "start_s", "end_s", "probability", "runner_up", "runner_up_probability", "other",
 )  # fmt: skip
+_KINDS = {"label": str, "runner_up": str, "person": int, "other": int}
 
 
 def person_rows(
@@ -94,16 +93,12 @@ def write_people(
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
-                text = json.dumps(_plain(people, rule), ensure_ascii=False, indent=1)
-                scratch.write_text(text, encoding="utf-8", errors=SPELLED)
+                write_json(scratch, _plain(people, rule), indent=1)
             case ".csv":
                 rows = _table(people, rule)
-                with scratch.open("w", encoding="utf-8", newline="") as file:
-                    table = csv.DictWriter(file, COLUMNS)
-                    table.writeheader()
-                    table.writerows(rows)
+                write_csv(scratch, COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
             case ".parquet":
-                _write_parquet(_table(people, rule), scratch)
+                write_parquet(scratch, COLUMNS, _table(people, rule), _KINDS)
             case ".eaf":
                 tiers = _tiers(people, rule)
                 scratch.write_bytes(elan_tiers(tiers, people.source, date or datetime.now(UTC)))
@@ -150,15 +145,6 @@ def _table(people: PeopleTimelines, rule: SegmentRule) -> list[dict[str, Any]]:
     ]
     rows += [{"person": fact.person, **asdict(_segment(fact)), "other": fact.other} for fact in people.facts]
     return sorted(rows, key=lambda row: (row["start_s"], row["end_s"], row["person"]))
-
-
-def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"label": pa.string(), "runner_up": pa.string(), "person": pa.int64(), "other": pa.int64()}
-    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in COLUMNS])
-    pq.write_table(pa.Table.from_pylist(rows, schema), path)
 
 
 def _tiers(people: PeopleTimelines, rule: SegmentRule) -> dict[str, list[Segment]]:
