@@ -128,10 +128,13 @@ class Answers:
     def score(self, names: Iterable[str], *, rest: bool = True) -> str:
         """Fraction of the clips of these movements that get their name, with its interval; "" for none."""
         of_them = np.isin(np.array(self.truth), list(names))
-        if not of_them.any():
-            return ""
+        return str(self.measured(names, rest=rest)) if of_them.any() else ""
+
+    def measured(self, names: Iterable[str], *, rest: bool = True) -> Score:
+        """The same as a number; of these movements there are clips."""
+        of_them = np.isin(np.array(self.truth), list(names))
         right = self.said(rest=rest) == np.array(self.truth)
-        return str(Score(float(right[of_them].mean()), *recall_interval(of_them, right, self.groups)))
+        return Score(float(right[of_them].mean()), *recall_interval(of_them, right, self.groups))
 
     def accuracy(self, names: Iterable[str]) -> float:
         """The same, in per cent."""
@@ -316,8 +319,24 @@ def goals_of(utkinect: Answers, lines: Mapping[str, Timeline]) -> list[str]:
     ]
 
 
+def again_goals(shipped: Mapping[str, Answers], made_again: Mapping[str, Answers]) -> list[str]:
+    """Whether weights made again by the same recipe are, on each set, within the interval of those shipped."""
+    lines = []
+    for title, answers in shipped.items():
+        moves = [name for name in dict.fromkeys(answers.truth) if name != NOTHING_ELSE]
+        score, other = answers.measured(moves), made_again[title].measured(moves)
+        assert score.low is not None and score.high is not None
+        met = score.low <= other.value <= score.high
+        lines.append(
+            f"{title}, weights made again: {100 * other.value:.1f} % (goal: within the interval of those "
+            f"shipped, {score}): {'met' if met else 'missed'}"
+        )
+    return lines
+
+
 def main() -> None:
     parser = command_line(__doc__)
+    parser.add_argument("--again", type=Path, help="weights that `benchmarks.box pose --out FILE` made again")
     parser.add_argument("--extracts", type=Path, default=Path("runs/box_poses"), help="MediaPipe's poses")
     parser.add_argument("--model", type=Path, default=POSE_MODEL, help="the model file that is asked")
     args = parser.parse_args()
@@ -350,7 +369,11 @@ def main() -> None:
         f"Generated people of other performers: {known}",
     ]
     title = "The recogniser in the box on joints: generated people learnt, real ones asked"
-    finish("box_poses", title, parser, args, rows, goals_of(answers["UTKinect"], lines), notes)
+    goals = goals_of(answers["UTKinect"], lines)
+    if args.again:
+        again = load(args.again, compute=Compute("cpu", "fp32", True))
+        goals += again_goals(answers, {each.title: ask(each, data, again) for each in SETS})
+    finish("box_poses", title, parser, args, rows, goals, notes)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def test_a_file_is_watched_to_its_end(film: Path, model: Path, tmp_path: Path) -
         assert video.frame_count == 8
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_summary(film: Path, model: Path) -> None:
     words = [sys.executable, "-m", "kinesphere", "live", str(film), "--model", str(model), "--rate", "source"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -12,5 +12,6 @@ import pytest
         ("mmaction2_c3d_sports1m_ucf101", "mmaction2"),
     ],
 )
+@pytest.mark.slow
 def test_public_state_gives_public_logits(check_parity, fixture, layout):
     check_parity(fixture, "c3d", layout=layout)

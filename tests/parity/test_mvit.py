@@ -14,6 +14,7 @@ import pytest
         ("pytorchvideo_mvit_base_16x4", "mvit_v1_b_16x4", "pytorchvideo"),
     ],
 )
+@pytest.mark.slow
 def test_public_state_gives_public_logits(check_parity, fixture, model, layout):
     inputs = (lambda x: (x.transpose(1, 2),)) if layout == "pyslowfast" else None
     check_parity(fixture, model, layout=layout, inputs=inputs)

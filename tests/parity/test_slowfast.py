@@ -27,6 +27,7 @@ def test_public_state_gives_public_logits(check_parity, fixture, model):
         ("pyslowfast_slowfast_8x8_r50", "slowfast_resnet50", "pyslowfast"),
     ],
 )
+@pytest.mark.slow
 def test_public_state_gives_public_logits_on_separate_pathways(check_parity, fixture, model, layout):
     def pathways(net, slow, fast):
         return net.pathways(slow.transpose(1, 2), fast.transpose(1, 2))

@@ -232,6 +232,7 @@ FlowExtractor().extract(Path(sys.argv[1]), Path(sys.argv[1] + ".flow.npz"))
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.slow
 def test_a_kill_leaves_no_half_file_and_costs_one_part(video: Path) -> None:
     whole, target = video.with_name("whole.flow.npz"), video.with_name("clip.mp4.flow.npz")
     FlowExtractor().extract(video, whole)

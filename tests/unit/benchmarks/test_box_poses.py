@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks import box
 from benchmarks.box import CLASSES, LABEL_OF, NOTHING_ELSE, POSE_MODEL, POSE_RECIPE, generated_poses
-from benchmarks.box_poses import SETS, Answers, cut, fall_row, goals_of, projected, rows_of
+from benchmarks.box_poses import SETS, Answers, again_goals, cut, fall_row, goals_of, projected, rows_of
 
 from kinesphere.clips.modalities.pose.file import SUFFIX, write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
@@ -111,3 +111,11 @@ def test_a_missed_goal_is_said(answers):
     assert fall.endswith("met")
     assert fall_row("fall", lines["fall"])[f"right among all {len(CLASSES)}"] == "1 windows called fall"
     assert goals_of(answers, {**lines, "daily activity": Line(falls)})[1].endswith("missed")
+
+
+def test_weights_made_again_are_held_against_the_interval_of_those_shipped(answers):
+    worse = replace(answers, probabilities=np.roll(answers.probabilities, 1, axis=1))
+    (met,) = again_goals({"set": answers}, {"set": answers})
+    (missed,) = again_goals({"set": answers}, {"set": worse})
+    assert met.startswith("set, weights made again: ") and met.endswith("met")
+    assert missed.startswith("set, weights made again: 0.0 % ") and missed.endswith("missed")

@@ -33,6 +33,7 @@ def test_every_cost_can_be_measured(number: int, monkeypatch: pytest.MonkeyPatch
         assert all(measured.peaks)
 
 
+@pytest.mark.slow
 def test_a_cost_that_grows_with_the_square_misses_its_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "_ONCE_S", 0.0)
     for grows, verdict in ((lambda n: n / 2000, "met"), (lambda n: n**2 / 2000, "missed")):

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import probing, record
 
 
+@pytest.mark.slow
 def test_one_and_twelve_probes_are_timed_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

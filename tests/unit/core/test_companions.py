@@ -37,6 +37,7 @@ def broken(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", [["-c", SCORE], ["-m", "kinesphere", "doctor", "--json"]])
+@pytest.mark.slow
 def test_a_torchvision_that_does_not_fit_is_named(broken: dict[str, str], command: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, *command], env=broken, capture_output=True, text=True, timeout=120

@@ -140,6 +140,7 @@ def test_spans_and_short_samples(copy: Path) -> None:
     assert "they would hold their last frame" in found(padded, "short").message
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_too_long_counts_as_unreadable(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

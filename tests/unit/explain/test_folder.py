@@ -189,6 +189,7 @@ def test_windows_go_on_where_they_stopped(
     assert len(room._some(written.attributions)) == 2
 
 
+@pytest.mark.slow
 def test_windows_of_other_settings_are_not_mixed(video: Path, tmp_path: Path) -> None:
     asked = [Asked(predictor_of("r3d_tiny"), QUESTION)]
     explain_video(asked, video, tmp_path / "walk.png", steps=(1.0, 0.5), film=False)

@@ -158,6 +158,7 @@ def test_a_span_lends_the_background_of_its_own_time(videos: Path, tmp_path: Pat
     assert corner[0] > corner[2] + 60
 
 
+@pytest.mark.slow
 def test_clips_without_masks_are_listed(videos: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(videos)
     lone = next(iter(manifest)).path

@@ -57,6 +57,7 @@ FLOW = ("model.name=kine_small_flow", "clip.size=32", "clip.sampling=4x1x1", "cl
 
 
 @pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.slow
 def test_folds_read_the_flow_files_of_nested_and_linked_data(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:

@@ -117,9 +117,8 @@ class Stop(pl.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "precision", [*(pytest.param(each, marks=pytest.mark.slow) for each in PRECISIONS[:2]), PRECISIONS[2]]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_run_resumes_to_the_same_weights_and_scale(
     small: Recipe, device: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_data_may_move(own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert same(whole.folder, train(moved, resume=True, console=quiet()).folder)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_named_is_the_run_wherever_it_lies(
     own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_finished_run_says_so(own: Recipe, caplog: pytest.LogCaptureFixture) -
     assert again.report is not None
 
 
+@pytest.mark.slow
 def test_a_run_may_be_made_longer(own: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     own = own.override("schedule.name=constant", "train.ema=0.9")
     whole = train(own.override("train.epochs=4", f"out={tmp_path / 'whole'}"), console=quiet())
@@ -219,6 +221,7 @@ def test_a_run_may_be_made_longer(own: Recipe, tmp_path: Path, caplog: pytest.Lo
         train(own.override("train.epochs=3"), resume=True, console=quiet())
 
 
+@pytest.mark.slow
 def test_the_rate_follows_the_new_length(own: Recipe, tmp_path: Path) -> None:
     own = own.override("schedule.name=cosine", "schedule.floor=0.0")
     whole = train(own.override("train.epochs=4", f"out={tmp_path / 'whole'}"), console=quiet())
@@ -265,6 +268,7 @@ def test_the_last_epoch_is_validated_whatever_the_interval(own: Recipe) -> None:
     assert measured == [False, True, True]
 
 
+@pytest.mark.slow
 def test_one_training_at_a_time(own: Recipe) -> None:
     folder = Path(str(own.out))
     folder.mkdir()
@@ -317,6 +321,7 @@ def folded(own: Recipe) -> Recipe:
     return own.override("data.val=auto", "data.test=auto")
 
 
+@pytest.mark.slow
 def test_cross_validations_are_resumed_with_their_own_settings_data_and_folds(
     own: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -367,6 +372,7 @@ def test_weights_of_a_fusion_are_not_learned_on_other_data(own: Recipe, videos: 
         validation_predictions(runs[0].files)
 
 
+@pytest.mark.slow
 def test_the_weights_at_the_start_are_found_from_any_folder(
     own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

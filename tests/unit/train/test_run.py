@@ -146,7 +146,9 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", ["plain", *(pytest.param(each, marks=pytest.mark.slow) for each in list(SHAPES)[1:])]
+)
 def test_an_interrupted_run_resumes_to_the_same_weights(
     recipe: Recipe, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +161,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
         assert_same(whole.folder, resumed.folder)
 
 
+@pytest.mark.slow
 def test_people_before_other_backgrounds_are_the_same_whoever_reads_them(
     recipe: Recipe, videos: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +185,7 @@ def test_people_before_other_backgrounds_are_the_same_whoever_reads_them(
     assert not (runs[0].folder / "unreadable.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_run_computes_with_its_threads_and_keeps_them_when_it_is_resumed(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -306,6 +310,7 @@ def test_finetuning_a_run_on_other_labels_says_which_tensors_are_fresh(
         train(tuned.override("model.name=r3d_tiny", f"out={tmp_path / 'no'}"), console=quiet())
 
 
+@pytest.mark.slow
 def test_offline_wandb_keeps_its_files_with_the_run(recipe: Recipe) -> None:
     pytest.importorskip("wandb")
     run = train(
@@ -351,6 +356,7 @@ def test_cross_validation_pools_every_sample_once_and_resumes(recipe: Recipe, tm
         cross_validate(recipe.override("out=null"), 3, console=quiet())
 
 
+@pytest.mark.slow
 def test_checkpointed_activations_train_to_the_same_weights(recipe, tmp_path):
     folders = []
     for name, value in (("kept", "false"), ("again", "true")):
