@@ -15,10 +15,12 @@ from torch.utils._pytree import tree_leaves
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import Recogniser, card, counts, create_model, list_models
 from kinesphere.models.registry import MODELS
 from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters, input_shape
+from kinesphere.models.words import ComparesWithWords
 
 TINY = list_models(tiny=True)
 LABELS = LabelSet(("clap", "jump", "wave"))
@@ -369,3 +371,21 @@ def test_another_package_adds_a_model_through_its_entry_point(install):
     recogniser, batch = recogniser_and_batch("brightness")
     assert logits(recogniser, batch).shape == (2, 3)
     assert (card("brightness").parameters, card("brightness").multiply_adds) == (3 * 400 + 400, 3 * 400)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_its_head_on_its_features_answers_what_it_does(name):
+    recogniser, batch = recogniser_and_batch(name)
+    whole = logits(recogniser, batch)
+    path, *others = recogniser.card.head
+    head = recogniser.net.get_submodule(path)
+    if others or isinstance(head, nn.ModuleList) or isinstance(recogniser.net, ComparesWithWords):
+        with pytest.raises(InvalidSetting, match="take the features of a model with one head"):
+            recogniser.without_head()
+        return
+    features = logits(recogniser.without_head(), batch)
+    if isinstance(head, nn.Conv3d):
+        features = features[:, :, None, None, None]
+    with torch.inference_mode():
+        assert relative_difference(head(features).flatten(1), whole) < 1e-5
+    assert recogniser.net.get_submodule(path) is head

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
@@ -18,6 +20,7 @@ from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
 from kinesphere.models.weights.keymap import Arguments
+from kinesphere.models.words import ComparesWithWords
 
 TAIL = "tail"
 """Group of the layers between the last stage and the head."""
@@ -120,6 +123,25 @@ class Recogniser(nn.Module):
         self.reset = tuple(sorted({*self.reset, *names}))
         return names
 
+    def without_head(self) -> Recogniser:
+        """A copy whose outputs are what reaches the head, averaged as the logits are: `(B, D)`.
+
+        Raises:
+            InvalidSetting: If there is not one head alone.
+        """
+        path, *others = self.card.head
+        several = bool(others) or isinstance(self.net.get_submodule(path), nn.ModuleList)
+        if several or isinstance(self.net, ComparesWithWords):
+            raise InvalidSetting(
+                f"{self.card.name} has several heads on features of their own, or classes in words (see "
+                "kinesphere search); take the features of a model with one head."
+            )
+        net = deepcopy(self.net)
+        parent, _, leaf = path.rpartition(".")
+        setattr(net.get_submodule(parent), leaf, _unchanging(net.get_submodule(path), path))
+        copy = Recogniser(net, self.card, self.specs, self.labels, self.arguments, self.provenance)
+        return copy.train(self.training)
+
     def freeze(self, up_to: str) -> list[str]:
         """Stop training everything up to and including a stage.
 
@@ -190,6 +212,18 @@ def _is_frozen(module: nn.Module) -> bool:
     """Whether it has parameters and none of them learns."""
     learns = [parameter.requires_grad for parameter in module.parameters()]
     return bool(learns) and not any(learns)
+
+
+def _unchanging(head: nn.Module, path: str) -> nn.Module:
+    """A layer of the same kind that gives what it gets, since networks ask their heads for size and type."""
+    width = next(head.parameters()).shape[1]
+    same = _resized(head, width, path).requires_grad_(False)
+    for name, parameter in same.named_parameters():
+        if name == "bias":
+            nn.init.zeros_(parameter)
+        else:
+            parameter.copy_(torch.eye(width).view_as(parameter))
+    return same
 
 
 def _resized(head: nn.Module, classes: int, path: str) -> nn.Module:

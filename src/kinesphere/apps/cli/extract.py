@@ -1,4 +1,4 @@
-"""`kinesphere extract`: files of flow, poses and masks from videos, in parallel and resumable."""
+"""`kinesphere extract`: files of flow, poses, masks and features from videos, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 extract = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Extract flow, poses or masks of videos into small files.",
+    help="Extract flow, poses, masks or features of videos into small files.",
 )
 
 Data = Annotated[
@@ -94,6 +94,30 @@ def mask(
     from kinesphere.annotations.extract import MaskExtractor, mask_model
 
     run(MaskExtractor(mask_model(model), people), data, out, workers, overwrite, as_json)
+
+
+@extract.command()
+def features(
+    data: Data,
+    model: Annotated[str, typer.Option(help="Run folder, model file, or registered model.tag.")],
+    out: Out = None,
+    stride: Annotated[float, typer.Option(help="Seconds between the starts of windows.")] = 0.5,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds of a window; default: the model's own clip.")
+    ] = None,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Carry a streaming network's state through the whole video.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """What a model makes of window after window before its last layer, with times in seconds."""
+    from kinesphere.predict.features import FeatureExtractor, FeatureGrid
+
+    grid = FeatureGrid(stride, window, "streaming" if streaming else "windows")
+    extractor = FeatureExtractor(model, grid)
+    extractor.predictor()  # refused before the videos are
+    run(extractor, data, out, 1, overwrite, as_json)
 
 
 def run(

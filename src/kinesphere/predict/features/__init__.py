@@ -1,0 +1,20 @@
+"""Features of videos: what a recogniser makes of window after window, kept in files with their clock.
+
+`extract.FeatureExtractor` makes them with any registered model, `foreign.read_foreign` reads those of other
+programs; both give `file.VideoFeatures`, whose rows carry their time in seconds.
+"""
+
+from kinesphere.predict.features.extract import FeatureExtractor, FeatureGrid
+from kinesphere.predict.features.file import SUFFIX, VideoFeatures, read_features, write_features
+from kinesphere.predict.features.foreign import FrameClock, read_foreign
+
+__all__ = [
+    "SUFFIX",
+    "FeatureExtractor",
+    "FeatureGrid",
+    "FrameClock",
+    "VideoFeatures",
+    "read_features",
+    "read_foreign",
+    "write_features",
+]

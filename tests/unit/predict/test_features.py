@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kinesphere.annotations.extract import extract
+from kinesphere.annotations.extract.unfinished import Unfinished
+from kinesphere.clips.sidecar import Extracts
+from kinesphere.core.device import Compute
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.models import create_model, save_model
+from kinesphere.predict import load
+from kinesphere.predict.box import BoxPredictor
+from kinesphere.predict.features import (
+    SUFFIX,
+    FeatureExtractor,
+    FeatureGrid,
+    FrameClock,
+    VideoFeatures,
+    read_features,
+    read_foreign,
+    write_features,
+)
+
+CPU = Compute("cpu", "fp32", True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return save_model(
+        create_model("fc_tiny", list("abc")), tmp_path_factory.mktemp("m") / "model.safetensors"
+    )
+
+
+@pytest.fixture(scope="module")
+def streaming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    made = create_model("tsm_online_tiny", list("abc"))
+    return save_model(made, tmp_path_factory.mktemp("m") / "model.safetensors")
+
+
+def some(rows: int = 4) -> VideoFeatures:
+    return VideoFeatures(np.ones((rows, 3), np.float32), np.arange(rows) / 2 + 0.5, 1.0, 0.5, 3.0, "here")
+
+
+def test_rows_lie_in_the_middle_of_their_windows_at_every_frame_rate(model, make_video, tmp_path):
+    grid = FeatureGrid(0.5, 1.0)
+    made = []
+    for fps in (10, 12):
+        video = make_video(frames=4 * fps, fps=fps)
+        FeatureExtractor(str(model), grid, CPU).extract(video, tmp_path / f"{fps}{SUFFIX}")
+        made.append(read_features(tmp_path / f"{fps}{SUFFIX}"))
+    for each in made:
+        np.testing.assert_allclose(each.times_s, 0.5 + 0.5 * np.arange(7), atol=1e-9)
+        assert (each.window_s, each.stride_s, each.duration_s) == (1.0, 0.5, pytest.approx(4.0))
+        np.testing.assert_allclose(each.to_s(each.to_grid([1.3, 2.0])), [1.3, 2.0])
+    assert made[0].origin == made[1].origin
+
+
+def test_a_row_is_what_reaches_the_head_for_that_window(model, make_video, tmp_path):
+    video = make_video()
+    FeatureExtractor(str(model), FeatureGrid(0.5, 1.0), CPU).extract(video, tmp_path / f"a{SUFFIX}")
+    features = read_features(tmp_path / f"a{SUFFIX}")
+    predictor = load(model, compute=CPU)
+    timeline = predictor.timeline(video, window_s=1.0, stride_s=0.5)
+    head = predictor.module.net.get_submodule(predictor.module.card.head[0])
+    with torch.inference_mode():
+        found = head(torch.from_numpy(features.values.copy())).softmax(-1).numpy()
+    np.testing.assert_allclose(found, timeline.probabilities, atol=1e-5)
+
+
+def test_a_stream_gives_the_means_of_its_frames(streaming, make_video, tmp_path):
+    grid = FeatureGrid(0.5, mode="streaming")
+    FeatureExtractor(str(streaming), grid, CPU).extract(make_video(), tmp_path / f"a{SUFFIX}")
+    features = read_features(tmp_path / f"a{SUFFIX}")
+    assert len(features) == 8
+    assert features.window_s == 0.5
+    assert features.origin.endswith("streaming")
+    path = save_model(create_model("r3d_tiny", list("abc")), tmp_path / "model.safetensors")
+    with pytest.raises(InvalidSetting, match="cannot stream"):
+        FeatureExtractor(str(path), grid, CPU).extract(make_video(), tmp_path / f"b{SUFFIX}")
+
+
+def test_a_stopped_extraction_goes_on_within_the_video(streaming, make_video, tmp_path, monkeypatch):
+    extractor = FeatureExtractor(str(streaming), FeatureGrid(0.25, mode="streaming"), CPU)
+    video = make_video(frames=200)
+    extractor.extract(video, tmp_path / f"whole{SUFFIX}")
+    monkeypatch.setattr("kinesphere.annotations.extract.unfinished._EVERY_S", 0.0)
+    add, count = Unfinished.add, [0]
+
+    def stopped(self: Unfinished, *arguments: object) -> None:
+        add(self, *arguments)
+        count[0] += 1
+        if count[0] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Unfinished, "add", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        extractor.extract(video, tmp_path / f"parts{SUFFIX}")
+    extractor.extract(video, tmp_path / f"parts{SUFFIX}")
+    whole, parts = (read_features(tmp_path / f"{name}{SUFFIX}") for name in ("whole", "parts"))
+    np.testing.assert_allclose(parts.values, whole.values, atol=1e-5)
+    assert count[0] > 2
+
+
+def test_files_are_kept_and_others_told(model, make_video, tmp_path):
+    video = make_video()
+    extractor = FeatureExtractor(str(model), FeatureGrid(1.0, 1.0), CPU)
+    first, again = (extract([video], extractor, extracts=Extracts(tmp_path), workers=1) for _ in range(2))
+    assert (len(first.written), len(again.kept)) == (1, 1)
+    other = extract(
+        [video], replace(extractor, grid=FeatureGrid(0.5, 1.0)), extracts=Extracts(tmp_path), workers=1
+    )
+    assert "has a stride of 1 s, not 0.5 s; overwrite it" in other.failures[0].reason
+
+
+def test_a_video_that_is_shorter_than_a_window_is_one(model, make_video, tmp_path):
+    FeatureExtractor(str(model), FeatureGrid(0.5, 9.0), CPU).extract(make_video(), tmp_path / f"a{SUFFIX}")
+    features = read_features(tmp_path / f"a{SUFFIX}")
+    assert (len(features), features.window_s) == (1, pytest.approx(4.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"values": np.ones(3, np.float32)}, "features are rows"),
+        ({"values": np.full((4, 3), np.nan, np.float32)}, "some are not"),
+        ({"stride_s": 0.0}, "positive seconds"),
+        ({"times_s": np.array([0.5, 1.0, 1.9, 2.4])}, "are a grid of 0.5 s; they differ from it by 0.4 s"),
+    ],
+)
+def test_what_are_no_features_is_refused(change, says):
+    with pytest.raises(InvalidAnnotation, match=says):
+        replace(some(), **change)
+
+
+def test_damaged_files_are_told(tmp_path):
+    path = write_features(tmp_path / f"a{SUFFIX}", some())
+    np.testing.assert_array_equal(read_features(path).values, some().values)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InvalidAnnotation, match="not a readable features file"):
+        read_features(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl", ".csv", ".h5"])
+def test_features_of_other_programs_have_the_stated_clock(suffix, tmp_path):
+    path, values = tmp_path / f"v{suffix}", np.arange(12, dtype=np.float32).reshape(4, 3)
+    if suffix == ".npy":
+        np.save(path, values)
+    elif suffix == ".npz":
+        np.savez(path, v=values, other=values + 1)
+    elif suffix == ".pkl":
+        path.write_bytes(pickle.dumps({"v": values, "other": values + 1}))
+    elif suffix == ".csv":
+        np.savetxt(path, values, delimiter=",", header="a,b,c", comments="")
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["v"], file["other"] = values, values + 1
+    clock = FrameClock(4, 16, float(Fraction(30000, 1001)))
+    features = read_foreign(path, clock, name="v")
+    np.testing.assert_array_equal(features.values, values)
+    # (grid · stride + half a window) / fps, of this file's own frame rate
+    np.testing.assert_allclose(features.times_s, (np.arange(4) * 4 + 8) * 1001 / 30000)
+
+
+def test_files_that_hold_no_such_table_are_told(tmp_path):
+    clock = FrameClock(4, 16, 25)
+    np.savez(tmp_path / "two.npz", a=np.ones((2, 2)), b=np.ones((2, 2)))
+    np.save(tmp_path / "cube.npy", np.ones((2, 2, 2)))
+    (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "a.txt").write_text("1")
+    for name, says in (
+        ("two.npz", r"holds 2 arrays \(a, b …\) and none named 'c'"),
+        ("cube.npy", "should hold rows of features"),
+        ("text.npy", "is no readable file of features"),
+        ("a.txt", "Features are read from .npy"),
+    ):
+        with pytest.raises(InvalidAnnotation, match=says):
+            read_foreign(tmp_path / name, clock, name="c")
+    np.save(tmp_path / "first.npy", np.ones((3, 7)))
+    assert read_foreign(tmp_path / "first.npy", clock, channels_first=True).values.shape == (7, 3)
+    with pytest.raises(InvalidSetting, match="A clock of features is a positive stride"):
+        FrameClock(4, 16, 0)
+
+
+def test_several_models_have_no_features_in_common(monkeypatch):
+    monkeypatch.setattr(
+        "kinesphere.predict.features.extract.load", lambda *_, **__: BoxPredictor(compute=CPU)
+    )
+    with pytest.raises(InvalidSetting, match="several models whose answers are put together"):
+        FeatureExtractor("fused").predictor()
+    with pytest.raises(InvalidSetting, match="a positive stride and window"):
+        FeatureGrid(0.0)
