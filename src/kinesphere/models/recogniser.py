@@ -139,7 +139,7 @@ class Recogniser(nn.Module):
         net = deepcopy(self.net)
         parent, _, leaf = path.rpartition(".")
         setattr(net.get_submodule(parent), leaf, _unchanging(net.get_submodule(path), path))
-        copy = Recogniser(net, self.card, self.specs, self.labels, self.arguments, self.provenance)
+        copy = Recogniser(net, self.card, self.specs, self.labels, dict(self.arguments), self.provenance)
         return copy.train(self.training)
 
     def freeze(self, up_to: str) -> list[str]:
