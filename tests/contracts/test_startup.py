@@ -27,7 +27,7 @@ _HEAVY = {"torch", "numpy", "av", "cv2", "pyarrow", "lightning", "torchmetrics",
 
 
 def test_help_loads_nothing_heavy() -> None:
-    groups = (["extract", "flow"], ["study", "background"], ["score", "detections"])
+    groups = (["data", "convert"], ["extract", "flow"], ["study", "background"], ["score", "detections"])
     # The help of these two names members of registries.
     verbs = [[name] for name, _ in VERBS if name not in ("render", "import-skeletons")]
     commands = [["--help"], ["--version"], *([*words, "--help"] for words in (*verbs, *groups))]
@@ -37,7 +37,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_every_verb_says_what_it_loads() -> None:
-    assert LOADED.keys() == {name for name, _ in VERBS} | {"extract", "study", "score"}
+    assert LOADED.keys() == {name for name, _ in VERBS} | {"data", "extract", "study", "score"}
 
 
 def test_a_verb_is_entered_when_it_is_loaded() -> None:

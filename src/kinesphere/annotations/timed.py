@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -97,6 +97,8 @@ class TimedLabels:
         durations_s: Lengths of videos, where the file tells.
         subsets: Subsets of videos, where the file tells.
         notes: What of the file was not read, and why.
+        tracks: Boxes over frames by video, where the file has some; frames count from 1. When they are there
+            is told by labels, too, on tiers that `track_tier` names.
     """
 
     labels: tuple[TimedLabel, ...]
@@ -104,6 +106,7 @@ class TimedLabels:
     durations_s: Mapping[str, float] = field(default_factory=dict)
     subsets: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tracks: Mapping[str, tuple[Track, ...]] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -176,11 +179,30 @@ class Track:
         return len(self.frames)
 
 
+def track_tier(identity: int) -> str:
+    """The tier of the labels that tell when a track is there."""
+    return f"track {identity}"
+
+
+def with_scores(labels: Sequence[TimedLabel], scores: Sequence[float | None]) -> tuple[TimedLabel, ...]:
+    """The labels as `Detection`s if each has a score; where some have none, people have added those, and all
+    are annotations."""
+    known = [score for score in scores if score is not None]
+    if not labels or len(known) < len(labels):
+        return tuple(labels)
+    return tuple(
+        Detection(each.video, each.label, each.start_s, each.end_s, each.tier, score=score)
+        for each, score in zip(labels, known, strict=True)
+    )
+
+
 def video_name(text: str) -> str:
     """A video as files of results name it: a path without its folders and the suffix of a video."""
     name = PurePath(text.replace("\\", "/")).name
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and stem and suffix.lower() in _SUFFIXES else name
+    return stem if dot and stem and suffix.lower() in VIDEO_SUFFIXES else name
 
 
-_SUFFIXES = frozenset({"mp4", "avi", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "mts"})
+VIDEO_SUFFIXES = frozenset(
+    {"mp4", "avi", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "mts"}
+)

@@ -2,58 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from kinesphere.annotations.formats.activitynet import LARGEST, parse_activitynet
+from kinesphere.annotations.formats.cvat import read_cvat
 from kinesphere.annotations.formats.elan import read_elan
+from kinesphere.annotations.formats.label_studio import is_label_studio, parse_label_studio
 from kinesphere.annotations.formats.thumos import read_thumos
 from kinesphere.annotations.formats.timed_table import parse_segments, read_timed_parquet, read_timed_table
+from kinesphere.annotations.formats.via import is_via, parse_via
 from kinesphere.annotations.formats.web_vtt import read_web_vtt
-from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
+from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, video_name
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.structured import read_json
 
 _READERS: Mapping[str, Callable[[Path], TimedLabels]] = {
-    ".csv": read_timed_table, ".tsv": read_timed_table, ".parquet": read_timed_parquet, ".eaf": read_elan,
-    ".vtt": read_web_vtt,
+    ".csv": read_timed_table, ".tsv": read_timed_table, ".parquet": read_timed_parquet, ".vtt": read_web_vtt,
 }  # fmt: skip
-_OF_ONE_VIDEO = frozenset({".csv", ".json", ".parquet", ".eaf", ".vtt"})
+_OF_ONE_VIDEO = frozenset({".csv", ".json", ".parquet", ".eaf", ".vtt", ".xml"})
 
 
-def read_timed(path: Path) -> TimedLabels:
+def read_timed(path: Path, recordings: Recordings | None = None, *, dependents: bool = False) -> TimedLabels:
     """Timed labels of ActivityNet JSON, THUMOS14 text (a file, or a folder of classes), a table with a header
-    (CSV, Parquet), ELAN, WebVTT, or the segments that Kinesphere writes as any of these, also of a folder
-    with a file for each video.
+    (CSV, Parquet), ELAN, CVAT, VIA, Label Studio, WebVTT, or the segments that Kinesphere writes as any of
+    these, also of a folder with a file for each video.
+
+    Args:
+        path: The file or folder.
+        recordings: Where the videos lie, for formats that count in frames.
+        dependents: Whether tiers of ELAN that depend on others are read too.
 
     Raises:
         InvalidAnnotation: If it is none of these, or an entry is wrong; line or video are named.
     """
+    recordings = Recordings() if recordings is None else recordings
     suffix = path.suffix.lower()
     if suffix == ".json":
-        content = read_json(path, InvalidAnnotation, LARGEST)
-        if isinstance(content, dict) and "segments" in content:
-            return parse_segments(content, str(path))
-        return parse_activitynet(content, str(path))
+        return _read_json(path, recordings)
+    if suffix == ".eaf":
+        return read_elan(path, dependents=dependents)
+    if suffix == ".xml":
+        return read_cvat(path, recordings)
     if suffix in _READERS:
         return _READERS[suffix](path)
     if path.is_dir() and (
         files := sorted(each for each in path.iterdir() if each.suffix.lower() in _OF_ONE_VIDEO)
     ):
-        return _joined([_of_one_video(read_timed(file), video_name(file.stem)) for file in files])
+        return _joined([_named_after(file, recordings, dependents) for file in files])
     if suffix == ".txt" or path.is_dir():
         return read_thumos(path)
     raise InvalidAnnotation(
-        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, segments), .csv, .parquet, "
-        ".eaf (ELAN), .vtt (WebVTT), .txt (THUMOS14), or a folder of THUMOS14's classes."
+        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, VIA, Label Studio, segments), "
+        ".csv, .parquet, .eaf (ELAN), .xml (CVAT), .vtt (WebVTT), .txt (THUMOS14), or a folder of THUMOS14's "
+        "classes."
     )
+
+
+def read_timed_files(paths: Sequence[Path], recordings: Recordings) -> TimedLabels:
+    """The labels of several files and folders together, with those of tiers of ELAN that depend on others.
+
+    Raises:
+        InvalidAnnotation: As `read_timed`; also if there is no file.
+    """
+    if not paths:
+        raise InvalidAnnotation("there is no file of timed labels; name at least one.")
+    return _joined([_named_after(path, recordings, dependents=True) for path in paths])
+
+
+def _read_json(path: Path, recordings: Recordings) -> TimedLabels:
+    """JSON of whatever program, known by its content."""
+    content = read_json(path, InvalidAnnotation, LARGEST)
+    if is_label_studio(content):
+        return parse_label_studio(content, path, recordings)
+    if is_via(content):
+        return parse_via(content, str(path))
+    if isinstance(content, dict) and "segments" in content:
+        return parse_segments(content, str(path))
+    return parse_activitynet(content, str(path))
+
+
+def _named_after(path: Path, recordings: Recordings, dependents: bool) -> TimedLabels:
+    return _of_one_video(read_timed(path, recordings, dependents=dependents), video_name(path.stem))
 
 
 def _of_one_video(found: TimedLabels, name: str) -> TimedLabels:
     """Labels whose video has no name in their file: it has the file's."""
     labels = tuple(each if each.video else replace(each, video=name) for each in found.labels)
-    return replace(found, labels=labels, videos=tuple(each or name for each in found.videos) or (name,))
+    tracks = {each or name: own for each, own in found.tracks.items()}
+    videos = tuple(each or name for each in found.videos) or (name,)
+    return replace(found, labels=labels, videos=videos, tracks=tracks)
 
 
 def _joined(parts: list[TimedLabels]) -> TimedLabels:
@@ -61,10 +101,12 @@ def _joined(parts: list[TimedLabels]) -> TimedLabels:
     videos: dict[str, None] = {}
     durations: dict[str, float] = {}
     subsets: dict[str, str] = {}
+    tracks: dict[str, tuple[Track, ...]] = {}
     for part in parts:
         labels += part.labels
         videos |= dict.fromkeys(part.videos)
         durations |= part.durations_s
         subsets |= part.subsets
+        tracks |= part.tracks
     notes = tuple(note for part in parts for note in part.notes)
-    return TimedLabels(tuple(labels), tuple(videos), durations, subsets, notes)
+    return TimedLabels(tuple(labels), tuple(videos), durations, subsets, notes, tracks)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -15,22 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from kinesphere.annotations.formats.elan import PROBABILITY, RUNNER_UP
+from kinesphere.annotations.formats.elan_document import elan_document
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.parquet import read_table
 from kinesphere.core.rows import write_csv, write_json, write_parquet
 from kinesphere.core.structured import parse_json, read_json
-from kinesphere.core.text import spelled
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict.segmentation import Below, Segment
 from kinesphere.predict.timeline import Timeline
 
-# Characters that XML 1.0 cannot hold at all, escaped or not.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEADER = b"kinesphere.timeline"
 _COLUMNS = [field.name for field in fields(Segment)]
-_NOTES, _ASSOCIATION = "notes-lt", "Symbolic_Association"
 
 
 def write_timeline(timeline: Timeline, path: str | Path) -> None:
@@ -163,10 +159,10 @@ def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Bel
 def elan_tiers(
     tiers: Mapping[str, Sequence[Segment]], source: str, date: datetime, coverage: Below | None = None
 ) -> bytes:
-    """An ELAN annotation document (EAF 3.0), times in milliseconds.
+    """An ELAN annotation document.
 
     Each tier has two below it, with an annotation for each of its own: the probability, and the runner-up
-    with its. Characters that XML cannot hold become U+FFFD.
+    with its.
 
     Args:
         tiers: Segments by the name of their tier; those of one do not overlap.
@@ -174,67 +170,13 @@ def elan_tiers(
         date: Stamp of the file.
         coverage: How many windows have no segment.
     """
-    root = ET.Element(
-        "ANNOTATION_DOCUMENT", AUTHOR="kinesphere", DATE=date.isoformat(), FORMAT="3.0", VERSION="3.0"
+    return elan_document(
+        tiers,
+        source,
+        date,
+        notes={PROBABILITY: _probability, RUNNER_UP: _runner_up},
+        properties={} if coverage is None else {"coverage": str(coverage)},
     )
-    header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    media = Path(source).absolute().as_uri() if "://" not in source else source
-    ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=_xml(media), MIME_TYPE="video/*")
-    if coverage is not None:
-        ET.SubElement(header, "PROPERTY", NAME="coverage").text = str(coverage)
-    order = ET.SubElement(root, "TIME_ORDER")
-    # Annotations are numbered in the order of time, whatever their tier.
-    placed = sorted(
-        ((segment, name, i) for name, rows in tiers.items() for i, segment in enumerate(rows)),
-        key=lambda each: (each[0].start_s, each[0].end_s),
-    )
-    numbers = {(name, i): number for number, (_, name, i) in enumerate(placed, start=1)}
-    for number, (segment, _, _) in enumerate(placed, start=1):
-        for slot, time_s in ((2 * number - 1, segment.start_s), (2 * number, segment.end_s)):
-            stamp = str(round(1000 * time_s))
-            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=stamp)
-    for name, rows in tiers.items():
-        _elan_tier(root, name, [(numbers[name, i], segment) for i, segment in enumerate(rows)])
-    for kind, alignable in (("default-lt", "true"), (_NOTES, "false")):
-        facts = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": alignable, "GRAPHIC_REFERENCES": "false"}
-        if kind == _NOTES:
-            facts["CONSTRAINTS"] = _ASSOCIATION
-        ET.SubElement(root, "LINGUISTIC_TYPE", facts)
-    what = "1-1 association with a parent annotation"
-    ET.SubElement(root, "CONSTRAINT", STEREOTYPE=_ASSOCIATION, DESCRIPTION=what)
-    ET.indent(root)
-    return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
-
-
-def _elan_tier(root: ET.Element, name: str, rows: Sequence[tuple[int, Segment]]) -> None:
-    """A tier of numbered segments, and those below it that say how sure they are."""
-    tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=_xml(name))
-    for number, segment in rows:
-        annotation = ET.SubElement(
-            ET.SubElement(tier, "ANNOTATION"),
-            "ALIGNABLE_ANNOTATION",
-            ANNOTATION_ID=f"a{number}",
-            TIME_SLOT_REF1=f"ts{2 * number - 1}",
-            TIME_SLOT_REF2=f"ts{2 * number}",
-        )
-        ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(segment.label)
-    for what, say in (("probability", _probability), ("runner-up", _runner_up)):
-        _elan_notes(root, name, what, [(f"a{number}", say(segment)) for number, segment in rows])
-
-
-def _elan_notes(root: ET.Element, tier: str, what: str, notes: Sequence[tuple[str, str]]) -> None:
-    """A tier whose annotations say something of those of another."""
-    place = ET.SubElement(
-        root, "TIER", LINGUISTIC_TYPE_REF=_NOTES, PARENT_REF=_xml(tier), TIER_ID=_xml(f"{tier} {what}")
-    )
-    for identifier, text in notes:
-        annotation = ET.SubElement(
-            ET.SubElement(place, "ANNOTATION"),
-            "REF_ANNOTATION",
-            ANNOTATION_ID=f"{identifier}-{what}",
-            ANNOTATION_REF=identifier,
-        )
-        ET.SubElement(annotation, "ANNOTATION_VALUE").text = _xml(text)
 
 
 def _probability(segment: Segment) -> str:
@@ -265,10 +207,6 @@ def _clock(time_s: float) -> str:
     hours, rest = divmod(total, 3_600_000)
     minutes, rest = divmod(rest, 60_000)
     return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", spelled(text))
 
 
 def _plain_segments(segments: Sequence[Segment], coverage: Below | None) -> dict[str, object]:

@@ -146,7 +146,7 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.json", {"version": 1}, "it needs `database`"),
         ("a.json", '{"results": {"v": [{"label": "a", "score": NaN}]}}', "'NaN' where numbers are"),
         ("a.json", {"segments": [{"label": "a"}]}, "segment 0: times and probability should be numbers"),
-        ("a.xml", "<a/>", "has none of the suffixes of timed labels"),
+        ("a.txt2", "<a/>", "has none of the suffixes of timed labels"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(name: str, content: Any, message: str, tmp_path: Path) -> None:

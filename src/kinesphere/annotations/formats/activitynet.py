@@ -110,12 +110,12 @@ def _number(value: Any, name: str, video: str, what: str) -> float:
 
 
 def write_activitynet(found: TimedLabels, path: Path) -> None:
-    """Write annotations, or results if there are scores."""
-    scored = any(isinstance(each, Detection) for each in found.labels)
+    """Write annotations, or results if all labels have scores."""
+    scored = bool(found.labels) and all(isinstance(each, Detection) for each in found.labels)
     entries: dict[str, list[dict[str, Any]]] = {video: [] for video in found.videos}
     for each in found.labels:
         entry: dict[str, Any] = {"label": each.label, "segment": [each.start_s, each.end_s]}
-        if isinstance(each, Detection):
+        if scored and isinstance(each, Detection):
             entry["score"] = each.score
         entries[each.video].append(entry)
     content: dict[str, Any] = {"version": "VERSION 1.3"}

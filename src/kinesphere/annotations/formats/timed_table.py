@@ -1,8 +1,8 @@
 """Tables of timed labels: CSV with a header, and the segments that Kinesphere writes as CSV and JSON.
 
 Columns are known by the names that many tables have: `label`, `start_s`, `end_s`, and, where there are
-several videos or scores, `path` and `probability`. Kinesphere's own segments are of one video; so are others
-without a column for it.
+several videos, tiers or scores, `path`, `tier` and `probability`. Kinesphere's own segments are of one video;
+so are others without a column for it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "start": ("start_s", "start", "t-init", "t-start", "begin"),
     "end": ("end_s", "end", "t-end"),
     "score": ("score", "probability", "confidence"),
+    "tier": ("tier",),
 }
 """Names of the columns, in lower case; the first that a table has is taken."""
 # Of Kinesphere's own segments and manifests, and of public tables: what they say besides is not asked.
@@ -136,8 +137,8 @@ def _row(
         )
     try:
         if score is None:
-            return TimedLabel(video, cells["label"], start_s, end_s)
-        return Detection(video, cells["label"], start_s, end_s, score=score)
+            return TimedLabel(video, cells["label"], start_s, end_s, cells.get("tier", ""))
+        return Detection(video, cells["label"], start_s, end_s, cells.get("tier", ""), score=score)
     except InvalidAnnotation as error:
         raise InvalidAnnotation(f"{where}: {error}") from None
 
@@ -168,14 +169,24 @@ def parse_segments(content: Mapping[str, Any], name: str) -> TimedLabels:
 
 
 def write_timed_table(found: TimedLabels, path: Path) -> None:
-    """Write a CSV with the columns `path`, `label`, `start_s`, `end_s`, and `score` where there are some."""
+    """Write a CSV with `path`, `label`, `start_s`, `end_s`, and `tier` and `score` where there are some."""
     scored = bool(found.labels) and all(isinstance(each, Detection) for each in found.labels)
+    tiers = any(each.tier for each in found.labels)
+    header = [
+        "path",
+        "label",
+        "start_s",
+        "end_s",
+        *(["tier"] if tiers else []),
+        *(["score"] if scored else []),
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "start_s", "end_s", *(["score"] if scored else [])])
+        writer.writerow(header)
         for each in found.labels:
-            scores = [each.score] if isinstance(each, Detection) else []
-            writer.writerow([each.video, each.label, each.start_s, each.end_s, *scores])
+            scores = [each.score] if scored and isinstance(each, Detection) else []
+            tier = [each.tier] if tiers else []
+            writer.writerow([each.video, each.label, each.start_s, each.end_s, *tier, *scores])
 
 
 def write_example(path: Path) -> None:

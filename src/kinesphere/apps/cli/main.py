@@ -16,6 +16,7 @@ from kinesphere import __version__
 from kinesphere.apps.cli.bench import bench
 from kinesphere.apps.cli.check import check
 from kinesphere.apps.cli.console import prepare_streams
+from kinesphere.apps.cli.data import data
 from kinesphere.apps.cli.datasets import ListingCommand, datasets
 from kinesphere.apps.cli.demo import demo
 from kinesphere.apps.cli.doctor import doctor
@@ -91,6 +92,7 @@ LOADED = {
     "import-skeletons": "kinesphere.annotations.formats.registry",
     "render": "kinesphere.synthetic.mocap",
     "generate": "kinesphere.synthetic",
+    "data": "kinesphere.annotations.timed_files",
     "extract": "kinesphere.annotations.extract",
     "study": "kinesphere.studies.background",
     "score": "kinesphere.evaluate.metrics",
@@ -114,7 +116,7 @@ def loading(verb: Callable[..., None], package: str) -> Callable[..., None]:
 
 for _name, _verb in VERBS:
     app.command(_name, cls=_CLASSES.get(_name))(loading(_verb, LOADED[_name]))
-for _name, _group in (("extract", extract), ("study", study), ("score", score)):
+for _name, _group in (("data", data), ("extract", extract), ("study", study), ("score", score)):
     app.add_typer(_group, name=_name)
     for _command in _group.registered_commands:
         if _command.callback is not None:

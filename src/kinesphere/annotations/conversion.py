@@ -1,0 +1,194 @@
+"""Timed labels from one format into another, with counts before and after and all that is lost on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed_files import read_timed_files
+from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.files import make_folder
+from kinesphere.core.registry import nearest
+from kinesphere.core.text import enumerated, named, spelled
+
+_FREQUENT, _CLOSE = 5, 0.75
+"""A name is likely misspelt if one so alike, as a ratio, occurs so many times as often."""
+_MOST_COMPARED = 500
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often a class is annotated.
+
+    Attributes:
+        labels: Spans.
+        seconds: Their lengths together.
+    """
+
+    labels: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted.
+
+    Attributes:
+        files: What was written.
+        before: Counts by class as they were read, the most frequent first.
+        after: Counts by class in the written files, read again.
+        notes: What of the files was not read, what is not written as it was, and names that look misspelt.
+        lost: Labels that are not in the written files; empty where all were carried over.
+    """
+
+    files: tuple[Path, ...]
+    before: dict[str, ClassCount]
+    after: dict[str, ClassCount]
+    notes: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def convert(paths: Sequence[Path], to: str, out: Path, recordings: Recordings | None = None) -> Conversion:
+    """Write the labels of files of timed labels in another format.
+
+    Args:
+        paths: Files, or folders with a file for each video.
+        to: Name of the format, among `TIMED_TARGETS`.
+        out: A file; or a folder for a file for each video, where the format holds one video.
+        recordings: Where the videos lie; needed where a format counts in frames and does not say their rate.
+
+    Raises:
+        InvalidSetting: If there is no such format, or several videos are to go to one file of a format that
+            holds one.
+        InvalidAnnotation: If a file cannot be read, or nothing says the frame rate.
+    """
+    recordings = Recordings() if recordings is None else recordings
+    target = timed_target(to)
+    found = read_timed_files(paths, recordings)
+    files, notes = write_timed(found, target, out, recordings)
+    again = read_timed_files(files, recordings)
+    before, after = class_counts(found.labels), class_counts(again.labels)
+    lost = [
+        f"{spelled(label)}: {count.labels} before, {after.get(label, ClassCount()).labels} after"
+        for label, count in before.items()
+        if count.labels != after.get(label, ClassCount()).labels
+    ]
+    lost += [f"{label}: not there before" for label in after if label not in before]
+    every = (*found.notes, *likely_misspelt(before), *_not_kept(found, target), *notes)
+    return Conversion(tuple(files), before, after, every, tuple(lost))
+
+
+def timed_target(name: str) -> TimedTarget:
+    """A format by its name.
+
+    Raises:
+        InvalidSetting: If there is none.
+    """
+    if name not in TIMED_TARGETS:
+        close = nearest(name, TIMED_TARGETS)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InvalidSetting(f"Timed labels are written as {enumerated(TIMED_TARGETS)}; got {name!r}{hint}")
+    return TIMED_TARGETS[name]
+
+
+def write_timed(
+    found: TimedLabels, target: TimedTarget, out: Path, recordings: Recordings
+) -> tuple[list[Path], list[str]]:
+    """Write labels, a file for each video where the format holds one.
+
+    Returns:
+        The files, and what is not in them as it was.
+
+    Raises:
+        InvalidSetting: If several videos are to go to one such file.
+    """
+    is_file = out.suffix.lower() == target.suffix
+    if not target.one_video:
+        path = out if is_file else out / f"annotations{target.suffix}"
+        make_folder(path.parent)
+        return [path], [*target.write(found, path, recordings)]
+    if is_file and len(found.videos) > 1:
+        raise InvalidSetting(
+            f"A file of {target.title} is of one video, and there are {len(found.videos)} "
+            f"({named(found.videos)}); name a folder."
+        )
+    files: list[Path] = []
+    notes: list[str] = []
+    for video in found.videos:
+        path = out if is_file else out / f"{video or 'annotations'}{target.suffix}"
+        make_folder(path.parent)
+        own = tuple(each for each in found.labels if each.video == video)
+        notes += target.write(replace(found, labels=own, videos=(video,)), path, recordings)
+        files.append(path)
+    return files, notes
+
+
+def class_counts(labels: Iterable[TimedLabel]) -> dict[str, ClassCount]:
+    """How often each class is annotated, the most frequent first."""
+    spans: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    for each in labels:
+        spans[each.label] += 1
+        seconds[each.label] = seconds.get(each.label, 0.0) + max(each.end_s - each.start_s, 0.0)
+    return {label: ClassCount(count, seconds[label]) for label, count in spans.most_common()}
+
+
+def likely_misspelt(counts: dict[str, ClassCount]) -> list[str]:
+    """Notes of names that differ from others by case or spaces alone, or by little and are rare."""
+    notes: list[str] = []
+    folded: dict[str, str] = {}
+    for label in counts:
+        key = " ".join(label.casefold().replace("_", " ").split())
+        other = folded.setdefault(key, label)
+        if other != label:
+            notes.append(
+                f"{label!r} ({counts[label].labels}) and {other!r} ({counts[other].labels}) differ by case "
+                "or spaces"
+            )
+    return notes + _rare_alike(counts)
+
+
+def _rare_alike(counts: dict[str, ClassCount]) -> list[str]:
+    from difflib import SequenceMatcher
+
+    notes: list[str] = []
+    names = [*counts][:_MOST_COMPARED]
+    for i, label in enumerate(names):
+        frequent = (each for each in names[:i] if counts[each].labels >= _FREQUENT * counts[label].labels)
+        for other in frequent:
+            alike = SequenceMatcher(None, label.casefold(), other.casefold())
+            if alike.quick_ratio() >= _CLOSE and _CLOSE <= alike.ratio() < 1:
+                notes.append(
+                    f"{label!r} ({counts[label].labels}) may be {other!r} ({counts[other].labels}) misspelt"
+                )
+                break
+    return notes
+
+
+def _not_kept(found: TimedLabels, target: TimedTarget) -> list[str]:
+    """What the format has no place for."""
+    notes: list[str] = []
+    tiers = {each.tier for each in found.labels} - {""}
+    if tiers and not target.keeps_tiers:
+        notes.append(
+            f"{target.title} has no tiers; labels of {len(tiers)} lie together: {named(sorted(tiers))}"
+        )
+    scored = sum(isinstance(each, Detection) for each in found.labels)
+    if scored and not target.keeps_scores:
+        notes.append(f"{target.title} has no scores; those of {scored} labels are left out")
+    if 0 < scored < len(found.labels):
+        notes.append(f"{scored} of {len(found.labels)} labels have scores, which are left out")
+    if any(isinstance(each, Detection) and each.end_s < each.start_s for each in found.labels):
+        raise InvalidAnnotation(
+            "Detections that end before they start are no annotations; correct or drop them."
+        )
+    return notes
