@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kinesphere.synthetic.mocap import render_motions
 
 Install = Callable[[Registry[Any], str, str], None]
 SKELETONS = datasets_of("skeletons", "motion capture")
+LISTED = tuple(name for name in DATASETS if DATASETS.get(name).entries is not None)
 
 
 def example(name: str, folder: Path) -> Path:
@@ -31,7 +33,10 @@ def test_examples_become_what_the_card_says(name: str, tmp_path: Path) -> None:
     card = DATASETS.get(name).card
     assert all((card.title, card.size, card.licence, card.source, card.layout))
     source = example(name, tmp_path / "set")
-    if card.content == "videos":
+    if DATASETS.get(name).entries is not None:
+        run("datasets", name, str(source), "--out", str(source / "manifest.csv"))
+        manifest = Manifest.read(source)
+    elif card.content == "videos":
         manifest = Manifest.read(source)
         assert tuple(DATASETS.get(name).read(source)) == manifest.samples
     else:
@@ -48,6 +53,34 @@ def test_examples_become_what_the_card_says(name: str, tmp_path: Path) -> None:
     assert all((sample.group is not None) == bool(card.groups) for sample in manifest)
     columns = {column for sample in manifest for column, _ in sample.extra}
     assert columns >= {*card.columns, *card.protocols}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_of_a_listed_set_is_there_is_told(name: str, tmp_path: Path) -> None:
+    """A video that is gone and one under another name are reported, and the clips of all others are read."""
+    source = example(name, tmp_path / "set")
+    dataset = DATASETS.get(name)
+    whole = dataset.inventory(source, probe=True)
+    assert whole.present == whole.listed > 2
+    assert whole.failures == 0
+    assert not whole.renamed
+    assert not whole.extra
+    assert sum(len(sample.labels) for sample in whole.samples) == sum(whole.classes.values())
+    assert whole.parts == whole.present_parts
+    assert not dataset.card.protocols or tuple(whole.parts) == dataset.card.protocols
+    gone, renamed, *_ = dict.fromkeys(sample.path for sample in whole.samples)
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    moved = renamed.rename(source / f"{renamed.stem.upper()}.mkv")
+    (source / "holiday.mp4").write_bytes(b"")
+    part = dataset.inventory(source)
+    assert (part.listed, part.present) == (whole.listed, whole.listed - 1)
+    assert len(part.missing) == 1
+    assert Path(part.missing[0]).name.startswith(gone.stem)
+    assert [found for _, found in part.renamed] == [moved.name]
+    assert [each.path for each in part.extra] == ["holiday.mp4"]
+    kept = {sample.id for sample in whole.samples if sample.path != gone}
+    assert {sample.id for sample in part.samples} == kept
+    assert part.classes == whole.classes
 
 
 @pytest.mark.parametrize("name", SKELETONS)

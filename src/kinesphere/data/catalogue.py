@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from kinesphere.annotations.formats.bvh import Motion
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.core.archives import opened
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.registry import Registry
-from kinesphere.core.skipped import Skipped
+from kinesphere.core.skipped import Skipped, why_nothing
+from kinesphere.data.inventory import Entries, Inventory, PartCounts, Progress, count_parts, take_inventory
+from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 
 Content = Literal["skeletons", "motion capture", "videos"]
@@ -38,6 +43,8 @@ class DatasetCard:
         groups: What a group of clips has in common, which must not straddle two splits; empty for none.
         columns: Further columns of its manifest.
         paper: Authors (year): title.
+        counts: Clips of each part, where they are known.
+        class_count: Number of classes, where their names stand in the set's own files.
     """
 
     title: str
@@ -52,6 +59,19 @@ class DatasetCard:
     groups: str = ""
     columns: tuple[str, ...] = ()
     paper: str = ""
+    counts: tuple[Count, ...] = ()
+    class_count: int = 0
+
+    def differences(self, parts: PartCounts) -> tuple[str, ...]:
+        """What lists have otherwise than the set is known to have, a sentence for each part."""
+        found = []
+        for count in self.counts:
+            listed = parts.get(count.protocol, {}).get(count.split, 0)
+            if listed != count.clips:
+                where = f"{count.protocol} {count.split}".strip()
+                known = "officially" if count.is_checked else "as published"
+                found.append(f"{where}: the lists have {listed} clips, {known} there are {count.clips}")
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,7 @@ class Dataset:
             folder given is empty.
         read_named: Reads it with names for its classes, in the order of their numbers; None where its files
             name them.
+        entries: Reads its official lists, for sets of which everybody has some part; see `Dataset.listed`.
     """
 
     card: DatasetCard
@@ -144,6 +165,79 @@ class Dataset:
     write_example: Callable[[Path], Path]
     read_named: Callable[[Path, Sequence[str]], Iterator[Sample | Recording | Captured | Skipped]] | None = (
         None
+    )
+    entries: Entries | None = None
+
+    @classmethod
+    def listed(cls, card: DatasetCard, entries: Entries, write_example: Callable[[Path], Path]) -> Self:
+        """A set of videos that official lists name."""
+
+        def read(folder: Path) -> Iterator[Sample | Recording | Captured | Skipped]:
+            return take_inventory(entries, folder).items()
+
+        return cls(card, read, write_example, entries=entries)
+
+    def inventory(
+        self,
+        root: Path,
+        *,
+        lists: Sequence[Path] = (),
+        protocol: str | None = None,
+        probe: bool = False,
+        progress: Progress | None = None,
+    ) -> Inventory:
+        """What of the set a folder holds; see `take_inventory`.
+
+        Where a set has no lists, everything that can be read is all there is.
+
+        Raises:
+            InvalidAnnotation: If the folder holds nothing of it, or not its lists.
+            InvalidSetting: If there is no such protocol, or lists are given and the set has none.
+        """
+        if self.entries is not None:
+            return take_inventory(
+                self.entries, root, lists=lists, protocol=protocol, probe=probe, progress=progress
+            )
+        if lists or probe or protocol is not None:
+            raise InvalidSetting(
+                f"{self.card.title} has no official lists; leave --lists, --protocol and --probe out."
+            )
+        with opened(root) as folder:
+            return _without_lists(root, self.read(folder))
+
+
+def _without_lists(root: Path, items: Iterable[Sample | Recording | Captured | Skipped]) -> Inventory:
+    samples: list[Sample] = []
+    skipped: list[Skipped] = []
+    classes: Counter[str] = Counter()
+    parts: list[tuple[tuple[str, str], ...]] = []
+    videos = 0
+    for item in items:
+        if isinstance(item, Skipped):
+            skipped.append(item)
+            continue
+        videos += 1
+        if isinstance(item, Sample):
+            samples.append(item)
+            classes.update(item.labels)
+            parts.append((("", item.split or ""),))
+            continue
+        labelled = (item.part,) if isinstance(item, Captured) else item.parts
+        classes.update(part.label for part in labelled)
+        parts += [item.protocols if isinstance(item, Recording) else ()] * len(labelled)
+    if not videos:
+        raise InvalidAnnotation(f"{root} holds nothing of the set; {why_nothing(skipped)}.")
+    counted = count_parts(parts)
+    return Inventory(
+        root,
+        tuple(samples),
+        listed=videos,
+        present=videos,
+        extra=tuple(each for each in skipped if not each.is_failure),
+        unusable=tuple(each for each in skipped if each.is_failure),
+        classes=dict(sorted(classes.items())),
+        parts=counted,
+        present_parts=counted,
     )
 
 

@@ -1,0 +1,357 @@
+"""What of a data set is there: its official lists held against the files of a folder."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import nearest
+from kinesphere.core.skipped import Skipped
+from kinesphere.data.lengths import Length, lengths_of
+from kinesphere.data.manifest import Manifest, shown_path
+from kinesphere.data.media import Media, SetFolder, look_through
+from kinesphere.data.official import Entry
+from kinesphere.data.sample import VAL_SPLITS, Sample
+
+Entries = Callable[[SetFolder], Iterable[Entry | Skipped]]
+"""Reads the official lists of a set: its clips, and lines that name none."""
+Progress = Callable[[int, int], None]
+PartCounts = dict[str, dict[str, int]]
+"""Clips per split, by protocol; the name of a set's only protocol is empty."""
+
+# Containers round, and publishers cut by other clocks: a video is shorter than its span beyond this.
+_TOLERANCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A data set as a folder holds it.
+
+    Attributes:
+        root: The folder.
+        samples: The clips that can be used, with the chosen protocol as their split.
+        listed: Videos that the lists name, or that were found where there are no lists.
+        present: Those of them that are there.
+        missing: Names of the others.
+        renamed: What the lists name, and the file under another name that was taken for it.
+        extra: Videos that no list names.
+        unusable: Videos that cannot be read, and clips that their video ends before or within.
+        wrong: Lines of the lists that name no clip.
+        unlabelled: Clips whose class the lists keep back; they are none of the samples.
+        classes: Clips on the lists per class.
+        parts: Clips on the lists per protocol and split.
+        present_parts: Those of them that can be used.
+        absent: The entries of the missing videos.
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    listed: int
+    present: int
+    missing: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    extra: tuple[Skipped, ...] = ()
+    unusable: tuple[Skipped, ...] = ()
+    wrong: tuple[Skipped, ...] = ()
+    unlabelled: int = 0
+    classes: dict[str, int] = field(default_factory=dict)
+    parts: PartCounts = field(default_factory=dict)
+    present_parts: PartCounts = field(default_factory=dict)
+    absent: tuple[Entry, ...] = field(default=(), repr=False)
+
+    @property
+    def failures(self) -> int:
+        """How much is lost: videos that are missing, clips that cannot be used, wrong lines."""
+        return len(self.missing) + sum(each.is_failure for each in (*self.unusable, *self.wrong))
+
+    def sentence(self) -> str:
+        """For people: `19 796 of 19 877 videos present`."""
+        return f"{spaced(self.present)} of {spaced(self.listed)} videos present"
+
+    def items(self) -> Iterator[Sample | Skipped]:
+        """The samples, then everything that is none."""
+        yield from self.samples
+        yield from (Skipped(name, "on the official lists, but not there") for name in self.missing)
+        yield from self.unusable
+        yield from self.wrong
+        yield from self.extra
+
+    def manifest(self) -> Manifest:
+        """The samples as a table.
+
+        Raises:
+            InvalidAnnotation: If no clip can be used.
+        """
+        if not self.samples:
+            raise InvalidAnnotation(
+                f"{self.root} holds no clip of the set that could be trained on: {self.sentence()}."
+            )
+        names = sorted({label for sample in self.samples for label in sample.labels})
+        multi = any(len(sample.labels) > 1 for sample in self.samples)
+        return Manifest(self.samples, LabelSet(tuple(names), multi=multi), self.root)
+
+    def write_urls(self, path: Path) -> None:
+        """Write a CSV of `url,start,end,name,label,split`, a row for each clip of the missing videos.
+
+        A downloader of the user's choice gets the videos; `name` is the file's, without suffix, by which it
+        is found here. Start and end, in seconds, are empty where all of a video belongs to the set.
+
+        Raises:
+            InvalidSetting: If the set is no list of URLs.
+        """
+        wanted = [(entry, entry.origin) for entry in self.absent if entry.origin is not None]
+        if self.absent and not wanted:
+            raise InvalidSetting("The set is no list of URLs; its card says where the videos are to be had.")
+        with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("url", "start", "end", "name", "label", "split"))
+            for entry, origin in wanted:
+                start, end = origin.span or ("", "")
+                split = entry.parts[0][1] if entry.parts else ""
+                rows.writerow((origin.url, start, end, entry.stem, "|".join(entry.labels), split))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the shape of `kinesphere datasets NAME ROOT --json`."""
+        usual = next(iter(self.parts), "")
+        return {
+            "present": self.present,
+            "listed": self.listed,
+            "missing": list(self.missing),
+            "renamed": [{"listed": listed, "found": found} for listed, found in self.renamed],
+            "extra": [each.to_json() for each in self.extra],
+            "unusable": [each.to_json() for each in self.unusable],
+            "wrong": [each.to_json() for each in self.wrong],
+            "unlabelled": self.unlabelled,
+            "clips": len(self.samples),
+            "classes": self.classes,
+            "splits": self.parts if len(self.parts) > 1 else self.parts.get(usual, {}),
+            "present_splits": (
+                self.present_parts if len(self.parts) > 1 else self.present_parts.get(usual, {})
+            ),
+        }
+
+
+def take_inventory(
+    entries: Entries,
+    root: Path,
+    *,
+    lists: Sequence[Path] = (),
+    protocol: str | None = None,
+    probe: bool = False,
+    progress: Progress | None = None,
+) -> Inventory:
+    """Hold the official lists of a set against the files of a folder.
+
+    A file counts wherever it lies below the folder, under the name on the list, in another case, with another
+    suffix, or as a folder of numbered frames; what is not under its exact name is listed as renamed.
+
+    Args:
+        entries: Reads the lists.
+        root: Folder of the videos, and of the lists.
+        lists: Further folders or files of lists.
+        protocol: The one whose parts become the split; by default the set's usual one.
+        probe: Open every video: one that cannot be read is lost, one shorter than its clip cut short.
+            Without it, only those are opened whose name does not tell whether they are cut.
+        progress: Called with the number of videos that were opened, and that will be.
+
+    Raises:
+        InvalidAnnotation: If there are no lists, or they name no clip.
+        InvalidSetting: If there is no such protocol.
+    """
+    folder = look_through(root, lists)
+    listed: list[Entry] = []
+    wrong: list[Skipped] = []
+    taken: set[str] = set()
+    for item in entries(folder):
+        if isinstance(item, Skipped):
+            wrong.append(item)
+        elif item.id in taken:
+            wrong.append(Skipped(item.id, "on the lists more than once; the first counts"))
+        else:
+            taken.add(item.id)
+            listed.append(item)
+    if not listed:
+        raise InvalidAnnotation(f"The lists of {root} name no clip{_first(wrong)}.")
+    return _held_against(folder, listed, wrong, protocol, probe, progress)
+
+
+def _held_against(
+    folder: SetFolder,
+    listed: Sequence[Entry],
+    wrong: Sequence[Skipped],
+    protocol: str | None,
+    probe: bool,
+    progress: Progress | None,
+) -> Inventory:
+    matches = _matches(folder, listed)
+    usable = {video: match for video, match in matches.items() if not match.media.is_empty}
+    asked = [m.media.path for m in usable.values() if (probe or m.is_uncut) and not m.media.is_frames]
+    lengths = lengths_of(asked, progress)
+    sample_of = partial(_sample, protocol=_checked_protocol(listed, protocol), lengths=lengths)
+    samples: list[Sample] = []
+    unusable = [
+        Skipped(shown_path(match.media.path, folder.root), "an empty file")
+        for match in matches.values()
+        if match.media.is_empty
+    ]
+    unusable += [
+        Skipped(shown_path(path, folder.root), length)
+        for path, length in lengths.items()
+        if isinstance(length, str)
+    ]
+    present: list[Entry] = []
+    for entry in listed:
+        if entry.video in usable and not isinstance(lengths.get(usable[entry.video].media.path), str):
+            sample, remark = sample_of(entry, usable[entry.video])
+            present += [entry] if sample is not None else []
+            samples += [sample] if sample is not None and entry.labels else []
+            unusable += [remark] if remark is not None else []
+    videos = dict.fromkeys(entry.video for entry in listed)
+    return Inventory(
+        root=folder.root,
+        samples=tuple(samples),
+        listed=len(videos),
+        present=len(matches),
+        missing=tuple(video for video in videos if video not in matches),
+        renamed=tuple(
+            (video, shown_path(match.media.path, folder.root))
+            for video, match in matches.items()
+            if match.is_renamed
+        ),
+        extra=tuple(_extra(folder, matches)),
+        unusable=tuple(unusable),
+        wrong=tuple(wrong),
+        unlabelled=sum(not entry.labels for entry in listed),
+        classes=dict(sorted(Counter(label for entry in listed for label in entry.labels).items())),
+        parts=count_parts(entry.parts for entry in listed),
+        present_parts=count_parts(entry.parts for entry in present),
+        absent=tuple(entry for entry in listed if entry.video not in matches),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """The file that was taken for a video of the lists."""
+
+    media: Media
+    is_renamed: bool
+    is_uncut: bool
+
+
+def _matches(folder: SetFolder, listed: Iterable[Entry]) -> dict[str, _Match]:
+    """For every video of the lists that is there, its file."""
+    files = folder.by_stem()
+    found: dict[str, _Match] = {}
+    for entry in listed:
+        if entry.video not in found and (match := _match(entry, files)) is not None:
+            found[entry.video] = match
+    return found
+
+
+def _match(entry: Entry, files: Mapping[str, list[Media]]) -> _Match | None:
+    stem, suffix = entry.stem, entry.suffix
+    for name in (stem, *entry.also):
+        hits = files.get(name.casefold())
+        if hits:
+            media = min(hits, key=lambda each: _unlikeness(each, entry.video, name, suffix))
+            is_same = media.stem == stem and (not suffix or media.path.name == stem + suffix)
+            return _Match(media, not is_same, is_uncut=False)
+    origin = entry.origin
+    hits = None if origin is None or origin.span is None else files.get(origin.stem.casefold())
+    return _Match(hits[0], is_renamed=True, is_uncut=True) if hits else None
+
+
+def _unlikeness(media: Media, video: str, stem: str, suffix: str) -> tuple[bool, bool, bool, bool]:
+    """Sorts the files that could be a video: the one at its very place first."""
+    name = media.path.name
+    return (
+        media.is_empty,
+        not media.path.as_posix().endswith(f"/{video}"),
+        name != stem + suffix if suffix else media.stem != stem,
+        media.is_frames,
+    )
+
+
+def _extra(folder: SetFolder, matches: Mapping[str, _Match]) -> Iterator[Skipped]:
+    used = {match.media.path for match in matches.values()}
+    stems = {match.media.stem.casefold() for match in matches.values()}
+    for each in folder.media:
+        if each.path not in used:
+            twin = each.stem.casefold() in stems
+            reason = "another file of this name is used" if twin else "on none of the lists"
+            yield Skipped(shown_path(each.path, folder.root), reason, is_failure=False)
+
+
+def _sample(
+    entry: Entry, match: _Match, *, protocol: str, lengths: Mapping[Path, Length]
+) -> tuple[Sample | None, Skipped | None]:
+    """The clip as a sample, and what is to be said of it."""
+    length = lengths.get(match.media.path)
+    assert not isinstance(length, str)  # such a video is listed as unusable, once for all of its clips
+    span = wanted = entry.span
+    origin = None if entry.origin is None else entry.origin.span
+    if origin is not None and span is None:
+        wanted = (0.0, origin[1] - origin[0])
+        # A file that lasts no longer than the clip is the clip, under the name of the whole video.
+        if match.is_uncut and (length is None or length > wanted[1] + _TOLERANCE_S):
+            span = wanted = origin
+    remark = None
+    if length is not None and wanted is not None and length < wanted[1]:
+        if length <= wanted[0]:
+            return None, Skipped(entry.id, f"its video ends at {length:.1f} s, before {wanted[0]:g} s")
+        span = None if span is None else (span[0], length)
+        if length < wanted[1] - _TOLERANCE_S:
+            reason = f"cut short: its video ends at {length:.1f} s instead of {wanted[1]:g} s"
+            remark = Skipped(entry.id, reason)
+    parts = dict(entry.parts)
+    named = tuple((name, part) for name, part in entry.parts if name)
+    split = parts.get(protocol) or None
+    path = match.media.path
+    return Sample(entry.id, path, entry.labels, span, entry.group, split, (*entry.extra, *named)), remark
+
+
+def _checked_protocol(listed: Iterable[Entry], protocol: str | None) -> str:
+    known = dict.fromkeys(name for entry in listed for name, _ in entry.parts)
+    if protocol is None:
+        return next(iter(known), "")
+    if protocol not in known:
+        names = [name for name in known if name]
+        close = nearest(protocol, names)
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; it has {names or 'only one'}."
+        raise InvalidSetting(f"The set has no protocol {protocol!r}{hint}")
+    return protocol
+
+
+def count_parts(parts: Iterable[tuple[tuple[str, str], ...]]) -> PartCounts:
+    """Clips per protocol and split, from the parts of each; those in no part of a protocol are none of it."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for each in parts:
+        for protocol, part in each:
+            if part:
+                counted[protocol][part] += 1
+    return {
+        protocol: {part: counts[part] for part in sorted(counts, key=_place)}
+        for protocol, counts in counted.items()
+    }
+
+
+def _place(part: str) -> tuple[int, str]:
+    usual = ("train", *VAL_SPLITS, "test")
+    return usual.index(part) if part in usual else len(usual), part
+
+
+def _first(wrong: Sequence[Skipped]) -> str:
+    return f"; the first line that is wrong, {wrong[0].path}: {wrong[0].reason}" if wrong else ""
+
+
+def spaced(number: int) -> str:
+    """A count as people read it: `19 877`."""
+    return f"{number:,}".replace(",", " ")

@@ -1,0 +1,133 @@
+"""Official lists of data sets: the clips that a set consists of, whoever has which of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.limits import file_bytes
+from kinesphere.data.folder import VIDEO_SUFFIXES
+from kinesphere.data.media import SetFolder
+
+LARGEST_LIST = 512 << 20
+"""Bytes of the longest list that is read: Sports-1M's has 1.1 million lines."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many clips a set has in one part.
+
+    Attributes:
+        split: The part, such as `train`.
+        clips: Their number.
+        protocol: The protocol that the part belongs to; empty for a set's only one.
+        is_checked: Whether a test counts them in the official list; else the number is as published.
+    """
+
+    split: str
+    clips: int
+    protocol: str = ""
+    is_checked: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.protocol} {self.split}".strip()
+        return f"{where} {self.clips}{'' if self.is_checked else ' (as published, checked against no list)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the video of a clip comes from.
+
+    Attributes:
+        url: Where a downloader finds it.
+        stem: Name, without suffix, of the uncut video.
+        span: `(start_s, end_s)` of the clip in the uncut video; None for all of it.
+    """
+
+    url: str
+    stem: str
+    span: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One clip on an official list.
+
+    Attributes:
+        video: Its file as the list names it, with or without folder and suffix.
+        labels: Its classes; empty where the list keeps them back.
+        parts: For each protocol its name, and `train`, `val`, `test` or nothing; the first is the set's usual
+            one, and an empty name is that of a set's only protocol.
+        span: `(start_s, end_s)` within the file, or None for all of it.
+        group: What must not straddle two splits.
+        also: Further names, without suffix, that the file goes by.
+        origin: Where the video comes from, for sets that are lists of URLs.
+        extra: Further columns of the manifest.
+    """
+
+    video: str
+    labels: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+    span: tuple[float, float] | None = None
+    group: str | None = None
+    also: tuple[str, ...] = ()
+    origin: Origin | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that the list gives to the file; empty where it gives none."""
+        suffix = PurePosixPath(self.video).suffix
+        return suffix if suffix.lower() in VIDEO_SUFFIXES else ""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folder and suffix."""
+        return PurePosixPath(self.video).name.removesuffix(self.suffix)
+
+    @property
+    def id(self) -> str:
+        """The clip's name, the same wherever the file lies."""
+        return self.stem if self.span is None else f"{self.stem}@{self.span[0]:g}-{self.span[1]:g}"
+
+
+def lists_of(folder: SetFolder, pattern: str, what: str) -> list[tuple[Path, re.Match[str]]]:
+    """The files of a set whose names fit, in order of their names; of equal names the first.
+
+    Args:
+        folder: Where they lie, at any depth.
+        pattern: Regular expression of the whole name; case does not count.
+        what: How a message names them.
+
+    Raises:
+        InvalidAnnotation: If there is none.
+    """
+    found: dict[str, tuple[Path, re.Match[str]]] = {}
+    for path in folder.files:
+        match = re.fullmatch(pattern, path.name, re.IGNORECASE)
+        if match is not None:
+            found.setdefault(path.name.casefold(), (path, match))
+    if not found:
+        raise InvalidAnnotation(
+            f"{folder.root} holds none of the set's official lists ({what}). Put them below that folder, or "
+            "name the folder where they lie (--lists)."
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def lines_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list that hold something, each after its place for messages: `list.txt, line 7`.
+
+    Raises:
+        InvalidAnnotation: If the file cannot be read as text.
+    """
+    try:
+        text = file_bytes(path, InvalidAnnotation, LARGEST_LIST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidAnnotation(f"{path} is no list in UTF-8 ({error}); get it again.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield f"{path.name}, line {number}", line.strip()
