@@ -19,6 +19,8 @@ from kinesphere.predict.prediction import NOBODY, Prediction, check_probabilitie
 from kinesphere.predict.segment_rule import THRESHOLD, SegmentRule, Smoothing, check_smoothing
 
 _TOUCH_S = 1e-6
+# Numbers that are smoothed at a time: 32 MiB of them.
+_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,20 +172,23 @@ class Timeline:
             InvalidSetting: If the width is not odd and positive, or the kind is unknown.
         """
         check_smoothing(width, kind)
-        half = width // 2
-        seen = ~self.nobody
-        if not seen.any():
+        seen = np.flatnonzero(~self.nobody)
+        if not len(seen):
             return self
-        lent = np.where(seen[:, None], self.probabilities.astype(np.float64), np.nan)
+        half = min(width // 2, len(self) - 1)
+        lent = np.where(self.nobody[:, None], np.nan, self.probabilities.astype(np.float64))
         padded = np.pad(lent, ((half, half), (0, 0)), constant_values=np.nan)
-        stacked = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)[seen]
+        neighbours = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
         gaps = np.concatenate([[False], self.spans[1:, 0] > self.spans[:-1, 1] + _TOUCH_S])
-        if gaps.any():
-            stretch = np.pad(gaps.cumsum(), half, constant_values=-1)
-            around = np.lib.stride_tricks.sliding_window_view(stretch, width)[seen]
-            stacked = np.where((around == around[:, half : half + 1])[:, None], stacked, np.nan)
+        stretches = np.lib.stride_tricks.sliding_window_view(
+            np.pad(gaps.cumsum(), half, constant_values=-1), 2 * half + 1
+        )
+        average = np.nanmean if kind == "mean" else np.nanmedian
         smooth = self.probabilities.astype(np.float64)
-        smooth[seen] = np.nanmean(stacked, axis=-1) if kind == "mean" else np.nanmedian(stacked, axis=-1)
+        # Neighbourhoods overlap, and a copy of all of them is as many times as large as they are wide.
+        for rows in np.array_split(seen, -(-len(seen) * neighbours[0].size // _AT_ONCE)):
+            together = stretches[rows] == stretches[rows, half : half + 1]
+            smooth[rows] = average(np.where(together[:, None], neighbours[rows], np.nan), axis=-1)
         if kind == "median" and not self.labels.multi:
             sums = smooth.sum(1, keepdims=True)
             smooth = np.where(sums > 0, smooth / np.where(sums > 0, sums, 1), self.probabilities)

@@ -101,7 +101,8 @@ def timelines(
         stride_s = windows.window_s / 2 if windows.stride_s is None else windows.stride_s
         spans = video.spans(windows.window_s, stride_s)
         reading = video.read(spans, done)
-        advance(done, len(spans))
+        if spans:  # none of a file that nobody can read
+            advance(done, len(spans))
         while len(video.refused) < len(answering) and (batch := list(islice(reading, size))):
             for number, each in enumerate(answering):
                 if number not in video.refused:

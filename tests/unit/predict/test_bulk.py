@@ -9,7 +9,15 @@ import pytest
 from kinesphere.core.errors import UnwritableFile
 from kinesphere.core.skipped import Skipped
 from kinesphere.predict import FlowOverlay, Prediction, Predictor, Timeline
-from kinesphere.predict.bulk import SideFiles, SideOutputs, overlay_of, predict_all, record_of, source_of
+from kinesphere.predict.bulk import (
+    Progress,
+    SideFiles,
+    SideOutputs,
+    overlay_of,
+    predict_all,
+    record_of,
+    source_of,
+)
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.windowed import Windows
 
@@ -32,6 +40,17 @@ def test_the_others_go_on_where_a_video_cannot_be_read(
     record = record_of(gone)
     assert record["source"] == sources[1]
     assert "does not exist" in record["error"]
+
+
+def test_nothing_is_said_of_how_far_a_video_is_that_cannot_be_read(
+    predictor: Predictor, make_video: MakeVideo, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.mp4").write_bytes(Path(make_video()).read_bytes()[:2000])
+    told: list[float] = []
+    heard = Progress(lambda done, of: told.append(done / of))
+    (found,) = predict_all(predictor, [str(tmp_path / "cut.mp4")], windows=Windows(1.0), progress=heard)
+    assert isinstance(found, Skipped)
+    assert told == []
 
 
 def test_windows_are_half_a_window_apart_unless_told(predictor: Predictor, make_video: MakeVideo) -> None:

@@ -69,6 +69,19 @@ def test_smoothing_keeps_probabilities(timeline: Timeline, width: int, kind: str
         np.testing.assert_allclose(smooth.probabilities, timeline.probabilities)
 
 
+@pytest.mark.parametrize("kind", ["mean", "median"])
+def test_smoothing_takes_the_memory_of_some_windows_at_a_time(
+    kind: Smoothing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline = simple(np.random.default_rng(0).dirichlet(np.ones(3), 12).tolist())
+    at_once = timeline.smoothed(5, kind).probabilities
+    monkeypatch.setattr("kinesphere.predict.timeline._AT_ONCE", 1)
+    np.testing.assert_array_equal(timeline.smoothed(5, kind).probabilities, at_once)
+    # No wider than the video, however many windows are asked for.
+    all_of_it = timeline.smoothed(2**40 + 1, kind).probabilities
+    np.testing.assert_allclose(all_of_it, timeline.smoothed(99, kind).probabilities)
+
+
 def test_overlap_is_shared_at_its_middle() -> None:
     found = segments(simple([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]))
     assert [(s.label, s.start_s, s.end_s) for s in found] == [("a", 0.0, 2.5), ("b", 2.5, 5.0)]

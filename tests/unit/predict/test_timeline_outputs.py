@@ -16,7 +16,7 @@ from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.files.segments import score_segments
 from kinesphere.predict import SegmentRule, TimelineRow, annotation_row, read_timeline
-from kinesphere.predict.files.lanes import clock, lanes, ticks
+from kinesphere.predict.files.lanes import clock, lanes, shown, ticks
 from kinesphere.predict.files.registry import TIMELINE_FILES
 from kinesphere.predict.segmentation import Segment, segments
 from kinesphere.predict.timeline import Timeline
@@ -83,6 +83,24 @@ def test_pictures_show_every_row(tmp_path: Path) -> None:
     image = cv2.imread(str(answer.write(tmp_path / "t.png", rows=rows)))
     assert image is not None
     assert image.shape[1] == 1320
+
+
+def test_a_picture_is_made_of_a_video_of_any_name(tmp_path: Path) -> None:
+    name = "pay $5 or $\\frac{x}{$_^ \udcff.mp4"
+    text = "".join(ET.parse(timeline(name).write(tmp_path / "t.svg")).getroot().itertext())
+    assert "pay $5 or $\\frac{x}{$_^ \\udcff.mp4" in text
+
+
+def test_probabilities_are_shown_over_the_time_that_windows_speak_for() -> None:
+    answer = timeline("a.mp4")
+    spans = np.array([(0, 2), (1, 3), (2, 4), (6, 8), (6.5, 8.5)])
+    seen = shown(Timeline(answer.probabilities, spans, LABELS, "a.mp4"), SegmentRule(), ())
+    np.testing.assert_allclose(seen.cells, [(0, 1.5), (1.5, 2.5), (2.5, 4), (6, 7.25), (7.25, 8.5)])
+    many = Timeline(np.tile(answer.probabilities, (900, 1)), np.array([(i, i + 1.0) for i in range(4500)]),
+                    LABELS, "a.mp4")  # fmt: skip
+    seen = shown(many, SegmentRule(), ())
+    np.testing.assert_allclose(seen.cells[[0, 1, -1]], [(0, 3), (3, 6), (4497, 4500)])
+    assert len(seen.cells) == len(seen.curves["walk"][1])
 
 
 class Page(HTMLParser):

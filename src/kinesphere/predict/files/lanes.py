@@ -29,13 +29,16 @@ class Shown:
         rows: The further rows, then the timeline's own segments last.
         start_s: Start of the time axis in seconds.
         end_s: Its end.
-        curves: Times `(P,)` and probabilities `(P,)` of the labels that stand out most, in their order.
+        cells: The times `(P, 2)` that windows speak for; of many windows, of several together.
+        curves: Their middles `(P,)` and the probabilities `(P,)` of the labels that stand out most, in their
+            order.
         hues: A colour for each label.
     """
 
     rows: tuple[TimelineRow, ...]
     start_s: float
     end_s: float
+    cells: np.ndarray
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]]
     hues: Mapping[str, str]
 
@@ -56,10 +59,10 @@ def shown(timeline: Timeline, rule: SegmentRule, rows: Sequence[TimelineRow]) ->
     own = TimelineRow("prediction", tuple(segments(timeline, rule)))
     every = (*rows, own)
     labels = [each.label for row in every for each in row.segments]
-    curves = _curves(timeline, set(labels))
+    cells, curves = _curves(timeline, set(labels))
     ends = [float(timeline.spans[:, 1].max()), *(each.end_s for row in every for each in row.segments)]
     start_s = min(0.0, float(timeline.spans[0, 0]))
-    return Shown(every, start_s, max(ends), curves, hues([*labels, *curves]))
+    return Shown(every, start_s, max(ends), cells, curves, hues([*labels, *curves]))
 
 
 def lanes(found: Sequence[Segment | TimedLabel]) -> list[int]:
@@ -77,18 +80,21 @@ def lanes(found: Sequence[Segment | TimedLabel]) -> list[int]:
     return chosen
 
 
-def _curves(timeline: Timeline, named: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _curves(
+    timeline: Timeline, named: set[str]
+) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Labels that have segments first, then those that are probable anywhere, by their peaks."""
     peaks = timeline.probabilities.max(0)
     names = timeline.labels.names
     order = sorted(range(len(names)), key=lambda k: (names[k] not in named, -peaks[k]))
     worth = [k for k in order if names[k] in named or peaks[k] >= _LEAST_PEAK] or order[:1]
     chosen = sorted(worth[:_MOST_CURVES])
-    times = timeline.cells().mean(1)
-    step = -(-len(times) // _MOST_POINTS)
-    firsts = np.arange(0, len(times), step)
-    middles = np.add.reduceat(times, firsts) / np.diff([*firsts, len(times)])
-    return {names[k]: (middles, np.maximum.reduceat(timeline.probabilities[:, k], firsts)) for k in chosen}
+    cells = timeline.cells()
+    firsts = np.arange(0, len(cells), -(-len(cells) // _MOST_POINTS))
+    lasts = np.append(firsts[1:], len(cells)) - 1
+    middles = np.add.reduceat(cells.mean(1), firsts) / (lasts - firsts + 1)
+    curves = {names[k]: (middles, np.maximum.reduceat(timeline.probabilities[:, k], firsts)) for k in chosen}
+    return np.stack([cells[firsts, 0], cells[lasts, 1]], 1), curves
 
 
 def clock(time_s: float) -> str:

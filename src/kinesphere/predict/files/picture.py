@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinesphere.core.files import replacing
+from kinesphere.core.text import spelled
 from kinesphere.predict.files.hues import INK
 from kinesphere.predict.files.lanes import Shown, clock, lanes, shown, ticks
 from kinesphere.predict.files.registry import TIMELINE_FILES, TimelineFile, TimelineRow
@@ -40,7 +41,7 @@ def _write(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Tim
         for row, place in zip(seen.rows, axes, strict=False):
             _row(place, row, seen)
         _probabilities(axes[-1], seen)
-        figure.suptitle(Path(timeline.source).name, fontsize=10, x=0.01, ha="left")
+        figure.suptitle(spelled(Path(timeline.source).name), fontsize=10, x=0.01, ha="left", parse_math=False)
         kind = path.suffix.lower().removeprefix(".")
         # A file of the same content is the same file.
         stamp = {"Date": None} if kind == "svg" else {}
@@ -81,10 +82,10 @@ def _row(place: Axes, row: TimelineRow, seen: Shown) -> None:
 def _probabilities(place: Axes, seen: Shown) -> None:
     """A row of each label, darker where it is more probable: of an hour, lines would cover each other."""
     names = list(seen.curves)
-    times = seen.curves[names[0]][0]
-    between = (times[:-1] + times[1:]) / 2
-    edges = np.concatenate([[seen.start_s], between, [seen.end_s]])
-    rows = np.stack([seen.curves[name][1] for name in names])
+    # Columns of nothing between the windows: of no width where these touch.
+    rows = np.full((len(names), 2 * len(seen.cells) - 1), np.nan)
+    rows[:, ::2] = [seen.curves[name][1] for name in names]
+    edges = seen.cells.ravel()
     place.pcolormesh(edges, np.arange(len(names) + 1), rows, cmap="Greys", vmin=0, vmax=1, rasterized=True)
     place.set_xlim(seen.start_s, seen.end_s)
     place.set_ylim(len(names), 0)
