@@ -171,3 +171,9 @@ def check_parity() -> Callable[..., None]:
         assert error < peer.tolerance, f"{fixture}: relative error {error:.2e}, allowed {peer.tolerance:.0e}"
 
     return check
+
+
+@pytest.fixture
+def fill_rule() -> Callable[[str, list[int], float], Tensor]:
+    """`fill_rule(name, shape, gain)`: what the fixtures fill a tensor of a state with."""
+    return fill
