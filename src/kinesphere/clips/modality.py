@@ -150,6 +150,8 @@ class Modality:
         ahead: Frames after the displayed one that the data of a timestamp are made of.
         sees_nothing: bool `(B,)`: which of a batch `(B, V, T, ...)` shows nothing at all to a network; None
             where that does not happen.
+        noise: Adds noise to a batch of stored values `(B, V, T, ...)`, of a strength that is a fraction of
+            what the data are measured by; None where none is known.
         sidecar: The file that its data are read from; None for what is seen in the video itself.
     """
 
@@ -171,6 +173,7 @@ class Modality:
     is_picture: bool = True
     ahead: int = 0
     sees_nothing: Callable[[torch.Tensor], torch.Tensor] | None = None
+    noise: Callable[[torch.Tensor, float, torch.Generator], torch.Tensor] | None = None
     sidecar: Sidecar | None = None
 
     def augment(self, clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:

@@ -130,3 +130,50 @@ def _half(without: np.ndarray, units: Units, level: float) -> float | None:
         return None
     variance = (units.count - 1) / units.count * float(np.square(without - without.mean()).sum())
     return t_quantile((1 + level) / 2, max(units.effective - 1, 1.0)) * math.sqrt(variance)
+
+
+# So many units are flipped in every way; of more, so many ways are drawn.
+_ALL_WAYS, _WAYS = 14, 20_000
+
+
+def sign_flip_test(first: np.ndarray, second: np.ndarray, groups: Sequence[str | None]) -> float:
+    """How probable a difference of means as large as this one is where two models are as good as each other.
+
+    The paired permutation test over groups (Good: "Permutation, Parametric and Bootstrap Tests of
+    Hypotheses", 3rd edition 2005, section 3.5): where there is no difference, each group's sum of differences
+    is as likely with the other sign. Two-sided; all ways of signs for up to 14 groups, else 20 000 of them.
+
+    Args:
+        first: `(N,)` numbers, for each clip.
+        second: Those of a second model, of the same clips.
+        groups: Group of each clip; a clip without one stands alone.
+
+    Raises:
+        InvalidSetting: If there are no clips, or not the same ones.
+    """
+    if not len(first) == len(second) == len(groups) or not len(first):
+        raise InvalidSetting(
+            f"Two models are compared on the same clips; got {len(first)} and {len(second)} of {len(groups)}."
+        )
+    units = Units.of(groups)
+    differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
+    sums = units.total(differences[:, None])[:, 0]
+    sums = sums[sums != 0]  # the sign of none is of no matter
+    found, count = abs(float(sums.sum())) - 1e-9, len(sums)
+    if count <= _ALL_WAYS:
+        bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+        return float(np.mean(np.abs((1 - 2 * bits) @ sums) >= found))
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_WAYS, count))
+    return float((1 + np.count_nonzero(np.abs(signs @ sums) >= found)) / (1 + _WAYS))
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Probabilities of several tests, corrected for their number (Holm 1979): the chance of one false find
+    among all of them stays what is asked of one.
+    """
+    order = sorted(range(len(probabilities)), key=lambda i: probabilities[i])
+    corrected, highest = [0.0] * len(probabilities), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, probabilities[i] * (len(probabilities) - rank)))
+        corrected[i] = highest
+    return corrected

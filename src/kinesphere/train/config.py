@@ -279,6 +279,9 @@ class TestSection(Section):
     background: Background = "keep"
     """Change of the background, or of the people, in test clips, which shows what the answers rest on. Needs
     masks (`kinesphere extract mask`)."""
+    open: bool = True
+    """Whether the test samples are scored at the end. A study that draws settings leaves that to the settings
+    that it chooses; the report of the others is on their validation samples."""
 
 
 class LogSection(Section):

@@ -17,7 +17,7 @@ from kinesphere.core.companions import check_torchvision
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.train.recipe import Recipe
-from kinesphere.train.resume import check_samples, prepare, with_threads_of
+from kinesphere.train.resume import check_data, check_samples, prepare, with_threads_of
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -168,6 +168,30 @@ def open_run(folder: str | Path) -> Run:
     return Run(files.folder, Recipe.load(files.recipe), report)
 
 
+def open_test(folder: str | Path) -> Run:
+    """Score the test samples of a finished run that has left them alone (`test.open: false`).
+
+    The scores of its validation samples are replaced. A run whose test is open stays as it is.
+
+    Raises:
+        InvalidSetting: If the folder holds no finished run, or the data are not those that it was begun with.
+        InUse: If a training is at work in the folder.
+    """
+    from kinesphere.train.resolve import read_data, resolve
+
+    run = open_run(folder)
+    if run.report is None:
+        raise InvalidSetting(f"The run in {folder} is not finished, so its test cannot be opened; resume it.")
+    if run.recipe.test.open and run.report.protocol.split == "test":
+        return run
+    with stoppable(), run.files.claimed():
+        opened = run.recipe.model_copy(update={"test": run.recipe.test.model_copy(update={"open": True})})
+        resolved, parts = resolve(opened, read_data(opened.data))
+        check_data(run.files, parts)
+        resolved.dump(run.files.recipe)
+        return Run(run.folder, resolved, _score(resolved, parts, run.files))
+
+
 def _opening(recipe: Recipe, parts: Parts) -> str:
     counts = [f"{len(parts.train)} to train on"]
     counts += [
@@ -193,7 +217,8 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     from kinesphere.predict import load
     from kinesphere.train.resolve import extracts, frame_cache
 
-    held_out, split = (parts.test, "test") if parts.test is not None else (parts.val, "val")
+    is_open = parts.test is not None and recipe.test.open
+    held_out, split = (parts.test, "test") if is_open else (parts.val, "val")
     if held_out is None:
         return None
     predictor = load(files.model, compute=recipe.compute.choose())

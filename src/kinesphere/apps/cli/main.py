@@ -15,6 +15,7 @@ import typer
 from kinesphere import __version__
 from kinesphere.apps.cli.bench import bench
 from kinesphere.apps.cli.check import check
+from kinesphere.apps.cli.compare import compare
 from kinesphere.apps.cli.console import prepare_streams
 from kinesphere.apps.cli.data import data
 from kinesphere.apps.cli.datasets import ListingCommand, datasets
@@ -60,6 +61,7 @@ VERBS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("datasets", datasets),
     ("train", train),
     ("runs", runs),
+    ("compare", compare),
     ("evaluate", evaluate),
     ("predict", predict),
     ("live", live),
@@ -81,6 +83,7 @@ LOADED = {
     "datasets": "kinesphere.data.catalogue",
     "train": "kinesphere.train",
     "runs": "kinesphere.train.recipe",
+    "compare": "kinesphere.studies.disagreement",
     "evaluate": "kinesphere.train.fold_evaluation",
     "predict": "kinesphere.predict.bulk",
     "live": "kinesphere.live",

@@ -21,7 +21,7 @@ def runs(folder: Folder = Path("runs"), best: Best = False, as_json: Json = Fals
     """List runs with their scores.
 
     Scores of runs on other data or another split are listed side by side all the same: the difference of
-    two runs on the same clips, with its interval, is what `kinesphere study compare RUN RUN` tells.
+    two runs on the same clips, with its interval, is what `kinesphere compare RUN RUN` tells.
     """
     from kinesphere.train.run_list import list_runs
 

@@ -10,6 +10,7 @@ import typer
 from kinesphere.apps.cli.console import GOES_ON, check_folder, console, end, print_json, progress, say
 from kinesphere.apps.cli.options import Data, Device, ExtractsFolder, Json, LabelColumn, PrecisionChoice
 from kinesphere.apps.cli.study_compare import compare
+from kinesphere.apps.cli.study_run import StudyGroup, run
 from kinesphere.core.files import write_text
 from kinesphere.core.signals import advise
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from kinesphere.studies.background import BackgroundStudy
 
 study = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Experiments that answer one question about models."
+    cls=StudyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Experiments that answer one question about models; `study RECIPE.yaml` runs one.",
 )
 
 Beside = Annotated[
@@ -37,12 +41,13 @@ Out = Annotated[Path, typer.Option(help="Folder for report.html, study.json and 
 Split = Annotated[str | None, typer.Option(help="Split of the data; default: what the model was tested on.")]
 
 
+study.command()(run)
 study.command()(compare)
 
 
 @study.callback()
 def _room() -> None:
-    """Experiments that answer one question about models."""
+    """Experiments that answer one question about models; `study RECIPE.yaml` runs one."""
 
 
 @study.command()

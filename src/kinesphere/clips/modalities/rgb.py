@@ -151,6 +151,18 @@ def alter(clip: Clip, parameters: AugmentParameters, spec: ClipSpec) -> Clip:
     return clip if parameters.erased is None else erase(clip, parameters.erased, spec)
 
 
+def add_noise(batch: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Frames with Gaussian noise in every pixel.
+
+    Args:
+        batch: uint8 `(B, V, T, 3, H, W)`.
+        strength: Its standard deviation, as a fraction of white.
+        generator: Where it is drawn.
+    """
+    noise = torch.randn(batch.shape, generator=generator) * (255 * strength)
+    return (batch.float() + noise).round().clamp(0, 255).to(batch.dtype)
+
+
 MODALITIES.add(
     "rgb",
     Modality(
@@ -167,5 +179,6 @@ MODALITIES.add(
         shape=lambda spec: (3, *spec.size),
         alter=alter,
         shows_stills=True,
+        noise=add_noise,
     ),
 )

@@ -282,6 +282,24 @@ def sees_nobody(batch: torch.Tensor) -> torch.Tensor:
     return ~(batch[..., -1].flatten(1) > 0).any(1)
 
 
+def add_noise(batch: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Joints that are moved at random, each by itself; those that are missing stay so.
+
+    Args:
+        batch: `(B, V, T, M, J, D + 1)`, the confidence last.
+        strength: Standard deviation along each axis, as a fraction of the people's height in the clip.
+        generator: Where it is drawn.
+    """
+    seen, y = batch[..., -1:] > 0, batch[..., 1:2]
+    beyond = torch.full_like(y, torch.inf)
+    highest = torch.where(seen, y, -beyond).flatten(1).amax(1)
+    lowest = torch.where(seen, y, beyond).flatten(1).amin(1)
+    height = (highest - lowest).clamp(min=0)  # where nobody is seen nothing moves
+    scale = strength * height.view(-1, *[1] * (batch.dim() - 1))
+    moved = batch[..., :-1] + torch.randn(batch[..., :-1].shape, generator=generator) * scale
+    return torch.cat([torch.where(seen, moved, batch[..., :-1]), batch[..., -1:]], -1)
+
+
 MODALITIES.add(
     "pose",
     Modality(
@@ -301,6 +319,7 @@ MODALITIES.add(
         blend=blend,
         is_picture=False,
         sees_nothing=sees_nobody,
+        noise=add_noise,
         sidecar=Sidecar(
             SUFFIX,
             open_poses,

@@ -1,0 +1,195 @@
+"""What runs were tested on, and their answers to the same clips held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.evaluate.paired import Difference, holm, mean_difference, share_difference, sign_flip_test
+from kinesphere.evaluate.predictions import Predictions, align
+from kinesphere.evaluate.report import Report
+from kinesphere.train.run_folder import RunFiles
+from kinesphere.train.splits_csv import SplitTable
+
+CORRECTION = (
+    "Probabilities are those of a paired sign-flip test over groups of clips, two-sided; corrected by Holm's "
+    "method for the number of pairs that are tested."
+)
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A finished run with its answers.
+
+    Attributes:
+        name: For people.
+        folder: The run folder.
+        report: Its scores.
+        answers: Its answers.
+        test: Ids of the clips that test it, those that could not be read included.
+        labels: Names of the classes.
+    """
+
+    name: str
+    folder: Path
+    report: Report
+    answers: Predictions
+    test: frozenset[str]
+    labels: frozenset[str]
+
+    @classmethod
+    def of(cls, folder: str | Path, name: str | None = None) -> Tested:
+        """What a run folder holds.
+
+        Raises:
+            InvalidSetting: If the run is not finished, or its files are damaged.
+        """
+        files = RunFiles(Path(folder))
+        if not files.report.is_file():
+            raise InvalidSetting(
+                f"{folder} holds no finished run: there is no {files.report.name}. Train it, or go on with "
+                "--resume."
+            )
+        report, answers = Report.read(files.report), Predictions.read(files.predictions)
+        test = set(answers.ids)
+        if files.splits.is_file():
+            part = report.protocol.split
+            test |= {row.id for row in SplitTable.read(files.splits) if row.part == part}
+        labels = frozenset(answers.labels.names)
+        return cls(name or str(folder), files.folder, report, answers, frozenset(test), labels)
+
+    def is_alike(self, other: Tested) -> bool:
+        """Whether both were tested on the same clips with the same classes."""
+        return self.test == other.test and self.labels == other.labels
+
+    def tested_on(self) -> str:
+        """The test in words."""
+        protocol = self.report.protocol
+        return f"{len(self.test)} clips of {protocol.dataset}, split {protocol.split or 'all'}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A second cell or run less a first one.
+
+    Attributes:
+        first: Name of the first.
+        second: Name of the second.
+        difference: How much oftener the second is right, with its interval.
+        p: Probability of such a difference where there is none.
+        corrected: The same, corrected for the number of pairs.
+        clips: Clips that both answered.
+        groups: Groups of these clips, or clips without one.
+        only_first: Clips of which only the first is right, on average over seeds.
+        only_second: Clips of which only the second is.
+    """
+
+    first: str
+    second: str
+    difference: Difference
+    p: float
+    corrected: float
+    clips: int
+    groups: int
+    only_first: float
+    only_second: float
+
+    def verdict(self) -> str:
+        """What the test tells."""
+        if self.corrected >= SIGNIFICANT:
+            return f"These clips do not tell {self.first} and {self.second} apart."
+        better, worse = (self.second, self.first) if self.difference.value > 0 else (self.first, self.second)
+        return f"{better} is better than {worse}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "first": self.first, "second": self.second, "difference": self.difference.to_json(),
+            "p": self.p, "p_corrected": self.corrected, "clips": self.clips, "groups": self.groups,
+            "only_first_right": self.only_first, "only_second_right": self.only_second,
+            "verdict": self.verdict(),
+        }  # fmt: skip
+
+
+def check_alike(runs: Sequence[Tested]) -> None:
+    """Refuse runs that were not tested on the same clips.
+
+    Raises:
+        InvalidSetting: If some were not; the message names them and their tests.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if run.is_alike(first):
+            continue
+        common = len(run.test & first.test)
+        what = f"{common} clips are in both" if run.labels == first.labels else "their classes differ"
+        raise InvalidSetting(
+            f"{run.name} and {first.name} were tested on different sets: {run.tested_on()}, and "
+            f"{first.tested_on()}; {what}. Compare runs of the same test, or evaluate one on the other's."
+        )
+
+
+def compare_pairs(pairs: Sequence[tuple[str, Sequence[Tested], str, Sequence[Tested]]]) -> list[Pair]:
+    """Hold pairs against each other, each side one run or several seeds of a cell, run by run.
+
+    Args:
+        pairs: Names and runs of both sides; the runs of a place were tested on the same clips.
+
+    Raises:
+        InvalidSetting: If two runs answered no clip in common.
+        LabelMismatch: If they were given different ground truth.
+    """
+    found = [_paired(runs, others) for _, runs, _, others in pairs]
+    corrected = holm([each.p for each in found])
+    return [
+        Pair(
+            name, other, each.difference, each.p, value, each.clips, each.groups, each.only_first,
+            each.only_second,
+        )
+        for (name, _, other, _), each, value in zip(pairs, found, corrected, strict=True)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Found:
+    difference: Difference
+    p: float
+    clips: int
+    groups: int
+    only_first: float
+    only_second: float
+
+
+def _paired(first: Sequence[Tested], second: Sequence[Tested]) -> _Found:
+    values: dict[str, list[tuple[float, float]]] = {}
+    groups: dict[str, str | None] = {}
+    for one, other in zip(first, second, strict=False):
+        (a, b), _ = align([one.answers, other.answers])
+        ours, theirs = rights(a), rights(b)
+        for row, name in enumerate(a.ids):
+            values.setdefault(name, []).append((float(ours[row]), float(theirs[row])))
+            groups[name] = a.groups[row]
+    means = np.array([np.mean(each, axis=0) for each in values.values()])
+    x, y, of = means[:, 0], means[:, 1], list(groups.values())
+    is_share = bool(np.isin(means, (0.0, 1.0)).all())
+    difference = share_difference(x > 0, y > 0, of) if is_share else mean_difference(x, y, of)
+    count = len({("group", group) if group is not None else ("clip", i) for i, group in enumerate(of)})
+    return _Found(
+        difference, sign_flip_test(x, y, of), len(means), count,
+        float(np.maximum(x - y, 0).sum()), float(np.maximum(y - x, 0).sum()),
+    )  # fmt: skip
+
+
+def rights(table: Predictions) -> np.ndarray:
+    """How far each answer is right, `(N,)`: 0 or 1, or of several labels the fraction that is."""
+    if table.labels.multi:
+        fraction: np.ndarray = ((table.probabilities > 0.5) == (table.targets > 0)).mean(1)
+        return fraction
+    right: np.ndarray = (table.probabilities.argmax(1) == table.targets).astype(np.float64)
+    return right
