@@ -48,7 +48,7 @@ class SearchSection(Section):
     seed: Seed = 0
     """Seed of the draws."""
     settings: dict[str, Any] = Field(min_length=1)
-    """For each `section.key` a list of values, of `random` also a range: `{low: 1e-4, high: 0.1, log: true}`."""
+    """For each `section.key` a list of values; of `random` also `{low: 1e-4, high: 1, log: true}`."""
 
     @model_validator(mode="after")
     def _check_number(self) -> SearchSection:
