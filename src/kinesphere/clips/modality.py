@@ -214,3 +214,12 @@ def sees_frames(specs: Sequence[ClipSpec]) -> bool:
 def see(specs: Sequence[ClipSpec], setting: str) -> bool:
     """Whether some input is of a modality that a setting of contracts has a meaning for."""
     return any(setting in MODALITIES.get(spec.modality).settings for spec in specs)
+
+
+def shows_nothing(inputs: Sequence[torch.Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
+    """bool `(B,)`: whether an input `(B, V, T, ...)` that may show nothing, such as poses, does so."""
+    nothing = np.zeros(len(inputs[0]), bool)
+    for x, spec in zip(inputs, specs, strict=True):
+        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
+            nothing |= tells(x).numpy()
+    return nothing

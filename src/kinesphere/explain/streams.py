@@ -89,13 +89,14 @@ def fused_contributions(
     own = [
         float(target.of(probabilities)[0]) for probabilities in predictor.member_probabilities(inputs, views)
     ]
-    parts = [weight * score for weight, score in zip(predictor.weights, own, strict=True)]
+    weights = predictor.weights_for(inputs)[0].tolist()
+    parts = [weight * score for weight, score in zip(weights, own, strict=True)]
     total = sum(parts)
     return tuple(
         StreamContribution(
             name, part, (total - part) / (1 - weight) if weight < 1 else None, total, "probability"
         )
-        for name, part, weight in zip(predictor.member_names, parts, predictor.weights, strict=True)
+        for name, part, weight in zip(predictor.member_names, parts, weights, strict=True)
     )
 
 

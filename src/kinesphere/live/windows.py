@@ -16,7 +16,8 @@ from kinesphere.live.ring import Ring
 from kinesphere.live.sampler import Sampler
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.shown import Inbox, Shown
-from kinesphere.predict.prediction import NOBODY, Prediction
+from kinesphere.predict.prediction import Prediction
+from kinesphere.predict.together import nobody_note
 from kinesphere.predict.video_predictor import VideoPredictor
 
 # A model that is busy may come so much late for a window before its first frames are forgotten.
@@ -82,9 +83,7 @@ class WindowRecognition:
             for spec in specs
         ]
         [row] = self._predictor.answers(inputs, _ONE_VIEW, [f"{self._name} at {shown.time_s:.2f} s"])
-        tell = [MODALITIES.get(spec.modality).sees_nothing for spec in specs]
-        unseen = any(tells is not None and bool(tells(x)[0]) for tells, x in zip(tell, inputs, strict=True))
-        notes = (NOBODY,) if unseen else ()
+        notes = nobody_note(self._predictor, [x[0] for x in inputs])
         rejection = self._predictor.rejection
         return Prediction(row, self._predictor.labels, self._name, span, 1, notes, rejection)
 

@@ -2,6 +2,7 @@
 
 The fused probabilities are the weighted mean of those of the models (Simonyan, Zisserman: "Two-Stream
 Convolutional Networks for Action Recognition in Videos", NIPS 2014, section 3, fuse so with equal weights).
+A model of joints has no part in the answer to what shows nobody.
 Finished runs are fused in `kinesphere.train.fusion`.
 """
 
@@ -31,7 +32,7 @@ from kinesphere.data.sources import Opening
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict.predictor import Predictor
-from kinesphere.predict.scorers import FusedScorer, Mode, Scorer
+from kinesphere.predict.scorers import FusedScorer, Mode, Scorer, weights_where_seen
 from kinesphere.predict.video_predictor import VideoPredictor
 
 log = logging.getLogger("kinesphere.predict")
@@ -47,6 +48,8 @@ _MOST_STEPS = 10_000
 
 class FusedPredictor(VideoPredictor):
     """Several predictors whose probabilities are averaged; each input is read once.
+
+    Where a member sees nobody, as one of joints may, the others answer alone.
 
     Args:
         members: Two or more, of the same labels in any order; their own openings are not used.
@@ -88,6 +91,7 @@ class FusedPredictor(VideoPredictor):
             check_labels(member.labels, first)
         self._orders = [[member.labels.index(label) for label in first.names] for member in members]
         self._specs = tuple(dict.fromkeys(spec for member in members for spec in member.specs))
+        self._places = [[self._specs.index(spec) for spec in member.specs] for member in members]
 
     @property
     def labels(self) -> LabelSet:
@@ -123,10 +127,8 @@ class FusedPredictor(VideoPredictor):
         """See `VideoPredictor.scorer`; each member shares between windows what it can."""
         if mode == "streaming":
             return super().scorer(views, mode, window_s)
-        place = {spec: i for i, spec in enumerate(self._specs)}
-        inputs = [[place[spec] for spec in member.specs] for member in self.members]
         scorers = [member.scorer(views) for member in self.members]
-        return FusedScorer(scorers, self.weights, self._orders, inputs)
+        return FusedScorer(self.members, scorers, self.weights, self._orders, self._places)
 
     def windows_at_once(self, views: Views) -> int:
         """See `VideoPredictor.windows_at_once`; of the member that takes the fewest."""
@@ -134,15 +136,38 @@ class FusedPredictor(VideoPredictor):
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""
-        own = self.member_probabilities(inputs, views)
-        return torch.stack([weight * each for weight, each in zip(self.weights, own, strict=True)]).sum(0)
+        each_MBK = torch.stack(self.member_probabilities(inputs, views))
+        weights_BM = torch.from_numpy(self.weights_for(inputs))
+        return (weights_BM.T[..., None].to(each_MBK) * each_MBK).sum(0)
+
+    def weights_for(self, inputs: Sequence[Tensor]) -> np.ndarray:
+        """The weights of the members in each sample, `(B, M)`; see `weights_where_seen`."""
+        return weights_where_seen(self.weights, self._blind(inputs))
+
+    @property
+    def may_see_nobody(self) -> bool:
+        """See `VideoPredictor.may_see_nobody`; of all members that have a weight."""
+        return all(member.may_see_nobody for member in self._counting)
+
+    def sees_nobody(self, inputs: Sequence[Tensor]) -> np.ndarray:
+        """See `VideoPredictor.sees_nobody`; of all members that have a weight."""
+        nobody: np.ndarray = self._blind(inputs)[:, [weight > 0 for weight in self.weights]].all(1)
+        return nobody
+
+    def _blind(self, inputs: Sequence[Tensor]) -> np.ndarray:
+        """bool `(B, M)`: whose answer to which sample means nothing."""
+        pairs = zip(self.members, self._places, strict=True)
+        return np.stack([member.sees_nobody([inputs[i] for i in own]) for member, own in pairs], 1)
+
+    @property
+    def _counting(self) -> list[Predictor]:
+        return [member for member, weight in zip(self.members, self.weights, strict=True) if weight > 0]
 
     def member_probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> list[Tensor]:  # noqa: B008
         """What each member says by itself, `(B, K)` in the order of `labels`; see `probabilities`."""
-        place = {spec: i for i, spec in enumerate(self._specs)}
         return [
-            member.probabilities([inputs[place[spec]] for spec in member.specs], views)[:, order]
-            for member, order in zip(self.members, self._orders, strict=True)
+            member.probabilities([inputs[i] for i in own], views)[:, order]
+            for member, own, order in zip(self.members, self._places, self._orders, strict=True)
         ]
 
     def digest(self) -> str:

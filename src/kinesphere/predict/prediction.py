@@ -17,6 +17,8 @@ _ROUNDING = 1e-5
 ONE_FRAME = "it holds one frame, as a still image does, so that nothing moves in it"
 NOBODY = "nobody is seen in it, so that the joints were all zeros"
 """Note on a clip of joints without any."""
+FRAMES_ALONE = "nobody is seen in it, so that the answer rests on its frames"
+"""Note on a clip of frames and joints without any joints."""
 
 
 def check_probabilities(probabilities: np.ndarray) -> None:

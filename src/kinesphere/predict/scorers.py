@@ -145,28 +145,59 @@ class FusedScorer(Scorer):
     """The weighted mean of what several models compute, each in its own way.
 
     Args:
-        scorers: One for each model.
-        weights: Theirs, summing to 1.
+        members: The models.
+        scorers: What computes each of them.
+        weights: Theirs, summing to 1 (see `weights_where_seen`).
         orders: For each model, the numbers of its labels in the order of the fused ones.
         inputs: For each model, the places of its contracts among those of all.
     """
 
     def __init__(
         self,
+        members: Sequence[VideoPredictor],
         scorers: Sequence[Scorer],
         weights: Sequence[float],
         orders: Sequence[Sequence[int]],
         inputs: Sequence[Sequence[int]],
     ) -> None:
-        self._members = list(zip(scorers, weights, orders, inputs, strict=True))
+        self._weights = weights
+        self._members = list(zip(members, scorers, orders, inputs, strict=True))
 
     def rows(self, windows: Sequence[Window]) -> np.ndarray:
         """See `Scorer.rows`."""
-        total: np.ndarray = sum(
-            weight * scorer.rows([_part(window, own) for window in windows])[:, list(order)]
-            for scorer, weight, order, own in self._members
-        )  # type: ignore[assignment]
+        rows_MWK, blind_WM = [], np.zeros((len(windows), len(self._members)), bool)
+        for number, (member, scorer, order, places) in enumerate(self._members):
+            own = [_part(window, places) for window in windows]
+            rows_MWK.append(scorer.rows(own)[:, list(order)])
+            blind_WM[:, number] = nobody_in(member, own)
+        weights_WM = weights_where_seen(self._weights, blind_WM)
+        total: np.ndarray = np.einsum("wm,mwk->wk", weights_WM, np.stack(rows_MWK))
         return total
+
+
+def weights_where_seen(weights: Sequence[float], blind: np.ndarray) -> np.ndarray:
+    """The weights of M models in each of B samples, `(B, M)`, where some see nobody.
+
+    Those who see somebody, or look at frames, answer alone, with weights of the same ratios. Where none of
+    them has a weight, all answer as ever.
+
+    Args:
+        weights: M weights, summing to 1.
+        blind: bool `(B, M)`: whose answer to which sample means nothing (see `VideoPredictor.sees_nobody`).
+    """
+    whole = np.broadcast_to(np.asarray(weights, np.float64), blind.shape)
+    left = np.where(blind, 0.0, whole)
+    total = left.sum(1, keepdims=True)
+    fewer = blind.any(1, keepdims=True) & (total > 0)
+    seen: np.ndarray = np.where(fewer, left / np.where(total > 0, total, 1.0), whole)
+    return seen
+
+
+def nobody_in(predictor: VideoPredictor, windows: Sequence[Window]) -> np.ndarray:
+    """bool `(W,)`: windows whose answer means nothing (see `VideoPredictor.sees_nobody`)."""
+    if not predictor.may_see_nobody:
+        return np.zeros(len(windows), bool)
+    return predictor.sees_nobody(inputs_of(windows, len(predictor.specs)))
 
 
 def _part(window: Window, places: Sequence[int]) -> Window:

@@ -10,7 +10,7 @@ import numpy as np
 from kinesphere.core.labels import LabelSet
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.timeline import Timeline
-from kinesphere.predict.transitions import NO_ACTION, most_probable, most_probable_presence
+from kinesphere.predict.transitions import NO_ACTION, Transitions, most_probable, most_probable_presence
 
 _TOUCH_S = 1e-6
 _LEAST = 1e-3
@@ -66,7 +66,8 @@ def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segm
     windows in which nobody is seen are no action.
 
     Where windows overlap, the boundary lies in the middle of the overlap. Windows with a gap between them
-    are not merged, unless the gap is shorter than `rule.gap_s`.
+    are not merged, unless the gap is shorter than `rule.gap_s`; those with a break between them never are,
+    and the most probable sequence begins anew after it.
 
     Args:
         timeline: W windows over K labels.
@@ -116,7 +117,7 @@ def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarr
     """Which labels are active in each window, `(W, K)`, and which are joined to the next, `(W - 1,)`."""
     opening = rule.opening(timeline.labels, timeline.threshold())
     away_s = timeline.spans[1:, 0] - timeline.spans[:-1, 1]
-    joined = (away_s <= _TOUCH_S) | (away_s < rule.gap_s - _TOUCH_S)
+    joined = ((away_s <= _TOUCH_S) | (away_s < rule.gap_s - _TOUCH_S)) & ~timeline.broken
     if rule.viterbi is None:
         active = _by_threshold(timeline, rule, opening, joined)
     else:
@@ -162,20 +163,28 @@ def _opened(strong: np.ndarray, weak: np.ndarray, joined: np.ndarray) -> np.ndar
 def _by_viterbi(timeline: Timeline, rule: SegmentRule, opening: np.ndarray) -> np.ndarray:
     """The labels of the most probable sequence, `(W, K)`."""
     assert rule.viterbi is not None
-    times_s = timeline.spans.mean(1)
     rejection = timeline.rejection
     if rejection is not None:
         opening = np.maximum(opening, rejection.threshold)
     scores = _log_odds(timeline.probabilities) - _log_odds(opening)
     scores[timeline.nobody] = -np.inf
-    if timeline.labels.multi:
-        return most_probable_presence(scores, rule.viterbi, timeline.labels.names, times_s)
-    nothing = np.zeros((len(scores), 1))
-    states = (*timeline.labels.names, NO_ACTION)
-    path = most_probable(np.hstack([scores, nothing]), rule.viterbi, states, times_s)
-    active: np.ndarray = path[:, None] == np.arange(len(timeline.labels))
+    active = np.concatenate(
+        [_decoded(scores[part], timeline, rule.viterbi, part) for part in timeline.stretches()]
+    )
     if rejection is not None:
         active[:, [name == rejection.label for name in timeline.labels]] = False
+    return active
+
+
+def _decoded(scores: np.ndarray, timeline: Timeline, transitions: Transitions, part: slice) -> np.ndarray:
+    """The labels of the most probable sequence in a stretch without a break, `(W, K)`."""
+    times_s = timeline.spans[part].mean(1)
+    names = timeline.labels.names
+    if timeline.labels.multi:
+        return most_probable_presence(scores, transitions, names, times_s)
+    nothing = np.zeros((len(scores), 1))
+    path = most_probable(np.hstack([scores, nothing]), transitions, (*names, NO_ACTION), times_s)
+    active: np.ndarray = path[:, None] == np.arange(len(names))
     return active
 
 

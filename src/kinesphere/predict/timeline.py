@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
 
@@ -34,6 +35,9 @@ class Timeline:
         source: The video, as the user named it.
         nobody: bool `(W,)`: windows whose answer means nothing, because a model that sees joints alone saw
             nobody in them; none by default.
+        breaks_s: float64 `(B,)`, ascending: times in seconds across which nothing is smoothed, decoded or joined,
+            such as those at which somebody may have become another person; no window reaches over one. None
+            by default.
         notes: What makes it doubtful.
         rejection: When a window is none of what the model knows; None for never.
         model: Name of the model that answered, where that depends on the video.
@@ -44,6 +48,7 @@ class Timeline:
     labels: LabelSet
     source: str
     nobody: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    breaks_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     notes: tuple[str, ...] = ()
     rejection: Rejection | None = None
     model: str = ""
@@ -72,6 +77,16 @@ class Timeline:
         starts, ends = self.spans.T
         if not np.isfinite(self.spans).all() or (starts >= ends).any() or (np.diff(starts) < 0).any():
             raise InvalidSetting("Windows run from a start to a later end, ordered by start; these do not.")
+        breaks_s = self.breaks_s
+        if breaks_s.ndim != 1 or not np.isfinite(breaks_s).all() or (np.diff(breaks_s) < 0).any():
+            raise InvalidSetting(f"Breaks of a timeline are times in seconds, ascending; got {breaks_s}.")
+        over = self._breaks_before(starts + _TOUCH_S) < self._breaks_before(ends - _TOUCH_S)
+        if over.any():
+            start, end = self.spans[over.argmax()].tolist()
+            raise InvalidSetting(
+                f"No window reaches over a break of its timeline; the one from {start:g} to {end:g} s does. "
+                "Cut the windows there."
+            )
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -130,6 +145,22 @@ class Timeline:
             return given
         return THRESHOLD if self.rejection is None else self.rejection.threshold
 
+    @cached_property
+    def broken(self) -> np.ndarray:
+        """bool `(W - 1,)`: windows between which and the next one there is a break."""
+        is_broken: np.ndarray = np.diff(self._breaks_before(self.spans[:, 0] + _TOUCH_S)) > 0
+        return is_broken
+
+    def _breaks_before(self, times_s: np.ndarray) -> np.ndarray:
+        """How many breaks there are before or at each of some times."""
+        count: np.ndarray = np.searchsorted(self.breaks_s, times_s, side="right")
+        return count
+
+    def stretches(self) -> list[slice]:
+        """The windows from break to break, in order of time."""
+        edges = [0, *(np.flatnonzero(self.broken) + 1).tolist(), len(self)]
+        return [slice(first, end) for first, end in pairwise(edges)]
+
     def cells(self) -> np.ndarray:
         """The time `(W, 2)` that each window speaks for: overlaps are shared out at their middle.
 
@@ -159,8 +190,8 @@ class Timeline:
     def smoothed(self, width: int, kind: Smoothing = "mean") -> Timeline:
         """A copy whose rows are averaged over `width` neighbouring windows.
 
-        At both ends the neighbourhood is cut short, and where windows have a gap between them. Windows in
-        which nobody is seen have no part in it: they keep their own rows and lend nothing to their
+        At both ends the neighbourhood is cut short, and where windows have a gap or a break between them.
+        Windows in which nobody is seen have no part in it: they keep their own rows and lend nothing to their
         neighbours. Medians of a single-label set are scaled to sum to 1 again; a row whose medians are all
         zero keeps its own probabilities.
 
@@ -179,9 +210,9 @@ class Timeline:
         lent = np.where(self.nobody[:, None], np.nan, self.probabilities.astype(np.float64))
         padded = np.pad(lent, ((half, half), (0, 0)), constant_values=np.nan)
         neighbours = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-        gaps = np.concatenate([[False], self.spans[1:, 0] > self.spans[:-1, 1] + _TOUCH_S])
+        apart = np.concatenate([[False], self.broken | (self.spans[1:, 0] > self.spans[:-1, 1] + _TOUCH_S)])
         stretches = np.lib.stride_tricks.sliding_window_view(
-            np.pad(gaps.cumsum(), half, constant_values=-1), 2 * half + 1
+            np.pad(apart.cumsum(), half, constant_values=-1), 2 * half + 1
         )
         average = np.nanmean if kind == "mean" else np.nanmedian
         smooth = self.probabilities.astype(np.float64)
@@ -228,4 +259,5 @@ class Timeline:
         timeline = [
             {key: value for key, value in each.items() if key not in ("source", "known")} for each in windows
         ]
-        return {**self.mean().to_json(k), "timeline": timeline}
+        breaks = {"breaks_s": self.breaks_s.tolist()} if len(self.breaks_s) else {}
+        return {**self.mean().to_json(k), **breaks, "timeline": timeline}

@@ -237,6 +237,8 @@ def _plain_rest(timeline: Timeline) -> dict[str, object]:
         "nobody": np.flatnonzero(timeline.nobody).tolist(),
         "notes": list(timeline.notes),
     }
+    if len(timeline.breaks_s):
+        plain["breaks_s"] = timeline.breaks_s.tolist()
     if timeline.rejection is not None:
         plain["rejection"] = timeline.rejection.to_json()
     if timeline.model:
@@ -245,12 +247,13 @@ def _plain_rest(timeline: Timeline) -> dict[str, object]:
 
 
 def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
-    """Inverse of `_plain_rest`; files of before have neither."""
+    """Inverse of `_plain_rest`; files of before have none of it."""
     nobody = np.zeros(windows, bool)
     nobody[plain.get("nobody", [])] = True
     stated = plain.get("rejection")
     return {
         "nobody": nobody,
+        "breaks_s": np.array(plain.get("breaks_s", []), dtype=np.float64),
         "notes": tuple(plain.get("notes", ())),
         "rejection": None if stated is None else Rejection.from_json(stated),
         "model": str(plain.get("model", "")),

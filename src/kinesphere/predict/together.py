@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import Tensor
 
 from kinesphere.clips.clip import stack
-from kinesphere.clips.modality import MODALITIES
-from kinesphere.clips.spec import ClipSpec, Views
+from kinesphere.clips.modality import shows_nothing
+from kinesphere.clips.spec import Views
 from kinesphere.core.device import cpu_count
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.sources import Source, shown
 from kinesphere.predict.long_video import REFUSALS, Look, Refusal, SharedVideo, Span, Window
-from kinesphere.predict.prediction import NOBODY, Prediction
+from kinesphere.predict.prediction import FRAMES_ALONE, NOBODY, Prediction
 
 if TYPE_CHECKING:
     from kinesphere.predict.video_predictor import VideoPredictor
@@ -37,15 +36,13 @@ class Read:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, window: Window, specs: Sequence[ClipSpec], source: Source) -> Read:
+    def of(cls, window: Window, predictor: VideoPredictor, source: Source) -> Read:
         """What was read of a source by the contracts of a model."""
         start, stop = window.span
         end = window.videos[0].duration_s
         seen = window.span if end is None else (start, min(stop, end))
         inputs = tuple(stack(each) for each in window.clips)
-        nothing = sees_nothing([x[None] for x in inputs], specs)[0]
-        notes = (*window.notes, NOBODY) if nothing else window.notes
-        return cls(inputs, shown(source), seen, notes)
+        return cls(inputs, shown(source), seen, (*window.notes, *nobody_note(predictor, inputs)))
 
 
 def read_together(
@@ -71,7 +68,7 @@ def read_together(
         if len(video.refused) < len(looks):
             (windows,) = video.read([span])
         return [
-            video.refused[number] if window is None else Read.of(window, predictor.specs, source)
+            video.refused[number] if window is None else Read.of(window, predictor, source)
             for number, (window, predictor) in enumerate(zip(windows, predictors, strict=True))
         ]
 
@@ -150,10 +147,9 @@ def look_of(predictor: VideoPredictor, views: Views) -> Look:
     return Look(predictor.specs, views, predictor.opening)
 
 
-def sees_nothing(inputs: Sequence[Tensor], specs: Sequence[ClipSpec]) -> np.ndarray:
-    """bool `(B,)`: whether an input `(B, V, T, ...)` that may show nothing, such as poses, does so."""
-    nothing = np.zeros(len(inputs[0]), bool)
-    for x, spec in zip(inputs, specs, strict=True):
-        if (tells := MODALITIES.get(spec.modality).sees_nothing) is not None:
-            nothing |= tells(x).numpy()
-    return nothing
+def nobody_note(predictor: VideoPredictor, inputs: Sequence[Tensor]) -> tuple[str, ...]:
+    """A note on one clip `(V, T, ...)` an input in which nobody is seen, as far as the inputs tell."""
+    batch = [x[None] for x in inputs]
+    if predictor.sees_nobody(batch)[0]:
+        return (NOBODY,)
+    return (FRAMES_ALONE,) if shows_nothing(batch, predictor.specs)[0] else ()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kinesphere.clips.augment.settings import check_views
+from kinesphere.clips.modality import MODALITIES, shows_nothing
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec, Views
 from kinesphere.core.device import Compute
@@ -102,6 +103,23 @@ class VideoPredictor(ABC):
         Returns:
             float32 `(B, K)` on the compute device; rows sum to 1 for single-label sets.
         """
+
+    @property
+    def may_see_nobody(self) -> bool:
+        """Whether its answer may mean nothing, since all that it sees, such as joints, may show nobody."""
+        return all(MODALITIES.get(spec.modality).sees_nothing for spec in self.specs)
+
+    def sees_nobody(self, inputs: Sequence[Tensor]) -> np.ndarray:
+        """bool `(B,)`: samples whose answer means nothing, since nobody is seen in them.
+
+        Where there are frames as well, the answer rests on these.
+
+        Args:
+            inputs: See `probabilities`.
+        """
+        if not self.may_see_nobody:
+            return np.zeros(len(inputs[0]), bool)
+        return shows_nothing(inputs, self.specs)
 
     def answers(self, inputs: Sequence[Tensor], views: Views, named: Sequence[str]) -> np.ndarray:
         """The probabilities as float64 `(B, K)`, all of them numbers.

@@ -15,15 +15,14 @@ import numpy as np
 
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, unfinished
 from kinesphere.clips.augment.settings import check_views
-from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidSetting, NotFinite
 from kinesphere.data.sources import Source, local_path, shown
 from kinesphere.predict.long_video import Refusal, SharedVideo, Span, Window
-from kinesphere.predict.scorers import Mode, inputs_of
+from kinesphere.predict.scorers import Mode, nobody_in
 from kinesphere.predict.stream import StreamLook
 from kinesphere.predict.timeline import Timeline
-from kinesphere.predict.together import look_of, sees_nothing
+from kinesphere.predict.together import look_of
 
 if TYPE_CHECKING:
     from kinesphere.predict.video_predictor import VideoPredictor
@@ -166,8 +165,6 @@ class _Answering:
         self.look = look_of(self.member, self.views)
         if windows.mode == "streaming":
             self.look = StreamLook(self.look.specs, self.views, self.look.opening, windows.window_s)
-        # Where there are frames as well, the answer rests on these.
-        self._may_see_nothing = all(MODALITIES.get(spec.modality).sees_nothing for spec in self.member.specs)
         self._spans: list[Span] = []
         self._rows: list[np.ndarray] = []
         self._unseen: list[np.ndarray] = []
@@ -188,14 +185,8 @@ class _Answering:
             self._broken = error
             return
         self._spans += spans
-        self._unseen.append(self._seeing_nothing(seen))
+        self._unseen.append(nobody_in(self.member, seen))
         self._notes = tuple(dict.fromkeys((*self._noted, *seen[-1].notes)))
-
-    def _seeing_nothing(self, windows: Sequence[Window]) -> np.ndarray:
-        """bool `(W,)`: windows in which a model of poses alone sees nobody."""
-        if not self._may_see_nothing:
-            return np.zeros(len(windows), bool)
-        return sees_nothing(inputs_of(windows, len(self.member.specs)), self.member.specs)
 
     @property
     def computed(self) -> str:

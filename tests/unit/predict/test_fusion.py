@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from kinesphere.clips.modalities.pose.file import write_poses
+from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.core.device import Compute
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, LabelMismatch, NobodySeen
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, save_model
 from kinesphere.predict import FusedPredictor, Predictor, load
@@ -77,6 +79,36 @@ def test_a_folder_with_a_fusion_is_a_model(make_video: MakeVideo, tmp_path: Path
     np.testing.assert_allclose(
         fused.predict(video).probabilities, expected.predict(video).probabilities, atol=1e-6
     )
+
+
+def test_where_nobody_is_seen_the_model_of_pixels_answers_alone(
+    make_video: MakeVideo, tmp_path: Path
+) -> None:
+    """In the first half of a video, in clips, windows and windows of a person alike."""
+    video = make_video()
+    pixels, joints = member("r3d_tiny"), member("dd_net_tiny", ("jump", "hop", "skip"), seed=1)
+    walk = 20 + np.random.default_rng(0).random((40, 1, 17, 2), dtype=np.float32) * 20
+    scores = np.ones((40, 1, 17), np.float32)
+    scores[:20] = 0
+    poses = Poses(np.arange(40) / 10, walk, scores, np.array([1]), "coco17", (48, 64), fps=10.0)
+    write_poses(poses, video.with_name(f"{video.name}.pose.npz"), of=video)
+    fused = FusedPredictor((joints, pixels), (3, 1))
+    with pytest.warns(NobodySeen):
+        timeline = fused.timeline(video, window_s=1.0, stride_s=1.0)
+        hidden, seen = (fused.predict(video, span=span) for span in ((0.0, 1.0), (3.0, 4.0)))
+        nothing = FusedPredictor((joints, joints)).timeline(video, window_s=1.0, stride_s=1.0).nobody
+        weightless = FusedPredictor((joints, pixels), (1, 0)).predict(video, span=(0.0, 1.0))
+    alone = pixels.timeline(video, window_s=1.0, stride_s=1.0).probabilities[:, [2, 0, 1]]
+    both = 0.75 * joints.timeline(video, window_s=1.0, stride_s=1.0).probabilities + 0.25 * alone
+    np.testing.assert_allclose(timeline.probabilities[:2], alone[:2], atol=1e-6)
+    np.testing.assert_allclose(timeline.probabilities[2:], both[2:], atol=1e-6)
+    assert not timeline.nobody.any()
+    np.testing.assert_allclose(hidden.probabilities, alone[0], atol=1e-6)
+    np.testing.assert_allclose(seen.probabilities, both[3], atol=1e-6)
+    assert hidden.notes == ("nobody is seen in it, so that the answer rests on its frames",)
+    assert seen.notes == ()
+    assert nothing.tolist() == [True, True, False, False]
+    assert weightless.notes == ("nobody is seen in it, so that the joints were all zeros",)
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ def test_a_video_without_people_is_predicted_with_a_note(video: Path) -> None:
     with pytest.warns(NobodySeen, match="the clip is all zeros"):
         said = predictor.predict(video)
     assert np.isfinite(said.probabilities).all()
-    assert said.to_json()["notes"] == ["nobody is seen in it, so that the joints were all zeros"]
+    assert said.to_json()["notes"] == ["nobody is seen in it, so that the answer rests on its frames"]
 
 
 # --------------------------------------------------------------------------------------------- drawing

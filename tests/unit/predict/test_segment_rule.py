@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.apps.cli.segment_options import segment_rule
+from kinesphere.clips.sampling import windows
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.rejection import Rejection
@@ -270,3 +271,49 @@ def test_a_change_costs_no_more_of_many_labels_and_less_where_it_is_usual() -> N
     assert usual[0, 1] > usual[1, 0] > usual[0, 2]
     assert (usual <= 0).all()
     np.testing.assert_array_equal(usual.diagonal(), 0)
+
+
+@st.composite
+def broken_timelines(draw: st.DrawFn) -> list[Timeline]:
+    """Stretches of one timeline that touch, overlap by nothing, or have a gap between them."""
+    labels = LabelSet(LABELS.names, multi=draw(st.booleans()))
+    generator = np.random.default_rng(draw(st.integers(0, 9999)))
+    parts, start_s = [], 0.0
+    for _ in range(draw(st.integers(1, 4))):
+        spans = np.array(windows(start_s + draw(st.floats(0.5, 6)), 1.0, 0.4, start_s))
+        p = generator.dirichlet(np.full(3, 0.4), len(spans))
+        parts.append(Timeline(p, spans, labels, "video.mp4", nobody=generator.random(len(p)) < 0.2))
+        start_s = float(spans[-1, 1]) + draw(st.sampled_from([0.0, 0.3, 2.0]))
+    return parts
+
+
+@given(
+    broken_timelines(),
+    st.sampled_from(
+        [
+            SegmentRule(threshold=0.3, gap_s=1.0, min_s=0.5),
+            SegmentRule(threshold=0.6, keep=0.2, smooth=5, gap_s=3.0),
+            SegmentRule(smooth=3, smoothing="median", threshold=0.4),
+            SegmentRule(viterbi=Transitions(duration_s=2.0), gap_s=3.0),
+            SegmentRule(viterbi=Transitions(stay=0.9), smooth=3, min_s=0.6),
+        ]
+    ),
+)
+def test_nothing_is_smoothed_decoded_or_joined_across_a_break(
+    parts: list[Timeline], rule: SegmentRule
+) -> None:
+    whole = Timeline(
+        np.concatenate([each.probabilities for each in parts]),
+        np.concatenate([each.spans for each in parts]),
+        parts[0].labels,
+        "video.mp4",
+        nobody=np.concatenate([each.nobody for each in parts]),
+        breaks_s=np.array([each.spans[0, 0] for each in parts[1:]]),
+    )
+    alone = [each for part in parts for each in segments(part, rule)]
+    got = segments(whole, rule)
+    assert len(got) == len(alone)
+    for one, other in zip(got, sorted(alone, key=lambda each: (each.start_s, each.end_s)), strict=True):
+        assert one.label == other.label
+        assert (one.start_s, one.end_s) == pytest.approx((other.start_s, other.end_s))
+        assert one.probability == pytest.approx(other.probability)

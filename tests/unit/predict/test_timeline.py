@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -202,3 +203,16 @@ def test_timelines_and_predictions_are_sliced_and_iterated_and_shown_by_shape() 
         timeline[0]["hop"]
     with pytest.raises(InvalidSetting, match="at least one window"):
         timeline[3:]
+
+
+@pytest.mark.parametrize(
+    ("breaks_s", "match"),
+    [
+        ([1.0], "No window reaches over a break of its timeline; the one from 0 to 2 s does. Cut the windows"),
+        ([3.0, 2.0], "Breaks of a timeline are times in seconds, ascending"),
+        ([np.nan], "Breaks of a timeline are times in seconds, ascending"),
+    ],
+)
+def test_breaks_lie_between_windows(breaks_s: list[float], match: str) -> None:
+    with pytest.raises(InvalidSetting, match=match):
+        replace(simple([[0.9, 0.1], [0.9, 0.1]], stride=2.0), breaks_s=np.array(breaks_s))

@@ -89,13 +89,18 @@ def test_timeline_survives_the_disk(
     generator = np.random.default_rng(seed)
     spans = np.array([(i, i + 2.5) for i in range(4)])
     timeline = Timeline(
-        generator.random((4, len(labels))), spans, LabelSet(tuple(labels), multi=multi), "é.mp4"
+        generator.random((4, len(labels))),
+        spans,
+        LabelSet(tuple(labels), multi=multi),
+        "é.mp4",
+        breaks_s=np.array([0.0, 5.5])[: seed % 3],
     )
     path = tmp_path_factory.mktemp("timeline") / f"timeline{suffix}"
     write_timeline(timeline, path)
     again = read_timeline(path)
     np.testing.assert_array_equal(again.probabilities, timeline.probabilities)
     np.testing.assert_array_equal(again.spans, timeline.spans)
+    np.testing.assert_array_equal(again.breaks_s, timeline.breaks_s)
     assert (again.labels, again.source) == (timeline.labels, timeline.source)
 
 

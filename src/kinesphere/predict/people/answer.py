@@ -17,7 +17,6 @@ from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modalities.pose.sparse import StoredPoses
-from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.sampling import windows
 from kinesphere.clips.source import WrappedSource, beside
@@ -39,7 +38,6 @@ from kinesphere.predict.people.paths import (
     tracks_of_poses,
 )
 from kinesphere.predict.timeline import Timeline
-from kinesphere.predict.together import sees_nothing
 from kinesphere.predict.video_predictor import VideoPredictor
 
 WINDOW_S, STRIDE_S = 2.0, 0.5
@@ -53,7 +51,7 @@ class PersonTimeline:
 
     Attributes:
         track: Where the person is; frames count those of the video, from 1.
-        timeline: Windows of its paths in order of time; none reaches over a break.
+        timeline: Windows of its paths in order of time; none reaches over a break, nor does what is made of them.
         breaks: Where clips begin anew, since the identity may have changed.
     """
 
@@ -128,7 +126,8 @@ class PeopleTimelines:
             plain["timeline"] = [{"person": each.person, **window} for window in plain["timeline"]]
             breaks = [{"time_s": at.time_s, "kind": at.kind, "amount": at.amount} for at in each.breaks]
             head = {"person": each.person, "label": each.track.label, "breaks": breaks}
-            people.append(head | {key: value for key, value in plain.items() if key != "source"})
+            said = {key: value for key, value in plain.items() if key not in ("source", "breaks_s")}
+            people.append(head | said)
         objects = [{"object": each.identity, "label": each.label} for each in self.objects]
         return {
             "source": self.source,
@@ -246,20 +245,22 @@ def _people(
         own = [answers[i] for i, path in enumerate(paths) if path.identity == track.identity]
         if own:
             breaks = broken[track.identity].breaks
-            yield PersonTimeline(track, _timeline(predictor, own, source), breaks)
+            yield PersonTimeline(track, _timeline(predictor, own, source, breaks), breaks)
 
 
 def _windows_of(
     paths: Sequence[PersonPath], settings: PeopleSettings, video: WrappedSource
 ) -> list[PersonWindow]:
     """The windows of all paths, ordered by start."""
-    frame_s = float(np.median(np.diff(video.frame_times()))) if len(video.frame_times()) > 1 else 0.04
+    times = video.frame_times()
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
+    # A path is over as the next frame begins, which may be another path's of the same person.
+    following = [*times.tolist()[1:], float(times[-1]) + frame_s]
+    ends = [min(float(path.times[-1]) + frame_s, following[path.first + len(path) - 1]) for path in paths]
     found = [
         PersonWindow(number, span)
-        for number, path in enumerate(paths)
-        for span in windows(
-            float(path.times[-1]) + frame_s, settings.window_s, settings.stride_s, float(path.times[0])
-        )
+        for number, (path, end_s) in enumerate(zip(paths, ends, strict=True))
+        for span in windows(end_s, settings.window_s, settings.stride_s, float(path.times[0]))
     ]
     return sorted(found, key=lambda window: (window.span[0], window.path))
 
@@ -284,7 +285,6 @@ def _answers(
     """The answers of each path."""
     found = [_Answered([], [], []) for _ in paths]
     specs = predictor.specs
-    no_pictures = all(MODALITIES.get(spec.modality).sees_nothing for spec in specs)
     coming = iter(clips)
     while batch := list(islice(coming, batch_size)):
         inputs = [torch.stack([stack(each[1][i]) for each in batch]) for i in range(len(specs))]
@@ -294,7 +294,7 @@ def _answers(
             for window, _ in batch
         ]
         rows = predictor.answers(inputs, views, named)
-        unseen = sees_nothing(inputs, specs) & no_pictures
+        unseen = predictor.sees_nobody(inputs)
         for (window, _), row, nobody in zip(batch, rows, unseen.tolist(), strict=True):
             own = found[window.path]
             own.spans.append(window.span)
@@ -303,13 +303,16 @@ def _answers(
     return found
 
 
-def _timeline(predictor: VideoPredictor, answered: Sequence[_Answered], source: str) -> Timeline:
+def _timeline(
+    predictor: VideoPredictor, answered: Sequence[_Answered], source: str, breaks: Sequence[Break]
+) -> Timeline:
     return Timeline(
         np.stack([row for each in answered for row in each.rows]),
         np.array([span for each in answered for span in each.spans]),
         predictor.labels,
         source,
         nobody=np.array([nobody for each in answered for nobody in each.nobody]),
+        breaks_s=np.array([each.time_s for each in breaks]),
         rejection=predictor.rejection,
         model=predictor.name,
     )

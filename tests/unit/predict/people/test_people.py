@@ -15,6 +15,8 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.predict.people import BreakRules, CropRules, PeopleSettings, people_timelines, united
 from kinesphere.predict.people.crops import PeopleClips, PersonWindow, crops_of
 from kinesphere.predict.people.paths import on_video, paths_of
+from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import segments
 from kinesphere.video import Video
 
 from .conftest import FRAMES, SIZE, Colours, squares
@@ -89,6 +91,13 @@ def test_gaps_and_jumps_end_a_path_and_are_counted(passing: Path) -> None:
     assert found.breaks[1].amount == pytest.approx(20 / 25)
     spans = found[1].timeline.spans
     assert not ((spans[:, 0] < 0.8) & (spans[:, 1] > 0.85)).any()
+    # What touches at the jump is of two people: no segment, smoothing or decoding reaches over it.
+    blue = found[2].timeline
+    assert blue.breaks_s.tolist() == [found.breaks[0].time_s] == [1.0]
+    whole = [(1 - 1e-6 <= s.start_s) or (s.end_s <= 1 + 1e-6) for s in segments(blue, SegmentRule(gap_s=5))]
+    assert len(whole) == 2
+    assert all(whole)
+    assert blue.smoothed(9).probabilities[0] == pytest.approx(blue.probabilities[:4].mean(0))
     assert "1 times somebody is away for longer than 0.5 s; the clips begin anew after" in found.notes
     assert any("1 times the box of a person jumps" in note for note in found.notes)
 
