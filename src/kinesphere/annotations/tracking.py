@@ -305,6 +305,7 @@ def assemble(
     fps: float | None,
     origin: str,
     least_frames: int = 1,
+    renumbered: bool = True,
 ) -> StoredPoses:
     """The people of a video; those of a long one in which people come and go by detection.
 
@@ -317,9 +318,11 @@ def assemble(
         fps: Rate of the frames, if known.
         origin: Name and version of what found the people.
         least_frames: Tracks seen in fewer frames are left out: they are mistakes more often than people.
+        renumbered: Whether people are numbered from 1 in the order in which they appear; otherwise they keep
+            the numbers of their tracks.
 
     Returns:
-        People numbered from 1 in the order in which they appear.
+        The people in the order in which they appear.
     """
     counts = Counter(int(n) for each in numbers for n in each if n > 0)
     kept = [number for number in counts if counts[number] >= least_frames]
@@ -341,7 +344,8 @@ def assemble(
             own_times, keypoints, scores, tracks, skeleton, frame_size, boxes, world, fps=fps, origin=origin
         )
 
-    seconds, tracks = np.asarray(times, np.float64), np.arange(1, len(kept) + 1)
+    seconds = np.asarray(times, np.float64)
+    tracks = np.arange(1, len(kept) + 1) if renumbered else np.array(kept, np.int64)
     if not are_sparse(len(frames), len(kept), len(SKELETONS.get(skeleton)), len(found)):
         return poses(seconds, tracks, ((t, person, t, j) for t, person, j in found))
     numbered = np.arange(len(found), dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from kinesphere.live.annotated import AnnotatedCopy
 from kinesphere.live.frame import LiveFrame
-from kinesphere.live.observer import FrameObserver
+from kinesphere.live.observer import ClockObserver, FrameObserver
 from kinesphere.live.result import Incident, LiveResult
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.summary import Summary
@@ -10,6 +10,7 @@ from kinesphere.live.watch import Watching, watch
 
 __all__ = [
     "AnnotatedCopy",
+    "ClockObserver",
     "FrameObserver",
     "Incident",
     "LiveFrame",

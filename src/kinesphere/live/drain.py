@@ -210,6 +210,11 @@ class Drain:
         time_s, arrived_s = self._last
         return time_s if self.feed.ends else time_s + max(0.0, self.clock.now() - arrived_s)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the source is lost or frozen, and not back."""
+        return self._lost is not None
+
     def _frame_s(self) -> float:
         """Seconds between frames: of a file as it states them, of a live source as they come."""
         stated_s = float(1 / self.feed.fps) if self.feed.fps else None

@@ -17,7 +17,7 @@ STEADY = SegmentRule(keep=0.3, min_s=0.5, gap_s=0.5)
 class LiveEvents:
     """Finds events by rules in the answers about a source, as an observer that is told before its alarms.
 
-    What a gap in the source hides has not happened.
+    What a gap in the source hides has not happened; it is decided while the source is away.
 
     Args:
         rules: What to look for.
@@ -42,7 +42,12 @@ class LiveEvents:
     def result(self, result: LiveResult) -> None:
         """See `FrameObserver.result`."""
         self._newest = result.frame
-        self._take(self._stream.add(result.prediction, result.person))
+        ended = self._stream.end(result.person) if result.begins else []
+        self._take([*ended, *self._stream.add(result.prediction, result.person, result.box)])
+
+    def clock(self, time_s: float) -> None:
+        """See `ClockObserver.clock`: what has not happened by then has not, though nobody is seen."""
+        self._take(self._stream.advance(time_s))
 
     def incident(self, incident: Incident) -> None:
         """See `FrameObserver.incident`: nothing goes on over a gap, nor waits for the source to come back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kinesphere.live.frame import LiveFrame
 from kinesphere.live.result import Incident, LiveResult
@@ -30,4 +30,17 @@ class FrameObserver(Protocol):
 
     def close(self) -> None:
         """The watching ended; called once, whatever ended it. Finish and free everything."""
+        ...
+
+
+@runtime_checkable
+class ClockObserver(FrameObserver, Protocol):
+    """An observer that is told how far the answers are, for whom it matters that none came."""
+
+    def clock(self, time_s: float) -> None:
+        """No answer follows that ends before a time on the stream's clock.
+
+        Called on the thread that iterates over `watch`: after the answers at a frame, though there be none, and
+        several times a second while the source is away.
+        """
         ...

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from kinesphere.live.people import PeopleRecognition
+from kinesphere.live.result import Answer
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.shown import Inbox, Shown
 from kinesphere.live.streams import StreamRecognition
 from kinesphere.live.windows import WindowRecognition
-from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.video_predictor import VideoPredictor
 
 
@@ -19,8 +21,8 @@ class Recognition(Protocol):
         """Take a frame, on the thread that reads; those that are to be answered at are put into the inbox."""
         ...
 
-    def answer(self, shown: Shown) -> Prediction | None:
-        """The answer at a frame from the inbox; None where too little was seen for one."""
+    def answer(self, shown: Shown) -> Sequence[Answer]:
+        """The answers at a frame from the inbox; none where too little was seen for one."""
         ...
 
     def end(self, error: BaseException | None) -> None:
@@ -33,7 +35,7 @@ class Recognition(Protocol):
 
 
 def recognition(predictor: VideoPredictor, name: str, settings: LiveSettings, inbox: Inbox) -> Recognition:
-    """What suits a predictor: a stream where its network can, else windows.
+    """What suits a predictor: a stream where its network can, else windows; of people always windows.
 
     Args:
         predictor: What answers.
@@ -46,5 +48,7 @@ def recognition(predictor: VideoPredictor, name: str, settings: LiveSettings, in
         MissingExtra: If poses are needed and MediaPipe is not installed.
         MissingWeights: If MediaPipe's model is not here and cannot be downloaded.
     """
+    if settings.people:
+        return PeopleRecognition(predictor, name, settings, inbox)
     streaming = StreamRecognition.of(predictor, name, settings, inbox)
     return WindowRecognition(predictor, name, settings, inbox) if streaming is None else streaming

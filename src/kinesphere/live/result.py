@@ -6,9 +6,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kinesphere.live.frame import LiveFrame
+from kinesphere.predict.events.facts import Box
 from kinesphere.predict.prediction import Prediction
 
 IncidentKind = Literal["lost", "back", "frozen", "changed", "dropped"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is said at a frame, of the whole picture or of one person.
+
+    Attributes:
+        prediction: Its span is on the stream's clock.
+        person: Identity of the person.
+        box: Where the person is in that frame, in fractions of it: left, top, right, bottom.
+        begins: Whether the person's answers begin anew: those before may be of somebody else.
+    """
+
+    prediction: Prediction
+    person: int | None = None
+    box: Box | None = None
+    begins: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +38,20 @@ class LiveResult:
         prediction: The answer; its span is on the stream's clock.
         latency_s: Seconds from the frame's capture to the answer.
         person: Identity of the person whom it is about; None for the whole picture.
+        box: See `Answer.box`.
+        begins: See `Answer.begins`.
     """
 
     frame: LiveFrame
     prediction: Prediction
     latency_s: float
     person: int | None = None
+    box: Box | None = None
+    begins: bool = False
 
     def to_json(self, k: int = 5) -> dict[str, Any]:
-        """The shape that scripts rely on: frame, time, latency_ms, top, person."""
+        """The shape that scripts rely on: frame, time, latency_ms, top, person; of a person also its box, and
+        `begins` where its answers begin anew."""
         plain: dict[str, Any] = {
             "frame": self.frame.number,
             "time": round(self.frame.time_s, 3),
@@ -36,6 +59,10 @@ class LiveResult:
             "top": [{"label": name, "probability": round(p, 6)} for name, p in self.prediction.top(k)],
             "person": self.person,
         }
+        if self.box is not None:
+            plain["box"] = [round(each, 4) for each in self.box]
+        if self.begins:
+            plain["begins"] = True
         return plain | {"answer": self.prediction.answer} if self.prediction.rejection else plain
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,7 +20,7 @@ from kinesphere.video.conversion import shrink
 from kinesphere.video.frame_index import displayed
 
 # Closer frames than this are left out: no camera's frames, and memory follows from it.
-_LEAST_S = 1 / 130
+LEAST_S = 1 / 130
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +80,14 @@ class Ring:
 
     Args:
         name: Name of the source, for messages.
-        specs: Contracts of what will be read.
+        wanted: The sizes at which frames of `(H, W)` pixels are kept.
+        least_s: Frames that come sooner after the one before are left out.
     """
 
-    def __init__(self, name: str, specs: Sequence[ClipSpec]) -> None:
-        self._name = name
-        # What is made otherwise, such as joints, is not read from frames.
-        self._specs = [spec for spec in specs if not _has_file(spec)]
+    def __init__(
+        self, name: str, wanted: Callable[[Size], tuple[Size, ...]], *, least_s: float = LEAST_S
+    ) -> None:
+        self._name, self._sizes, self._least_s = name, wanted, least_s
         self._lock = threading.Lock()
         self._frames: deque[tuple[float, dict[Size, np.ndarray]]] = deque()
         self._size: Size | None = None
@@ -98,28 +100,33 @@ class Ring:
 
     def add(self, time_s: float, picture: Picture, keep_s: float) -> None:
         """Add the next frame, and forget those more than `keep_s` before it."""
-        if self._frames and time_s - self._frames[-1][0] < _LEAST_S:
+        if self._frames and time_s - self._frames[-1][0] < self._least_s:
             return
         if picture.size != self._size:
             self.clear()
-            self._size, self._wanted = picture.size, _asked_for(self._specs, picture.size)
+            self._size, self._wanted = picture.size, self._sizes(picture.size)
         held = {size: picture.rgb(size) for size in self._wanted}
         with self._lock:
             self._frames.append((time_s, held))
             while self._frames[0][0] < time_s - keep_s:
                 self._frames.popleft()
 
-    def window(self, start_s: float, last_s: float, frame_s: float) -> Window | None:
+    def window(
+        self, start_s: float, last_s: float, frame_s: float, *, part: bool = False
+    ) -> Window | None:
         """The frames displayed from a time on up to one of them; None where the first is not there.
 
         Args:
-            start_s: When it begins.
+            start_s: When it begins: with the frame that was displayed then, however long before that came.
             last_s: Time of its last frame: one that comes soon after, as frames of a live source do, is none.
             frame_s: How long a frame lasts.
+            part: Whether what is there is enough, though the first frame is not.
         """
         with self._lock:
-            frames = [each for each in self._frames if start_s - frame_s < each[0] <= last_s]
-        if not frames or self._size is None or frames[0][0] > start_s + frame_s / 2:
+            frames = [each for each in self._frames if each[0] <= last_s]
+        first = bisect_right(frames, start_s + Window.tolerance_s, key=_time_of) - 1
+        frames = frames[max(first, 0) :]
+        if not frames or self._size is None or (frames[0][0] > start_s + frame_s / 2 and not part):
             return None
         times = np.array([time_s for time_s, _ in frames])
         held = {size: [each[size] for _, each in frames] for size in self._wanted}
@@ -132,6 +139,10 @@ class Ring:
 def _has_file(spec: ClipSpec) -> bool:
     sidecar = MODALITIES.get(spec.modality).sidecar
     return sidecar is not None and sidecar.needed
+
+
+def _time_of(frame: tuple[float, dict[Size, np.ndarray]]) -> float:
+    return frame[0]
 
 
 class _Asked(Exception):
@@ -147,10 +158,15 @@ class _Asking(Window):
         raise _Asked(size or self.size)
 
 
-def _asked_for(specs: Sequence[ClipSpec], size: Size) -> tuple[Size, ...]:
-    """The sizes at which the readers of some inputs want frames of `(H, W)` pixels."""
+def asked_for(specs: Sequence[ClipSpec], size: Size) -> tuple[Size, ...]:
+    """The sizes at which the readers of some inputs want frames of `(H, W)` pixels.
+
+    What is made otherwise, such as joints, is not read from frames.
+    """
     sizes = []
     for spec in specs:
+        if _has_file(spec):
+            continue
         try:
             MODALITIES.get(spec.modality).read(_Asking("", size, np.arange(2) / 25, {}, 1 / 25), spec)
         except _Asked as asked:

@@ -23,6 +23,7 @@ class LiveSettings:
         stride_s: Between the answers of a network that looks at windows; None for a quarter of its window.
         window_s: Length of the window of a network that spreads its frames over whatever it is given; others
             know their own.
+        people: Answer about each of at most so many people by themselves; 0 for the whole picture.
         seconds: Ends the watching after so many seconds of the stream's clock; None for when the source ends.
         as_fast_as_possible: Show a model every frame that it would see, and wait for it: for files.
         frozen_s: A source that gives no new picture for so long is connected anew.
@@ -37,6 +38,7 @@ class LiveSettings:
     renew_clips: int = 2
     stride_s: float | None = None
     window_s: float = 2.0
+    people: int = 0
     seconds: float | None = None
     as_fast_as_possible: bool = False
     frozen_s: float = 2.0
@@ -58,5 +60,7 @@ class LiveSettings:
                 raise InvalidSetting(f"{name} is a positive number of seconds; got {getattr(self, name)}.")
         if self.warm_up < 0:
             raise InvalidSetting(f"warm_up counts answers, from 0 on; got {self.warm_up}.")
+        if self.people < 0:
+            raise InvalidSetting(f"people counts people, 0 for the whole picture; got {self.people}.")
         if self.renew_clips < 0:
             raise InvalidSetting(f"renew_clips counts clips, 0 for never; got {self.renew_clips}.")

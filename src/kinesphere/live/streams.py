@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting, NotFinite
+from kinesphere.live.result import Answer
 from kinesphere.live.ring import Window
 from kinesphere.live.sampler import Sampler
 from kinesphere.live.settings import LiveSettings
@@ -68,7 +70,7 @@ class StreamRecognition:
         if self._settings.rate == "source" or self._sampler.picks(shown.time_s, step_s, shown.frame_s):
             self._inbox.put(shown)
 
-    def answer(self, shown: Shown) -> Prediction:
+    def answer(self, shown: Shown) -> Sequence[Answer]:
         """See `Recognition.answer`."""
         if shown.segment != self._answered:
             self._answered, self._frames = shown.segment, 0
@@ -90,7 +92,8 @@ class StreamRecognition:
                 f"in {predictor.compute.precision}; check its weights, or try precision fp32."
             )
         span = (self._latest[0], shown.time_s + shown.frame_s)
-        return Prediction(row, predictor.labels, self._name, span, rejection=predictor.rejection)
+        answer = Prediction(row, predictor.labels, self._name, span, rejection=predictor.rejection)
+        return (Answer(answer),)
 
     def end(self, error: BaseException | None) -> None:
         """See `Recognition.end`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +18,9 @@ from kinesphere.live.drain import Drain, Outlets
 from kinesphere.live.feed import Feed
 from kinesphere.live.latency import Latencies
 from kinesphere.live.network import StreamFeed
-from kinesphere.live.observer import FrameObserver
+from kinesphere.live.observer import ClockObserver, FrameObserver
 from kinesphere.live.recognition import recognition
-from kinesphere.live.result import Incident, LiveResult
+from kinesphere.live.result import Answer, Incident, LiveResult
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.shown import Inbox, Shown
 from kinesphere.live.summary import Summary
@@ -93,12 +94,16 @@ class Watching(Closing):
     ) -> None:
         self.feed = feed
         self._clock, self._observers = clock, tuple(observers)
+        self._clocked = [each for each in observers if isinstance(each, ClockObserver)]
         self._inbox = Inbox(patient=settings.as_fast_as_possible)
         self._latencies = Latencies(settings.warm_up)
         self._recognition = recognition(predictor, feed.name, settings, self._inbox)
         outlets = Outlets(self._recognition.take, self._inbox.tell, self._recognition.end)
         self._drain = Drain(feed, settings, clock, outlets, self._observers)
         self._started = self._closed = False
+        self._answers: deque[tuple[Shown, float, Answer]] = deque()
+        self._answered_s: float | None = None  # a frame whose answers are told, and not yet that these are all
+        self._since = 0
         self._gave_back_s = clock.now()
 
     @property
@@ -127,15 +132,22 @@ class Watching(Closing):
                 self._drain.start()
             while not self._closed:
                 raise_if_stopped()
+                if self._answers:
+                    return self._tell(*self._answers.popleft())
+                if self._answered_s is not None:
+                    self._tell_clock(self._answered_s)
                 taken = self._inbox.take(_WAKES_S)
                 if isinstance(taken, Incident):
+                    self._since = taken.number
                     for observer in self._observers:
                         observer.incident(taken)
                     return taken
-                if taken is not None and (result := self._result(taken)) is not None:
-                    return result
-                if taken is None and self._inbox.is_over:
+                if taken is not None:
+                    self._answer(taken)
+                elif self._inbox.is_over:
                     break
+                elif self._drain.is_away:
+                    self._tell_clock(self._drain.time_s)
         except BaseException:
             self.close()
             raise
@@ -155,16 +167,27 @@ class Watching(Closing):
             self._recognition.end(None)
             self._drain.stop()
 
-    def _result(self, shown: Shown) -> LiveResult | None:
-        prediction = self._recognition.answer(shown)
-        if prediction is None:
-            return None
+    def _answer(self, shown: Shown) -> None:
+        """Have a frame answered at, unless it lies before an incident that was told of."""
+        if shown.number < self._since:
+            return
+        found = self._recognition.answer(shown)
         latency_s = self._clock.now() - shown.captured_s
-        self._latencies.add(latency_s)
+        self._answers.extend((shown, latency_s, each) for each in found)
+        self._answered_s = shown.time_s
         if self._clock.now() - self._gave_back_s > _GIVES_BACK_S:
             self._gave_back_s = self._clock.now()
             give_back_freed_memory()
-        result = LiveResult(shown.frame, prediction, latency_s)
+
+    def _tell(self, shown: Shown, latency_s: float, answer: Answer) -> LiveResult:
+        self._latencies.add(latency_s)
+        said = answer.prediction
+        result = LiveResult(shown.frame, said, latency_s, answer.person, answer.box, answer.begins)
         for observer in self._observers:
             observer.result(result)
         return result
+
+    def _tell_clock(self, time_s: float) -> None:
+        self._answered_s = None
+        for observer in self._clocked:
+            observer.clock(time_s)

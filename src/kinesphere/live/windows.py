@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from kinesphere.annotations.extract.registry import EXTRACTORS, Following
 from kinesphere.clips.clip import stack
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.source import WrappedSource
-from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.core.errors import InvalidSetting
-from kinesphere.live.ring import Ring
+from kinesphere.clips.spec import Views
+from kinesphere.live.companion import SLACK_S, Companion, followings, length_s
+from kinesphere.live.result import Answer
+from kinesphere.live.ring import Ring, Window, asked_for
 from kinesphere.live.sampler import Sampler
 from kinesphere.live.settings import LiveSettings
 from kinesphere.live.shown import Inbox, Shown
@@ -20,72 +21,86 @@ from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.together import nobody_note
 from kinesphere.predict.video_predictor import VideoPredictor
 
-# A model that is busy may come so much late for a window before its first frames are forgotten.
-_SLACK_S = 1.0
-# Frames of a source are at most so far apart where a clip counts them, for what is kept beside them.
-_LONG_FRAME_S = 0.2
-# How often a thread that waits for frames looks whether it is to end, and how long its end is waited for.
-_WAKES_S, _PATIENCE_S = 0.5, 10.0
-_ONE_VIEW = Views()
+ONE_VIEW = Views()
 
 
-class WindowRecognition:
-    """Answers every few moments about the window that ends there.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a window shows.
 
-    The frames of the last seconds are kept at the size that the clips' readers ask for, whatever the model is
-    doing, and read as those of a file are. What is extracted of frames, such as joints, is kept beside them:
-    a window then ends with the newest frame that was looked at.
+    Attributes:
+        window: Its frames.
+        known: By modality, what files would hold of them.
+        length_s: How long the window is.
+    """
+
+    window: Window
+    known: dict[str, Any]
+    length_s: float
+
+
+class Lookback:
+    """The last seconds of a source, and at which frames windows end.
+
+    The frames are kept whatever the model is doing, for a second longer than a window and a stride, since a
+    model that is busy comes late. What is extracted of frames, such as joints, is kept beside them: a window
+    then ends with the newest frame that was looked at.
 
     Args:
         predictor: What answers.
-        name: Name of the source.
         settings: Length of windows, and their distance.
         inbox: Where the frames wait with which windows end.
+        ring: Keeps the frames.
+        also: Further modalities that are extracted.
 
     Raises:
-        See `recognition`.
+        See `followings`.
     """
 
-    def __init__(self, predictor: VideoPredictor, name: str, settings: LiveSettings, inbox: Inbox) -> None:
-        self._predictor, self._name, self._settings, self._inbox = predictor, name, settings, inbox
-        self._ring = Ring(name, predictor.specs)
+    def __init__(
+        self,
+        predictor: VideoPredictor,
+        settings: LiveSettings,
+        inbox: Inbox,
+        ring: Ring,
+        also: Sequence[str] = (),
+    ) -> None:
+        self._specs, self._settings, self._inbox, self._ring = predictor.specs, settings, inbox, ring
         self._sampler = Sampler()
         self._segment = -1
-        following = _followings(predictor, settings)
+        following = followings(predictor, settings, also)
         patient = settings.as_fast_as_possible
-        self._companion = _Companion(following, patient, inbox, self._due) if following else None
+        self._companion = Companion(following, patient, inbox, self._due) if following else None
 
     def take(self, shown: Shown) -> None:
         """See `Recognition.take`."""
-        length_s = _length_s(self._predictor.specs, shown.frame_s, self._settings)
-        self._begin(shown.segment)
-        self._ring.add(shown.time_s, shown.picture, length_s + self._stride_s(length_s) + _SLACK_S)
+        length = self._length_s(shown)
+        if shown.segment != self._segment:
+            self._segment = shown.segment
+            self._ring.clear()
+            self._sampler.begin()
+        self._ring.add(shown.time_s, shown.picture, length + self._stride_s(length) + SLACK_S)
         if self._companion is not None:
             self._companion.take(shown)
         else:
             self._due(shown)
 
-    def answer(self, shown: Shown) -> Prediction | None:
-        """See `Recognition.answer`."""
-        specs = self._predictor.specs
-        end_s = shown.time_s + shown.frame_s
-        start_s = end_s - _length_s(specs, shown.frame_s, self._settings)
-        if shown.segment != self._segment or start_s < -shown.frame_s / 2:
+    def seen(self, shown: Shown, before_s: float = 0.0) -> Seen | None:
+        """The window that ends with a frame; None where it is not full, or a gap came since.
+
+        Args:
+            shown: The frame.
+            before_s: So many seconds before the window are shown as well, as far as they are there; then the
+                window need not be full.
+        """
+        length = self._length_s(shown)
+        start_s = shown.time_s + shown.frame_s - length
+        if shown.segment != self._segment or (start_s < -shown.frame_s / 2 and not before_s):
             return None
-        window = self._ring.window(start_s, shown.time_s, shown.frame_s)
-        known = {} if self._companion is None else self._companion.content(start_s)
-        if window is None or known is None:
-            return None
-        source = WrappedSource(window, known=known, preparation=self._predictor.opening.preparation)
-        span = (max(start_s, 0.0), end_s)
-        inputs = [
-            stack(MODALITIES.get(spec.modality).read(source, spec, span, views=_ONE_VIEW))[None]
-            for spec in specs
-        ]
-        [row] = self._predictor.answers(inputs, _ONE_VIEW, [f"{self._name} at {shown.time_s:.2f} s"])
-        notes = nobody_note(self._predictor, [x[0] for x in inputs])
-        rejection = self._predictor.rejection
-        return Prediction(row, self._predictor.labels, self._name, span, 1, notes, rejection)
+        part = before_s > 0
+        window = self._ring.window(start_s - before_s, shown.time_s, shown.frame_s, part=part)
+        known = {} if self._companion is None else self._companion.content(start_s - before_s)
+        return None if window is None or known is None else Seen(window, known, length)
 
     def end(self, error: BaseException | None) -> None:
         """See `Recognition.end`."""
@@ -99,125 +114,53 @@ class WindowRecognition:
 
     def _due(self, shown: Shown) -> None:
         """Put a frame into the inbox where a window ends with it."""
-        length_s = _length_s(self._predictor.specs, shown.frame_s, self._settings)
-        if self._sampler.picks(shown.time_s, self._stride_s(length_s), shown.frame_s):
+        if self._sampler.picks(shown.time_s, self._stride_s(self._length_s(shown)), shown.frame_s):
             self._inbox.put(shown)
 
-    def _begin(self, segment: int) -> None:
-        if segment != self._segment:
-            self._segment = segment
-            self._ring.clear()
-            self._sampler.begin()
+    def _length_s(self, shown: Shown) -> float:
+        return length_s(self._specs, shown.frame_s, self._settings)
 
-    def _stride_s(self, length_s: float) -> float:
-        return self._settings.stride_s or length_s / 4
+    def _stride_s(self, length: float) -> float:
+        return self._settings.stride_s or length / 4
 
 
-class _Companion:
-    """Extracts what belongs to frames, on a thread of its own: of the newest one, again and again.
+class WindowRecognition:
+    """Answers every few moments about the window that ends there.
+
+    The frames of the last seconds are kept at the size that the clips' readers ask for, and read as those of a
+    file are.
 
     Args:
-        following: By modality, what extracts.
-        patient: Whether every frame is waited for.
-        outbox: Told of the end, after the last frame.
-        done: Told of every frame that was looked at.
-    """
-
-    def __init__(
-        self,
-        following: Mapping[str, Following],
-        patient: bool,
-        outbox: Inbox,
-        done: Callable[[Shown], None],
-    ) -> None:
-        self._following, self._outbox, self._done = following, outbox, done
-        self._inbox = Inbox(patient=patient)
-        self._samplers = {name: Sampler() for name in following}
-        self._segment = -1
-        self._thread = threading.Thread(target=self._run, name="live-extraction", daemon=True)
-        self._thread.start()
-
-    def take(self, shown: Shown) -> None:
-        """Look at a frame soon, unless a newer one comes before."""
-        self._inbox.put(shown)
-
-    def content(self, since_s: float) -> dict[str, Any] | None:
-        """By modality what files would hold of the frames since a time; None where one knows nothing yet."""
-        found = {name: each.content(since_s) for name, each in self._following.items()}
-        return None if None in found.values() else found
-
-    def end(self, error: BaseException | None) -> None:
-        """Nothing more comes."""
-        self._inbox.end(error)
-
-    def close(self) -> None:
-        """End the thread and free what extracts."""
-        self._inbox.end()
-        self._thread.join(_PATIENCE_S)
-        for each in self._following.values():
-            each.close()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            while not self._inbox.is_over:
-                shown = self._inbox.take(_WAKES_S)
-                if isinstance(shown, Shown):
-                    self._look(shown)
-        except BaseException as raised:  # it belongs to whoever takes the answers
-            error = raised
-        self._outbox.end(error)
-
-    def _look(self, shown: Shown) -> None:
-        if shown.segment != self._segment:
-            self._segment = shown.segment
-            for name, each in self._following.items():
-                each.restart()
-                self._samplers[name].begin()
-        looked = False
-        for name, each in self._following.items():
-            step_s = 1 / each.fps if each.fps else 0.0
-            if not step_s or self._samplers[name].picks(shown.time_s, step_s, shown.frame_s):
-                each.take(shown.frame.pixels, shown.time_s)
-                looked = True
-        if looked:
-            self._done(shown)
-
-
-def _followings(predictor: VideoPredictor, settings: LiveSettings) -> dict[str, Following]:
-    """What extracts those inputs of a model that are not made of frames as they are.
+        predictor: What answers.
+        name: Name of the source.
+        settings: Length of windows, and their distance.
+        inbox: Where the frames wait with which windows end.
 
     Raises:
-        InvalidSetting: If one of them is not extracted from a live source.
-        MissingExtra: If what extracts is not installed.
-        MissingWeights: If a model that extracts is not here and cannot be downloaded.
+        See `recognition`.
     """
-    found: dict[str, Following] = {}
-    keep_s = _length_s(predictor.specs, _LONG_FRAME_S, settings) + _SLACK_S
-    for spec in predictor.specs:
-        sidecar = MODALITIES.get(spec.modality).sidecar
-        if sidecar is None or not sidecar.needed or spec.modality in found:
-            continue
-        extracting = EXTRACTORS.get(spec.modality) if spec.modality in EXTRACTORS else None
-        if extracting is None or extracting.following is None:
-            what = MODALITIES.get(spec.modality).what
-            raise InvalidSetting(
-                f"{predictor.name} needs {what}, which are not extracted from a live source; write the "
-                "stream to a file and use `kinesphere predict`."
-            )
-        opening = predictor.opening
-        extractor = extracting.extractor(None, spec, opening.preparation, opening.pose_model)
-        found[spec.modality] = extracting.following(extractor, keep_s)
-    return found
 
+    def __init__(self, predictor: VideoPredictor, name: str, settings: LiveSettings, inbox: Inbox) -> None:
+        self._predictor, self._name = predictor, name
+        ring = Ring(name, partial(asked_for, predictor.specs))
+        self._back = Lookback(predictor, settings, inbox, ring)
+        self.take, self.end, self.close = self._back.take, self._back.end, self._back.close
 
-def _length_s(specs: Sequence[ClipSpec], frame_s: float, settings: LiveSettings) -> float:
-    """Seconds that the longest of the clips by some contracts covers, of a source with such frames."""
-    lengths = []
-    for spec in specs:
-        if spec.sampling.kind == "uniform":
-            lengths.append(settings.window_s)
-        else:
-            frames = (spec.length - 1) * spec.sampling.interval + 1
-            lengths.append(frames * (frame_s if spec.fps is None else 1 / spec.fps))
-    return max(lengths)
+    def answer(self, shown: Shown) -> Sequence[Answer]:
+        """See `Recognition.answer`."""
+        seen = self._back.seen(shown)
+        if seen is None:
+            return ()
+        predictor = self._predictor
+        end_s = shown.time_s + shown.frame_s
+        source = WrappedSource(seen.window, known=seen.known, preparation=predictor.opening.preparation)
+        span = (max(end_s - seen.length_s, 0.0), end_s)
+        inputs = [
+            stack(MODALITIES.get(spec.modality).read(source, spec, span, views=ONE_VIEW))
+            for spec in predictor.specs
+        ]
+        named = [f"{self._name} at {shown.time_s:.2f} s"]
+        [row] = predictor.answers([x[None] for x in inputs], ONE_VIEW, named)
+        notes = nobody_note(predictor, inputs)
+        said = Prediction(row, predictor.labels, self._name, span, 1, notes, predictor.rejection)
+        return (Answer(said),)

@@ -23,7 +23,7 @@ from kinesphere.models import create_model
 from kinesphere.predict import Predictor
 from kinesphere.video import Video, VideoWriter
 
-from .worlds import VirtualClock, World
+from .worlds import Connected, VirtualClock, World
 
 EVERY = LiveSettings(rate="source", as_fast_as_possible=True, warm_up=0)
 
@@ -193,9 +193,8 @@ def test_a_frame_that_comes_meanwhile_is_not_in_the_window(windowed: Predictor, 
         looking.take(each)
         if each.number >= 19:
             answers.append(looking.answer(shown[19]))
-    assert answers[0] is not None
-    assert answers[1] is not None
-    np.testing.assert_array_equal(answers[0].probabilities, answers[1].probabilities)
+    [one], [other] = answers
+    np.testing.assert_array_equal(one.prediction.probabilities, other.prediction.probabilities)
 
 
 def test_what_fails_ends_it_and_leaves_nothing_behind(streaming: Predictor) -> None:
@@ -246,3 +245,34 @@ def test_a_missing_file_and_a_strange_address_are_refused(streaming: Predictor, 
 def test_settings_that_cannot_work_are_refused(setting: str, value: object) -> None:
     with pytest.raises(InvalidSetting, match=setting.replace("rate", "live rate")):
         LiveSettings(**{setting: value})  # type: ignore[arg-type]
+
+
+def test_observers_of_the_clock_hear_of_it_after_answers_and_while_the_source_is_away(
+    streaming: Predictor,
+) -> None:
+    clock, heard_away = VirtualClock(), threading.Event()
+
+    class Gone(World):
+        def connect(self) -> Connected:
+            if self.attempts:
+                heard_away.wait(10)
+            return super().connect()
+
+    class Clocked(Told):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heard: list[tuple[float, int]] = []
+
+        def clock(self, time_s: float) -> None:
+            self.heard.append((time_s, len(self.results)))
+            if self.incidents:
+                heard_away.set()
+
+    told = Clocked()
+    with watch(Gone(clock, [(1.0, 2.0, "cut")], ends_s=3), streaming, EVERY, [told], clock=clock) as watching:
+        list(watching)
+    times = [time_s for time_s, _ in told.heard]
+    assert times == sorted(times)
+    assert {each.frame.time_s for each in told.results} <= set(times)
+    assert heard_away.is_set()
+

@@ -332,13 +332,14 @@ class FollowedPoses:
         self._finder, self._people, self._keep_s = finder, people, keep_s
         self._lock = Lock()
         self._size = (0, 0)
-        self.restart()
+        self._tracker = Tracker(BLAZEPOSE33.joints, max_people=people)
+        self._seen: deque[tuple[float, Detections, np.ndarray]] = deque()
 
     def restart(self) -> None:
-        """See `Following.restart`."""
+        """See `Following.restart`; whoever comes then has a number that nobody had."""
         with self._lock:
-            self._tracker = Tracker(BLAZEPOSE33.joints, max_people=self._people)
-            self._seen: deque[tuple[float, Detections, np.ndarray]] = deque()
+            self._tracker.tracks = []
+            self._seen.clear()
 
     def take(self, image: np.ndarray, time_s: float) -> None:
         """See `Following.take`."""
@@ -351,7 +352,7 @@ class FollowedPoses:
                 self._seen.popleft()
 
     def content(self, since_s: float) -> StoredPoses | None:
-        """See `Following.content`; somebody seen in a single frame of several is left out."""
+        """See `Following.content`; people keep their numbers; who is seen in one frame of several is left out."""
         with self._lock:
             seen = [each for each in self._seen if each[0] >= since_s]
         if not seen:
@@ -367,6 +368,7 @@ class FollowedPoses:
             fps=fps,
             origin=self._finder.version,
             least_frames=max(1, min(math.ceil(_LEAST_S * (fps or 1)), len(seen) // 4)),
+            renumbered=False,
         )
         return poses.taken(poses.times, None, self._people)
 

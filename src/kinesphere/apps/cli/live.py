@@ -31,6 +31,7 @@ from kinesphere.apps.cli.live_options import (
     Webhook,
 )
 from kinesphere.apps.cli.options import Device, PrecisionChoice
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import Stopped, advise
 from kinesphere.core.text import without_password
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kinesphere.live.alarms import Alarm
 
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
+PEOPLE = 4
 SAME_COMMAND = "The same command watches on."
 
 
@@ -66,6 +68,12 @@ Stride = Annotated[
 Window = Annotated[
     float, typer.Option(help="Seconds over which a model spreads its frames that takes any length.")
 ]
+People = Annotated[
+    bool, typer.Option("--people", help="Answer about each person by itself, as far as MediaPipe finds them.")
+]
+MaxPeople = Annotated[
+    int | None, typer.Option(min=1, help="Most people that are followed (4); each costs a pass of the model.")
+]
 Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", show_default=False)]
 Copy = Annotated[
     Path | None,
@@ -89,6 +97,8 @@ def live(
     rate: Rate = "contract",
     stride: Stride = None,
     window: Window = 2.0,
+    people: People = False,
+    max_people: MaxPeople = None,
     seconds: Seconds = None,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 3,
     annotated: Copy = None,
@@ -117,10 +127,13 @@ def live(
     from kinesphere.predict import Opening, load
 
     check_file("--annotated", annotated, COPIES)
+    if max_people is not None and not people:
+        raise InvalidSetting("--max-people bounds how many people are followed; add --people.")
     settings = LiveSettings(
         rate=rate,
         stride_s=stride,
         window_s=window,
+        people=(max_people or PEOPLE) if people else 0,
         seconds=seconds,
         as_fast_as_possible=as_fast_as_possible,
     )
@@ -183,7 +196,8 @@ class Screen:
             print_json_line(result.to_json(self._top))
             return
         best = ", ".join(f"{label} {100 * p:.0f} %" for label, p in result.prediction.top(self._top))
-        text = f"{result.frame.time_s:9.2f} s  {best}  ({1000 * result.latency_s:.0f} ms)"
+        whom = "" if result.person is None else f"person {result.person}: "
+        text = f"{result.frame.time_s:9.2f} s  {whom}{best}  ({1000 * result.latency_s:.0f} ms)"
         if self._console.is_terminal:
             # One line that is written over, cut to the terminal's width.
             self._console.file.write(f"\r\x1b[2K{text[: self._console.width - 1]}")

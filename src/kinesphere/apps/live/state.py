@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from kinesphere.live.alarms import Alarm
+from kinesphere.live.annotated import people_of
 from kinesphere.live.delivery import Delivery
 from kinesphere.live.frame import LiveFrame
 from kinesphere.live.latency import Latencies
 from kinesphere.live.recorder import Recorder
 from kinesphere.live.result import Incident, LiveResult
 from kinesphere.live.settings import LiveSettings
+from kinesphere.predict.people.drawn import draw_people
 
 News = LiveResult | Incident | Alarm
 """What a front end is told."""
@@ -62,6 +66,15 @@ class Snapshot:
     latency_s: tuple[float, float]
     frames: int
     dropped: int | None
+
+    @property
+    def picture(self) -> np.ndarray | None:
+        """The newest frame that was inferred, uint8 RGB, with the people drawn on it who are told apart."""
+        if not self.results:
+            return None
+        people = people_of(self.results)
+        pixels = self.results[0].frame.pixels
+        return draw_people(pixels, people) if people else pixels
 
 
 class LiveState:

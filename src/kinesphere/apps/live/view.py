@@ -8,9 +8,9 @@ import struct
 from typing import Any
 
 import cv2
+import numpy as np
 
 from kinesphere.apps.live.state import LiveState, Snapshot
-from kinesphere.live.frame import LiveFrame
 from kinesphere.live.result import LiveResult
 
 _QUALITY = 80
@@ -26,7 +26,8 @@ def view_message(state: LiveState, snapshot: Snapshot, longest_px: int) -> bytes
         longest_px: The frame's longer side is at most this.
     """
     header = json.dumps(view_json(state, snapshot), ensure_ascii=False).encode()
-    picture = jpeg(snapshot.results[0].frame, longest_px) if snapshot.results else b""
+    pixels = snapshot.picture
+    picture = b"" if pixels is None else jpeg(pixels, longest_px)
     return struct.pack(">I", len(header)) + header + picture
 
 
@@ -54,10 +55,9 @@ def view_json(state: LiveState, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def jpeg(frame: LiveFrame, longest_px: int) -> bytes:
-    """The frame, made smaller where it is larger than that."""
-    image = frame.pixels
-    scale = longest_px / max(frame.size)
+def jpeg(image: np.ndarray, longest_px: int) -> bytes:
+    """An image uint8 RGB `(H, W, 3)`, made smaller where it is larger than that."""
+    scale = longest_px / max(image.shape[:2])
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(

@@ -89,8 +89,8 @@ class LiveWindow:
         snapshot = self.state.snapshot()
         if snapshot.sequence != self._shown:
             self._shown = snapshot.sequence
-            if snapshot.results:
-                image = self._tk.PhotoImage(data=_ppm(snapshot.results[0].frame.pixels), format="PPM")
+            if (pixels := snapshot.picture) is not None:
+                image = self._tk.PhotoImage(data=_ppm(pixels), format="PPM")
                 self._picture.configure(image=image)
                 self._picture.image = image  # tkinter keeps no reference of its own
             self._text.configure(text=describe(snapshot))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,16 +63,20 @@ class StreamFacts:
             )
         self.rule = rule
         self._people: dict[int | None, _Followed] = {}
-        self._window_s = 0.0
+        self._told_s = -math.inf
+        self._longest_s = self._window_s = 0.0
         self._thresholds: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def known_s(self) -> float:
         """Whatever begins before this time was given; minus infinity before the first answer.
 
-        Where people are told apart, somebody new may have been there for a window.
+        Where people are told apart, somebody new may have been there for a window; so may what is seen next,
+        where nothing is.
         """
-        return min((each.known_s for each in self._people.values()), default=-math.inf) - self._window_s
+        if not self._people:
+            return self._told_s - self._longest_s if self._longest_s else -math.inf
+        return min(each.known_s for each in self._people.values()) - self._window_s
 
     def add(self, prediction: Prediction, person: int | None = None, box: Box | None = None) -> list[Fact]:
         """The facts that begin and end with an answer.
@@ -82,18 +87,31 @@ class StreamFacts:
             box: Where the person is, in fractions of the picture.
         """
         start_s, end_s = prediction.span
-        patience_s = max(self.rule.gap_s, end_s - start_s)
+        self._longest_s = max(self._longest_s, end_s - start_s)
         if person is not None:
             self._window_s = max(self._window_s, end_s - start_s)
-        gone = [
-            each
-            for each, followed in self._people.items()
-            if each != person and end_s - followed.end_s > patience_s
-        ]
-        found = [fact for each in gone for fact in self.end(each)]
+        found = self._gone(end_s, max(self.rule.gap_s, end_s - start_s), but=(person,))
         followed = self._people.setdefault(person, _Followed(person, start_s))
         found += followed.step(prediction, self._active(prediction, followed), box, self.rule)
         return found
+
+    def advance(self, time_s: float) -> list[Fact]:
+        """The facts that end because no answer comes about whom they are of.
+
+        Args:
+            time_s: All answers that end before it were added.
+        """
+        self._told_s = max(self._told_s, time_s)
+        return self._gone(time_s, max(self.rule.gap_s, self._longest_s))
+
+    def _gone(self, time_s: float, patience_s: float, but: Sequence[int | None] = ()) -> list[Fact]:
+        """The facts of those, but of some, who have had no answer for longer than some patience."""
+        gone = [
+            each
+            for each, followed in self._people.items()
+            if each not in but and time_s - followed.end_s > patience_s
+        ]
+        return [fact for each in gone for fact in self.end(each)]
 
     def end(self, person: int | None = None) -> list[Fact]:
         """The facts of a person that end because there are no more answers about it."""
@@ -105,10 +123,11 @@ class StreamFacts:
         return [fact for person in list(self._people) for fact in self.end(person)]
 
     def _active(self, prediction: Prediction, followed: _Followed) -> dict[str, float]:
-        """The labels that a window is active in, with their probabilities."""
+        """The labels that a window is active in, with their probabilities; labels of no action compete."""
         names, p, rejection = prediction.labels.names, prediction.probabilities, prediction.rejection
         most_probable = names[int(p.argmax())]
         if NOBODY in prediction.notes or (rejection is not None and most_probable == rejection.label):
+            followed.resting = frozenset()
             return {}
         opening, keep = self._bounds(prediction)
         weak = [k for k, name in enumerate(names) if followed.goes_on(name) and p[k] >= keep[k]]
@@ -117,7 +136,8 @@ class StreamFacts:
         active = sorted({*strong, *weak} if self.rule.keep is not None else strong)
         if not prediction.labels.multi and active:
             active = [max(active, key=lambda k: float(p[k]))]
-        return {names[k]: float(p[k]) for k in active if names[k] not in self.rule.no_action}
+        followed.resting = frozenset(names[k] for k in active) & frozenset(self.rule.no_action)
+        return {names[k]: float(p[k]) for k in active if names[k] not in followed.resting}
 
     def _bounds(self, prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
         names = prediction.labels.names
@@ -169,12 +189,22 @@ class _Open:
 
 @dataclass(slots=True)
 class _Followed:
-    """What goes on with one person."""
+    """What goes on with one person.
+
+    Attributes:
+        person: Whose.
+        cell_s: Where the last window begins to speak.
+        end_s: Its end.
+        going_on: Labels that go on or pause.
+        resting: Labels of no action that the last window was active in.
+        is_single: Whether one label a window is there.
+    """
 
     person: int | None
     cell_s: float
     end_s: float = -math.inf
     going_on: dict[str, _Open] = field(default_factory=dict)
+    resting: frozenset[str] = frozenset()
     is_single: bool = True
 
     @property
@@ -183,7 +213,7 @@ class _Followed:
 
     def goes_on(self, label: str) -> bool:
         """Whether the last window was active in a label."""
-        return label in self.going_on and not self.going_on[label].pauses
+        return label in self.resting or (label in self.going_on and not self.going_on[label].pauses)
 
     def step(
         self, prediction: Prediction, active: dict[str, float], box: Box | None, rule: SegmentRule

@@ -14,9 +14,10 @@ from kinesphere.annotations.timed import Track
 from kinesphere.clips.geometry import Size
 from kinesphere.clips.modalities.pose.draw import PERSON_COLOURS
 from kinesphere.predict.annotate import readable_size
-from kinesphere.predict.events.facts import Fact
+from kinesphere.predict.events.facts import Box, Fact
 from kinesphere.predict.people.answer import PeopleTimelines
 from kinesphere.predict.people.paths import BreakRules
+from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import Segment, segments
 from kinesphere.video import Video, VideoWriter
@@ -84,14 +85,11 @@ class PeopleOverlay:
         """See `Overlay.draw`."""
         row = bisect_right(self._times, time_s + 1e-4) - 1
         scale = np.array(frame.shape[1::-1] * 2, np.float64) / (self._size[::-1] * 2)
-        unit = max(11, round(frame.shape[0] / 32))
         placed: list[_Rect] = []
         for each in self._drawn:
             box = each.box_in(row)
             if box is not None:
-                left, top, right, bottom = np.round(box * scale).astype(int).tolist()
-                cv2.rectangle(frame, (left, top), (right, bottom), each.hue, max(1, unit // 7), cv2.LINE_AA)
-                _label(frame, each.says(time_s), (left, top, right, bottom), each.hue, unit, placed)
+                _draw(frame, box * scale, each.says(time_s), each.hue, placed)
         return frame
 
 
@@ -125,6 +123,54 @@ def annotate_people(
                 if progress:
                     progress(count, video.frame_count)
     return Path(target)
+
+
+@dataclass(frozen=True, eq=False)
+class Doing:
+    """What a person does in one frame.
+
+    Attributes:
+        person: Its number.
+        box: In fractions of the frame: left, top, right, bottom.
+        prediction: The answer.
+    """
+
+    person: int
+    box: Box
+    prediction: Prediction
+
+
+def draw_people(frame: np.ndarray, people: Sequence[Doing], *, top: int = 1) -> np.ndarray:
+    """A copy of a frame, enlarged if it is small, with each person's box, number and leading labels.
+
+    Args:
+        frame: uint8 RGB `(H, W, 3)`.
+        people: Those who are answered about in it.
+        top: Number of labels.
+
+    Returns:
+        uint8 RGB of `readable_size`.
+    """
+    height, width = readable_size((frame.shape[0], frame.shape[1]))
+    image = cv2.resize(frame, (width, height)) if frame.shape[:2] != (height, width) else frame.copy()
+    placed: list[_Rect] = []
+    for each in people:
+        rejected = each.prediction.is_rejected
+        labels = [f"{label} {100 * p:.0f} %" for label, p in each.prediction.top(top)]
+        says = [str(each.person), *([each.prediction.answer] if rejected else labels)]
+        hue = PERSON_COLOURS[each.person % len(PERSON_COLOURS)]
+        _draw(image, np.array(each.box) * (width, height, width, height), says, hue, placed)
+    return image
+
+
+def _draw(
+    frame: np.ndarray, box: np.ndarray, says: list[str], hue: tuple[int, int, int], placed: list[_Rect]
+) -> None:
+    """A box in pixels with what is said of it."""
+    unit = max(11, round(frame.shape[0] / 32))
+    left, top, right, bottom = np.round(box).astype(int).tolist()
+    cv2.rectangle(frame, (left, top), (right, bottom), hue, max(1, unit // 7), cv2.LINE_AA)
+    _label(frame, says, (left, top, right, bottom), hue, unit, placed)
 
 
 def _drawn(
