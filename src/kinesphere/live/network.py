@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from kinesphere.core.errors import SourceTimeout, UnreadableVideo
+from kinesphere.core.errors import InvalidSetting, SourceTimeout, UnreadableVideo
 from kinesphere.live.clock import Clock
 from kinesphere.live.feed import Arrival, Picture
 from kinesphere.live.settings import LiveSettings
@@ -58,6 +58,8 @@ class StreamFeed:
         # A film on a web server ends where it says.
         self.ends = self.source.local or (self.source.kind == "http" and container.duration is not None)
         try:
+            if not self._paced and not self.ends:
+                raise cannot_wait(self.name)
             stream = container.streams[self._index(container)]
             assert isinstance(stream, VideoStream)
             self.fps = stream.average_rate or stream.guessed_rate or None
@@ -90,6 +92,13 @@ class StreamFeed:
             raise UnreadableVideo(
                 f"{self.name} cannot be reached ({error}); check the address and that the source is running."
             ) from None
+
+
+def cannot_wait(name: str) -> InvalidSetting:
+    """The error that a source goes on whether or not somebody waits for a model."""
+    return InvalidSetting(
+        f"{name} goes on by itself: as fast as possible is for files, which wait for the model; leave it out."
+    )
 
 
 class StreamConnection:

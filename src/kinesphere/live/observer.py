@@ -40,7 +40,7 @@ class ClockObserver(FrameObserver, Protocol):
     def clock(self, time_s: float) -> None:
         """No answer follows that ends before a time on the stream's clock.
 
-        Called on the thread that iterates over `watch`: after the answers at a frame, though there be none, and
-        several times a second while the source is away.
+        Called on the thread that iterates over `watch`: after the answers at a frame, though there be none,
+        and several times a second while the source is away.
         """
         ...

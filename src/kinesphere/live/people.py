@@ -85,9 +85,7 @@ class PeopleRecognition:
         everybody.sort(key=lambda each: -each.height)
         followed = sorted(everybody[: self._settings.people], key=lambda each: each.span)
         self._answered_s = {
-            person: end_s
-            for person, end_s in self._answered_s.items()
-            if shown.time_s - end_s < _FORGOTTEN_S
+            person: end_s for person, end_s in self._answered_s.items() if shown.time_s - end_s < _FORGOTTEN_S
         }
         return self._answers(followed, window, seen) if followed else ()
 
@@ -117,13 +115,10 @@ class PeopleRecognition:
         windows = [PersonWindow(number, each.span) for number, each in enumerate(followed)]
         paths = [each.path for each in followed]
         clips = [
-            each
-            for _, each in PeopleClips(source, predictor.specs, paths, windows, ONE_VIEW, CropRules())
+            each for _, each in PeopleClips(source, predictor.specs, paths, windows, ONE_VIEW, CropRules())
         ]
         inputs = [torch.stack([stack(each[i]) for each in clips]) for i in range(len(predictor.specs))]
-        named = [
-            f"person {each.path.identity} of {self._name} at {each.span[1]:.2f} s" for each in followed
-        ]
+        named = [f"person {each.path.identity} of {self._name} at {each.span[1]:.2f} s" for each in followed]
         rows = predictor.answers(inputs, ONE_VIEW, named)
         found = []
         for number, (each, row) in enumerate(zip(followed, rows, strict=True)):

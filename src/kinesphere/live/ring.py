@@ -111,9 +111,7 @@ class Ring:
             while self._frames[0][0] < time_s - keep_s:
                 self._frames.popleft()
 
-    def window(
-        self, start_s: float, last_s: float, frame_s: float, *, part: bool = False
-    ) -> Window | None:
+    def window(self, start_s: float, last_s: float, frame_s: float, *, part: bool = False) -> Window | None:
         """The frames displayed from a time on up to one of them; None where the first is not there.
 
         Args:

@@ -25,7 +25,7 @@ class LiveSettings:
             know their own.
         people: Answer about each of at most so many people by themselves; 0 for the whole picture.
         seconds: Ends the watching after so many seconds of the stream's clock; None for when the source ends.
-        as_fast_as_possible: Show a model every frame that it would see, and wait for it: for files.
+        as_fast_as_possible: Show a model every frame that it would see, and wait for it: for files alone.
         frozen_s: A source that gives no new picture for so long is connected anew.
         open_timeout_s: Longest wait for a source to open.
         gap_s: A source that leaves out more than this makes the model begin anew.

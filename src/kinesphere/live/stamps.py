@@ -10,6 +10,8 @@ from statistics import fmean, median
 _LEAP_S = 10.0
 # Frames that come again, or late, lie back by no more than this; what lies further back is a clock set anew.
 _LATE_S = 1.0
+# So many in a row that lie back and go on as they arrive are a clock set anew, too.
+_SET_BACK = 3
 # Distances of frames that tell how far apart they usually are, and from how many on.
 _RECENT, _ENOUGH = 25, 3
 # So many usual distances are a gap.
@@ -52,6 +54,7 @@ class StreamClock:
         self._quickest: dict[int, float] = {}
         self._last: tuple[float | None, float, float] | None = None  # stamp, time, arrival
         self._anew = False
+        self._late: list[tuple[float, float]] = []  # stamps and arrivals of those that came last, lying back
 
     def begin(self) -> None:
         """The next frame is the first of another connection."""
@@ -68,9 +71,9 @@ class StreamClock:
             passed_s = max(arrived_s - last_arrived_s, 1e-3)
             step_s = passed_s if stamp_s is None or last_stamp_s is None else stamp_s - last_stamp_s
             if not self._anew:
-                if -_LATE_S < step_s <= 0:
+                if -_LATE_S < step_s <= 0 and not self._is_set_back(stamp_s, arrived_s):
                     return None
-                if step_s < 0 or (step_s > passed_s + _LEAP_S and not self.trusted):
+                if step_s <= 0 or (step_s > passed_s + _LEAP_S and not self.trusted):
                     self._quickest.clear()
                     step_s = passed_s
                 gap_s = step_s if self._is_gap(step_s) else 0.0
@@ -79,6 +82,7 @@ class StreamClock:
                 step_s = passed_s
             time_s = last_s + step_s
         self._anew = False
+        self._late.clear()
         self._last = stamp_s, time_s, arrived_s
         return Stamp(time_s, self._captured(time_s, arrived_s), gap_s)
 
@@ -89,6 +93,17 @@ class StreamClock:
             return None
         usual_s = median(self._steps)
         return fmean(step for step in self._steps if step <= _USUAL * usual_s)
+
+    def _is_set_back(self, stamp_s: float | None, arrived_s: float) -> bool:
+        """Whether a frame that lies back is one of a row that goes on, as no frames do that come again."""
+        assert stamp_s is not None
+        if self._late:
+            before_s, came_s = self._late[-1]
+            step_s, passed_s = stamp_s - before_s, max(arrived_s - came_s, 1e-3)
+            if not passed_s / 2 < step_s < 2 * passed_s:
+                self._late.clear()
+        self._late.append((stamp_s, arrived_s))
+        return len(self._late) >= _SET_BACK
 
     def _is_gap(self, step_s: float) -> bool:
         usual_s = self.frame_s

@@ -17,7 +17,7 @@ from kinesphere.live.clock import Clock, SystemClock
 from kinesphere.live.drain import Drain, Outlets
 from kinesphere.live.feed import Feed
 from kinesphere.live.latency import Latencies
-from kinesphere.live.network import StreamFeed
+from kinesphere.live.network import StreamFeed, cannot_wait
 from kinesphere.live.observer import ClockObserver, FrameObserver
 from kinesphere.live.recognition import recognition
 from kinesphere.live.result import Answer, Incident, LiveResult
@@ -72,12 +72,15 @@ def feed_of(source: int | str | Path | Feed, settings: LiveSettings, clock: Cloc
 
     Raises:
         UnreadableVideo: If a file is missing.
-        InvalidSetting: If an address is of a kind that is not read.
+        InvalidSetting: If an address is of a kind that is not read, or a camera was to wait for the model.
     """
     if not isinstance(source, int | str | Path):
         return source
     if isinstance(source, int) or (re.fullmatch(r"[0-9]+", str(source)) and not Path(source).exists()):
-        return CameraFeed(int(str(source)), settings)
+        camera = CameraFeed(int(str(source)), settings)
+        if settings.as_fast_as_possible:
+            raise cannot_wait(camera.name)
+        return camera
     return StreamFeed(Source.of(source), settings, clock, paced=not settings.as_fast_as_possible)
 
 
@@ -102,7 +105,9 @@ class Watching(Closing):
         self._drain = Drain(feed, settings, clock, outlets, self._observers)
         self._started = self._closed = False
         self._answers: deque[tuple[Shown, float, Answer]] = deque()
-        self._answered_s: float | None = None  # a frame whose answers are told, and not yet that these are all
+        self._answered_s: float | None = (
+            None  # a frame whose answers are told, and not yet that these are all
+        )
         self._since = 0
         self._gave_back_s = clock.now()
 

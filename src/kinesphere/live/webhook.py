@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from kinesphere import __version__
@@ -26,7 +29,7 @@ class WebhookChannel:
 
     Args:
         url: `http://` or `https://`; certificates are checked.
-        timeout_s: Longest wait for the connection, and for each piece of the answer.
+        timeout_s: Longest wait for the connection, and for the whole of the answer, however it comes.
 
     Raises:
         InvalidSetting: If it is no such URL; the message does not repeat it, since it may hold a secret.
@@ -77,14 +80,18 @@ class WebhookChannel:
     def send(self, message: bytes) -> Attempt:
         """See `Channel.send`."""
         connection = self._connection()
+        deadline = _Deadline(connection)
         try:
+            connection.connect()
+            deadline.begin(self._timeout_s)
             connection.request("POST", self._target, message, self._headers)
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            what = "no answer in time" if isinstance(error, TimeoutError) else said
-            return Attempt("later", what)
+            late = deadline.is_over or isinstance(error, TimeoutError)
+            return Attempt("later", "no answer in time" if late else said)
         finally:
+            deadline.end()
             connection.close()
         if 200 <= status < 300:
             return Attempt("delivered")
@@ -100,3 +107,30 @@ class WebhookChannel:
             return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
+
+
+class _Deadline:
+    """Ends an exchange that takes too long as a whole, though no piece of it does."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+        self._timer: threading.Timer | None = None
+        self.is_over = False
+
+    def begin(self, seconds: float) -> None:
+        """So many seconds are left."""
+        self._timer = threading.Timer(seconds, self._shut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        """The exchange is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _shut(self) -> None:
+        self.is_over = True
+        connected = self._connection.sock
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)

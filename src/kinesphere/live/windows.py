@@ -127,8 +127,8 @@ class Lookback:
 class WindowRecognition:
     """Answers every few moments about the window that ends there.
 
-    The frames of the last seconds are kept at the size that the clips' readers ask for, and read as those of a
-    file are.
+    The frames of the last seconds are kept at the size that the clips' readers ask for, and read as those of
+    a file are.
 
     Args:
         predictor: What answers.

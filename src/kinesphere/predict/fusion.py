@@ -151,7 +151,8 @@ class FusedPredictor(VideoPredictor):
 
     def sees_nobody(self, inputs: Sequence[Tensor]) -> np.ndarray:
         """See `VideoPredictor.sees_nobody`; of all members that have a weight."""
-        nobody: np.ndarray = self._blind(inputs)[:, [weight > 0 for weight in self.weights]].all(1)
+        counts = np.array(self.weights) > 0
+        nobody: np.ndarray = np.logical_and.reduce(self._blind(inputs)[:, counts], axis=1)
         return nobody
 
     def _blind(self, inputs: Sequence[Tensor]) -> np.ndarray:

@@ -35,9 +35,9 @@ class Timeline:
         source: The video, as the user named it.
         nobody: bool `(W,)`: windows whose answer means nothing, because a model that sees joints alone saw
             nobody in them; none by default.
-        breaks_s: float64 `(B,)`, ascending: times in seconds across which nothing is smoothed, decoded or joined,
-            such as those at which somebody may have become another person; no window reaches over one. None
-            by default.
+        breaks_s: float64 `(B,)`, ascending: times in seconds across which nothing is smoothed, decoded or
+            joined, such as those at which somebody may have become another person; no window reaches over
+            one. None by default.
         notes: What makes it doubtful.
         rejection: When a window is none of what the model knows; None for never.
         model: Name of the model that answered, where that depends on the video.

@@ -22,6 +22,10 @@ NO_ACTION = ""
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e7
 _EVEN_S = 1e-6
 _LEAST = 1e-30
+# Eigenvectors that are nearer to dependent than this lose digits that costs show.
+_WORST_CONDITION = 1e6
+# So are changes that are less probable than this in a step.
+_TINY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -76,37 +80,41 @@ class Transitions:
 
     def probabilities(self, states: Sequence[str], step_s: float) -> np.ndarray:
         """Of each state given that of `step_s` seconds before, `(S, S)`; rows sum to 1."""
-        from scipy.linalg import expm
+        return self.stepping(states)(step_s)
 
-        count = len(states)
+    def stepping(self, states: Sequence[str]) -> Callable[[float], np.ndarray]:
+        """`probabilities` of any number of steps: what they have in common is worked out once."""
+        is_even = not self.durations_s and not self.following
+        if len(states) == 1 or self.stay is not None or is_even:
+            return lambda step_s: self._even(len(states), step_s)
+        return _exponential(self._rates(states))
+
+    def _even(self, count: int, step_s: float) -> np.ndarray:
+        """`probabilities` where all states last as long and any other follows equally likely."""
         if count == 1:
             return np.ones((1, 1))
         stay = self.stay
-        if stay is None and not self.durations_s and not self.following:
-            # Of an even chain the exponential below is known; windows at uneven times have one each.
+        if stay is None:
             decay = math.exp(-step_s / self._lasts(NO_ACTION) * count / (count - 1))
             stay = (1 + (count - 1) * decay) / count
-        if stay is not None:
-            even = np.full((count, count), (1 - stay) / (count - 1))
-            np.fill_diagonal(even, stay)
-            return even
+        even = np.full((count, count), (1 - stay) / (count - 1))
+        np.fill_diagonal(even, stay)
+        return even
+
+    def _rates(self, states: Sequence[str]) -> np.ndarray:
+        """How often a second each state becomes each other one, `(S, S)`; rows sum to 0."""
+        count = len(states)
         follows = np.array([[self.following.get(a, {}).get(b, 0.0) for b in states] for a in states])
         follows += 1 / (count - 1)  # one more of each state, evenly: nothing is impossible
         np.fill_diagonal(follows, 0)
         follows /= follows.sum(1, keepdims=True)
         rates = 1 / np.array([self._lasts(state) for state in states])
-        stepped: np.ndarray = expm(step_s * rates[:, None] * (follows - np.eye(count)))
-        return stepped
+        each: np.ndarray = rates[:, None] * (follows - np.eye(count))
+        return each
 
     def costs(self, states: Sequence[str], step_s: float) -> np.ndarray:
         """What the change from each state to each other one adds to the score, `(S, S)`: at most 0."""
-        given = self.probabilities(states, step_s)
-        stayed = given.diagonal().copy()[:, None]
-        np.fill_diagonal(given, 0)
-        usual = np.maximum(given.max(1, keepdims=True), _LEAST)
-        costs = _costs((1 - stayed) * given / usual, stayed)
-        np.fill_diagonal(costs, 0)
-        return costs
+        return _changes(self.probabilities(states, step_s))
 
     def on_and_off(self, labels: Sequence[str], step_s: float) -> np.ndarray:
         """Of a label being there or not, given whether it was `step_s` seconds before, `(2, 2, K)`.
@@ -192,7 +200,8 @@ def most_probable(
         states: Names of the S states.
         times_s: `(W,)` what each window speaks of, in seconds, increasing.
     """
-    steps = _by_step(lambda step_s: transitions.costs(states, step_s), times_s)
+    stepping = transitions.stepping(states)
+    steps = _by_step(lambda step_s: _changes(stepping(step_s)), times_s)
     best = scores[0]
     came_from = np.zeros(scores.shape, np.int32)
     for window, costs in enumerate(steps, start=1):
@@ -240,6 +249,44 @@ def _by_step(of_step: Callable[[float], np.ndarray], times_s: np.ndarray) -> Ite
     """What belongs to each step between neighbours, one at a time; equal steps share it."""
     once = lru_cache(maxsize=8)(of_step)
     return (once(max(round(step, 6), _EVEN_S)) for step in np.diff(times_s).tolist())
+
+
+def _exponential(rates: np.ndarray) -> Callable[[float], np.ndarray]:
+    """The transitions of a chain in continuous time over a number of seconds, `exp(seconds · rates)`.
+
+    By the eigenvalues of the rates, which are found once; where their vectors are nearly dependent, each
+    exponential by itself.
+    """
+    from scipy.linalg import expm
+
+    def alone(seconds: float) -> np.ndarray:
+        stepped: np.ndarray = expm(seconds * rates)
+        return stepped
+
+    values, vectors = np.linalg.eig(rates)
+    if np.linalg.cond(vectors) > _WORST_CONDITION:
+        return alone
+    inverse, fastest = np.linalg.inv(vectors), float(np.abs(rates).max())
+
+    def over(seconds: float) -> np.ndarray:
+        if seconds * fastest < _TINY:
+            return alone(seconds)
+        stepped: np.ndarray = ((vectors * np.exp(seconds * values)) @ inverse).real
+        clipped: np.ndarray = np.clip(stepped, 0.0, 1.0)
+        return clipped
+
+    return over
+
+
+def _changes(given: np.ndarray) -> np.ndarray:
+    """What the change from each state to each other one adds to the score, by its probabilities `(S, S)`."""
+    given = given.copy()
+    stayed = given.diagonal().copy()[:, None]
+    np.fill_diagonal(given, 0)
+    usual = np.maximum(given.max(1, keepdims=True), _LEAST)
+    costs = _costs((1 - stayed) * given / usual, stayed)
+    np.fill_diagonal(costs, 0)
+    return costs
 
 
 def _costs(changed: np.ndarray, stayed: np.ndarray) -> np.ndarray:

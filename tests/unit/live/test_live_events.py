@@ -116,9 +116,7 @@ rules:
         events = LiveEvents(Rules.parse(repeated), Alarms((), [told]))
         for second in range(2):
             frame = LiveFrame(second, second + 1.0, 0.0, np.zeros((2, 2, 3), np.uint8))
-            said_of = Prediction(
-                np.array([0.9, 0.05, 0.05]), LABELS, "camera", (float(second), second + 1.0)
-            )
+            said_of = Prediction(np.array([0.9, 0.05, 0.05]), LABELS, "camera", (float(second), second + 1.0))
             events.result(LiveResult(frame, said_of, 0.1, 1, None, begins and second == 1))
         events.close()
         assert len(told.alarms) == count

@@ -30,6 +30,20 @@ def test_a_frame_that_comes_again_or_late_is_none() -> None:
     assert found == [0.0, 0.04, None, None, 0.08]
 
 
+def test_a_clock_set_back_by_less_than_a_second_is_noticed_after_three_frames() -> None:
+    stamps: list[float | None] = [1.0, 1.04, 1.08, *(0.5 + 0.04 * n for n in range(6))]
+    arrivals = [0.04 * n for n in range(len(stamps))]
+    found = times(StreamClock(0.4), stamps, arrivals)
+    assert found[:5] == [0.0, 0.04, 0.08, None, None]
+    assert found[5:] == pytest.approx([0.2, 0.24, 0.28, 0.32])
+    # The last frame again and again, or a burst of those that came already, is none.
+    assert times(StreamClock(0.4), [1.0, *[1.04] * 6], arrivals[:7])[2:] == [None] * 5
+    burst = times(
+        StreamClock(0.4), [1.0, 1.04, 1.08, 1.12, 1.04, 1.08, 1.12], [0, 0.04, 0.08, 0.12, *[0.13] * 3]
+    )
+    assert burst[4:] == [None] * 3
+
+
 def test_a_new_connection_goes_on_after_what_passed_here() -> None:
     clock = StreamClock(0.4)
     times(clock, [1.0, 1.04], [20.0, 20.04])

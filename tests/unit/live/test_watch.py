@@ -276,3 +276,22 @@ def test_observers_of_the_clock_hear_of_it_after_answers_and_while_the_source_is
     assert {each.frame.time_s for each in told.results} <= set(times)
     assert heard_away.is_set()
 
+
+def test_what_goes_on_by_itself_does_not_wait_for_a_model(streaming: Predictor) -> None:
+    settings = LiveSettings(as_fast_as_possible=True)
+    with pytest.raises(InvalidSetting, match=r"camera 7 goes on by itself: as fast as possible is for files"):
+        watch(7, streaming, settings)
+
+
+def test_a_window_that_begins_in_a_pause_begins_with_the_frame_that_was_displayed(
+    windowed: Predictor,
+) -> None:
+    looking = WindowRecognition(windowed, "camera", LiveSettings(), Inbox())
+    # 0.3 s without a frame, less than a gap, in which the window of 0.8 s that ends at 1.32 s begins.
+    times = [*(0.04 * n for n in range(11)), *(0.7 + 0.04 * n for n in range(16))]
+    rng = np.random.default_rng(0)
+    for n, s in enumerate(times):
+        shown = Shown(n, s, s, Picture.of(rng.integers(0, 255, (48, 64, 3), np.uint8)), 0, 0.04)
+        looking.take(shown)
+    [answer] = looking.answer(shown)
+    assert answer.prediction.span == pytest.approx((1.34 - 0.8, 1.34))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import expm
 
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.apps.cli.segment_options import segment_rule
@@ -150,6 +151,34 @@ def test_what_is_too_little_for_an_answer_may_continue_one() -> None:
     )
     assert found(rejecting) == [("walk", 0.0, 1.5), ("walk", 3.5, 5.0)]
     assert found(rejecting, keep=0.25) == [("walk", 0.0, 2.5), ("walk", 3.5, 5.0)]
+
+
+@given(st.integers(0, 999), st.floats(1e-5, 50))
+def test_learnt_chains_are_worked_out_once_for_all_steps(seed: int, step_s: float) -> None:
+    generator = np.random.default_rng(seed)
+    states = tuple("abcdef"[: generator.integers(2, 7)])
+    lasts = {name: float(generator.uniform(0.2, 30)) for name in states}
+    following = {name: {other: float(generator.integers(0, 9)) for other in states} for name in states}
+    chain = Transitions(duration_s=2.0, durations_s=lasts, following=following)
+    follows = np.array([[following[a][b] + 1 / (len(states) - 1) for b in states] for a in states])
+    np.fill_diagonal(follows, 0)
+    rates = (follows / follows.sum(1, keepdims=True) - np.eye(len(states))) / np.array([*lasts.values()])[
+        :, None
+    ]
+    np.testing.assert_allclose(
+        chain.probabilities(states, step_s), expm(step_s * rates), rtol=1e-5, atol=1e-9
+    )
+
+
+def test_windows_at_uneven_times_take_no_exponential_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr("scipy.linalg.expm", lambda rates: calls.append(rates) or expm(rates))
+    generator = np.random.default_rng(0)
+    chain = Transitions(duration_s=3.0, durations_s={"a": 1.0, "b": 4.0}, following={"a": {"b": 5.0}})
+    times_s = np.cumsum(generator.uniform(0.2, 0.8, 300))
+    path = most_probable(np.log(generator.dirichlet(np.ones(3), 300)), chain, ("a", "b", ""), times_s)
+    assert len(path) == 300
+    assert not calls
 
 
 def test_transitions_are_learnt_from_annotations() -> None:

@@ -208,7 +208,10 @@ def test_timelines_and_predictions_are_sliced_and_iterated_and_shown_by_shape() 
 @pytest.mark.parametrize(
     ("breaks_s", "match"),
     [
-        ([1.0], "No window reaches over a break of its timeline; the one from 0 to 2 s does. Cut the windows"),
+        (
+            [1.0],
+            "No window reaches over a break of its timeline; the one from 0 to 2 s does. Cut the windows",
+        ),
         ([3.0, 2.0], "Breaks of a timeline are times in seconds, ascending"),
         ([np.nan], "Breaks of a timeline are times in seconds, ascending"),
     ],

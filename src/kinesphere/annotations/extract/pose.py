@@ -352,7 +352,7 @@ class FollowedPoses:
                 self._seen.popleft()
 
     def content(self, since_s: float) -> StoredPoses | None:
-        """See `Following.content`; people keep their numbers; who is seen in one frame of several is left out."""
+        """See `Following.content`; people keep their numbers, and who is seen only once is left out."""
         with self._lock:
             seen = [each for each in self._seen if each[0] >= since_s]
         if not seen:

@@ -112,7 +112,7 @@ class Rules:
             return
         hints = []
         for label in unknown[:10]:
-            close = nearest(label, names)
+            close = _nearest(label, names)
             hints.append(
                 f"{brief(label)}" + (f" (did you mean {' or '.join(map(brief, close))}?)" if close else "")
             )
@@ -120,6 +120,16 @@ class Rules:
         raise LabelMismatch(
             f"The rules speak of {', '.join(hints)}, which {are} not among the {len(names)} labels of {of}."
         )
+
+
+def _nearest(label: str, names: Sequence[str]) -> list[str]:
+    """The names most like a label; of one with `*` those that hold the rest of it, or a word like that."""
+    plain = label.replace("*", " ").strip()
+    if "*" not in label or not plain:
+        return nearest(label, names)
+    words = {word: name for name in reversed(names) for word in (name, *name.split())}
+    found = [words[word] for word in nearest(plain, words)]
+    return list(dict.fromkeys([*(name for name in names if plain.lower() in name.lower()), *found]))[:3]
 
 
 def _compiled(settings: RulesSection, name: str) -> Rules:

@@ -36,6 +36,7 @@ from kinesphere.predict.people.paths import (
     paths_of,
     people_and_objects,
     tracks_of_poses,
+    usual_distance_s,
 )
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
@@ -51,7 +52,8 @@ class PersonTimeline:
 
     Attributes:
         track: Where the person is; frames count those of the video, from 1.
-        timeline: Windows of its paths in order of time; none reaches over a break, nor does what is made of them.
+        timeline: Windows of its paths in order of time; neither they nor what is made of them reach over a
+            break.
         breaks: Where clips begin anew, since the identity may have changed.
     """
 
@@ -202,7 +204,10 @@ def people_timelines(
     with predictor.opening.open(source, predictor.specs, also=also) as video:
         placed = on_video(_given(tracks, video, settings), video, settings.tracks_fps)
         people, objects = people_and_objects(placed.tracks)
-        broken = {each.identity: paths_of(each, video.frame_times(), settings.breaks) for each in people}
+        usual_s = usual_distance_s(people, video.frame_times())
+        broken = {
+            each.identity: paths_of(each, video.frame_times(), settings.breaks, usual_s) for each in people
+        }
         paths = [path for each in broken.values() for path in each.paths]
         order = _windows_of(paths, settings, video)
         clips = PeopleClips(video, predictor.specs, paths, order, views, settings.crop)

@@ -182,8 +182,9 @@ def _drawn(
     boxes = np.stack([np.interp(own, rows, track.boxes[:, i]) for i in range(4)], 1)
     after = np.searchsorted(rows, own)
     before = np.maximum(np.where(rows[after] == own, after, after - 1), 0)
-    # As many frames as a path bridges in half a second of common rates.
-    boxes[rows[after] - rows[before] > 30 * BreakRules().gap_s] = np.nan
+    # As many frames as a path bridges in half a second of common rates, or from box to box at a low one.
+    usual = float(np.median(np.diff(rows))) if len(rows) > 1 else 0.0
+    boxes[rows[after] - rows[before] > max(30 * BreakRules().gap_s, 1.5 * usual)] = np.nan
     return _Drawn(int(rows[0]), boxes, name, hue, spans)
 
 

@@ -23,6 +23,8 @@ PEOPLE = frozenset({"person", "pedestrian", "people", "human", "man", "woman", "
 # above (joints end at the eyes), below.
 _BODY = (0.06, 0.08, 0.03)
 _LEAST_PX = 1.0
+# Boxes that lie a bit further apart than usual, of tracks at a low rate, are no gap; nor is that rate any.
+_USUAL, _SLOWEST_S = 1.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class BreakRules:
     """Where a path ends, so that no clip shows two people as one.
 
     Attributes:
-        gap_s: A person without a box for longer has another path afterwards, in seconds.
+        gap_s: A person without a box for longer has another path afterwards, in seconds; where boxes usually
+            lie further apart, for longer than one and a half of these distances.
         pace: A box that moves by more heights of itself a second, beside the slack, has jumped to somebody
             else: sprinters cover five body heights a second.
         slack: Heights of itself that boxes may jitter from frame to frame.
@@ -147,7 +150,8 @@ def _in_picture(boxes: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
 def tracks_of_poses(poses: StoredPoses, video: VideoSource) -> tuple[Track, ...]:
     """The people of poses as tracks: boxes around their joints, enlarged to the body.
 
-    Where somebody is not found for up to half a second, boxes lie on straight lines.
+    Where somebody is not found for up to half a second, or in poses of a low rate from one to the next, boxes
+    lie on straight lines.
 
     Raises:
         InvalidAnnotation: If the joints are in space.
@@ -160,6 +164,7 @@ def tracks_of_poses(poses: StoredPoses, video: VideoSource) -> tuple[Track, ...]
     beside, above, below = (fraction * height for fraction in _BODY)
     boxes = boxes + np.stack([-beside, -above, beside, below], 1)
     frames = displayed_rows(video, poses.times) + 1
+    gap_s = max(BreakRules().gap_s, _USUAL * _usual_s(np.diff(poses.times)))
     tracks = []
     for i, identity in enumerate(poses.tracks.tolist()):
         own = np.flatnonzero(who == i)
@@ -167,7 +172,7 @@ def tracks_of_poses(poses: StoredPoses, video: VideoSource) -> tuple[Track, ...]
         own = own[::-1][last]
         if len(own):
             found = Track(identity, numbers, boxes[own], scores[own])
-            tracks.append(_bridged(found, video.frame_times(), BreakRules().gap_s))
+            tracks.append(_bridged(found, video.frame_times(), gap_s))
     return tuple(tracks)
 
 
@@ -211,19 +216,30 @@ class Broken:
     short: int
 
 
-def paths_of(track: Track, frame_times: np.ndarray, rules: BreakRules) -> Broken:
+def usual_distance_s(tracks: Sequence[Track], frame_times: np.ndarray) -> float:
+    """How many seconds lie between boxes of tracks on the frames of a video, usually; 2 at most."""
+    steps = [np.diff(frame_times[track.frames - 1]) for track in tracks]
+    return _usual_s(np.concatenate([np.empty(0), *steps]))
+
+
+def _usual_s(steps_s: np.ndarray) -> float:
+    return min(float(np.median(steps_s)), _SLOWEST_S) if len(steps_s) else 0.0
+
+
+def paths_of(track: Track, frame_times: np.ndarray, rules: BreakRules, usual_s: float = 0.0) -> Broken:
     """The paths of a track: over gaps shorter than the rule's, boxes lie on straight lines.
 
     Args:
         track: On the frames of the video (see `on_video`).
         frame_times: `(N,)` seconds at which these begin.
         rules: Where a path ends.
+        usual_s: How far apart boxes usually are (see `usual_distance_s`).
     """
     rows = track.frames - 1
     times = frame_times[rows]
     gaps_s, jumps = np.diff(times), _jumps(track.boxes, np.diff(times), rules)
     frame_s = float(np.median(np.diff(frame_times))) if len(frame_times) > 1 else 0.0
-    is_gap = gaps_s > rules.gap_s + frame_s
+    is_gap = gaps_s > max(rules.gap_s + frame_s, _USUAL * usual_s)
     is_break = is_gap | (jumps > 0)
     breaks = tuple(
         Break(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -99,6 +101,27 @@ def test_a_server_that_is_away_gets_all_of_them_when_it_is_back(opened):
     until(lambda: delivery.counts.delivered == 5)
     delivery.close()
     assert [body["frame"] for _, _, body in again.requests] == list(range(5))
+
+
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_longer_than_one():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            taken, _ = server.accept()
+            with taken, suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 1000:
+                    taken.sendall(bytes([byte]))
+                    if stop.wait(0.02):
+                        return
+
+        stop = threading.Event()
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        channel = WebhookChannel(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout_s=0.2)
+        attempt = channel.send(b"{}")
+        stop.set()
+        thread.join()
+    assert (attempt.outcome, attempt.reason) == ("later", "no answer in time")
 
 
 def test_urls_that_cannot_be_are_refused_without_their_secrets(monkeypatch):

@@ -14,6 +14,7 @@ from kinesphere.models.rejection import Rejection
 from kinesphere.predict.events import Fact, StreamFacts, timeline_facts
 from kinesphere.predict.prediction import Prediction
 from kinesphere.predict.segment_rule import SegmentRule
+from kinesphere.predict.segmentation import segments
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.transitions import Transitions
 
@@ -122,3 +123,31 @@ def test_facts_that_begin_late_by_the_shortest_are_known_in_time() -> None:
         assert all(fact.start_s >= known for fact in new if not fact.is_over)
         told += new
     assert [(f.label, f.start_s) for f in told] == [("run", 2.5)]
+
+
+def test_no_action_goes_on_above_the_lower_threshold_as_in_segments() -> None:
+    labels = LabelSet(("run", "rest"))
+    rule = SegmentRule(threshold=0.7, thresholds={"run": 0.3}, keep=0.3, no_action=("rest",))
+    rows = np.array([[0.1, 0.9], [0.35, 0.65], [0.8, 0.2], [0.9, 0.1]])
+    spans = np.arange(len(rows))[:, None] + np.array([0.0, 1.0])
+    stream = StreamFacts(rule)
+    given = [
+        fact
+        for row, (start, end) in zip(rows, spans.tolist(), strict=True)
+        for fact in stream.add(Prediction(row, labels, "camera", (start, end)))
+    ] + stream.close()
+    over = [(fact.start_s, fact.end_s) for fact in given if fact.is_over]
+    assert over == [(s.start_s, s.end_s) for s in segments(Timeline(rows, spans, labels, "v"), rule)]
+    assert over == [(2.0, 4.0)]
+
+
+def test_the_clock_ends_who_is_gone_and_goes_on_though_nobody_is_seen() -> None:
+    stream = StreamFacts()
+    assert stream.advance(1.0) == []
+    assert stream.known_s == -math.inf  # how long windows are is not known yet
+    stream.add(answer(0, 0.9), 1)
+    assert stream.advance(3.9) == []
+    assert [(fact.person, fact.end_s) for fact in stream.advance(4.1)] == [(1, 2)]
+    assert stream.known_s == pytest.approx(2.1)
+    assert stream.advance(3.0) == []
+    assert stream.known_s == pytest.approx(2.1)

@@ -162,3 +162,17 @@ def test_the_recipe_of_a_robbery() -> None:
     assert find_events(rules, [run[0], Fact("run", 5, 8, 1), up]) == []
     assert find_events(rules, [*run, Fact("holds up machete", 15, 21, 1, 9)]) == []
     assert find_events(rules, [*run, Fact("holds machete", 8, 12, 1, 9)]) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "hint"),
+    [
+        ("figt*", "did you mean 'fighting'"),
+        ("*runn*", "did you mean 'run fast'"),
+        ("hold up *", "holds up knife"),
+    ],
+)
+def test_patterns_that_no_label_meets_are_told_with_the_nearest(label: str, hint: str) -> None:
+    rules = Rules.parse(f"rules: {{a: {{parts: {{x: {{label: '{label}'}}}}}}}}")
+    with pytest.raises(LabelMismatch, match=rf"The rules speak of .*{hint}"):
+        rules.check_labels(["fighting", "run fast", "holds up knife"], "the model")

@@ -14,7 +14,7 @@ from kinesphere.clips.spec import ClipSpec, Sampling, Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.predict.people import BreakRules, CropRules, PeopleSettings, people_timelines, united
 from kinesphere.predict.people.crops import PeopleClips, PersonWindow, crops_of
-from kinesphere.predict.people.paths import on_video, paths_of
+from kinesphere.predict.people.paths import on_video, paths_of, usual_distance_s
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import segments
 from kinesphere.video import Video
@@ -94,9 +94,9 @@ def test_gaps_and_jumps_end_a_path_and_are_counted(passing: Path) -> None:
     # What touches at the jump is of two people: no segment, smoothing or decoding reaches over it.
     blue = found[2].timeline
     assert blue.breaks_s.tolist() == [found.breaks[0].time_s] == [1.0]
-    whole = [(1 - 1e-6 <= s.start_s) or (s.end_s <= 1 + 1e-6) for s in segments(blue, SegmentRule(gap_s=5))]
-    assert len(whole) == 2
-    assert all(whole)
+    sides = [s.start_s >= 1 - 1e-6 or s.end_s <= 1 + 1e-6 for s in segments(blue, SegmentRule(gap_s=5))]
+    assert sides
+    assert all(sides)
     assert blue.smoothed(9).probabilities[0] == pytest.approx(blue.probabilities[:4].mean(0))
     assert "1 times somebody is away for longer than 0.5 s; the clips begin anew after" in found.notes
     assert any("1 times the box of a person jumps" in note for note in found.notes)
@@ -165,3 +165,17 @@ def test_a_pair_is_the_box_around_both() -> None:
 def test_wrong_rules_are_refused(make: object, message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         make()  # type: ignore[operator]
+
+
+def test_tracks_of_one_box_a_second_hold_together(passing: Path) -> None:
+    """A video of 5 s; those who have boxes once a second, and somebody who was away for three."""
+    times = np.arange(125) / 25
+    frames = np.arange(1, 126, 25)
+    boxes = np.tile([10.0, 10, 40, 60], (5, 1))
+    slow = Track(1, frames, boxes, np.ones(5))
+    away = Track(2, frames[[0, 1, 4]], boxes[:3], np.ones(3))
+    usual_s = usual_distance_s([slow, away], times)
+    assert usual_s == pytest.approx(1.0)
+    assert [len(path) for path in paths_of(slow, times, BreakRules(), usual_s).paths] == [101]
+    assert [at.kind for at in paths_of(away, times, BreakRules(), usual_s).breaks] == ["gap"]
+    assert len(paths_of(slow, times, BreakRules()).breaks) == 4
