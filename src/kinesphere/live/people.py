@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from kinesphere.annotations.timed import Track
@@ -80,14 +81,20 @@ class PeopleRecognition:
         if seen is None:
             return ()
         window = replace(seen.window, size=_kept_at(seen.window.size)[0])
-        tracks = tracks_of_poses(seen.known[_POSES], window)
+        # Meanwhile people may have been looked for in frames that came later.
+        poses = seen.known[_POSES].during((0.0, float(np.nextafter(shown.time_s, np.inf))))
+        tracks = tracks_of_poses(poses, window)
         everybody = [each for track in tracks if (each := self._followed(track, window, seen, shown))]
         everybody.sort(key=lambda each: -each.height)
         followed = sorted(everybody[: self._settings.people], key=lambda each: each.span)
         self._answered_s = {
             person: end_s for person, end_s in self._answered_s.items() if shown.time_s - end_s < _FORGOTTEN_S
         }
-        return self._answers(followed, window, seen) if followed else ()
+        if not followed:
+            return ()
+        known = {**seen.known, _POSES: poses}
+        preparation = self._predictor.opening.preparation
+        return self._answers(followed, WrappedSource(window, known=known, preparation=preparation))
 
     def _followed(self, track: Track, window: Window, seen: Seen, shown: Shown) -> _Followed | None:
         """A person who is in the newest frame and was followed for a whole window; None of others."""
@@ -109,9 +116,8 @@ class PeopleRecognition:
         """Frames that are kept lie no further apart, usually."""
         return max(shown.frame_s, _LEAST_S) + shown.frame_s / 2
 
-    def _answers(self, followed: Sequence[_Followed], window: Window, seen: Seen) -> list[Answer]:
+    def _answers(self, followed: Sequence[_Followed], source: WrappedSource) -> list[Answer]:
         predictor = self._predictor
-        source = WrappedSource(window, known=seen.known, preparation=predictor.opening.preparation)
         windows = [PersonWindow(number, each.span) for number, each in enumerate(followed)]
         paths = [each.path for each in followed]
         clips = [
@@ -124,7 +130,7 @@ class PeopleRecognition:
         for number, (each, row) in enumerate(zip(followed, rows, strict=True)):
             notes = nobody_note(predictor, [x[number] for x in inputs])
             said = Prediction(row, predictor.labels, self._name, each.span, 1, notes, predictor.rejection)
-            height, width = window.size
+            height, width = source.size
             left, top, right, bottom = each.path.boxes[-1].tolist()
             box = (left / width, top / height, right / width, bottom / height)
             found.append(Answer(said, each.path.identity, box, each.begins))
