@@ -244,7 +244,7 @@ def _without_lists(root: Path, items: Iterable[Sample | Recording | Captured | S
 DATASETS: Registry[Dataset] = Registry(
     "data set",
     Dataset,
-    package=("kinesphere.datasets", "kinesphere.synthetic.dataset"),
+    package=("kinesphere.datasets", "kinesphere.synthetic.dataset", "kinesphere.synthetic.laboratory.card"),
     group="kinesphere.datasets",
 )
 

@@ -29,6 +29,7 @@ from kinesphere.video.write import VideoWriter
 _LONGEST_S = 6 * 3600.0
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with the number of videos done and the number of videos in all."""
 
@@ -90,9 +91,12 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
 
 
 def run_jobs(
-    job: Callable[[Item], None], items: Sequence[Item], workers: int | None, progress: Progress | None
-) -> None:
+    job: Callable[[Item], Result], items: Sequence[Item], workers: int | None, progress: Progress | None
+) -> list[Result]:
     """Do all items, in this process or in several.
+
+    Returns:
+        What the items gave, in the order in which they were done.
 
     Raises:
         InvalidSetting: If `workers` is below 1.
@@ -101,29 +105,39 @@ def run_jobs(
     count = cpu_count() if workers is None else workers
     if count < 1:
         raise InvalidSetting(f"At least one worker is needed to generate videos; got workers={workers}.")
-    if count == 1:
-        for done, item in enumerate(items, start=1):
+    given: list[Result] = []
+    for result in _results(job, items, count):
+        given.append(result)
+        if progress:
+            progress(len(given), len(items))
+    return given
+
+
+def _results(job: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    if workers == 1:
+        for item in items:
             raise_if_stopped()
-            job(item)
-            if progress:
-                progress(done, len(items))
+            yield job(item)
         return
-    results = bounded_map(job, items, workers=count, timeout_s=_LONGEST_S)
-    for done, (_, result) in enumerate(results, start=1):
+    for _, result in bounded_map(job, items, workers=workers, timeout_s=_LONGEST_S):
         if isinstance(result, Skipped):
             raise WorkerFailed(f"A video was not generated: {result.reason}. Run it again to go on.")
-        if progress:
-            progress(done, len(items))
+        yield result
 
 
 def write_manifest(root: Path, rows: Iterable[dict[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
     """Write `manifest.csv`, atomically."""
     path = root / "manifest.csv"
+    write_table(path, columns, rows)
+    return path
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
+    """Write a table as CSV, atomically; what a row does not say is empty."""
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    return path
 
 
 def is_finished(name: str, settings: MannequinSettings, root: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,15 +151,16 @@ def _survey(name: str, folder: Path, longest_s: float, fps: float) -> tuple[list
     return motions, skipped
 
 
-def _deal(motions: Sequence[_Listed], settings: MannequinSettings) -> dict[str, str]:
+def deal(labels: Mapping[str, Iterable[str]], settings: MannequinSettings) -> dict[str, str]:
     """The split of each group, in an order drawn from the seed.
 
     Of every label each split gets about its fraction, and the largest one first, so that no label is tested
     that was not trained. A group of several labels counts for the first of them.
+
+    Args:
+        labels: Groups and the labels in them.
+        settings: Fractions of the splits, and the seed.
     """
-    labels: dict[str, set[str]] = {}
-    for motion in motions:
-        labels.setdefault(motion.group, set()).add(motion.part.label)
     order = np.random.default_rng(settings.seed).permutation(len(labels)).tolist()
     shuffled = dict(zip(labels, order, strict=True))
     splits: dict[str, str] = {}
@@ -179,7 +180,10 @@ def _plan(
     motions: Sequence[_Listed], settings: MannequinSettings, renderings: int
 ) -> Iterator[tuple[_Listed, CapturePlan]]:
     """The videos of all motions."""
-    splits = _deal(motions, settings)
+    labels: dict[str, set[str]] = {}
+    for motion in motions:
+        labels.setdefault(motion.group, set()).add(motion.part.label)
+    splits = deal(labels, settings)
     for motion in motions:
         split, label = splits[motion.group], motion.part.label
         for plan in plan_captures(settings, motion.name, label, split, motion.pieces, renderings):

@@ -119,6 +119,8 @@ def seen(
     rate_hz: float,
     settings: MannequinSettings,
     generator: np.random.Generator,
+    *,
+    azimuth_deg: float | None = None,
 ) -> Poses:
     """Joints in space as an estimator finds them in the image of a camera somewhere around.
 
@@ -129,13 +131,18 @@ def seen(
         rate_hz: Frames a second.
         settings: Image size and where cameras stand.
         generator: Draws the camera and all errors.
+        azimuth_deg: Bearing of a camera on a tripod, left positive; None draws one that may follow people.
     """
     points = _as_defined(placed, performer, generator)
     azimuth, elevation = _bearing(settings, generator)
+    if azimuth_deg is not None:
+        azimuth = math.radians(azimuth_deg)
     focal, margin = float(generator.uniform(0.7, 2.5)), float(generator.uniform(0.05, 0.5))
     camera = framing(points.reshape(-1, 3), azimuth, elevation, focal, settings.size, margin)
     camera = tilted(camera, float(generator.normal(0, 0.07)))
-    pixels = _followed(camera.project(points)[..., :2], generator)
+    pixels = camera.project(points)[..., :2]
+    if azimuth_deg is None:
+        pixels = _followed(pixels, generator)
     size = float(np.linalg.norm(np.ptp(pixels, axis=1), axis=1).mean())
     pixels = pixels + _errors(pixels.shape, generator) * size
     scores = _scores(len(pixels), generator)

@@ -23,11 +23,10 @@ from kinesphere.clips.pinhole import framing
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, UnknownName
 from kinesphere.data import ClipDataset, Item, Manifest, Opening
-from kinesphere.data.catalogue import Labelled
 from kinesphere.synthetic import MannequinSettings, Recorded, load_ground_truth
 from kinesphere.synthetic.body.body import Placement
 from kinesphere.synthetic.clips import cast
-from kinesphere.synthetic.mocap import RenderedSet, _deal, _Listed, render_motions
+from kinesphere.synthetic.mocap import RenderedSet, deal, render_motions
 from kinesphere.synthetic.mocap_clips import cut, plan_captures, render_capture, staged
 from kinesphere.synthetic.motion.retarget import retarget
 from kinesphere.video import Video
@@ -219,12 +218,8 @@ def test_long_motions_and_long_ways_are_cut_into_equal_pieces(walking: Recorded)
 
 def test_labels_are_trained_before_they_are_tested() -> None:
     def dealt(count: int) -> Counter[str]:
-        motions = [
-            _Listed(Path(f"{label}{i}.bvh"), f"{label}{i}", Labelled(label), f"{label}{i}", ())
-            for label in ("bow", "kick")
-            for i in range(count)
-        ]
-        splits = _deal(motions, MannequinSettings())
+        labels = {f"{label}{i}": {label} for label in ("bow", "kick") for i in range(count)}
+        splits = deal(labels, MannequinSettings())
         assert {splits["bow0"], splits["kick0"]} == {"train"} or count > 1
         return Counter(splits.values())
 

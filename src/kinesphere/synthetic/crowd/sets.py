@@ -11,9 +11,8 @@ Beside `manifest.csv`, one row for each movement of each person, lies
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +25,12 @@ from kinesphere.clips.modalities.pose.poses import Poses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.skeleton import COCO17
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import make_folder, replacing, write_text
+from kinesphere.core.files import make_folder, write_text
 from kinesphere.synthetic.body.body import Array
 from kinesphere.synthetic.crowd.script import Occurrence
 from kinesphere.synthetic.crowd.take import Filming, Take
 from kinesphere.synthetic.crowd.truth import Sight
-from kinesphere.synthetic.dataset import Progress, claim, run_jobs, write_manifest
+from kinesphere.synthetic.dataset import Progress, claim, run_jobs, write_manifest, write_table
 from kinesphere.synthetic.render.ground_truth import video_file
 from kinesphere.synthetic.render.render import mask_boxes
 from kinesphere.synthetic.scene.scene import KINDS
@@ -91,9 +90,9 @@ def write_set(
     for name in names:
         for table, rows in json.loads(_notes(name, root).read_text("utf-8")).items():
             tables.setdefault(table, []).extend(rows)
-    _write_table(root / "facts.csv", FACT_COLUMNS, tables["facts"])
+    write_table(root / "facts.csv", FACT_COLUMNS, tables["facts"])
     if "events" in tables:
-        _write_table(root / "events.csv", EVENT_COLUMNS, tables["events"])
+        write_table(root / "events.csv", EVENT_COLUMNS, tables["events"])
     return write_manifest(root, tables["movements"], COLUMNS)
 
 
@@ -235,10 +234,3 @@ def _timed(each: Occurrence) -> dict[str, str]:
         "person": str(each.person),
         "other": "" if each.other is None else str(each.other),
     }
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
