@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 from tokenize import TokenError
 from typing import IO
 
@@ -22,6 +23,9 @@ from kinesphere.core.limits import Budget
 _GROWTH = 100
 _MOST_ARRAYS = 100_000
 _HEADER_BYTES = 4096
+# NumPy has Python parse a header, and Python 3.11 counts the depth of what its threads parse together: they
+# would stop each other with a SystemError (https://github.com/python/cpython/issues/106905).
+_PARSING = Lock()
 # What stands before an entry: its signature, and the lengths of its name and of what follows that.
 _LOCAL = struct.Struct("<4s22xHH")
 # Truth values, numbers and text; anything else would be Python objects.
@@ -154,7 +158,8 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     if read is None:
         raise BrokenArchive("it holds records, which none of our files do")
     try:
-        return read(stream, max_header_size=_HEADER_BYTES)
+        with _PARSING:
+            return read(stream, max_header_size=_HEADER_BYTES)
     except (
         MemoryError,
         TokenError,
