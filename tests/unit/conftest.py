@@ -46,3 +46,31 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def manifest(data_folder: Path) -> Manifest:
     return Manifest.read(data_folder)
+
+
+def elan_document(tiers: dict[str, list[tuple[str, int, int]]], media: str = "") -> str:
+    """An ELAN document, times in milliseconds."""
+    slots, layers, number = [], [], 0
+    for tier, rows in tiers.items():
+        inner = ""
+        for label, start, end in rows:
+            number += 2
+            slots += [f'<TIME_SLOT TIME_SLOT_ID="ts{number + i}" TIME_VALUE="{time}"/>' for i, time in
+                      enumerate((start, end))]  # fmt: skip
+            inner += (
+                f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" TIME_SLOT_REF1="ts{number}" '
+                f'TIME_SLOT_REF2="ts{number + 1}"><ANNOTATION_VALUE>{label}</ANNOTATION_VALUE>'
+                "</ALIGNABLE_ANNOTATION></ANNOTATION>"
+            )
+        layers.append(f'<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{tier}">{inner}</TIER>')
+    linked = f'<MEDIA_DESCRIPTOR MEDIA_URL="{media}" MIME_TYPE="video/mp4"/>' if media else ""
+    return (
+        f'<ANNOTATION_DOCUMENT FORMAT="3.0" VERSION="3.0"><HEADER TIME_UNITS="milliseconds">{linked}</HEADER>'
+        f"<TIME_ORDER>{''.join(slots)}</TIME_ORDER>{''.join(layers)}</ANNOTATION_DOCUMENT>"
+    )
+
+
+@pytest.fixture(scope="session")
+def elan() -> Callable[..., str]:
+    """`elan_document`, for tests to call."""
+    return elan_document

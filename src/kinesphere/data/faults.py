@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from kinesphere.core.labels import nearly_same
 from kinesphere.core.skipped import by_reason
 from kinesphere.core.text import named
@@ -17,6 +19,8 @@ from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.sample import VAL_SPLITS, Sample
 
 Severity = Literal["error", "warning"]
+# Times and ratios that differ by less are the same.
+_SAME_S = 1e-4
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,11 @@ def unused_problems(manifest: Manifest) -> list[Problem]:
     """What a folder holds beside its samples, and rows that make none."""
     problems = []
     if manifest.unused:
-        message = f"{len(manifest.unused)} files and folders are not used: {by_reason(manifest.unused)}."
+        message = f"{len(manifest.unused)} {manifest.unused_are} are not used: {by_reason(manifest.unused)}."
         where = (f"{each.path}: {each.reason}" for each in manifest.unused)
         problems.append(problem("warning", "ignored", message, where))
     if manifest.wrong:
-        message = f"{len(manifest.wrong)} rows of the table are wrong and make no sample; correct them."
+        message = f"{len(manifest.wrong)} {manifest.wrong_are} are wrong and make no sample; correct them."
         where = (f"{each.path}: {each.reason}" for each in manifest.wrong)
         problems.append(problem("error", "wrong row", message, where))
     return problems
@@ -222,8 +226,26 @@ def _shown(paths: Sequence[Path], manifest: Manifest) -> str:
     return " = ".join(shown_path(path, manifest.root) for path in paths)
 
 
+def _are_windows(samples: Sequence[Sample]) -> bool:
+    """Whether spans of a video are windows, which overlap by their rule: of one length, at even distances.
+
+    Some may be missing, and the last one may be shorter, or nearer to the one before.
+    """
+    spans = sorted(sample.span for sample in samples if sample.span is not None)
+    if len(spans) < max(3, len(samples)):
+        return False
+    steps = np.diff([start for start, _ in spans[:-1]])
+    lengths = [end - start for start, end in spans[:-1]]
+    if min(steps) <= 0 or spans[-1][0] <= spans[-2][0] or max(lengths) - min(lengths) > _SAME_S:
+        return False
+    return bool((np.abs(steps / min(steps) - np.round(steps / min(steps))) < _SAME_S).all())
+
+
 def _overlaps(manifest: Manifest) -> list[Problem]:
-    """Spans of one video that share time and have different labels, where every sample has one label."""
+    """Spans of one video that share time and have different labels, where every sample has one label.
+
+    Windows overlap by their rule.
+    """
     if manifest.labels.multi:
         return []
     spans: dict[Path, list[Sample]] = defaultdict(list)
@@ -231,6 +253,8 @@ def _overlaps(manifest: Manifest) -> list[Problem]:
         spans[sample.path].append(sample)
     found = []
     for samples in spans.values():
+        if _are_windows(samples):
+            continue
         # The latest end so far, and the latest of another label: enough to see whether any overlaps.
         latest: list[tuple[float, tuple[str, ...], str]] = []
         for sample in sorted(samples, key=lambda s: s.span or (0.0, float("inf"))):

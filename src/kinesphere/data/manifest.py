@@ -50,6 +50,8 @@ class Manifest:
         unused: What the folder holds beside the samples.
         wrong: Rows of the table that make no sample.
         groupings: How groups were found that were not given.
+        unused_are: What `unused` holds, in a word for people.
+        wrong_are: What `wrong` holds.
     """
 
     samples: tuple[Sample, ...]
@@ -58,6 +60,8 @@ class Manifest:
     unused: tuple[Skipped, ...] = ()
     wrong: tuple[Skipped, ...] = ()
     groupings: tuple[Grouping, ...] = ()
+    unused_are: str = "files and folders"
+    wrong_are: str = "rows of the table"
 
     def __post_init__(self) -> None:
         if not self.samples:

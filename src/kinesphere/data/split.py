@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from kinesphere.core.errors import IncompleteSplit, InvalidSetting
+from kinesphere.core.registry import nearest
 from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.manifest import Manifest
 
@@ -63,6 +64,42 @@ def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -
     for number, name in enumerate(names):
         _check_classes(manifest, part == number, name, trained_on=number == 0)
     return manifest.with_splits({sample.id: names[p] for sample, p in zip(manifest, part, strict=True)})
+
+
+def by_groups(manifest: Manifest, parts: Mapping[str, Collection[str]], rest: str = "train") -> Manifest:
+    """Assign whole groups to splits by name, such as performers to `test`.
+
+    Args:
+        manifest: The samples; splits they have are replaced.
+        parts: Groups of each split.
+        rest: Split of all other samples.
+
+    Raises:
+        InvalidSetting: If there is no such group, one is in two splits, nothing is left for `rest`, or that
+            would lack a class.
+
+    Warns:
+        IncompleteSplit: If another split lacks a class.
+    """
+    split_of: dict[str, str] = {}
+    for split, groups in parts.items():
+        for group in groups:
+            if group not in manifest.groups:
+                close = nearest(group, manifest.groups)
+                hint = f" did you mean {' or '.join(map(repr, close))}?" if close else ""
+                raise InvalidSetting(
+                    f"There is no group {group!r};{hint} the {len(manifest.groups)} groups are "
+                    f"{list(manifest.groups[:20])}{_told(manifest)}."
+                )
+            if split_of.setdefault(group, split) != split:
+                raise InvalidSetting(f"Group {group!r} cannot be in {split_of[group]!r} and in {split!r}.")
+    part = np.array([split_of.get(sample.group or "", rest) for sample in manifest])
+    if not (part == rest).any():
+        raise InvalidSetting(f"All groups are in {sorted(set(part.tolist()))}; none is left for {rest!r}.")
+    _check_classes(manifest, part == rest, rest, trained_on=True)
+    for split in parts:
+        _check_classes(manifest, part == split, split, trained_on=False)
+    return manifest.with_splits({sample.id: str(p) for sample, p in zip(manifest, part, strict=True)})
 
 
 def kfold(manifest: Manifest, k: int, seed: int = 0) -> list[Fold]:

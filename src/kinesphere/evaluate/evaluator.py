@@ -261,8 +261,8 @@ def unlisted(manifest: Manifest) -> tuple[str, ...]:
     return tuple(
         f"{len(rows)} {what}, among them {rows[0].path}: {rows[0].reason}."
         for rows, what in (
-            (manifest.wrong, "rows of the table are wrong and left out"),
-            (manifest.unused, "files and folders of the data are not used"),
+            (manifest.wrong, f"{manifest.wrong_are} are wrong and left out"),
+            (manifest.unused, f"{manifest.unused_are} of the data are not used"),
         )
         if rows
     )

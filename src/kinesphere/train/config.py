@@ -14,6 +14,7 @@ from kinesphere.clips.augment.background import Background
 from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.data.manifest import Unlabelled, WrongRows
+from kinesphere.data.windows import LastWindow, OverlapOf, Several, WindowRule
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
@@ -60,11 +61,48 @@ def _check_monitor(value: str) -> str:
     return name
 
 
+class WindowSection(Section):
+    """The windows that long recordings with timed labels are cut into."""
+
+    length_s: Positive = 10.0
+    """Length of a window in seconds; a shorter recording is one window."""
+    stride_s: Positive = 5.0
+    """Seconds between the starts of windows."""
+    least_overlap: Share = 0.5
+    """Least fraction that a label covers, above 0."""
+    overlap_of: OverlapOf = "window"
+    """Of what that is a fraction: of the window, all spans of a class together; or of a single annotation, or
+    of the window where that is shorter."""
+    several: Several = "largest"
+    """What becomes of several labels that cover enough: the one with the largest overlap, or all."""
+    last: LastWindow = "end"
+    """Last window: ends with the recording, is short, or is left out (`drop`)."""
+    background: str | None = None
+    """Class of windows that no label touches; None leaves them out."""
+
+    def rule(self) -> WindowRule:
+        """The rule that they state.
+
+        Raises:
+            InvalidSetting: If they contradict each other.
+        """
+        return WindowRule(**self.model_dump())
+
+
 class DataSection(Section):
     """The videos, their labels and their splits."""
 
     source: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-    """Manifest (CSV, Parquet) or folder of class folders; several are joined."""
+    """Manifest (CSV, Parquet) or folder of class folders; or recordings with timed labels: files of ELAN or
+    another timed format, a folder of them, a glob (`recordings/*.eaf`). Several are joined."""
+    tier: str | None = None
+    """Tier of timed labels that holds the classes; None takes the only one. Given, every source is recordings
+    with timed labels, whatever its suffix."""
+    window: WindowSection | None = None
+    """Windows that recordings with timed labels are cut into; None is 10 s every 5 s. Given, every source is
+    such recordings."""
+    videos: str | None = None
+    """Folder of the videos of timed labels; None looks beside them, then below their folder."""
     label_column: str = "label"
     """Column of the manifest that holds the labels."""
     unlabelled: Unlabelled = "refuse"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -75,14 +76,14 @@ class Recipe(Section):
 
         Args:
             source: A YAML recipe, a run folder (its recipe, with `out` as where the folder lies now), or
-                else data: a manifest or a folder of class folders.
+                else data: a manifest, a folder of class folders, or recordings with timed labels.
             overrides: `section.key=value`, the value in YAML: `optimizer.lr=0.01`, `clip.size=[112, 112]`.
 
         Raises:
             InvalidSetting: If the file is missing or not a recipe, or a key or value is wrong.
         """
         path = Path(source)
-        if not path.exists():
+        if not (path.exists() or (glob.has_magic(path.name) and any(path.parent.glob(path.name)))):
             raise InvalidSetting(
                 f"There is no recipe, run folder or data at {str(source)!r}; check the path."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from dataclasses import replace
@@ -19,6 +20,9 @@ from kinesphere.core.threads import UsableThreads
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_files import is_pose_file
+from kinesphere.data.spelling import Spelling
+from kinesphere.data.timed_recordings import Cutting, cut_recordings, is_timed
+from kinesphere.data.windows import LABEL_COLUMN, WindowRule
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import check_name, is_file, model_of, named_weights
@@ -37,10 +41,22 @@ def read_data(data: DataSection) -> Manifest:
 
     Raises:
         InvalidManifest: If a source cannot be read or contradicts itself.
+        InvalidAnnotation: If timed labels cannot be read, or have several tiers and none is named.
         LabelMismatch: If a mirror pair names a label that does not occur, or `labels` are not those that do.
     """
-    manifests = [
-        Manifest.read(
+    manifests = [_read(data, source) for source in data.source]
+    manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
+    if data.labels:
+        manifest = replace(manifest, labels=_in_order(manifest.labels, data.labels))
+    if data.mirror:
+        manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
+    return manifest
+
+
+def _read(data: DataSection, source: str) -> Manifest:
+    """The samples of one source; recordings with timed labels are cut into windows."""
+    if data.tier is None and data.window is None and not is_timed(source):
+        return Manifest.read(
             source,
             label_column=data.label_column,
             group_column=data.group_column,
@@ -48,14 +64,15 @@ def read_data(data: DataSection) -> Manifest:
             unlabelled=data.unlabelled,
             wrong_rows=data.wrong_rows,
         )
-        for source in data.source
-    ]
-    manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
-    if data.labels:
-        manifest = replace(manifest, labels=_in_order(manifest.labels, data.labels))
-    if data.mirror:
-        manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
-    return manifest
+    rule = WindowRule() if data.window is None else data.window.rule()
+    videos = None if data.videos is None else Path(data.videos)
+    cutting = Cutting(rule, {LABEL_COLUMN: data.tier}, Spelling(known=data.labels), videos)
+    cut = cut_recordings([source], cutting, wrong_rows=data.wrong_rows)
+    for sentence in cut.counted():
+        log.info("%s: %s.", source, sentence)
+    for note in cut.notes:
+        log.warning("%s.", note)
+    return cut.manifest
 
 
 def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
@@ -240,12 +257,17 @@ def _joined(manifests: list[Manifest]) -> Manifest:
         tuple(each for manifest in manifests for each in manifest.unused),
         tuple(each for manifest in manifests for each in manifest.wrong),
         tuple(each for manifest in manifests for each in manifest.groupings),
+        " and ".join(dict.fromkeys(manifest.unused_are for manifest in manifests)),
+        " and ".join(dict.fromkeys(manifest.wrong_are for manifest in manifests)),
     )
 
 
 def _free_folder(source: str, model: str) -> Path:
     """runs/<data>-<model>, with the first free number behind it."""
-    stem = Path("runs") / f"{real_path(Path(source)).stem}-{model}"
+    path = real_path(Path(source))
+    while glob.has_magic(path.name):  # recordings/*.eaf is named by its folder
+        path = path.parent
+    stem = Path("runs") / f"{path.stem}-{model}"
     number, folder = 1, stem
     while folder.exists():
         number += 1

@@ -121,6 +121,7 @@ def divide(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection]:
         "source": tuple(str(real_path(Path(source))) for source in data.source),
         "val": val,
         "test": test,
+        "videos": None if data.videos is None else str(real_path(Path(data.videos))),
         "cache": None if data.cache is None else str(real_path(Path(data.cache))),
         "extracts": None if data.extracts is None else str(real_path(Path(data.extracts))),
     }

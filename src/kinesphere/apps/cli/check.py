@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,12 +18,24 @@ from kinesphere.apps.cli.options import (
     SplitColumn,
     Unlabelled,
 )
+from kinesphere.apps.cli.window_options import (
+    Background,
+    Last,
+    LeastOverlap,
+    OverlapOf,
+    Several,
+    Stride,
+    Videos,
+    Window,
+)
 
 if TYPE_CHECKING:
     from kinesphere.clips import ClipSpec
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.data import Manifest, Preflight
     from kinesphere.data.preflight_poses import PoseSummary
+    from kinesphere.data.timed_recordings import Cut
+    from kinesphere.data.windows import WindowRule
     from kinesphere.models.provenance import Provenance
 
 SHOWN = 10
@@ -40,6 +52,17 @@ def check(
         ),
     ] = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="Tier of timed labels that holds the classes; default: the only one.")
+    ] = None,
+    window: Window = 10.0,
+    stride: Stride = 5.0,
+    least_overlap: LeastOverlap = 0.5,
+    overlap_of: OverlapOf = "window",
+    several: Several = "largest",
+    last: Last = "end",
+    background: Background = None,
+    videos: Videos = None,
     label_column: LabelColumn = "label",
     group_column: GroupColumn = "group",
     split_column: SplitColumn = "split",
@@ -56,36 +79,70 @@ def check(
     Unreadable files, wrong rows, files that are not used, labels, duplicates, groups across splits, spans
     that contradict each other, clips longer than videos, crops that leave people out; and poses, where
     there are some or the model sees them: missing ones, those of other videos, those that show nobody.
+    Recordings with timed labels (ELAN files, a folder of them, a glob) are looked at as the windows that
+    training cuts them into.
     """
-    from kinesphere.clips import Sampling
     from kinesphere.clips.sidecar import Extracts
-    from kinesphere.data import Manifest
-    from kinesphere.data import check as examine
+    from kinesphere.data.windows import WindowRule
 
     check_file("--preview", preview, IMAGES)
-    manifest = Manifest.read(
-        data, label_column=label_column, group_column=group_column, split_column=split_column,
-        unlabelled=unlabelled, wrong_rows="skip",  # all of them are listed
+    rule = WindowRule(window, stride, least_overlap, background, overlap_of, several, last)
+    cut = _cut(data, rule, tier, videos)
+    manifest = cut.manifest if cut is not None else _listed(
+        data, label_column, group_column, split_column, unlabelled
     )  # fmt: skip
-    specs, origin = _inputs(model, manifest)
-    if sampling is not None:
-        specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
+    specs, origin = _sampled_inputs(model, manifest, sampling)
     place = Extracts(extracts, manifest.root)
-    with progress("Reading files", "files", hidden=as_json) as advance:
-        found = examine(
+    found = _examined(manifest, specs, origin, place, decode_all, hidden=as_json)
+    found = _with_cutting(_with_pretraining(found, origin, manifest), cut)
+    passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
+    if as_json:
+        print_json(found.to_json() | ({} if cut is None else {"windows": cut.counted()}))
+    else:
+        for sentence in () if cut is None else cut.counted():
+            console().print(f"{sentence[0].upper()}{sentence[1:]}.", soft_wrap=True)
+        _print(found, manifest.root)
+        _say_drawn(preview, passed_over)
+    end(len(found.unreadable) + found.lacking + found.has_errors)
+
+
+def _cut(data: Path, rule: WindowRule, tier: str | None, videos: Path | None) -> Cut | None:
+    """Recordings with timed labels cut into windows; None for a manifest or a folder of classes."""
+    from kinesphere.data.timed_recordings import Cutting, cut_recordings, is_timed
+    from kinesphere.data.windows import LABEL_COLUMN, WindowRule
+
+    if is_timed(data) or tier is not None or videos is not None or rule != WindowRule():
+        return cut_recordings([data], Cutting(rule, {LABEL_COLUMN: tier}, videos=videos))
+    return None
+
+
+def _listed(
+    data: Path, label: str, group: str, split: str, unlabelled: Literal["refuse", "skip"]
+) -> Manifest:
+    """A manifest or a folder of classes, by the names of its columns; wrong rows are all listed."""
+    from kinesphere.data import Manifest
+
+    return Manifest.read(
+        data, label_column=label, group_column=group, split_column=split, unlabelled=unlabelled,
+        wrong_rows="skip",
+    )  # fmt: skip
+
+
+def _examined(
+    manifest: Manifest,
+    specs: tuple[ClipSpec, ...],
+    origin: Provenance,
+    place: Extracts,
+    decode_all: bool,
+    hidden: bool,
+) -> Preflight:
+    from kinesphere.data import check as examine
+
+    with progress("Reading files", "files", hidden=hidden) as advance:
+        return examine(
             manifest, specs, preparation=origin.preparation, extracts=place, decode_all=decode_all,
             progress=advance,
         )  # fmt: skip
-    found = _with_pretraining(found, origin, manifest)
-    passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _print(found, manifest.root)
-        if preview is not None:
-            over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
-            console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
-    end(len(found.unreadable) + found.lacking + found.has_errors)
 
 
 def _with_pretraining(found: Preflight, origin: Provenance, manifest: Manifest) -> Preflight:
@@ -96,6 +153,26 @@ def _with_pretraining(found: Preflight, origin: Provenance, manifest: Manifest) 
     notes = pretraining_notes((origin,), manifest.labels)
     more = tuple(Problem("warning", "pre-training", note) for note in notes)
     return replace(found, problems=(*found.problems, *more))
+
+
+def _with_cutting(found: Preflight, cut: Cut | None) -> Preflight:
+    """The findings, with what is to be known of the files of timed labels."""
+    from kinesphere.data.faults import Problem
+
+    if cut is None:
+        return found
+    more = tuple(Problem("warning", "annotations", f"{note}.") for note in cut.notes)
+    return replace(found, problems=(*found.problems, *more))
+
+
+def _sampled_inputs(model: str, manifest: Manifest, sampling: str | None) -> tuple[tuple[ClipSpec, ...], Provenance]:
+    """What a model takes, perhaps in another sampling, and what is known of its weights."""
+    from kinesphere.clips import Sampling
+
+    specs, origin = _inputs(model, manifest)
+    if sampling is not None:
+        specs = tuple(spec.with_(sampling=Sampling.parse(sampling)) for spec in specs)
+    return specs, origin
 
 
 def _inputs(model: str, manifest: Manifest) -> tuple[tuple[ClipSpec, ...], Provenance]:
@@ -137,6 +214,12 @@ def _draw(manifest: Manifest, specs: tuple[ClipSpec, ...], extracts: Extracts, p
 
     dataset = ClipDataset(manifest, specs, train=True, augment=Augment(flip=0.0), opening=Opening(extracts))
     return len(preview(dataset, path))
+
+
+def _say_drawn(preview: Path | None, passed_over: int) -> None:
+    if preview is not None:
+        over = f" ({passed_over} unreadable ones passed over)" if passed_over else ""
+        console().print(f"What training sees of some clips: {preview}{over}", soft_wrap=True)
 
 
 def _print(found: Preflight, root: Path) -> None:

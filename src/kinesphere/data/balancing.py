@@ -1,0 +1,123 @@
+"""Fewer or more samples of a class: capped, or listed several times."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.manifest import Manifest
+from kinesphere.data.sample import Sample, split_name
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """A balanced manifest.
+
+    Attributes:
+        manifest: The samples that remain, in their order, repetitions behind their originals.
+        before: Samples per class in the split that was balanced.
+        after: The same afterwards.
+        untouched: Samples of other splits, which stay as they are.
+    """
+
+    manifest: Manifest
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    untouched: int
+
+
+def balance(
+    manifest: Manifest,
+    *,
+    cap: int | None = None,
+    oversample: int | None = None,
+    split: str = "train",
+    seed: int = 0,
+) -> Balanced:
+    """Balance the classes of what is learnt from.
+
+    What is left out is drawn so that as many groups as possible stay in; what is repeated is repeated evenly,
+    and has the id of its original with `#2`, `#3` behind it.
+
+    Args:
+        manifest: Samples with one label each.
+        cap: Most samples of a class; more are left out.
+        oversample: Least samples of a class; fewer are listed several times.
+        split: The split to balance; where samples have no split, all of them are.
+        seed: Same seed, same choice.
+
+    Raises:
+        InvalidSetting: If samples have several labels, no number is given, or they contradict each other.
+    """
+    wanted = _checked(manifest, cap, oversample, split)
+    by_class: dict[str, list[int]] = defaultdict(list)
+    for i, sample in enumerate(manifest):
+        if not manifest.splits or sample.split == wanted:
+            by_class[sample.labels[0]].append(i)
+    times = Counter(range(len(manifest)))
+    rng = np.random.default_rng(seed)
+    for label in sorted(by_class):
+        ordered = _over_groups(manifest, by_class[label], rng)
+        if cap is not None:
+            for i in ordered[cap:]:
+                times[i] = 0
+            ordered = ordered[:cap]
+        for number in range(len(ordered), oversample or 0):
+            times[ordered[number % len(ordered)]] += 1
+    samples = tuple(each for i, sample in enumerate(manifest) for each in _repeated(sample, times[i]))
+    after = Counter(
+        manifest[i].labels[0] for rows in by_class.values() for i in rows for _ in range(times[i])
+    )
+    before = {label: len(by_class[label]) for label in manifest.labels if label in by_class}
+    return Balanced(
+        replace(manifest, samples=samples),
+        before,
+        {label: after[label] for label in before},
+        len(manifest) - sum(before.values()),
+    )
+
+
+def _checked(manifest: Manifest, cap: int | None, oversample: int | None, split: str) -> str:
+    """The split's name in its one form, where numbers, samples and splits allow balancing."""
+    if cap is None and oversample is None:
+        raise InvalidSetting("Balancing needs a cap, a number to repeat scarce classes up to, or both.")
+    if min(cap or 1, oversample or 1) < 1 or (
+        cap is not None and oversample is not None and oversample > cap
+    ):
+        raise InvalidSetting(
+            f"Both numbers are at least 1, and the cap is not below the other; got cap {cap}, oversample "
+            f"{oversample}."
+        )
+    several = next((sample for sample in manifest if len(sample.labels) != 1), None)
+    if several is not None:
+        raise InvalidSetting(
+            f"Sample {several.id!r} has {len(several.labels)} labels; classes are balanced by lists only "
+            "where every sample has one. Use a loss that weighs classes, or data.balance."
+        )
+    wanted = split_name(split)
+    if manifest.splits and wanted not in manifest.splits:
+        raise InvalidSetting(f"There is no split {split!r} to balance; there are {list(manifest.splits)}.")
+    return wanted
+
+
+def _over_groups(manifest: Manifest, rows: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Samples in an order that takes one of each group in turn."""
+    by_group: dict[str, list[int]] = defaultdict(list)
+    for i in rng.permutation(len(rows)).tolist():
+        sample = manifest[rows[i]]
+        by_group[sample.group or f"{sample.path}/"].append(rows[i])
+    found = []
+    waiting = list(by_group.values())
+    while waiting:
+        found += [each.pop() for each in waiting]
+        waiting = [each for each in waiting if each]
+    return found
+
+
+def _repeated(sample: Sample, times: int) -> Iterator[Sample]:
+    for number in range(1, times + 1):
+        yield sample if number == 1 else replace(sample, id=f"{sample.id}#{number}")
