@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
+from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabels, video_name
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.clips.modality import stands_alone
@@ -27,14 +28,14 @@ from kinesphere.data.sources import Opening
 from kinesphere.data.spelling import Spelling, corrected
 from kinesphere.data.windows import LABEL_COLUMN, WindowRule, Windows, windows_of
 
-TIMED_ONLY = (".eaf", ".vtt", ".json")
+TIMED_ONLY = (".eaf", ".vtt", ".json", ".xml")
 """Suffixes of files that hold timed labels and never a manifest."""
 _TIMED = (*TIMED_ONLY, ".csv", ".parquet", ".txt")
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Recordings:
+class AnnotatedVideos:
     """Recordings whose videos are there, and their annotations.
 
     Attributes:
@@ -130,7 +131,9 @@ def cut_recordings(
         InvalidAnnotation: If a file that is named cannot be read, or has several tiers and none is chosen.
         InvalidManifest: If nothing remains, or something is left out that may not be.
     """
-    found = read_recordings(sources, cutting.videos)
+    # Tiers that depend on others hold notes as often as grades: they count where a tier is named.
+    named = any(tier is not None for tier in cutting.tiers.values())
+    found = read_recordings(sources, cutting.videos, dependents=named)
     _check_one_tier(found.labels, cutting.tiers)
     first, *_ = cutting.tiers.values()
     labels, unknown, slips = corrected(found.labels, cutting.spelling, (first,))
@@ -196,7 +199,7 @@ def _check_one_tier(labels: TimedLabels, tiers: Mapping[str, str | None]) -> Non
         )
 
 
-def _groups(found: Recordings, given: Mapping[str, str]) -> tuple[dict[str, str], tuple[Grouping, ...]]:
+def _groups(found: AnnotatedVideos, given: Mapping[str, str]) -> tuple[dict[str, str], tuple[Grouping, ...]]:
     """The group of each recording: given, told by its file's name, or itself."""
     recordings = []
     for name, path in found.paths.items():
@@ -212,16 +215,23 @@ def _groups(found: Recordings, given: Mapping[str, str]) -> tuple[dict[str, str]
     return {each.id: each.group or each.id for each in grouped}, groupings
 
 
-def read_recordings(sources: Sequence[str | Path], videos: Path | None = None) -> Recordings:
+def read_recordings(
+    sources: Sequence[str | Path], videos: Path | None = None, *, dependents: bool = False
+) -> AnnotatedVideos:
     """Read files of timed labels and find the videos that they are about.
 
     A video is looked for beside its annotations, then below the folder that was named, then in `videos`: the
     file of the name that the annotations give, else of that of the annotations themselves.
 
+    Args:
+        sources: Files of timed labels, folders of them, or globs.
+        videos: Another folder of videos.
+        dependents: Whether tiers of ELAN that depend on others are read too.
+
     Raises:
         InvalidAnnotation: If there is no such file, or one that is named cannot be read.
     """
-    files, left_out = _files(sources)
+    files, left_out = _files(sources, Recordings(videos), dependents)
     folders = [Path(source) for source in sources if is_folder(Path(source))]
     folders += [file.parent for file, _ in files if not any(file.is_relative_to(each) for each in folders)]
     root = Path(os.path.commonpath([real_path(folder) for folder in folders]))
@@ -239,7 +249,7 @@ def read_recordings(sources: Sequence[str | Path], videos: Path | None = None) -
                 merged.add(path, name, labels)
         merged.notes += labels.notes
     durations_s, starts_s = merged.measured(left_out)
-    return Recordings(
+    return AnnotatedVideos(
         merged.labels(durations_s), {name: merged.paths[name] for name in durations_s}, durations_s, starts_s,
         root, tuple(left_out), merged.named,
     )  # fmt: skip
@@ -283,14 +293,16 @@ class _Merged:
         return TimedLabels(tuple(labels), tuple(wanted), subsets=subsets, notes=tuple(self.notes))
 
 
-def _files(sources: Sequence[str | Path]) -> tuple[list[tuple[Path, TimedLabels]], list[Skipped]]:
+def _files(
+    sources: Sequence[str | Path], recordings: Recordings, dependents: bool
+) -> tuple[list[tuple[Path, TimedLabels]], list[Skipped]]:
     """Every file of annotations, and those of folders and globs that cannot be read."""
     found: list[tuple[Path, TimedLabels]] = []
     left_out: list[Skipped] = []
     for source in sources:
         path = Path(source)
         if is_file(path):
-            found.append((path, _read(path)))
+            found.append((path, _read(path, recordings, dependents)))
             continue
         matches = _in_folder(path) if is_folder(path) else _matching(str(source))
         if not matches:
@@ -299,7 +311,7 @@ def _files(sources: Sequence[str | Path]) -> tuple[list[tuple[Path, TimedLabels]
             )
         for file in matches:
             try:
-                found.append((file, _read(file)))
+                found.append((file, _read(file, recordings, dependents)))
             except InvalidAnnotation as error:
                 left_out.append(Skipped(str(file), str(error).removeprefix(f"{file} ")))
     if not found:
@@ -318,9 +330,9 @@ def _in_folder(folder: Path) -> list[Path]:
     return elan or files
 
 
-def _read(file: Path) -> TimedLabels:
+def _read(file: Path, recordings: Recordings, dependents: bool) -> TimedLabels:
     """The labels of a file; a recording without a name has that of the file."""
-    labels = read_timed(file)
+    labels = read_timed(file, recordings, dependents=dependents)
     name = video_name(file.stem)
     named = tuple(each if each.video else replace(each, video=name) for each in labels.labels)
     return replace(labels, labels=named, videos=tuple(each or name for each in labels.videos) or (name,))

@@ -99,8 +99,9 @@ class DataSection(Section):
     """Tier of timed labels that holds the classes; None takes the only one. Given, every source is recordings
     with timed labels, whatever its suffix."""
     window: WindowSection | None = None
-    """Windows that recordings with timed labels are cut into; None is 10 s every 5 s. Given, every source is
-    such recordings."""
+    """Windows that recordings with timed labels are cut into: `length_s` (10), `stride_s` (5),
+    `least_overlap` (0.5), `overlap_of` (`window`, `annotation`), `several` (`largest`, `all`), `last` (`end`,
+    `short`, `drop`), `background` (none). Given, every source is such recordings."""
     videos: str | None = None
     """Folder of the videos of timed labels; None looks beside them, then below their folder."""
     label_column: str = "label"

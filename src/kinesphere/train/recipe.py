@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -198,6 +198,8 @@ def _apply(settings: dict[str, Any], override: str) -> None:
         inner = place.setdefault(key, {})
         if isinstance(inner, Written) and isinstance(inner.value, dict):  # an override of before
             inner = place[key] = inner.value
+        if inner is None:  # a section that was left out
+            inner = place[key] = {}
         if not isinstance(inner, dict):
             raise InvalidSetting(f"Cannot apply {override!r}: {key!r} is a value, not a section.")
         place = inner
@@ -239,18 +241,24 @@ def suggest(name: str) -> list[str]:
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     found: list[str] = []
     for key, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = _section(field.annotation)
+        if inner is not None:
             found += _all_keys(inner, f"{prefix}{key}.")
         else:
             found.append(prefix + key)
     return found
 
 
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section that a setting is, or may be; None of a single value."""
+    arms = (annotation, *get_args(annotation))
+    return next((arm for arm in arms if isinstance(arm, type) and issubclass(arm, BaseModel)), None)
+
+
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
     for part in place:
-        inner = model.model_fields[part].annotation
-        assert isinstance(inner, type)
+        inner = _section(model.model_fields[part].annotation)
+        assert inner is not None
         model = inner
     return list(model.model_fields)
 

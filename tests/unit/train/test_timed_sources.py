@@ -43,12 +43,20 @@ def test_a_recipe_reads_elan_files_by_tier(recordings: Path) -> None:
     assert Path(resolved.out).name.startswith(f"{recordings.name}-")
     assert [len(part) for part in (parts.train, parts.val, parts.test) if part] == [4, 2, 2]
     assert read_data(resolved.data).counts() == manifest.counts()
+    assert Recipe.build({"data": {"source": "x"}}).override("data.window.last=drop").data.window is not None
 
 
 def test_labels_that_are_not_among_those_of_the_recipe_are_answered(recordings: Path) -> None:
     recipe = Recipe.load(str(recordings), ["data.tier=base", "data.labels=[walk, runn]"])
     with pytest.raises(InvalidAnnotation, match=r"'run' \(4 annotations\); did you mean 'runn'\?"):
         read_data(recipe.data)
+
+
+def test_a_misspelt_key_of_windows_is_answered(recordings: Path) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"no setting 'data\.window\.length' \(did you mean data\.window\.length_s"
+    ):
+        Recipe.load(str(recordings), ["data.window.length=3"])
 
 
 def test_windows_that_leave_gaps_are_refused(recordings: Path) -> None:

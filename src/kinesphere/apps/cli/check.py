@@ -77,10 +77,8 @@ def check(
     """Look at data before training on it.
 
     Unreadable files, wrong rows, files that are not used, labels, duplicates, groups across splits, spans
-    that contradict each other, clips longer than videos, crops that leave people out; and poses, where
-    there are some or the model sees them: missing ones, those of other videos, those that show nobody.
-    Recordings with timed labels (ELAN files, a folder of them, a glob) are looked at as the windows that
-    training cuts them into.
+    that contradict each other, clips longer than videos, crops that leave people out; poses, where there are
+    some or the model sees them. Recordings with timed labels are looked at as the windows of training.
     """
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.data.windows import WindowRule
@@ -165,7 +163,9 @@ def _with_cutting(found: Preflight, cut: Cut | None) -> Preflight:
     return replace(found, problems=(*found.problems, *more))
 
 
-def _sampled_inputs(model: str, manifest: Manifest, sampling: str | None) -> tuple[tuple[ClipSpec, ...], Provenance]:
+def _sampled_inputs(
+    model: str, manifest: Manifest, sampling: str | None
+) -> tuple[tuple[ClipSpec, ...], Provenance]:
     """What a model takes, perhaps in another sampling, and what is known of its weights."""
     from kinesphere.clips import Sampling
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinesphere.apps.cli.console import console, end, print_json, say
+from kinesphere.apps.cli.data_curate import balance, merge, split
+from kinesphere.apps.cli.data_windows import windows
 from kinesphere.apps.cli.options import Json
 
 if TYPE_CHECKING:
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 data = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Prepare recordings of one's own: their annotations in the formats of many tools.",
+    help="Prepare recordings of one's own: their annotations in the formats of many tools, windows, splits.",
 )
+for _verb in (windows, split, merge, balance):
+    data.command()(_verb)
 
 Annotations = Annotated[
     list[Path], typer.Argument(help="Files of timed labels, or folders with one for each video.")
