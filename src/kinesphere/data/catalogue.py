@@ -66,9 +66,10 @@ class DatasetCard:
         """What lists have otherwise than the set is known to have, a sentence for each part."""
         found = []
         for count in self.counts:
-            listed = parts.get(count.protocol, {}).get(count.split, 0)
+            of_protocol = parts.get(count.protocol, {})
+            listed = of_protocol.get(count.split, 0) if count.split else sum(of_protocol.values())
             if listed != count.clips:
-                where = f"{count.protocol} {count.split}".strip()
+                where = f"{count.protocol} {count.split}".strip() or "in all"
                 known = "officially" if count.is_checked else "as published"
                 found.append(f"{where}: the lists have {listed} clips, {known} there are {count.clips}")
         return tuple(found)

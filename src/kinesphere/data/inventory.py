@@ -335,8 +335,7 @@ def count_parts(parts: Iterable[tuple[tuple[str, str], ...]]) -> PartCounts:
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for each in parts:
         for protocol, part in each:
-            if part:
-                counted[protocol][part] += 1
+            counted[protocol].update((part,) if part else ())
     return {
         protocol: {part: counts[part] for part in sorted(counts, key=_place)}
         for protocol, counts in counted.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import file_bytes
@@ -21,7 +21,7 @@ class Count:
     """How many clips a set has in one part.
 
     Attributes:
-        split: The part, such as `train`.
+        split: The part, such as `train`; empty for all parts together.
         clips: Their number.
         protocol: The protocol that the part belongs to; empty for a set's only one.
         is_checked: Whether a test counts them in the official list; else the number is as published.
@@ -33,7 +33,7 @@ class Count:
     is_checked: bool = False
 
     def __str__(self) -> str:
-        where = f"{self.protocol} {self.split}".strip()
+        where = f"{self.protocol} {self.split}".strip() or "in all"
         return f"{where} {self.clips}{'' if self.is_checked else ' (as published, checked against no list)'}"
 
 
@@ -80,13 +80,13 @@ class Entry:
     @property
     def suffix(self) -> str:
         """The suffix that the list gives to the file; empty where it gives none."""
-        suffix = PurePosixPath(self.video).suffix
-        return suffix if suffix.lower() in VIDEO_SUFFIXES else ""
+        _, dot, ending = self.video.rpartition(".")
+        return dot + ending if dot and dot + ending.lower() in VIDEO_SUFFIXES else ""
 
     @property
     def stem(self) -> str:
         """The file's name without folder and suffix."""
-        return PurePosixPath(self.video).name.removesuffix(self.suffix)
+        return self.video.rpartition("/")[2].removesuffix(self.suffix)
 
     @property
     def id(self) -> str:
