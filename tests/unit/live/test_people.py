@@ -13,6 +13,7 @@ import torch
 
 from kinesphere.annotations.extract import PoseSettings
 from kinesphere.annotations.tracking import Detections
+from kinesphere.apps.cli.main import app
 from kinesphere.apps.live.state import LiveState
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
 from kinesphere.core.device import Compute
@@ -173,3 +174,20 @@ def test_everybody_is_drawn_in_the_frame_that_was_inferred(
     pixels = found[-1].frame.pixels
     scaled = cv2.resize(pixels, snapshot.picture.shape[1::-1])
     assert (np.abs(snapshot.picture.astype(int) - scaled).max(-1) > 60).mean() > 0.01
+
+
+def test_the_command_answers_about_each_person(
+    film: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kinesphere.predict.load", lambda *_, **__: Colours(opening))
+    words = ["live", str(film), "--people", "--window", "0.8", "--as-fast-as-possible", "--json"]
+    with pytest.raises(SystemExit) as left:
+        app(words)
+    assert left.value.code == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["person"] for line in lines if "top" in line} == {1, 2}
+    assert ColourFinder.people == [4]
+    with pytest.raises(
+        InvalidSetting, match="--max-people bounds how many people are followed; add --people"
+    ):
+        app(["live", str(film), "--max-people", "2"], standalone_mode=False)

@@ -127,13 +127,11 @@ def live(
     from kinesphere.predict import Opening, load
 
     check_file("--annotated", annotated, COPIES)
-    if max_people is not None and not people:
-        raise InvalidSetting("--max-people bounds how many people are followed; add --people.")
     settings = LiveSettings(
         rate=rate,
         stride_s=stride,
         window_s=window,
-        people=(max_people or PEOPLE) if people else 0,
+        people=_followed(people, max_people),
         seconds=seconds,
         as_fast_as_possible=as_fast_as_possible,
     )
@@ -147,12 +145,18 @@ def live(
     predictor = load(model, compute=Compute.choose(device, precision), opening=Opening(pose_model=pose_model))
     screen = Screen(top, as_json)
     opened = outputs.open(without_password(source), predictor.labels, screen)
-    observers: list[FrameObserver] = [screen, *opened.observers]
-    if annotated is not None:
-        observers.append(AnnotatedCopy(annotated, top=top))
+    copies = [] if annotated is None else [AnnotatedCopy(annotated, top=top)]
+    observers: list[FrameObserver] = [screen, *opened.observers, *copies]
     with watch(source, predictor, settings, observers) as watching:
         _run(watching, opened, as_json)
     end(opened.failures)
+
+
+def _followed(people: bool, at_most: int | None) -> int:
+    """How many people are told apart; 0 for the whole picture."""
+    if at_most is not None and not people:
+        raise InvalidSetting("--max-people bounds how many people are followed; add --people.")
+    return (PEOPLE if at_most is None else at_most) if people else 0
 
 
 def _run(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
