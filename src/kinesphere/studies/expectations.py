@@ -140,10 +140,16 @@ def factor_effect(
     for unit, row in zip(units, rows.tolist(), strict=True):
         by_unit[unit].add(row)
     within = any(len(each) > 1 for each in by_unit.values())
-    found = _association(rows, given)
+    table = _counts(rows, given)
+    # Sums of rows and columns stay under permutation, so this orders tables as chi-square does.
+    weight = table.sum() / (table.sum(1, keepdims=True) * table.sum(0, keepdims=True))
+
+    def statistic(exchanged: np.ndarray) -> float:
+        return float((np.square(_counts(exchanged, given)) * weight).sum())
+
     shuffled = _within(rows, units) if within else _between(rows, units)
-    p = _chance(found, lambda rng: _association(shuffled(rng), given))
-    return FactorEffect(factor, histogram(answers, values), found, p, within)
+    p = _chance(statistic(rows), lambda rng: statistic(shuffled(rng)))
+    return FactorEffect(factor, histogram(answers, values), _association(table), p, within)
 
 
 def _chance(found: float, drawn: Callable[[np.random.Generator], float]) -> float:
@@ -153,16 +159,18 @@ def _chance(found: float, drawn: Callable[[np.random.Generator], float]) -> floa
     return (1 + above) / (1 + _WAYS)
 
 
-def _association(rows: np.ndarray, columns: np.ndarray) -> float:
-    """Cramér's V of two columns of numbers."""
+def _counts(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """How often each pair of numbers occurs."""
+    table = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return table
+
+
+def _association(table: np.ndarray) -> float:
+    """Cramér's V; 0 where all answers are the same."""
     from scipy.stats.contingency import association
 
-    table = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1))
-    np.add.at(table, (rows, columns), 1)
-    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
-    if min(table.shape) < 2:
-        return 0.0
-    return float(association(table.astype(np.int64), method="cramer"))
+    return float(association(table, method="cramer")) if min(table.shape) > 1 else 0.0
 
 
 def _within(rows: np.ndarray, units: Sequence[str]) -> Callable[[np.random.Generator], np.ndarray]:

@@ -19,7 +19,7 @@ from kinesphere.studies.cell_confusions import Confusions, confusions_of
 from kinesphere.studies.cell_run import Cost, Record
 from kinesphere.studies.choosing import Choice, primary_score
 from kinesphere.studies.running import Finished
-from kinesphere.studies.tested import CORRECTION, Pair, Tested, compare_pairs
+from kinesphere.studies.tested import CORRECTION, Pair, ScoredRun, compare_pairs
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -41,7 +41,7 @@ class SeedResult:
     """
 
     seed: int
-    run: Tested
+    run: ScoredRun
     validation: float | None
     validation_clips: int
     cost: Cost | None
@@ -76,12 +76,12 @@ class CellResult:
     taught: Mapping[str, int]
 
     @property
-    def tested(self) -> dict[int, Tested]:
+    def tested(self) -> dict[int, ScoredRun]:
         """The runs by seed."""
         return {each.seed: each.run for each in self.seeds}
 
     @property
-    def first(self) -> Tested:
+    def first(self) -> ScoredRun:
         """The run of the first seed."""
         return self.seeds[0].run
 
@@ -240,7 +240,7 @@ def _seed(name: str, seed: int, folder: Path) -> SeedResult:
     if files.validation_predictions.is_file():
         table = Predictions.read(files.validation_predictions)
         value, clips = primary_score(table)[1], len(table)
-    run = Tested.of(folder, f"{name}, seed {seed}")
+    run = ScoredRun.of(folder, f"{name}, seed {seed}")
     return SeedResult(seed, run, value, clips, None if record is None else record.cost)
 
 

@@ -24,7 +24,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class ScoredRun:
     """A finished run with its answers.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tested:
     labels: frozenset[str]
 
     @classmethod
-    def of(cls, folder: str | Path, name: str | None = None) -> Tested:
+    def of(cls, folder: str | Path, name: str | None = None) -> ScoredRun:
         """What a run folder holds.
 
         Raises:
@@ -64,7 +64,7 @@ class Tested:
         labels = frozenset(answers.labels.names)
         return cls(name or str(folder), files.folder, report, answers, frozenset(test), labels)
 
-    def is_alike(self, other: Tested) -> bool:
+    def is_alike(self, other: ScoredRun) -> bool:
         """Whether both were tested on the same clips with the same classes."""
         return self.test == other.test and self.labels == other.labels
 
@@ -117,7 +117,7 @@ class Pair:
         }  # fmt: skip
 
 
-def check_alike(runs: Sequence[Tested]) -> None:
+def check_alike(runs: Sequence[ScoredRun]) -> None:
     """Refuse runs that were not tested on the same clips.
 
     Raises:
@@ -135,7 +135,7 @@ def check_alike(runs: Sequence[Tested]) -> None:
         )
 
 
-def compare_pairs(pairs: Sequence[tuple[str, Sequence[Tested], str, Sequence[Tested]]]) -> list[Pair]:
+def compare_pairs(pairs: Sequence[tuple[str, Sequence[ScoredRun], str, Sequence[ScoredRun]]]) -> list[Pair]:
     """Hold pairs against each other, each side one run or several seeds of a cell, run by run.
 
     Args:
@@ -166,7 +166,7 @@ class _Found:
     only_second: float
 
 
-def _paired(first: Sequence[Tested], second: Sequence[Tested]) -> _Found:
+def _paired(first: Sequence[ScoredRun], second: Sequence[ScoredRun]) -> _Found:
     values: dict[str, list[tuple[float, float]]] = {}
     groups: dict[str, str | None] = {}
     for one, other in zip(first, second, strict=False):

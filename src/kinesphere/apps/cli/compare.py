@@ -14,7 +14,7 @@ from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.studies.disagreement import Disagreement
-    from kinesphere.studies.tested import Pair, Tested
+    from kinesphere.studies.tested import Pair, ScoredRun
 
 Runs = Annotated[
     list[Path], typer.Argument(help="Two run folders or more that were tested on the same clips.")
@@ -31,12 +31,12 @@ def compare(runs: Runs, out: Out = None, as_json: Json = False) -> None:
     What each of two models looked at, and any data, is for `kinesphere study compare`.
     """
     from kinesphere.studies.disagreement import disagreement
-    from kinesphere.studies.tested import CORRECTION, Tested, check_alike, compare_pairs
+    from kinesphere.studies.tested import CORRECTION, ScoredRun, check_alike, compare_pairs
 
     if len(runs) < 2:
         raise InvalidSetting(f"Give two run folders or more; got {len(runs)}.")
     check_results("--out", out)
-    tested = [Tested.of(run) for run in runs]
+    tested = [ScoredRun.of(run) for run in runs]
     check_alike(tested)
     chosen = list(combinations(tested, 2))
     pairs = compare_pairs([(a.name, [a], b.name, [b]) for a, b in chosen])
@@ -61,7 +61,7 @@ def compare(runs: Runs, out: Out = None, as_json: Json = False) -> None:
     end(len({each.path for found in apart if found is not None for each in found.skipped}))
 
 
-def _listed(run: Tested) -> dict[str, object]:
+def _listed(run: ScoredRun) -> dict[str, object]:
     name, score = run.report.primary
     return {"run": run.name, "primary": name, "score": score.to_json(), "clips": run.report.clips}
 
@@ -74,7 +74,7 @@ def _paired(pair: Pair, found: Disagreement | None) -> dict[str, object]:
     return {**pair.to_json(), "disagreements": plain["disagreements"], "skipped": plain["skipped"]}
 
 
-def _print(tested: list[Tested], pairs: list[Pair], apart: list[Disagreement | None]) -> None:
+def _print(tested: list[ScoredRun], pairs: list[Pair], apart: list[Disagreement | None]) -> None:
     from rich.table import Table
 
     screen = console()

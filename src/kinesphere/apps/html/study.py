@@ -11,6 +11,7 @@ from kinesphere.apps.html.charts import difference_bar, percent, score_bar
 from kinesphere.apps.html.curves import chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.page import page
+from kinesphere.apps.html.study_charts import probability
 from kinesphere.apps.html.study_classes import always_and_never, class_bars, scarce_classes
 from kinesphere.apps.html.study_evaluations import evaluations_section
 from kinesphere.core.markup import Html, join, jpeg, lead, left_out, table, tag
@@ -121,19 +122,15 @@ def _pairs(report: StudyReport) -> Html:
 def _pair(pair: Pair) -> Html:
     return tag(
         "tr",
-        tag("td", f"{pair.first} → {pair.second}", tag("br"), tag("small", pair.verdict())),
+        tag("td", f"{pair.first} → {pair.second} ", tag("small", pair.verdict(), class_="wide")),
         tag("td", str(pair.difference)),
         tag("td", difference_bar(pair.difference)),
-        tag("td", _probability(pair.p)),
-        tag("td", tag("b", _probability(pair.corrected))),
+        tag("td", probability(pair.p)),
+        tag("td", tag("b", probability(pair.corrected))),
         tag("td", f"{pair.only_first:.4g}"),
         tag("td", f"{pair.only_second:.4g}"),
         tag("td", f"{pair.clips} in {pair.groups} groups"),
     )
-
-
-def _probability(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _validation(cells: Sequence[CellResult]) -> Html:

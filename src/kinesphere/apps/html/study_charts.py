@@ -13,6 +13,11 @@ _WIDTH, _THICK, _GAP = 300.0, 9.0, 3.0
 _SHADES = (1.0, 0.5, 0.22)
 
 
+def probability(p: float) -> str:
+    """A probability of chance, as people write it."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def paired_bars(rows: Sequence[ClassRow], names: Sequence[str]) -> Html:
     """One bar above the other for a class: how often its clips are right, at first to third rank.
 

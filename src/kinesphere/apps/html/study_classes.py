@@ -23,7 +23,7 @@ def class_bars(report: StudyReport) -> Html:
         for one, other in _common(first, second):
             rows.append(
                 tag(
-                    "tr", tag("td", one.label, tag("small", f" {one.clips} clips")),
+                    "tr", tag("td", one.label, tag("small", f" {one.clips} clips", class_="wide")),
                     tag("td", paired_bars((one, other), (first.name, second.name)), class_="drawn"),
                     tag("td", f"{percent(one.top[0])} → {percent(other.top[0])}"),
                 )

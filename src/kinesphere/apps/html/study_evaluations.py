@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kinesphere.apps.html.charts import difference_bar, percent, score_bar
-from kinesphere.apps.html.study_charts import count_bar
+from kinesphere.apps.html.study_charts import count_bar, probability
 from kinesphere.core.markup import Html, join, lead, table, tag
 from kinesphere.studies.evaluations import Evaluated
 from kinesphere.studies.expectations import FactorEffect, Rule
@@ -86,7 +86,7 @@ def _rules(found: Sequence[Rule]) -> Html:
             "tr", tag("td", rule.group), tag("td", ", ".join(rule.labels), class_="left"),
             tag("td", percent(rule.fraction)),
             tag("td", "–" if rule.elsewhere is None else percent(rule.elsewhere)),
-            tag("td", "–" if rule.p is None else f"{rule.p:.3f}"),
+            tag("td", "–" if rule.p is None else probability(rule.p)),
             tag("td", tag("b", "met" if rule.is_met else "not shown")),
         )
         for rule in found
@@ -108,5 +108,5 @@ def factor_sentence(effect: FactorEffect) -> str:
     said = "goes with the answers" if effect.p < 0.05 else "shows no effect on the answers"
     return (
         f"{effect.factor} ({', '.join(effect.table)}) {said}: Cramér's V {effect.association:.2f}, "
-        f"p {effect.p:.3f} by permutation {how}."
+        f"p {probability(effect.p)} by permutation {how}."
     )

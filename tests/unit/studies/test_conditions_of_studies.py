@@ -1,0 +1,114 @@
+"""Conditions beside a cell's own test: changed clips, and clips without labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kinesphere.apps.html.study_evaluations import evaluations_section, factor_sentence
+from kinesphere.clips import ClipSpec, Sampling
+from kinesphere.clips.modality import MODALITIES
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models import card
+from kinesphere.studies.evaluation_settings import EvaluationSection
+from kinesphere.studies.evaluations import Evaluated
+from kinesphere.studies.expectations import factor_effect, histogram, rules
+from kinesphere.studies.perturbations import perturbation_of, without_effect
+
+FRAMES = ClipSpec(Sampling.parse("8x1x1"), (16, 16))
+JOINTS = card("stgcn_tiny").inputs[0]
+
+
+def section(**asked: object) -> EvaluationSection:
+    return EvaluationSection.model_validate({"name": "x", **asked})
+
+
+def test_changes_of_time_hold_and_resample_frames() -> None:
+    x = torch.arange(8.0).view(1, 1, 8, 1).expand(1, 1, 8, 3)
+    specs = (FRAMES,)
+
+    def seen(**asked: object) -> list[int]:
+        change = perturbation_of(section(**asked), specs)
+        assert change is not None
+        return [int(each) for each in change((x,))[0][0, 0, :, 0]]
+
+    assert seen(every=3) == [0, 0, 0, 3, 3, 3, 6, 6]
+    assert seen(order="reversed") == [7, 6, 5, 4, 3, 2, 1, 0]
+    assert seen(speed=2.0) == [0, 0, 0, 2, 4, 6, 7, 7]
+    assert perturbation_of(section(), specs) is None
+
+
+def test_noise_is_measured_by_the_data_and_compression_by_frames_alone() -> None:
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.full((1, 1, 8, 3, 16, 16), 128, dtype=torch.uint8)
+    change = perturbation_of(section(noise=0.1), (FRAMES,))
+    assert change is not None
+    assert change((frames,))[0].float().std() == pytest.approx(25.5, rel=0.1)
+    textured = torch.randint(0, 255, frames.shape, dtype=torch.uint8, generator=generator)
+    coded = perturbation_of(section(compression=5), (FRAMES,))
+    assert coded is not None
+    after = coded((textured,))[0]
+    assert (after.shape, after.dtype) == (textured.shape, torch.uint8)
+    assert (after.float() - textured.float()).abs().mean() > 10
+    assert (coded((frames,))[0].float() - 128).abs().max() <= 2
+    joints = torch.rand(2, 1, 9, *MODALITIES.get(JOINTS.modality).shape(JOINTS), generator=generator)
+    joints[..., 1] *= 50
+    joints[0, :, :, :, 0, -1] = 0
+    moved = perturbation_of(section(noise=0.1), (JOINTS,))
+    assert moved is not None
+    shift = moved((joints,))[0] - joints
+    assert shift[..., -1].abs().max() == 0
+    assert shift[0, :, :, :, 0].abs().max() == 0
+    assert shift[1, ..., 0].std() == pytest.approx(5, rel=0.15)
+    assert without_effect(section(compression=5), (JOINTS,)) == (
+        "this model sees no frames that compression changes",
+    )
+    assert without_effect(section(noise=0.5, compression=5), (FRAMES,)) == ()
+
+
+def test_expectations_are_met_by_recordings_not_by_windows() -> None:
+    said = ["wave"] * 18 + ["fall"] * 2 + ["fall"] * 20
+    groups = ["water"] * 20 + ["earth"] * 20
+    many = [f"r{i // 2}" for i in range(40)]
+    water, earth = rules({"water": ["wave"], "earth": ["fall"]}, said, groups, many, ["wave", "fall"])
+    assert (water.fraction, water.elsewhere) == (0.9, 0.0)
+    assert (water.is_met, earth.is_met) == (True, True)
+    few = [f"r{i // 10}" for i in range(40)]  # two recordings of each
+    assert not rules({"water": ["wave"]}, said, groups, few, ["wave", "fall"])[0].is_met
+    assert histogram(said, groups) == {"earth": {"fall": 20}, "water": {"wave": 18, "fall": 2}}
+    alone = rules({"water": ["wave"]}, said, ["water"] * 40, many, ["wave", "fall"])[0]
+    assert (alone.elsewhere, alone.is_met) == (None, False)
+    with pytest.raises(
+        InvalidSetting, match=r"expect names the label 'wav', which is not there .did you mean wave"
+    ):
+        rules({"water": ["wav"]}, said, groups, many, ["wave", "fall"])
+    with pytest.raises(InvalidSetting, match="expect names the group 'fire'"):
+        rules({"fire": ["wave"]}, said, groups, many, ["wave", "fall"])
+
+
+def test_a_factor_is_tested_within_groups_where_they_hold_several_values() -> None:
+    rng = np.random.default_rng(0)
+    size = ["narrow", "wide"] * 20
+    people = [f"p{i // 4}" for i in range(40)]
+    goes = factor_effect("kinesphere", size, ["arms" if each == "wide" else "feet" for each in size], people)
+    assert (goes.association, goes.within) == (pytest.approx(1.0), True)
+    assert goes.p < 0.01
+    assert "goes with the answers" in factor_sentence(goes)
+    said = list(rng.choice(["arms", "feet"], 40))
+    none = factor_effect("kinesphere", size, said, people)
+    assert none.p > 0.05
+    assert "shows no effect" in factor_sentence(none)
+    by_person = factor_effect("kinesphere", ["narrow"] * 20 + ["wide"] * 20, said, people)
+    assert not by_person.within
+    with pytest.raises(InvalidSetting, match="has the same value for all 40 clips"):
+        factor_effect("kinesphere", ["wide"] * 40, said, people)
+    shown = evaluations_section(
+        [
+            Evaluated("a", "elements", clips=40, counts=histogram(said, people), factor=none),
+            Evaluated("b", "elements", problem="gone"),
+        ]
+    )
+    assert "Cramér" in shown
+    assert "b: not evaluated. gone" in shown
+    assert evaluations_section([]) == ""
