@@ -46,6 +46,7 @@ NAMES = (
     "box_poses",
     "box_fusion",
     "few_clips",
+    "long_tail",
     "events",
     "robbery",
     "segments",

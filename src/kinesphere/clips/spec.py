@@ -19,7 +19,7 @@ ChannelOrder = Literal["RGB", "BGR"]
 
 _DENSE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})x([0-9]{1,9})")
 _UNIFORM = re.compile(r"uniform([0-9]{1,9})(?:x([0-9]{1,9}))?")
-_VIEWS = re.compile(r"([0-9]{1,9})x([0-9]{1,9})")
+_VIEWS = re.compile(r"([0-9]{1,9})x([0-9]{1,9})(max)?")
 
 # What no network takes and no video gives: beyond it is a mistake, or made to exhaust memory.
 MOST_FRAMES = 100_000
@@ -84,7 +84,8 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Views:
-    """Test-time views of one sample: `10x3` is ten clips times three spatial crops.
+    """Test-time views of one sample: `10x3` is ten clips times three spatial crops, whose probabilities are
+    averaged; of `10x3max` the largest counts.
 
     Views come clip by clip: all crops of the first clip, then all crops of the second.
 
@@ -92,10 +93,13 @@ class Views:
         clips: Clips spread over the span, for each clip that the spec's sampling asks for.
         crops: 1 the centre; 3 along the longer side; 5 the corners and the centre; 10 those five and
             then their mirror images.
+        pooling: Whether a sample has the mean of its views' probabilities, or for each label the largest, as
+            the protocol of Charades takes it.
     """
 
     clips: int = 1
     crops: int = 1
+    pooling: Literal["mean", "max"] = "mean"
 
     def __post_init__(self) -> None:
         if self.clips > MOST_FRAMES:
@@ -107,18 +111,18 @@ class Views:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `10x3`.
+        """Read `10x3` or `10x3max`.
 
         Raises:
-            InvalidSetting: If the text is not CLIPSxCROPS.
+            InvalidSetting: If the text is not CLIPSxCROPS, with or without `max`.
         """
         match = _VIEWS.fullmatch(text.strip())
         if not match:
             raise InvalidSetting(f"Cannot read views {brief(text)}; write CLIPSxCROPS such as 10x3.")
-        return cls(int(match[1]), int(match[2]))
+        return cls(int(match[1]), int(match[2]), "max" if match[3] else "mean")
 
     def __str__(self) -> str:
-        return f"{self.clips}x{self.crops}"
+        return f"{self.clips}x{self.crops}{'max' if self.pooling == 'max' else ''}"
 
     @property
     def flipped(self) -> tuple[bool, ...]:

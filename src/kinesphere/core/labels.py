@@ -51,12 +51,18 @@ class LabelSet:
             `("turn left", "turn right")`.
         multi: Whether a sample may carry several of them (sigmoid instead of softmax).
         ordered: Whether somebody stated the order (little, medium, max); tables then keep it.
+        parents: Classes with the wider one that each belongs to, `("walk fast", "walk")`. Classes of one
+            parent are a family; a parent may be a class as well, and then belongs to its own family.
+        graded: Whether the classes of each family, or all of them where there are no parents, are grades,
+            from low to high in their order here.
     """
 
     names: tuple[str, ...]
     mirror: tuple[tuple[str, str], ...] = ()
     multi: bool = False
     ordered: bool = False
+    parents: tuple[tuple[str, str], ...] = ()
+    graded: bool = False
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +87,24 @@ class LabelSet:
         for pair in self.mirror:
             for name in pair:
                 self.index(name, f"In the list of mirrored labels, pair {' / '.join(pair)}")
+        object.__setattr__(self, "parents", tuple((normal(a), normal(b)) for a, b in self.parents))
+        self._check_parents()
+
+    def _check_parents(self) -> None:
+        given = dict(self.parents)
+        if len(given) < len(self.parents):
+            raise InvalidSetting(f"A class has one parent; some have several in {list(self.parents)[:20]}.")
+        for name, parent in self.parents:
+            self.index(name, f"In the list of parents, {name} of {parent}")
+            if not parent or parent == name or parent in given:
+                raise InvalidSetting(
+                    f"The parent of {name!r} is another, wider class without a parent of its own; got "
+                    f"{parent!r}. Families are one level deep."
+                )
+        if self.graded and self.multi:
+            raise InvalidSetting(
+                "Grades exclude one another, so a sample has one; these have several labels."
+            )
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
@@ -89,13 +113,54 @@ class LabelSet:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"names": self.names, "mirror": self.mirror, "multi": self.multi, "ordered": self.ordered}
+        plain: dict[str, Any] = {
+            "names": self.names, "mirror": self.mirror, "multi": self.multi, "ordered": self.ordered,
+        }  # fmt: skip
+        if self.parents:
+            plain["parents"] = self.parents
+        if self.graded:
+            plain["graded"] = True
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> LabelSet:
-        """Inverse of `to_json`; files of before state no order."""
-        mirror = tuple(map(tuple, plain["mirror"]))
-        return cls(tuple(plain["names"]), mirror, plain["multi"], plain.get("ordered", False))
+        """Inverse of `to_json`; files of before state no order and no families."""
+        mirror, parents = (
+            tuple((a, b) for a, b in pairs) for pairs in (plain["mirror"], plain.get("parents", ()))
+        )
+        return cls(
+            tuple(plain["names"]), mirror, plain["multi"], plain.get("ordered", False), parents,
+            plain.get("graded", False),
+        )  # fmt: skip
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families in the order of their first classes; a class alone is one of its own."""
+        return tuple(dict.fromkeys(self._family(name) for name in self.names))
+
+    @property
+    def family_indices(self) -> tuple[int, ...]:
+        """For each class, the number of its family."""
+        number = {family: i for i, family in enumerate(self.families)}
+        return tuple(number[self._family(name)] for name in self.names)
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """For each class, the number of its scale of grades: that of its family, or one for all classes."""
+        return self.family_indices if self.parents else (0,) * len(self)
+
+    @property
+    def grades(self) -> tuple[int, ...]:
+        """For each class, its place among the classes of its scale, from 0."""
+        seen: Counter[int] = Counter()
+        places = []
+        for scale in self.scales:
+            places.append(seen[scale])
+            seen[scale] += 1
+        return tuple(places)
+
+    def _family(self, name: str) -> str:
+        return dict(self.parents).get(name, name)
 
     def __len__(self) -> int:
         return len(self.names)

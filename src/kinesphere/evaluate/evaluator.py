@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.data import ClipDataset, FrameCache, Manifest, make_loader
 from kinesphere.data.background import Backdrop
 from kinesphere.evaluate.intervals import LEVEL
+from kinesphere.evaluate.metrics import SHOTS
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.pretraining import pretraining_notes
 from kinesphere.evaluate.probes import Perturbation
@@ -234,6 +235,7 @@ def report_on(
     date: str = "",
     notes: tuple[str, ...] = (),
     level: float = LEVEL,
+    shots: tuple[int, int] = SHOTS,
 ) -> Report:
     """The report on what `predictor` said of `manifest`, with the protocol and what computed it."""
     protocol = Protocol(
@@ -253,7 +255,16 @@ def report_on(
         precision=compute.precision,
         date=date,
     )
-    return report_from_predictions(predictions, protocol, environment, level=level, notes=notes)
+    return report_from_predictions(
+        predictions, protocol, environment, level=level, notes=notes,
+        training=_training_counts(predictor), shots=shots,
+    )  # fmt: skip
+
+
+def _training_counts(predictor: VideoPredictor) -> Mapping[str, int] | None:
+    """Training clips by class, where the model, or all that are fused, learnt from the same number."""
+    counts = [origin.class_counts for origin in predictor.provenances]
+    return counts[0] if counts and all(each == counts[0] for each in counts) else None
 
 
 def unlisted(manifest: Manifest) -> tuple[str, ...]:

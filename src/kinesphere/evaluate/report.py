@@ -21,7 +21,19 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.evaluate import metrics
 from kinesphere.evaluate.intervals import LEVEL, Units
-from kinesphere.evaluate.metrics import Calibration, ClassScore, Score, score_name
+from kinesphere.evaluate.metrics import (
+    SHOTS,
+    Calibration,
+    ClassScore,
+    FamilyScore,
+    FrequencyTable,
+    Score,
+    ShotScore,
+    family_confusion,
+    family_scores,
+    score_kind,
+    score_name,
+)
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.protocol import Environment, Intervals, Protocol
 
@@ -56,6 +68,7 @@ class Report:
         folds: Primary score of each fold in cross-validation, where there are several.
         damaged: Clips that were scored from what could be read of them.
         notes: What a reader of the scores must know, such as clips that the model had learnt from.
+        frequency: Scores by how often classes occur in training; None where that is not known.
     """
 
     scores: Mapping[str, Score]
@@ -71,6 +84,14 @@ class Report:
     folds: tuple[FoldScore, ...] = ()
     damaged: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    frequency: FrequencyTable | None = None
+
+    @property
+    def families(self) -> tuple[FamilyScore, ...]:
+        """One row per family of classes; none where no classes have a parent in common."""
+        if self.confusion is None or len(self.labels.families) == len(self.labels):
+            return ()
+        return family_scores(self.confusion, self.labels)
 
     @property
     def primary(self) -> tuple[str, Score]:
@@ -115,6 +136,7 @@ class Report:
             "damaged": [each.to_json() for each in self.damaged],
             "line": self.line(),
             "notes": list(self.notes),
+            **self._optional(),
             "classes": [asdict(row) for row in self.classes],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "calibration": asdict(self.calibration),
@@ -124,6 +146,18 @@ class Report:
             "intervals": asdict(self.intervals),
             "provenance": asdict(self.environment),
         }
+
+    def _optional(self) -> dict[str, Any]:
+        """Parts that reports have only where they say something."""
+        plain: dict[str, Any] = {}
+        if self.frequency is not None:
+            plain["frequency"] = asdict(self.frequency)
+        if self.families and self.confusion is not None:
+            plain["families"] = {
+                "rows": [asdict(row) for row in self.families],
+                "confusion": family_confusion(self.confusion, self.labels).tolist(),
+            }
+        return plain
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Report:
@@ -137,7 +171,7 @@ class Report:
             protocol = {**plain["protocol"], "sampling": tuple(plain["protocol"]["sampling"])}
             confusion = plain["confusion"]
             return cls(
-                scores={name: _part(Score, score) for name, score in plain["scores"].items()},
+                scores={name: _part(score_kind(name), score) for name, score in plain["scores"].items()},
                 classes=tuple(_part(ClassScore, row) for row in plain["classes"]),
                 confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
                 calibration=_part(Calibration, calibration),
@@ -153,6 +187,7 @@ class Report:
                 ),
                 damaged=tuple(_part(Skipped, {**each, "is_failure": False}) for each in plain["damaged"]),
                 notes=tuple(map(str, plain.get("notes", ()))),
+                frequency=_frequency(plain.get("frequency")),
             )
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise InvalidSetting(f"This is not a report: {error!r}. Evaluate the model again.") from error
@@ -186,6 +221,12 @@ def _part(kind: type[T], plain: dict[str, Any]) -> T:
     return TypeAdapter(kind).validate_python(plain)
 
 
+def _frequency(plain: dict[str, Any] | None) -> FrequencyTable | None:
+    if plain is None:
+        return None
+    return _part(FrequencyTable, {**plain, "rows": tuple(_part(ShotScore, row) for row in plain["rows"])})
+
+
 def report_from_predictions(
     predictions: Predictions,
     protocol: Protocol,
@@ -193,8 +234,13 @@ def report_from_predictions(
     *,
     level: float = LEVEL,
     notes: tuple[str, ...] = (),
+    training: Mapping[str, int] | None = None,
+    shots: tuple[int, int] = SHOTS,
 ) -> Report:
-    """Score a table of predictions, of one test set or pooled over folds; `notes` go into the report."""
+    """Score a table of predictions, of one test set or pooled over folds; `notes` go into the report.
+
+    `training` are training clips by class; with them, scores are also given by frequency, within `shots`.
+    """
     check_torchvision()
     p, y, labels = predictions.probabilities, predictions.targets, predictions.labels
     return Report(
@@ -211,6 +257,11 @@ def report_from_predictions(
         folds=_fold_scores(predictions),
         damaged=predictions.damaged,
         notes=(*notes, *_caveats(predictions)),
+        frequency=None
+        if training is None
+        else metrics.frequency_scores(
+            p, y, labels, training, shots=shots, groups=predictions.groups, level=level
+        ),
     )
 
 

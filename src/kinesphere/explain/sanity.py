@@ -62,7 +62,7 @@ def check_sanity(
     generator = torch.Generator().manual_seed(settings.seed)
     lost = Recogniser(
         copy.deepcopy(recogniser.net), recogniser.card, recogniser.specs, recogniser.labels,
-        dict(recogniser.arguments), recogniser.provenance,
+        dict(recogniser.arguments), recogniser.provenance, recogniser.head,
     ).eval()  # fmt: skip
 
     def explained() -> list[Tensor]:

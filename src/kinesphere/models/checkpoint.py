@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import (
@@ -26,9 +27,10 @@ from kinesphere.core.files import replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
 from kinesphere.core.paths import is_barred, is_file, is_folder, is_there, why_absent
+from kinesphere.models.head import HeadForm
 from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.provenance import Provenance
-from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.recogniser import Recogniser, give_form
 from kinesphere.models.registry import (
     LARGEST_ARGUMENT,
     MODELS,
@@ -84,6 +86,8 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
         key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, tensor in recogniser.net.state_dict().items()
     }
+    if recogniser.head is not None:
+        header["head"] = recogniser.head.to_json()
     with replacing(path) as temporary:
         try:
             save_file(state, temporary, metadata={KEY: json.dumps(header)})
@@ -156,19 +160,20 @@ def read_model(path: Path, given: Arguments) -> Recogniser:
         with safe_open(path, "pt") as file:
             header = header_of(file.metadata(), path.name)
             architecture, own_arguments, specs, labels, provenance = _contract(header, path.name)
+            form = _head(header, path.name)
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             found = {key: (tuple(s.get_shape()), _DTYPES.get(s.get_dtype())) for key, s in slices.items()}
             arguments = {**own_arguments, **architecture.typed(given)}
-            own = _expected(architecture, len(labels), own_arguments, path.name, len(found))
+            own = _expected(architecture, len(labels), own_arguments, form, path.name, len(found))
             _compare(own, found, path.name)
             if given:
-                _check_fit(architecture, len(labels), arguments, found, path.name)
+                _check_fit(architecture, len(labels), arguments, form, found, path.name)
                 specs = architecture.specs(arguments, specs)
             state = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
-    net = architecture.build_with(state, len(labels), arguments)
-    return Recogniser(net, architecture.card, specs, labels, arguments, provenance).eval()
+    net = architecture.build_with(state, len(labels), arguments, partial(_shape, architecture, form))
+    return Recogniser(net, architecture.card, specs, labels, arguments, provenance, form).eval()
 
 
 def read_provenance(path: Path) -> Provenance:
@@ -190,11 +195,12 @@ def read_specs(path: Path) -> tuple[ClipSpec, ...]:
 
 
 def _check_fit(
-    architecture: Architecture, classes: int, arguments: Arguments, found: Mapping[str, Any], name: str
-) -> None:
+    architecture: Architecture, classes: int, arguments: Arguments, form: HeadForm | None,
+    found: Mapping[str, Any], name: str,
+) -> None:  # fmt: skip
     """Refuse arguments that ask for other tensors than the file has."""
     with torch.device("meta"), building_at_most(len(found), name):
-        wanted = architecture.build(classes, arguments).state_dict()
+        wanted = _shape(architecture, form, architecture.build(classes, arguments)).state_dict()
     other = [
         key
         for key in {**wanted, **found}
@@ -221,6 +227,8 @@ def _contract(
             tuple((_text(a), _text(b)) for a, b in plain["mirror"]),
             bool(plain["multi"]),
             bool(plain.get("ordered", False)),
+            tuple((_text(a), _text(b)) for a, b in plain.get("parents", ())),
+            bool(plain.get("graded", False)),
         )
         provenance = Provenance.from_json(header["provenance"])
     except BrokenPackage:  # says nothing of the file
@@ -235,6 +243,23 @@ def _contract(
             f"{name} states inputs {modalities}; {architecture.card.name} takes {wanted}."
         )
     return architecture, arguments, specs, labels, provenance
+
+
+def _head(header: Mapping[str, Any], name: str) -> HeadForm | None:
+    """The form of the head that a header states; None where it is the builder's."""
+    if header.get("head") is None:
+        return None
+    try:
+        return HeadForm.from_json(header["head"])
+    except (InvalidSetting, TypeError) as error:
+        raise InvalidCheckpoint(f"The header of {name} is incomplete or wrong: {error}") from error
+
+
+def _shape(architecture: Architecture, form: HeadForm | None, net: nn.Module) -> nn.Module:
+    """A network with its head in the form that a file states."""
+    if form is not None:
+        give_form(net, architecture.card, form)
+    return net
 
 
 def _text(value: object) -> str:
@@ -255,12 +280,13 @@ def _plain(value: object) -> Any:
 
 
 def _expected(
-    architecture: Architecture, classes: int, arguments: Arguments, name: str, tensors: int
-) -> StateDict:
+    architecture: Architecture, classes: int, arguments: Arguments, form: HeadForm | None, name: str,
+    tensors: int,
+) -> StateDict:  # fmt: skip
     """The state's names, shapes and types, without allocating it."""
     try:
         with torch.device("meta"), building_at_most(tensors, name):
-            return architecture.build(classes, arguments).state_dict()
+            return _shape(architecture, form, architecture.build(classes, arguments)).state_dict()
     except Exception as error:  # builders do not expect arguments from a hostile header
         raise InvalidCheckpoint(
             f"{name} states arguments that {architecture.card.name} cannot be built with: {error}"

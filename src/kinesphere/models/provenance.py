@@ -55,6 +55,7 @@ class Provenance:
         rejection: When these weights answer that they know none of what they see; None for never.
         trained_on: Public data sets that the weights it started from had learnt from, first to last (see
             `weights.training_sets`); none where that is not known.
+        class_counts: Training clips by class; None where that is not known.
     """
 
     origin: str
@@ -67,6 +68,7 @@ class Provenance:
     test_views: str | None = None
     rejection: Rejection | None = None
     trained_on: tuple[str, ...] = ()
+    class_counts: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         known = (self.sha256, self.training_data, self.test_views)
@@ -75,12 +77,16 @@ class Provenance:
             raise InvalidSetting(f"Provenance holds texts; got {texts}.")
         if not all(isinstance(v, int | float) for v in self.scores.values()):
             raise InvalidSetting(f"Provenance scores are numbers; got {self.scores}.")
+        counts = {} if self.class_counts is None else self.class_counts
+        if not all(isinstance(name, str) and type(n) is int and n >= 0 for name, n in counts.items()):
+            raise InvalidSetting("Provenance holds the training clips of each class as whole numbers.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's header."""
         plain = asdict(self) | {"preparation": self.preparation.to_json()}
-        if self.rejection is None:  # as files of before
-            del plain["rejection"]
+        for name in ("rejection", "class_counts"):
+            if plain[name] is None:  # as files of before
+                del plain[name]
         return plain
 
     @classmethod

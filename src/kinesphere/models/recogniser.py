@@ -8,7 +8,6 @@ from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
@@ -16,6 +15,7 @@ from kinesphere.core.batch_norm import single_clip_norms
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.card import ModelCard
+from kinesphere.models.head import HeadForm, resized, shaped, unchanging
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
@@ -24,6 +24,8 @@ from kinesphere.models.words import ComparesWithWords
 
 TAIL = "tail"
 """Group of the layers between the last stage and the head."""
+ALL = "all"
+"""Everything but the head, where it is told what is frozen."""
 
 
 class Recogniser(nn.Module):
@@ -37,6 +39,7 @@ class Recogniser(nn.Module):
         labels: The K labels, in the order of the logits.
         arguments: Builder arguments that rebuild `net`.
         provenance: Where the weights come from.
+        head: The form that `net`'s head has been given (`shape_head`); None where it is the builder's.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Recogniser(nn.Module):
         labels: LabelSet,
         arguments: Arguments,
         provenance: Provenance,
+        head: HeadForm | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -55,6 +59,7 @@ class Recogniser(nn.Module):
         self.labels = labels
         self.arguments: Mapping[str, Any] = MappingProxyType(dict(arguments))
         self.provenance = provenance
+        self.head = head
         self.reset: tuple[str, ...] = ()
         """Names of the tensors that do not come from the loaded weights."""
         self._frozen: tuple[nn.Module, ...] = ()
@@ -116,7 +121,7 @@ class Recogniser(nn.Module):
         names = []
         for path in self.card.head:
             parent, _, leaf = path.rpartition(".")
-            fresh = _resized(self.net.get_submodule(path), len(labels), path)
+            fresh = resized(self.net.get_submodule(path), len(labels), path)
             setattr(self.net.get_submodule(parent), leaf, fresh)
             names += [f"{path}.{name}" for name, _ in fresh.named_parameters()]
         self.labels = labels
@@ -138,9 +143,18 @@ class Recogniser(nn.Module):
             )
         net = deepcopy(self.net)
         parent, _, leaf = path.rpartition(".")
-        setattr(net.get_submodule(parent), leaf, _unchanging(net.get_submodule(path), path))
+        setattr(net.get_submodule(parent), leaf, unchanging(net.get_submodule(path), path))
         copy = Recogniser(net, self.card, self.specs, self.labels, dict(self.arguments), self.provenance)
         return copy.train(self.training)
+
+    def shape_head(self, form: HeadForm) -> None:
+        """Give the last layer another form, with the weights that it has.
+
+        Raises:
+            InvalidSetting: If the model's head is no layer that can have one.
+        """
+        give_form(self.net, self.card, form)
+        self.head = form
 
     def freeze(self, up_to: str) -> list[str]:
         """Stop training everything up to and including a stage.
@@ -149,7 +163,8 @@ class Recogniser(nn.Module):
         stay in evaluation mode. What is frozen already stays so.
 
         Args:
-            up_to: A stage, or `"tail"` for all but the head where layers stand between it and the last stage.
+            up_to: A stage, `"tail"` for all but the head where layers stand between it and the last stage, or
+                `"all"` for all but the head in every model.
 
         Returns:
             Names of the parameters up to there.
@@ -159,7 +174,8 @@ class Recogniser(nn.Module):
         """
         groups = self.stage_parameters()[:-1]
         known = tuple(name for name, _ in groups)
-        reached = groups[: known.index(self.card.check_stage(up_to, known)) + 1]
+        last = known[-1] if up_to == ALL else self.card.check_stage(up_to, known)
+        reached = groups[: known.index(last) + 1]
         for _, parameters in reached:
             for parameter in parameters.values():
                 parameter.requires_grad_(False)
@@ -204,6 +220,13 @@ class Recogniser(nn.Module):
         return self
 
 
+def give_form(net: nn.Module, card: ModelCard, form: HeadForm) -> None:
+    """Give the last layers of a model's network another form, with the weights that they have."""
+    for path in card.head:
+        parent, _, leaf = path.rpartition(".")
+        setattr(net.get_submodule(parent), leaf, shaped(net.get_submodule(path), form, path))
+
+
 class _Reached(Exception):
     """Leaves a forward pass once the wanted stage has run."""
 
@@ -212,33 +235,3 @@ def _is_frozen(module: nn.Module) -> bool:
     """Whether it has parameters and none of them learns."""
     learns = [parameter.requires_grad for parameter in module.parameters()]
     return bool(learns) and not any(learns)
-
-
-def _unchanging(head: nn.Module, path: str) -> nn.Module:
-    """A layer of the same kind that gives what it gets, since networks ask their heads for size and type."""
-    width = next(head.parameters()).shape[1]
-    same = _resized(head, width, path).requires_grad_(False)
-    for name, parameter in same.named_parameters():
-        if name == "bias":
-            nn.init.zeros_(parameter)
-        else:
-            parameter.copy_(torch.eye(width).view_as(parameter))
-    return same
-
-
-def _resized(head: nn.Module, classes: int, path: str) -> nn.Module:
-    """A fresh layer of the same kind with another number of outputs."""
-    if isinstance(head, nn.ModuleList):  # classifiers whose scores are summed
-        return nn.ModuleList(_resized(part, classes, f"{path}.{i}") for i, part in enumerate(head))
-    bias = getattr(head, "bias", None) is not None
-    fresh: nn.Module
-    if isinstance(head, nn.Linear):
-        fresh = nn.Linear(head.in_features, classes, bias=bias)
-    elif isinstance(head, nn.Conv3d) and set(head.kernel_size) == {1}:
-        fresh = nn.Conv3d(head.in_channels, classes, 1, bias=bias)
-    else:
-        raise InvalidSetting(
-            f"The head {path!r} is a {type(head).__name__}; heads are nn.Linear or 1×1×1 nn.Conv3d."
-        )
-    weight = next(head.parameters())
-    return fresh.to(weight.device, weight.dtype).train(head.training)

@@ -99,10 +99,19 @@ class Architecture:
             ) from error
         return typed
 
-    def build_with(self, state: Mapping[str, Tensor], num_classes: int, arguments: Arguments) -> nn.Module:
-        """The network that holds `state`, all of it; nothing is drawn at random for weights to replace."""
+    def build_with(
+        self,
+        state: Mapping[str, Tensor],
+        num_classes: int,
+        arguments: Arguments,
+        then: Callable[[nn.Module], nn.Module] = lambda net: net,
+    ) -> nn.Module:
+        """The network that holds `state`, all of it; nothing is drawn at random for weights to replace.
+
+        `then` changes it before it takes the state.
+        """
         with _Undrawn():
-            net = self.build(num_classes, arguments)
+            net = then(self.build(num_classes, arguments))
         net.load_state_dict(state)
         return net
 

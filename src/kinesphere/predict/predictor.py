@@ -121,7 +121,7 @@ class Predictor(VideoPredictor):
             flipped_V = torch.tensor(views.flipped, device=each_SVK.device).repeat(repeats)
             mirrored_SVK = each_SVK[..., list(mirror_order(self.labels))]
             each_SVK = torch.where(flipped_V[:, None], mirrored_SVK, each_SVK)
-        return each_SVK.mean(1)
+        return each_SVK.amax(1) if views.pooling == "max" else each_SVK.mean(1)
 
     def scorer(self, views: Views, mode: Mode = "windows", window_s: float = 1.0) -> Scorer:
         """See `VideoPredictor.scorer`."""

@@ -92,7 +92,7 @@ class VideoPredictor(ABC):
 
     @abstractmethod
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
-        """Class probabilities of a batch of samples, averaged over their views.
+        """Class probabilities of a batch of samples, pooled over their views as these say.
 
         Probabilities of mirror images among the views count for the mirrored labels.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -159,7 +159,7 @@ class _Answering:
         self.predictor, self.source = predictor, source
         self.member = predictor.for_source(source)
         tested = self.member.test_views
-        self.views = views or (tested if windows.mode == "windows" else Views(1, tested.crops))
+        self.views = views or (tested if windows.mode == "windows" else replace(tested, clips=1))
         check_views(self.views, self.member.labels)
         self._scorer = self.member.scorer(self.views, windows.mode, windows.window_s)
         self.look = look_of(self.member, self.views)

@@ -45,6 +45,12 @@ def _check_views(value: Any) -> Any:
     return str(Views.parse(str(value)))
 
 
+def _check_shots(value: tuple[int, int]) -> tuple[int, int]:
+    from kinesphere.evaluate.metrics import check_shots
+
+    return check_shots(value)
+
+
 def _check_monitor(value: str) -> str:
     from kinesphere.evaluate.metrics import metrics_for
 
@@ -120,6 +126,12 @@ class DataSection(Section):
     labels: tuple[str, ...] = ()
     """All labels in their order, `[little, medium, max]`, which the model and every table keep; none is the
     alphabetical order."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """Wider class of each label, `{walk fast: walk, walk slow: walk}`: labels of one parent are a family,
+    which reports score as well. None takes the manifest's column `parent`, if it has one."""
+    ordered: bool = False
+    """Whether the labels are grades, from low to high in the order of `data.labels`, those of each parent for
+    themselves: reports then hold the mean error in grades and quadratic kappa."""
     val: float | str = "auto"
     """Validation data: the name of a split, a fraction of the training samples (groups kept whole), or 0 for
     none. `auto` takes the split `val` where there is one, else a tenth."""
@@ -144,6 +156,8 @@ class DataSection(Section):
             value = getattr(self, name)
             if isinstance(value, float) and not 0 <= value < 1:
                 raise ValueError(f"{name} as a fraction is at least 0 and below 1; got {value}")
+        if self.ordered and not self.labels:
+            raise ValueError("ordered needs data.labels, all labels from the lowest grade to the highest")
         return self
 
 
@@ -161,24 +175,45 @@ class ModelSection(Section):
     """Arguments of the model's builder."""
     freeze: str | None = None
     """Last stage that is frozen, with all stages before it. `tail` names the layers between the last stage
-    and the head."""
+    and the head, `all` is everything but the head."""
+    head: Literal["normalised"] | None = None
+    """Form of the last layer: `normalised` answers by the cosine between features and each class's weights
+    (needed by `ldam`, which sets it); None keeps that of the model or of its weights."""
+    head_scale: Annotated[float, Field(gt=0, le=10_000)] = 30.0
+    """Factor of the cosines of a normalised head."""
+    reset_head: bool = False
+    """Whether the last layer starts afresh although the weights know the classes. With `freeze: all` and
+    `data.balance: equal`, the classifier of a trained run is trained anew (Kang et al. 2020, cRT)."""
 
 
 class LossSection(Section):
     """The loss function."""
 
     name: str = "auto"
-    """Loss: `cross_entropy`, `class_balanced`, `balanced_softmax`, `logit_adjusted`, `focal`, `bce`; `auto`
-    fits the labels."""
+    """Loss: `cross_entropy`, `class_balanced`, `balanced_softmax`, `logit_adjusted`, `focal`, `ldam`, `bce`,
+    `asymmetric`; `auto` fits the labels."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes (Szegedy et al. 2016, section 7)."""
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2)."""
+    """Beta of the effective number of samples, for `class_balanced` (Cui et al. 2019, equation 2) and the
+    weights of `ldam`."""
+    defer: Share | None = None
+    """Fraction of the steps after which `class_balanced` and `ldam` weigh classes (deferred re-weighting, Cao
+    et al. 2019); 1 is never. None is from the start for `class_balanced`, and 0.8 for `ldam`."""
     gamma: Annotated[float, Field(ge=0)] = 2.0
-    """Focusing exponent of the focal loss (Lin et al. 2017, equation 4)."""
+    """Focusing exponent of the focal loss (Lin et al. 2017, equation 4), and of `asymmetric` for labels that
+    are not there (Ridnik et al. 2021: 4)."""
+    clip: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Probability below which a label that is not there costs nothing, for `asymmetric`."""
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Margin of the rarest class in `ldam`, in units of the cosine; others fall with the fourth root of their
+    number of samples (Cao et al. 2019, equation 13)."""
     tau: Annotated[float, Field(ge=0)] = 1.0
     """Strength of `logit_adjusted` (Menon et al. 2021, equation 10); 1 equals `balanced_softmax`. Shares
     of classes are the training file's, so it takes the place of `data.balance`, and is not added to it."""
+    parents: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the cross-entropy of families (`data.parents`), whose probabilities are the sums of their
+    classes', beside the loss of classes."""
 
 
 class OptimizerSection(Section):
@@ -242,7 +277,8 @@ class TrainSection(Section):
     """Number of validations without a better score after which training stops."""
     monitor: Annotated[str, AfterValidator(_check_monitor)] = "auto"
     """Validation score that picks the best weights: `top1`, `mean_class_accuracy`, `macro_f1`, `loss`, or
-    a metric of another package that has the use `training`; auto is top1, macro_f1 for several labels."""
+    a metric of another package that has the use `training`; auto is top1, macro_f1 for several labels, and
+    mean_class_accuracy where `rebalance` chooses."""
     validate_every: Count = 1
     """Epochs between validations."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -277,6 +313,19 @@ class ProbeSection(Section):
     cache: str | None = None
     """Folder of the features, which runs on the same frozen weights share; None is `features` in the run's
     folder, or in that of the cross-validation."""
+
+
+class RebalanceSection(Section):
+    """A change of the head of a trained model (`model.pretrained`) by a rule, in place of training."""
+
+    method: Literal["tau_normalised", "logit_adjusted"] | None = None
+    """Rule: `tau_normalised` divides the weights of each class by the tau-th power of their norm (Kang et al.
+    2020), `logit_adjusted` takes tau log prior from the logits (Menon et al. 2021, equation 9), with the
+    shares of classes in the training file."""
+    tau: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=10)], ...], BeforeValidator(_as_numbers), Field(min_length=1)
+    ] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Values of tau to try, of which the validation samples choose by `train.monitor`; 0 changes nothing."""
 
 
 class ComputeSection(Section):
@@ -314,13 +363,17 @@ class TestSection(Section):
 
     __test__ = False  # not a test case, whatever its name suggests to pytest
     views: Annotated[str, BeforeValidator(_check_views)] = "1x1"
-    """Clips x crops whose probabilities are averaged, such as `10x3`."""
+    """Clips x crops whose probabilities are averaged, such as `10x3`. With several labels a sample, `10x3max`
+    takes the largest of each label, as the protocol of Charades does."""
     background: Background = "keep"
     """Change of the background, or of the people, in test clips, which shows what the answers rest on. Needs
     masks (`kinesphere extract mask`)."""
     open: bool = True
     """Whether the test samples are scored at the end. A study that draws settings leaves that to the settings
     that it chooses; the report of the others is on their validation samples."""
+    shots: Annotated[tuple[Count, Count], AfterValidator(_check_shots)] = (20, 100)
+    """Training clips below which the report calls a class few-shot, and above which it calls it many-shot
+    (Liu et al. 2019)."""
 
 
 class LogSection(Section):

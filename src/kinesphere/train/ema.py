@@ -44,6 +44,8 @@ class AveragedWeights(AveragedModel):
 
 def recogniser_around(net: nn.Module, like: Recogniser) -> Recogniser:
     """A recogniser in evaluation mode with another set of weights and everything else as in `like`."""
-    other = Recogniser(net, like.card, like.specs, like.labels, dict(like.arguments), like.provenance)
+    other = Recogniser(
+        net, like.card, like.specs, like.labels, dict(like.arguments), like.provenance, like.head
+    )
     other.reset = like.reset
     return other.eval()

@@ -21,7 +21,7 @@ from kinesphere.data.dataset import Batch
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.train.config import OptimizerSection, ScheduleSection
 from kinesphere.train.ema import AveragedWeights, recogniser_around
-from kinesphere.train.losses import LossFunction, dense_targets
+from kinesphere.train.losses import LossFunction, dense_targets, loss_at
 from kinesphere.train.optim import make_optimizer
 from kinesphere.train.running_metrics import RunningMetrics, Scores
 from kinesphere.train.schedule import make_schedule, set_rates
@@ -137,7 +137,7 @@ class RecognitionTask(pl.LightningModule):
             inputs, rows = self._mixed(self._augment, inputs, rows, generator)
         with sound_convolutions(self.device):
             logits = self.recogniser(*inputs)
-        loss = self._loss(logits, rows)
+        loss = loss_at(self._loss, self.global_step / self.length.steps)(logits, rows)
         self.training_metrics.update(logits, rows, loss)
         return loss
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -31,7 +31,7 @@ from kinesphere.data.split import kfold
 from kinesphere.models.runtime.frozen import FrozenSplit, Head
 from kinesphere.train.checkpoints import keep
 from kinesphere.train.features import FeatureReader, Features
-from kinesphere.train.losses import LossFunction
+from kinesphere.train.losses import LossFunction, loss_at
 from kinesphere.train.module import mean_over_views, seed_step
 from kinesphere.train.optim import ParameterGroup, optimizer_of
 from kinesphere.train.problem_files import ProblemFiles
@@ -92,7 +92,11 @@ def fit_probes(recipe: Recipe, parts: Parts, console: Console | None = None) -> 
     recogniser = starting(recipe, parts, compute)
     split, probes = FrozenSplit(recogniser), probes_of(recipe)
     with computing_with(compute.threads):
-        training, validation = _features(recipe, parts, files, split, show)
+        wanted = {"train": (parts.train, recipe.probe.views)}
+        if parts.val is not None:
+            wanted["val"] = (parts.val, "1x1")
+        features = read_features(recipe, split, wanted, show)
+        training, validation = features["train"], features.get("val")
         trainer = ProbeTrainer(recipe, split.head(), loss_of(recipe, parts.train), parts.train.labels)
         chosen = _chosen(trainer, probes, training, validation, show)
         _write_table(files.probes, probes, chosen)
@@ -110,11 +114,27 @@ def fit_probes(recipe: Recipe, parts: Parts, console: Console | None = None) -> 
     return chosen.said(probes, recipe.train.monitor)
 
 
-def _features(
-    recipe: Recipe, parts: Parts, files: RunFiles, split: FrozenSplit, show: Console
-) -> tuple[Features, Features | None]:
-    """The features of what is learnt from and of what validates."""
-    count = len(parts.train) + (0 if parts.val is None else len(parts.val))
+def read_features(
+    recipe: Recipe,
+    split: FrozenSplit,
+    wanted: Mapping[str, tuple[Manifest, str]],
+    console: Console | None = None,
+) -> dict[str, Features]:
+    """The features of some parts of a run's samples.
+
+    Args:
+        recipe: Resolved; `out` is the run folder.
+        split: The frozen layers.
+        wanted: Samples and their views, by name of the part.
+        console: For progress; None is standard error.
+
+    Raises:
+        InvalidSetting: If the layers that learn are no plain sequence on the frozen ones.
+        TooManyFailures: If too many samples are unreadable.
+    """
+    files = RunFiles(Path(str(recipe.out)))
+    show = console or Console(stderr=True, markup=False, emoji=False)
+    count = sum(len(samples) for samples, _ in wanted.values())
     problems = ProblemFiles(files, count, recipe.data.max_unreadable)
     folder = files.features if recipe.probe.cache is None else Path(recipe.probe.cache)
     reader = FeatureReader(
@@ -130,11 +150,10 @@ def _features(
             _dataset(recipe, samples, split, views), lambda batch: problems.collect(part, batch), progress
         )
 
-    training = read("train", parts.train, recipe.probe.views)
-    validation = None if parts.val is None else read("val", parts.val, "1x1")
+    found = {part: read(part, *what) for part, what in wanted.items()}
     problems.write()
     problems.check()
-    return training, validation
+    return found
 
 
 def _dataset(recipe: Recipe, samples: Manifest, split: FrozenSplit, views: str) -> ClipDataset:
@@ -314,9 +333,10 @@ class ProbeTrainer:
             for number, chosen in enumerate(epoch_of(epoch)[: length.steps - steps]):
                 raise_if_stopped()
                 x, targets = self._batch(features, chosen)
+                loss = loss_at(self._loss, steps / length.steps)
                 for head, optimizer, schedule in zip(heads, optimizers, schedules, strict=True):
                     seed_step(self.recipe.train.seed, epoch, number)  # each draws as it would alone
-                    self._step(head, optimizer, x, targets)
+                    self._step(head, optimizer, x, targets, loss)
                     schedule.step()
                 steps += 1
         return [head.eval() for head in heads]
@@ -382,10 +402,12 @@ class ProbeTrainer:
                     groups.append(ParameterGroup("probe", chosen, lr, probe.weight_decay if decays else 0.0))
         return optimizer_of(groups, settings)
 
-    def _step(self, head: Head, optimizer: torch.optim.Optimizer, x: Tensor, targets: Tensor) -> None:
-        loss = self._loss(head(x), targets)
+    def _step(
+        self, head: Head, optimizer: torch.optim.Optimizer, x: Tensor, targets: Tensor, loss: LossFunction
+    ) -> None:
+        value = loss(head(x), targets)
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         if self.recipe.train.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(head.parameters(), self.recipe.train.clip_norm)
         optimizer.step()

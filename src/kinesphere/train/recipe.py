@@ -25,6 +25,7 @@ from kinesphere.train.config import (
     ModelSection,
     OptimizerSection,
     ProbeSection,
+    RebalanceSection,
     ScheduleSection,
     Section,
     TestSection,
@@ -61,6 +62,8 @@ class Recipe(Section):
     """Length, batches and seed of training."""
     probe: ProbeSection = ProbeSection()
     """Probes on frozen features, in place of a training from pixels."""
+    rebalance: RebalanceSection = RebalanceSection()
+    """A change of the head of a trained model, in place of training."""
     compute: ComputeSection = ComputeSection()
     """Device and arithmetic."""
     test: TestSection = TestSection()

@@ -14,7 +14,7 @@ from kinesphere.clips.modalities.pose.file import open_poses
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.core.labels import LabelSet
+from kinesphere.core.labels import LabelSet, normal
 from kinesphere.core.paths import real_path
 from kinesphere.core.threads import UsableThreads
 from kinesphere.data.cache.frames import FrameCache
@@ -42,7 +42,8 @@ def read_data(data: DataSection) -> Manifest:
     Raises:
         InvalidManifest: If a source cannot be read or contradicts itself.
         InvalidAnnotation: If timed labels cannot be read, or have several tiers and none is named.
-        LabelMismatch: If a mirror pair names a label that does not occur, or `labels` are not those that do.
+        LabelMismatch: If a mirror pair or a parent names a label that does not occur, or `labels` are not
+            those that do.
     """
     manifests = [_read(data, source) for source in data.source]
     manifest = manifests[0] if len(manifests) == 1 else _joined(manifests)
@@ -50,7 +51,9 @@ def read_data(data: DataSection) -> Manifest:
         manifest = replace(manifest, labels=_in_order(manifest.labels, data.labels))
     if data.mirror:
         manifest = replace(manifest, labels=replace(manifest.labels, mirror=data.mirror))
-    return manifest
+    parents = tuple(data.parents.items()) or _parents_of(manifest)
+    labels = replace(manifest.labels, parents=parents, graded=data.ordered)
+    return manifest if labels == manifest.labels else replace(manifest, labels=labels)
 
 
 def _read(data: DataSection, source: str) -> Manifest:
@@ -75,6 +78,26 @@ def _read(data: DataSection, source: str) -> Manifest:
     return cut.manifest
 
 
+def _parents_of(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """Classes and their parents, by the manifest's column `parent`, in the order of the classes.
+
+    Where a class has several, the column is about something else than the classes, which is told.
+    """
+    found: dict[str, str] = {}
+    for sample in manifest:
+        parent = normal(dict(sample.extra).get("parent", ""))
+        if not parent or len(sample.labels) != 1 or parent == sample.labels[0]:
+            continue
+        known = found.setdefault(sample.labels[0], parent)
+        if known != parent:
+            log.info(
+                "The column `parent` gives %r several parents, %r and %r, so it makes no families of "
+                "classes; data.parents states some.", sample.labels[0], known, parent,
+            )  # fmt: skip
+            return ()
+    return tuple((name, found[name]) for name in manifest.labels if name in found)
+
+
 def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     """Decide every `auto` and split the data.
 
@@ -91,7 +114,8 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "classes apart. Add clips of something else."
         )
     _check_probe(recipe)
-    _check_priors(recipe)
+    _check_rebalance(recipe, multi)
+    recipe = _for_long_tails(recipe)
     model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
     parts, data = divide(recipe, manifest)
     check_flip(recipe.augment, manifest.labels)
@@ -101,7 +125,9 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     if train.epochs is None and train.steps is None:
         train = train.model_copy(update={"epochs": DEFAULT_EPOCHS})
     if train.monitor == "auto":
-        train = train.model_copy(update={"monitor": "macro_f1" if multi else "top1"})
+        by_class = recipe.rebalance.method is not None
+        single = "mean_class_accuracy" if by_class else "top1"
+        train = train.model_copy(update={"monitor": "macro_f1" if multi else single})
     if train.early_stopping and parts.val is None:
         raise InvalidSetting(
             "Early stopping needs validation, but data.val is 0; give it a fraction or a split."
@@ -154,17 +180,61 @@ def _check_probe(recipe: Recipe) -> None:
         raise InvalidSetting(f"Probes (probe.lr) take no {' and no '.join(given)}; leave it out.")
 
 
-def _check_priors(recipe: Recipe) -> None:
-    """Refuse to make up for a long tail twice.
+def _check_rebalance(recipe: Recipe, multi: bool) -> None:
+    """Refuse what a change of a trained head does not do.
 
     Raises:
-        InvalidSetting: If clips are drawn balanced for a loss that adjusts logits by the file's shares.
+        InvalidSetting: If there is no trained head to change, or samples have several labels.
     """
-    if recipe.loss.name in ("balanced_softmax", "logit_adjusted") and recipe.data.balance != "none":
+    if recipe.rebalance.method is None:
+        return
+    if not recipe.model.pretrained or recipe.model.reset_head:
         raise InvalidSetting(
-            f"loss.name={recipe.loss.name} makes up for the file's shares of classes, and "
+            "rebalance changes the head of a trained model: name its run in model.pretrained, and leave "
+            "model.reset_head out."
+        )
+    if multi:
+        raise InvalidSetting("rebalance needs one label per sample; these have several.")
+    if recipe.probe.lr:
+        raise InvalidSetting("rebalance trains nothing, and probe.lr trains heads; leave one of them out.")
+
+
+def _for_long_tails(recipe: Recipe) -> Recipe:
+    """The recipe with what LDAM needs; making up for a long tail twice is refused or warned of.
+
+    Raises:
+        InvalidSetting: If clips are drawn balanced for a loss that knows the file's numbers of classes.
+    """
+    loss, model = recipe.loss, recipe.model
+    by_file = loss.name in ("balanced_softmax", "logit_adjusted", "ldam")
+    if by_file and recipe.data.balance != "none":
+        raise InvalidSetting(
+            f"loss.name={loss.name} makes up for the file's shares of classes, and "
             f"data.balance={recipe.data.balance} does so again; keep one of them."
         )
+    if loss.name == "class_balanced" and recipe.data.balance != "none":
+        log.warning(
+            "loss.name=class_balanced weighs rare classes more, and data.balance=%s draws them more often as "
+            "well.", recipe.data.balance,
+        )  # fmt: skip
+    if by_file and (recipe.augment.mixup or recipe.augment.cutmix):
+        log.warning(
+            "loss.name=%s counts on the file's shares of classes, which targets of mixed clips have only on "
+            "average; leave augment.mixup and augment.cutmix out to be exact.", loss.name,
+        )  # fmt: skip
+    if loss.name != "ldam":
+        if loss.defer is not None and loss.name != "class_balanced":
+            raise InvalidSetting(
+                f"loss.defer puts off the weights of classes, of which {loss.name} has none; use "
+                "class_balanced or ldam, or leave it out."
+            )
+        return recipe
+    return recipe.model_copy(
+        update={
+            "model": model.model_copy(update={"head": "normalised"}),
+            "loss": loss.model_copy(update={"defer": 0.8 if loss.defer is None else loss.defer}),
+        }
+    )
 
 
 def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:

@@ -133,6 +133,10 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         from kinesphere.train.probing import fit_probes
 
         return replace(parts, notes=(*parts.notes, fit_probes(recipe, parts, console)))
+    if recipe.rebalance.method is not None:
+        from kinesphere.train.rebalancing import rebalance
+
+        return replace(parts, notes=(*parts.notes, rebalance(recipe, parts, console)))
     if recipe.compute.processes > 1:
         from kinesphere.train.launch import fit_in_processes
 
@@ -236,7 +240,7 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     report = report_on(
         predictor, held_out, predictions, views, dataset=Path(recipe.data.source[0]).stem, split=split,
         background=recipe.test.background, date=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=parts.notes,
+        notes=parts.notes, shots=recipe.test.shots,
     )  # fmt: skip
     predictions.write(files.predictions)
     report.write(files.report)

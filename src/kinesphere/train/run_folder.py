@@ -46,8 +46,11 @@ class RunFiles:
     """One row per epoch."""
     probes = _Path("probes.csv")
     """Of a run of probes: what each of them came to where one was chosen."""
+    rebalanced = _Path("rebalanced.csv")
+    """Of a run that changed a head by a rule: what each tau came to on the validation samples."""
     features = _Path("features")
-    """Of a run of probes: the features of its clips, unless a folder for them was named. May be deleted."""
+    """Of a run of probes, or of one that tried values of tau: the features of its clips, unless a folder for
+    them was named. May be deleted."""
     splits = _Path("splits.csv")
     """What every sample was used for (see `SplitTable`)."""
     unreadable = _Path("unreadable.csv")

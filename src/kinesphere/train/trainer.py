@@ -32,6 +32,7 @@ from kinesphere.data.sampler import Balance
 from kinesphere.data.sources import Opening
 from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.create import create_model, with_specs
+from kinesphere.models.head import HeadForm
 from kinesphere.models.provenance import ClipDigests
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.registry import MODELS
@@ -122,6 +123,7 @@ def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
         preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
         clips=_clips_of(parts, recogniser),
         test_views=recipe.test.views,
+        class_counts={name: parts.train.counts()[name] for name in parts.train.labels},
     )
     compute.place(recogniser)
     return recogniser
@@ -153,6 +155,10 @@ def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
     specs = clip_specs(name, recogniser.specs, recipe.clip)
     if specs is not None:
         with_specs(recogniser, specs)
+    if settings.head is not None:
+        recogniser.shape_head(HeadForm(settings.head, bias=False, scale=settings.head_scale))
+    if settings.reset_head and not recogniser.reset:
+        log.info("Fresh head: %s.", ", ".join(recogniser.reset_head(train.labels)))
     if settings.freeze is not None:
         frozen = recogniser.freeze(settings.freeze)
         log.info("Frozen: %d tensors up to stage %s.", len(frozen), settings.freeze)
@@ -184,16 +190,22 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
 
 def loss_of(recipe: Recipe, train: Manifest) -> LossFunction:
     """The loss of a recipe for the classes of its training samples."""
-    counts = train.counts()
+    counts, settings = train.counts(), recipe.loss
     context = LossContext(
         torch.tensor([counts[name] for name in train.labels]),
         train.labels.multi,
-        recipe.loss.label_smoothing,
-        recipe.loss.beta,
-        recipe.loss.gamma,
-        recipe.loss.tau,
+        settings.label_smoothing,
+        settings.beta,
+        settings.gamma,
+        settings.tau,
+        margin=settings.margin,
+        scale=recipe.model.head_scale,
+        defer=settings.defer,
+        clip=settings.clip,
+        families=torch.tensor(train.labels.family_indices),
+        parent_weight=settings.parents,
     )
-    return make_loss(recipe.loss.name, context)
+    return make_loss(settings.name, context)
 
 
 def run_length(recipe: Recipe, batches: int) -> Length:

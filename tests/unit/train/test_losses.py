@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +16,8 @@ from kinesphere.train.losses import (
     LossContext,
     dense_targets,
     effective_number_weights,
+    ldam_margins,
+    loss_at,
     make_loss,
 )
 
@@ -97,9 +103,84 @@ def test_bce_is_torchs() -> None:
     torch.testing.assert_close(smoothed(LOGITS, HOT), expected)
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "class_balanced"])
+def by_hand(logits: torch.Tensor, target: int, margins: list[float]) -> float:
+    """LDAM of one sample: the margin is taken from the logit of its class alone."""
+    z = logits.double().tolist()
+    z[target] -= margins[target]
+    return math.log(sum(math.exp(each) for each in z)) - z[target]
+
+
+def test_ldam_is_the_formula_by_hand() -> None:
+    margins = [0.4 * n**-0.25 for n in COUNTS.tolist()]  # the rarest class has one sample: 0.4
+    torch.testing.assert_close(ldam_margins(COUNTS, 0.4), torch.tensor(margins, dtype=torch.float64))
+    cosines, scale = LOGITS.tanh(), 10.0
+    loss = make_loss("ldam", LossContext(COUNTS, margin=0.4, scale=scale))
+    rows = zip(scale * cosines, TARGETS.tolist(), strict=True)
+    expected = np.mean([by_hand(row, target, [scale * m for m in margins]) for row, target in rows])
+    assert float(loss(scale * cosines, TARGETS)) == pytest.approx(expected, rel=1e-5)
+    assert ldam_margins(torch.tensor([16, 0, 1]), 0.5).tolist() == [0.25, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("name", ["ldam", "class_balanced"])
+def test_classes_are_weighted_from_a_fraction_of_the_steps_on(name: str) -> None:
+    context = LossContext(COUNTS, beta=0.99, defer=0.8)
+    loss, weights = make_loss(name, context), effective_number_weights(COUNTS, 0.99).float()
+    never = make_loss(name, replace(context, defer=1.0, beta=0.0))
+    first = torch.stack([never(LOGITS[i : i + 1], TARGETS[i : i + 1]) for i in range(8)])
+    torch.testing.assert_close(loss_at(loss, 0.79)(LOGITS, TARGETS), first.mean())
+    late = loss_at(loss, 0.8)(LOGITS, TARGETS)
+    torch.testing.assert_close(late, (first * weights[TARGETS]).mean())
+    torch.testing.assert_close(loss(LOGITS, TARGETS), late)  # what validates
+    assert loss_at(never, 0.999)(LOGITS, TARGETS) == first.mean()
+
+
+def test_with_uniform_priors_and_nothing_else_every_loss_is_cross_entropy() -> None:
+    context = LossContext(torch.full((5,), 7), gamma=0.0, margin=0.0, defer=0.0)
+    expected = F.cross_entropy(LOGITS, TARGETS)
+    for name in ("class_balanced", "balanced_softmax", "logit_adjusted", "focal", "ldam"):
+        loss = make_loss(name, context)
+        torch.testing.assert_close(loss(LOGITS, TARGETS), expected)
+        torch.testing.assert_close(loss_at(loss, 0.0)(LOGITS, TARGETS), expected)
+    # Equal margins remain equal margins: LDAM then is cross-entropy with one margin for all.
+    margin = make_loss("ldam", replace(context, margin=0.5, scale=2.0))
+    torch.testing.assert_close(
+        margin(LOGITS, TARGETS), F.cross_entropy(LOGITS - F.one_hot(TARGETS, 5), TARGETS)
+    )
+
+
+def test_the_asymmetric_loss_is_the_formula_by_hand() -> None:
+    loss = make_loss("asymmetric", LossContext(COUNTS, multi=True, gamma=4.0, clip=0.05))
+    p = LOGITS.double().sigmoid()
+    lowered = (p - 0.05).clamp(min=0)
+    each = torch.where(HOT > 0, -p.log(), -(lowered**4) * (1 - lowered).log())
+    torch.testing.assert_close(loss(LOGITS, HOT), each.mean().float())
+    plain = make_loss("asymmetric", LossContext(COUNTS, multi=True, gamma=0.0, clip=0.0))
+    torch.testing.assert_close(plain(LOGITS, HOT), F.binary_cross_entropy_with_logits(LOGITS, HOT))
+
+
+def test_families_add_the_loss_of_their_summed_probabilities() -> None:
+    families = torch.tensor([0, 1, 0, 2, 1])
+    context = LossContext(COUNTS, families=families, parent_weight=0.5)
+    p = LOGITS.double().softmax(-1)
+    summed = torch.stack([p[:, families == f].sum(1) for f in range(3)], 1)
+    of_families = -summed.gather(1, families[TARGETS][:, None]).log().mean()
+    expected = F.cross_entropy(LOGITS, TARGETS) + 0.5 * of_families.float()
+    torch.testing.assert_close(make_loss("cross_entropy", context)(LOGITS, TARGETS), expected)
+    deferred = make_loss("class_balanced", replace(context, defer=0.5))
+    torch.testing.assert_close(loss_at(deferred, 0.0)(LOGITS, F.one_hot(TARGETS, 5)), expected)
+    assert loss_at(deferred, 0.5)(LOGITS, TARGETS) != expected
+
+
+def test_families_are_refused_where_there_are_none() -> None:
+    with pytest.raises(InvalidSetting, match=r"no two classes have a parent in common; state data\.parents"):
+        make_loss("focal", LossContext(COUNTS, families=torch.arange(5), parent_weight=1.0))
+    with pytest.raises(InvalidSetting, match="needs one label per sample, since a family's probability"):
+        make_loss("bce", LossContext(COUNTS, multi=True, families=torch.zeros(5), parent_weight=1.0))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "class_balanced", "ldam"])
 def test_single_label_losses_refuse_several(name: str) -> None:
-    with pytest.raises(InvalidSetting, match="needs one label per sample"):
+    with pytest.raises(InvalidSetting, match=r"needs one label per sample; .* focal or asymmetric"):
         make_loss(name, LossContext(COUNTS, multi=True))
 
 

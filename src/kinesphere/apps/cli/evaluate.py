@@ -156,6 +156,31 @@ def _write(
     return out / "report.html"
 
 
+def _print_groups(report: Report) -> None:
+    """Scores of families of classes, and of frequent and rare classes, where there are some."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from kinesphere.evaluate.metrics import Score
+
+    screen = console()
+    if report.families:
+        table = Table("family", "classes", "right", "within the family", "outside", "clips")
+        for row in report.families:
+            counts = map(str, (len(row.classes), row.right, row.within, row.outside, row.support))
+            table.add_row(Text(row.family), *counts)
+        screen.print(table)
+    found = report.frequency
+    if found is not None and len(found.rows) > 1:
+        name = "mAP" if report.labels.multi else "mean class accuracy"
+        table = Table("shots", "classes", "training clips", name, "clips")
+        for each in found.rows:
+            value = "–" if each.value is None else str(Score(each.value, each.low, each.high))
+            table.add_row(each.name, str(each.classes), str(each.training_clips), value, str(each.clips))
+        screen.print(table)
+        screen.print(found.sentence(), style="dim")
+
+
 def print_report(report: Report, shown: int = 30) -> None:
     """The score line, all scores, and the classes from worst to best."""
     from rich.table import Table
@@ -172,6 +197,7 @@ def print_report(report: Report, shown: int = 30) -> None:
         table.add_row(score_name(name), str(score))
     screen.print(table)
     screen.print(report.intervals.sentence(), style="dim")
+    _print_groups(report)
     table = Table("class", "precision", "recall with interval", "F1", "clips")
     rows = list(report.classes)
     if not report.labels.ordered:

@@ -14,12 +14,13 @@ from kinesphere.apps.html.charts import percent
 from kinesphere.apps.html.curves import Curves, chosen, read_curves
 from kinesphere.apps.html.examples import Example, FindPoses, choose_examples, with_frames
 from kinesphere.apps.html.explained import Explain
+from kinesphere.apps.html.label_groups import families_section, frequency_section
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.apps.html.page import page
 from kinesphere.core.files import write_text
 from kinesphere.core.markup import Html, join, jpeg, lead, table, tag
 from kinesphere.core.skipped import Skipped
-from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
+from kinesphere.evaluate.metrics import ClassScore, PlainScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
@@ -103,7 +104,9 @@ def render_report(
         ("folds", "Folds", _folds(report)),
         ("training", "Training", _curves(curves or {})),
         ("confusion", "Confusions", _confusion(report)),
+        ("families", "Families", families_section(report)),
         ("classes", "Classes", _classes(report)),
+        ("frequency", "Frequency", frequency_section(report)),
         ("calibration", "Calibration", _calibration(report)),
         ("examples", "Examples", _examples(examples)),
         ("mistakes", "Wrong clips", mistakes_section(mistakes)),
@@ -129,7 +132,7 @@ def _scores(report: Report) -> Html:
     level = f"{100 * report.intervals.level:g} %"
     bounds = None
     if score.low is not None and score.high is not None:
-        bounds = f"{score_name(name)}, {level} interval {100 * score.low:.1f} to {100 * score.high:.1f} %"
+        bounds = f"{score_name(name)}, {level} interval {score.bounds(' to ')} %"
     return join(
         tag(
             "div",
@@ -156,12 +159,13 @@ def _baselines(report: Report) -> list[tuple[float, str]]:
 def _tile(key: str, score: Score) -> Html:
     bounds = "lower is better" if lower_is_better(key) else ""
     if score.low is not None and score.high is not None:
-        bounds = f"{100 * score.low:.1f} to {100 * score.high:.1f}"
-    bar = None if lower_is_better(key) else charts.score_bar(score)
+        bounds = score.bounds(" to ")
+    is_fraction = not isinstance(score, PlainScore)
+    bar = charts.score_bar(score) if is_fraction and not lower_is_better(key) else None
     return tag(
         "div",
         tag("small", score_name(key)),
-        tag("b", percent(score.value)),
+        tag("b", score.written(score.value)),
         bar,
         tag("small", bounds),
         class_="tile",
@@ -387,13 +391,17 @@ def _heat(strips: Strips) -> Html:
     )
 
 
+def _pooled(views: str) -> str:
+    return "largest probabilities" if views.endswith("max") else "probabilities averaged"
+
+
 def _protocol(report: Report) -> Html:
     protocol, environment = report.protocol, report.environment
     rows = [
         ("Data", protocol.dataset),
         ("Split", protocol.split or "all of it"),
         ("Fingerprint", protocol.fingerprint),
-        ("Views", f"{protocol.views} (clips × crops), probabilities averaged"),
+        ("Views", f"{protocol.views.removesuffix('max')} (clips × crops), {_pooled(protocol.views)}"),
         ("Sampling", ", ".join(protocol.sampling)),
         ("Background", "as filmed" if protocol.background == "keep" else protocol.background),
         ("Intervals", report.intervals.sentence()),

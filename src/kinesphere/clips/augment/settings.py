@@ -332,12 +332,17 @@ def check_flip(augment: Augment, labels: LabelSet) -> None:
 
 
 def check_views(views: Views, labels: LabelSet) -> None:
-    """Refuse views whose mirror images show something that has no label.
+    """Refuse views whose mirror images show something without a label, and maxima that are no probabilities.
 
     Raises:
         InvalidSetting: If there are mirror images among the views, and a class that names a side has no
-            partner among the labels.
+            partner among the labels; or if the largest probabilities are asked for of one label per sample.
     """
+    if views.pooling == "max" and not labels.multi:
+        raise InvalidSetting(
+            f"Views {views} take the largest probability of each label, which sum to more than 1 where a "
+            f"sample has one label; use {views.clips}x{views.crops}."
+        )
     alone = unpaired(labels)
     if any(views.flipped) and alone:
         raise InvalidSetting(

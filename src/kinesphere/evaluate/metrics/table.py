@@ -28,10 +28,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Use = Literal[
-    "single_label", "multi_label", "training", "detections", "proposals", "segments", "tracks", "poses"
+    "single_label",
+    "multi_label",
+    "families",
+    "graded",
+    "training",
+    "detections",
+    "proposals",
+    "segments",
+    "tracks",
+    "poses",
 ]
-"""Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, while
-training, where it may pick the best weights, and where files of results are scored (`kinesphere score`)."""
+"""Where a metric is shown: in reports of sets with one label per clip, in those of sets with several, besides
+where classes have parents, or are grades, while training, where it may pick the best weights, and where files
+of results are scored (`kinesphere score`)."""
 Sums = Callable[["Tensor", "Tensor", bool], "Tensor"]
 """Probabilities `(N, K)`, targets `(N, K)` in [0, 1] and whether a clip may carry several labels, to what
 each clip adds to the sums, `(N, S)`; on any device. A clip with NaN among its probabilities has no answer."""
@@ -41,11 +51,33 @@ each clip adds to the sums, `(N, S)`; on any device. A clip with NaN among its p
 class Score(Estimate):
     """A score, a fraction in [0, 1], with its interval."""
 
-    def __str__(self) -> str:
-        text = f"{100 * self.value:.1f} %"
+    @staticmethod
+    def written(value: float) -> str:
+        """A value as people read it, with its unit."""
+        return f"{100 * value:.1f} %"
+
+    def bounds(self, between: str = ", ") -> str:
+        """The interval without a unit; empty where there is none."""
         if self.low is None or self.high is None:
-            return text
-        return f"{text} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+            return ""
+        return f"{100 * self.low:.1f}{between}{100 * self.high:.1f}"
+
+    def __str__(self) -> str:
+        bounds = self.bounds()
+        return self.written(self.value) + (f" [{bounds}]" if bounds else "")
+
+
+class PlainScore(Score):
+    """A score that is no fraction, written as the number that it is."""
+
+    @staticmethod
+    def written(value: float) -> str:
+        return f"{value:.2f}"
+
+    def bounds(self, between: str = ", ") -> str:
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low:.2f}{between}{self.high:.2f}"
 
 
 class Scored(Protocol):
@@ -70,11 +102,13 @@ class Answers:
         probabilities: `(N, K)` float64.
         targets: `(N,)` class indices, or `(N, K)` zeros and ones where a clip may carry several labels.
         units: What counts as independent.
+        labels: The classes, for scores that depend on their families or their order.
     """
 
     probabilities: np.ndarray
     targets: np.ndarray
     units: Units
+    labels: LabelSet | None = None
     _sums: dict[Sums, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -104,6 +138,10 @@ def _clips(scored: Scored) -> float:
     return float(len(scored.units.index))
 
 
+def _fraction(scored: Scored) -> tuple[float, float]:
+    return 0.0, 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Metric(Generic[S_contra]):
     """One entry of the table. It needs `sums` with `from_sums`, or `value`.
@@ -124,6 +162,8 @@ class Metric(Generic[S_contra]):
         name: Name among the scores of its uses, if it is not that of the entry: each kind has an mAP.
         at: Thresholds, each of which is a score of its own, unless others are asked for. `value`, `sums`,
             `from_sums` and `left_out` then take one as the keyword `at`.
+        limits: The lowest and the highest value that the score can have; the interval lies within.
+        kind: How it is written.
     """
 
     title: str
@@ -138,6 +178,8 @@ class Metric(Generic[S_contra]):
     higher_is_better: bool = True
     name: str | None = None
     at: tuple[float, ...] = ()
+    limits: Callable[[S_contra], tuple[float, float]] = _fraction
+    kind: type[Score] = Score
 
     def __post_init__(self) -> None:
         if (self.sums is None) != (self.from_sums is None) or (self.sums is None and self.value is None):
@@ -184,8 +226,11 @@ class Metric(Generic[S_contra]):
                 :, 0
             ]
         else:
-            return Score(value)
-        return Score(value, *(interval(value, without, units, self.size(answers), level) or (None, None)))
+            return self.kind(value)
+        low, high = self.limits(answers)
+        width = high - low
+        ends = interval((value - low) / width, (without - low) / width, units, self.size(answers), level)
+        return self.kind(value, *((None, None) if ends is None else (low + width * end for end in ends)))
 
 
 METRICS: Registry[Metric[Any]] = Registry(
@@ -223,6 +268,11 @@ def metrics_for(
 def score_name(name: str) -> str:
     """`mean_class_accuracy` as people write it; a report may hold scores that are not known here."""
     return METRICS.get(name).title if name in METRICS else name
+
+
+def score_kind(name: str) -> type[Score]:
+    """How a score is written."""
+    return METRICS.get(name).kind if name in METRICS else Score
 
 
 def lower_is_better(name: str) -> bool:
@@ -283,11 +333,24 @@ def scores(
         InvalidSetting: If the table is empty or contradicts itself.
     """
     probabilities = check_table(probabilities, targets, labels)
-    answers = Answers(
-        probabilities, targets, Units.of(groups if groups is not None else [None] * len(targets))
-    )
-    chosen = metrics_for("multi_label" if labels.multi else "single_label", len(labels))
+    units = Units.of(groups if groups is not None else [None] * len(targets))
+    answers = Answers(probabilities, targets, units, labels)
+    chosen: dict[str, Metric[Any]] = {}
+    for use in uses_of(labels):
+        chosen |= metrics_for(use, len(labels))
     return {name: metric.score(answers, level) for name, metric in chosen.items()}
+
+
+def uses_of(labels: LabelSet) -> tuple[Use, ...]:
+    """The uses whose metrics a report on these classes shows, the one of the primary score first."""
+    if labels.multi:
+        return ("multi_label",)
+    uses: list[Use] = ["single_label"]
+    if len(labels.families) < len(labels):
+        uses.append("families")
+    if labels.graded:
+        uses.append("graded")
+    return tuple(uses)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from kinesphere.clips.preparation import Preparation
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.provenance import Provenance
-from kinesphere.models.recogniser import Recogniser
+from kinesphere.models.recogniser import Recogniser, give_form
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import import_checkpoint
 from kinesphere.models.weights.keymap import Arguments
@@ -52,7 +52,13 @@ def join(model: str, parts: Sequence[Recogniser], arguments: Arguments | None = 
             for theirs, ours in part.arguments.items()
             if theirs in given.arguments
         }
-    net = architecture.build(len(labels), taken)
+    net, form = architecture.build(len(labels), taken), parts[0].head
+    if any(given.head != form for given in parts):
+        raise InvalidSetting(
+            f"The parts of {model} have heads of different forms (model.head); train all with the same."
+        )
+    if form is not None:
+        give_form(net, architecture.card, form)
     for part, given in zip(architecture.parts, parts, strict=True):
         try:
             net.get_submodule(part.path).load_state_dict(given.net.state_dict())
@@ -69,7 +75,7 @@ def join(model: str, parts: Sequence[Recogniser], arguments: Arguments | None = 
     joined = " and ".join(part.shows for part in architecture.parts)
     origin = Provenance(f"{joined} joined", notes=notes, preparation=preparation)
     specs = tuple(spec for given in parts for spec in given.specs)
-    return Recogniser(net, architecture.card, specs, labels, taken, origin).eval()
+    return Recogniser(net, architecture.card, specs, labels, taken, origin, form).eval()
 
 
 def import_parts(

@@ -9,7 +9,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.text import named
 from kinesphere.models.checkpoint import architecture_in, is_path, model_file
 from kinesphere.models.create import load_model, relabel
-from kinesphere.models.recogniser import TAIL, Recogniser
+from kinesphere.models.recogniser import ALL, TAIL, Recogniser
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.class_names import numbered
 from kinesphere.models.weights.importing import NoClassifier, import_backbone, import_checkpoint
@@ -77,7 +77,7 @@ def check_name(name: str, pretrained: str | bool | None, freeze: str | None = No
         raise
     if isinstance(pretrained, str) and is_file(pretrained, name):
         _is_ours(pretrained, card.name)
-    if freeze is not None and freeze != TAIL:  # whether there is a tail, the network tells
+    if freeze is not None and freeze not in (TAIL, ALL):  # whether there is a tail, the network tells
         card.check_stage(freeze, card.stages)
 
 
