@@ -94,6 +94,7 @@ def explain(
         NotFinite: If the model's answer is not a number.
     """
     predictor = model if isinstance(model, VideoPredictor) else Predictor(model, optimise=False)
+    predictor = predictor.for_source(source)
     answering = _Answering.of(predictor, question)
     with predictor.opening.open(source, predictor.specs, span=span) as video:
         seen = [
@@ -129,6 +130,7 @@ def explain_windows(
     Raises:
         See `explain`.
     """
+    model = model.for_source(source)
     answering = _Answering.of(model, question)
     windows = window_clips(source, model.specs, window_s, stride_s, question.views, model.opening)
     for window in islice(windows, skip, None):
@@ -232,7 +234,7 @@ class _Answering:
         return Attribution(
             source, seen[0].frame_size, span, named,
             labels.names[label], self.question.against, float(probabilities[label]),
-            float(np.average(scores, weights=_weights(self.predictor))),
+            float(np.average(scores, weights=_weights(self.predictor, inputs))),
             (labels.names[best], float(probabilities[best])), tuple(heats),
             any(network.method.signed for network in self.networks), residual, notes,
             measured, streams,
@@ -268,8 +270,9 @@ def _missed(residual: float) -> str:
     )
 
 
-def _weights(predictor: VideoPredictor) -> tuple[float, ...]:
-    return predictor.weights if isinstance(predictor, FusedPredictor) else (1.0,)
+def _weights(predictor: VideoPredictor, inputs: Sequence[Tensor]) -> np.ndarray:
+    """What each network counts for in the answer to one sample."""
+    return predictor.weights_for(inputs)[0] if isinstance(predictor, FusedPredictor) else np.ones(1)
 
 
 @dataclass(frozen=True)

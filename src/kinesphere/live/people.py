@@ -68,6 +68,8 @@ class PeopleRecognition:
     """
 
     def __init__(self, predictor: VideoPredictor, name: str, settings: LiveSettings, inbox: Inbox) -> None:
+        # People are found by their joints, which are therefore known.
+        predictor = predictor.with_joints()
         self._predictor, self._name, self._settings = predictor, name, settings
         ring = Ring(name, _kept_at, least_s=_LEAST_S)
         self._back = Lookback(predictor, settings, inbox, ring, also=[_POSES])

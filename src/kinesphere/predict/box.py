@@ -130,6 +130,10 @@ class BoxPredictor(VideoPredictor):
             return self.fused
         return self._member(usable[0] if usable else self._first)
 
+    def with_joints(self) -> VideoPredictor:
+        """See `VideoPredictor.with_joints`: all models."""
+        return self.fused if len(self._files) > 1 else self.of_frames
+
     def about(self) -> tuple[str, ...]:
         """What to say of it before its answers, in sentences."""
         rejection = self.rejection

@@ -77,6 +77,10 @@ class VideoPredictor(ABC):
         """What answers about a source: this, unless that depends on what lies beside it."""
         return self
 
+    def with_joints(self) -> VideoPredictor:
+        """What answers where the joints of people are known: this, unless that depends on it."""
+        return self
+
     @property
     def test_views(self) -> Views:
         """Clips and crops that the models' own tests averaged; one of each where that is not known.

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from kinesphere.apps.cli.main import app
 from kinesphere.clips.modalities.pose.file import write_poses
 from kinesphere.clips.modalities.pose.poses import Poses
+from kinesphere.clips.spec import Views
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import MissingWeights
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.skipped import Skipped
+from kinesphere.explain import explain
 from kinesphere.models import Provenance, create_model, save_model
 from kinesphere.models.rejection import Rejection
 from kinesphere.predict import BoxPredictor, Prediction, load
@@ -95,6 +98,27 @@ def test_pixels_answer_alone_and_joints_join_where_a_file_lies_beside(
     assert both.answer == NONE  # its own threshold is 1
     timeline = box.timeline(posed, window_s=2, stride_s=2)
     assert (timeline.model, timeline.unanswered.all()) == (both.model, True)
+
+
+def test_its_answers_are_explained_as_they_are_given(
+    folder: Path, offline: None, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, posed = make_video(), with_poses(make_video(), tmp_path)
+    box = BoxPredictor(folder, CPU)
+    said = box.predict(plain, views=Views())
+    assert explain(box, plain).probability == pytest.approx(max(said.probabilities), abs=1e-5)
+    assert [each.name for each in explain(box, posed).streams] == [PIXELS, POSES]
+    monkeypatch.setattr("kinesphere.predict.load", lambda *_, **__: box)
+    words = ["explain", str(plain), "--no-film", "--out", str(tmp_path / "heat")]
+    with pytest.raises(SystemExit) as left:
+        app(words)
+    assert left.value.code == 0
+    assert list((tmp_path / "heat").glob("*.png"))
+
+
+def test_with_joints_all_models_answer(box: BoxPredictor) -> None:
+    assert box.with_joints() is box.fused
+    assert box.fused.with_joints() is box.fused
 
 
 def test_joints_are_extracted_where_that_needs_no_download(

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinesphere.apps.cli.console import console, tinted
+from kinesphere.apps.cli.console import console, say, tinted
 
 if TYPE_CHECKING:
-    from kinesphere.predict import Prediction, SegmentRule, Timeline
+    from kinesphere.predict import Prediction, SegmentRule, Timeline, VideoPredictor
     from kinesphere.predict.bulk import Answer, SideBySide
     from kinesphere.predict.people import PeopleTimelines
 
@@ -108,3 +108,12 @@ def _column(answer: Answer, top: int) -> list[str]:
         return ["–"]
     lines = [f"{probability:6.1%} {label}" for label, probability in answer.top(top)]
     return lines if answer.rejection is None else [*lines, f"answer: {answer.answer}"]
+
+
+def introduce(predictor: VideoPredictor, *, to_stderr: bool) -> None:
+    """Say which recogniser answers where none was named, what it knows and what it does not."""
+    from kinesphere.predict import BoxPredictor
+
+    if isinstance(predictor, BoxPredictor):
+        for line in predictor.about():
+            say("note", "yellow", line, to_stderr=to_stderr)

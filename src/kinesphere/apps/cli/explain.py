@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kinesphere.apps.cli.answers import introduce
 from kinesphere.apps.cli.console import GOES_ON, console, end, print_json_line, progress, say, tinted
 from kinesphere.apps.cli.options import Device, ExtractsFolder
 from kinesphere.apps.cli.targets import targets
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from kinesphere.predict import VideoPredictor
 
 Models = Annotated[
-    list[str], typer.Option("--model", help="Run folder, fusion, model file or registered name; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Run folder, fusion, model file or registered name; repeatable. Without it the recogniser in "
+        "the box, as in kinesphere predict.",
+        show_default=False,
+    ),
 ]
 Methods = Annotated[
     list[str] | None,
@@ -48,7 +55,7 @@ Lines = Annotated[bool, typer.Option("--json", help="Print one JSON object an ex
 
 def explain(
     sources: Annotated[list[str], typer.Argument(help="Videos, folders, globs or URLs.")],
-    model: Models,
+    model: Models = None,
     method: Methods = None,
     label: Label = None,
     against: Against = None,
@@ -88,11 +95,12 @@ def explain(
     work = Work() if faithful else None
     asked = [
         Asked(predictor, Question(name, label, against, chosen, settings, work))
-        for predictor in [load(each, compute=compute, opening=opening) for each in model]
+        for predictor in [load(each, compute=compute, opening=opening) for each in model or [None]]
         for name in (method or (None,))
     ]
     for one in asked:
-        check_question(one.model, one.question)
+        introduce(one.model, to_stderr=as_json)
+        check_question(one.model.for_source(wanted[0]), one.question)
     if views is None and window is None:
         _tell_of_views([one.model for one in asked], as_json)
     if agreement:

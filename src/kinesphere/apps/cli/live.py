@@ -51,7 +51,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="Run folder, fusion, model file, registered name or hub id. Without it, what the recogniser "
-        "in the box says of pixels.",
+        "in the box says of pixels, or of people by pixels and joints.",
         show_default=False,
     ),
 ]

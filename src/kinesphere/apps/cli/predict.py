@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kinesphere.apps.cli.answers import show_people, show_segments, show_side_by_side, why_rejected
+from kinesphere.apps.cli.answers import introduce, show_people, show_segments, show_side_by_side, why_rejected
 from kinesphere.apps.cli.console import (
     GOES_ON,
     check_file,
@@ -219,7 +219,7 @@ def _answer(
     settings = _depends_on(predictors, views) | asked.settings()
     models = list(predictors) if len(predictors) > 1 else []
     log = PredictionLog(out, settings, top=screen.top, models=models) if out else None
-    _introduce(screen.outputs.predictor, screen.as_json)
+    introduce(screen.outputs.predictor, to_stderr=screen.as_json)
     with log or nullcontext():
         return _run(partial(_ask, predictors, views, asked), wanted, log, screen)
 
@@ -366,15 +366,6 @@ def _depends_on(predictors: Mapping[str, VideoPredictor], views: Mapping[str, Vi
         "model": digests if several else digests[0],
         "views": each_views if several else each_views[0],
     }
-
-
-def _introduce(predictor: VideoPredictor, as_json: bool) -> None:
-    """Say which recogniser answers where none was named, what it knows and what it does not."""
-    from kinesphere.predict import BoxPredictor
-
-    if isinstance(predictor, BoxPredictor):
-        for line in predictor.about():
-            say("note", "yellow", line, to_stderr=as_json)
 
 
 def _tell_of_extraction(predictors: list[VideoPredictor], extracts: Path | None) -> None:
