@@ -95,7 +95,7 @@ def explain(
     work = Work() if faithful else None
     asked = [
         Asked(predictor, Question(name, label, against, chosen, settings, work))
-        for predictor in [load(each, compute=compute, opening=opening) for each in model or [None]]
+        for predictor in [load(each, compute=compute, opening=opening) for each in model or (None,)]
         for name in (method or (None,))
     ]
     for one in asked:
