@@ -30,6 +30,8 @@ from kinesphere.core.errors import InvalidSetting, SpanOutsideVideo
 
 # A whole number of frames computed in floating point may come out this much off.
 _ROUNDING = 1e-6
+MOST_WINDOWS = 2_500_000
+"""Windows of one video: more than a day has at 25 a second."""
 # Requested times stay this fraction of a frame away from its beginning and end.
 _MARGIN = 0.25
 # Rate at which uniform sampling counts when no frame rate is known.
@@ -137,7 +139,8 @@ def windows(
         start_s: When the first frame starts.
 
     Raises:
-        InvalidSetting: If a value is not positive, or the stride would leave gaps.
+        InvalidSetting: If a value is not positive, the stride would leave gaps, or there would be more
+            windows than a day has frames.
     """
     if not (0 < duration_s < math.inf and 0 < length_s < math.inf and 0 < stride_s < math.inf):
         raise InvalidSetting(
@@ -152,6 +155,11 @@ def windows(
     last = duration_s - length_s
     if last - start_s <= _ROUNDING * stride_s:
         return [(float(start_s), float(duration_s))]
+    if (last - start_s) / stride_s > MOST_WINDOWS:
+        raise InvalidSetting(
+            f"A window every {stride_s:g} s makes more than {MOST_WINDOWS} of {last - start_s:g} s; make the "
+            "stride longer (seconds)."
+        )
     before = math.ceil((last - start_s) / stride_s - _ROUNDING)
     starts = [start_s + i * stride_s for i in range(before)] + [last]
     return [(start, min(start + length_s, duration_s)) for start in starts]

@@ -186,6 +186,7 @@ def predict_people(
     tracks: Path | None = None,
     settings: PeopleSettings = PeopleSettings(),  # noqa: B008 (frozen)
     views: Views | None = None,
+    progress: Progress = Progress(),
 ) -> Iterator[PeopleTimelines | Skipped]:
     """What each person of each of many videos does; the others go on where one fails.
 
@@ -196,6 +197,7 @@ def predict_people(
             `NAME/gt/gt.txt` for each. None finds people by their poses.
         settings: Windows, crops and breaks.
         views: Clips and crops whose probabilities are averaged; None for those of the model's own test.
+        progress: Who hears how far the windows are.
 
     Raises:
         InvalidSetting: If window or stride make no sense, or several videos have one file.
@@ -208,7 +210,9 @@ def predict_people(
     for source in wanted:
         try:
             own = None if tracks is None else _tracks_for(source, tracks, alone=len(wanted) == 1)
-            yield people_timelines(predictor, source, own, settings=settings, views=views)
+            yield people_timelines(
+                predictor, source, own, settings=settings, views=views, advance=progress.advance
+            )
         except REFUSALS as error:
             yield Skipped(source, str(error))
 

@@ -190,8 +190,7 @@ class Cursor:
         self._peeked = False
         # Reading on past the last needed frame, its followers are decoded for a later call to find.
         horizon = max(needed, default=0) if needed is not None and last is None else None
-        while self._ready:
-            yield self._ready.popleft()
+        yield from self._given()
         while not self._ended:
             packet = self._next_packet()
             if packet is None or (last is not None and self._next > last):
@@ -201,8 +200,13 @@ class Cursor:
             elif self._wanted(packet, needed, horizon):
                 self._feed(packet)
             self._next += packet is not None
-            while self._ready:
-                yield self._ready.popleft()
+            yield from self._given()
+
+    def _given(self) -> Iterator[Decoded]:
+        """The frames that are decoded; what is done with each of them takes none of the source's time."""
+        while self._ready:
+            yield self._ready.popleft()
+            self.patience.renew()
 
     def _next_packet(self) -> Packet | None:
         held, self._held = self._held, None

@@ -315,6 +315,8 @@ def test_windows_refused():
         windows(10, 2, 3)
     with pytest.raises(InvalidSetting, match="positive duration, length and stride"):
         windows(0, 2, 1)
+    with pytest.raises(InvalidSetting, match="A window every 1e-09 s makes more than 2500000 of 4 s"):
+        windows(6, 2, 1e-9)
 
 
 @given(requests(), st.integers(1, 512))

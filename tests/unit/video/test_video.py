@@ -272,3 +272,14 @@ def test_frames_are_sliced_and_iterated_and_shown_by_shape() -> None:
         ((3, *SIZE), 2.0),
         ((3, *SIZE), 3.0),
     ]
+
+
+def test_what_is_done_with_a_frame_takes_none_of_the_source_s_time(source, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("kinesphere.video.damage.time.monotonic", lambda: clock[0])
+    count = 0
+    with Video.open(source, timeout_s=2.0) as video:
+        for _ in video.stream(size=SIZE):
+            clock[0] += 60.0
+            count += 1
+    assert count == 40

@@ -304,7 +304,9 @@ def _ask(
         return predict_side_by_side(predictors, sources, windows=asked.windows, views=views, progress=heard)
     [(name, only)] = predictors.items()
     if asked.people is not None:
-        return predict_people(only, sources, tracks=asked.tracks, settings=asked.people, views=views[name])
+        return predict_people(
+            only, sources, tracks=asked.tracks, settings=asked.people, views=views[name], progress=heard
+        )
     return predict_all(only, sources, windows=asked.windows, views=views[name], progress=heard)
 
 

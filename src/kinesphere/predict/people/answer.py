@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from kinesphere.annotations.timed import Track
 from kinesphere.annotations.track_files import read_track_file
 from kinesphere.clips.augment.settings import check_views
-from kinesphere.clips.clip import stack
+from kinesphere.clips.clip import Clip, stack
 from kinesphere.clips.modalities.pose.reader import known_poses
 from kinesphere.clips.modalities.pose.sparse import StoredPoses
 from kinesphere.clips.person_path import PersonPath
@@ -40,6 +40,7 @@ from kinesphere.predict.people.paths import (
 )
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
+from kinesphere.predict.windowed import Advance, quietly
 
 WINDOW_S, STRIDE_S = 2.0, 0.5
 _USUAL_FPS = 25.0
@@ -177,6 +178,7 @@ def people_timelines(
     *,
     settings: PeopleSettings = PeopleSettings(),
     views: Views | None = None,
+    advance: Advance = quietly,
 ) -> PeopleTimelines:
     """What each person of a video does, window by window along its track.
 
@@ -190,6 +192,7 @@ def people_timelines(
             from the pose file of the video or extracted from it.
         settings: Windows, crops and breaks.
         views: Clips and crops per window; None for those of the model's own test.
+        advance: Called with the number of windows done, and of all people's.
 
     Raises:
         VideoError: If the video cannot be decoded.
@@ -211,7 +214,8 @@ def people_timelines(
         paths = [path for each in broken.values() for path in each.paths]
         order = _windows_of(paths, settings, video)
         clips = PeopleClips(video, predictor.specs, paths, order, views, settings.crop)
-        answers = _answers(predictor, clips, views, settings.batch_size, shown(source), paths)
+        batches = _batches(clips, settings.batch_size, lambda done: advance(done, len(order)))
+        answers = _answers(predictor, batches, views, shown(source), paths)
         told = (*placed.notes, *_notes(list(broken.values()), settings.breaks))
         times, poses = video.frame_times(), beside(video, "pose")
         return PeopleTimelines(
@@ -279,19 +283,28 @@ class _Answered:
     nobody: list[bool]
 
 
+def _batches(
+    clips: PeopleClips, size: int, advance: Callable[[int], None]
+) -> Iterator[list[tuple[PersonWindow, tuple[list[Clip], ...]]]]:
+    """So many windows at a time with their clips; how many are done is told when the next are asked for."""
+    coming, done = iter(clips), 0
+    while batch := list(islice(coming, size)):
+        yield batch
+        done += len(batch)
+        advance(done)
+
+
 def _answers(
     predictor: VideoPredictor,
-    clips: PeopleClips,
+    batches: Iterable[list[tuple[PersonWindow, tuple[list[Clip], ...]]]],
     views: Views,
-    batch_size: int,
     name: str,
     paths: Sequence[PersonPath],
 ) -> list[_Answered]:
     """The answers of each path."""
     found = [_Answered([], [], []) for _ in paths]
     specs = predictor.specs
-    coming = iter(clips)
-    while batch := list(islice(coming, batch_size)):
+    for batch in batches:
         inputs = [torch.stack([stack(each[1][i]) for each in batch]) for i in range(len(specs))]
         named = [
             f"person {paths[window.path].identity} of {name} from {window.span[0]:.2f} to "

@@ -24,9 +24,16 @@ from .conftest import FRAMES, SIZE, Colours, squares
 
 @pytest.mark.parametrize("follows", [False, True])
 def test_each_person_is_asked_about_alone(passing: Path, follows: bool) -> None:
+    told: list[tuple[int, int]] = []
     found = people_timelines(
-        Colours(), str(passing), squares(), settings=PeopleSettings(0.4, 0.2, CropRules(1.0, 0.05, follows))
+        Colours(),
+        str(passing),
+        squares(),
+        settings=PeopleSettings(0.4, 0.2, CropRules(1.0, 0.05, follows)),
+        advance=lambda done, of: told.append((done, of)),
     )
+    count = sum(len(each.timeline) for each in found)
+    assert told == [(min(done, count), count) for done in range(8, count + 8, 8)]
     assert [each.person for each in found] == [1, 2]
     for each, label in zip(found, ("red", "blue"), strict=True):
         assert {window.top(1)[0][0] for window in each.timeline} == {label}
