@@ -114,6 +114,18 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors=SPELLED)
 
 
+def open_to_readers(path: Path) -> None:
+    """Let those read a file who may read other new files beside it: some libraries let its owner alone.
+
+    Raises:
+        OSError: If the system refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=path.parent) as folder:
+        usual = Path(folder) / path.name
+        usual.touch()
+        path.chmod(usual.stat().st_mode & 0o777)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are not there.
 

@@ -23,7 +23,7 @@ from kinesphere.core.errors import (
     KinesphereError,
     MissingWeights,
 )
-from kinesphere.core.files import replacing, unwritable
+from kinesphere.core.files import open_to_readers, replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
 from kinesphere.core.paths import is_barred, is_file, is_folder, is_there, why_absent
@@ -91,6 +91,7 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
     with replacing(path) as temporary:
         try:
             save_file(state, temporary, metadata={KEY: json.dumps(header)})
+            open_to_readers(temporary)
         except SafetensorError as error:  # what the system says of the disk is in its text alone
             raise unwritable(path, OSError(None, str(error))) from error
     return path

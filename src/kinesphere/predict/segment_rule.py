@@ -106,7 +106,7 @@ class SegmentRule:
             if label not in labels.names:
                 near = nearest(label, labels.names)
                 hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {_some(labels)}."
-                raise InvalidSetting(f"No label of the timeline is called {label!r}; {hint}")
+                raise InvalidSetting(f"No label of the timeline is called {brief(label)}; {hint}")
         common = default if self.threshold is None else self.threshold
         return np.array([self.thresholds.get(label, common) for label in labels])
 

@@ -154,9 +154,9 @@ class Source:
                 "or allow more with timeout_s."
             ) from error
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+            advice = "that it is a video file and complete" if self.local else "the address and its server"
             raise UnreadableVideo(
-                f"{self.name} cannot be read as a video ({_reason(error)}); check that it is a video file "
-                "and complete."
+                f"{self.name} cannot be read as a video ({_reason(error)}); check {advice}."
             ) from error
         return container
 

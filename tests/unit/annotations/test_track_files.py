@@ -187,6 +187,11 @@ def test_boxes_without_identities_are_followed(tmp_path: Path) -> None:
     with pytest.raises(InvalidAnnotation, match=r"1 boxes with an identity and 1 without \(-1\)"):
         read_track_file(tmp_path / "mixed.txt", 25)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04\xb8")
+    with pytest.raises(
+        InvalidAnnotation, match=r"cannot be read as text: .* It is an archive; unpack it first"
+    ):
+        read_track_file(tmp_path / "a.zip", 25)
     with pytest.raises(InvalidAnnotation, match=r"holds no tracks: none of gt/gt.txt"):
         read_track_file(tmp_path / "empty", 25)
 

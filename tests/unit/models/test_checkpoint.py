@@ -83,6 +83,12 @@ def test_channels_last_weights_are_saved_and_no_part_file_stays(tmp_path):
     assert torch.equal(load_model(path).net.stem[0].weight, recogniser.net.stem[0].weight)
 
 
+def test_whoever_may_read_other_files_may_read_a_model(recogniser, tmp_path):
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert save_model(recogniser, tmp_path / "m.safetensors").stat().st_mode == usual.stat().st_mode
+
+
 def test_a_model_file_has_one_ending(recogniser, tmp_path):
     with pytest.raises(InvalidCheckpoint, match=r"ends in \.safetensors; got m\.pth"):
         save_model(recogniser, tmp_path / "m.pth")

@@ -25,9 +25,11 @@ def read_text(path: Path) -> str:
         InvalidAnnotation: If it is missing, too large, empty or no text.
     """
     try:
-        text = file_bytes(path, InvalidAnnotation, _LARGEST).decode("utf-8-sig")
+        content = file_bytes(path, InvalidAnnotation, _LARGEST)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidAnnotation(f"{path} cannot be read as text: {error}.") from error
+        advice = " It is an archive; unpack it first." if content.startswith(b"PK") else ""
+        raise InvalidAnnotation(f"{path} cannot be read as text: {error}.{advice}") from error
     if not text or text.isspace():
         raise InvalidAnnotation(f"{path} is empty; get it again.")
     return text

@@ -101,7 +101,7 @@ def on_video(tracks: Iterable[Track], video: VideoSource, fps: float | None = No
     count = len(video.frame_times())
     first = 0 if any(len(each) and each.frames[0] == 0 for each in given) else 1
     notes = ["its tracks count frames from 0"] if first == 0 else []
-    placed, off, outside, void = [], 0, 0, 0
+    placed, off, outside, tiny, void = [], 0, 0, 0, 0
     for track in given:
         counts = track.scores != 0
         void += int((~counts).sum())
@@ -109,13 +109,20 @@ def on_video(tracks: Iterable[Track], video: VideoSource, fps: float | None = No
         inside = (rows < count) & counts
         off += int((rows >= count).sum())
         boxes, seen = _in_picture(track.boxes, video.size)
-        outside += int((inside & ~seen).sum())
+        small = (track.boxes[:, 2:] - track.boxes[:, :2]).min(1) < _LEAST_PX
+        tiny += int((inside & small).sum())
+        outside += int((inside & ~seen & ~small).sum())
         # At a higher rate than the video's, several boxes are of one frame: the last one stays.
         kept = np.flatnonzero(inside & seen)
         if len(kept):
             kept = kept[np.append(np.diff(rows[kept]) > 0, True)]
             placed.append(replace(track, frames=rows[kept] + 1, boxes=boxes[kept], scores=track.scores[kept]))
-    told = ((void, "have confidence 0"), (outside, "lie outside of the picture"), (off, "lie after its end"))
+    told = (
+        (void, "have confidence 0"),
+        (tiny, "are less than a pixel wide or high (they are in pixels, not in fractions of the picture)"),
+        (outside, "lie outside of the picture"),
+        (off, "lie after its end"),
+    )
     notes += [f"{number} boxes of its tracks {what} and are left out" for number, what in told if number]
     return Placed(tuple(placed), tuple(notes))
 

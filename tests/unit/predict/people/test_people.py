@@ -120,6 +120,10 @@ def test_what_lies_outside_of_the_video_is_left_out_or_refused(passing: Path) ->
             "50 boxes of its tracks have confidence 0 and are left out",
             "10 boxes of its tracks lie outside of the picture and are left out",
         )
+        fractions = on_video([replace(one, boxes=one.boxes / 1000)], video)
+        assert fractions.tracks == ()
+        assert len(fractions.notes) == 1
+        assert fractions.notes[0].startswith("50 boxes of its tracks are less than a pixel wide or high")
         with pytest.raises(InvalidAnnotation, match=r"Track 1 has a box in frame 90 at one box a frame, but"):
             on_video([replace(one, frames=one.frames + 40)], video)
         with pytest.raises(InvalidAnnotation, match=r"frame 50 at 10 frames a second, .* ends at 2.00 s"):
