@@ -111,7 +111,7 @@ def write_timed(
     Raises:
         InvalidSetting: If several videos are to go to one such file.
     """
-    is_file = out.suffix.lower() == target.suffix
+    is_file = bool(target.suffix) and out.suffix.lower() == target.suffix
     if not target.one_video:
         path = out if is_file else out / f"annotations{target.suffix}"
         make_folder(path.parent)
@@ -185,6 +185,9 @@ def _not_kept(found: TimedLabels, target: TimedTarget) -> list[str]:
     scored = sum(isinstance(each, Detection) for each in found.labels)
     if scored and not target.keeps_scores:
         notes.append(f"{target.title} has no scores; those of {scored} labels are left out")
+    if found.tracks and not target.keeps_tracks:
+        count = sum(map(len, found.tracks.values()))
+        notes.append(f"{target.title} has no boxes; of {count} tracks only the times are written")
     if 0 < scored < len(found.labels):
         notes.append(f"{scored} of {len(found.labels)} labels have scores, which are left out")
     if any(isinstance(each, Detection) and each.end_s < each.start_s for each in found.labels):

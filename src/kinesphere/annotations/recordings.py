@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -74,10 +75,12 @@ class Recordings:
     Attributes:
         folder: Where videos lie, below it too; besides, they are looked for beside the annotations.
         fps: Frame rate of all of them, where the user states one.
+        files: Where videos lie that are known already, by name.
     """
 
     folder: Path | None = None
     fps: float | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
     _known: dict[Path, VideoInfo] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -108,6 +111,8 @@ class Recordings:
             InvalidSetting: If several files of the folder have the name.
         """
         name = video_name(video)
+        if name in self.files:
+            return self.files[name]
         found = self._below.get(name, [])
         if len(found) > 1:
             raise InvalidSetting(

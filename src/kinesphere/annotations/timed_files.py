@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,17 @@ from kinesphere.annotations.formats.activitynet import LARGEST, parse_activityne
 from kinesphere.annotations.formats.cvat import read_cvat
 from kinesphere.annotations.formats.elan import read_elan
 from kinesphere.annotations.formats.label_studio import is_label_studio, parse_label_studio
+from kinesphere.annotations.formats.label_studio_document import CONFIGURATION
+from kinesphere.annotations.formats.mot import read_mot
+from kinesphere.annotations.formats.opensportslib import is_opensportslib, parse_opensportslib
 from kinesphere.annotations.formats.thumos import read_thumos
 from kinesphere.annotations.formats.timed_table import parse_segments, read_timed_parquet, read_timed_table
 from kinesphere.annotations.formats.via import is_via, parse_via
 from kinesphere.annotations.formats.web_vtt import read_web_vtt
+from kinesphere.annotations.parsing.text_lines import read_text
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, video_name
+from kinesphere.annotations.track_spans import track_labels
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.structured import read_json
 
@@ -27,8 +33,8 @@ _OF_ONE_VIDEO = frozenset({".csv", ".json", ".parquet", ".eaf", ".vtt", ".xml"})
 
 def read_timed(path: Path, recordings: Recordings | None = None, *, dependents: bool = False) -> TimedLabels:
     """Timed labels of ActivityNet JSON, THUMOS14 text (a file, or a folder of classes), a table with a header
-    (CSV, Parquet), ELAN, CVAT, VIA, Label Studio, WebVTT, or the segments that Kinesphere writes as any of
-    these, also of a folder with a file for each video.
+    (CSV, Parquet), ELAN, CVAT, VIA, Label Studio, OpenSportsLib, WebVTT, MOTChallenge, or the segments that
+    Kinesphere writes as any of these, also of a folder with a file for each video.
 
     Args:
         path: The file or folder.
@@ -48,16 +54,16 @@ def read_timed(path: Path, recordings: Recordings | None = None, *, dependents: 
         return read_cvat(path, recordings)
     if suffix in _READERS:
         return _READERS[suffix](path)
-    if path.is_dir() and (
-        files := sorted(each for each in path.iterdir() if each.suffix.lower() in _OF_ONE_VIDEO)
-    ):
+    if path.is_dir() and (files := sorted(each for each in path.iterdir() if _is_one(each))):
         return _joined([_named_after(file, recordings, dependents) for file in files])
+    if tracked := _tracked(path):
+        return _joined([_of_tracks(*each, recordings) for each in tracked])
     if suffix == ".txt" or path.is_dir():
         return read_thumos(path)
     raise InvalidAnnotation(
-        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, VIA, Label Studio, segments), "
-        ".csv, .parquet, .eaf (ELAN), .xml (CVAT), .vtt (WebVTT), .txt (THUMOS14), or a folder of THUMOS14's "
-        "classes."
+        f"{path} has none of the suffixes of timed labels: .json (ActivityNet, VIA, Label Studio, "
+        "OpenSportsLib, segments), .csv, .parquet, .eaf (ELAN), .xml (CVAT), .vtt (WebVTT), .txt (THUMOS14, "
+        "MOTChallenge), or a folder of THUMOS14's classes."
     )
 
 
@@ -72,11 +78,42 @@ def read_timed_files(paths: Sequence[Path], recordings: Recordings) -> TimedLabe
     return _joined([_named_after(path, recordings, dependents=True) for path in paths])
 
 
+def _is_one(path: Path) -> bool:
+    """Whether a file of a folder is of timed labels; configurations of Label Studio are not."""
+    return path.suffix.lower() in _OF_ONE_VIDEO and not path.name.endswith(CONFIGURATION)
+
+
+def _tracked(path: Path) -> list[tuple[str, Path]]:
+    """Files of MOTChallenge with the names of their videos: one file, or folders of sequences."""
+    if path.is_dir():
+        folders = [path, *sorted(each for each in path.iterdir() if each.is_dir())]
+        files = [(each.name, each / "gt" / "gt.txt") for each in folders]
+        return [(name, file) for name, file in files if file.is_file()]
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return []
+    first = next((line for line in read_text(path).splitlines() if line.strip()), "")
+    numbers = re.fullmatch(r"\s*[0-9.]+(\s*,\s*[-+0-9.eE]+){5,9},?\s*", first)
+    name = path.parent.parent.name if path.name in ("gt.txt", "det.txt") else path.stem
+    return [(name, path)] if numbers else []
+
+
+def _of_tracks(video: str, path: Path, recordings: Recordings) -> TimedLabels:
+    """Tracks of a file of MOTChallenge, and when they are there."""
+    tracks = read_mot(path) if path.stat().st_size else ()  # empty where nobody is seen
+    if not tracks:
+        return TimedLabels((), (video,))
+    clock = recordings.clock(video, path)
+    labels = tuple(track_labels(video, tracks, clock))
+    return TimedLabels(labels, (video,), tracks={video: tracks})
+
+
 def _read_json(path: Path, recordings: Recordings) -> TimedLabels:
     """JSON of whatever program, known by its content."""
     content = read_json(path, InvalidAnnotation, LARGEST)
     if is_label_studio(content):
         return parse_label_studio(content, path, recordings)
+    if is_opensportslib(content):
+        return parse_opensportslib(content, path, recordings)
     if is_via(content):
         return parse_via(content, str(path))
     if isinstance(content, dict) and "segments" in content:

@@ -10,7 +10,7 @@ from kinesphere.annotations.recordings import FrameClock
 from kinesphere.annotations.timed import TimedLabel, Track, track_tier
 from kinesphere.core.errors import InvalidAnnotation
 
-_LONGEST = 1_000_000
+_MOST = 2_000_000
 
 
 def track_labels(
@@ -40,18 +40,27 @@ def runs(frames: np.ndarray, step: int = 1) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
-def between(frames: np.ndarray, boxes: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """All frames from the first to the last, with boxes that move evenly between those that are given.
+class Interpolation:
+    """Boxes between key frames; a file has no more of them altogether than videos of some hours."""
 
-    Args:
-        frames: `(N,)` increasing.
-        boxes: `(N, 4)`.
-        where: What they are of, for the message.
+    def __init__(self) -> None:
+        self._left = _MOST
 
-    Raises:
-        InvalidAnnotation: If there are more than any video has.
-    """
-    if frames[-1] - frames[0] > _LONGEST:
-        raise InvalidAnnotation(f"{where}: {frames[-1] - frames[0]} frames; tracks have up to {_LONGEST}.")
-    every = np.arange(frames[0], frames[-1] + 1)
-    return every, np.stack([np.interp(every, frames, column) for column in boxes.T], axis=1)
+    def between(self, frames: np.ndarray, boxes: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+        """All frames from the first to the last, with boxes that move evenly between those that are given.
+
+        Args:
+            frames: `(N,)` increasing.
+            boxes: `(N, 4)`.
+            where: What they are of, for the message.
+
+        Raises:
+            InvalidAnnotation: If the file has more than it may.
+        """
+        self._left -= int(frames[-1] - frames[0]) + 1
+        if self._left < 0:
+            raise InvalidAnnotation(
+                f"{where}: with frame {int(frames[-1])} the tracks have more than {_MOST} boxes; cut it."
+            )
+        every = np.arange(frames[0], frames[-1] + 1)
+        return every, np.stack([np.interp(every, frames, column) for column in boxes.T], axis=1)

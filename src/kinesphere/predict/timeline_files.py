@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -15,7 +16,10 @@ import numpy as np
 
 from kinesphere.annotations.formats.elan import PROBABILITY, RUNNER_UP
 from kinesphere.annotations.formats.elan_document import elan_document
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.timed import Detection, TimedLabels, video_name
+from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, KinesphereWarning
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.parquet import read_table
@@ -25,6 +29,8 @@ from kinesphere.models.rejection import Rejection
 from kinesphere.predict.segmentation import Below, Segment
 from kinesphere.predict.timeline import Timeline
 
+TOOLS = {".xml": "cvat", ".via.json": "via", ".label_studio.json": "label_studio"}
+"""Annotation tools by the ends of the names of their files."""
 _HEADER = b"kinesphere.timeline"
 _COLUMNS = [field.name for field in fields(Segment)]
 
@@ -85,22 +91,29 @@ def write_segments(
     coverage: Below | None = None,
     date: datetime | None = None,
 ) -> None:
-    """Write segments as `.json`, `.csv`, `.parquet`, `.eaf` (ELAN) or `.vtt` (WebVTT subtitles).
+    """Write segments as `.json`, `.csv`, `.parquet`, `.vtt` (WebVTT subtitles), or for an annotation tool, in
+    which they are corrected: `.eaf` (ELAN), `.xml` (CVAT), `.via.json` (VIA) or `.label_studio.json`.
 
-    Each comes with its probability and with the runner-up's.
+    Each comes with its probability and with the runner-up's, for which CVAT, VIA and Label Studio have no
+    place.
 
     Args:
         segments: Ordered by start.
         path: The suffix chooses the format.
         source: The video, which an ELAN file points to.
-        coverage: How many windows have no segment; in JSON, ELAN and WebVTT; CSV and Parquet have no
-            field for it.
+        coverage: How many windows have no segment; in JSON, ELAN and WebVTT; the others have no field for
+            it.
         date: Stamp of an ELAN file; None means now.
 
     Raises:
         InvalidSetting: If the suffix is none of these.
+        InvalidAnnotation: If it is CVAT's or Label Studio's, which count in frames, without the video.
     """
     path = Path(path)
+    for ending, tool in TOOLS.items():
+        if path.name.lower().endswith(ending):
+            _write_for_tool(segments, path, source, TIMED_TARGETS[tool])
+            return
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":
@@ -116,8 +129,20 @@ def write_segments(
                 scratch.write_text(web_vtt(segments, coverage), encoding="utf-8")
             case other:
                 raise InvalidSetting(
-                    f"Segments are written as .json, .csv, .parquet, .eaf or .vtt; got {other!r}."
+                    f"Segments are written as .json, .csv, .parquet, .eaf, .vtt, {', '.join(TOOLS)}; got "
+                    f"{other!r}."
                 )
+
+
+def _write_for_tool(segments: Sequence[Segment], path: Path, source: str, tool: TimedTarget) -> None:
+    """Write segments as labels with scores of one video; what the tool cannot hold is warned of."""
+    name = video_name(source)
+    labels = tuple(
+        Detection(name, each.label, each.start_s, each.end_s, score=each.probability) for each in segments
+    )
+    known = {name: Path(source)} if Path(source).is_file() else {}
+    for note in tool.write(TimedLabels(labels, (name,)), path, Recordings(files=known)):
+        warnings.warn(note, KinesphereWarning, stacklevel=3)
 
 
 def write_whole(

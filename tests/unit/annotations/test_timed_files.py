@@ -42,6 +42,40 @@ WORDS = (
 FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+CVAT = "<annotations><meta><source>v.mp4</source></meta>{rest}</annotations>"
+TRACK = (
+    '<track id="0" label="a"><box frame="3" xtl="1" ytl="1" xbr="{right}" ybr="9"/>'
+    '<box frame="{frame}" xtl="1" ytl="1" xbr="9" ybr="9" outside="1"/></track>'
+)
+VIA = {
+    "file": {"1": {"fid": "1", "fname": "v.mp4"}}, "view": {"1": {"fid_list": ["1"]}},
+    "attribute": {"1": {"aname": "TEMPORAL-SEGMENTS", "options": {}}}, "metadata": {},
+}  # fmt: skip
+DEPENDENT = """<ANNOTATION_DOCUMENT><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="0"/></TIME_ORDER>
+<TIER TIER_ID="who"><ANNOTATION>
+<ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t1">
+<ANNOTATION_VALUE>run</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="why" PARENT_REF="who"><ANNOTATION>
+<REF_ANNOTATION ANNOTATION_ID="{identifier}" ANNOTATION_REF="{to}">
+<ANNOTATION_VALUE>x</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+
+
+_BOX = {"x": 1, "y": 1, "width": 1, "height": 1}
+LONG = {"labels": ["a"], "sequence": [{"frame": 1} | _BOX, {"frame": 900_000} | _BOX]}
+
+
+def studio(values: list[Any]) -> list[Any]:
+    """One task of Label Studio with regions of such values."""
+    data = {"video": "v.mp4", "fps": 10}
+    regions = [{"type": "x", "value": each} for each in values]
+    return [{"id": 1, "data": data, "annotations": [{"result": regions}]}]
+
+
+def osl(event: dict[str, Any]) -> dict[str, Any]:
+    """One sample of OpenSportsLib with an event."""
+    return {"version": "2.0", "data": [{"id": "v", "events": [event]}]}
+
+
 ELAN = """<ANNOTATION_DOCUMENT><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="v.mp4"/></HEADER>
 <TIME_ORDER><TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="{value}"/>
 <TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="1500"/><TIME_SLOT TIME_SLOT_ID="ts0" TIME_VALUE="0"/></TIME_ORDER>
@@ -146,12 +180,43 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.json", {"version": 1}, "it needs `database`"),
         ("a.json", '{"results": {"v": [{"label": "a", "score": NaN}]}}', "'NaN' where numbers are"),
         ("a.json", {"segments": [{"label": "a"}]}, "segment 0: times and probability should be numbers"),
+        ("a.xml", "<a/>", "is no CVAT annotation: it begins with 'a'"),
+        ("a.xml", '<!ENTITY b "c"><annotations/>', "defines entities, which CVAT never does"),
+        ("a.xml", "<annotations><meta>", "is no CVAT annotation: no element found"),
+        ("a.xml", "<annotations/>", "it has no <meta>"),
+        ("a.xml", CVAT.format(rest='<track id="0"/>'), "track '0': it has no label"),
+        ("a.xml", CVAT.format(rest=2 * '<track id="0" label="a"/>'), "another track has this number too"),
+        ("a.xml", CVAT.format(rest=TRACK.format(frame="x", right=9)), "'frame' should be a whole number"),
+        ("a.xml", CVAT.format(rest=TRACK.format(frame=3, right=9)), "it has two shapes in frame 3"),
+        ("a.xml", CVAT.format(rest=TRACK.format(frame=9, right=0)), "track '0', frame 3: its box .* is none"),
+        ("a.xml", CVAT.format(rest=TRACK.format(frame=9, right="z")), "a box has the numbers xtl"),
+        ("a.xml", CVAT.format(rest=TRACK.format(frame=9, right=9)), "counts in frames, and nothing says"),
+        ("a.json", studio([LONG] * 3), "with frame 900000 the tracks have more than 2000000 boxes"),
+        ("a.json", VIA | {"metadata": {"k": {"vid": "2", "z": [0, 1], "av": {}}}}, "no view '2' of a file"),
+        ("a.json", VIA | {"metadata": {"k": {"vid": "1", "z": [2, 1], "av": {"1": "a"}}}}, "'a' in 'v'"),
+        ("a.json", VIA | {"metadata": {"k": {"vid": "1", "z": [0, 1], "av": {"7": "a"}}}}, "attribute '7'"),
+        ("a.json", VIA | {"metadata": []}, "`metadata` should be a mapping"),
+        ("a.json", VIA | {"view": {"1": {"fid_list": ["9"]}}}, "view '1': it shows no file"),
+        ("a.json", studio([{"ranges": [{"start": 1}], "timelinelabels": ["a"]}]), "'end' should be"),
+        ("a.json", studio([{"ranges": [{"start": 9, "end": 1}], "labels": ["a"]}]), "'a' in 'v' ends"),
+        ("a.json", studio([3]), "result 0: results have a `value`"),
+        ("a.json", 2 * studio([]), "the video 'v' has a task already"),
+        ("a.json", studio([{"sequence": [{"frame": 1}], "labels": ["a"]}]), "the box of frame 1 is none"),
+        ("a.json", {"version": "2", "data": [3]}, "sample 0: samples are mappings; got 3"),
+        ("a.json", {"version": "2", "data": [{}]}, "neither an input with a path nor an `id`"),
+        ("a.json", {"version": "2", "data": 2 * [{"id": "v"}]}, "the video 'v' has a sample already"),
+        ("a.json", osl({"label": "a", "position_ms": "x"}), "`position_ms` should be a number; got 'x'"),
+        ("a.json", osl({"position_ms": 3}), "events have a `label` and a `head`"),
+        ("a.json", osl({"label": "a", "position_ms": 3, "end_ms": 2}), "sample 0: 'a' in 'v' ends at"),
+        ("a.eaf", DEPENDENT.format(to="a9", identifier="a2"), "belongs to the annotation 'a9', which is not"),
+        ("a.eaf", DEPENDENT.format(to="a2", identifier="a2"), "belongs to the annotation 'a2', which is not"),
+        ("a.eaf", DEPENDENT.format(to="a1", identifier="a1"), "another annotation has this identifier too"),
         ("a.txt2", "<a/>", "has none of the suffixes of timed labels"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(name: str, content: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidAnnotation, match=message):
-        read_timed(written(tmp_path / name, content))
+        read_timed(written(tmp_path / name, content), dependents=True)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +278,18 @@ def damaged(text: str, seed: int) -> str:
 @FUZZ
 @given(seed=st.integers(0, 2**32))
 def test_damaged_files_give_typed_errors(name: str, seed: int, tmp_path: Path) -> None:
+    read_damaged(name, seed, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["elan", "cvat", "via", "label_studio", "opensportslib"])
+@settings(FUZZ, max_examples=25)
+@given(seed=st.integers(0, 2**32))
+def test_damaged_files_of_tools_give_typed_errors(name: str, seed: int, tmp_path: Path) -> None:
+    read_damaged(name, seed, tmp_path)
+
+
+def read_damaged(name: str, seed: int, tmp_path: Path) -> None:
+    """Read a damaged example; anything but a typed error fails."""
     form = FORMATS.get(name)
     path = tmp_path / f"x{form.suffixes[0]}"
     form.write_example(path)

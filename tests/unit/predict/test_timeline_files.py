@@ -144,7 +144,9 @@ def test_unknown_formats_and_damaged_files_are_refused(tmp_path: Path) -> None:
     timeline = Timeline(np.ones((1, 2)) / 2, np.array([[0.0, 1.0]]), LabelSet(("a", "b")), "clip.mp4")
     with pytest.raises(InvalidSetting, match=r"written as \.json, \.csv or \.parquet; got '\.xml'"):
         write_timeline(timeline, tmp_path / "timeline.xml")
-    with pytest.raises(InvalidSetting, match=r"as \.json, \.csv, \.parquet, \.eaf or \.vtt; got '\.srt'"):
+    with pytest.raises(
+        InvalidSetting, match=r"as \.json, \.csv, \.parquet, \.eaf, \.vtt, \.xml, .*; got '\.srt'"
+    ):
         write_segments([], tmp_path / "segments.srt", source="clip.mp4")
     with pytest.raises(InvalidSetting, match=r"read from \.json or \.parquet; got '\.csv'"):
         read_timeline(tmp_path / "timeline.csv")

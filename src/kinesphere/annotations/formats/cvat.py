@@ -21,7 +21,7 @@ from kinesphere.annotations.parsing.text_lines import number_of
 from kinesphere.annotations.parsing.xml_files import read_xml, whole_number
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, track_tier, video_name, with_scores
-from kinesphere.annotations.track_spans import between
+from kinesphere.annotations.track_spans import Interpolation
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import brief
 
@@ -63,6 +63,7 @@ def read_cvat(path: Path, recordings: Recordings | None = None) -> TimedLabels:
     tracks: dict[str, tuple[Track, ...]] = {}
     notes: list[str] = []
     videos: dict[str, None] = {}
+    room = Interpolation()
     for task in _tasks(root, path):
         videos[task.video] = None
         found = [*task.tracks(), *((None, seen) for seen in task.tags())]
@@ -74,7 +75,7 @@ def read_cvat(path: Path, recordings: Recordings | None = None) -> TimedLabels:
         for identity, seen in found:
             whole = _is_whole(seen, task.size or clock.size)
             if seen.boxes and identity is not None and not whole:
-                boxed.append(_track(identity, seen, f"{path}, track {identity}"))
+                boxed.append(_track(identity, seen, f"{path}, track {identity}", room))
             tier = "" if whole or identity is None else track_tier(identity)
             tier = seen.tier if seen.tier is not None else tier
             for first, last in _spans(seen, task.step):
@@ -268,14 +269,14 @@ def _spans(seen: _Seen, step: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _track(identity: int, seen: _Seen, where: str) -> Track:
+def _track(identity: int, seen: _Seen, where: str, room: Interpolation) -> Track:
     """The boxes of each frame; between those of a stretch they move evenly."""
     frames: list[np.ndarray] = []
     boxes: list[np.ndarray] = []
     own, given = np.array(seen.frames), np.array(seen.boxes, np.float64)
     for first, after in _spans(seen, 1):
         within = (own >= first) & (own < after)
-        every, moved = between(own[within], given[within], where)
+        every, moved = room.between(own[within], given[within], where)
         frames.append(every)
         boxes.append(moved)
     numbers = np.concatenate(frames) + 1

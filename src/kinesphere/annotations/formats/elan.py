@@ -42,7 +42,7 @@ def read_elan(path: Path, *, dependents: bool = False) -> TimedLabels:
         InvalidAnnotation: If it is no ELAN document, or an annotation refers to a time or to another
             annotation that is not there; tier and annotation are named.
     """
-    document = _Document(path)
+    document = _Document(path, dependents=dependents)
     labels: list[TimedLabel] = []
     scores: list[float | None] = []
     blank, unread = 0, []
@@ -86,7 +86,7 @@ class _Tier:
 class _Document:
     """What the elements of a document refer to each other by."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, dependents: bool) -> None:
         self.path = path
         root = read_xml(path, "ELAN document", "ANNOTATION_DOCUMENT", program="ELAN")
         self._times_s = _times(root, path)
@@ -103,7 +103,7 @@ class _Document:
                 self._sure.setdefault(tier.parent, []).append(tier)
         self.vocabularies = _vocabularies(root, path)
         self.notes = [] if len(media) < 2 else [f"{path}: of {len(media)} media the times are {self.video}'s"]
-        self._spans = self._found_spans()
+        self._spans = self._found_spans(dependents=dependents)
 
     def where(self, tier: _Tier, identifier: str) -> str:
         return f"{self.path}, tier {brief(tier.name)}, annotation {brief(identifier)}"
@@ -127,7 +127,7 @@ class _Document:
                     found[element.get("ANNOTATION_REF", "")] = value
         return found
 
-    def _found_spans(self) -> dict[ET.Element, Span]:
+    def _found_spans(self, *, dependents: bool) -> dict[ET.Element, Span]:
         """When each annotation is, on the video's clock."""
         spans: dict[ET.Element, Span] = {}
         by_identifier: dict[str, Span] = {}
@@ -150,7 +150,8 @@ class _Document:
                 start_s, end_s = (each + self._offset_s for each in times)
                 spans[element] = by_identifier[identifier] = (start_s, end_s)
         by_identifier.pop("", None)
-        self._hand_down(spans, by_identifier, waiting)
+        if dependents:
+            self._hand_down(spans, by_identifier, waiting)
         return spans
 
     def _hand_down(
@@ -172,7 +173,11 @@ class _Document:
                     spans[element] = span
                     by_identifier[identifier] = span
                     ready += [identifier] if identifier and identifier in waiting else []
-        for parent, ((tier, element), *_) in waiting.items():
+        lost = [each for elements in waiting.values() for each in elements]
+        for tier, element in lost:
+            if tier.says_how_sure:  # of a label that somebody has removed
+                continue
+            parent = element.get("ANNOTATION_REF", "")
             raise InvalidAnnotation(
                 f"{self.where(tier, element.get('ANNOTATION_ID', ''))}: it belongs to the annotation "
                 f"{brief(parent)}, which is not in the document; export it again."

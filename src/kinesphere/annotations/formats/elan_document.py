@@ -16,6 +16,8 @@ from kinesphere.core.files import replacing
 
 _NOTES, _ASSOCIATION = "notes-lt", "Symbolic_Association"
 _TIER = "labels"
+# Readers such as pympi want it.
+_SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
 
 class Labelled(Protocol):
@@ -50,9 +52,8 @@ def elan_document(
             below each of `tiers`, with an annotation for each of its.
         properties: Further facts of the file.
     """
-    root = ET.Element(
-        "ANNOTATION_DOCUMENT", AUTHOR="kinesphere", DATE=date.isoformat(), FORMAT="3.0", VERSION="3.0"
-    )
+    facts = {"AUTHOR": "kinesphere", "DATE": date.isoformat(), "FORMAT": "3.0", "VERSION": "3.0"}
+    root = ET.Element("ANNOTATION_DOCUMENT", facts | {_SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"})
     header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     url = Path(media).absolute().as_uri() if "://" not in media else media
     ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=xml_text(url), MIME_TYPE="video/*")

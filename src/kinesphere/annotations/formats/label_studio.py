@@ -9,17 +9,19 @@ the task as `fps`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.recordings import FrameClock, Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, track_tier, video_name, with_scores
-from kinesphere.annotations.track_spans import between, runs
+from kinesphere.annotations.track_spans import Interpolation, runs
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
@@ -65,7 +67,8 @@ def parse_label_studio(content: Any, path: Path, recordings: Recordings) -> Time
     """`read_label_studio` of parsed content."""
     if not is_label_studio(content):
         raise InvalidAnnotation(f"{path} is no Label Studio JSON: it should be a list of tasks with `data`.")
-    tasks = [_Task(each, number, path, recordings) for number, each in enumerate(content)]
+    room = Interpolation()
+    tasks = [_Task(each, number, path, recordings, room) for number, each in enumerate(content)]
     people = any(task.annotations for task in tasks)
     videos: dict[str, None] = {}
     waiting = 0
@@ -98,6 +101,7 @@ class _Task:
     number: int
     path: Path
     recordings: Recordings
+    room: Interpolation
     labels: list[TimedLabel] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
@@ -109,7 +113,7 @@ class _Task:
         if not isinstance(data, dict):
             raise InvalidAnnotation(f"{self.where}: `data` should be a mapping; got {brief(data)}.")
         texts = [each for each in (data.get("video"), *data.values()) if isinstance(each, str) and each]
-        self.video = video_name(texts[0].partition("?")[0]) if texts else ""
+        self.video = _video(texts[0]) if texts else ""
         self._stated = next((data[name] for name in _RATES if name in data), None)
         self.annotations = [each for each in self._list("annotations") if not each.get("was_cancelled")]
         self.predictions = self._list("predictions")[-1:]
@@ -189,7 +193,7 @@ class _Task:
         clock = self._clock(count / seconds if count and seconds else None)
         label = next(iter(self._names(names or ["person"], where)))
         identity = len(self.tracks) + 1
-        frames, boxes = _filled(keys, int(count) if count else None, where)
+        frames, boxes = _filled(keys, int(count) if count else None, where, self.room)
         for first, last in runs(frames):
             self.labels.append(
                 TimedLabel(
@@ -230,10 +234,10 @@ class _Task:
         if value is None:
             return None
         try:
-            if isinstance(value, bool) or not isinstance(value, int | float | str):
+            if isinstance(value, bool) or not math.isfinite(float(value)):
                 raise ValueError
             return float(value)
-        except (ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidAnnotation(f"{where}: {what!r} should be a number; got {brief(value)}.") from None
 
     def _names(self, names: Any, where: str) -> Iterator[str]:
@@ -245,8 +249,14 @@ class _Task:
         yield from found
 
 
+def _video(address: str) -> str:
+    """The name of a video by its address; of files that lie beside the server it stands in the query."""
+    before, _, local = address.partition("?d=")
+    return video_name(unquote(local or before.partition("?")[0]))
+
+
 def _filled(
-    keys: list[tuple[int, bool, list[float]]], count: int | None, where: str
+    keys: list[tuple[int, bool, list[float]]], count: int | None, where: str, room: Interpolation
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames and boxes between key frames; the last one holds to the end of the video, unless it ends."""
     frames: list[np.ndarray] = []
@@ -258,7 +268,7 @@ def _filled(
             after, box_after = max(frame, count or 0) + 1, box
         if not goes_on:
             after, box_after = frame + 1, box
-        every, moved = between(np.array([frame, after]), np.array([box, box_after], np.float64), where)
+        every, moved = room.between(np.array([frame, after]), np.array([box, box_after], np.float64), where)
         frames.append(every[:-1])
         boxes.append(moved[:-1])
     if not frames:

@@ -9,8 +9,9 @@ import typer
 
 from kinesphere.apps.cli.console import console, end, print_json, say
 from kinesphere.apps.cli.data_curate import balance, merge, split
+from kinesphere.apps.cli.data_next import next_
 from kinesphere.apps.cli.data_windows import windows
-from kinesphere.apps.cli.options import Json
+from kinesphere.apps.cli.options import AnnotatedFps, Json, VideosFolder
 
 if TYPE_CHECKING:
     from kinesphere.annotations.conversion import Conversion
@@ -22,24 +23,22 @@ data = typer.Typer(
 )
 for _verb in (windows, split, merge, balance):
     data.command()(_verb)
+data.command("next")(next_)
 
 Annotations = Annotated[
     list[Path], typer.Argument(help="Files of timed labels, or folders with one for each video.")
-]
-Videos = Annotated[Path | None, typer.Option(help="Folder of the videos; default: beside the annotations.")]
-Fps = Annotated[
-    float | None,
-    typer.Option(help="Frames per second of files that count in frames; default: as they or the videos say."),
 ]
 
 
 @data.command("convert")
 def convert_(
     annotations: Annotations,
-    to: Annotated[str, typer.Option(help="Format: elan, cvat, via, activitynet or csv.")],
+    to: Annotated[
+        str, typer.Option(help="Format: elan, cvat, via, label_studio, activitynet, csv, opensportslib, mot.")
+    ],
     out: Annotated[Path, typer.Option(help="File; or folder, where the format has a file for each video.")],
-    videos: Videos = None,
-    fps: Fps = None,
+    videos: VideosFolder = None,
+    fps: AnnotatedFps = None,
     as_json: Json = False,
 ) -> None:
     """Write timed labels in the format of another tool, with counts per class before and after."""

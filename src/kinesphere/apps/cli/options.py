@@ -30,3 +30,14 @@ ExtractsFolder = Annotated[
 TestViews = Annotated[
     str | None, typer.Option(help="Test views, clips x crops. Default: those of the run's own test.")
 ]
+VideosFolder = Annotated[
+    Path | None,
+    typer.Option("--videos", help="Folder of the annotated videos; default: beside the annotations."),
+]
+AnnotatedFps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps",
+        help="Frames per second of annotations that count in frames; default: as they or the videos say.",
+    ),
+]

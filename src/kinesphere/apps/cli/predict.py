@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 BAR = 32
 BOX = "the recogniser in the box"
-SEGMENT_FILES = (".csv", ".json", ".parquet", ".eaf", ".vtt")
+SEGMENT_FILES = (".csv", ".json", ".parquet", ".eaf", ".vtt", ".xml")
 PICTURES, PAGES = (".svg", ".png"), (".html",)
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
 
@@ -87,7 +87,10 @@ Streaming = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
 Segments = Annotated[
     Path | None,
-    typer.Option(help="Folder for the timelines' segments, or one file: .csv, .json, .parquet, .eaf, .vtt."),
+    typer.Option(
+        help="Folder for the timelines' segments, or one file: .csv, .json, .parquet, .vtt; of a tool to "
+        "correct them in: .eaf (ELAN), .xml (CVAT), .via.json, .label_studio.json."
+    ),
 ]
 Annotate = Annotated[
     Path | None, typer.Option(help="Folder for copies with the labels drawn in, or one .mp4 file.")
@@ -160,7 +163,7 @@ def predict(
     named = _names(model or [], beside=any((segments, picture, page, annotate)))
     opening = _opening(sources, extracts, keep, pose_model)
     check_file("--out", out, (".jsonl", ".csv") if window is None and not people else (".jsonl",))
-    files = _side_files(wanted, segments, picture, page, annotate)
+    files = _side_files(wanted, segments, picture, page, annotate, people=people)
     annotations = None if truth is None else read_timed(truth)
     predictors = _predictors(named, Compute.choose(device, precision), opening)
     outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations, everybody)
@@ -244,11 +247,23 @@ def _views(
 
 
 def _side_files(
-    wanted: list[str], segments: Path | None, picture: Path | None, page: Path | None, annotate: Path | None
+    wanted: list[str],
+    segments: Path | None,
+    picture: Path | None,
+    page: Path | None,
+    annotate: Path | None,
+    *,
+    people: bool,
 ) -> SideFiles:
-    """Which files are written beside the answers."""
+    """Which files are written beside the answers; those of tools have no place for single people."""
     from kinesphere.predict.bulk import SideFiles
+    from kinesphere.predict.timeline_files import TOOLS
 
+    if people and segments is not None and segments.name.lower().endswith(tuple(TOOLS)):
+        raise InvalidSetting(
+            f"--segments {segments} holds the labels of a video, not of each person; with --people write "
+            ".eaf, .csv, .json, .parquet or .vtt."
+        )
     return SideFiles(
         targets("--segments", segments, wanted, SEGMENT_FILES),
         targets("--picture", picture, wanted, PICTURES),

@@ -51,7 +51,7 @@ TIMELINE_FILES: Registry[TimelineFile] = Registry(
     package="kinesphere.predict.files",
     group="kinesphere.timeline_files",
 )
-"""By suffix, in lower case with its point."""
+"""By suffix, in lower case with its point; a kind may have two, as `.via.json`."""
 
 
 def write_file(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[TimelineRow]) -> None:
@@ -61,7 +61,7 @@ def write_file(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence
         UnknownName: If nothing is written with such a suffix.
         InvalidSetting: If there are rows, and the file takes none.
     """
-    kind = TIMELINE_FILES.get(path.suffix.lower())
+    kind = TIMELINE_FILES.get(_ending(path))
     if rows and not kind.takes_rows:
         able = ", ".join(name for name in TIMELINE_FILES if TIMELINE_FILES.get(name).takes_rows)
         raise InvalidSetting(
@@ -69,6 +69,12 @@ def write_file(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence
             f"are to be beside them; write {able}."
         )
     kind.write(timeline, path, rule, rows)
+
+
+def _ending(path: Path) -> str:
+    """What stands at the end of a file's name for its kind: one suffix, or two where these are one kind."""
+    both = "".join(path.suffixes[-2:]).lower()
+    return both if both in TIMELINE_FILES else path.suffix.lower()
 
 
 def annotation_row(found: TimedLabels, source: str, name: str = "annotation") -> TimelineRow | None:

@@ -1,4 +1,4 @@
-"""Timelines as data: JSON with windows and segments; CSV, Parquet, ELAN and WebVTT of the segments."""
+"""Timelines as data: JSON with windows and segments; tables, WebVTT and files of tools of segments."""
 
 from __future__ import annotations
 
@@ -21,5 +21,13 @@ def _whole(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Tim
 
 
 TIMELINE_FILES.add(".json", TimelineFile("JSON", _whole))
-for _suffix, _title in ((".csv", "CSV"), (".parquet", "Parquet"), (".eaf", "ELAN"), (".vtt", "WebVTT")):
+for _suffix, _title in (
+    (".csv", "CSV"),
+    (".parquet", "Parquet"),
+    (".eaf", "ELAN"),
+    (".vtt", "WebVTT"),
+    (".xml", "CVAT"),
+    (".via.json", "VIA"),
+    (".label_studio.json", "Label Studio"),
+):
     TIMELINE_FILES.add(_suffix, TimelineFile(_title, _segments))
