@@ -10,6 +10,7 @@ from typing import Any
 from kinesphere.evaluate.intervals import Units
 from kinesphere.evaluate.metrics import Answers, Use, metrics_for
 from kinesphere.evaluate.predictions import Predictions
+from kinesphere.evaluate.report import Report
 from kinesphere.train.run import open_test
 from kinesphere.train.run_folder import RunFiles
 
@@ -24,6 +25,7 @@ class Choice:
         score: Name of the score that chose, the primary one.
         scores: Mean over seeds of each finished draw's score on validation.
         clips: Validation clips of a run.
+        before: Other draws whose test is open, chosen before the study had the draws that it has now.
     """
 
     cell: str
@@ -31,12 +33,13 @@ class Choice:
     score: str
     scores: Mapping[str, float]
     clips: int
+    before: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "cell": self.cell, "chosen": self.draw, "by": self.score, "validation": dict(self.scores),
-            "validation_clips": self.clips,
+            "validation_clips": self.clips, "opened_before": list(self.before),
         }  # fmt: skip
 
 
@@ -61,9 +64,15 @@ def choose(cell: str, draws: Mapping[str, Sequence[Path]]) -> Choice:
             values.append(value)
         scores[draw] = sum(values) / len(values)
     best = max(scores, key=lambda draw: scores[draw], default=None)
+    before = tuple(draw for draw, folders in draws.items() if draw != best and any(map(_is_open, folders)))
     for folder in () if best is None else draws[best]:
         open_test(folder)
-    return Choice(cell, best, name, scores, clips)
+    return Choice(cell, best, name, scores, clips, before)
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether the test samples of a finished run have been scored."""
+    return Report.read(RunFiles(folder).report).protocol.split == "test"
 
 
 def primary_score(table: Predictions) -> tuple[str, float]:

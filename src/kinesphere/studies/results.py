@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from kinesphere.core.errors import KinesphereError
+from kinesphere.data.manifest import Manifest
 from kinesphere.evaluate.metrics import Score
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.studies.cell_classes import ClassRows, class_rows
@@ -224,7 +226,8 @@ def _cell(finished: Finished, name: str) -> CellResult | None:
     names = [key for key in reports[0].scores if all(key in report.scores for report in reports)]
     values = {key: [report.scores[key] for report in reports] for key in names}
     tables = [each.run.answers for each in seeds]
-    families = _families(tables[0], cell.recipe.data.source, cell.recipe.data.label_column)
+    parents = _parents(cell.recipe.data.source, cell.recipe.data.label_column)
+    families = parents if set(tables[0].labels.names) <= set(parents) else {}
     return CellResult(
         name, cell.axes, None if cell.draw is None else str(cell.draw), seeds,
         {key: _mean(scores) for key, scores in values.items()},
@@ -264,11 +267,8 @@ def _taught(files: RunFiles) -> dict[str, int]:
     return dict(Counter(label for row in rows if row.part == "train" for label in row.labels))
 
 
-def _families(table: Predictions, sources: Sequence[str], label_column: str) -> dict[str, str]:
-    """The parent of each label where the data have a column `parent`; empty otherwise."""
-    from kinesphere.core.errors import KinesphereError
-    from kinesphere.data import Manifest
-
+def _parents(sources: Sequence[str], label_column: str) -> dict[str, str]:
+    """The parent of each label by the data's column `parent`; empty without one."""
     parents: dict[str, str] = {}
     try:
         for source in sources:
@@ -279,7 +279,7 @@ def _families(table: Predictions, sources: Sequence[str], label_column: str) -> 
                     parents.update(dict.fromkeys(sample.labels, parent))
     except KinesphereError:  # the data may be gone by now; the report does without families
         return {}
-    return parents if set(table.labels.names) <= set(parents) else {}
+    return parents
 
 
 def _pairs(cells: Sequence[CellResult], asked: Sequence[tuple[str, str]]) -> tuple[list[Pair], list[str]]:

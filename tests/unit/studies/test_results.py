@@ -157,3 +157,9 @@ def test_drawn_settings_are_chosen_on_validation_and_open_one_test(
     report = report_on_study(done)
     assert report.by_name["good"].draw == "optimizer.lr 0.01"
     assert "The test was scored once" in render_study(report)
+    assert done.choices[0].before == ()
+    left = study.folder / "cells" / "good-draw03" / "seed-0" / "report.json"
+    left.write_text(left.read_text().replace('"split": "val"', '"split": "test"'))
+    again = run_study(study, Quiet(), train=FakeTraining())
+    assert again.choices[0].before == ("good-draw03",)
+    assert "The test had been opened before, for good-draw03." in render_study(report_on_study(again))

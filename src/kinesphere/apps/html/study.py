@@ -219,6 +219,9 @@ def _drawn(report: StudyReport) -> Html:
         ]
         heads = [tag("th", text) for text in ("draw", f"validation {score_name(choice.score)}", "")]
         parts += [tag("h3", choice.cell), table(heads, rows)]
+        if choice.before:
+            names = ", ".join(choice.before)
+            parts.append(tag("p", tag("strong", f"The test had been opened before, for {names}.")))
     text = (
         "Settings were drawn for each cell and held against each other on validation clips alone. The test "
         "was scored once, for those chosen; scores of the others on it exist nowhere."
