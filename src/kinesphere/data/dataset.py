@@ -254,7 +254,7 @@ class ClipDataset(Dataset[Item | Skipped]):
         change = self.augment.draw_background(generator) if self.augment is not None else self.backdrop.change
         also = () if change == "keep" else ("mask",)
         video = self.opening.open(
-            sample.path, self.specs, span=sample.span, files=dict(sample.sidecars), also=also
+            sample.path, self.specs, span=sample.span, files=dict(sample.sidecars), also=also, fps=sample.fps
         )
         for remark in video.remarks:
             warnings.warn(PreparedOtherwise(remark), stacklevel=2)

@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.paths import is_file
+from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
@@ -34,6 +34,9 @@ class Manifest:
     the label. Several labels of one sample are joined with `|`. Columns are separated by commas,
     semicolons or tabs; times are seconds or clock times, `12.5` or `1:02.5`. Relative paths count from
     the table's folder and may not climb out of it; absolute paths are taken as written.
+
+    A text file is a list of folders of images, `path num_frames label` (see `data.frame_lists`); a path may
+    name such a folder in a table, too, whose frame rate the column `fps` or a file in it states.
 
     A folder works too: one that holds a `manifest.csv`, `manifest.parquet` or `labels.csv` is that
     table; else its folders are the classes, `DATA/<class>/…video`, or splits of classes,
@@ -123,6 +126,8 @@ class Manifest:
                     "%s: %d of %d samples have no label in column %r and are left out.",
                     path, rows - len(samples), rows, label_column,
                 )  # fmt: skip
+        if labels is None and listing.classes and not any(len(sample.labels) > 1 for sample in samples):
+            labels = LabelSet(listing.classes)
         labels = _labels_of(samples, labels, path, label_column)
         return cls(
             tuple(samples), labels, listing.root, tuple(listing.unused), tuple(listing.wrong), groupings
@@ -208,6 +213,20 @@ class Manifest:
     def with_splits(self, splits: Mapping[str, str]) -> Self:
         """A copy whose samples carry the split that `splits` gives for their id (others keep theirs)."""
         samples = (replace(s, split=splits.get(s.id, s.split)) for s in self.samples)
+        return replace(self, samples=tuple(samples))
+
+    def with_fps(self, fps: float) -> Self:
+        """A copy in which folders of images have a frame rate, as far as the table states none.
+
+        Args:
+            fps: Frames per second.
+        """
+        samples = (
+            replace(sample, extra=(*(each for each in sample.extra if each[0] != "fps"), ("fps", f"{fps:g}")))
+            if sample.fps is None and is_folder(sample.path)
+            else sample
+            for sample in self.samples
+        )
         return replace(self, samples=tuple(samples))
 
     def fingerprint(self) -> str:

@@ -172,7 +172,7 @@ def check(
     spec = specs[0] if specs else None
     inspect = partial(
         inspect_file, decode_all=decode_all, pose_files=pose_files, masks=masks, spec=spec, files=files,
-        comparison=comparison,
+        comparison=comparison, rates={sample.path: sample.fps for sample in manifest if sample.fps},
     )  # fmt: skip
     for path, found in bounded_map(inspect, paths, workers=count, timeout_s=timeout_s):
         if isinstance(found, Skipped):

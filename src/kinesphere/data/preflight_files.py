@@ -16,14 +16,15 @@ from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.source import VideoSource, beside, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec
-from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, VideoError
+from kinesphere.core.errors import DamagedVideo, InvalidAnnotation, InvalidSetting, VideoError
 from kinesphere.core.parallel import progressed
+from kinesphere.core.paths import is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.cropping import joints_outside, masks_outside, seen_window
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.preflight_poses import PoseFacts, facts_of, inspect_poses, pose_file_of
 from kinesphere.data.sources import lacks_file
-from kinesphere.video import Video
+from kinesphere.video import ImageFolder, Video
 
 
 @dataclass(frozen=True)
@@ -173,10 +174,13 @@ def inspect_file(
     spec: ClipSpec | None,
     files: SidecarFiles,
     comparison: Comparison,
+    rates: Mapping[Path, float] | None = None,
 ) -> FileFacts | Skipped:
     """Open a file and decode some or all of it; why it cannot be read."""
     if is_pose_file(path):
         return _inspect_pose_file(path, comparison)
+    if is_folder(path):
+        return _inspect_images(path, (rates or {}).get(path), decode_all, comparison)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedVideo)  # reported through `damage`
         try:
@@ -218,6 +222,27 @@ def _cut(spec: ClipSpec | None, size: Size, poses: PoseFacts | None, masks: Path
     if poses is not None and poses.joints is not None:
         return joints_outside(poses.joints, window)
     return masks_outside(masks, window) if masks is not None else None
+
+
+def _inspect_images(
+    path: Path, fps: float | None, decode_all: bool, comparison: Comparison
+) -> FileFacts | Skipped:
+    """A folder of numbered images."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedVideo)  # reported through `damage`
+        try:
+            with ImageFolder.open(path, fps) as images:
+                times = images.frame_times()
+                for time_s in times if decode_all else times[[0, len(times) // 2, -1]]:
+                    images.frames_at([time_s], size=(32, 32))
+                    progressed()
+                return FileFacts(
+                    0, images.size, float(images.fps), images.duration_s, 0.0, "images",
+                    "; ".join(images.damage) or None, frames=len(times),
+                    differing=comparison.differences(path, images),
+                )  # fmt: skip
+        except (VideoError, InvalidSetting) as error:
+            return Skipped(str(path), str(error))
 
 
 def _inspect_pose_file(path: Path, comparison: Comparison) -> FileFacts | Skipped:

@@ -64,6 +64,14 @@ class Sample:
                     f"Sample {self.id!r}: the label {spelled(label)!r} {what}; give the class another name."
                 )
 
+    @property
+    def fps(self) -> float | None:
+        """Frame rate that the manifest's column `fps` states, which counts for folders of images alone."""
+        try:
+            return float(dict(self.extra).get("fps", "")) or None
+        except ValueError:
+            return None
+
     def sidecar(self, modality: str) -> Path | None:
         """The file of a modality that the manifest names, if it names one."""
         return dict(self.sidecars).get(modality)

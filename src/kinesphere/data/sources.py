@@ -18,9 +18,9 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.source import VideoSource, WrappedSource, beside
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InUse, InvalidAnnotation, MissingWeights, UnreadableVideo
-from kinesphere.core.paths import is_there, why_absent
+from kinesphere.core.paths import is_folder, is_there, why_absent
 from kinesphere.data.cache.frames import FrameCache
-from kinesphere.video import Video
+from kinesphere.video import ImageFolder, Video
 
 Source = str | Path | bytes
 Span = tuple[float, float]
@@ -66,6 +66,7 @@ class Opening:
         also: Iterable[str] = (),
         threads: int | None = None,
         shared: VideoSource | None = None,
+        fps: float | None = None,
     ) -> WrappedSource:
         """Open what the specs need of a source. Addresses and bytes have no files beside them.
 
@@ -76,6 +77,7 @@ class Opening:
             files: Sidecar files that lie elsewhere, by modality.
             also: Modalities that are needed beside what the specs need.
             threads: Threads of the decoder.
+            fps: Frame rate of a folder of images; None takes what a file in it states.
             shared: The same source, open already, whose frames are taken; it stays open if this fails.
 
         Raises:
@@ -101,7 +103,7 @@ class Opening:
             for name, spec in wanted.items()
             if read[name] is None and (found := self._made(source, name, spec, span)) is not None
         }
-        video = shared or self._frames(source, path, span, threads)
+        video = shared or self._frames(source, path, span, threads, fps)
         try:
             for name, content in read.items():
                 if content is not None and (sidecar := MODALITIES.get(name).sidecar) is not None:
@@ -113,8 +115,10 @@ class Opening:
             raise
 
     def _frames(
-        self, source: Source, path: Path | None, span: Span | None, threads: int | None
+        self, source: Source, path: Path | None, span: Span | None, threads: int | None, fps: float | None
     ) -> VideoSource:
+        if path is not None and is_folder(path):
+            return ImageFolder.open(path, fps)
         if self.cache is not None and path is not None:
             return self.cache.open(path, span)
         return Video.open(source, threads=threads)

@@ -22,6 +22,7 @@ from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.folder import TABLES, contents, read_folder
+from kinesphere.data.frame_lists import read_frame_list
 from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.sample import Sample
 
@@ -73,6 +74,7 @@ class Listing:
         unused: What the folder holds beside.
         wrong: Rows that make no sample.
         unsafe: Whether one of them names a file outside the table's folder.
+        classes: The classes in their order, where what was read has one.
     """
 
     root: Path
@@ -80,6 +82,7 @@ class Listing:
     unused: list[Skipped] = field(default_factory=list)
     wrong: list[Skipped] = field(default_factory=list)
     unsafe: bool = False
+    classes: tuple[str, ...] = ()
 
     def refuse_wrong_rows(self, path: Path) -> None:
         """Raise one error for all rows that are wrong, if any is.
@@ -125,6 +128,9 @@ def read_listing(path: Path, columns: Columns) -> Listing:
         return Listing(path, samples, unused)
     if not is_file(path):
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
+    if path.suffix.lower() == ".txt":
+        samples, wrong, classes = read_frame_list(path)
+        return Listing(path.parent, samples, wrong=wrong, classes=classes)
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     listing = _listing(path, rows, columns)
     splits = {sample.split for sample in listing.samples}

@@ -110,6 +110,8 @@ class DataSection(Section):
     `short`, `drop`), `background` (none). Given, every source is such recordings."""
     videos: str | None = None
     """Folder of the videos of timed labels; None looks beside them, then below their folder."""
+    fps: Positive | None = None
+    """Frame rate of folders of images for which neither the column `fps` nor a file `fps.txt` states one."""
     label_column: str = "label"
     """Column of the manifest that holds the labels."""
     unlabelled: Unlabelled = "refuse"

@@ -59,7 +59,7 @@ def read_data(data: DataSection) -> Manifest:
 def _read(data: DataSection, source: str) -> Manifest:
     """The samples of one source; recordings with timed labels are cut into windows."""
     if data.tier is None and data.window is None and not is_timed(source):
-        return Manifest.read(
+        listed = Manifest.read(
             source,
             label_column=data.label_column,
             group_column=data.group_column,
@@ -67,6 +67,7 @@ def _read(data: DataSection, source: str) -> Manifest:
             unlabelled=data.unlabelled,
             wrong_rows=data.wrong_rows,
         )
+        return listed if data.fps is None else listed.with_fps(data.fps)
     rule = WindowRule() if data.window is None else data.window.rule()
     videos = None if data.videos is None else Path(data.videos)
     cutting = Cutting(rule, {LABEL_COLUMN: data.tier}, Spelling(known=data.labels), videos)

@@ -6,6 +6,7 @@ for devices. `open_source` picks between them.
 
 from kinesphere.video.camera import Camera, FrameSource, open_source
 from kinesphere.video.decode import Frame, Frames, Video
+from kinesphere.video.images import ImageFolder
 from kinesphere.video.info import VideoInfo
 from kinesphere.video.probe import probe
 from kinesphere.video.write import VideoWriter
@@ -15,6 +16,7 @@ __all__ = [
     "Frame",
     "FrameSource",
     "Frames",
+    "ImageFolder",
     "Video",
     "VideoInfo",
     "VideoWriter",

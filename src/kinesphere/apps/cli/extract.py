@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kinesphere.apps.cli.console import GOES_ON, check_folder, console, end, print_json, progress, say
+from kinesphere.apps.cli.extract_frames import frames
 from kinesphere.apps.cli.options import Json
 from kinesphere.core.signals import advise
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 extract = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Extract flow, poses, masks or features of videos into small files.",
+    help="Extract flow, poses, masks or features of videos into small files, or frames into images.",
 )
+extract.command()(frames)
 
 Data = Annotated[
     list[str], typer.Argument(help="Manifest (CSV, Parquet), folder of class folders, videos or globs.")
