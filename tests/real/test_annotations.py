@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -51,3 +52,22 @@ def test_cvat_tracks_last_as_long_as_they_are_seen() -> None:
     images = read_timed(DATA / "cvat" / "images_project_annotations.xml", Recordings(fps=10))
     assert not images.labels
     assert any("are no frames of a video are not read" in note for note in images.notes)
+
+
+def test_label_studio_fills_the_frames_between_key_frames(tmp_path: Path) -> None:
+    content = json.loads((DATA / "label_studio" / "video_key_frames.json").read_text(encoding="utf-8"))
+    task = {"id": 1, "data": {"video": "v.mp4"}, "annotations": [{"result": content["results"]}]}
+    (tmp_path / "a.json").write_text(json.dumps([task]), encoding="utf-8")
+    found = read_timed(tmp_path / "a.json")
+    frames: dict[str, list[int]] = {}
+    for each in found.labels:  # 25 frames a second, by their number and the duration
+        first, end = round(25 * each.start_s) + 1, round(25 * each.end_s)
+        frames.setdefault(each.tier, []).extend(range(first, end + 1))
+    expected = [[key["frame"] for key in each["value"]["sequence"]] for each in content["expected"]]
+    assert list(frames.values()) == expected
+
+
+def test_label_studio_tasks_of_pictures_have_no_times() -> None:
+    found = read_timed(DATA / "label_studio" / "rectangles.json")
+    assert not found.labels
+    assert any("results without times are not read" in note for note in found.notes)

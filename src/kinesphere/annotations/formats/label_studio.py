@@ -105,6 +105,7 @@ class _Task:
     labels: list[TimedLabel] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
+    followed: int = 0
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -192,7 +193,8 @@ class _Task:
         seconds = self._number(value.get("duration"), where, "duration")
         clock = self._clock(count / seconds if count and seconds else None)
         label = next(iter(self._names(names or ["person"], where)))
-        identity = len(self.tracks) + 1
+        self.followed += 1
+        identity = self.followed
         frames, boxes = _filled(keys, int(count) if count else None, where, self.room)
         for first, last in runs(frames):
             self.labels.append(
