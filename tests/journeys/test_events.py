@@ -72,3 +72,5 @@ def test_wrong_rules_and_targets_are_refused_first(
     assert (code, "the facts are of 2" in err) == (2, True)
     code, _, err = kinesphere("events", RECIPE, facts, "--out", tmp_path / "events.doc")
     assert (code, "--out names a .csv or .json or .eaf or .vtt file" in err) == (2, True)
+    code, _, err = kinesphere("events", RECIPE, facts, "--out", facts)
+    assert (code, "--out would overwrite" in err, facts.read_text() == FACTS) == (2, True, True)

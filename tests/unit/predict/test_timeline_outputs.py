@@ -87,6 +87,7 @@ def test_pictures_show_every_row(tmp_path: Path) -> None:
 
 def test_a_picture_is_made_of_a_video_of_any_name(tmp_path: Path) -> None:
     name = "pay $5 or $\\frac{x}{$_^ \udcff.mp4"
+    assert timeline("\u8df3\u821e.mp4").write(tmp_path / "t.png").is_file()  # warnings are errors here
     text = "".join(ET.parse(timeline(name).write(tmp_path / "t.svg")).getroot().itertext())
     assert "pay $5 or $\\frac{x}{$_^ \\udcff.mp4" in text
 

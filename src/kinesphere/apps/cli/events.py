@@ -10,7 +10,7 @@ import typer
 
 from kinesphere.apps.cli.console import check_file, console, end, print_json, say
 from kinesphere.apps.cli.options import Json
-from kinesphere.core.errors import InvalidAnnotation, LabelMismatch
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LabelMismatch
 from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def events(rules: RulesFile, facts: Facts, out: Out = None, as_json: Json = Fals
     from kinesphere.predict.events import Rules, find_events
 
     check_file("--out", out, OUTPUTS)
+    _check_inputs_stay(out, [rules, *facts])
     known = Rules.load(rules)
     by_video, notes, skipped = _read(facts)
     found = {video: find_events(known, each) for video, each in by_video.items()}
@@ -53,6 +54,13 @@ def events(rules: RulesFile, facts: Facts, out: Out = None, as_json: Json = Fals
         for each in skipped:
             say("refused", "red", f"{each.path}: {each.reason}")
     end(len(skipped))
+
+
+def _check_inputs_stay(out: Path | None, inputs: Sequence[Path]) -> None:
+    """Refuse to write the events in place of what they are found in."""
+    for each in inputs:
+        if out is not None and out.exists() and each.exists() and out.samefile(each):
+            raise InvalidSetting(f"--out would overwrite {each} itself; choose another place.")
 
 
 def _read(files: Sequence[Path]) -> tuple[dict[str, list[Fact]], list[str], list[Skipped]]:

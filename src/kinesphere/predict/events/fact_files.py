@@ -216,6 +216,9 @@ def _table(
         for what, names in (*_NAMES.items(), *((corner, (corner,)) for corner in _BOX))
         if (present := [name for name in names if name in lower])
     }
+    written = [name.lower() for name in header]
+    if twice := [name for name in found.values() if written.count(name.lower()) > 1]:
+        raise InvalidAnnotation(f"{path} has the column {brief(twice[0])} twice; keep one.")
     if missing := [_NAMES[what][0] for what in ("label", "start", "end") if what not in found]:
         raise InvalidAnnotation(
             f"{path} is no table of facts: it lacks {' and '.join(missing)}; its columns are "

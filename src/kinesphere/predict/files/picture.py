@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,9 @@ def _write(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Tim
         kind = path.suffix.lower().removeprefix(".")
         # A file of the same content is the same file.
         stamp = {"Date": None} if kind == "svg" else {}
-        with replacing(path) as scratch:
+        with replacing(path) as scratch, warnings.catch_warnings():
+            # Letters that the font lacks: SVG keeps them as text, in PNG they are boxes.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             figure.savefig(scratch, format=kind, dpi=_DOTS, metadata=stamp)
 
 

@@ -72,6 +72,7 @@ def test_tiers_called_after_people_are_theirs(tmp_path: Path) -> None:
         ("f.csv", "label,start\nrun,1\n", "lacks end_s"),
         ("f.csv", "label,start,end\nrun,1\n", r"f.csv, line 2: 2 fields where the header has 3"),
         ("f.csv", "label,start,end,person\nrun,1,2,1.5\n", "line 2: times, scores and boxes are numbers"),
+        ("f.csv", "label,start,end,Label\nrun,1,2,walk\n", "has the column 'Label' twice"),
         ("f.csv", "label,start,end\nrun,2,1\n", "line 2: .* an end that is not before it"),
         ("f.csv", "label,start,end,left\nrun,1,2,0\n", "has the columns left; boxes have left, top"),
         ("f.json", '{"facts": 3}', "facts should be a list"),
