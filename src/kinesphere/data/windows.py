@@ -39,8 +39,8 @@ class WindowRule:
         length_s: Length of a window in seconds; a shorter recording is one window.
         stride_s: Seconds between the starts of windows, at most the length.
         least_overlap: Least fraction that a label covers, in (0, 1].
-        background: Class of windows that no label touches; None leaves them out, since what nobody annotated
-            is not known to show nothing.
+        background: Class of windows that no label touches, in recordings with an annotation of the class;
+            None leaves them out, since what nobody annotated is not known to show nothing.
         overlap_of: Of what `least_overlap` is a fraction: of the `window`, all spans of a class together, or
             of the `annotation`, a single one, or of the window where that is shorter.
         several: What becomes of several labels that reach the least overlap: the one that covers most of the
@@ -228,8 +228,12 @@ class _Result:
                 elif part.end > (end_s + _BEHIND_S) * _MICRO:
                     reason = f"ends after the recording, which is {end_s:g} s long"
                     self.left_out.append(Skipped(_named(video, part), reason, is_failure=False))
-        if self.rule.background is not None:
-            first = found[self.columns[0]]
+        first = found[self.columns[0]]
+        if spans and not any(first.touched):
+            # Somebody who annotated nothing of a recording has hardly looked whether it shows nothing.
+            reason = "no annotation of the class lies in it, so none of its windows is background"
+            self.left_out.append(Skipped(video, reason, is_failure=False))
+        elif self.rule.background is not None:
             for chosen, touched in zip(first.chosen, first.touched, strict=True):
                 if not touched:
                     chosen.append(normal(self.rule.background))

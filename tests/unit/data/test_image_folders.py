@@ -78,6 +78,6 @@ def test_the_rate_comes_from_the_table_a_setting_or_nowhere(extracted: Path) -> 
 
 
 @pytest.mark.parametrize("words", [[], ["--count", "2", "--rate", "2"]])
-def test_frames_need_a_count_or_a_rate(extracted: Path, words: list[str]) -> None:
-    arguments = ["extract", "frames", str(extracted / "videos"), "--out", str(extracted / "x"), *words]
+def test_frames_need_a_count_or_a_rate(tmp_path: Path, words: list[str]) -> None:
+    arguments = ["extract", "frames", str(tmp_path), "--out", str(tmp_path / "x"), *words]
     assert isinstance(CliRunner().invoke(app, arguments).exception, InvalidSetting)

@@ -94,6 +94,16 @@ def test_a_recording_that_gives_no_window_is_listed() -> None:
     }
 
 
+def test_a_recording_that_nobody_annotated_is_no_background() -> None:
+    two = TimedLabels((TimedLabel("a", "walk", 0, 10),), ("a", "b"))
+    cut = windows_of(two, {"a": 20.0, "b": 20.0}, WindowRule(stride_s=10, background="nothing"))
+
+    assert [sample.labels for sample in cut.samples] == [("walk",), ("nothing",)]
+    assert [each.path for each in cut.left_out] == ["b"]
+    assert "no annotation of the class" in cut.left_out[0].reason
+    assert cut.untouched == 2
+
+
 def test_grades_stand_beside_the_movement_that_they_belong_to() -> None:
     both = labels(("walk", 0, 8, "base"), ("run", 8, 20, "base"), ("strong", 6, 8, "strength"))
     rule = WindowRule(stride_s=10, least_overlap=0.2)
@@ -146,7 +156,7 @@ def test_a_rule_that_makes_no_sense_is_refused(settings_: dict[str, object], mes
         WindowRule(**settings_)  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.sampled_from("abc"), TENTHS, TENTHS, st.sampled_from(["t", "u"])), max_size=8),
     length=st.integers(1, 80),
