@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,12 +54,10 @@ class Confusions:
         }
 
 
-def confusions_of(tables: Sequence[Predictions], families: Mapping[str, str]) -> Confusions:
-    """The confusions of a cell; none of a set with several labels a clip.
+def confusions_of(tables: Sequence[Predictions]) -> Confusions:
+    """The confusions of a cell from its answers, a table for each seed; none of several labels a clip.
 
-    Args:
-        tables: Its answers, a table for each seed.
-        families: Parent of each label; empty where they have none.
+    A label without a parent is a family of its own.
     """
     labels = tables[0].labels
     clips = sum(len(table) for table in tables)
@@ -79,7 +77,8 @@ def confusions_of(tables: Sequence[Predictions], families: Mapping[str, str]) ->
         key=lambda each: -each.count,
     )
     never = tuple(name for k, name in enumerate(names) if support[k] and not given[k])
-    outside = None
-    if families:
-        outside = sum(each.count for each in ranked if families[each.true] != families[each.predicted])
+    outside, parents = None, dict(labels.parents)
+    if parents:
+        family = {name: parents.get(name, name) for name in names}
+        outside = sum(each.count for each in ranked if family[each.true] != family[each.predicted])
     return Confusions(tuple(ranked), never, outside, clips)

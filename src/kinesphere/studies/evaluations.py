@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.settings_file import claim_settings
 from kinesphere.data.manifest import Manifest
@@ -22,7 +20,7 @@ from kinesphere.studies.answers import kept_table
 from kinesphere.studies.evaluation_settings import EvaluationSection
 from kinesphere.studies.expectations import FactorEffect, Rule, factor_effect, histogram, rules
 from kinesphere.studies.perturbations import perturbation_of, without_effect
-from kinesphere.studies.results import CellResult
+from kinesphere.studies.results import CellResult, mean_score
 
 FOLDER = "conditions"
 """Within a run folder: the answers under each condition."""
@@ -101,10 +99,7 @@ def _evaluated(cell: CellResult, section: EvaluationSection, root: str | None) -
     if section.unlabelled:
         return _unlabelled(cell, section, tables, samples, notes)
     values = [scores(t.probabilities, t.targets, t.labels, groups=t.groups)[cell.primary] for t in tables]
-    lows, highs = ([getattr(value, end) for value in values] for end in ("low", "high"))
-    mean = float(np.mean([value.value for value in values]))
-    known = None not in lows and None not in highs
-    score = Score(mean, float(np.mean(lows)), float(np.mean(highs))) if known else Score(mean)
+    score = mean_score(values)
     change = None if section.data is not None else _change(cell.first.answers, first)
     return Evaluated(cell.name, section.name, score, change, len(first), notes=notes)
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from kinesphere.core.errors import KinesphereError
-from kinesphere.data.manifest import Manifest
 from kinesphere.evaluate.metrics import Score
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.studies.cell_classes import ClassRows, class_rows
@@ -226,13 +224,11 @@ def _cell(finished: Finished, name: str) -> CellResult | None:
     names = [key for key in reports[0].scores if all(key in report.scores for report in reports)]
     values = {key: [report.scores[key] for report in reports] for key in names}
     tables = [each.run.answers for each in seeds]
-    parents = _parents(cell.recipe.data.source, cell.recipe.data.label_column)
-    families = parents if set(tables[0].labels.names) <= set(parents) else {}
     return CellResult(
         name, cell.axes, None if cell.draw is None else str(cell.draw), seeds,
-        {key: _mean(scores) for key, scores in values.items()},
+        {key: mean_score(scores) for key, scores in values.items()},
         {key: _spread([score.value for score in scores]) for key, scores in values.items()},
-        reports[0].primary[0], class_rows(tables), confusions_of(tables, families),
+        reports[0].primary[0], class_rows(tables), confusions_of(tables),
         _taught(RunFiles(folders[seeds[0].seed])),
     )  # fmt: skip
 
@@ -247,13 +243,15 @@ def _seed(name: str, seed: int, folder: Path) -> SeedResult:
     return SeedResult(seed, run, value, clips, None if record is None else record.cost)
 
 
-def _mean(scores: Sequence[Score]) -> Score:
+def mean_score(scores: Sequence[Score]) -> Score:
+    """The mean over seeds; an interval where all have one, whose ends are the means of theirs."""
+    kind = type(scores[0])  # some are no fractions
     value = float(np.mean([score.value for score in scores]))
     lows = [score.low for score in scores if score.low is not None]
     highs = [score.high for score in scores if score.high is not None]
     if len(lows) < len(scores) or len(highs) < len(scores):
-        return Score(value)
-    return Score(value, float(np.mean(lows)), float(np.mean(highs)))
+        return kind(value)
+    return kind(value, float(np.mean(lows)), float(np.mean(highs)))
 
 
 def _spread(values: Sequence[float]) -> float | None:
@@ -265,21 +263,6 @@ def _taught(files: RunFiles) -> dict[str, int]:
         return {}
     rows = SplitTable.read(files.splits)
     return dict(Counter(label for row in rows if row.part == "train" for label in row.labels))
-
-
-def _parents(sources: Sequence[str], label_column: str) -> dict[str, str]:
-    """The parent of each label by the data's column `parent`; empty without one."""
-    parents: dict[str, str] = {}
-    try:
-        for source in sources:
-            manifest = Manifest.read(source, label_column=label_column, unlabelled="skip", wrong_rows="skip")
-            for sample in manifest:
-                parent = dict(sample.extra).get("parent")
-                if parent:
-                    parents.update(dict.fromkeys(sample.labels, parent))
-    except KinesphereError:  # the data may be gone by now; the report does without families
-        return {}
-    return parents
 
 
 def _pairs(cells: Sequence[CellResult], asked: Sequence[tuple[str, str]]) -> tuple[list[Pair], list[str]]:

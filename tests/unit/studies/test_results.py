@@ -13,6 +13,7 @@ from tests.unit.studies.fake_cells import FakeTraining, Quiet, answers
 from kinesphere.apps.html.study import render_study
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.evaluate.metrics import PlainScore, Score
 from kinesphere.evaluate.paired import holm, sign_flip_test
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
@@ -20,7 +21,7 @@ from kinesphere.studies import choosing
 from kinesphere.studies.cell_classes import class_rows
 from kinesphere.studies.cell_confusions import confusions_of
 from kinesphere.studies.matrix import Study
-from kinesphere.studies.results import StudyReport, report_on_study
+from kinesphere.studies.results import StudyReport, mean_score, report_on_study
 from kinesphere.studies.running import run_study
 from kinesphere.studies.study_recipe import StudyRecipe
 from kinesphere.studies.tested import ScoredRun, check_alike, compare_pairs
@@ -51,6 +52,12 @@ def test_a_cell_has_the_mean_over_its_seeds_and_their_spread(report: StudyReport
     assert (cell.cost.parameters, cell.cost.multiply_adds) == (1200, 34_000)  # type: ignore[union-attr]
     assert cell.taught == {"rise": 2, "sink": 2, "turn": 8}
     assert 0 < cell.validation < 1  # type: ignore[operator]
+
+
+def test_a_mean_of_scores_that_are_no_fractions_is_none_either() -> None:
+    mean = mean_score([PlainScore(1.5, 1.0, 2.0), PlainScore(2.5, 2.0, 3.0)])
+    assert str(mean) == "2.00 [1.50, 2.50]"
+    assert mean_score([Score(0.5), Score(0.7, 0.6, 0.8)]).low is None
 
 
 def test_pairs_are_of_the_same_clips_and_corrected(report: StudyReport) -> None:
@@ -87,7 +94,7 @@ def test_the_page_shows_every_part(report: StudyReport) -> None:
 
 
 def test_classes_by_rank_and_mistakes_within_families() -> None:
-    labels = LabelSet(("a", "b", "c"))
+    labels = LabelSet(("a", "b", "c"), parents=(("a", "x"), ("b", "x"), ("c", "y")))
     p = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.4, 0.5, 0.1]])
     table = _table(labels, np.array([0, 1, 2, 1]), p)
     rows = class_rows([table, table])
@@ -95,13 +102,13 @@ def test_classes_by_rank_and_mistakes_within_families() -> None:
         ("a", 1, (1, 1, 1)), ("b", 2, (0.5, 1, 1)), ("c", 1, (0, 0, 1)),
     ]  # fmt: skip
     assert (rows.always, rows.never) == (("a",), ("c",))
-    found = confusions_of([table, table], {"a": "x", "b": "x", "c": "y"})
+    found = confusions_of([table, table])
     assert [(each.true, each.predicted, each.count, each.of) for each in found.ranked] == [
         ("b", "a", 2, 4), ("c", "a", 2, 2),
     ]  # fmt: skip
     assert (found.never_predicted, found.outside, found.clips) == (("c",), 2, 8)
     multi = _table(LabelSet(("a", "b", "c"), multi=True), np.eye(3, dtype=np.int64)[[0, 1, 2, 1]], p)
-    assert confusions_of([multi], {}).never_predicted == ("a", "b", "c")
+    assert confusions_of([multi]).never_predicted == ("a", "b", "c")
     assert class_rows([multi]).never == ("a", "b", "c")
 
 

@@ -26,7 +26,10 @@ _CONFUSED = 12
 _CURVES = 12
 _EXAMPLES = 4
 # Beside the primary score, those that people of the field report.
-_TABLED = ("top1", "top2", "top3", "map", "mean_class_accuracy", "macro_f1", "quadratic_kappa", "grade_mae")
+_TABLED = (
+    "top1", "top2", "top3", "map", "mean_class_accuracy", "parent_top1", "macro_f1", "quadratic_kappa",
+    "grade_mae",
+)  # fmt: skip
 
 
 def render_study(
