@@ -82,7 +82,7 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
         InvalidSetting: If it holds another set.
     """
     note = {"kind": kind, "fingerprint": settings.fingerprint(), **more, "settings": settings.plain()}
-    for folder in (root, root / "videos", root / "truth"):
+    for folder in (root, *(root / name for name in ("videos", "truth", "poses")), *root.glob("tracks/**/gt")):
         sweep(folder)
     file = root / "settings.json"
     claim_settings(file, note, output=root, started=file.exists() or (root / "manifest.csv").exists())

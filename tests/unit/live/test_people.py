@@ -161,7 +161,10 @@ def test_everybody_is_drawn_in_the_frame_that_was_inferred(
     film: Path, opening: Opening, tmp_path: Path
 ) -> None:
     state = LiveState("film")
+    left = tmp_path / ".kinesphere-left"  # of a process that was killed
+    left.mkdir()
     copy = AnnotatedCopy(tmp_path / "copy.mp4", top=1)
+    assert not left.exists()
     with watch(film, Colours(opening), SETTINGS, [state, copy]) as watching:
         found = [each for each in watching if isinstance(each, LiveResult)]
     snapshot = state.snapshot()

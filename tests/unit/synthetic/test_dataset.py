@@ -23,7 +23,7 @@ from kinesphere.synthetic import (
     plan_clips,
     render_clip,
 )
-from kinesphere.synthetic.dataset import COLUMNS
+from kinesphere.synthetic.dataset import COLUMNS, claim
 from kinesphere.synthetic.render.ground_truth import save_ground_truth
 from kinesphere.video import Video
 
@@ -157,6 +157,14 @@ def test_finished_videos_are_kept_and_lost_ones_made_again(made, tmp_path):
     assert videos[1].stat().st_mtime_ns == kept
     assert seen[-1] == (9, 9)
     assert path == folder / "manifest.csv"
+
+
+def test_what_killed_processes_left_goes(tmp_path):
+    left = [tmp_path / place / ".kinesphere-left" for place in ("", "videos", "poses", "tracks/a/gt")]
+    for each in left:
+        each.mkdir(parents=True)
+    claim(tmp_path, "people", TINY)
+    assert not [each for each in left if each.exists()]
 
 
 def test_a_folder_with_another_set_is_refused(made, tmp_path):
