@@ -100,6 +100,7 @@ def test_pixels_answer_alone_and_joints_join_where_a_file_lies_beside(
     assert (timeline.model, timeline.unanswered.all()) == (both.model, True)
 
 
+@pytest.mark.slow
 def test_its_answers_are_explained_as_they_are_given(
     folder: Path, offline: None, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
