@@ -54,6 +54,7 @@ NAMES = (
     "long_video",
     "keeps_up",
     "objects",
+    "laboratory",
 )
 
 

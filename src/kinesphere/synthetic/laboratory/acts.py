@@ -148,7 +148,7 @@ def _swing(at: Values, performer: Performer, clip_s: float, generator: np.random
     movement = _plain("swing", evaluation, performer, clip_s, generator)
     flow = at["flow"]
     # Up to the free swing the arms rest at either end, the longer the more bound; beyond it they go round.
-    pause_s = 0.40 * max(0.0, 0.67 - flow) / 0.67
+    pause_s = 0.50 * max(0.0, 0.67 - flow) / 0.67
     round_y = 0.45 * max(0.0, flow - 0.67) / 0.33
     own, track = movement.clock, _circling(movement.track, round_y)
     held = _pausing(_SWING_S / 4, _SWING_S / 2, pause_s)

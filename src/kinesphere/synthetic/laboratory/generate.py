@@ -43,7 +43,7 @@ FOOTAGE_COLUMNS: tuple[str, ...] = (
 PROFILE_COLUMNS: tuple[str, ...] = ("performer", "split", "dimension", "tendency", "clips", "grade")
 
 _MEASURED_HZ = 60.0
-_FOOTAGE, _FOOTAGE_S = 12, 12.0  # recordings of each element, and their length
+_FOOTAGE, _FOOTAGE_S = 12, 18.0  # recordings of each element, and their length
 Row = dict[str, str]
 
 

@@ -133,9 +133,9 @@ def _opened(placed: Placement, times_s: Array) -> float:
 
 
 def _steady(placed: Placement, times_s: Array) -> float:
-    half = len(times_s) // 2
-    head = placed.of("head")[half:]
-    return -float(speeds(head, times_s).mean()) / stature_m(placed)
+    held = slice(3 * len(times_s) // 5, None)
+    parts = [placed.of(name)[held] for name in ("head", "chest", "left_wrist", "right_wrist", "pelvis")]
+    return -float(np.mean([speeds(part, times_s).mean() for part in parts])) / stature_m(placed)
 
 
 def _hand_speed(placed: Placement, times_s: Array) -> Array:
@@ -174,8 +174,8 @@ RULES: dict[str, Rule] = {
     "strength": Rule(_struck, (1.55, 3.2), "body lengths a second of a foot that comes down"),
     "kinesphere": Rule(_reach, (0.225, 0.335), "body lengths that a hand spans"),
     "shape": Rule(_opened, (-0.1, 0.1), "body lengths that the hands part"),
-    "balance": Rule(_steady, (-0.14, -0.035), "body lengths a second of the head, negative"),
-    "flow": Rule(_moving, (0.56, 0.72, 0.95), "fraction of the time in which the hands move"),
+    "balance": Rule(_steady, (-0.125, -0.03), "body lengths a second of trunk and hands, negative"),
+    "flow": Rule(_moving, (0.57, 0.75, 0.95), "fraction of the time in which the hands move"),
     "acceleration": Rule(_quickened, (0.0,), "logarithm of the hands' later over their earlier speed"),
     "falling flow": Rule(_dropped, (1.15,), "body lengths a second of the pelvis"),
     "end position": Rule(_reclined, (0.5,), "0 upright to 1 lying"),

@@ -105,19 +105,21 @@ DIMENSIONS: tuple[Dimension, ...] = (
     Dimension(
         "balance",
         "balance",
-        (Level("unstable", 0.05, 30), Level("wavering", 0.5, 50), Level("stable", 0.95, 240)),
+        (Level("unstable", 0.0, 30), Level("wavering", 0.65, 50), Level("stable", 0.97, 240)),
         "steadiness",
+        between=0.8,
     ),
     Dimension(
         "flow",
         "swing",
         (
             Level("halting", 0.0, 160),
-            Level("bound", 0.33, 90),
+            Level("bound", 0.42, 90),
             Level("free", 0.67, 160),
             Level("continuous", 1.0, 20),
         ),
         "from held at every turn to never at rest",
+        between=0.56,
     ),
     Dimension(
         "acceleration",
