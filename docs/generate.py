@@ -20,6 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kinesphere.clips.spec import ClipSpec
+from kinesphere.data.catalogue import DATASETS
+from kinesphere.datasets.overlaps import known_overlaps
 from kinesphere.models import ModelCard, card, list_models
 from kinesphere.models.box import FOLDER, SCORES
 from kinesphere.models.weights.training_sets import shown
@@ -328,7 +330,25 @@ def _default(field: FieldInfo) -> object:
     return {} if isinstance(default, BaseModel) else default
 
 
+def datasets_page(page: str) -> str:
+    """The page of data sets with a table of all cards."""
+    lines = [
+        "| name | data set | content | classes | clips of each part | groups | licence | known overlaps |",
+        "|---|---|---|---:|---|---|---|---|",
+    ]
+    for name in DATASETS:
+        entry = DATASETS.get(name).card
+        cells = (
+            f"`{name}`", entry.title, entry.content, len(entry.classes) or entry.class_count or "–",
+            "; ".join(map(str, entry.counts)) or entry.size, entry.groups or "–", entry.licence,
+            " ".join(known_overlaps(name)) or "–",
+        )  # fmt: skip
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    return fill((DOCS / page).read_text(encoding="utf-8"), "datasets", lines)
+
+
 PAGES = {
+    "datasets.md": partial(datasets_page, "datasets.md"),
     "models.md": models_page,
     "benchmarks.md": benchmarks_page,
     "results.md": results_page,

@@ -100,10 +100,23 @@ def _rows(path: Path, file: Any, columns: int) -> Iterator[dict[str, str]]:
         for batch in file.iter_batches(batch_size=max(1, _ROWS_AT_A_TIME // (1 + columns // 16))):
             for column in batch.columns:
                 _check_cells(path, column)
-            for row in batch.to_pylist():
-                yield {name: text(value) for name, value in row.items()}
+            cells = zip(*map(_texts, batch.columns), strict=True)
+            yield from (dict(zip(batch.schema.names, row, strict=True)) for row in cells)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(path, error) from error
+
+
+def _texts(column: Any) -> list[str]:
+    """The cells of a column as CSV would hold them; equal ones are one text."""
+    import pyarrow as pa
+
+    # The dictionary is that of many batches: of a column of ids it is far longer than this one.
+    if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > len(column):
+        column = column.dictionary_decode()
+    if isinstance(column, pa.DictionaryArray):
+        values = [*map(text, column.dictionary.to_pylist()), ""]
+        return [values[-1 if index is None else index] for index in column.indices.to_pylist()]
+    return [text(value) for value in column.to_pylist()]
 
 
 def _check_cells(path: Path, column: Any) -> None:

@@ -169,7 +169,7 @@ def parse_json(
 
     try:
         hooks = {"parse_constant": refuse, "parse_float": number} if finite else {}
-        with _uncollected():
+        with uncollected():
             content = json.loads(text, **hooks)  # type: ignore[arg-type]
             is_deep = _is_deeper(content, deepest)
     except _NotFiniteError as reason:
@@ -296,7 +296,7 @@ def _inner(node: object) -> list[object]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Within the block nothing is looked for that refers to itself, as nothing in JSON does: going through
     millions of new lists again and again would take most of the time."""
     was_enabled = gc.isenabled()

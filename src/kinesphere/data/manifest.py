@@ -14,6 +14,7 @@ from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.structured import uncollected
 from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
 from kinesphere.data.sample import Sample, split_name
@@ -69,14 +70,15 @@ class Manifest:
     def __post_init__(self) -> None:
         if not self.samples:
             raise InvalidManifest(f"A manifest needs at least one sample; {self.root} gives none.")
-        counts = Counter(sample.id for sample in self.samples)
-        repeated = [name for name, count in counts.items() if count > 1]
-        if repeated:
+        if len({sample.id for sample in self.samples}) < len(self.samples):
+            counts = Counter(sample.id for sample in self.samples)
+            repeated = [name for name, count in counts.items() if count > 1]
             raise InvalidManifest(
                 f"Sample ids must be unique; {len(repeated)} are not, among them {repeated[:3]}."
             )
 
     @classmethod
+    @uncollected()
     def read(
         cls,
         path: str | Path,

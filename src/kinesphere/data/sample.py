@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest
@@ -14,6 +15,7 @@ VAL_SPLITS = ("val", "valid", "validation", "dev")
 _SYNONYMS = {"training": "train", "testing": "test"}
 
 
+@lru_cache(1 << 10)
 def split_name(name: str) -> str:
     """A split's name in its one form: the usual ones in small letters, others as they stand."""
     plain = name.strip().casefold()
@@ -21,7 +23,23 @@ def split_name(name: str) -> str:
     return plain if plain in ("train", "test", *VAL_SPLITS) else name
 
 
-@dataclass(frozen=True)
+@lru_cache(1 << 14)
+def _in_normal_form(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels in their `normal` form; a data set of a million clips has a few hundred different ones."""
+    return tuple(map(normal, labels))
+
+
+@lru_cache(1 << 14)
+def _problem_of(labels: tuple[str, ...]) -> str:
+    """What is wrong with some labels; empty if nothing is."""
+    for label in labels:
+        if "|" in label or not label or not is_utf8(label):
+            what = "may not hold '|', which joins labels" if "|" in label else "is no text"
+            return f"the label {spelled(label)!r} {what}; give the class another name"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled span.
 
@@ -55,14 +73,10 @@ class Sample:
         object.__setattr__(self, "id", spelled(self.id))
         if self.group is not None:  # it may come from a file's name
             object.__setattr__(self, "group", spelled(self.group))
-        object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
+        object.__setattr__(self, "labels", _in_normal_form(self.labels))
         object.__setattr__(self, "split", None if self.split is None else split_name(self.split))
-        for label in self.labels:
-            if "|" in label or not label or not is_utf8(label):
-                what = "may not hold '|', which joins labels" if "|" in label else "is no text"
-                raise InvalidManifest(
-                    f"Sample {self.id!r}: the label {spelled(label)!r} {what}; give the class another name."
-                )
+        if problem := _problem_of(self.labels):
+            raise InvalidManifest(f"Sample {self.id!r}: {problem}.")
 
     @property
     def fps(self) -> float | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from kinesphere.clips.modality import MODALITIES
@@ -35,6 +35,8 @@ _COMPARED = 50
 _MOST_SPLITS = 100
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
+# A name below the table's folder in which nothing needs a second look: no climbing, no address, no long part.
+_PLAIN = re.compile(r"(?:[\w-][\w -]{0,60}/){0,20}[\w-][\w -]{0,60}(?:\.\w{1,8})?", re.ASCII)
 _FILE_ADDRESS = "file://"
 _LONGEST_NAME = 255
 _TIMECODE = re.compile(r"\d+:\d+:\d+[:;]\d+")
@@ -49,8 +51,7 @@ class Columns:
     split: str = "split"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
@@ -160,13 +161,14 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header: list[str] | None = None
             for cells in reader:
-                if not any(cell.strip() for cell in cells):
+                if not any(map(str.strip, cells)):
                     continue
                 if header is None:
                     header = [cell.strip() for cell in cells]
                     _check_header(path, header)
                     continue
-                cells[len(header) :] = _without_blank_end(cells[len(header) :])
+                if len(cells) > len(header):
+                    cells[len(header) :] = _without_blank_end(cells[len(header) :])
                 if len(cells) != len(header):
                     yield Row(
                         reader.line_num,
@@ -175,8 +177,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                         f"{delimiter!r} in double quotes",
                     )
                 else:
-                    texts = (cell.strip() for cell in cells)
-                    row = dict(zip(header, texts, strict=True))
+                    row = dict(zip(header, map(str.strip, cells), strict=True))
                     if delimiter != ",":  # where that is free, spreadsheets write 12,5
                         row |= {key: row[key].replace(",", ".") for key in ("start", "end") if key in row}
                     yield Row(reader.line_num, row)
@@ -239,15 +240,17 @@ def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
     listing = Listing(path.parent)
     first_row: dict[str, int] = {}
     files = _file_columns()
+    samples = _Samples(columns, files, path.parent)
+    begins = f"{path}, row "
     for row in rows:
-        where = f"{path}, row {row.number}"
+        where = f"{begins}{row.number}"
         if row.cells is None:
             listing.wrong.append(Skipped(where, row.problem))
             continue
         if not listing.samples:
             _check_columns(path, row.cells, columns, files)
         try:
-            sample = _sample(where, row.cells, columns, files, path.parent)
+            sample = samples.of(where, row.cells)
         except (InvalidManifest, UnsafeFile) as error:
             listing.unsafe |= isinstance(error, UnsafeFile)
             listing.wrong.append(Skipped(where, str(error).removeprefix(f"{where}: ").rstrip(".")))
@@ -290,29 +293,74 @@ def _check_column(
     )
 
 
-def _sample(
-    where: str, row: Mapping[str, str], columns: Columns, files: Mapping[str, str], root: Path
-) -> Sample:
-    span = _span(where, row.get("start", ""), row.get("end", ""))
-    cell = row[columns.label]
+class _Samples:
+    """Makes samples of rows; what many rows of a table share is one object.
+
+    Args:
+        columns: Which columns hold what.
+        files: Columns of sidecar files, with the modality of each.
+        root: Folder that relative paths count from.
+    """
+
+    def __init__(self, columns: Columns, files: Mapping[str, str], root: Path) -> None:
+        self._columns = columns
+        self._files = files
+        self._root = root
+        self._own = {*_KNOWN, *files, columns.label}
+        self._labels: dict[str, tuple[str, ...]] = {}
+        self._texts: dict[str, str] = {}
+        self._folders: dict[str, Path] = {"": root}
+
+    def of(self, where: str, row: Mapping[str, str]) -> Sample:
+        """The sample of a row.
+
+        Raises:
+            InvalidManifest: If it makes none.
+            UnsafeFile: If it names a file outside the table's folder.
+        """
+        span = _span(where, row.get("start", ""), row.get("end", ""))
+        cell = row[self._columns.label]
+        labels = self._labels.get(cell)
+        if labels is None:
+            labels = self._labels.setdefault(cell, _labels_in(where, cell))
+        text = row["path"]
+        return Sample(
+            id=row.get("id") or (text if span is None else f"{text}@{span[0]}-{span[1]}"),
+            path=self._path(where, text),
+            labels=labels,
+            span=span,
+            group=self._shared(row.get(self._columns.group)),
+            split=self._shared(row.get(self._columns.split)),
+            sidecars=tuple(
+                (modality, self._path(where, row[column]))
+                for column, modality in self._files.items()
+                if row.get(column)
+            ),
+            extra=tuple(
+                (name, self._shared(value) or "") for name, value in row.items() if name not in self._own
+            ),
+        )
+
+    def _shared(self, text: str | None) -> str | None:
+        """One copy of a text that many rows hold; None for an empty one."""
+        return self._texts.setdefault(text, text) if text else None
+
+    def _path(self, where: str, text: str) -> Path:
+        """`resolve_path`, which a plain name passes unchanged."""
+        if not _PLAIN.fullmatch(text):
+            return resolve_path(where, text, self._root)
+        folder, _, name = text.rpartition("/")
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folders.setdefault(folder, self._root / folder)
+        return known / name
+
+
+def _labels_in(where: str, cell: str) -> tuple[str, ...]:
     labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
     if not all(labels) or len(set(labels)) != len(labels):
         raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
-    own = {*_KNOWN, *files, columns.label}
-    return Sample(
-        id=row.get("id") or (row["path"] if span is None else f"{row['path']}@{span[0]}-{span[1]}"),
-        path=resolve_path(where, row["path"], root),
-        labels=labels,
-        span=span,
-        group=row.get(columns.group) or None,
-        split=row.get(columns.split) or None,
-        sidecars=tuple(
-            (modality, resolve_path(where, row[column], root))
-            for column, modality in files.items()
-            if row.get(column)
-        ),
-        extra=tuple((k, v) for k, v in row.items() if k not in own),
-    )
+    return labels
 
 
 def _file_columns() -> dict[str, str]:
