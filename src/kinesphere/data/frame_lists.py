@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.skipped import Skipped
+from kinesphere.data.cell_paths import resolve_path
 from kinesphere.data.sample import Sample
 
 FRAMES_COLUMN = "num_frames"
@@ -25,8 +26,6 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
     Raises:
         InvalidManifest: If it cannot be read, or no line has this form.
     """
-    from kinesphere.data.table import resolve_path
-
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeError) as error:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import IO, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
@@ -21,6 +19,7 @@ from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
+from kinesphere.data.cell_paths import resolve_path
 from kinesphere.data.folder import TABLES, contents, read_folder
 from kinesphere.data.frame_lists import read_frame_list
 from kinesphere.data.groups import GROUP_BY_FILE
@@ -37,8 +36,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
 # A name below the table's folder in which nothing needs a second look: no climbing, no address, no long part.
 _PLAIN = re.compile(r"(?:[\w-][\w -]{0,60}/){0,20}[\w-][\w -]{0,60}(?:\.\w{1,8})?", re.ASCII)
-_FILE_ADDRESS = "file://"
-_LONGEST_NAME = 255
 _TIMECODE = re.compile(r"\d+:\d+:\d+[:;]\d+")
 
 
@@ -395,51 +392,6 @@ def _seconds(where: str, text: str) -> float:
         f"{where}: start and end are seconds such as 12.5 or clock times such as 1:02.5; {text[:40]!r} "
         f"is {what}."
     )
-
-
-def resolve_path(where: str, text: str, root: Path) -> Path:
-    """The file a cell names. Links are followed: who wrote the folder put them there."""
-    if not text or "\0" in text:
-        raise InvalidManifest(f"{where}: the path is {'not a file name' if text else 'empty'}.")
-    if text.startswith(_FILE_ADDRESS):
-        text = os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE_ADDRESS)))
-    elif "://" in text:
-        raise InvalidManifest(f"{where}: a manifest lists files, not URLs; download {text[:200]!r} first.")
-    text = _from_windows(where, text, root)
-    path = Path(text)
-    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts) or "\0" in text:
-        raise InvalidManifest(f"{where}: {text[:60]!r}… is longer than any file's name.")
-    if path.is_absolute():
-        return path
-    depth = 0
-    for part in path.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            raise UnsafeFile(
-                f"{where}: path {text!r} leaves the manifest's folder; move the manifest above its "
-                "videos or write absolute paths."
-            )
-    return root / path
-
-
-def _from_windows(where: str, text: str, root: Path) -> str:
-    """A path that was written on Windows as it is written here, unless a file here has that very name."""
-    if os.sep == "\\" or "\\" not in text or text.startswith("/") or _exists(root / text):
-        return text
-    windows = PureWindowsPath(text)
-    if windows.drive or windows.root:
-        raise InvalidManifest(
-            f"{where}: {text[:200]!r} is a path of another computer (Windows); write paths as seen from the "
-            "table's folder."
-        )
-    return windows.as_posix() if _exists(root / windows.as_posix()) or ".." in windows.parts else text
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that no file can have
-        return False
 
 
 def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> None:

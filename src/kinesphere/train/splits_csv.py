@@ -16,9 +16,10 @@ from typing import Literal, cast, get_args
 from kinesphere.core.errors import InvalidManifest, KinesphereError
 from kinesphere.core.files import replacing
 from kinesphere.core.text import named
+from kinesphere.data.cell_paths import resolve_path
 from kinesphere.data.content import Content, contents_of
 from kinesphere.data.manifest import Manifest
-from kinesphere.data.table import resolve_path, written_path
+from kinesphere.data.table import written_path
 
 Part = Literal["train", "val", "test", "unused"]
 """What a run did with a sample: learnt from it, was steered by it, was tested on it, or nothing."""
