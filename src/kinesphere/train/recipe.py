@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +34,7 @@ from kinesphere.train.config import (
 
 RECIPE_FILE = "recipe.yaml"
 _MOST_PROBLEMS = 20
+Settings = TypeVar("Settings", bound=BaseModel)
 _COMMAND_LINE = "the overrides of the command line"
 
 
@@ -93,13 +94,13 @@ class Recipe(Section):
         if (path / RECIPE_FILE).is_file():
             path = path / RECIPE_FILE
         is_recipe = path.is_file() and path.suffix.lower() in (".yaml", ".yml")
-        settings: dict[str, Any] = _read_yaml(path) if is_recipe else {"data": {"source": str(path)}}
-        if _is_of_a_run(path):
-            # The folder may have moved since: the one that is named is the run.
-            settings["out"] = str(path.parent.resolve())
         overrides = tuple(overrides)
-        for override in overrides:
-            _apply(settings, override)
+        if is_recipe:
+            settings = read_settings(path, overrides)
+        else:
+            settings = {"data": {"source": str(path)}}
+            for override in overrides:
+                _apply(settings, override)
         return cls._checked(settings, str(path) if is_recipe or not overrides else _COMMAND_LINE, overrides)
 
     @classmethod
@@ -114,16 +115,7 @@ class Recipe(Section):
     @classmethod
     def _checked(cls, settings: dict[str, Any], origin: str, overrides: Iterable[str]) -> Self:
         """A recipe from settings that hold `overrides` by now; each problem is said to be where it is."""
-        try:
-            return cls.model_validate(as_typed(settings, cls))
-        except ValidationError as error:
-            problems: dict[str, list[str]] = {}
-            given = [_keys(override) for override in overrides]
-            for problem in error.errors():
-                place = _COMMAND_LINE if _is_of(problem["loc"], given) else origin
-                problems.setdefault(place, []).append(_explain(cls, dict(problem)))
-            listed = (f"In {place}: {_listed(found)}." for place, found in problems.items())
-            raise InvalidSetting(" ".join(listed)) from None
+        return checked_settings(cls, settings, origin, overrides)
 
     def override(self, *overrides: str) -> Self:
         """A copy with some `section.key=value` applied, checked again."""
@@ -156,6 +148,42 @@ class Recipe(Section):
             for key in dict.fromkeys([*mine, *theirs])
             if mine.get(key) != theirs.get(key)
         ]
+
+
+def checked_settings(
+    kind: type[Settings], settings: dict[str, Any], origin: str, overrides: Iterable[str] = ()
+) -> Settings:
+    """Settings of a kind, from nested plain values that hold `overrides` by now.
+
+    Raises:
+        InvalidSetting: If a key or value is wrong; each problem is said to be where it is.
+    """
+    try:
+        return kind.model_validate(as_typed(settings, kind))
+    except ValidationError as error:
+        problems: dict[str, list[str]] = {}
+        given = [_keys(override) for override in overrides]
+        for problem in error.errors():
+            place = _COMMAND_LINE if _is_of(problem["loc"], given) else origin
+            problems.setdefault(place, []).append(_explain(kind, dict(problem)))
+        listed = (f"In {place}: {_listed(found)}." for place, found in problems.items())
+        raise InvalidSetting(" ".join(listed)) from None
+
+
+def read_settings(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The nested plain values of a YAML recipe, or of that of a run folder, with `section.key=value` applied.
+
+    Raises:
+        InvalidSetting: If there is none, or an override is none.
+    """
+    path = path / RECIPE_FILE if (path / RECIPE_FILE).is_file() else path
+    settings = _read_yaml(path)
+    if _is_of_a_run(path):
+        # The folder may have moved since: the one that is named is the run.
+        settings["out"] = str(path.parent.resolve())
+    for override in overrides:
+        _apply(settings, override)
+    return settings
 
 
 def _is_of_a_run(path: Path) -> bool:

@@ -95,7 +95,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         state = read_state(files.state) if files.state.is_file() else None
         best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
         callbacks = _callbacks(recipe, parts, files, training, best, console)
-        with _quiet_engine(), naming_the_disk(files.folder), computing_with(compute.threads):
+        with quiet_engine(), naming_the_disk(files.folder), computing_with(compute.threads):
             loggers = []
             if process.rank == 0:
                 loggers = make_loggers(
@@ -345,7 +345,7 @@ def _arithmetic(kind: str, precision: Precision) -> FullPrecision:
 
 
 @contextmanager
-def _quiet_engine() -> Iterator[None]:
+def quiet_engine() -> Iterator[None]:
     """Keep Lightning's notices about its own defaults from users who did not choose them."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -19,9 +19,9 @@ from kinesphere.predict import load
 from kinesphere.predict.box import BoxPredictor
 from kinesphere.predict.features import (
     SUFFIX,
+    FeatureClock,
     FeatureExtractor,
     FeatureGrid,
-    FrameClock,
     VideoFeatures,
     read_features,
     read_foreign,
@@ -164,7 +164,7 @@ def test_features_of_other_programs_have_the_stated_clock(suffix, tmp_path):
         h5py = pytest.importorskip("h5py")
         with h5py.File(path, "w") as file:
             file["v"], file["other"] = values, values + 1
-    clock = FrameClock(4, 16, float(Fraction(30000, 1001)))
+    clock = FeatureClock(4, 16, float(Fraction(30000, 1001)))
     features = read_foreign(path, clock, name="v")
     np.testing.assert_array_equal(features.values, values)
     # (grid · stride + half a window) / fps, of this file's own frame rate
@@ -172,7 +172,7 @@ def test_features_of_other_programs_have_the_stated_clock(suffix, tmp_path):
 
 
 def test_files_that_hold_no_such_table_are_told(tmp_path):
-    clock = FrameClock(4, 16, 25)
+    clock = FeatureClock(4, 16, 25)
     np.savez(tmp_path / "two.npz", a=np.ones((2, 2)), b=np.ones((2, 2)))
     np.save(tmp_path / "cube.npy", np.ones((2, 2, 2)))
     (tmp_path / "text.npy").write_text("no array")
@@ -188,7 +188,7 @@ def test_files_that_hold_no_such_table_are_told(tmp_path):
     np.save(tmp_path / "first.npy", np.ones((3, 7)))
     assert read_foreign(tmp_path / "first.npy", clock, channels_first=True).values.shape == (7, 3)
     with pytest.raises(InvalidSetting, match="A clock of features is a positive stride"):
-        FrameClock(4, 16, 0)
+        FeatureClock(4, 16, 0)
 
 
 def test_several_models_have_no_features_in_common(monkeypatch):

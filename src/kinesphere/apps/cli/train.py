@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +66,9 @@ def train(
     from kinesphere.train.cross_validation import stored_folds
 
     _say_what_rooms_log(quiet=as_json)
+    if _localises(source):
+        _train_localiser(source, overrides or (), resume=resume, folds=folds, as_json=as_json)
+        return
     recipe = Recipe.load(source, overrides or ())
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
@@ -102,6 +106,44 @@ def train(
                     soft_wrap=True,
                 )
     end(len(lost) + (len(report.skipped) if report is not None else 0))
+
+
+def _localises(source: str) -> bool:
+    """Whether a recipe is of a detector of actions in long recordings."""
+    from kinesphere.train.recipe import RECIPE_FILE, read_settings
+
+    path = Path(source)
+    path = path / RECIPE_FILE if (path / RECIPE_FILE).is_file() else path
+    if not path.is_file() or path.suffix.lower() not in (".yaml", ".yml"):
+        return False
+    return read_settings(path).get("task") == "localise"
+
+
+def _train_localiser(
+    source: str, overrides: Sequence[str], *, resume: bool, folds: str | None, as_json: bool
+) -> None:
+    """Train a detector and say its score.
+
+    Raises:
+        InvalidSetting: If folds are asked for.
+    """
+    from kinesphere.localise.run import train_localiser
+    from kinesphere.localise.settings import LocaliseRecipe
+
+    if folds is not None:
+        raise InvalidSetting("--folds are of recognisers; state the subsets of recordings in their labels.")
+    recipe = LocaliseRecipe.load(source, overrides)
+    check_folder("out", Path(recipe.out) if recipe.out is not None else None)
+    screen = console(to_stderr=as_json)
+    run = train_localiser(recipe, resume=resume, console=screen)
+    if as_json:
+        print_json({"run": str(run.folder), "html": None, "report": run.scores.to_json()})
+    else:
+        screen.print(run.line())
+        screen.print(f"run     {run.folder}", soft_wrap=True)
+        for each in run.skipped:
+            screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
+    end(sum(each.is_failure for each in run.skipped))
 
 
 def _folds(text: str) -> Folds:

@@ -6,13 +6,13 @@ programs; both give `file.VideoFeatures`, whose rows carry their time in seconds
 
 from kinesphere.predict.features.extract import FeatureExtractor, FeatureGrid
 from kinesphere.predict.features.file import SUFFIX, VideoFeatures, read_features, write_features
-from kinesphere.predict.features.foreign import FrameClock, read_foreign
+from kinesphere.predict.features.foreign import FeatureClock, read_foreign
 
 __all__ = [
     "SUFFIX",
+    "FeatureClock",
     "FeatureExtractor",
     "FeatureGrid",
-    "FrameClock",
     "VideoFeatures",
     "read_features",
     "read_foreign",

@@ -19,7 +19,7 @@ SUFFIXES = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".csv")
 
 
 @dataclass(frozen=True)
-class FrameClock:
+class FeatureClock:
     """When the rows of a file are, as its maker counted frames.
 
     The time of row `g` is `(g · stride + window / 2) / fps`, in seconds of the video whose frame rate `fps`
@@ -53,7 +53,7 @@ class FrameClock:
 
 def read_foreign(
     path: Path,
-    clock: FrameClock,
+    clock: FeatureClock,
     *,
     duration_s: float | None = None,
     name: str = "",

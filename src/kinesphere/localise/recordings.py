@@ -1,0 +1,145 @@
+"""The recordings of a run: features of each video beside what happens in it, divided into subsets."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.skipped import Skipped
+from kinesphere.localise.assembly import Truth
+from kinesphere.localise.settings import RecordingsSection
+from kinesphere.predict.features import VideoFeatures
+
+_BESIDE = re.compile(r"\.\w+\.npz$")
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One video.
+
+    Attributes:
+        video: Its name, as in the labels.
+        path: Its file.
+        features: Rows and their times.
+        labels: What happens in it.
+    """
+
+    video: str
+    path: Path
+    features: VideoFeatures
+    labels: tuple[TimedLabel, ...]
+
+    def truth(self, classes: Sequence[str]) -> Truth:
+        """Its actions of these classes in rows of the features, those without length left out."""
+        number = {name: i for i, name in enumerate(classes)}
+        kept = [each for each in self.labels if each.label in number and each.end_s > each.start_s]
+        seconds = np.array([(each.start_s, each.end_s) for each in kept]).reshape(-1, 2)
+        rows = torch.from_numpy(self.features.to_grid(seconds)).float()
+        return Truth(rows, torch.tensor([number[each.label] for each in kept], dtype=torch.long))
+
+    def rows(self) -> Tensor:
+        """`(C, T)` float32."""
+        return torch.from_numpy(self.features.values.T.copy())
+
+
+@dataclass(frozen=True, eq=False)
+class Divided:
+    """Names of videos by what they are for.
+
+    Attributes:
+        train, test: Videos, sorted by name.
+        paths: The file of each.
+        labels: All labels.
+        skipped: Videos without labels or files, and labels of videos without a file.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    paths: dict[str, Path]
+    labels: TimedLabels
+    skipped: tuple[Skipped, ...]
+
+    def of(self, video: str) -> tuple[TimedLabel, ...]:
+        """The labels of one video."""
+        return self._by_video[video]
+
+    @property
+    def _by_video(self) -> dict[str, tuple[TimedLabel, ...]]:
+        found: dict[str, list[TimedLabel]] = defaultdict(list)
+        for each in self.labels.labels:
+            found[each.video].append(each)
+        return defaultdict(tuple, {video: tuple(own) for video, own in found.items()})
+
+
+def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSection, seed: int) -> Divided:
+    """Which videos train and which test.
+
+    Raises:
+        InvalidSetting: If two files are one video, a subset has no video, or subsets are asked for that the
+            labels do not have.
+        InvalidAnnotation: If no video has labels.
+    """
+    tiers = tuple(each for each in labels.labels if section.tier in (None, each.tier))
+    if section.tier is not None and not tiers:
+        known = ", ".join(sorted({each.tier for each in labels.labels})) or "none"
+        raise InvalidSetting(f"No label is on the tier {section.tier!r}; tiers: {known}.")
+    of_tier = TimedLabels(tiers, labels.videos, labels.durations_s, labels.subsets, labels.notes)
+    files: dict[str, Path] = {}
+    for path in paths:
+        name = recording_name(path)
+        if files.setdefault(name, path) != path:
+            raise InvalidSetting(f"{files[name]} and {path} have one name in the labels, {name}; rename one.")
+    named = {video_name(video): video for video in of_tier.videos}
+    both = sorted(set(files) & set(named))
+    if not both:
+        raise InvalidAnnotation(
+            f"None of the {len(files)} videos is named in the labels ({', '.join(list(named)[:3])} …); names "
+            "are compared without folder and suffix."
+        )
+    skipped = [Skipped(str(files[name]), "no label file names it") for name in files if name not in named]
+    skipped += [Skipped(named[name], "there is no video of this name") for name in named if name not in files]
+    train, test = _subsets(both, {name: labels.subsets.get(named[name], "") for name in both}, section, seed)
+    return Divided(train, test, files, _renamed(of_tier), tuple(skipped))
+
+
+def recording_name(path: Path) -> str:
+    """A file's video as labels name it: without folder, suffix, and what pose files add."""
+    return video_name(_BESIDE.sub("", path.name))
+
+
+def _renamed(labels: TimedLabels) -> TimedLabels:
+    moved = tuple(replace(each, video=video_name(each.video)) for each in labels.labels)
+    durations = {video_name(video): end for video, end in labels.durations_s.items()}
+    return TimedLabels(moved, tuple(map(video_name, labels.videos)), durations, notes=labels.notes)
+
+
+def _subsets(
+    names: list[str], subsets: dict[str, str], section: RecordingsSection, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    known = sorted(set(subsets.values()) - {""})
+    if isinstance(section.test, float):
+        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+        count = round(section.test * len(names))
+        if not 0 < count < len(names):
+            raise InvalidSetting(f"data.test={section.test} of {len(names)} videos leaves none on one side.")
+        test = {names[i] for i in order[:count]}
+        return tuple(n for n in names if n not in test), tuple(n for n in names if n in test)
+    parts = tuple(
+        tuple(name for name in names if subsets[name] == wanted) for wanted in (section.train, section.test)
+    )
+    for part, wanted in zip(parts, (section.train, section.test), strict=True):
+        if not part:
+            raise InvalidSetting(
+                f"No video is in the subset {wanted!r}; subsets of the labels: {', '.join(known) or 'none'}. "
+                "Name others with data.train and data.test, or give data.test as a fraction of the videos."
+            )
+    return parts[0], parts[1]

@@ -1,0 +1,264 @@
+"""`train_localiser`: a recipe of recordings in, a run folder with a detector and its scores out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from rich.console import Console
+
+from kinesphere.annotations.extract import Extracts
+from kinesphere.annotations.extract import extract as extract_all
+from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.timed import Detection, TimedLabels
+from kinesphere.annotations.timed_files import read_timed_files
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.files import make_folder, write_text
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.signals import advising, stoppable
+from kinesphere.core.skipped import Skipped
+from kinesphere.core.structured import dump_yaml
+from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.result import FileScores
+from kinesphere.localise.baseline import fit_baseline
+from kinesphere.localise.localiser import Localiser, Sight, build, moments
+from kinesphere.localise.recordings import Divided, Recording, divide
+from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
+from kinesphere.localise.training import fit
+from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
+from kinesphere.predict.sources import find_videos
+from kinesphere.train.run import how_to_go_on
+from kinesphere.train.run_folder import RunFiles
+
+log = logging.getLogger("kinesphere.localise")
+TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
+SEEN_BY = "recogniser.safetensors"
+"""In a run folder: the recogniser whose features the detector sees."""
+
+
+@dataclass(frozen=True)
+class LocaliserRun:
+    """A finished run.
+
+    Attributes:
+        folder: Where everything lies.
+        recipe: What was followed.
+        scores: Of the test videos.
+        baseline: Of thresholds on a linear classifier of the same features, the same videos.
+        skipped: Videos that took no part, and why.
+    """
+
+    folder: Path
+    recipe: LocaliseRecipe
+    scores: FileScores
+    baseline: FileScores
+    skipped: tuple[Skipped, ...]
+
+    def line(self) -> str:
+        """The score in one line."""
+        own, other = self.scores.scores["map"], self.baseline.scores["map"]
+        videos = self.scores.counts["videos"]
+        return f"mAP at tIoU 0.3 to 0.7: {own} on {videos:g} videos (thresholds on rows: {other})"
+
+
+def train_localiser(
+    recipe: LocaliseRecipe, *, resume: bool = False, console: Console | None = None
+) -> LocaliserRun:
+    """Train and score a detector of actions.
+
+    Args:
+        recipe: What to do.
+        resume: Go on with the run in the folder `out`, from the last epoch that was finished.
+        console: Where progress goes; None is standard error.
+
+    Raises:
+        InvalidSetting: If settings contradict each other or the data, or the folder holds a run and `resume`
+            is not set.
+        InvalidAnnotation: If labels or features cannot be read, or do not go together.
+        InUse: If another training is at work in the folder.
+        TrainingDiverged: If the loss stops being a number.
+    """
+    console = console or Console(stderr=True)
+    recipe = recipe.model_copy(update={"out": recipe.out or f"runs/localise-{recipe.model.name}"})
+    files = RunFiles(Path(str(recipe.out)))
+    with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
+        files.sweep()
+        _check_folder(files, recipe, resume)
+        write_text(files.recipe, dump_yaml(recipe.to_dict()))
+        divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
+        train, test, skipped = _recordings(recipe, divided, files, console)
+        localiser = _fresh(recipe, train)
+        make_folder(files.state.parent)
+        if not files.model.is_file():
+            console.print(
+                f"{recipe.model.name} on {len(localiser.labels)} classes: {len(train)} videos to train on, "
+                f"{len(test)} to test on; {files.folder}"
+            )
+            fit(localiser, train, recipe, files.state, ShowEpochs(console))
+            localiser.save(files.model)
+        localiser = Localiser.load(files.model)
+        return _score(recipe, localiser, train, test, skipped, files)
+
+
+def _check_folder(files: RunFiles, recipe: LocaliseRecipe, resume: bool) -> None:
+    if files.report.is_file() and resume:
+        log.info("%s is finished; its scores are computed again.", files.folder)
+    if files.holds_a_run and not resume:
+        raise InvalidSetting(
+            f"{files.folder} already holds a run; go on with it by --resume, or choose another `out`."
+        )
+    if resume and files.recipe.is_file():
+        then, now = LocaliseRecipe.load(files.recipe).to_dict(), recipe.to_dict()
+        other = [key for key in then if key not in ("out", "compute", "decode") and then[key] != now[key]]
+        if other:
+            raise InvalidSetting(
+                f"The run in {files.folder} was begun with other settings of {', '.join(other)}; "
+                "resume it with those, or choose another `out`."
+            )
+
+
+def _sources(recipe: LocaliseRecipe) -> tuple[Sequence[Path], TimedLabels]:
+    paths, _ = find_videos(list(recipe.data.videos))
+    labels = read_timed_files([Path(each) for each in recipe.data.labels], Recordings(common_folder(paths)))
+    return paths, labels
+
+
+def common_folder(paths: Sequence[Path]) -> Path | None:
+    """The folder that all files lie in or below; None for none."""
+    folders = {path.absolute().parent for path in paths}
+    return Path(os.path.commonpath(folders)) if folders else None
+
+
+def _recordings(
+    recipe: LocaliseRecipe, divided: Divided, files: RunFiles, console: Console
+) -> tuple[list[Recording], list[Recording], tuple[Skipped, ...]]:
+    """Features beside labels of both subsets; videos whose features cannot be had are told."""
+    place = Extracts(_feature_folder(recipe.features, files))
+    names = (*divided.train, *divided.test)
+    skipped = list(divided.skipped)
+    if recipe.features.model is not None:
+        extractor = _extractor(recipe, files)
+        found = extract_all(
+            [divided.paths[name] for name in names],
+            extractor,
+            extracts=place,
+            workers=1,
+            progress=lambda done, total: (
+                console.print(f"features of {done} of {total} videos") if done == total else None
+            ),
+        )
+        skipped += found.failures
+    parts: list[list[Recording]] = []
+    for part in (divided.train, divided.test):
+        parts.append([])
+        for name in part:
+            path = divided.paths[name]
+            own = place.find(path, SUFFIX)
+            if own is None:
+                if recipe.features.model is None:
+                    skipped.append(Skipped(str(path), f"there is no file {path.name}{SUFFIX}"))
+                continue
+            parts[-1].append(Recording(name, path, read_features(own), divided.of(name)))
+    if not all(parts):
+        raise InvalidAnnotation(
+            f"Features of {len(parts[0])} videos to train on and {len(parts[1])} to test on are there; both "
+            f"are needed. {skipped[0].reason if skipped else ''}"
+        )
+    return parts[0], parts[1], tuple(skipped)
+
+
+def _feature_folder(section: FeatureSection, files: RunFiles) -> Path:
+    return Path(section.folder) if section.folder else files.features
+
+
+def _extractor(recipe: LocaliseRecipe, files: RunFiles) -> FeatureExtractor:
+    """The extractor of a run, whose recogniser is kept in its folder."""
+    from kinesphere.models import load_model, save_model
+
+    section = recipe.features
+    kept = files.folder / SEEN_BY
+    if not kept.is_file():
+        save_model(load_model(str(section.model)), kept)
+    return FeatureExtractor(
+        str(kept), FeatureGrid(section.stride_s, section.window_s, section.mode), recipe.compute.choose()
+    )
+
+
+def _fresh(recipe: LocaliseRecipe, train: Sequence[Recording]) -> Localiser:
+    """A detector with fresh weights for the classes and features of the training videos."""
+    named = recipe.data.classes or tuple(sorted({each.label for own in train for each in own.labels}))
+    if not named:
+        raise InvalidAnnotation("The videos to train on have no labels; check data.labels and data.tier.")
+    sight = Sight.of(train[0].features)
+    for each in train[1:]:
+        sight.check(each.features, each.video)
+    arguments = {"width": recipe.model.width, "levels": recipe.model.levels, **recipe.model.arguments}
+    torch.manual_seed(recipe.train.seed)
+    net = build(recipe.model.name, sight.width, len(named), arguments)
+    mean, std = moments([each.features for each in train])
+    return Localiser(
+        net, recipe.model.name, arguments, LabelSet(named), sight, mean, std, recipe.decode.rule()
+    )
+
+
+def _score(
+    recipe: LocaliseRecipe,
+    localiser: Localiser,
+    train: Sequence[Recording],
+    test: Sequence[Recording],
+    skipped: tuple[Skipped, ...],
+    files: RunFiles,
+) -> LocaliserRun:
+    found = [each for own in test for each in localiser.detect(own.features, own.video)]
+    baseline = fit_baseline(train, localiser.labels.names)
+    plain = [each for own in test for each in baseline.detect(own)]
+    truth = truth_of(test)
+    scores, others = (scored(each, test, truth) for each in (found, plain))
+    write_activitynet(TimedLabels.of(found), files.folder / "detections.json")
+    run = LocaliserRun(files.folder, recipe, scores, others, skipped)
+    document = {
+        "task": recipe.task,
+        "detector": localiser.name,
+        "classes": list(localiser.labels.names),
+        "features": vars(localiser.sight),
+        **scores.to_json(),
+        "baseline": others.to_json(),
+        "skipped": [each.to_json() for each in skipped],
+    }
+    write_text(files.report, json.dumps(document, indent=1, ensure_ascii=False))
+    return run
+
+
+def truth_of(recordings: Sequence[Recording]) -> TimedLabels:
+    """The labels of recordings, also of those without any."""
+    return TimedLabels(
+        tuple(each for own in recordings for each in own.labels),
+        tuple(own.video for own in recordings),
+        {own.video: own.features.duration_s for own in recordings},
+    )
+
+
+def scored(found: Sequence[Detection], recordings: Sequence[Recording], truth: TimedLabels) -> FileScores:
+    """mAP of detections by THUMOS14's rules at tIoU 0.3 to 0.7."""
+    videos = tuple(own.video for own in recordings)
+    return score_detections(TimedLabels(tuple(found), videos), truth, "thumos14", thresholds=TIOU)
+
+
+class ShowEpochs(pl.Callback):
+    """A line after every so many epochs."""
+
+    def __init__(self, console: Console, every: int = 10) -> None:
+        self._console, self._every = console, every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch, total = trainer.current_epoch + 1, trainer.max_epochs
+        if epoch % self._every == 0 or epoch == total:
+            loss = float(trainer.callback_metrics["loss"])
+            self._console.print(f"epoch {epoch}/{total}  loss {loss:.3f}")

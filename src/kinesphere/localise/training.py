@@ -1,0 +1,192 @@
+"""The training of a detector on the features of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
+from kinesphere.localise.assembly import Truth, targets_of
+from kinesphere.localise.localiser import Localiser, padded
+from kinesphere.localise.losses import DetectionLoss, cheapest
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.models.temporal.temporalmaxer import TemporalMaxer
+from kinesphere.models.temporal.tridet import TriDet
+from kinesphere.train.callbacks import HearSignals
+from kinesphere.train.checkpoints import SafeCheckpointIO
+from kinesphere.train.ema import AveragedWeights
+from kinesphere.train.optim import ParameterGroup, optimizer_of
+from kinesphere.train.schedule import make_schedule
+from kinesphere.train.trainer import quiet_engine
+
+Batch = tuple[Tensor, Tensor, list[Truth]]
+IOU_POWER = 0.2
+"""TriDet weights the focal loss of right answers by tIoU to this power (its code; section 3.4)."""
+_LEAST_INSIDE = 0.5
+"""Of an action that a cut leaves less of, nothing is said."""
+
+
+def fit(
+    localiser: Localiser,
+    recordings: Sequence[Recording],
+    recipe: LocaliseRecipe,
+    state: Path,
+    progress: pl.Callback | None = None,
+) -> None:
+    """Train a localiser's network, from the state where there is one.
+
+    Args:
+        localiser: With fresh weights; it has the trained ones afterwards.
+        recordings: To train on.
+        recipe: Length, optimiser and seed.
+        state: File of what is needed to go on, written after every epoch.
+        progress: Told how far it is.
+
+    Raises:
+        TrainingDiverged: If the loss stops being a number.
+    """
+    task = DetectionTask(localiser, recordings, recipe)
+    callbacks = [HearSignals(), KeepState(state), *([progress] if progress else [])]
+    with quiet_engine():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=recipe.train.epochs,
+            gradient_clip_val=recipe.train.clip_norm,
+            reload_dataloaders_every_n_epochs=1,
+            logger=False,
+            callbacks=callbacks,
+            plugins=[StateIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+        )
+        trainer.fit(task, ckpt_path=str(state) if state.is_file() else None, weights_only=True)
+    if task.average is not None:
+        localiser.net.load_state_dict(task.average.module.state_dict())
+    localiser.net.eval()
+
+
+class DetectionTask(pl.LightningModule):
+    """One detector's losses, optimiser and batches."""
+
+    def __init__(self, localiser: Localiser, recordings: Sequence[Recording], recipe: LocaliseRecipe) -> None:
+        super().__init__()
+        self.net = localiser.net
+        self.average = AveragedWeights(self.net, recipe.train.ema) if recipe.train.ema else None
+        power = IOU_POWER if isinstance(self.net, TriDet) else 0.0
+        self.loss = DetectionLoss(recipe.train.smoothing, power)
+        self._recipe = recipe
+        self._rows = [localiser.normalised(each.rows()) for each in recordings]
+        self._truths = [each.truth(localiser.labels.names) for each in recordings]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The batches of the epoch, which are the same whether it is reached at once or resumed at."""
+        batches = list(self._batches(self.current_epoch))
+        return DataLoader(cast("Dataset[Batch]", batches), batch_size=None)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        settings = self._recipe.train
+        generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
+        order = torch.randperm(len(self._rows), generator=generator).tolist()
+        for first in range(0, len(order), settings.batch_size):
+            drawn = [
+                cropped(self._rows[i], self._truths[i], settings.longest_rows, generator)
+                for i in order[first : first + settings.batch_size]
+            ]
+            x, mask = padded([rows for rows, _ in drawn], self.net.multiple)
+            yield x, mask, [truth for _, truth in drawn]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Random numbers of a step do not depend on those before."""
+        torch.manual_seed(self._recipe.train.seed * 100_003 + self.global_step)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Truths stay as they are."""
+        return batch
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The loss of a batch."""
+        x, mask, truths = batch
+        answers = self.net(x, mask)
+        targets = [
+            targets_of(
+                answers.points,
+                truth,
+                self.net.classes,
+                cost=cheapest(self.net, answers, i) if isinstance(self.net, TemporalMaxer) else None,
+            )
+            for i, truth in enumerate(truths)
+        ]
+        focal, ends = self.loss(self.net, answers, targets)
+        total: Tensor = focal + ends
+        if not total.isfinite():
+            raise TrainingDiverged(
+                f"The loss is {float(total)} in epoch {self.current_epoch + 1}; lower optimizer.lr."
+            )
+        self.log("loss", total.detach(), on_epoch=True, on_step=False, batch_size=len(x))
+        return total
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """The average follows the weights."""
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule; vectors and scalars do not decay."""
+        settings = self._recipe.optimizer
+        groups = [
+            ParameterGroup("all", tuple(chosen), settings.lr, settings.weight_decay if decays else 0.0)
+            for decays in (True, False)
+            if (chosen := [p for p in self.net.parameters() if (p.dim() > 1) == decays])
+        ]
+        optimizer = optimizer_of(groups, settings)
+        per_epoch = -(-len(self._rows) // self._recipe.train.batch_size)
+        schedule = make_schedule(
+            optimizer, self._recipe.schedule, per_epoch * self._recipe.train.epochs, per_epoch
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def cropped(rows_CT: Tensor, truth: Truth, longest: int, generator: torch.Generator) -> tuple[Tensor, Truth]:
+    """A part of a long video drawn at random, with the actions that are in it for the greater part."""
+    length = rows_CT.shape[1]
+    if length <= longest:
+        return rows_CT, truth
+    first = int(torch.randint(0, length - longest + 1, (), generator=generator))
+    low, high = float(first), float(first + longest)
+    inside = truth.segments.clamp(low, high)
+    kept = (inside[:, 1] - inside[:, 0]) >= _LEAST_INSIDE * (truth.segments[:, 1] - truth.segments[:, 0])
+    return rows_CT[:, first : first + longest], Truth(inside[kept] - low, truth.labels[kept])
+
+
+class KeepState(pl.Callback):
+    """Saves what the run needs to go on, after every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self._path)
+
+
+class StateIO(SafeCheckpointIO):
+    """Writes whole files or none, and reads tensors and plain values only."""
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises a dozen kinds on damaged files
+            raise InvalidCheckpoint(
+                f"{path} is not the state of a training ({type(error).__name__}); delete it and train again."
+            ) from error
+        return state
