@@ -58,7 +58,7 @@ def test_a_lift_is_that_of_the_clips_of_its_classes() -> None:
     assert lift(first, second, frozenset({"jump long"})) is None
 
 
-@pytest.mark.parametrize("name", [*NAMES, "robustness"])
+@pytest.mark.parametrize("name", [*NAMES, "robustness", "robustness_rgb"])
 def test_the_recipes_are_studies_of_the_laboratory(name: str) -> None:
     study = Study.plan(StudyRecipe.load(RECIPES / f"{name}.yaml"))
     assert all(name in study.names for pair in study.pairs for name in pair)

@@ -172,7 +172,7 @@ def test_what_is_not_evaluated_lies_between_its_levels():
 
 @pytest.mark.slow
 def test_an_eighth_is_filmed(tmp_path):
-    few = replace(FEW, duration_s=(0.5, 0.5))
+    few = replace(FEW, classes=("jump",), duration_s=(0.5, 0.5))
     generate_laboratory(few, tmp_path, scale=TINY, workers=1)
     for name in ("base_rgb", "eval_rgb", "footage_rgb"):
         assert all((tmp_path / row["path"]).is_file() for row in table(tmp_path / f"{name}.csv"))
