@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kinesphere.models.temporal.pyramid import Points
@@ -87,10 +88,19 @@ def targets_of(
     length_PN = torch.where(inside_PN & in_reach_PN, end_N - start_N, torch.inf)
     shortest_P, chosen_P = length_PN.min(1)
     theirs_PN = (length_PN <= shortest_P[:, None] + _ALIKE) & (length_PN < torch.inf)
-    labels_NK = torch.nn.functional.one_hot(truth.labels, classes).to(points.at.dtype)
+    labels_NK = F.one_hot(truth.labels, classes).to(points.at.dtype)
     distances_PN2 = torch.stack((left_PN, right_PN), 2) / points.stride[:, None, None]
     if cost is not None:
         costs_PN = cost(distances_PN2, truth.labels)
         chosen_P = torch.where(torch.minimum(left_PN, right_PN) > 0, costs_PN, torch.inf).argmin(1)
     chosen_P2 = distances_PN2[torch.arange(P, device=points.at.device), chosen_P]
     return Targets((theirs_PN.to(labels_NK.dtype) @ labels_NK).clamp(max=1.0), chosen_P2)
+
+
+def padded(rows: list[Tensor], multiple: int) -> tuple[Tensor, Tensor]:
+    """Videos `(C, T)` of several lengths as a batch `(B, C, T)`, zero behind their end, and its mask."""
+    longest = max(each.shape[1] for each in rows)
+    longest = -(-longest // multiple) * multiple
+    x_BCT = torch.stack([F.pad(each, (0, longest - each.shape[1])) for each in rows])
+    lengths = torch.tensor([each.shape[1] for each in rows])
+    return x_BCT, torch.arange(longest)[None] < lengths[:, None]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kinesphere.annotations.timed import Detection
 from kinesphere.localise.decoding import detections
-from kinesphere.localise.localiser import moments
 from kinesphere.localise.recordings import Recording
+from kinesphere.localise.sight import moments
 from kinesphere.localise.suppression import Suppression, suppressed
 
 THRESHOLDS = tuple(np.round(np.arange(0.1, 0.95, 0.1), 1).tolist())

@@ -28,10 +28,10 @@ from kinesphere.core.structured import dump_yaml
 from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
-from kinesphere.localise.localiser import Localiser, Sight, build, moments
+from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
 from kinesphere.localise.recordings import Divided, Recording, divide
 from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
-from kinesphere.localise.training import fit
+from kinesphere.localise.sight import Sight
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run import how_to_go_on
@@ -90,21 +90,22 @@ def train_localiser(
     files = RunFiles(Path(str(recipe.out)))
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
+        method = METHODS.get(recipe.model.name)
         _check_folder(files, recipe, resume)
         write_text(files.recipe, dump_yaml(recipe.to_dict()))
         divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
         train, test, skipped = _recordings(recipe, divided, files, console)
-        localiser = _fresh(recipe, train)
-        make_folder(files.state.parent)
         if not files.model.is_file():
+            torch.manual_seed(recipe.train.seed)
+            detector = method.fresh(recipe, train, _classes(recipe, train))
+            make_folder(files.state.parent)
             console.print(
-                f"{recipe.model.name} on {len(localiser.labels)} classes: {len(train)} videos to train on, "
+                f"{recipe.model.name} on {len(detector.labels)} classes: {len(train)} videos to train on, "
                 f"{len(test)} to test on; {files.folder}"
             )
-            fit(localiser, train, recipe, files.state, ShowEpochs(console))
-            localiser.save(files.model)
-        localiser = Localiser.load(files.model)
-        return _score(recipe, localiser, train, test, skipped, files)
+            detector.fit(train, recipe, files.state, ShowEpochs(console))
+            detector.save(files.model)
+        return _score(recipe, load_detector(files.model), train, test, skipped, files)
 
 
 def _check_folder(files: RunFiles, recipe: LocaliseRecipe, resume: bool) -> None:
@@ -191,33 +192,27 @@ def _extractor(recipe: LocaliseRecipe, files: RunFiles) -> FeatureExtractor:
     )
 
 
-def _fresh(recipe: LocaliseRecipe, train: Sequence[Recording]) -> Localiser:
-    """A detector with fresh weights for the classes and features of the training videos."""
+def _classes(recipe: LocaliseRecipe, train: Sequence[Recording]) -> LabelSet:
+    """The classes of the training videos, all of which have features of one kind."""
     named = recipe.data.classes or tuple(sorted({each.label for own in train for each in own.labels}))
     if not named:
         raise InvalidAnnotation("The videos to train on have no labels; check data.labels and data.tier.")
     sight = Sight.of(train[0].features)
     for each in train[1:]:
         sight.check(each.features, each.video)
-    arguments = {"width": recipe.model.width, "levels": recipe.model.levels, **recipe.model.arguments}
-    torch.manual_seed(recipe.train.seed)
-    net = build(recipe.model.name, sight.width, len(named), arguments)
-    mean, std = moments([each.features for each in train])
-    return Localiser(
-        net, recipe.model.name, arguments, LabelSet(named), sight, mean, std, recipe.decode.rule()
-    )
+    return LabelSet(named)
 
 
 def _score(
     recipe: LocaliseRecipe,
-    localiser: Localiser,
+    detector: Detector,
     train: Sequence[Recording],
     test: Sequence[Recording],
     skipped: tuple[Skipped, ...],
     files: RunFiles,
 ) -> LocaliserRun:
-    found = [each for own in test for each in localiser.detect(own.features, own.video)]
-    baseline = fit_baseline(train, localiser.labels.names)
+    found = [each for own in test for each in detector.detect(own.features, own.video)]
+    baseline = fit_baseline(train, detector.labels.names)
     plain = [each for own in test for each in baseline.detect(own)]
     truth = truth_of(test)
     scores, others = (scored(each, test, truth) for each in (found, plain))
@@ -225,9 +220,9 @@ def _score(
     run = LocaliserRun(files.folder, recipe, scores, others, skipped)
     document = {
         "task": recipe.task,
-        "detector": localiser.name,
-        "classes": list(localiser.labels.names),
-        "features": vars(localiser.sight),
+        "detector": detector.name,
+        "classes": list(detector.labels.names),
+        "features": vars(detector.sight),
         **scores.to_json(),
         "baseline": others.to_json(),
         "skipped": [each.to_json() for each in skipped],

@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
-from kinesphere.localise.assembly import Truth, targets_of
-from kinesphere.localise.localiser import Localiser, padded
+from kinesphere.localise.assembly import Truth, padded, targets_of
 from kinesphere.localise.losses import DetectionLoss, cheapest
-from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.models.temporal.pyramid import OneStage
 from kinesphere.models.temporal.temporalmaxer import TemporalMaxer
 from kinesphere.models.temporal.tridet import TriDet
 from kinesphere.train.callbacks import HearSignals
@@ -34,17 +33,19 @@ _LEAST_INSIDE = 0.5
 
 
 def fit(
-    localiser: Localiser,
-    recordings: Sequence[Recording],
+    net: OneStage,
+    rows: Sequence[Tensor],
+    truths: Sequence[Truth],
     recipe: LocaliseRecipe,
     state: Path,
     progress: pl.Callback | None = None,
 ) -> None:
-    """Train a localiser's network, from the state where there is one.
+    """Train a network, from the state where there is one.
 
     Args:
-        localiser: With fresh weights; it has the trained ones afterwards.
-        recordings: To train on.
+        net: With fresh weights; it has the trained ones afterwards.
+        rows: `(C, T)` of each video, as the network takes them.
+        truths: The actions of each.
         recipe: Length, optimiser and seed.
         state: File of what is needed to go on, written after every epoch.
         progress: Told how far it is.
@@ -52,7 +53,7 @@ def fit(
     Raises:
         TrainingDiverged: If the loss stops being a number.
     """
-    task = DetectionTask(localiser, recordings, recipe)
+    task = DetectionTask(net, rows, truths, recipe)
     callbacks = [HearSignals(), KeepState(state), *([progress] if progress else [])]
     with quiet_engine():
         trainer = pl.Trainer(
@@ -70,22 +71,23 @@ def fit(
         )
         trainer.fit(task, ckpt_path=str(state) if state.is_file() else None, weights_only=True)
     if task.average is not None:
-        localiser.net.load_state_dict(task.average.module.state_dict())
-    localiser.net.eval()
+        net.load_state_dict(task.average.module.state_dict())
+    net.eval()
 
 
 class DetectionTask(pl.LightningModule):
     """One detector's losses, optimiser and batches."""
 
-    def __init__(self, localiser: Localiser, recordings: Sequence[Recording], recipe: LocaliseRecipe) -> None:
+    def __init__(
+        self, net: OneStage, rows: Sequence[Tensor], truths: Sequence[Truth], recipe: LocaliseRecipe
+    ) -> None:
         super().__init__()
-        self.net = localiser.net
+        self.net = net
         self.average = AveragedWeights(self.net, recipe.train.ema) if recipe.train.ema else None
         power = IOU_POWER if isinstance(self.net, TriDet) else 0.0
         self.loss = DetectionLoss(recipe.train.smoothing, power)
         self._recipe = recipe
-        self._rows = [localiser.normalised(each.rows()) for each in recordings]
-        self._truths = [each.truth(localiser.labels.names) for each in recordings]
+        self._rows, self._truths = rows, truths
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of the epoch, which are the same whether it is reached at once or resumed at."""

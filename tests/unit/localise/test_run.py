@@ -13,7 +13,8 @@ from rich.console import Console
 from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, UnknownName
-from kinesphere.localise.localiser import Localiser, is_localiser
+from kinesphere.localise.methods.one_stage import Localiser
+from kinesphere.localise.methods.registry import is_localiser, load_detector
 from kinesphere.localise.run import train_localiser
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.models import create_model, save_model
@@ -148,4 +149,4 @@ def test_a_detector_refuses_features_that_it_does_not_see(recordings, tmp_path):
     clips = save_model(create_model("fc_tiny", list("ab")), tmp_path / "clips.safetensors")
     assert not is_localiser(clips)
     with pytest.raises(InvalidCheckpoint, match="a recogniser of clips, not a detector"):
-        Localiser.load(clips)
+        load_detector(clips)

@@ -1,26 +1,31 @@
-"""`Localiser`: a detector with the features that it sees and the names of its classes, and its file."""
+"""One-stage detectors: every point of a pyramid over the features says what happens there, and how far it
+reaches (ActionFormer, TemporalMaxer, TriDet)."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import lightning.pytorch as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kinesphere.annotations.timed import Detection
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
-from kinesphere.core.registry import Registry
+from kinesphere.localise.assembly import padded
 from kinesphere.localise.decoding import Decoding, detections, segments_of
+from kinesphere.localise.methods.registry import METHODS, Method
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.sight import KIND, Sight, moments
 from kinesphere.localise.suppression import Suppression
+from kinesphere.localise.training import fit
 from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.temporal.actionformer import ActionFormer
 from kinesphere.models.temporal.pyramid import OneStage
@@ -28,53 +33,14 @@ from kinesphere.models.temporal.temporalmaxer import TemporalMaxer
 from kinesphere.models.temporal.tridet import TriDet
 from kinesphere.predict.features import VideoFeatures
 
-DETECTORS: Registry[Callable[..., OneStage]] = Registry("detector", group="kinesphere.detectors")
+NETWORKS: dict[str, Callable[..., OneStage]] = {
+    "actionformer": ActionFormer,
+    "temporalmaxer": TemporalMaxer,
+    "tridet": TriDet,
+}
 """Builders by name: `(features, classes, width, levels, **arguments)` gives a network."""
-DETECTORS.add("actionformer", ActionFormer)
-DETECTORS.add("temporalmaxer", TemporalMaxer)
-DETECTORS.add("tridet", TriDet)
 
-KIND = "localiser"
 _LARGEST = 1 << 14
-
-
-@dataclass(frozen=True)
-class Sight:
-    """The features that a detector sees.
-
-    Attributes:
-        origin: What makes them (`VideoFeatures.origin`).
-        stride_s, window_s: Their grid.
-        width: Numbers of a row.
-    """
-
-    origin: str
-    stride_s: float
-    window_s: float
-    width: int
-
-    @classmethod
-    def of(cls, features: VideoFeatures) -> Sight:
-        """Those of a video."""
-        return cls(features.origin, features.stride_s, features.window_s, features.width)
-
-    def check(self, features: VideoFeatures, name: str) -> None:
-        """Refuse other features.
-
-        Raises:
-            InvalidSetting: If a video has features by another model or on another grid.
-        """
-        other = Sight.of(features)
-        if self.origin != other.origin or self.width != other.width:
-            raise InvalidSetting(
-                f"{name} has features of {other.origin} ({other.width} numbers); the detector sees those of "
-                f"{self.origin} ({self.width}). Extract them with that model."
-            )
-        if abs(self.stride_s - other.stride_s) > 0.01 * self.stride_s:
-            raise InvalidSetting(
-                f"{name} has features every {other.stride_s:g} s, the detector sees one every "
-                f"{self.stride_s:g} s; extract them anew."
-            )
 
 
 class Localiser:
@@ -82,7 +48,7 @@ class Localiser:
 
     Args:
         net: The network.
-        name: In `DETECTORS`.
+        name: In `NETWORKS`.
         arguments: That rebuild it, beside features and classes.
         labels: Its classes.
         sight: The features that it sees.
@@ -109,6 +75,18 @@ class Localiser:
     def normalised(self, rows_CT: Tensor) -> Tensor:
         """Features as the network takes them."""
         return (rows_CT - self.mean[:, None]) / self.std[:, None]
+
+    def fit(
+        self,
+        recordings: Sequence[Recording],
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> None:
+        """Train the network; see `Detector.fit`."""
+        rows = [self.normalised(each.rows()) for each in recordings]
+        truths = [each.truth(self.labels.names) for each in recordings]
+        fit(self.net, rows, truths, recipe, state, progress)
 
     @torch.inference_mode()
     def detect(self, features: VideoFeatures, video: str = "") -> list[Detection]:
@@ -184,24 +162,13 @@ class Localiser:
         return cls(net.eval(), name, arguments, labels, sight, mean, std, decoding)
 
 
-def is_localiser(path: Path) -> bool:
-    """Whether a model file holds a localiser.
-
-    Raises:
-        InvalidCheckpoint: If it is damaged.
-    """
-    metadata = metadata_of(path) if path.suffix.lower() == ".safetensors" else None
-    return KEY in (metadata or {}) and header_of(metadata, path.name).get("kind") == KIND
-
-
 def build(name: str, features: int, classes: int, arguments: dict[str, Any]) -> OneStage:
     """A network by name.
 
     Raises:
-        UnknownName: If there is none of that name.
         InvalidSetting: If it has no such argument, or a size is beyond reason.
     """
-    builder = DETECTORS.get(name)
+    builder = NETWORKS[name]
     known = [key for key in inspect.signature(builder).parameters if key not in ("features", "classes")]
     unknown = sorted(set(arguments) - set(known))
     if unknown:
@@ -212,19 +179,14 @@ def build(name: str, features: int, classes: int, arguments: dict[str, Any]) -> 
     return builder(features, classes, **arguments)
 
 
-def padded(rows: list[Tensor], multiple: int) -> tuple[Tensor, Tensor]:
-    """Videos `(C, T)` of several lengths as a batch `(B, C, T)`, zero behind their end, and its mask."""
-    longest = max(each.shape[1] for each in rows)
-    longest = -(-longest // multiple) * multiple
-    x_BCT = torch.stack([F.pad(each, (0, longest - each.shape[1])) for each in rows])
-    lengths = torch.tensor([each.shape[1] for each in rows])
-    return x_BCT, torch.arange(longest)[None] < lengths[:, None]
+def fresh(name: str, recipe: LocaliseRecipe, recordings: Sequence[Recording], labels: LabelSet) -> Localiser:
+    """A detector with fresh weights; see `Method.fresh`."""
+    sight = Sight.of(recordings[0].features)
+    arguments = {"width": recipe.model.width, "levels": recipe.model.levels, **recipe.model.arguments}
+    net = build(name, sight.width, len(labels), arguments)
+    mean, std = moments([each.features for each in recordings])
+    return Localiser(net, name, arguments, labels, sight, mean, std, recipe.decode.rule())
 
 
-def moments(videos: list[VideoFeatures]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation `(C,)` of the rows of some videos."""
-    values = np.concatenate([each.values for each in videos]).astype(np.float64)
-    mean, std = values.mean(0), values.std(0)
-    # A number that never changes says nothing, and must not be blown up.
-    std = np.where(std > 1e-6 * (1 + np.abs(mean)), std, 1.0)
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+for _name in NETWORKS:
+    METHODS.add(_name, Method(partial(fresh, _name), Localiser.load))

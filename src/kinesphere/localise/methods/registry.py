@@ -1,0 +1,111 @@
+"""`METHODS`: detectors by name, whatever they are made of; a run knows no more of them than this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import lightning.pytorch as pl
+
+from kinesphere.annotations.timed import Detection
+from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.registry import Registry
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.sight import KIND, Sight
+from kinesphere.models.header import KEY, header_of, metadata_of
+from kinesphere.predict.features import VideoFeatures
+
+
+class Detector(Protocol):
+    """Finds actions of K classes in the features of recordings."""
+
+    @property
+    def name(self) -> str:
+        """In `METHODS`."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The K classes."""
+
+    @property
+    def sight(self) -> Sight:
+        """The features that it sees."""
+
+    def fit(
+        self,
+        recordings: Sequence[Recording],
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> None:
+        """Train, from the state where there is one.
+
+        Args:
+            recordings: To train on.
+            recipe: Length, optimiser and seed.
+            state: File of what is needed to go on; its folder is there.
+            progress: Told how far it is.
+
+        Raises:
+            TrainingDiverged: If the loss stops being a number.
+        """
+
+    def detect(self, features: VideoFeatures, video: str = "") -> list[Detection]:
+        """What happens in a video when, the surest first.
+
+        Args:
+            features: Of the video.
+            video: Its name, for the detections and messages.
+
+        Raises:
+            InvalidSetting: If the features are others than it sees.
+        """
+
+    def save(self, path: Path) -> Path:
+        """Write a `.safetensors` whose header has this kind and name; it appears whole or not at all."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way.
+
+    Attributes:
+        fresh: Makes a detector with fresh weights for the features of the recordings to train on, which all
+            see alike, and for classes.
+        load: Reads one that was saved.
+    """
+
+    fresh: Callable[[LocaliseRecipe, Sequence[Recording], LabelSet], Detector]
+    load: Callable[[Path], Detector]
+
+
+METHODS: Registry[Method] = Registry(
+    "detector", Method, package="kinesphere.localise.methods", group="kinesphere.detectors"
+)
+
+
+def load_detector(path: Path) -> Detector:
+    """Read a detector, whatever its method.
+
+    Raises:
+        InvalidCheckpoint: If the file is damaged, of another kind, or contradicts itself.
+        UnknownName: If there is no such method here.
+    """
+    header = header_of(metadata_of(path), path.name)
+    if header.get("kind") != KIND:
+        raise InvalidCheckpoint(f"{path.name} holds a recogniser of clips, not a detector of actions.")
+    return METHODS.get(str(header.get("architecture"))).load(path)
+
+
+def is_localiser(path: Path) -> bool:
+    """Whether a model file holds a detector.
+
+    Raises:
+        InvalidCheckpoint: If it is damaged.
+    """
+    metadata = metadata_of(path) if path.suffix.lower() == ".safetensors" else None
+    return KEY in (metadata or {}) and header_of(metadata, path.name).get("kind") == KIND
