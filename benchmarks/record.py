@@ -72,9 +72,9 @@ def finish(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown with the columns of the first row."""
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([str(row[c]) for c in columns] for row in rows)]
+    """Markdown with the columns of all rows; what a row does not have stays empty."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, ["---"] * len(columns), *([str(row.get(c, "")) for c in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -164,7 +164,7 @@ def benchmarks_page() -> str:
 
 
 def _record(record: dict[str, Any]) -> list[str]:
-    columns = list(record["rows"][0])
+    columns = list(dict.fromkeys(column for row in record["rows"] for column in row))
     table = [
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),

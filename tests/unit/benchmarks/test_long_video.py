@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import long_video
+from benchmarks import long_video, record
 from benchmarks.long_video import Subject, compared, repeated
 from benchmarks.videos import Source, encode, pictures
 
@@ -43,3 +43,8 @@ def test_frames_are_decoded_once_and_goals_are_stated(
     assert float(str(row["decoded per frame"])) <= 1.01
     assert row["windows"] == 9
     assert len(goals) == 3
+
+
+def test_rows_may_lack_columns_of_others() -> None:
+    lines = record.table([{"a": 1}, {"a": 2, "b": 3}]).splitlines()
+    assert lines == ["| a | b |", "| --- | --- |", "| 1 |  |", "| 2 | 3 |"]
