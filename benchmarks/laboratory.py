@@ -236,7 +236,7 @@ def answer(report: StudyReport) -> str:
 
 def main() -> None:
     parser = command_line(__doc__)
-    parser.add_argument("--only", default="", help="follow the recipes whose names hold this")
+    parser.add_argument("--only", nargs="*", default=list(NAMES), choices=NAMES, help="recipes to follow")
     parser.add_argument("--twin", action="store_true", help="a fiftieth of the clips, few epochs")
     parser.add_argument("--set", nargs="*", default=[], help="settings of all runs, compute.threads=1")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of sets and runs")
@@ -246,7 +246,7 @@ def main() -> None:
 
 def measure(parser: Any, args: argparse.Namespace) -> None:
     """Make the sets, follow the recipes, and record what they found."""
-    names = [name for name in NAMES if args.only in name]
+    names = [name for name in NAMES if name in args.only]
     scale = TWIN_SCALE if args.twin else 1.0
     captured = make(args.work, LABORATORY, scale)
     rows, notes, answers, seconds = [], [], [], 0.0

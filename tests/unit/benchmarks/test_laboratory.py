@@ -67,10 +67,10 @@ def test_the_recipes_are_studies_of_the_laboratory(name: str) -> None:
     if name == "transfer":
         left = planned(name, Path("work"), twin=True, captured=False)
         assert {cell.name for cell in left.cells} == {
-            f"{start}-{model}" for start in ("scratch", "base", "movements") for model in ("dd_net", "stgcn")
+            f"{start}-dd_net" for start in ("scratch", "base", "movements")
         }
         assert {cell.recipe.train.epochs for cell in left.cells} == {2}
-        assert ("benchmark-stgcn", "base-stgcn") not in left.pairs
+        assert ("benchmark-dd_net", "base-dd_net") not in left.pairs
 
 
 @pytest.mark.slow
@@ -80,14 +80,6 @@ def test_the_twin_goes_from_nothing_to_an_answer(tmp_path: Path, monkeypatch: py
     assert not make(tmp_path, few, 1e-3, joints_only=True)
     changes = ["compute.workers=0", "compute.threads=1", "train.batch_size=4"]
     study = planned("transfer", tmp_path, changes, twin=True, captured=False)
-    kept = tuple(cell for cell in study.cells if cell.name.endswith("dd_net"))
-    names = {cell.name for cell in kept}
-    study = replace(
-        study,
-        cells=kept,
-        levels=tuple(tuple(name for name in level if name in names) for level in study.levels),
-        pairs=(("scratch-dd_net", "base-dd_net"),),
-    )
     report = followed(study)
     assert not report.failed
     assert (study.folder / "report.html").is_file()
