@@ -66,6 +66,8 @@ def test_msr_action3d(tmp_path: Path) -> None:
     assert (len(manifest), len(manifest.labels), len(manifest.groups)) == (566, 20, 10)
     assert [skipped.path for skipped in result.skipped] == ["a13_s09_e02_skeleton3D.txt"]
     assert manifest.splits == ("train", "test")
+    counts = {count.split: count.number for count in DATASETS.get("msr_action3d").card.counts}
+    assert {split: len(manifest.where(split=split)) for split in manifest.splits} == counts
     # Who waves high raises the right hand more than the left one.
     waves = [read_poses(s.path) for s in manifest.where(label="high arm wave")]
     right, left = KINECT20.index("right_hand"), KINECT20.index("left_hand")

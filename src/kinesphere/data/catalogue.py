@@ -18,7 +18,7 @@ from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.registry import Registry
 from kinesphere.core.skipped import Skipped, why_nothing
-from kinesphere.data.inventory import Entries, Inventory, PartCounts, Progress, count_parts, take_inventory
+from kinesphere.data.inventory import Entries, Inventory, Progress, count_parts, take_inventory
 from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 
@@ -43,7 +43,7 @@ class DatasetCard:
         groups: What a group of clips has in common, which must not straddle two splits; empty for none.
         columns: Further columns of its manifest.
         paper: Authors (year): title.
-        counts: Clips of each part, where they are known.
+        counts: Clips, videos or annotations of each part, where they are known.
         class_count: Number of classes, where their names stand in the set's own files.
     """
 
@@ -62,17 +62,17 @@ class DatasetCard:
     counts: tuple[Count, ...] = ()
     class_count: int = 0
 
-    def differences(self, parts: PartCounts) -> tuple[str, ...]:
+    def differences(self, found: Inventory) -> tuple[str, ...]:
         """What lists have otherwise than the set is known to have, a sentence for each part."""
-        found = []
+        sentences = []
         for count in self.counts:
-            of_protocol = parts.get(count.protocol, {})
-            listed = of_protocol.get(count.split, 0) if count.split else sum(of_protocol.values())
-            if listed != count.clips:
-                where = f"{count.protocol} {count.split}".strip() or "in all"
+            listed = found.counted(count)
+            if listed != count.number:
                 known = "officially" if count.is_checked else "as published"
-                found.append(f"{where}: the lists have {listed} clips, {known} there are {count.clips}")
-        return tuple(found)
+                sentences.append(
+                    f"{count.where}: the lists have {listed} {count.unit}, {known} there are {count.number}"
+                )
+        return tuple(sentences)
 
 
 @dataclass(frozen=True)
@@ -204,10 +204,12 @@ class Dataset:
                 f"{self.card.title} has no official lists; leave --lists, --protocol and --probe out."
             )
         with opened(root) as folder:
-            return _without_lists(root, self.read(folder))
+            return _without_lists(root, self.read(folder), self.card.protocols)
 
 
-def _without_lists(root: Path, items: Iterable[Sample | Recording | Captured | Skipped]) -> Inventory:
+def _without_lists(
+    root: Path, items: Iterable[Sample | Recording | Captured | Skipped], protocols: Sequence[str]
+) -> Inventory:
     samples: list[Sample] = []
     skipped: list[Skipped] = []
     classes: Counter[str] = Counter()
@@ -221,7 +223,9 @@ def _without_lists(root: Path, items: Iterable[Sample | Recording | Captured | S
         if isinstance(item, Sample):
             samples.append(item)
             classes.update(item.labels)
-            parts.append((("", item.split or ""),))
+            columns = dict(item.extra)
+            own = tuple((protocol, columns.get(protocol, "")) for protocol in protocols)
+            parts.append(own or ((("", item.split),) if item.split else ()))
             continue
         labelled = (item.part,) if isinstance(item, Captured) else item.parts
         classes.update(part.label for part in labelled)
@@ -234,11 +238,14 @@ def _without_lists(root: Path, items: Iterable[Sample | Recording | Captured | S
         tuple(samples),
         listed=videos,
         present=videos,
+        clips=len(parts),
         extra=tuple(each for each in skipped if not each.is_failure),
         unusable=tuple(each for each in skipped if each.is_failure),
         classes=dict(sorted(classes.items())),
         parts=counted,
         present_parts=counted,
+        video_parts=counted,
+        annotation_parts=counted,
     )
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
@@ -18,7 +20,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.data.lengths import Length, lengths_of
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.media import Media, SetFolder, look_through
-from kinesphere.data.official import Entry
+from kinesphere.data.official import Count, Entry
 from kinesphere.data.sample import VAL_SPLITS, Sample
 
 Entries = Callable[[SetFolder], Iterable[Entry | Skipped]]
@@ -29,6 +31,10 @@ PartCounts = dict[str, dict[str, int]]
 
 # Containers round, and publishers cut by other clocks: a video is shorter than its span beyond this.
 _TOLERANCE_S = 1.0
+# Of a whole video's length, which lists state less exactly.
+_TOLERATED = 0.02
+# Subsets as files of timed labels name them, which is what recipes of localisation ask for.
+_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Inventory:
         samples: The clips that can be used, with the chosen protocol as their split.
         listed: Videos that the lists name, or that were found where there are no lists.
         present: Those of them that are there.
+        clips: Clips on the lists.
         missing: Names of the others.
         renamed: What the lists name, and the file under another name that was taken for it.
         extra: Videos that no list names.
@@ -49,13 +56,18 @@ class Inventory:
         classes: Clips on the lists per class.
         parts: Clips on the lists per protocol and split.
         present_parts: Those of them that can be used.
+        video_parts: Videos on the lists per protocol and split.
+        annotation_parts: Annotations on the lists per protocol and split.
+        truncated: Videos that are shorter than the lists say, whether their clips can be used or not.
         absent: The entries of the missing videos.
+        there: The entries of the videos that can be used, each with its file's name without suffix.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     listed: int
     present: int
+    clips: int = 0
     missing: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
     extra: tuple[Skipped, ...] = ()
@@ -65,7 +77,11 @@ class Inventory:
     classes: dict[str, int] = field(default_factory=dict)
     parts: PartCounts = field(default_factory=dict)
     present_parts: PartCounts = field(default_factory=dict)
+    video_parts: PartCounts = field(default_factory=dict)
+    annotation_parts: PartCounts = field(default_factory=dict)
+    truncated: tuple[Skipped, ...] = ()
     absent: tuple[Entry, ...] = field(default=(), repr=False)
+    there: tuple[tuple[Entry, str], ...] = field(default=(), repr=False)
 
     @property
     def failures(self) -> int:
@@ -75,6 +91,14 @@ class Inventory:
     def sentence(self) -> str:
         """For people: `19 796 of 19 877 videos present`."""
         return f"{spaced(self.present)} of {spaced(self.listed)} videos present"
+
+    def counted(self, count: Count) -> int:
+        """How much the lists have of what a card counts."""
+        if not count.split and count.unit != "annotations":
+            return self.clips if count.unit == "clips" else self.listed
+        parts = {"clips": self.parts, "videos": self.video_parts, "annotations": self.annotation_parts}
+        of_protocol = parts[count.unit].get(count.protocol, {})
+        return of_protocol.get(count.split, 0) if count.split else sum(of_protocol.values())
 
     def items(self) -> Iterator[Sample | Skipped]:
         """The samples, then everything that is none."""
@@ -102,21 +126,62 @@ class Inventory:
         """Write a CSV of `url,start,end,name,label,split`, a row for each clip of the missing videos.
 
         A downloader of the user's choice gets the videos; `name` is the file's, without suffix, by which it
-        is found here. Start and end, in seconds, are empty where all of a video belongs to the set.
+        is found here. Start and end, in seconds, are empty where all of a video belongs to the set; a video
+        with several clips is one row then.
 
         Raises:
             InvalidSetting: If the set is no list of URLs.
         """
-        wanted = [(entry, entry.origin) for entry in self.absent if entry.origin is not None]
+        wanted = [
+            (same[0], origin, dict.fromkeys(label for entry in same for label in entry.labels))
+            for same in _downloads(self.absent)
+            if (origin := same[0].origin) is not None
+        ]
         if self.absent and not wanted:
             raise InvalidSetting("The set is no list of URLs; its card says where the videos are to be had.")
         with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(("url", "start", "end", "name", "label", "split"))
-            for entry, origin in wanted:
+            for entry, origin, labels in wanted:
                 start, end = origin.span or ("", "")
                 split = entry.parts[0][1] if entry.parts else ""
-                rows.writerow((origin.url, start, end, entry.stem, "|".join(entry.labels), split))
+                rows.writerow((origin.url, start, end, entry.stem, "|".join(labels), split))
+
+    def timed_labels(self) -> TimedLabels:
+        """What happens when in the videos that are there, with the subset of each.
+
+        Subsets are those of the manifest as files of timed labels name them: training, validation, testing.
+        Videos in which nothing of the set's classes happens are among them.
+
+        Raises:
+            InvalidSetting: If the lists know no times within the videos.
+        """
+        if not any(entry.span is not None or entry.timed for entry, _ in self.there):
+            raise InvalidSetting(
+                "The lists of this set say nothing of when something happens within a video that is there; "
+                "--timed is for sets with spans, such as thumos14."
+            )
+        labels: list[TimedLabel] = []
+        videos: dict[str, None] = {}
+        durations: dict[str, float] = {}
+        subsets: dict[str, str] = {}
+        for entry, name in self.there:
+            videos[name] = None
+            if entry.video_s is not None:
+                durations[name] = entry.video_s
+            if entry.parts and entry.parts[0][1]:
+                subsets[name] = _SUBSETS.get(entry.parts[0][1], entry.parts[0][1])
+            spans = entry.timed
+            if entry.span is not None:
+                spans = tuple((label, *entry.span) for label in entry.labels)
+            labels += [TimedLabel(name, label, start, end) for label, start, end in spans]
+        return TimedLabels(tuple(labels), tuple(videos), durations, subsets)
+
+    def write_timed_labels(self, path: Path) -> None:
+        """Write `timed_labels` in ActivityNet's JSON, for `data windows` and recipes of localisation."""
+        labels = self.timed_labels()
+        with replacing(path) as part:
+            write_activitynet(labels, part)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the shape of `kinesphere datasets NAME ROOT --json`."""
@@ -130,6 +195,7 @@ class Inventory:
             "unusable": [each.to_json() for each in self.unusable],
             "wrong": [each.to_json() for each in self.wrong],
             "unlabelled": self.unlabelled,
+            "truncated": [each.to_json() for each in self.truncated],
             "clips": len(self.samples),
             "classes": self.classes,
             "splits": self.parts if len(self.parts) > 1 else self.parts.get(usual, {}),
@@ -196,7 +262,6 @@ def _held_against(
     asked = [m.media.path for m in usable.values() if (probe or m.is_uncut) and not m.media.is_frames]
     lengths = lengths_of(asked, progress)
     sample_of = partial(_sample, protocol=_checked_protocol(listed, protocol), lengths=lengths)
-    samples: list[Sample] = []
     unusable = [
         Skipped(shown_path(match.media.path, folder.root), "an empty file")
         for match in matches.values()
@@ -207,19 +272,19 @@ def _held_against(
         for path, length in lengths.items()
         if isinstance(length, str)
     ]
-    present: list[Entry] = []
+    held = _Held()
     for entry in listed:
         if entry.video in usable and not isinstance(lengths.get(usable[entry.video].media.path), str):
-            sample, remark = sample_of(entry, usable[entry.video])
-            present += [entry] if sample is not None else []
-            samples += [sample] if sample is not None and entry.labels else []
-            unusable += [remark] if remark is not None else []
+            held.add(entry, usable[entry.video], *sample_of(entry, usable[entry.video]))
     videos = dict.fromkeys(entry.video for entry in listed)
+    parts = count_parts(entry.parts for entry in listed)
+    is_cut = any(entry.span is not None for entry in listed)
     return Inventory(
         root=folder.root,
-        samples=tuple(samples),
+        samples=tuple(held.samples),
         listed=len(videos),
         present=len(matches),
+        clips=len(listed),
         missing=tuple(video for video in videos if video not in matches),
         renamed=tuple(
             (video, shown_path(match.media.path, folder.root))
@@ -227,14 +292,75 @@ def _held_against(
             if match.is_renamed
         ),
         extra=tuple(_extra(folder, matches)),
-        unusable=tuple(unusable),
+        unusable=(*unusable, *held.remarks),
         wrong=tuple(wrong),
         unlabelled=sum(not entry.labels for entry in listed),
         classes=dict(sorted(Counter(label for entry in listed for label in entry.labels).items())),
-        parts=count_parts(entry.parts for entry in listed),
-        present_parts=count_parts(entry.parts for entry in present),
+        parts=parts,
+        present_parts=count_parts(entry.parts for entry in held.present),
+        video_parts=_video_parts(listed) if is_cut else parts,
+        annotation_parts=_annotation_parts(listed),
+        truncated=tuple(_truncated(folder, usable, lengths, listed)),
         absent=tuple(entry for entry in listed if entry.video not in matches),
+        there=tuple(held.there),
     )
+
+
+class _Held:
+    """What became of the clips whose videos are there."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.present: list[Entry] = []
+        self.there: list[tuple[Entry, str]] = []
+        self.remarks: list[Skipped] = []
+
+    def add(self, entry: Entry, match: _Match, sample: Sample | None, remark: Skipped | None) -> None:
+        """One clip: the sample that it became, and what is to be said of it."""
+        if sample is not None:
+            self.present.append(entry)
+            if entry.labels:
+                self.samples.append(sample)
+        if remark is not None:
+            self.remarks.append(remark)
+        if sample is not None or (remark is not None and not remark.is_failure):
+            self.there.append((entry, match.media.stem))
+
+
+def _truncated(
+    folder: SetFolder, usable: Mapping[str, _Match], lengths: Mapping[Path, Length], listed: Iterable[Entry]
+) -> Iterator[Skipped]:
+    """The uncut videos that were opened and are shorter than the lists say, each once."""
+    stated = {entry.video: entry.video_s for entry in listed if entry.video_s is not None}
+    for video, whole_s in stated.items():
+        length = lengths.get(usable[video].media.path) if video in usable else None
+        if isinstance(length, float) and length < whole_s - max(_TOLERANCE_S, _TOLERATED * whole_s):
+            name = shown_path(usable[video].media.path, folder.root)
+            reason = f"it ends at {length:.1f} s, by the lists at {whole_s:.1f} s"
+            yield Skipped(name, reason, is_failure=False)
+
+
+def _video_parts(listed: Iterable[Entry]) -> PartCounts:
+    return count_parts(parts for _, parts in dict.fromkeys((entry.video, entry.parts) for entry in listed))
+
+
+def _annotation_parts(listed: Iterable[Entry]) -> PartCounts:
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for entry in listed:
+        number = len(entry.labels) if entry.annotations is None else entry.annotations
+        for protocol, part in entry.parts:
+            if part and number:
+                counted[protocol][part] += number
+    return {protocol: dict(counts) for protocol, counts in counted.items()}
+
+
+def _downloads(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    """The clips that one download brings: those that are spans of one video, or one alone."""
+    found: dict[tuple[str, tuple[float, float] | None], list[Entry]] = {}
+    for entry in entries:
+        span = None if entry.origin is None else entry.origin.span
+        found.setdefault((entry.video, span), []).append(entry)
+    return found.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +420,8 @@ def _sample(
     entry: Entry, match: _Match, *, protocol: str, lengths: Mapping[Path, Length]
 ) -> tuple[Sample | None, Skipped | None]:
     """The clip as a sample, and what is to be said of it."""
+    if entry.span is not None and entry.span[0] >= entry.span[1]:
+        return None, Skipped(entry.id, "on the lists without length", is_failure=False)
     length = lengths.get(match.media.path)
     assert not isinstance(length, str)  # such a video is listed as unusable, once for all of its clips
     span = wanted = entry.span

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import file_bytes
@@ -16,25 +17,36 @@ LARGEST_LIST = 512 << 20
 """Bytes of the longest list that is read: Sports-1M's has 1.1 million lines."""
 
 
+Unit = Literal["clips", "videos", "annotations"]
+
+
 @dataclass(frozen=True)
 class Count:
-    """How many clips a set has in one part.
+    """How much a set has in one part.
 
     Attributes:
         split: The part, such as `train`; empty for all parts together.
-        clips: Their number.
+        number: How many there are.
         protocol: The protocol that the part belongs to; empty for a set's only one.
         is_checked: Whether a test counts them in the official list; else the number is as published.
+        unit: What is counted. A clip is a span of a video, or all of it; one clip may have several
+            annotations, and annotations of one span are one clip.
     """
 
     split: str
-    clips: int
+    number: int
     protocol: str = ""
     is_checked: bool = False
+    unit: Unit = "clips"
+
+    @property
+    def where(self) -> str:
+        """The part in words."""
+        return f"{self.protocol} {self.split}".strip() or "in all"
 
     def __str__(self) -> str:
-        where = f"{self.protocol} {self.split}".strip() or "in all"
-        return f"{where} {self.clips}{'' if self.is_checked else ' (as published, checked against no list)'}"
+        number = f"{self.number}" if self.unit == "clips" else f"{self.number} {self.unit}"
+        return f"{self.where} {number}{'' if self.is_checked else ' (as published, checked against no list)'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +73,15 @@ class Entry:
         labels: Its classes; empty where the list keeps them back.
         parts: For each protocol its name, and `train`, `val`, `test` or nothing; the first is the set's usual
             one, and an empty name is that of a set's only protocol.
-        span: `(start_s, end_s)` within the file, or None for all of it.
+        span: `(start_s, end_s)` within the file, or None for all of it; lists hold spans without length, too,
+            which are counted and make no sample.
         group: What must not straddle two splits.
         also: Further names, without suffix, that the file goes by.
         origin: Where the video comes from, for sets that are lists of URLs.
         extra: Further columns of the manifest.
+        annotations: Lines of the list that the clip stands for; None is as many as it has classes.
+        video_s: Length of the whole video in seconds, where the lists tell.
+        timed: What happens when in a clip that is a whole video: class, start and end in seconds.
     """
 
     video: str
@@ -76,6 +92,9 @@ class Entry:
     also: tuple[str, ...] = ()
     origin: Origin | None = None
     extra: tuple[tuple[str, str], ...] = ()
+    annotations: int | None = None
+    video_s: float | None = None
+    timed: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -105,16 +124,22 @@ def lists_of(folder: SetFolder, pattern: str, what: str) -> list[tuple[Path, re.
     Raises:
         InvalidAnnotation: If there is none.
     """
-    found: dict[str, tuple[Path, re.Match[str]]] = {}
-    for path in folder.files:
-        match = re.fullmatch(pattern, path.name, re.IGNORECASE)
-        if match is not None:
-            found.setdefault(path.name.casefold(), (path, match))
+    found = lists_there(folder, pattern)
     if not found:
         raise InvalidAnnotation(
             f"{folder.root} holds none of the set's official lists ({what}). Put them below that folder, or "
             "name the folder where they lie (--lists)."
         )
+    return found
+
+
+def lists_there(folder: SetFolder, pattern: str) -> list[tuple[Path, re.Match[str]]]:
+    """`lists_of` for lists that not everybody has."""
+    found: dict[str, tuple[Path, re.Match[str]]] = {}
+    for path in folder.files:
+        match = re.fullmatch(pattern, path.name, re.IGNORECASE)
+        if match is not None:
+            found.setdefault(path.name.casefold(), (path, match))
     return [found[name] for name in sorted(found)]
 
 

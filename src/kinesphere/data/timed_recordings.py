@@ -353,7 +353,8 @@ def _videos(folders: Iterable[Path]) -> dict[str, list[Path]]:
 
 def _video_of(file: Path, name: str, there: Mapping[str, list[Path]], *, only: bool) -> Path | str:
     """The video of a recording, or why there is none."""
-    names = dict.fromkeys((name, PurePath(name).stem, *([file.stem] if only else [])))
+    # ActivityNet's annotations name a video by the letters of its address, its files with `v_` before them.
+    names = dict.fromkeys((name, PurePath(name).stem, f"v_{name}", *([file.stem] if only else [])))
     for each in names:
         candidates = there.get(each, [])
         beside = [path for path in candidates if path.parent == file.parent]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Captured, Dataset, DatasetCard, Labelled
+from kinesphere.data.official import Count
 from kinesphere.datasets.bvh import captured, write_examples
 
 _NAME = re.compile(r"dataset-\d_([a-z-]+)_([a-z-]+)_\d+\.bvh")
@@ -22,6 +23,7 @@ CARD = DatasetCard(
     columns=("style",),
     paper="Kobayashi et al. (2023): Motion capture dataset for practical use of AI-based motion editing "
     "and stylization",
+    counts=(Count("", 175),),
 )
 
 

@@ -10,6 +10,7 @@ from kinesphere.annotations.parsing.split_protocols import Protocols, protocol_p
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
+from kinesphere.data.official import Count
 
 CARD = DatasetCard(
     title="JHMDB (ground-truth joints, its splits)",
@@ -22,6 +23,8 @@ CARD = DatasetCard(
     splits=("train", "test"),
     protocols=("split1", "split2", "split3"),
     paper="Jhuang, Gall, Zuffi, Schmid, Black (2013): Towards understanding action recognition",
+    counts=(Count("", 928),),
+    class_count=len(CLASSES),
 )
 
 

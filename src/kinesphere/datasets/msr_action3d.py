@@ -11,6 +11,7 @@ from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import paths_ending
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
+from kinesphere.data.official import Count
 from kinesphere.datasets.numbered_files import check_numbers, named, unnamed
 
 # Actions in the order of their numbers.
@@ -38,6 +39,8 @@ CARD = DatasetCard(
     groups="subject",
     columns=tuple(_SUBSETS),
     paper="Li, Zhang, Liu (2010): Action recognition based on a bag of 3D points",
+    counts=(Count("train", 291, is_checked=True), Count("test", 275, is_checked=True)),
+    class_count=len(ACTIONS),
 )
 
 

@@ -17,20 +17,40 @@ SUBJECTS = frozenset({
     1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54,
     55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 })  # fmt: skip
+PROTOCOLS = {60: ("cross_subject", "cross_view"), 120: ("cross_subject", "cross_setup")}
+"""Protocols of NTU RGB+D and of NTU RGB+D 120, by their number of classes."""
+PAPER = {
+    60: "Shahroudy, Liu, Ng, Wang (2016): NTU RGB+D: a large scale dataset for 3D human activity analysis",
+    120: "Liu, Shahroudy, Perez, Wang, Duan, Kot (2020): NTU RGB+D 120: a large-scale benchmark for 3D human "
+    "activity understanding",
+}
+SOURCE = "https://rose1.ntu.edu.sg/dataset/actionRecognition; https://github.com/shahroudy/NTURGB-D"
 CARD = DatasetCard(
     title="NTU RGB+D and its 120 classes (cross-subject; cross-view, cross-setup beside)",
     content="skeletons",
-    size="56 880 and 114 480 clips of 40 and 106 subjects",
+    size="56 880 and 114 480 clips of 40 and 106 subjects; 302 and 535 of them have no usable skeleton",
     licence="the authors' terms",
-    source="https://rose1.ntu.edu.sg/dataset/actionRecognition; https://github.com/shahroudy/NTURGB-D",
+    source=SOURCE,
     layout="SXXXCXXXPXXXRXXXAXXX.skeleton and the authors' *missing_skeletons.txt",
     classes=tuple(f"A{action:03d}" for action in range(1, 121)),
     splits=("train", "test"),
-    protocols=("cross_subject", "cross_view", "cross_setup"),
+    protocols=tuple(dict.fromkeys((*PROTOCOLS[60], *PROTOCOLS[120]))),
     groups="performer",
     columns=("camera", "setup"),
-    paper="Shahroudy et al. (2016): NTU RGB+D; Liu et al. (2020): NTU RGB+D 120",
+    paper="; ".join(PAPER.values()),
+    class_count=120,
 )
+
+
+def parts_of(name: NtuName, *classes: int) -> tuple[tuple[str, str], ...]:
+    """The part that a clip belongs to by each protocol of the sets with these numbers of classes."""
+    trains = {
+        "cross_subject": name.performer in SUBJECTS,
+        "cross_view": name.camera != 1,
+        "cross_setup": name.setup % 2 == 0,
+    }
+    protocols = dict.fromkeys(protocol for each in classes for protocol in PROTOCOLS[each])
+    return tuple((protocol, "train" if trains[protocol] else "test") for protocol in protocols)
 
 
 def read(folder: Path) -> Iterator[Recording | Skipped]:
@@ -56,11 +76,7 @@ def read(folder: Path) -> Iterator[Recording | Skipped]:
             poses,
             (Labelled(f"A{name.action:03d}", extra=extra),),
             f"P{name.performer:03d}",
-            (
-                ("cross_subject", "train" if name.performer in SUBJECTS else "test"),
-                ("cross_view", "test" if name.camera == 1 else "train"),
-                ("cross_setup", "test" if name.setup % 2 else "train"),
-            ),
+            parts_of(name, 60, 120),
         )
 
 

@@ -11,7 +11,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import LARGEST_LIST, Count, Entry, lines_of, lists_of
+from kinesphere.data.official import LARGEST_LIST, Count, Entry, lines_of, lists_of, lists_there
 from kinesphere.datasets.crowd_lists import PARTS, numbered_entries
 from kinesphere.datasets.example_videos import write_frames, write_lines, write_videos
 
@@ -86,13 +86,10 @@ def entries_v2(folder: SetFolder) -> Iterator[Entry | Skipped]:
 
 def _answers(folder: SetFolder, pattern: str) -> Iterator[tuple[str, str]]:
     """Number and class of the test's clips, where somebody has that list."""
-    try:
-        lists = lists_of(folder, pattern, "test-answers.csv")
-    except InvalidAnnotation:
-        return
-    for _, line in lines_of(lists[0][0]):
-        number, _, label = line.partition(";")
-        yield number, label.replace("[", "").replace("]", "")
+    for path, _ in lists_there(folder, pattern):
+        for _, line in lines_of(path):
+            number, _, label = line.partition(";")
+            yield number, label.replace("[", "").replace("]", "")
 
 
 def _write_example_v1(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from kinesphere.annotations.formats.utkinect import (
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
+from kinesphere.data.official import Count
 from kinesphere.datasets.numbered_files import check_numbers, named, unnamed
 
 _NAME = re.compile(r"joints_(s(\d{2})_e\d{2})\.txt")
@@ -31,6 +32,8 @@ CARD = DatasetCard(
     classes=ACTIONS,
     groups="subject",
     paper="Xia, Chen, Aggarwal (2012): View invariant human action recognition using histograms of 3D joints",
+    counts=(Count("", 199),),
+    class_count=len(ACTIONS),
 )
 
 

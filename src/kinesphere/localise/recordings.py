@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinesphere.annotations.formats.activitynet import short_name
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
@@ -113,7 +114,7 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
 
 def recording_name(path: Path) -> str:
     """A file's video as labels name it: without folder, suffix, and what pose files add."""
-    return video_name(_BESIDE.sub("", path.name))
+    return short_name(video_name(_BESIDE.sub("", path.name)))  # ActivityNet's labels have no `v_`
 
 
 def _renamed(labels: TimedLabels) -> TimedLabels:

@@ -30,6 +30,26 @@ def reasons(found: Inventory) -> dict[str, str]:
 
 
 WRONG = {
+    "thumos14": (
+        "annotations/temporal_annotations_test/Diving_test.txt",
+        "video_test_1 3 2",
+        "is not a video, a start and a later end",
+    ),
+    "gym99": (
+        "annotations/gym99_val_element.txt",
+        "ccccccccccc_E_000010_000020_A_0001_0002 99",
+        "is not an element and a class below 99",
+    ),
+    "omnisource": (
+        "annotations/kinetics_200/k200_val.txt",
+        "x.mp4 200",
+        "is not a path and a class below 200",
+    ),
+    "charades": (
+        "Charades/Charades_v1_test.csv",
+        "DDDDD,S4,,,,,,,,c1 0 1,1",
+        "is not such as c092 11.90 21.20;c147 0.00 12.60",
+    ),
     "ucf101": ("ucfTrainTestlist/testlist01.txt", "Archery", "is not such as Archery/v_Archery_g01_c01.avi"),
     "hmdb51": ("testTrainMulti_7030_splits/wave_test_split1.txt", "a.avi 3", "a clip and 0, 1 or 2"),
     "kinetics400": (

@@ -50,6 +50,13 @@ def datasets(
         Path | None,
         typer.Option(help="Write URL, start and end of every missing clip as a CSV for a downloader."),
     ] = None,
+    timed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what happens when in the videos that are there, with their subsets, as ActivityNet "
+            "JSON for data windows and task: localise."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the data sets that can be read, show the card of one, or say what of it a folder holds."""
@@ -57,7 +64,7 @@ def datasets(
     from kinesphere.data.catalogue import DATASETS
 
     if root is None:
-        if lists or protocol or probe or out is not None or urls is not None:
+        if lists or protocol or probe or any(path is not None for path in (out, urls, timed)):
             raise InvalidSetting("Give the folder of the data set: kinesphere datasets NAME FOLDER …")
         _show_cards(name, as_json)
         return
@@ -65,17 +72,23 @@ def datasets(
     dataset = DATASETS.get(name)
     _check_manifest(name, dataset.card, out)
     check_file("--urls", urls, (".csv",))
+    check_file("--timed", timed, (".json",))
     with progress("Opening videos", "videos", hidden=as_json or not probe) as advance:
         found = dataset.inventory(root, lists=lists or (), protocol=protocol, probe=probe, progress=advance)
     if out is not None:
         found.manifest().write(out)
     if urls is not None:
         found.write_urls(urls)
-    differences = dataset.card.differences(found.parts)
+    if timed is not None:
+        found.write_timed_labels(timed)
+    differences = dataset.card.differences(found)
     if as_json:
         print_json({"name": name, **found.to_json(), "differences": list(differences)})
     else:
-        _print_inventory(found, dataset.card, differences, out, urls)
+        _print_inventory(found, dataset.card, differences)
+        for title, path in (("Manifest", out), ("URLs of the missing clips", urls), ("Timed labels", timed)):
+            if path is not None:
+                console().print(f"{title}: {path}", soft_wrap=True)
     end(found.failures)
 
 
@@ -91,9 +104,7 @@ def _check_manifest(name: str, card: DatasetCard, out: Path | None) -> None:
         )
 
 
-def _print_inventory(
-    found: Inventory, card: DatasetCard, differences: Sequence[str], out: Path | None, urls: Path | None
-) -> None:
+def _print_inventory(found: Inventory, card: DatasetCard, differences: Sequence[str]) -> None:
     from rich.table import Table
 
     screen = console()
@@ -111,6 +122,7 @@ def _print_inventory(
     lost = [("missing", "red", [(name, "") for name in found.missing])]
     lost.append(("unusable", "red", [(each.path, each.reason) for each in found.unusable]))
     lost.append(("wrong line", "red", [(each.path, each.reason) for each in found.wrong]))
+    lost.append(("truncated", "yellow", [(each.path, each.reason) for each in found.truncated]))
     lost.append(("renamed", "yellow", [(listed, f"taken: {file}") for listed, file in found.renamed]))
     lost.append(("extra", "yellow", [(each.path, each.reason) for each in found.extra]))
     for word, colour, places in lost:
@@ -122,9 +134,6 @@ def _print_inventory(
             screen.print(f"    … and {len(places) - SHOWN} more (see --json)")
     for sentence in differences:
         say("differs", "yellow", sentence)
-    for title, path in (("Manifest", out), ("URLs of the missing clips", urls)):
-        if path is not None:
-            screen.print(f"{title}: {path}", soft_wrap=True)
 
 
 def _show_cards(name: str | None, as_json: bool) -> None:
