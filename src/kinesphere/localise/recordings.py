@@ -99,7 +99,7 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
         name = recording_name(path)
         if files.setdefault(name, path) != path:
             raise InvalidSetting(f"{files[name]} and {path} have one name in the labels, {name}; rename one.")
-    named = {video_name(video): video for video in of_tier.videos}
+    named = {_plain(video): video for video in of_tier.videos}
     both = sorted(set(files) & set(named))
     if not both:
         raise InvalidAnnotation(
@@ -114,13 +114,18 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
 
 def recording_name(path: Path) -> str:
     """A file's video as labels name it: without folder, suffix, and what pose files add."""
-    return short_name(video_name(_BESIDE.sub("", path.name)))  # ActivityNet's labels have no `v_`
+    return _plain(_BESIDE.sub("", path.name))
+
+
+def _plain(video: str) -> str:
+    """A name without folder, suffix, and the `v_` that ActivityNet's files have and its labels do not."""
+    return short_name(video_name(video))
 
 
 def _renamed(labels: TimedLabels) -> TimedLabels:
-    moved = tuple(replace(each, video=video_name(each.video)) for each in labels.labels)
-    durations = {video_name(video): end for video, end in labels.durations_s.items()}
-    return TimedLabels(moved, tuple(map(video_name, labels.videos)), durations, notes=labels.notes)
+    moved = tuple(replace(each, video=_plain(each.video)) for each in labels.labels)
+    durations = {_plain(video): end for video, end in labels.durations_s.items()}
+    return TimedLabels(moved, tuple(map(_plain, labels.videos)), durations, notes=labels.notes)
 
 
 def _subsets(

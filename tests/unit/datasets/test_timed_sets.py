@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from kinesphere.data.inventory import Inventory
 from kinesphere.data.timed_recordings import Cutting, cut_recordings
 from kinesphere.data.windows import WindowRule
 from kinesphere.datasets.example_videos import write_videos
+from kinesphere.localise.recordings import divide
+from kinesphere.localise.settings import RecordingsSection
 
 
 def example(name: str, folder: Path) -> Path:
@@ -25,6 +28,13 @@ def example(name: str, folder: Path) -> Path:
 
 def inventory(name: str, folder: Path, *, probe: bool = False) -> Inventory:
     return DATASETS.get(name).inventory(folder, probe=probe)
+
+
+def labels_in(subset: str, subsets: Mapping[str, str]) -> int:
+    """Videos of a subset, of which there is one at least."""
+    count = sum(each == subset for each in subsets.values())
+    assert count
+    return count
 
 
 def rewritten(root: Path, **videos: object) -> None:
@@ -48,16 +58,21 @@ def test_labels_of_one_span_are_one_clip_of_thumos14(tmp_path: Path) -> None:
     assert found.failures == 0
 
 
-@pytest.mark.parametrize(("name", "train"), [("thumos14", 2), ("activitynet13", 1)])
-def test_timed_labels_fit_windows_and_recipes_of_localisation(name: str, train: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "test"), [("thumos14", "testing"), ("activitynet13", "validation")])
+def test_timed_labels_fit_windows_and_recipes_of_localisation(name: str, test: str, tmp_path: Path) -> None:
     """One file, written by the verb, has the subsets by the names that recipes ask for, and gives windows."""
-    root = example(name, tmp_path / "set") if (tmp_path / "set").mkdir() is None else tmp_path
+    (tmp_path / "set").mkdir()
+    root = example(name, tmp_path / "set")
     out = tmp_path / "timed.json"
     with pytest.raises(SystemExit) as ended:
         app(["datasets", name, str(root), "--timed", str(out), "--json"])
     assert ended.value.code == 0
     labels = read_timed(out)
-    assert sum(subset == "training" for subset in labels.subsets.values()) == train
+    section = RecordingsSection(videos=(str(root),), labels=(str(out),), test=test)
+    divided = divide(sorted(root.rglob("*.mp4")), labels, section, seed=0)
+    assert len(divided.train) == labels_in("training", labels.subsets)
+    assert len(divided.test) == labels_in(test, labels.subsets)
+    assert not divided.skipped
     assert set(labels.subsets) == set(labels.videos)
     assert set(labels.durations_s.values()) == {2.0}
     assert len(labels.labels) == sum(inventory(name, root).classes.values())
@@ -211,7 +226,8 @@ def test_names_tell_the_parts_of_ntu_videos(tmp_path: Path) -> None:
 
 
 def test_clips_without_lists_are_known_by_name_and_folder(tmp_path: Path) -> None:
-    root = example("ut_interaction_set1", tmp_path / "ut") if (tmp_path / "ut").mkdir() is None else tmp_path
+    (tmp_path / "ut").mkdir()
+    root = example("ut_interaction_set1", tmp_path / "ut")
     write_videos(root, ["9_11_0.avi", "seq1.avi"])
     (root / "8_2_1.avi").write_bytes(b"")
     found = inventory("ut_interaction_set1", root)
