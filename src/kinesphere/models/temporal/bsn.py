@@ -1,4 +1,4 @@
-"""Boundary-sensitive network: where actions start and end, and how good a proposal between two such places is.
+"""Boundary-sensitive network: where actions start and end, and how good a proposal between two places is.
 
 Lin et al.: "BSN: Boundary Sensitive Network for Temporal Action Proposal Generation", ECCV 2018,
 https://arxiv.org/abs/1806.02964, section 3. The factors before the sigmoids are those of the public code.

@@ -1,4 +1,4 @@
-"""Structured segment networks: what is before, in and after a proposal says which action it is, and how whole.
+"""Structured segment networks: what is before, in and after a proposal says what it is, and how whole.
 
 Zhao et al.: "Temporal Action Detection with Structured Segment Networks", ICCV 2017,
 https://arxiv.org/abs/1704.06228, sections 3 and 4.
