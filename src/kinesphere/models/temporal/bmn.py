@@ -110,8 +110,8 @@ class BMN(nn.Module):
         mask = torch.sparse_coo_tensor(
             self._indices, self._values, (T * T, self.samples * T), is_coalesced=True, check_invariants=False
         )
-        found = torch.sparse.mm(mask, products_NTF.flatten(0, 1)) + self.sampled.bias
-        return found.T.unflatten(1, (T, T))
+        found: Tensor = torch.sparse.mm(mask, products_NTF.flatten(0, 1)) + self.sampled.bias
+        return found.T.reshape(-1, T, T)
 
 
 def _boundary() -> nn.Sequential:
