@@ -17,7 +17,6 @@ from kinesphere.clips.augment.background import Background
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.augment.settings import Augment, check_flip, preset
 from kinesphere.clips.clip import Clip, stack
-from kinesphere.clips.geometry import Size
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Views
@@ -208,8 +207,7 @@ class ClipDataset(Dataset[Item | Skipped]):
     def _read(self, draw: Draw) -> tuple[list[list[Clip]], Lenders | None]:
         """The clips of a draw, and who lent them a background."""
         sample = self.manifest[draw.index]
-        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
-        when, how, where = seeds.generate_state(3, np.uint64).tolist()
+        when, how, where = self._seeds(draw)
         video, other = self._open(sample, draw.index, where)
         with video:
             if self.augment is None:
@@ -218,31 +216,47 @@ class ClipDataset(Dataset[Item | Skipped]):
                     for spec in self.specs
                 ]
                 return plain, other
-            read = [
-                MODALITIES.get(spec.modality).read(
-                    video,
-                    spec,
-                    sample.span,
-                    # The same state for every spec: inputs with equal sampling show the same timestamps.
-                    generator=torch.Generator().manual_seed(when),
-                    jitter=self.augment.jitter,
-                    enlarge=self.augment.enlarge,
-                )
-                for spec in self.specs
-            ]
-        drawn = self._draw([clips[0].frame_size for clips in read], torch.Generator().manual_seed(how))
-        augmented = [
+            read = self._windows(video, sample, when)
+        return self._augmented(read, self._draw(read, self.augment, how)), other
+
+    def _seeds(self, draw: Draw) -> tuple[int, int, int]:
+        """Of a draw: the seeds of the time it shows, of its augmentation, and of its background."""
+        seeds = np.random.SeedSequence([self.seed, draw.epoch, draw.index, draw.repeat])
+        when, how, where = seeds.generate_state(3, np.uint64).tolist()
+        return when, how, where
+
+    def _windows(self, video: WrappedSource, sample: Sample, when: int) -> list[list[Clip]]:
+        """The clips of a random time, for each spec, before they are augmented."""
+        assert self.augment is not None
+        return [
+            MODALITIES.get(spec.modality).read(
+                video,
+                spec,
+                sample.span,
+                # The same state for every spec: inputs with equal sampling show the same timestamps.
+                generator=torch.Generator().manual_seed(when),
+                jitter=self.augment.jitter,
+                enlarge=self.augment.enlarge,
+            )
+            for spec in self.specs
+        ]
+
+    def _augmented(self, read: list[list[Clip]], drawn: list[AugmentParameters]) -> list[list[Clip]]:
+        return [
             [MODALITIES.get(spec.modality).augment(clip, parameters, spec) for clip in clips]
             for clips, spec, parameters in zip(read, self.specs, drawn, strict=True)
         ]
-        return augmented, other
 
-    def _draw(self, frame_sizes: Sequence[Size], generator: torch.Generator) -> list[AugmentParameters]:
-        """The same for all inputs; boxes about the people are cut apart from whole frames."""
-        assert self.augment is not None
-        drawn = self.augment.draw(frame_sizes[0], self.specs[0], generator)
+    def _draw(self, read: list[list[Clip]], augment: Augment, how: int) -> list[AugmentParameters]:
+        """What happens to clips that were read, for each spec.
+
+        The same for all inputs; boxes about the people are cut apart from whole frames.
+        """
+        generator = torch.Generator().manual_seed(how)
+        frame_sizes = [clips[0].frame_size for clips in read]
+        drawn = augment.draw(frame_sizes[0], self.specs[0], generator)
         return [
-            self.augment.on_people(drawn, size, spec, generator)
+            augment.on_people(drawn, size, spec, generator)
             if (spec.resize == "people") != (self.specs[0].resize == "people")
             else drawn
             for size, spec in zip(frame_sizes, self.specs, strict=True)

@@ -194,6 +194,15 @@ def resized(head: nn.Module, classes: int, path: str) -> nn.Module:
     return fresh.train(head.training)
 
 
+def feature_width(net: nn.Module, path: str) -> int:
+    """Channels that reach the head of a network.
+
+    Raises:
+        InvalidSetting: If the head is no layer that can be one.
+    """
+    return int(_weights(net.get_submodule(path), path)[0].shape[1])
+
+
 @torch.no_grad()
 def unchanging(head: nn.Module, path: str) -> nn.Module:
     """A plain layer that gives what it gets, since networks ask their heads for size and type.

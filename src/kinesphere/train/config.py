@@ -33,7 +33,8 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """A single text as a tuple of one; anything else as it is."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -98,7 +99,7 @@ class WindowSection(Section):
 class DataSection(Section):
     """The videos, their labels and their splits."""
 
-    source: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    source: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     """Manifest (CSV, Parquet) or folder of class folders; or recordings with timed labels: files of ELAN or
     another timed format, a folder of them, a glob (`recordings/*.eaf`). Several are joined."""
     tier: str | None = None
@@ -140,6 +141,9 @@ class DataSection(Section):
     test: float | str = "auto"
     """Test data, scored at the end and used for nothing else: the name of a split, a fraction of the samples
     (groups kept whole), or 0 for none. `auto` takes the split `test` where there is one, else a fifth."""
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Fraction of the training samples whose labels are used, drawn by class and in whole groups with
+    `train.seed`; splits.csv lists them. The others are `unlabelled`, or stay unused without that section."""
     max_unreadable: Share = 0.2
     """Largest fraction of unreadable samples; with more, training stops."""
     balance: Literal["none", "sqrt", "equal"] = "none"

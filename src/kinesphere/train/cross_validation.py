@@ -19,7 +19,7 @@ from kinesphere.train.recipe import Recipe
 from kinesphere.train.resume import check_settings, refuse_data
 from kinesphere.train.run import Run, how_to_go_on, train
 from kinesphere.train.run_folder import RunFiles
-from kinesphere.train.splits_csv import Part, SplitTable
+from kinesphere.train.splits_csv import ELSEWHERE, Part, SplitTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,8 +171,9 @@ def _check_fold(manifest: Manifest, fold: Fold, files: RunFiles, contents: dict[
         return
     now = SplitTable.of(manifest, _parts(manifest, fold), contents)
     then = SplitTable.read(files.splits)
-    # What validates a fold is taken from its training part by the run itself.
-    rows = tuple(replace(row, part="train") if row.part == "val" else row for row in then)
+    # What validates a fold or loses its label is taken from its training part by the run itself.
+    own = (row for row in then if not row.id.startswith(ELSEWHERE))
+    rows = tuple(row if row.part == "test" else replace(row, part="train") for row in own)
     if changed := now.differences(SplitTable(rows)):
         raise refuse_data(files, changed)
 

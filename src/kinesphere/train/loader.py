@@ -25,7 +25,7 @@ class ResumableLoader(Closing):
 
     def __init__(self, loader: ClipLoader) -> None:
         assert isinstance(loader.sampler, EpochSampler)
-        self._loader = loader
+        self.loader = loader
         self._sampler = loader.sampler
         self.epoch = 0
         self.batch = 0
@@ -34,14 +34,14 @@ class ResumableLoader(Closing):
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
-        return len(self._loader)
+        return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
         start, count = self.batch, len(self)
         self._sampler.resume_at(self.epoch, start)
         began = time.perf_counter()
         with shielded():
-            batches = iter(self._loader)
+            batches = iter(self.loader)
         for number in range(start, count):
             raise_if_stopped()
             batch = next(batches)
@@ -53,7 +53,7 @@ class ResumableLoader(Closing):
 
     def close(self) -> None:
         """End the processes that load."""
-        self._loader.close()
+        self.loader.close()
 
     def state_dict(self) -> dict[str, int]:
         """The position: epoch, and batch within it."""

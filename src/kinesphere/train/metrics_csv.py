@@ -63,7 +63,7 @@ class History(pl.Callback):
                 "epoch": trainer.current_epoch + 1,
                 "step": trainer.global_step,
                 "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
-                **{f"train_{name}": (training or {}).get(name) for name in ("loss", "top1")},
+                **{f"train_{name}": (training or {}).get(name) for name in pl_module.training_scores},
                 **{
                     f"val_{name}": (validation or {}).get(name) for name in ("loss", *metrics_for("training"))
                 },

@@ -59,6 +59,9 @@ class RecognitionTask(pl.LightningModule):
         augment: Its mixup, CutMix and still frames are applied here; the rest happens while loading.
     """
 
+    training_scores: tuple[str, ...] = ("loss", "top1")
+    """Scores of an epoch's training clips that its row in metrics.csv holds."""
+
     def __init__(
         self,
         recogniser: Recogniser,
@@ -165,12 +168,20 @@ class RecognitionTask(pl.LightningModule):
         self.training_metrics.reset()
         self.last_validation = None
         for name, scores in (("training", training), ("validation", validation)):
-            if scores is not None and not np.isfinite(scores["loss"]):
-                raise TrainingDiverged(
-                    f"The {name} loss became {scores['loss']} in epoch {self.current_epoch + 1}; lower "
-                    "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
-                )
+            self.check_finite(name, scores)
         return training, validation
+
+    def check_finite(self, name: str, scores: Scores | None) -> None:
+        """Refuse scores of an epoch whose loss is no number.
+
+        Raises:
+            TrainingDiverged: If it is not.
+        """
+        if scores is not None and not np.isfinite(scores["loss"]):
+            raise TrainingDiverged(
+                f"The {name} loss became {scores['loss']} in epoch {self.current_epoch + 1}; lower "
+                "optimizer.lr, add a warm-up (schedule.warmup_epochs) or set train.clip_norm."
+            )
 
     def on_validation_epoch_start(self) -> None:
         self.validation_metrics.reset()

@@ -31,6 +31,7 @@ from kinesphere.train.config import (
     TestSection,
     TrainSection,
 )
+from kinesphere.train.unlabelled_sections import PretrainSection, UnlabelledSection
 
 RECIPE_FILE = "recipe.yaml"
 _MOST_PROBLEMS = 20
@@ -65,6 +66,10 @@ class Recipe(Section):
     """Probes on frozen features, in place of a training from pixels."""
     rebalance: RebalanceSection = RebalanceSection()
     """A change of the head of a trained model, in place of training."""
+    unlabelled: UnlabelledSection = UnlabelledSection()
+    """Clips without labels to learn from as well."""
+    pretrain: PretrainSection = PretrainSection()
+    """Pre-training without labels, in place of training a classifier."""
     compute: ComputeSection = ComputeSection()
     """Device and arithmetic."""
     test: TestSection = TestSection()

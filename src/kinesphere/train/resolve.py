@@ -30,10 +30,13 @@ from kinesphere.train.config import DataSection, ModelSection
 from kinesphere.train.inputs import clip_specs
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits import Parts, divide
+from kinesphere.train.unlabelled import check_unlabelled, set_apart
 
 log = logging.getLogger("kinesphere.train")
 
 DEFAULT_EPOCHS = 30
+DEFAULT_EMA = 0.999
+"""Decay of the averaged weights where unlabelled clips are learnt from."""
 
 
 def read_data(data: DataSection) -> Manifest:
@@ -109,17 +112,20 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         InvalidSetting: If the data do not fit the settings.
     """
     multi = manifest.labels.multi
-    if len(manifest.labels) < 2 and not multi:
+    pretrains = recipe.pretrain.method is not None
+    if len(manifest.labels) < 2 and not multi and not pretrains:
         raise InvalidSetting(
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
     _check_probe(recipe)
     _check_rebalance(recipe, multi)
+    check_unlabelled(recipe, multi)
     recipe = _for_long_tails(recipe)
     model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
     parts, data = divide(recipe, manifest)
-    check_flip(recipe.augment, manifest.labels)
+    parts = set_apart(recipe, parts)
+    check_flip(recipe.augment, parts.train.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
     compute = recipe.compute.choose()
     train, loss = recipe.train, recipe.loss
@@ -129,6 +135,8 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         by_class = recipe.rebalance.method is not None
         single = "mean_class_accuracy" if by_class else "top1"
         train = train.model_copy(update={"monitor": "macro_f1" if multi else single})
+    if recipe.unlabelled.method is not None and train.ema is None:
+        train = train.model_copy(update={"ema": DEFAULT_EMA})
     if train.early_stopping and parts.val is None:
         raise InvalidSetting(
             "Early stopping needs validation, but data.val is 0; give it a fraction or a split."
@@ -142,6 +150,9 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "augment": recipe.augment.resolved(),
             "loss": loss,
             "train": train,
+            "unlabelled": recipe.unlabelled.model_copy(
+                update={"source": tuple(str(real_path(Path(each))) for each in recipe.unlabelled.source)}
+            ),
             "compute": recipe.compute.model_copy(
                 update={
                     "device": compute.device,

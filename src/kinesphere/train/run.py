@@ -147,6 +147,11 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         fit(recipe, parts, console)
         # The trainer's parts refer to each other: until collected, they keep the optimiser's state.
         gc.collect()
+    if recipe.unlabelled.method is not None:
+        from kinesphere.train.metrics_csv import read_history
+        from kinesphere.train.semi_supervised import told
+
+        return replace(parts, notes=(*parts.notes, told(read_history(files.metrics))))
     return parts
 
 
@@ -221,6 +226,8 @@ def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     from kinesphere.predict import load
     from kinesphere.train.resolve import extracts, frame_cache
 
+    if recipe.pretrain.method is not None:  # what it answers means nothing
+        return None
     is_open = parts.test is not None and recipe.test.open
     held_out, split = (parts.test, "test") if is_open else (parts.val, "val")
     if held_out is None:

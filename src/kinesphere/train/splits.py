@@ -52,6 +52,7 @@ class Parts:
         whole: All samples of the data, those that stay unused included.
         contents: Contents of their files.
         notes: What a reader of the scores must know of this split.
+        unlabelled: What is learnt from without labels, if anything is.
     """
 
     train: Manifest
@@ -60,6 +61,7 @@ class Parts:
     whole: Manifest
     contents: Mapping[Path, Content] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = ()
+    unlabelled: Manifest | None = None
 
     def uses(self) -> dict[str, Part]:
         """What each sample is used for, by id; what is missing is not used."""
@@ -67,6 +69,7 @@ class Parts:
             ("train", self.train),
             ("val", self.val),
             ("test", self.test),
+            ("unlabelled", self.unlabelled),
         )
         return {sample.id: part for part, samples in named for sample in samples or ()}
 

@@ -21,8 +21,11 @@ from kinesphere.data.content import Content, contents_of
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.table import written_path
 
-Part = Literal["train", "val", "test", "unused"]
-"""What a run did with a sample: learnt from it, was steered by it, was tested on it, or nothing."""
+Part = Literal["train", "val", "test", "unlabelled", "unused"]
+"""What a run did with a sample: learnt from it, was steered by it, was tested on it, learnt from it without its
+label, or nothing."""
+ELSEWHERE = "unlabelled/"
+"""Begins the ids of clips that are of no manifest of the run, but of its sources of unlabelled ones."""
 _PARTS: tuple[str, ...] = get_args(Part)
 _COLUMNS = ("id", "path", "label", "start", "end", "group", "split", "bytes", "content")
 # Paths are absolute: the run's folder is not where the data are.

@@ -21,12 +21,13 @@ from lightning.pytorch.plugins.precision import Precision as FullPrecision
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
+from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
 from kinesphere.core.threads import computing_with
 from kinesphere.data.dataset import ClipDataset
-from kinesphere.data.loader import make_loader
+from kinesphere.data.loader import ClipLoader, make_loader
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sampler import Balance
 from kinesphere.data.sources import Opening
@@ -39,6 +40,7 @@ from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import is_file, start_from
 from kinesphere.train.callbacks import HearSignals, StopAfter, Validate
 from kinesphere.train.checkpoints import KeepBest, ResumeState, SafeCheckpointIO, keep, read_state
+from kinesphere.train.config import DataSection
 from kinesphere.train.inputs import check_augment, clip_specs, preparation_of
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.loggers import make_loggers, naming_the_disk
@@ -88,7 +90,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     check_augment(recipe.augment, recogniser, parts.train, extracts(recipe.data))
     preparation = recogniser.provenance.preparation
     with (
-        training_loader(recipe, parts.train, recogniser.specs, process, preparation) as training,
+        _training(recipe, parts, recogniser.specs, process, preparation) as training,
         _validation_loader(recipe, parts.val, recogniser.specs, process, preparation) as validation,
     ):
         task = build_task(recipe, recogniser, parts.train, len(training))
@@ -131,7 +133,8 @@ def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
 
 def _clips_of(parts: Parts, start: Recogniser) -> ClipDigests | None:
     """Which clips a run meets, and which ones had taught the weights that it starts from."""
-    uses = parts.uses()
+    # To learn from a clip without its label is to have met it, too.
+    uses = {name: "train" if use == "unlabelled" else use for name, use in parts.uses().items()}
     before = start.provenance.clips
     used = ((sample, uses[sample.id]) for sample in parts.whole if sample.id in uses)
     return digests_of(used, parts.contents, () if before is None else (before,))
@@ -175,17 +178,23 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
         recogniser: The model.
         train: Training samples, for the class counts.
         batches: Batches of one epoch in this process.
+
+    Raises:
+        InvalidSetting: If the model cannot be trained in the way that is asked for.
     """
-    return RecognitionTask(
-        recogniser,
-        loss_of(recipe, train),
-        recipe.optimizer,
-        recipe.schedule,
-        run_length(recipe, batches),
-        seed=recipe.train.seed,
-        ema=recipe.train.ema,
-        augment=recipe.augment,
-    )
+    rest = (loss_of(recipe, train), recipe.optimizer, recipe.schedule, run_length(recipe, batches))
+    seed, ema = recipe.train.seed, recipe.train.ema
+    if recipe.pretrain.method is not None:
+        from kinesphere.train.pretraining import ContrastiveTask, MaskedTubesTask
+
+        pretraining = MaskedTubesTask if recipe.pretrain.method == "masked_tubes" else ContrastiveTask
+        torch.manual_seed(seed)  # of the layers that pre-training adds
+        return pretraining(recipe.pretrain, recogniser, *rest, seed=seed, ema=ema)
+    if recipe.unlabelled.method is not None:
+        from kinesphere.train.semi_supervised import FixMatchTask
+
+        return FixMatchTask(recipe.unlabelled, recogniser, *rest, seed=seed, ema=ema)
+    return RecognitionTask(recogniser, *rest, seed=seed, ema=ema, augment=recipe.augment)
 
 
 def loss_of(recipe: Recipe, train: Manifest) -> LossFunction:
@@ -217,6 +226,41 @@ def run_length(recipe: Recipe, batches: int) -> Length:
     return Length(recipe.train.epochs, recipe.train.epochs * per_epoch, per_epoch)
 
 
+def _training(
+    recipe: Recipe,
+    parts: Parts,
+    specs: tuple[ClipSpec, ...],
+    process: ProcessRank,
+    preparation: Preparation,
+) -> ResumableLoader:
+    """Batches of all that a run learns from."""
+    if recipe.pretrain.method == "contrastive":
+        pairs = _pairs(recipe, parts.train, specs, preparation, recipe.pretrain.second, apart=True)
+        return ResumableLoader(_loader(recipe, pairs, process, drop_last=len(pairs) >= recipe.train.batch_size))
+    labelled = training_loader(recipe, parts.train, specs, process, preparation)
+    if parts.unlabelled is None:
+        return labelled
+    from kinesphere.train.semi_supervised import MixedLoader
+
+    pairs = _pairs(recipe, parts.unlabelled, specs, preparation, recipe.unlabelled.strong)
+    size = min(recipe.unlabelled.ratio * recipe.train.batch_size, len(pairs) // process.world)
+    beside = _loader(recipe, pairs, process, drop_last=True, batch_size=size)
+    return MixedLoader(labelled.loader, beside, len(parts.train))
+
+
+def _pairs(
+    recipe: Recipe, samples: Manifest, specs: tuple[ClipSpec, ...], preparation: Preparation,
+    strong: Augment, *, apart: bool = False,
+) -> ClipDataset:  # fmt: skip
+    """Two views of every sample."""
+    from kinesphere.data.two_views import TwoViews
+
+    return TwoViews(
+        samples, specs, weak=recipe.augment, strong=strong, apart=apart,
+        opening=_opening(recipe.data, preparation), seed=recipe.train.seed,
+    )  # fmt: skip
+
+
 def training_loader(
     recipe: Recipe,
     train: Manifest,
@@ -232,7 +276,7 @@ def training_loader(
     per_step = recipe.train.batch_size * process.world
     drop_last = len(train) > per_step and 0 < len(train) % per_step < per_step / 2
     dataset = _dataset(recipe, train, specs, preparation, training=True)
-    return _loader(recipe, dataset, process, recipe.data.balance, drop_last)
+    return ResumableLoader(_loader(recipe, dataset, process, recipe.data.balance, drop_last))
 
 
 def _validation_loader(
@@ -245,7 +289,8 @@ def _validation_loader(
     """Batches of the clips that validate, if there are any."""
     if samples is None:
         return nullcontext()
-    return _loader(recipe, _dataset(recipe, samples, specs, preparation, training=False), process)
+    dataset = _dataset(recipe, samples, specs, preparation, training=False)
+    return ResumableLoader(_loader(recipe, dataset, process))
 
 
 def _dataset(
@@ -257,23 +302,25 @@ def _dataset(
     training: bool,
 ) -> ClipDataset:
     """The run's own clips; what would have to be extracted is refused."""
-    data = recipe.data
-    opening = Opening(extracts(data), preparation=preparation, cache=frame_cache(data), extracting=False)
+    opening = _opening(recipe.data, preparation)
     augment = recipe.augment if training else None
     return ClipDataset(
         samples, specs, train=training, augment=augment, opening=opening, seed=recipe.train.seed
     )
 
 
+def _opening(data: DataSection, preparation: Preparation) -> Opening:
+    return Opening(extracts(data), preparation=preparation, cache=frame_cache(data), extracting=False)
+
+
 def _loader(
     recipe: Recipe, dataset: ClipDataset, process: ProcessRank, balance: Balance = "none",
-    drop_last: bool = False,
-) -> ResumableLoader:  # fmt: skip
-    loader = make_loader(
-        dataset, recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
+    drop_last: bool = False, batch_size: int | None = None,
+) -> ClipLoader:  # fmt: skip
+    return make_loader(
+        dataset, batch_size or recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
         drop_last=drop_last, rank=process.rank, world=process.world, threads=recipe.compute.choose().threads,
     )  # fmt: skip
-    return ResumableLoader(loader)
 
 
 def _callbacks(
@@ -283,7 +330,7 @@ def _callbacks(
     settings = recipe.train
     state = ResumeState(files.state, training, settings.checkpoint_steps, settings.checkpoint_minutes)
     history = History(files.metrics, training)
-    samples = len(parts.train) + (0 if parts.val is None else len(parts.val))
+    samples = sum(len(part) for part in (parts.train, parts.unlabelled, parts.val) if part is not None)
     callbacks: list[pl.Callback] = [
         HearSignals(),
         Validate(settings.validate_every),

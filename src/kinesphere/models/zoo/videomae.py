@@ -3,7 +3,7 @@
 Tong, Song, Wang, Wang: "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video
 Pre-Training", NeurIPS 2022, https://arxiv.org/abs/2203.12602, section 3 and appendix A: joint space-time
 attention, fixed sinusoidal positions, the mean of all tokens classified. The decoder of the pre-training is
-not part of the recogniser.
+not part of the recogniser; `models/masked_tubes.py` has it.
 
 B batch, T time, C channels, H W pixels, L tokens, D width, K classes.
 """

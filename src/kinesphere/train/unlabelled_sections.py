@@ -1,0 +1,64 @@
+"""The sections of a recipe about clips without labels: settings alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from kinesphere.clips.augment.settings import Augment
+from kinesphere.train.config import Count, Positive, Section, as_tuple
+
+STRONG = Augment(
+    preset="strong", mixup=0.0, cutmix=0.0, joint_turn_deg=20.0, joint_scale=0.2, joint_jitter=0.02,
+    joint_dropout=0.1,
+)  # fmt: skip
+
+
+class UnlabelledSection(Section):
+    """Learning from clips without labels beside those with labels."""
+
+    method: Literal["fixmatch"] | None = None
+    """Method: `fixmatch` (Sohn et al. 2020) has the answer to a weakly augmented view, where it is sure, learnt
+    from a strongly augmented view of the same time. The weak view is augmented as `augment` says. The averaged
+    weights (`train.ema`, then 0.999 by default) are the model."""
+    source: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Folders of videos, or manifests, whose clips have no labels, or known ones that are not learnt from;
+    beside the training clips that `data.label_fraction` leaves without."""
+    strong: Augment = STRONG
+    """Augmentation of the strong view; without mixing of clips."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Probability from which an answer counts as a label."""
+    weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Weight of the loss of unlabelled clips (lambda); it is the mean over all of them, those below the
+    threshold included."""
+    ratio: Count = 7
+    """Unlabelled clips for each labelled clip of a batch (mu)."""
+    teacher: Literal["average", "student"] = "average"
+    """Weights that give the labels: the averaged ones, or as in FixMatch itself those in training."""
+
+
+class PretrainSection(Section):
+    """Learning from the training clips without their labels, in place of training a classifier. Other runs start
+    from the result: `model.pretrained: RUN`."""
+
+    method: Literal["masked_tubes", "contrastive"] | None = None
+    """Method: `masked_tubes` fills in masked tubes of a video (Tong et al. 2022; models that are transformers
+    over tubelets), `contrastive` tells two times of a video from all other videos of the batch (Feichtenhofer et
+    al. 2021, as SimCLR does with images), for any model."""
+    mask: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Fraction of the tubes that is masked, the same places in all frames."""
+    decoder_width: Count = 192
+    """Width of the decoder's tokens."""
+    decoder_depth: Count = 4
+    """Blocks of the decoder."""
+    decoder_heads: Count = 3
+    """Attention heads of the decoder."""
+    second: Augment = STRONG
+    """Augmentation of the second clip of a contrastive pair; that of the first is `augment`."""
+    temperature: Positive = 0.1
+    """Temperature of the contrastive loss."""
+    projection: Count = 128
+    """Width of the projection in which clips are compared."""
+
+
