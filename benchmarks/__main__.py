@@ -47,6 +47,7 @@ NAMES = (
     "box_fusion",
     "few_clips",
     "long_tail",
+    "labels",
     "events",
     "robbery",
     "segments",

@@ -1,10 +1,11 @@
 """Masked autoencoder over tubelets: what VideoMAE is pre-trained with around the encoder of a recogniser.
 
 Tong, Song, Wang, Wang: "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video
-Pre-Training", NeurIPS 2022, https://arxiv.org/abs/2203.12602, section 3: places are masked in all frames alike
-(tubes), the encoder sees the visible tokens alone, and a narrow decoder restores the masked ones.
+Pre-Training", NeurIPS 2022, https://arxiv.org/abs/2203.12602, section 3: places are masked in all frames
+alike (tubes), the encoder sees the visible tokens alone, and a narrow decoder restores the masked ones.
 
-B batch, T time, C channels, H W pixels, L tokens of which M are masked, D width, P numbers of a token's pixels.
+B batch, T time, C channels, H W pixels, L tokens of which M are masked, D width, P numbers of a token's
+pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def tube_mask(
     Args:
         batch: Number of clips.
         grid: Tokens along time, rows and columns.
-        fraction: Of the places; rounded down as in the authors' code, but at least one is masked and one seen.
+        fraction: Of the places; rounded down as in the authors' code, but at least one is masked and one
+            seen.
         generator: On the CPU; None takes torch's own.
     """
     times, rows, columns = grid
@@ -94,6 +96,9 @@ class MaskedTubes(nn.Module):
     Raises:
         InvalidSetting: If the decoder's width is not that of so many heads.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -149,7 +154,6 @@ class MaskedTubes(nn.Module):
 
     def targets(self, x_BTCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of every token the pixels from 0 to 1, normalised, with mean and deviation; see `normalised`."""
-        assert isinstance(self.std, Tensor) and isinstance(self.mean, Tensor)
         return normalised(tokens_of(x_BTCHW * self.std + self.mean, self.tubelet, self.patch))
 
     def loss(self, x_BTCHW: Tensor, mask_BL: Tensor) -> Tensor:

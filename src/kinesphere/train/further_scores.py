@@ -41,7 +41,8 @@ class Means(Metric):
 
 
 class FurtherTask(RecognitionTask):
-    """A task that counts `further` numbers, which a resumed run goes on with; each has a column of its own."""
+    """A task that counts `further` numbers, which a resumed run goes on with; each has a column of its
+    own."""
 
     further_names: tuple[str, ...] = ()
 

@@ -149,8 +149,8 @@ class FixMatchTask(FurtherTask):
 
     further_names = ("loss", "unlabelled_loss", "mask_rate", "pseudo_label_accuracy")
     training_scores = ("loss", "top1", "unlabelled_loss", "mask_rate", "pseudo_label_accuracy")
-    """`mask_rate` is the fraction of unlabelled clips whose labels are sure and count; the accuracy is that of
-    these labels, where the true ones are known."""
+    """`mask_rate` is the fraction of unlabelled clips whose labels are sure and count; the accuracy is that
+    of these labels, where the true ones are known."""
 
     def __init__(self, settings: UnlabelledSection, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -198,13 +198,13 @@ class FixMatchTask(FurtherTask):
 
 
 def told(rows: list[Row]) -> str:
-    """For the report: how many unlabelled clips counted in the last epoch, and how right their labels were."""
+    """For the report: how many unlabelled clips counted in the last epoch, and how rightly."""
     last = rows[-1] if rows else {}
     rate, right = last.get("train_mask_rate"), last.get("train_pseudo_label_accuracy")
     if rate is None:
         return "FixMatch: no unlabelled clip was read."
     known = "not known, as no clip among them has one" if right is None else f"{100 * right:.1f} %"
     return (
-        f"FixMatch: in the last epoch {100 * rate:.1f} % of the unlabelled clips were answered surely enough to "
-        f"count (mask rate); accuracy of these labels: {known}."
+        f"FixMatch: in the last epoch {100 * rate:.1f} % of the unlabelled clips were answered surely "
+        f"enough to count (mask rate); accuracy of these labels: {known}."
     )

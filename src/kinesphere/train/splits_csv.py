@@ -22,8 +22,8 @@ from kinesphere.data.manifest import Manifest
 from kinesphere.data.table import written_path
 
 Part = Literal["train", "val", "test", "unlabelled", "unused"]
-"""What a run did with a sample: learnt from it, was steered by it, was tested on it, learnt from it without its
-label, or nothing."""
+"""What a run did with a sample: learnt from it, was steered by it, was tested on it, learnt from it without
+its label, or nothing."""
 ELSEWHERE = "unlabelled/"
 """Begins the ids of clips that are of no manifest of the run, but of its sources of unlabelled ones."""
 _PARTS: tuple[str, ...] = get_args(Part)

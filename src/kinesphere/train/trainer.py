@@ -236,7 +236,9 @@ def _training(
     """Batches of all that a run learns from."""
     if recipe.pretrain.method == "contrastive":
         pairs = _pairs(recipe, parts.train, specs, preparation, recipe.pretrain.second, apart=True)
-        return ResumableLoader(_loader(recipe, pairs, process, drop_last=len(pairs) >= recipe.train.batch_size))
+        return ResumableLoader(
+            _loader(recipe, pairs, process, drop_last=len(pairs) >= recipe.train.batch_size)
+        )
     labelled = training_loader(recipe, parts.train, specs, process, preparation)
     if parts.unlabelled is None:
         return labelled

@@ -1,5 +1,5 @@
-"""Which clips a run learns from without labels: those that lose theirs, those of further folders, and that none
-of them is tested on.
+"""Which clips a run learns from without labels: those that lose theirs, those of further folders, and that
+none of them is tested on.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def check_unlabelled(recipe: Recipe, multi: bool) -> None:
     if unlabelled is None and pretrain is None:
         if recipe.unlabelled.source:
             raise InvalidSetting(
-                "unlabelled.source names clips, but nothing learns from them; set unlabelled.method=fixmatch, "
-                "or pretrain.method."
+                "unlabelled.source names clips, but nothing learns from them; set unlabelled.method, or "
+                "pretrain.method."
             )
         return
     if unlabelled is not None and pretrain is not None:
@@ -72,7 +72,8 @@ def set_apart(recipe: Recipe, parts: Parts) -> Parts:
     """The parts of a run with what it learns from without labels.
 
     Raises:
-        InvalidSetting: If there is no such clip, too few groups leave a class without a label, or an unlabelled
+        InvalidSetting: If there is no such clip, too few groups leave a class without a label, or an
+        unlabelled
             clip, its group or a copy of its file is tested, validated or labelled, which names it.
     """
     fraction, learns = recipe.data.label_fraction, recipe.unlabelled.method is not None

@@ -19,9 +19,9 @@ class UnlabelledSection(Section):
     """Learning from clips without labels beside those with labels."""
 
     method: Literal["fixmatch"] | None = None
-    """Method: `fixmatch` (Sohn et al. 2020) has the answer to a weakly augmented view, where it is sure, learnt
-    from a strongly augmented view of the same time. The weak view is augmented as `augment` says. The averaged
-    weights (`train.ema`, then 0.999 by default) are the model."""
+    """Method: `fixmatch` (Sohn et al. 2020) has the answer to a weakly augmented view, where it is sure,
+    learnt from a strongly augmented view of the same time. The weak view is augmented as `augment` says. The
+    averaged weights (`train.ema`, then 0.999 by default) are the model."""
     source: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Folders of videos, or manifests, whose clips have no labels, or known ones that are not learnt from;
     beside the training clips that `data.label_fraction` leaves without."""
@@ -39,13 +39,13 @@ class UnlabelledSection(Section):
 
 
 class PretrainSection(Section):
-    """Learning from the training clips without their labels, in place of training a classifier. Other runs start
-    from the result: `model.pretrained: RUN`."""
+    """Learning from the training clips without their labels, in place of training a classifier. Other runs
+    start from the result: `model.pretrained: RUN`."""
 
     method: Literal["masked_tubes", "contrastive"] | None = None
     """Method: `masked_tubes` fills in masked tubes of a video (Tong et al. 2022; models that are transformers
-    over tubelets), `contrastive` tells two times of a video from all other videos of the batch (Feichtenhofer et
-    al. 2021, as SimCLR does with images), for any model."""
+    over tubelets), `contrastive` tells two times of a video from all other videos of the batch (Feichtenhofer
+    et al. 2021, as SimCLR does with images), for any model."""
     mask: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Fraction of the tubes that is masked, the same places in all frames."""
     decoder_width: Count = 192
@@ -60,5 +60,3 @@ class PretrainSection(Section):
     """Temperature of the contrastive loss."""
     projection: Count = 128
     """Width of the projection in which clips are compared."""
-
-
