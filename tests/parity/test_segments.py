@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kinesphere.localise.proposals import greedy
+from kinesphere.localise.structured import settled
 from kinesphere.models.temporal import bmn, bsn, ssn
 from kinesphere.models.temporal.bmn import BMN, sampling
 from kinesphere.models.temporal.bsn import BoundaryModule, ProposalModule
@@ -79,6 +81,17 @@ def test_a_structured_pyramid_is_the_authors(joint, fill_rule):
 
 def placed_as(ticks: np.ndarray, scale: np.ndarray) -> Placed:
     return Placed(torch.from_numpy(ticks), torch.from_numpy(scale))
+
+
+def test_detections_are_suppressed_before_they_are_regressed():
+    arrays, _ = stored("ssn_nms_regression")
+    rows = arrays["detections"]
+    for overlap in (0.2, 0.6):
+        kept, _, _ = greedy(rows[:, :2], rows[:, 2], overlap)
+        np.testing.assert_allclose(rows[kept], arrays[f"nms_{overlap}"])
+    segments, scores = settled(rows[:, :2], rows[:, 2], rows[:, 3:], 0.6)
+    np.testing.assert_allclose(segments, arrays["regressed_after_nms_0.6"][:, :2], atol=1e-9)
+    np.testing.assert_allclose(scores, arrays["regressed_after_nms_0.6"][:, 2])
 
 
 @pytest.mark.slow

@@ -1,0 +1,121 @@
+"""Proposals of a boundary-matching network: what its maps should hold, and what is read from them.
+
+Lin et al. 2019 (see `kinesphere.models.temporal.bmn`), sections 3.2 and 4.
+
+T rows, M proposals. Times are fractions of the video.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinesphere.annotations.timed import Detection
+from kinesphere.localise.suppression import tiou
+
+ALPHA, LOW, HIGH = 0.4, 0.5, 0.9
+_HALF = 0.5
+
+
+def matching_map(truth_N2: np.ndarray, T: int) -> np.ndarray:
+    """The largest tIoU `(T, T)` of each cell's proposal with an action, over duration and start.
+
+    The cell (d, t) is the proposal from t / T to (t + d + 1) / T; those that reach beyond the video have a
+    value too, which means nothing.
+    """
+    start = np.arange(T) / T
+    end = start[None] + (np.arange(T)[:, None] + 1) / T
+    cells = np.stack((np.broadcast_to(start, (T, T)), end), 2).reshape(-1, 2)
+    if not len(truth_N2):
+        return np.zeros((T, T))
+    found: np.ndarray = tiou(cells, np.asarray(truth_N2, np.float64)).max(1).reshape(T, T)
+    return found
+
+
+def boundary_labels(truth_N2: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each row lies around the start, and the end, of an action: twice `(T,)`, 0 to 1.
+
+    A boundary is three rows wide.
+    """
+    low, width = np.arange(T) / T, 1 / T
+    found = []
+    for side in (0, 1):
+        middle = np.asarray(truth_N2, np.float64).reshape(-1, 2)[:, side]
+        first, last = middle - 1.5 * width, middle + 1.5 * width
+        shared = np.minimum(low[:, None] + width, last) - np.maximum(low[:, None], first)
+        found.append(np.clip(shared, 0, None).max(1, initial=0.0) / width)
+    return found[0], found[1]
+
+
+def peaks(scores_T: np.ndarray) -> np.ndarray:
+    """bool `(T,)`: the first and last row, those above both neighbours, and those above half the largest."""
+    found: np.ndarray = scores_T > _HALF * scores_T.max(initial=0.0)
+    found[1:-1] |= (scores_T[1:-1] > scores_T[2:]) & (scores_T[1:-1] > scores_T[:-2])
+    found[[0, -1]] = True
+    return found
+
+
+def matched_proposals(
+    starts_T: np.ndarray, ends_T: np.ndarray, classified_TT: np.ndarray, regressed_TT: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Segments `(M, 2)` between likely starts and ends, and their scores `(M,)`.
+
+    The score is the product of both boundaries' probabilities, of the proposal's and of its expected tIoU.
+    """
+    T = len(starts_T)
+    first, last = np.nonzero(np.outer(peaks(starts_T), peaks(ends_T)))
+    there = last > first
+    first, last = first[there], last[there]
+    d = last - first - 1
+    scores = starts_T[first] * ends_T[last] * classified_TT[d, first] * regressed_TT[d, first]
+    return np.stack((first, last), 1) / T, scores
+
+
+def softened(
+    segments_M2: np.ndarray,
+    scores_M: np.ndarray,
+    most: int = 100,
+    alpha: float = ALPHA,
+    low: float = LOW,
+    high: float = HIGH,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft suppression that lets long proposals overlap more: the best first.
+
+    The scores of what overlaps the best by a tIoU above low + (high - low) · its length (as a fraction of the
+    video) are multiplied by exp(-tIoU² / alpha), and so on with the next best.
+
+    Args:
+        segments_M2: Fractions of the video.
+        scores_M: Of each.
+        most: Largest number of proposals that is kept.
+        alpha, low, high: See above.
+    """
+    segments, left = segments_M2.astype(np.float64), scores_M.astype(np.float64).copy()
+    kept, scores = [], []
+    for _ in range(min(most, len(left))):
+        best = int(left.argmax())
+        kept.append(best)
+        scores.append(left[best])
+        overlap = tiou(segments[best : best + 1], segments)[0]
+        limit = low + (high - low) * (segments[best, 1] - segments[best, 0])
+        left *= np.where(overlap > limit, np.exp(-(overlap**2) / alpha), 1.0)
+        left[best] = -np.inf
+    return segments[kept], np.array(scores)
+
+
+def as_detections(
+    segments_M2: np.ndarray, scores_M: np.ndarray, video: str, duration_s: float
+) -> list[Detection]:
+    """Proposals in seconds, as results are scored and written; their label says that they have no class.
+
+    Args:
+        segments_M2: Fractions of the video.
+        scores_M: Of each.
+        video: Its name.
+        duration_s: Of what the network saw: where features are made of whole steps of frames, that is a
+            little less than the file's.
+    """
+    seconds = np.clip(segments_M2, 0.0, 1.0) * duration_s
+    return [
+        Detection(video, "proposal", float(start), float(end), score=float(score))
+        for (start, end), score in zip(seconds, scores_M, strict=True)
+    ]
