@@ -17,7 +17,7 @@ from kinesphere.core.errors import InvalidSetting, WorkerFailed
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.workers import refuse_in_workers, start_method
 from kinesphere.data.dataset import Batch, ClipDataset, Item, collate
-from kinesphere.data.sampler import Balance, EpochSampler
+from kinesphere.data.sampler import Balance, EpochSampler, SetShares
 
 _MOST_WORKERS = 16
 _PREFETCH = 2
@@ -96,6 +96,7 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     threads: int | None = None,
+    shares: SetShares | None = None,
 ) -> ClipLoader:
     """Batches of a dataset: shuffled when it trains, in the manifest's order otherwise. Close it after use.
 
@@ -106,7 +107,7 @@ def make_loader(
         dataset: What to load.
         batch_size: Samples per batch.
         workers: Processes that read, or `auto` for what fits the machine; the batches are the same.
-        balance, drop_last, rank, world: See `EpochSampler`.
+        balance, drop_last, rank, world, shares: See `EpochSampler`.
         threads: See `LoaderSettings.choose`.
 
     Raises:
@@ -124,6 +125,7 @@ def make_loader(
         seed=dataset.seed,
         rank=rank,
         world=world,
+        shares=shares,
     )
     return ClipLoader(
         dataset,  # type: ignore[arg-type]  # collate turns items into batches

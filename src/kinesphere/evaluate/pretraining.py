@@ -31,11 +31,21 @@ def pretraining_notes(provenances: Sequence[Provenance], labels: LabelSet) -> tu
     tested_on = known_set(labels)
     if tested_on is None:
         return ()
-    found = (each for origin in provenances for each in overlaps(origin.trained_on, tested_on))
+    learnt = (name for origin in provenances for name in origin.trained_on)
+    return overlap_notes(learnt, tested_on)
+
+
+def overlap_notes(trained_on: Iterable[str], tested_on: str) -> tuple[str, ...]:
+    """What is known of test clips of a public set that are in others which weights learn from.
+
+    Args:
+        trained_on: Names of public sets.
+        tested_on: Name of the set that tests.
+    """
     return tuple(
         f"These are the classes of {_TITLES[tested_on]}, and the weights have learnt from "
         f"{_TITLES[each.trained_on]}: {each.what} ({each.source}). The score may flatter."
-        for each in dict.fromkeys(found)
+        for each in overlaps(trained_on, tested_on)
     )
 
 

@@ -107,6 +107,12 @@ def model_file(source: str | Path) -> Path:
     if not is_folder(path):
         return path
     if not is_file(path / FILE_NAME):
+        if is_folder(path / SETS):
+            models = sorted(str(each.parent) for each in (path / SETS).glob(f"*/{FILE_NAME}"))
+            raise MissingWeights(
+                f"{path} was trained on several data sets at once and holds a model for each; name one of "
+                f"them: {', '.join(models) or 'none yet, resume it'}."
+            )
         raise MissingWeights(f"The folder {path} holds no {FILE_NAME}; is it a finished run?")
     return path / FILE_NAME
 
@@ -311,3 +317,7 @@ def _compare(own: Mapping[str, Tensor], found: Mapping[str, tuple[Any, Any]], na
     ]
     if told:
         raise InvalidCheckpoint(f"{name} contradicts its header: {'; '.join(told)}.")
+
+
+SETS = "sets"
+"""Folder in that of a joint training, with one of each data set."""

@@ -204,6 +204,24 @@ def feature_width(net: nn.Module, path: str) -> int:
 
 
 @torch.no_grad()
+def rows_of(head: nn.Module, rows: slice, path: str) -> nn.Module:
+    """A layer of the same form that answers for some of the classes alone, with their weights.
+
+    Raises:
+        InvalidSetting: If it is no layer that can be a head.
+    """
+    if isinstance(head, nn.ModuleList):
+        return nn.ModuleList(rows_of(part, rows, f"{path}.{i}") for i, part in enumerate(head))
+    weight, bias = _weights(head, path)
+    part = resized(head, len(weight[rows]), path)
+    own_weight, own_bias = _weights(part, path)
+    own_weight.copy_(weight[rows])
+    if bias is not None and own_bias is not None:
+        own_bias.copy_(bias[rows])
+    return part
+
+
+@torch.no_grad()
 def unchanging(head: nn.Module, path: str) -> nn.Module:
     """A plain layer that gives what it gets, since networks ask their heads for size and type.
 

@@ -15,7 +15,7 @@ from kinesphere.core.batch_norm import single_clip_norms
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.card import ModelCard
-from kinesphere.models.head import HeadForm, resized, shaped, unchanging
+from kinesphere.models.head import HeadForm, resized, rows_of, shaped, unchanging
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
@@ -145,6 +145,24 @@ class Recogniser(nn.Module):
         parent, _, leaf = path.rpartition(".")
         setattr(net.get_submodule(parent), leaf, unchanging(net.get_submodule(path), path))
         copy = Recogniser(net, self.card, self.specs, self.labels, dict(self.arguments), self.provenance)
+        return copy.train(self.training)
+
+    def with_rows(self, rows: slice, labels: LabelSet) -> Recogniser:
+        """A copy that answers for some of the classes alone, with the weights of their outputs.
+
+        Args:
+            rows: The outputs.
+            labels: Their names.
+
+        Raises:
+            InvalidSetting: If the model's head is no layer with a row for each class.
+        """
+        net = deepcopy(self.net)
+        for path in self.card.head:
+            parent, _, leaf = path.rpartition(".")
+            setattr(net.get_submodule(parent), leaf, rows_of(net.get_submodule(path), rows, path))
+        arguments = dict(self.arguments)
+        copy = Recogniser(net, self.card, self.specs, labels, arguments, self.provenance, self.head)
         return copy.train(self.training)
 
     def shape_head(self, form: HeadForm) -> None:

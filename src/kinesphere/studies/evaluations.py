@@ -186,13 +186,13 @@ def _manifest(folder: Path, recipe: Any, section: EvaluationSection, root: str |
     Raises:
         InvalidSetting: If the run has no test.
     """
-    from kinesphere.train.resolve import read_data, resolve
+    from kinesphere.train.resolve import read_samples, resolve
 
     if section.data is not None:
         path = Path(root or ".") / section.data
         manifest = Manifest.read(path, label_column=section.label_column, group_column=section.group_column)
         return manifest if section.split is None else manifest.where(split=section.split)
-    _, parts = resolve(recipe, read_data(recipe.data))
+    _, parts = resolve(recipe, read_samples(recipe))
     if parts.test is None:
         raise InvalidSetting(
             f"{folder} was tested on nothing, so {section.name} has no clips; name its data."

@@ -134,8 +134,10 @@ def _cross_validate(
     from kinesphere.data.content import contents_of
     from kinesphere.data.faults import copies_together, same_content
     from kinesphere.data.split import kfold, leave_one_group_out
+    from kinesphere.train.joint import refuse_joint
     from kinesphere.train.resolve import read_data
 
+    refuse_joint(recipe, "A cross-validation")
     manifest = read_data(recipe.data)
     contents = contents_of(sample.path for sample in manifest)
     manifest = copies_together(manifest, same_content(contents))

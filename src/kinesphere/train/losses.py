@@ -74,12 +74,23 @@ class DeferredLoss:
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         return self.late(logits, targets)
 
+    def at(self, progress: float) -> LossFunction:
+        """The loss of a step before which a fraction `progress` of all steps was made."""
+        return self.early if progress < self.after else self.late
+
+
+@runtime_checkable
+class ChangesInTraining(Protocol):
+    """A loss that is another one at other times of a training."""
+
+    def at(self, progress: float) -> LossFunction:
+        """The loss of a step before which a fraction `progress` of all steps was made."""
+        ...
+
 
 def loss_at(loss: LossFunction, progress: float) -> LossFunction:
     """The loss of a step before which a fraction `progress` of all steps was made."""
-    if isinstance(loss, DeferredLoss):
-        return loss.early if progress < loss.after else loss.late
-    return loss
+    return loss.at(progress) if isinstance(loss, ChangesInTraining) else loss
 
 
 @runtime_checkable

@@ -67,6 +67,7 @@ class History(pl.Callback):
                 **{
                     f"val_{name}": (validation or {}).get(name) for name in ("loss", *metrics_for("training"))
                 },
+                **{f"val_{name}": value for name, value in (validation or {}).items() if "/" in name},
                 "seconds": round(seconds, 3),
                 "clips_per_s": round(self._clips / seconds, 3),
                 "waiting": round(min(1.0, (self._loader.waited_s - self._waited_before) / seconds), 4),

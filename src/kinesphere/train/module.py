@@ -5,6 +5,7 @@ B batch, V views, T time, C channels, H W pixels, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from kinesphere.train.losses import LossFunction, dense_targets, loss_at
 from kinesphere.train.optim import make_optimizer
 from kinesphere.train.running_metrics import RunningMetrics, Scores
 from kinesphere.train.schedule import make_schedule, set_rates
+from kinesphere.train.set_heads import SetHead, by_head
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class RecognitionTask(pl.LightningModule):
         seed: Seed of the steps' randomness.
         ema: Decay of the averaged weights, or None.
         augment: Its mixup, CutMix and still frames are applied here; the rest happens while loading.
+        heads: Those of a training on several data sets; none where there is one.
     """
 
     training_scores: tuple[str, ...] = ("loss", "top1")
@@ -73,19 +76,22 @@ class RecognitionTask(pl.LightningModule):
         seed: int = 0,
         ema: float | None = None,
         augment: Augment | None = None,
+        heads: tuple[SetHead, ...] = (),
     ) -> None:
         super().__init__()
         self.recogniser = recogniser.train()
         self.average = AveragedWeights(recogniser.net, ema) if ema is not None else None
         self.length = length
-        self.training_metrics = RunningMetrics(len(recogniser.labels), recogniser.labels.multi)
-        self.validation_metrics = RunningMetrics(len(recogniser.labels), recogniser.labels.multi)
+        classes, multi = len(recogniser.labels), recogniser.labels.multi
+        self.training_metrics = RunningMetrics(classes, multi, heads)
+        self.validation_metrics = RunningMetrics(classes, multi, heads)
         self.last_validation: Scores | None = None
         self._loss = loss
         self._optimizer = optimizer
         self._schedule = schedule
         self._seed = seed
         self._augment = augment
+        self._heads = heads
 
     @property
     def scored(self) -> Recogniser:
@@ -194,7 +200,9 @@ class RecognitionTask(pl.LightningModule):
         inputs = tuple(x[own] for x in batch.inputs)
         count, views = inputs[0].shape[:2]
         logits = self.scored(*self._normalised(tuple(x.flatten(0, 1) for x in inputs)))
-        logits = mean_over_views(logits.unflatten(0, (count, views)), self.recogniser.labels.multi)
+        logits = mean_over_views(
+            logits.unflatten(0, (count, views)), self.recogniser.labels.multi, self._heads
+        )
         rows = dense_targets(batch.targets[own], logits.shape[-1])
         self.validation_metrics.update(logits, rows, self._loss(logits, rows))
 
@@ -247,10 +255,14 @@ def seed_step(seed: int, epoch: int, batch: int, rank: int = 0) -> torch.Generat
     return torch.Generator().manual_seed(state)
 
 
-def mean_over_views(logits: Tensor, multi: bool) -> Tensor:
-    """Logits (B, K) of the probabilities averaged over the views of (B, V, K)."""
+def mean_over_views(logits: Tensor, multi: bool, heads: Sequence[SetHead] = ()) -> Tensor:
+    """Logits (B, K) of the probabilities averaged over the views of (B, V, K), for each head by itself."""
     if logits.shape[1] == 1:
         return logits[:, 0]
     if multi:
         return logits.float().sigmoid().mean(1).logit(eps=1e-6)
-    return logits.float().softmax(-1).mean(1).clamp(min=torch.finfo(torch.float32).tiny).log()
+
+    def mean(own: Tensor) -> Tensor:
+        return own.float().softmax(-1).mean(1).clamp(min=torch.finfo(torch.float32).tiny).log()
+
+    return by_head(heads, mean, logits)

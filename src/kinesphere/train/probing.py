@@ -40,6 +40,7 @@ from kinesphere.train.resolve import extracts, frame_cache
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.running_metrics import RunningMetrics, Scores, monitor_mode
 from kinesphere.train.schedule import make_schedule
+from kinesphere.train.set_heads import heads_of, shares_of
 from kinesphere.train.splits import Parts
 from kinesphere.train.trainer import loss_of, run_length, starting
 
@@ -107,7 +108,7 @@ def fit_probes(recipe: Recipe, parts: Parts, console: Console | None = None) -> 
     best = chosen.scores[chosen.best]
     keep(
         recogniser,
-        files.model,
+        files.weights(joint=bool(recipe.joint.sets)),
         parts.train.fingerprint(),
         {} if best is None else {f"val_{name}": value for name, value in best.items()},
     )
@@ -308,6 +309,7 @@ class ProbeTrainer:
         self._start = start
         self._loss = loss
         self._labels = labels
+        self._heads = heads_of(recipe, labels)
         self._device = next(start.parameters()).device
 
     def train(
@@ -343,7 +345,7 @@ class ProbeTrainer:
 
     def metrics(self) -> RunningMetrics:
         """Counts of no sample yet."""
-        return RunningMetrics(len(self._labels), self._labels.multi)
+        return RunningMetrics(len(self._labels), self._labels.multi, self._heads)
 
     def scores(self, head: Head, features: Features) -> Scores | None:
         """The scores of a head on all samples; None where its loss is no number."""
@@ -359,7 +361,7 @@ class ProbeTrainer:
             x, targets = features.of(rows[begin : begin + size])
             views = x.shape[1]
             logits = head(x.flatten(0, 1).to(self._device)).unflatten(0, (-1, views))
-            answers = mean_over_views(logits, self._labels.multi).cpu()
+            answers = mean_over_views(logits, self._labels.multi, self._heads).cpu()
             metrics.update(answers, targets, self._loss(answers, targets))
 
     def _batches(self, features: Features, rows: Sequence[int]) -> Callable[[int], list[list[int]]]:
@@ -372,6 +374,7 @@ class ProbeTrainer:
             balance=self.recipe.data.balance,
             drop_last=len(rows) > size and 0 < len(rows) % size < size / 2,
             seed=self.recipe.train.seed,
+            shares=shares_of(self.recipe, [features.manifest.samples[row] for row in rows]),
         )
 
         def of(epoch: int) -> list[list[int]]:

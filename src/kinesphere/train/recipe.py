@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
@@ -31,6 +31,7 @@ from kinesphere.train.config import (
     TestSection,
     TrainSection,
 )
+from kinesphere.train.joint_sections import JointSection
 from kinesphere.train.unlabelled_sections import PretrainSection, UnlabelledSection
 
 RECIPE_FILE = "recipe.yaml"
@@ -48,6 +49,8 @@ class Recipe(Section):
 
     data: DataSection
     """Videos, labels and splits."""
+    joint: JointSection = JointSection()
+    """Several data sets at once, a head for each."""
     model: ModelSection = ModelSection()
     """Network and weights to start from."""
     clip: ClipSection = ClipSection()
@@ -78,6 +81,20 @@ class Recipe(Section):
     """Loggers of curves."""
     out: str | None = None
     """Run folder; None is runs/<data>-<model>, numbered where that exists."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sources(cls, settings: Any) -> Any:
+        """Settings in which `data.source` is that of all data sets of a joint training."""
+        joint = settings.get("joint") if isinstance(settings, dict) else None
+        sets = joint.get("sets") if isinstance(joint, dict) else None
+        data = settings.get("data", {}) if isinstance(settings, dict) else None
+        if not isinstance(sets, dict) or not sets or not isinstance(data, dict):
+            return settings
+        given = [each.get("source") for each in sets.values() if isinstance(each, dict)]
+        listed = [[each] if isinstance(each, str) else each for each in given]
+        sources = [part for each in listed if isinstance(each, list | tuple) for part in each]
+        return {**settings, "data": {**data, "source": sources or data.get("source", ())}}
 
     @classmethod
     def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -278,7 +295,7 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     found: list[str] = []
     for key, field in model.model_fields.items():
         inner = _section(field.annotation)
-        if inner is not None:
+        if inner is not None and get_origin(field.annotation) is not dict:
             found += _all_keys(inner, f"{prefix}{key}.")
         else:
             found.append(prefix + key)
@@ -292,10 +309,14 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
-    for part in place:
-        inner = _section(model.model_fields[part].annotation)
+    parts = iter(place)
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        inner = _section(annotation)
         assert inner is not None
         model = inner
+        if get_origin(annotation) is dict:  # sections by names of the user's
+            next(parts, None)
     return list(model.model_fields)
 
 

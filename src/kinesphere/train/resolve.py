@@ -28,6 +28,7 @@ from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import check_name, is_file, model_of, named_weights
 from kinesphere.train.config import DataSection, ModelSection
 from kinesphere.train.inputs import clip_specs
+from kinesphere.train.joint import check_joint, divide_sets, joined
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits import Parts, divide
 from kinesphere.train.unlabelled import check_unlabelled, set_apart
@@ -39,8 +40,21 @@ DEFAULT_EMA = 0.999
 """Decay of the averaged weights where unlabelled clips are learnt from."""
 
 
+def read_samples(recipe: Recipe) -> Manifest:
+    """All samples of a recipe, of one data set or of those of a joint training (see `joint.joined`).
+
+    Raises:
+        InvalidManifest, InvalidAnnotation, LabelMismatch: As `read_data`.
+        InvalidSetting: If samples of a joint training carry several labels.
+    """
+    sets = recipe.joint.sets
+    if not sets:
+        return read_data(recipe.data)
+    return joined({name: read_data(section.within(recipe.data)) for name, section in sets.items()})
+
+
 def read_data(data: DataSection) -> Manifest:
-    """All samples of a recipe.
+    """All samples of one data set.
 
     Raises:
         InvalidManifest: If a source cannot be read or contradicts itself.
@@ -118,12 +132,17 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             f"All {len(manifest)} samples are of one class, {manifest.labels.names[0]!r}; a recogniser tells "
             "classes apart. Add clips of something else."
         )
+    check_joint(recipe, manifest)
     _check_probe(recipe)
     _check_rebalance(recipe, multi)
     check_unlabelled(recipe, multi)
     recipe = _for_long_tails(recipe)
     model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
-    parts, data = divide(recipe, manifest)
+    joint = recipe.joint
+    if joint.sets:
+        parts, data, joint = divide_sets(recipe, manifest)
+    else:
+        parts, data = divide(recipe, manifest)
     parts = set_apart(recipe, parts)
     check_flip(recipe.augment, parts.train.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
@@ -146,6 +165,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     resolved = recipe.model_copy(
         update={
             "data": data,
+            "joint": joint,
             "model": model,
             "augment": recipe.augment.resolved(),
             "loss": loss,
@@ -160,7 +180,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
                     "threads": _threads(recipe, model) if compute.device == "cpu" else recipe.compute.threads,
                 }
             ),
-            "out": str(real_path(Path(recipe.out or _free_folder(data.source[0], model.name)))),
+            "out": str(real_path(Path(recipe.out or _free_folder(_name_of(recipe), model.name)))),
         }
     )
     return resolved, parts
@@ -342,6 +362,11 @@ def _joined(manifests: list[Manifest]) -> Manifest:
         " and ".join(dict.fromkeys(manifest.unused_are for manifest in manifests)),
         " and ".join(dict.fromkeys(manifest.wrong_are for manifest in manifests)),
     )
+
+
+def _name_of(recipe: Recipe) -> str:
+    """What a run's folder is named by: the source of its data, or the names of several sets."""
+    return "-".join(recipe.joint.sets) or recipe.data.source[0]
 
 
 def _free_folder(source: str, model: str) -> Path:

@@ -155,6 +155,8 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
     lines = now.differences(before)
     compared = files.folds.is_file() or files.splits.is_file()
     changeable = CHANGEABLE if compared else tuple(key for key in CHANGEABLE if key != "data.source")
+    if compared:
+        changeable += tuple(f"joint.sets.{name}.source" for name in now.joint.sets)
     if longer:
         changeable += ("train.epochs",)
     changed = [line for line in lines if not line.startswith(changeable)]
@@ -165,7 +167,7 @@ def check_settings(files: RunFiles, now: Recipe) -> bool:
             f"The run in {files.folder} was begun with other settings (now / then): {'; '.join(changed)}."
             f"{epochs} Resume it with its own recipe.yaml, or choose another `out`."
         )
-    if lines := [line for line in lines if not line.startswith(("out", "data."))]:
+    if lines := [line for line in lines if not line.startswith(("out", "data.", "joint."))]:
         rates = " The learning rate follows the new length from here on." if longer else ""
         log.info("Settings changed (now / then): %s.%s", "; ".join(lines), rates)
     return longer

@@ -97,11 +97,11 @@ def train(
         TooManyFailures: If too many samples are unreadable.
         TrainingDiverged: If the loss stops being a number.
     """
-    from kinesphere.train.resolve import read_data, resolve
+    from kinesphere.train.resolve import read_samples, resolve
 
     check_torchvision()
     with stoppable():
-        manifest = read_data(recipe.data)
+        manifest = read_samples(recipe)
         try:
             resolved, parts = resolve(recipe, manifest)
         except KinesphereError:
@@ -121,7 +121,7 @@ def train(
             finally:
                 if not files.holds_a_run:
                     files.clear_start()
-            return Run(files.folder, resolved, _score(resolved, parts, files))
+            return Run(files.folder, resolved, _scored(resolved, parts, files))
 
 
 def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None) -> Parts:
@@ -186,7 +186,7 @@ def open_test(folder: str | Path) -> Run:
         InvalidSetting: If the folder holds no finished run, or the data are not those that it was begun with.
         InUse: If a training is at work in the folder.
     """
-    from kinesphere.train.resolve import read_data, resolve
+    from kinesphere.train.resolve import read_samples, resolve
 
     run = open_run(folder)
     if run.report is None:
@@ -195,10 +195,10 @@ def open_test(folder: str | Path) -> Run:
         return run
     with stoppable(), run.files.claimed():
         opened = run.recipe.model_copy(update={"test": run.recipe.test.model_copy(update={"open": True})})
-        resolved, parts = resolve(opened, read_data(opened.data))
+        resolved, parts = resolve(opened, read_samples(opened))
         check_data(run.files, parts)
         resolved.dump(run.files.recipe)
-        return Run(run.folder, resolved, _score(resolved, parts, run.files))
+        return Run(run.folder, resolved, _scored(resolved, parts, run.files))
 
 
 def _opening(recipe: Recipe, parts: Parts) -> str:
@@ -217,6 +217,16 @@ def _opening(recipe: Recipe, parts: Parts) -> str:
 def _threads(recipe: Recipe) -> str:
     number = recipe.compute.threads
     return "" if number == "auto" else f", {number} thread{'s' * (number > 1)}"
+
+
+def _scored(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
+    """Evaluate the kept weights; those of a joint training on each of its data sets."""
+    if not recipe.joint.sets:
+        return _score(recipe, parts, files)
+    from kinesphere.train.joint_scores import score_sets, write_models
+
+    write_models(recipe, parts, files)
+    return score_sets(recipe, parts, files, _score)
 
 
 def _score(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kinesphere.core.files import claiming, make_folder, sweep, unwritable
 from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
+from kinesphere.models.checkpoint import SETS
 
 _IDENTITIES = ("wandb-run-id", "mlflow-run-id")
 
@@ -40,6 +41,8 @@ class RunFiles:
     """Best weights by validation; the last ones without validation."""
     last = _Path("checkpoints", "last.safetensors")
     """Weights of the last step."""
+    joint = _Path("checkpoints", "joint.safetensors")
+    """Of a joint training, what `model` is of others: the network with the heads of all sets."""
     state = _Path("checkpoints", "state.ckpt")
     """Everything needed to resume."""
     metrics = _Path("metrics.csv")
@@ -67,6 +70,14 @@ class RunFiles:
     """The answers to the validation samples; written when weights of a fusion are learned."""
     folds = _Path("folds.json")
     """Of a cross-validation: how its folds are made."""
+
+    def weights(self, *, joint: bool) -> Path:
+        """Where the weights are kept that training chooses."""
+        return self.joint if joint else self.model
+
+    def of_set(self, name: str) -> RunFiles:
+        """Paths of one data set of a joint training: its model, its report and its predictions."""
+        return RunFiles(self.folder / SETS / name)
 
     @property
     def holds_a_run(self) -> bool:

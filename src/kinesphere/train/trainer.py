@@ -29,7 +29,7 @@ from kinesphere.core.threads import computing_with
 from kinesphere.data.dataset import ClipDataset
 from kinesphere.data.loader import ClipLoader, make_loader
 from kinesphere.data.manifest import Manifest
-from kinesphere.data.sampler import Balance
+from kinesphere.data.sampler import Balance, SetShares
 from kinesphere.data.sources import Opening
 from kinesphere.evaluate.seen import digests_of
 from kinesphere.models.create import create_model, with_specs
@@ -53,6 +53,7 @@ from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import extracts, frame_cache
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.running_metrics import monitor_mode
+from kinesphere.train.set_heads import JointLoss, heads_of, shares_of
 from kinesphere.train.splits import Parts
 
 log = logging.getLogger("kinesphere.train")
@@ -85,7 +86,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         console: For progress; None is standard error.
     """
     files, process = RunFiles(Path(str(recipe.out))), ProcessRank.here()
-    compute = recipe.compute.choose()
+    compute, weights = recipe.compute.choose(), files.weights(joint=bool(recipe.joint.sets))
     recogniser = starting(recipe, parts, compute)
     check_augment(recipe.augment, recogniser, parts.train, extracts(recipe.data))
     preparation = recogniser.provenance.preparation
@@ -95,7 +96,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     ):
         task = build_task(recipe, recogniser, parts.train, len(training))
         state = read_state(files.state) if files.state.is_file() else None
-        best = KeepBest(files.model, recipe.train.monitor, parts.train.fingerprint())
+        best = KeepBest(weights, recipe.train.monitor, parts.train.fingerprint())
         callbacks = _callbacks(recipe, parts, files, training, best, console)
         with quiet_engine(), naming_the_disk(files.folder), computing_with(compute.threads):
             loggers = []
@@ -114,7 +115,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
     if process.rank == 0:
         keep(task.scored, files.last, parts.train.fingerprint(), {})
         if best.best is None:
-            keep(task.scored, files.model, parts.train.fingerprint(), {})
+            keep(task.scored, weights, parts.train.fingerprint(), {})
 
 
 def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
@@ -194,11 +195,19 @@ def build_task(recipe: Recipe, recogniser: Recogniser, train: Manifest, batches:
         from kinesphere.train.semi_supervised import FixMatchTask
 
         return FixMatchTask(recipe.unlabelled, recogniser, *rest, seed=seed, ema=ema)
-    return RecognitionTask(recogniser, *rest, seed=seed, ema=ema, augment=recipe.augment)
+    heads = heads_of(recipe, train.labels)
+    return RecognitionTask(recogniser, *rest, seed=seed, ema=ema, augment=recipe.augment, heads=heads)
 
 
 def loss_of(recipe: Recipe, train: Manifest) -> LossFunction:
-    """The loss of a recipe for the classes of its training samples."""
+    """The loss of a recipe for the classes of its training samples; for several sets, each by itself."""
+    heads = heads_of(recipe, train.labels)
+    if not heads:
+        return _loss(recipe, train)
+    return JointLoss(heads, tuple(_loss(recipe, head.own(train)) for head in heads))
+
+
+def _loss(recipe: Recipe, train: Manifest) -> LossFunction:
     counts, settings = train.counts(), recipe.loss
     context = LossContext(
         torch.tensor([counts[name] for name in train.labels]),
@@ -278,7 +287,8 @@ def training_loader(
     per_step = recipe.train.batch_size * process.world
     drop_last = len(train) > per_step and 0 < len(train) % per_step < per_step / 2
     dataset = _dataset(recipe, train, specs, preparation, training=True)
-    return ResumableLoader(_loader(recipe, dataset, process, recipe.data.balance, drop_last))
+    shares = shares_of(recipe, train.samples)
+    return ResumableLoader(_loader(recipe, dataset, process, recipe.data.balance, drop_last, shares=shares))
 
 
 def _validation_loader(
@@ -318,10 +328,12 @@ def _opening(data: DataSection, preparation: Preparation) -> Opening:
 def _loader(
     recipe: Recipe, dataset: ClipDataset, process: ProcessRank, balance: Balance = "none",
     drop_last: bool = False, batch_size: int | None = None,
+    shares: SetShares | None = None,
 ) -> ClipLoader:  # fmt: skip
     return make_loader(
         dataset, batch_size or recipe.train.batch_size, workers=recipe.compute.workers, balance=balance,
         drop_last=drop_last, rank=process.rank, world=process.world, threads=recipe.compute.choose().threads,
+        shares=shares,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ _GRACE_S = 30.0
 def main(folder: str, parent: str | None = None) -> None:
     """Fit the run in `folder` as this process's share."""
     from kinesphere.train.recipe import Recipe
-    from kinesphere.train.resolve import read_data, resolve
+    from kinesphere.train.resolve import read_samples, resolve
     from kinesphere.train.resume import check_data
     from kinesphere.train.run_folder import RunFiles
     from kinesphere.train.splits_csv import SplitTable
@@ -49,7 +49,7 @@ def main(folder: str, parent: str | None = None) -> None:
             _silent() if parent is not None else nullcontext()
         ):  # `train` has said what is wrong with the data
             recipe = Recipe.load(files.recipe)
-            resolved, parts = resolve(recipe, read_data(recipe.data))
+            resolved, parts = resolve(recipe, read_samples(recipe))
         if parent is None and files.splits.is_file():
             check_data(files, parts)
         elif alone and not files.holds_a_run:
