@@ -47,7 +47,8 @@ class SetShares:
     def fractions(self) -> np.ndarray:
         """`(sets,)` shares that sum to 1."""
         weights = np.array(self.weights, dtype=float)
-        return weights / weights.sum()
+        fractions: np.ndarray = weights / weights.sum()
+        return fractions
 
 
 @dataclass(eq=False)
