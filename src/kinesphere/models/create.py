@@ -207,7 +207,7 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
         name: Name of the weights, for the log.
     """
 
-    own = recogniser.labels
+    own = recogniser.former_labels = recogniser.labels
     if set(labels.names) == set(own.names):
         order = [own.index(label) for label in labels]
         with torch.no_grad():

@@ -39,6 +39,41 @@ class ClipDigests:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """A training that weights went through.
+
+    Attributes:
+        data: Names of the data sets that taught, several where they did so at once.
+        clips: Training clips of each.
+        classes: Classes of each.
+
+    Raises:
+        InvalidSetting: If there are not as many numbers as names, or they are no whole numbers above 0.
+    """
+
+    data: tuple[str, ...]
+    clips: tuple[int, ...]
+    classes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (*self.clips, *self.classes)
+        fits = len(self.data) == len(self.clips) == len(self.classes) > 0
+        if not fits or not all(type(number) is int and number > 0 for number in numbers):
+            raise InvalidSetting("A record of training has clips and classes, above 0, for each data set.")
+        if not all(isinstance(name, str) for name in self.data):
+            raise InvalidSetting("A record of training names its data sets by texts.")
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """Inverse of `dataclasses.asdict`."""
+        return cls(**{name: tuple(values) for name, values in plain.items()})
+
+    def __str__(self) -> str:
+        parts = zip(self.data, self.clips, self.classes, strict=True)
+        return " + ".join(f"{name} ({clips} clips, {classes} classes)" for name, clips, classes in parts)
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Origin of a set of weights; stored in the checkpoint's header.
 
@@ -56,6 +91,8 @@ class Provenance:
         trained_on: Public data sets that the weights it started from had learnt from, first to last (see
             `weights.training_sets`); none where that is not known.
         class_counts: Training clips by class; None where that is not known.
+        lessons: Trainings that the weights went through, first to last, after those of `trained_on`; none in
+            files of versions that did not note them.
     """
 
     origin: str
@@ -69,6 +106,7 @@ class Provenance:
     rejection: Rejection | None = None
     trained_on: tuple[str, ...] = ()
     class_counts: dict[str, int] | None = None
+    lessons: tuple[Lesson, ...] = ()
 
     def __post_init__(self) -> None:
         known = (self.sha256, self.training_data, self.test_views)
@@ -87,6 +125,8 @@ class Provenance:
         for name in ("rejection", "class_counts"):
             if plain[name] is None:  # as files of before
                 del plain[name]
+        if not self.lessons:
+            del plain["lessons"]
         return plain
 
     @classmethod
@@ -103,6 +143,7 @@ class Provenance:
             rejection = None if plain.get("rejection") is None else Rejection.from_json(plain["rejection"])
             changed = {"notes": notes, "preparation": preparation, "clips": clips, "rejection": rejection}
             sets = tuple(plain.get("trained_on", ()))
-            return cls(**{**plain, **changed, "trained_on": sets})
+            lessons = tuple(Lesson.from_json(each) for each in plain.get("lessons", ()))
+            return cls(**{**plain, **changed, "trained_on": sets, "lessons": lessons})
         except (TypeError, AttributeError) as error:
             raise InvalidSetting(f"This is not a provenance record: {error}.") from error

@@ -62,6 +62,8 @@ class Recogniser(nn.Module):
         self.head = head
         self.reset: tuple[str, ...] = ()
         """Names of the tensors that do not come from the loaded weights."""
+        self.former_labels: LabelSet | None = None
+        """Labels of the loaded weights, where they were exchanged for others."""
         self._frozen: tuple[nn.Module, ...] = ()
 
     @property

@@ -78,7 +78,10 @@ def score_sets(recipe: Recipe, parts: Parts, files: RunFiles, score: Score) -> R
             _own(head, parts.test),
             head.own(parts.whole),
             parts.contents,
-            (*_notes_of(head, parts.notes), f"Trained together with {_others(recipe, head)}."),
+            (
+                *_notes_of(head, list(recipe.joint.sets), parts.notes),
+                f"Trained together with {_others(recipe, head)}.",
+            ),
         )
         alone = recipe.model_copy(update={"data": recipe.joint.sets[head.name].within(recipe.data)})
         report = score(alone, own, files.of_set(head.name))
@@ -118,10 +121,10 @@ def _own(head: SetHead, part: Manifest | None) -> Manifest | None:
     return head.own(part)
 
 
-def _notes_of(head: SetHead, notes: Sequence[str]) -> tuple[str, ...]:
-    """The notes of a set, without its name."""
-    prefix = f"{head.name}: "
-    return tuple(note.removeprefix(prefix) for note in notes if note.startswith(prefix))
+def _notes_of(head: SetHead, sets: Sequence[str], notes: Sequence[str]) -> tuple[str, ...]:
+    """The notes of a set, without its name, and those that are about no set in particular."""
+    prefix, others = f"{head.name}: ", tuple(f"{name}: " for name in sets if name != head.name)
+    return tuple(note.removeprefix(prefix) for note in notes if not note.startswith(others))
 
 
 def _others(recipe: Recipe, head: SetHead) -> str:

@@ -183,7 +183,7 @@ def _as_absolute(before: Recipe, now: Recipe) -> Recipe:
 
 def _start_afresh(files: RunFiles) -> None:
     files.clear_start()
-    for path in (files.unreadable, files.damaged, files.metrics):
+    for path in (files.unreadable, files.damaged, files.metrics, files.start):
         path.unlink(missing_ok=True)
 
 

@@ -221,6 +221,9 @@ def _threads(recipe: Recipe) -> str:
 
 def _scored(recipe: Recipe, parts: Parts, files: RunFiles) -> Report | None:
     """Evaluate the kept weights; those of a joint training on each of its data sets."""
+    from kinesphere.train.start import start_notes
+
+    parts = replace(parts, notes=(*parts.notes, *start_notes(files.start)))
     if not recipe.joint.sets:
         return _score(recipe, parts, files)
     from kinesphere.train.joint_scores import score_sets, write_models

@@ -45,6 +45,8 @@ class RunFiles:
     """Of a joint training, what `model` is of others: the network with the heads of all sets."""
     state = _Path("checkpoints", "state.ckpt")
     """Everything needed to resume."""
+    start = _Path("start.json")
+    """What of the weights at the start was loaded, reset and shared; absent without such weights."""
     metrics = _Path("metrics.csv")
     """One row per epoch."""
     probes = _Path("probes.csv")

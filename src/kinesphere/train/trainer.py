@@ -55,6 +55,7 @@ from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.running_metrics import monitor_mode
 from kinesphere.train.set_heads import JointLoss, heads_of, shares_of
 from kinesphere.train.splits import Parts
+from kinesphere.train.start import Start, lesson_of, tell_start
 
 log = logging.getLogger("kinesphere.train")
 
@@ -119,14 +120,22 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
 
 
 def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
-    """The model of a recipe before its first step, on its device; its provenance knows the run's clips."""
+    """The model of a recipe before its first step, on its device; its provenance knows the run's clips.
+
+    Where it starts from weights, what of them was loaded is logged and written into the run's folder.
+    """
     recogniser = build_recogniser(recipe, parts.train)
+    before = recogniser.provenance
+    if recipe.model.pretrained or "." in recipe.model.name:
+        weights = recipe.model.pretrained if isinstance(recipe.model.pretrained, str) else recipe.model.name
+        tell_start(RunFiles(Path(str(recipe.out))).start, Start.of(weights, recogniser, before))
     recogniser.provenance = replace(
-        recogniser.provenance,
+        before,
         preparation=preparation_of(parts.train, recogniser.specs, extracts(recipe.data)),
         clips=_clips_of(parts, recogniser),
         test_views=recipe.test.views,
         class_counts={name: parts.train.counts()[name] for name in parts.train.labels},
+        lessons=(*before.lessons, lesson_of(recipe, parts.train)),
     )
     compute.place(recogniser)
     return recogniser
