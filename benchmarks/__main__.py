@@ -48,6 +48,7 @@ NAMES = (
     "few_clips",
     "long_tail",
     "labels",
+    "joint",
     "events",
     "robbery",
     "segments",

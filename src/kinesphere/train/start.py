@@ -1,4 +1,4 @@
-"""What a run starts from: which tensors were loaded and which reset, which labels are shared, what taught them."""
+"""What a run starts from: tensors that were loaded or reset, labels that are shared, what taught them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Start:
 
 
 def taught(origin: Provenance) -> tuple[str, ...]:
-    """What weights have learnt from, first to last: public sets by name, then trainings with their numbers."""
+    """What weights have learnt from: public sets by name, then trainings with their numbers, in order."""
     return (*(TITLES[name] for name in origin.trained_on), *map(str, origin.lessons))
 
 
@@ -103,9 +103,7 @@ def start_notes(path: Path) -> tuple[str, ...]:
         return ()
     plain: Any = read_json(path, InvalidSetting)
     if not isinstance(plain, dict) or not isinstance(plain.get("sentence"), str):
-        raise InvalidSetting(
-            f"{path} does not say what the run started from; resume the run to write it anew."
-        )
+        raise InvalidSetting(f"{path} does not say what the run started from; delete it, and resume the run.")
     return (plain["sentence"],)
 
 
