@@ -69,7 +69,7 @@ def check_joint(recipe: Recipe, manifest: Manifest) -> None:
 
     Raises:
         InvalidSetting: If clips of one set would be mixed with those of another, a trained head be changed,
-            or some set has one class.
+            clips without labels be learnt from, or some set has one class.
     """
     if not recipe.joint.sets:
         return
@@ -88,6 +88,11 @@ def check_joint(recipe: Recipe, manifest: Manifest) -> None:
         raise InvalidSetting(
             "rebalance changes the head of one data set; run it on the model of one, as "
             "model.pretrained=RUN/sets/NAME with that set's data."
+        )
+    if recipe.unlabelled.method is not None or recipe.pretrain.method is not None:
+        raise InvalidSetting(
+            "Unlabelled clips and pre-training (unlabelled.method, pretrain.method) are of one data set; "
+            "leave them out of a joint training, or start it from the run that they gave."
         )
     if len(recipe.probe.lr) and len(recipe.probe.lr) * max(1, len(recipe.probe.weight_decay)) > 1:
         untested = [name for name, each in recipe.joint.sets.items() if each.within(recipe.data).val == 0]
