@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from kinesphere.core.registry import Registry
 from kinesphere.data import Manifest
 from kinesphere.data.catalogue import DATASETS, datasets_of
 from kinesphere.datasets import import_skeletons
+from kinesphere.synthetic.clips import plan_clips
 from kinesphere.synthetic.mocap import render_motions
+from kinesphere.synthetic.settings import MannequinSettings
 
 Install = Callable[[Registry[Any], str, str], None]
 SKELETONS = datasets_of("skeletons", "motion capture")
@@ -107,6 +110,12 @@ def test_a_broken_set_of_videos_is_refused(tmp_path: Path) -> None:
         import_skeletons("synthetic", tmp_path, tmp_path / "out")
     with pytest.raises(InvalidSetting, match=r"play motion capture, not synthetic .*; train on it as"):
         render_motions("synthetic", tmp_path, tmp_path / "out")
+
+
+def test_cards_of_generated_sets_count_what_is_planned() -> None:
+    planned = Counter(plan.split for plan in plan_clips(MannequinSettings()))
+    assert {count.split: count.number for count in DATASETS.get("synthetic").card.counts} == planned
+    assert [count.number for count in DATASETS.get("laboratory").card.counts] == [3_900]
 
 
 def test_unknown_sets_are_answered_with_the_nearest() -> None:

@@ -17,6 +17,7 @@ from kinesphere.core.signals import raise_if_stopped
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 from kinesphere.synthetic.clips import ClipPlan, Shot, plan_clips, render_clip
 from kinesphere.synthetic.motion.grades import GRADES
@@ -204,6 +205,11 @@ CARD = DatasetCard(
     splits=SPLITS,
     groups="performer",
     columns=("performer", "scene", "scene_kind", "view", *GRADE_COLUMNS),
+    counts=tuple(
+        Count(split, sum(MannequinSettings().clip_count(label, split) for label in DEFAULT_CLASSES), "", True)
+        for split in SPLITS
+    ),
+    class_count=len(DEFAULT_CLASSES),
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.manifest import Manifest
+from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 from kinesphere.synthetic.laboratory.generate import COLUMNS, LABORATORY, generate_laboratory
 from kinesphere.synthetic.laboratory.scale import BASE_CLIPS, DIMENSIONS
@@ -25,6 +26,8 @@ CARD = DatasetCard(
     splits=SPLITS,
     groups="performer",
     columns=tuple(name for name in COLUMNS if name not in ("path", "label", "group", "split", "id")),
+    counts=(Count("", sum(BASE_CLIPS.values()), is_checked=True),),
+    class_count=len(BASE_CLIPS),
 )
 
 
