@@ -26,7 +26,7 @@ from kinesphere.data.windows import LABEL_COLUMN, WindowRule
 from kinesphere.models.create import DEFAULT_MODEL, DEFAULT_POSE_MODEL
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.starting import check_name, is_file, model_of, named_weights
-from kinesphere.train.config import DataSection, ModelSection
+from kinesphere.train.config import DataSection, ModelSection, TrainSection
 from kinesphere.train.inputs import clip_specs
 from kinesphere.train.joint import check_joint, divide_sets, joined
 from kinesphere.train.recipe import Recipe
@@ -147,15 +147,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     check_flip(recipe.augment, parts.train.labels)
     check_views(Views.parse(recipe.test.views), manifest.labels)
     compute = recipe.compute.choose()
-    train, loss = recipe.train, recipe.loss
-    if train.epochs is None and train.steps is None:
-        train = train.model_copy(update={"epochs": DEFAULT_EPOCHS})
-    if train.monitor == "auto":
-        by_class = recipe.rebalance.method is not None
-        single = "mean_class_accuracy" if by_class else "top1"
-        train = train.model_copy(update={"monitor": "macro_f1" if multi else single})
-    if recipe.unlabelled.method is not None and train.ema is None:
-        train = train.model_copy(update={"ema": DEFAULT_EMA})
+    train, loss = _training(recipe, multi), recipe.loss
     if train.early_stopping and parts.val is None:
         raise InvalidSetting(
             "Early stopping needs validation, but data.val is 0; give it a fraction or a split."
@@ -184,6 +176,20 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
         }
     )
     return resolved, parts
+
+
+def _training(recipe: Recipe, multi: bool) -> TrainSection:
+    """The section of training with its length, its score and the decay of its average decided."""
+    train = recipe.train
+    if train.epochs is None and train.steps is None:
+        train = train.model_copy(update={"epochs": DEFAULT_EPOCHS})
+    if train.monitor == "auto":
+        by_class = recipe.rebalance.method is not None
+        single = "mean_class_accuracy" if by_class else "top1"
+        train = train.model_copy(update={"monitor": "macro_f1" if multi else single})
+    if recipe.unlabelled.method is not None and train.ema is None:
+        train = train.model_copy(update={"ema": DEFAULT_EMA})
+    return train
 
 
 def _check_probe(recipe: Recipe) -> None:
