@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
@@ -26,6 +27,7 @@ from kinesphere.train.schedule import make_schedule
 from kinesphere.train.trainer import quiet_engine
 
 Batch = tuple[Tensor, Tensor, list[Truth]]
+Net = TypeVar("Net", bound=nn.Module)
 IOU_POWER = 0.2
 """TriDet weights the focal loss of right answers by tIoU to this power (its code; section 3.4)."""
 _LEAST_INSIDE = 0.5
@@ -53,7 +55,13 @@ def fit(
     Raises:
         TrainingDiverged: If the loss stops being a number.
     """
-    task = DetectionTask(net, rows, truths, recipe)
+    fit_task(DetectionTask(net, rows, truths, recipe), recipe, state, progress)
+
+
+def fit_task(
+    task: NetworkTask[Any], recipe: LocaliseRecipe, state: Path, progress: pl.Callback | None = None
+) -> None:
+    """`fit` of any task."""
     callbacks = [HearSignals(), KeepState(state), *([progress] if progress else [])]
     with quiet_engine():
         trainer = pl.Trainer(
@@ -71,69 +79,54 @@ def fit(
         )
         trainer.fit(task, ckpt_path=str(state) if state.is_file() else None, weights_only=True)
     if task.average is not None:
-        net.load_state_dict(task.average.module.state_dict())
-    net.eval()
+        task.net.load_state_dict(task.average.module.state_dict())
+    task.net.eval()
 
 
-class DetectionTask(pl.LightningModule):
-    """One detector's losses, optimiser and batches."""
+class NetworkTask(pl.LightningModule, Generic[Net]):
+    """The optimiser and the average of a network; what it learns from is told by its kinds.
 
-    def __init__(
-        self, net: OneStage, rows: Sequence[Tensor], truths: Sequence[Truth], recipe: LocaliseRecipe
-    ) -> None:
+    Args:
+        net: With fresh weights.
+        recipe: Length, optimiser and seed.
+        steps: Of an epoch.
+    """
+
+    def __init__(self, net: Net, recipe: LocaliseRecipe, steps: int) -> None:
         super().__init__()
         self.net = net
         self.average = AveragedWeights(self.net, recipe.train.ema) if recipe.train.ema else None
-        power = IOU_POWER if isinstance(self.net, TriDet) else 0.0
-        self.loss = DetectionLoss(recipe.train.smoothing, power)
-        self._recipe = recipe
-        self._rows, self._truths = rows, truths
+        self._recipe, self._steps = recipe, steps
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """Those of an epoch."""
+
+    @abstractmethod
+    def loss_of(self, batch: Any) -> Tensor:
+        """The loss of a batch."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the epoch, which are the same whether it is reached at once or resumed at."""
-        batches = list(self._batches(self.current_epoch))
-        return DataLoader(cast("Dataset[Batch]", batches), batch_size=None)
+        batches = list(self.batches(self.current_epoch))
+        return DataLoader(cast("Dataset[Any]", batches), batch_size=None)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        settings = self._recipe.train
-        generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
-        order = torch.randperm(len(self._rows), generator=generator).tolist()
-        for first in range(0, len(order), settings.batch_size):
-            drawn = [
-                cropped(self._rows[i], self._truths[i], settings.longest_rows, generator)
-                for i in order[first : first + settings.batch_size]
-            ]
-            x, mask = padded([rows for rows, _ in drawn], self.net.multiple)
-            yield x, mask, [truth for _, truth in drawn]
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Random numbers of a step do not depend on those before."""
         torch.manual_seed(self._recipe.train.seed * 100_003 + self.global_step)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Truths stay as they are."""
         return batch
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Any, index: int) -> Tensor:
         """The loss of a batch."""
-        x, mask, truths = batch
-        answers = self.net(x, mask)
-        targets = [
-            targets_of(
-                answers.points,
-                truth,
-                self.net.classes,
-                cost=cheapest(self.net, answers, i) if isinstance(self.net, TemporalMaxer) else None,
-            )
-            for i, truth in enumerate(truths)
-        ]
-        focal, ends = self.loss(self.net, answers, targets)
-        total: Tensor = focal + ends
+        total = self.loss_of(batch)
         if not total.isfinite():
             raise TrainingDiverged(
                 f"The loss is {float(total)} in epoch {self.current_epoch + 1}; lower optimizer.lr."
             )
-        self.log("loss", total.detach(), on_epoch=True, on_step=False, batch_size=len(x))
+        self.log("loss", total.detach(), on_epoch=True, on_step=False, batch_size=len(batch[0]))
         return total
 
     def on_train_batch_end(self, *args: Any) -> None:
@@ -150,11 +143,51 @@ class DetectionTask(pl.LightningModule):
             if (chosen := [p for p in self.net.parameters() if (p.dim() > 1) == decays])
         ]
         optimizer = optimizer_of(groups, settings)
-        per_epoch = -(-len(self._rows) // self._recipe.train.batch_size)
-        schedule = make_schedule(
-            optimizer, self._recipe.schedule, per_epoch * self._recipe.train.epochs, per_epoch
-        )
+        epochs = self._recipe.train.epochs
+        schedule = make_schedule(optimizer, self._recipe.schedule, self._steps * epochs, self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class DetectionTask(NetworkTask[OneStage]):
+    """One-stage detectors: all points of a few videos at a time."""
+
+    def __init__(
+        self, net: OneStage, rows: Sequence[Tensor], truths: Sequence[Truth], recipe: LocaliseRecipe
+    ) -> None:
+        super().__init__(net, recipe, -(-len(rows) // recipe.train.batch_size))
+        power = IOU_POWER if isinstance(self.net, TriDet) else 0.0
+        self.loss = DetectionLoss(recipe.train.smoothing, power)
+        self._rows, self._truths = rows, truths
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """See `NetworkTask.batches`."""
+        settings = self._recipe.train
+        generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
+        order = torch.randperm(len(self._rows), generator=generator).tolist()
+        for first in range(0, len(order), settings.batch_size):
+            drawn = [
+                cropped(self._rows[i], self._truths[i], settings.longest_rows, generator)
+                for i in order[first : first + settings.batch_size]
+            ]
+            x, mask = padded([rows for rows, _ in drawn], self.net.multiple)
+            yield x, mask, [truth for _, truth in drawn]
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """See `NetworkTask.loss_of`."""
+        x, mask, truths = batch
+        answers = self.net(x, mask)
+        targets = [
+            targets_of(
+                answers.points,
+                truth,
+                self.net.classes,
+                cost=cheapest(self.net, answers, i) if isinstance(self.net, TemporalMaxer) else None,
+            )
+            for i, truth in enumerate(truths)
+        ]
+        focal, ends = self.loss(self.net, answers, targets)
+        total: Tensor = focal + ends
+        return total
 
 
 def cropped(rows_CT: Tensor, truth: Truth, longest: int, generator: torch.Generator) -> tuple[Tensor, Truth]:

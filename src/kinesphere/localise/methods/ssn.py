@@ -1,0 +1,309 @@
+"""Structured segment networks on features: proposals by rows that look like action, judged by their stages.
+
+Of `model` in a recipe, `width` and `levels` mean nothing; `arguments` are `dropout`, `halves` (whether the
+course is looked at by its halves, too) and `joint`. In training sliding windows are proposals, too: a good
+classifier of rows proposes no background. Detections are suppressed after their ends were regressed, by the
+recipe's `decode`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.annotations.timed import Detection
+from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, KinesphereError
+from kinesphere.core.files import replacing
+from kinesphere.core.labels import LabelSet
+from kinesphere.localise.baseline import RowClassifier, fit_baseline
+from kinesphere.localise.decoding import Decoding, detections
+from kinesphere.localise.methods.registry import METHODS, Method
+from kinesphere.localise.proposals import Proposals, grouped, sliding
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.sight import KIND, Sight, moments
+from kinesphere.localise.structured import (
+    COUNTS,
+    PoolRule,
+    Pools,
+    drawn,
+    pools_of,
+    regressed,
+    segment_loss,
+    target_moments,
+)
+from kinesphere.localise.suppression import Suppression, suppressed
+from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
+from kinesphere.models.temporal.ssn import SSN, Placed, RowScores, Stages
+from kinesphere.predict.features import VideoFeatures
+
+NAME = "ssn"
+_ACTION = "action"
+_DRAWS = 10
+"""Each video is drawn from so many times in an epoch."""
+_OUTSIDE = 0.5
+"""Starting and ending stages are so long, in lengths of the proposal."""
+_RULE = PoolRule(coverage=0.0)
+"""Recordings differ in length, and a second of background is some in each."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class SegmentDetector:
+    """A structured segment network with the classifier of rows that proposes.
+
+    Args:
+        net: The network.
+        arguments: That rebuild it, beside features and classes.
+        labels: Its classes.
+        sight: The features that it sees.
+        mean, std: `(C,)` of the features that it was trained on.
+        decoding: How its answers become detections.
+        actionness: `(2, C + 1)`: weights and bias of background and action.
+        targets: `(2, 2)`: mean and deviation of what was regressed.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        net: SSN,
+        arguments: dict[str, Any],
+        labels: LabelSet,
+        sight: Sight,
+        mean: Tensor,
+        std: Tensor,
+        decoding: Decoding,
+        actionness: Tensor,
+        targets: Tensor,
+    ) -> None:
+        self.net, self.arguments, self.labels, self.sight = net, arguments, labels, sight
+        self.mean, self.std, self.decoding = mean, std, decoding
+        self.actionness, self.targets = actionness, targets
+
+    def proposals(self, features: VideoFeatures) -> Proposals:
+        """Stretches of rows that look like action, and those that were left out for better ones."""
+        weight, bias = self.actionness[:, :-1], self.actionness[:, -1]
+        rows = RowClassifier(weight, bias, self.mean, self.std, (_ACTION,))
+        return grouped(rows.probabilities(features.values)[:, 0])
+
+    def fit(
+        self,
+        recordings: Sequence[Recording],
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> None:
+        """Train the classifier of rows, then the network on its proposals; see `Detector.fit`.
+
+        Videos without an action take part in the first only.
+
+        Raises:
+            InvalidAnnotation: If no video has an action, or none has proposals of a kind that is shown.
+        """
+        plain = [
+            replace(own, labels=tuple(replace(each, label=_ACTION) for each in own.labels))
+            for own in recordings
+        ]
+        rows = fit_baseline(plain, (_ACTION,))
+        self.actionness = torch.cat((rows.weight, rows.bias[:, None]), 1)
+        acting = [(own, own.truth(self.labels.names)) for own in recordings]
+        acting = [(own, truth) for own, truth in acting if len(truth.labels)]
+        if not acting:
+            raise InvalidAnnotation("No video to train on has an action that lasts.")
+        videos = [
+            pools_of(
+                np.concatenate((self.proposals(own.features).stretches, _windows(own.features))),
+                truth.segments.double().numpy() + 0.5,  # a row reaches half a step to both sides
+                truth.labels.numpy(),
+                len(own.features),
+                _RULE,
+            )
+            for own, truth in acting
+        ]
+        self.targets = torch.from_numpy(np.stack(target_moments(videos))).float()
+        values = [self._rows(own.features) for own, _ in acting]
+        fit_task(SegmentTask(self.net, values, videos, self.targets, recipe), recipe, state, progress)
+
+    def _rows(self, features: VideoFeatures) -> Tensor:
+        return (torch.from_numpy(features.values.copy()) - self.mean) / self.std
+
+    @torch.inference_mode()
+    def detect(self, features: VideoFeatures, video: str = "") -> list[Detection]:
+        """What happens in a video when, the surest first; see `Detector.detect`."""
+        self.sight.check(features, video or "the video")
+        segments = self.proposals(features).stretches.astype(np.float64)
+        if not len(segments):
+            return []
+        rows, products = self._rows(features), RowScores(self.net.eval())
+        found = products.pooled(products.scores(rows), placed(segments, len(rows)))
+        scores_PK = (found.activity[:, 1:].softmax(1) * found.completeness.exp()).double().numpy()
+        offsets = (found.regression * self.targets[1] + self.targets[0]).double().numpy()
+        best = np.argsort(-scores_PK, axis=None, kind="stable")[: self.decoding.most]
+        proposal, label = np.unravel_index(best, scores_PK.shape)
+        moved = regressed(segments[proposal], offsets[proposal, label], float(len(rows)))
+        kept = suppressed(moved - 0.5, scores_PK[proposal, label], label, self.decoding.suppression)
+        return detections(features, *kept, names=self.labels.names, video=video)
+
+    def save(self, path: Path) -> Path:
+        """Write the detector to a `.safetensors`; the file appears whole or not at all."""
+        from safetensors.torch import save_file
+
+        header = {
+            "format": FORMAT,
+            "kind": KIND,
+            "architecture": NAME,
+            "arguments": self.arguments,
+            "labels": self.labels.to_json(),
+            "sight": vars(self.sight),
+            "suppression": vars(self.decoding.suppression),
+        }
+        state = {f"net.{key}": value.detach().contiguous() for key, value in self.net.state_dict().items()}
+        own = {name: getattr(self, name).contiguous() for name in ("mean", "std", "actionness", "targets")}
+        with replacing(path) as temporary:
+            save_file(state | own, temporary, metadata={KEY: json.dumps(header)})
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> SegmentDetector:
+        """Read one.
+
+        Raises:
+            InvalidCheckpoint: If the file is damaged or contradicts itself.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        header = header_of(metadata_of(path), path.name)
+        try:
+            labels, sight = LabelSet(tuple(map(str, header["labels"]["names"]))), Sight(**header["sight"])
+            arguments, state = dict(header["arguments"]), load_file(path)
+            C = sight.width
+            shapes = {"mean": (C,), "std": (C,), "actionness": (2, C + 1), "targets": (2, 2)}
+            own = {name: state.pop(name) for name in shapes}
+            for name, shape in shapes.items():
+                if own[name].shape != shape:
+                    raise ValueError(f"{name} has the shape {tuple(own[name].shape)}, not {shape}")
+            net = build(C, len(labels), arguments)
+            net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
+            decoding = Decoding(suppression=Suppression(**header["suppression"]))
+        except (KinesphereError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InvalidCheckpoint(f"{path.name} is no whole detector: {str(error)[:300]}") from error
+        return cls(net.eval(), arguments, labels, sight, decoding=decoding, **own)
+
+
+class SegmentTask(NetworkTask[SSN]):
+    """Proposals of a few videos at a time, by snippets that are drawn from their stages."""
+
+    def __init__(
+        self,
+        net: SSN,
+        rows: Sequence[Tensor],
+        videos: Sequence[Pools],
+        targets: Tensor,
+        recipe: LocaliseRecipe,
+    ) -> None:
+        super().__init__(net, recipe, -(-len(rows) * _DRAWS // recipe.train.batch_size))
+        self._rows, self._videos, self._targets = rows, videos, targets
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """See `NetworkTask.batches`."""
+        settings = self._recipe.train
+        rng = np.random.default_rng((settings.seed, epoch))
+        order = rng.permutation(np.repeat(np.arange(len(self._rows)), _DRAWS))
+        for first in range(0, len(order), settings.batch_size):
+            videos = order[first : first + settings.batch_size]
+            shown = [pair for video in videos for pair in drawn(self._videos, int(video), rng)]
+            yield self._batch(shown, rng)
+
+    def _batch(self, shown: list[tuple[int, int]], rng: np.random.Generator) -> Batch:
+        snippets, scales, labels, targets = [], [], [], []
+        for video, index in shown:
+            pools, rows = self._videos[video], self._rows[video]
+            where = placed(pools.segments[index : index + 1], len(rows))
+            snippets.append(rows[snippet_rows(where.ticks[0], self.net.snippets, len(rows), rng)])
+            scales.append(where.scale)
+            labels.append(int(pools.labels[index]))
+            targets.append(pools.targets[index])
+        wanted = torch.from_numpy(np.stack(targets)).float()
+        normal = (wanted - self._targets[0]) / self._targets[1]
+        return torch.stack(snippets), torch.cat(scales), torch.tensor(labels), normal
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """See `NetworkTask.loss_of`."""
+        snippets, scales, labels, targets = batch
+        return segment_loss(self.net(snippets, scales), labels, targets, COUNTS).total
+
+
+def _windows(features: VideoFeatures) -> np.ndarray:
+    """Sliding windows in rows, half a step to both sides of each being its own."""
+    rows = np.clip(features.to_grid(sliding(features.duration_s)) + 0.5, 0.0, float(len(features)))
+    found: np.ndarray = rows[rows[:, 1] - rows[:, 0] >= 1]
+    return found
+
+
+def placed(segments_P2: np.ndarray, rows: int) -> Placed:
+    """The stages of proposals `[first, end)` on the rows of a video."""
+    start, end = segments_P2.T
+    outside = np.maximum(end - start, 1e-6) * _OUTSIDE
+    first, last = np.maximum(start - outside, 0.0), np.minimum(end + outside, float(rows))
+    ticks = np.round(np.stack((first, start, end, last), 1)).astype(np.int64).clip(0, rows)
+    scale = np.stack(((start - first) / outside, (last - end) / outside), 1).clip(0, 1)
+    return Placed(torch.from_numpy(ticks), torch.from_numpy(scale).float())
+
+
+def snippet_rows(
+    ticks_4: Tensor, counts: tuple[int, int, int], rows: int, rng: np.random.Generator
+) -> Tensor:
+    """Rows `(S,)` drawn from the equal parts of each stage."""
+    found = []
+    for stage, count in enumerate(counts):
+        first, end = int(ticks_4[stage]), int(ticks_4[stage + 1])
+        found.append(first + (np.arange(count) + rng.random(count)) * max(1, end - first) / count)
+    return torch.from_numpy(np.concatenate(found).astype(np.int64).clip(0, rows - 1))
+
+
+def build(features: int, classes: int, arguments: dict[str, Any]) -> SSN:
+    """A network.
+
+    Raises:
+        InvalidSetting: If it has no such argument, or a value is wrong.
+    """
+    known = {"dropout": 0.8, "halves": False, "joint": False}
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise InvalidSetting(f"{NAME} has no argument {unknown[0]!r}; it takes {', '.join(known)}.")
+    given = known | arguments
+    if not 0 <= float(given["dropout"]) < 1:
+        raise InvalidSetting(f"The dropout of {NAME} is at least 0 and below 1; got {given['dropout']}.")
+    stages = Stages(course=(1, 2)) if given["halves"] else Stages()
+    return SSN(features, classes, stages, dropout=float(given["dropout"]), joint=bool(given["joint"]))
+
+
+def fresh(recipe: LocaliseRecipe, recordings: Sequence[Recording], labels: LabelSet) -> SegmentDetector:
+    """A detector with fresh weights; see `Method.fresh`."""
+    sight = Sight.of(recordings[0].features)
+    arguments = dict(recipe.model.arguments)
+    mean, std = moments([each.features for each in recordings])
+    return SegmentDetector(
+        build(sight.width, len(labels), arguments),
+        arguments,
+        labels,
+        sight,
+        mean,
+        std,
+        recipe.decode.rule(),
+        torch.zeros(2, sight.width + 1),
+        torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+    )
+
+
+METHODS.add(NAME, Method(fresh, SegmentDetector.load))
