@@ -75,21 +75,30 @@ def datasets(
     check_file("--timed", timed, (".json",))
     with progress("Opening videos", "videos", hidden=as_json or not probe) as advance:
         found = dataset.inventory(root, lists=lists or (), protocol=protocol, probe=probe, progress=advance)
+    _write(found, out, urls, timed)
+    differences = dataset.card.differences(found)
+    if as_json:
+        print_json({"name": name, **found.to_json(), "differences": list(differences)})
+    else:
+        _print_inventory(found, dataset.card, differences)
+        _print_written(out, urls, timed)
+    end(found.failures)
+
+
+def _write(found: Inventory, out: Path | None, urls: Path | None, timed: Path | None) -> None:
+    """Write what was asked for."""
     if out is not None:
         found.manifest().write(out)
     if urls is not None:
         found.write_urls(urls)
     if timed is not None:
         found.write_timed_labels(timed)
-    differences = dataset.card.differences(found)
-    if as_json:
-        print_json({"name": name, **found.to_json(), "differences": list(differences)})
-    else:
-        _print_inventory(found, dataset.card, differences)
-        for title, path in (("Manifest", out), ("URLs of the missing clips", urls), ("Timed labels", timed)):
-            if path is not None:
-                console().print(f"{title}: {path}", soft_wrap=True)
-    end(found.failures)
+
+
+def _print_written(out: Path | None, urls: Path | None, timed: Path | None) -> None:
+    for title, path in (("Manifest", out), ("URLs of the missing clips", urls), ("Timed labels", timed)):
+        if path is not None:
+            console().print(f"{title}: {path}", soft_wrap=True)
 
 
 def _check_manifest(name: str, card: DatasetCard, out: Path | None) -> None:
