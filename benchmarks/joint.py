@@ -31,7 +31,7 @@ from kinesphere.evaluate.paired import mean_difference, mean_share, sign_flip_te
 from kinesphere.models.runtime.frozen import FrozenSplit, Head
 from kinesphere.train.features import Features
 from kinesphere.train.losses import dense_targets
-from kinesphere.train.probing import Probe, ProbeTrainer
+from kinesphere.train.probe_trainer import Probe, ProbeTrainer
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, read_samples
 from kinesphere.train.set_heads import SetHead, heads_of, of_set

@@ -36,7 +36,7 @@ from kinesphere.synthetic.settings import DEFAULT_CLASSES, MannequinSettings
 from kinesphere.train import Recipe
 from kinesphere.train.features import Features
 from kinesphere.train.losses import dense_targets, log_priors
-from kinesphere.train.probing import Probe, ProbeTrainer
+from kinesphere.train.probe_trainer import Probe, ProbeTrainer
 from kinesphere.train.rebalancing import Rule
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.trainer import build_recogniser, loss_of

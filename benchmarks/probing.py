@@ -4,8 +4,8 @@
 
 A run of probes decodes each clip and computes its features once; what is added by eleven more probes is their
 own training. Timed are whole runs from videos to model file, in turn, each with a folder of features of its
-own, with a linear probe on a frozen MoViNet-A0 and an attentive one on a small V-JEPA 2. Weights are random:
-they change no time.
+own: a linear and an attentive probe on a frozen MoViNet-A0, and the probe of V-JEPA 2 with its block on a
+small one. Weights are random: they change no time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,13 @@ class Case:
 CASES = (
     Case("linear probe on MoViNet-A0", "movinet_a0", "tail", ("clip.sampling=uniform16", "clip.size=128")),
     Case(
-        "attentive probe on V-JEPA 2 of 12 blocks, width 96",
+        "attentive probe on MoViNet-A0",
+        "movinet_a0",
+        "tail",
+        ("clip.sampling=uniform16", "clip.size=128", "probe.kind=attentive"),
+    ),
+    Case(
+        "attentive probe with a block on V-JEPA 2 of 12 blocks, width 96",
         "vjepa2_tiny",
         "norm",
         ("model.arguments={width: 96, depth: 12, heads: 3, patch: 16, pooler_depth: 1}", "clip.size=64"),
@@ -115,8 +121,9 @@ def main() -> None:
     notes = (
         f"{lengths}; processor time with decoding and features, least of {args.rounds} rounds in turn.",
         (
-            "An attentive probe is a transformer that learns from all tokens in each epoch; the encoder sees "
-            "each clip once. Most of the time is the probes' own. 12 runs is twelve times the run of one."
+            "V-JEPA 2's probe with its block is a transformer that learns from all tokens in each epoch; the "
+            "encoder sees each clip once, and most of the time is the probes' own. 12 runs is twelve times "
+            "the run of one."
         ),
     )
     finish("probing", "Probes trained at once on shared features", parser, args, rows, goals, notes)

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.layers.attentive import AttentivePooler
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import NoClassifier, import_checkpoint
 from kinesphere.models.weights.keymap import StateDict
 from kinesphere.models.weights.matching import Match, matches
 from kinesphere.models.weights.starting import model_of, start_from
-from kinesphere.models.zoo.vjepa2 import MAPS, AttentivePooler
+from kinesphere.models.zoo.vjepa2 import MAPS
 
 SMALL = {"width": 96, "heads": 4, "depth": 3}
 LABELS = ("walk", "run")

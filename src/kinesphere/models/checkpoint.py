@@ -29,6 +29,7 @@ from kinesphere.core.limits import brief, file_size
 from kinesphere.core.paths import is_barred, is_file, is_folder, is_there, why_absent
 from kinesphere.models.head import HeadForm
 from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
+from kinesphere.models.probe_head import ProbeForm, card_with, form_from_json, put_on
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser, give_form
 from kinesphere.models.registry import (
@@ -43,6 +44,7 @@ from kinesphere.models.weights.readers import ENDINGS
 
 FILE_NAME = "model.safetensors"
 _LONGEST_REASON = 500
+Form = HeadForm | ProbeForm | None
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -179,8 +181,10 @@ def read_model(path: Path, given: Arguments) -> Recogniser:
             state = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise InvalidCheckpoint(f"{path.name} is damaged or no model file: {error}.") from error
-    net = architecture.build_with(state, len(labels), arguments, partial(_shape, architecture, form))
-    return Recogniser(net, architecture.card, specs, labels, arguments, provenance, form).eval()
+    shape = partial(_shape, architecture, form, len(labels))
+    net = architecture.build_with(state, len(labels), arguments, shape)
+    card = card_with(architecture.card, form) if isinstance(form, ProbeForm) else architecture.card
+    return Recogniser(net, card, specs, labels, arguments, provenance, form).eval()
 
 
 def read_provenance(path: Path) -> Provenance:
@@ -202,12 +206,12 @@ def read_specs(path: Path) -> tuple[ClipSpec, ...]:
 
 
 def _check_fit(
-    architecture: Architecture, classes: int, arguments: Arguments, form: HeadForm | None,
+    architecture: Architecture, classes: int, arguments: Arguments, form: Form,
     found: Mapping[str, Any], name: str,
 ) -> None:  # fmt: skip
     """Refuse arguments that ask for other tensors than the file has."""
     with torch.device("meta"), building_at_most(len(found), name):
-        wanted = _shape(architecture, form, architecture.build(classes, arguments)).state_dict()
+        wanted = _shape(architecture, form, classes, architecture.build(classes, arguments)).state_dict()
     other = [
         key
         for key in {**wanted, **found}
@@ -252,18 +256,20 @@ def _contract(
     return architecture, arguments, specs, labels, provenance
 
 
-def _head(header: Mapping[str, Any], name: str) -> HeadForm | None:
+def _head(header: Mapping[str, Any], name: str) -> Form:
     """The form of the head that a header states; None where it is the builder's."""
     if header.get("head") is None:
         return None
     try:
-        return HeadForm.from_json(header["head"])
+        return form_from_json(header["head"])
     except (InvalidSetting, TypeError) as error:
         raise InvalidCheckpoint(f"The header of {name} is incomplete or wrong: {error}") from error
 
 
-def _shape(architecture: Architecture, form: HeadForm | None, net: nn.Module) -> nn.Module:
-    """A network with its head in the form that a file states."""
+def _shape(architecture: Architecture, form: Form, classes: int, net: nn.Module) -> nn.Module:
+    """A network with its head in the form that a file states, or with a probe in its place."""
+    if isinstance(form, ProbeForm):
+        return put_on(net, architecture.card, form.build(classes))
     if form is not None:
         give_form(net, architecture.card, form)
     return net
@@ -287,13 +293,13 @@ def _plain(value: object) -> Any:
 
 
 def _expected(
-    architecture: Architecture, classes: int, arguments: Arguments, form: HeadForm | None, name: str,
+    architecture: Architecture, classes: int, arguments: Arguments, form: Form, name: str,
     tensors: int,
 ) -> StateDict:  # fmt: skip
     """The state's names, shapes and types, without allocating it."""
     try:
         with torch.device("meta"), building_at_most(tensors, name):
-            return _shape(architecture, form, architecture.build(classes, arguments)).state_dict()
+            return _shape(architecture, form, classes, architecture.build(classes, arguments)).state_dict()
     except Exception as error:  # builders do not expect arguments from a hostile header
         raise InvalidCheckpoint(
             f"{name} states arguments that {architecture.card.name} cannot be built with: {error}"

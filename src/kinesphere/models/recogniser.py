@@ -16,6 +16,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.models.card import ModelCard
 from kinesphere.models.head import HeadForm, resized, rows_of, shaped, unchanging
+from kinesphere.models.probe_head import ProbeForm, card_with, put_on
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.rejection import Rejection
 from kinesphere.models.runtime.activation_checkpointing import checkpoint_activations
@@ -39,7 +40,8 @@ class Recogniser(nn.Module):
         labels: The K labels, in the order of the logits.
         arguments: Builder arguments that rebuild `net`.
         provenance: Where the weights come from.
-        head: The form that `net`'s head has been given (`shape_head`); None where it is the builder's.
+        head: The form that `net`'s head has been given (`shape_head`), or that of the probe in its place
+            (`probed`); None where it is the builder's.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Recogniser(nn.Module):
         labels: LabelSet,
         arguments: Arguments,
         provenance: Provenance,
-        head: HeadForm | None = None,
+        head: HeadForm | ProbeForm | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -171,10 +173,38 @@ class Recogniser(nn.Module):
         """Give the last layer another form, with the weights that it has.
 
         Raises:
-            InvalidSetting: If the model's head is no layer that can have one.
+            InvalidSetting: If the model's head is no layer that can have one, or a probe.
         """
+        if isinstance(self.head, ProbeForm):
+            raise InvalidSetting(
+                f"This {self.card.name} answers by a probe ({self.head.kind}), whose head keeps its form."
+            )
         give_form(self.net, self.card, form)
         self.head = form
+
+    def probed(self, probe: nn.Module, form: ProbeForm) -> Recogniser:
+        """A copy whose network learns nothing and answers by a probe.
+
+        Args:
+            probe: Positions `(B, L, C)` of the last grid to logits.
+            form: What it is.
+
+        Raises:
+            InvalidSetting: If the model has no such grid, or its head has another form already.
+        """
+        if self.head is not None:
+            raise InvalidSetting(
+                f"The head of this {self.card.name} is {self.head.kind} already; put a probe on the weights "
+                "that it started from."
+            )
+        net = put_on(deepcopy(self.net).requires_grad_(False), self.card, probe)
+        other = Recogniser(
+            net, card_with(self.card, form), self.specs, self.labels, dict(self.arguments), self.provenance,
+            form,
+        )  # fmt: skip
+        other._frozen = (net.encoder,)
+        other.former_labels = self.former_labels
+        return other.train(self.training)
 
     def freeze(self, up_to: str) -> list[str]:
         """Stop training everything up to and including a stage.

@@ -20,6 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Processes = Annotated[int, Field(ge=0, le=1024)]
+ProbeKind = Literal["linear", "attentive", "knn"]
 
 
 FORMER_METRICS = {"mean_class": "mean_class_accuracy", "f1": "macro_f1"}
@@ -302,8 +303,12 @@ class TrainSection(Section):
 
 
 class ProbeSection(Section):
-    """Probes: several heads on the features of frozen layers, trained at once, of which the best is kept."""
+    """Probes: several heads on the features of frozen layers, fitted at once, of which the best is kept."""
 
+    kind: Annotated[tuple[ProbeKind, ...], BeforeValidator(as_tuple)] = ()
+    """Kinds of probes to try: `linear`, what `model.freeze` leaves free; `attentive`, one learnt query that
+    attends to all tokens (or places of the last feature map) of the whole network, which is frozen; `knn`, a
+    vote of the nearest training clips there. None is `linear`, if there is a `probe.lr`."""
     lr: Annotated[tuple[Positive, ...], BeforeValidator(_as_numbers)] = ()
     """Learning rates to try in place of `optimizer.lr`. With one or more, what `model.freeze` leaves free is
     trained on features that are computed once for each clip, without augmentation."""
@@ -311,6 +316,14 @@ class ProbeSection(Section):
         tuple[Annotated[float, Field(ge=0, le=1e12)], ...], BeforeValidator(_as_numbers)
     ] = ()
     """Weight decays to try with each learning rate; none takes `optimizer.weight_decay`."""
+    k: Annotated[tuple[Count, ...], BeforeValidator(_as_numbers), Field(min_length=1)] = (1, 3, 5, 10, 20)
+    """Numbers of neighbours to try, for `knn`."""
+    temperature: Annotated[tuple[Positive, ...], BeforeValidator(_as_numbers), Field(min_length=1)] = (
+        0.02,
+        0.07,
+        0.2,
+    )
+    """Temperatures to try with each: a neighbour of cosine s has the weight exp(s / temperature)."""
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """Inner folds of the training samples, groups kept whole, that choose the probe where no samples
     validate. The test samples never choose."""
@@ -319,6 +332,11 @@ class ProbeSection(Section):
     cache: str | None = None
     """Folder of the features, which runs on the same frozen weights share; None is `features` in the run's
     folder, or in that of the cross-validation."""
+
+    @property
+    def kinds(self) -> tuple[ProbeKind, ...]:
+        """The kinds that are tried; none where nothing asks for probes."""
+        return tuple(dict.fromkeys(self.kind)) or (("linear",) if self.lr else ())
 
 
 class RebalanceSection(Section):

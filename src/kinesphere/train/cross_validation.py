@@ -196,7 +196,7 @@ def _run_fold(
     own = {"source": (str(table),), "split_column": "split", "val": val, "test": "test"}
     data = recipe.data.model_copy(update=own)
     probe = recipe.probe
-    if probe.lr and probe.cache is None:  # the features of a clip are those of all folds
+    if probe.kinds and probe.cache is None:  # the features of a clip are those of all folds
         probe = probe.model_copy(update={"cache": str(RunFiles(files.folder.parent).features)})
     fold_recipe = recipe.model_copy(update={"data": data, "probe": probe, "out": str(files.folder)})
     try:

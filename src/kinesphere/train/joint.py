@@ -94,6 +94,10 @@ def check_joint(recipe: Recipe, manifest: Manifest) -> None:
             "Unlabelled clips and pre-training (unlabelled.method, pretrain.method) are of one data set; "
             "leave them out of a joint training, or start it from the run that they gave."
         )
+    if set(recipe.probe.kinds) - {"linear"}:
+        raise InvalidSetting(
+            "Attentive and k-NN probes are of one data set; take probe.kind=linear for a joint training."
+        )
     if len(recipe.probe.lr) and len(recipe.probe.lr) * max(1, len(recipe.probe.weight_decay)) > 1:
         untested = [name for name, each in recipe.joint.sets.items() if each.within(recipe.data).val == 0]
         if untested:

@@ -22,7 +22,8 @@ from kinesphere.models.recogniser import ALL, Recogniser
 from kinesphere.models.runtime.frozen import FrozenSplit, Head
 from kinesphere.train.checkpoints import keep
 from kinesphere.train.losses import LossContext, log_priors, make_loss
-from kinesphere.train.probing import ProbeTrainer, read_features
+from kinesphere.train.probe_trainer import ProbeTrainer
+from kinesphere.train.probing import read_features
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.running_metrics import Scores, monitor_mode
@@ -50,7 +51,7 @@ class Rule:
         layers = [part for head in heads for part in (head if isinstance(head, nn.ModuleList) else (head,))]
         if all(layer.bias is not None for layer in layers):
             return
-        form = recogniser.head or HeadForm()
+        form = recogniser.head if isinstance(recogniser.head, HeadForm) else HeadForm()
         recogniser.shape_head(HeadForm(form.kind, bias=True, scale=form.scale))
 
     def change(self, head: nn.Module, tau: float, path: str) -> None:

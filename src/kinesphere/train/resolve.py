@@ -199,11 +199,16 @@ def _check_probe(recipe: Recipe) -> None:
         InvalidSetting: If settings are given that only a training from pixels follows, or those of probes
             without a learning rate.
     """
-    if not recipe.probe.lr:
-        if recipe.probe.weight_decay:
-            raise InvalidSetting("probe.weight_decay is tried with each probe.lr; give that as well.")
+    probe = recipe.probe
+    if probe.weight_decay and not probe.lr:
+        raise InvalidSetting("probe.weight_decay is tried with each probe.lr; give that as well.")
+    if not probe.kinds:
         return
-    if recipe.model.freeze is None:
+    if not probe.lr and probe.kinds != ("knn",):
+        raise InvalidSetting("Linear and attentive probes are trained: give probe.lr, one rate or several.")
+    if recipe.model.head is not None and probe.kinds != ("linear",):
+        raise InvalidSetting("Attentive and k-NN probes stand in place of the head; leave model.head out.")
+    if "linear" in probe.kinds and recipe.model.freeze is None:
         raise InvalidSetting(
             "Probes are trained on what frozen layers give: probe.lr needs model.freeze, the last stage "
             "that is frozen (`kinesphere models NAME` lists them), or `tail` for the last layer alone."
@@ -215,7 +220,7 @@ def _check_probe(recipe: Recipe) -> None:
     }
     given = [name for name, is_given in refused.items() if is_given]
     if given:
-        raise InvalidSetting(f"Probes (probe.lr) take no {' and no '.join(given)}; leave it out.")
+        raise InvalidSetting(f"Probes take no {' and no '.join(given)}; leave it out.")
 
 
 def _check_rebalance(recipe: Recipe, multi: bool) -> None:
@@ -233,7 +238,7 @@ def _check_rebalance(recipe: Recipe, multi: bool) -> None:
         )
     if multi:
         raise InvalidSetting("rebalance needs one label per sample; these have several.")
-    if recipe.probe.lr:
+    if recipe.probe.kinds:
         raise InvalidSetting("rebalance trains nothing, and probe.lr trains heads; leave one of them out.")
 
 

@@ -129,7 +129,7 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
     if not files.splits.is_file():
         SplitTable.of(parts.whole, parts.uses(), parts.contents).write(files.splits)
     log.info("%s", _opening(recipe, parts))
-    if recipe.probe.lr:
+    if recipe.probe.kinds:
         from kinesphere.train.probing import fit_probes
 
         return replace(parts, notes=(*parts.notes, fit_probes(recipe, parts, console)))

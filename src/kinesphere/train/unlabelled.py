@@ -53,7 +53,7 @@ def check_unlabelled(recipe: Recipe, multi: bool) -> None:
     second = recipe.pretrain.second if pretrain is not None else recipe.unlabelled.strong
     mixing = [bool(each.mixup or each.cutmix or each.still_mix) for each in (recipe.augment, second)]
     refused = {
-        "probe.lr": bool(recipe.probe.lr),
+        "probe.lr": bool(recipe.probe.kinds),
         "rebalance.method": recipe.rebalance.method is not None,
         "mixing of clips (mixup, cutmix, still_mix)": any(mixing),
         "augment.background_label": recipe.augment.mixes_labels,

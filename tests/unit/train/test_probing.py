@@ -10,13 +10,24 @@ import torch
 
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidSetting, TrainingDiverged
+from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, load_model
+from kinesphere.models.create import relabel
+from kinesphere.models.head import HeadForm
+from kinesphere.models.layers.attentive import AttentivePooler, SingleQueryPooler
+from kinesphere.models.probe_head import (
+    NeighbourProbe,
+    ProbeForm,
+    directions,
+    form_from_json,
+    grid_of,
+    positions,
+)
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.runtime.frozen import FrozenSplit
-from kinesphere.models.zoo.vjepa2 import AttentivePooler
 from kinesphere.train.cross_validation import cross_validate
 from kinesphere.train.features import FeatureReader
-from kinesphere.train.probing import Probe, ProbeTrainer
+from kinesphere.train.probe_trainer import Probe, ProbeTrainer
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.run import train
@@ -94,10 +105,15 @@ def test_the_attentive_probe_has_the_parameters_of_its_formula() -> None:
         assert found == depth * block + query
 
 
-def test_probes_trained_at_once_are_those_trained_alone(probing: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["linear", "attentive"])
+def test_probes_trained_at_once_are_those_trained_alone(probing: Recipe, tmp_path: Path, kind: str) -> None:
     resolved, parts = resolve(probing, read_data(probing.data))
     compute = resolved.compute.choose()
-    split = FrozenSplit(starting(resolved, parts, compute))
+    recogniser = starting(resolved, parts, compute)
+    if kind == "attentive":
+        form = ProbeForm("attentive", 32)
+        recogniser = recogniser.probed(form.build(len(parts.train.labels)), form)
+    split = FrozenSplit(recogniser)
     from kinesphere.data.dataset import ClipDataset
 
     dataset = ClipDataset(parts.train, split.recogniser.specs, train=False)
@@ -115,8 +131,8 @@ def test_probes_trained_at_once_are_those_trained_alone(probing: Recipe, tmp_pat
     assert features.loaded is not None
     assert mended.loaded is not None
     assert torch.allclose(mended.loaded, features.loaded, atol=1e-6)
-    differs = (together[0].layers[0].weight - together[11].layers[0].weight).abs().max()  # type: ignore[operator,union-attr]
-    assert differs > 1e-3
+    first, last = (dict(together[number].named_parameters()) for number in (0, 11))
+    assert max(float((first[name] - last[name]).abs().max()) for name in first) > 1e-3
 
 
 def test_a_run_of_probes_keeps_the_best_by_validation(
@@ -179,6 +195,7 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
     ("override", "message"),
     [
         ("model.freeze=null", "probe.lr needs model.freeze"),
+        ("probe={kind: attentive}", r"attentive probes are trained: give probe\.lr"),
         ("train.ema=0.9", r"take no train\.ema"),
         ("train.early_stopping=2", r"take no train\.early_stopping"),
         ("probe.lr=[]", r"probe\.weight_decay is tried with each probe\.lr"),
@@ -187,3 +204,90 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
 def test_what_probes_do_not_do_is_refused(probing: Recipe, override: str, message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         train(probing.override(override))
+
+
+def test_one_query_is_attended_without_keys_of_single_tokens() -> None:
+    folded, plain = SingleQueryPooler(24, 3), AttentivePooler(24, 3)
+    for parameter in folded.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    plain.load_state_dict(folded.state_dict())
+    tokens = torch.randn(2, 7, 24)
+    assert torch.allclose(folded(tokens), plain(tokens), atol=1e-5)
+
+
+def test_neighbours_vote_by_their_cosine() -> None:
+    bank = directions(torch.tensor([[[1.0, 0.0]], [[0.8, 0.6]], [[0.0, 1.0]]]))
+    targets = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    clip = torch.tensor([[[3.0, 0.0], [1.0, 0.0]]])  # two positions whose mean points as the first row does
+    near = torch.tensor([1.0, 0.8]) / 0.1
+    shares = near.softmax(0)
+    found = NeighbourProbe(bank, targets, ProbeForm("knn", 2, 3, 2, 0.1))(clip).softmax(1)
+    assert torch.allclose(found[0], shares, atol=2e-4)
+    several = NeighbourProbe(bank, targets, ProbeForm("knn", 2, 3, 2, 0.1, multi=True))(clip).sigmoid()
+    assert torch.allclose(several[0], shares, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["movinet_stream_tiny", "vjepa2_tiny", "stgcn_tiny", "timesformer_tiny"])
+def test_a_probe_looks_at_each_clips_own_positions(name: str) -> None:
+    recogniser = create_model(name, ("a", "b", "c"))
+    clips = clips_of(recogniser, 3)
+    with torch.no_grad():
+        found = positions(recogniser.net, grid_of(recogniser.card), clips)
+        alone = positions(recogniser.net, grid_of(recogniser.card), tuple(x[1:2] for x in clips))
+    assert torch.allclose(found[1:2], alone, atol=1e-5)
+    form = ProbeForm("attentive", found.shape[-1])
+    probed = recogniser.probed(form.build(3), form).eval()
+    split = FrozenSplit(probed)
+    assert torch.allclose(split.head().eval()(split.features(clips)), probed(*clips), atol=1e-5)
+    assert not any(p.requires_grad for n, p in probed.net.named_parameters() if not n.startswith("probe."))
+
+
+@pytest.mark.parametrize("kinds", ["[linear, attentive, knn]", "knn"])
+def test_kinds_of_probes_are_tried_together_and_the_best_is_a_model(
+    probing: Recipe, tmp_path: Path, kinds: str
+) -> None:
+    settings = ["probe.lr=[]", "probe.weight_decay=[]", "model.freeze=null"] if kinds == "knn" else []
+    run = train(
+        probing.override(
+            f"probe.kind={kinds}", "probe.k=[1, 3]", "probe.temperature=0.1", "train.epochs=1", *settings
+        )
+    )
+    with run.files.probes.open() as file:
+        rows = list(csv.DictReader(file))
+    expected = ["knn"] * 2 if kinds == "knn" else ["linear"] * 6 + ["attentive"] * 6 + ["knn"] * 2
+    assert [row["kind"] for row in rows] == expected
+    kept = next(row for row in rows if row["kept"] == "True")
+    model = load_model(run.files.model)
+    kind = "linear" if model.head is None else model.head.kind
+    assert kind == kept["kind"]
+    assert model.provenance.scores["val_top1"] == pytest.approx(float(kept["top1"]))
+    if kinds == "knn":
+        assert isinstance(model.net.probe, NeighbourProbe)
+        assert len(model.net.probe.bank) == 15
+        before = model(*clips_of(model, 2))
+        relabel(model, LabelSet(tuple(reversed(model.labels.names))), "again")
+        assert torch.allclose(model(*clips_of(model, 2)), before.flip(1), atol=1e-6)
+        with pytest.raises(InvalidSetting, match=r"is knn already; put a probe on"):
+            model.probed(model.net.probe, model.net.probe.form)
+        with pytest.raises(InvalidSetting, match=r"answers by a probe \(knn\), whose head keeps its form"):
+            model.shape_head(HeadForm("normalised"))
+
+
+def test_networks_with_several_grids_take_no_such_probe() -> None:
+    recogniser = create_model("slowfast_tiny", ("a", "b"))
+    with pytest.raises(InvalidSetting, match=r"has 2 last layers with positions.*take probe\.kind=linear"):
+        grid_of(recogniser.card)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"width": 0}, "The width of a probe"),
+        ({"width": 8, "rows": 10**9}, "The rows of a probe"),
+        ({"width": 8, "rows": 3, "temperature": 0.0}, "A temperature is above 0"),
+        ({"width": 8, "rows": 3, "colour": 1}, "no form of a probe"),
+    ],
+)
+def test_a_form_of_a_probe_is_checked(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        form_from_json({"kind": "knn", **wrong})

@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kinesphere.core.device import Compute, keep_freed_memory
+from kinesphere.models.probe_head import Probed
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.runtime.graph import CONVOLUTIONS, calls, module_of, only_user, put
 from kinesphere.models.runtime.packed import (
@@ -109,6 +110,8 @@ def _prepared(net: nn.Module, compute: Compute) -> tuple[nn.Module, set[str]]:
         for name, value in vars(net).items():  # callers may ask for its plain attributes
             vars(graph).setdefault(name, value)
     except Exception:  # tracing runs arbitrary forward code on stand-ins
+        if isinstance(net, Probed):  # looks inside its encoder, whose parts therefore stay
+            return net, {type(net.encoder).__name__}
         return net, {type(net).__name__, *_prepare_parts(net, compute)}
     untraced: set[str] = set()
     for path in tracer.untraced:
@@ -191,6 +194,10 @@ class _Tracer(fx.Tracer):
                 return self.create_proxy("call_module", path, args, kwargs)
 
         return super().call_module(m, attempt, args, kwargs)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """As fx has it, but one that is being watched is called, so that its hooks run."""
+        return super().is_leaf_module(m, module_qualified_name) and not m._forward_hooks
 
     def _forget(self, traced: int) -> None:
         """Take back all but the first `traced` nodes."""

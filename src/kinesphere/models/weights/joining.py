@@ -8,6 +8,7 @@ from pathlib import Path
 from kinesphere.clips.preparation import Preparation
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.probe_head import ProbeForm
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser, give_form
 from kinesphere.models.registry import MODELS
@@ -56,6 +57,10 @@ def join(model: str, parts: Sequence[Recogniser], arguments: Arguments | None = 
     if any(given.head != form for given in parts):
         raise InvalidSetting(
             f"The parts of {model} have heads of different forms (model.head); train all with the same."
+        )
+    if isinstance(form, ProbeForm):
+        raise InvalidSetting(
+            f"The parts of {model} answer by probes ({form.kind}), which cannot be joined; fuse them."
         )
     if form is not None:
         give_form(net, architecture.card, form)

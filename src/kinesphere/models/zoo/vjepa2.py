@@ -13,20 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
-from kinesphere.models.layers.vit import Block, Mlp, Rotation, Tubelets, initialise, stage_names
+from kinesphere.models.layers.attentive import EPS, AttentivePooler
+from kinesphere.models.layers.vit import Block, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
 from kinesphere.models.weights.keymap import Arguments, Ignore, KeyMap, Rename, Rule
 from kinesphere.models.weights.maps.vit import joined
-
-EPS = 1e-6
 
 
 def rotation(grid: tuple[int, int, int], head_width: int, like: Tensor) -> Rotation:
@@ -57,32 +55,6 @@ def rotation(grid: tuple[int, int, int], head_width: int, like: Tensor) -> Rotat
         return x * cos + torch.stack((-odd, even), -1).flatten(-2) * sin
 
     return rotate
-
-
-class AttentivePooler(nn.Module):
-    """Self-attention blocks over the tokens, then one learnt query that attends to all of them."""
-
-    def __init__(self, width: int, heads: int, depth: int, eps: float = EPS) -> None:
-        super().__init__()
-        self.heads = heads
-        self.blocks = nn.Sequential(*(Block(width, heads, eps=eps) for _ in range(depth)))
-        self.query = nn.Parameter(torch.zeros(1, 1, width))
-        self.norm1 = nn.LayerNorm(width, eps)
-        self.q = nn.Linear(width, width)
-        self.kv = nn.Linear(width, 2 * width)
-        self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, 4 * width)
-        nn.init.normal_(self.query, std=0.02)
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """One vector per clip, `(B, D)`."""
-        tokens = self.norm1(self.blocks(x_BLD))
-        query = self.query.expand(len(x_BLD), -1, -1)
-        q = self.q(query).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = self.kv(tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        x = query + F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        out: Tensor = x + self.mlp(self.norm2(x))
-        return out.squeeze(1)
 
 
 class VJEPA2(nn.Module):

@@ -1,0 +1,231 @@
+"""Heads put on a network afterwards, in place of its own: an attentive probe, and nearest neighbours.
+
+Both look at the positions of the network's last grid: the tokens of a transformer, the places of a
+convolutional network's last feature map.
+
+B clips, L positions, C channels, K classes, N rows of a bank.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer, ModelCard
+from kinesphere.models.head import HeadForm
+from kinesphere.models.layers.attentive import SingleQueryPooler
+from kinesphere.models.tokens import Grid, Tokens
+
+MOST_ROWS = 50_000
+"""Largest number N of remembered feature vectors, which a model file keeps."""
+_WIDEST = 100_000
+_FLOOR = 1e-4
+"""Probability of a class that none of the neighbours has, before all are made to sum to 1."""
+_MOST_HEADS = 8
+
+
+@dataclass(frozen=True)
+class ProbeForm:
+    """A head on the positions of a network's last grid. It is kept in model files.
+
+    Attributes:
+        kind: `attentive`: one learnt query that attends to all positions, then a linear layer; `knn`: a vote
+            of the training clips whose mean over positions is nearest by cosine.
+        width: Channels C.
+        rows: Remembered clips N (`knn`).
+        neighbours: How many of them vote.
+        temperature: A neighbour of cosine s has the weight exp(s / temperature).
+        multi: Whether votes count for each label by itself.
+
+    Raises:
+        InvalidSetting: If a number is out of its range.
+    """
+
+    kind: Literal["attentive", "knn"]
+    width: int
+    rows: int = 0
+    neighbours: int = 1
+    temperature: float = 0.07
+    multi: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("attentive", "knn"):
+            raise InvalidSetting(f"A probe is attentive or knn; got {str(self.kind)[:40]!r}.")
+        least = int(self.kind == "knn")
+        bounds = {"width": (1, _WIDEST), "rows": (least, MOST_ROWS), "neighbours": (1, MOST_ROWS)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise InvalidSetting(
+                    f"The {name} of a probe are from {low} to {high}; got {str(value)[:40]}."
+                )
+        number = isinstance(self.temperature, int | float) and math.isfinite(self.temperature)
+        if not number or not self.temperature > 0:
+            raise InvalidSetting(f"A temperature is above 0; got {str(self.temperature)[:40]}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def build(self, classes: int) -> AttentiveProbe | NeighbourProbe:
+        """The head, with fresh or empty weights."""
+        if self.kind == "attentive":
+            return AttentiveProbe(self.width, classes)
+        return NeighbourProbe(torch.zeros(self.rows, self.width), torch.zeros(classes, self.rows), self)
+
+
+def form_from_json(plain: Mapping[str, Any]) -> HeadForm | ProbeForm:
+    """The form of a head from the plain values of either.
+
+    Raises:
+        InvalidSetting: If it is no such record.
+    """
+    if not isinstance(plain, Mapping) or plain.get("kind") not in ("attentive", "knn"):
+        return HeadForm.from_json(plain)
+    try:
+        return ProbeForm(**plain)
+    except TypeError as error:
+        raise InvalidSetting(f"This is no form of a probe: {error}.") from error
+
+
+class AttentiveProbe(nn.Module):
+    """A learnt query that attends to all positions, and a linear layer."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        heads = next(n for n in range(_MOST_HEADS, 0, -1) if width % n == 0)
+        self.pooler = SingleQueryPooler(width, heads)
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """Logits `(B, K)`."""
+        logits: Tensor = self.fc(self.pooler(x_BLC))
+        return logits
+
+
+class NeighbourProbe(nn.Module):
+    """A weighted vote of the nearest training clips.
+
+    Wu, Xiong, Yu, Lin: "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018,
+    https://arxiv.org/abs/1805.01978, section 3.4.
+
+    Args:
+        bank: Means over positions, of length 1, `(N, C)`.
+        targets: Their labels `(K, N)`.
+        form: How many vote, and how.
+    """
+
+    bank: Tensor
+
+    def __init__(self, bank: Tensor, targets: Tensor, form: ProbeForm) -> None:
+        super().__init__()
+        self.register_buffer("bank", bank)
+        # By class, as the weights of any head, so that classes can be put into another order.
+        self.targets = nn.Parameter(targets, requires_grad=False)
+        self.form = form
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """Logits `(B, K)`, whose softmax (or sigmoid, with several labels) are the shares of the votes."""
+        nearness_BN = directions(x_BLC) @ self.bank.T
+        near, rows = nearness_BN.topk(min(self.form.neighbours, self.form.rows), 1)
+        weights = (near / self.form.temperature).softmax(1)
+        votes_BK = torch.einsum("bn,kbn->bk", weights, self.targets[:, rows])
+        if self.form.multi:
+            return votes_BK.clamp(_FLOOR, 1 - _FLOOR).logit()
+        return (votes_BK + _FLOOR).log()
+
+
+def directions(x_BLC: Tensor) -> Tensor:
+    """Means over positions, of length 1, `(B, C)`."""
+    return F.normalize(x_BLC.mean(1), dim=1)
+
+
+class Probed(nn.Module):
+    """A network whose answer is a probe's on the positions of one of its layers.
+
+    Args:
+        encoder: The network.
+        layer: The layer and how its output is laid out.
+        probe: Positions `(B, L, C)` to logits.
+    """
+
+    def __init__(self, encoder: nn.Module, layer: CamLayer, probe: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.probe = probe
+        self._layer = layer
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Logits `(B, K)` of clips `(B, T, …)`."""
+        logits: Tensor = self.probe(positions(self.encoder, self._layer, inputs))
+        return logits
+
+
+class ProbedTokens(Probed):
+    """The same of a network of tokens, which tells where these lie."""
+
+    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
+        """See `Tokens`."""
+        assert isinstance(self.encoder, Tokens)
+        return self.encoder.token_grid(x_BTCHW, path.removeprefix("encoder."))
+
+
+def positions(encoder: nn.Module, layer: CamLayer, inputs: tuple[Tensor, ...]) -> Tensor:
+    """What a layer gives at its positions `(B, L, C)`, class tokens among them, for clips `(B, T, …)`."""
+    reached: list[Tensor] = []
+    caller = threading.get_ident()
+
+    def keep(_module: nn.Module, _arguments: object, output: Tensor) -> None:
+        if threading.get_ident() == caller:
+            reached.append(output)
+
+    handle = layer.module(encoder).register_forward_hook(keep)
+    try:
+        encoder(*inputs)
+    finally:
+        handle.remove()
+    # Every layout begins with the axis of clips, which frames or people may be folded into.
+    x = reached[-1].movedim(layer.layout.split().index("C"), -1)
+    return x.reshape(inputs[0].shape[0], -1, x.shape[-1])
+
+
+def grid_of(card: ModelCard) -> CamLayer:
+    """The layer that probes look at.
+
+    Raises:
+        InvalidSetting: If the model has none, or several.
+    """
+    if len(card.cam_layers) != 1:
+        raise InvalidSetting(
+            f"{card.name} has {len(card.cam_layers)} last layers with positions, and attentive and k-NN "
+            "probes look at one; take probe.kind=linear."
+        )
+    return card.cam_layers[0]
+
+
+def put_on(net: nn.Module, card: ModelCard, probe: nn.Module) -> Probed:
+    """A network with a probe in place of its own head."""
+    kind = ProbedTokens if isinstance(net, Tokens) else Probed
+    return kind(net, grid_of(card), probe)
+
+
+def card_with(card: ModelCard, form: ProbeForm) -> ModelCard:
+    """The card of a network with a probe: where its parts are, and what it no longer can (stream, ...)."""
+    layer = grid_of(card)
+    return replace(
+        card,
+        head=("probe.fc",) if form.kind == "attentive" else ("probe",),
+        stages=tuple(f"encoder.{stage}" for stage in card.stages),
+        cam_layers=(replace(layer, path=f"encoder.{layer.path}"),),
+        explanation="gradcam",
+        frame_wise=False,
+        streaming=False,
+    )
