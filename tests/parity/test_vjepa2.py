@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.labels import LabelSet
-from kinesphere.models.layers.attentive import AttentivePooler
+from kinesphere.models.attentive import AttentivePooler
 from kinesphere.models.registry import MODELS
 from kinesphere.models.weights.importing import NoClassifier, import_checkpoint
 from kinesphere.models.weights.keymap import StateDict

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.attentive import SingleQueryPooler
 from kinesphere.models.card import CamLayer, ModelCard
 from kinesphere.models.head import HeadForm
-from kinesphere.models.layers.attentive import SingleQueryPooler
 from kinesphere.models.tokens import Grid, Tokens
 
 MOST_ROWS = 50_000

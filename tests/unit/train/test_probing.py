@@ -12,9 +12,9 @@ from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidSetting, TrainingDiverged
 from kinesphere.core.labels import LabelSet
 from kinesphere.models import create_model, load_model
+from kinesphere.models.attentive import AttentivePooler, SingleQueryPooler
 from kinesphere.models.create import relabel
 from kinesphere.models.head import HeadForm
-from kinesphere.models.layers.attentive import AttentivePooler, SingleQueryPooler
 from kinesphere.models.probe_head import (
     NeighbourProbe,
     ProbeForm,
@@ -25,6 +25,7 @@ from kinesphere.models.probe_head import (
 )
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.runtime.frozen import FrozenSplit
+from kinesphere.models.weights.joining import _common_form
 from kinesphere.train.cross_validation import cross_validate
 from kinesphere.train.features import FeatureReader
 from kinesphere.train.probe_trainer import Probe, ProbeTrainer
@@ -291,3 +292,12 @@ def test_networks_with_several_grids_take_no_such_probe() -> None:
 def test_a_form_of_a_probe_is_checked(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         form_from_json({"kind": "knn", **wrong})
+
+
+def test_probes_are_fused_and_not_joined() -> None:
+    parts = [create_model("kine_tiny", ("a", "b")) for _ in range(2)]
+    form = ProbeForm("attentive", 8)
+    for part in parts:
+        part.head = form
+    with pytest.raises(InvalidSetting, match=r"answer by probes \(attentive\), which cannot be joined; fuse"):
+        _common_form("whole", parts)

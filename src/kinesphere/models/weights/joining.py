@@ -8,6 +8,7 @@ from pathlib import Path
 from kinesphere.clips.preparation import Preparation
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.head import HeadForm
 from kinesphere.models.probe_head import ProbeForm
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser, give_form
@@ -53,15 +54,7 @@ def join(model: str, parts: Sequence[Recogniser], arguments: Arguments | None = 
             for theirs, ours in part.arguments.items()
             if theirs in given.arguments
         }
-    net, form = architecture.build(len(labels), taken), parts[0].head
-    if any(given.head != form for given in parts):
-        raise InvalidSetting(
-            f"The parts of {model} have heads of different forms (model.head); train all with the same."
-        )
-    if isinstance(form, ProbeForm):
-        raise InvalidSetting(
-            f"The parts of {model} answer by probes ({form.kind}), which cannot be joined; fuse them."
-        )
+    net, form = architecture.build(len(labels), taken), _common_form(model, parts)
     if form is not None:
         give_form(net, architecture.card, form)
     for part, given in zip(architecture.parts, parts, strict=True):
@@ -122,3 +115,22 @@ def import_parts(
 def join_i3d(rgb: Recogniser, flow: Recogniser) -> Recogniser:
     """A `two_stream_i3d` from an `i3d_inception` and an `i3d_inception_flow`; errors as of `join`."""
     return join("two_stream_i3d", (rgb, flow))
+
+
+def _common_form(model: str, parts: Sequence[Recogniser]) -> HeadForm | None:
+    """The form of all parts' heads; None where it is the builder's.
+
+    Raises:
+        InvalidSetting: If they differ, or a part answers by a probe.
+    """
+    form = parts[0].head
+    if any(given.head != form for given in parts):
+        raise InvalidSetting(
+            f"The parts of {model} have heads of different forms (model.head); train all with the same."
+        )
+    if isinstance(form, ProbeForm):
+        raise InvalidSetting(
+            f"The parts of {model} answer by probes ({form.kind}), which cannot be joined; fuse "
+            "their answers with kinesphere fuse."
+        )
+    return form

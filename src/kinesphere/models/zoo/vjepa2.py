@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec, Sampling
+from kinesphere.models.attentive import EPS, AttentivePooler
 from kinesphere.models.card import CamLayer
 from kinesphere.models.contracts import MEAN, STD
 from kinesphere.models.family import Family
-from kinesphere.models.layers.attentive import EPS, AttentivePooler
 from kinesphere.models.layers.vit import Block, Rotation, Tubelets, initialise, stage_names
 from kinesphere.models.papers import cite
 from kinesphere.models.tokens import Grid
