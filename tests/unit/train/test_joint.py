@@ -282,6 +282,7 @@ def test_probes_learn_jointly(recipe: Recipe, sets: dict[str, Path]) -> None:
         (("augment.mixup=0.2",), r"mix clips of different data sets"),
         (("rebalance.method=tau_normalised",), r"rebalance changes the head of one data set"),
         (("pretrain.method=contrastive",), r"pretrain\.method\) are of one data set"),
+        (("probe.kind=knn",), "Attentive and k-NN probes are of one data set"),
         (("joint.sets.level.weight=1",), "give weight for all sets or for none"),
         (
             ("joint.sets.half.sorce=x",),

@@ -196,6 +196,7 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
     ("override", "message"),
     [
         ("model.freeze=null", "probe.lr needs model.freeze"),
+        ("model={name: kine_tiny, head: normalised, freeze: layer4}\nprobe.kind=knn", "leave model.head out"),
         ("probe={kind: attentive}", r"attentive probes are trained: give probe\.lr"),
         ("train.ema=0.9", r"take no train\.ema"),
         ("train.early_stopping=2", r"take no train\.early_stopping"),
@@ -204,7 +205,7 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
 )
 def test_what_probes_do_not_do_is_refused(probing: Recipe, override: str, message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
-        train(probing.override(override))
+        train(probing.override(*override.splitlines()))
 
 
 def test_one_query_is_attended_without_keys_of_single_tokens() -> None:
