@@ -89,17 +89,42 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
             labels do not have.
         InvalidAnnotation: If no video has labels.
     """
-    tiers = tuple(each for each in labels.labels if section.tier in (None, each.tier))
-    if section.tier is not None and not tiers:
+    both, files, named, skipped = _together(paths, labels, section.tier)
+    train, test = _subsets(both, {name: named.subsets.get(name, "") for name in both}, section, seed)
+    return Divided(train, test, files, named, skipped)
+
+
+def all_tested(
+    paths: Sequence[Path], labels: TimedLabels, tier: str | None = None, subset: str | None = None
+) -> Divided:
+    """Videos that all test: of one subset of the labels, or all.
+
+    Raises:
+        InvalidSetting: If two files are one video, or there is no such tier or subset.
+        InvalidAnnotation: If no video has labels.
+    """
+    both, files, named, skipped = _together(paths, labels, tier)
+    chosen = tuple(name for name in both if subset in (None, named.subsets.get(name, "")))
+    if not chosen:
+        known = ", ".join(sorted(set(named.subsets.values()) - {""})) or "none"
+        raise InvalidSetting(f"No video is in the subset {subset!r}; subsets of the labels: {known}.")
+    return Divided((), chosen, files, named, skipped)
+
+
+def _together(
+    paths: Sequence[Path], labels: TimedLabels, tier: str | None
+) -> tuple[list[str], dict[str, Path], TimedLabels, tuple[Skipped, ...]]:
+    """Videos that have files and labels, all files, the labels of a tier, and what has no counterpart."""
+    kept = tuple(each for each in labels.labels if tier in (None, each.tier))
+    if tier is not None and not kept:
         known = ", ".join(sorted({each.tier for each in labels.labels})) or "none"
-        raise InvalidSetting(f"No label is on the tier {section.tier!r}; tiers: {known}.")
-    of_tier = TimedLabels(tiers, labels.videos, labels.durations_s, labels.subsets, labels.notes)
+        raise InvalidSetting(f"No label is on the tier {tier!r}; tiers: {known}.")
     files: dict[str, Path] = {}
     for path in paths:
         name = recording_name(path)
         if files.setdefault(name, path) != path:
             raise InvalidSetting(f"{files[name]} and {path} have one name in the labels, {name}; rename one.")
-    named = {_plain(video): video for video in of_tier.videos}
+    named = {_plain(video): video for video in labels.videos}
     both = sorted(set(files) & set(named))
     if not both:
         raise InvalidAnnotation(
@@ -108,8 +133,7 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
         )
     skipped = [Skipped(str(files[name]), "no label file names it") for name in files if name not in named]
     skipped += [Skipped(named[name], "there is no video of this name") for name in named if name not in files]
-    train, test = _subsets(both, {name: labels.subsets.get(named[name], "") for name in both}, section, seed)
-    return Divided(train, test, files, _renamed(of_tier), tuple(skipped))
+    return both, files, _renamed(labels, kept), tuple(skipped)
 
 
 def recording_name(path: Path) -> str:
@@ -122,10 +146,11 @@ def _plain(video: str) -> str:
     return short_name(video_name(video))
 
 
-def _renamed(labels: TimedLabels) -> TimedLabels:
-    moved = tuple(replace(each, video=_plain(each.video)) for each in labels.labels)
+def _renamed(labels: TimedLabels, kept: Sequence[TimedLabel]) -> TimedLabels:
+    moved = tuple(replace(each, video=_plain(each.video)) for each in kept)
     durations = {_plain(video): end for video, end in labels.durations_s.items()}
-    return TimedLabels(moved, tuple(map(_plain, labels.videos)), durations, notes=labels.notes)
+    subsets = {_plain(video): subset for video, subset in labels.subsets.items()}
+    return TimedLabels(moved, tuple(map(_plain, labels.videos)), durations, subsets, labels.notes)
 
 
 def _subsets(

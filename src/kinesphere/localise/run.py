@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from rich.console import Console
 
 from kinesphere.annotations.extract import Extracts
 from kinesphere.annotations.extract import extract as extract_all
-from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import Detection, TimedLabels
 from kinesphere.annotations.timed_files import read_timed_files
@@ -28,7 +26,9 @@ from kinesphere.core.structured import dump_yaml
 from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
+from kinesphere.localise.evaluation import Evaluated
 from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
+from kinesphere.localise.prediction import SEEN_BY
 from kinesphere.localise.recordings import Divided, Recording, divide
 from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
 from kinesphere.localise.sight import Sight
@@ -39,8 +39,6 @@ from kinesphere.train.run_folder import RunFiles
 
 log = logging.getLogger("kinesphere.localise")
 TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
-SEEN_BY = "recogniser.safetensors"
-"""In a run folder: the recogniser whose features the detector sees."""
 
 
 @dataclass(frozen=True)
@@ -216,19 +214,14 @@ def _score(
     plain = [each for own in test for each in baseline.detect(own)]
     truth = truth_of(test)
     scores, others = (scored(each, test, truth) for each in (found, plain))
-    write_activitynet(TimedLabels.of(found), files.folder / "detections.json")
-    run = LocaliserRun(files.folder, recipe, scores, others, skipped)
-    document = {
-        "task": recipe.task,
-        "detector": detector.name,
-        "classes": list(detector.labels.names),
-        "features": vars(detector.sight),
-        **scores.to_json(),
+    paths = {own.video: own.path for own in test}
+    evaluated = Evaluated(scores, TimedLabels(tuple(found), tuple(paths)), truth, paths, skipped)
+    document = evaluated.to_json(detector) | {
         "baseline": others.to_json(),
-        "skipped": [each.to_json() for each in skipped],
+        "trained_on": [own.video for own in train],
     }
-    write_text(files.report, json.dumps(document, indent=1, ensure_ascii=False))
-    return run
+    evaluated.write(files.folder, document)
+    return LocaliserRun(files.folder, recipe, scores, others, skipped)
 
 
 def truth_of(recordings: Sequence[Recording]) -> TimedLabels:

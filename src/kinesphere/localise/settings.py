@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.localise.decoding import Decoding
 from kinesphere.localise.suppression import Method, Suppression
 from kinesphere.predict.scorers import Mode
@@ -111,9 +112,26 @@ class DecodeSection(Section):
     tiou: Share = 0.1
     """Overlap from which `linear` and `hard` suppress."""
 
+    per_class: bool = True
+    """Whether only detections of one class suppress each other."""
+    vote: Share = 0.0
+    """Where classes do not go apart, boundaries are the mean of all detections that overlap the kept one by this
+    or more; 0 for none."""
+
     def rule(self) -> Decoding:
-        """As the decoder takes it."""
-        suppression = Suppression(self.method, self.tiou, self.sigma, self.least_score, self.most)
+        """As the decoder takes it.
+
+        Raises:
+            InvalidSetting: If a vote is asked for among detections of single classes.
+        """
+        if self.vote and self.per_class:
+            raise InvalidSetting(
+                f"decode.vote={self.vote:g} takes the mean over detections of all classes; set "
+                "decode.per_class=false as well."
+            )
+        suppression = Suppression(
+            self.method, self.tiou, self.sigma, self.least_score, self.most, self.per_class, self.vote
+        )
         return Decoding(least_score=self.least_score, suppression=suppression)
 
 

@@ -228,6 +228,11 @@ def _check_fit(
 def _contract(
     header: dict[str, Any], name: str
 ) -> tuple[Architecture, Arguments, tuple[ClipSpec, ...], LabelSet, Provenance]:
+    if "kind" in header:
+        raise InvalidCheckpoint(
+            f"{name} holds a {brief(header['kind'])} that finds when actions happen in long recordings, and "
+            "no recogniser of clips; ask it by `kinesphere predict` and `kinesphere evaluate`."
+        )
     try:
         architecture = MODELS.get(_text(header["architecture"]))
         arguments = {_text(key): _plain(value) for key, value in header["arguments"].items()}

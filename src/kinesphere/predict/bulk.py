@@ -288,7 +288,8 @@ class SideOutputs:
     """Writes what belongs beside the answer to each video.
 
     Attributes:
-        predictor: The model that answers.
+        predictor: The model that answers; None for a detector of actions, which is told nothing of what else
+            could be drawn.
         files: Which files are written.
         rule: How timelines become segments.
         draw: What else is drawn into the copies (see `overlay_of`).
@@ -297,7 +298,7 @@ class SideOutputs:
             beneath, by the same windows.
     """
 
-    predictor: VideoPredictor
+    predictor: VideoPredictor | None
     files: SideFiles = SideFiles()
     rule: SegmentRule = SegmentRule()  # noqa: RUF009 (frozen)
     draw: Draw = "auto"
@@ -336,7 +337,7 @@ class SideOutputs:
                 answer.write(target, self.rule, self.annotations(source))
         if target := files.copies.get(source):
             make_folder(target.parent)
-            overlay = overlay_of(self.predictor, source, self.draw)
+            overlay = None if self.predictor is None else overlay_of(self.predictor, source, self.draw)
             annotate(source, target, answer, rule=self.rule, overlay=overlay)
 
     def _write_people(self, answer: PeopleTimelines) -> None:
@@ -347,6 +348,7 @@ class SideOutputs:
         if shown:
             # Rows of people stand above what is said of the whole picture.
             asked = self.people or PeopleSettings()
+            assert self.predictor is not None  # who asked about people
             whole = self.predictor.timeline(source, window_s=asked.window_s, stride_s=asked.stride_s)
             for target in shown:
                 whole.write(target, self.rule, (*self.annotations(source), *person_rows(answer, self.rule)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from kinesphere.annotations.timed import Detection
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.timeline import Timeline
@@ -69,6 +72,8 @@ def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segm
     are not merged, unless the gap is shorter than `rule.gap_s`; those with a break between them never are,
     and the most probable sequence begins anew after it.
 
+    What a detector found is a segment if its score reaches the threshold of its label; those may overlap.
+
     Args:
         timeline: W windows over K labels.
         rule: All settings; by default thresholds alone.
@@ -78,8 +83,10 @@ def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segm
 
     Raises:
         InvalidSetting: If the rule names labels that the timeline does not have, or hysteresis is asked for
-            above the threshold.
+            above the threshold; or windows are to be decoded of what a detector found.
     """
+    if timeline.found is not None:
+        return _of_detector(timeline, timeline.found, rule)
     timeline = timeline.smoothed(rule.smooth, rule.smoothing)
     active, joined = _active(timeline, rule)
     cells = timeline.cells()
@@ -92,6 +99,27 @@ def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segm
     return sorted(found, key=lambda segment: (segment.start_s, segment.end_s))
 
 
+def _of_detector(timeline: Timeline, found: Sequence[Detection], rule: SegmentRule) -> list[Segment]:
+    """Detections that reach the threshold, ordered by start."""
+    plain = SegmentRule(rule.threshold, rule.thresholds, no_action=rule.no_action, min_s=rule.min_s)
+    if rule != plain:
+        raise InvalidSetting(
+            f"A detector's segments have boundaries of their own and are no windows to be decoded: {rule}. "
+            "Give thresholds and the shortest length alone."
+        )
+    opening = dict(
+        zip(timeline.labels.names, rule.opening(timeline.labels, timeline.threshold()), strict=True)
+    )
+    kept = [
+        Segment(each.label, each.start_s, each.end_s, each.score)
+        for each in found
+        if each.score >= opening[each.label]
+        and each.label not in rule.no_action
+        and each.end_s - each.start_s >= rule.min_s
+    ]
+    return sorted(kept, key=lambda segment: (segment.start_s, segment.end_s))
+
+
 def _means(timeline: Timeline, first: int, last: int) -> np.ndarray:
     """Mean row `(K,)` of a stretch of windows, of those in which somebody is seen if there are any."""
     rows, seen = timeline.probabilities[first : last + 1], ~timeline.nobody[first : last + 1]
@@ -101,6 +129,13 @@ def _means(timeline: Timeline, first: int, last: int) -> np.ndarray:
 
 def active_windows(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> np.ndarray:  # noqa: B008 (frozen)
     """Which labels' segments hold each window, bool `(W, K)`; see `segments`."""
+    if timeline.found is not None:
+        middles = timeline.spans.mean(1)
+        active = np.zeros(timeline.probabilities.shape, bool)
+        for each in _of_detector(timeline, timeline.found, rule):
+            inside = (middles >= each.start_s) & (middles < each.end_s)
+            active[:, timeline.labels.names.index(each.label)] |= inside
+        return active
     return _active(timeline.smoothed(rule.smooth, rule.smoothing), rule)[0]
 
 

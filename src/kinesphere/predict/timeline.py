@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from kinesphere.annotations.timed import Detection
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.short_repr import short_repr
@@ -41,6 +42,9 @@ class Timeline:
         notes: What makes it doubtful.
         rejection: When a window is none of what the model knows; None for never.
         model: Name of the model that answered, where that depends on the video.
+        found: What a detector of actions found, the surest first: these are the segments then, whose
+            boundaries are no window's, and a window's probability of a label is the best score of those that
+            hold its middle. None where segments are made of windows.
     """
 
     probabilities: np.ndarray
@@ -52,6 +56,7 @@ class Timeline:
     notes: tuple[str, ...] = ()
     rejection: Rejection | None = None
     model: str = ""
+    found: tuple[Detection, ...] | None = None
 
     __repr__ = short_repr
 
@@ -105,6 +110,7 @@ class Timeline:
                 probabilities=self.probabilities[window],
                 spans=self.spans[window],
                 nobody=self.nobody[window],
+                found=None if self.found is None else self._found_in(self.spans[window]),
             )
         start, end = self.spans[window].tolist()
         notes = (NOBODY,) if self.nobody[window] else ()
@@ -116,6 +122,11 @@ class Timeline:
             notes=notes,
             rejection=self.rejection,
         )
+
+    def _found_in(self, spans: np.ndarray) -> tuple[Detection, ...]:
+        """What was found at the time of some windows."""
+        start_s, end_s = spans.min(initial=np.inf), spans.max(initial=-np.inf)
+        return tuple(each for each in self.found or () if each.end_s > start_s and each.start_s < end_s)
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions of the windows, in their order."""
@@ -260,4 +271,12 @@ class Timeline:
             {key: value for key, value in each.items() if key not in ("source", "known")} for each in windows
         ]
         breaks = {"breaks_s": self.breaks_s.tolist()} if len(self.breaks_s) else {}
-        return {**self.mean().to_json(k), **breaks, "timeline": timeline}
+        found = {} if self.found is None else {"detections": self.found_json()}
+        return {**self.mean().to_json(k), **breaks, **found, "timeline": timeline}
+
+    def found_json(self) -> list[dict[str, Any]]:
+        """What a detector found: label, start and end in seconds, and score of each."""
+        return [
+            {"label": each.label, "start_s": each.start_s, "end_s": each.end_s, "score": each.score}
+            for each in self.found or ()
+        ]

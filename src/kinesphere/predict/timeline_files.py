@@ -268,6 +268,8 @@ def _plain_rest(timeline: Timeline) -> dict[str, object]:
         plain["rejection"] = timeline.rejection.to_json()
     if timeline.model:
         plain["model"] = timeline.model
+    if timeline.found is not None:
+        plain["found"] = timeline.found_json()
     return plain
 
 
@@ -275,13 +277,15 @@ def _rest(plain: dict[str, Any], windows: int) -> dict[str, Any]:
     """Inverse of `_plain_rest`; files of before have none of it."""
     nobody = np.zeros(windows, bool)
     nobody[plain.get("nobody", [])] = True
-    stated = plain.get("rejection")
+    stated, found = plain.get("rejection"), plain.get("found")
+    video = video_name(str(plain["source"]))
     return {
         "nobody": nobody,
         "breaks_s": np.array(plain.get("breaks_s", []), dtype=np.float64),
         "notes": tuple(plain.get("notes", ())),
         "rejection": None if stated is None else Rejection.from_json(stated),
         "model": str(plain.get("model", "")),
+        "found": None if found is None else tuple(Detection(video, **each) for each in found),
     }
 
 

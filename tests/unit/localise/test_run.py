@@ -131,6 +131,7 @@ def test_videos_that_have_no_features_are_told_and_others_are_refused(recordings
         ("data__test", 0.01, "leaves none on one side"),
         ("model__name", "maxer", "temporalmaxer"),
         ("model__arguments", {"depth": 3}, "temporalmaxer has no argument 'depth'"),
+        ("decode__vote", 0.7, "decode.vote=0.7 takes the mean over detections of all classes"),
         ("features__folder", str(tmp_path), "Features of 0 videos to train on"),
     ):
         with pytest.raises((InvalidSetting, InvalidAnnotation, UnknownName, ValueError), match=says):

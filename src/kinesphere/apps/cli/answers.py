@@ -110,7 +110,7 @@ def _column(answer: Answer, top: int) -> list[str]:
     return lines if answer.rejection is None else [*lines, f"answer: {answer.answer}"]
 
 
-def introduce(predictor: VideoPredictor, *, to_stderr: bool) -> None:
+def introduce(predictor: VideoPredictor | None, *, to_stderr: bool) -> None:
     """Say which recogniser answers where none was named, what it knows and what it does not."""
     from kinesphere.predict import BoxPredictor
 

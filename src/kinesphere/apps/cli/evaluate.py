@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kinesphere.apps.cli.console import check_results, console, end, print_json, progress, say
+from kinesphere.apps.cli.detectors import detector_among, refuse_windows
+from kinesphere.apps.cli.evaluate_detector import evaluate_detector
 from kinesphere.apps.cli.options import (
     Data,
     Device,
@@ -45,6 +47,10 @@ Explained = Annotated[
     typer.Option(help="Show in the report what answers rest on, by this method; auto takes one that suits "
                  "the model. Repeatable: of several the report says how far they agree."),
 ]  # fmt: skip
+Protocol = Annotated[
+    Literal["thumos14", "activitynet"] | None,
+    typer.Option(help="Of a detector of actions: whose overlaps count; default: thumos14."),
+]
 ChangedBackground = Annotated[
     str,
     typer.Option(
@@ -70,9 +76,13 @@ def evaluate(
     extracts: ExtractsFolder = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
+    protocol: Protocol = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled videos, with intervals.
+
+    A detector of actions is scored on recordings: DATA is a file or folder of timed labels, beside or above
+    the videos, and --split a subset that it states.
 
     Of a run's own data its test clips are scored; clips that the model learnt from and that are scored all
     the same are counted beside the score. A cross-validation answers for each clip with the fold that had
@@ -87,8 +97,18 @@ def evaluate(
     from kinesphere.predict import load
     from kinesphere.train.fold_evaluation import fold_models, score_folds
 
-    check_results("--out", out)
     compute = Compute.choose(device, precision)
+    if detector_among([model]) is not None:
+        given = {"--views": views, "--explain": explain}
+        refuse_windows(given | {"--background": None if background == "keep" else background})
+        evaluate_detector(
+            model, data, protocol=protocol or "thumos14", subset=None if split == "all" else split,
+            extracts=extracts, compute=compute, out=out, as_json=as_json,
+        )  # fmt: skip
+        return
+    if protocol is not None:
+        raise InvalidSetting("--protocol belongs to detectors of actions; a recogniser has one.")
+    check_results("--out", out)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
     explained = _explainer(predictor, explain, out)

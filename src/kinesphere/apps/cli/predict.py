@@ -22,6 +22,7 @@ from kinesphere.apps.cli.console import (
     say,
     tinted,
 )
+from kinesphere.apps.cli.detectors import detector_among, finder_of, refuse_windows
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
 from kinesphere.apps.cli.segment_options import (
@@ -46,6 +47,7 @@ from kinesphere.core.skipped import Skipped
 if TYPE_CHECKING:
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
+    from kinesphere.localise.prediction import LocalisingPredictor
     from kinesphere.predict import (
         Opening,
         Prediction,
@@ -153,18 +155,28 @@ def predict(
     from kinesphere.predict import find_sources
     from kinesphere.predict.bulk import SideOutputs
 
+    detector = detector_among(model or [])
     everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
-    if window is None and everybody is None:
+    if detector is not None:
+        refuse_windows({"--window": window, "--stride": stride, "--views": views, "--people": people or None,
+                        "--tracks": tracks, "--streaming": streaming or None})  # fmt: skip
+    elif window is None and everybody is None:
         _check_no_timeline(to_segments, of_timelines, stride, streaming=streaming)
     _check_drawn(draw, annotate)
     wanted = find_sources(sources)
     named = _names(model or [], beside=any((segments, picture, page, annotate)))
     opening = _opening(sources, extracts, keep, pose_model)
-    check_file("--out", out, (".jsonl", ".csv") if window is None and not people else (".jsonl",))
+    plain = window is None and not people and detector is None
+    check_file("--out", out, (".jsonl", ".csv") if plain else (".jsonl",))
     files = _side_files(wanted, segments, picture, page, annotate, people=people)
     annotations = None if truth is None else read_timed(truth)
+    if detector is not None:
+        finder = finder_of(detector, Compute.choose(device, precision), opening)
+        screen = Screen(as_json, top, SideOutputs(finder.sees, files, to_segments, draw, annotations))
+        screen.finish(*_find(finder, wanted, out, screen), out)
+        return
     predictors = _predictors(named, Compute.choose(device, precision), opening)
     outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations, everybody)
     screen = Screen(as_json, top, outputs)
@@ -225,6 +237,18 @@ def _answer(
     introduce(screen.outputs.predictor, to_stderr=screen.as_json)
     with log or nullcontext():
         return _run(partial(_ask, predictors, views, asked), wanted, log, screen)
+
+
+def _find(
+    finder: LocalisingPredictor, wanted: list[str], out: Path | None, screen: Screen
+) -> tuple[int, int]:
+    """Ask a detector about all videos and show what it found in each; see `_run`."""
+    from kinesphere.localise.prediction import timelines
+    from kinesphere.predict import PredictionLog
+
+    log = PredictionLog(out, {"model": finder.digest()}, top=screen.top) if out else None
+    with log or nullcontext():
+        return _run(lambda sources, heard: timelines(finder, sources, heard), wanted, log, screen)
 
 
 def _opening(sources: list[str], extracts: Path | None, keep: bool, pose_model: str | None) -> Opening:

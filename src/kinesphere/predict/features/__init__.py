@@ -4,7 +4,7 @@
 programs; both give `file.VideoFeatures`, whose rows carry their time in seconds.
 """
 
-from kinesphere.predict.features.extract import FeatureExtractor, FeatureGrid
+from kinesphere.predict.features.extract import FeatureExtractor, FeatureGrid, FeaturePredictor
 from kinesphere.predict.features.file import SUFFIX, VideoFeatures, read_features, write_features
 from kinesphere.predict.features.foreign import FeatureClock, read_foreign
 
@@ -13,6 +13,7 @@ __all__ = [
     "FeatureClock",
     "FeatureExtractor",
     "FeatureGrid",
+    "FeaturePredictor",
     "VideoFeatures",
     "read_features",
     "read_foreign",

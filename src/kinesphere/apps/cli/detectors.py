@@ -1,0 +1,51 @@
+"""Detectors of actions in long recordings, which the verbs tell from recognisers by their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from kinesphere.core.device import Compute
+    from kinesphere.localise.prediction import LocalisingPredictor
+    from kinesphere.predict import Opening
+
+
+def detector_among(models: Sequence[str]) -> str | None:
+    """The one model that is named, where it is a detector of actions; None for recognisers.
+
+    Raises:
+        InvalidSetting: If several models are named, a detector among them.
+    """
+    from kinesphere.localise.prediction import localiser_file
+
+    found = [name for name in models if localiser_file(name) is not None]
+    if found and len(models) > 1:
+        raise InvalidSetting(
+            f"{found[0]} finds actions in long recordings, whose answers do not stand beside those of other "
+            "models; name it alone."
+        )
+    return found[0] if found else None
+
+
+def refuse_windows(options: Mapping[str, object]) -> None:
+    """Refuse what only windows of a recogniser have.
+
+    Raises:
+        InvalidSetting: If one of the options is given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InvalidSetting(
+            f"{' and '.join(given)}: a detector of actions sees the whole recording, on the grid of features "
+            "that it learnt from; leave them out."
+        )
+
+
+def finder_of(detector: str, compute: Compute, opening: Opening) -> LocalisingPredictor:
+    """The detector of a run folder or a model file, and what makes its features."""
+    from kinesphere.localise.prediction import LocalisingPredictor
+
+    return LocalisingPredictor.load(detector, compute=compute, extracts=opening.extracts, keep=opening.keep)

@@ -1,0 +1,52 @@
+"""`kinesphere evaluate` of a detector of actions: recordings with timed labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinesphere.apps.cli.console import check_results, console, end, print_json, progress, say
+from kinesphere.apps.cli.score import show
+
+if TYPE_CHECKING:
+    from kinesphere.core.device import Compute
+    from kinesphere.evaluate.files.detections import TemporalProtocol
+
+
+def evaluate_detector(
+    model: str,
+    data: Path,
+    *,
+    protocol: TemporalProtocol,
+    subset: str | None,
+    extracts: Path | None,
+    compute: Compute,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Score a detector, print what the protocol says, and leave with exit code 1 if videos are missing."""
+    from kinesphere.clips.sidecar import Extracts
+    from kinesphere.localise.evaluation import evaluate_localiser
+    from kinesphere.localise.prediction import LocalisingPredictor
+    from kinesphere.predict.bulk import Progress
+
+    check_results("--out", out)
+    place = Extracts(extracts, data if data.is_dir() else data.parent)
+    predictor = LocalisingPredictor.load(model, compute=compute, extracts=place)
+    with progress("Evaluating", "videos", hidden=as_json) as advance:
+        result = evaluate_localiser(
+            predictor, data, protocol=protocol, subset=subset, progress=Progress(advance)
+        )
+    document = result.to_json(predictor.detector)
+    if out is not None:
+        result.write(out, document)
+    if as_json:
+        print_json(document)
+    else:
+        show(result.scores, as_json=False)
+        for each in result.skipped:
+            say("left out", "yellow", f"{each.path}: {each.reason}")
+        if result.seen:
+            many = f"{len(result.seen)} of {len(result.paths)} videos"
+            console().print(f"{many} were trained on, which flatters the scores", style="bold red")
+    end(sum(each.is_failure for each in result.skipped))

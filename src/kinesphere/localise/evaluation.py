@@ -1,0 +1,130 @@
+"""Scores of a detector: of a run's test videos, and of any recordings with timed labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.timed import Detection, TimedLabels
+from kinesphere.annotations.timed_files import read_timed_files
+from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.files import make_folder, write_text
+from kinesphere.core.skipped import Skipped
+from kinesphere.core.structured import read_json
+from kinesphere.evaluate.files.detections import TemporalProtocol, score_detections
+from kinesphere.evaluate.files.result import FileScores
+from kinesphere.localise.methods.registry import Detector
+from kinesphere.localise.prediction import LocalisingPredictor, timelines
+from kinesphere.localise.recordings import all_tested
+from kinesphere.localise.settings import TASK, LocaliseRecipe
+from kinesphere.predict.bulk import Progress
+from kinesphere.predict.sources import find_videos
+from kinesphere.train.run_folder import RunFiles
+
+DETECTIONS, TRUTH = "detections.json", "truth.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a detector found in recordings, and how right that is.
+
+    Attributes:
+        scores: Of all videos that could be seen.
+        found: All detections.
+        truth: What happens in these videos.
+        paths: Their files by name.
+        skipped: Videos that took no part, and why.
+        seen: Videos among them that the detector was trained on.
+    """
+
+    scores: FileScores
+    found: TimedLabels
+    truth: TimedLabels
+    paths: dict[str, Path]
+    skipped: tuple[Skipped, ...] = ()
+    seen: tuple[str, ...] = field(default=())
+
+    def to_json(self, detector: Detector) -> dict[str, Any]:
+        """The shape of a run's report."""
+        return {
+            "task": TASK,
+            "detector": detector.name,
+            "classes": list(detector.labels.names),
+            "features": vars(detector.sight),
+            **self.scores.to_json(),
+            "videos": {name: str(path) for name, path in self.paths.items()},
+            "videos_trained_on": list(self.seen),
+            "skipped": [each.to_json() for each in self.skipped],
+        }
+
+    def write(self, folder: Path, document: dict[str, Any]) -> None:
+        """Write a report, what was found, and what happens in the videos."""
+        make_folder(folder)
+        write_activitynet(self.found, folder / DETECTIONS)
+        write_activitynet(self.truth, folder / TRUTH)
+        write_text(folder / "report.json", json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def evaluate_localiser(
+    predictor: LocalisingPredictor,
+    data: Path,
+    *,
+    protocol: TemporalProtocol = "thumos14",
+    subset: str | None = None,
+    progress: Progress = Progress(),  # noqa: B008 (frozen)
+) -> Evaluated:
+    """Score a detector on recordings.
+
+    Args:
+        predictor: The detector with what makes its features.
+        data: File or folder of timed labels, in or below whose folder the videos lie.
+        protocol: Whose tIoU thresholds are averaged over.
+        subset: Of the labels; None for all.
+        progress: Hears how many videos are done.
+
+    Raises:
+        InvalidAnnotation: If the labels cannot be read, or no video could be seen.
+        InvalidSetting: If there is no such subset.
+    """
+    folder = data if data.is_dir() else data.parent
+    paths, _ = find_videos([str(folder)])
+    labels = read_timed_files([data], Recordings(folder))
+    divided = all_tested(paths, labels, _tier(predictor.name), subset)
+    found: list[Detection] = []
+    skipped = [each for each in divided.skipped if each.reason.startswith("there is no video")]
+    names = {str(divided.paths[name]): name for name in divided.test}
+    ends: dict[str, float] = {}
+    for done, answer in enumerate(timelines(predictor, list(names), progress), 1):
+        if isinstance(answer, Skipped):
+            skipped.append(answer)
+        else:
+            found += answer.found or ()
+            ends[names[answer.source]] = float(answer.spans[-1, 1])
+        progress.advance(done, len(names))
+    if not ends:
+        raise InvalidSetting(f"No video could be seen; the first, {skipped[-1].path}: {skipped[-1].reason}")
+    truth = TimedLabels(tuple(each for name in ends for each in divided.of(name)), tuple(ends), ends)
+    results = TimedLabels(tuple(found), tuple(ends))
+    scores = score_detections(results, truth, protocol)
+    trained_on = _trained_on(predictor.name)
+    return Evaluated(
+        scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),
+        tuple(name for name in ends if name in trained_on),
+    )  # fmt: skip
+
+
+def _tier(source: str) -> str | None:
+    """The tier of labels that a run was trained on, where it is a run."""
+    recipe = RunFiles(Path(source)).recipe
+    return LocaliseRecipe.load(recipe).data.tier if recipe.is_file() else None
+
+
+def _trained_on(source: str) -> Sequence[str]:
+    report = RunFiles(Path(source)).report
+    document = read_json(report, InvalidSetting) if report.is_file() else {}
+    return list(document.get("trained_on", ()))

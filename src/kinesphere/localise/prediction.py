@@ -1,0 +1,183 @@
+"""`LocalisingPredictor`: what happens when in videos, from the videos themselves."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinesphere.annotations.timed import Detection
+from kinesphere.clips.sidecar import Extracts, content_key
+from kinesphere.core.device import Compute
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
+from kinesphere.core.labels import LabelSet
+from kinesphere.core.paths import is_file, is_folder
+from kinesphere.core.skipped import Skipped
+from kinesphere.localise.methods.registry import Detector, is_localiser, load_detector
+from kinesphere.localise.recordings import recording_name
+from kinesphere.predict.bulk import Progress
+from kinesphere.predict.features import (
+    SUFFIX,
+    FeatureExtractor,
+    FeatureGrid,
+    FeaturePredictor,
+    VideoFeatures,
+    read_features,
+)
+from kinesphere.predict.long_video import REFUSALS
+from kinesphere.predict.timeline import Timeline
+
+SEEN_BY = "recogniser.safetensors"
+"""In a run folder: the recogniser whose features the detector sees."""
+_FILE = "model.safetensors"
+
+
+def localiser_file(source: str | Path) -> Path | None:
+    """The model file of a detector that a run folder or a file is; None for anything else.
+
+    Raises:
+        InvalidCheckpoint: If a model file is damaged.
+    """
+    path = Path(source) / _FILE if is_folder(Path(source)) else Path(source)
+    return path if is_file(path) and path.suffix.lower() == ".safetensors" and is_localiser(path) else None
+
+
+@dataclass(frozen=True)
+class LocalisingPredictor:
+    """A detector with what makes the features that it sees.
+
+    Attributes:
+        name: As the user named it.
+        detector: Finds actions in features.
+        extractor: Makes them; None where they came from another program.
+        extracts: Where feature files of videos lie.
+        keep: Whether features that are made on the way are kept there.
+    """
+
+    name: str
+    detector: Detector
+    extractor: FeatureExtractor | None
+    extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
+    keep: bool = False
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        compute: Compute | None = None,
+        extracts: Extracts = Extracts(),  # noqa: B008 (frozen)
+        keep: bool = False,
+    ) -> LocalisingPredictor:
+        """The detector of a run folder or a model file, with the recogniser beside it.
+
+        Args:
+            source: The folder or the file.
+            compute: Where and how features are made; None for the best for this machine.
+            extracts: Where feature files lie.
+            keep: Whether those that are made are kept.
+
+        Raises:
+            InvalidCheckpoint: If it is no detector, or damaged.
+        """
+        path = localiser_file(source) or Path(source)
+        detector = load_detector(path)
+        recogniser, sight = path.with_name(SEEN_BY), detector.sight
+        extractor = None
+        if is_file(recogniser):
+            mode = "streaming" if sight.origin.endswith(" streaming") else "windows"
+            grid = FeatureGrid(sight.stride_s, sight.window_s, mode)
+            extractor = FeatureExtractor(str(recogniser), grid, compute)
+        return cls(str(source), detector, extractor, extracts, keep)
+
+    def digest(self) -> str:
+        """A short digest of the detector and of what it sees, equal for equal answers."""
+        with tempfile.TemporaryDirectory(prefix="kinesphere-") as scratch:
+            key = content_key(self.detector.save(Path(scratch) / _FILE))
+        return f"{key} {self.detector.sight.origin}"
+
+    @property
+    def sees(self) -> FeaturePredictor | None:
+        """The recogniser without its head, whose features the detector sees."""
+        return None if self.extractor is None else self.extractor.predictor()
+
+    def timeline(self, source: str | Path, unfinished: Path | None = None) -> Timeline:
+        """What happens in a video when.
+
+        Features are read from their file where there is one that fits, and made otherwise.
+
+        Args:
+            source: The video.
+            unfinished: Where features lie that are not kept, so that a stopped extraction goes on there; None
+                for a folder that goes.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            InvalidAnnotation: If a feature file is damaged, or there is none and nothing that makes it.
+            InvalidSetting: If features are others than the detector sees.
+        """
+        if "://" in str(source):
+            raise VideoError(f"{source} is a stream; features are made of files. Download it first.")
+        with self._features(Path(source), unfinished) as features:
+            found = self.detector.detect(features, recording_name(Path(source)))
+        return timeline_of(found, features, self.detector.labels, str(source), self.name)
+
+    @contextmanager
+    def _features(self, video: Path, unfinished: Path | None) -> Iterator[VideoFeatures]:
+        own = self.extracts.find(video, SUFFIX)
+        if own is not None and (self.extractor is None or self.extractor.differs(own) is None):
+            yield read_features(own)
+            return
+        if self.extractor is None:
+            raise InvalidAnnotation(
+                f"There is no file {video.name}{SUFFIX}, and {self.name} has no {SEEN_BY} that would make "
+                "one: the detector learnt from features of another program. Import those of this video "
+                "beside it, or name their folder with --extracts."
+            )
+        with tempfile.TemporaryDirectory(prefix="kinesphere-") as scratch:
+            target = unfinished or Path(scratch) / f"video{SUFFIX}"
+            if self.keep:
+                target = self.extracts.free_place(video, SUFFIX)
+            self.extractor.extract(video, target)
+            yield read_features(target)
+            if unfinished is not None and not self.keep:
+                target.unlink(missing_ok=True)
+
+
+def timeline_of(
+    found: Sequence[Detection], features: VideoFeatures, labels: LabelSet, source: str, model: str = ""
+) -> Timeline:
+    """What was found in a video as a timeline, a window a row of features."""
+    edges = np.concatenate([[0.0], (features.times_s[1:] + features.times_s[:-1]) / 2, [features.duration_s]])
+    spans = np.stack([edges[:-1], np.maximum(edges[1:], edges[:-1] + 1e-3)], 1)
+    probabilities, middles = np.zeros((len(spans), len(labels))), spans.mean(1)
+    for each in found:
+        inside = (middles >= each.start_s) & (middles < each.end_s)
+        column = probabilities[:, labels.names.index(each.label)]
+        column[inside] = np.maximum(column[inside], each.score)
+    several = LabelSet(labels.names, labels.mirror, multi=True)
+    return Timeline(probabilities.clip(0, 1), spans, several, source, model=model, found=tuple(found))
+
+
+def timelines(
+    predictor: LocalisingPredictor,
+    sources: Sequence[str],
+    progress: Progress = Progress(),  # noqa: B008 (frozen)
+) -> Iterator[Timeline | Skipped]:
+    """What happens in each of many videos, in their order; the others go on where one fails.
+
+    Args:
+        predictor: The detector.
+        sources: Paths.
+        progress: Beside what features lie that are not kept.
+    """
+    for source in sources:
+        beside = progress.keep(source)
+        try:
+            yield predictor.timeline(source, beside and beside.with_name(f"{beside.name}{SUFFIX}"))
+        except (*REFUSALS, InvalidSetting) as error:
+            yield Skipped(source, str(error))

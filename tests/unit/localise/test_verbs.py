@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.timed import TimedLabel, TimedLabels
+from kinesphere.annotations.timed_files import read_timed
+from kinesphere.apps.cli.main import app
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.localise.run import train_localiser
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.models import create_model, save_model
+from kinesphere.predict import SegmentRule, load, read_timeline, segments
+from kinesphere.predict.features import SUFFIX
+from kinesphere.video import VideoWriter
+
+pytestmark = pytest.mark.slow
+FPS, LENGTH_S, COLOURS = 8, 12, {"hop": (0, 220, 0), "skip": (220, 0, 0)}
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five grey videos in which an action is a colour, and a trained run."""
+    folder = tmp_path_factory.mktemp("filmed")
+    labels, subsets = [], {}
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        frames = np.full((FPS * LENGTH_S, 16, 16, 3), 90, np.uint8)
+        for first, kind in ((1 + rng.random(), "hop"), (6 + rng.random(), "skip")):
+            end = first + 2 + rng.random()
+            frames[round(first * FPS) : round(end * FPS)] = COLOURS[kind]
+            labels.append(TimedLabel(f"v{number}", kind, round(first * FPS) / FPS, round(end * FPS) / FPS))
+        with VideoWriter(folder / f"v{number}.mp4", (16, 16), FPS) as writer:
+            for frame in frames:
+                writer.write(frame)
+        subsets[f"v{number}"] = "training" if number < 3 else "testing"
+    durations = dict.fromkeys(subsets, float(LENGTH_S))
+    write_activitynet(TimedLabels(tuple(labels), tuple(subsets), durations, subsets), folder / "labels.json")
+    recogniser = save_model(create_model("fc_tiny", ["a", "b"]), folder / "fc.safetensors")
+    settings = {
+        "data": {"videos": [str(folder)], "labels": [str(folder / "labels.json")]},
+        "features": {"model": str(recogniser), "stride_s": 0.25, "window_s": 0.5},
+        "model": {"width": 16, "levels": 4},
+        "train": {"epochs": 60, "batch_size": 1, "ema": None},
+        "optimizer": {"lr": 0.01},
+        "schedule": {"warmup_epochs": 0},
+        "out": str(folder / "run"),
+    }
+    train_localiser(LocaliseRecipe.model_validate(settings), console=Console(file=io.StringIO()))
+    return folder
+
+
+def kinesphere(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_detector_is_evaluated_by_the_verb_for_recognisers(filmed, tmp_path):
+    words = ("evaluate", filmed / "run", filmed / "labels.json", "--split", "testing", "--json")
+    done = kinesphere(*words, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    report, own = json.loads(done.stdout), json.loads((filmed / "run" / "report.json").read_text())
+    assert report["scores"] == pytest.approx(own["scores"])
+    assert report["scores"]["map@0.5"] > 0.5
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["scores"] == report["scores"]
+    assert not list(filmed.glob(f"*{SUFFIX}"))
+    everything = kinesphere("evaluate", filmed / "run", filmed, "--protocol", "activitynet")
+    assert everything.exit_code == 0, everything.output
+    assert "3 of 5 videos were trained on" in everything.output
+    for option in (("--views", "3x1"), ("--background", "grey")):
+        wrong = kinesphere("evaluate", filmed / "run", filmed / "labels.json", *option).exception
+        assert "a detector of actions sees the whole recording" in str(wrong)
+    wrong = kinesphere("evaluate", filmed / "run", filmed / "labels.json", "--split", "holidays").exception
+    assert "No video is in the subset 'holidays'; subsets of the labels: testing, training" in str(wrong)
+    wrong = kinesphere(
+        "evaluate", filmed / "fc.safetensors", filmed / "labels.json", "--protocol", "thumos14"
+    )
+    assert "--protocol belongs to detectors of actions" in str(wrong.exception)
+
+
+def test_segments_of_a_detector_are_written_as_everything(filmed, tmp_path):
+    video, model = filmed / "v4.mp4", ("--model", filmed / "run")
+    out = tmp_path / "answers.jsonl"
+    done = kinesphere("predict", video, *model, "--threshold", 0.3, "--out", out, "--json", "--keep")
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert json.loads(out.read_text()) == record
+    (filmed / f"v4.mp4{SUFFIX}").unlink()  # what --keep kept
+    found = [each for each in record["detections"] if each["score"] >= 0.3]
+    assert [each["label"] for each in sorted(found, key=lambda each: each["start_s"])] == ["hop", "skip"]
+    best = max(found, key=lambda each: each["score"])
+    for name in (
+        "s.csv",
+        "s.json",
+        "s.parquet",
+        "s.eaf",
+        "s.vtt",
+        "s.xml",
+        "s.via.json",
+        "s.label_studio.json",
+    ):
+        done = kinesphere("predict", video, *model, "--threshold", 0.3, "--segments", tmp_path / name)
+        assert done.exit_code == 0, (name, done.output)
+        again = read_timed(tmp_path / name)
+        spans = {each.label: (each.start_s, each.end_s) for each in again.labels}
+        assert spans[best["label"]] == pytest.approx((best["start_s"], best["end_s"]), abs=0.07), name
+    whole = read_timeline(tmp_path / "s.json")
+    assert [each.label for each in segments(whole, SegmentRule(threshold=0.3))] == ["hop", "skip"]
+    assert [each.label for each in segments(whole[:20], SegmentRule(threshold=0.3))] == ["hop"]
+    with pytest.raises(InvalidSetting, match="boundaries of their own and are no windows to be decoded"):
+        segments(whole, SegmentRule(smooth=3))
+    page, picture = tmp_path / "page.html", tmp_path / "picture.svg"
+    truth = ("--truth", filmed / "labels.json")
+    done = kinesphere(
+        "predict", video, *model, "--threshold", 0.3, "--page", page, "--picture", picture, *truth,
+        "--annotate", tmp_path / "copy.mp4",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert page.read_text().count('aria-label="hop,') == 2
+    assert picture.stat().st_size > 1000
+    assert (tmp_path / "copy.mp4").stat().st_size > 1000
+
+
+def test_what_a_detector_cannot_do_is_said(filmed, tmp_path):
+    run, video = filmed / "run", filmed / "v4.mp4"
+    with pytest.raises(InvalidCheckpoint, match="finds when actions happen in long recordings, and no"):
+        load(run)
+    wrong = kinesphere("predict", video, "--model", run, "--window", 2).exception
+    assert "--window: a detector of actions sees the whole recording" in str(wrong)
+    wrong = kinesphere("predict", video, "--model", run, "--model", filmed / "fc.safetensors").exception
+    assert "do not stand beside those of other models; name it alone" in str(wrong)
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((run / "model.safetensors").read_bytes())
+    done = kinesphere("predict", video, "--model", alone)
+    assert done.exit_code == 1
+    assert "has no recogniser.safetensors that would make one" in " ".join(done.output.split())
+    done = kinesphere("predict", "rtsp://camera/1", "--model", run)
+    assert "is a stream; features are made of files" in " ".join(done.output.split())
