@@ -52,6 +52,7 @@ NAMES = (
     "events",
     "robbery",
     "segments",
+    "localise",
     "people",
     "long_video",
     "keeps_up",

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.timed import Detection
-from kinesphere.clips.sidecar import Extracts, content_key
+from kinesphere.clips.sidecar import Extracts
+from kinesphere.core.content import content_key
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
@@ -29,6 +30,7 @@ from kinesphere.predict.features import (
     read_features,
 )
 from kinesphere.predict.long_video import REFUSALS
+from kinesphere.predict.scorers import Mode
 from kinesphere.predict.timeline import Timeline
 
 SEEN_BY = "recogniser.safetensors"
@@ -89,7 +91,7 @@ class LocalisingPredictor:
         recogniser, sight = path.with_name(SEEN_BY), detector.sight
         extractor = None
         if is_file(recogniser):
-            mode = "streaming" if sight.origin.endswith(" streaming") else "windows"
+            mode: Mode = "streaming" if sight.origin.endswith(" streaming") else "windows"
             grid = FeatureGrid(sight.stride_s, sight.window_s, mode)
             extractor = FeatureExtractor(str(recogniser), grid, compute)
         return cls(str(source), detector, extractor, extracts, keep)

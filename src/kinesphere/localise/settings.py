@@ -115,8 +115,8 @@ class DecodeSection(Section):
     per_class: bool = True
     """Whether only detections of one class suppress each other."""
     vote: Share = 0.0
-    """Where classes do not go apart, boundaries are the mean of all detections that overlap the kept one by this
-    or more; 0 for none."""
+    """Where classes do not go apart, boundaries are the mean of all detections that overlap the kept one by
+    this or more; 0 for none."""
 
     def rule(self) -> Decoding:
         """As the decoder takes it.

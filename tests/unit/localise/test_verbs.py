@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.apps.cli.main import app
@@ -107,7 +108,7 @@ def test_segments_of_a_detector_are_written_as_everything(filmed, tmp_path):
     ):
         done = kinesphere("predict", video, *model, "--threshold", 0.3, "--segments", tmp_path / name)
         assert done.exit_code == 0, (name, done.output)
-        again = read_timed(tmp_path / name)
+        again = read_timed(tmp_path / name, Recordings(filmed))
         spans = {each.label: (each.start_s, each.end_s) for each in again.labels}
         assert spans[best["label"]] == pytest.approx((best["start_s"], best["end_s"]), abs=0.07), name
     whole = read_timeline(tmp_path / "s.json")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from benchmarks.localise import BASELINE, boundaries, folds, goals_of, row_of
+
+from kinesphere.annotations.timed import Detection, TimedLabel
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.run import scored, truth_of
+from kinesphere.predict.features import VideoFeatures
+
+
+def recording(name: str) -> Recording:
+    features = VideoFeatures(np.ones((9, 2), np.float32), 0.5 + 0.2 * np.arange(9), 1.0, 0.2, 2.6, "made up")
+    return Recording(name, Path(name), features, (TimedLabel(name, "walk", 0.5, 1.5),))
+
+
+def test_each_subject_is_asked_of_what_learnt_from_others():
+    recordings, subjects = [recording(f"v{i}") for i in range(8)], [f"subject{i}" for i in range(8)]
+    taught: list[set[str]] = []
+
+    def learn(train):
+        taught.append({each.video for each in train})
+        return lambda each: [
+            Detection(each.video, "walk", 0.6, 1.4, score=0.1 if each.video in taught[-1] else 0.9)
+        ]
+
+    found = folds(recordings, subjects, learn)
+    assert [len(each) for each in taught] == [6] * 4
+    assert {each.score for each in found} == {0.9}
+    errors, videos = boundaries(found, recordings)
+    np.testing.assert_allclose(errors, [[0.1, -0.1]] * 8)
+    row = row_of("x", scored(found, recordings, truth_of(recordings)), errors, videos, 3.2)
+    assert row["mAP@0.7"].startswith("100.0 %")
+    assert row["start later by"].startswith("+100")
+
+
+def test_goals_hold_the_best_detector_against_the_baseline():
+    lines = goals_of({BASELINE: 0.1, "a": 0.3, "b": 0.25}, {"a": (0.01, -0.08), "b": (0, 0)})
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["met", "met", "missed"]
+    assert "mAP of a less that of" in lines[0]
