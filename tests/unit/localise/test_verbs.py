@@ -15,10 +15,11 @@ from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.localise.prediction import LocalisingPredictor
 from kinesphere.localise.run import train_localiser
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.models import create_model, save_model
-from kinesphere.predict import SegmentRule, load, read_timeline, segments
+from kinesphere.predict import SegmentRule, load, read_timeline, segments, write_timeline
 from kinesphere.predict.features import SUFFIX
 from kinesphere.video import VideoWriter
 
@@ -111,7 +112,8 @@ def test_segments_of_a_detector_are_written_as_everything(filmed, tmp_path):
         again = read_timed(tmp_path / name, Recordings(filmed))
         spans = {each.label: (each.start_s, each.end_s) for each in again.labels}
         assert spans[best["label"]] == pytest.approx((best["start_s"], best["end_s"]), abs=0.07), name
-    whole = read_timeline(tmp_path / "s.json")
+    write_timeline(LocalisingPredictor.load(filmed / "run").timeline(video), tmp_path / "whole.parquet")
+    whole = read_timeline(tmp_path / "whole.parquet")
     assert [each.label for each in segments(whole, SegmentRule(threshold=0.3))] == ["hop", "skip"]
     assert [each.label for each in segments(whole[:20], SegmentRule(threshold=0.3))] == ["hop"]
     with pytest.raises(InvalidSetting, match="boundaries of their own and are no windows to be decoded"):

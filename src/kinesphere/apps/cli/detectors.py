@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from kinesphere.predict import Opening
 
 
-def detector_among(models: Sequence[str]) -> str | None:
+def detector_among(models: Sequence[str], protocol: str | None = None) -> str | None:
     """The one model that is named, where it is a detector of actions; None for recognisers.
 
     Raises:
-        InvalidSetting: If several models are named, a detector among them.
+        InvalidSetting: If several models are named, a detector among them; or none is, and a protocol is
+            asked for, which only detectors have.
     """
     from kinesphere.localise.prediction import localiser_file
 
@@ -27,6 +28,8 @@ def detector_among(models: Sequence[str]) -> str | None:
             f"{found[0]} finds actions in long recordings, whose answers do not stand beside those of other "
             "models; name it alone."
         )
+    if protocol is not None and not found:
+        raise InvalidSetting("--protocol belongs to detectors of actions; a recogniser has one.")
     return found[0] if found else None
 
 

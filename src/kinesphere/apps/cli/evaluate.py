@@ -29,6 +29,7 @@ from kinesphere.core.errors import InvalidSetting
 if TYPE_CHECKING:
     from kinesphere.apps.html.explained import Explain
     from kinesphere.clips.sidecar import Extracts
+    from kinesphere.data import Manifest
     from kinesphere.evaluate import Predictions, Report
     from kinesphere.predict import VideoPredictor
 
@@ -92,30 +93,20 @@ def evaluate(
     from kinesphere.clips.augment.background import check_background
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
-    from kinesphere.data import Manifest
     from kinesphere.evaluate import Reading, score
     from kinesphere.predict import load
     from kinesphere.train.fold_evaluation import fold_models, score_folds
 
     compute = Compute.choose(device, precision)
-    if detector_among([model]) is not None:
-        given = {"--views": views, "--explain": explain}
-        refuse_windows(given | {"--background": None if background == "keep" else background})
-        evaluate_detector(
-            model, data, protocol=protocol or "thumos14", subset=None if split == "all" else split,
-            extracts=extracts, compute=compute, out=out, as_json=as_json,
-        )  # fmt: skip
+    if detector_among([model], protocol) is not None:
+        refuse_windows({"--views": views, "--explain": explain, "--background": _changed(background)})
+        evaluate_detector(model, data, protocol, split, extracts, compute, out, as_json=as_json)
         return
-    if protocol is not None:
-        raise InvalidSetting("--protocol belongs to detectors of actions; a recogniser has one.")
     check_results("--out", out)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
     explained = _explainer(predictor, explain, out)
-    manifest = Manifest.read(
-        data, label_column=label_column, group_column=group_column, split_column=split_column,
-        unlabelled=unlabelled, wrong_rows=wrong_rows,
-    )  # fmt: skip
+    manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows)
     place = Extracts(extracts, manifest.root)
     date = datetime.date.today().isoformat()
     with progress("Evaluating", "clips", hidden=as_json) as advance:
@@ -127,13 +118,37 @@ def evaluate(
         else:
             predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
     page = None if out is None else _write(out, predictions, report, predictor, place, explained)
+    _tell(report, page, as_json=as_json)
+    end(len(report.skipped))
+
+
+def _tell(report: Report, page: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_json())
-    else:
-        print_report(report)
-        if page is not None:
-            console().print(f"report  {page}", soft_wrap=True)
-    end(len(report.skipped))
+        return
+    print_report(report)
+    if page is not None:
+        console().print(f"report  {page}", soft_wrap=True)
+
+
+def _changed(background: str) -> str | None:
+    return None if background == "keep" else background
+
+
+def _manifest(
+    data: Path,
+    label: str,
+    group: str,
+    split: str,
+    unlabelled: Literal["refuse", "skip"],
+    wrong_rows: Literal["refuse", "skip"],
+) -> Manifest:
+    from kinesphere.data import Manifest
+
+    return Manifest.read(
+        data, label_column=label, group_column=group, split_column=split, unlabelled=unlabelled,
+        wrong_rows=wrong_rows,
+    )  # fmt: skip
 
 
 def _explainer(

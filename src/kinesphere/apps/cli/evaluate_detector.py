@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def evaluate_detector(
     model: str,
     data: Path,
-    *,
-    protocol: TemporalProtocol,
-    subset: str | None,
+    protocol: TemporalProtocol | None,
+    split: str | None,
     extracts: Path | None,
     compute: Compute,
     out: Path | None,
+    *,
     as_json: bool,
 ) -> None:
     """Score a detector, print what the protocol says, and leave with exit code 1 if videos are missing."""
@@ -35,7 +35,11 @@ def evaluate_detector(
     predictor = LocalisingPredictor.load(model, compute=compute, extracts=place)
     with progress("Evaluating", "videos", hidden=as_json) as advance:
         result = evaluate_localiser(
-            predictor, data, protocol=protocol, subset=subset, progress=Progress(advance)
+            predictor,
+            data,
+            protocol=protocol or "thumos14",
+            subset=None if split == "all" else split,
+            progress=Progress(advance),
         )
     document = result.to_json(predictor.detector)
     if out is not None:

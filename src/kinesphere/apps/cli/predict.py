@@ -25,6 +25,7 @@ from kinesphere.apps.cli.console import (
 from kinesphere.apps.cli.detectors import detector_among, finder_of, refuse_windows
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
+from kinesphere.apps.cli.predict_checks import check_drawn, check_no_timeline, model_names
 from kinesphere.apps.cli.segment_options import (
     Hysteresis,
     MinGap,
@@ -158,31 +159,21 @@ def predict(
     detector = detector_among(model or [])
     everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
-    of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
-    if detector is not None:
-        refuse_windows({"--window": window, "--stride": stride, "--views": views, "--people": people or None,
-                        "--tracks": tracks, "--streaming": streaming or None})  # fmt: skip
-    elif window is None and everybody is None:
-        _check_no_timeline(to_segments, of_timelines, stride, streaming=streaming)
-    _check_drawn(draw, annotate)
-    wanted = find_sources(sources)
-    named = _names(model or [], beside=any((segments, picture, page, annotate)))
-    opening = _opening(sources, extracts, keep, pose_model)
-    plain = window is None and not people and detector is None
-    check_file("--out", out, (".jsonl", ".csv") if plain else (".jsonl",))
-    files = _side_files(wanted, segments, picture, page, annotate, people=people)
-    annotations = None if truth is None else read_timed(truth)
-    if detector is not None:
-        finder = finder_of(detector, Compute.choose(device, precision), opening)
-        screen = Screen(as_json, top, SideOutputs(finder.sees, files, to_segments, draw, annotations))
-        screen.finish(*_find(finder, wanted, out, screen), out)
-        return
-    predictors = _predictors(named, Compute.choose(device, precision), opening)
-    outputs = SideOutputs(next(iter(predictors.values())), files, to_segments, draw, annotations, everybody)
-    screen = Screen(as_json, top, outputs)
     asked = Asked(window, stride, streaming, everybody, tracks)
-    answered = _answer(predictors, views, asked, wanted, out, screen)
-    _tell_of_extraction(list(predictors.values()), extracts)
+    of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
+    _check_asked(detector, asked, views, to_segments, of_timelines)
+    wanted = find_sources(sources)
+    named = model_names(model or [], beside=any((segments, picture, page, annotate)))
+    opening = _opening(sources, extracts, keep, pose_model)
+    check_file("--out", out, (".jsonl",) if detector or asked.timed else (".jsonl", ".csv"))
+    files = _side_files(wanted, segments, picture, page, annotate, draw, people=people)
+    annotations = truth and read_timed(truth)
+    compute = Compute.choose(device, precision)
+    screen = Screen(as_json, top, SideOutputs(None, files, to_segments, draw, annotations, everybody))
+    if detector is None:
+        answered = _recognise(_predictors(named, compute, opening), views, asked, wanted, out, screen)
+    else:
+        answered = _find(finder_of(detector, compute, opening), wanted, out, screen)
     screen.finish(*answered, out)
 
 
@@ -201,6 +192,11 @@ class Asked:
             raise InvalidSetting("--streaming follows the whole video, not each person; leave out --people.")
 
     @property
+    def timed(self) -> bool:
+        """Whether answers are timelines."""
+        return self.window is not None or self.people is not None
+
+    @property
     def windows(self) -> Windows | None:
         """How videos are cut; None where each has one answer."""
         from kinesphere.predict.windowed import Windows
@@ -217,6 +213,38 @@ class Asked:
             return plain
         tracks = None if self.tracks is None else str(self.tracks)
         return plain | {"people": repr(self.people), "tracks": tracks}
+
+
+def _check_asked(
+    detector: str | None,
+    asked: Asked,
+    views: str | None,
+    rule: SegmentRule,
+    files: Mapping[str, object],
+) -> None:
+    """Refuse what neither a detector nor, without windows, a recogniser could do."""
+    if detector is not None:
+        given: dict[str, object] = {"--window": asked.window, "--stride": asked.stride, "--views": views}
+        given |= {"--people": asked.people, "--streaming": asked.streaming or None}
+        refuse_windows(given)
+    elif not asked.timed:
+        check_no_timeline(rule, files, asked.stride, streaming=asked.streaming)
+
+
+def _recognise(
+    predictors: Mapping[str, VideoPredictor],
+    stated: str | None,
+    asked: Asked,
+    wanted: list[str],
+    out: Path | None,
+    screen: Screen,
+) -> tuple[int, int]:
+    """Ask recognisers about all videos, and say what was extracted for it; see `_run`."""
+    models = list(predictors.values())
+    screen.outputs = replace(screen.outputs, predictor=models[0])
+    answered = _answer(predictors, stated, asked, wanted, out, screen)
+    _tell_of_extraction(models)
+    return answered
 
 
 def _answer(
@@ -246,6 +274,7 @@ def _find(
     from kinesphere.localise.prediction import timelines
     from kinesphere.predict import PredictionLog
 
+    screen.outputs = replace(screen.outputs, predictor=finder.sees)
     log = PredictionLog(out, {"model": finder.digest()}, top=screen.top) if out else None
     with log or nullcontext():
         return _run(lambda sources, heard: timelines(finder, sources, heard), wanted, log, screen)
@@ -276,6 +305,7 @@ def _side_files(
     picture: Path | None,
     page: Path | None,
     annotate: Path | None,
+    draw: str,
     *,
     people: bool,
 ) -> SideFiles:
@@ -283,6 +313,7 @@ def _side_files(
     from kinesphere.predict.bulk import SideFiles
     from kinesphere.predict.timeline_files import TOOLS
 
+    check_drawn(draw, annotate)
     if people and segments is not None and segments.name.lower().endswith(tuple(TOOLS)):
         raise InvalidSetting(
             f"--segments {segments} holds the labels of a video, not of each person; with --people write "
@@ -349,47 +380,6 @@ def _ask(
     return predict_all(only, sources, windows=asked.windows, views=views[name], progress=heard)
 
 
-def _check_drawn(draw: str, annotate: Path | None) -> None:
-    if draw != "auto" and annotate is None:
-        raise InvalidSetting("--draw belongs to annotated copies; give --annotate as well.")
-
-
-def _check_no_timeline(
-    rule: SegmentRule, files: Mapping[str, object], stride: float | None, *, streaming: bool
-) -> None:
-    """Refuse what only timelines have.
-
-    Raises:
-        InvalidSetting: If an option of a timeline is given, or the rule says more than a threshold.
-    """
-    from kinesphere.predict import SegmentRule
-
-    options = {"--stride": stride, "--streaming": streaming or None, **files}
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        verb = "belongs" if len(given) == 1 else "belong"
-        raise InvalidSetting(f"{' and '.join(given)} {verb} to a timeline; give --window as well.")
-    if replace(rule, threshold=None) != SegmentRule():
-        raise InvalidSetting(f"Without --window there are no segments to be made by: {rule}.")
-
-
-def _names(models: list[str], *, beside: bool) -> list[str]:
-    """What the models are called in the answers: as they were named.
-
-    Raises:
-        InvalidSetting: If one is named twice, or files are written `beside` the answers of several.
-    """
-    if len(models) > 1 and beside:
-        raise InvalidSetting(
-            "--segments, --picture, --page and --annotate take the answers of one model, and "
-            f"{len(models)} are named; name one, or make one of them with `kinesphere fuse`."
-        )
-    twice = [name for name in dict.fromkeys(models) if models.count(name) > 1]
-    if twice:
-        raise InvalidSetting(f"--model {twice[0]} is given twice; name each model once.")
-    return models
-
-
 def _predictors(named: list[str], compute: Compute, opening: Opening) -> dict[str, VideoPredictor]:
     """The models that answer by their names: those that were named, or the recogniser in the box."""
     from kinesphere.predict import load
@@ -409,9 +399,10 @@ def _depends_on(predictors: Mapping[str, VideoPredictor], views: Mapping[str, Vi
     }
 
 
-def _tell_of_extraction(predictors: list[VideoPredictor], extracts: Path | None) -> None:
+def _tell_of_extraction(predictors: list[VideoPredictor]) -> None:
     """Say that poses were found for these answers only."""
     if forgotten := max(each.opening.forgotten for each in predictors):
+        extracts = predictors[0].opening.extracts.folder
         folder = " (in --extracts, or beside the videos)" if extracts is None else f" in {extracts}"
         say(
             "note",
