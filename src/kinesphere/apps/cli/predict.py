@@ -167,7 +167,7 @@ def predict(
     opening = _opening(sources, extracts, keep, pose_model)
     check_file("--out", out, (".jsonl",) if detector or asked.timed else (".jsonl", ".csv"))
     files = _side_files(wanted, segments, picture, page, annotate, draw, people=people)
-    annotations = truth and read_timed(truth)
+    annotations = None if truth is None else read_timed(truth)
     compute = Compute.choose(device, precision)
     screen = Screen(as_json, top, SideOutputs(None, files, to_segments, draw, annotations, everybody))
     if detector is None:
