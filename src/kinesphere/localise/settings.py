@@ -70,11 +70,11 @@ class DetectorSection(Section):
     """The network."""
 
     name: str = "temporalmaxer"
-    """Detector: `temporalmaxer`, `actionformer`, `tridet`."""
+    """Detector: `temporalmaxer`, `actionformer`, `tridet`, `ssn`."""
     width: Annotated[int, Field(ge=16, le=4096)] = 128
-    """Channels throughout; a multiple of 16."""
+    """Channels throughout; a multiple of 16; nothing to `ssn`."""
     levels: Annotated[int, Field(ge=1, le=10)] = 6
-    """Levels of the pyramid; each is half as fine as the one before."""
+    """Levels of the pyramid; each is half as fine as the one before; nothing to `ssn`."""
     arguments: dict[str, Plain] = Field(default_factory=dict)
     """Further arguments of its builder."""
 
