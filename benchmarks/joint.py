@@ -236,6 +236,10 @@ def main() -> None:
             f"take clips of a group together. {time.process_time() - began:.0f} s of one core."
         ),
         "All layers before the hidden one are frozen and the same in both; it and the heads are trained.",
+        (
+            "Each clip is seen as often alone as together, so that the common network takes more steps than "
+            f"that of a small set alone, for which {args.epochs} epochs are few."
+        ),
     )
     finish("joint", "Two data sets together and alone", parser, args, rows, (), notes)
 
