@@ -160,7 +160,8 @@ class MaskedTubes(nn.Module):
         """Mean square of the errors over the masked tokens."""
         target = self.targets(x_BTCHW)[0].flatten(2)
         masked = target[mask_BL].reshape(len(x_BTCHW), -1, target.shape[-1])
-        return (self(x_BTCHW, mask_BL).float() - masked).square().mean()
+        found: Tensor = self(x_BTCHW, mask_BL)
+        return (found.float() - masked).square().mean()
 
     @torch.no_grad()
     def restored(self, x_BTCHW: Tensor, mask_BL: Tensor) -> Tensor:

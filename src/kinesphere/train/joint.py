@@ -122,12 +122,12 @@ def divide_sets(recipe: Recipe, manifest: Manifest) -> tuple[Parts, DataSection,
             found[head.name], data = divide(alone, head.own(manifest))
         except InvalidSetting as error:
             raise InvalidSetting(f"In the data set {head.name!r}: {error}") from error
-        decided = {"source": data.source, "val": data.val, "test": data.test}
+        decided: dict[str, object] = {"source": data.source, "val": data.val, "test": data.test}
         if section.videos is not None:
             decided["videos"] = data.videos
         sections[head.name] = section.model_copy(update=decided)
     together = {
-        use: {name: part for name, parts in found.items() if (part := getattr(parts, use)) is not None}
+        use: {name: own for name, parts in found.items() if (own := getattr(parts, use)) is not None}
         for use in ("train", "val", "test", "whole")
     }
 
