@@ -135,7 +135,7 @@ def state_of(order: Order) -> State:
     Raises:
         InvalidSetting: If its record is damaged.
     """
-    record = Record.read(order.folder)
+    record = _record(order)
     if record is None:
         return "to do"
     if _changes(order, record):
@@ -185,7 +185,7 @@ def check_record(order: Order) -> None:
     Raises:
         InvalidSetting: If it was made with other settings, or starts from weights that are others now.
     """
-    record = Record.read(order.folder)
+    record = _record(order)
     if record is None:
         return
     if changed := _changes(order, record):
@@ -199,6 +199,13 @@ def check_record(order: Order) -> None:
             f"The cell {order.cell} started from weights of the cell {order.start} that are others now. "
             f"Delete {order.folder} to train it from them."
         )
+
+
+def _record(order: Order) -> Record | None:
+    """What was trained in the folder; None where a start failed before anything was."""
+    record = Record.read(order.folder)
+    begun = record is not None and (record.cost is not None or order.files.holds_a_run)
+    return record if begun else None
 
 
 def _changes(order: Order, record: Record) -> list[str]:

@@ -85,6 +85,16 @@ def test_other_settings_or_other_weights_are_not_taken_for_the_same(tmp_path: Pa
         Record.read(run.folder)
 
 
+def test_a_start_that_failed_does_not_hold_to_its_settings(tmp_path: Path) -> None:
+    study = planned(tmp_path / "s")
+    run = next(iter(study.runs(study.of("origin"))))
+    order = order_of(study, run)
+    Record("origin", order.settings(), None, None).write(run.folder)
+    changed = planned(tmp_path / "s", base={"data": {"source": "clips.csv"}, "model": {"name": "kine_tiny"}})
+    assert state_of(order_of(changed, run)) == "to do"
+    assert not run_study(changed, Quiet(), train=FakeTraining()).failed
+
+
 def test_a_study_is_run_once_at_a_time(tmp_path: Path) -> None:
     study = planned(tmp_path / "s")
     study.folder.mkdir()
