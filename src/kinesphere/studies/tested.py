@@ -101,8 +101,9 @@ class Pair:
     only_second: float
 
     def verdict(self) -> str:
-        """What the test tells."""
-        if self.corrected >= SIGNIFICANT:
+        """What test and interval tell, which do so in different ways: a difference is one to both of them."""
+        found = self.difference
+        if self.corrected >= SIGNIFICANT or not (found.low is None or found.is_more or found.is_less):
             return f"These clips do not tell {self.first} and {self.second} apart."
         better, worse = (self.second, self.first) if self.difference.value > 0 else (self.first, self.second)
         return f"{better} is better than {worse}."

@@ -14,7 +14,7 @@ from kinesphere.apps.html.study import render_study
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.metrics import PlainScore, Score
-from kinesphere.evaluate.paired import holm, sign_flip_test
+from kinesphere.evaluate.paired import Difference, holm, sign_flip_test
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
 from kinesphere.studies import choosing
@@ -24,7 +24,7 @@ from kinesphere.studies.matrix import Study
 from kinesphere.studies.results import StudyReport, mean_score, report_on_study
 from kinesphere.studies.running import run_study
 from kinesphere.studies.study_recipe import StudyRecipe
-from kinesphere.studies.tested import ScoredRun, check_alike, compare_pairs
+from kinesphere.studies.tested import Pair, ScoredRun, check_alike, compare_pairs
 
 
 def planned(folder: Path, **changes: Any) -> Study:
@@ -170,3 +170,16 @@ def test_drawn_settings_are_chosen_on_validation_and_open_one_test(
     again = run_study(study, Quiet(), train=FakeTraining())
     assert again.choices[0].before == ("good-draw03",)
     assert "The test had been opened before, for good-draw03." in render_study(report_on_study(again))
+
+
+@pytest.mark.parametrize(
+    ("low", "p", "says"),
+    [
+        (0.01, 0.04, "b is better than a."),
+        (-0.01, 0.04, "do not tell a and b"),
+        (0.01, 0.06, "do not tell a"),
+    ],
+)
+def test_a_difference_is_one_to_both_the_test_and_the_interval(low: float, p: float, says: str) -> None:
+    pair = Pair("a", "b", Difference(0.05, low, 0.1), p, p, 100, 10, 5.0, 10.0)
+    assert says in pair.verdict()
