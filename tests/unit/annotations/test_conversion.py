@@ -159,6 +159,7 @@ def test_labels_that_overlap_lie_on_further_tiers_of_elan(tmp_path: Path) -> Non
 def test_a_frame_rate_is_never_guessed(videos: Recordings, tmp_path: Path) -> None:
     path = tmp_path / "dance.xml"
     FORMATS.get("cvat").write_example(path)
+    (tmp_path / "a.mp4").unlink()  # the video that is meant
     with pytest.raises(InvalidAnnotation, match="counts in frames, and nothing says how long a frame of 'a'"):
         read_timed(path)
     at_ten = [(each.label, each.start_s, each.end_s) for each in read_timed(path, Recordings(fps=10)).labels]

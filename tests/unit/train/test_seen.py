@@ -205,7 +205,8 @@ def test_a_run_that_starts_from_another_inherits_its_split(
     assert parts.notes == ()
     report = train(second).report
     assert report is not None
-    assert report.notes == ()
+    (note,) = report.notes
+    assert note.startswith("Started from ")
 
 
 def test_an_overlap_of_given_splits_with_what_the_start_learnt_is_in_log_and_report(
