@@ -23,7 +23,7 @@ from kinesphere.models.temporal.layers import (
     sine_positions,
 )
 from kinesphere.models.temporal.public import COLUMN, EMBEDDING_RULES, HEADS_RULES, NECK_RULES
-from kinesphere.models.temporal.pyramid import NormedLevels, Plain
+from kinesphere.models.temporal.pyramid import NormedLevels, Plain, levels_of
 from kinesphere.models.weights.keymap import KeyMap, Rename
 
 _FAR = -1e4
@@ -165,12 +165,7 @@ class ActionFormer(Plain):
             channels, length = steps.x.shape[1:]
             table = sine_positions(length, channels).to(steps.x) / math.sqrt(channels)
             steps = steps.masked(steps.x + table)
-        for block in self.stem:
-            steps = cast("Block", block).take(steps)
-        levels = [steps]
-        for block in self.branch:
-            levels.append(cast("Block", block).take(levels[-1]))
-        normed: list[Steps] = self.neck(levels)
+        normed: list[Steps] = self.neck(levels_of(steps, self.stem, self.branch))
         return normed
 
 

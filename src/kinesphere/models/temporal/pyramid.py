@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -151,6 +152,24 @@ class Plain(OneStage):
     def distances(self, answers: Answers) -> Tensor:
         """See `OneStage.distances`."""
         return answers.offsets.unsqueeze(2)
+
+
+class TakesSteps(Protocol):
+    """A block of a pyramid."""
+
+    def take(self, steps: Steps) -> Steps:
+        """The steps after the block."""
+        ...
+
+
+def levels_of(steps: Steps, stem: nn.ModuleList, branch: nn.ModuleList) -> list[Steps]:
+    """The levels of a pyramid: what leaves the stem, then each block of the branch (all `TakesSteps`)."""
+    for block in stem:
+        steps = cast("TakesSteps", block).take(steps)
+    levels = [steps]
+    for block in branch:
+        levels.append(cast("TakesSteps", block).take(levels[-1]))
+    return levels
 
 
 class NormedLevels(nn.Module):

@@ -8,8 +8,6 @@ B videos, T steps, C channels, K classes, J + 1 bins of a boundary.
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,7 +29,7 @@ from kinesphere.models.temporal.public import (
     NECK_RULES,
     head_rules,
 )
-from kinesphere.models.temporal.pyramid import Answers, NormedLevels, OneStage, Points
+from kinesphere.models.temporal.pyramid import Answers, NormedLevels, OneStage, Points, levels_of
 from kinesphere.models.weights.keymap import KeyMap, Rename
 
 GROUPS = 16
@@ -138,12 +136,7 @@ class TriDet(OneStage):
         if self.training and self.noise:
             x_BCT = x_BCT + self.noise * torch.randn_like(x_BCT)
         steps = self.embedding.take(Steps(x_BCT, mask_BT))
-        for block in self.stem:
-            steps = cast("ScalableGranularity", block).take(steps)
-        levels = [steps]
-        for block in self.branch:
-            levels.append(cast("ScalableGranularity", block).take(levels[-1]))
-        normed: list[Steps] = self.neck(levels)
+        normed: list[Steps] = self.neck(levels_of(steps, self.stem, self.branch))
         # Boundaries are learnt by heads alone: what is before them follows the classes.
         apart = [Steps(each.x.detach(), each.mask) for each in normed]
         offsets = [
