@@ -18,7 +18,8 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
-from kinesphere.localise.methods.registry import Detector, is_localiser, load_detector
+from kinesphere.localise.detector_file import is_localiser
+from kinesphere.localise.methods.registry import Detector, load_detector
 from kinesphere.localise.recordings import recording_name
 from kinesphere.predict.bulk import Progress
 from kinesphere.predict.features import (

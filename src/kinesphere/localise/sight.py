@@ -12,9 +12,6 @@ from torch import Tensor
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.features import VideoFeatures
 
-KIND = "localiser"
-"""In the header of a model file: that it holds a detector of actions in recordings."""
-
 
 @dataclass(frozen=True)
 class Sight:

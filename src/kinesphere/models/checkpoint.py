@@ -6,7 +6,6 @@ arguments, clip specs, labels, provenance. A file is checked in full before a te
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,12 +22,11 @@ from kinesphere.core.errors import (
     KinesphereError,
     MissingWeights,
 )
-from kinesphere.core.files import open_to_readers, replacing, unwritable
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.limits import brief, file_size
 from kinesphere.core.paths import is_barred, is_file, is_folder, is_there, why_absent
 from kinesphere.models.head import HeadForm
-from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
+from kinesphere.models.header import KEY, header_of, metadata_of, write_file
 from kinesphere.models.probe_head import ProbeForm, card_with, form_from_json, put_on
 from kinesphere.models.provenance import Provenance
 from kinesphere.models.recogniser import Recogniser, give_form
@@ -69,33 +67,19 @@ def save_model(recogniser: Recogniser, path: str | Path, *, provenance: Provenan
         InvalidCheckpoint: If the name ends otherwise.
         UnwritableFile: If the place or the disk refuses.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InvalidCheckpoint(f"A model file ends in .safetensors; got {path.name}.")
     header = {
-        "format": FORMAT,
         "architecture": recogniser.card.name,
         "arguments": dict(recogniser.arguments),
         "specs": [spec.to_json() for spec in recogniser.specs],
         "labels": recogniser.labels.to_json(),
         "provenance": (provenance or recogniser.provenance).to_json(),
     }
-    # Clones: tied weights share memory, which the format refuses, and channels-last is not its layout.
-    state = {
-        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, tensor in recogniser.net.state_dict().items()
-    }
     if recogniser.head is not None:
         header["head"] = recogniser.head.to_json()
-    with replacing(path) as temporary:
-        try:
-            save_file(state, temporary, metadata={KEY: json.dumps(header)})
-            open_to_readers(temporary)
-        except SafetensorError as error:  # what the system says of the disk is in its text alone
-            raise unwritable(path, OSError(None, str(error))) from error
+    write_file(path, header, recogniser.net.state_dict())
     return path
 
 

@@ -1,14 +1,19 @@
-"""The header of our model file: one JSON text in a `.safetensors`, read without its tensors."""
+"""Our model files: tensors in a `.safetensors` whose header, one JSON text, is read without them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidCheckpoint
+from kinesphere.core.files import open_to_readers, replacing, unwritable
 from kinesphere.core.limits import file_size
 from kinesphere.core.structured import parse_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 KEY = "kinesphere"
@@ -57,3 +62,31 @@ def header_of(metadata: Mapping[str, str] | None, name: str) -> dict[str, Any]:
             f"{name} has format {version!r}; this version reads {FORMAT}. Update Kinesphere."
         )
     return header
+
+
+def write_file(path: Path, header: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Write tensors with a header; the file appears whole or not at all, for all who may read new files.
+
+    Args:
+        path: Target; its folder is made.
+        header: Plain values; the format's version is added.
+        state: By name; copied, since tied weights share memory, which the format refuses, and channels-last
+            is not its layout.
+
+    Raises:
+        UnwritableFile: If the place or the disk refuses.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    plain = {
+        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, tensor in state.items()
+    }
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata={KEY: json.dumps({"format": FORMAT, **header})})
+            open_to_readers(temporary)
+        except SafetensorError as error:  # what the system says of the disk is in its text alone
+            raise unwritable(path, OSError(None, str(error))) from error

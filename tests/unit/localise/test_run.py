@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, UnknownName
+from kinesphere.localise.detector_file import is_localiser
 from kinesphere.localise.methods.one_stage import Localiser
-from kinesphere.localise.methods.registry import is_localiser, load_detector
+from kinesphere.localise.methods.registry import load_detector
 from kinesphere.localise.run import train_localiser
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.models import create_model, save_model
+from kinesphere.models.header import metadata_of
 from kinesphere.predict.features import SUFFIX, VideoFeatures, write_features
 from kinesphere.video import VideoWriter
 
@@ -151,3 +154,16 @@ def test_a_detector_refuses_features_that_it_does_not_see(recordings, tmp_path):
     assert not is_localiser(clips)
     with pytest.raises(InvalidCheckpoint, match="a recogniser of clips, not a detector"):
         load_detector(clips)
+
+
+def test_the_file_of_a_detector_may_be_read_by_all_and_says_what_is_wrong_with_it(recordings, tmp_path):
+    run = train_localiser(recipe(recordings, tmp_path / "run", train__epochs=1), console=QUIET)
+    model, usual = run.folder / "model.safetensors", tmp_path / "usual"
+    usual.touch()
+    assert model.stat().st_mode == usual.stat().st_mode
+    metadata = metadata_of(model)
+    assert metadata is not None
+    state = load_file(model)
+    save_file({**state, "mean": state["mean"][:3]}, tmp_path / "short.safetensors", metadata)
+    with pytest.raises(InvalidCheckpoint, match=r"no whole detector: mean has the shape \(3,\), not \(8,\)"):
+        load_detector(tmp_path / "short.safetensors")

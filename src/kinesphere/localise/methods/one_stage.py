@@ -4,7 +4,6 @@ reaches (ActionFormer, TemporalMaxer, TriDet)."""
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,18 +14,17 @@ import torch
 from torch import Tensor
 
 from kinesphere.annotations.timed import Detection
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError
-from kinesphere.core.files import replacing
+from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.assembly import padded
 from kinesphere.localise.decoding import Decoding, detections, segments_of
+from kinesphere.localise.detector_file import DetectorFile, whole
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
-from kinesphere.localise.sight import KIND, Sight, moments
+from kinesphere.localise.sight import Sight, moments
 from kinesphere.localise.suppression import Suppression
 from kinesphere.localise.training import fit
-from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.temporal.actionformer import ActionFormer
 from kinesphere.models.temporal.pyramid import OneStage
 from kinesphere.models.temporal.temporalmaxer import TemporalMaxer
@@ -108,29 +106,18 @@ class Localiser:
 
     def save(self, path: Path) -> Path:
         """Write the localiser to a `.safetensors`; the file appears whole or not at all."""
-        from safetensors.torch import save_file
-
         rule = self.decoding
-        header = {
-            "format": FORMAT,
-            "kind": KIND,
-            "architecture": self.name,
-            "arguments": self.arguments,
-            "labels": self.labels.to_json(),
-            "sight": vars(self.sight),
-            "decoding": {
-                "least_score": rule.least_score,
-                "most": rule.most,
-                "least_rows": rule.least_rows,
-                "suppression": vars(rule.suppression),
-            },
+        decoding = {
+            "least_score": rule.least_score,
+            "most": rule.most,
+            "least_rows": rule.least_rows,
+            "suppression": vars(rule.suppression),
         }
-        own = self.net.state_dict().items()
-        state = {f"net.{key}": value.detach().cpu().contiguous() for key, value in own}
-        state |= {"mean": self.mean.cpu(), "std": self.std.cpu()}
-        with replacing(path) as temporary:
-            save_file(state, temporary, metadata={KEY: json.dumps(header)})
-        return path
+        file = DetectorFile.of(
+            self.name, self.arguments, self.labels, self.sight, {"decoding": decoding}, self.net,
+            mean=self.mean, std=self.std,
+        )  # fmt: skip
+        return file.write(path)
 
     @classmethod
     def load(cls, path: Path) -> Localiser:
@@ -139,27 +126,16 @@ class Localiser:
         Raises:
             InvalidCheckpoint: If the file is damaged, of another kind, or contradicts itself.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        header = header_of(metadata_of(path), path.name)
-        if header.get("kind") != KIND:
-            raise InvalidCheckpoint(f"{path.name} holds a recogniser of clips, not a detector of actions.")
-        try:
-            labels = LabelSet(tuple(map(str, header["labels"]["names"])))
-            sight = Sight(**header["sight"])
-            rule = dict(header["decoding"])
+        file = DetectorFile.read(path, {"mean": ("C",), "std": ("C",)})
+        with whole(path):
+            rule = dict(file.own["decoding"])
             decoding = Decoding(**{**rule, "suppression": Suppression(**rule["suppression"])})
-            net = build(str(header["architecture"]), sight.width, len(labels), dict(header["arguments"]))
-            state = load_file(path)
-            mean, std = state.pop("mean"), state.pop("std")
-            net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
-        except (KinesphereError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InvalidCheckpoint(f"{path.name} is no whole detector: {str(error)[:300]}") from error
-        if mean.shape != (sight.width,) or std.shape != (sight.width,):
-            raise InvalidCheckpoint(f"{path.name} is no whole detector: its features have other widths.")
-        name, arguments = str(header["architecture"]), dict(header["arguments"])
-        return cls(net.eval(), name, arguments, labels, sight, mean, std, decoding)
+            net = build(file.architecture, file.sight.width, len(file.labels), file.arguments)
+            net.load_state_dict(file.net)
+        return cls(
+            net.eval(), file.architecture, file.arguments, file.labels, file.sight, decoding=decoding,
+            **file.tensors,
+        )  # fmt: skip
 
 
 def build(name: str, features: int, classes: int, arguments: dict[str, Any]) -> OneStage:

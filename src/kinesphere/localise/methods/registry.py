@@ -10,13 +10,12 @@ from typing import Protocol
 import lightning.pytorch as pl
 
 from kinesphere.annotations.timed import Detection
-from kinesphere.core.errors import InvalidCheckpoint
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import Registry
+from kinesphere.localise.detector_file import detector_header
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
-from kinesphere.localise.sight import KIND, Sight
-from kinesphere.models.header import KEY, header_of, metadata_of
+from kinesphere.localise.sight import Sight
 from kinesphere.predict.features import VideoFeatures
 
 
@@ -95,17 +94,4 @@ def load_detector(path: Path) -> Detector:
         InvalidCheckpoint: If the file is damaged, of another kind, or contradicts itself.
         UnknownName: If there is no such method here.
     """
-    header = header_of(metadata_of(path), path.name)
-    if header.get("kind") != KIND:
-        raise InvalidCheckpoint(f"{path.name} holds a recogniser of clips, not a detector of actions.")
-    return METHODS.get(str(header.get("architecture"))).load(path)
-
-
-def is_localiser(path: Path) -> bool:
-    """Whether a model file holds a detector.
-
-    Raises:
-        InvalidCheckpoint: If it is damaged.
-    """
-    metadata = metadata_of(path) if path.suffix.lower() == ".safetensors" else None
-    return KEY in (metadata or {}) and header_of(metadata, path.name).get("kind") == KIND
+    return METHODS.get(str(detector_header(path).get("architecture"))).load(path)

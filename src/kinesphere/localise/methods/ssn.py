@@ -8,7 +8,6 @@ recipe's `decode`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +19,16 @@ import torch
 from torch import Tensor
 
 from kinesphere.annotations.timed import Detection
-from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, KinesphereError
-from kinesphere.core.files import replacing
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.baseline import RowClassifier, fit_baseline
 from kinesphere.localise.decoding import Decoding, detections
+from kinesphere.localise.detector_file import DetectorFile, whole
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposals import Proposals, grouped, sliding
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
-from kinesphere.localise.sight import KIND, Sight, moments
+from kinesphere.localise.sight import Sight, moments
 from kinesphere.localise.structured import (
     COUNTS,
     PoolRule,
@@ -42,7 +41,6 @@ from kinesphere.localise.structured import (
 )
 from kinesphere.localise.suppression import Suppression, suppressed
 from kinesphere.localise.training import NetworkTask, fit_task
-from kinesphere.models.header import FORMAT, KEY, header_of, metadata_of
 from kinesphere.models.temporal.ssn import SSN, Placed, RowScores, Stages
 from kinesphere.predict.features import VideoFeatures
 
@@ -54,6 +52,7 @@ _OUTSIDE = 0.5
 """Starting and ending stages are so long, in lengths of the proposal."""
 _RULE = PoolRule(coverage=0.0)
 """Recordings differ in length, and a second of background is some in each."""
+_SHAPES = {"mean": ("C",), "std": ("C",), "actionness": (2, "C + 1"), "targets": (2, 2)}
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -155,22 +154,10 @@ class SegmentDetector:
 
     def save(self, path: Path) -> Path:
         """Write the detector to a `.safetensors`; the file appears whole or not at all."""
-        from safetensors.torch import save_file
-
-        header = {
-            "format": FORMAT,
-            "kind": KIND,
-            "architecture": NAME,
-            "arguments": self.arguments,
-            "labels": self.labels.to_json(),
-            "sight": vars(self.sight),
-            "suppression": vars(self.decoding.suppression),
-        }
-        state = {f"net.{key}": value.detach().contiguous() for key, value in self.net.state_dict().items()}
-        own = {name: getattr(self, name).contiguous() for name in ("mean", "std", "actionness", "targets")}
-        with replacing(path) as temporary:
-            save_file(state | own, temporary, metadata={KEY: json.dumps(header)})
-        return path
+        own = {"suppression": vars(self.decoding.suppression)}
+        tensors = {name: getattr(self, name) for name in _SHAPES}
+        file = DetectorFile.of(NAME, self.arguments, self.labels, self.sight, own, self.net, **tensors)
+        return file.write(path)
 
     @classmethod
     def load(cls, path: Path) -> SegmentDetector:
@@ -179,25 +166,12 @@ class SegmentDetector:
         Raises:
             InvalidCheckpoint: If the file is damaged or contradicts itself.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        header = header_of(metadata_of(path), path.name)
-        try:
-            labels, sight = LabelSet(tuple(map(str, header["labels"]["names"]))), Sight(**header["sight"])
-            arguments, state = dict(header["arguments"]), load_file(path)
-            C = sight.width
-            shapes = {"mean": (C,), "std": (C,), "actionness": (2, C + 1), "targets": (2, 2)}
-            own = {name: state.pop(name) for name in shapes}
-            for name, shape in shapes.items():
-                if own[name].shape != shape:
-                    raise ValueError(f"{name} has the shape {tuple(own[name].shape)}, not {shape}")
-            net = build(C, len(labels), arguments)
-            net.load_state_dict({key.removeprefix("net."): value for key, value in state.items()})
-            decoding = Decoding(suppression=Suppression(**header["suppression"]))
-        except (KinesphereError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InvalidCheckpoint(f"{path.name} is no whole detector: {str(error)[:300]}") from error
-        return cls(net.eval(), arguments, labels, sight, decoding=decoding, **own)
+        file = DetectorFile.read(path, _SHAPES)
+        with whole(path):
+            net = build(file.sight.width, len(file.labels), file.arguments)
+            net.load_state_dict(file.net)
+            decoding = Decoding(suppression=Suppression(**file.own["suppression"]))
+        return cls(net.eval(), file.arguments, file.labels, file.sight, decoding=decoding, **file.tensors)
 
 
 class SegmentTask(NetworkTask[SSN]):
