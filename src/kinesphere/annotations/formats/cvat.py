@@ -24,7 +24,6 @@ from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, track_t
 from kinesphere.annotations.track_spans import Interpolation
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import brief
-from kinesphere.video import VideoWriter
 
 PROBABILITY, TIER = "probability", "tier"
 """Attributes of the labels that Kinesphere writes."""
@@ -287,6 +286,8 @@ def _track(identity: int, seen: _Seen, where: str, room: Interpolation) -> Track
 def write_example(path: Path) -> None:
     """A label over time, somebody who is followed, and a tag of a frame; beside it the video."""
     path.write_text(_EXAMPLE, encoding="utf-8")
+    from kinesphere.video import VideoWriter  # only here: scoring reads CVAT's files without a decoder
+
     with VideoWriter(path.with_name("a.mp4"), (48, 64), 25) as writer:
         for _ in range(9):
             writer.write(np.zeros((48, 64, 3), np.uint8))
