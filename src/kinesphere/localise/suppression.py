@@ -92,30 +92,41 @@ def suppressed(
 def _side_by_side(
     segments: np.ndarray, scores: np.ndarray, groups: list[np.ndarray], rule: Suppression
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are kept and their scores, those that every group keeps first before the second ones."""
+    """Rows that are kept and their scores, those that every group keeps first before the second ones.
+
+    Where scores decay by a Gaussian their logarithms are gone through: that is a subtraction then.
+    """
     left = np.full((len(groups), max(map(len, groups))), -np.inf)
     rows = np.zeros(left.shape, np.int64)
+    keys, least = _keys(scores.astype(np.float64), rule), _keys(np.array(rule.least_score), rule)
+    keys = np.where(scores < rule.least_score, -np.inf, keys)
     for number, group in enumerate(groups):
-        rows[number, : len(group)], left[number, : len(group)] = group, scores[group]
-    left[left < rule.least_score] = -np.inf
+        rows[number, : len(group)], left[number, : len(group)] = group, keys[group]
     starts, ends = segments[rows, 0], segments[rows, 1]
-    kept_rows, kept_scores = [rows[0, :0]], [left[0, :0]]
+    kept_rows, kept_keys = [rows[0, :0]], [left[0, :0]]
     for turn in range(min(left.shape[1], rule.most)):
         if turn % _TIDY == 0:  # what is done is gone through no more
             rows, starts, ends, left = _living(rows, starts, ends, left)
         every, best = np.arange(len(left)), left.argmax(1) if left.size else np.empty(0, np.int64)
-        best_scores = left[every, best]
-        there = best_scores > -np.inf
+        best_keys = left[every, best]
+        there = best_keys > -np.inf
         if not there.any():
             break
         kept_rows.append(rows[every, best][there])
-        kept_scores.append(best_scores[there])
+        kept_keys.append(best_keys[there])
         left[every, best] = -np.inf
         start, end = starts[every, best][:, None], ends[every, best][:, None]
         shared = np.minimum(ends, end) - np.maximum(starts, start)
         np.maximum(shared, 0, out=shared)
         _decay(left, shared / (ends - starts + (end - start + 2 * LEAST_LENGTH) - shared), rule)
-    return np.concatenate(kept_rows), np.concatenate(kept_scores)
+        left[left < least] = -np.inf
+    chosen, found = np.concatenate(kept_rows), np.concatenate(kept_keys)
+    return chosen, scores[chosen] * np.exp(found - keys[chosen]) if rule.method == "gaussian" else found
+
+
+def _keys(scores: np.ndarray, rule: Suppression) -> np.ndarray:
+    """What orders detections, and is lowered by overlaps: see `_side_by_side`."""
+    return np.log(np.maximum(scores, np.finfo(np.float64).tiny)) if rule.method == "gaussian" else scores
 
 
 def _living(*arrays_GN: np.ndarray) -> list[np.ndarray]:
@@ -128,14 +139,15 @@ def _living(*arrays_GN: np.ndarray) -> list[np.ndarray]:
 
 
 def _decay(left: np.ndarray, overlap: np.ndarray, rule: Suppression) -> None:
+    """Lower keys by what overlaps, in place; `overlap` is lost."""
     if rule.method == "gaussian":
-        touched = overlap > 0
-        left[touched] *= np.exp(-(overlap[touched] ** 2) / rule.sigma)
+        np.square(overlap, out=overlap)
+        overlap /= rule.sigma
+        left -= overlap
     elif rule.method == "linear":
         left *= np.where(overlap >= rule.tiou, 1 - overlap, 1.0)
     else:
         left[overlap >= rule.tiou] = -np.inf
-    left[left < rule.least_score] = -np.inf
 
 
 def _voted(kept: np.ndarray, segments: np.ndarray, scores: np.ndarray, rule: Suppression) -> np.ndarray:
