@@ -15,6 +15,8 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, MissingExt
 
 TrackerName = Literal["bytetrack", "ocsort", "sort"]
 _CLASSES: dict[str, str] = {"bytetrack": "ByteTrackTracker", "ocsort": "OCSORTTracker", "sort": "SORTTracker"}
+PEOPLE = frozenset({"person", "pedestrian", "people", "human", "man", "woman", "child"})
+"""Classes of detectors that are people; everything else is an object."""
 # For so long trackers keep who is lost, in the unit of the package: frames of a video of 30 a second.
 _LOST_FRAMES = 30
 _LOST_S = _LOST_FRAMES / 30

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,27 +46,43 @@ class AvaBoxes:
         return len(self.frames)
 
 
-def read_ava(path: Path) -> AvaBoxes:
-    """Boxes of a file.
+@dataclass(frozen=True, slots=True)
+class AvaLine:
+    """A line of a file.
+
+    Attributes:
+        where: File and line, for messages.
+        video: Name of the video.
+        time_s: Seconds.
+        box: Left, top, right, bottom, as fractions of the frame; None where the line names a frame alone.
+        action: Number of the action; None where the field is empty.
+        last: The eighth field: a score, or the number of a person; None without one.
+    """
+
+    where: str
+    video: str
+    time_s: float
+    box: tuple[float, float, float, float] | None = None
+    action: str | None = None
+    last: float | None = None
+
+
+def ava_lines(path: Path) -> Iterator[AvaLine]:
+    """The lines of a file.
 
     Raises:
-        InvalidAnnotation: If a line is wrong; it is named.
+        InvalidAnnotation: If one is wrong; it is named.
     """
-    boxes: list[Detection] = []
-    frames: dict[tuple[str, int], None] = {}
     reader = csv.reader(io.StringIO(read_text(path), newline=""))
     try:
         for row in reader:
             if row and not (reader.line_num == 1 and row[0].strip() in ("video_id", "video")):
-                box = _box(row, f"{path}, line {reader.line_num}", frames)
-                if box is not None:
-                    boxes.append(box)
+                yield _line(row, f"{path}, line {reader.line_num}")
     except csv.Error as error:
         raise InvalidAnnotation(f"{path}, line {reader.line_num}: {error}.") from error
-    return AvaBoxes(tuple(boxes), tuple(frames))
 
 
-def _box(row: Sequence[str], where: str, frames: dict[tuple[str, int], None]) -> Detection | None:
+def _line(row: Sequence[str], where: str) -> AvaLine:
     if len(row) not in (2, 7, 8):
         raise InvalidAnnotation(
             f"{where}: lines are video, time, four corners, action, and perhaps a score, or video and time "
@@ -76,21 +92,41 @@ def _box(row: Sequence[str], where: str, frames: dict[tuple[str, int], None]) ->
         values = [number_of(each) for each in row[1:6]] + [number_of(each) for each in row[7:]]
         if not row[0] or not abs(values[0]) <= 1e7:
             raise ValueError
-        frames[row[0], int(values[0])] = None
         if len(row) == 2:
-            return None
-        action = str(int(row[6]))
+            return AvaLine(where, row[0], values[0])
+        action = str(int(row[6])) if row[6].strip() else None
     except (ValueError, OverflowError):
         raise InvalidAnnotation(
             f"{where}: times, corners and scores should be finite numbers, an action a whole one; got "
             f"{brief(list(row[:8]))}."
         ) from None
     left, top, right, bottom = values[1:5]
-    score = values[5] if len(row) == 8 else 1.0
-    try:
-        return Detection(row[0], action, values[0], values[0], score=score, box=(left, top, right, bottom))
-    except InvalidAnnotation as error:
-        raise InvalidAnnotation(f"{where}: {error}") from None
+    last = values[5] if len(row) == 8 else None
+    return AvaLine(where, row[0], values[0], (left, top, right, bottom), action, last)
+
+
+def read_ava(path: Path) -> AvaBoxes:
+    """Boxes of a file.
+
+    Raises:
+        InvalidAnnotation: If a line is wrong; it is named.
+    """
+    boxes: list[Detection] = []
+    frames: dict[tuple[str, int], None] = {}
+    for line in ava_lines(path):
+        frames[line.video, int(line.time_s)] = None
+        if line.box is None:
+            continue
+        if line.action is None:
+            raise InvalidAnnotation(f"{line.where}: it names no action; write its number.")
+        score = 1.0 if line.last is None else line.last
+        try:
+            boxes.append(
+                Detection(line.video, line.action, line.time_s, line.time_s, score=score, box=line.box)
+            )
+        except InvalidAnnotation as error:
+            raise InvalidAnnotation(f"{line.where}: {error}") from None
+    return AvaBoxes(tuple(boxes), tuple(frames))
 
 
 def read_label_map(path: Path) -> dict[str, str]:
@@ -103,9 +139,9 @@ def read_label_map(path: Path) -> dict[str, str]:
     pairs: list[tuple[str, str]] = []
     for item in _ITEM.findall(text):
         number, name = _NUMBER.search(item), _NAME.search(item)
-        if number is None or name is None:
+        if name is None:
             raise InvalidAnnotation(f"{path}: items have an id and a name; got {brief(item)}.")
-        pairs.append((str(int(number[1])), name[1]))
+        pairs.append((str(int(number[1])) if number else "0", name[1]))  # 0 is what is left out
     if not pairs:
         pairs = [
             (str(int(found[1])), found[2]) for line in text.splitlines() if (found := _LINE.fullmatch(line))

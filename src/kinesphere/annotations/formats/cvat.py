@@ -2,7 +2,9 @@
 
 "CVAT for video" holds tracks alone, "CVAT for images" tags of single frames, too. Both number the frames of
 a video from 0 as it is decoded, and say nothing of its frame rate. A label over time is a track whose boxes
-are the whole frame; any other track is one of somebody or something, and a label as long as it is seen.
+are the whole frame; any other track is one of somebody or something, and a label as long as it is seen. What
+somebody does meanwhile stands in attributes of its boxes: the value of one called `action` (several with
+commas between them), or the name of one that is ticked. Each holds from its box to the next of the track.
 Tags of one label on frames that follow each other are one label.
 """
 
@@ -27,6 +29,9 @@ from kinesphere.core.limits import brief
 
 PROBABILITY, TIER = "probability", "tier"
 """Attributes of the labels that Kinesphere writes."""
+ACTIONS = frozenset({"action", "actions"})
+"""Attributes whose value says what somebody does."""
+_NO_ACTION = frozenset({"", "none", "no", "false", "-", "__undefined__"})
 _LARGEST = 128 << 20
 _SHAPES = frozenset({"box", "polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask"})
 _BOX = ("xtl", "ytl", "xbr", "ybr")
@@ -43,6 +48,13 @@ class _Seen:
     boxes: list[list[float]] = field(default_factory=list)
     tier: str | None = None
     score: float | None = None
+    doing: list[tuple[str, ...]] = field(default_factory=list)
+
+    def actions(self) -> Iterator[_Seen]:
+        """What is done, each action with the frames in which it is."""
+        for name in dict.fromkeys(name for each in self.doing for name in each):
+            own = [row for row, each in enumerate(self.doing) if name in each]
+            yield _Seen(name, [self.frames[row] for row in own], [self.ends[row] for row in own])
 
 
 def read_cvat(path: Path, recordings: Recordings | None = None) -> TimedLabels:
@@ -83,6 +95,13 @@ def read_cvat(path: Path, recordings: Recordings | None = None) -> TimedLabels:
                     TimedLabel(task.video, seen.label, clock.time_s(first), clock.time_s(last), tier)
                 )
                 scores.append(seen.score)
+            if identity is None or whole:
+                continue
+            for action in seen.actions():
+                for first, last in _spans(action, task.step):
+                    span = clock.time_s(first), clock.time_s(last)
+                    labels.append(TimedLabel(task.video, action.label, *span, track_tier(identity)))
+                    scores.append(seen.score)
         if boxed:
             tracks[task.video] = tuple(boxed)
     return TimedLabels(with_scores(labels, scores), tuple(videos), notes=tuple(notes), tracks=tracks)
@@ -211,6 +230,7 @@ def _read_track(element: ET.Element, where: str, step: int) -> _Seen:
             continue
         seen.frames.append(frame)
         seen.ends.append(after)
+        seen.doing.append(_doing(shape))
         if shape.tag == "box":
             seen.boxes.append(_box(shape, f"{where}, frame {frame}"))
     if len(seen.boxes) < len(seen.frames):
@@ -245,6 +265,20 @@ def _attributes(element: ET.Element, where: str) -> tuple[str | None, float | No
         return texts.get(TIER), number_of(score) if score else None
     except ValueError:
         raise InvalidAnnotation(f"{where}: the probability should be a number; got {brief(score)}.") from None
+
+
+def _doing(shape: ET.Element) -> tuple[str, ...]:
+    """The actions that the attributes of a shape tell of."""
+    found: dict[str, None] = {}
+    for each in shape.iterfind("attribute"):
+        name, value = (each.get("name") or "").strip(), (each.text or "").strip()
+        if name.lower() in ACTIONS:
+            found |= dict.fromkeys(
+                part.strip() for part in value.split(",") if part.strip().lower() not in _NO_ACTION
+            )
+        elif value.lower() == "true" and name:
+            found[name] = None
+    return tuple(found)
 
 
 def _is_whole(seen: _Seen, size: tuple[int, int] | None) -> bool:

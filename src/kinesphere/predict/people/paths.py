@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from kinesphere.annotations.boxes import PEOPLE
 from kinesphere.annotations.parsing.frame_numbers import allowance
 from kinesphere.annotations.timed import Track
 from kinesphere.clips.geometry import Size
@@ -17,8 +18,6 @@ from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.source import VideoSource, displayed_rows, duration_of, start_of
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 
-PEOPLE = frozenset({"person", "pedestrian", "people", "human", "man", "woman", "child"})
-"""Classes of detectors that are people; everything else is an object."""
 # A box around joints is enlarged to the body about it, by these fractions of its height: left and right,
 # above (joints end at the eyes), below.
 _BODY = (0.06, 0.08, 0.03)
