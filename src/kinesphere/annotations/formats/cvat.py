@@ -49,6 +49,7 @@ class _Seen:
     tier: str | None = None
     score: float | None = None
     doing: list[tuple[str, ...]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
 
     def actions(self) -> Iterator[_Seen]:
         """What is done, each action with the frames in which it is."""
@@ -227,6 +228,7 @@ def _read_track(element: ET.Element, where: str, step: int) -> _Seen:
         seen.tier = tier if seen.tier is None else seen.tier
         seen.score = score if seen.score is None else seen.score
         if shape.get("outside", "0") == "1":
+            seen.gone.add(frame)
             continue
         seen.frames.append(frame)
         seen.ends.append(after)
@@ -304,13 +306,17 @@ def _spans(seen: _Seen, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _track(identity: int, seen: _Seen, where: str, room: Interpolation) -> Track:
-    """The boxes of each frame; between those of a stretch they move evenly."""
+    """The boxes of each frame; between those of a stretch they move evenly, and the last one stays until
+    the shape that says that it is gone."""
     frames: list[np.ndarray] = []
     boxes: list[np.ndarray] = []
     own, given = np.array(seen.frames), np.array(seen.boxes, np.float64)
     for first, after in _spans(seen, 1):
-        within = (own >= first) & (own < after)
-        every, moved = room.between(own[within], given[within], where)
+        within = np.flatnonzero((own >= first) & (own < after))
+        at, these = own[within], given[within]
+        if after in seen.gone and after - 1 > at[-1]:
+            at, these = np.append(at, after - 1), np.append(these, these[-1:], axis=0)
+        every, moved = room.between(at, these, where)
         frames.append(every)
         boxes.append(moved)
     numbers = np.concatenate(frames) + 1
