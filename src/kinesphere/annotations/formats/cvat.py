@@ -88,7 +88,7 @@ def read_cvat(path: Path, recordings: Recordings | None = None) -> TimedLabels:
         for identity, seen in found:
             whole = _is_whole(seen, task.size or clock.size)
             if seen.boxes and identity is not None and not whole:
-                boxed.append(_track(identity, seen, f"{path}, track {identity}", room))
+                boxed.append(_track(identity, seen, task.step, f"{path}, track {identity}", room))
             tier = "" if whole or identity is None else track_tier(identity)
             tier = seen.tier if seen.tier is not None else tier
             for first, last in _spans(seen, task.step):
@@ -305,7 +305,7 @@ def _spans(seen: _Seen, step: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _track(identity: int, seen: _Seen, where: str, room: Interpolation) -> Track:
+def _track(identity: int, seen: _Seen, step: int, where: str, room: Interpolation) -> Track:
     """The boxes of each frame; between those of a stretch they move evenly, and the last one stays until
     the shape that says that it is gone."""
     frames: list[np.ndarray] = []
@@ -314,8 +314,8 @@ def _track(identity: int, seen: _Seen, where: str, room: Interpolation) -> Track
     for first, after in _spans(seen, 1):
         within = np.flatnonzero((own >= first) & (own < after))
         at, these = own[within], given[within]
-        if after in seen.gone and after - 1 > at[-1]:
-            at, these = np.append(at, after - 1), np.append(these, these[-1:], axis=0)
+        if after in seen.gone and after - step > at[-1]:
+            at, these = np.append(at, after - step), np.append(these, these[-1:], axis=0)
         every, moved = room.between(at, these, where)
         frames.append(every)
         boxes.append(moved)
