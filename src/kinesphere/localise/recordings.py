@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class Divided:
         """The labels of one video."""
         return self._by_video[video]
 
-    @property
+    @cached_property
     def _by_video(self) -> dict[str, tuple[TimedLabel, ...]]:
         found: dict[str, list[TimedLabel]] = defaultdict(list)
         for each in self.labels.labels:
