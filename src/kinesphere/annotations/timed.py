@@ -96,6 +96,8 @@ class TimedLabels:
         videos: All videos that the file names, also those without a label, in its order.
         durations_s: Lengths of videos, where the file tells.
         subsets: Subsets of videos, where the file tells.
+        groups: Group of a video (its performer), where a table has the column `group`.
+        splits: Split of a video, where a table has the column `split`.
         notes: What of the file was not read, and why.
         tracks: Boxes over frames by video, where the file has some; frames count from 1. When they are there
             is told by labels, too, on tiers that `track_tier` names.
@@ -107,6 +109,8 @@ class TimedLabels:
     subsets: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     tracks: Mapping[str, tuple[Track, ...]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     __repr__ = short_repr
 

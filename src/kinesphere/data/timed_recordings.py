@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from kinesphere.annotations.recordings import Recordings
-from kinesphere.annotations.timed import TimedLabels, video_name
+from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.clips.modality import stands_alone
 from kinesphere.clips.source import duration_of, start_of
@@ -31,6 +31,8 @@ from kinesphere.data.windows import LABEL_COLUMN, WindowRule, Windows, windows_o
 TIMED_ONLY = (".eaf", ".vtt", ".json", ".xml")
 """Suffixes of files that hold timed labels and never a manifest."""
 _TIMED = (*TIMED_ONLY, ".csv", ".parquet", ".txt")
+# Verbs that generate recordings leave their settings beside them.
+_SETTINGS = "settings.json"
 _SHOWN = 20
 
 
@@ -170,7 +172,23 @@ def cut_recordings(
         "annotations",
         "recordings or labels",
     )
-    return Cut(manifest, replace(windows, left_out=left_out), cutting.rule, (*labels.notes, *slips))
+    notes = (*labels.notes, *slips, *_too_short(windows, cutting.rule))
+    return Cut(manifest, replace(windows, left_out=left_out), cutting.rule, notes)
+
+
+def _too_short(windows: Windows, rule: WindowRule) -> list[str]:
+    """What to do where most annotations are too short for the rule."""
+    count = sum(sum(counts.values()) for counts in windows.annotations.values())
+    if 2 * windows.unused <= count:
+        return []
+    ways = ["shorter windows (data.window.length_s, --window)"]
+    if rule.overlap_of == "window":
+        ways += ["a smaller least overlap", "overlap_of=annotation (--overlap-of annotation)"]
+    elif rule.several == "largest":
+        ways.append("several=all (--several all)")
+    return [
+        f"{windows.unused} of {count} annotations label no window; {' or '.join(ways)} would use more of them"
+    ]
 
 
 def _label_set(windows: Windows, cutting: Cutting) -> LabelSet:
@@ -200,12 +218,13 @@ def _check_one_tier(labels: TimedLabels, tiers: Mapping[str, str | None]) -> Non
 
 
 def _groups(found: AnnotatedVideos, given: Mapping[str, str]) -> tuple[dict[str, str], tuple[Grouping, ...]]:
-    """The group of each recording: given, told by its file's name, or itself."""
+    """The group of each recording: given, stated by its table, told by its file's name, or itself."""
     recordings = []
     for name, path in found.paths.items():
         keys = (name, found.named[name], path.name, video_name(path.name))
         group = next((given[key] for key in keys if key in given), None)
-        recordings.append(Sample(name, path, ("recording",), group=group))
+        stated = None if given else found.labels.groups.get(name)
+        recordings.append(Sample(name, path, ("recording",), group=group or stated))
     if given and (lacking := [each.id for each in recordings if each.group is None]):
         raise InvalidManifest(
             f"{len(lacking)} of {len(recordings)} recordings have no group in the table of groups, the first "
@@ -284,13 +303,19 @@ class _Merged:
 
     def labels(self, wanted: Iterable[str]) -> TimedLabels:
         """All labels of the recordings that can be read."""
-        labels, subsets = [], {}
+        labels: list[TimedLabel] = []
+        subsets: dict[str, str] = {}
+        groups: dict[str, str] = {}
         for key in wanted:
             for name, part in self._parts[key]:
                 labels += [replace(each, video=key) for each in part.labels if each.video == name]
-                if name in part.subsets:
-                    subsets[key] = part.subsets[name]
-        return TimedLabels(tuple(labels), tuple(wanted), subsets=subsets, notes=tuple(self.notes))
+                if (subset := part.subsets.get(name, part.splits.get(name))) is not None:
+                    subsets[key] = subset
+                if name in part.groups:
+                    groups[key] = part.groups[name]
+        return TimedLabels(
+            tuple(labels), tuple(wanted), subsets=subsets, notes=tuple(self.notes), groups=groups
+        )
 
 
 def _files(
@@ -326,6 +351,7 @@ def _matching(pattern: str) -> list[Path]:
 def _in_folder(folder: Path) -> list[Path]:
     """Files of annotations below a folder: of ELAN where there are some, else of every kind that is."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _TIMED and is_file(path))
+    files = [path for path in files if not path.name.endswith(_SETTINGS)]
     elan = [path for path in files if path.suffix.lower() == ".eaf"]
     return elan or files
 

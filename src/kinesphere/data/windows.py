@@ -104,6 +104,7 @@ class Windows:
         counts: Number of windows per class in each column, after.
         untouched: Windows left out because no label touches them.
         undecided: Windows left out because labels touch them, none of which covers enough.
+        unused: Annotations that label no window because they are too short, or beside a longer label.
         left_out: Annotations that label no window, and recordings that give none.
     """
 
@@ -113,6 +114,7 @@ class Windows:
     counts: Mapping[str, Mapping[str, int]]
     untouched: int = 0
     undecided: int = 0
+    unused: int = 0
     left_out: tuple[Skipped, ...] = ()
 
 
@@ -203,7 +205,7 @@ class _Result:
         self.annotations: dict[str, Counter[str]] = {name: Counter() for name in columns}
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in columns}
         self.left_out: list[Skipped] = []
-        self.untouched = self.undecided = 0
+        self.untouched = self.undecided = self.unused = 0
         self.video, self.path, self.group = "", Path(), ""
 
     def cut(
@@ -225,6 +227,7 @@ class _Result:
             for part in parts:
                 if (part.number, part.label) not in found[name].used:
                     self.left_out.append(_unused(video, part, end_s))
+                    self.unused += part.start < min(part.end, end_s * _MICRO)
                 elif part.end > (end_s + _BEHIND_S) * _MICRO:
                     reason = f"ends after the recording, which is {end_s:g} s long"
                     self.left_out.append(Skipped(_named(video, part), reason, is_failure=False))
@@ -278,7 +281,7 @@ class _Result:
         )
         return Windows(
             tuple(self.samples), self.columns, annotations, counts, self.untouched, self.undecided,
-            tuple(self.left_out),
+            self.unused, tuple(self.left_out),
         )  # fmt: skip
 
 

@@ -142,6 +142,9 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
     )
     assert found.labels == (TimedLabel("v", "a", 0.2, 1.1),)
     assert found.notes == (f"{tmp_path / 'a.csv'}: columns not read: 'mood'",)
+    wide = ",".join(["label,start,end", *(f"c{number}" for number in range(13))])
+    (note,) = read_timed(written(tmp_path / "b.csv", f"{wide}\n")).notes
+    assert note.endswith("'c9' and 3 more")
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,39 @@ def test_a_table_of_several_recordings_and_its_subsets(folder: Path) -> None:
     assert [each.path.endswith("set.json: gone") for each in cut.manifest.wrong] == [True]
 
 
+def test_a_table_states_the_performer_and_the_split_of_each_recording(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        recording(tmp_path / f"{name}.pose.npz")
+    (tmp_path / "settings.json").write_text('{"kind": "recordings"}')
+    (tmp_path / "labels.csv").write_text(
+        "path,label,start,end,group,split\na,walk,0,10,anna,train\nb,run,0,10,anna,train\n"
+        "c,walk,0,10,ben,test\nc,run,10,20,carla,test\n"
+    )
+    cut = cut_recordings([tmp_path], Cutting())
+
+    assert {(sample.path.name[0], sample.group, sample.split) for sample in cut.manifest} == {
+        ("a", "anna", "train"), ("b", "anna", "train"), ("c", "c.pose.npz", "test"),
+    }  # fmt: skip
+    assert not cut.manifest.wrong
+    (note,) = cut.notes
+    assert note.endswith("1 videos have several values in the column 'group', which is not read of them; the "
+                         "first is 'c' (ben, carla)")  # fmt: skip
+    given = cut_recordings([tmp_path], Cutting(groups={"a": "x", "b": "y", "c": "x"}))
+    assert given.manifest.groups == ("x", "y")
+
+
+def test_what_to_do_where_most_annotations_are_too_short_is_told(folder: Path, elan: Elan) -> None:
+    for file in folder.glob("*.eaf"):
+        file.write_text(elan({"base": [("walk", 0, 9000), ("run", 9000, 11000), ("jump", 12000, 13000)]}))
+
+    (note,) = (each for each in cut_recordings([folder], BASE).notes if "label no window" in each)
+    assert note.startswith(
+        "4 of 6 annotations label no window; shorter windows (data.window.length_s, --window)"
+    )
+    assert "overlap_of=annotation" in note
+    assert not cut_recordings([folder], Cutting(WindowRule(2, 1), {"label": "base"})).notes
+
+
 def test_no_window_with_a_label_is_refused_with_the_reason(folder: Path, elan: Elan) -> None:
     for file in folder.glob("*.eaf"):
         file.write_text(elan({"base": [("walk", 1000, 2000)]}))

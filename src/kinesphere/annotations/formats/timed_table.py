@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,22 @@ NAMES: dict[str, tuple[str, ...]] = {
     "tier": ("tier",),
 }
 """Names of the columns, in lower case; the first that a table has is taken."""
+OF_VIDEOS = ("group", "split")
+"""Columns that say something of a whole video."""
 # Of Kinesphere's own segments and manifests, and of public tables: what they say besides is not asked.
 KNOWN = frozenset({
-    "runner_up", "runner_up_probability", "group", "split", "type_idx", "startframe", "endframe", "f-init",
+    "runner_up", "runner_up_probability", *OF_VIDEOS, "type_idx", "startframe", "endframe", "f-init",
     "f-end", "video-duration", "frame-rate", "video-frames",
 })  # fmt: skip
 _WIDEST = 1000
+_NAMED = 10
 
 
 def read_timed_table(path: Path) -> TimedLabels:
     """A CSV with a header (comma, semicolon or tab).
 
     Columns of other names are not read, which a note says. Without a column of videos, the name of the video
-    is empty.
+    is empty. A group or a split holds for a video if all its rows that state one agree; a note counts others.
 
     Raises:
         InvalidAnnotation: If a column is missing or a row is wrong (its line is named).
@@ -54,12 +58,15 @@ def read_timed_table(path: Path) -> TimedLabels:
         header = [name.strip().lower() for name in next(row for row in reader if row)]
         columns = _columns(header, path)
         paths: dict[str, str] = {}
+        said = _OfVideos(header)
         labels = [
-            _row(row, columns, paths, len(header), f"{path}, line {reader.line_num}") for row in reader if row
+            said.heard(row, _row(row, columns, paths, len(header), f"{path}, line {reader.line_num}"))
+            for row in reader
+            if row
         ]
     except (csv.Error, StopIteration) as error:
         raise InvalidAnnotation(f"{path} is no table of timed labels: {error!r}.") from error
-    return TimedLabels.of(labels, _unread(header, columns, path))
+    return said.told(TimedLabels.of(labels, _unread(header, columns, path)), path)
 
 
 def read_timed_parquet(path: Path) -> TimedLabels:
@@ -73,18 +80,51 @@ def read_timed_parquet(path: Path) -> TimedLabels:
         header = [name.strip().lower() for name in names]
         columns = _columns(header, path)
         paths: dict[str, str] = {}
-        labels = [
-            _row([row[name] for name in names], columns, paths, len(header), f"{path}, row {number}")
-            for number, row in enumerate(rows, 1)
-        ]
+        said = _OfVideos(header)
+        labels = []
+        for number, row in enumerate(rows, 1):
+            cells = [row[name] for name in names]
+            labels.append(
+                said.heard(cells, _row(cells, columns, paths, len(header), f"{path}, row {number}"))
+            )
     except (InvalidManifest, OSError) as error:
         raise InvalidAnnotation(f"{path} is no table of timed labels: {error}") from error
-    return TimedLabels.of(labels, _unread(header, columns, path))
+    return said.told(TimedLabels.of(labels, _unread(header, columns, path)), path)
 
 
 def _unread(header: Sequence[str], columns: Mapping[str, int], path: Path) -> tuple[str, ...]:
     unread = [name for name in header if name not in KNOWN and header.index(name) not in columns.values()]
-    return (f"{path}: columns not read: {', '.join(map(brief, unread[:10]))}",) if unread else ()
+    more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
+    return (f"{path}: columns not read: {', '.join(map(brief, unread[:_NAMED]))}{more}",) if unread else ()
+
+
+class _OfVideos:
+    """What the rows of a table say of whole videos: groups and splits."""
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self.columns = {name: header.index(name) for name in OF_VIDEOS if name in header}
+        self.values: dict[str, dict[str, set[str]]] = {name: {} for name in self.columns}
+
+    def heard(self, row: Sequence[str], label: TimedLabel) -> TimedLabel:
+        """The label, after what its row says of its video."""
+        for name, at in self.columns.items():
+            if value := row[at].strip():
+                self.values[name].setdefault(label.video, set()).add(value)
+        return label
+
+    def told(self, labels: TimedLabels, path: Path) -> TimedLabels:
+        """The labels, with the groups and splits in which all rows of a video agree."""
+        agreed: dict[str, dict[str, str]] = {name: {} for name in OF_VIDEOS}
+        notes = list(labels.notes)
+        for name, by_video in self.values.items():
+            agreed[name] = {video: next(iter(all_)) for video, all_ in by_video.items() if len(all_) == 1}
+            if torn := [video for video in by_video if video not in agreed[name]]:
+                several = ", ".join(sorted(by_video[torn[0]])[:3])
+                notes.append(
+                    f"{path}: {len(torn)} videos have several values in the column {name!r}, which is not "
+                    f"read of them; the first is {brief(torn[0])} ({several})"
+                )
+        return replace(labels, groups=agreed["group"], splits=agreed["split"], notes=tuple(notes))
 
 
 def _columns(header: Sequence[str], path: Path) -> dict[str, int]:
