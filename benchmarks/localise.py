@@ -1,4 +1,4 @@
-"""Actions in continuous sequences: one-stage detectors beside thresholds on a linear classifier of rows.
+"""Actions in continuous sequences: detectors beside a linear classifier of rows, smoothed, with thresholds.
 
     python -m benchmarks.localise [--epochs N] [--models NAMES...]
 
@@ -7,8 +7,9 @@ of the box that sees joints makes of windows of 1 s every 0.2 s before its last 
 people alone, and nothing of UTKinect. Four folds leave two subjects out each; detectors and the linear
 classifier see the same rows of the six others, and all detections of the folds are scored together by
 THUMOS14's rules. Intervals are over sequences. Width, levels, rate and epochs are one setting for all
-detectors, which was set before any of these scores was seen. Needs KINESPHERE_TEST_DATA; some minutes a
-detector on one core.
+detectors, which was set before any of these scores was seen; how the classifier's answers are smoothed and
+become segments is chosen in each fold among the six subjects that it learns from. Needs
+KINESPHERE_TEST_DATA; some minutes a detector on one core.
 """
 
 from __future__ import annotations
@@ -35,15 +36,16 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
 from kinesphere.localise.methods.registry import METHODS
-from kinesphere.localise.recordings import Recording
-from kinesphere.localise.run import scored, truth_of
+from kinesphere.localise.recordings import Recording, truth_of
+from kinesphere.localise.run import scored
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 
 STRIDE_S, WINDOW_S = 0.2, 1.0
 SUBJECTS, FOLDS = 8, 4
-BASELINE = "thresholds on rows"
+BASELINE = "window classifier"
 Finds = Callable[[Recording], Sequence[Detection]]
+Learn = Callable[[list[Recording], list[str]], Finds]
 
 
 def seen(folder: Path, source: Path) -> tuple[list[Recording], list[str]]:
@@ -74,11 +76,11 @@ def recipe_of(name: str, epochs: int) -> LocaliseRecipe:
     )
 
 
-def learnt(name: str, epochs: int, train: Sequence[Recording], folder: Path) -> Finds:
-    """A detector, or the baseline, that learnt from recordings."""
+def learnt(name: str, epochs: int, train: Sequence[Recording], groups: Sequence[str], folder: Path) -> Finds:
+    """A detector, or the baseline, that learnt from recordings of some groups."""
     classes = tuple(sorted({each.label for own in train for each in own.labels}))
     if name == BASELINE:
-        return fit_baseline(train, classes).detect
+        return fit_baseline(train, classes, groups).detect
     recipe = recipe_of(name, epochs)
     torch.manual_seed(recipe.train.seed)
     detector = METHODS.get(name).fresh(recipe, train, LabelSet(classes))
@@ -88,16 +90,15 @@ def learnt(name: str, epochs: int, train: Sequence[Recording], folder: Path) -> 
     return lambda each: detector.detect(each.features, each.video)
 
 
-def folds(
-    recordings: Sequence[Recording], subjects: Sequence[str], learn: Callable[[list[Recording]], Finds]
-) -> list[Detection]:
+def folds(recordings: Sequence[Recording], subjects: Sequence[str], learn: Learn) -> list[Detection]:
     """What is found in each recording by what learnt from other subjects."""
     names = sorted(set(subjects))
     found: list[Detection] = []
     for i in range(FOLDS):
         left_out = names[i::FOLDS]
         pairs = list(zip(recordings, subjects, strict=True))
-        finds = learn([each for each, subject in pairs if subject not in left_out])
+        known = [(each, subject) for each, subject in pairs if subject not in left_out]
+        finds = learn([each for each, _ in known], [subject for _, subject in known])
         found += [one for each, subject in pairs if subject in left_out for one in finds(each)]
     return found
 
@@ -147,7 +148,9 @@ def main() -> None:
         for name in (BASELINE, *args.models):
             started = time.process_time()
             found = folds(
-                recordings, subjects, lambda train, name=name: learnt(name, args.epochs, train, folder)
+                recordings,
+                subjects,
+                lambda train, groups, name=name: learnt(name, args.epochs, train, groups, folder),
             )
             spent = time.process_time() - started
             scores = scored(found, recordings, truth_of(recordings))

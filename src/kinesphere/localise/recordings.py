@@ -53,6 +53,15 @@ class Recording:
         return torch.from_numpy(self.features.values.T.copy())
 
 
+def truth_of(recordings: Sequence[Recording]) -> TimedLabels:
+    """The labels of recordings, also of those without any."""
+    return TimedLabels(
+        tuple(each for own in recordings for each in own.labels),
+        tuple(own.video for own in recordings),
+        {own.video: own.features.duration_s for own in recordings},
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Divided:
     """Names of videos by what they are for.

@@ -29,7 +29,7 @@ from kinesphere.localise.baseline import fit_baseline
 from kinesphere.localise.evaluation import Evaluated
 from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
 from kinesphere.localise.prediction import SEEN_BY
-from kinesphere.localise.recordings import Divided, Recording, divide
+from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
 from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
 from kinesphere.localise.sight import Sight
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
@@ -49,7 +49,7 @@ class LocaliserRun:
         folder: Where everything lies.
         recipe: What was followed.
         scores: Of the test videos.
-        baseline: Of thresholds on a linear classifier of the same features, the same videos.
+        baseline: Of a linear classifier of the same features (`localise.baseline`), the same videos.
         skipped: Videos that took no part, and why.
     """
 
@@ -63,7 +63,7 @@ class LocaliserRun:
         """The score in one line."""
         own, other = self.scores.scores["map"], self.baseline.scores["map"]
         videos = self.scores.counts["videos"]
-        return f"mAP at tIoU 0.3 to 0.7: {own} on {videos:g} videos (thresholds on rows: {other})"
+        return f"mAP at tIoU 0.3 to 0.7: {own} on {videos:g} videos (smoothed classifier of rows: {other})"
 
 
 def train_localiser(
@@ -217,20 +217,11 @@ def _score(
     paths = {own.video: own.path for own in test}
     evaluated = Evaluated(scores, TimedLabels(tuple(found), tuple(paths)), truth, paths, skipped)
     document = evaluated.to_json(detector) | {
-        "baseline": others.to_json(),
+        "baseline": {**others.to_json(), "rule": vars(baseline.rule)},
         "trained_on": [own.video for own in train],
     }
     evaluated.write(files.folder, document)
     return LocaliserRun(files.folder, recipe, scores, others, skipped)
-
-
-def truth_of(recordings: Sequence[Recording]) -> TimedLabels:
-    """The labels of recordings, also of those without any."""
-    return TimedLabels(
-        tuple(each for own in recordings for each in own.labels),
-        tuple(own.video for own in recordings),
-        {own.video: own.features.duration_s for own in recordings},
-    )
 
 
 def scored(found: Sequence[Detection], recordings: Sequence[Recording], truth: TimedLabels) -> FileScores:

@@ -215,7 +215,7 @@ class Timeline:
         """
         check_smoothing(width, kind)
         seen = np.flatnonzero(~self.nobody)
-        if not len(seen):
+        if width == 1 or not len(seen):
             return self
         half = min(width // 2, len(self) - 1)
         lent = np.where(self.nobody[:, None], np.nan, self.probabilities.astype(np.float64))

@@ -6,8 +6,8 @@ import numpy as np
 from benchmarks.localise import BASELINE, boundaries, folds, goals_of, row_of
 
 from kinesphere.annotations.timed import Detection, TimedLabel
-from kinesphere.localise.recordings import Recording
-from kinesphere.localise.run import scored, truth_of
+from kinesphere.localise.recordings import Recording, truth_of
+from kinesphere.localise.run import scored
 from kinesphere.predict.features import VideoFeatures
 
 
@@ -20,7 +20,8 @@ def test_each_subject_is_asked_of_what_learnt_from_others():
     recordings, subjects = [recording(f"v{i}") for i in range(8)], [f"subject{i}" for i in range(8)]
     taught: list[set[str]] = []
 
-    def learn(train):
+    def learn(train, groups):
+        assert len(groups) == len(train)
         taught.append({each.video for each in train})
         return lambda each: [
             Detection(each.video, "walk", 0.6, 1.4, score=0.1 if each.video in taught[-1] else 0.9)

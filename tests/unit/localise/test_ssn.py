@@ -12,8 +12,8 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, Invalid
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.methods.registry import METHODS, load_detector
 from kinesphere.localise.methods.ssn import placed
-from kinesphere.localise.recordings import Recording
-from kinesphere.localise.run import scored, truth_of
+from kinesphere.localise.recordings import Recording, truth_of
+from kinesphere.localise.run import scored
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.predict.features import VideoFeatures
 

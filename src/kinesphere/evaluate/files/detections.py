@@ -93,6 +93,25 @@ def score_detections(
     )  # fmt: skip
 
 
+def mean_average_precision(
+    found: Sequence[Detection], truth: TimedLabels, thresholds: Sequence[float] = THRESHOLDS["thumos14"]
+) -> float:
+    """The mean over overlaps and classes, as `score_detections` has it, without intervals: for choosing.
+
+    Args:
+        found: Detections in videos of the annotations.
+        truth: Annotations.
+        thresholds: Temporal overlaps.
+
+    Raises:
+        InvalidAnnotation: If nothing is annotated.
+    """
+    if not truth.labels:
+        raise InvalidAnnotation("Nothing is annotated in the videos; there is nothing to choose by.")
+    parts = Sorted(tuple(found), 0, 0, ())
+    return float(_matched(parts, truth.labels, [], truth, thresholds).average_precisions.mean())
+
+
 def _matched(
     parts: Sorted[Detection],
     labels: Sequence[TimedLabel],

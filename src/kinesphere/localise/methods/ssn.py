@@ -21,12 +21,12 @@ from torch import Tensor
 from kinesphere.annotations.timed import Detection
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
-from kinesphere.localise.baseline import RowClassifier, fit_baseline
 from kinesphere.localise.decoding import Decoding, detections
 from kinesphere.localise.detector_file import DetectorFile, whole
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposals import Proposals, grouped, sliding
 from kinesphere.localise.recordings import Recording
+from kinesphere.localise.rows import RowClassifier, fit_rows
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.localise.sight import Sight, moments
 from kinesphere.localise.structured import (
@@ -112,7 +112,7 @@ class SegmentDetector:
             replace(own, labels=tuple(replace(each, label=_ACTION) for each in own.labels))
             for own in recordings
         ]
-        rows = fit_baseline(plain, (_ACTION,))
+        rows = fit_rows(plain, (_ACTION,))
         self.actionness = torch.cat((rows.weight, rows.bias[:, None]), 1)
         acting = [(own, own.truth(self.labels.names)) for own in recordings]
         acting = [(own, truth) for own, truth in acting if len(truth.labels)]
