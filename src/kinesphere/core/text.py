@@ -1,4 +1,4 @@
-"""Lists in sentences, names told apart, URLs without passwords, and file names that are not UTF-8.
+"""Lists in sentences, names told apart, URLs without passwords, and names with characters for no screen.
 
 Python holds each byte of a name that is not UTF-8 as a lone surrogate (PEP 383), which no UTF-8 file can
 hold. Where such a name is written it is spelled with `\\udcXX`, which in JSON is the very same text; reading
@@ -19,6 +19,10 @@ _USER = re.compile(r"(?<=://)[^/?#\s]*@")
 _SECRET = re.compile(
     r"(?i)([?&](?:[^=&\s]*(?:pass|pwd|token|secret|auth|key|credential|signature)[^=&\s]*|pw|sig)=)[^&#\s]*"
 )
+# Controls (ESC begins the commands of a terminal, U+009B is the same in one character), and what turns the
+# direction of writing, so that a name reads as another one.
+_OBEYED = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_IN_LINES, _IN_A_LINE = re.compile(f"[{_OBEYED}]"), re.compile(f"[\t\n{_OBEYED}]")
 
 
 def enumerated(names: Iterable[str]) -> str:
@@ -59,6 +63,20 @@ def spelled(text: str) -> str:
 def unspelled(text: str) -> str:
     """Inverse of `spelled`."""
     return _BYTE.sub(lambda found: chr(int(found[1], 16)), text) if "\\udc" in text else text
+
+
+def visible(text: str, *, line: bool = False, json: bool = False) -> str:
+    """The text as a terminal shows it, without what a terminal would obey: that is spelled, as in `\\x1b`.
+
+    Args:
+        text: Any text; may hold names and labels of others.
+        line: Whether it is one line, so that breaks of lines and tabs in it are spelled as well.
+        json: Whether it is a JSON document, in which `\\u001b` is the very same character.
+    """
+    found = _IN_A_LINE if line else _IN_LINES
+    if json:
+        return found.sub(lambda each: f"\\u{ord(each[0]):04x}", text)
+    return found.sub(lambda each: each[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def is_utf8(text: str) -> bool:

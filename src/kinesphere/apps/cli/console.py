@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
 
-from kinesphere.core.errors import InvalidSetting, KinesphereWarning
+from kinesphere.core.errors import InvalidSetting, KinesphereError, KinesphereWarning
 from kinesphere.core.files import check_place
 from kinesphere.core.signals import raise_if_stopped
-from kinesphere.core.text import SPELLED
+from kinesphere.core.text import SPELLED, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,12 +45,13 @@ class Advance(Protocol):
 def console(to_stderr: bool = False) -> Console:
     """A rich console that shows every text as it stands; wide enough for tables when nobody watches.
 
-    Names and labels come from outside: nothing in them is markup. Colours are given by `tinted`.
+    Names and labels come from outside: nothing in them is markup or commands the terminal (see
+    `PlainConsole`). Colours are given by `tinted`.
     """
-    from rich.console import Console
+    from kinesphere.apps.cli.screen import PlainConsole
 
     def made(width: int | None = None) -> Console:
-        return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=width)
+        return PlainConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=width)
 
     screen = made()
     return screen if screen.is_terminal else made(120)
@@ -60,12 +61,29 @@ def tinted(*parts: str | tuple[str, str]) -> Text:
     """A line of plain texts and of `(text, style)`."""
     from rich.text import Text
 
-    return Text.assemble(*parts)
+    plain = [
+        visible(each, line=True) if isinstance(each, str) else (visible(each[0], line=True), each[1])
+        for each in parts
+    ]
+    return Text.assemble(*plain)
 
 
 def say(word: str, style: str, text: str, to_stderr: bool = False) -> None:
-    """A line that begins with a coloured word."""
-    console(to_stderr).print(tinted((word, style), f"  {text}"), soft_wrap=True)
+    """A line that begins with a coloured word; if the text has more lines, they are indented below it."""
+    from rich.text import Text
+
+    console(to_stderr).print(Text.assemble((word, style), f"  {indented(visible(text))}"), soft_wrap=True)
+
+
+def indented(text: str) -> str:
+    """A message that may have several lines: none of them but the first looks like one of ours."""
+    return text.replace("\n", "\n    ")
+
+
+def print_error(error: KinesphereError) -> None:
+    """What went wrong, on standard error."""
+    text = f"{type(error).__name__}: {indented(visible(str(error)))}"
+    typer.secho(text, fg=typer.colors.RED, err=True)
 
 
 def prepare_streams() -> None:
@@ -86,19 +104,19 @@ def prepare_streams() -> None:
         if issubclass(category, KinesphereWarning) and file is None:
             say("warning", "yellow", f"{message} ({category.__name__})", to_stderr=True)
         else:
-            plain(message, category, filename, lineno, file, line)
+            plain(visible(str(message)), category, filename, lineno, file, line)
 
     warnings.showwarning = show
 
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    typer.echo(visible(json.dumps(document, ensure_ascii=False, indent=2), json=True))
 
 
 def print_json_line(document: Any) -> None:
     """One JSON document a line, for answers that come one by one."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    typer.echo(visible(json.dumps(document, ensure_ascii=False), json=True))
 
 
 def check_file(option: str, path: Path | None, suffixes: Collection[str]) -> None:

@@ -33,7 +33,7 @@ from kinesphere.apps.cli.live_options import (
 from kinesphere.apps.cli.options import Device, PrecisionChoice
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import Stopped, advise
-from kinesphere.core.text import without_password
+from kinesphere.core.text import visible, without_password
 
 if TYPE_CHECKING:
     from kinesphere.live import FrameObserver, Incident, LiveResult, Watching
@@ -204,7 +204,8 @@ class Screen:
         text = f"{result.frame.time_s:9.2f} s  {whom}{best}  ({1000 * result.latency_s:.0f} ms)"
         if self._console.is_terminal:
             # One line that is written over, cut to the terminal's width.
-            self._console.file.write(f"\r\x1b[2K{text[: self._console.width - 1]}")
+            shown = visible(text, line=True)[: self._console.width - 1]
+            self._console.file.write(f"\r\x1b[2K{shown}")
             self._console.file.flush()
             self._open = True
         else:

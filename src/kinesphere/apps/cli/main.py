@@ -8,15 +8,16 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kinesphere import __version__
 from kinesphere.apps.cli.bench import bench
 from kinesphere.apps.cli.check import check
 from kinesphere.apps.cli.compare import compare
-from kinesphere.apps.cli.console import prepare_streams
+from kinesphere.apps.cli.console import prepare_streams, print_error
 from kinesphere.apps.cli.data import data
 from kinesphere.apps.cli.datasets import ListingCommand, datasets
 from kinesphere.apps.cli.demo import demo
@@ -42,9 +43,26 @@ from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.files import OF_THE_DISK, unwritable
 from kinesphere.core.loading import end_loading
 from kinesphere.core.signals import exiting, stopped_by
+from kinesphere.core.text import visible
+
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class Verbs(TyperGroup):
+    """The verbs; what is said of wrong words, such as a file name that a shell put there, is plain text."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except _WrongUsage as error:
+            error.message = visible(error.message, line=True)  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     name="kinesphere",
+    cls=Verbs,
     help="Human action recognition in video: labelled videos in, a recogniser you can trust out.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help starts in half the time
@@ -150,7 +168,7 @@ def run() -> None:
         except KinesphereError as error:
             if stopped_by() is not None:
                 raise
-            typer.secho(f"{type(error).__name__}: {error}", fg=typer.colors.RED, err=True)
+            print_error(error)
             sys.exit(2)
         except OSError as error:
             if stopped_by() is not None:
@@ -162,5 +180,5 @@ def run() -> None:
                 wrong = unwritable(Path(error.filename or "The output"), error)
             else:
                 raise
-            typer.secho(f"{type(wrong).__name__}: {wrong}", fg=typer.colors.RED, err=True)
+            print_error(wrong)
             sys.exit(2)
