@@ -24,6 +24,8 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 _SCRATCH = ".kinesphere-"
+# Folders in which this process has looked for what others left; they may hold very many files.
+_SWEPT: set[Path] = set()
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another place",
     errno.EDQUOT: "free some space, or choose another place",
@@ -42,7 +44,8 @@ class Scratch:
     """A file in the making, in a hidden folder of its own beside its place.
 
     Whatever library writes it may put temporary files of its own beside it: all go with the folder. The
-    folder is locked while its maker lives, so `sweep` can tell what a killed process left.
+    folder is locked while its maker lives, so `sweep` can tell what a killed process left; the first file
+    that a process makes somewhere sweeps there.
 
     Args:
         target: The file's place; its folders are made as needed.
@@ -55,6 +58,9 @@ class Scratch:
         self._target = target
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if (place := target.parent.absolute()) not in _SWEPT:
+                sweep(place)
+                _SWEPT.add(place)
             self._folder, self._lock = _locked_folder(target.parent)
         except OSError as error:
             raise unwritable(target, error) from error
@@ -120,10 +126,12 @@ def open_to_readers(path: Path) -> None:
     Raises:
         OSError: If the system refuses.
     """
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=path.parent) as folder:
-        usual = Path(folder) / path.name
-        usual.touch()
-        path.chmod(usual.stat().st_mode & 0o777)
+    usual = Scratch(path)
+    try:
+        usual.path.touch()
+        path.chmod(usual.path.stat().st_mode & 0o777)
+    finally:
+        usual.discard()
 
 
 def make_folder(folder: Path) -> None:
@@ -155,7 +163,9 @@ def check_place(path: Path) -> None:
     places = [path.absolute(), *path.absolute().parents] if path.is_dir() else list(path.absolute().parents)
     nearest = next(place for place in places if place.exists())
     try:
-        Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=nearest)).rmdir()
+        made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=nearest))
+        with suppress(FileNotFoundError):  # another process may have swept it
+            made.rmdir()
     except OSError as error:
         raise unwritable(path, error) from error
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from kinesphere.annotations.timed import TimedLabels
+from kinesphere.annotations.timed import TimedLabels, video_name
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.modality import see
 from kinesphere.clips.spec import Views
@@ -23,6 +23,7 @@ from kinesphere.core.files import make_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import SPELLED
 from kinesphere.predict.annotate import annotate
+from kinesphere.predict.events import Event, event_segments, event_tiers, write_events
 from kinesphere.predict.files.registry import TimelineRow, annotation_row
 from kinesphere.predict.long_video import REFUSALS
 from kinesphere.predict.overlay import FlowOverlay, Overlay, PoseOverlay
@@ -270,16 +271,18 @@ class SideFiles:
         pictures: Picture of the timeline (see `Timeline.write`).
         pages: Page with the video and its timeline.
         copies: Annotated copy of the video.
+        events: Events with their evidence (see `write_events`).
     """
 
     segments: Mapping[str, Path] = field(default_factory=dict)
     pictures: Mapping[str, Path] = field(default_factory=dict)
     pages: Mapping[str, Path] = field(default_factory=dict)
     copies: Mapping[str, Path] = field(default_factory=dict)
+    events: Mapping[str, Path] = field(default_factory=dict)
 
     def lacks(self, source: str) -> bool:
         """Whether a file of this video is not there yet."""
-        kinds = (self.segments, self.pictures, self.pages, self.copies)
+        kinds = (self.segments, self.pictures, self.pages, self.copies, self.events)
         return any(source in each and not each[source].exists() for each in kinds)
 
 
@@ -310,48 +313,63 @@ class SideOutputs:
         row = None if self.truth is None else annotation_row(self.truth, source)
         return () if row is None else (row,)
 
-    def write(self, answer: Prediction | Timeline | PeopleTimelines) -> Skipped | None:
+    def write(
+        self, answer: Prediction | Timeline | PeopleTimelines, events: Sequence[Event] | None = None
+    ) -> Skipped | None:
         """Write the files of one video; why there is no annotated copy, or None.
+
+        Args:
+            answer: What the model says.
+            events: What rules found in it, which ELAN, pictures and pages show as well; None where that is
+                not known, and no file of events is written.
 
         Raises:
             UnwritableFile: If the place or the disk refuses, so that the next would fail alike.
         """
         try:
+            if events is not None and (target := self.files.events.get(answer.source)):
+                write_events({video_name(answer.source): events}, target)
             if isinstance(answer, PeopleTimelines):
-                self._write_people(answer)
+                self._write_people(answer, events or ())
             else:
-                self._write(answer)
+                self._write(answer, events or ())
         except (VideoError, InvalidAnnotation, UnusableName) as error:
             if isinstance(error, UnwritableFile) and not isinstance(error, UnusableName):
                 raise
             return Skipped(answer.source, f"no annotated copy: {error}")
         return None
 
-    def _write(self, answer: Prediction | Timeline) -> None:
+    def _write(self, answer: Prediction | Timeline, events: Sequence[Event]) -> None:
         source, files = answer.source, self.files
         if isinstance(answer, Timeline):
             if target := files.segments.get(source):
                 found = segments(answer, self.rule)
-                write_segments(found, target, source=source, coverage=below(answer, self.rule))
+                silent = below(answer, self.rule)
+                write_segments(found, target, source=source, coverage=silent, more=event_tiers(events))
             for target in filter(None, (files.pictures.get(source), files.pages.get(source))):
-                answer.write(target, self.rule, self.annotations(source))
+                answer.write(target, self.rule, (*self.annotations(source), *_event_row(events)))
         if target := files.copies.get(source):
             make_folder(target.parent)
             overlay = None if self.predictor is None else overlay_of(self.predictor, source, self.draw)
             annotate(source, target, answer, rule=self.rule, overlay=overlay)
 
-    def _write_people(self, answer: PeopleTimelines) -> None:
+    def _write_people(self, answer: PeopleTimelines, events: Sequence[Event]) -> None:
         source, files = answer.source, self.files
         if target := files.segments.get(source):
-            write_people(answer, target, rule=self.rule)
+            write_people(answer, target, rule=self.rule, more=event_tiers(events))
         shown = [target for target in (files.pictures.get(source), files.pages.get(source)) if target]
         if shown:
             # Rows of people stand above what is said of the whole picture.
             asked = self.people or PeopleSettings()
             assert self.predictor is not None  # who asked about people
             whole = self.predictor.timeline(source, window_s=asked.window_s, stride_s=asked.stride_s)
+            rows = (*self.annotations(source), *_event_row(events), *person_rows(answer, self.rule))
             for target in shown:
-                whole.write(target, self.rule, (*self.annotations(source), *person_rows(answer, self.rule)))
+                whole.write(target, self.rule, rows)
         if target := files.copies.get(source):
             make_folder(target.parent)
             annotate_people(source, target, answer, rule=self.rule)
+
+
+def _event_row(events: Sequence[Event]) -> tuple[TimelineRow, ...]:
+    return (TimelineRow("events", tuple(event_segments(events))),) if events else ()

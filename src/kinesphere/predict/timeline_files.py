@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kinesphere.annotations.formats.elan import PROBABILITY, RUNNER_UP
-from kinesphere.annotations.formats.elan_document import elan_document
+from kinesphere.annotations.formats.elan_document import elan_document, without_overlaps
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import Detection, TimedLabels, video_name
 from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
@@ -32,6 +32,7 @@ from kinesphere.predict.timeline import Timeline
 TOOLS = {".xml": "cvat", ".via.json": "via", ".label_studio.json": "label_studio"}
 """Annotation tools by the ends of the names of their files."""
 _HEADER = b"kinesphere.timeline"
+_NO_MORE: Mapping[str, Sequence[Segment]] = {}
 _COLUMNS = [field.name for field in fields(Segment)]
 
 
@@ -90,6 +91,7 @@ def write_segments(
     source: str,
     coverage: Below | None = None,
     date: datetime | None = None,
+    more: Mapping[str, Sequence[Segment]] = _NO_MORE,
 ) -> None:
     """Write segments as `.json`, `.csv`, `.parquet`, `.vtt` (WebVTT subtitles), or for an annotation tool, in
     which they are corrected: `.eaf` (ELAN), `.xml` (CVAT), `.via.json` (VIA) or `.label_studio.json`.
@@ -104,6 +106,7 @@ def write_segments(
         coverage: How many windows have no segment; in JSON, ELAN and WebVTT; the others have no field for
             it.
         date: Stamp of an ELAN file; None means now.
+        more: What else an ELAN file holds, by the names of its tiers; the others have no place for it.
 
     Raises:
         InvalidSetting: If the suffix is none of these.
@@ -124,7 +127,7 @@ def write_segments(
             case ".parquet":
                 write_parquet(scratch, _COLUMNS, map(asdict, segments), {"label": str, "runner_up": str})
             case ".eaf":
-                scratch.write_bytes(elan(segments, source, date or datetime.now(UTC), coverage))
+                scratch.write_bytes(elan(segments, source, date or datetime.now(UTC), coverage, more))
             case ".vtt":
                 scratch.write_text(web_vtt(segments, coverage), encoding="utf-8")
             case other:
@@ -168,8 +171,14 @@ def write_whole(
         write_json(scratch, {**_plain(timeline), "rule": rule, **_plain_segments(segments, coverage)})
 
 
-def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Below | None = None) -> bytes:
-    """An ELAN annotation document of one timeline; see `elan_tiers`.
+def elan(
+    segments: Sequence[Segment],
+    source: str,
+    date: datetime,
+    coverage: Below | None = None,
+    more: Mapping[str, Sequence[Segment]] = _NO_MORE,
+) -> bytes:
+    """An ELAN annotation document of one timeline, with `more` tiers; see `elan_tiers`.
 
     Segments that overlap go to tiers of their label, the others to one tier, since annotations of one
     tier may not overlap.
@@ -178,7 +187,7 @@ def elan(segments: Sequence[Segment], source: str, date: datetime, coverage: Bel
     overlapping = any(b.start_s < a.end_s for a, b in pairwise(segments))
     for segment in segments:
         tiers.setdefault(segment.label if overlapping else "kinesphere", []).append(segment)
-    return elan_tiers(tiers or {"kinesphere": []}, source, date, coverage)
+    return elan_tiers({**(tiers or {"kinesphere": []}), **more}, source, date, coverage)
 
 
 def elan_tiers(
@@ -190,13 +199,14 @@ def elan_tiers(
     with its.
 
     Args:
-        tiers: Segments by the name of their tier; those of one do not overlap.
+        tiers: Segments in the order of their starts by the name of their tier; those of one that overlap go
+            to further tiers, `NAME 2` and so on.
         source: The video.
         date: Stamp of the file.
         coverage: How many windows have no segment.
     """
     return elan_document(
-        tiers,
+        without_overlaps(tiers),
         source,
         date,
         notes={PROBABILITY: _probability, RUNNER_UP: _runner_up},

@@ -21,7 +21,7 @@ from kinesphere.video.cursor import Cursor, UnsafeKey
 from kinesphere.video.damage import Damage
 from kinesphere.video.frame_index import FrameIndex, container_start, index_frames, scan, zero_tick
 from kinesphere.video.gather import Gatherer
-from kinesphere.video.info import VideoInfo, describe
+from kinesphere.video.info import VideoInfo, describe, warn_of_rate
 from kinesphere.video.joined import is_followed
 from kinesphere.video.remembered import Findings, findings_of, remember
 
@@ -119,6 +119,7 @@ class Video(Closing):
 
         Warns:
             DamagedVideo: If part of it cannot be read.
+            Assumed: If it is a codec's stream without a container, which has no times.
         """
         if timeout_s <= 0:
             raise InvalidSetting(f"timeout_s must be positive; got {timeout_s}.")
@@ -134,6 +135,7 @@ class Video(Closing):
             video = cls._found_out(Cursor(origin, timeout_s, threads, Damage(origin.name)))
         try:
             video._damage.warn()
+            warn_of_rate(video.info, video._frame_index)
         except BaseException:
             video.close()
             raise

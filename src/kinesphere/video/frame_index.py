@@ -426,17 +426,31 @@ def _by_dts(table: Packets, stream: VideoStream, start_s: Fraction | None) -> Fr
     return FrameIndex("dts", ticks, positions, base, _with_start(keys), table, steady, start_s)
 
 
+USUAL_RATE = Fraction(25)
+"""FFmpeg's own default, in frames per second, where nothing states a rate."""
+RAW = ("h264", "hevc", "vvc", "evc", "obu", "h261", "h263", "mjpeg")
+"""Formats that are a codec's stream alone, whose frames have no times and perhaps no rate."""
+
+
 def _by_index(table: Packets, stream: VideoStream) -> FrameIndex:
     shown = np.arange(int((~table.hidden).sum()))
     return FrameIndex("index", shown, shown, 1 / nominal_rate(stream), [0], table, False)
 
 
+def is_raw(stream: VideoStream) -> bool:
+    """Whether the file is the codec's stream alone, without a container that states times."""
+    return stream.container.format.name in RAW
+
+
 def nominal_rate(stream: VideoStream) -> Fraction:
     """Frames per second by the header; FFmpeg's own default of 25 where it says nothing."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    if is_raw(stream):  # the average is that default, whatever the codec's own header says
+        rates.pop(0)
+    for rate in rates:
         if rate is not None and 0 < rate <= 1000:
             return Fraction(rate)
-    return Fraction(25)
+    return USUAL_RATE
 
 
 def demux(

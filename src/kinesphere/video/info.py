@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,9 +12,10 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from kinesphere.core.errors import Assumed
 from kinesphere.video import conversion
 from kinesphere.video.damage import Damage
-from kinesphere.video.frame_index import LONG_GAP_S, FrameIndex, nominal_rate
+from kinesphere.video.frame_index import LONG_GAP_S, RAW, USUAL_RATE, FrameIndex, nominal_rate
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,25 @@ def describe(
         variable_rate=variable,
         keyframes=None if frame_index is None else int(frame_index.packets.key.sum()),
         has_audio=bool(container.streams.audio),
+    )
+
+
+def warn_of_rate(info: VideoInfo, frame_index: FrameIndex | None) -> None:
+    """Say at which rate frames are counted that have no times.
+
+    Warns:
+        Assumed: If it is a codec's stream without a container.
+    """
+    if frame_index is None or info.container not in RAW:
+        return
+    why = "where nothing states a rate" if info.fps == USUAL_RATE else "as its codec's header says"
+    warnings.warn(
+        Assumed(
+            f"{info.source} is a stream of {info.codec} without a container, in which frames have no times; "
+            f"they are counted at {float(info.fps):.6g} a second, {why}. If it is another rate, give it a "
+            "container that states it: ffmpeg -framerate RATE -i FILE -c copy FILE.mp4"
+        ),
+        stacklevel=4,
     )
 
 

@@ -75,6 +75,17 @@ def test_leftovers_of_killed_writers_go_and_files_of_living_ones_stay(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_the_first_file_that_is_made_somewhere_sweeps_there(tmp_path: Path) -> None:
+    living = begun(f"replacing(Path({str(tmp_path / 'a')!r})) as part", "part.write_text('half')")
+    killed = begun(f"replacing(Path({str(tmp_path / 'b')!r})) as part", "part.write_text('half')")
+    end(killed)
+    with replacing(tmp_path / "c") as part:
+        part.write_text("whole")
+    left = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert [(path / "a").read_text() for path in left] == ["half"]
+    end(living)
+
+
 def test_what_one_process_claims_no_other_gets_until_it_ends(tmp_path: Path) -> None:
     claim = tmp_path / ".lock"
     other = begun(f"claiming(Path({str(claim)!r}), 'this place')")

@@ -135,16 +135,10 @@ def write_elan(found: TimedLabels, path: Path, recordings: Recordings) -> tuple[
         notes.append(f"{path}: {early} labels begin before the video and are cut to its start")
     for each in sorted(found.labels, key=lambda each: (each.start_s, each.end_s)):
         rows.setdefault(each.tier or _TIER, []).append(each)
-    tiers: dict[str, list[TimedLabel]] = {}
     for name, own in rows.items():
-        lanes = _lanes(own)
-        if len(lanes) > 1:
-            notes.append(f"{path}: labels of the tier {name!r} overlap and lie on {len(lanes)} tiers")
-        for i, lane in enumerate(lanes):
-            place = name if i == 0 else f"{name} {i + 1}"
-            while place in tiers:
-                place += "'"
-            tiers[place] = lane
+        if (lanes := len(_lanes(own))) > 1:
+            notes.append(f"{path}: labels of the tier {name!r} overlap and lie on {lanes} tiers")
+    tiers = without_overlaps(rows)
     scored = bool(found.labels) and all(isinstance(each, Detection) for each in found.labels)
     document = elan_document(
         tiers or {_TIER: []},
@@ -158,9 +152,25 @@ def write_elan(found: TimedLabels, path: Path, recordings: Recordings) -> tuple[
     return tuple(notes)
 
 
-def _lanes(labels: Sequence[TimedLabel]) -> list[list[TimedLabel]]:
+def without_overlaps(tiers: Mapping[str, Sequence[T]]) -> dict[str, list[T]]:
+    """Tiers of which none has labels that overlap: those that do lie on further tiers, `NAME 2` and so on.
+
+    Args:
+        tiers: Labels in the order of their starts by the name of their tier.
+    """
+    found: dict[str, list[T]] = {}
+    for name, own in tiers.items():
+        for i, lane in enumerate(_lanes(own) or [[]]):
+            place = name if i == 0 else f"{name} {i + 1}"
+            while place in found:
+                place += "'"
+            found[place] = lane
+    return found
+
+
+def _lanes(labels: Sequence[T]) -> list[list[T]]:
     """Labels in the order of their starts, in as few rows as hold them without overlaps in milliseconds."""
-    lanes: list[list[TimedLabel]] = []
+    lanes: list[list[T]] = []
     ends: list[int] = []
     for each in labels:
         start = max(round(1000 * each.start_s), 0)

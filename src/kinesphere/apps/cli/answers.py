@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinesphere.apps.cli.console import console, say, tinted
+from kinesphere.core.text import visible
 
 if TYPE_CHECKING:
     from kinesphere.predict import Prediction, SegmentRule, Timeline, VideoPredictor
     from kinesphere.predict.bulk import Answer, SideBySide
+    from kinesphere.predict.events import Event
     from kinesphere.predict.people import PeopleTimelines
 
 
@@ -47,6 +50,27 @@ def show_people(people: PeopleTimelines, rule: SegmentRule) -> None:
                 screen.print(f"  {times}          {fact.label} ({fact.other})", soft_wrap=True)
     for note in people.notes:
         screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)
+
+
+def show_events(found: Mapping[str, Sequence[Event]], *, most: int = 200) -> None:
+    """A table of the events of videos with their evidence, and how many there are."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from kinesphere.predict.events import in_words
+
+    rows = [(video, event) for video, several in found.items() for event in several]
+    if rows:
+        screen = console()
+        table = Table("video", "event", "from, s", "to, s", "people", "evidence")
+        for video, event in rows[:most]:
+            evidence = "\n".join(visible(in_words(each), line=True) for each in event.evidence)
+            people = ", ".join(map(str, event.people)) or "–"
+            times = f"{event.start_s:.2f}", f"{event.end_s:.2f}"
+            table.add_row(*map(Text, (video, event.rule, *times, people, evidence)))
+        screen.print(table)
+        if len(rows) > most:
+            screen.print(f"    … and {len(rows) - most} more events (see --json)")
 
 
 def why_rejected(answer: Prediction) -> str:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinesphere.apps.cli.answers import show_events
 from kinesphere.apps.cli.console import check_file, console, end, print_json, say
 from kinesphere.apps.cli.options import Json
-from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, LabelMismatch
+from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
-    from kinesphere.predict.events import Event, Fact, Rules
+    from kinesphere.predict.events import Event, Fact
 
 OUTPUTS = (".csv", ".json", ".eaf", ".vtt")
-_SHOWN = 200
 
 RulesFile = Annotated[Path, typer.Argument(help="YAML file of rules (docs/events.md).")]
 Facts = Annotated[
@@ -35,20 +35,22 @@ Out = Annotated[
 
 def events(rules: RulesFile, facts: Facts, out: Out = None, as_json: Json = False) -> None:
     """Find composite activities (who does what before, while, without something else) in files of facts."""
-    from kinesphere.predict.events import Rules, find_events
+    from kinesphere.predict.events import Rules, doubts, find_events
 
     check_file("--out", out, OUTPUTS)
     _check_inputs_stay(out, [rules, *facts])
     known = Rules.load(rules)
     by_video, notes, skipped = _read(facts)
     found = {video: find_events(known, each) for video, each in by_video.items()}
-    notes += _doubts(known, by_video)
+    notes += doubts(known, [fact for facts in by_video.values() for fact in facts])
     if out is not None:
         _write(found, out)
     if as_json:
         print_json(_plain(found, by_video, notes, skipped))
     else:
-        _show(found, by_video)
+        show_events(found)
+        counts = (sum(map(len, each.values())) for each in (found, by_video))
+        console().print("{} events in {} facts of {} videos".format(*counts, len(by_video)), soft_wrap=True)
         for note in notes:
             say("note", "yellow", note)
         for each in skipped:
@@ -84,26 +86,6 @@ def _read(files: Sequence[Path]) -> tuple[dict[str, list[Fact]], list[str], list
     return by_video, notes, skipped
 
 
-def _doubts(rules: Rules, by_video: Mapping[str, Sequence[Fact]]) -> list[str]:
-    """What may be why a rule finds nothing."""
-    every = [fact for facts in by_video.values() for fact in facts]
-    doubts = []
-    try:
-        rules.check_labels({fact.label for fact in every}, "these facts")
-    except LabelMismatch as error:
-        doubts.append(str(error))
-    nobody = sum(fact.person is None for fact in every)
-    if nobody and rules.asks_for_people:
-        doubts.append(
-            f"{nobody} of {len(every)} facts are of nobody in particular; they are neither of the same "
-            "person as others nor of a different one"
-        )
-    nowhere = sum(fact.box is None for fact in every)
-    if nowhere and rules.asks_for_places:
-        doubts.append(f"{nowhere} of {len(every)} facts have no box; they are in no place")
-    return doubts
-
-
 def _write(found: Mapping[str, Sequence[Event]], out: Path) -> None:
     from kinesphere.predict.events import write_event_segments, write_events
 
@@ -128,26 +110,3 @@ def _plain(
         "notes": list(notes),
         "skipped": [{"path": each.path, "reason": each.reason} for each in skipped],
     }
-
-
-def _show(found: Mapping[str, Sequence[Event]], by_video: Mapping[str, Sequence[Fact]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from kinesphere.predict.events import in_words
-
-    count = sum(map(len, found.values()))
-    screen = console()
-    if count:
-        table = Table("video", "event", "from, s", "to, s", "people", "evidence")
-        rows = [(video, event) for video, several in found.items() for event in several]
-        for video, event in rows[:_SHOWN]:
-            evidence = "\n".join(map(in_words, event.evidence))
-            people = ", ".join(map(str, event.people)) or "–"
-            times = f"{event.start_s:.2f}", f"{event.end_s:.2f}"
-            table.add_row(*map(Text, (video, event.rule, *times, people, evidence)))
-        screen.print(table)
-        if count > _SHOWN:
-            screen.print(f"    … and {count - _SHOWN} more events (see --json or --out)")
-    facts = sum(map(len, by_video.values()))
-    screen.print(f"{count} events in {facts} facts of {len(by_video)} videos", soft_wrap=True)

@@ -136,7 +136,7 @@ def live(
         as_fast_as_possible=as_fast_as_possible,
     )
     outputs = LiveOutputs(
-        Raising(alarm or (), alarm_seconds, cool_down, events),
+        Raising(alarm or (), alarm_seconds, cool_down, events, people),
         Sending(mqtt, mqtt_client, mqtt_ca, webhook),
         Recording(record, before, after, patient=as_fast_as_possible),
         Showing(serve, show),
@@ -162,6 +162,8 @@ def _followed(people: bool, at_most: int | None) -> int:
 def _run(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
     """Watch until the end, and say what came of it, whatever ends it."""
     opened.count_dropped(lambda: watching.summary.dropped)
+    for doubt in opened.doubts:
+        say("note", "yellow", doubt, to_stderr=True)
     for note in opened.notes:
         say("note", "green", note, to_stderr=True)
     try:

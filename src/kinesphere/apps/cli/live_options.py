@@ -79,12 +79,17 @@ EventRules = Annotated[
 
 @dataclass(frozen=True)
 class Raising:
-    """What raises an alarm, as `--alarm`, `--alarm-seconds`, `--cool-down` and `--events` say."""
+    """What raises an alarm, as `--alarm`, `--alarm-seconds`, `--cool-down` and `--events` say.
+
+    Attributes:
+        people: Whether people are told apart.
+    """
 
     alarm: Sequence[str] = ()
     seconds: float = 0.5
     cool_down: float = 30.0
     events: Path | None = None
+    people: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,12 +147,12 @@ class LiveOutputs:
         from kinesphere.live.alarms import Alarms
         from kinesphere.live.events import LiveEvents
 
-        rules, of_events = self._rules(labels), self._rules_of_events(labels)
+        rules, (of_events, doubts) = self._rules(labels), self._rules_of_events(labels)
         if not rules and of_events is None:
             self._refuse_without_alarms()
         check_results("--record", self.recording.record)
         deliveries, recorder = self._deliveries(), self._recorder()
-        opened = OpenOutputs(deliveries=deliveries, recorder=recorder)
+        opened = OpenOutputs(deliveries=deliveries, recorder=recorder, doubts=doubts)
         receivers: list[AlarmReceiver] = [screen]
         if recorder is not None:
             opened.observers.append(recorder)
@@ -164,14 +169,14 @@ class LiveOutputs:
             opened.observers.append(opened.alarms)
         return opened
 
-    def _rules_of_events(self, labels: LabelSet) -> Rules | None:
-        from kinesphere.predict.events import Rules
+    def _rules_of_events(self, labels: LabelSet) -> tuple[Rules | None, list[str]]:
+        """The rules of events, and why they may find nothing."""
+        from kinesphere.predict.events import Rules, check_rules
 
         if self.raising.events is None:
-            return None
+            return None, []
         rules = Rules.load(self.raising.events)
-        rules.check_labels(labels.names, "the model")
-        return rules
+        return rules, check_rules(rules, labels, "the model", people=self.raising.people)
 
     def _rules(self, labels: LabelSet) -> list[AlarmRule]:
         from kinesphere.live.alarms import AlarmRule
@@ -259,6 +264,8 @@ class OpenOutputs:
     window: LiveWindow | None = None
     notes: list[str] = field(default_factory=list)
     """What to say at the start."""
+    doubts: list[str] = field(default_factory=list)
+    """Why rules of events may find nothing."""
 
     def count_dropped(self, dropped: Callable[[], int]) -> None:
         """Let the front ends show the number of dropped frames."""

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kinesphere.apps.cli.answers import introduce, show_people, show_segments, show_side_by_side, why_rejected
-from kinesphere.apps.cli.console import (
-    GOES_ON,
-    check_file,
-    console,
-    end,
-    print_json_line,
-    progress,
-    say,
-    tinted,
-)
+from kinesphere.apps.cli.answers import introduce
+from kinesphere.apps.cli.console import GOES_ON, check_file, progress, say
 from kinesphere.apps.cli.detectors import detector_among, finder_of, refuse_windows
+from kinesphere.apps.cli.event_options import EventRules, event_files, event_finder, say_doubts
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
 from kinesphere.apps.cli.predict_checks import check_drawn, check_no_timeline, model_names
+from kinesphere.apps.cli.predict_screen import Screen
 from kinesphere.apps.cli.segment_options import (
     Hysteresis,
     MinGap,
@@ -43,7 +36,6 @@ from kinesphere.apps.cli.segment_options import (
 from kinesphere.apps.cli.targets import targets
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advise
-from kinesphere.core.skipped import Skipped
 
 if TYPE_CHECKING:
     from kinesphere.clips import Views
@@ -51,17 +43,14 @@ if TYPE_CHECKING:
     from kinesphere.localise.prediction import LocalisingPredictor
     from kinesphere.predict import (
         Opening,
-        Prediction,
         PredictionLog,
         SegmentRule,
-        Timeline,
         VideoPredictor,
     )
-    from kinesphere.predict.bulk import Answer, Progress, SideBySide, SideFiles, SideOutputs
+    from kinesphere.predict.bulk import Answer, Progress, SideBySide, SideFiles
     from kinesphere.predict.people import PeopleSettings
     from kinesphere.predict.windowed import Windows
 
-BAR = 32
 BOX = "the recogniser in the box"
 SEGMENT_FILES = (".csv", ".json", ".parquet", ".eaf", ".vtt", ".xml")
 PICTURES, PAGES = (".svg", ".png"), (".html",)
@@ -139,6 +128,7 @@ def predict(
     picture: Picture = None,
     page: Page = None,
     truth: Truth = None,
+    events: EventRules = None,
     annotate: Annotate = None,
     draw: Drawn = "auto",
     extracts: ExtractsFolder = None,
@@ -160,16 +150,26 @@ def predict(
     everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     asked = Asked(window, stride, streaming, everybody, tracks)
-    of_timelines = {"--segments": segments, "--picture": picture, "--page": page, "--truth": truth}
+    of_timelines = {
+        "--segments": segments,
+        "--picture": picture,
+        "--page": page,
+        "--truth": truth,
+        "--events": events,
+    }
     _check_asked(detector, asked, views, to_segments, of_timelines)
     wanted = find_sources(sources)
-    named = model_names(model or [], beside=any((segments, picture, page, annotate)))
+    named = model_names(model or [], beside=any((segments, picture, page, events, annotate)))
     opening = _opening(sources, extracts, keep, pose_model)
     check_file("--out", out, (".jsonl",) if detector or asked.timed else (".jsonl", ".csv"))
     files = _side_files(wanted, segments, picture, page, annotate, draw, people=people)
+    finder = event_finder(events, to_segments)
+    if finder is not None:
+        files = replace(files, events=event_files(files.segments))
     annotations = None if truth is None else read_timed(truth)
     compute = Compute.choose(device, precision)
-    screen = Screen(as_json, top, SideOutputs(None, files, to_segments, draw, annotations, everybody))
+    outputs = SideOutputs(None, files, to_segments, draw, annotations, everybody)
+    screen = Screen(as_json, top, outputs, finder)
     if detector is None:
         answered = _recognise(_predictors(named, compute, opening), views, asked, wanted, out, screen)
     else:
@@ -259,7 +259,13 @@ def _answer(
     from kinesphere.predict import PredictionLog
 
     views = _views(predictors, stated, streaming=asked.streaming)
-    settings = _depends_on(predictors, views) | asked.settings()
+    say_doubts(
+        screen.finder,
+        screen.outputs.predictor.labels,
+        people=asked.people is not None,
+        tracks=asked.tracks is not None,
+    )
+    settings = _depends_on(predictors, views) | asked.settings() | screen.settings()
     models = list(predictors) if len(predictors) > 1 else []
     log = PredictionLog(out, settings, top=screen.top, models=models) if out else None
     introduce(screen.outputs.predictor, to_stderr=screen.as_json)
@@ -275,7 +281,9 @@ def _find(
     from kinesphere.predict import PredictionLog
 
     screen.outputs = replace(screen.outputs, predictor=finder.sees)
-    log = PredictionLog(out, {"model": finder.digest()}, top=screen.top) if out else None
+    say_doubts(screen.finder, finder.detector.labels)
+    settings = {"model": finder.digest()} | screen.settings()
+    log = PredictionLog(out, settings, top=screen.top) if out else None
     with log or nullcontext():
         return _run(lambda sources, heard: timelines(finder, sources, heard), wanted, log, screen)
 
@@ -334,7 +342,7 @@ def _run(
     screen: Screen,
 ) -> tuple[int, int]:
     """Ask about all videos; how many had an answer before, and how many of those are asked again."""
-    from kinesphere.predict.bulk import Progress, record_of, source_of
+    from kinesphere.predict.bulk import Progress, source_of
 
     if log is not None:
         advise(GOES_ON)
@@ -353,9 +361,9 @@ def _run(
         advance(kept, len(wanted))
         heard = Progress(inside, None if log is None else log.path)
         for done, answer in enumerate(ask([*missing, *again], heard), start=kept + 1):
-            screen.take(answer)
+            record = screen.take(answer)
             if log is not None and source_of(answer) in fresh:
-                log.write(record_of(answer, screen.top))
+                log.write(record)
             advance(done, len(wanted))
     return kept, len(again)
 
@@ -411,79 +419,3 @@ def _tell_of_extraction(predictors: list[VideoPredictor]) -> None:
             f"next time; --keep keeps them{folder}",
             to_stderr=True,
         )
-
-
-@dataclass
-class Screen:
-    """Shows each answer as it comes, with the files beside it written, and the failures at the end."""
-
-    as_json: bool
-    top: int
-    outputs: SideOutputs
-    _skipped: list[Skipped] = field(default_factory=list)
-
-    def take(self, answer: Answer | SideBySide) -> None:
-        """Show or keep one answer, and write what was asked for beside it."""
-        from kinesphere.predict import Timeline
-        from kinesphere.predict.bulk import SideBySide, record_of
-        from kinesphere.predict.people import PeopleTimelines
-        from kinesphere.predict.segmentation import below
-
-        if self.as_json:
-            print_json_line(record_of(answer, self.top))
-        if isinstance(answer, SideBySide):
-            self._skipped += answer.failures
-            if not self.as_json:
-                show_side_by_side(answer, self.top, self.outputs.rule)
-            return
-        if isinstance(answer, Skipped):
-            self._skipped.append(answer)
-            return
-        if isinstance(answer, PeopleTimelines):
-            if not self.as_json:
-                show_people(answer, self.outputs.rule)
-        elif not self.as_json:
-            self._show(answer)
-        elif isinstance(answer, Timeline) and answer.source in self.outputs.files.segments:
-            silent = below(answer, self.outputs.rule)
-            if silent.windows:
-                say("note", "yellow", f"{answer.source}: {silent}", to_stderr=True)
-        if problem := self.outputs.write(answer):
-            self._skipped.append(problem)
-
-    def finish(self, already: int, again: int, out: Path | None) -> None:
-        """Print what is left to say and leave with the exit code."""
-        if not self.as_json:
-            if again:
-                console().print(
-                    f"{again} videos of {out} were predicted again, because files that were asked for were "
-                    "missing",
-                    soft_wrap=True,
-                )
-            if already:
-                console().print(f"{already} videos were already in {out}", soft_wrap=True)
-            for each in self._skipped:
-                say("refused", "red", f"{each.path}: {each.reason}")
-        end(len(self._skipped))
-
-    def _show(self, answer: Prediction | Timeline) -> None:
-        from kinesphere.predict import Timeline
-
-        screen = console()
-        whole = answer.mean() if isinstance(answer, Timeline) else answer
-        start_s, end_s = whole.span
-        by = f"  by {whole.model}" if whole.model else ""
-        screen.print(tinted((whole.source, "bold"), f"  {start_s:.2f} – {end_s:.2f} s{by}"), soft_wrap=True)
-        if isinstance(answer, Timeline):
-            show_segments(answer, self.outputs.rule)
-        else:
-            width = max(len(name) for name, _ in whole.top(self.top))
-            for name, probability in whole.top(self.top):
-                bar = "█" * round(BAR * probability)
-                screen.print(tinted(f"  {name:<{width}}  {probability:6.1%}  ", (bar, "cyan")))
-            if whole.rejection is not None:
-                screen.print(
-                    tinted("  answer: ", (whole.answer, "bold"), why_rejected(whole)), soft_wrap=True
-                )
-        for note in whole.notes:
-            screen.print(tinted("  ", ("note", "yellow"), f" {note}"), soft_wrap=True)

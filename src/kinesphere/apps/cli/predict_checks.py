@@ -50,7 +50,7 @@ def model_names(models: list[str], *, beside: bool) -> list[str]:
     """
     if len(models) > 1 and beside:
         raise InvalidSetting(
-            "--segments, --picture, --page and --annotate take the answers of one model, and "
+            "--segments, --picture, --page, --events and --annotate take the answers of one model, and "
             f"{len(models)} are named; name one, or make one of them with `kinesphere fuse`."
         )
     twice = [name for name in dict.fromkeys(models) if models.count(name) > 1]

@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 import os
+import re
 import socket
 import threading
 from collections import deque
@@ -15,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from kinesphere.apps.live.state import LiveState, News
 from kinesphere.apps.live.view import view_json, view_message
@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
+    from kinesphere.apps.live.guard import Bounds
+
 TOKEN = "KINESPHERE_LIVE_TOKEN"
 """Environment variable of a token without which nothing is served, if it is set."""
 
 _START_S = 10.0
 _SEND_S = 10.0
 _LARGEST_MESSAGE = 1024
+# Connections that the system accepts before we have looked at them; each is an open file of this process.
+_BACKLOG = 32
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _POLICY = (
     "default-src 'none'; img-src blob:; connect-src 'self' {sockets}; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -107,16 +112,18 @@ class LiveServer:
     Args:
         state: What is shown.
         settings: Where and to whom.
+        bounds: What visitors may take; None for the usual.
 
     Raises:
         MissingExtra: If starlette, uvicorn or websockets is not installed.
         InvalidSetting: If the port cannot be had.
     """
 
-    def __init__(self, state: LiveState, settings: ServerSettings) -> None:
+    def __init__(self, state: LiveState, settings: ServerSettings, bounds: Bounds | None = None) -> None:
         try:
             import uvicorn
-            import websockets  # noqa: F401
+
+            from kinesphere.apps.live.guard import Bounds, Guard, guarded
         except ImportError as error:
             raise MissingExtra(
                 "The page needs uvicorn, starlette and websockets; pip install 'kinesphere[live]'."
@@ -128,9 +135,12 @@ class LiveServer:
         self._clients: set[_Client] = set()
         self._newest: tuple[int, bytes] = (-1, b"")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.guard = Guard(bounds or Bounds())
+        requests, sockets = guarded(self.guard)
         config = uvicorn.Config(
             self.app(),
-            ws="websockets-sansio",
+            http=requests,
+            ws=sockets,
             log_config=None,
             log_level="error",
             access_log=False,
@@ -140,7 +150,7 @@ class LiveServer:
             ws_max_size=_LARGEST_MESSAGE,
             ws_per_message_deflate=False,
             h11_max_incomplete_event_size=16 << 10,
-            limit_concurrency=4 * settings.most_clients + 8,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -294,11 +304,12 @@ class LiveServer:
 
     def _objection(self, connection: HTTPConnection) -> str | None:
         """Why a request is not served; None where it is."""
-        own = connection.headers.get("host", "")
-        if not self._is_own(urlsplit(f"//{own}").hostname or ""):
+        hosts = connection.headers.getlist("host")
+        named = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if named is None or not self._is_own(named["name"].strip("[]").lower()):
             return "This page is served under another name; use the address that was printed."
-        origin = connection.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != own.lower():
+        pages = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}
+        if not {each.lower() for each in connection.headers.getlist("origin")} <= pages:
             return "Pages of others may not look here."
         if self.settings.token is not None:
             given = connection.headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -357,7 +368,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen()
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise InvalidSetting(

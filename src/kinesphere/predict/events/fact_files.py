@@ -20,18 +20,17 @@ from kinesphere.core.limits import brief
 from kinesphere.core.parquet import read_table
 from kinesphere.core.rows import write_csv, write_json
 from kinesphere.core.structured import read_json
-from kinesphere.predict.events.facts import Event, Fact
-from kinesphere.predict.segmentation import Segment
-from kinesphere.predict.timeline_files import write_segments
+from kinesphere.predict.events.facts import Fact
 
 COLUMNS = ("video", "label", "start_s", "end_s", "person", "other", "score", "left", "top", "right", "bottom")
-EVENT_COLUMNS = ("video", "rule", "start_s", "end_s", "people", "evidence")
 _NAMES: Mapping[str, tuple[str, ...]] = {
     **NAMES,
     "person": ("person", "person_id", "track", "track_id"),
     "other": ("other", "object", "object_id"),
 }
 _BOX = ("left", "top", "right", "bottom")
+EVENT_TIER = "event: "
+"""What tiers of ELAN begin with that hold events beside the facts that these were found in."""
 # What ELAN calls the tier of a person.
 _PERSON_TIER = re.compile(r"\w+ (\d{1,9})( .*)?")
 _MOST_BYTES = 1 << 29
@@ -57,7 +56,7 @@ def read_facts(path: str | Path) -> FactFile:
     `person`, `other`, `score` and `left`, `top`, `right`, `bottom` in fractions of the picture, also by the
     names that tables of timed labels have. JSON is what `write_facts` writes, or what is written of people.
     Of all other files that `kinesphere score segments` reads, each label is a fact; whose it is, is known
-    where a tier of ELAN is called after a person, as in "person 3".
+    where a tier of ELAN is called after a person, as in "person 3". Tiers of events are not read.
 
     Raises:
         InvalidAnnotation: If it is none of these, or an entry is wrong; it is named.
@@ -76,8 +75,11 @@ def read_facts(path: str | Path) -> FactFile:
             if isinstance(content, dict) and ("facts" in content or "people" in content):
                 return FactFile(_grouped(_json_facts(content, path, own)))
     found = read_timed(path)
-    labels = ((each.video or own, _of_label(each)) for each in found.labels)
-    return FactFile(_grouped(labels), found.notes)
+    labels = [each for each in found.labels if not each.tier.startswith(EVENT_TIER)]
+    events = len(found.labels) - len(labels)
+    notes = (f"{path}: {events} events that were found in it are not read as facts",) if events else ()
+    pairs = ((each.video or own, _of_label(each)) for each in labels)
+    return FactFile(_grouped(pairs), (*found.notes, *notes))
 
 
 def write_facts(facts: Mapping[str, Sequence[Fact]], path: str | Path) -> None:
@@ -100,54 +102,6 @@ def write_facts(facts: Mapping[str, Sequence[Fact]], path: str | Path) -> None:
                 raise InvalidSetting(f"Facts are written as .csv or .json; got {other!r}.")
 
 
-def write_events(events: Mapping[str, Sequence[Event]], path: str | Path) -> None:
-    """Write events by video as `.csv` or `.json`, with their evidence.
-
-    Raises:
-        InvalidSetting: If the suffix is neither.
-    """
-    path = Path(path)
-    with replacing(path) as scratch:
-        match path.suffix.lower():
-            case ".csv":
-                rows = (
-                    (video, event.rule, event.start_s, event.end_s, " ".join(map(str, event.people)),
-                     "; ".join(map(in_words, event.evidence)))
-                    for video, found in events.items()
-                    for event in found
-                )  # fmt: skip
-                write_csv(scratch, EVENT_COLUMNS, rows)
-            case ".json":
-                plain = [
-                    {"video": video, **event_json(each)} for video, found in events.items() for each in found
-                ]
-                write_json(scratch, {"events": plain}, indent=1)
-            case other:
-                raise InvalidSetting(f"Events are written as .csv or .json; got {other!r}.")
-
-
-def write_event_segments(events: Mapping[str, Sequence[Event]], path: str | Path) -> None:
-    """Write the events of one video as ELAN (`.eaf`) or WebVTT (`.vtt`), as sure as their least sure fact.
-
-    Raises:
-        InvalidSetting: If the suffix is neither, or events are of several videos.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in (".eaf", ".vtt"):
-        raise InvalidSetting(f"Events over time are written as .eaf or .vtt; got {path.suffix!r}.")
-    if len(events) > 1:
-        raise InvalidSetting(
-            f"{path.suffix} files are of one video, and the facts are of {len(events)}; write .csv or .json, "
-            "or name the facts of one."
-        )
-    for video, found in events.items() or [(path.stem, ())]:
-        lines = [
-            Segment(each.rule, each.start_s, each.end_s, min(fact.score for fact in each.evidence))
-            for each in sorted(found, key=lambda event: (event.start_s, event.end_s))
-        ]
-        write_segments(lines, path, source=video)
-
-
 def fact_json(fact: Fact) -> dict[str, Any]:
     """Plain values; the end of what is still going on is None."""
     plain = {
@@ -160,24 +114,6 @@ def fact_json(fact: Fact) -> dict[str, Any]:
         "box": fact.box,
     }
     return {key: value for key, value in plain.items() if key == "end_s" or value is not None}
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """Plain values: rule, start_s, end_s, people, and the facts of the evidence."""
-    return {
-        "rule": event.rule,
-        "start_s": event.start_s,
-        "end_s": event.end_s,
-        "people": list(event.people),
-        "evidence": [fact_json(fact) for fact in event.evidence],
-    }
-
-
-def in_words(fact: Fact) -> str:
-    """`person 1 run 3.00-5.50 s`."""
-    who = "" if fact.person is None else f"person {fact.person} "
-    whom = "" if fact.other is None else f" ({fact.other})"
-    return f"{who}{fact.label}{whom} {fact.start_s:.2f}-{fact.end_s:.2f} s"
 
 
 def _row(video: str, fact: Fact) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 
@@ -48,12 +49,14 @@ class Rules:
         late_s: How late facts may arrive.
         tolerance_s: How far apart ends of spans may be that count as equal.
         order: Names in the order of the file.
+        digest: Of what is written, but for its layout and comments: other rules have another one.
     """
 
     rules: tuple[Rule, ...]
     late_s: float = 0.0
     tolerance_s: float = 0.0
     order: tuple[str, ...] = field(default=())
+    digest: str = ""
 
     @classmethod
     def load(cls, path: str | Path) -> Rules:
@@ -150,7 +153,9 @@ def _compiled(settings: RulesSection, name: str) -> Rules:
         ) from None
     for each in rules.values():
         _check_references(each, rules.keys(), name)
-    return Rules(tuple(rules[each] for each in order), settings.late_s, settings.tolerance_s, tuple(rules))
+    digest = sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+    ordered = tuple(rules[each] for each in order)
+    return Rules(ordered, settings.late_s, settings.tolerance_s, tuple(rules), digest)
 
 
 def _check_references(rule: Rule, names: Iterable[str], name: str) -> None:

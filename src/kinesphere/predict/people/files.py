@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from kinesphere.predict.timeline_files import elan_tiers, web_vtt
 COLUMNS = (
     "person", "label", "start_s", "end_s", "probability", "runner_up", "runner_up_probability", "other",
 )  # fmt: skip
+_NO_MORE: Mapping[str, Sequence[Segment]] = {}
 _KINDS = {"label": str, "runner_up": str, "person": int, "other": int}
 
 
@@ -75,6 +77,7 @@ def write_people(
     *,
     rule: SegmentRule = SegmentRule(),  # noqa: B008 (frozen)
     date: datetime | None = None,
+    more: Mapping[str, Sequence[Segment]] = _NO_MORE,
 ) -> None:
     """Write everybody's segments as `.json`, `.csv`, `.parquet`, `.eaf` (ELAN) or `.vtt` (WebVTT).
 
@@ -85,6 +88,7 @@ def write_people(
         path: The suffix chooses the format.
         rule: How timelines become segments.
         date: Stamp of an ELAN file; None means now.
+        more: What else an ELAN file holds, by the names of its tiers.
 
     Raises:
         InvalidSetting: If the suffix is none of these.
@@ -100,7 +104,7 @@ def write_people(
             case ".parquet":
                 write_parquet(scratch, COLUMNS, _table(people, rule), _KINDS)
             case ".eaf":
-                tiers = _tiers(people, rule)
+                tiers = {**_tiers(people, rule), **more}
                 scratch.write_bytes(elan_tiers(tiers, people.source, date or datetime.now(UTC)))
             case ".vtt":
                 cues = [

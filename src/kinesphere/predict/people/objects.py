@@ -16,6 +16,8 @@ from kinesphere.clips.skeleton import SKELETONS
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.events.facts import Fact
 
+VERBS = ("near", "holds", "carries", "holds up")
+"""What labels of facts about objects begin with; the name of the object follows."""
 # A palm lies so many forearms beyond the wrist.
 _PALM = 0.3
 # Arms and steps move a box to and fro; over so long, only what gets on remains.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from kinesphere.annotations.formats.mot import write_tracks
 from kinesphere.annotations.timed import Track
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
 from kinesphere.core.device import Compute
@@ -58,6 +61,13 @@ def squares(speed: float = 2.0) -> tuple[Track, Track]:
     return one, other
 
 
+def bag() -> Track:
+    """A thing at the middle of the red square."""
+    one, _ = squares()
+    middle = (one.boxes[:, :2] + one.boxes[:, 2:]) / 2
+    return Track(3, one.frames, np.concatenate([middle - 4, middle + 4], 1), np.full(FRAMES, 0.75), "bag")
+
+
 @pytest.fixture(scope="session")
 def passing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their video, 2 s of 160×96 at 25 frames/s."""
@@ -70,3 +80,14 @@ def passing(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image[top:bottom, left:right] = colour
             writer.write(image)
     return path
+
+
+@pytest.fixture
+def shell(passing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the video and its tracks, and the predictor of colours in the place of any model."""
+    module = importlib.import_module("kinesphere.apps.cli.predict")
+    monkeypatch.setattr(module, "_predictors", lambda named, compute, opening: {"colours": Colours()})
+    shutil.copy(passing, tmp_path / "a.mp4")
+    write_tracks(tmp_path / "tracks" / "a", [*squares(), bag()])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

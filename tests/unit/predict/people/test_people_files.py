@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import shutil
 import xml.etree.ElementTree as ET
@@ -15,8 +14,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kinesphere.annotations.formats.mot import write_tracks
-from kinesphere.annotations.timed import Track
 from kinesphere.apps.cli import main
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.predict.people import (
@@ -32,16 +29,9 @@ from kinesphere.predict.people import (
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.video import Video
 
-from .conftest import FRAMES, SIZE, Colours, squares
+from .conftest import FRAMES, SIZE, Colours, bag, squares
 
 DATE = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-def bag() -> Track:
-    """A thing at the middle of the red square."""
-    one, _ = squares()
-    middle = (one.boxes[:, :2] + one.boxes[:, 2:]) / 2
-    return Track(3, one.frames, np.concatenate([middle - 4, middle + 4], 1), np.full(FRAMES, 0.75), "bag")
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +92,6 @@ def test_people_are_drawn_where_they_are(people: PeopleTimelines, passing: Path,
     copy = annotate_people(passing, tmp_path / "a.mp4", people, progress=lambda *each: counts.append(each))
     with Video.open(copy) as video:
         assert len(video.frame_times()) == FRAMES == len(counts)
-
-
-@pytest.fixture
-def shell(passing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the video and its tracks, and the predictor of colours in the place of any model."""
-    module = importlib.import_module("kinesphere.apps.cli.predict")
-    monkeypatch.setattr(module, "_predictors", lambda named, compute, opening: {"colours": Colours()})
-    shutil.copy(passing, tmp_path / "a.mp4")
-    write_tracks(tmp_path / "tracks" / "a", [*squares(), bag()])
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run(*words: str) -> None:
