@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+import av
 import numpy as np
 
 CUTS = (1, 7, 16, 64, 300, 1000, 4096)
@@ -136,3 +137,30 @@ def _sound() -> bytes:
         file.setframerate(8000)
         file.writeframes(bytes(16_000))
     return target.getvalue()
+
+
+def damage_packets(film: Path, target: Path, numbers: Collection[int], *, whole: bool) -> Path:
+    """A copy of a video of which some packets are damaged.
+
+    Args:
+        film: An H.264 file.
+        target: Where the copy is written.
+        numbers: Which packets, in order of decoding.
+        whole: Whether no frame comes of them; else half of each is lost, and decoders patch the frame.
+    """
+    with av.open(str(film)) as container, av.open(str(target), "w") as copy:
+        stream = container.streams.video[0]
+        out = copy.add_stream_from_template(stream)
+        for number, packet in enumerate(container.demux(stream)):
+            if not packet.size:
+                continue
+            data = bytes(packet)
+            if number in numbers:
+                kept = 5 if whole else len(data) // 2
+                data = data[:kept] + bytes(len(data) - kept)
+            made = av.Packet(data)
+            made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+            made.duration, made.is_keyframe = packet.duration, packet.is_keyframe
+            made.stream = out
+            copy.mux(made)
+    return target

@@ -27,6 +27,9 @@ _WAKES_S, _PATIENCE_S = 0.5, 10.0
 class Companion:
     """Extracts what belongs to frames, on a thread of its own: of the newest one, again and again.
 
+    Frames that are patched because parts of them could not be decoded are not looked at: people have a gap
+    there, over which they are followed, or after which their windows begin anew, as where they are hidden.
+
     Args:
         following: By modality, what extracts.
         patient: Whether every frame is waited for.
@@ -86,6 +89,8 @@ class Companion:
                 each.restart()
                 self._samplers[name].begin()
         looked = False
+        if shown.is_damaged:  # whoever is found in patches would jump; a gap is known as one
+            return
         for name, each in self._following.items():
             step_s = 1 / each.fps if each.fps else 0.0
             if not step_s or self._samplers[name].picks(shown.time_s, step_s, shown.frame_s):

@@ -64,6 +64,8 @@ class Drain:
         self.feed, self.settings, self.clock = feed, settings, clock
         self.decoded = 0
         """Frames so far."""
+        self.damaged = self.undecodable = 0
+        """Frames of these of which parts are patched, and packets that no frame came of."""
         self.incidents: Counter[IncidentKind] = Counter()
         self.times = StreamClock(settings.gap_s)
         self._outlets, self._observers = outlets, observers
@@ -168,6 +170,7 @@ class Drain:
 
     def _take(self, arrival: Arrival) -> bool:
         """Hand a frame on; whether it is a new one."""
+        self.undecodable += arrival.undecodable
         stamp = self.times.stamp(arrival.stamp_s, arrival.arrived_s)
         if stamp is None:
             return False
@@ -185,9 +188,11 @@ class Drain:
             self._incident("changed", f"from {_words(*self._kind)} to {_words(*kind)}")
         self._kind = kind
         shown = Shown(
-            self.decoded, stamp.time_s, stamp.captured_s, arrival.picture, self._segment, self._frame_s()
-        )
+            self.decoded, stamp.time_s, stamp.captured_s, arrival.picture, self._segment, self._frame_s(),
+            arrival.is_damaged,
+        )  # fmt: skip
         self.decoded += 1
+        self.damaged += arrival.is_damaged
         for observer in self._observers:
             observer.frame(shown.frame)
         self._outlets.frame(shown)

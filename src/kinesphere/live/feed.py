@@ -49,12 +49,16 @@ class Arrival:
         stamp_s: The source's own time of it, in seconds from anywhere; None where it tells none.
         arrived_s: When it came, on the clock of this machine; of a file that is played, when it was due.
         codec: Name of the codec.
+        is_damaged: Whether parts of it could not be decoded and are patched from other frames.
+        undecodable: How many packets before it no frame came of.
     """
 
     picture: Picture
     stamp_s: float | None
     arrived_s: float
     codec: str
+    is_damaged: bool = False
+    undecodable: int = 0
 
 
 class Connection(Protocol):

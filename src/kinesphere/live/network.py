@@ -115,6 +115,7 @@ class StreamConnection:
         if not feed.ends:
             context.flags |= int(Flags.low_delay)
         self._codec = context.name
+        self._undecodable = 0
         self._flying: OrderedDict[int | None, float] = OrderedDict()
         self._frames = self._decoded()
         self._stop = threading.Event()
@@ -131,7 +132,8 @@ class StreamConnection:
         arrived_s = self._flying.pop(frame.pts, self._feed.clock.now())
         if self._paced and stamp_s is not None:
             arrived_s = self._due(stamp_s)
-        return Arrival(Picture(frame), stamp_s, arrived_s, self._codec)
+        undecodable, self._undecodable = self._undecodable, 0
+        return Arrival(Picture(frame), stamp_s, arrived_s, self._codec, bool(frame.is_corrupt), undecodable)
 
     def abandon(self) -> None:
         """See `Connection.abandon`."""
@@ -183,6 +185,7 @@ class StreamConnection:
                 frames = context.decode(packet)
             except (av.error.EOFError, av.error.InvalidDataError):
                 frames = []  # what is broken is passed over; the next key frame mends it
+                self._undecodable += packet is not None
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableVideo(f"{self._feed.name} cannot be decoded any more ({error})") from error
             if frames:

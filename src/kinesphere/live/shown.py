@@ -26,6 +26,7 @@ class Shown:
         picture: What it shows.
         segment: Grows with every gap; what was before one has nothing to do with what comes after.
         frame_s: Seconds between frames as they come.
+        is_damaged: Whether parts of it are patched from other frames.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Shown:
     picture: Picture
     segment: int
     frame_s: float
+    is_damaged: bool = False
 
     @cached_property
     def frame(self) -> LiveFrame:

@@ -20,6 +20,8 @@ class Summary:
         p50_s: Median latency from capture to answer after the warm-up; NaN without an answer, as below.
         p95_s: Latency that 95 % of answers had at most.
         p99_s: Latency that 99 % of answers had at most.
+        damaged: Frames that were decoded in part, and patched from others.
+        undecodable: Packets that no frame came of.
     """
 
     decoded: int
@@ -30,6 +32,8 @@ class Summary:
     p50_s: float
     p95_s: float
     p99_s: float
+    damaged: int = 0
+    undecodable: int = 0
 
     @property
     def dropped(self) -> int:
@@ -41,6 +45,8 @@ class Summary:
         happened = ", ".join(f"{count} {kind}" for kind, count in self.incidents.items()) or "none"
         frames = f"{self.decoded} frames in {self.seconds:.1f} s; {self.sent} for the model"
         lines = [f"{frames}, {self.seen} seen, {self.dropped} dropped", f"incidents: {happened}"]
+        if self.damaged or self.undecodable:
+            lines.append(f"damage: {self.damaged} frames patched, {self.undecodable} packets not decodable")
         if not math.isnan(self.p50_s):
             p50, p95, p99 = (1000 * each for each in (self.p50_s, self.p95_s, self.p99_s))
             lines.append(f"latency: p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms")
@@ -56,6 +62,8 @@ class Summary:
                 "sent": self.sent,
                 "seen": self.seen,
                 "dropped": self.dropped,
+                "damaged": self.damaged,
+                "undecodable": self.undecodable,
                 "seconds": round(self.seconds, 3),
                 "incidents": self.incidents,
                 "latency_ms": latency,

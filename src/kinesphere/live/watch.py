@@ -124,6 +124,8 @@ class Watching(Closing):
             late.percentile(50),
             late.percentile(95),
             late.percentile(99),
+            drain.damaged,
+            drain.undecodable,
         )
 
     def __iter__(self) -> Self:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from damage import damage_packets
 from kinesphere.annotations.extract import PoseSettings
 from kinesphere.annotations.tracking import Detections
 from kinesphere.apps.cli.main import app
@@ -194,3 +195,45 @@ def test_the_command_answers_about_each_person(
         InvalidSetting, match="--max-people bounds how many people are followed; add --people"
     ):
         app(["live", str(film), "--max-people", "2"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(("whole", "count"), [(False, 6), (False, 16), (True, 6), (True, 16)])
+def test_frames_that_cannot_be_decoded_are_a_known_gap(
+    tmp_path: Path, opening: Opening, whole: bool, count: int
+) -> None:
+    clean = tmp_path / "clean.mp4"
+    with VideoWriter(clean, SIZE, FPS, threads=1, keyframe_interval=10) as writer:
+        noise = np.random.default_rng(0).integers(0, 20, (FRAMES, *SIZE, 3), np.uint8)
+        for number in range(FRAMES):
+            frame = 100 + noise[number]
+            frame[4:44, 5 + number : 35 + number] = RED
+            writer.write(frame)
+    broken = damage_packets(clean, tmp_path / "broken.mp4", range(31, 31 + count), whole=whole)
+    searched: list[np.ndarray] = []
+    find = ColourFinder.find
+
+    def told(self: ColourFinder, picture: np.ndarray, box: np.ndarray | None = None) -> Detections:
+        searched.append(picture)
+        return find(self, picture, box)
+
+    opening_of = Colours(opening)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ColourFinder, "find", told)
+        with watch(broken, opening_of, SETTINGS) as watching:
+            found = [each for each in watching if isinstance(each, LiveResult)]
+            summary = watching.summary
+    assert (summary.undecodable if whole else summary.damaged) >= count - 3
+    assert summary.to_json()["summary"]["undecodable"] == summary.undecodable
+    assert any("damage: " in line for line in summary.lines())
+    # Nobody jumps: each box is where the square is, whatever is lost around it.
+    for each in found:
+        assert each.box is not None
+        middle = (each.box[0] + each.box[2]) / 2 * SIZE[1]
+        assert middle == pytest.approx(each.frame.time_s * FPS + 20, abs=4)
+    is_long = count / FPS > 0.5
+    assert sum(each.begins or each.person != 1 for each in found) == 0 if not is_long else True
+    if is_long:  # no window reaches over a gap of more than half a second
+        lost_s = (31 / FPS, (31 + count) / FPS)
+        middles = [sum(each.prediction.span) / 2 for each in found]
+        assert not any(lost_s[0] + 0.2 < middle < lost_s[1] - 0.2 for middle in middles)
+    assert len(searched) <= FRAMES - count + 8

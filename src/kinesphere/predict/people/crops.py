@@ -106,7 +106,7 @@ class PersonWindow:
 
 @dataclass(eq=False)
 class _Wanted:
-    """The crops that one input needs of one window: where each lies, and those that are cut already."""
+    """Where a person's crop lies in each frame of a window, and what one input needs, once it is cut."""
 
     crops: dict[int, np.ndarray]
     input: int
@@ -221,11 +221,14 @@ class PeopleClips:
         times = self._video.frame_times()
         for at in range(0, len(rows), chunk):
             part = rows[at : at + chunk]
-            frames = self._video.frames_at(times[part]).data
+            frames = self._video.frames_at(times[part])
             self.decoded += len(part)
-            for row, frame in zip(part, frames, strict=True):
+            # Where a frame cannot be decoded one before it stands in, with the people where they were then.
+            pictured = displayed_rows(self._video, frames.times).tolist()
+            for row, stands_in, frame in zip(part, pictured, frames.data, strict=True):
                 for wanted in self._by_row.pop(row):
-                    image = _cut(frame.transpose(1, 2, 0), wanted.crops[row])
+                    crop = wanted.crops.get(stands_in, wanted.crops[row])
+                    image = _cut(frame.transpose(1, 2, 0), crop)
                     size = self._sizes[wanted.input]
                     wanted.held[row] = image if size is None else _resized(image, size)
 
@@ -244,7 +247,7 @@ class PeopleClips:
                 rows.add(max(max(rows) - ahead, int(own[0])))
             own = np.arange(min(int(own[0]), min(rows)), max(int(own[-1]), max(rows)) + 1)
             crops = self._crops(window, spec, own)
-            wanted = _Wanted({row: crops[row - own[0]] for row in rows}, i)
+            wanted = _Wanted(dict(zip(own.tolist(), crops, strict=True)), i)
             self._wanted[number, i] = wanted
             for row in rows:
                 self._by_row.setdefault(row, []).append(wanted)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from damage import damage_packets
 from kinesphere.annotations.timed import Track
 from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
@@ -17,7 +19,7 @@ from kinesphere.predict.people.crops import PeopleClips, PersonWindow, crops_of
 from kinesphere.predict.people.paths import on_video, paths_of, usual_distance_s
 from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import segments
-from kinesphere.video import Video
+from kinesphere.video import Video, VideoWriter
 
 from .conftest import FRAMES, SIZE, Colours, squares
 
@@ -190,3 +192,22 @@ def test_tracks_of_one_box_a_second_hold_together(passing: Path) -> None:
     assert [len(path) for path in paths_of(slow, times, BreakRules(), usual_s).paths] == [101]
     assert [at.kind for at in paths_of(away, times, BreakRules(), usual_s).breaks] == ["gap"]
     assert len(paths_of(slow, times, BreakRules()).breaks) == 4
+
+
+@pytest.mark.filterwarnings("ignore::kinesphere.core.errors.DamagedVideo")
+def test_a_frame_that_stands_in_is_cut_where_the_person_was_in_it(tmp_path: Path) -> None:
+    """The red square is in the middle of every crop that follows it, also while nothing can be decoded."""
+    one, _ = squares(3.0)
+    with VideoWriter(tmp_path / "fast.mp4", SIZE, 25, threads=1) as writer:
+        for left, top, right, bottom in one.boxes.astype(int):
+            frame = np.full((*SIZE, 3), 110, np.uint8)
+            frame[top:bottom, left:right] = (230, 20, 20)
+            writer.write(frame)
+    broken = damage_packets(tmp_path / "fast.mp4", tmp_path / "lost.mp4", range(15, 30), whole=True)
+    predictor = Colours()
+    settings = PeopleSettings(0.4, 0.2, CropRules(1.0, 0.0, follows=True))
+    found = people_timelines(predictor, str(broken), [one], settings=settings)
+    assert any("undecodable packet" in note for note in found.notes)
+    middles = torch.stack(predictor.seen).float()[..., 12:20, 12:20].mean((-1, -2))
+    red = middles[..., 0, :, 0] if middles.ndim == 4 else middles.reshape(-1, 3)[:, 0]
+    assert float(red.min()) > 180
