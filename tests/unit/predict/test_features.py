@@ -19,7 +19,7 @@ from kinesphere.predict import load
 from kinesphere.predict.box import BoxPredictor
 from kinesphere.predict.features import (
     SUFFIX,
-    FeatureClock,
+    FrameGrid,
     FeatureExtractor,
     FeatureGrid,
     VideoFeatures,
@@ -150,7 +150,7 @@ def test_damaged_files_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl", ".csv", ".h5"])
-def test_features_of_other_programs_have_the_stated_clock(suffix, tmp_path):
+def test_features_of_other_programs_lie_on_the_stated_grid(suffix, tmp_path):
     path, values = tmp_path / f"v{suffix}", np.arange(12, dtype=np.float32).reshape(4, 3)
     if suffix == ".npy":
         np.save(path, values)
@@ -164,15 +164,15 @@ def test_features_of_other_programs_have_the_stated_clock(suffix, tmp_path):
         h5py = pytest.importorskip("h5py")
         with h5py.File(path, "w") as file:
             file["v"], file["other"] = values, values + 1
-    clock = FeatureClock(4, 16, float(Fraction(30000, 1001)))
-    features = read_foreign(path, clock, name="v")
+    grid = FrameGrid(4, 16, float(Fraction(30000, 1001)))
+    features = read_foreign(path, grid, name="v")
     np.testing.assert_array_equal(features.values, values)
-    # (grid · stride + half a window) / fps, of this file's own frame rate
+    # (row · stride + half a window) / fps, of this file's own frame rate
     np.testing.assert_allclose(features.times_s, (np.arange(4) * 4 + 8) * 1001 / 30000)
 
 
 def test_files_that_hold_no_such_table_are_told(tmp_path):
-    clock = FeatureClock(4, 16, 25)
+    grid = FrameGrid(4, 16, 25)
     np.savez(tmp_path / "two.npz", a=np.ones((2, 2)), b=np.ones((2, 2)))
     np.save(tmp_path / "cube.npy", np.ones((2, 2, 2)))
     (tmp_path / "text.npy").write_text("no array")
@@ -184,11 +184,11 @@ def test_files_that_hold_no_such_table_are_told(tmp_path):
         ("a.txt", "Features are read from .npy"),
     ):
         with pytest.raises(InvalidAnnotation, match=says):
-            read_foreign(tmp_path / name, clock, name="c")
+            read_foreign(tmp_path / name, grid, name="c")
     np.save(tmp_path / "first.npy", np.ones((3, 7)))
-    assert read_foreign(tmp_path / "first.npy", clock, channels_first=True).values.shape == (7, 3)
-    with pytest.raises(InvalidSetting, match="A clock of features is a positive stride"):
-        FeatureClock(4, 16, 0)
+    assert read_foreign(tmp_path / "first.npy", grid, channels_first=True).values.shape == (7, 3)
+    with pytest.raises(InvalidSetting, match="A grid of frames is a positive stride"):
+        FrameGrid(4, 16, 0)
 
 
 def test_several_models_have_no_features_in_common(monkeypatch):

@@ -1,4 +1,4 @@
-"""Features that other programs extracted: npy, pkl, h5 and csv, with the clock that their makers state."""
+"""Features that other programs extracted: npy, pkl, h5 and csv, on the grid of frames that their makers state."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SUFFIXES = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".csv")
 
 
 @dataclass(frozen=True)
-class FeatureClock:
-    """When the rows of a file are, as its maker counted frames.
+class FrameGrid:
+    """When the rows of a file are, as its maker counted frames; `FeatureGrid` states ours in seconds.
 
     The time of row `g` is `(g · stride + window / 2) / fps`, in seconds of the video whose frame rate `fps`
-    is; a clock without the half window would be early by it.
+    is; without the half window it would be early by that.
 
     Attributes:
         stride: Frames between the starts of neighbouring rows.
@@ -41,7 +41,7 @@ class FeatureClock:
     def __post_init__(self) -> None:
         if not all(0 < each < np.inf for each in (self.stride, self.window, self.fps)):
             raise InvalidSetting(
-                "A clock of features is a positive stride and window in frames and a frame rate; got "
+                "A grid of frames is a positive stride and window in frames and a frame rate; got "
                 f"{self.stride}, {self.window}, {self.fps}."
             )
 
@@ -53,7 +53,7 @@ class FeatureClock:
 
 def read_foreign(
     path: Path,
-    clock: FeatureClock,
+    grid: FrameGrid,
     *,
     duration_s: float | None = None,
     name: str = "",
@@ -63,7 +63,7 @@ def read_foreign(
 
     Args:
         path: `.npy` or `.npz`, a pickle or HDF5 file of arrays, or a CSV of numbers with or without a header.
-        clock: When its rows are.
+        grid: When its rows are.
         duration_s: When the video ends; None takes the end of the last row's window.
         name: Of the array, where the file holds several; the video's name is the usual one.
         channels_first: Whether the array is `(D, N)`, as some I3D files are.
@@ -84,10 +84,10 @@ def read_foreign(
     values = values.T if channels_first else values
     if values.ndim != 2:
         raise InvalidAnnotation(f"{path} should hold rows of features (N, D); got {values.shape}.")
-    times_s = clock.times_s(len(values))
-    window_s = clock.window / clock.fps
+    times_s = grid.times_s(len(values))
+    window_s = grid.window / grid.fps
     end_s = float(times_s[-1] + window_s / 2) if duration_s is None else duration_s
-    stride_s = clock.stride / clock.fps
+    stride_s = grid.stride / grid.fps
     try:
         return VideoFeatures(values, times_s, window_s, stride_s, end_s, f"foreign {values.shape[1]}")
     except InvalidAnnotation as error:
