@@ -19,9 +19,9 @@ from kinesphere.predict import load
 from kinesphere.predict.box import BoxPredictor
 from kinesphere.predict.features import (
     SUFFIX,
-    FrameGrid,
     FeatureExtractor,
     FeatureGrid,
+    FrameGrid,
     VideoFeatures,
     read_features,
     read_foreign,

@@ -10,10 +10,10 @@ from kinesphere.predict.features.foreign import FrameGrid, read_foreign
 
 __all__ = [
     "SUFFIX",
-    "FrameGrid",
     "FeatureExtractor",
     "FeatureGrid",
     "FeaturePredictor",
+    "FrameGrid",
     "VideoFeatures",
     "read_features",
     "read_foreign",

@@ -1,4 +1,4 @@
-"""Features that other programs extracted: npy, pkl, h5 and csv, on the grid of frames that their makers state."""
+"""Features that other programs extracted: npy, pkl, h5 and csv, on the grid that their makers state."""
 
 from __future__ import annotations
 
