@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tests.damage import damage_packets
 
-from damage import damage_packets
 from kinesphere.annotations.extract import PoseSettings
 from kinesphere.annotations.tracking import Detections
 from kinesphere.apps.cli.main import app

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.damage import damage_packets
 
-from damage import damage_packets
 from kinesphere.annotations.timed import Track
 from kinesphere.clips.source import WrappedSource
 from kinesphere.clips.spec import ClipSpec, Sampling, Views
