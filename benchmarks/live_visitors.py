@@ -243,9 +243,7 @@ def main() -> None:
                 writer.write(np.roll(noise // 4 + 90, number, 1))
         rows = [visited(film, predictor, name, args.seconds).row() for name in ("nobody", *VISITORS)]
     title = "Live: answers while visitors of the page do what they should not"
-    notes = [
-        f"{MODEL} with {CLASSES} classes, fp32, random weights; every frame of a film of 320x240 at 25."
-    ]
+    notes = [f"{MODEL} with {CLASSES} classes, fp32, random weights; every frame of a film of 320x240 at 25."]
     finish("live_visitors", title, parser, args, rows, goals_of(rows), notes)
 
 

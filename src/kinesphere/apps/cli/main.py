@@ -51,7 +51,7 @@ _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 class Verbs(TyperGroup):
     """The verbs; what is said of wrong words, such as a file name that a shell put there, is plain text."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the verb that was asked for."""
         try:
             return super().invoke(ctx)
