@@ -10,6 +10,7 @@ import typer
 
 from kinesphere.apps.cli.console import console, print_json, say, tinted
 from kinesphere.apps.cli.options import Json
+from kinesphere.apps.cli.score_errors import Errors, ErrorsCommand, picture_of, print_errors
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _MOST = 1000
 _SHOWN_CLASSES, _SHOWN_COLUMNS, _SHOWN_NAMES = 30, 9, 10
 
 
-@score.command("detections")
+@score.command("detections", cls=ErrorsCommand)
 def score_detections_(
     file: File,
     truth: Truth,
@@ -60,14 +61,17 @@ def score_detections_(
     ] = "keep",
     classes: Annotated[Path | None, typer.Option(help="AVA: label map of the classes that count.")] = None,
     excluded: Annotated[Path | None, typer.Option(help="AVA: frames that do not count.")] = None,
+    errors: Errors = None,
     as_json: Json = False,
 ) -> None:
     """Mean average precision of timed segments, or of boxes by AVA's rule."""
     from kinesphere.annotations.timed_files import read_timed
     from kinesphere.evaluate.files.boxes import score_boxes
+    from kinesphere.evaluate.files.detection_errors import detection_errors
     from kinesphere.evaluate.files.detections import score_detections
+    from kinesphere.evaluate.files.error_picture import draw_errors
 
-    thresholds = numbers("--tiou", tiou)
+    thresholds, picture, wrong = numbers("--tiou", tiou), picture_of(errors, protocol), None
     if protocol == "ava":
         from kinesphere.annotations.formats.ava import read_ava, read_frames, read_label_map
 
@@ -86,11 +90,24 @@ def score_detections_(
     else:
         if classes is not None or excluded is not None:
             raise InvalidSetting("--classes and --excluded belong to --protocol ava.")
+        results, annotated = read_timed(file), read_timed(truth)
         found = score_detections(
-            read_timed(file), read_timed(truth), protocol, thresholds=thresholds, videos=videos,
-            subset=subset, unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
+            results, annotated, protocol, thresholds=thresholds, videos=videos, subset=subset,
+            unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
         )  # fmt: skip
+        if errors is not None:
+            wrong = detection_errors(
+                results, annotated, protocol, thresholds=thresholds, videos=videos, subset=subset,
+                unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
+            )  # fmt: skip
+        if wrong is not None and picture is not None:
+            draw_errors(wrong, picture, f"{file.name}: {found.rules[0]}")
+    if as_json:
+        print_json(found.to_json() | ({} if wrong is None else {"errors": wrong.to_json()}))
+        return
     show(found, as_json)
+    if wrong is not None:
+        print_errors(wrong, picture)
 
 
 Protocol = Annotated[Literal["thumos14", "activitynet"], typer.Option(help="Whose rules are followed.")]

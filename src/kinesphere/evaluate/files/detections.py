@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from kinesphere.evaluate.metrics.table import metrics_for
 
 TemporalProtocol = Literal["thumos14", "activitynet"]
 Ambiguous = Literal["drop", "ignore"]
+Duplicates = Literal["keep", "drop"]
 THRESHOLDS: dict[TemporalProtocol, tuple[float, ...]] = {
     "thumos14": (0.3, 0.4, 0.5, 0.6, 0.7),
     "activitynet": tuple(np.linspace(0.5, 0.95, 10).tolist()),
@@ -44,7 +46,7 @@ def score_detections(
     subset: str | None = None,
     unknown: Unknown = "count",
     ambiguous: Ambiguous = "drop",
-    duplicates: Literal["keep", "drop"] = "keep",
+    duplicates: Duplicates = "keep",
 ) -> FileScores:
     """Mean average precision of scored spans.
 
@@ -65,6 +67,67 @@ def score_detections(
         InvalidSetting: If a threshold, the subset or the list is wrong.
     """
     asked = check_thresholds(thresholds or THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
+    held = hold(
+        results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
+        duplicates=duplicates,
+    )  # fmt: skip
+    matched = matched_of(held, asked)
+    scores, titles = scored(metrics_for("detections", at={"map": asked}), matched)
+    strange = sorted({each.label for each in held.parts.kept} - {*matched.classes})
+    counts = _counts(held) | {
+        "detections": len(results),
+        "detections_scored": len(matched.label),
+        "detections_of_unknown_classes": len(held.parts.kept) - len(matched.label),
+        "detections_ignored_as_ambiguous": int((~matched.counts).any(1).sum()),
+    }
+    rules = [*_rules(held.name, unknown, ambiguous, duplicates), *truth.notes]
+    return FileScores(
+        protocol, scores, titles, per_class(matched), counts, rules, held.parts.unknown_videos, strange
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What of two files is held against each other: D detections of K classes, G ground truths.
+
+    Attributes:
+        name: Of the list of videos and of the subset.
+        classes: The K annotated classes.
+        found: Detections of these classes; videos are places.
+        annotated: Ground truths.
+        ignored: `(D,)` bool: detections that do not count unless they are right.
+        units: Videos; their index is of the ground truths.
+        durations_s: `(U,)` seconds; NaN where the annotations do not tell.
+        parts: Entries of the results by what is known of their videos.
+        truth: Annotations of the videos that are scored.
+        ambiguous: How many of these are Ambiguous.
+        double: How many ground truths repeat another one.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    found: Found
+    annotated: Found
+    ignored: np.ndarray
+    units: Units
+    durations_s: np.ndarray
+    parts: Sorted[Detection]
+    truth: TimedLabels
+    ambiguous: int
+    double: int
+
+
+def hold(
+    results: TimedLabels,
+    truth: TimedLabels,
+    *,
+    videos: str | None = None,
+    subset: str | None = None,
+    unknown: Unknown = "count",
+    ambiguous: Ambiguous = "drop",
+    duplicates: Duplicates = "keep",
+) -> Held:
+    """Choose what counts of results and annotations; see `score_detections`."""
     results = same_single_video(results, truth)
     listed = video_list(videos, subset)
     chosen, name = of_subset(truth, subset, listed)
@@ -77,19 +140,24 @@ def score_detections(
         )
     parts = sorted_out(results.detections("The file of results"), chosen, truth, listed, unknown)
     doubtful = [each for each in chosen.labels if each.label == AMBIGUOUS]
-    matched = _matched(parts, labels, doubtful if ambiguous == "ignore" else [], chosen, asked)
-    scores, titles = scored(metrics_for("detections", at={"map": asked}), matched)
-    strange = sorted({each.label for each in parts.kept} - {*matched.classes})
-    counts = _counts(labels, doubtful, chosen, parts) | {
-        "near_duplicate_instances": double,
-        "detections": len(results),
-        "detections_scored": len(matched.label),
-        "detections_of_unknown_classes": len(parts.kept) - len(matched.label),
-        "detections_ignored_as_ambiguous": int((~matched.counts).any(1).sum()),
-    }
-    return FileScores(
-        protocol, scores, titles, per_class(matched), counts,
-        [*_rules(name, unknown, ambiguous, duplicates), *truth.notes], parts.unknown_videos, strange,
+    number = {label: i for i, label in enumerate(sorted({each.label for each in labels}))}
+    places = {video: i for i, video in enumerate(dict.fromkeys((*chosen.videos, *parts.unknown_videos)))}
+    found = columns([each for each in parts.kept if each.label in number], number, places)
+    annotated = columns(labels, number, places)
+    ignoring = columns(doubtful if ambiguous == "ignore" else [], {AMBIGUOUS: 0}, places)
+    return Held(
+        name, tuple(number), found, annotated, _overlapping(found, ignoring),
+        units_of(annotated.place, len(places)),
+        np.array([chosen.durations_s.get(video, np.nan) for video in places], np.float64),
+        parts, chosen, len(doubtful), double,
+    )  # fmt: skip
+
+
+def matched_of(held: Held, thresholds: Sequence[float]) -> Matched:
+    """Detections of the annotated classes, held against annotations; videos are independent."""
+    return match(
+        held.found, held.annotated, held.classes, held.units, np.arange(held.units.count), thresholds,
+        match_in_order, span_overlaps, held.ignored,
     )  # fmt: skip
 
 
@@ -108,46 +176,23 @@ def mean_average_precision(
     """
     if not truth.labels:
         raise InvalidAnnotation("Nothing is annotated in the videos; there is nothing to choose by.")
-    parts = Sorted(tuple(found), 0, 0, ())
-    return float(_matched(parts, truth.labels, [], truth, thresholds).average_precisions.mean())
+    held = hold(TimedLabels(tuple(found), truth.videos), truth)
+    return float(matched_of(held, thresholds).average_precisions.mean())
 
 
-def _matched(
-    parts: Sorted[Detection],
-    labels: Sequence[TimedLabel],
-    ignored: Sequence[TimedLabel],
-    truth: TimedLabels,
-    thresholds: Sequence[float],
-) -> Matched:
-    """Detections of the annotated classes, held against annotations; videos are independent."""
-    number = {label: i for i, label in enumerate(sorted({each.label for each in labels}))}
-    places = {video: i for i, video in enumerate(dict.fromkeys((*truth.videos, *parts.unknown_videos)))}
-    found = columns([each for each in parts.kept if each.label in number], number, places)
-    annotated = columns(labels, number, places)
-    return match(
-        found, annotated, tuple(number), units_of(annotated.place, len(places)), np.arange(len(places)),
-        thresholds, match_in_order, span_overlaps,
-        _overlapping(found, columns(ignored, {AMBIGUOUS: 0}, places)),
-    )  # fmt: skip
-
-
-def _counts(
-    labels: Sequence[TimedLabel],
-    doubtful: Sequence[TimedLabel],
-    truth: TimedLabels,
-    parts: Sorted[Detection],
-) -> dict[str, float | int]:
+def _counts(held: Held) -> dict[str, float | int]:
+    start, end = held.annotated.extent.T
+    last = held.durations_s[held.annotated.place]
     return {
-        "videos": len(truth.videos),
-        "instances": len(labels),
-        "ambiguous_instances": len(doubtful),
-        "zero_length_instances": sum(each.end_s <= each.start_s for each in labels),
-        "instances_beyond_the_video": sum(
-            each.end_s > truth.durations_s.get(each.video, np.inf) for each in labels
-        ),
-        "detections_that_end_before_they_start": sum(each.end_s < each.start_s for each in parts.kept),
-        "detections_in_unknown_videos": parts.unknown,
-        "detections_in_excluded_videos": parts.excluded,
+        "videos": len(held.truth.videos),
+        "instances": len(start),
+        "ambiguous_instances": held.ambiguous,
+        "zero_length_instances": int((end <= start).sum()),
+        "instances_beyond_the_video": int((end > last).sum()),
+        "near_duplicate_instances": held.double,
+        "detections_that_end_before_they_start": sum(each.end_s < each.start_s for each in held.parts.kept),
+        "detections_in_unknown_videos": held.parts.unknown,
+        "detections_in_excluded_videos": held.parts.excluded,
     }
 
 

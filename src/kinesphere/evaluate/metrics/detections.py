@@ -45,9 +45,14 @@ def reversed_sort(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def match_in_order(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """ActivityNet's rule: each detection in turn takes the ground truth that it overlaps most of those that
     are left, if it does so by the threshold or more; of equal ones the first."""
+    return assign_in_order(overlaps, thresholds) >= 0
+
+
+def assign_in_order(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """The column of what each detection takes by ActivityNet's rule `(D, T)`; -1 for nothing."""
     if overlaps.shape[1] == 1:
-        return _first_of_one(overlaps, thresholds)
-    right = np.zeros((len(overlaps), len(thresholds)), bool)
+        return np.where(_first_of_one(overlaps, thresholds), 0, -1)
+    found = np.full((len(overlaps), len(thresholds)), -1)
     least = min(thresholds)
     candidates = np.flatnonzero(overlaps.max(1, initial=-1.0) >= least)
     for column, threshold in enumerate(thresholds):
@@ -56,8 +61,9 @@ def match_in_order(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndar
             free = np.where(taken, -1.0, overlaps[row])
             best = int(free.argmax())
             if free[best] >= threshold:
-                taken[best] = right[row, column] = True
-    return right
+                taken[best] = True
+                found[row, column] = best
+    return found
 
 
 def match_best(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -234,8 +240,8 @@ def match(
     order = np.lexsort((-detections.score, detections.place, detections.label))
     label, place, score = detections.label[order], detections.place[order], detections.score[order]
     right = np.zeros((len(order), len(thresholds)), bool)
-    known = _rows_by_key(truths.label, truths.place)
-    for key, rows in _rows_by_key(label, place).items():
+    known = rows_by_key(truths.label, truths.place)
+    for key, rows in rows_by_key(label, place).items():
         if key in known:
             right[rows] = rule(
                 overlaps(detections.extent[order[rows]], truths.extent[known[key]]), thresholds
@@ -253,7 +259,7 @@ def match(
     )
 
 
-def _rows_by_key(label: np.ndarray, place: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+def rows_by_key(label: np.ndarray, place: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     """Rows of each class and place, in their order."""
     if not len(label):
         return {}
