@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.recordings import Recordings
@@ -16,8 +17,10 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
+from kinesphere.evaluate.files.detection_errors import detection_errors
 from kinesphere.evaluate.files.detections import TemporalProtocol, score_detections
 from kinesphere.evaluate.files.result import FileScores
+from kinesphere.evaluate.metrics.detection_errors import DetectionErrors
 from kinesphere.localise.methods.registry import Detector
 from kinesphere.localise.prediction import LocalisingPredictor, timelines
 from kinesphere.localise.recordings import all_tested
@@ -49,6 +52,11 @@ class Evaluated:
     skipped: tuple[Skipped, ...] = ()
     seen: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def errors(self) -> DetectionErrors:
+        """What is wrong with the detections."""
+        return detection_errors(self.found, self.truth, cast("TemporalProtocol", self.scores.protocol))
+
     def to_json(self, detector: Detector) -> dict[str, Any]:
         """The shape of a run's report."""
         return {
@@ -57,6 +65,7 @@ class Evaluated:
             "classes": list(detector.labels.names),
             "features": vars(detector.sight),
             **self.scores.to_json(),
+            "errors": self.errors.to_json(),
             "videos": {name: str(path) for name, path in self.paths.items()},
             "videos_trained_on": list(self.seen),
             "skipped": [each.to_json() for each in self.skipped],

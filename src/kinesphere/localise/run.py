@@ -32,6 +32,7 @@ from kinesphere.localise.prediction import SEEN_BY
 from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
 from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
 from kinesphere.localise.sight import Sight
+from kinesphere.localise.training import NetworkTask
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run import how_to_go_on
@@ -101,7 +102,7 @@ def train_localiser(
                 f"{recipe.model.name} on {len(detector.labels)} classes: {len(train)} videos to train on, "
                 f"{len(test)} to test on; {files.folder}"
             )
-            detector.fit(train, recipe, files.state, ShowEpochs(console))
+            detector.fit(train, recipe, files.state, ShowEpochs(console, files.metrics))
             detector.save(files.model)
         return _score(recipe, load_detector(files.model), train, test, skipped, files)
 
@@ -231,12 +232,16 @@ def scored(found: Sequence[Detection], recordings: Sequence[Recording], truth: T
 
 
 class ShowEpochs(pl.Callback):
-    """A line after every so many epochs."""
+    """A line after every so many epochs, and the table of all of them."""
 
-    def __init__(self, console: Console, every: int = 10) -> None:
-        self._console, self._every = console, every
+    def __init__(self, console: Console, table: Path, every: int = 10) -> None:
+        self._console, self._table, self._every = console, table, every
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(pl_module, NetworkTask) and pl_module.curve:
+            lines = [",".join(pl_module.curve[0])]
+            lines += [",".join(f"{value:.9g}" for value in row.values()) for row in pl_module.curve]
+            write_text(self._table, "\n".join(lines) + "\n")
         epoch, total = trainer.current_epoch + 1, trainer.max_epochs
         if epoch % self._every == 0 or epoch == total:
             loss = float(trainer.callback_metrics["loss"])

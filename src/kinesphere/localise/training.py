@@ -96,6 +96,8 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         super().__init__()
         self.net = net
         self.average = AveragedWeights(self.net, recipe.train.ema) if recipe.train.ema else None
+        self.curve: list[dict[str, float]] = []
+        """A row for each epoch; it travels with the state."""
         self._recipe, self._steps = recipe, steps
 
     @abstractmethod
@@ -133,6 +135,14 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         """The average follows the weights."""
         if self.average is not None:
             self.average.update_parameters(self.net)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curve goes on where it was."""
+        checkpoint["curve"] = self.curve
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curve goes on where it was."""
+        self.curve = list(checkpoint.get("curve", ()))
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule; vectors and scalars do not decay."""
@@ -203,12 +213,19 @@ def cropped(rows_CT: Tensor, truth: Truth, longest: int, generator: torch.Genera
 
 
 class KeepState(pl.Callback):
-    """Saves what the run needs to go on, after every epoch."""
+    """Saves what the run needs to go on, and a row of the curve, after every epoch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, NetworkTask)
+        row = {
+            "epoch": float(trainer.current_epoch + 1),
+            "train_loss": float(trainer.callback_metrics["loss"]),
+            "lr": max(float(group["lr"]) for group in trainer.optimizers[0].param_groups),
+        }
+        pl_module.curve.append(row)
         trainer.save_checkpoint(self._path)
 
 

@@ -169,12 +169,13 @@ def test_lanes_ticks_and_clocks() -> None:
 SCRIPT = """<script>
 addEventListener("load", () => {
   const log = [];
-  const say = () => log.push(`${document.getElementById("clock").textContent} ${head.style.left}`);
+  const clock = document.querySelector(".clock"), head = document.querySelector(".head");
+  const say = () => log.push(`${clock.textContent} ${head.style.left}`);
   document.querySelectorAll(".own .segment")[1].click(); say();
   document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true })); say();
   document.querySelector("tbody tr").click(); say();
   document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true })); say();
-  document.title = `${log.join("|")} ${document.getElementById("now").textContent}`;
+  document.title = `${log.join("|")} ${document.querySelector(".said").textContent}`;
 });
 </script>"""
 

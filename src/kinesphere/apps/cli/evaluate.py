@@ -41,7 +41,8 @@ Split = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder for report.json, predictions.parquet and report.html.")
+    Path | None,
+    typer.Option(help="Folder for report.json, report.html and predictions.parquet (or detections.json)."),
 ]
 Explained = Annotated[
     list[str] | None,

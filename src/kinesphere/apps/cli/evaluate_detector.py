@@ -25,6 +25,7 @@ def evaluate_detector(
     as_json: bool,
 ) -> None:
     """Score a detector, print what the protocol says, and leave with exit code 1 if videos are missing."""
+    from kinesphere.apps.html.localiser import write_localiser_html
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.localise.evaluation import evaluate_localiser
     from kinesphere.localise.prediction import LocalisingPredictor
@@ -42,8 +43,10 @@ def evaluate_detector(
             progress=Progress(advance),
         )
     document = result.to_json(predictor.detector)
+    page = None
     if out is not None:
         result.write(out, document)
+        page = write_localiser_html(out)
     if as_json:
         print_json(document)
     else:
@@ -53,4 +56,6 @@ def evaluate_detector(
         if result.seen:
             many = f"{len(result.seen)} of {len(result.paths)} videos"
             console().print(f"{many} were trained on, which flatters the scores", style="bold red")
+        if page is not None:
+            console().print(f"report  {page}", soft_wrap=True)
     end(sum(each.is_failure for each in result.skipped))

@@ -127,6 +127,7 @@ def _train_localiser(
     Raises:
         InvalidSetting: If folds are asked for.
     """
+    from kinesphere.apps.html.localiser import write_localiser_html
     from kinesphere.localise.run import train_localiser
     from kinesphere.localise.settings import LocaliseRecipe
 
@@ -136,11 +137,13 @@ def _train_localiser(
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
     run = train_localiser(recipe, resume=resume, console=screen)
+    page = write_localiser_html(run.folder)
     if as_json:
-        print_json({"run": str(run.folder), "html": None, "report": run.scores.to_json()})
+        print_json({"run": str(run.folder), "html": str(page), "report": run.scores.to_json()})
     else:
         screen.print(run.line())
         screen.print(f"run     {run.folder}", soft_wrap=True)
+        screen.print(f"report  {page}", soft_wrap=True)
         for each in run.skipped:
             screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
     end(sum(each.is_failure for each in run.skipped))

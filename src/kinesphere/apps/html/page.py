@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
 from kinesphere.core.markup import Html, tag
@@ -11,8 +12,29 @@ from kinesphere.core.markup import Html, tag
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a page has beside its sections.
+
+    Attributes:
+        policy: What it may load besides nothing.
+        styles: Further style sheets.
+        scripts: Further scripts.
+    """
+
+    policy: str = ""
+    styles: tuple[Html, ...] = ()
+    scripts: tuple[Html, ...] = ()
+
+
 def page(
-    title: str, sections: Sequence[tuple[str, str, Html]], *, where: str, heading: str, version: str
+    title: str,
+    sections: Sequence[tuple[str, str, Html]],
+    *,
+    where: str,
+    heading: str,
+    version: str,
+    parts: Parts = Parts(),
 ) -> str:
     """The page as text.
 
@@ -22,6 +44,7 @@ def page(
         where: What it is about, above the headline.
         heading: Title of the browser's window.
         version: Of Kinesphere.
+        parts: What it has besides.
     """
     shown = [(anchor, name, body) for anchor, name, body in sections if body]
     top = tag(
@@ -40,13 +63,16 @@ def page(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content="; ".join(filter(None, (_POLICY, parts.policy))),
+        ),
         tag("title", heading),
-        tag("style", Html(_asset("report.css"))),
+        tag("style", Html(_asset("report.css")), parts.styles),
     )
-    whole = tag(
-        "html", head, tag("body", top, body, foot, tag("script", Html(_asset("report.js")))), lang="en"
-    )
+    scripts = [tag("script", each) for each in (Html(_asset("report.js")), *parts.scripts)]
+    whole = tag("html", head, tag("body", top, body, foot, scripts), lang="en")
     return f"<!doctype html>\n{whole}\n"
 
 

@@ -17,10 +17,10 @@ from kinesphere.apps.html.explained import Explain
 from kinesphere.apps.html.label_groups import families_section, frequency_section
 from kinesphere.apps.html.mistakes import FILE_NAME, Mistake, find_mistakes, mistakes_section, write_mistakes
 from kinesphere.apps.html.page import page
+from kinesphere.apps.html.parts import boxed, described, listed_files, meter, sorting_heads, tile
 from kinesphere.core.files import write_text
 from kinesphere.core.markup import Html, join, jpeg, lead, table, tag
-from kinesphere.core.skipped import Skipped
-from kinesphere.evaluate.metrics import ClassScore, PlainScore, Score, lower_is_better, score_name
+from kinesphere.evaluate.metrics import ClassScore, Score, lower_is_better, score_name
 from kinesphere.evaluate.predictions import FILE_NAME as PREDICTIONS
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.report import Report
@@ -28,9 +28,7 @@ from kinesphere.evaluate.report import Report
 if TYPE_CHECKING:
     from kinesphere.explain.render.strips import Strips
 
-_LISTED = 200
 _THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}\b)")
-_BOXED = 30
 
 
 def write_report_html(
@@ -143,7 +141,13 @@ def _scores(report: Report) -> Html:
         charts.score_scale(score, marks),
         lead(_THOUSANDS.sub("\u00a0", report.line())),
         tag(
-            "div", [_tile(key, other) for key, other in report.scores.items() if key != name], class_="tiles"
+            "div",
+            [
+                tile(score_name(key), other, lower=lower_is_better(key))
+                for key, other in report.scores.items()
+                if key != name
+            ],
+            class_="tiles",
         ),
     )
 
@@ -156,22 +160,6 @@ def _baselines(report: Report) -> list[tuple[float, str]]:
     return [(chance, "chance"), (majority, "always the largest class")]
 
 
-def _tile(key: str, score: Score) -> Html:
-    bounds = "lower is better" if lower_is_better(key) else ""
-    if score.low is not None and score.high is not None:
-        bounds = score.bounds(" to ")
-    is_fraction = not isinstance(score, PlainScore)
-    bar = charts.score_bar(score) if is_fraction and not lower_is_better(key) else None
-    return tag(
-        "div",
-        tag("small", score_name(key)),
-        tag("b", score.written(score.value)),
-        bar,
-        tag("small", bounds),
-        class_="tile",
-    )
-
-
 def _skipped(report: Report) -> Html:
     parts = []
     if report.skipped:
@@ -180,25 +168,13 @@ def _skipped(report: Report) -> Html:
             f"{len(report.skipped)} of {total} clips could not be scored. "
             "They count neither for nor against the model."
         )
-        parts += [lead(text), _files(report.skipped)]
+        parts += [lead(text), listed_files(report.skipped)]
     if report.damaged:
         count = len(report.damaged)
         are = "clip is damaged and was" if count == 1 else "clips are damaged and were"
         text = f"{count} {are} scored from what could be read."
-        parts += [lead(text), _files(report.damaged)]
+        parts += [lead(text), listed_files(report.damaged)]
     return join(tag("h2", "Skipped and damaged"), parts) if parts else Html("")
-
-
-def _files(notes: Sequence[Skipped]) -> Html:
-    rows = [tag("li", each.path, tag("small", each.reason)) for each in notes[:_LISTED]]
-    more = len(notes) - len(rows)
-    return tag(
-        "details",
-        tag("summary", "Which, and why"),
-        tag("ul", rows, class_="files"),
-        tag("p", f"and {more} more, listed in report.json", class_="note") if more else None,
-        open=len(notes) <= 6,
-    )
 
 
 def _folds(report: Report) -> Html:
@@ -211,7 +187,7 @@ def _folds(report: Report) -> Html:
             "tr",
             tag("td", fold.name),
             tag("td", str(fold.clips)),
-            _meter(fold.value, fold.value < mean - 0.1),
+            meter(fold.value, fold.value < mean - 0.1),
         )
         for fold in report.folds
     ]
@@ -222,7 +198,7 @@ def _folds(report: Report) -> Html:
     return join(
         tag("h2", "Folds"),
         lead(f"Each clip was scored once, by a model that had not seen its fold. {spread}"),
-        _boxed(table(heads, rows), len(rows)),
+        boxed(table(heads, rows), len(rows)),
     )
 
 
@@ -263,7 +239,7 @@ def _confusion(report: Report) -> Html:
     )  # fmt: skip
     mistakes = lead("There was no mistake.")
     if rows:
-        listed = _boxed(table(heads, rows, class_="pairs"), len(rows))
+        listed = boxed(table(heads, rows, class_="pairs"), len(rows))
         mistakes = join(tag("h3", "Most frequent mistakes"), listed)
     return join(
         tag("h2", "Confusions"), key, charts.confusion(report.confusion, report.labels.names), mistakes
@@ -274,11 +250,7 @@ def _classes(report: Report) -> Html:
     multi, kept = report.labels.multi, report.labels.ordered
     sorted_by = None if kept else "F1"
     names = ["class", "clips", "precision", "recall", *(["average precision"] if multi else []), "F1"]
-    heads = [
-        tag("th", tag("button", name, type="button"), aria_sort="descending" if name == sorted_by else None,
-            class_="wide" if name in ("precision", "recall") else None)
-        for name in names
-    ]  # fmt: skip
+    heads = sorting_heads(names, sorted_by, wide=("precision", "recall"))
     ordered = list(report.classes) if kept else sorted(report.classes, key=_worse)
     rows = [_class_row(row, multi) for row in ordered]
     absent = sum(row.support == 0 for row in report.classes)
@@ -286,17 +258,12 @@ def _classes(report: Report) -> Html:
     note = f" {absent} of the {len(report.classes)} classes do not occur here{last}." if absent else ""
     order = "In the order that the recipe states." if kept else "Best first by F1."
     text = f"{order} F1 is the harmonic mean of precision and recall. A column's name sorts by it.{note}"
-    listed = _boxed(table(heads, rows, data_sortable=True), len(rows))
+    listed = boxed(table(heads, rows, data_sortable=True), len(rows))
     return join(tag("h2", "Classes"), lead(text), listed)
 
 
 def _worse(row: ClassScore) -> float:
     return -row.f1 if row.support and row.f1 is not None else 2.0
-
-
-def _boxed(listed: Html, rows: int) -> Html:
-    """A long table scrolls within its section."""
-    return tag("div", listed, class_="scroll tall" if rows > _BOXED else "scroll")
 
 
 def _class_row(row: ClassScore, multi: bool) -> Html:
@@ -312,7 +279,7 @@ def _class_row(row: ClassScore, multi: bool) -> Html:
         cell(row.precision, wide=True),
         _recall(row),
         cell(row.average_precision) if multi else None,
-        _meter(row.f1, row.f1 < 0.5) if row.support else tag("td", "–", data_value=-1, class_="absent"),
+        meter(row.f1, row.f1 < 0.5) if row.support else tag("td", "–", data_value=-1, class_="absent"),
     )
 
 
@@ -322,11 +289,6 @@ def _recall(row: ClassScore) -> Html:
     known = row.recall_low is not None and row.recall_high is not None
     text = str(Score(row.recall, row.recall_low, row.recall_high)) if known else percent(row.recall)
     return tag("td", text, data_value=row.recall, class_="wide")
-
-
-def _meter(value: float, low: bool) -> Html:
-    bar = tag("span", tag("i", style=f"--share:{100 * value:.1f}%"), percent(value))
-    return tag("td", bar, data_value=value, class_="meter low" if low else "meter")
 
 
 def _calibration(report: Report) -> Html:
@@ -409,5 +371,4 @@ def _protocol(report: Report) -> Html:
         ("Computed on", f"{environment.device}, {environment.precision}, torch {environment.torch}"),
         ("Date", environment.date),
     ]
-    listed = [(tag("dt", name), tag("dd", value)) for name, value in rows if value]
-    return join(tag("h2", "How this was measured"), tag("dl", [part for pair in listed for part in pair]))
+    return join(tag("h2", "How this was measured"), described(rows))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kinesphere.annotations.timed import TimedLabels
-from kinesphere.evaluate.files.detections import THRESHOLDS, Ambiguous, Duplicates, TemporalProtocol, hold
+from kinesphere.evaluate.files.detections import (
+    THRESHOLDS,
+    Ambiguous,
+    Duplicates,
+    Held,
+    TemporalProtocol,
+    hold,
+)
 from kinesphere.evaluate.files.result import check_thresholds
 from kinesphere.evaluate.files.selection import Unknown
 from kinesphere.evaluate.metrics.detection_errors import Buckets, DetectionErrors, buckets_of
@@ -54,7 +61,17 @@ def detection_errors(
         results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
         duplicates=duplicates,
     )  # fmt: skip
+    return errors_of(held, protocol, asked, buckets)
+
+
+def errors_of(
+    held: Held,
+    protocol: TemporalProtocol,
+    thresholds: tuple[float, ...] | None = None,
+    buckets: tuple[Buckets, ...] | None = None,
+) -> DetectionErrors:
+    """`detection_errors` of what was chosen already."""
     return DetectionErrors(
-        asked, held.found, held.annotated, held.classes, held.durations_s, buckets or BUCKETS[protocol],
-        held.ignored,
+        thresholds or ERROR_THRESHOLDS[protocol], held.found, held.annotated, held.classes,
+        held.durations_s, buckets or BUCKETS[protocol], held.ignored,
     )  # fmt: skip

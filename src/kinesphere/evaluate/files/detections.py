@@ -190,7 +190,9 @@ def _counts(held: Held) -> dict[str, float | int]:
         "zero_length_instances": int((end <= start).sum()),
         "instances_beyond_the_video": int((end > last).sum()),
         "near_duplicate_instances": held.double,
-        "detections_that_end_before_they_start": sum(each.end_s < each.start_s for each in held.parts.kept),
+        "detections_that_end_before_they_start": int(
+            sum(each.end_s < each.start_s for each in held.parts.kept)
+        ),
         "detections_in_unknown_videos": held.parts.unknown,
         "detections_in_excluded_videos": held.parts.excluded,
     }

@@ -47,7 +47,7 @@ def draw_errors(errors: DetectionErrors, path: Path, title: str = "") -> None:
     with mpl.rc_context({"svg.hashsalt": "kinesphere", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         FigureCanvasAgg(figure)
-        upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.15, 1))[:, 0]
         left, right = upper.subplots(1, 2, width_ratios=(2, 1))
         _profile(left, errors)
         _gains(right, errors)

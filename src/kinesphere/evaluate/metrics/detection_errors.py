@@ -181,7 +181,8 @@ class DetectionErrors:
             np.where(most >= LEAST_OVERLAP, np.where(same, 3, 4), 5)[:, None],
         )
         kinds = np.where(self.taken >= 0, 0, wrong)
-        return np.where((self.taken < 0) & self.ignored[:, None], -1, kinds)
+        kinds[(self.taken < 0) & self.ignored[:, None]] = -1
+        return kinds
 
     @cached_property
     def looked_at(self) -> np.ndarray:
@@ -245,7 +246,7 @@ class DetectionErrors:
 
     def values(self, by: Buckets) -> np.ndarray:
         """The number of each ground truth that it is divided by `(G,)`; NaN where it is not known."""
-        lengths = self.annotated.extent[:, 1] - self.annotated.extent[:, 0]
+        lengths: np.ndarray = self.annotated.extent[:, 1] - self.annotated.extent[:, 0]
         if by.name == "length":
             return lengths
         if by.name == "coverage":

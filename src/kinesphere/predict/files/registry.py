@@ -24,10 +24,13 @@ class TimelineRow:
     Attributes:
         name: What it is called, for people.
         segments: Ordered by start; those that overlap are shown below each other.
+        notes: What is said of each segment beside its label; of those without a note it is empty. Pages mark
+            segments with one.
     """
 
     name: str
     segments: tuple[Segment | TimedLabel, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
