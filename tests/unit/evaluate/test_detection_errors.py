@@ -134,7 +134,7 @@ def test_what_overlaps_ambiguous_ground_truths_is_of_no_kind() -> None:
 spans = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 12), st.integers(1, 6))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(spans, min_size=1, max_size=8), st.lists(spans, max_size=14))
 def test_kinds_add_up_and_perfect_detections_have_no_error(
     annotated: list[tuple[int, ...]], given_: list[tuple[int, ...]]
@@ -203,7 +203,7 @@ def test_errors_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
 
 
 def test_errors_are_told_without_torch(tmp_path: Path) -> None:
-    words = [*files(tmp_path), "--errors", str(tmp_path / "errors.png"), "--json"]
+    words = [*files(tmp_path), "--errors", str(tmp_path / "errors.png"), "--json", "--tiou", "0.5"]
     code = (
         "import sys\nfrom kinesphere.apps.cli import main\n"
         f"sys.argv = ['kinesphere', *{words!r}]\n"
@@ -212,4 +212,4 @@ def test_errors_are_told_without_torch(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert np.isclose(json.loads(ended.stdout)["errors"]["map"]["value"], 0.35)
+    assert np.isclose(json.loads(ended.stdout)["errors"]["map"]["value"], 0.375)

@@ -65,12 +65,14 @@ def videos_section(videos: Videos) -> Html:
         tag(
             "tr",
             tag("td", _name(videos, each, linked=each.place in drawn), data_value=videos.names[each.place]),
-            *(tag("td", str(n), data_value=n) for n in (each.instances, each.detections, each.right)),
+            tag("td", str(each.instances), data_value=each.instances),
+            tag("td", str(each.detections), data_value=each.detections, class_="wide"),
+            tag("td", str(each.right), data_value=each.right),
             meter(each.f1, each.f1 < 0.5),
         )
         for each in reversed(videos.ordered())
     ]
-    heads = sorting_heads(("video", "instances", "detections", "right", "F1"), "F1")
+    heads = sorting_heads(("video", "instances", "detections", "right", "F1"), "F1", wide=("detections",))
     return join(
         tag("h2", "Videos"),
         lead(text, " Best first; a column's name sorts by it."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.parts import meter
 from kinesphere.core.markup import Html, join, lead, table, tag
 from kinesphere.evaluate.metrics.detection_errors import (
     KIND_TITLES,
@@ -14,7 +13,7 @@ from kinesphere.evaluate.metrics.detection_errors import (
     DetectionErrors,
 )
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 560.0, 220.0, 40.0, 24.0
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 560.0, 220.0, 52.0, 26.0
 _NAMES = {"coverage": "Coverage", "length": "Length", "instances": "Instances of the label"}
 
 
@@ -94,13 +93,14 @@ def _gains(errors: DetectionErrors) -> Html:
             tag(
                 "tr",
                 tag("td", tag("i", class_=f"kind k{i}"), KIND_TITLES[kind]),
-                tag("td", f"{errors.kinds[kind]:.0f}"),
+                tag("td", f"{errors.kinds[kind]:.0f}", class_="wide"),
                 tag("td", percent(errors.kinds[kind] / total)),
                 [tag("td", f"+{each:.1f}" if i else "") for each in cells],
             )
         )
-    names = ("kind", "detections", "of all", "mAP without", "mAP_N without")
-    return tag("div", table([tag("th", name) for name in names], rows), class_="scroll")
+    names = ("kind", "detections", "of all", "mAP", "mAP_N")
+    heads = [tag("th", name, class_="wide" if name == "detections" else None) for name in names]
+    return tag("div", table(heads, rows, class_="kinds"), class_="scroll")
 
 
 def _buckets(by: Buckets, rows: tuple[BucketScore, ...]) -> Html:
@@ -115,10 +115,13 @@ def _buckets(by: Buckets, rows: tuple[BucketScore, ...]) -> Html:
             "tr",
             tag("td", f"{row.name}: {row.range}"),
             tag("td", str(row.instances)),
-            meter(row.map_n, False),
+            tag("td", percent(row.map_n)),
             tag("td", percent(row.missed)),
         )
         for row in rows
     ]
-    heads = [tag("th", name) for name in (by.unit, "number", "mAP_N", "missed")]
+    heads = [
+        tag("th", name)
+        for name in (f"in {by.unit}" if by.name == "length" else by.unit, "number", "mAP_N", "missed")
+    ]
     return tag("figure", tag("figcaption", _NAMES[by.name]), tag("div", table(heads, cells), class_="scroll"))

@@ -137,7 +137,7 @@ def _notes(report: Mapping[str, Any]) -> Html:
     seen, notes = report.get("videos_trained_on", ()), []
     if seen:
         notes.append(
-            f"{len(seen)} of {len(report['videos'])} videos were trained on, which flatters the scores."
+            f"Trained on {len(seen)} of these {len(report['videos'])} videos, which flatters the scores."
         )
     if external := report.get("external"):
         notes.append(external["note"])
@@ -150,7 +150,7 @@ def _scores(report: Mapping[str, Any]) -> Html:
     baseline = report.get("baseline")
     marks = []
     if baseline is not None:
-        marks.append((float(baseline["scores"]["map"]), "thresholds on a linear classifier of the rows"))
+        marks.append((float(baseline["scores"]["map"]), "baseline"))
     without = report.get("external", {}).get("without")
     if without is not None:
         marks.append((float(without["scores"]["map"]), "without the classifier"))
