@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +18,14 @@ from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.evaluate.files.detection_errors import detection_errors
-from kinesphere.evaluate.files.detections import TemporalProtocol, score_detections
+from kinesphere.evaluate.files.detections import TemporalProtocol, hold, score_detections
 from kinesphere.evaluate.files.result import FileScores
+from kinesphere.evaluate.files.video_classifier import (
+    Fusing,
+    VideoScores,
+    fuse_classifier,
+    score_with_classifier,
+)
 from kinesphere.evaluate.metrics.detection_errors import DetectionErrors
 from kinesphere.localise.methods.registry import Detector
 from kinesphere.localise.prediction import LocalisingPredictor, timelines
@@ -85,6 +91,8 @@ def evaluate_localiser(
     *,
     protocol: TemporalProtocol = "thumos14",
     subset: str | None = None,
+    classifier: VideoScores | None = None,
+    fusing: Fusing | None = None,
     progress: Progress = Progress(),  # noqa: B008 (frozen)
 ) -> Evaluated:
     """Score a detector on recordings.
@@ -94,11 +102,14 @@ def evaluate_localiser(
         data: File or folder of timed labels, in or below whose folder the videos lie.
         protocol: Whose tIoU thresholds are averaged over.
         subset: Of the labels; None for all.
+        classifier: Scores of the whole videos by another program, that go into those of the detections; the
+            scores then say so, and what they are without.
+        fusing: How these count.
         progress: Hears how many videos are done.
 
     Raises:
         InvalidAnnotation: If the labels cannot be read, or no video could be seen.
-        InvalidSetting: If there is no such subset.
+        InvalidSetting: If there is no such subset, or the classifier knows none of the videos.
     """
     folder = data if data.is_dir() else data.parent
     paths, _ = find_videos([str(folder)])
@@ -120,6 +131,10 @@ def evaluate_localiser(
     truth = TimedLabels(tuple(each for name in ends for each in divided.of(name)), tuple(ends), ends)
     results = TimedLabels(tuple(found), tuple(ends))
     scores = score_detections(results, truth, protocol)
+    if classifier is not None:
+        how, counted = fusing or Fusing(), partial(hold, truth=truth)
+        _, scores = score_with_classifier(scores, results, classifier, how, counted, protocol)
+        results = fuse_classifier(results, classifier, how).results
     trained_on = _trained_on(predictor.name)
     return Evaluated(
         scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),

@@ -20,6 +20,7 @@ from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.localise.detector_file import is_localiser
 from kinesphere.localise.methods.registry import Detector, load_detector
+from kinesphere.localise.proposal_fates import Hear, Proposing
 from kinesphere.localise.recordings import recording_name
 from kinesphere.predict.bulk import Progress
 from kinesphere.predict.features import (
@@ -59,6 +60,7 @@ class LocalisingPredictor:
         extractor: Makes them; None where they came from another program.
         extracts: Where feature files of videos lie.
         keep: Whether features that are made on the way are kept there.
+        hear: Told of the features of each video once it is seen.
     """
 
     name: str
@@ -66,6 +68,7 @@ class LocalisingPredictor:
     extractor: FeatureExtractor | None
     extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
     keep: bool = False
+    hear: Hear | None = None
 
     @classmethod
     def load(
@@ -97,6 +100,20 @@ class LocalisingPredictor:
             extractor = FeatureExtractor(str(recogniser), grid, compute)
         return cls(str(source), detector, extractor, extracts, keep)
 
+    @property
+    def proposes(self) -> Proposing:
+        """The detector as one that proposes first.
+
+        Raises:
+            InvalidSetting: If it does not.
+        """
+        if not isinstance(self.detector, Proposing):
+            raise InvalidSetting(
+                f"{self.detector.name} proposes nothing that it could drop: every point of it answers at "
+                "once. Detectors that propose first: ssn."
+            )
+        return self.detector
+
     def digest(self) -> str:
         """A short digest of the detector and of what it sees, equal for equal answers."""
         with tempfile.TemporaryDirectory(prefix="kinesphere-") as scratch:
@@ -127,6 +144,8 @@ class LocalisingPredictor:
             raise VideoError(f"{source} is a stream; features are made of files. Download it first.")
         with self._features(Path(source), unfinished) as features:
             found = self.detector.detect(features, recording_name(Path(source)))
+            if self.hear is not None:
+                self.hear(features, recording_name(Path(source)))
         return timeline_of(found, features, self.detector.labels, str(source), self.name)
 
     @contextmanager

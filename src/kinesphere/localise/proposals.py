@@ -60,12 +60,14 @@ class Proposals:
         scores: `(M,)`: sum of the actionness.
         dropped: `(L, 2)` int64: groups that overlap a better one too much.
         better: `(L,)` int64: which of the `stretches` each of these overlaps.
+        lost: `(L,)`: their sums of the actionness.
     """
 
     stretches: np.ndarray
     scores: np.ndarray
     dropped: np.ndarray
     better: np.ndarray
+    lost: np.ndarray
 
     def __len__(self) -> int:
         return len(self.stretches)
@@ -92,7 +94,7 @@ def grouped(actionness_N: np.ndarray, rule: Grouping | None = None) -> Proposals
     sums = np.concatenate(([0.0], np.cumsum(smooth)))
     scores = sums[stretches[:, 1]] - sums[stretches[:, 0]]
     kept, lost, better = greedy(stretches - [0, 1], scores, rule.tiou, plus=1.0)
-    return Proposals(stretches[kept], scores[kept], stretches[lost], better)
+    return Proposals(stretches[kept], scores[kept], stretches[lost], better, scores[lost])
 
 
 def _joined(above_N: np.ndarray, tolerances: tuple[float, ...]) -> set[tuple[int, int]]:

@@ -70,23 +70,30 @@ def tiou(segments_N2: np.ndarray, others_M2: np.ndarray) -> np.ndarray:
 def suppressed(
     segments_N2: np.ndarray, scores_N: np.ndarray, labels_N: np.ndarray, rule: Suppression
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The detections that are left `(M, 2)`, their scores and labels `(M,)`, the best first.
+    """The detections that are left `(M, 2)`, their scores and labels `(M,)`, the best first."""
+    rows, scores = survivors(segments_N2, scores_N, labels_N, rule)
+    kept = segments_N2[rows]
+    if rule.vote > 0 and not rule.per_class and rule.method != "none":
+        kept = _voted(kept, segments_N2, scores_N, rule)
+    return kept, scores, labels_N[rows]
+
+
+def survivors(
+    segments_N2: np.ndarray, scores_N: np.ndarray, labels_N: np.ndarray, rule: Suppression
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections are left, and their scores `(M,)`, the best first.
 
     All classes are gone through side by side, so that the cost is that of the largest.
     """
     if not len(scores_N) or rule.method == "none":
         order = np.argsort(-scores_N, kind="stable")[: rule.most]
-        return segments_N2[order], scores_N[order], labels_N[order]
+        return order, scores_N[order]
     groups = [np.arange(len(labels_N))]
     if rule.per_class:
         groups = [np.flatnonzero(labels_N == each) for each in np.unique(labels_N)]
     rows, scores = _side_by_side(segments_N2, scores_N, groups, rule)
     order = np.argsort(-scores, kind="stable")[: rule.most]
-    rows, scores = rows[order], scores[order]
-    kept = segments_N2[rows]
-    if rule.vote > 0 and not rule.per_class:
-        kept = _voted(kept, segments_N2, scores_N, rule)
-    return kept, scores, labels_N[rows]
+    return rows[order], scores[order]
 
 
 def _side_by_side(

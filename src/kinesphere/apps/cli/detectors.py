@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from kinesphere.predict import Opening
 
 
-def detector_among(models: Sequence[str], protocol: str | None = None) -> str | None:
+def detector_among(models: Sequence[str], options: Mapping[str, object] | None = None) -> str | None:
     """The one model that is named, where it is a detector of actions; None for recognisers.
 
+    Args:
+        models: As they are named.
+        options: Those that only detectors have.
+
     Raises:
-        InvalidSetting: If several models are named, a detector among them; or none is, and a protocol is
-            asked for, which only detectors have.
+        InvalidSetting: If several models are named, a detector among them; or none is, and one of the options
+            is given.
     """
     from kinesphere.localise.prediction import localiser_file
 
@@ -28,8 +32,9 @@ def detector_among(models: Sequence[str], protocol: str | None = None) -> str | 
             f"{found[0]} finds actions in long recordings, whose answers do not stand beside those of other "
             "models; name it alone."
         )
-    if protocol is not None and not found:
-        raise InvalidSetting("--protocol belongs to detectors of actions; a recogniser has one.")
+    for name, value in (options or {}).items():
+        if value is not None and not found:
+            raise InvalidSetting(f"{name} belongs to detectors of actions; leave it out for a recogniser.")
     return found[0] if found else None
 
 

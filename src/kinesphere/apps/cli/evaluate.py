@@ -24,6 +24,13 @@ from kinesphere.apps.cli.options import (
     Unlabelled,
     WrongRows,
 )
+from kinesphere.apps.cli.score_options import (
+    Classifier,
+    ClassifierTop,
+    ClassifierWeight,
+    fusing_of,
+    video_scores_of,
+)
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -53,6 +60,13 @@ Protocol = Annotated[
     Literal["thumos14", "activitynet"] | None,
     typer.Option(help="Of a detector of actions: whose overlaps count; default: thumos14."),
 ]
+Proposals = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of a detector that proposes first (ssn): write every proposal with what became of it and why, "
+        "as .csv or .json."
+    ),
+]
 ChangedBackground = Annotated[
     str,
     typer.Option(
@@ -79,6 +93,10 @@ def evaluate(
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     protocol: Protocol = None,
+    classifier: Classifier = None,
+    classifier_top: ClassifierTop = 2,
+    classifier_weight: ClassifierWeight = 0.5,
+    proposals: Proposals = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled videos, with intervals.
@@ -99,9 +117,12 @@ def evaluate(
     from kinesphere.train.fold_evaluation import fold_models, score_folds
 
     compute = Compute.choose(device, precision)
-    if detector_among([model], protocol) is not None:
+    if detector_among([model], _of_detectors(protocol, classifier, proposals)) is not None:
         refuse_windows({"--views": views, "--explain": explain, "--background": _changed(background)})
-        evaluate_detector(model, data, protocol, split, extracts, compute, out, as_json=as_json)
+        evaluate_detector(
+            model, data, protocol, split, extracts, compute, out, classifier=video_scores_of(classifier),
+            fusing=fusing_of(classifier_top, classifier_weight), proposals=proposals, as_json=as_json,
+        )  # fmt: skip
         return
     check_results("--out", out)
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
@@ -130,6 +151,11 @@ def _tell(report: Report, page: Path | None, *, as_json: bool) -> None:
     print_report(report)
     if page is not None:
         console().print(f"report  {page}", soft_wrap=True)
+
+
+def _of_detectors(protocol: str | None, classifier: Path | None, proposals: Path | None) -> dict[str, object]:
+    """Options that only detectors of actions have."""
+    return {"--protocol": protocol, "--classifier": classifier, "--proposals": proposals}
 
 
 def _changed(background: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,14 @@ import typer
 from kinesphere.apps.cli.console import console, print_json, say, tinted
 from kinesphere.apps.cli.options import Json
 from kinesphere.apps.cli.score_errors import Errors, ErrorsCommand, picture_of, print_errors
+from kinesphere.apps.cli.score_options import (
+    Classifier,
+    ClassifierTop,
+    ClassifierWeight,
+    fusing_of,
+    refuse_of_segments,
+    video_scores_of,
+)
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -62,52 +71,59 @@ def score_detections_(
     classes: Annotated[Path | None, typer.Option(help="AVA: label map of the classes that count.")] = None,
     excluded: Annotated[Path | None, typer.Option(help="AVA: frames that do not count.")] = None,
     errors: Errors = None,
+    classifier: Classifier = None,
+    classifier_top: ClassifierTop = 2,
+    classifier_weight: ClassifierWeight = 0.5,
     as_json: Json = False,
 ) -> None:
     """Mean average precision of timed segments, or of boxes by AVA's rule."""
-    from kinesphere.annotations.timed_files import read_timed
-    from kinesphere.evaluate.files.boxes import score_boxes
-    from kinesphere.evaluate.files.detection_errors import detection_errors
-    from kinesphere.evaluate.files.detections import score_detections
-    from kinesphere.evaluate.files.error_picture import draw_errors
-
-    thresholds, picture, wrong = numbers("--tiou", tiou), picture_of(errors, protocol), None
     if protocol == "ava":
-        from kinesphere.annotations.formats.ava import read_ava, read_frames, read_label_map
+        refuse_of_segments({"--videos": videos, "--subset": subset}, errors, classifier)
+        show(_boxes(file, truth, classes, excluded, numbers("--tiou", tiou)), as_json)
+        return
+    from kinesphere.annotations.timed_files import read_timed
+    from kinesphere.evaluate.files.detection_errors import errors_of
+    from kinesphere.evaluate.files.detections import hold, score_held
+    from kinesphere.evaluate.files.error_picture import draw_errors
+    from kinesphere.evaluate.files.video_classifier import score_with_classifier
 
-        if videos is not None or subset is not None:
-            raise InvalidSetting(
-                "AVA's annotations say by themselves which frames count; leave --videos, --subset out and "
-                "name frames that do not count by --excluded."
-            )
-        found = score_boxes(
-            read_ava(file),
-            read_ava(truth),
-            names=None if classes is None else read_label_map(classes),
-            excluded=frozenset() if excluded is None else read_frames(excluded),
-            thresholds=thresholds,
-        )
-    else:
-        if classes is not None or excluded is not None:
-            raise InvalidSetting("--classes and --excluded belong to --protocol ava.")
-        results, annotated = read_timed(file), read_timed(truth)
-        found = score_detections(
-            results, annotated, protocol, thresholds=thresholds, videos=videos, subset=subset,
-            unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
-        )  # fmt: skip
-        if errors is not None:
-            wrong = detection_errors(
-                results, annotated, protocol, thresholds=thresholds, videos=videos, subset=subset,
-                unknown=unknown, ambiguous=ambiguous, duplicates=duplicates,
-            )  # fmt: skip
-        if wrong is not None and picture is not None:
-            draw_errors(wrong, picture, f"{file.name}: {found.rules[0]}")
+    if classes is not None or excluded is not None:
+        raise InvalidSetting("--classes and --excluded belong to --protocol ava.")
+    thresholds, picture, by = numbers("--tiou", tiou), picture_of(errors), video_scores_of(classifier)
+    annotated = read_timed(truth)
+    counted = partial(
+        hold, truth=annotated, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
+        duplicates=duplicates,
+    )  # fmt: skip
+    held = counted(read_timed(file))
+    found = score_held(held, protocol, thresholds)
+    if by is not None:
+        how = fusing_of(classifier_top, classifier_weight)
+        held, found = score_with_classifier(found, read_timed(file), by, how, counted, protocol, thresholds)
+    wrong = None if errors is None else errors_of(held, protocol, thresholds)
+    if wrong is not None and picture is not None:
+        draw_errors(wrong, picture, f"{file.name}: {found.rules[0]}")
     if as_json:
         print_json(found.to_json() | ({} if wrong is None else {"errors": wrong.to_json()}))
         return
     show(found, as_json)
     if wrong is not None:
         print_errors(wrong, picture)
+
+
+def _boxes(
+    file: Path, truth: Path, classes: Path | None, excluded: Path | None, thresholds: list[float] | None
+) -> FileScores:
+    from kinesphere.annotations.formats.ava import read_ava, read_frames, read_label_map
+    from kinesphere.evaluate.files.boxes import score_boxes
+
+    return score_boxes(
+        read_ava(file),
+        read_ava(truth),
+        names=None if classes is None else read_label_map(classes),
+        excluded=frozenset() if excluded is None else read_frames(excluded),
+        thresholds=thresholds,
+    )
 
 
 Protocol = Annotated[Literal["thumos14", "activitynet"], typer.Option(help="Whose rules are followed.")]
@@ -225,10 +241,14 @@ def show(found: FileScores, as_json: bool) -> None:
     from rich.table import Table
 
     screen = console()
-    table = Table("score", "value", title=found.protocol)
+    beside = [] if found.external is None else ["without the classifier"]
+    table = Table("score", "value", *beside, title=found.protocol)
     for name, value in found.scores.items():
-        table.add_row(found.titles[name], str(value))
+        before = [] if found.external is None else [str(found.external.without.scores[name])]
+        table.add_row(found.titles[name], str(value), *before)
     screen.print(table)
+    if found.external is not None:
+        say("external", "yellow", found.external.note)
     _print_classes(found)
     for name, count in found.counts.items():
         if count:
@@ -237,7 +257,7 @@ def show(found: FileScores, as_json: bool) -> None:
     for what, names in (("videos", found.unknown_videos), ("classes", found.unknown_classes)):
         if names:
             say("unknown", "yellow", f"{len(names)} {what}: {_first(names)}")
-    for rule in found.rules:
+    for rule in found.rules[: None if found.external is None else -1]:  # the last one was said
         screen.print(tinted(("rule", "cyan"), f"  {rule}"), soft_wrap=True)
 
 

@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperCommand
 
 from kinesphere.apps.cli.console import check_file, console
-from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.evaluate.metrics.detection_errors import DetectionErrors
@@ -40,15 +39,13 @@ class ErrorsCommand(TyperCommand):
         return super().parse_args(ctx, words)
 
 
-def picture_of(option: str | None, protocol: str) -> Path | None:
+def picture_of(option: str | None) -> Path | None:
     """Where errors are drawn, if anywhere, before anything is scored.
 
     Raises:
-        InvalidSetting: If its suffix is none of a picture's, or the protocol has no such errors.
+        InvalidSetting: If its suffix is none of a picture's.
         UnwritableFile: If its folder takes no files.
     """
-    if option is not None and protocol == "ava":
-        raise InvalidSetting(f"{OPTION} is of timed segments; boxes of --protocol ava have none.")
     if not option:
         return None
     check_file(OPTION, Path(option), (".png", ".svg"))

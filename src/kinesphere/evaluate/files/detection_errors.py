@@ -56,22 +56,22 @@ def detection_errors(
         InvalidAnnotation: If the results have no scores, or nothing is annotated.
         InvalidSetting: If a threshold, the subset or the list is wrong.
     """
-    asked = check_thresholds(thresholds or ERROR_THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
     held = hold(
         results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
         duplicates=duplicates,
     )  # fmt: skip
-    return errors_of(held, protocol, asked, buckets)
+    return errors_of(held, protocol, thresholds, buckets)
 
 
 def errors_of(
     held: Held,
     protocol: TemporalProtocol,
-    thresholds: tuple[float, ...] | None = None,
+    thresholds: Sequence[float] | None = None,
     buckets: tuple[Buckets, ...] | None = None,
 ) -> DetectionErrors:
     """`detection_errors` of what was chosen already."""
+    asked = check_thresholds(thresholds or ERROR_THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
     return DetectionErrors(
-        thresholds or ERROR_THRESHOLDS[protocol], held.found, held.annotated, held.classes,
+        asked, held.found, held.annotated, held.classes,
         held.durations_s, buckets or BUCKETS[protocol], held.ignored,
     )  # fmt: skip

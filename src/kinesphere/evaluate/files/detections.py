@@ -66,23 +66,29 @@ def score_detections(
         InvalidAnnotation: If the results have no scores, or nothing is annotated.
         InvalidSetting: If a threshold, the subset or the list is wrong.
     """
-    asked = check_thresholds(thresholds or THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
     held = hold(
         results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
         duplicates=duplicates,
     )  # fmt: skip
+    return score_held(held, protocol, thresholds)
+
+
+def score_held(
+    held: Held, protocol: TemporalProtocol, thresholds: Sequence[float] | None = None
+) -> FileScores:
+    """`score_detections` of what was chosen already."""
+    asked = check_thresholds(thresholds or THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
     matched = matched_of(held, asked)
     scores, titles = scored(metrics_for("detections", at={"map": asked}), matched)
     strange = sorted({each.label for each in held.parts.kept} - {*matched.classes})
     counts = _counts(held) | {
-        "detections": len(results),
+        "detections": held.given,
         "detections_scored": len(matched.label),
         "detections_of_unknown_classes": len(held.parts.kept) - len(matched.label),
         "detections_ignored_as_ambiguous": int((~matched.counts).any(1).sum()),
     }
-    rules = [*_rules(held.name, unknown, ambiguous, duplicates), *truth.notes]
     return FileScores(
-        protocol, scores, titles, per_class(matched), counts, rules, held.parts.unknown_videos, strange
+        protocol, scores, titles, per_class(matched), counts, held.rules, held.parts.unknown_videos, strange
     )
 
 
@@ -102,6 +108,8 @@ class Held:
         truth: Annotations of the videos that are scored.
         ambiguous: How many of these are Ambiguous.
         double: How many ground truths repeat another one.
+        given: How many entries the results have.
+        rules: What was done where codes differ.
     """
 
     name: str
@@ -115,6 +123,8 @@ class Held:
     truth: TimedLabels
     ambiguous: int
     double: int
+    given: int
+    rules: tuple[str, ...]
 
 
 def hold(
@@ -149,7 +159,8 @@ def hold(
         name, tuple(number), found, annotated, _overlapping(found, ignoring),
         units_of(annotated.place, len(places)),
         np.array([chosen.durations_s.get(video, np.nan) for video in places], np.float64),
-        parts, chosen, len(doubtful), double,
+        parts, chosen, len(doubtful), double, len(results),
+        (*_rules(name, unknown, ambiguous, duplicates), *truth.notes),
     )  # fmt: skip
 
 

@@ -11,6 +11,46 @@ from kinesphere.evaluate.metrics.table import Metric, Score, Scored
 
 
 @dataclass(frozen=True)
+class External:
+    """What a program beside the one that is scored has put into results.
+
+    Attributes:
+        name: File of a video classifier's scores.
+        top: So many of its labels of each video count.
+        weight: Of its scores, 0 to 1.
+        agnostic: Whether the segments have their labels from it.
+        without: Scores of the results as they were.
+    """
+
+    name: str
+    top: int
+    weight: float
+    agnostic: bool
+    without: FileScores
+
+    @property
+    def note(self) -> str:
+        """What a reader of the scores must know."""
+        labels = "which has given their labels" if self.agnostic else "which kept those of its labels"
+        return (
+            f"Scores are of segments and of an external video classifier, {self.name}, {labels}: the best "
+            f"{self.top} of each video, with a weight of {self.weight:g}. Without it mAP is "
+            f"{self.without.scores['map']}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "classifier": self.name,
+            "top": self.top,
+            "weight": self.weight,
+            "labels_from_classifier": self.agnostic,
+            "note": self.note,
+            "without": self.without.to_json(),
+        }
+
+
+@dataclass(frozen=True)
 class FileScores:
     """Scores of one file of results.
 
@@ -24,6 +64,7 @@ class FileScores:
         unknown_videos: Videos of the results that the annotations do not know.
         unknown_classes: Likewise classes.
         curves: Numbers that belong to each other, by name.
+        external: What another program has put into the results; None for nothing.
     """
 
     protocol: str
@@ -35,6 +76,7 @@ class FileScores:
     unknown_videos: Sequence[str] = ()
     unknown_classes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    external: External | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The shape that scripts rely on: scores are fractions."""
@@ -49,6 +91,7 @@ class FileScores:
             "unknown_videos": list(self.unknown_videos),
             "unknown_classes": list(self.unknown_classes),
             **{name: list(values) for name, values in self.curves.items()},
+            **({} if self.external is None else {"external": self.external.to_json()}),
         }
 
 

@@ -9,7 +9,7 @@ recipe's `decode`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.localise.decoding import Decoding, detections
 from kinesphere.localise.detector_file import DetectorFile, whole
 from kinesphere.localise.methods.registry import METHODS, Method
+from kinesphere.localise.proposal_fates import REASONS, Fate, ProposalFate
 from kinesphere.localise.proposals import Proposals, grouped, sliding
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.rows import RowClassifier, fit_rows
@@ -39,7 +40,7 @@ from kinesphere.localise.structured import (
     segment_loss,
     target_moments,
 )
-from kinesphere.localise.suppression import Suppression, suppressed
+from kinesphere.localise.suppression import Suppression, suppressed, survivors, tiou
 from kinesphere.localise.training import NetworkTask, fit_task
 from kinesphere.models.temporal.ssn import SSN, Placed, RowScores, Stages
 from kinesphere.predict.features import VideoFeatures
@@ -54,6 +55,25 @@ _RULE = PoolRule(coverage=0.0)
 """Recordings differ in length, and a second of background is some in each."""
 _SHAPES = {"mean": ("C",), "std": ("C",), "actionness": (2, "C + 1"), "targets": (2, 2)}
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Labels of proposals, the surest N first.
+
+    Attributes:
+        segments: `(N, 2)` in rows, after regression.
+        scores: `(N,)`.
+        labels: `(N,)`.
+        proposal: `(N,)` which proposal each is of.
+        all_scores: `(M, K)` of all proposals and labels.
+    """
+
+    segments: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    proposal: np.ndarray
+    all_scores: np.ndarray
 
 
 class SegmentDetector:
@@ -139,18 +159,74 @@ class SegmentDetector:
     def detect(self, features: VideoFeatures, video: str = "") -> list[Detection]:
         """What happens in a video when, the surest first; see `Detector.detect`."""
         self.sight.check(features, video or "the video")
-        segments = self.proposals(features).stretches.astype(np.float64)
-        if not len(segments):
+        judged = self._judged(features, self.proposals(features))
+        if judged is None:
             return []
+        kept = suppressed(judged.segments - 0.5, judged.scores, judged.labels, self.decoding.suppression)
+        return detections(features, *kept, names=self.labels.names, video=video)
+
+    @torch.inference_mode()
+    def fates(self, features: VideoFeatures, video: str) -> list[ProposalFate]:
+        """What becomes of each proposal in a video; see `Proposing.fates`."""
+        self.sight.check(features, video or "the video")
+        found = self.proposals(features)
+        judged = self._judged(features, found)
+        told = [] if judged is None else self._told(features, found, judged, video)
+        for (first, end), actionness, better in zip(found.dropped, found.lost, found.better, strict=True):
+            ends = _seconds(features, np.array([(first, end), found.stretches[better]], np.float64))
+            told.append(
+                ProposalFate(
+                    video, *ends[0], float(actionness), "overlapped", REASONS["overlapped"],
+                    better_start_s=ends[1][0], better_end_s=ends[1][1],
+                )
+            )  # fmt: skip
+        return told
+
+    def _told(
+        self, features: VideoFeatures, found: Proposals, judged: Judged, video: str
+    ) -> list[ProposalFate]:
+        """What becomes of the proposals that are judged."""
+        rule = self.decoding.suppression
+        left, _ = survivors(judged.segments - 0.5, judged.scores, judged.labels, rule)
+        detected = dict(zip(judged.proposal[left[::-1]].tolist(), left[::-1].tolist(), strict=True))
+        looked_at = set(judged.proposal.tolist())
+        told = []
+        for i, (stretch, actionness) in enumerate(zip(found.stretches, found.scores, strict=True)):
+            label, better = int(judged.all_scores[i].argmax()), np.empty(0, np.int64)
+            fate: Fate = "surpassed"
+            if i in detected:
+                fate, label = "detected", int(judged.labels[detected[i]])
+            elif i in looked_at:
+                mine = int(np.flatnonzero(judged.proposal == i)[0])
+                label = int(judged.labels[mine])
+                fate = "too_low" if judged.scores[mine] < rule.least_score else "suppressed"
+                better = left[judged.labels[left] == label] if rule.per_class else left
+                if fate == "suppressed" and len(better):
+                    overlap = tiou(judged.segments[mine : mine + 1], judged.segments[better])[0]
+                    better = better[overlap.argmax()][None]
+            ends = _seconds(features, stretch[None].astype(np.float64))[0]
+            more = _seconds(features, judged.segments[better])[0] if len(better) == 1 else (None, None)
+            told.append(
+                ProposalFate(
+                    video, *ends, float(actionness), fate, REASONS[fate], self.labels.names[label],
+                    float(judged.all_scores[i, label]), *more,
+                )
+            )  # fmt: skip
+        return told
+
+    def _judged(self, features: VideoFeatures, found: Proposals) -> Judged | None:
+        """The surest labels of proposals, whose ends are regressed; None without any."""
+        segments = found.stretches.astype(np.float64)
+        if not len(segments):
+            return None
         rows, products = self._rows(features), RowScores(self.net.eval())
-        found = products.pooled(products.scores(rows), placed(segments, len(rows)))
-        scores_PK = (found.activity[:, 1:].softmax(1) * found.completeness.exp()).double().numpy()
-        offsets = (found.regression * self.targets[1] + self.targets[0]).double().numpy()
+        verdicts = products.pooled(products.scores(rows), placed(segments, len(rows)))
+        scores_PK = (verdicts.activity[:, 1:].softmax(1) * verdicts.completeness.exp()).double().numpy()
+        offsets = (verdicts.regression * self.targets[1] + self.targets[0]).double().numpy()
         best = np.argsort(-scores_PK, axis=None, kind="stable")[: self.decoding.most]
         proposal, label = np.unravel_index(best, scores_PK.shape)
         moved = regressed(segments[proposal], offsets[proposal, label], float(len(rows)))
-        kept = suppressed(moved - 0.5, scores_PK[proposal, label], label, self.decoding.suppression)
-        return detections(features, *kept, names=self.labels.names, video=video)
+        return Judged(moved, scores_PK[proposal, label], label, proposal, scores_PK)
 
     def save(self, path: Path) -> Path:
         """Write the detector to a `.safetensors`; the file appears whole or not at all."""
@@ -215,6 +291,12 @@ class SegmentTask(NetworkTask[SSN]):
         """See `NetworkTask.loss_of`."""
         snippets, scales, labels, targets = batch
         return segment_loss(self.net(snippets, scales), labels, targets, COUNTS).total
+
+
+def _seconds(features: VideoFeatures, rows_N2: np.ndarray) -> list[tuple[float, float]]:
+    """Stretches `[first, end)` of rows in seconds, cut to the video."""
+    seconds = np.clip(features.to_s(rows_N2 - 0.5), 0.0, features.duration_s)
+    return [(float(start), float(end)) for start, end in seconds]
 
 
 def _windows(features: VideoFeatures) -> np.ndarray:
