@@ -96,7 +96,7 @@ def test_the_page_says_what_was_measured_and_how(run: Path) -> None:
     page = Page(path.read_text(encoding="utf-8"))
     for words in (
         "my detector", "mAP over tIoU 0.3 to 0.7, 95 % interval", "8 videos with 8 instances",
-        "The baseline, thresholds on a linear classifier", "1 videos took no part",
+        "The baseline, a linear classifier of the same rows", "1 videos took no part",
         "there is no video of this name", "r3d windows, every 0.25 s", "videos: all of the annotations",
         "THUMOS14, mAP over tIoU 0.3 to 0.7", "wrong label", "XS: 1", "Detections of a score of 0.9 or more",
         HOSTILE,

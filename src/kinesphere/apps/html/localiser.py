@@ -176,7 +176,10 @@ def _beside(report: Mapping[str, Any]) -> str:
     baseline = report.get("baseline")
     if baseline is None:
         return "No baseline was measured on these videos."
-    text = f"The baseline, thresholds on a linear classifier of the same rows, has {_score(baseline, 'map')}."
+    text = (
+        "The baseline, a linear classifier of the same rows whose probabilities are smoothed and held against "
+        f"thresholds, has {_score(baseline, 'map')}."
+    )
     if baseline["scores"]["map"] >= report["scores"]["map"]:
         text += " The detector is not above it: it has learnt nothing about time."
     return text
@@ -229,6 +232,11 @@ def _baseline(plain: Mapping[str, Any], label: str) -> Html:
     return tag("td", "–" if value is None else percent(value), data_value=-1 if value is None else value)
 
 
+def _rule(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the baseline makes segments."""
+    return cast("Mapping[str, Any]", (report.get("baseline") or {}).get("rule", {}))
+
+
 def _protocol(report: Mapping[str, Any]) -> Html:
     sight, counts = report.get("features", {}), report["counts"]
     left = [f"{value:g} {name.replace('_', ' ')}" for name, value in counts.items() if value]
@@ -237,6 +245,7 @@ def _protocol(report: Mapping[str, Any]) -> Html:
         ("Detector", str(report["detector"])),
         ("Classes", ", ".join(report.get("classes", ()))),
         ("Features", f"{sight['origin']}, every {sight['stride_s']:g} s" if "origin" in sight else ""),
+        ("Baseline", ", ".join(f"{key} {value}" for key, value in _rule(report).items())),
         ("Counted", ", ".join(left)),
         ("Unknown videos", ", ".join(report.get("unknown_videos", ()))),
         ("Unknown classes", ", ".join(report.get("unknown_classes", ()))),
