@@ -177,8 +177,8 @@ def _beside(report: Mapping[str, Any]) -> str:
     if baseline is None:
         return "No baseline was measured on these videos."
     text = (
-        "The baseline, a linear classifier of the same rows whose probabilities are smoothed and held against "
-        f"thresholds, has {_score(baseline, 'map')}."
+        "The baseline, a linear classifier of the same rows whose probabilities are smoothed and held "
+        f"against thresholds, has {_score(baseline, 'map')}."
     )
     if baseline["scores"]["map"] >= report["scores"]["map"]:
         text += " The detector is not above it: it has learnt nothing about time."
