@@ -36,6 +36,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+def test_runs_are_listed_without_what_trains_them() -> None:
+    script = "import sys, kinesphere.train.run_list; assert 'lightning' not in sys.modules"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_every_verb_says_what_it_loads() -> None:
     assert LOADED.keys() == {name for name, _ in VERBS} | {"data", "extract", "study", "score"}
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from kinesphere.evaluate import Report
 from kinesphere.train import Recipe
 from kinesphere.train.checkpoints import read_state
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.video import VideoWriter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +18,16 @@ from kinesphere.core.limits import brief
 if TYPE_CHECKING:
     from kinesphere.video import VideoInfo
 
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)", re.ASCII | re.DOTALL)
 _FASTEST = 100_000.0
 _MOST_FILES = 1_000_000
+
+
+def names_of(video: str) -> tuple[str, ...]:
+    """The names that the file of a video may have: its own, then that before Label Studio took the upload,
+    which puts eight hexadecimal digits and a hyphen before it."""
+    uploaded = _UPLOADED.fullmatch(video)
+    return (video,) if uploaded is None else (video, uploaded[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +120,11 @@ class Recordings:
             InvalidSetting: If several files of the folder have the name.
         """
         name = video_name(video)
+        return next(
+            (path for each in names_of(name) if (path := self._of_name(each, beside)) is not None), None
+        )
+
+    def _of_name(self, name: str, beside: Path) -> Path | None:
         if name in self.files:
             return self.files[name]
         found = self._below.get(name, [])
@@ -169,7 +183,8 @@ class Recordings:
             if fps is None:
                 raise InvalidAnnotation(
                     f"{beside} counts in frames, and nothing says how long a frame of {brief(video)} is "
-                    "shown: state the frame rate, or name the folder of the videos."
+                    "shown: state the frame rate (convert: --fps), or put the video beside it or name its "
+                    "folder (--videos)."
                 )
             return FrameClock(fps)
         if even:

@@ -156,6 +156,11 @@ class Inventory:
         Raises:
             InvalidSetting: If the lists know no times within the videos.
         """
+        if not self.there:
+            raise InvalidSetting(
+                f"None of the {len(self.missing)} videos on the lists is there, so there are no times to "
+                "write; name the folder that holds the videos."
+            )
         if not any(entry.span is not None or entry.timed for entry, _ in self.there):
             raise InvalidSetting(
                 "The lists of this set say nothing of when something happens within a video that is there; "

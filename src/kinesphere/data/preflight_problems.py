@@ -9,6 +9,7 @@ from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.sampling import clip_times
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import SpanOutsideVideo
+from kinesphere.core.paths import is_file
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.cropping import crop_problems as cropped
 from kinesphere.data.cropping import seen_window
@@ -35,8 +36,22 @@ def file_problems(
             files = dict.fromkeys(shown_path(Path(entry.path), manifest.root) for entry in found)
             problems.append(problem("warning", kind, message, files))
     if len(unreadable) == len(manifest):
-        problems.append(Problem("error", "unreadable", "No sample can be read; check the paths."))
+        problems.append(
+            Problem("error", "unreadable", f"No sample can be read; {_where_paths_lead(manifest)}.")
+        )
     return problems
+
+
+def _where_paths_lead(manifest: Manifest) -> str:
+    """What to do about paths of which none can be read."""
+    first = manifest[0].path
+    inside = not manifest.root.is_absolute() or first.is_relative_to(manifest.root)
+    if not is_file(first) and inside and is_file(Path(shown_path(first, manifest.root))):
+        return (
+            f"the paths are written as seen from the working folder, but count from the table's own, "
+            f"{manifest.root}: write them as seen from there, or absolute ones, or move the table"
+        )
+    return f"check the paths, which count from the table's folder, {manifest.root}"
 
 
 def span_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> list[Problem]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
-from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.recordings import Recordings, names_of
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.clips.modality import stands_alone
@@ -380,7 +380,9 @@ def _videos(folders: Iterable[Path]) -> dict[str, list[Path]]:
 def _video_of(file: Path, name: str, there: Mapping[str, list[Path]], *, only: bool) -> Path | str:
     """The video of a recording, or why there is none."""
     # ActivityNet's annotations name a video by the letters of its address, its files with `v_` before them.
-    names = dict.fromkeys((name, PurePath(name).stem, f"v_{name}", *([file.stem] if only else [])))
+    names = dict.fromkeys(
+        (name, PurePath(name).stem, f"v_{name}", *names_of(name), *([file.stem] if only else []))
+    )
     for each in names:
         candidates = there.get(each, [])
         beside = [path for path in candidates if path.parent == file.parent]

@@ -236,7 +236,7 @@ def _cost(files: RunFiles, seconds: float) -> Cost:
     """Time by the epochs' table, which knows those of before a break; sizes from the model."""
     from kinesphere.models import load_model
     from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters
-    from kinesphere.train.metrics_csv import read_history
+    from kinesphere.train.history import read_history
 
     if files.metrics.is_file():
         seconds = sum(float(row.get("seconds") or 0) for row in read_history(files.metrics))

@@ -9,16 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.evaluate.metrics import metrics_for
-from kinesphere.train.config import FORMER_METRICS
+from kinesphere.train.history import Row, renamed
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.module import RecognitionTask
-
-Row = dict[str, float | int | None]
-"""Epochs count from 1; `lr` is the highest of the groups; `waiting` is the fraction of the epoch's training
-time that was spent waiting for data. Scores that were not measured in an epoch are empty."""
 
 
 class History(pl.Callback):
@@ -40,7 +35,7 @@ class History(pl.Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = [_renamed(row) for row in state_dict["rows"]]
+        self.rows = [renamed(row) for row in state_dict["rows"]]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restart()  # a run resumed within an epoch does not start one
@@ -86,25 +81,3 @@ class History(pl.Callback):
             table = csv.DictWriter(file, dict.fromkeys(key for row in self.rows for key in row))
             table.writeheader()
             table.writerows(self.rows)
-
-
-def read_history(path: Path) -> list[Row]:
-    """The rows of a metrics.csv, empty cells as None.
-
-    Raises:
-        InvalidSetting: If it is damaged.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                _renamed({key: float(text) if text else None for key, text in row.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (ValueError, TypeError, csv.Error) as error:
-        raise InvalidSetting(f"{path} is no table of a training's epochs ({error}).") from error
-
-
-def _renamed(row: Row) -> Row:
-    """A row of before under the names of now."""
-    former = {f"val_{then}": f"val_{now}" for then, now in FORMER_METRICS.items()}
-    return {former.get(key, key): value for key, value in row.items()}

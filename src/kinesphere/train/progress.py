@@ -9,8 +9,9 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from kinesphere.train.history import Row
 from kinesphere.train.loader import ResumableLoader
-from kinesphere.train.metrics_csv import History, Row
+from kinesphere.train.metrics_csv import History
 from kinesphere.train.module import RecognitionTask
 
 _REFRESH_S = 0.5

@@ -148,7 +148,7 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         # The trainer's parts refer to each other: until collected, they keep the optimiser's state.
         gc.collect()
     if recipe.unlabelled.method is not None:
-        from kinesphere.train.metrics_csv import read_history
+        from kinesphere.train.history import read_history
         from kinesphere.train.semi_supervised import told
 
         return replace(parts, notes=(*parts.notes, told(read_history(files.metrics))))

@@ -13,7 +13,7 @@ from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.paths import is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.report import Report
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
 

@@ -26,9 +26,9 @@ from kinesphere.data.loader import ClipLoader
 from kinesphere.data.sampler import EpochSampler
 from kinesphere.data.two_views import UNKNOWN
 from kinesphere.train.further_scores import FurtherTask
+from kinesphere.train.history import Row
 from kinesphere.train.loader import ResumableLoader
 from kinesphere.train.losses import dense_targets, loss_at
-from kinesphere.train.metrics_csv import Row
 from kinesphere.train.unlabelled_sections import UnlabelledSection
 
 

@@ -258,7 +258,7 @@ def _learnt_before(recipe: Recipe, parts: Parts, met: Mapping[str, Met]) -> tupl
         if part is not None and learnt:
             note = (
                 f"{learnt} of {len(part)} {name} clips have taught {recipe.model.pretrained}, from which "
-                "this run starts, or are of files that have; the score flatters."
+                f"this run starts, or are of files that have; the {name} score flatters."
             )
             log.warning("%s", note)
             notes.append(note)

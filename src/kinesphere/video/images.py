@@ -147,7 +147,7 @@ class ImageFolder(Closing):
             raise UnreadableVideo(
                 f"{folder} holds images, and nothing states their frame rate: write it (such as 12) "
                 f"into {folder / 'fps.txt'} or {folder.parent / 'fps.txt'}, into a column fps of the "
-                "manifest, or set data.fps."
+                "manifest, or set data.fps (check, evaluate: --fps)."
             )
         opened = cls(images, rate)
         opened._damage.warn()

@@ -136,6 +136,16 @@ def test_folders_hold_a_file_for_each_video(tmp_path: Path) -> None:
     assert found.videos == ("a", "b")
 
 
+def test_tables_have_seconds_or_times_of_a_clock(tmp_path: Path) -> None:
+    rows = "path;label;start;end\nv;a;0:01:02.5;1:03\nv;b;64,25;1:05,5\n"
+    assert read_timed(written(tmp_path / "a.csv", rows)).labels == (
+        TimedLabel("v", "a", 62.5, 63.0), TimedLabel("v", "b", 64.25, 65.5),
+    )  # fmt: skip
+    for wrong in ("00:00:01:12", "0:61", "1:60:00", "1:2:3:4", "a:01"):
+        with pytest.raises(InvalidAnnotation, match=r"line 2: times are seconds .* not timecodes that count"):
+            read_timed(written(tmp_path / "b.csv", f"path,label,start,end\nv,a,{wrong},9:00:00\n"))
+
+
 def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
     found = read_timed(
         written(tmp_path / "a.csv", "video;type;startFrame;start;end;mood\nv;a;6;0.2;1.1;good\n")
@@ -172,7 +182,7 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.parquet", "label", "a.parquet is no table of timed labels: "),
         ("a.csv", "label,label,start,end\na,b,3,4\n", "has the column 'label' twice"),
         ("a.csv", "path,label,start,end\na/v.mp4,x,3,4\nb/v.mp4,x,3,4\n", "line 3: 'b/v.mp4' and 'a"),
-        ("a.csv", "label,start,end\na,0,2_0\n", "line 2: times and scores should be numbers"),
+        ("a.csv", "label,start,end\na,0,2_0\n", "line 2: times are seconds"),
         ("a.json", {"results": {"v": [{"label": "a", "segment": [0]}]}}, "`segment` should be a start and"),
         ("a.json", {"results": {"v": [{"segment": [0, 1]}]}}, "v: entries hold `label` and"),
         ("a.json", {"results": {"v": [{"label": "a", "segment": [0, 10**400]}]}}, "`segment` should hold"),

@@ -102,6 +102,28 @@ def test_splits_by_performer_and_by_fraction(table: Path) -> None:
     assert "--fractions takes NAME=NUMBER" in str(wrong)
 
 
+def test_rows_without_a_label_go_with_their_group(tmp_path: Path) -> None:
+    table = tmp_path / "m.csv"
+    rows = [
+        f"{group}{number}.mp4,{'' if number == 2 else label},{group},{'low' if number else ''}"
+        for group in "abcd"
+        for number, label in enumerate(("walk", "run", ""))
+    ]
+    table.write_text("\n".join(["path,label,group,grade", *rows]))
+    out = tmp_path / "s.csv"
+    found = answered("split", table, "--test", "d", "--val", "c", "--out", out)
+
+    assert (found["samples"], found["groups"]) == (12, {"train": 2, "val": 1, "test": 1})
+    assert "4 rows have no label in the column 'label' and go with their group" in found["notes"]
+    with out.open() as file:
+        kept = [(row["path"], row["label"], row["grade"], row["split"]) for row in csv.DictReader(file)]
+    assert len(kept) == 12
+    assert ("d2.mp4", "", "low", "test") in kept
+    assert answered("split", table, "--out", out, "--fractions", "train=0.5,test=0.5")["samples"] == 12
+    assert answered("split", table, "--test", "d", "--out", out, "--unlabelled", "skip")["samples"] == 8
+    assert "0 labels" in str(refused("split", table, "--test", "d", "--out", out, "--unlabelled", "refuse"))
+
+
 def test_merging_tells_contradictions_and_leaves_with_one(table: Path) -> None:
     other = table.with_name("other.csv")
     other.write_text("path,label,group,split\na0.mp4,walking,a,train\nz.mp4,run,a,test\n")

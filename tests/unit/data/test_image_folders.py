@@ -53,7 +53,8 @@ def test_frames_become_images_once_and_read_as_a_video(extracted: Path) -> None:
 def test_a_list_of_folders_with_numbers_of_frames_and_labels(extracted: Path) -> None:
     listed = extracted / "train.txt"
     listed.write_text("images/walk/0 10 10\nimages/run/1 10 2\nnothing\n")
-    with pytest.raises(InvalidManifest, match=r"line 3: should read `path num_frames label`; got 'nothing'"):
+    wrong = r"line 3: should read `video\.mp4 label` or, for images, `path num_frames label`; got 'nothing'"
+    with pytest.raises(InvalidManifest, match=wrong):
         Manifest.read(listed)
     manifest = Manifest.read(listed, wrong_rows="skip")
 
@@ -63,6 +64,38 @@ def test_a_list_of_folders_with_numbers_of_frames_and_labels(extracted: Path) ->
     assert Manifest.read(listed, wrong_rows="skip").labels.names == ("class 2", "class 10")
     found = check(manifest, SPEC, workers=1)
     assert (found.frame_rates, found.codecs, found.unreadable) == ({"10": 2}, {"images": 2}, ())
+
+
+def test_a_list_of_videos_with_labels(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    names = ("some videos/drinking (1).mp4", "some videos/lecture.mp4 2.MKV", "c.mp4")
+    for name in names:
+        make_video(tmp_path / name, frames=8)
+    listed = tmp_path / "train.txt"
+    listed.write_text(f"{names[0]} 1\n{names[1]}\t0\n{names[2]},1\n")
+    manifest = Manifest.read(listed)
+
+    assert [(sample.id, sample.labels, sample.extra) for sample in manifest] == [
+        (names[0], ("1",), ()), (names[1], ("0",), ()), (names[2], ("1",), ()),
+    ]  # fmt: skip
+    assert all(sample.path.is_file() for sample in manifest)
+    listed.write_text("c.mp4 1,2\nc.mp4 12 0\nfolder.avi 121 0\nd.mp4 0 -1\n")
+    again = Manifest.read(listed, wrong_rows="skip")
+    assert [(sample.labels, sample.extra) for sample in again] == [
+        (("1", "2"), ()), (("0",), (("num_frames", "12"),)), (("0",), (("num_frames", "121"),)),
+    ]  # fmt: skip
+    assert [each.path for each in again.wrong] == [f"{listed}, line 4"]
+
+
+def test_check_and_evaluate_take_a_rate_for_folders_of_images(extracted: Path) -> None:
+    for file in extracted.glob("images/*/*/frames.json"):
+        file.unlink()
+    (extracted / "m.csv").write_text("path,label\nimages/walk/0,walk\nimages/run/1,run\n")
+    words = ["check", str(extracted / "m.csv"), "--json"]
+    before = json.loads(CliRunner().invoke(app, words).stdout)
+    assert "(check, evaluate: --fps)" in before["unreadable"][0]["reason"]
+    after = CliRunner().invoke(app, [*words, "--fps", "8"])
+    assert after.exit_code == 0
+    assert json.loads(after.stdout)["frame_rates"] == {"8": 2}
 
 
 def test_the_rate_comes_from_the_table_a_setting_or_nowhere(extracted: Path) -> None:

@@ -75,8 +75,21 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,label\nabsent.mp4,x\n")
     result = check(Manifest.read(tmp_path / "m.csv"), workers=1)
     assert result.has_errors
-    assert result.problems[0].message == "No sample can be read; check the paths."
+    expected = f"No sample can be read; check the paths, which count from the table's folder, {tmp_path}."
+    assert result.problems[0].message == expected
     assert result.durations_s is None
+
+
+def test_paths_as_seen_from_the_working_folder_are_told(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "m.csv").write_text("path,label\nturn left/0.mp4,x\nturn left/1.mp4,x\n")
+    message = check(Manifest.read(lists / "m.csv"), workers=1).problems[0].message
+    assert message.startswith("No sample can be read; the paths are written as seen from the working folder")
+    assert str(lists) in message
 
 
 def test_labels_outside_the_set_and_empty_classes(data_folder: Path) -> None:

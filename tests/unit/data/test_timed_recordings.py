@@ -148,6 +148,19 @@ def test_a_table_states_the_performer_and_the_split_of_each_recording(tmp_path: 
     assert given.manifest.groups == ("x", "y")
 
 
+def test_a_video_is_found_under_the_name_from_before_its_upload(tmp_path: Path) -> None:
+    recording(tmp_path / "dance.pose.npz")
+    for name in ("0a1b2c3d-dance", "zz1b2c3d-dance"):
+        (tmp_path / "labels.csv").write_text(f"path,label,start,end\n{name},walk,0,10\n{name},run,10,20\n")
+        if name.startswith("0"):
+            assert {each.path.name for each in cut_recordings([tmp_path], Cutting()).manifest} == {
+                "dance.pose.npz"
+            }
+        else:
+            with pytest.raises(InvalidManifest, match="lies neither beside it nor below its folder"):
+                cut_recordings([tmp_path], Cutting())
+
+
 def test_what_to_do_where_most_annotations_are_too_short_is_told(folder: Path, elan: Elan) -> None:
     for file in folder.glob("*.eaf"):
         file.write_text(elan({"base": [("walk", 0, 9000), ("run", 9000, 11000), ("jump", 12000, 13000)]}))

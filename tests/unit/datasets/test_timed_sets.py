@@ -86,6 +86,11 @@ def test_sets_without_times_have_no_timed_labels(tmp_path: Path) -> None:
     found = inventory("omnisource", example("omnisource", tmp_path))
     with pytest.raises(InvalidSetting, match="say nothing of when something happens"):
         found.timed_labels()
+    root = example("thumos14", tmp_path / "thumos")
+    for video in root.rglob("*.mp4"):
+        video.unlink()
+    with pytest.raises(InvalidSetting, match=r"None of the \d+ videos on the lists is there"):
+        inventory("thumos14", root).timed_labels()
     with pytest.raises(InvalidSetting, match="Give the folder of the data set"):
         app(["datasets", "thumos14", "--timed", str(tmp_path / "timed.json")])
 

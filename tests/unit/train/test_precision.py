@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from kinesphere.train import Recipe, train, trainer
 from kinesphere.train.checkpoints import read_state
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.run_folder import RunFiles
 
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -27,7 +27,7 @@ from kinesphere.core.errors import (
 from kinesphere.core.files import claiming
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
 from kinesphere.train.fusion import validation_predictions
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.resolve import read_data
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable

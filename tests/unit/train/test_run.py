@@ -23,7 +23,7 @@ from kinesphere.core.threads import UsableThreads
 from kinesphere.evaluate import Report
 from kinesphere.models import load_model
 from kinesphere.train import Recipe, cross_validate, open_run, train, trainer
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.module import RecognitionTask
 from kinesphere.train.run_folder import RunFiles
 

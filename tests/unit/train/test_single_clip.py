@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from kinesphere.train import Recipe, train
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 
 
 def listed(videos: Path, table: Path, count: int, *others: Path) -> str:

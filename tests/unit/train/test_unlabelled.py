@@ -24,7 +24,7 @@ from kinesphere.data.sampler import Draw
 from kinesphere.data.two_views import TwoViews
 from kinesphere.models import create_model, load_model
 from kinesphere.train import Recipe, train, trainer
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.pretraining import nt_xent
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.semi_supervised import consistency_loss, pseudo_labels

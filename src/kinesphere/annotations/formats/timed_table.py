@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
-from kinesphere.annotations.parsing.text_lines import number_of, read_text
+from kinesphere.annotations.parsing.text_lines import number_of, read_text, seconds_of
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels, video_name
 from kinesphere.core.errors import InvalidAnnotation, InvalidManifest
 from kinesphere.core.limits import brief
@@ -160,11 +160,12 @@ def _row(
         raise InvalidAnnotation(f"{where}: {len(row)} fields where the header has {width}.")
     cells = {what: row[at].strip() for what, at in columns.items()}
     try:
-        start_s, end_s = number_of(cells["start"]), number_of(cells["end"])
+        start_s, end_s = seconds_of(cells["start"]), seconds_of(cells["end"])
         score = number_of(cells["score"]) if "score" in cells else None
     except ValueError:
         raise InvalidAnnotation(
-            f"{where}: times and scores should be numbers; got {brief(list(cells.values()))}."
+            f"{where}: times are seconds (12.5) or those of a clock (0:01:02.5), not timecodes that count "
+            f"frames, and scores are numbers; got {brief(list(cells.values()))}."
         ) from None
     if not cells["label"]:
         raise InvalidAnnotation(f"{where}: the label is empty.")

@@ -16,6 +16,7 @@ _LARGEST, _LONGEST_LINE = 1 << 29, 1 << 20
 _FURTHEST = 1e9
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _WITH_POINT = re.compile(r"(?:^|\s)[+-]?\d*\.\d", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
 
 
 def read_text(path: Path) -> str:
@@ -44,6 +45,21 @@ def number_of(word: str) -> float:
     if "_" in word:  # which Python would pass over
         raise ValueError(f"{word[:40]!r} is no number")
     return float(word)
+
+
+def seconds_of(word: str) -> float:
+    """A time in seconds, `12.5`, `12,5`, or as a clock shows it, `1:02.5` or `0:01:02.5`.
+
+    Raises:
+        ValueError: If it is none, also if it counts frames (`00:01:02:12`).
+    """
+    clock = _CLOCK.fullmatch(word.replace(",", "."))
+    if clock is None:
+        return number_of(word.replace(",", "."))
+    hours, minutes, seconds = clock.groups()
+    if float(seconds) >= 60 or (hours is not None and int(minutes) >= 60):
+        raise ValueError(f"{word[:40]!r} is no time of a clock")
+    return 3600.0 * float(hours or 0) + 60.0 * float(minutes) + float(seconds)
 
 
 class Lines:

@@ -13,6 +13,7 @@ from kinesphere.apps.cli.options import (
     Data,
     ExtractsFolder,
     GroupColumn,
+    ImagesFps,
     Json,
     LabelColumn,
     SplitColumn,
@@ -67,6 +68,7 @@ def check(
     group_column: GroupColumn = "group",
     split_column: SplitColumn = "split",
     unlabelled: Unlabelled = "refuse",
+    fps: ImagesFps = None,
     preview: Annotated[
         Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
     ] = None,
@@ -89,6 +91,7 @@ def check(
     manifest = cut.manifest if cut is not None else _listed(
         data, label_column, group_column, split_column, unlabelled
     )  # fmt: skip
+    manifest = manifest if fps is None else manifest.with_fps(fps)
     specs, origin = _sampled_inputs(model, manifest, sampling)
     place = Extracts(extracts, manifest.root)
     found = _examined(manifest, specs, origin, place, decode_all, hidden=as_json)

@@ -36,7 +36,13 @@ def split(
     seed: Seed = 0,
     label_column: LabelColumn = "label",
     group_column: GroupColumn = "group",
-    unlabelled: Unlabelled = "refuse",
+    unlabelled: Annotated[
+        Literal["keep", "refuse", "skip"],
+        typer.Option(
+            help="Rows without a label in the label column: they go with their group (another column may "
+            "have their label), are an error, or are left out of the new manifest."
+        ),
+    ] = "keep",
     as_json: Json = False,
 ) -> None:
     """Divide a manifest into splits, by fractions or by groups named; no group is ever divided.
@@ -46,13 +52,10 @@ def split(
     """
     from kinesphere.data.content import contents_of
     from kinesphere.data.faults import copies_together, same_content
-    from kinesphere.data.manifest import Manifest
     from kinesphere.data.split import by_groups, holdout
 
     check_file("--out", out, TABLES)
-    manifest = Manifest.read(
-        data, label_column=label_column, group_column=group_column, unlabelled=unlabelled
-    )
+    manifest = _read(data, label_column, group_column, unlabelled)
     copies = same_content(contents_of(sample.path for sample in manifest))
     whole = copies_together(manifest, copies)
     named = {"test": listed(test), "val": listed(val)}
@@ -70,8 +73,23 @@ def split(
         notes.append(f"{len(copies)} sets of files with the same content stay together")
     if manifest.splits:
         notes.append(f"the splits {', '.join(manifest.splits)} of before are replaced")
+    if without := sum(not sample.labels for sample in manifest):
+        notes.append(f"{without} rows have no label in the column {label_column!r} and go with their group")
     marked.write(out, label_column=label_column)
     _end_split(marked, out, notes, as_json)
+
+
+def _read(data: Path, label: str, group: str, unlabelled: Literal["keep", "refuse", "skip"]) -> Manifest:
+    """The manifest; rows that may go without a label make it one of several labels, of which none is one."""
+    from kinesphere.core.labels import LabelSet
+    from kinesphere.data.manifest import Manifest
+
+    if unlabelled != "keep":
+        return Manifest.read(data, label_column=label, group_column=group, unlabelled=unlabelled)
+    labelled = Manifest.read(data, label_column=label, group_column=group, unlabelled="skip")
+    several = LabelSet(labelled.labels.names, multi=True)
+    whole = Manifest.read(data, label_column=label, group_column=group, labels=several)
+    return whole if len(whole) > len(labelled) else labelled
 
 
 def _end_split(marked: Manifest, out: Path, notes: list[str], as_json: bool) -> None:

@@ -16,6 +16,7 @@ from kinesphere.apps.cli.options import (
     Device,
     ExtractsFolder,
     GroupColumn,
+    ImagesFps,
     Json,
     LabelColumn,
     PrecisionChoice,
@@ -86,6 +87,7 @@ def evaluate(
     split_column: SplitColumn = "split",
     unlabelled: Unlabelled = "refuse",
     wrong_rows: WrongRows = "refuse",
+    fps: ImagesFps = None,
     out: Out = None,
     background: ChangedBackground = "keep",
     explain: Explained = None,
@@ -118,7 +120,9 @@ def evaluate(
 
     compute = Compute.choose(device, precision)
     if detector_among([model], _of_detectors(protocol, classifier, proposals)) is not None:
-        refuse_windows({"--views": views, "--explain": explain, "--background": _changed(background)})
+        refuse_windows(
+            {"--views": views, "--explain": explain, "--background": _changed(background), "--fps": fps}
+        )
         evaluate_detector(
             model, data, protocol, split, extracts, compute, out, classifier=video_scores_of(classifier),
             fusing=fusing_of(classifier_top, classifier_weight), proposals=proposals, as_json=as_json,
@@ -129,6 +133,7 @@ def evaluate(
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
     explained = _explainer(predictor, explain, out)
     manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows)
+    manifest = manifest if fps is None else manifest.with_fps(fps)
     place = Extracts(extracts, manifest.root)
     date = datetime.date.today().isoformat()
     with progress("Evaluating", "clips", hidden=as_json) as advance:

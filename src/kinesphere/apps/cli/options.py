@@ -41,3 +41,11 @@ AnnotatedFps = Annotated[
         help="Frames per second of annotations that count in frames; default: as they or the videos say.",
     ),
 ]
+ImagesFps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps",
+        min=0.001,
+        help="Frames per second of folders of images for which neither the table nor a file states them.",
+    ),
+]
