@@ -27,6 +27,7 @@ NAMES = (
     "probing",
     "loader",
     "growth",
+    "large_lists",
     "threads",
     "startup",
     "alarms",

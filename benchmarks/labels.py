@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.long_tail import percent
-from benchmarks.record import Row, command_line, finish
+from benchmarks.record import Row, finish, generated_sets
 from kinesphere.evaluate.paired import Difference, share_difference
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.synthetic.poses import pose_clips, write_pose_clips
@@ -193,13 +193,8 @@ def notes_of(seeds: int, clips: int, steps: int) -> list[str]:
 
 
 def main() -> None:
-    parser = command_line(__doc__)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"sets (default: {SEEDS})")
-    parser.add_argument(
-        "--clips", type=int, default=CLIPS, help=f"clips of a class in all (default: {CLIPS})"
-    )
+    parser = generated_sets(__doc__, SEEDS, CLIPS, Path("runs/labels"))
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps (default: {STEPS})")
-    parser.add_argument("--work", type=Path, default=Path("runs/labels"), help="folder of what is kept")
     args = parser.parse_args()
     found = measure(args.seeds, args.clips, args.steps, args.work)
     title = "A tenth of the labels: semi- and self-supervised against supervised"

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.record import Row, command_line, finish
+from benchmarks.record import Row, finish, generated_sets
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.threads import computing_with
@@ -313,13 +313,8 @@ def _counts(manifest: Path) -> dict[str, int]:
 
 
 def main() -> None:
-    parser = command_line(__doc__)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"sets (default: {SEEDS})")
-    parser.add_argument(
-        "--clips", type=int, default=CLIPS, help=f"clips of a class in all (default: {CLIPS})"
-    )
+    parser = generated_sets(__doc__, SEEDS, CLIPS, Path("runs/long_tail"))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"epochs (default: {EPOCHS})")
-    parser.add_argument("--work", type=Path, default=Path("runs/long_tail"), help="folder of what is kept")
     args = parser.parse_args()
     with computing_with(1):
         found = measure(args.seeds, args.clips, args.epochs, args.work)

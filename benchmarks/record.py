@@ -29,6 +29,17 @@ def command_line(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def generated_sets(doc: str | None, seeds: int, clips: int, work: Path) -> argparse.ArgumentParser:
+    """`command_line` with the number, size and place of generated sets, of which each seed has one."""
+    parser = command_line(doc)
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"sets (default: {seeds})")
+    parser.add_argument(
+        "--clips", type=int, default=clips, help=f"clips of a class in all (default: {clips})"
+    )
+    parser.add_argument("--work", type=Path, default=work, help="folder of what is kept")
+    return parser
+
+
 def significant(value: float, digits: int = 3) -> str:
     """`value` with at least so many significant digits, never in powers of ten."""
     if value == 0 or not math.isfinite(value):

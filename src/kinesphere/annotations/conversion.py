@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kinesphere.annotations.recordings import Recordings
+from kinesphere.annotations.spelling import likely_misspelt
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed_files
 from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
@@ -15,10 +16,6 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import make_folder
 from kinesphere.core.registry import nearest
 from kinesphere.core.text import enumerated, named, spelled
-
-_FREQUENT, _CLOSE = 5, 0.75
-"""A name is likely misspelt if one so alike, as a ratio, occurs so many times as often."""
-_MOST_COMPARED = 500
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def convert(paths: Sequence[Path], to: str, out: Path, recordings: Recordings | 
         if count.labels != after.get(label, ClassCount()).labels
     ]
     lost += [f"{label}: not there before" for label in after if label not in before]
-    every = (*found.notes, *likely_misspelt(before), *_not_kept(found, target), *notes)
+    every = (*found.notes, *_misspelt(before), *_not_kept(found, target), *notes)
     return Conversion(tuple(files), before, after, every, tuple(lost))
 
 
@@ -142,36 +139,8 @@ def class_counts(labels: Iterable[TimedLabel]) -> dict[str, ClassCount]:
     return {label: ClassCount(count, seconds[label]) for label, count in spans.most_common()}
 
 
-def likely_misspelt(counts: dict[str, ClassCount]) -> list[str]:
-    """Notes of names that differ from others by case or spaces alone, or by little and are rare."""
-    notes: list[str] = []
-    folded: dict[str, str] = {}
-    for label in counts:
-        key = " ".join(label.casefold().replace("_", " ").split())
-        other = folded.setdefault(key, label)
-        if other != label:
-            notes.append(
-                f"{label!r} ({counts[label].labels}) and {other!r} ({counts[other].labels}) differ by case "
-                "or spaces"
-            )
-    return notes + _rare_alike(counts)
-
-
-def _rare_alike(counts: dict[str, ClassCount]) -> list[str]:
-    from difflib import SequenceMatcher
-
-    notes: list[str] = []
-    names = [*counts][:_MOST_COMPARED]
-    for i, label in enumerate(names):
-        frequent = (each for each in names[:i] if counts[each].labels >= _FREQUENT * counts[label].labels)
-        for other in frequent:
-            alike = SequenceMatcher(None, label.casefold(), other.casefold())
-            if alike.quick_ratio() >= _CLOSE and _CLOSE <= alike.ratio() < 1:
-                notes.append(
-                    f"{label!r} ({counts[label].labels}) may be {other!r} ({counts[other].labels}) misspelt"
-                )
-                break
-    return notes
+def _misspelt(counts: Mapping[str, ClassCount]) -> list[str]:
+    return likely_misspelt({label: count.labels for label, count in counts.items()})
 
 
 def _not_kept(found: TimedLabels, target: TimedTarget) -> list[str]:

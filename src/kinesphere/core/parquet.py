@@ -19,8 +19,8 @@ _ROWS_AT_A_TIME = 4096
 _GROWTH = 100
 
 
-def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
-    """Names of the columns, and the rows as CSV would hold them.
+def parquet_columns(path: Path) -> tuple[list[str], Iterator[dict[str, list[str]]]]:
+    """Names of the columns, and blocks of rows, by column, as CSV would hold them; no block is empty.
 
     Raises:
         InvalidManifest: If it is no readable Parquet table, or claims more than its size makes plausible;
@@ -40,7 +40,20 @@ def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
             f"{path} claims {rows} rows and {len(names)} columns in {size} bytes; that is no table of "
             "samples."
         )
-    return names, _rows(path, file, len(names))
+    return names, _blocks(path, file, len(names))
+
+
+def parquet_rows(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:
+    """`parquet_columns` row by row."""
+    names, blocks = parquet_columns(path)
+    return names, (
+        dict(zip(block, row, strict=True)) for block in blocks for row in zip(*block.values(), strict=True)
+    )
+
+
+def rows_at_a_time(columns: int) -> int:
+    """How many rows a block of a table has, which is the less the wider it is."""
+    return max(1, _ROWS_AT_A_TIME // (1 + columns // 16))
 
 
 def read_table(path: Path, error: type[KinesphereError]) -> Any:
@@ -93,15 +106,15 @@ def _opened(path: Path) -> Any:
     return pq.ParquetFile(path, read_dictionary=texts, thrift_string_size_limit=bound)
 
 
-def _rows(path: Path, file: Any, columns: int) -> Iterator[dict[str, str]]:
+def _blocks(path: Path, file: Any, columns: int) -> Iterator[dict[str, list[str]]]:
     import pyarrow as pa
 
     try:
-        for batch in file.iter_batches(batch_size=max(1, _ROWS_AT_A_TIME // (1 + columns // 16))):
+        for batch in file.iter_batches(batch_size=rows_at_a_time(columns)):
             for column in batch.columns:
                 _check_cells(path, column)
-            cells = zip(*map(_texts, batch.columns), strict=True)
-            yield from (dict(zip(batch.schema.names, row, strict=True)) for row in cells)
+            if batch.num_rows:
+                yield dict(zip(batch.schema.names, map(_texts, batch.columns), strict=True))
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(path, error) from error
 

@@ -55,9 +55,10 @@ def balance(
     """
     wanted = _checked(manifest, cap, oversample, split)
     by_class: dict[str, list[int]] = defaultdict(list)
-    for i, sample in enumerate(manifest):
-        if not manifest.splits or sample.split == wanted:
-            by_class[sample.labels[0]].append(i)
+    table, is_split = manifest.table, bool(manifest.splits)
+    for i, (labels, own) in enumerate(zip(table.labels, table.splits, strict=True)):
+        if not is_split or own == wanted:
+            by_class[labels[0]].append(i)
     times = Counter(range(len(manifest)))
     rng = np.random.default_rng(seed)
     for label in sorted(by_class):
@@ -69,9 +70,7 @@ def balance(
         for number in range(len(ordered), oversample or 0):
             times[ordered[number % len(ordered)]] += 1
     samples = tuple(each for i, sample in enumerate(manifest) for each in _repeated(sample, times[i]))
-    after = Counter(
-        manifest[i].labels[0] for rows in by_class.values() for i in rows for _ in range(times[i])
-    )
+    after = {label: sum(times[i] for i in rows) for label, rows in by_class.items()}
     before = {label: len(by_class[label]) for label in manifest.labels if label in by_class}
     return Balanced(
         replace(manifest, samples=samples),
@@ -92,11 +91,12 @@ def _checked(manifest: Manifest, cap: int | None, oversample: int | None, split:
             f"Both numbers are at least 1, and the cap is not below the other; got cap {cap}, oversample "
             f"{oversample}."
         )
-    several = next((sample for sample in manifest if len(sample.labels) != 1), None)
+    table = manifest.table
+    several = next((i for i, labels in enumerate(table.labels) if len(labels) != 1), None)
     if several is not None:
         raise InvalidSetting(
-            f"Sample {several.id!r} has {len(several.labels)} labels; classes are balanced by lists only "
-            "where every sample has one. Use a loss that weighs classes, or data.balance."
+            f"Sample {table.ids[several]!r} has {len(table.labels[several])} labels; classes are balanced by "
+            "lists only where every sample has one. Use a loss that weighs classes, or data.balance."
         )
     wanted = split_name(split)
     if manifest.splits and wanted not in manifest.splits:
@@ -106,10 +106,10 @@ def _checked(manifest: Manifest, cap: int | None, oversample: int | None, split:
 
 def _over_groups(manifest: Manifest, rows: Sequence[int], rng: np.random.Generator) -> list[int]:
     """Samples in an order that takes one of each group in turn."""
+    groups, paths = manifest.table.groups, manifest.table.paths
     by_group: dict[str, list[int]] = defaultdict(list)
     for i in rng.permutation(len(rows)).tolist():
-        sample = manifest[rows[i]]
-        by_group[sample.group or f"{sample.path}/"].append(rows[i])
+        by_group[groups[rows[i]] or f"{paths[rows[i]]}/"].append(rows[i])
     found = []
     waiting = list(by_group.values())
     while waiting:

@@ -11,10 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Self, cast
 
 from kinesphere.clips.modality import sidecar_suffixes, stands_alone
-from kinesphere.data.sample import Sample
+from kinesphere.core.text import spelled
+from kinesphere.data.sample_table import SampleTable
 
 GROUP_BY_FILE = "path"
 """In place of a group column: every file is a group, whatever its name says."""
@@ -28,11 +31,24 @@ class NameRule:
         kind: What the group is, for people.
         example: A name that fits.
         find: The group of a file name without suffix, given the sample's label; None where it does not fit.
+        begins: What all names that fit begin with.
     """
 
     kind: str
     example: str
     find: Callable[[str, str], str | None]
+    begins: str = ""
+
+    @classmethod
+    def matching(cls, kind: str, example: str, begins: str, pattern: str) -> Self:
+        """Names of a pattern, whose first bracket is the group."""
+        compiled = re.compile(pattern)
+
+        def find(name: str, label: str) -> str | None:
+            found = compiled.fullmatch(name)
+            return None if found is None else found[1]
+
+        return cls(kind, example, find, begins)
 
 
 @dataclass(frozen=True)
@@ -46,16 +62,6 @@ class Grouping:
     def sentence(self) -> str:
         """For people."""
         return f"{self.samples} samples are kept together by {self.kind}: {self.groups} groups"
-
-
-def _matching(begins: str, pattern: str) -> Callable[[str, str], str | None]:
-    compiled = re.compile(pattern)
-
-    def find(name: str, label: str) -> str | None:
-        found = compiled.fullmatch(name) if name.startswith(begins) else None
-        return None if found is None else found[1]
-
-    return find
 
 
 def _hmdb(name: str, label: str) -> str | None:
@@ -74,7 +80,7 @@ def _ranged(name: str, label: str) -> str | None:
     found = _RANGE.fullmatch(name) if name[-1:].isdigit() else None
     if found is None or len(found[2]) != len(found[3]) or found[2] >= found[3]:
         return None
-    return None if _plain(found[1]) == _plain(label) else found[1]
+    return None if _plain(found[1]) == _plain_label(label) else found[1]
 
 
 def _no_ranges(names: Iterable[str]) -> set[str]:
@@ -96,34 +102,46 @@ def _numbered(name: str, label: str) -> str | None:
     if not name[-1:].isdigit() or not any(word in name.lower() for word in _PART_WORDS):
         return None
     found = _PART.fullmatch(name)
-    if found is None or _plain(label) in (_plain(found[1]), _plain(name.rstrip("0123456789"))):
+    if found is None or _plain_label(label) in (_plain(found[1]), _plain(name.rstrip("0123456789"))):
         return None
     return found[1]
 
 
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
 def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text).casefold()
+    return _NO_LETTERS.sub("", text).casefold()
+
+
+_plain_label = lru_cache(1 << 12)(_plain)
 
 
 NAME_RULES = (
-    NameRule(
-        "performer (NTU names)", "S001C002P003R002A013", _matching("S", r"S\d{3}C\d{3}(P\d{3})R\d{3}A\d{3}.*")
+    NameRule.matching(
+        "performer (NTU names)", "S001C002P003R002A013", "S", r"S\d{3}C\d{3}(P\d{3})R\d{3}A\d{3}.*"
     ),
-    NameRule("source video (UCF101 names)", "v_Archery_g07_c01", _matching("v_", r"v_(.+_g\d\d)_c\d\d")),
-    NameRule("source video (UCF11 names)", "v_shooting_01_02", _matching("v_", r"v_(.+_\d\d)_\d\d")),
+    NameRule.matching("source video (UCF101 names)", "v_Archery_g07_c01", "v_", r"v_(.+_g\d\d)_c\d\d"),
+    NameRule.matching("source video (UCF11 names)", "v_shooting_01_02", "v_", r"v_(.+_\d\d)_\d\d"),
     NameRule("recording (HMDB51 names)", "April_09_brush_hair_u_nm_np1_ba_goo_0", _hmdb),
-    NameRule(
-        "performer (KTH names)", "person01_boxing_d1_uncomp", _matching("person", r"(person\d\d)_\w+_d\d.*")
+    NameRule.matching(
+        "performer (KTH names)", "person01_boxing_d1_uncomp", "person", r"(person\d\d)_\w+_d\d.*"
     ),
-    NameRule(
-        "performer (names of action, subject, try)", "a01_s05_e02", _matching("a", r"a\d+_(s\d+)_[et]\d+.*")
+    NameRule.matching(
+        "performer (names of action, subject, try)", "a01_s05_e02", "a", r"a\d+_(s\d+)_[et]\d+.*"
     ),
-    NameRule(
-        "performer (Breakfast names)", "P03_cam01_P03_tea", _matching("P", r"(P\d\d)_(?:cam|webcam|stereo).*")
+    NameRule.matching(
+        "performer (Breakfast names)", "P03_cam01_P03_tea", "P", r"(P\d\d)_(?:cam|webcam|stereo).*"
     ),
     NameRule("recording (names with a range)", "name_0001_0010", _ranged),
     NameRule("recording (names with a number of the part)", "name_part02", _numbered),
 )
+
+
+@lru_cache(1 << 10)
+def _rules_for(sign: str) -> tuple[NameRule, ...]:
+    """The rules that names which begin with a sign may fit."""
+    return tuple(rule for rule in NAME_RULES if rule.begins[:1] in ("", sign))
 
 
 def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
@@ -132,8 +150,8 @@ def group_of_name(path: Path, label: str) -> tuple[str, NameRule] | None:
 
 
 def _told_by(name: str, label: str) -> tuple[str, NameRule] | None:
-    for rule in NAME_RULES:
-        group = rule.find(name, label)
+    for rule in _rules_for(name[:1]):
+        group = rule.find(name, label) if name.startswith(rule.begins) else None
         if group:
             return group, rule
     return None
@@ -145,21 +163,20 @@ def _name(path: Path) -> str:
     return path.stem if alone is None else path.name.removesuffix(alone.suffix)
 
 
-def _names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Names without suffixes of many files."""
+def _names(files: Iterable[str]) -> list[str]:
+    """Names without suffixes of many files' names."""
     suffixes = sidecar_suffixes()
-    return {path: _name(path) if path.name.endswith(suffixes) else path.stem for path in paths}
+    return [_name(Path(file)) if file.endswith(suffixes) else _stem(file) for file in files]
 
 
-def _grouped(sample: Sample, group: str) -> Sample:
-    """The sample in a group; `dataclasses.replace` takes three times as long, which counts for a million."""
-    s = sample
-    return Sample(s.id, s.path, s.labels, s.span, group, s.split, s.extra, s.sidecars)
+def _stem(file: str) -> str:
+    dot = file.rfind(".")
+    return file[:dot] if 0 < dot < len(file) - 1 else file
 
 
 def with_groups(
-    samples: Sequence[Sample], shown: Callable[[Path], str], *, by_name: bool = True
-) -> tuple[list[Sample], tuple[Grouping, ...]]:
+    samples: SampleTable, shown: Callable[[Path], str], *, by_name: bool = True
+) -> tuple[SampleTable, tuple[Grouping, ...]]:
     """Give a group to samples that have none, where a name or a file tells one.
 
     A sample takes the group of others of its file; else the one that its file's name tells, unless the names
@@ -174,37 +191,55 @@ def with_groups(
     Returns:
         The samples, and how the new groups were found.
     """
-    if all(sample.group is not None for sample in samples):
-        return list(samples), ()
-    given = {sample.path: sample.group for sample in samples if sample.group is not None}
-    listed = Counter(sample.path for sample in samples)
-    names = _names(listed) if by_name else {}
-    no_ranges: set[str] | None = None
-    found: dict[Path, tuple[str, str]] = {}
-    for sample in samples:
-        if sample.path in found or (sample.path in given and sample.group is not None):
-            continue
-        named = _told_by(names[sample.path], sample.labels[0] if sample.labels else "") if by_name else None
-        if named is not None and named[1].find is _ranged:
-            no_ranges = _no_ranges(names.values()) if no_ranges is None else no_ranges
-            named = None if named[0] in no_ranges else named
-        if sample.path in given:
-            found[sample.path] = (str(given[sample.path]), "the group of other samples of their file")
-        elif named is not None:
-            found[sample.path] = (named[0], named[1].kind)
-        elif listed[sample.path] > 1:
-            found[sample.path] = (shown(sample.path), "file")
-    result = [
-        _grouped(sample, found[sample.path][0]) if sample.group is None and sample.path in found else sample
-        for sample in samples
-    ]
-    changed = [(found[s.path], s) for s, old in zip(result, samples, strict=True) if s is not old]
-    kinds = dict.fromkeys(kind for (_, kind), _ in changed)
-    return result, tuple(
-        Grouping(
-            kind,
-            sum(each == kind for (_, each), _ in changed),
-            len({group for (group, each), _ in changed if each == kind}),
-        )
-        for kind in kinds
+    if None not in samples.groups:
+        return samples, ()
+    files = samples.file_numbers()
+    told = _told(samples, files, shown, by_name)
+    kinds: Counter[str] = Counter()
+    used = bytearray(len(told))
+    groups: list[str | None] = []
+    for group, file in zip(samples.groups, files, strict=True):
+        found = told[file] if group is None else None
+        if found is not None:
+            kinds[found[1]] += 1
+            used[file] = 1
+        groups.append(group if found is None else found[0])
+    new = [each for each, is_used in zip(told, used, strict=True) if each is not None and is_used]
+    return samples.grouped(groups), tuple(
+        Grouping(kind, count, len({group for group, each in new if each == kind}))
+        for kind, count in kinds.items()
     )
+
+
+def _told(
+    samples: SampleTable, files: Sequence[int], shown: Callable[[Path], str], by_name: bool
+) -> list[tuple[str, str] | None]:
+    """For each file, the group of its samples that have none, and how it was found."""
+    count = max(files) + 1
+    first, listed, given = [-1] * count, [0] * count, cast("list[str | None]", [None] * count)
+    for row, (file, group) in enumerate(zip(files, samples.groups, strict=True)):
+        if not listed[file]:
+            first[file] = row
+        listed[file] += 1
+        if group is not None:
+            given[file] = group
+    names = _names(map(samples.file_name, first)) if by_name else []
+    no_ranges: set[str] | None = None
+    found: list[tuple[str, str] | None] = []
+    for file, row in enumerate(first):
+        own = given[file]
+        if own is not None:
+            found.append((own, "the group of other samples of their file"))
+            continue
+        labels = samples.labels[row]
+        named = _told_by(names[file], labels[0] if labels else "") if by_name else None
+        if named is not None and named[1].find is _ranged:
+            no_ranges = _no_ranges(names) if no_ranges is None else no_ranges
+            named = None if named[0] in no_ranges else named
+        if named is not None:
+            found.append((spelled(named[0]), named[1].kind))
+        elif listed[file] > 1:
+            found.append((spelled(shown(samples.paths[row])), "file"))
+        else:
+            found.append(None)
+    return found

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from kinesphere.core.errors import InvalidManifest, LabelMismatch
 from kinesphere.core.labels import LabelSet
@@ -18,6 +18,7 @@ from kinesphere.core.structured import uncollected
 from kinesphere.core.text import spelled
 from kinesphere.data.groups import GROUP_BY_FILE, Grouping, with_groups
 from kinesphere.data.sample import Sample, split_name
+from kinesphere.data.sample_table import SampleTable
 
 log = logging.getLogger(__name__)
 Unlabelled = Literal["refuse", "skip"]
@@ -47,7 +48,7 @@ class Manifest:
     (see `data.groups`).
 
     Attributes:
-        samples: At least one, with unique ids.
+        samples: At least one, with unique ids; kept as a `SampleTable`, by column.
         labels: The classes in the order of a model's outputs. A sample may carry labels outside the
             set (the preflight lists them); `targets` refuses those.
         root: Folder that relative paths count from.
@@ -58,7 +59,7 @@ class Manifest:
         wrong_are: What `wrong` holds.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     labels: LabelSet
     root: Path
     unused: tuple[Skipped, ...] = ()
@@ -68,10 +69,12 @@ class Manifest:
     wrong_are: str = "rows of the table"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", SampleTable.of(self.samples))
         if not self.samples:
             raise InvalidManifest(f"A manifest needs at least one sample; {self.root} gives none.")
-        if len({sample.id for sample in self.samples}) < len(self.samples):
-            counts = Counter(sample.id for sample in self.samples)
+        ids = self.table.ids
+        if len({*ids}) < len(ids):
+            counts = Counter(ids)
             repeated = [name for name, count in counts.items() if count > 1]
             raise InvalidManifest(
                 f"Sample ids must be unique; {len(repeated)} are not, among them {repeated[:3]}."
@@ -121,19 +124,17 @@ class Manifest:
             lambda file: spelled(shown_path(file, listing.root)),
             by_name=group_column != GROUP_BY_FILE,
         )
-        if unlabelled == "skip":
-            rows, samples = len(samples), [sample for sample in samples if sample.labels]
-            if len(samples) < rows:
-                log.info(
-                    "%s: %d of %d samples have no label in column %r and are left out.",
-                    path, rows - len(samples), rows, label_column,
-                )  # fmt: skip
-        if labels is None and listing.classes and not any(len(sample.labels) > 1 for sample in samples):
+        if unlabelled == "skip" and () in samples.labels:
+            rows = len(samples)
+            samples = samples.take(row for row, own in enumerate(samples.labels) if own)
+            log.info(
+                "%s: %d of %d samples have no label in column %r and are left out.",
+                path, rows - len(samples), rows, label_column,
+            )  # fmt: skip
+        if labels is None and listing.classes and not any(len(own) > 1 for own in {*samples.labels}):
             labels = LabelSet(listing.classes)
         labels = _labels_of(samples, labels, path, label_column)
-        return cls(
-            tuple(samples), labels, listing.root, tuple(listing.unused), tuple(listing.wrong), groupings
-        )
+        return cls(samples, labels, listing.root, tuple(listing.unused), tuple(listing.wrong), groupings)
 
     def write(self, path: str | Path, *, label_column: str = "label") -> None:
         """Write the table, as Parquet if the suffix says so, else as CSV; atomic.
@@ -142,7 +143,7 @@ class Manifest:
         """
         from kinesphere.data.table import write_samples
 
-        write_samples(self.samples, Path(path), label_column)
+        write_samples(self.table, Path(path), label_column)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -154,40 +155,51 @@ class Manifest:
         return self.samples[index]
 
     @property
+    def table(self) -> SampleTable:
+        """The samples by column, for what asks many of them for one thing."""
+        return cast("SampleTable", self.samples)
+
+    @property
     def targets(self) -> tuple[tuple[int, ...], ...]:
         """Class indices of every sample.
 
         Raises:
             LabelMismatch: If a sample has a label outside the set.
         """
-        return tuple(map(self._indices, self.samples))
+        known: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for row, own in enumerate(self.table.labels):
+            if own not in known:
+                known[own] = self._indices(row, own)
+        return tuple(map(known.__getitem__, self.table.labels))
 
-    def _indices(self, sample: Sample) -> tuple[int, ...]:
+    def _indices(self, row: int, labels: tuple[str, ...]) -> tuple[int, ...]:
         try:
-            return tuple(map(self.labels.index, sample.labels))
+            return tuple(map(self.labels.index, labels))
         except LabelMismatch as error:
-            raise LabelMismatch(f"Sample {sample.id!r} of {self.root}: {error}") from None
+            raise LabelMismatch(f"Sample {self.table.ids[row]!r} of {self.root}: {error}") from None
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, in order of appearance."""
-        return tuple(dict.fromkeys(s.split for s in self.samples if s.split is not None))
+        return tuple(split for split in dict.fromkeys(self.table.splits) if split is not None)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, in order of appearance."""
-        return tuple(dict.fromkeys(s.group for s in self.samples if s.group is not None))
+        return tuple(group for group in dict.fromkeys(self.table.groups) if group is not None)
 
     def counts(self) -> dict[str, int]:
         """Samples per class of the label set, zeros included; then labels outside the set."""
-        counted = Counter(name for sample in self.samples for name in sample.labels)
+        counted: Counter[str] = Counter()
+        for own, count in Counter(self.table.labels).items():
+            counted.update(dict.fromkeys(own, count))
         return {name: counted[name] for name in self.labels} | {
             name: count for name, count in sorted(counted.items()) if name not in self.labels
         }
 
     def select(self, indices: Iterable[int]) -> Self:
         """The samples at `indices`, in that order, with the same label set."""
-        return replace(self, samples=tuple(self.samples[i] for i in indices))
+        return replace(self, samples=self.table.take(indices))
 
     def where(self, *, split: str | None = None, group: str | None = None, label: str | None = None) -> Self:
         """The samples that match every condition given.
@@ -196,13 +208,16 @@ class Manifest:
             InvalidManifest: If none does; the message names what there is.
         """
         split = None if split is None else split_name(split)
-        chosen = [
-            i
-            for i, sample in enumerate(self.samples)
-            if (split is None or sample.split == split)
-            and (group is None or sample.group == group)
-            and (label is None or label in sample.labels)
-        ]
+        chosen: Iterable[int] = range(len(self))
+        if split is not None:
+            splits = self.table.splits
+            chosen = [i for i in chosen if splits[i] == split]
+        if group is not None:
+            groups = self.table.groups
+            chosen = [i for i in chosen if groups[i] == group]
+        if label is not None:
+            labels = self.table.labels
+            chosen = [i for i in chosen if label in labels[i]]
         if not chosen:
             asked = {"split": split, "group": group, "label": label}
             wanted = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value is not None)
@@ -214,8 +229,13 @@ class Manifest:
 
     def with_splits(self, splits: Mapping[str, str]) -> Self:
         """A copy whose samples carry the split that `splits` gives for their id (others keep theirs)."""
-        samples = (replace(s, split=splits.get(s.id, s.split)) for s in self.samples)
-        return replace(self, samples=tuple(samples))
+        names = {name: split_name(name) for name in {*splits.values()}}
+        table = self.table
+        new = [
+            names[splits[own]] if own in splits else split
+            for own, split in zip(table.ids, table.splits, strict=True)
+        ]
+        return replace(self, samples=table.split_into(new))
 
     def with_fps(self, fps: float) -> Self:
         """A copy in which folders of images have a frame rate, as far as the table states none.
@@ -251,27 +271,31 @@ class Manifest:
         return digest.hexdigest()
 
 
-def _labels_of(samples: Sequence[Sample], labels: LabelSet | None, path: Path, column: str) -> LabelSet:
+def _labels_of(samples: SampleTable, labels: LabelSet | None, path: Path, column: str) -> LabelSet:
     """The given set, else the sorted labels that occur.
 
     Raises:
         InvalidManifest: If there is no label, or a sample has not the one that the set takes.
     """
+    occurring = {*samples.labels}
     if labels is None:
-        names = sorted({name for sample in samples for name in sample.labels})
+        names = sorted({name for own in occurring for name in own})
         if not names:
             raise InvalidManifest(f"{path}: column {column!r} is empty; give every sample a label.")
-        labels = LabelSet(tuple(names), multi=any(len(sample.labels) > 1 for sample in samples))
-    wrong = next((sample for sample in samples if len(sample.labels) != 1), None)
-    if wrong is not None and not labels.multi:
+        labels = LabelSet(tuple(names), multi=any(len(own) > 1 for own in occurring))
+    if not labels.multi and any(len(own) != 1 for own in occurring):
+        wrong = next(row for row, own in enumerate(samples.labels) if len(own) != 1)
         raise InvalidManifest(
-            f"{path}: sample {wrong.id!r} has {len(wrong.labels)} labels, but the label set takes exactly "
-            "one per sample; give it one, leave out unlabelled samples (unlabelled=skip), or use a "
-            "multi-label set."
+            f"{path}: sample {samples.ids[wrong]!r} has {len(samples.labels[wrong])} labels, but the label "
+            "set takes exactly one per sample; give it one, leave out unlabelled samples (unlabelled=skip), "
+            "or use a multi-label set."
         )
     return labels
 
 
 def shown_path(path: Path, root: Path) -> str:
     """`path` relative to `root` where it lies inside, with forward slashes; else as it is."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    shown, begins = path.as_posix(), f"{root.as_posix()}/"
+    if shown.startswith(begins) and len(shown) > len(begins):
+        return shown[len(begins) :]
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else shown

@@ -68,13 +68,14 @@ def merge(
         raise InvalidSetting("Merging takes two manifests or more; name another one.")
     _check_renames(manifests, renames or {})
     root = Path(os.path.commonpath([real_path(each.root) for each in manifests.values()]))
-    ids = Counter(sample.id for manifest in manifests.values() for sample in manifest)
+    ids = Counter(own for manifest in manifests.values() for own in manifest.table.ids)
+    plain = {normal(old): normal(new) for old, new in (renames or {}).items()}
     gathered = _Gathered(root)
     for name, manifest in manifests.items():
+        renamed = {own: _renamed(name, own, plain) for own in {*manifest.table.labels}}
         for sample in manifest:
             own = sample.id if ids[sample.id] == 1 else f"{name}/{sample.id}"
-            labels = _renamed(name, sample.labels, renames or {})
-            gathered.add(name, replace(sample, id=own, labels=labels))
+            gathered.add(name, replace(sample, id=own, labels=renamed[sample.labels]))
     if gathered.differing and conflict == "refuse":
         raise gathered.refusal()
     samples = tuple(gathered.samples)
@@ -103,11 +104,15 @@ class _Gathered:
         self.repeated: list[Skipped] = []
         self.differing: list[Skipped] = []
         self._origin: dict[_Clip, str] = {}
+        self._real: dict[Path, Path] = {}
         self._first: dict[_Clip, int] = {}
 
     def add(self, name: str, sample: Sample) -> None:
         """Add a sample of a manifest; a clip that this one lists several times is listed so here."""
-        clip = real_path(sample.path), sample.span
+        file = self._real.get(sample.path)
+        if file is None:
+            file = self._real.setdefault(sample.path, real_path(sample.path))
+        clip = file, sample.span
         origin = self._origin.setdefault(clip, name)
         if origin == name:
             self._first.setdefault(clip, len(self.samples))
@@ -145,8 +150,8 @@ def _check_renames(manifests: Mapping[str, Manifest], renames: Mapping[str, str]
 
 
 def _renamed(manifest: str, labels: Sequence[str], renames: Mapping[str, str]) -> tuple[str, ...]:
-    plain = {normal(old): normal(new) for old, new in renames.items()}
-    found = (plain.get(f"{manifest}:{label}", plain.get(label, label)) for label in labels)
+    """Labels as they are in the merged manifest, by names in their normal form."""
+    found = (renames.get(f"{manifest}:{label}", renames.get(label, label)) for label in labels)
     return tuple(dict.fromkeys(found))
 
 

@@ -29,6 +29,7 @@ class Count:
         number: How many there are.
         protocol: The protocol that the part belongs to; empty for a set's only one.
         is_checked: Whether a test counts them in the official list; else the number is as published.
+        source: Where else the number was read or counted, if it was; a test counts it nowhere.
         unit: What is counted. A clip is a span of a video, or all of it; one clip may have several
             annotations, and annotations of one span are one clip.
     """
@@ -38,6 +39,7 @@ class Count:
     protocol: str = ""
     is_checked: bool = False
     unit: Unit = "clips"
+    source: str = ""
 
     @property
     def where(self) -> str:
@@ -46,7 +48,10 @@ class Count:
 
     def __str__(self) -> str:
         number = f"{self.number}" if self.unit == "clips" else f"{self.number} {self.unit}"
-        return f"{self.where} {number}{'' if self.is_checked else ' (as published, checked against no list)'}"
+        if self.is_checked:
+            return f"{self.where} {number}"
+        checked = f"also {self.source}" if self.source else "checked against no list"
+        return f"{self.where} {number} (as published, {checked})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from kinesphere.annotations.spelling import likely_misspelt
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
-from kinesphere.core.labels import nearly_same, normal
+from kinesphere.core.labels import normal
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 
 Unknown = Literal["refuse", "skip"]
 """What becomes of labels that are not among the known ones."""
-# A label that occurs so seldom and looks so much like one that occurs so much more often is likely a slip.
-_SELDOM, _TIMES_MORE, _ALIKE = 2, 5, 0.75
-_COMPARED, _LISTED = 300, 20
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ def corrected(
             kept.append(replace(each, label="|".join(names)))
     left_out = tuple(Skipped(repr(name), _answer(name, count, known)) for name, count in unknown.items())
     remaining = Counter({name: count for name, count in counts.items() if name not in unknown})
-    return replace(labels, labels=tuple(kept)), left_out, tuple(_slips(remaining)) if not known else ()
+    slips = () if known else tuple(likely_misspelt(remaining))
+    return replace(labels, labels=tuple(kept)), left_out, slips
 
 
 def _answer(name: str, count: int, known: Iterable[str]) -> str:
@@ -99,18 +98,3 @@ def _answer(name: str, count: int, known: Iterable[str]) -> str:
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     times = "1 annotation" if count == 1 else f"{count} annotations"
     return f"{name!r} ({times}){hint}"
-
-
-def _slips(counts: Counter[str]) -> Iterable[str]:
-    """What looks like one class under two names."""
-    for names in nearly_same(counts):
-        yield f"{' and '.join(f'{name!r} ({counts[name]})' for name in names)} are classes of their own"
-    common = [name for name, _ in counts.most_common(_COMPARED)]
-    for name, count in counts.items():
-        if count > _SELDOM:
-            continue
-        often = [other for other in common if counts[other] >= _TIMES_MORE * count and other != name]
-        close = difflib.get_close_matches(name.casefold(), [other.casefold() for other in often], 1, _ALIKE)
-        if close and len(nearly_same([name, close[0]])) == 0:
-            meant = next(other for other in often if other.casefold() == close[0])
-            yield f"{name!r} ({count}) may be a slip for {meant!r} ({counts[meant]}); rename it if so"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -63,7 +64,11 @@ def holdout(manifest: Manifest, fractions: Mapping[str, float], seed: int = 0) -
     part = _allocate(manifest, sizes, seed)
     for number, name in enumerate(names):
         _check_classes(manifest, part == number, name, trained_on=number == 0)
-    return manifest.with_splits({sample.id: names[p] for sample, p in zip(manifest, part, strict=True)})
+    return _assigned(manifest, [names[number] for number in part.tolist()])
+
+
+def _assigned(manifest: Manifest, splits: Sequence[str]) -> Manifest:
+    return manifest.with_splits(dict(zip(manifest.table.ids, splits, strict=True)))
 
 
 def by_groups(manifest: Manifest, parts: Mapping[str, Collection[str]], rest: str = "train") -> Manifest:
@@ -82,24 +87,25 @@ def by_groups(manifest: Manifest, parts: Mapping[str, Collection[str]], rest: st
         IncompleteSplit: If another split lacks a class.
     """
     split_of: dict[str, str] = {}
+    known = dict.fromkeys(manifest.groups)
     for split, groups in parts.items():
         for group in groups:
-            if group not in manifest.groups:
-                close = nearest(group, manifest.groups)
+            if group not in known:
+                close = nearest(group, known)
                 hint = f" did you mean {' or '.join(map(repr, close))}?" if close else ""
                 raise InvalidSetting(
-                    f"There is no group {group!r};{hint} the {len(manifest.groups)} groups are "
-                    f"{list(manifest.groups[:20])}{_told(manifest)}."
+                    f"There is no group {group!r};{hint} the {len(known)} groups are "
+                    f"{list(known)[:20]}{_told(manifest)}."
                 )
             if split_of.setdefault(group, split) != split:
                 raise InvalidSetting(f"Group {group!r} cannot be in {split_of[group]!r} and in {split!r}.")
-    part = np.array([split_of.get(sample.group or "", rest) for sample in manifest])
+    part = np.array([split_of.get(group or "", rest) for group in manifest.table.groups])
     if not (part == rest).any():
         raise InvalidSetting(f"All groups are in {sorted(set(part.tolist()))}; none is left for {rest!r}.")
     _check_classes(manifest, part == rest, rest, trained_on=True)
     for split in parts:
         _check_classes(manifest, part == split, split, trained_on=False)
-    return manifest.with_splits({sample.id: str(p) for sample, p in zip(manifest, part, strict=True)})
+    return _assigned(manifest, part.tolist())
 
 
 def kfold(manifest: Manifest, k: int, seed: int = 0) -> list[Fold]:
@@ -131,7 +137,8 @@ def leave_one_group_out(manifest: Manifest) -> list[Fold]:
         InvalidSetting: If a sample has no group, there is only one group, or a class occurs in a
             single group, so that the fold that tests it could not train on it.
     """
-    missing = [sample.id for sample in manifest if sample.group is None]
+    table = manifest.table
+    missing = [name for name, group in zip(table.ids, table.groups, strict=True) if group is None]
     if missing:
         raise InvalidSetting(
             f"Leaving one group out needs a group for every sample; {len(missing)} have none, "
@@ -141,7 +148,7 @@ def leave_one_group_out(manifest: Manifest) -> list[Fold]:
         raise InvalidSetting(
             f"Leaving one group out needs at least 2 groups; got {list(manifest.groups)}{_told(manifest)}."
         )
-    group_of = np.array([sample.group for sample in manifest])
+    group_of = np.array(list(table.groups))
     folds = []
     for group in manifest.groups:
         _check_classes(manifest, group_of != group, f"training without group {group!r}", trained_on=True)
@@ -158,8 +165,9 @@ def _fold(manifest: Manifest, tested: np.ndarray, name: str) -> Fold:
 
 
 def _check_classes(manifest: Manifest, inside: np.ndarray, name: str, *, trained_on: bool) -> None:
-    present = {label for i in np.flatnonzero(inside).tolist() for label in manifest[i].labels}
-    lacking = sorted({label for sample in manifest for label in sample.labels} - present)
+    labels = manifest.table.labels
+    present = {label for own in {*compress(labels, inside.tolist())} for label in own}
+    lacking = sorted({label for own in {*labels} for label in own} - present)
     if not lacking:
         return
     listed = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
@@ -179,7 +187,11 @@ def _allocate(manifest: Manifest, fractions: np.ndarray, seed: int) -> np.ndarra
     chi-square sense: the sum over classes of (count - target)² / target. Only the classes of a group count
     for where it goes, so the work grows with the samples and not with groups times classes.
     """
-    keys = [("g", s.group) if s.group is not None else ("f", str(s.path)) for s in manifest]
+    table = manifest.table
+    keys = [
+        file if group is None else group
+        for group, file in zip(table.groups, table.file_numbers(), strict=True)
+    ]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     group_of = np.array([numbers[key] for key in keys])
     if len(numbers) < len(fractions):

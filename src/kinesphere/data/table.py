@@ -3,63 +3,28 @@
 from __future__ import annotations
 
 import csv
-import math
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
 
-from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
 from kinesphere.core.files import replacing
-from kinesphere.core.parquet import parquet_rows
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
-from kinesphere.data.cell_paths import resolve_path
 from kinesphere.data.folder import TABLES, contents, read_folder
 from kinesphere.data.frame_lists import read_frame_list
 from kinesphere.data.groups import GROUP_BY_FILE
 from kinesphere.data.sample import Sample
+from kinesphere.data.sample_table import FileColumn, SampleTable, owned, values_of
+from kinesphere.data.table_blocks import Block, Misshapen, csv_blocks, parquet_blocks
+from kinesphere.data.table_samples import KNOWN, Columns, SampleRows, file_columns
 
-_KNOWN = ("id", "path", "start", "end", "group", "split")
-_DELIMITERS = ",;\t|"
-_LONGEST_HEADER = 1 << 20
 _LISTED_ROWS = 20
 _COMPARED = 50
 # A column of splits with more names than this holds something else.
 _MOST_SPLITS = 100
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
-# A name below the table's folder in which nothing needs a second look: no climbing, no address, no long part.
-_PLAIN = re.compile(r"(?:[\w-][\w -]{0,60}/){0,20}[\w-][\w -]{0,60}(?:\.\w{1,8})?", re.ASCII)
-_TIMECODE = re.compile(r"\d+:\d+:\d+[:;]\d+")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a table hold what; a table may have several of a kind."""
-
-    label: str = "label"
-    group: str = "group"
-    split: str = "split"
-
-
-class Row(NamedTuple):
-    """One row of a table.
-
-    Attributes:
-        number: Counted from 1, the header's.
-        cells: Text by column; None for a row that has no such form.
-        problem: What is wrong with its form.
-    """
-
-    number: int
-    cells: dict[str, str] | None
-    problem: str = ""
 
 
 @dataclass
@@ -76,7 +41,7 @@ class Listing:
     """
 
     root: Path
-    samples: list[Sample] = field(default_factory=list)
+    samples: SampleTable = field(default_factory=lambda: SampleTable.of(()))
     unused: list[Skipped] = field(default_factory=list)
     wrong: list[Skipped] = field(default_factory=list)
     unsafe: bool = False
@@ -123,15 +88,15 @@ def read_listing(path: Path, columns: Columns) -> Listing:
                 f"{path} is a folder and has no group column {columns.group!r}; list its files in a table, "
                 f"or make every file a group with {GROUP_BY_FILE!r}."
             )
-        return Listing(path, samples, unused)
+        return Listing(path, SampleTable.of(samples), unused)
     if not is_file(path):
         raise InvalidManifest(f"{path} is neither a manifest file nor a folder; check the path.")
     if path.suffix.lower() == ".txt":
         samples, wrong, classes = read_frame_list(path)
-        return Listing(path.parent, samples, wrong=wrong, classes=classes)
-    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    listing = _listing(path, rows, columns)
-    splits = {sample.split for sample in listing.samples}
+        return Listing(path.parent, SampleTable.of(samples), wrong=wrong, classes=classes)
+    blocks = parquet_blocks(path) if path.suffix.lower() == ".parquet" else csv_blocks(path)
+    listing = _listing(path, blocks, columns)
+    splits = {*listing.samples.splits}
     if len(splits) > _MOST_SPLITS:
         raise InvalidManifest(
             f"{path}: the column {columns.split!r} holds {len(splits)} different names; it is for train, "
@@ -142,7 +107,7 @@ def read_listing(path: Path, columns: Columns) -> Listing:
 
 def _unlisted(folder: Path, listing: Listing) -> list[Skipped]:
     """Videos in the table's folder that the table does not list."""
-    listed = {sample.path for sample in listing.samples}
+    listed = {*listing.samples.paths}
     return [
         Skipped(str(video.relative_to(folder)), "not in the folder's table", is_failure=False)
         for video in contents(folder).videos
@@ -150,126 +115,94 @@ def _unlisted(folder: Path, listing: Listing) -> list[Skipped]:
     ]
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    """Rows as text by column, each with its number in the file; blank lines are passed over."""
-    try:
-        with path.open(encoding=_encoding(path), newline="") as file:
-            delimiter = _delimiter(file)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header: list[str] | None = None
-            for cells in reader:
-                if not any(map(str.strip, cells)):
-                    continue
-                if header is None:
-                    header = [cell.strip() for cell in cells]
-                    _check_header(path, header)
-                    continue
-                if len(cells) > len(header):
-                    cells[len(header) :] = _without_blank_end(cells[len(header) :])
-                if len(cells) != len(header):
-                    yield Row(
-                        reader.line_num,
-                        None,
-                        f"{len(cells)} fields under {len(header)} columns; put a field that holds "
-                        f"{delimiter!r} in double quotes",
-                    )
-                else:
-                    row = dict(zip(header, map(str.strip, cells), strict=True))
-                    if delimiter != ",":  # where that is free, spreadsheets write 12,5
-                        row |= {key: row[key].replace(",", ".") for key in ("start", "end") if key in row}
-                    yield Row(reader.line_num, row)
-    except UnicodeError as error:
-        raise InvalidManifest(
-            f"{path} is not a CSV table in UTF-8: {error}. Save it as UTF-8 (spreadsheets offer 'CSV UTF-8')."
-        ) from error
-    except csv.Error as error:
-        raise InvalidManifest(f"{path} is not a CSV table in UTF-8: {error}.") from error
-    except OSError as error:
-        raise InvalidManifest(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _without_blank_end(cells: list[str]) -> list[str]:
-    """The cells up to the last that holds something: spreadsheets write columns that were emptied."""
-    filled = max((i for i, cell in enumerate(cells, start=1) if cell.strip()), default=0)
-    return cells[:filled]
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    names, rows = parquet_rows(path)
-    _check_header(path, names)
-    for number, row in enumerate(rows, start=2):
-        yield Row(number, row)
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-
-
-def _delimiter(file: IO[str]) -> str:
-    """What separates the columns: a comma, unless another sign makes the header name a path."""
-    header = ""
-    while not header.strip():
-        header = file.readline(_LONGEST_HEADER)
-        if not header:
-            break
-    file.seek(0)
-    for sign in _DELIMITERS:
-        names = next(csv.reader([header], delimiter=sign), [])
-        if "path" in (name.strip() for name in names) and len(names) > 1:
-            return sign
-    return ","
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    # Columns without a name are what spreadsheets leave where some were emptied.
-    repeated = sorted(name for name, count in Counter(header).items() if count > 1 and name)
-    if repeated:
-        raise InvalidManifest(f"{path}, row 1: columns {repeated[:20]} appear twice; rename one.")
-    if "path" not in header:
-        raise InvalidManifest(
-            f"{path}, row 1: there is no column 'path'; the header reads {list(header[:20])}. "
-            "Write path,label[,start,end,group,split,id], separated by commas, semicolons or tabs."
-        )
-
-
-def _listing(path: Path, rows: Iterable[Row], columns: Columns) -> Listing:
-    listing = Listing(path.parent)
-    first_row: dict[str, int] = {}
-    files = _file_columns()
-    samples = _Samples(columns, files, path.parent)
-    begins = f"{path}, row "
-    for row in rows:
-        where = f"{begins}{row.number}"
-        if row.cells is None:
-            listing.wrong.append(Skipped(where, row.problem))
+def _listing(path: Path, blocks: Iterable[Block | Misshapen], columns: Columns) -> Listing:
+    files = file_columns()
+    rows = _Rows(path, SampleRows(columns, files, path.parent))
+    is_checked = False
+    for block in blocks:
+        if isinstance(block, Misshapen):
+            rows.refuse(block.number, block.problem)
             continue
-        if not listing.samples:
-            _check_columns(path, row.cells, columns, files)
-        try:
-            sample = samples.of(where, row.cells)
-        except (InvalidManifest, UnsafeFile) as error:
-            listing.unsafe |= isinstance(error, UnsafeFile)
-            listing.wrong.append(Skipped(where, str(error).removeprefix(f"{where}: ").rstrip(".")))
-            continue
-        if sample.id in first_row:
-            advice = (
-                "ids must be unique"
-                if row.cells.get("id")
-                else "join several labels of one span with '|', or give the rows an id column"
-            )
-            problem = f"{sample.id!r} is already in row {first_row[sample.id]}; {advice}"
-            listing.wrong.append(Skipped(where, problem))
-            continue
-        first_row[sample.id] = row.number
-        listing.samples.append(sample)
-    if not listing.samples and not listing.wrong:
+        if not is_checked:
+            _check_columns(path, block.cells, columns, files)
+            is_checked = True
+        rows.add(block)
+    if not rows.tables and not rows.listing.wrong:
         raise InvalidManifest(f"{path} lists no samples; add a row per clip under path,label.")
-    return listing
+    return rows.listed()
+
+
+class _Rows:
+    """The rows of a table while they are read: samples, each with an id of its own, and what is wrong.
+
+    Args:
+        path: The table.
+        samples: Makes samples of rows.
+    """
+
+    def __init__(self, path: Path, samples: SampleRows) -> None:
+        self.listing = Listing(path.parent)
+        self.tables: list[SampleTable] = []
+        self._begins = f"{path}, row "
+        self._samples = samples
+        self._first_row: dict[str, int] = {}
+
+    def refuse(self, number: int, problem: str) -> None:
+        """A row that makes no sample."""
+        self.listing.wrong.append(Skipped(f"{self._begins}{number}", problem))
+
+    def add(self, block: Block) -> None:
+        """The rows of a block: all at once if they are plain and new, else one by one."""
+        table, odd = self._samples.of_block(block)
+        first_row, ids = self._first_row, table.ids
+        if not odd and first_row.keys().isdisjoint(ids) and len({*ids}) == len(ids):
+            first_row.update(zip(ids, block.numbers, strict=True))
+            self.tables.append(table)
+            return
+        kept: list[int] = []
+        for i, number in enumerate(block.numbers):
+            sample = self._looked_at(number, block.row(i)) if i in odd else None
+            if i in odd and sample is None:
+                continue
+            own = ids[i] if sample is None else sample.id
+            if own in first_row:
+                self._repeated(own, number, has_id=bool(block.cells.get("id", ("",) * number)[i]))
+                continue
+            first_row[own] = number
+            if sample is None:
+                kept.append(i)
+                continue
+            self.tables += [table.take(kept)] if kept else []
+            self.tables.append(SampleTable.of((sample,)))
+            kept = []
+        self.tables += [table.take(kept)] if kept else []
+
+    def _looked_at(self, number: int, row: Mapping[str, str]) -> Sample | None:
+        where = f"{self._begins}{number}"
+        try:
+            return self._samples.of(where, row)
+        except (InvalidManifest, UnsafeFile) as error:
+            self.listing.unsafe |= isinstance(error, UnsafeFile)
+            self.refuse(number, str(error).removeprefix(f"{where}: ").rstrip("."))
+            return None
+
+    def _repeated(self, name: str, number: int, *, has_id: bool) -> None:
+        advice = (
+            "ids must be unique"
+            if has_id
+            else "join several labels of one span with '|', or give the rows an id column"
+        )
+        self.refuse(number, f"{name!r} is already in row {self._first_row[name]}; {advice}")
+
+    def listed(self) -> Listing:
+        """What the table lists."""
+        if self.tables:
+            self.listing.samples = SampleTable.joined(self.tables)
+        return self.listing
 
 
 def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns, files: Mapping[str, str]) -> None:
-    others = [name for name in cells if name not in _KNOWN and name not in files]
+    others = [name for name in cells if name not in KNOWN and name not in files]
     _check_column(path, "label", columns.label, cells, others)
     if columns.group != "group":
         _check_column(path, "group", columns.group, cells, list(cells))
@@ -290,132 +223,54 @@ def _check_column(
     )
 
 
-class _Samples:
-    """Makes samples of rows; what many rows of a table share is one object.
-
-    Args:
-        columns: Which columns hold what.
-        files: Columns of sidecar files, with the modality of each.
-        root: Folder that relative paths count from.
-    """
-
-    def __init__(self, columns: Columns, files: Mapping[str, str], root: Path) -> None:
-        self._columns = columns
-        self._files = files
-        self._root = root
-        self._own = {*_KNOWN, *files, columns.label}
-        self._labels: dict[str, tuple[str, ...]] = {}
-        self._texts: dict[str, str] = {}
-        self._folders: dict[str, Path] = {"": root}
-
-    def of(self, where: str, row: Mapping[str, str]) -> Sample:
-        """The sample of a row.
-
-        Raises:
-            InvalidManifest: If it makes none.
-            UnsafeFile: If it names a file outside the table's folder.
-        """
-        span = _span(where, row.get("start", ""), row.get("end", ""))
-        cell = row[self._columns.label]
-        labels = self._labels.get(cell)
-        if labels is None:
-            labels = self._labels.setdefault(cell, _labels_in(where, cell))
-        text = row["path"]
-        return Sample(
-            id=row.get("id") or (text if span is None else f"{text}@{span[0]}-{span[1]}"),
-            path=self._path(where, text),
-            labels=labels,
-            span=span,
-            group=self._shared(row.get(self._columns.group)),
-            split=self._shared(row.get(self._columns.split)),
-            sidecars=tuple(
-                (modality, self._path(where, row[column]))
-                for column, modality in self._files.items()
-                if row.get(column)
-            ),
-            extra=tuple(
-                (name, self._shared(value) or "") for name, value in row.items() if name not in self._own
-            ),
-        )
-
-    def _shared(self, text: str | None) -> str | None:
-        """One copy of a text that many rows hold; None for an empty one."""
-        return self._texts.setdefault(text, text) if text else None
-
-    def _path(self, where: str, text: str) -> Path:
-        """`resolve_path`, which a plain name passes unchanged."""
-        if not _PLAIN.fullmatch(text):
-            return resolve_path(where, text, self._root)
-        folder, _, name = text.rpartition("/")
-        known = self._folders.get(folder)
-        if known is None:
-            known = self._folders.setdefault(folder, self._root / folder)
-        return known / name
-
-
-def _labels_in(where: str, cell: str) -> tuple[str, ...]:
-    labels = tuple(name.strip() for name in cell.split("|")) if cell else ()
-    if not all(labels) or len(set(labels)) != len(labels):
-        raise InvalidManifest(f"{where}: labels {cell!r} are blank or repeated between the '|' signs.")
-    return labels
-
-
-def _file_columns() -> dict[str, str]:
-    """Columns of sidecar files, with the modality of each."""
-    return {f"{name}_file": name for name in MODALITIES if MODALITIES.get(name).sidecar is not None}
-
-
-def _span(where: str, start: str, end: str) -> tuple[float, float] | None:
-    if not start and not end:
-        return None
-    if not start or not end:
-        raise InvalidManifest(f"{where}: start and end come together; got start {start!r}, end {end!r}.")
-    span = (_seconds(where, start), _seconds(where, end))
-    if not 0 <= span[0] < span[1] < math.inf:
-        raise InvalidManifest(
-            f"{where}: a span runs from start to a later end, in seconds from 0; got {start} to {end}."
-        )
-    return span
-
-
-def _seconds(where: str, text: str) -> float:
-    """Seconds from `12.5`, or from a clock time, `1:02.5` or `0:01:02.5`."""
-    clock = _CLOCK.fullmatch(text.replace(",", "."))
-    if clock is not None:
-        hours, minutes, seconds = clock.groups()
-        if float(seconds) < 60 and (hours is None or int(minutes) < 60):
-            return 3600.0 * float(hours or 0) + 60.0 * float(minutes) + float(seconds)
-    elif _NUMBER.fullmatch(text) or text.lower() in ("nan", "inf"):
-        return float(text)
-    what = "a timecode that counts frames" if _TIMECODE.fullmatch(text) else "neither"
-    raise InvalidManifest(
-        f"{where}: start and end are seconds such as 12.5 or clock times such as 1:02.5; {text[:40]!r} "
-        f"is {what}."
-    )
-
-
-def write_samples(samples: Sequence[Sample], path: Path, label_column: str) -> None:
+def write_samples(samples: SampleTable, path: Path, label_column: str) -> None:
     """Write the table that `read_listing` reads back to equal samples."""
-    root = path.parent
-    extra = list(dict.fromkeys(name for sample in samples for name, _ in sample.extra))
-    named = {modality for sample in samples for modality, _ in sample.sidecars}
-    files = {column: name for column, name in _file_columns().items() if name in named}
-    columns = ["id", "path", label_column, "start", "end", "group", "split", *files, *extra]
-    rows = []
-    for sample in samples:
-        start, end = sample.span or ("", "")
-        fixed = [sample.id, written_path(sample.path, root), "|".join(sample.labels), start, end]
-        fixed += [sample.group or "", sample.split or ""]
-        own = [sample.sidecar(name) for name in files.values()]
-        fixed += [written_path(file, root) if file is not None else "" for file in own]
-        others = dict(sample.extra)
-        rows.append([*map(str, fixed), *(others.get(k, "") for k in extra)])
+    columns = _written_columns(samples, path.parent, label_column)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".parquet":
-            _write_parquet(temporary, columns, rows)
+            _write_parquet(temporary, columns)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as out:
-                csv.writer(out).writerows([columns, *rows])
+                rows = csv.writer(out)
+                rows.writerow([name for name, _ in columns])
+                rows.writerows(zip(*(texts for _, texts in columns), strict=True))
+
+
+def _written_columns(samples: SampleTable, root: Path, label_column: str) -> list[tuple[str, Iterable[str]]]:
+    """Names of columns with their texts."""
+    columns: list[tuple[str, Iterable[str]]] = [
+        ("id", samples.ids),
+        ("path", written_paths(samples.paths, root)),
+        (label_column, map("|".join, samples.labels)),
+        ("start", ("" if span is None else str(span[0]) for span in samples.spans)),
+        ("end", ("" if span is None else str(span[1]) for span in samples.spans)),
+        ("group", (group or "" for group in samples.groups)),
+        ("split", (split or "" for split in samples.splits)),
+    ]
+    named = {modality for own in samples.sidecars for modality, _ in own}
+    for column, modality in file_columns().items():
+        if modality in named:
+            columns.append((column, written_paths(values_of(samples.sidecars, modality), root)))
+    others = dict.fromkeys(name for own in samples.extras for name, _ in own)
+    return columns + [(name, [value or "" for value in values_of(samples.extras, name)]) for name in others]
+
+
+def written_paths(paths: Sequence[Path | None], root: Path) -> Iterator[str]:
+    """`written_path` of many files, empty for None; what files of one folder share is found out once."""
+    paths = owned(paths)
+    if not isinstance(paths, FileColumn):
+        yield from ("" if path is None else written_path(path, root) for path in paths)
+        return
+    known: dict[Path, str] = {}
+    for folder, name in zip(paths.folders, paths.names, strict=True):
+        if folder is None:
+            yield ""
+            continue
+        begins = known.get(folder)
+        if begins is None:
+            begins = known[folder] = written_path(folder / "_", root)[:-1]
+        is_plain = name.isascii() and begins.isascii() and name not in ("", "..")
+        yield begins + name if is_plain else written_path(folder / name, root)
 
 
 def written_path(path: Path, root: Path) -> str:
@@ -429,9 +284,8 @@ def written_path(path: Path, root: Path) -> str:
     return (here.relative_to(base) if here.is_relative_to(base) else here).as_posix()
 
 
-def _write_parquet(path: Path, columns: list[str], rows: list[list[str]]) -> None:
+def _write_parquet(path: Path, columns: Sequence[tuple[str, Iterable[str]]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    cells = list(zip(*rows, strict=True))
-    pq.write_table(pa.table({name: pa.array(cells[i], pa.string()) for i, name in enumerate(columns)}), path)
+    pq.write_table(pa.table({name: pa.array(list(texts), pa.string()) for name, texts in columns}), path)

@@ -24,6 +24,7 @@ from kinesphere.data.folder import TABLES, contents
 from kinesphere.data.groups import Grouping, with_groups
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.sample import Sample
+from kinesphere.data.sample_table import SampleTable
 from kinesphere.data.sources import Opening
 from kinesphere.data.spelling import Spelling, corrected
 from kinesphere.data.windows import LABEL_COLUMN, WindowRule, Windows, windows_of
@@ -230,7 +231,9 @@ def _groups(found: AnnotatedVideos, given: Mapping[str, str]) -> tuple[dict[str,
             f"{len(lacking)} of {len(recordings)} recordings have no group in the table of groups, the first "
             f"is {lacking[0]}; add a row for each."
         )
-    grouped, groupings = with_groups(recordings, lambda path: spelled(shown_path(path, found.root)))
+    grouped, groupings = with_groups(
+        SampleTable.of(recordings), lambda path: spelled(shown_path(path, found.root))
+    )
     return {each.id: each.group or each.id for each in grouped}, groupings
 
 

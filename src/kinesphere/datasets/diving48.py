@@ -24,7 +24,10 @@ CARD = DatasetCard(
     splits=("train", "test"),
     groups="source video",
     paper="Li, Li, Vasconcelos (2018): RESOUND: towards action recognition without representation bias",
-    counts=(Count("train", 15_027), Count("test", 1_970)),
+    counts=(
+        Count("train", 15_027, source="in reports of others who read the lists"),
+        Count("test", 1_970, source="in reports of others who read the lists"),
+    ),
     class_count=48,
 )
 

@@ -34,7 +34,7 @@ CARD = DatasetCard(
     counts=(
         Count("train", 823, "clean"),
         Count("test", 884, "clean"),
-        Count("train", 810, "automatic"),
+        Count("train", 810, "automatic", source="in the authors' README"),
         Count("test", 884, "automatic"),
     ),
     class_count=12,

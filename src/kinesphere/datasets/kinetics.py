@@ -85,24 +85,24 @@ def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
 
 
 def _of_table(path: Path, part: str) -> Iterator[Entry | Skipped]:
-    lines = list(lines_of(path))
-    rows = csv.DictReader(line for _, line in lines)
+    rows = csv.DictReader(line for _, line in lines_of(path))
     if any(column not in (rows.fieldnames or ()) for column in _COLUMNS):
         reason = f"no list of Kinetics: it has no columns {', '.join(_COLUMNS)}"
         yield Skipped(path.name, reason, is_failure=False)
         return
+    shared = _Shared()
     for row in rows:
         where = f"{path.name}, line {rows.line_num}"
         known = _PARTS.get((row.get("split") or "").lower(), part)
-        yield _entry(
-            where, row.get("label") or "", row["youtube_id"], (row["time_start"], row["time_end"]), known
-        )
+        times = (row["time_start"], row["time_end"])
+        yield _entry(where, row.get("label") or "", row["youtube_id"], times, known, shared)
 
 
 def _of_json(path: Path, part: str) -> Iterator[Entry | Skipped]:
     content = read_json(path, InvalidAnnotation, LARGEST_LIST)
     if not isinstance(content, dict):
         raise InvalidAnnotation(f"{path} is no list of Kinetics: it holds no videos by their names.")
+    shared = _Shared()
     for video, facts in content.items():
         where = f"{path.name}, {video[:80]}"
         known: Mapping[str, Any] = facts.get("annotations") or {} if isinstance(facts, dict) else {}
@@ -110,10 +110,28 @@ def _of_json(path: Path, part: str) -> Iterator[Entry | Skipped]:
         if not isinstance(segment, list) or len(segment) != 2:
             yield Skipped(where, "it has no segment of two times")
             continue
-        yield _entry(where, str(known.get("label") or ""), video, segment, part)
+        yield _entry(where, str(known.get("label") or ""), video, segment, part, shared)
 
 
-def _entry(where: str, label: str, video: str, times: Iterable[Any], part: str) -> Entry | Skipped:
+class _Shared:
+    """What many clips of a list have alike: one object for all of them."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, tuple[str, ...]] = {"": ()}
+        self._parts: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def labels(self, label: str) -> tuple[str, ...]:
+        """The labels of a clip with one, or none."""
+        return self._labels.setdefault(label, (label,))
+
+    def parts(self, part: str) -> tuple[tuple[str, str], ...]:
+        """The parts of a clip in a split of the only protocol."""
+        return self._parts.setdefault(part, (("", part),))
+
+
+def _entry(
+    where: str, label: str, video: str, times: Iterable[Any], part: str, shared: _Shared
+) -> Entry | Skipped:
     try:
         start, end = map(float, times)
     except (TypeError, ValueError):
@@ -122,8 +140,8 @@ def _entry(where: str, label: str, video: str, times: Iterable[Any], part: str) 
         return Skipped(where, f"{video[:80]!r} from {start:g} to {end:g} s is no part of a video")
     return Entry(
         f"{video}_{int(start):06d}_{int(end):06d}",
-        (label,) if label else (),
-        (("", part),),
+        shared.labels(label),
+        shared.parts(part),
         group=video,
         also=(f"{video}_{start:g}_{end:g}",),
         origin=Origin(f"{WATCH}{video}", video, (start, end)),

@@ -25,7 +25,7 @@ _RANGE = re.compile(r"(\d+)-(\d+)")
 CARD = DatasetCard(
     title="KTH actions (the authors' division of performers)",
     content="videos",
-    size="599 videos of 2 391 passages",
+    size="599 videos of 2 391 passages; the list ends one of them, of person17_walking_d4, before it begins",
     licence="for research, as the authors state it",
     source="https://www.csc.kth.se/cvap/actions/",
     layout="personXX_<class>_dY_uncomp.avi; 00sequences.txt",
@@ -34,7 +34,7 @@ CARD = DatasetCard(
     groups="performer",
     columns=("scenario",),
     paper="Schuldt, Laptev, Caputo (2004): Recognizing human actions: a local SVM approach",
-    counts=(Count("", 2_391),),
+    counts=(Count("", 2_390, source="in a copy of 00sequences.txt, without that passage"),),
     class_count=6,
 )
 

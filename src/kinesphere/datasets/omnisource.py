@@ -28,7 +28,10 @@ CARD = DatasetCard(
     protocols=("web", "kinetics"),
     columns=("origin",),
     paper="Duan, Zhao, Xiong, Liu, Lin (2020): Omni-sourced webly-supervised learning for video recognition",
-    counts=(Count("train", 76_030, "kinetics"), Count("val", 4_838, "kinetics")),
+    counts=(
+        Count("train", 76_030, "kinetics", source="in MMAction2's table of the release"),
+        Count("val", 4_838, "kinetics", source="in MMAction2's table of the release"),
+    ),
     class_count=200,
 )
 

@@ -34,7 +34,9 @@ def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
     names = [line for _, line in lines_of(labels)]
     lists = lists_of(folder, r"(train|test)_partition\.txt", "train_partition.txt, test_partition.txt")
     tested: set[str] = set()
+    sports: dict[str, tuple[str, ...]] = {}
     for path, match in lists:  # the test's comes first
+        parts = (("", match[1]),)
         for place, line in lines_of(path):
             found = _LINE.fullmatch(line)
             if found is None:
@@ -49,8 +51,9 @@ def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
             else:
                 if match[1] == "test":
                     tested.add(video)
-                sports = tuple(names[number] for number in known)
-                yield Entry(video, sports, (("", match[1]),), origin=Origin(url, video))
+                if numbers not in sports:
+                    sports[numbers] = tuple(names[number] for number in known)
+                yield Entry(video, sports[numbers], parts, origin=Origin(url, video))
 
 
 def _write_example(folder: Path) -> Path:

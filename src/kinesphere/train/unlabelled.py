@@ -18,6 +18,7 @@ from kinesphere.data.folder import TABLES, contents
 from kinesphere.data.groups import with_groups
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.sample import Sample
+from kinesphere.data.sample_table import SampleTable
 from kinesphere.data.split import holdout
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.splits import Parts
@@ -126,7 +127,8 @@ def _read(recipe: Recipe, source: str, number: int, known: LabelSet) -> list[Sam
         if not found.videos:
             raise InvalidSetting(f"unlabelled.source: the folder {source} holds no video.")
         listed = [Sample(shown_path(each, path), each, ()) for each in found.videos]
-        samples, _ = with_groups(listed, lambda file: shown_path(file, path))
+        grouped, _ = with_groups(SampleTable.of(listed), lambda file: shown_path(file, path))
+        samples = list(grouped)
     else:
         data = recipe.data
         manifest = Manifest.read(

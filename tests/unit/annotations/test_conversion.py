@@ -142,8 +142,8 @@ def test_names_that_look_misspelt_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"label,start_s,end_s\n{lines}")
     notes = convert([tmp_path / "a.csv"], "csv", tmp_path / "b.csv").notes
     assert notes == (
-        "'Walk' (1) and 'walk' (9) differ by case or spaces",
-        "'wlak' (1) may be 'walk' (9) misspelt",
+        "'walk' (9) and 'Walk' (1) differ by case or spaces alone; rename them if they are one class",
+        "'wlak' (1) may be a slip for 'walk' (9); rename it if so",
     )
 
 

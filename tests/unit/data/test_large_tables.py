@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kinesphere.core import parquet
-from kinesphere.data import Manifest, table
+from kinesphere.data import Manifest, table_samples
 
 ROWS = 9000
 
@@ -30,13 +30,13 @@ def test_rows_share_what_is_equal(suffix: str, tmp_path: Path, monkeypatch: pyte
             pa.table({name: list(cells) for name, cells in zip(header, columns, strict=True)}), path
         )
     looked_at: list[str] = []
-    resolve = table.resolve_path
+    resolve = table_samples.resolve_path
 
     def counting(where: str, text: str, root: Path) -> Path:
         looked_at.append(text)
         return resolve(where, text, root)
 
-    monkeypatch.setattr(table, "resolve_path", counting)
+    monkeypatch.setattr(table_samples, "resolve_path", counting)
     samples = Manifest.read(path).samples
     assert len(samples) == ROWS
     assert samples[8].path == tmp_path / "a" / "1" / "v_8.mp4"

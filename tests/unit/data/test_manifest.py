@@ -11,6 +11,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.data.groups import with_groups
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
+from kinesphere.data.sample_table import SampleTable
 
 
 def table(folder: Path, text: str, name: str = "manifest.csv") -> Path:
@@ -278,7 +279,7 @@ def test_writing_and_reading_gives_the_same_samples(
     labels = LabelSet.from_labels(name for s in samples for name in s.labels)
     Manifest(tuple(samples), labels, path.parent).write(path)
     # A name such as P00_cam tells the group of a sample that has none.
-    grouped, _ = with_groups(samples, str)
+    grouped, _ = with_groups(SampleTable.of(samples), str)
     assert Manifest.read(path).samples == tuple(grouped)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 

@@ -220,7 +220,7 @@ def test_likely_slips_are_told_without_a_list_of_labels() -> None:
     _, _, notes = corrected(typed(*["walk"] * 10, "wakl", *["run"] * 3, "Run"), Spelling())
 
     assert notes == (
-        "'run' (3) and 'Run' (1) are classes of their own",
+        "'run' (3) and 'Run' (1) differ by case or spaces alone; rename them if they are one class",
         "'wakl' (1) may be a slip for 'walk' (10); rename it if so",
     )
 
