@@ -115,7 +115,7 @@ def test_the_page_says_what_was_measured_and_how(run: Path) -> None:
 def test_timelines_have_what_happens_and_what_was_found(run: Path) -> None:
     page = Page(write_localiser_html(run).read_text(encoding="utf-8"))
     assert len(page.all("div", class_="player")) == len(VIDEOS)
-    assert [own["preload"] for own in page.all("video")] == ["none"]  # the one that is there
+    assert [own["preload"] for own in page.all("video")] == ["metadata"]  # the one that is there, and open
     assert page.text.count("so nothing plays; the timeline stays usable") == len(VIDEOS) - 1
     said = [own["title"] for own in page.all("button", class_="segment")]
     assert said.count("kick, 0:02.0 to 0:06.5, score 0.90") == 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_a_detector_is_evaluated_by_the_verb_for_recognisers(filmed, tmp_path):
     assert report["scores"] == pytest.approx(own["scores"])
     assert report["scores"]["map@0.5"] > 0.5
     assert json.loads((tmp_path / "out" / "report.json").read_text())["scores"] == report["scores"]
+    assert "Timelines" in (tmp_path / "out" / "report.html").read_text()
     assert not list(filmed.glob(f"*{SUFFIX}"))
     everything = kinesphere("evaluate", filmed / "run", filmed, "--protocol", "activitynet")
     assert everything.exit_code == 0, everything.output
@@ -84,6 +86,50 @@ def test_a_detector_is_evaluated_by_the_verb_for_recognisers(filmed, tmp_path):
         "evaluate", filmed / "fc.safetensors", filmed / "labels.json", "--protocol", "thumos14"
     )
     assert "--protocol belongs to detectors of actions" in str(wrong.exception)
+
+
+def test_scores_of_a_video_classifier_are_told_beside_those_without(filmed, tmp_path):
+    (tmp_path / "classified.csv").write_text("video,label,score\nv3,hop,0.9\nv4,hop,0.8\nv4,skip,0.1\n")
+    words = (
+        "evaluate",
+        filmed / "run",
+        filmed / "labels.json",
+        "--split",
+        "testing",
+        "--out",
+        tmp_path / "out",
+    )
+    done = kinesphere(*words, "--classifier", tmp_path / "classified.csv", "--json")
+    assert done.exit_code == 0, done.output
+    report, own = json.loads(done.stdout), json.loads((filmed / "run" / "report.json").read_text())
+    assert report["external"]["without"]["scores"] == pytest.approx(own["scores"])
+    assert report["scores"]["map"] < own["scores"]["map"]  # the skip of v3 is lost
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())["results"]
+    assert {each["label"] for each in found["v3"]} == {"hop"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "an external video classifier, classified.csv, which kept those of its labels" in page
+    wrong = kinesphere(
+        "evaluate", filmed / "fc.safetensors", filmed, "--classifier", tmp_path / "classified.csv"
+    )
+    assert "--classifier belongs to detectors of actions" in str(wrong.exception)
+
+
+def test_proposals_are_written_with_what_became_of_them(filmed, tmp_path):
+    words = ("evaluate", filmed / "run", filmed / "labels.json", "--proposals", tmp_path / "p.csv")
+    assert "temporalmaxer proposes nothing that it could drop" in str(kinesphere(*words).exception)
+    settings = LocaliseRecipe.load(filmed / "run").to_dict() | {"out": str(tmp_path / "ssn")}
+    settings["model"] |= {"name": "ssn", "arguments": {}}
+    settings["train"] |= {"epochs": 1}
+    train_localiser(LocaliseRecipe.model_validate(settings), console=Console(file=io.StringIO()))
+    words = ("evaluate", tmp_path / "ssn", filmed / "labels.json", "--split", "testing")
+    done = kinesphere(*words, "--proposals", tmp_path / "p.csv")
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["video"] for row in rows} <= {"v3", "v4"}
+    assert all(row["fate"] and row["reason"] and row["role"] for row in rows)
+    assert f"{sum(row['fate'] == 'detected' for row in rows)} detected" in done.output
+    assert "p.txt" in str(kinesphere(*words, "--proposals", tmp_path / "p.txt").exception)
 
 
 def test_segments_of_a_detector_are_written_as_everything(filmed, tmp_path):

@@ -120,7 +120,7 @@ def timelines_section(videos: Videos, page: Path) -> Html:
     )
     text = (
         "A click on a segment plays the moment. Detections that are striped are wrong, annotations that are "
-        f"striped were not found; what stands beside them says how.{more}"
+        f"striped were not found; point at them to read how.{more}"
     )
     return join(tag("h2", "Timelines"), lead(text), parts)
 
@@ -134,17 +134,18 @@ def _timeline(videos: Videos, each: VideoF1, page: Path, *, opened: bool) -> Htm
         tag("b", name),
         f" F1 {percent(each.f1)}: {each.right} of {each.instances} found, {each.detections} detections",
     )
-    player = tag("div", _film(path, page), tools(seen), timeline(seen), class_="player")
+    film = _film(path, page, lazy=not opened)
+    player = tag("div", film, tools(seen), timeline(seen), class_="player")
     return tag("details", summary, player, open=opened, id=f"video-{each.place}", class_="film")
 
 
-def _film(path: Path | None, page: Path) -> Html:
+def _film(path: Path | None, page: Path, *, lazy: bool) -> Html:
     if path is None or not is_file(path):
         where = "" if path is None else f" where it was, {path}"
         return without_video(f"The video is not there{where}, so nothing plays; the timeline stays usable.")
     if path.suffix.lower() not in _FILMS:
         return without_video(f"{path.name} is no video that a browser plays.")
-    return stage(str(path), page, lazy=True)
+    return stage(str(path), page, lazy=lazy)
 
 
 def _shown(videos: Videos, place: int) -> Shown:
