@@ -13,9 +13,11 @@ from kinesphere.annotations.formats.ava import read_ava, read_label_map
 from kinesphere.annotations.timed import Detection, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.evaluate.files.boxes import score_boxes
+from kinesphere.evaluate.files.detection_errors import detection_errors
 from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.proposals import score_proposals
 from kinesphere.evaluate.files.tracks import read_tracks, score_tracks
+from kinesphere.evaluate.files.video_classifier import Fusing, fuse_classifier, read_video_scores
 
 pytestmark = pytest.mark.real
 ROOT = os.environ.get("KINESPHERE_TEST_DATA")
@@ -136,3 +138,49 @@ def test_tud_campus_as_motmetrics_and_trackeval() -> None:
     assert {name: found.counts[name] for name in counts} == {
         n: wanted["metrics"][t] for n, t in counts.items()
     }
+
+
+def test_perfect_detections_of_thumos_have_no_error_though_every_cliff_dive_is_also_a_dive() -> None:
+    truth = read_timed(THUMOS / "temporal_annotations_test")
+    kept = [each for each in truth.labels if each.label != "Ambiguous"]
+    perfect = TimedLabels.of(
+        Detection(each.video, each.label, each.start_s, each.end_s, score=0.5) for each in kept
+    )
+    errors = detection_errors(perfect, truth, "thumos14", videos="212")
+    assert errors.kinds["true_positive"] == len(kept) == 3358
+    assert errors.map_n == pytest.approx(1)
+    assert not errors.missed.any()
+    coverage, length, instances = errors.buckets
+    assert errors.unknown(coverage) == 3358  # the folder does not tell how long videos are
+    assert sum(row.instances for row in errors.by_bucket(length)) == 3358
+    assert sum(row.instances for row in errors.by_bucket(instances)) == 3358
+    # Half a length late: too little overlap for tIoU 0.5, too much for background.
+    late = TimedLabels.of(
+        Detection(
+            each.video, each.label, each.start_s + (each.end_s - each.start_s) / 2,
+            each.end_s + (each.end_s - each.start_s) / 2, score=0.5,
+        )
+        for each in kept
+    )  # fmt: skip
+    moved = detection_errors(late, truth, "thumos14", videos="212").kinds
+    assert moved["localisation"] > 0.9 * 3358
+    assert sum(moved.values()) == 3358
+
+
+def test_activitynets_sample_of_classifications_labels_its_segments() -> None:
+    folder = LOCALIZATION / "activitynet"
+    scores = read_video_scores(folder / "sample_classification_prediction.json")
+    segments = read_timed(folder / "sample_detection_prediction.json")
+    proposals = TimedLabels.of(
+        Detection(each.video, "proposal", each.start_s, each.end_s, score=1.0) for each in segments.labels
+    )
+    fused = fuse_classifier(proposals, scores, Fusing(top=1))
+    assert fused.agnostic
+    assert fused.without_scores == 0
+    same = sum(
+        ours.label == theirs.label for ours, theirs in zip(fused.results.labels, segments.labels, strict=True)
+    )
+    # Both samples are the truth; in a few videos two things happen.
+    assert (len(segments), same) == (7654, 7647)
+    kept = fuse_classifier(segments, scores)
+    assert (kept.agnostic, kept.other_labels, len(kept.results)) == (False, 0, 7654)

@@ -41,6 +41,24 @@ def kinds(errors: DetectionErrors) -> list[str]:
     return [KINDS[k] for k in errors.kind[:, 0]]
 
 
+def kinds_one_by_one(given_: TimedLabels, truth: TimedLabels, tiou: float, right: list[bool]) -> list[str]:
+    """The definition, for one detection after the other."""
+    named = []
+    for each, is_right in zip(given_.labels, right, strict=True):
+        best, label = 0.0, ""
+        for other in truth.labels:
+            if other.video == each.video:
+                shared = max(0.0, min(each.end_s, other.end_s) - max(each.start_s, other.start_s))
+                lengths = each.end_s - each.start_s + other.end_s - other.start_s
+                overlap = shared / (lengths - shared)
+                if overlap > best or (overlap == best and other.label == each.label):
+                    best, label = overlap, other.label
+        above, near = ("double_detection", "wrong_label"), ("localisation", "confusion")
+        kind = (above if best >= tiou else near)[label != each.label] if best >= 0.1 else "background"
+        named.append("true_positive" if is_right else kind)
+    return named
+
+
 TRUTH = truths(("v", "a", 0, 10), ("v", "b", 20, 30), ("w", "a", 0, 20), durations={"v": 100.0, "w": 100.0})
 GIVEN = found(
     ("v", "a", 0, 10, 0.99),  # right
@@ -99,6 +117,7 @@ def test_ground_truths_by_bucket_by_hand() -> None:
     assert [(row.name, row.range, row.instances) for row in instances] == [("XS", "1", 3)]
     unknown = detection_errors(GIVEN, truths(("v", "a", 0, 10)), "activitynet", unknown="drop")
     assert not unknown.by_bucket(unknown.buckets[0])
+    assert [unknown.unknown(by) for by in unknown.buckets] == [1, 0, 0]
     own = detection_errors(GIVEN, TRUTH, "thumos14", buckets=buckets_of((0.5,), (15,), (2,)))
     assert [(row.range, row.instances) for row in own.by_bucket(own.buckets[1])] == [
         ("0 to 15", 2), ("above 15", 1),
@@ -144,6 +163,10 @@ def test_kinds_add_up_and_perfect_detections_have_no_error(
     errors = detection_errors(found(*rows), truth, "thumos14", thresholds=[0.3, 0.7])
     assert sum(errors.kinds.values()) == pytest.approx(errors.looked_at.sum())
     assert [sum(row.kinds.values()) for row in errors.profile] == [row.detections for row in errors.profile]
+    for t, tiou in enumerate((0.3, 0.7)):
+        known = [each for each in found(*rows).labels if each.label in errors.classes]
+        told = kinds_one_by_one(TimedLabels.of(known), truth, tiou, (errors.taken[:, t] >= 0).tolist())
+        assert [KINDS[k] for k in errors.kind[:, t]] == told
     everything = score_detections(found(*rows), truth, "thumos14", thresholds=[0.3, 0.7])
     if errors.looked_at.all():
         assert errors.map_without(None, normalised=False) == pytest.approx(everything.scores["map"].value)

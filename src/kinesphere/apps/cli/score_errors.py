@@ -88,6 +88,8 @@ def print_errors(errors: DetectionErrors, picture: Path | None) -> None:
                 f"{by.name} {row.name}", f"{row.range} {by.unit}", str(row.instances),
                 f"{100 * row.map_n:.1f}", f"{100 * row.missed:.1f}",
             )  # fmt: skip
+        if number := errors.unknown(by):
+            table.add_row(f"{by.name} not known", "of videos of unknown length", str(number), "", "")
     screen.print(table)
     if picture is not None:
         screen.print(f"picture  {picture}", soft_wrap=True)

@@ -257,6 +257,10 @@ class DetectionErrors:
             sizes[rows] = len(rows)
         return sizes
 
+    def unknown(self, by: Buckets) -> int:
+        """Of how many ground truths the number is not known: those in videos of unknown length."""
+        return int(np.isnan(self.values(by)).sum())
+
     def by_bucket(self, by: Buckets) -> tuple[BucketScore, ...]:
         """Scores of the buckets that hold ground truths."""
         values = self.values(by)
@@ -301,7 +305,11 @@ class DetectionErrors:
         document["instances"] = len(self.missed)
         document["missed"] = float(self.missed.mean())
         document["buckets"] = {
-            by.name: {"unit": by.unit, "rows": [vars(row) for row in self.by_bucket(by)]}
+            by.name: {
+                "unit": by.unit,
+                "rows": [vars(row) for row in self.by_bucket(by)],
+                "unknown": self.unknown(by),
+            }
             for by in self.buckets
         }
         return document
