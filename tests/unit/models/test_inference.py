@@ -92,6 +92,17 @@ def test_bf16_stays_close():
         assert error(net(*batch), recogniser(*batch).float()) < 0.05
 
 
+@pytest.mark.parametrize("name", ["r3d_tiny", "video_swin_tiny"])
+def test_bf16_of_processors_that_pack_none_is_computed_by_autocast(name, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    recogniser, batch = settled(name)
+    compute = Compute("cpu", "bf16", channels_last=True)
+    net = optimise_for_inference(recogniser, compute)
+    assert not any(isinstance(module, PackedConvolution | PackedLinear) for module in net.modules())
+    with torch.inference_mode(), compute.autocast():
+        assert error(net(*batch), recogniser(*batch).float()) < 0.05
+
+
 @pytest.mark.parametrize("name", ["video_swin_tiny", "uniformer_tiny"])
 def test_linear_layers_are_rounded_once_as_autocast_would(name):
     recogniser, batch = settled(name)

@@ -261,7 +261,7 @@ def _answer(
     views = _views(predictors, stated, streaming=asked.streaming)
     say_doubts(
         screen.finder,
-        screen.outputs.predictor.labels,
+        next(iter(predictors.values())).labels,
         people=asked.people is not None,
         tracks=asked.tracks is not None,
     )

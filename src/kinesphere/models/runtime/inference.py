@@ -226,6 +226,8 @@ def _packs(compute: Compute) -> bool:
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        # Of older processors autocast alone takes bf16: packing refuses it.
+        and (compute.precision == "fp32" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
     )
 
 

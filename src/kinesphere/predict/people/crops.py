@@ -106,9 +106,10 @@ class PersonWindow:
 
 @dataclass(eq=False)
 class _Wanted:
-    """Where a person's crop lies in each frame of a window, and what one input needs, once it is cut."""
+    """The crops that one input needs of one window: where each lies, and those that are cut already."""
 
     crops: dict[int, np.ndarray]
+    window: PersonWindow
     input: int
     held: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -227,10 +228,17 @@ class PeopleClips:
             pictured = displayed_rows(self._video, frames.times).tolist()
             for row, stands_in, frame in zip(part, pictured, frames.data, strict=True):
                 for wanted in self._by_row.pop(row):
-                    crop = wanted.crops.get(stands_in, wanted.crops[row])
+                    crop = wanted.crops[row] if stands_in == row else self._stand_in(wanted, row, stands_in)
                     image = _cut(frame.transpose(1, 2, 0), crop)
                     size = self._sizes[wanted.input]
                     wanted.held[row] = image if size is None else _resized(image, size)
+
+    def _stand_in(self, wanted: _Wanted, row: int, stands_in: int) -> np.ndarray:
+        """The crop of a frame in whose place an earlier one stands: where the person was in that."""
+        path = self._paths[wanted.window.path]
+        if stands_in in wanted.crops or stands_in < path.first:
+            return wanted.crops.get(stands_in, wanted.crops[row])
+        return self._crops(wanted.window, self._specs[wanted.input], np.array([stands_in]))[0]
 
     def _register(self, number: int) -> None:
         """Note which frames a window needs, and where."""
@@ -247,7 +255,7 @@ class PeopleClips:
                 rows.add(max(max(rows) - ahead, int(own[0])))
             own = np.arange(min(int(own[0]), min(rows)), max(int(own[-1]), max(rows)) + 1)
             crops = self._crops(window, spec, own)
-            wanted = _Wanted(dict(zip(own.tolist(), crops, strict=True)), i)
+            wanted = _Wanted({row: crops[row - own[0]] for row in rows}, window, i)
             self._wanted[number, i] = wanted
             for row in rows:
                 self._by_row.setdefault(row, []).append(wanted)
