@@ -191,6 +191,91 @@ def test_files_that_hold_no_such_table_are_told(tmp_path):
         FrameGrid(4, 16, 0)
 
 
+@pytest.mark.parametrize("shape", [(1, 8), (9, 1), (1, 20, 8), (20, 1, 8), (20, 8, 1, 1), (1, 8, 1, 1)])
+def test_sides_of_one_that_are_more_than_two_go_and_a_row_stays_a_row(shape, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(shape))
+    wanted = (1, 8) if shape.count(1) == len(shape) - 1 and 8 in shape else (shape[0], shape[1])
+    wanted = {(1, 20, 8): (20, 8), (20, 1, 8): (20, 8)}.get(shape, wanted)
+    assert read_foreign(tmp_path / "a.npy", FeatureClock(4, 16, 25)).values.shape == wanted
+
+
+def test_what_is_no_array_of_real_numbers_is_told(tmp_path):
+    clock, number = FeatureClock(4, 16, 25), 0
+    for content, says in (
+        (np.ones((0, 8)), r"should hold rows of features \(N, D\); got \(0, 8\)"),
+        (np.ones((3, 4), complex), "it holds complex128 in place of real numbers"),
+        (np.array([["1", "2"]]), "in place of real numbers"),
+        (np.zeros((3, 4), "M8[s]"), "in place of real numbers"),
+        (np.full((3, 4), 1e300), "finite numbers; some are not"),
+    ):
+        number += 1
+        np.save(tmp_path / f"{number}.npy", content)
+        with pytest.raises(InvalidAnnotation, match=says):
+            read_foreign(tmp_path / f"{number}.npy", clock)
+    (tmp_path / "none.pkl").write_bytes(pickle.dumps({}))
+    with pytest.raises(InvalidAnnotation, match="holds no array"):
+        read_foreign(tmp_path / "none.pkl", clock)
+
+
+def test_tables_of_numbers_are_read_as_they_are_written(tmp_path):
+    clock, path = FeatureClock(4, 16, 25), tmp_path / "a.csv"
+    for text in ("\ufeffa,b\n1,2\n\n3,4\n\n", "1;2\n3;4\n", "1\t2\n3\t4"):
+        path.write_text(text, encoding="utf-8")
+        np.testing.assert_array_equal(read_foreign(path, clock).values, [[1, 2], [3, 4]])
+    for text in ("1,2\n3\n", "", "a,b\n", "1," + "x" * 200_000, "1\0,2\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InvalidAnnotation, match="no readable file of features|should hold rows"):
+            read_foreign(path, clock)
+
+
+def test_a_clock_that_does_not_go_with_the_length_of_the_video_is_told(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((100, 8)))  # 100 rows every 4 frames at 25: 16.5 s
+    path, clock = tmp_path / "a.npy", FeatureClock(4, 16, 25)
+    assert read_foreign(path, clock, duration_s=16.0).duration_s == 16.0
+    for duration_s in (15.7, 40.0):
+        with pytest.raises(InvalidAnnotation, match=r"its 100 rows reach to 16\.5 s, but the video ends at"):
+            read_foreign(path, clock, duration_s=duration_s)
+
+
+def test_hdf5_opens_no_other_file_and_takes_no_more_than_its_size_makes_plausible(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    clock, path = FeatureClock(4, 16, 25), tmp_path / "a.h5"
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(32))
+
+    def virtual(file):
+        layout = h5py.VirtualLayout(shape=(4, 2), dtype="<f4")
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "v", shape=(4, 2))
+        file.create_virtual_dataset("v", layout)
+
+    def link(file):
+        file["v"] = h5py.ExternalLink("other.h5", "v")
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["v"] = np.ones((4, 2), np.float32)
+    for fill, says in (
+        (lambda file: None, "holds no array"),
+        (link, "holds no array"),
+        (virtual, "in other files, which are not opened"),
+        (
+            lambda file: file.create_dataset("v", (4, 2), "<f4", external=[(str(secret), 0, 32)]),
+            "in other files, which are not opened",
+        ),
+        (
+            lambda file: file.create_dataset("v", (10**9, 1024), "f4", chunks=(1024, 1024)),
+            "damaged or made to do harm",
+        ),
+        (
+            lambda file: file.create_dataset("v", (400_000, 1024), "f4", chunks=(1024, 1024)),
+            "damaged or made to do harm",
+        ),
+    ):
+        with h5py.File(path, "w") as file:
+            fill(file)
+        with pytest.raises(InvalidAnnotation, match=says):
+            read_foreign(path, clock)
+
+
 def test_several_models_have_no_features_in_common(monkeypatch):
     monkeypatch.setattr(
         "kinesphere.predict.features.extract.load", lambda *_, **__: BoxPredictor(compute=CPU)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import csv
+import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kinesphere.clips.npz import BROKEN, read_arrays
+from kinesphere.clips.npz import BROKEN, entries_of, read_arrays
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, MissingExtra
-from kinesphere.core.limits import file_size
+from kinesphere.core.limits import Budget, brief, file_size
 from kinesphere.core.unpickle import read_pickle
 from kinesphere.predict.features.file import VideoFeatures
 
+_GROWTH = 100
+"""How many times its bytes a compressed file of features may unpack to."""
+_LEAST_COVERED = 0.5
+"""Rows that cover less of a video whose length is known have another clock than was stated."""
 SUFFIXES = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".csv")
 
 
@@ -69,79 +74,130 @@ def read_foreign(
         channels_first: Whether the array is `(D, N)`, as some I3D files are.
 
     Raises:
-        InvalidAnnotation: If the file cannot be read, or holds several arrays and none of that name.
+        InvalidAnnotation: If the file cannot be read, holds several arrays and none of that name, or its rows
+            do not go with the video's length by this clock.
         MissingExtra: If reading HDF5 needs a package that is not installed.
     """
     file_size(path, InvalidAnnotation)
-    arrays = _arrays(path)
-    if name not in arrays and len(arrays) > 1:
-        known = ", ".join(list(arrays)[:5])
-        raise InvalidAnnotation(f"{path} holds {len(arrays)} arrays ({known} …) and none named {name!r}.")
     try:
-        values = np.asarray(arrays.get(name, next(iter(arrays.values()))), np.float32).squeeze()
+        values = _as_rows(_array(path, name))
     except BROKEN as error:
-        raise InvalidAnnotation(f"{path} holds no table of numbers: {error}.") from error
-    values = values.T if channels_first else values
-    if values.ndim != 2:
+        raise InvalidAnnotation(f"{path} is no readable file of features: {error}.") from error
+    values = values.T if channels_first and values.ndim == 2 else values
+    if values.ndim != 2 or not values.size:
         raise InvalidAnnotation(f"{path} should hold rows of features (N, D); got {values.shape}.")
     times_s = grid.times_s(len(values))
     window_s = grid.window / grid.fps
     end_s = float(times_s[-1] + window_s / 2) if duration_s is None else duration_s
     stride_s = grid.stride / grid.fps
     try:
-        return VideoFeatures(values, times_s, window_s, stride_s, end_s, f"foreign {values.shape[1]}")
+        found = VideoFeatures(values, times_s, window_s, stride_s, end_s, f"foreign {values.shape[1]}")
     except InvalidAnnotation as error:
         raise InvalidAnnotation(f"{path}: {error}") from error
+    _check_clock(found, path)
+    return found
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def _check_clock(features: VideoFeatures, path: Path) -> None:
+    """Refuse rows that begin behind the video's end, or leave off before its half.
+
+    Raises:
+        InvalidAnnotation: If so.
+    """
+    half_s = max(features.window_s, features.stride_s) / 2
+    last_s, end_s = float(features.times_s[-1]), features.duration_s
+    if last_s - half_s >= end_s or last_s + half_s < _LEAST_COVERED * end_s:
+        raise InvalidAnnotation(
+            f"{path}: by the stated clock its {len(features)} rows reach to {last_s + half_s:.1f} s, but the "
+            f"video ends at {end_s:.1f} s; check stride, window and frame rate, and whether the array is "
+            "(D, N) (channels_first)."
+        )
+
+
+def _as_rows(content: object) -> np.ndarray:
+    """Numbers as float32, without the sides of length 1 that are more than two."""
+    array = np.asarray(content)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"it holds {array.dtype} in place of real numbers")
+    while array.ndim > 2 and 1 in array.shape:
+        array = array.squeeze(-1 if array.shape[-1] == 1 else array.shape.index(1))
+    with np.errstate(over="ignore"):  # what is too large is refused as not finite
+        return np.asarray(array, np.float32)
+
+
+def _array(path: Path, name: str) -> object:
+    """The array of a name, or the only one of a file."""
     suffix = path.suffix.lower()
-    try:
-        if suffix == ".npy":
-            return {"": np.load(path, allow_pickle=False, mmap_mode="r")}
-        if suffix == ".npz":
-            return dict(read_arrays(path))
-        if suffix in (".pkl", ".pickle"):
-            return _named(read_pickle(path, InvalidAnnotation))
-        if suffix in (".h5", ".hdf5"):
-            return _from_hdf5(path)
-        if suffix == ".csv":
-            return {"": _from_csv(path)}
-    except BROKEN as error:
-        raise InvalidAnnotation(f"{path} is no readable file of features: {error}.") from error
+    if suffix == ".npy":
+        return np.load(path, allow_pickle=False, mmap_mode="r")
+    if suffix == ".npz":
+        chosen = _chosen(entries_of(path), name, path)
+        return read_arrays(path, (chosen,))[chosen]
+    if suffix in (".pkl", ".pickle"):
+        content = read_pickle(path, InvalidAnnotation)
+        if not isinstance(content, Mapping):
+            return content
+        arrays: dict[str, Any] = {str(key): value for key, value in content.items()}
+        return arrays[_chosen(arrays, name, path)]
+    if suffix in (".h5", ".hdf5"):
+        return _from_hdf5(path, name)
+    if suffix == ".csv":
+        return _from_csv(path)
     raise InvalidAnnotation(f"Features are read from {', '.join(SUFFIXES)}; got {path.name}.")
 
 
-def _named(content: object) -> dict[str, Any]:
-    if isinstance(content, dict):
-        return {str(key): value for key, value in content.items()}
-    return {"": content}
+def _chosen(names: Collection[str], name: str, path: Path) -> str:
+    """The array that is meant.
+
+    Raises:
+        InvalidAnnotation: If there is none, or there are several and none of that name.
+    """
+    if not names:
+        raise InvalidAnnotation(f"{path} holds no array.")
+    if name not in names and len(names) > 1:
+        known = ", ".join(list(names)[:5])
+        raise InvalidAnnotation(f"{path} holds {len(names)} arrays ({known} …) and none named {name!r}.")
+    return name if name in names else next(iter(names))
 
 
-def _from_hdf5(path: Path) -> dict[str, Any]:
+def _from_hdf5(path: Path, name: str) -> np.ndarray:
     try:
         import h5py
     except ImportError as error:
         raise MissingExtra(
             f"{path} is an HDF5 file, which needs h5py: pip install 'kinesphere[hdf5]', or save it as .npy."
         ) from error
-    found: dict[str, Any] = {}
+    found: list[str] = []
 
     def take(key: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found[key] = item[()]
+            found.append(key)
 
+    budget = Budget.of(path, InvalidAnnotation, growth=_GROWTH)
     with h5py.File(path, "r") as file:
-        file.visititems(take)
-    return found
+        file.visititems(take)  # links out of the file are not followed
+        item = file[_chosen(found, name, path)]
+        if item.external or item.is_virtual:
+            raise InvalidAnnotation(
+                f"{path} keeps {brief(item.name)} in other files, which are not opened; write a file that "
+                "holds its numbers."
+            )
+        budget.array(item.shape or (), item.dtype.itemsize)
+        values: np.ndarray = item[()]
+        return values
 
 
 def _from_csv(path: Path) -> np.ndarray:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    if rows and not _is_number(rows[0][0] if rows[0] else ""):
-        rows = rows[1:]
-    return np.array([[float(cell) for cell in row] for row in rows], np.float32)
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline()
+    delimiter = max(",;\t", key=first.count)
+    header = not _is_number(first.split(delimiter)[0])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+        return np.loadtxt(
+            path, np.float32, comments=None, delimiter=delimiter, skiprows=int(header), ndmin=2,
+            encoding="utf-8-sig",
+        )  # fmt: skip
 
 
 def _is_number(text: str) -> bool:
