@@ -200,15 +200,15 @@ def test_sides_of_one_that_are_more_than_two_go_and_a_row_stays_a_row(shape, tmp
 
 
 def test_what_is_no_array_of_real_numbers_is_told(tmp_path):
-    clock, number = FeatureClock(4, 16, 25), 0
-    for content, says in (
+    clock = FeatureClock(4, 16, 25)
+    cases: tuple[tuple[np.ndarray, str], ...] = (
         (np.ones((0, 8)), r"should hold rows of features \(N, D\); got \(0, 8\)"),
         (np.ones((3, 4), complex), "it holds complex128 in place of real numbers"),
         (np.array([["1", "2"]]), "in place of real numbers"),
         (np.zeros((3, 4), "M8[s]"), "in place of real numbers"),
         (np.full((3, 4), 1e300), "finite numbers; some are not"),
-    ):
-        number += 1
+    )
+    for number, (content, says) in enumerate(cases):
         np.save(tmp_path / f"{number}.npy", content)
         with pytest.raises(InvalidAnnotation, match=says):
             read_foreign(tmp_path / f"{number}.npy", clock)
@@ -224,7 +224,7 @@ def test_tables_of_numbers_are_read_as_they_are_written(tmp_path):
         np.testing.assert_array_equal(read_foreign(path, clock).values, [[1, 2], [3, 4]])
     for text in ("1,2\n3\n", "", "a,b\n", "1," + "x" * 200_000, "1\0,2\n"):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(InvalidAnnotation, match="no readable file of features|should hold rows"):
+        with pytest.raises(InvalidAnnotation, match=r"no readable file of features|should hold rows"):
             read_foreign(path, clock)
 
 
