@@ -196,11 +196,11 @@ def test_sides_of_one_that_are_more_than_two_go_and_a_row_stays_a_row(shape, tmp
     np.save(tmp_path / "a.npy", np.ones(shape))
     wanted = (1, 8) if shape.count(1) == len(shape) - 1 and 8 in shape else (shape[0], shape[1])
     wanted = {(1, 20, 8): (20, 8), (20, 1, 8): (20, 8)}.get(shape, wanted)
-    assert read_foreign(tmp_path / "a.npy", FeatureClock(4, 16, 25)).values.shape == wanted
+    assert read_foreign(tmp_path / "a.npy", FrameGrid(4, 16, 25)).values.shape == wanted
 
 
 def test_what_is_no_array_of_real_numbers_is_told(tmp_path):
-    clock = FeatureClock(4, 16, 25)
+    clock = FrameGrid(4, 16, 25)
     cases: tuple[tuple[np.ndarray, str], ...] = (
         (np.ones((0, 8)), r"should hold rows of features \(N, D\); got \(0, 8\)"),
         (np.ones((3, 4), complex), "it holds complex128 in place of real numbers"),
@@ -218,7 +218,7 @@ def test_what_is_no_array_of_real_numbers_is_told(tmp_path):
 
 
 def test_tables_of_numbers_are_read_as_they_are_written(tmp_path):
-    clock, path = FeatureClock(4, 16, 25), tmp_path / "a.csv"
+    clock, path = FrameGrid(4, 16, 25), tmp_path / "a.csv"
     for text in ("\ufeffa,b\n1,2\n\n3,4\n\n", "1;2\n3;4\n", "1\t2\n3\t4"):
         path.write_text(text, encoding="utf-8")
         np.testing.assert_array_equal(read_foreign(path, clock).values, [[1, 2], [3, 4]])
@@ -228,9 +228,9 @@ def test_tables_of_numbers_are_read_as_they_are_written(tmp_path):
             read_foreign(path, clock)
 
 
-def test_a_clock_that_does_not_go_with_the_length_of_the_video_is_told(tmp_path):
+def test_a_grid_that_does_not_go_with_the_length_of_the_video_is_told(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((100, 8)))  # 100 rows every 4 frames at 25: 16.5 s
-    path, clock = tmp_path / "a.npy", FeatureClock(4, 16, 25)
+    path, clock = tmp_path / "a.npy", FrameGrid(4, 16, 25)
     assert read_foreign(path, clock, duration_s=16.0).duration_s == 16.0
     for duration_s in (15.7, 40.0):
         with pytest.raises(InvalidAnnotation, match=r"its 100 rows reach to 16\.5 s, but the video ends at"):
@@ -239,7 +239,7 @@ def test_a_clock_that_does_not_go_with_the_length_of_the_video_is_told(tmp_path)
 
 def test_hdf5_opens_no_other_file_and_takes_no_more_than_its_size_makes_plausible(tmp_path):
     h5py = pytest.importorskip("h5py")
-    clock, path = FeatureClock(4, 16, 25), tmp_path / "a.h5"
+    clock, path = FrameGrid(4, 16, 25), tmp_path / "a.h5"
     secret = tmp_path / "secret.bin"
     secret.write_bytes(bytes(32))
 

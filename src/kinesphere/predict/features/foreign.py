@@ -19,7 +19,7 @@ from kinesphere.predict.features.file import VideoFeatures
 _GROWTH = 100
 """How many times its bytes a compressed file of features may unpack to."""
 _LEAST_COVERED = 0.5
-"""Rows that cover less of a video whose length is known have another clock than was stated."""
+"""Rows that cover less of a video whose length is known have another grid than was stated."""
 SUFFIXES = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".csv")
 
 
@@ -75,7 +75,7 @@ def read_foreign(
 
     Raises:
         InvalidAnnotation: If the file cannot be read, holds several arrays and none of that name, or its rows
-            do not go with the video's length by this clock.
+            do not go with the video's length by this grid.
         MissingExtra: If reading HDF5 needs a package that is not installed.
     """
     file_size(path, InvalidAnnotation)
@@ -94,11 +94,11 @@ def read_foreign(
         found = VideoFeatures(values, times_s, window_s, stride_s, end_s, f"foreign {values.shape[1]}")
     except InvalidAnnotation as error:
         raise InvalidAnnotation(f"{path}: {error}") from error
-    _check_clock(found, path)
+    _check_grid(found, path)
     return found
 
 
-def _check_clock(features: VideoFeatures, path: Path) -> None:
+def _check_grid(features: VideoFeatures, path: Path) -> None:
     """Refuse rows that begin behind the video's end, or leave off before its half.
 
     Raises:
@@ -108,7 +108,7 @@ def _check_clock(features: VideoFeatures, path: Path) -> None:
     last_s, end_s = float(features.times_s[-1]), features.duration_s
     if last_s - half_s >= end_s or last_s + half_s < _LEAST_COVERED * end_s:
         raise InvalidAnnotation(
-            f"{path}: by the stated clock its {len(features)} rows reach to {last_s + half_s:.1f} s, but the "
+            f"{path}: by the stated grid its {len(features)} rows reach to {last_s + half_s:.1f} s, but the "
             f"video ends at {end_s:.1f} s; check stride, window and frame rate, and whether the array is "
             "(D, N) (channels_first)."
         )
