@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from kinesphere.annotations.kept_labels import refuse_to_lose
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.spelling import likely_misspelt
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
@@ -107,10 +108,12 @@ def write_timed(
 
     Raises:
         InvalidSetting: If several videos are to go to one such file.
+        InvalidAnnotation: If a file is there that holds labels of people which would be lost.
     """
     is_file = bool(target.suffix) and out.suffix.lower() == target.suffix
     if not target.one_video:
         path = out if is_file else out / f"annotations{target.suffix}"
+        refuse_to_lose(path, found, recordings)
         make_folder(path.parent)
         return [path], [*target.write(found, path, recordings)]
     if is_file and len(found.videos) > 1:
@@ -118,15 +121,17 @@ def write_timed(
             f"A file of {target.title} is of one video, and there are {len(found.videos)} "
             f"({named(found.videos)}); name a folder."
         )
-    files: list[Path] = []
-    notes: list[str] = []
+    parts: dict[Path, TimedLabels] = {}
     for video in found.videos:
         path = out if is_file else out / f"{video or 'annotations'}{target.suffix}"
-        make_folder(path.parent)
         own = tuple(each for each in found.labels if each.video == video)
-        notes += target.write(replace(found, labels=own, videos=(video,)), path, recordings)
-        files.append(path)
-    return files, notes
+        parts[path] = replace(found, labels=own, videos=(video,))
+        refuse_to_lose(path, parts[path], recordings)
+    notes: list[str] = []
+    for path, part in parts.items():
+        make_folder(path.parent)
+        notes += target.write(part, path, recordings)
+    return list(parts), notes
 
 
 def class_counts(labels: Iterable[TimedLabel]) -> dict[str, ClassCount]:

@@ -6,6 +6,7 @@ TSN, TSM, MMAction, PySlowFast, PyTorchVideo and VideoMAE are given their data s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
@@ -20,6 +21,7 @@ _LINE = re.compile(r"(.+?)\s+(\d+)\s+(\d+(?:[\s,]+\d+)*)")
 _VIDEO_LINE = re.compile(
     rf"(.+({'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))(?:\s+|\s*,\s*)(\d+(?:,\d+)*)", re.IGNORECASE
 )
+_NUMBERED = re.compile(r"(?:(\d+)\s+)?(.+)")
 _NAMES = ("category.txt", "label_map.txt", "labels.txt", "classInd.txt")
 
 
@@ -59,7 +61,8 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
     if not rows:
         first = f" {wrong[0].path}: {wrong[0].reason}." if wrong else ""
         raise InvalidManifest(f"{path} is no list of videos or of folders of images.{first}")
-    classes = _classes(path.parent, max(labels[-1] for *_, labels in rows) + 1)
+    used = sorted({label for *_, labels in rows for label in labels})
+    classes = _classes(path.parent, used)
     times: dict[str, int] = {}
     samples = []
     for name, file, frames, labels in rows:
@@ -68,18 +71,24 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
         own = tuple(classes[label] for label in labels)
         extra = () if frames is None else ((FRAMES_COLUMN, frames),)
         samples.append(Sample(identifier, file, own, extra=extra))
-    used = {label for *_, labels in rows for label in labels}
-    return samples, wrong, tuple(name for i, name in enumerate(classes) if i in used)
+    return samples, wrong, tuple(classes[label] for label in used)
 
 
-def _classes(folder: Path, count: int) -> list[str]:
-    """Names of so many classes."""
+def _classes(folder: Path, used: Sequence[int]) -> dict[int, str]:
+    """Names of the labels that a list uses.
+
+    Lists count classes from 0, whatever numbers stand before the names; a list without a 0 beside names that
+    are numbered from 1 (UCF101's own) counts as they do.
+    """
     for name in _NAMES:
         try:
             lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeError):
             continue
-        names = [re.sub(r"^\d+\s+", "", line.strip()) for line in lines if line.strip()]
-        if len(names) >= count and len(set(names)) == len(names):
-            return names
-    return [str(number) for number in range(count)]
+        found = [_NUMBERED.fullmatch(line.strip()) for line in lines if line.strip()]
+        names = [each[2] for each in found if each is not None]
+        from_one = [each[1] for each in found if each is not None] == [str(i + 1) for i in range(len(names))]
+        first = int(from_one and 0 not in used)
+        if len(names) + first > used[-1] and len(set(names)) == len(names):
+            return {number: names[number - first] for number in used}
+    return {number: str(number) for number in used}

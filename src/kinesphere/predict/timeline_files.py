@@ -16,6 +16,7 @@ import numpy as np
 
 from kinesphere.annotations.formats.elan import PROBABILITY, RUNNER_UP
 from kinesphere.annotations.formats.elan_document import elan_document, without_overlaps
+from kinesphere.annotations.kept_labels import refuse_to_lose
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import Detection, TimedLabels, video_name
 from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
@@ -110,9 +111,11 @@ def write_segments(
 
     Raises:
         InvalidSetting: If the suffix is none of these.
-        InvalidAnnotation: If it is CVAT's or Label Studio's, which count in frames, without the video.
+        InvalidAnnotation: If it is CVAT's or Label Studio's, which count in frames, without the video; or if
+            there is a file that holds labels without scores, which people have made.
     """
     path = Path(path)
+    refuse_to_lose(path, recordings=_recordings(source))
     for ending, tool in TOOLS.items():
         if path.name.lower().endswith(ending):
             _write_for_tool(segments, path, source, TIMED_TARGETS[tool])
@@ -143,9 +146,13 @@ def _write_for_tool(segments: Sequence[Segment], path: Path, source: str, tool: 
     labels = tuple(
         Detection(name, each.label, each.start_s, each.end_s, score=each.probability) for each in segments
     )
-    known = {name: Path(source)} if Path(source).is_file() else {}
-    for note in tool.write(TimedLabels(labels, (name,)), path, Recordings(files=known)):
+    for note in tool.write(TimedLabels(labels, (name,)), path, _recordings(source)):
         warnings.warn(note, KinesphereWarning, stacklevel=3)
+
+
+def _recordings(source: str) -> Recordings:
+    """The video, where it is a file."""
+    return Recordings(files={video_name(source): Path(source)} if Path(source).is_file() else {})
 
 
 def write_whole(

@@ -8,13 +8,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import write_text
 from kinesphere.core.structured import read_json
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger("kinesphere.studies")
 
@@ -144,8 +147,12 @@ def state_of(order: Order) -> State:
     return "done" if done else "begun"
 
 
-def train_cell(order: Order) -> None:
+def train_cell(order: Order, console: Console | None = None) -> None:
     """Train what is ordered, go on with it, or leave it as it is if it is finished.
+
+    Args:
+        order: What to train.
+        console: Where the progress of the training goes; None shows none.
 
     Raises:
         InvalidSetting: If something else was trained in the folder, or it has no validation samples to choose
@@ -164,7 +171,8 @@ def train_cell(order: Order) -> None:
     Record(order.cell, order.settings(), digest, None).write(order.folder)
     began = time.monotonic()
     recipe = order.recipe.model_copy(update={"out": str(order.folder)})
-    run = train(recipe, resume=order.files.holds_a_run, console=Console(quiet=True), advice=lambda: _ADVICE)
+    console = Console(quiet=True) if console is None else console
+    run = train(recipe, resume=order.files.holds_a_run, console=console, advice=lambda: _ADVICE)
     if run.recipe.data.val:
         validation_predictions(run.files)
     elif not recipe.test.open:

@@ -151,7 +151,9 @@ def _fit(recipe: Recipe, parts: Parts, files: RunFiles, console: Console | None)
         from kinesphere.train.history import read_history
         from kinesphere.train.semi_supervised import told
 
-        return replace(parts, notes=(*parts.notes, told(read_history(files.metrics))))
+        note = told(read_history(files.metrics))
+        log.info("%s", note)
+        return replace(parts, notes=(*parts.notes, note))
     return parts
 
 
@@ -202,16 +204,20 @@ def open_test(folder: str | Path) -> Run:
 
 
 def _opening(recipe: Recipe, parts: Parts) -> str:
+    where = f"{recipe.compute.device}, {recipe.compute.precision}{_threads(recipe)}; {recipe.out}"
+    if recipe.pretrain.method is not None:
+        kept = sum(len(part) for part in (parts.val, parts.test) if part is not None)
+        return (
+            f"{recipe.model.name}, pre-training ({recipe.pretrain.method}): {len(parts.train)} clips to "
+            f"learn from, {kept} kept away for the test of runs that start from it; {where}"
+        )
     counts = [f"{len(parts.train)} to train on"]
     counts += [
         f"{len(part)} to {use}"
         for part, use in ((parts.val, "validate on"), (parts.test, "test on"))
         if part is not None
     ]
-    return (
-        f"{recipe.model.name} on {len(parts.train.labels)} classes: {', '.join(counts)}; "
-        f"{recipe.compute.device}, {recipe.compute.precision}{_threads(recipe)}; {recipe.out}"
-    )
+    return f"{recipe.model.name} on {len(parts.train.labels)} classes: {', '.join(counts)}; {where}"
 
 
 def _threads(recipe: Recipe) -> str:

@@ -203,6 +203,11 @@ def told(rows: list[Row]) -> str:
     rate, right = last.get("train_mask_rate"), last.get("train_pseudo_label_accuracy")
     if rate is None:
         return "FixMatch: no unlabelled clip was read."
+    if rate == 0:
+        return (
+            "FixMatch: in the last epoch no unlabelled clip was answered surely enough to count (mask rate "
+            "0), so that they taught nothing; lower unlabelled.threshold, or train longer."
+        )
     known = "not known, as no clip among them has one" if right is None else f"{100 * right:.1f} %"
     return (
         f"FixMatch: in the last epoch {100 * rate:.1f} % of the unlabelled clips were answered surely "

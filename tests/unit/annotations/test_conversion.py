@@ -248,3 +248,20 @@ def test_tags_of_frames_that_follow_each_other_are_one_label(tmp_path: Path) -> 
     path.write_text(f"<annotations><meta><source>v.mp4</source></meta>{images}</annotations>")
     spans = [(each.start_s, each.end_s) for each in read_timed(path, Recordings(fps=10)).labels]
     assert spans == [(0.4, 0.7), (0.9, 1.0)]
+
+
+def test_labels_that_people_have_made_are_not_written_over(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("path,label,start,end\nv,run,0,1.5\nv,walk,2,3\n")
+    second.write_text("path,label,start,end\nv,run,0,1.5\n")
+    out = tmp_path / "elan"
+    convert([first], "elan", out)
+    convert([first], "elan", out)  # nothing is lost
+    before = (out / "v.eaf").read_bytes()
+    with pytest.raises(InvalidAnnotation, match=r"v\.eaf holds 1 labels without scores, .* 'walk' at 2–3 s"):
+        convert([second], "elan", out)
+    assert (out / "v.eaf").read_bytes() == before
+    (tmp_path / "scored.csv").write_text("path,label,start,end,score\nv,run,0,1.5,0.5\n")
+    convert([tmp_path / "scored.csv"], "csv", tmp_path / "found.csv")
+    convert([second], "csv", tmp_path / "found.csv")
+    assert "walk" not in (tmp_path / "found.csv").read_text()

@@ -86,6 +86,17 @@ def test_a_list_of_videos_with_labels(tmp_path: Path, make_video: Callable[..., 
     assert [each.path for each in again.wrong] == [f"{listed}, line 4"]
 
 
+def test_names_that_are_numbered_from_one(tmp_path: Path) -> None:
+    (tmp_path / "classInd.txt").write_text("1 Archery\n2 Bowling\n3 Diving\n")
+    listed = tmp_path / "trainlist01.txt"
+    listed.write_text("Bowling/a.avi 2\nDiving/b.avi 3\n")
+    assert Manifest.read(listed).labels.names == ("Bowling", "Diving")
+    listed.write_text("Archery/a.avi 0\nBowling/b.avi 1\n")
+    assert Manifest.read(listed).labels.names == ("Archery", "Bowling")
+    listed.write_text("Archery/a.avi 0\nDiving/b.avi 3\n")
+    assert Manifest.read(listed).labels.names == ("0", "3")
+
+
 def test_check_and_evaluate_take_a_rate_for_folders_of_images(extracted: Path) -> None:
     for file in extracted.glob("images/*/*/frames.json"):
         file.unlink()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinesphere.annotations.conversion import convert
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.predict.segmentation import Segment, below, segments
@@ -138,6 +139,22 @@ def test_segments_choose_their_format_by_suffix(tmp_path: Path) -> None:
     }
     assert (tmp_path / "out.eaf").read_bytes().startswith(b"<?xml")
     assert (tmp_path / "out.vtt").read_text().startswith("WEBVTT")
+
+
+def test_predictions_are_written_over_and_what_people_made_of_them_is_not(tmp_path: Path) -> None:
+    found = [Segment("jump", 0.5, 1.5, 0.9, "hop", 0.1), Segment("hop", 2, 3, 0.8)]
+    more = {"events": [Segment("fight", 0, 1, 1.0)]}
+    for suffix in ("eaf", "csv", "json", "parquet", "via.json", "vtt"):
+        for some in (found, found[:1]):
+            write_segments(some, tmp_path / f"out.{suffix}", source="clip.mp4", date=DATE, more=more)
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_text("path,label,start,end\nclip.mp4,jump,0.5,1.5\nclip.mp4,run,4,5\n")
+    convert([corrected], "elan", tmp_path / "gala.eaf")
+    before = (tmp_path / "gala.eaf").read_bytes()
+    for path in (tmp_path / "gala.eaf", corrected):
+        with pytest.raises(InvalidAnnotation, match=r"holds 2 labels without scores, .* 'jump' at 0\.5"):
+            write_segments(found, path, source="clip.mp4")
+    assert (tmp_path / "gala.eaf").read_bytes() == before
 
 
 def test_unknown_formats_and_damaged_files_are_refused(tmp_path: Path) -> None:

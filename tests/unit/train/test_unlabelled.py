@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from rich.console import Console
 from safetensors.torch import load_file
 
+from kinesphere.apps.cli.train import _without_score
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
@@ -27,7 +29,7 @@ from kinesphere.train import Recipe, train, trainer
 from kinesphere.train.history import read_history
 from kinesphere.train.pretraining import nt_xent
 from kinesphere.train.resolve import read_data, resolve
-from kinesphere.train.semi_supervised import consistency_loss, pseudo_labels
+from kinesphere.train.semi_supervised import consistency_loss, pseudo_labels, told
 from kinesphere.train.splits_csv import SplitTable
 
 FIXMATCH = ("unlabelled.method=fixmatch", "unlabelled.ratio=2")
@@ -123,6 +125,14 @@ def test_labels_are_drawn_by_class_and_published(recipe: Recipe) -> None:
     _, parts = resolve(recipe.override("data.label_fraction=0.5"), read_data(recipe.data))
     assert [sample.id for sample in parts.train] == [row.id for row in kept]
     assert set(parts.uses().values()) == {"train", "val", "test"}
+
+
+def test_a_mask_rate_of_nothing_says_what_to_do() -> None:
+    nothing = told([{"train_mask_rate": 0.0, "train_pseudo_label_accuracy": None}])
+    assert "taught nothing; lower unlabelled.threshold, or train longer" in nothing
+    some = told([{"train_mask_rate": 0.25, "train_pseudo_label_accuracy": None}])
+    assert "25.0 % of the unlabelled clips" in some
+    assert "not known, as no clip among them has one" in some
 
 
 class Stop(pl.Callback):
@@ -224,9 +234,14 @@ def test_what_contradicts_itself_is_refused(recipe: Recipe, overrides: tuple[str
         resolve(recipe.override(*overrides), read_data(recipe.data))
 
 
-def test_other_runs_start_from_a_pre_trained_one(recipe: Recipe, tmp_path: Path) -> None:
-    begun = train(recipe.override("pretrain.method=contrastive", "train.epochs=1"), console=quiet())
+def test_other_runs_start_from_a_pre_trained_one(
+    recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="kinesphere.train"):
+        begun = train(recipe.override("pretrain.method=contrastive", "train.epochs=1"), console=quiet())
     assert begun.report is None
+    assert re.search(r"pre-training \(contrastive\): \d+ clips to learn from, \d+ kept away", caplog.text)
+    assert "runs start from it with model.pretrained=" in _without_score(begun.recipe, begun.folder)
     model = load_model(begun.files.model)
     assert model.labels.names == ("unlabelled",)
     tuned, parts = resolve(

@@ -318,6 +318,7 @@ def _side_files(
     people: bool,
 ) -> SideFiles:
     """Which files are written beside the answers; those of tools have no place for single people."""
+    from kinesphere.annotations.kept_labels import refuse_to_lose
     from kinesphere.predict.bulk import SideFiles
     from kinesphere.predict.timeline_files import TOOLS
 
@@ -327,8 +328,12 @@ def _side_files(
             f"--segments {segments} holds the labels of a video, not of each person; with --people write "
             ".eaf, .csv, .json, .parquet or .vtt."
         )
+    to_segments = targets("--segments", segments, wanted, SEGMENT_FILES)
+    if len(to_segments) == 1:  # of several, each is asked about when it is written
+        for path in to_segments.values():
+            refuse_to_lose(path)
     return SideFiles(
-        targets("--segments", segments, wanted, SEGMENT_FILES),
+        to_segments,
         targets("--picture", picture, wanted, PICTURES),
         targets("--page", page, wanted, PAGES),
         targets("--annotate", annotate, wanted, COPIES),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinesphere.apps.html.examples import FindPoses
     from kinesphere.studies.matrix import CellRun, Study
     from kinesphere.studies.results import StudyReport
-    from kinesphere.studies.running import Finished, Outcome
+    from kinesphere.studies.running import Finished, Outcome, Train
 
 _RECIPES = (".yaml", ".yml")
 _GOES_ON = "What is finished is kept; the same command goes on from there, within the run that was at work."
@@ -79,7 +79,7 @@ def run(
     check_results("--out", study.folder)
     advise(_GOES_ON)
     telling = _Told(quiet=as_json)
-    finished = run_study(study, telling, jobs=jobs_of(study, jobs))
+    finished = run_study(study, telling, jobs=jobs_of(study, jobs), train=_shown(quiet=as_json))
     _write_pages(finished)
     report = report_on_study(finished)
     evaluated = evaluate_cells(report.cells, settings.evaluate, settings.root, telling.says)
@@ -126,6 +126,16 @@ def _write_pages(finished: Finished) -> None:
         followed = Recipe.load(files.folder)
         poses = pose_finder(card(followed.model.name).inputs, extracts(followed.data))
         write_report_html(files.folder, poses=poses)
+
+
+def _shown(*, quiet: bool) -> Train:
+    """Trains one run after the other so that a terminal shows how far each is; elsewhere they are silent."""
+    from functools import partial
+
+    from kinesphere.studies.cell_run import train_cell
+
+    screen = console(to_stderr=True)
+    return partial(train_cell, console=screen) if screen.is_terminal and not quiet else train_cell
 
 
 class _Told:

@@ -17,6 +17,7 @@ from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.train.cross_validation import Folds
+    from kinesphere.train.recipe import Recipe
     from kinesphere.train.run import Run
 
 
@@ -94,7 +95,7 @@ def train(
         scored = report.to_json() if report is not None else {}
         print_json({"run": str(folder), "html": str(page) if page else None, "report": scored})
     else:
-        screen.print(report.line() if report is not None else "Nothing was held out, so nothing was scored.")
+        screen.print(report.line() if report is not None else _without_score(runs[0].recipe, folder))
         screen.print(f"run     {folder}", soft_wrap=True)
         if page is not None:
             screen.print(f"report  {page}", soft_wrap=True)
@@ -147,6 +148,13 @@ def _train_localiser(
         for each in run.skipped:
             screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
     end(sum(each.is_failure for each in run.skipped))
+
+
+def _without_score(recipe: Recipe, folder: Path) -> str:
+    """Why a finished run has no score."""
+    if recipe.pretrain.method is not None:
+        return f"Pre-training has no score; runs start from it with model.pretrained={folder}."
+    return "Nothing was held out, so nothing was scored."
 
 
 def _folds(text: str) -> Folds:

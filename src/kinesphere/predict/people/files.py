@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kinesphere.annotations.kept_labels import refuse_to_lose
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.rows import write_csv, write_json, write_parquet
@@ -94,6 +95,7 @@ def write_people(
         InvalidSetting: If the suffix is none of these.
     """
     path = Path(path)
+    refuse_to_lose(path)
     with replacing(path) as scratch:
         match path.suffix.lower():
             case ".json":

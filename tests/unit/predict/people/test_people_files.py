@@ -57,6 +57,7 @@ def test_each_person_has_rows_and_facts(people: PeopleTimelines) -> None:
 def test_files_name_the_person(people: PeopleTimelines, tmp_path: Path) -> None:
     for suffix in ("csv", "json", "parquet", "vtt", "eaf"):
         write_people(people, tmp_path / f"a.{suffix}", date=DATE)
+        write_people(people, tmp_path / f"a.{suffix}", date=DATE)
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["person"], row["label"], row["other"]) for row in rows} == {
