@@ -14,6 +14,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.data.cropping import crop_problems as cropped
 from kinesphere.data.cropping import seen_window
 from kinesphere.data.faults import Problem, Severity, problem
+from kinesphere.data.frame_lists import FRAMES_COLUMN
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.preflight_files import FileFacts, is_pose_file
 from kinesphere.data.preflight_poses import PoseSummary
@@ -52,6 +53,22 @@ def _where_paths_lead(manifest: Manifest) -> str:
             f"{manifest.root}: write them as seen from there, or absolute ones, or move the table"
         )
     return f"check the paths, which count from the table's folder, {manifest.root}"
+
+
+def frame_count_problems(manifest: Manifest, facts: Facts) -> list[Problem]:
+    """Folders that hold fewer images than a list says: what was cut off is not known to be damaged."""
+    fewer = []
+    for sample in manifest:
+        stated, found = dict(sample.extra).get(FRAMES_COLUMN, ""), facts.get(sample.path)
+        if found is not None and stated.isdecimal() and 0 < found.frames < int(stated):
+            fewer.append(f"{sample.id}: {found.frames} of {int(stated)}")
+    if not fewer:
+        return []
+    message = (
+        f"{len(fewer)} folders hold fewer images than the list says, so that their videos end too early; "
+        "extract them anew, or correct the list."
+    )
+    return [problem("warning", "frames", message, fewer)]
 
 
 def span_problems(manifest: Manifest, spec: ClipSpec | None, facts: Facts) -> list[Problem]:

@@ -113,7 +113,7 @@ class DataSection(Section):
     videos: str | None = None
     """Folder of the videos of timed labels; None looks beside them, then below their folder."""
     fps: Positive | None = None
-    """Frame rate of folders of images for which neither the column `fps` nor a file `fps.txt` states one."""
+    """Frame rate of folders of images for which the column `fps` states none; it goes before `fps.txt`."""
     label_column: str = "label"
     """Column of the manifest that holds the labels."""
     unlabelled: Unlabelled = "refuse"

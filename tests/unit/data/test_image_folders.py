@@ -64,6 +64,13 @@ def test_a_list_of_folders_with_numbers_of_frames_and_labels(extracted: Path) ->
     assert Manifest.read(listed, wrong_rows="skip").labels.names == ("class 2", "class 10")
     found = check(manifest, SPEC, workers=1)
     assert (found.frame_rates, found.codecs, found.unreadable) == ({"10": 2}, {"images": 2}, ())
+    assert not any(each.kind == "frames" for each in found.problems)
+    listed.write_text("images/walk/0 12 10\nimages/run/1 9 2\n")
+    (fewer,) = (
+        each for each in check(Manifest.read(listed), SPEC, workers=1).problems if each.kind == "frames"
+    )
+    assert fewer.message.startswith("1 folders hold fewer images than the list says")
+    assert fewer.where == ("images/walk/0: 10 of 12",)
 
 
 def test_a_list_of_videos_with_labels(tmp_path: Path, make_video: Callable[..., Path]) -> None:
@@ -107,6 +114,8 @@ def test_check_and_evaluate_take_a_rate_for_folders_of_images(extracted: Path) -
     after = CliRunner().invoke(app, [*words, "--fps", "8"])
     assert after.exit_code == 0
     assert json.loads(after.stdout)["frame_rates"] == {"8": 2}
+    (extracted / "images" / "walk" / "0" / "fps.txt").write_text("5")
+    assert json.loads(CliRunner().invoke(app, [*words, "--fps", "8"]).stdout)["frame_rates"] == {"8": 2}
 
 
 def test_the_rate_comes_from_the_table_a_setting_or_nowhere(extracted: Path) -> None:

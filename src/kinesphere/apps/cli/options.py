@@ -46,6 +46,6 @@ ImagesFps = Annotated[
     typer.Option(
         "--fps",
         min=0.001,
-        help="Frames per second of folders of images for which neither the table nor a file states them.",
+        help="Frames per second of folders of images for which the table states none; goes before fps.txt.",
     ),
 ]
