@@ -27,6 +27,7 @@ from kinesphere.predict.features import (
     read_foreign,
     write_features,
 )
+from kinesphere.video import VideoWriter
 
 CPU = Compute("cpu", "fp32", True)
 
@@ -62,6 +63,44 @@ def test_rows_lie_in_the_middle_of_their_windows_at_every_frame_rate(model, make
         assert (each.window_s, each.stride_s, each.duration_s) == (1.0, 0.5, pytest.approx(4.0))
         np.testing.assert_allclose(each.to_s(each.to_grid([1.3, 2.0])), [1.3, 2.0])
     assert made[0].origin == made[1].origin
+
+
+@pytest.mark.parametrize("rate", [25, 30, Fraction(30000, 1001), "variable"])
+def test_a_moment_is_in_the_same_rows_at_every_rate(model, tmp_path, rate):
+    """The picture turns from dark to bright at 3.3 s: the rows before and after do not know of each other."""
+    steps = np.random.default_rng(0).choice([1 / 50, 1 / 25, 1 / 12], 400)
+    times = np.cumsum(steps) - steps[0] if rate == "variable" else np.arange(400) / float(rate)
+    video = tmp_path / "a.mp4"
+    with VideoWriter(video, (64, 64), 25 if rate == "variable" else rate, threads=1) as writer:
+        for time_s in times[times < 8].tolist():
+            frame = np.full((64, 64, 3), 40 if time_s < 3.3 else 220, np.uint8)
+            writer.write(frame, time_s if rate == "variable" else None)
+    FeatureExtractor(str(model), FeatureGrid(0.5, 1.0), CPU).extract(video, tmp_path / f"a{SUFFIX}")
+    features = read_features(tmp_path / f"a{SUFFIX}")
+    np.testing.assert_allclose(features.times_s[:14], 0.5 + 0.5 * np.arange(14), atol=1e-9)
+    dark, bright = features.values[0], features.values[13]
+    is_dark = np.linalg.norm(features.values - dark, axis=1) < 1e-2 * np.linalg.norm(dark)
+    is_bright = np.linalg.norm(features.values - bright, axis=1) < 1e-2 * np.linalg.norm(bright)
+    # Windows [2, 3) and [3.5, 4.5) are the last and the first that lie on one side of the moment.
+    assert is_dark[:14].nonzero()[0].tolist() == [0, 1, 2, 3, 4]
+    assert is_bright[:14].nonzero()[0].tolist() == [7, 8, 9, 10, 11, 12, 13]
+
+
+def test_a_file_is_of_the_windows_that_are_asked_for_now(model, make_video, tmp_path):
+    """What was made of a video shorter than a window is as it would be made again; other windows are told."""
+    short, target = make_video(frames=8), tmp_path / f"short{SUFFIX}"
+    long = make_video(frames=60)
+    two = FeatureExtractor(str(model), FeatureGrid(0.5, 2.0), CPU)
+    two.extract(short, target)
+    assert two.differs(target) is None
+    one = FeatureExtractor(str(model), FeatureGrid(0.5, 1.0), CPU)
+    whole = tmp_path / f"long{SUFFIX}"
+    one.extract(long, whole)
+    assert two.differs(whole) == "has windows of 1 s, not 2 s"
+    usual = FeatureExtractor(str(model), FeatureGrid(0.5), CPU)
+    known_s = usual.grid.known_s(usual.predictor().specs[0])
+    assert known_s is not None
+    assert usual.differs(whole) == f"has windows of 1 s, not {known_s:g} s"
 
 
 def test_a_row_is_what_reaches_the_head_for_that_window(model, make_video, tmp_path):

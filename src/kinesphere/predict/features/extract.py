@@ -36,7 +36,8 @@ class FeatureGrid:
 
     Windows lie `stride_s` apart from the first frame on, as many as the video holds whole; a video that is
     shorter than a window is one. Everything is in seconds, so that a video of 25 frames a second and one of
-    30 have the same grid.
+    30 have the same grid; only where neither `window_s` nor the model's contract states a length in seconds,
+    windows have as many frames as a clip, and are shorter at a higher rate.
 
     Attributes:
         stride_s: Seconds between the starts of neighbours.
@@ -59,14 +60,22 @@ class FeatureGrid:
                 f"{self.stride_s}, {self.window_s}."
             )
 
-    def length_s(self, spec: ClipSpec, video: WrappedSource) -> float:
-        """Length of the windows of a video."""
+    def known_s(self, spec: ClipSpec) -> float | None:
+        """Length of the windows of any video; None where the model counts frames at the video's own rate."""
         if self.window_s is not None:
             return self.window_s
-        rate = spec.fps or (None if video.fps is None else float(video.fps))
-        if self.mode == "streaming" or spec.sampling.kind == "uniform" or rate is None:
+        if self.mode == "streaming" or spec.sampling.kind == "uniform":
             return self.stride_s
-        return spec.sampling.length * spec.sampling.interval / rate
+        return None if spec.fps is None else spec.sampling.length * spec.sampling.interval / spec.fps
+
+    def length_s(self, spec: ClipSpec, video: WrappedSource) -> float:
+        """Length of the windows of a video."""
+        known_s = self.known_s(spec)
+        if known_s is not None:
+            return known_s
+        if video.fps is None:
+            return self.stride_s
+        return spec.sampling.length * spec.sampling.interval / float(video.fps)
 
     def spans(self, start_s: float, end_s: float, length_s: float) -> list[Span]:
         """The windows of a video between its first frame and its end."""
@@ -143,9 +152,16 @@ class FeatureExtractor:
             return f"holds features of {features.origin}, not {origin}"
         if not math.isclose(features.stride_s, self.grid.stride_s):
             return f"has a stride of {features.stride_s:g} s, not {self.grid.stride_s:g} s"
-        if self.grid.window_s is not None and not math.isclose(features.window_s, self.grid.window_s):
-            return f"has windows of {features.window_s:g} s, not {self.grid.window_s:g} s"
-        return None
+        window_s = self.grid.known_s(self.predictor().specs[0])
+        # A video that is shorter than a window is one.
+        is_short = len(features) == 1 and math.isclose(
+            features.times_s[0] + features.window_s / 2, features.duration_s, abs_tol=_ROUNDING
+        )
+        if window_s is None or math.isclose(features.window_s, window_s):
+            return None
+        if is_short and features.window_s < window_s:
+            return None
+        return f"has windows of {features.window_s:g} s, not {window_s:g} s"
 
     def extract(self, video: Path, target: Path) -> str | None:
         """Write the features of a video.
