@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from kinesphere.core.errors import InvalidSetting
 if TYPE_CHECKING:
     from kinesphere.core.labels import LabelSet
     from kinesphere.predict import SegmentRule
+    from kinesphere.predict.bulk import SideFiles
     from kinesphere.predict.event_finder import EventFinder
 
 EventRules = Annotated[
@@ -30,16 +32,20 @@ EventRules = Annotated[
 ENDING = ".events.json"
 
 
-def event_finder(rules: Path | None, segments: SegmentRule) -> EventFinder | None:
-    """What finds events by the rules of a file; None without.
+def with_events(
+    rules: Path | None, segments: SegmentRule, files: SideFiles
+) -> tuple[EventFinder | None, SideFiles]:
+    """What finds events by the rules of a file, and where they are written as well; None without.
 
     Raises:
-        InvalidSetting: If the rules are wrong.
+        InvalidSetting: If the rules are wrong, or two videos would have one file.
     """
     from kinesphere.predict.event_finder import EventFinder
     from kinesphere.predict.events import Rules
 
-    return None if rules is None else EventFinder(Rules.load(rules), segments)
+    if rules is None:
+        return None, files
+    return EventFinder(Rules.load(rules), segments), replace(files, events=event_files(files.segments))
 
 
 def event_files(segments: Mapping[str, Path]) -> dict[str, Path]:

@@ -14,7 +14,7 @@ import typer
 from kinesphere.apps.cli.answers import introduce
 from kinesphere.apps.cli.console import GOES_ON, check_file, progress, say
 from kinesphere.apps.cli.detectors import detector_among, finder_of, refuse_windows
-from kinesphere.apps.cli.event_options import EventRules, event_files, event_finder, say_doubts
+from kinesphere.apps.cli.event_options import EventRules, say_doubts, with_events
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
 from kinesphere.apps.cli.predict_checks import check_drawn, check_no_timeline, model_names
@@ -31,6 +31,7 @@ from kinesphere.apps.cli.segment_options import (
     Threshold,
     Truth,
     Viterbi,
+    read_truth,
     segment_rule,
 )
 from kinesphere.apps.cli.targets import targets
@@ -102,6 +103,7 @@ PoseModel = Annotated[
         "those that the model learnt from, else full."
     ),
 ]
+Lines = Annotated[bool, typer.Option("--json", help="Print one JSON object a video, one a line.")]
 
 
 def predict(
@@ -136,12 +138,9 @@ def predict(
     pose_model: PoseModel = None,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a video, one a line.")
-    ] = False,
+    as_json: Lines = False,
 ) -> None:
     """Label videos, or find timed segments in long ones."""
-    from kinesphere.annotations.timed_files import read_timed
     from kinesphere.core.device import Compute
     from kinesphere.predict import find_sources
     from kinesphere.predict.bulk import SideOutputs
@@ -150,26 +149,16 @@ def predict(
     everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     asked = Asked(window, stride, streaming, everybody, tracks)
-    of_timelines = {
-        "--segments": segments,
-        "--picture": picture,
-        "--page": page,
-        "--truth": truth,
-        "--events": events,
-    }
-    _check_asked(detector, asked, views, to_segments, of_timelines)
+    shown = {"--segments": segments, "--picture": picture, "--page": page}
+    _check_asked(detector, asked, views, to_segments, {**shown, "--truth": truth, "--events": events})
     wanted = find_sources(sources)
-    named = model_names(model or [], beside=any((segments, picture, page, events, annotate)))
+    named = model_names(model or [], beside=any((*shown.values(), events, annotate)))
     opening = _opening(sources, extracts, keep, pose_model)
     check_file("--out", out, (".jsonl",) if detector or asked.timed else (".jsonl", ".csv"))
     files = _side_files(wanted, segments, picture, page, annotate, draw, people=people)
-    finder = event_finder(events, to_segments)
-    if finder is not None:
-        files = replace(files, events=event_files(files.segments))
-    annotations = None if truth is None else read_timed(truth)
-    compute = Compute.choose(device, precision)
-    outputs = SideOutputs(None, files, to_segments, draw, annotations, everybody)
-    screen = Screen(as_json, top, outputs, finder)
+    finder, files = with_events(events, to_segments, files)
+    outputs = SideOutputs(None, files, to_segments, draw, read_truth(truth), everybody)
+    screen, compute = Screen(as_json, top, outputs, finder), Compute.choose(device, precision)
     if detector is None:
         answered = _recognise(_predictors(named, compute, opening), views, asked, wanted, out, screen)
     else:

@@ -13,6 +13,7 @@ import typer
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
+    from kinesphere.annotations.timed import TimedLabels
     from kinesphere.predict import SegmentRule
 
 Threshold = Annotated[
@@ -97,6 +98,17 @@ def segment_rule(
     if viterbi is not None:
         given["viterbi"] = stated_transitions(viterbi, no_action=given.get("no_action", rule.no_action))
     return replace(rule, **{name: value for name, value in given.items() if value is not None})
+
+
+def read_truth(file: Path | None) -> TimedLabels | None:
+    """The annotations of `--truth`, if there are any.
+
+    Raises:
+        InvalidAnnotation: If the file cannot be read.
+    """
+    from kinesphere.annotations.timed_files import read_timed
+
+    return None if file is None else read_timed(file)
 
 
 def _thresholds(given: Sequence[str]) -> tuple[float | None, dict[str, float]]:

@@ -113,7 +113,10 @@ class Guard:
 
 def guarded(guard: Guard) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
     """The protocols of HTTP and of WebSockets that a guard watches, for `uvicorn.Config`."""
+    return _requests(guard), _sockets(guard)
 
+
+def _sockets(guard: Guard) -> type[WebSocketsSansIOProtocol]:
     class GuardedSocket(WebSocketsSansIOProtocol):
         """A WebSocket that sends little, and whose end is not waited for long."""
 
@@ -141,6 +144,10 @@ def guarded(guard: Guard) -> tuple[type[H11Protocol], type[WebSocketsSansIOProto
             guard.forgets(self)
             super().connection_lost(exc)
 
+    return GuardedSocket
+
+
+def _requests(guard: Guard) -> type[H11Protocol]:
     class GuardedRequests(H11Protocol):
         """A connection whose requests are complete and answered in time."""
 
@@ -162,7 +169,7 @@ def guarded(guard: Guard) -> tuple[type[H11Protocol], type[WebSocketsSansIOProto
             self._stop()
             super().handle_websocket_upgrade(event)
             socket = self.transport.get_protocol()
-            if isinstance(socket, GuardedSocket):
+            if isinstance(socket, WebSocketsSansIOProtocol):
                 guard.becomes(self, socket)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -179,4 +186,4 @@ def guarded(guard: Guard) -> tuple[type[H11Protocol], type[WebSocketsSansIOProto
                 self._deadline.cancel()
                 self._deadline = None
 
-    return GuardedRequests, GuardedSocket
+    return GuardedRequests
