@@ -37,8 +37,9 @@ from kinesphere.core.errors import InvalidSetting
 if TYPE_CHECKING:
     from kinesphere.apps.html.explained import Explain
     from kinesphere.clips.sidecar import Extracts
+    from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
-    from kinesphere.evaluate import Predictions, Report
+    from kinesphere.evaluate import Predictions, Reading, Report
     from kinesphere.predict import VideoPredictor
 
 Split = Annotated[
@@ -114,15 +115,13 @@ def evaluate(
     from kinesphere.clips.augment.background import check_background
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
-    from kinesphere.evaluate import Reading, score
+    from kinesphere.evaluate import Reading
     from kinesphere.predict import load
-    from kinesphere.train.fold_evaluation import fold_models, score_folds
+    from kinesphere.train.fold_evaluation import fold_models
 
     compute = Compute.choose(device, precision)
     if detector_among([model], _of_detectors(protocol, classifier, proposals)) is not None:
-        refuse_windows(
-            {"--views": views, "--explain": explain, "--background": _changed(background), "--fps": fps}
-        )
+        refuse_windows(_of_windows(views, explain, background, fps))
         evaluate_detector(
             model, data, protocol, split, extracts, compute, out, classifier=video_scores_of(classifier),
             fusing=fusing_of(classifier_top, classifier_weight), proposals=proposals, as_json=as_json,
@@ -132,30 +131,37 @@ def evaluate(
     chosen, changed = None if views is None else Views.parse(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
     explained = _explainer(predictor, explain, out)
-    manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows)
-    manifest = manifest if fps is None else manifest.with_fps(fps)
+    manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows, fps)
     place = Extracts(extracts, manifest.root)
-    date = datetime.date.today().isoformat()
     with progress("Evaluating", "clips", hidden=as_json) as advance:
         reading = Reading(chosen, place, changed, advance)
-        if predictor is None:
-            predictions, report = score_folds(
-                Path(model), manifest, compute=compute, split=split, reading=reading, date=date
-            )
-        else:
-            predictions, report = score(predictor, manifest, split=split, reading=reading, date=date)
+        predictions, report = _scored(predictor or Path(model), manifest, split, reading, compute)
     page = None if out is None else _write(out, predictions, report, predictor, place, explained)
     _tell(report, page, as_json=as_json)
-    end(len(report.skipped))
+
+
+def _scored(
+    model: VideoPredictor | Path, manifest: Manifest, split: str | None, reading: Reading, compute: Compute
+) -> tuple[Predictions, Report]:
+    """The answers of a model, or of the folds of a cross-validation's folder, and their scores."""
+    from kinesphere.evaluate import score
+    from kinesphere.train.fold_evaluation import score_folds
+
+    date = datetime.date.today().isoformat()
+    if isinstance(model, Path):
+        return score_folds(model, manifest, compute=compute, split=split, reading=reading, date=date)
+    return score(model, manifest, split=split, reading=reading, date=date)
 
 
 def _tell(report: Report, page: Path | None, *, as_json: bool) -> None:
+    """Print a report, and leave with exit code 1 if clips are missing."""
     if as_json:
         print_json(report.to_json())
-        return
-    print_report(report)
-    if page is not None:
-        console().print(f"report  {page}", soft_wrap=True)
+    else:
+        print_report(report)
+        if page is not None:
+            console().print(f"report  {page}", soft_wrap=True)
+    end(len(report.skipped))
 
 
 def _of_detectors(protocol: str | None, classifier: Path | None, proposals: Path | None) -> dict[str, object]:
@@ -163,8 +169,12 @@ def _of_detectors(protocol: str | None, classifier: Path | None, proposals: Path
     return {"--protocol": protocol, "--classifier": classifier, "--proposals": proposals}
 
 
-def _changed(background: str) -> str | None:
-    return None if background == "keep" else background
+def _of_windows(
+    views: str | None, explain: list[str] | None, background: str, fps: float | None
+) -> dict[str, object]:
+    """Options that only recognisers of clips have."""
+    changed = None if background == "keep" else background
+    return {"--views": views, "--explain": explain, "--background": changed, "--fps": fps}
 
 
 def _manifest(
@@ -174,13 +184,15 @@ def _manifest(
     split: str,
     unlabelled: Literal["refuse", "skip"],
     wrong_rows: Literal["refuse", "skip"],
+    fps: float | None,
 ) -> Manifest:
     from kinesphere.data import Manifest
 
-    return Manifest.read(
+    found = Manifest.read(
         data, label_column=label, group_column=group, split_column=split, unlabelled=unlabelled,
         wrong_rows=wrong_rows,
     )  # fmt: skip
+    return found if fps is None else found.with_fps(fps)
 
 
 def _explainer(

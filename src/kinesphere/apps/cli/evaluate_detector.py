@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kinesphere.core.device import Compute
     from kinesphere.evaluate.files.detections import TemporalProtocol
     from kinesphere.evaluate.files.video_classifier import Fusing, VideoScores
+    from kinesphere.localise.evaluation import Evaluated
     from kinesphere.localise.proposal_fates import ProposalFate
 
 
@@ -70,15 +72,20 @@ def evaluate_detector(
         print_json(document)
     else:
         show(result.scores, as_json=False)
-        for each in result.skipped:
-            say("left out", "yellow", f"{each.path}: {each.reason}")
-        if result.seen:
-            many = f"{len(result.seen)} of {len(result.paths)} videos"
-            console().print(f"{many} were trained on, which flatters the scores", style="bold red")
-        if proposals is not None:
-            numbers = Counter(each.fate for each in fates)
-            told = ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in numbers.most_common())
-            console().print(f"proposals  {proposals}: {told or 'none'}", soft_wrap=True)
-        if page is not None:
-            console().print(f"report  {page}", soft_wrap=True)
+        _tell(result, None if proposals is None else (proposals, fates), page)
     end(sum(each.is_failure for each in result.skipped))
+
+
+def _tell(result: Evaluated, proposed: tuple[Path, Sequence[ProposalFate]] | None, page: Path | None) -> None:
+    """What stands beside the scores."""
+    for each in result.skipped:
+        say("left out", "yellow", f"{each.path}: {each.reason}")
+    if result.seen:
+        many = f"{len(result.seen)} of {len(result.paths)} videos"
+        console().print(f"{many} were trained on, which flatters the scores", style="bold red")
+    if proposed is not None:
+        numbers = Counter(each.fate for each in proposed[1])
+        told = ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in numbers.most_common())
+        console().print(f"proposals  {proposed[0]}: {told or 'none'}", soft_wrap=True)
+    if page is not None:
+        console().print(f"report  {page}", soft_wrap=True)
