@@ -20,7 +20,7 @@ Fate = Literal["detected", "overlapped", "surpassed", "suppressed", "too_low"]
 REASONS: dict[Fate, str] = {
     "detected": "it became a detection",
     "overlapped": "it overlaps a better proposal too much",
-    "surpassed": "none of its labels is among the surest that are looked at",
+    "surpassed": "surer ones fill what is kept of a video",
     "suppressed": "a surer detection of its label overlaps it",
     "too_low": "the score of its best label is too low",
 }

@@ -180,7 +180,7 @@ class DetectionErrors:
             np.where(same, 1, 2)[:, None],
             np.where(most >= LEAST_OVERLAP, np.where(same, 3, 4), 5)[:, None],
         )
-        kinds = np.where(self.taken >= 0, 0, wrong)
+        kinds: np.ndarray = np.where(self.taken >= 0, 0, wrong)
         kinds[(self.taken < 0) & self.ignored[:, None]] = -1
         return kinds
 

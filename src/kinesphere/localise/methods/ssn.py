@@ -189,23 +189,21 @@ class SegmentDetector:
         rule = self.decoding.suppression
         left, _ = survivors(judged.segments - 0.5, judged.scores, judged.labels, rule)
         detected = dict(zip(judged.proposal[left[::-1]].tolist(), left[::-1].tolist(), strict=True))
-        looked_at = set(judged.proposal.tolist())
+        first = {p: i for i, p in reversed(list(enumerate(judged.proposal.tolist())))}
         told = []
         for i, (stretch, actionness) in enumerate(zip(found.stretches, found.scores, strict=True)):
-            label, better = int(judged.all_scores[i].argmax()), np.empty(0, np.int64)
             fate: Fate = "surpassed"
+            better: int | None = None
+            label = int(judged.all_scores[i].argmax())
             if i in detected:
-                fate, label = "detected", int(judged.labels[detected[i]])
-            elif i in looked_at:
-                mine = int(np.flatnonzero(judged.proposal == i)[0])
-                label = int(judged.labels[mine])
-                fate = "too_low" if judged.scores[mine] < rule.least_score else "suppressed"
-                better = left[judged.labels[left] == label] if rule.per_class else left
-                if fate == "suppressed" and len(better):
-                    overlap = tiou(judged.segments[mine : mine + 1], judged.segments[better])[0]
-                    better = better[overlap.argmax()][None]
+                label, fate = int(judged.labels[detected[i]]), "detected"
+            elif i in first:
+                label = int(judged.labels[first[i]])
+                fate, better = _dropped_for(judged, left, first[i], rule)
             ends = _seconds(features, stretch[None].astype(np.float64))[0]
-            more = _seconds(features, judged.segments[better])[0] if len(better) == 1 else (None, None)
+            more: tuple[float | None, float | None] = (None, None)
+            if better is not None:
+                more = _seconds(features, judged.segments[better : better + 1])[0]
             told.append(
                 ProposalFate(
                     video, *ends, float(actionness), fate, REASONS[fate], self.labels.names[label],
@@ -291,6 +289,17 @@ class SegmentTask(NetworkTask[SSN]):
         """See `NetworkTask.loss_of`."""
         snippets, scales, labels, targets = batch
         return segment_loss(self.net(snippets, scales), labels, targets, COUNTS).total
+
+
+def _dropped_for(judged: Judged, left: np.ndarray, mine: int, rule: Suppression) -> tuple[Fate, int | None]:
+    """Why a label of a proposal is no detection, and which one it was dropped for, if it was for one."""
+    if judged.scores[mine] < rule.least_score:
+        return "too_low", None
+    others = left[judged.labels[left] == judged.labels[mine]] if rule.per_class else left
+    overlap = tiou(judged.segments[mine : mine + 1], judged.segments[others])[0]
+    if not len(others) or overlap.max() <= 0:
+        return "surpassed", None
+    return "suppressed", int(others[overlap.argmax()])
 
 
 def _seconds(features: VideoFeatures, rows_N2: np.ndarray) -> list[tuple[float, float]]:
