@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.annotations.tracking import Detections, assemble
 from kinesphere.clips import ClipSpec, Sampling, Views
 from kinesphere.clips.modalities.mask.file import write_masks
@@ -25,12 +26,15 @@ from kinesphere.clips.modalities.pose.poses import Extent, Poses
 from kinesphere.core.device import Compute
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import ClipDataset, FrameCache, Manifest, Opening
+from kinesphere.data.balancing import balance
 from kinesphere.data.cache.index import Ledger
 from kinesphere.data.content import Content
 from kinesphere.data.dataset import Item
 from kinesphere.data.faults import leaks, same_content
+from kinesphere.data.merging import merge
 from kinesphere.data.sample import Sample
-from kinesphere.data.split import holdout
+from kinesphere.data.split import by_groups, holdout
+from kinesphere.data.windows import WindowRule, windows_of
 from kinesphere.evaluate.predictions import Predictions
 from kinesphere.evaluate.seen import Seen, digests_of
 from kinesphere.predict.overlay import PoseOverlay
@@ -38,6 +42,8 @@ from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import segments
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.video_predictor import VideoPredictor
+from kinesphere.train import Recipe
+from kinesphere.train.splits import divide
 from kinesphere.train.splits_csv import SplitTable
 from kinesphere.video import Video
 from kinesphere.video.frame_index import FrameIndex, Packets
@@ -316,6 +322,40 @@ def split(count: int, folder: Path) -> Call:
     return lambda: [s.split for s in holdout(manifest, {"train": 0.7, "val": 0.1, "test": 0.2})]
 
 
+def split_by_name(count: int, folder: Path) -> Call:
+    manifest = samples(count, folder)
+    tested = manifest.groups[::3]
+    return lambda: [s.split for s in by_groups(manifest, {"test": tested})]
+
+
+def balanced(count: int, folder: Path) -> Call:
+    manifest = holdout(samples(count, folder), {"train": 0.7, "test": 0.3})
+    return lambda: len(balance(manifest, cap=count // 6, oversample=count // 8).manifest)
+
+
+def merged(count: int, folder: Path) -> Call:
+    halves = {name: samples(count // 2, folder / name) for name in ("a", "b")}
+    return lambda: len(merge(halves).manifest)
+
+
+def windows_of_recordings(count: int, folder: Path) -> Call:
+    """Recordings of 20 seconds with ten annotations each, cut into windows of two."""
+    labels = tuple(
+        TimedLabel(f"{i // 10}", name, i % 10 * 2.0, i % 10 * 2.0 + 1.5)
+        for i, name in zip(range(count), cycle(LABELS.names), strict=False)
+    )
+    timed = TimedLabels.of(labels)
+    lengths = dict.fromkeys(timed.videos, 20.0)
+    return lambda: len(windows_of(timed, lengths, WindowRule(2.0, 1.0)).samples)
+
+
+def divided(count: int, folder: Path) -> Call:
+    """What a training does with its list before anything is learnt, without the videos themselves."""
+    manifest = samples(count, folder)
+    recipe = Recipe.build({"data": {"source": str(folder)}})
+    return lambda: [len(part) for part in (lambda p: (p.train, p.val, p.test))(divide(recipe, manifest)[0])]
+
+
 def every_target(count: int, folder: Path) -> Call:
     manifest = samples(count, folder)
     return lambda: [ClipDataset(manifest, FRAME, train=False)._target(i, False, None) for i in (0, count - 1)]
@@ -413,6 +453,11 @@ COSTS = (
     Cost("entering into a frame cache", "entries", 50, filled_cache, "whole"),
     Cost("reading a manifest", "samples", 500, read_table, "whole"),
     Cost("a split in groups", "samples", 500, split, "whole"),
+    Cost("a split by names of groups", "samples", 500, split_by_name, "whole"),
+    Cost("balancing classes", "samples", 500, balanced, "whole"),
+    Cost("merging two manifests", "samples", 500, merged, "whole"),
+    Cost("recordings cut into windows", "annotations", 500, windows_of_recordings, "whole"),
+    Cost("parts of a run", "samples", 500, divided, "whole"),
     Cost("targets of a data set", "samples", 500, every_target, "whole"),
     Cost("groups and files in several splits", "samples", 500, leaking, "whole"),
     Cost("clips that a model has met", "samples", 500, known_clips, "whole"),

@@ -30,9 +30,10 @@ class Problem:
     Attributes:
         severity: `error` makes samples fail or scores wrong; a `warning` is good to know.
         kind: `unreadable`, `damaged`, `unknown label`, `one class`, `empty class`, `similar labels`,
-            `group leak`, `content leak`, `label conflict`, `overlap`, `duplicate`, `span outside`, `short`,
-            `ignored`, `unread spans`, `other split`, `wrong row`, `cropped`, `no poses`, `unusable poses`,
-            `misplaced poses`, `nobody`, `other preparation`, `still` or `pre-training`.
+            `group leak`, `content leak`, `near duplicate`, `label conflict`, `overlap`, `duplicate`,
+            `span outside`, `short`, `ignored`, `unread spans`, `other split`, `wrong row`, `cropped`,
+            `no poses`, `unusable poses`, `misplaced poses`, `nobody`, `other preparation`, `still` or
+            `pre-training`.
         message: What was found and what to do.
         where: Sample ids, files or rows, all of them.
     """

@@ -113,7 +113,8 @@ class Manifest:
                 file and the rows (the header is row 1).
             UnsafeFile: If a relative path leaves the manifest's folder.
         """
-        from kinesphere.data.table import Columns, read_listing
+        from kinesphere.data.table import read_listing
+        from kinesphere.data.table_samples import Columns
 
         path = Path(path)
         listing = read_listing(path, Columns(label_column, group_column, split_column))

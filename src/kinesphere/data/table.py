@@ -124,7 +124,7 @@ def _listing(path: Path, blocks: Iterable[Block | Misshapen], columns: Columns) 
             rows.refuse(block.number, block.problem)
             continue
         if not is_checked:
-            _check_columns(path, block.cells, columns, files)
+            _check_columns(path, list(block.cells), columns, files)
             is_checked = True
         rows.add(block)
     if not rows.tables and not rows.listing.wrong:
@@ -201,19 +201,19 @@ class _Rows:
         return self.listing
 
 
-def _check_columns(path: Path, cells: Mapping[str, str], columns: Columns, files: Mapping[str, str]) -> None:
-    others = [name for name in cells if name not in KNOWN and name not in files]
-    _check_column(path, "label", columns.label, cells, others)
+def _check_columns(path: Path, names: Sequence[str], columns: Columns, files: Mapping[str, str]) -> None:
+    others = [name for name in names if name not in KNOWN and name not in files]
+    _check_column(path, "label", columns.label, names, others)
     if columns.group != "group":
-        _check_column(path, "group", columns.group, cells, list(cells))
+        _check_column(path, "group", columns.group, names, names)
     if columns.split != "split":
-        _check_column(path, "split", columns.split, cells, others)
+        _check_column(path, "split", columns.split, names, others)
 
 
 def _check_column(
-    path: Path, kind: str, column: str, cells: Mapping[str, str], candidates: Sequence[str]
+    path: Path, kind: str, column: str, names: Sequence[str], candidates: Sequence[str]
 ) -> None:
-    if column in cells:
+    if column in names:
         return
     close = nearest(column, candidates[:_COMPARED])
     hint = f"did you mean {' or '.join(close)}? " if close else ""

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import IncompleteSplit, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file, is_folder, real_path
@@ -17,6 +18,7 @@ from kinesphere.data.content import Content, contents_of
 from kinesphere.data.folder import TABLES, contents
 from kinesphere.data.groups import with_groups
 from kinesphere.data.manifest import Manifest, shown_path
+from kinesphere.data.near_duplicates import find_near_duplicates
 from kinesphere.data.sample import Sample
 from kinesphere.data.sample_table import SampleTable
 from kinesphere.data.split import holdout
@@ -94,6 +96,8 @@ def set_apart(recipe: Recipe, parts: Parts) -> Parts:
     known = {**contents_of(sample.path for sample in further), **parts.contents}
     if pool := [*rest, *further]:
         _refuse_crossing(pool, parts, known)
+        if recipe.unlabelled.near_duplicates:
+            _refuse_copies(pool, parts)
     elif learns:
         raise InvalidSetting(
             "There is no unlabelled clip: name folders or manifests in unlabelled.source, or set "
@@ -155,16 +159,33 @@ def _refuse_crossing(pool: Iterable[Sample], parts: Parts, known: Mapping[Path, 
         for sample in manifest or ():
             for key in _keys(sample, known):
                 places[key] = f"{use} clip {sample.id!r}"
-    crossing = []
+    crossing: list[str] = []
     for sample in pool:
         shared = next((key for key in _keys(sample, known) if key in places), None)
         if shared is not None:
             crossing.append(f"{sample.id!r} has the {shared[0]} of {places[shared]}")
+    _refuse(crossing, "give other groups")
+
+
+def _refuse_copies(pool: Iterable[Sample], parts: Parts) -> None:
+    """Refuse unlabelled clips whose videos show what those of others do, although their bytes differ."""
+    uses = (("labelled", parts.train), ("validation", parts.val), ("test", parts.test))
+    places = {sample.path: f"{use} clip {sample.id!r}" for use, manifest in uses for sample in manifest or ()}
+    named = {sample.path: sample.id for sample in pool if sample.path not in places}
+    crossing = [
+        f"{named[pair.one]!r} shows the same as {places[pair.other]}"
+        for pair in find_near_duplicates([*named, *places], workers=cpu_count())
+        if pair.one in named and pair.other in places
+    ]
+    _refuse(crossing, "give both videos one group")
+
+
+def _refuse(crossing: Sequence[str], otherwise: str) -> None:
     if crossing:
         listed = "; ".join(crossing[:_MOST_NAMED]) + ("; …" if len(crossing) > _MOST_NAMED else "")
         raise InvalidSetting(
             f"{len(crossing)} unlabelled clips are not apart from what is labelled or scored: {listed}. Take "
-            "them out of the unlabelled clips, or give other groups."
+            f"them out of the unlabelled clips, or {otherwise}."
         )
 
 

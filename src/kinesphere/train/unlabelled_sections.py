@@ -25,6 +25,9 @@ class UnlabelledSection(Section):
     source: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Folders of videos, or manifests, whose clips have no labels, or known ones that are not learnt from;
     beside the training clips that `data.label_fraction` leaves without."""
+    near_duplicates: bool = False
+    """Whether unlabelled clips that show what a labelled, validated or tested one does, encoded anew, resized
+    or cut out, are looked for and refused; every video is read for that."""
     strong: Augment = STRONG
     """Augmentation of the strong view; without mixing of clips."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.95

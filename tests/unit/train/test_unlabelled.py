@@ -22,10 +22,11 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import ClipDataset, Manifest, Sample
 from kinesphere.data.dataset import Item
+from kinesphere.data.near_duplicates import NearDuplicate
 from kinesphere.data.sampler import Draw
 from kinesphere.data.two_views import TwoViews
 from kinesphere.models import create_model, load_model
-from kinesphere.train import Recipe, train, trainer
+from kinesphere.train import Recipe, train, trainer, unlabelled
 from kinesphere.train.history import read_history
 from kinesphere.train.pretraining import nt_xent
 from kinesphere.train.resolve import read_data, resolve
@@ -180,7 +181,9 @@ def test_a_resumed_run_ends_as_an_unbroken_one(
     assert a == b
 
 
-def test_unlabelled_clips_of_elsewhere(recipe: Recipe, videos: Path, tmp_path: Path) -> None:
+def test_unlabelled_clips_of_elsewhere(
+    recipe: Recipe, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(videos, elsewhere)
     source = f"unlabelled.source={elsewhere}"
@@ -188,6 +191,16 @@ def test_unlabelled_clips_of_elsewhere(recipe: Recipe, videos: Path, tmp_path: P
         resolve(recipe.override(source, *FIXMATCH), read_data(recipe.data))
     for path in elsewhere.rglob("*.mp4"):
         path.write_bytes(path.read_bytes() + b"\0")
+    first = sorted(elsewhere.rglob("*.mp4"))[0]
+    twin = NearDuplicate(first, videos / first.relative_to(elsewhere), 0.0, 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(unlabelled, "find_near_duplicates", lambda paths, workers: [twin])
+        with pytest.raises(
+            InvalidSetting, match=r"1 unlabelled clips are not apart .* shows the same as \w+ clip"
+        ):
+            resolve(
+                recipe.override(source, "unlabelled.near_duplicates=true", *FIXMATCH), read_data(recipe.data)
+            )
     resolved, parts = resolve(recipe.override(source, *FIXMATCH), read_data(recipe.data))
     assert parts.unlabelled is not None
     assert {sample.labels for sample in parts.unlabelled} == {()}

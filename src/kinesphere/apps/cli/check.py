@@ -74,6 +74,12 @@ def check(
     ] = None,
     extracts: ExtractsFolder = None,
     decode_all: Annotated[bool, typer.Option(help="Decode every frame instead of three per file.")] = False,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            help="Look for videos that were encoded anew, resized or cut out of another; reads all."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at data before training on it.
@@ -96,6 +102,7 @@ def check(
     place = Extracts(extracts, manifest.root)
     found = _examined(manifest, specs, origin, place, decode_all, hidden=as_json)
     found = _with_cutting(_with_pretraining(found, origin, manifest), cut)
+    found = _with_copies(found, manifest, hidden=as_json) if near_duplicates else found
     passed_over = _draw(manifest, specs, place, preview) if preview is not None else 0
     if as_json:
         print_json(found.to_json() | ({} if cut is None else {"windows": cut.counted()}))
@@ -153,6 +160,19 @@ def _with_pretraining(found: Preflight, origin: Provenance, manifest: Manifest) 
 
     notes = pretraining_notes((origin,), manifest.labels)
     more = tuple(Problem("warning", "pre-training", note) for note in notes)
+    return replace(found, problems=(*found.problems, *more))
+
+
+def _with_copies(found: Preflight, manifest: Manifest, hidden: bool) -> Preflight:
+    """The findings, with videos that show the same although their bytes differ."""
+    from kinesphere.core.device import cpu_count
+    from kinesphere.data.near_duplicates import find_near_duplicates, near_duplicate_problems
+
+    with progress("Comparing movements", "files", hidden=hidden) as advance:
+        pairs = find_near_duplicates(
+            list(dict.fromkeys(manifest.table.paths)), workers=cpu_count(), progress=advance
+        )
+    more = near_duplicate_problems(manifest, pairs)
     return replace(found, problems=(*found.problems, *more))
 
 
