@@ -19,6 +19,7 @@ from benchmarks.record import RESULTS
 NAMES = (
     "decode",
     "live",
+    "live_visitors",
     "small_files",
     "cache",
     "inference",
@@ -38,6 +39,7 @@ NAMES = (
     "heatmaps",
     "activations",
     "extraction",
+    "features",
     "background",
     "explained_sets",
     "planted",
