@@ -56,6 +56,7 @@ NAMES = (
     "robbery",
     "segments",
     "localise",
+    "spatiotemporal",
     "people",
     "long_video",
     "keeps_up",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kinesphere.annotations.formats.ava import AvaLine, ava_lines, read_label_map
+from kinesphere.annotations.formats.ava import AvaLine, ava_lines
 from kinesphere.annotations.keyframes import (
     BoxOfFrame,
     Keyframe,
@@ -35,7 +35,7 @@ def read_keyframes(
     paths: Sequence[Path],
     recordings: Recordings,
     *,
-    label_map: Path | None = None,
+    names: Mapping[str, str] | None = None,
     tracks: Path | None = None,
     classes: Sequence[str] = (),
     every_s: int = 1,
@@ -49,7 +49,8 @@ def read_keyframes(
     Args:
         paths: The files.
         recordings: Where the videos lie.
-        label_map: Names of the classes of AVA's form; None names them by their numbers.
+        names: Names of the classes of AVA's form by their number, as a label map has them; None names them by
+            their numbers.
         tracks: Folder of tracks, for tables.
         classes: Actions that count; none for all.
         every_s: Seconds from one keyframe of a track to the next.
@@ -57,13 +58,12 @@ def read_keyframes(
     Raises:
         InvalidAnnotation: If a file is none of these or something in it is wrong; line or track are named.
     """
-    names = None if label_map is None else read_label_map(label_map)
     frames: list[Keyframe] = []
     numbers: dict[str, int] = {} if names is None else {name: int(key) for key, name in names.items()}
     subsets: dict[str, str] = {}
     notes: list[str] = []
     for path in paths:
-        if _is_ava(path):
+        if is_ava(path):
             found = read_ava_keyframes(path, names)
             numbers |= found.numbers
         else:
@@ -72,15 +72,13 @@ def read_keyframes(
         subsets |= found.subsets
         notes += found.notes
     kept = [_with_actions(each, classes) for each in frames]
-    if not numbers or any(name not in numbers for name in numbered(kept)):
-        numbers = numbered(kept) if label_map is None else numbers
-        strange = [name for name in numbered(kept) if name not in numbers]
-        if strange:
-            raise InvalidAnnotation(
-                f"The label map {label_map} does not name {', '.join(map(brief, strange[:10]))}; add it."
-            )
+    done = numbered(kept)
+    if names is not None and (strange := [name for name in done if name not in numbers]):
+        raise InvalidAnnotation(f"The label map does not name {', '.join(map(brief, strange[:10]))}; add it.")
+    for name in classes or done:  # what has no number yet has the next one
+        numbers.setdefault(name, max(numbers.values(), default=0) + 1)
     if classes:
-        numbers = {name: numbers.get(name, at) for at, name in enumerate(classes, 1)}
+        numbers = {name: numbers[name] for name in classes}
     kept.sort(key=lambda each: (each.video, each.time_s))
     return Keyframes(tuple(kept), numbers, subsets, tuple(notes))
 
@@ -95,7 +93,7 @@ def _with_actions(frame: Keyframe, classes: Sequence[str]) -> Keyframe:
     return replace(frame, people=people)
 
 
-def _is_ava(path: Path) -> bool:
+def is_ava(path: Path) -> bool:
     """Whether a file has AVA's form: a CSV whose second field is a time, after a header or none."""
     if path.suffix.lower() != ".csv":
         return False
@@ -270,7 +268,7 @@ def write_keyframes(keyframes: Keyframes, path: Path) -> None:
             raise InvalidAnnotation(
                 f"Files of AVA's form name whole seconds; got {frame.time_s:g} s of {brief(frame.video)}."
             )
-        head = f"{_field(frame.video)},{int(frame.time_s):04d}"
+        head = f"{csv_field(frame.video)},{int(frame.time_s):04d}"
         own = [
             f"{head},{corners(each.box)},{keyframes.numbers[name]}"
             + ("" if each.person is None else f",{each.person}")
@@ -286,7 +284,8 @@ def corners(box: Sequence[float]) -> str:
     return ",".join(f"{each:.4f}" for each in box)
 
 
-def _field(text: str) -> str:
+def csv_field(text: str) -> str:
+    """A text as a field of a CSV."""
     return f'"{text.replace(chr(34), 2 * chr(34))}"' if set(text) & set(',"\n') else text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -21,6 +21,7 @@ from kinesphere.models.temporal.temporalmaxer import TemporalMaxer
 from kinesphere.models.temporal.tridet import TriDet
 from kinesphere.train.callbacks import HearSignals
 from kinesphere.train.checkpoints import SafeCheckpointIO
+from kinesphere.train.config import OptimizerSection, ScheduleSection
 from kinesphere.train.ema import AveragedWeights
 from kinesphere.train.optim import ParameterGroup, optimizer_of
 from kinesphere.train.schedule import make_schedule
@@ -32,6 +33,35 @@ IOU_POWER = 0.2
 """TriDet weights the focal loss of right answers by tIoU to this power (its code; section 3.4)."""
 _LEAST_INSIDE = 0.5
 """Of an action that a cut leaves less of, nothing is said."""
+
+
+class Length(Protocol):
+    """The length of a training and its seed."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def clip_norm(self) -> float | None: ...
+
+    @property
+    def ema(self) -> float | None: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+class Schooling(Protocol):
+    """What recipes of detectors say of how networks learn."""
+
+    @property
+    def train(self) -> Length: ...
+
+    @property
+    def optimizer(self) -> OptimizerSection: ...
+
+    @property
+    def schedule(self) -> ScheduleSection: ...
 
 
 def fit(
@@ -59,14 +89,19 @@ def fit(
 
 
 def fit_task(
-    task: NetworkTask[Any], recipe: LocaliseRecipe, state: Path, progress: pl.Callback | None = None
+    task: NetworkTask[Any],
+    recipe: Schooling,
+    state: Path,
+    progress: pl.Callback | None = None,
+    device: str = "cpu",
 ) -> None:
-    """`fit` of any task."""
+    """`fit` of any task, on any device."""
+    kind, _, number = device.partition(":")
     callbacks = [HearSignals(), KeepState(state), *([progress] if progress else [])]
     with quiet_engine():
         trainer = pl.Trainer(
-            accelerator="cpu",
-            devices=1,
+            accelerator=kind,
+            devices=[int(number)] if number else 1,
             max_epochs=recipe.train.epochs,
             gradient_clip_val=recipe.train.clip_norm,
             reload_dataloaders_every_n_epochs=1,
@@ -92,7 +127,7 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         steps: Of an epoch.
     """
 
-    def __init__(self, net: Net, recipe: LocaliseRecipe, steps: int) -> None:
+    def __init__(self, net: Net, recipe: Schooling, steps: int) -> None:
         super().__init__()
         self.net = net
         self.average = AveragedWeights(self.net, recipe.train.ema) if recipe.train.ema else None
@@ -165,13 +200,14 @@ class DetectionTask(NetworkTask[OneStage]):
         self, net: OneStage, rows: Sequence[Tensor], truths: Sequence[Truth], recipe: LocaliseRecipe
     ) -> None:
         super().__init__(net, recipe, -(-len(rows) // recipe.train.batch_size))
+        self._settings = recipe.train
         power = IOU_POWER if isinstance(self.net, TriDet) else 0.0
         self.loss = DetectionLoss(recipe.train.smoothing, power)
         self._rows, self._truths = rows, truths
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._recipe.train
+        settings = self._settings
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
         order = torch.randperm(len(self._rows), generator=generator).tolist()
         for first in range(0, len(order), settings.batch_size):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -203,22 +203,36 @@ def predict_people(
     Raises:
         InvalidSetting: If window or stride make no sense, or several videos have one file.
     """
-    wanted = list(sources)
+
+    def ask(source: str, own: Path | None) -> PeopleTimelines:
+        return people_timelines(
+            predictor, source, own, settings=settings, views=views, advance=progress.advance
+        )
+
+    yield from each_with_tracks(ask, list(sources), tracks)
+
+
+def each_with_tracks(
+    ask: Callable[[str, Path | None], PeopleTimelines], wanted: Sequence[str], tracks: Path | None
+) -> Iterator[PeopleTimelines | Skipped]:
+    """What is answered about the people of each video and its tracks; see `predict_people`.
+
+    Raises:
+        InvalidSetting: If several videos have one file.
+    """
     if tracks is not None and len(wanted) > 1 and not tracks.is_dir():
         raise InvalidSetting(
             f"{tracks} has the tracks of one video, and there are {len(wanted)}; name a folder."
         )
     for source in wanted:
         try:
-            own = None if tracks is None else _tracks_for(source, tracks, alone=len(wanted) == 1)
-            yield people_timelines(
-                predictor, source, own, settings=settings, views=views, advance=progress.advance
-            )
+            own = None if tracks is None else tracks_for(source, tracks, alone=len(wanted) == 1)
+            yield ask(source, own)
         except REFUSALS as error:
             yield Skipped(source, str(error))
 
 
-def _tracks_for(source: str, place: Path, *, alone: bool) -> Path:
+def tracks_for(source: str, place: Path, *, alone: bool) -> Path:
     """The file of the tracks of a video, or the folder that is one."""
     stem = Path(source).stem
     known = [place / f"{stem}.txt", place / f"{stem}.json", place / stem]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from kinesphere.annotations.formats.ava import read_label_map
 from kinesphere.annotations.formats.mot import write_tracks
@@ -18,6 +20,7 @@ from kinesphere.annotations.keyframe_files import (
 from kinesphere.annotations.keyframes import Keyframe, Keyframes, KeyPerson
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import Track
+from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.video import VideoWriter
 
@@ -109,7 +112,7 @@ def test_what_is_written_is_read_again(tmp_path_factory, rows) -> None:
     write_keyframes(Keyframes(tuple(frames), numbers), folder / "a.csv")
     write_label_map(numbers, folder / "map.pbtxt")
     assert read_label_map(folder / "map.pbtxt") == NAMES
-    again = read_keyframes([folder / "a.csv"], Recordings(), label_map=folder / "map.pbtxt")
+    again = read_keyframes([folder / "a.csv"], Recordings(), names=NAMES)
     assert list(again.frames) == sorted(frames, key=lambda each: (each.video, each.time_s))
 
 
@@ -192,3 +195,19 @@ def test_the_rate_of_a_video_changes_nothing(tmp_path: Path, fps: int) -> None:
     found = read_keyframes([table], Recordings(tmp_path), tracks=tmp_path / "tracks")
     lefts = [frame.people[0].box[0] * 64 for frame in found.frames]
     assert lefts == pytest.approx([0, 10, 20], abs=0.4)
+
+
+def test_the_verb_writes_tracks_of_cvat_in_the_form_of_ava(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4")
+    path = written(tmp_path / "a.xml", CVAT)
+    arguments = ["data", "keyframes", str(path), "--videos", str(tmp_path), "--out", str(tmp_path / "k.csv")]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert {key: told[key] for key in ("videos", "keyframes", "boxes", "actions")} == {
+        "videos": 1, "keyframes": 3, "boxes": 4, "actions": 6,
+    }  # fmt: skip
+    names = read_label_map(tmp_path / "k.pbtxt")
+    again = read_keyframes([tmp_path / "k.csv"], Recordings(), names=names)
+    assert again.frames == read_keyframes([path], Recordings(tmp_path)).frames
+    assert "4 boxes" in CliRunner().invoke(app, arguments).output

@@ -9,6 +9,7 @@ import typer
 
 from kinesphere.apps.cli.console import console, end, print_json, say
 from kinesphere.apps.cli.data_curate import balance, merge, split
+from kinesphere.apps.cli.data_keyframes import keyframes
 from kinesphere.apps.cli.data_next import next_
 from kinesphere.apps.cli.data_windows import windows
 from kinesphere.apps.cli.options import AnnotatedFps, Json, VideosFolder
@@ -21,7 +22,7 @@ data = typer.Typer(
     rich_markup_mode=None,
     help="Prepare recordings of one's own: their annotations in the formats of many tools, windows, splits.",
 )
-for _verb in (windows, split, merge, balance):
+for _verb in (windows, split, merge, balance, keyframes):
     data.command()(_verb)
 data.command("next")(next_)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +27,7 @@ from kinesphere.apps.cli.options import (
     Unlabelled,
     WrongRows,
 )
+from kinesphere.apps.cli.people_detectors import Truth, evaluate_people_detector, people_detector_among
 from kinesphere.apps.cli.score_options import (
     Classifier,
     ClassifierTop,
@@ -36,6 +39,7 @@ from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from kinesphere.apps.html.explained import Explain
+    from kinesphere.clips import Views
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
     from kinesphere.data import Manifest
@@ -69,6 +73,15 @@ Proposals = Annotated[
         "as .csv or .json."
     ),
 ]
+KeyframeVideos = Annotated[
+    Path | None, typer.Option(help="Of a detector of people's actions: folder of the videos.")
+]
+KeyframeMap = Annotated[
+    Path | None, typer.Option(help="Of a detector of people's actions: label map of DATA's class numbers.")
+]
+KeyframeTracks = Annotated[
+    Path | None, typer.Option(help="Of a detector of people's actions: folder of the tracks of a table.")
+]
 ChangedBackground = Annotated[
     str,
     typer.Option(
@@ -100,18 +113,19 @@ def evaluate(
     classifier_top: ClassifierTop = 2,
     classifier_weight: ClassifierWeight = 0.5,
     proposals: Proposals = None,
+    videos: KeyframeVideos = None,
+    label_map: KeyframeMap = None,
+    tracks: KeyframeTracks = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled videos, with intervals.
 
     A detector of actions is scored on recordings: DATA is a file or folder of timed labels, beside or above
-    the videos, and --split a subset that it states.
+    the videos, and --split a subset that it states; one of people's actions on keyframes (AVA, CVAT).
 
-    Of a run's own data its test clips are scored; clips that the model learnt from and that are scored all
-    the same are counted beside the score. A cross-validation answers for each clip with the fold that had
-    not met it.
+    Of a run's own data its test clips are scored; clips that the model learnt from are counted beside the
+    score. A cross-validation answers for each clip with the fold that had not met it.
     """
-    from kinesphere.clips import Views
     from kinesphere.clips.augment.background import check_background
     from kinesphere.clips.sidecar import Extracts
     from kinesphere.core.device import Compute
@@ -120,15 +134,13 @@ def evaluate(
     from kinesphere.train.fold_evaluation import fold_models
 
     compute = Compute.choose(device, precision)
-    if detector_among([model], _of_detectors(protocol, classifier, proposals)) is not None:
-        refuse_windows(_of_windows(views, explain, background, fps))
-        evaluate_detector(
-            model, data, protocol, split, extracts, compute, out, classifier=video_scores_of(classifier),
-            fusing=fusing_of(classifier_top, classifier_weight), proposals=proposals, as_json=as_json,
-        )  # fmt: skip
+    truth = Truth(data, videos, label_map, tracks, split)
+    asked = DetectorOptions(protocol, classifier, classifier_top, classifier_weight, proposals)
+    unfit = _of_windows(views, explain, background, fps)
+    if _by_detector(model, asked, truth, unfit, extracts, compute, out, as_json=as_json):
         return
     check_results("--out", out)
-    chosen, changed = None if views is None else Views.parse(views), check_background(background)
+    chosen, changed = _parsed(views), check_background(background)
     predictor = None if fold_models(Path(model)) else load(model, compute=compute)
     explained = _explainer(predictor, explain, out)
     manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows, fps)
@@ -153,6 +165,52 @@ def _scored(
     return score(model, manifest, split=split, reading=reading, date=date)
 
 
+@dataclass(frozen=True)
+class DetectorOptions:
+    """What is asked of detectors of actions alone."""
+
+    protocol: Literal["thumos14", "activitynet"] | None
+    classifier: Path | None
+    classifier_top: int
+    classifier_weight: float
+    proposals: Path | None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """By name; None for those that are not given."""
+        named = {"--protocol": self.protocol, "--classifier": self.classifier}
+        return {**named, "--proposals": self.proposals}
+
+
+def _by_detector(
+    model: str,
+    asked: DetectorOptions,
+    truth: Truth,
+    unfit: Mapping[str, object],
+    extracts: Path | None,
+    compute: Compute,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> bool:
+    """Score a detector, of people's actions or of actions in recordings; whether the model is one."""
+    if people_detector_among([model]) is not None:
+        refuse_windows({**unfit, **asked.given})
+        evaluate_people_detector(model, truth, compute, out, as_json=as_json)
+        return True
+    truth.refuse()
+    if detector_among([model], asked.given) is None:
+        return False
+    refuse_windows(unfit)
+    fusing = fusing_of(asked.classifier_top, asked.classifier_weight)
+    evaluate_detector(
+        model, truth.labels, asked.protocol, truth.split, extracts, compute, out,
+        classifier=video_scores_of(asked.classifier), fusing=fusing, proposals=asked.proposals,
+        as_json=as_json,
+    )  # fmt: skip
+    return True
+
+
 def _tell(report: Report, page: Path | None, *, as_json: bool) -> None:
     """Print a report, and leave with exit code 1 if clips are missing."""
     if as_json:
@@ -164,9 +222,10 @@ def _tell(report: Report, page: Path | None, *, as_json: bool) -> None:
     end(len(report.skipped))
 
 
-def _of_detectors(protocol: str | None, classifier: Path | None, proposals: Path | None) -> dict[str, object]:
-    """Options that only detectors of actions have."""
-    return {"--protocol": protocol, "--classifier": classifier, "--proposals": proposals}
+def _parsed(views: str | None) -> Views | None:
+    from kinesphere.clips import Views
+
+    return None if views is None else Views.parse(views)
 
 
 def _of_windows(

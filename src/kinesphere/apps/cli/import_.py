@@ -9,7 +9,7 @@ import typer
 
 from kinesphere.apps.cli.console import check_file, console, print_json, say
 from kinesphere.apps.cli.options import Json
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, KinesphereError
 
 if TYPE_CHECKING:
     from kinesphere.models.weights.keymap import Arguments
@@ -78,21 +78,27 @@ def import_(
     Nothing in the file is executed, and every key is checked. A file that the model's card lists is read with
     the settings and class names stated there. Models that compare what they see with words (clip, siglip,
     xclip) recognise the --classes that they are told, without training: other classes are another import.
+    A detector of people's actions (MMAction2's AVA models) takes its label map by --labels.
     """
     from kinesphere.models import save_model
     from kinesphere.models.weights.from_files import import_files
 
     check_file("--out", out, (".safetensors",))
-    recogniser = import_files(
-        files,
-        model,
-        layout=layout,
-        labels=_names(labels, classes),
-        prompts=prompt or None,
-        arguments=_read_settings(settings or []),
-        backbone=backbone,
-        inflation=inflation,
-    )
+    try:
+        recogniser = import_files(
+            files,
+            model,
+            layout=layout,
+            labels=_names(labels, classes),
+            prompts=prompt or None,
+            arguments=_read_settings(settings or []),
+            backbone=backbone,
+            inflation=inflation,
+        )
+    except KinesphereError:
+        if len(files) == 1 and _import_people_detector(files[0], model, labels, out, as_json=as_json):
+            return
+        raise
     if norms_from is not None:
         from kinesphere.predict.sources import find_sources
         from kinesphere.predict.unfusing import unfuse
@@ -111,6 +117,24 @@ def import_(
     console().print(f"{read}: {tensors} tensors, {len(recogniser.labels)} classes → {out}", soft_wrap=True)
     for note in notes:
         say("note", "yellow", note)
+
+
+def _import_people_detector(file: Path, model: str, labels: Path | None, out: Path, *, as_json: bool) -> bool:
+    """Import a detector of people's actions, where the file holds one."""
+    from kinesphere.annotations.formats.ava import read_label_map
+    from kinesphere.localise.people.importing import import_people_detector, is_people_detector
+
+    if not file.is_file() or not is_people_detector(file):
+        return False
+    names = None if labels is None else read_label_map(labels)
+    detector = import_people_detector(file, model, names)
+    detector.save(out)
+    count = len(detector.labels)
+    if as_json:
+        print_json({"model": detector.architecture, "classes": count, "out": str(out)})
+    else:
+        console().print(f"{file.name}: a detector of {count} actions of people → {out}", soft_wrap=True)
+    return True
 
 
 def _names(labels: Path | None, classes: str | None) -> list[str] | None:

@@ -13,10 +13,11 @@ import typer
 
 from kinesphere.apps.cli.answers import introduce
 from kinesphere.apps.cli.console import GOES_ON, check_file, progress, say
-from kinesphere.apps.cli.detectors import detector_among, finder_of, refuse_windows
+from kinesphere.apps.cli.detectors import detector_among, find, finder_of, refuse_windows
 from kinesphere.apps.cli.event_options import EventRules, say_doubts, with_events
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
-from kinesphere.apps.cli.people_options import People, Tracks, TracksFps, people_settings
+from kinesphere.apps.cli.people_detectors import find_people, people_detector_among, settings_of
+from kinesphere.apps.cli.people_options import People, Tracks, TracksFps
 from kinesphere.apps.cli.predict_checks import check_drawn, check_no_timeline, model_names
 from kinesphere.apps.cli.predict_screen import Screen
 from kinesphere.apps.cli.segment_options import (
@@ -41,7 +42,6 @@ from kinesphere.core.signals import advise
 if TYPE_CHECKING:
     from kinesphere.clips import Views
     from kinesphere.core.device import Compute
-    from kinesphere.localise.prediction import LocalisingPredictor
     from kinesphere.predict import (
         Opening,
         PredictionLog,
@@ -146,24 +146,41 @@ def predict(
     from kinesphere.predict.bulk import SideOutputs
 
     detector = detector_among(model or [])
-    everybody = people_settings(people, tracks, tracks_fps, window, stride, several=len(model or []) > 1)
+    crowd, several = people_detector_among(model or []), len(model or []) > 1
+    whole = {"--views": views, "--picture": picture, "--page": page, "--truth": truth}
+    everybody = settings_of(crowd, people, tracks, tracks_fps, window, stride, whole, several=several)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
     asked = Asked(window, stride, streaming, everybody, tracks)
     shown = {"--segments": segments, "--picture": picture, "--page": page}
     _check_asked(detector, asked, views, to_segments, {**shown, "--truth": truth, "--events": events})
     wanted = find_sources(sources)
     named = model_names(model or [], beside=any((*shown.values(), events, annotate)))
-    opening = _opening(sources, extracts, keep, pose_model)
+    on = Compute.choose(device, precision), _opening(sources, extracts, keep, pose_model)
     check_file("--out", out, (".jsonl",) if detector or asked.timed else (".jsonl", ".csv"))
-    files = _side_files(wanted, segments, picture, page, annotate, draw, people=people)
+    files = _side_files(wanted, segments, picture, page, annotate, draw, people=everybody is not None)
     finder, files = with_events(events, to_segments, files)
     outputs = SideOutputs(None, files, to_segments, draw, read_truth(truth), everybody)
-    screen, compute = Screen(as_json, top, outputs, finder), Compute.choose(device, precision)
-    if detector is None:
-        answered = _recognise(_predictors(named, compute, opening), views, asked, wanted, out, screen)
-    else:
-        answered = _find(finder_of(detector, compute, opening), wanted, out, screen)
-    screen.finish(*answered, out)
+    screen = Screen(as_json, top, outputs, finder)
+    screen.finish(*_ask_all((crowd, detector), named, on, views, asked, wanted, out, screen), out)
+
+
+def _ask_all(
+    by: tuple[str | None, str | None],
+    named: list[str],
+    on: tuple[Compute, Opening],
+    views: str | None,
+    asked: Asked,
+    wanted: list[str],
+    out: Path | None,
+    screen: Screen,
+) -> tuple[int, int]:
+    """Ask a detector of people's actions, one of actions, or recognisers about all videos; see `_run`."""
+    crowd, detector = by
+    if crowd is not None:
+        return find_people(_run, (crowd, *on), asked, wanted, out, screen)
+    if detector is not None:
+        return find(_run, finder_of(detector, *on), wanted, out, screen)
+    return _recognise(_predictors(named, *on), views, asked, wanted, out, screen)
 
 
 @dataclass(frozen=True)
@@ -260,21 +277,6 @@ def _answer(
     introduce(screen.outputs.predictor, to_stderr=screen.as_json)
     with log or nullcontext():
         return _run(partial(_ask, predictors, views, asked), wanted, log, screen)
-
-
-def _find(
-    finder: LocalisingPredictor, wanted: list[str], out: Path | None, screen: Screen
-) -> tuple[int, int]:
-    """Ask a detector about all videos and show what it found in each; see `_run`."""
-    from kinesphere.localise.prediction import timelines
-    from kinesphere.predict import PredictionLog
-
-    screen.outputs = replace(screen.outputs, predictor=finder.sees)
-    say_doubts(screen.finder, finder.detector.labels)
-    settings = {"model": finder.digest()} | screen.settings()
-    log = PredictionLog(out, settings, top=screen.top) if out else None
-    with log or nullcontext():
-        return _run(lambda sources, heard: timelines(finder, sources, heard), wanted, log, screen)
 
 
 def _opening(sources: list[str], extracts: Path | None, keep: bool, pose_model: str | None) -> Opening:

@@ -67,8 +67,8 @@ def train(
     from kinesphere.train.cross_validation import stored_folds
 
     _say_what_rooms_log(quiet=as_json)
-    if _localises(source):
-        _train_localiser(source, overrides or (), resume=resume, folds=folds, as_json=as_json)
+    if (own := _DETECTORS.get(_task_of(source) or "")) is not None:
+        own(source, overrides or (), resume=resume, folds=folds, as_json=as_json)
         return
     recipe = Recipe.load(source, overrides or ())
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
@@ -109,15 +109,16 @@ def train(
     end(len(lost) + (len(report.skipped) if report is not None else 0))
 
 
-def _localises(source: str) -> bool:
-    """Whether a recipe is of a detector of actions in long recordings."""
+def _task_of(source: str) -> str | None:
+    """The task that a recipe states; None of those of recognisers."""
     from kinesphere.train.recipe import RECIPE_FILE, read_settings
 
     path = Path(source)
     path = path / RECIPE_FILE if (path / RECIPE_FILE).is_file() else path
     if not path.is_file() or path.suffix.lower() not in (".yaml", ".yml"):
-        return False
-    return read_settings(path).get("task") == "localise"
+        return None
+    task = read_settings(path).get("task")
+    return task if isinstance(task, str) else None
 
 
 def _train_localiser(
@@ -155,6 +156,37 @@ def _without_score(recipe: Recipe, folder: Path) -> str:
     if recipe.pretrain.method is not None:
         return f"Pre-training has no score; runs start from it with model.pretrained={folder}."
     return "Nothing was held out, so nothing was scored."
+
+
+def _train_people(
+    source: str, overrides: Sequence[str], *, resume: bool, folds: str | None, as_json: bool
+) -> None:
+    """Train a detector of people's actions and say its score.
+
+    Raises:
+        InvalidSetting: If folds are asked for.
+    """
+    from kinesphere.localise.people.run import train_people
+    from kinesphere.localise.people.settings import PeopleRecipe
+
+    if folds is not None:
+        raise InvalidSetting("--folds are of recognisers; state the subsets of videos in their labels.")
+    recipe = PeopleRecipe.load(source, overrides)
+    check_folder("out", Path(recipe.out) if recipe.out is not None else None)
+    screen = console(to_stderr=as_json)
+    run = train_people(recipe, resume=resume, console=screen)
+    if as_json:
+        print_json({"run": str(run.folder), "html": None, "report": run.scores.to_json()})
+    else:
+        screen.print(run.line())
+        screen.print(f"run     {run.folder}", soft_wrap=True)
+        for each in run.skipped:
+            screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
+    end(sum(each.is_failure for each in run.skipped))
+
+
+_DETECTORS = {"localise": _train_localiser, "localise_people": _train_people}
+"""What trains recipes that state a task."""
 
 
 def _folds(text: str) -> Folds:

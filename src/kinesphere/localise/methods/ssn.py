@@ -261,10 +261,11 @@ class SegmentTask(NetworkTask[SSN]):
     ) -> None:
         super().__init__(net, recipe, -(-len(rows) * _DRAWS // recipe.train.batch_size))
         self._rows, self._videos, self._targets = rows, videos, targets
+        self._settings = recipe.train
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._recipe.train
+        settings = self._settings
         rng = np.random.default_rng((settings.seed, epoch))
         order = rng.permutation(np.repeat(np.arange(len(self._rows)), _DRAWS))
         for first in range(0, len(order), settings.batch_size):

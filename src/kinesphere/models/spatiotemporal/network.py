@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.batch_norm import single_clip_norms
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.models.card import ModelCard, resolved
@@ -105,7 +106,8 @@ def check_body(card: ModelCard) -> None:
         InvalidSetting: If so.
     """
     layouts = {layer.layout for layer in card.cam_layers}
-    if layouts != {_MAPS} or len(card.inputs) != 1 or card.inputs[0].modality != "rgb":
+    pixels = MODALITIES.get(card.inputs[0].modality).shows_stills
+    if layouts != {_MAPS} or len(card.inputs) != 1 or not pixels:
         raise InvalidSetting(
             f"{card.name} gives no feature maps over a clip of pixels, in which people could be looked at; "
             "take a 3D convolutional network such as slowfast_resnet50, slowonly_resnet50 or kine_small."

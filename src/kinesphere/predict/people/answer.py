@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class PeopleTimelines:
         poses: Joints of the people, where they are known.
         facts: What people do with objects, in order of time.
         notes: What makes it doubtful, and what was left out.
+        numbers: The number of each label in files of AVA's form; by their order from 1 on where it has none.
     """
 
     source: str
@@ -93,6 +94,7 @@ class PeopleTimelines:
     poses: StoredPoses | None = None
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -205,7 +207,7 @@ def people_timelines(
     check_views(views, predictor.labels)
     also = ["pose"] if tracks is None else []
     with predictor.opening.open(source, predictor.specs, also=also) as video:
-        placed = on_video(_given(tracks, video, settings), video, settings.tracks_fps)
+        placed = on_video(given_tracks(tracks, video, settings), video, settings.tracks_fps)
         people, objects = people_and_objects(placed.tracks)
         usual_s = usual_distance_s(people, video.frame_times())
         broken = {
@@ -216,7 +218,7 @@ def people_timelines(
         clips = PeopleClips(video, predictor.specs, paths, order, views, settings.crop)
         batches = _batches(clips, settings.batch_size, lambda done: advance(done, len(order)))
         answers = _answers(predictor, batches, views, shown(source), paths)
-        told = (*placed.notes, *_notes(list(broken.values()), settings.breaks))
+        told = (*placed.notes, *notes_on(list(broken.values()), settings.breaks))
         times, poses = video.frame_times(), beside(video, "pose")
         return PeopleTimelines(
             shown(source),
@@ -230,7 +232,7 @@ def people_timelines(
         )
 
 
-def _given(
+def given_tracks(
     tracks: Sequence[Track] | Path | None, video: WrappedSource, settings: PeopleSettings
 ) -> Sequence[Track]:
     """The tracks that were given, or those of the people whose poses are known."""
@@ -261,17 +263,26 @@ def _windows_of(
     paths: Sequence[PersonPath], settings: PeopleSettings, video: WrappedSource
 ) -> list[PersonWindow]:
     """The windows of all paths, ordered by start."""
-    times = video.frame_times()
-    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
-    # A path is over as the next frame begins, which may be another path's of the same person.
-    following = [*times.tolist()[1:], float(times[-1]) + frame_s]
-    ends = [min(float(path.times[-1]) + frame_s, following[path.first + len(path) - 1]) for path in paths]
+    ends = ends_of(paths, video.frame_times())
     found = [
         PersonWindow(number, span)
         for number, (path, end_s) in enumerate(zip(paths, ends, strict=True))
         for span in windows(end_s, settings.window_s, settings.stride_s, float(path.times[0]))
     ]
     return sorted(found, key=lambda window: (window.span[0], window.path))
+
+
+def ends_of(paths: Sequence[PersonPath], times: np.ndarray) -> list[float]:
+    """When paths are over, in seconds: as the next frame begins, which may be another path's of the same
+    person.
+
+    Args:
+        paths: Of a video.
+        times: `(N,)` when its frames begin.
+    """
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
+    following = [*times.tolist()[1:], float(times[-1]) + frame_s]
+    return [min(float(path.times[-1]) + frame_s, following[path.first + len(path) - 1]) for path in paths]
 
 
 @dataclass(eq=False)
@@ -336,7 +347,7 @@ def _timeline(
     )
 
 
-def _notes(broken: Sequence[Broken], rules: BreakRules) -> Iterator[str]:
+def notes_on(broken: Sequence[Broken], rules: BreakRules) -> Iterator[str]:
     """What a user should know of the tracks."""
     if not any(each.paths for each in broken):
         yield NO_PEOPLE

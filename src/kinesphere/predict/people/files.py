@@ -1,14 +1,20 @@
-"""What people do on disk: JSON, CSV, Parquet, ELAN with a tier a person, WebVTT; and as rows for pages."""
+"""What people do on disk: JSON, CSV, AVA's CSV, Parquet, ELAN with a tier a person, WebVTT; and as rows for
+pages."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kinesphere.annotations.kept_labels import refuse_to_lose
+from kinesphere.annotations.keyframe_files import corners, csv_field
+from kinesphere.annotations.timed import video_name
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import replacing
 from kinesphere.core.rows import write_csv, write_json, write_parquet
@@ -19,6 +25,7 @@ from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import Segment, segments
 from kinesphere.predict.timeline_files import elan_tiers, web_vtt
 
+AVA = ".ava.csv"
 COLUMNS = (
     "person", "label", "start_s", "end_s", "probability", "runner_up", "runner_up_probability", "other",
 )  # fmt: skip
@@ -82,7 +89,8 @@ def write_people(
 ) -> None:
     """Write everybody's segments as `.json`, `.csv`, `.parquet`, `.eaf` (ELAN) or `.vtt` (WebVTT).
 
-    Facts about objects go with them; in ELAN each person and fact has a tier.
+    Facts about objects go with them; in ELAN each person and fact has a tier. `.ava.csv` has no segments but
+    a line for each person, label and whole second, with the person's box and the label's probability.
 
     Args:
         people: What everybody does.
@@ -97,6 +105,9 @@ def write_people(
     path = Path(path)
     refuse_to_lose(path)
     with replacing(path) as scratch:
+        if path.name.lower().endswith(AVA):
+            scratch.write_text("".join(f"{line}\n" for line in ava_rows(people)), encoding="utf-8")
+            return
         match path.suffix.lower():
             case ".json":
                 write_json(scratch, _plain(people, rule), indent=1)
@@ -119,8 +130,37 @@ def write_people(
                 scratch.write_text(web_vtt(cues), encoding="utf-8")
             case other:
                 raise InvalidSetting(
-                    f"What people do is written as .json, .csv, .parquet, .eaf or .vtt; got {other!r}."
+                    "What people do is written as .json, .csv, .ava.csv, .parquet, .eaf or .vtt; got "
+                    f"{other!r}."
                 )
+
+
+def ava_rows(people: PeopleTimelines) -> list[str]:
+    """Lines of AVA's form: video, second, box as fractions of the frame, number of the label, probability.
+
+    A person's answer at a whole second is that of the window that holds it, of several the one whose middle
+    is nearest.
+    """
+    height, width = people.frame_size
+    found: list[tuple[int, int, str]] = []
+    for each in people:
+        times = people.frame_times[each.track.frames - 1]
+        spans, labels = each.timeline.spans, each.timeline.labels
+        numbers = people.numbers or {name: at for at, name in enumerate(labels.names, 1)}
+        for second in range(math.ceil(spans[0, 0] - 1e-6), math.ceil(spans[-1, 1] - 1e-6)):
+            holding = np.flatnonzero((spans[:, 0] <= second + 1e-6) & (spans[:, 1] > second + 1e-6))
+            shown = int(np.searchsorted(times, second + 1e-3)) - 1
+            if not len(holding) or shown < 0:
+                continue
+            window = holding[np.abs(spans[holding].mean(1) - second).argmin()]
+            box = corners((each.track.boxes[shown] / (width, height, width, height)).tolist())
+            head = f"{csv_field(video_name(people.source))},{second:04d},{box}"
+            row = each.timeline.probabilities[window].tolist()
+            found += [
+                (second, each.person, f"{head},{numbers[name]},{score:.6f}")
+                for name, score in zip(labels.names, row, strict=True)
+            ]
+    return [line for _, _, line in sorted(found, key=lambda each: each[:2])]
 
 
 def _plain(people: PeopleTimelines, rule: SegmentRule) -> dict[str, Any]:
