@@ -238,7 +238,8 @@ class PeopleClips:
         path = self._paths[wanted.window.path]
         if stands_in in wanted.crops or stands_in < path.first:
             return wanted.crops.get(stands_in, wanted.crops[row])
-        return self._crops(wanted.window, self._specs[wanted.input], np.array([stands_in]))[0]
+        own: np.ndarray = self._crops(wanted.window, self._specs[wanted.input], np.array([stands_in]))[0]
+        return own
 
     def _register(self, number: int) -> None:
         """Note which frames a window needs, and where."""
