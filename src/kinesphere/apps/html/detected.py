@@ -154,7 +154,7 @@ def _shown(videos: Videos, place: int) -> Shown:
     mine = np.flatnonzero((errors.found.place == place) & (errors.found.score >= point.score))
     mine = mine[np.argsort(errors.found.extent[mine, 0], kind="stable")]
     notes = tuple(_note(int(errors.kind[i, column])) for i in mine)
-    given = TimelineRow("prediction", tuple(videos.found[i] for i in mine), notes)
+    given = TimelineRow("prediction", tuple(videos.found[i] for i in mine.tolist()), notes)
     true, missing = _annotated(videos, place, set(errors.taken[mine, column].tolist()))
     rows = (TimelineRow("annotation", true, missing), given)
     ends = [each.end_s for row in rows for each in row.segments]
@@ -178,6 +178,7 @@ def _annotated(videos: Videos, place: int, found: set[int]) -> tuple[tuple[Timed
     rows = rows[np.argsort(table.extent[rows, 0], kind="stable")]
     name, classes = videos.names[place], videos.errors.classes
     labels = tuple(
-        TimedLabel(name, classes[table.label[i]], *(float(each) for each in table.extent[i])) for i in rows
+        TimedLabel(name, classes[table.label[i]], float(table.extent[i, 0]), float(table.extent[i, 1]))
+        for i in rows
     )
     return labels, tuple("" if int(i) in found else "not found" for i in rows)

@@ -187,7 +187,8 @@ class DetectionErrors:
     @cached_property
     def looked_at(self) -> np.ndarray:
         """Whether each detection is among the first of its class, ten for each ground truth `(D,)`."""
-        return self.rank < MULTIPLES * self.truths[self.found.label]
+        first: np.ndarray = self.rank < MULTIPLES * self.truths[self.found.label]
+        return first
 
     @cached_property
     def profile(self) -> tuple[RankedErrors, ...]:
