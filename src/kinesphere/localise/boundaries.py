@@ -1,6 +1,6 @@
-"""Proposals of a boundary-matching network: what its maps should hold, and what is read from them.
+"""Proposals by their boundaries: what networks should say of rows and proposals, and what is read from them.
 
-Lin et al. 2019 (see `kinesphere.models.temporal.bmn`), sections 3.2 and 4.
+Lin et al. 2018 and 2019 (see `kinesphere.models.temporal.bsn` and `bmn`).
 
 T rows, M proposals. Times are fractions of the video.
 """
@@ -14,6 +14,7 @@ from kinesphere.localise.suppression import tiou
 
 ALPHA, LOW, HIGH = 0.4, 0.5, 0.9
 _HALF = 0.5
+_ASIDE, _SAMPLES, _PER_SAMPLE = 0.2, (8, 16, 8), 3
 
 
 def matching_map(truth_N2: np.ndarray, T: int) -> np.ndarray:
@@ -46,12 +47,30 @@ def boundary_labels(truth_N2: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarra
     return found[0], found[1]
 
 
+def inside_labels(truth_N2: np.ndarray, T: int) -> np.ndarray:
+    """How much of each row lies in an action, `(T,)`, 0 to 1: that of which most does."""
+    low, width = np.arange(T) / T, 1 / T
+    start, end = np.asarray(truth_N2, np.float64).reshape(-1, 2).T
+    shared = np.minimum(low[:, None] + width, end) - np.maximum(low[:, None], start)
+    found: np.ndarray = np.clip(shared, 0, None).max(1, initial=0.0) / width
+    return found
+
+
 def peaks(scores_T: np.ndarray) -> np.ndarray:
     """bool `(T,)`: the first and last row, those above both neighbours, and those above half the largest."""
     found: np.ndarray = scores_T > _HALF * scores_T.max(initial=0.0)
     found[1:-1] |= (scores_T[1:-1] > scores_T[2:]) & (scores_T[1:-1] > scores_T[:-2])
     found[[0, -1]] = True
     return found
+
+
+def between(starts_T: np.ndarray, ends_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Segments `(M, 2)` between likely starts and ends, from and to the middles of these rows, and the
+    products of both probabilities `(M,)` (Lin et al. 2018, section 3.3)."""
+    first, last = np.nonzero(np.outer(peaks(starts_T), peaks(ends_T)))
+    there = last > first
+    first, last = first[there], last[there]
+    return (np.stack((first, last), 1) + _HALF) / len(starts_T), starts_T[first] * ends_T[last]
 
 
 def matched_proposals(
@@ -68,6 +87,33 @@ def matched_proposals(
     d = last - first - 1
     scores = starts_T[first] * ends_T[last] * classified_TT[d, first] * regressed_TT[d, first]
     return np.stack((first, last), 1) / T, scores
+
+
+def boundary_features(actionness_T: np.ndarray, segments_M2: np.ndarray) -> np.ndarray:
+    """What a boundary-sensitive network knows of proposals, `(M, 32)`: actionness around the start, in the
+    course, and around the end (Lin et al. 2018, section 3.3).
+
+    Around an end is a fifth of the proposal to both sides. Beyond the video the actionness is zero.
+
+    Args:
+        actionness_T: Of the rows, each at its middle.
+        segments_M2: Fractions of the video.
+    """
+    T = len(actionness_T)
+    places = (np.arange(-1, T + 1) + 0.5) / T
+    known = np.concatenate(([0.0], actionness_T, [0.0]))
+    start, end = np.asarray(segments_M2, np.float64).T
+    aside = _ASIDE * (end - start)
+    stretches = ((start - aside, start + aside), (start, end), (end - aside, end + aside))
+    found = []
+    for (low, high), count in zip(stretches, _SAMPLES, strict=True):
+        step = ((high - low) / (count - 1))[:, None]
+        at = low[:, None] - step / 2 + step / _PER_SAMPLE * np.arange(count * _PER_SAMPLE + 1)
+        values = np.interp(at, places, known, 0.0, 0.0)
+        own = [values[:, i * _PER_SAMPLE : (i + 1) * _PER_SAMPLE + 1].mean(1) for i in range(count)]
+        found.append(np.stack(own, 1))
+    features: np.ndarray = np.concatenate(found, 1)
+    return features
 
 
 def softened(

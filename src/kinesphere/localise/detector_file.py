@@ -80,7 +80,8 @@ class DetectorFile:
 
         Args:
             path: The file.
-            shapes: Of the method's own tensors; `C` and `C + 1` stand for the width of the features.
+            shapes: Of the method's own tensors; `C` stands for the width of the features, `K` for the number
+                of classes, `C + 1` and `K + 1` for one more.
 
         Raises:
             InvalidCheckpoint: If it is damaged, of another kind, or its tensors have other shapes.
@@ -93,7 +94,7 @@ class DetectorFile:
             sight = Sight(**header.pop("sight"))
             state = load_file(path)
             tensors = {name: state.pop(name) for name in shapes}
-            sizes = {"C": sight.width, "C + 1": sight.width + 1}
+            sizes = {"C": sight.width, "C + 1": sight.width + 1, "K + 1": len(labels) + 1}
             for name, shape in shapes.items():
                 wanted = tuple(sizes[each] if isinstance(each, str) else each for each in shape)
                 if tensors[name].shape != wanted:

@@ -70,11 +70,12 @@ class DetectorSection(Section):
     """The network."""
 
     name: str = "temporalmaxer"
-    """Detector: `temporalmaxer`, `actionformer`, `tridet`, `ssn`."""
+    """Detector: `temporalmaxer`, `actionformer`, `tridet`, `ssn`, `bmn`, `bsn`."""
     width: Annotated[int, Field(ge=16, le=4096)] = 128
     """Channels throughout; a multiple of 16; nothing to `ssn`."""
     levels: Annotated[int, Field(ge=1, le=10)] = 6
-    """Levels of the pyramid; each is half as fine as the one before; nothing to `ssn`."""
+    """Levels of the pyramid; each is half as fine as the one before; nothing to `ssn`, `bmn`
+    and `bsn`."""
     arguments: dict[str, Plain] = Field(default_factory=dict)
     """Further arguments of its builder."""
 

@@ -9,6 +9,7 @@ proposal from t to t + d + 1 rows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from kinesphere.models.weights.keymap import Ignore, KeyMap, Rename
 
-_GROUPS, _WIDTH, _DEEP, _FLAT = 4, 256, 512, 128
+_GROUPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class BMN(nn.Module):
         samples: N.
         per_sample: Places that a sample is the mean of.
         margin: How far the samples reach beyond a proposal, as a fraction of its length.
+        width: Channels along time, a multiple of 8; the map has twice as many first, then half as many.
     """
 
     _indices: Tensor
@@ -61,26 +63,28 @@ class BMN(nn.Module):
         samples: int = 32,
         per_sample: int = 3,
         margin: float = 0.5,
+        width: int = 256,
     ) -> None:
         super().__init__()
         self.length, self.samples = length, samples
+        flat = width // 2
         self.base = nn.Sequential(
-            nn.Conv1d(features, _WIDTH, 3, padding=1, groups=_GROUPS),
+            nn.Conv1d(features, width, 3, padding=1, groups=math.gcd(features, _GROUPS)),
             nn.ReLU(),
-            nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1, groups=_GROUPS),
+            nn.Conv1d(width, width, 3, padding=1, groups=_GROUPS),
             nn.ReLU(),
         )
-        self.start, self.end = _boundary(), _boundary()
-        self.proposals = nn.Sequential(nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1), nn.ReLU())
-        self.sampled = nn.Conv3d(_WIDTH, _DEEP, (samples, 1, 1))
+        self.start, self.end = _boundary(width), _boundary(width)
+        self.proposals = nn.Sequential(nn.Conv1d(width, width, 3, padding=1), nn.ReLU())
+        self.sampled = nn.Conv3d(width, 2 * width, (samples, 1, 1))
         self.map = nn.Sequential(
-            nn.Conv2d(_DEEP, _FLAT, 1),
+            nn.Conv2d(2 * width, flat, 1),
             nn.ReLU(),
-            nn.Conv2d(_FLAT, _FLAT, 3, padding=1),
+            nn.Conv2d(flat, flat, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(_FLAT, _FLAT, 3, padding=1),
+            nn.Conv2d(flat, flat, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(_FLAT, 2, 1),
+            nn.Conv2d(flat, 2, 1),
             nn.Sigmoid(),
         )
         mask = sampling(length, samples, per_sample, margin)
@@ -114,11 +118,11 @@ class BMN(nn.Module):
         return found.T.reshape(-1, T, T)
 
 
-def _boundary() -> nn.Sequential:
+def _boundary(width: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1, groups=_GROUPS),
+        nn.Conv1d(width, width, 3, padding=1, groups=_GROUPS),
         nn.ReLU(),
-        nn.Conv1d(_WIDTH, 1, 1),
+        nn.Conv1d(width, 1, 1),
         nn.Sigmoid(),
     )
 

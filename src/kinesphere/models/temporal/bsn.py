@@ -59,6 +59,19 @@ class ProposalModule(nn.Module):
         return found
 
 
+class BSN(nn.Module):
+    """Both modules; each is trained by itself, the second on what the first says.
+
+    Args:
+        features: C.
+        width: Channels of the hidden layers of the first.
+    """
+
+    def __init__(self, features: int, width: int = 512) -> None:
+        super().__init__()
+        self.boundaries, self.proposals = BoundaryModule(features, width), ProposalModule()
+
+
 BOUNDARY_KEY_MAP = KeyMap(
     "mmaction2",
     (

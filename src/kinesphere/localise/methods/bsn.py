@@ -1,0 +1,152 @@
+"""Boundary-sensitive networks: rows that start, hold and end an action, proposals between them, and a judge.
+
+The judge of proposals is trained after the rows' network, on what that proposes. Of `model` in a recipe,
+`levels` means nothing; `arguments` are `length` (rows of a window: no action is longer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinesphere.core.labels import LabelSet
+from kinesphere.localise.boundaries import between, boundary_features, boundary_labels, inside_labels
+from kinesphere.localise.matching import boundary_loss, match_regression
+from kinesphere.localise.methods.registry import METHODS, Method
+from kinesphere.localise.proposing import ProposalDetector, Window, checked_arguments
+from kinesphere.localise.recordings import Recording
+from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.suppression import tiou
+from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.models.temporal.bsn import BSN, BoundaryModule, ProposalModule
+
+NAME = "bsn"
+_LIMITS = {"length": (8, 1000), "width": (8, 4096)}
+_LENGTH = 100
+_INSIDE_WEIGHT = 2.0
+_HIGH, _LOW, _MOST_LOW = 0.6, 0.2, 2.0
+Batch = tuple[Tensor, Tensor]
+
+
+class BoundaryProposer:
+    """Proposes between likely boundaries; see `Proposer`."""
+
+    def __init__(self, net: BSN, length: int) -> None:
+        self.net, self.length = net, length
+
+    def fit(
+        self,
+        windows: Sequence[Window],
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> None:
+        """See `Proposer.fit`."""
+        fit_task(BoundaryTask(self.net.boundaries, windows, recipe), recipe, state, progress)
+        judged = [self._judged(each) for each in windows]
+        judged = [each for each in judged if len(each[1])]
+        second = state.with_name(f"{state.stem}_proposals{state.suffix}")
+        if judged:
+            fit_task(ProposalTask(self.net.proposals, judged, recipe), recipe, second, progress)
+
+    def propose(self, rows_CT: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """See `Proposer.propose`."""
+        segments, scores, features = self._proposed(rows_CT)
+        judged = self.net.proposals(torch.from_numpy(features).float())[:, 0].double().numpy()
+        return segments, scores * judged
+
+    @torch.no_grad()
+    def _proposed(self, rows_CT: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inside, starts, ends = self.net.boundaries(rows_CT[None])[0].double().numpy()
+        segments, scores = between(starts, ends)
+        return segments, scores, boundary_features(inside, segments)
+
+    def _judged(self, window: Window) -> Batch:
+        """What is known of the proposals of a window, and their tIoU with an action."""
+        segments, _, features = self._proposed(window.rows)
+        overlaps = tiou(segments, window.truth).max(1, initial=0.0)
+        return torch.from_numpy(features).float(), torch.from_numpy(overlaps).float()
+
+
+class BoundaryTask(NetworkTask[BoundaryModule]):
+    """Windows, some at a time, with which rows start, hold and end an action."""
+
+    def __init__(self, net: BoundaryModule, windows: Sequence[Window], recipe: LocaliseRecipe) -> None:
+        super().__init__(net, recipe, -(-len(windows) // recipe.train.batch_size))
+        self._windows = windows
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """See `NetworkTask.batches`."""
+        settings = self._recipe.train
+        order = np.random.default_rng((settings.seed, epoch)).permutation(len(self._windows))
+        for first in range(0, len(order), settings.batch_size):
+            drawn = [self._windows[i] for i in order[first : first + settings.batch_size]]
+            wanted = [row_targets(each) for each in drawn]
+            yield torch.stack([each.rows for each in drawn]), torch.from_numpy(np.stack(wanted)).float()
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """See `NetworkTask.loss_of`."""
+        x, wanted_B3T = batch
+        inside, starts, ends = (
+            boundary_loss(found, wanted)
+            for found, wanted in zip(self.net(x).unbind(1), wanted_B3T.unbind(1), strict=True)
+        )
+        return _INSIDE_WEIGHT * inside + starts + ends
+
+
+class ProposalTask(NetworkTask[ProposalModule]):
+    """Proposals of windows, those of some at a time, with their tIoU."""
+
+    def __init__(self, net: ProposalModule, judged: Sequence[Batch], recipe: LocaliseRecipe) -> None:
+        super().__init__(net, recipe, -(-len(judged) // recipe.train.batch_size))
+        self._judged = judged
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """See `NetworkTask.batches`."""
+        settings = self._recipe.train
+        order = np.random.default_rng((settings.seed, epoch, 1)).permutation(len(self._judged))
+        for first in range(0, len(order), settings.batch_size):
+            drawn = [self._judged[i] for i in order[first : first + settings.batch_size]]
+            yield torch.cat([features for features, _ in drawn]), torch.cat([wanted for _, wanted in drawn])
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """See `NetworkTask.loss_of`."""
+        features, wanted = batch
+        asked = torch.ones_like(wanted, dtype=torch.bool)
+        return match_regression(
+            self.net(features)[:, 0], wanted, asked, torch.rand_like(wanted),
+            high=_HIGH, low=_LOW, most_low=_MOST_LOW, apart=True,
+        )  # fmt: skip
+
+
+def row_targets(window: Window) -> np.ndarray:
+    """How much of each row lies in an action, at a start and at an end: `(3, T)`."""
+    T = window.rows.shape[1]
+    return np.stack((inside_labels(window.truth, T), *boundary_labels(window.truth, T)))
+
+
+def build(features: int, arguments: dict[str, Any]) -> BoundaryProposer:
+    """A proposer.
+
+    Raises:
+        InvalidSetting: If it has no such argument, or a value is wrong.
+    """
+    checked_arguments(NAME, arguments, _LIMITS)
+    given = dict(arguments)
+    return BoundaryProposer(BSN(features, int(given["width"])), int(given.get("length", _LENGTH)))
+
+
+def fresh(recipe: LocaliseRecipe, recordings: Sequence[Recording], labels: LabelSet) -> ProposalDetector:
+    """A detector with fresh weights; see `Method.fresh`."""
+    arguments = {"width": recipe.model.width, **recipe.model.arguments}
+    return ProposalDetector.fresh(NAME, build, arguments, recipe, recordings, labels)
+
+
+METHODS.add(NAME, Method(fresh, partial(ProposalDetector.load, build)))
