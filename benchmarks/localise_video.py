@@ -8,13 +8,16 @@ makes of windows of 2 s every 0.25 s before its last layer; it learnt generated 
 none of whom is in these recordings. Detectors and the linear classifier see the same rows. Their settings are
 those of `benchmarks.localise` at half the width, set before any of these scores was seen; how the
 classifier's answers become segments is chosen among the recordings to train on. Intervals are over
-recordings. Some minutes on one core, most of them for the recordings, which stay in the folder.
+recordings. Some minutes on one core, most of them for the recordings; these, their features and what was
+found stay in the folder, and a run goes on from there.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.box_pixels import MODEL
@@ -23,8 +26,10 @@ from benchmarks.record import Row, command_line, finish
 from benchmarks.segments import mean_of_groups
 from kinesphere.annotations.extract import Extracts
 from kinesphere.annotations.extract import extract as extract_all
+from kinesphere.annotations.timed import Detection
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.core.device import Compute
+from kinesphere.core.files import write_text
 from kinesphere.localise.recordings import Recording, truth_of
 from kinesphere.localise.run import scored
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
@@ -62,6 +67,22 @@ def divided(recordings: Sequence[Recording]) -> tuple[list[Recording], list[Reco
     return train, [each for each in recordings if each not in train]
 
 
+def asked(
+    name: str, epochs: int, train: Sequence[Recording], test: Sequence[Recording], folder: Path
+) -> tuple[list[Detection], float]:
+    """What a detector, or the baseline, finds in the recordings to test on, and its seconds of processor time;
+    kept in the folder, so that a run goes on where it was stopped."""
+    kept = folder / f"{name.replace(' ', '_')}_{epochs}.json"
+    if not kept.is_file():
+        started = time.process_time()
+        recipe = None if name == BASELINE else recipe_of(name, epochs, WIDTH)
+        finds = learnt(recipe, train, [each.video for each in train], folder)
+        found = [asdict(each) for own in test for each in finds(own)]
+        write_text(kept, json.dumps({"seconds": time.process_time() - started, "found": found}))
+    answers = json.loads(kept.read_text())
+    return [Detection(**each) for each in answers["found"]], float(answers["seconds"])
+
+
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--epochs", type=int, default=40, help="of each detector")
@@ -75,11 +96,7 @@ def main() -> None:
     maps: dict[str, float] = {}
     biases_s: dict[str, tuple[float, float]] = {}
     for name in (BASELINE, *args.models):
-        started = time.process_time()
-        recipe = None if name == BASELINE else recipe_of(name, args.epochs, WIDTH)
-        finds = learnt(recipe, train, [each.video for each in train], args.folder)
-        found = [each for own in test for each in finds(own)]
-        spent = time.process_time() - started
+        found, spent = asked(name, args.epochs, train, test, args.folder)
         scores = scored(found, test, truth_of(test))
         errors, videos = boundaries(found, test)
         rows.append(row_of(name, scores, errors, videos, spent))

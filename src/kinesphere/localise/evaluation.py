@@ -19,6 +19,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.evaluate.files.detection_errors import detection_errors
 from kinesphere.evaluate.files.detections import TemporalProtocol, hold, score_detections
+from kinesphere.evaluate.files.proposals import score_proposals
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.evaluate.files.video_classifier import (
     Fusing,
@@ -28,7 +29,7 @@ from kinesphere.evaluate.files.video_classifier import (
 )
 from kinesphere.evaluate.metrics.detection_errors import DetectionErrors
 from kinesphere.localise.methods.registry import Detector
-from kinesphere.localise.prediction import LocalisingPredictor, timelines
+from kinesphere.localise.prediction import LocalisingPredictor, answers
 from kinesphere.localise.recordings import all_tested
 from kinesphere.localise.settings import TASK, LocaliseRecipe
 from kinesphere.predict.bulk import Progress
@@ -49,6 +50,7 @@ class Evaluated:
         paths: Their files by name.
         skipped: Videos that took no part, and why.
         seen: Videos among them that the detector was trained on.
+        proposals: AR@AN by ActivityNet's rules, of detectors that propose first.
     """
 
     scores: FileScores
@@ -57,6 +59,7 @@ class Evaluated:
     paths: dict[str, Path]
     skipped: tuple[Skipped, ...] = ()
     seen: tuple[str, ...] = field(default=())
+    proposals: FileScores | None = None
 
     @cached_property
     def errors(self) -> DetectionErrors:
@@ -65,6 +68,7 @@ class Evaluated:
 
     def to_json(self, detector: Detector) -> dict[str, Any]:
         """The shape of a run's report."""
+        proposals = {} if self.proposals is None else {"proposals": self.proposals.to_json()}
         return {
             "task": TASK,
             "detector": detector.name,
@@ -75,6 +79,7 @@ class Evaluated:
             "videos": {name: str(path) for name, path in self.paths.items()},
             "videos_trained_on": list(self.seen),
             "skipped": [each.to_json() for each in self.skipped],
+            **proposals,
         }
 
     def write(self, folder: Path, document: dict[str, Any]) -> None:
@@ -119,12 +124,15 @@ def evaluate_localiser(
     skipped = [each for each in divided.skipped if each.reason.startswith("there is no video")]
     names = {str(divided.paths[name]): name for name in divided.test}
     ends: dict[str, float] = {}
-    for done, answer in enumerate(timelines(predictor, list(names), progress), 1):
+    proposed: list[Detection] = []
+    for done, answer in enumerate(answers(predictor, list(names), progress), 1):
         if isinstance(answer, Skipped):
             skipped.append(answer)
         else:
-            found += answer.found or ()
-            ends[names[answer.source]] = float(answer.spans[-1, 1])
+            line = answer.timeline
+            found += line.found or ()
+            proposed += answer.proposals or ()
+            ends[names[line.source]] = float(line.spans[-1, 1])
         progress.advance(done, len(names))
     if not ends:
         raise InvalidSetting(f"No video could be seen; the first, {skipped[-1].path}: {skipped[-1].reason}")
@@ -138,8 +146,15 @@ def evaluate_localiser(
     trained_on = _trained_on(predictor.name)
     return Evaluated(
         scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),
-        tuple(name for name in ends if name in trained_on),
+        tuple(name for name in ends if name in trained_on), proposal_scores(proposed, truth),
     )  # fmt: skip
+
+
+def proposal_scores(proposed: Sequence[Detection], truth: TimedLabels) -> FileScores | None:
+    """AR@AN by ActivityNet's rules; None for no proposals, or where nothing is annotated."""
+    if not proposed or not truth.labels:
+        return None
+    return score_proposals(TimedLabels(tuple(proposed), truth.videos), truth)
 
 
 def _tier(source: str) -> str | None:

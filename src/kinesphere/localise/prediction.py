@@ -19,7 +19,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.localise.detector_file import is_localiser
-from kinesphere.localise.methods.registry import Detector, load_detector
+from kinesphere.localise.methods.registry import Detector, Proposes, load_detector
 from kinesphere.localise.proposal_fates import Hear, Proposing
 from kinesphere.localise.recordings import recording_name
 from kinesphere.predict.bulk import Progress
@@ -48,6 +48,19 @@ def localiser_file(source: str | Path) -> Path | None:
     """
     path = Path(source) / _FILE if is_folder(Path(source)) else Path(source)
     return path if is_file(path) and path.suffix.lower() == ".safetensors" and is_localiser(path) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a detector says of a video.
+
+    Attributes:
+        timeline: What happens when.
+        proposals: Where any action is; None by detectors without such a step.
+    """
+
+    timeline: Timeline
+    proposals: tuple[Detection, ...] | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,11 @@ class LocalisingPredictor:
         return None if self.extractor is None else self.extractor.predictor()
 
     def timeline(self, source: str | Path, unfinished: Path | None = None) -> Timeline:
-        """What happens in a video when.
+        """What happens in a video when; see `answer`."""
+        return self.answer(source, unfinished).timeline
+
+    def answer(self, source: str | Path, unfinished: Path | None = None) -> Answer:
+        """What happens in a video when, and where any action is.
 
         Features are read from their file where there is one that fits, and made otherwise.
 
@@ -143,10 +160,12 @@ class LocalisingPredictor:
         if "://" in str(source):
             raise VideoError(f"{source} is a stream; features are made of files. Download it first.")
         with self._features(Path(source), unfinished) as features:
-            found = self.detector.detect(features, recording_name(Path(source)))
+            video = recording_name(Path(source))
+            found = self.detector.detect(features, video)
             if self.hear is not None:
-                self.hear(features, recording_name(Path(source)))
-        return timeline_of(found, features, self.detector.labels, str(source), self.name)
+                self.hear(features, video)
+            timeline = timeline_of(found, features, self.detector.labels, str(source), self.name)
+            return Answer(timeline, proposals_of(self.detector, features, video))
 
     @contextmanager
     def _features(self, video: Path, unfinished: Path | None) -> Iterator[VideoFeatures]:
@@ -185,12 +204,27 @@ def timeline_of(
     return Timeline(probabilities.clip(0, 1), spans, several, source, model=model, found=tuple(found))
 
 
+def proposals_of(detector: Detector, features: VideoFeatures, video: str) -> tuple[Detection, ...] | None:
+    """Where any action is; None by detectors without such a step."""
+    return tuple(detector.propose(features, video)) if isinstance(detector, Proposes) else None
+
+
 def timelines(
     predictor: LocalisingPredictor,
     sources: Sequence[str],
     progress: Progress = Progress(),  # noqa: B008 (frozen)
 ) -> Iterator[Timeline | Skipped]:
-    """What happens in each of many videos, in their order; the others go on where one fails.
+    """What happens in each of many videos; see `answers`."""
+    for each in answers(predictor, sources, progress):
+        yield each if isinstance(each, Skipped) else each.timeline
+
+
+def answers(
+    predictor: LocalisingPredictor,
+    sources: Sequence[str],
+    progress: Progress = Progress(),  # noqa: B008 (frozen)
+) -> Iterator[Answer | Skipped]:
+    """What a detector says of each of many videos, in their order; the others go on where one fails.
 
     Args:
         predictor: The detector.
@@ -200,6 +234,6 @@ def timelines(
     for source in sources:
         beside = progress.keep(source)
         try:
-            yield predictor.timeline(source, beside and beside.with_name(f"{beside.name}{SUFFIX}"))
+            yield predictor.answer(source, beside and beside.with_name(f"{beside.name}{SUFFIX}"))
         except (*REFUSALS, InvalidSetting) as error:
             yield Skipped(source, str(error))

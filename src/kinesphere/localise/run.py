@@ -26,9 +26,9 @@ from kinesphere.core.structured import dump_yaml
 from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
-from kinesphere.localise.evaluation import Evaluated
+from kinesphere.localise.evaluation import Evaluated, proposal_scores
 from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
-from kinesphere.localise.prediction import SEEN_BY
+from kinesphere.localise.prediction import SEEN_BY, proposals_of
 from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
 from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
 from kinesphere.localise.sight import Sight
@@ -216,7 +216,11 @@ def _score(
     truth = truth_of(test)
     scores, others = (scored(each, test, truth) for each in (found, plain))
     paths = {own.video: own.path for own in test}
-    evaluated = Evaluated(scores, TimedLabels(tuple(found), tuple(paths)), truth, paths, skipped)
+    proposed = [each for own in test for each in proposals_of(detector, own.features, own.video) or ()]
+    evaluated = Evaluated(
+        scores, TimedLabels(tuple(found), tuple(paths)), truth, paths, skipped,
+        proposals=proposal_scores(proposed, truth),
+    )  # fmt: skip
     document = evaluated.to_json(detector) | {
         "baseline": {**others.to_json(), "rule": vars(baseline.rule)},
         "trained_on": [own.video for own in train],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -46,6 +47,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subsets[f"v{number}"] = "training" if number < 3 else "testing"
     durations = dict.fromkeys(subsets, float(LENGTH_S))
     write_activitynet(TimedLabels(tuple(labels), tuple(subsets), durations, subsets), folder / "labels.json")
+    torch.manual_seed(0)
     recogniser = save_model(create_model("fc_tiny", ["a", "b"]), folder / "fc.safetensors")
     settings = {
         "data": {"videos": [str(folder)], "labels": [str(folder / "labels.json")]},
@@ -130,6 +132,26 @@ def test_proposals_are_written_with_what_became_of_them(filmed, tmp_path):
     assert all(row["fate"] and row["reason"] and row["role"] for row in rows)
     assert f"{sum(row['fate'] == 'detected' for row in rows)} detected" in done.output
     assert "p.txt" in str(kinesphere(*words, "--proposals", tmp_path / "p.txt").exception)
+
+
+def test_proposals_are_scored_by_average_recall_in_the_run_and_by_the_verb(filmed, tmp_path):
+    recipe = LocaliseRecipe.load(filmed / "run")
+    changes = {
+        "out": str(tmp_path / "run"),
+        "model": recipe.model.model_copy(
+            update={"name": "bsn", "levels": 1, "arguments": {"length": 24}},
+        ),
+        "train": recipe.train.model_copy(update={"epochs": 15}),
+    }
+    train_localiser(recipe.model_copy(update=changes), console=Console(file=io.StringIO()))
+    own = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert own["proposals"]["scores"]["ar@5"] > 0.3
+    assert own["proposals"]["counts"]["videos"] == 2
+    done = kinesphere("evaluate", tmp_path / "run", filmed / "labels.json", "--split", "testing", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["proposals"]["scores"]
+    assert found == pytest.approx(own["proposals"]["scores"])
+    assert "proposals" not in json.loads((filmed / "run" / "report.json").read_text())
 
 
 def test_segments_of_a_detector_are_written_as_everything(filmed, tmp_path):

@@ -78,6 +78,8 @@ def evaluate_detector(
 
 def _tell(result: Evaluated, proposed: tuple[Path, Sequence[ProposalFate]] | None, page: Path | None) -> None:
     """What stands beside the scores."""
+    if result.proposals is not None:
+        show(result.proposals, as_json=False)
     for each in result.skipped:
         say("left out", "yellow", f"{each.path}: {each.reason}")
     if result.seen:

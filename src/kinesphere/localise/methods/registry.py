@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 
@@ -66,6 +66,14 @@ class Detector(Protocol):
 
     def save(self, path: Path) -> Path:
         """Write a `.safetensors` whose header has this kind and name; it appears whole or not at all."""
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """A detector that says first where any action is, whatever it is."""
+
+    def propose(self, features: VideoFeatures, video: str = "") -> list[Detection]:
+        """Where any action is, the surest first; see `Detector.detect`."""
 
 
 @dataclass(frozen=True)
