@@ -1,6 +1,6 @@
 """Actions in continuous sequences: detectors beside a linear classifier of rows, smoothed, with thresholds.
 
-    python -m benchmarks.localise [--epochs N] [--models NAMES...]
+    python -m benchmarks.localise [--epochs N] [--models NAMES...] [--folder FOLDER]
 
 UTKinect's sequences of subjects 1 to 8, ten actions one after the other with pauses. Rows are what the half
 of the box that sees joints makes of windows of 1 s every 0.2 s before its last layer; it learnt generated
@@ -9,16 +9,19 @@ classifier see the same rows of the six others, and all detections of the folds 
 THUMOS14's rules. Intervals are over sequences. Width, levels, rate and epochs are one setting for all
 detectors, which was set before any of these scores was seen; how the classifier's answers are smoothed and
 become segments is chosen in each fold among the six subjects that it learns from. Needs
-KINESPHERE_TEST_DATA; some minutes a detector on one core.
+KINESPHERE_TEST_DATA; some minutes a detector on one core. Features and what was found stay in the folder, and
+a run goes on from there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ from kinesphere.annotations.timed import Detection, TimedLabels
 from kinesphere.core.archives import opened
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import NobodySeen
+from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
@@ -59,7 +63,8 @@ def seen(folder: Path, source: Path) -> tuple[list[Recording], list[str]]:
         for each in utkinect(folder, source):
             if int(each.group.removeprefix("subject")) <= SUBJECTS:
                 target = folder / f"{each.name}{SUFFIX}"
-                extractor.extract(each.path, target)
+                if not target.is_file():
+                    extractor.extract(each.path, target)
                 recordings.append(Recording(each.name, each.path, read_features(target), each.truth))
                 subjects.append(each.group)
     return recordings, subjects
@@ -104,6 +109,16 @@ def folds(recordings: Sequence[Recording], subjects: Sequence[str], learn: Learn
     return found
 
 
+def kept(path: Path, find: Callable[[], Sequence[Detection]]) -> tuple[list[Detection], float]:
+    """What was found and its seconds of processor time, from a file where there is one."""
+    if not path.is_file():
+        started = time.process_time()
+        found = [asdict(each) for each in find()]
+        write_text(path, json.dumps({"seconds": time.process_time() - started, "found": found}))
+    answers = json.loads(path.read_text())
+    return [Detection(**each) for each in answers["found"]], float(answers["seconds"])
+
+
 def boundaries(found: Sequence[Detection], recordings: Sequence[Recording]) -> tuple[np.ndarray, list[str]]:
     """Errors of starts and ends `(N, 2)` s of detections of 0.3 or more, and their sequences."""
     sure = TimedLabels.of([each for each in found if each.score >= 0.3])
@@ -146,30 +161,30 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--epochs", type=int, default=40, help="of each detector in each fold")
     parser.add_argument("--models", nargs="+", default=["temporalmaxer", "actionformer"], metavar="NAMES")
+    parser.add_argument("--folder", type=Path, default=Path("runs/localise"), help="of features and answers")
     args = parser.parse_args()
     if DATA not in os.environ:
         parser.error(f"the footage is read from {DATA}; set it to the folder with skeletons/")
     rows: list[Row] = []
     maps: dict[str, float] = {}
     biases_s: dict[str, tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        with opened(Path(os.environ[DATA]) / "skeletons" / "utkinect.tar.xz") as source:
-            recordings, subjects = seen(folder, source)
-        for name in (BASELINE, *args.models):
-            started = time.process_time()
-            recipe = None if name == BASELINE else recipe_of(name, args.epochs)
-            found = folds(
-                recordings,
-                subjects,
-                lambda train, groups, recipe=recipe: learnt(recipe, train, groups, folder),
-            )
-            spent = time.process_time() - started
-            scores = scored(found, recordings, truth_of(recordings))
-            errors, videos = boundaries(found, recordings)
-            rows.append(row_of(name, scores, errors, videos, spent))
-            maps[name] = scores.scores["map"].value
-            biases_s[name] = tuple(mean_of_groups(errors[:, i], videos)[0] for i in (0, 1))
+    folder: Path = args.folder
+    make_folder(folder)
+    with opened(Path(os.environ[DATA]) / "skeletons" / "utkinect.tar.xz") as source:
+        recordings, subjects = seen(folder, source)
+    for name in (BASELINE, *args.models):
+        recipe = None if name == BASELINE else recipe_of(name, args.epochs)
+        found, spent = kept(
+            folder / f"{name.replace(' ', '_')}_{args.epochs}.json",
+            lambda recipe=recipe: folds(
+                recordings, subjects, lambda train, groups: learnt(recipe, train, groups, folder)
+            ),
+        )
+        scores = scored(found, recordings, truth_of(recordings))
+        errors, videos = boundaries(found, recordings)
+        rows.append(row_of(name, scores, errors, videos, spent))
+        maps[name] = scores.scores["map"].value
+        biases_s[name] = tuple(mean_of_groups(errors[:, i], videos)[0] for i in (0, 1))
     notes = [
         f"{len(recordings)} sequences; seconds are of processor time, all folds and their tests together",
         "mAP is the mean over tIoU 0.3 to 0.7; intervals are over sequences",

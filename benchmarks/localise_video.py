@@ -14,14 +14,12 @@ found stay in the folder, and a run goes on from there.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.box_pixels import MODEL
-from benchmarks.localise import BASELINE, boundaries, goals_of, learnt, recipe_of, row_of
+from benchmarks.localise import BASELINE, boundaries, goals_of, kept, learnt, recipe_of, row_of
 from benchmarks.record import Row, command_line, finish
 from benchmarks.segments import mean_of_groups
 from kinesphere.annotations.extract import Extracts
@@ -29,9 +27,9 @@ from kinesphere.annotations.extract import extract as extract_all
 from kinesphere.annotations.timed import Detection
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.core.device import Compute
-from kinesphere.core.files import write_text
 from kinesphere.localise.recordings import Recording, truth_of
 from kinesphere.localise.run import scored
+from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 from kinesphere.synthetic.recordings import generate_recordings
 from kinesphere.synthetic.settings import MannequinSettings
@@ -67,20 +65,12 @@ def divided(recordings: Sequence[Recording]) -> tuple[list[Recording], list[Reco
     return train, [each for each in recordings if each not in train]
 
 
-def asked(
-    name: str, epochs: int, train: Sequence[Recording], test: Sequence[Recording], folder: Path
-) -> tuple[list[Detection], float]:
-    """What a detector, or the baseline, finds in the recordings to test on, and its seconds of processor time;
-    kept in the folder, so that a run goes on where it was stopped."""
-    kept = folder / f"{name.replace(' ', '_')}_{epochs}.json"
-    if not kept.is_file():
-        started = time.process_time()
-        recipe = None if name == BASELINE else recipe_of(name, epochs, WIDTH)
-        finds = learnt(recipe, train, [each.video for each in train], folder)
-        found = [asdict(each) for own in test for each in finds(own)]
-        write_text(kept, json.dumps({"seconds": time.process_time() - started, "found": found}))
-    answers = json.loads(kept.read_text())
-    return [Detection(**each) for each in answers["found"]], float(answers["seconds"])
+def told(
+    recipe: LocaliseRecipe | None, train: Sequence[Recording], test: Sequence[Recording], folder: Path
+) -> list[Detection]:
+    """What is found in the recordings to test on."""
+    finds = learnt(recipe, train, [each.video for each in train], folder)
+    return [each for own in test for each in finds(own)]
 
 
 def main() -> None:
@@ -96,7 +86,11 @@ def main() -> None:
     maps: dict[str, float] = {}
     biases_s: dict[str, tuple[float, float]] = {}
     for name in (BASELINE, *args.models):
-        found, spent = asked(name, args.epochs, train, test, args.folder)
+        recipe = None if name == BASELINE else recipe_of(name, args.epochs, WIDTH)
+        found, spent = kept(
+            args.folder / f"{name.replace(' ', '_')}_{args.epochs}.json",
+            lambda recipe=recipe: told(recipe, train, test, args.folder),
+        )
         scores = scored(found, test, truth_of(test))
         errors, videos = boundaries(found, test)
         rows.append(row_of(name, scores, errors, videos, spent))
