@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from benchmarks.localise import BASELINE, boundaries, folds, goals_of, row_of
+from benchmarks.localise import BASELINE, boundaries, folds, goals_of, kept, row_of, shift
 
 from kinesphere.annotations.timed import Detection, TimedLabel
 from kinesphere.localise.recordings import Recording, truth_of
@@ -41,3 +41,16 @@ def test_goals_hold_the_best_detector_against_the_baseline():
     lines = goals_of({BASELINE: 0.1, "a": 0.3, "b": 0.25}, {"a": (0.01, -0.08), "b": (0, 0)})
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["met", "met", "missed", "met"]
     assert "mAP of a less that of" in lines[0]
+
+
+def test_what_was_found_is_asked_for_once(tmp_path):
+    found = [Detection("v", "walk", 0.5, 1.5, score=0.25)]
+    first = kept(tmp_path / "a.json", lambda: found)
+    assert first[0] == found
+    assert kept(tmp_path / "a.json", list) == first
+
+
+def test_a_wrong_clock_shifts_both_ends_and_a_long_segment_does_not():
+    videos = ["a", "a", "b", "b"]
+    assert shift(np.array([[0.2, 0.2]] * 4), videos)[0] == 0.2
+    assert shift(np.array([[-0.2, 0.2]] * 4), videos)[0] == 0

@@ -77,6 +77,7 @@ def test_a_detector_learns_what_happens_when(recordings, tmp_path):
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["scores"]["map"] == pytest.approx(run.scores.scores["map"].value)
     assert report["baseline"]["scores"]["map"] == pytest.approx(run.baseline.scores["map"].value)
+    assert set(report["baseline"]["rule"]) == {"decay", "smooth", "smoothing", "keep", "min_s", "gap_s"}
     found = json.loads((tmp_path / "run" / "detections.json").read_text())["results"]
     assert set(found) == {"v5", "v6", "v7"}
     # Boundaries are unbiased: no half window is lost on the way between rows and seconds.
