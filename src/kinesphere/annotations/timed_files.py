@@ -23,6 +23,7 @@ from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, Track, video_name
 from kinesphere.annotations.track_spans import track_labels
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
 
 _READERS: Mapping[str, Callable[[Path], TimedLabels]] = {
@@ -130,7 +131,13 @@ def _of_one_video(found: TimedLabels, name: str) -> TimedLabels:
     labels = tuple(each if each.video else replace(each, video=name) for each in found.labels)
     tracks = {each or name: own for each, own in found.tracks.items()}
     videos = tuple(each or name for each in found.videos) or (name,)
-    return replace(found, labels=labels, videos=videos, tracks=tracks)
+    subsets, groups, splits = (
+        {each or name: said for each, said in of.items()}
+        for of in (found.subsets, found.groups, found.splits)
+    )
+    return replace(
+        found, labels=labels, videos=videos, tracks=tracks, subsets=subsets, groups=groups, splits=splits
+    )
 
 
 def _joined(parts: list[TimedLabels]) -> TimedLabels:
@@ -138,12 +145,33 @@ def _joined(parts: list[TimedLabels]) -> TimedLabels:
     videos: dict[str, None] = {}
     durations: dict[str, float] = {}
     subsets: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    splits: dict[str, str] = {}
     tracks: dict[str, tuple[Track, ...]] = {}
     for part in parts:
         labels += part.labels
         videos |= dict.fromkeys(part.videos)
         durations |= part.durations_s
-        subsets |= part.subsets
+        for known, said, what in (
+            (subsets, part.subsets, "subset"),
+            (groups, part.groups, "group"),
+            (splits, part.splits, "split"),
+        ):
+            _take(known, said, what)
         tracks |= part.tracks
     notes = tuple(note for part in parts for note in part.notes)
-    return TimedLabels(tuple(labels), tuple(videos), durations, subsets, notes, tracks)
+    return TimedLabels(tuple(labels), tuple(videos), durations, subsets, notes, tracks, groups, splits)
+
+
+def _take(known: dict[str, str], said: Mapping[str, str], what: str) -> None:
+    """Add what a file says of its videos.
+
+    Raises:
+        InvalidAnnotation: If another one contradicts it.
+    """
+    for video, value in said.items():
+        if known.setdefault(video, value) != value:
+            raise InvalidAnnotation(
+                f"the video {brief(video)} is in the {what} {brief(known[video])} by one file of labels and "
+                f"in {brief(value)} by another; name one of them, or correct it."
+            )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +18,15 @@ from torch import Tensor
 from kinesphere.annotations.formats.activitynet import short_name
 from kinesphere.annotations.timed import TimedLabel, TimedLabels, video_name
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
+from kinesphere.core.limits import brief
 from kinesphere.core.skipped import Skipped
 from kinesphere.localise.assembly import Truth
 from kinesphere.localise.settings import RecordingsSection
 from kinesphere.predict.features import VideoFeatures
 
+log = logging.getLogger("kinesphere.localise")
+Group = tuple[bool, str]
+"""Whether the labels name the group of a video, and its name, or that of the video."""
 _BESIDE = re.compile(r"\.\w+\.npz$")
 
 
@@ -33,12 +39,14 @@ class Recording:
         path: Its file.
         features: Rows and their times.
         labels: What happens in it.
+        group: Who is seen in it; those of one group are on one side of every division.
     """
 
     video: str
     path: Path
     features: VideoFeatures
     labels: tuple[TimedLabel, ...]
+    group: str = ""
 
     def truth(self, classes: Sequence[str]) -> Truth:
         """Its actions of these classes in rows of the features, those without length left out."""
@@ -47,6 +55,14 @@ class Recording:
         seconds = np.array([(each.start_s, each.end_s) for each in kept]).reshape(-1, 2)
         rows = torch.from_numpy(self.features.to_grid(seconds)).float()
         return Truth(rows, torch.tensor([number[each.label] for each in kept], dtype=torch.long))
+
+    def digest(self) -> str:
+        """A short digest of its labels and features."""
+        own = self.features
+        about = (own.origin, own.values.shape, own.window_s, own.stride_s, own.duration_s, own.times_s[0])
+        labels = [(each.label, each.start_s, each.end_s) for each in self.labels]
+        checked = zlib.crc32(np.ascontiguousarray(own.values))
+        return f"{zlib.crc32(repr((about, labels)).encode()):08x}{checked:08x}"
 
     def rows(self) -> Tensor:
         """`(C, T)` float32."""
@@ -79,6 +95,10 @@ class Divided:
     labels: TimedLabels
     skipped: tuple[Skipped, ...]
 
+    def group(self, video: str) -> str:
+        """Who is seen in a video: its group, or itself where it has none."""
+        return self.labels.groups.get(video, video)
+
     def of(self, video: str) -> tuple[TimedLabel, ...]:
         """The labels of one video."""
         return self._by_video[video]
@@ -100,7 +120,8 @@ def divide(paths: Sequence[Path], labels: TimedLabels, section: RecordingsSectio
         InvalidAnnotation: If no video has labels.
     """
     both, files, named, skipped = _together(paths, labels, section.tier)
-    train, test = _subsets(both, {name: named.subsets.get(name, "") for name in both}, section, seed)
+    groups = {name: (name in named.groups, named.groups.get(name, name)) for name in both}
+    train, test = _subsets(both, subsets_of(named), groups, section, seed)
     return Divided(train, test, files, named, skipped)
 
 
@@ -114,9 +135,10 @@ def all_tested(
         InvalidAnnotation: If no video has labels.
     """
     both, files, named, skipped = _together(paths, labels, tier)
-    chosen = tuple(name for name in both if subset in (None, named.subsets.get(name, "")))
+    subsets = subsets_of(named)
+    chosen = tuple(name for name in both if subset in (None, subsets.get(name, "")))
     if not chosen:
-        known = ", ".join(sorted(set(named.subsets.values()) - {""})) or "none"
+        known = ", ".join(sorted(set(subsets.values()) - {""})) or "none"
         raise InvalidSetting(f"No video is in the subset {subset!r}; subsets of the labels: {known}.")
     return Divided((), chosen, files, named, skipped)
 
@@ -159,23 +181,37 @@ def _plain(video: str) -> str:
 def _renamed(labels: TimedLabels, kept: Sequence[TimedLabel]) -> TimedLabels:
     moved = tuple(replace(each, video=_plain(each.video)) for each in kept)
     durations = {_plain(video): end for video, end in labels.durations_s.items()}
-    subsets = {_plain(video): subset for video, subset in labels.subsets.items()}
-    return TimedLabels(moved, tuple(map(_plain, labels.videos)), durations, subsets, labels.notes)
+    subsets, groups, splits = (
+        {_plain(video): said for video, said in of.items()}
+        for of in (labels.subsets, labels.groups, labels.splits)
+    )
+    videos = tuple(map(_plain, labels.videos))
+    return TimedLabels(moved, videos, durations, subsets, labels.notes, groups=groups, splits=splits)
+
+
+def subsets_of(labels: TimedLabels) -> dict[str, str]:
+    """The subset of each video by ActivityNet's JSON, or its split by a manifest."""
+    return {**labels.splits, **labels.subsets}
 
 
 def _subsets(
-    names: list[str], subsets: dict[str, str], section: RecordingsSection, seed: int
+    names: list[str],
+    subsets: Mapping[str, str],
+    groups: Mapping[str, Group],
+    section: RecordingsSection,
+    seed: int,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     known = sorted(set(subsets.values()) - {""})
     if isinstance(section.test, float):
-        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-        count = round(section.test * len(names))
-        if not 0 < count < len(names):
-            raise InvalidSetting(f"data.test={section.test} of {len(names)} videos leaves none on one side.")
-        test = {names[i] for i in order[:count]}
+        test = _drawn(names, groups, section.test, seed)
         return tuple(n for n in names if n not in test), tuple(n for n in names if n in test)
+    if section.train == section.test:
+        raise InvalidSetting(
+            f"data.train and data.test are both {section.test!r}; scores of what was trained on say nothing."
+        )
     parts = tuple(
-        tuple(name for name in names if subsets[name] == wanted) for wanted in (section.train, section.test)
+        tuple(name for name in names if subsets.get(name, "") == wanted)
+        for wanted in (section.train, section.test)
     )
     for part, wanted in zip(parts, (section.train, section.test), strict=True):
         if not part:
@@ -183,4 +219,39 @@ def _subsets(
                 f"No video is in the subset {wanted!r}; subsets of the labels: {', '.join(known) or 'none'}. "
                 "Name others with data.train and data.test, or give data.test as a fraction of the videos."
             )
+    if shared := {groups[name] for name in parts[0]} & {groups[name] for name in parts[1]}:
+        log.warning(
+            "%d groups of videos are both trained and tested on, which flatters the scores; the first is %s.",
+            len(shared),
+            brief(min(shared)[1]),
+        )
     return parts[0], parts[1]
+
+
+def _drawn(names: list[str], groups: Mapping[str, Group], fraction: float, seed: int) -> set[str]:
+    """The test videos: whole groups at random, until their number is nearest to the fraction.
+
+    Raises:
+        InvalidSetting: If none would be left on one side.
+    """
+    if not 0 < fraction < 1:
+        raise InvalidSetting(
+            f"data.test={fraction:g} is no fraction of the videos, which lies between 0 and 1; write a "
+            "subset whose name is a number in quotes."
+        )
+    units: dict[Group, list[str]] = defaultdict(list)
+    for name in names:
+        units[groups[name]].append(name)
+    order = torch.randperm(len(units), generator=torch.Generator().manual_seed(seed)).tolist()
+    drawn = [list(units.values())[i] for i in order]
+    count = round(fraction * len(names))
+    far = np.abs(np.cumsum([0, *map(len, drawn)]) - count)
+    taken = len(drawn) - int(far[::-1].argmin())
+    if len(units) < len(names):  # of few groups one is drawn, however large it is
+        taken = min(max(taken, 1), len(drawn) - 1)
+    if not 0 < taken < len(drawn):
+        raise InvalidSetting(
+            f"data.test={fraction:g} of {len(names)} videos leaves none on one side; they are of "
+            f"{len(units)} groups, which are not parted."
+        )
+    return {name for each in drawn[:taken] for name in each}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -20,9 +21,10 @@ from kinesphere.annotations.timed_files import read_timed_files
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.labels import LabelSet
+from kinesphere.core.limits import brief
 from kinesphere.core.signals import advising, stoppable
 from kinesphere.core.skipped import Skipped
-from kinesphere.core.structured import dump_yaml
+from kinesphere.core.structured import dump_yaml, read_json
 from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
@@ -39,6 +41,7 @@ from kinesphere.train.run import how_to_go_on
 from kinesphere.train.run_folder import RunFiles
 
 log = logging.getLogger("kinesphere.localise")
+_TRAINED_ON = "trained_on.json"
 TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
@@ -94,9 +97,11 @@ def train_localiser(
         write_text(files.recipe, dump_yaml(recipe.to_dict()))
         divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
         train, test, skipped = _recordings(recipe, divided, files, console)
+        labels = _classes(recipe, train, test)
+        _check_same(files, train)
         if not files.model.is_file():
             torch.manual_seed(recipe.train.seed)
-            detector = method.fresh(recipe, train, _classes(recipe, train))
+            detector = method.fresh(recipe, train, labels)
             make_folder(files.state.parent)
             console.print(
                 f"{recipe.model.name} on {len(detector.labels)} classes: {len(train)} videos to train on, "
@@ -116,12 +121,35 @@ def _check_folder(files: RunFiles, recipe: LocaliseRecipe, resume: bool) -> None
         )
     if resume and files.recipe.is_file():
         then, now = LocaliseRecipe.load(files.recipe).to_dict(), recipe.to_dict()
-        other = [key for key in then if key not in ("out", "compute", "decode") and then[key] != now[key]]
+        # A detector that is trained keeps how it decodes.
+        free = {"out", "compute"} | (set() if files.model.is_file() else {"decode"})
+        other = [key for key in then if key not in free and then[key] != now[key]]
         if other:
             raise InvalidSetting(
                 f"The run in {files.folder} was begun with other settings of {', '.join(other)}; "
                 "resume it with those, or choose another `out`."
             )
+
+
+def _check_same(files: RunFiles, train: Sequence[Recording]) -> None:
+    """Note what is trained on; where something is trained already, see that it is the same.
+
+    Raises:
+        InvalidSetting: If recordings, their labels or their features were others then.
+    """
+    path = files.folder / _TRAINED_ON
+    now = {own.video: own.digest() for own in train}
+    if not (files.holds_a_run and path.is_file()):
+        write_text(path, json.dumps(now, indent=1, ensure_ascii=False))
+        return
+    then = read_json(path, InvalidSetting)
+    then = then if isinstance(then, dict) else {}
+    if changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
+        raise InvalidSetting(
+            f"The run in {files.folder} was begun on other recordings, labels or features: {changed[0]} "
+            f"({len(changed)} in all) was added, removed or changed. Resume it with those, or choose another "
+            "`out`."
+        )
 
 
 def _sources(recipe: LocaliseRecipe) -> tuple[Sequence[Path], TimedLabels]:
@@ -143,6 +171,7 @@ def _recordings(
     place = Extracts(_feature_folder(recipe.features, files))
     names = (*divided.train, *divided.test)
     skipped = list(divided.skipped)
+    failed: set[str] = set()
     if recipe.features.model is not None:
         extractor = _extractor(recipe, files)
         found = extract_all(
@@ -155,17 +184,22 @@ def _recordings(
             ),
         )
         skipped += found.failures
+        failed = {each.path for each in found.failures}  # a file that is there is of another model or grid
     parts: list[list[Recording]] = []
     for part in (divided.train, divided.test):
         parts.append([])
         for name in part:
             path = divided.paths[name]
+            if str(path) in failed:
+                continue
             own = place.find(path, SUFFIX)
             if own is None:
                 if recipe.features.model is None:
                     skipped.append(Skipped(str(path), f"there is no file {path.name}{SUFFIX}"))
                 continue
-            parts[-1].append(Recording(name, path, read_features(own), divided.of(name)))
+            asked = recipe.data.classes
+            labels = tuple(each for each in divided.of(name) if not asked or each.label in asked)
+            parts[-1].append(Recording(name, path, read_features(own), labels, divided.group(name)))
     if not all(parts):
         raise InvalidAnnotation(
             f"Features of {len(parts[0])} videos to train on and {len(parts[1])} to test on are there; both "
@@ -191,13 +225,27 @@ def _extractor(recipe: LocaliseRecipe, files: RunFiles) -> FeatureExtractor:
     )
 
 
-def _classes(recipe: LocaliseRecipe, train: Sequence[Recording]) -> LabelSet:
-    """The classes of the training videos, all of which have features of one kind."""
-    named = recipe.data.classes or tuple(sorted({each.label for own in train for each in own.labels}))
+def _classes(recipe: LocaliseRecipe, train: Sequence[Recording], test: Sequence[Recording]) -> LabelSet:
+    """The classes of the training videos; all videos have features of one kind.
+
+    Raises:
+        InvalidAnnotation: If nothing is annotated on one side.
+        InvalidSetting: If features differ.
+    """
+    learnt, tested = ({each.label for own in part for each in own.labels} for part in (train, test))
+    named = recipe.data.classes or tuple(sorted(learnt))
     if not named:
         raise InvalidAnnotation("The videos to train on have no labels; check data.labels and data.tier.")
+    if not tested:
+        raise InvalidAnnotation("The videos to test on have no labels; check data.test and data.labels.")
+    if alone := sorted(tested - {*named}):
+        log.warning(
+            "%d classes occur in test videos alone, where they count as missed: %s.", len(alone), brief(alone)
+        )
+    if absent := sorted({*named} - learnt):
+        log.warning("No video to train on shows %s.", brief(absent))
     sight = Sight.of(train[0].features)
-    for each in train[1:]:
+    for each in (*train[1:], *test):
         sight.check(each.features, each.video)
     return LabelSet(named)
 
@@ -211,7 +259,7 @@ def _score(
     files: RunFiles,
 ) -> LocaliserRun:
     found = [each for own in test for each in detector.detect(own.features, own.video)]
-    baseline = fit_baseline(train, detector.labels.names)
+    baseline = fit_baseline(train, detector.labels.names, [own.group or own.video for own in train])
     plain = [each for own in test for each in baseline.detect(own)]
     truth = truth_of(test)
     scores, others = (scored(each, test, truth) for each in (found, plain))

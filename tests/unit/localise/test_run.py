@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,19 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from kinesphere.annotations.formats.activitynet import write_activitynet
+from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import TimedLabel, TimedLabels
+from kinesphere.annotations.timed_files import read_timed, read_timed_files
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.localise.detector_file import is_localiser
 from kinesphere.localise.methods.one_stage import Localiser
 from kinesphere.localise.methods.registry import load_detector
+from kinesphere.localise.recordings import divide, subsets_of
 from kinesphere.localise.run import train_localiser
-from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.settings import LocaliseRecipe, RecordingsSection
 from kinesphere.models import create_model, save_model
 from kinesphere.models.header import metadata_of
-from kinesphere.predict.features import SUFFIX, VideoFeatures, write_features
+from kinesphere.predict.features import SUFFIX, VideoFeatures, read_features, write_features
 from kinesphere.video import VideoWriter
 
 QUIET = Console(file=io.StringIO())
@@ -168,3 +173,152 @@ def test_the_file_of_a_detector_may_be_read_by_all_and_says_what_is_wrong_with_i
     save_file({**state, "mean": state["mean"][:3]}, tmp_path / "short.safetensors", metadata)
     with pytest.raises(InvalidCheckpoint, match=r"no whole detector: mean has the shape \(3,\), not \(8,\)"):
         load_detector(tmp_path / "short.safetensors")
+
+
+def rewritten(recordings: Path, folder: Path, labels: list[TimedLabel]) -> Path:
+    """The recordings with other labels."""
+    shutil.copytree(recordings, folder)
+    videos = tuple(f"v{number}" for number in range(8))
+    subsets = {video: "training" if video < "v5" else "testing" for video in videos}
+    write_activitynet(TimedLabels(tuple(labels), videos, {}, subsets), folder / "labels.json")
+    return folder
+
+
+def labels_of(recordings: Path) -> list[TimedLabel]:
+    return list(read_timed(recordings / "labels.json").labels)
+
+
+def test_performers_are_not_parted_where_a_fraction_is_tested(recordings, tmp_path):
+    table, labels = tmp_path / "manifest.csv", labels_of(recordings)
+    rows = [f"{each.video}.mp4,{each.label},{each.start_s},{each.end_s}," for each in labels]
+    names = {f"v{number}": f"p{number % 4}" for number in range(8)}
+    lines = [f"{row}{names[each.video]},test" for row, each in zip(rows, labels, strict=True)]
+    table.write_text("\n".join(["path,label,start,end,group,split", *lines]))
+    for seed in range(6):
+        section = RecordingsSection(videos=("x",), labels=("x",), test=0.3)
+        paths = sorted(recordings.glob("*.mp4"))
+        divided = divide(paths, read_timed_files([table], Recordings()), section, seed)
+        assert not {names[v] for v in divided.train} & {names[v] for v in divided.test}
+        assert len(divided.test) == 2
+    # The split of a manifest is a subset, and who is in two of them is told.
+    table.write_text(
+        "\n".join(
+            ["path,label,start,end,group,split"]
+            + [
+                f"{row}p,{'train' if each.video < 'v5' else 'test'}"
+                for row, each in zip(rows, labels, strict=True)
+            ]
+        )
+    )
+    both = RecordingsSection(videos=("x",), labels=("x",), train="train", test="test")
+    divided = divide(paths, read_timed_files([table], Recordings()), both, 0)
+    assert divided.test == ("v5", "v6", "v7")
+    one = RecordingsSection(videos=("x",), labels=("x",), test=0.5)
+    with pytest.raises(InvalidSetting, match="they are of 1 groups, which are not parted"):
+        divide(paths, read_timed_files([table], Recordings()), one, 0)
+
+
+def test_what_was_trained_on_is_no_test_and_wrong_fractions_are_told(recordings, tmp_path):
+    for train, test, says in (
+        ("training", "training", "data.train and data.test are both 'training'"),
+        ("training", 2014.0, "data.test=2014 is no fraction of the videos"),
+        ("training", -0.5, "data.test=-0.5 is no fraction of the videos"),
+    ):
+        with pytest.raises(InvalidSetting, match=says):
+            train_localiser(
+                recipe(recordings, tmp_path / "run", data__train=train, data__test=test), console=QUIET
+            )
+
+
+def test_files_that_contradict_each_other_about_a_video_are_told(recordings, tmp_path):
+    other = json.loads((recordings / "labels.json").read_text())
+    other["database"]["v0"]["subset"] = "testing"
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(InvalidAnnotation, match="the video 'v0' is in the subset 'training' by one file"):
+        read_timed_files([recordings / "labels.json", tmp_path / "other.json"], Recordings())
+
+
+def test_a_run_goes_on_with_the_recordings_and_the_decoding_that_it_was_begun_with(recordings, tmp_path):
+    folder = rewritten(recordings, tmp_path / "data", labels_of(recordings))
+    made = recipe(folder, tmp_path / "run", train__epochs=1)
+    train_localiser(made, console=QUIET)
+    with pytest.raises(InvalidSetting, match="begun with other settings of decode"):
+        train_localiser(
+            recipe(folder, tmp_path / "run", train__epochs=1, decode__most=5), resume=True, console=QUIET
+        )
+    train_localiser(made, resume=True, console=QUIET)
+    labels = [each for each in labels_of(recordings) if each.video != "v0"]
+    write_activitynet(
+        TimedLabels(
+            tuple(labels),
+            read_timed(folder / "labels.json").videos,
+            {},
+            subsets_of(read_timed(folder / "labels.json")),
+        ),
+        folder / "labels.json",
+    )
+    with pytest.raises(
+        InvalidSetting, match=r"begun on other recordings, labels or features: v0 \(1 in all\)"
+    ):
+        train_localiser(made, resume=True, console=QUIET)
+
+
+def test_what_cannot_be_scored_is_told_before_training(recordings, tmp_path):
+    labels = labels_of(recordings)
+    untested = rewritten(recordings, tmp_path / "a", [each for each in labels if each.video < "v5"])
+    with pytest.raises(InvalidAnnotation, match="The videos to test on have no labels"):
+        train_localiser(recipe(untested, tmp_path / "run"), console=QUIET)
+    strange = rewritten(recordings, tmp_path / "b", labels)
+    features = read_features(strange / f"v7.mp4{SUFFIX}")
+    write_features(strange / f"v7.mp4{SUFFIX}", replace(features, origin="another"))
+    with pytest.raises(InvalidSetting, match="v7 has features of another"):
+        train_localiser(recipe(strange, tmp_path / "run"), console=QUIET)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_classes_that_were_not_asked_for_are_not_scored_and_those_of_tests_alone_are_told(
+    recordings, tmp_path, caplog
+):
+    run = train_localiser(
+        recipe(recordings, tmp_path / "one", train__epochs=1, data__classes=["hop"]), console=QUIET
+    )
+    assert list(run.scores.per_class) == ["hop"]
+    labels = [*labels_of(recordings), TimedLabel("v7", "leap", 1, 3)]
+    run = train_localiser(
+        recipe(rewritten(recordings, tmp_path / "c", labels), tmp_path / "two", train__epochs=1),
+        console=QUIET,
+    )
+    assert list(run.scores.per_class) == ["hop", "leap", "skip"]
+    assert "1 classes occur in test videos alone, where they count as missed: ['leap']" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["temporalmaxer", "actionformer", "tridet"])
+def test_recordings_of_one_row_are_learnt_and_asked(name, recordings, tmp_path):
+    folder = rewritten(recordings, tmp_path / "data", labels_of(recordings))
+    for path in folder.glob(f"*{SUFFIX}"):
+        own = read_features(path)
+        write_features(path, replace(own, values=own.values[:1], times_s=own.times_s[:1]))
+    run = train_localiser(
+        recipe(folder, tmp_path / "run", train__epochs=1, train__batch_size=1, model__name=name),
+        console=QUIET,
+    )
+    assert run.scores.counts["videos"] == 3
+
+
+def test_sizes_that_make_no_network_are_told(recordings, tmp_path):
+    for settings, says in (
+        ({"model__width": 17}, "model.width of temporalmaxer is a multiple of 16; got 17"),
+        ({"model__name": "actionformer", "model__arguments": {"heads": 3}}, "cannot be shared by 3 heads"),
+        ({"model__name": "tridet", "model__arguments": {"bins": "x"}}, "tridet cannot be built with"),
+    ):
+        with pytest.raises(InvalidSetting, match=says):
+            train_localiser(recipe(recordings, tmp_path / "run", **settings), console=QUIET)
+
+
+def test_features_of_another_model_are_not_taken_for_those_of_this_one(recordings, tmp_path):
+    recogniser = save_model(create_model("fc_tiny", ["a", "b"]), tmp_path / "fc.safetensors")
+    made = recipe(recordings, tmp_path / "run", features__model=str(recogniser))
+    with pytest.raises(
+        InvalidAnnotation, match=r"Features of 0 videos to train on .* holds features of made up"
+    ):
+        train_localiser(made, console=QUIET)

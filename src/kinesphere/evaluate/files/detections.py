@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,14 @@ from kinesphere.evaluate.files.selection import (
     video_list,
 )
 from kinesphere.evaluate.intervals import Units
-from kinesphere.evaluate.metrics.detections import Found, Matched, match, match_in_order, span_overlaps
+from kinesphere.evaluate.metrics.detections import (
+    Found,
+    Matched,
+    match,
+    match_in_order,
+    rows_by_key,
+    span_overlaps,
+)
 from kinesphere.evaluate.metrics.table import metrics_for
 
 TemporalProtocol = Literal["thumos14", "activitynet"]
@@ -241,26 +249,33 @@ def _without_duplicates(labels: Sequence[TimedLabel], *, drop: bool) -> tuple[li
     """Ground truths, with or without those that repeat another one, and how many do."""
     kept: list[TimedLabel] = []
     double = 0
-    by_video: dict[tuple[str, str], list[TimedLabel]] = {}
+    # By places a little longer than what is the same, so that only neighbours are compared.
+    known: dict[tuple[str, str, int, int], list[TimedLabel]] = {}
     for each in labels:
-        same = by_video.setdefault((each.video, each.label), [])
+        start, end = (int(time // (1.1 * _SAME_S)) for time in (each.start_s, each.end_s))
+        near = product((start - 1, start, start + 1), (end - 1, end, end + 1))
         again = any(
             abs(each.start_s - other.start_s) <= _SAME_S and abs(each.end_s - other.end_s) <= _SAME_S
-            for other in same
+            for place in near
+            for other in known.get((each.video, each.label, *place), ())
         )
         double += again
         if not (again and drop):
             kept.append(each)
         if not again:
-            same.append(each)
+            known.setdefault((each.video, each.label, start, end), []).append(each)
     return kept, double
 
 
 def _overlapping(found: Found, doubtful: Found) -> np.ndarray:
     """Whether each detection `(D,)` overlaps a span that is Ambiguous in its video."""
     over = np.zeros(len(found.place), bool)
-    for video, (start, end) in zip(doubtful.place, doubtful.extent, strict=True):
-        over |= (found.place == video) & (found.extent[:, 0] < end) & (found.extent[:, 1] > start)
+    nothing = np.zeros_like
+    mine = rows_by_key(nothing(found.place), found.place)
+    for key, theirs in rows_by_key(nothing(doubtful.place), doubtful.place).items():
+        for start, end in doubtful.extent[theirs] if key in mine else ():
+            rows = mine[key]
+            over[rows] |= (found.extent[rows, 0] < end) & (found.extent[rows, 1] > start)
     return over
 
 

@@ -22,6 +22,8 @@ from kinesphere.evaluate.metrics.table import METRICS, Metric, ratio
 
 # Of more videos several are left out together.
 _MOST_LEFT_OUT = 100
+# More pairs of detections and ground truths are not looked at all at once.
+_MOST_PAIRS = 1 << 21
 
 Match = Callable[[np.ndarray, Sequence[float]], np.ndarray]
 """Overlaps `(D, G)` of the detections of one class in one video, the most confident first, with its ground
@@ -66,6 +68,40 @@ def assign_in_order(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.nda
     return found
 
 
+def match_spans(spans: np.ndarray, others: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """`match_in_order` of spans `(D, 2)` with ground truths `(G, 2)`: of many, only pairs that may overlap
+    are looked at, a part after the other."""
+    if len(spans) * len(others) <= _MOST_PAIRS:
+        return match_in_order(span_overlaps(spans, others), thresholds)
+    order = np.argsort(others[:, 0], kind="stable")
+    starts, longest = others[order, 0], float((others[:, 1] - others[:, 0]).max())
+    low = np.searchsorted(starts, spans[:, 0] - longest - 1e-6, "left")
+    high = np.maximum(np.searchsorted(starts, spans[:, 1], "right"), low)
+    right = np.zeros((len(spans), len(thresholds)), bool)
+    taken = np.zeros((len(thresholds), len(others)), bool)
+    ends = np.cumsum(high - low)
+    first = 0
+    while first < len(spans):
+        before = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _MOST_PAIRS, "right")))
+        counts = (high - low)[first:last]
+        rows = np.repeat(np.arange(first, last), counts)
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        columns = order[low[rows] + places]
+        overlaps = _pair_overlaps(spans[rows], others[columns])
+        kept = overlaps >= min(thresholds)
+        rows, columns, overlaps = rows[kept], columns[kept], overlaps[kept]
+        best = np.lexsort((columns, -overlaps, rows))
+        for row, column, overlap in zip(
+            rows[best].tolist(), columns[best].tolist(), overlaps[best].tolist(), strict=True
+        ):
+            for t, threshold in enumerate(thresholds):
+                if overlap >= threshold and not right[row, t] and not taken[t, column]:
+                    taken[t, column] = right[row, t] = True
+        first = last
+    return right
+
+
 def match_best(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """AVA's rule: each detection in turn is compared with the ground truth that it overlaps most and with no
     other; a second detection of one is wrong."""
@@ -91,13 +127,16 @@ def _first_of_one(overlaps: np.ndarray, thresholds: Sequence[float]) -> np.ndarr
 def span_overlaps(spans: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Temporal IoU of spans `(D, 2)` with others `(G, 2)`: `(D, G)`; of spans without length 1 if they are
     equal, else 0. Spans that end before they start overlap nothing."""
-    inner = np.minimum(spans[:, None, 1], others[None, :, 1]) - np.maximum(
-        spans[:, None, 0], others[None, :, 0]
-    )
+    return _pair_overlaps(spans[:, None], others[None])
+
+
+def _pair_overlaps(spans: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """`span_overlaps` of spans `(…, 2)` and others `(…, 2)` that broadcast."""
+    inner = np.minimum(spans[..., 1], others[..., 1]) - np.maximum(spans[..., 0], others[..., 0])
     inner = inner.clip(0)
-    lengths, other_lengths = spans[:, 1] - spans[:, 0], others[:, 1] - others[:, 0]
-    union = lengths[:, None] + other_lengths[None] - inner
-    points = (lengths[:, None] == 0) & (other_lengths[None] == 0) & (spans[:, None, 0] == others[None, :, 0])
+    lengths, other_lengths = spans[..., 1] - spans[..., 0], others[..., 1] - others[..., 0]
+    union = lengths + other_lengths - inner
+    points = (lengths == 0) & (other_lengths == 0) & (spans[..., 0] == others[..., 0])
     return np.where(points, 1.0, ratio(inner, union))
 
 
@@ -243,9 +282,11 @@ def match(
     known = rows_by_key(truths.label, truths.place)
     for key, rows in rows_by_key(label, place).items():
         if key in known:
-            right[rows] = rule(
-                overlaps(detections.extent[order[rows]], truths.extent[known[key]]), thresholds
-            )
+            mine, theirs = detections.extent[order[rows]], truths.extent[known[key]]
+            if rule is match_in_order and overlaps is span_overlaps:
+                right[rows] = match_spans(mine, theirs, thresholds)
+            else:
+                right[rows] = rule(overlaps(mine, theirs), thresholds)
     ranked = np.zeros(len(order), np.int64)
     starts = np.searchsorted(label, np.arange(len(classes) + 1))
     for first, end in pairwise(starts.tolist()):

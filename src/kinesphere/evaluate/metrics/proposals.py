@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from kinesphere.evaluate.intervals import Units
-from kinesphere.evaluate.metrics.detections import match_in_order, span_overlaps
+from kinesphere.evaluate.metrics.detections import match_spans, span_overlaps
 from kinesphere.evaluate.metrics.table import METRICS, Metric, ratio
 
 POINTS = 100
+_MOST_PAIRS = 1 << 21
 TOP_KX = (1, 5)
 
 
@@ -86,12 +87,27 @@ def average_recall(
     for row, (spans, true, count) in enumerate(zip(proposals, truths, kept, strict=True)):
         if not count:
             continue
-        # The first proposal that finds each truth, at each overlap.
-        enough = span_overlaps(spans[:count], true)[..., None] >= np.array(thresholds)
-        first = np.where(enough.any(0), enough.argmax(0), count)
+        first = np.concatenate(
+            [
+                _first_to_find(spans[:count], true[some : some + size], thresholds)
+                for size in [max(1, _MOST_PAIRS // count)]
+                for some in range(0, len(true), size)
+            ]
+        )
         numbers = np.minimum((count * fractions).astype(int), count)
         found[row] = (first[..., None] < numbers).sum(0).mean(0)
     return found, fractions * (sum(kept) / videos)
+
+
+def _first_to_find(spans: np.ndarray, true: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """The number of the first proposal that finds each ground truth, at each overlap `(G, T)`; that of all
+    where none does."""
+    overlaps = span_overlaps(spans, true)
+    found = np.full((len(true), len(thresholds)), len(spans))
+    for column, threshold in enumerate(thresholds):
+        enough = overlaps >= threshold
+        found[:, column] = np.where(enough.any(0), enough.argmax(0), len(spans))
+    return found
 
 
 def _area(recalled: Recalled) -> np.ndarray:
@@ -127,7 +143,7 @@ def _first_kx(recalled: Recalled, at: float, times: int) -> np.ndarray:
         first = spans[: times * len(true)]
         columns[1, video, label] = len(true)
         if len(first) and len(true):
-            columns[0, video, label] = match_in_order(span_overlaps(first, true), [at]).sum()
+            columns[0, video, label] = match_spans(first, true, [at]).sum()
     return np.hstack([columns[0], columns[1]])
 
 

@@ -38,7 +38,7 @@ NETWORKS: dict[str, Callable[..., OneStage]] = {
 }
 """Builders by name: `(features, classes, width, levels, **arguments)` gives a network."""
 
-_LARGEST = 1 << 14
+_LARGEST, _MULTIPLE = 1 << 14, 16
 
 
 class Localiser:
@@ -142,7 +142,7 @@ def build(name: str, features: int, classes: int, arguments: dict[str, Any]) -> 
     """A network by name.
 
     Raises:
-        InvalidSetting: If it has no such argument, or a size is beyond reason.
+        InvalidSetting: If it has no such argument, or a value is wrong or beyond reason.
     """
     builder = NETWORKS[name]
     known = [key for key in inspect.signature(builder).parameters if key not in ("features", "classes")]
@@ -152,7 +152,15 @@ def build(name: str, features: int, classes: int, arguments: dict[str, Any]) -> 
     sizes = (features, classes, *(value for value in arguments.values() if isinstance(value, int)))
     if not all(0 <= size <= _LARGEST for size in sizes):
         raise InvalidSetting(f"Sizes of {name} are at most {_LARGEST}; got {sizes}.")
-    return builder(features, classes, **arguments)
+    width, heads = arguments.get("width", 16), arguments.get("heads", 1)
+    if isinstance(width, int) and width % _MULTIPLE:
+        raise InvalidSetting(f"model.width of {name} is a multiple of {_MULTIPLE}; got {width}.")
+    if isinstance(width, int) and isinstance(heads, int) and (heads < 1 or width % heads):
+        raise InvalidSetting(f"model.width={width} of {name} cannot be shared by {heads} heads.")
+    try:
+        return builder(features, classes, **arguments)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise InvalidSetting(f"{name} cannot be built with {arguments}: {error}.") from error
 
 
 def fresh(name: str, recipe: LocaliseRecipe, recordings: Sequence[Recording], labels: LabelSet) -> Localiser:

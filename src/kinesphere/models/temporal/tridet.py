@@ -59,7 +59,7 @@ class ScalableGranularity(nn.Module):
         long = round((near + 1) * far)
         long += 1 - long % 2
         self.norm = ChannelNorm(width)
-        self.groups = nn.GroupNorm(GROUPS, width, EPS)
+        self.groups = _Groups(GROUPS, width, EPS)
         self.gate = _depthwise(width, near)
         self.instant = _depthwise(width, 1)
         self.near = _depthwise(width, near)
@@ -79,6 +79,13 @@ class ScalableGranularity(nn.Module):
         out = self.instant(o) * common + (self.near(o) + self.far(o)) * self.gate(o) + o
         x = x * there + self.scale1(out)
         return Steps(x + self.scale2(self.mlp(self.groups(x))), mask)
+
+
+class _Groups(nn.GroupNorm):
+    """Norm of groups of channels, which may be of one value: a level may have one step."""
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        return torch.group_norm(x_BCT, self.num_groups, self.weight, self.bias, self.eps)
 
 
 def _depthwise(width: int, kernel: int) -> nn.Conv1d:
