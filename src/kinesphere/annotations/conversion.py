@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,8 +16,12 @@ from kinesphere.annotations.timed_files import read_timed_files
 from kinesphere.annotations.timed_targets import TIMED_TARGETS, TimedTarget
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.files import make_folder
+from kinesphere.core.limits import brief
 from kinesphere.core.registry import nearest
 from kinesphere.core.text import enumerated, named, spelled
+
+_LONGEST_NAME, _MOST_FOLDERS = 200, 20
+"""Bytes of the name of a file that is written, and folders that it lies in."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def convert(paths: Sequence[Path], to: str, out: Path, recordings: Recordings | 
     Raises:
         InvalidSetting: If there is no such format, or several videos are to go to one file of a format that
             holds one.
-        InvalidAnnotation: If a file cannot be read, or nothing says the frame rate.
+        InvalidAnnotation: If a file cannot be read, a video's name is none for a file, or nothing says the
+            frame rate.
     """
     recordings = Recordings() if recordings is None else recordings
     target = timed_target(to)
@@ -108,7 +114,8 @@ def write_timed(
 
     Raises:
         InvalidSetting: If several videos are to go to one such file.
-        InvalidAnnotation: If a file is there that holds labels of people which would be lost.
+        InvalidAnnotation: If a file is there that holds labels of people which would be lost, or a video's
+            name is none that a file below the folder can have.
     """
     is_file = bool(target.suffix) and out.suffix.lower() == target.suffix
     if not target.one_video:
@@ -121,17 +128,39 @@ def write_timed(
             f"A file of {target.title} is of one video, and there are {len(found.videos)} "
             f"({named(found.videos)}); name a folder."
         )
+    of_video: dict[str, list[TimedLabel]] = {video: [] for video in found.videos}
+    for each in found.labels:
+        of_video[each.video].append(each)
     parts: dict[Path, TimedLabels] = {}
-    for video in found.videos:
-        path = out if is_file else out / f"{video or 'annotations'}{target.suffix}"
-        own = tuple(each for each in found.labels if each.video == video)
-        parts[path] = replace(found, labels=own, videos=(video,))
+    for video, own in of_video.items():
+        path = out if is_file else out / _file_of(video, target)
+        parts[path] = replace(found, labels=tuple(own), videos=(video,))
         refuse_to_lose(path, parts[path], recordings)
     notes: list[str] = []
     for path, part in parts.items():
         make_folder(path.parent)
         notes += target.write(part, path, recordings)
     return list(parts), notes
+
+
+def _file_of(video: str, target: TimedTarget) -> str:
+    """The file of a video below the folder that is written, with its folders where its name has some.
+
+    Raises:
+        InvalidAnnotation: If no file below that folder can have the name.
+    """
+    name = f"{video or 'annotations'}{target.suffix}"
+    parts = spelled(name).split("/")
+    if {"", ".", ".."} & {*parts} or any(ord(sign) < ord(" ") for sign in name):
+        raise InvalidAnnotation(
+            f"the video {brief(video)} has no name for a file below the folder that is written; rename it in "
+            "the annotations."
+        )
+    if max(len(os.fsencode(part)) for part in parts) > _LONGEST_NAME or len(parts) > _MOST_FOLDERS:
+        raise InvalidAnnotation(
+            f"the name of the video {brief(video)} is too long for a file; shorten it in the annotations."
+        )
+    return "/".join(parts)
 
 
 def class_counts(labels: Iterable[TimedLabel]) -> dict[str, ClassCount]:

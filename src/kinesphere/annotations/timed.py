@@ -15,7 +15,7 @@ from kinesphere.core.short_repr import short_repr
 
 # Times, scores and pixels further from zero are none; four months of video are within.
 FURTHEST_S, FURTHEST = 1e7, 1e9
-_LONGEST_NAME = 1000
+LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class TimedLabel:
                 f"{brief(self.label)} in {brief(self.video)} ends at {self.end_s:g} s, before it starts at "
                 f"{self.start_s:g} s; exchange or correct them."
             )
-        if len(self.video) > _LONGEST_NAME or len(self.label) > _LONGEST_NAME:
-            raise InvalidAnnotation(f"names have up to {_LONGEST_NAME} characters; got {brief(self.video)}.")
+        if len(self.video) > LONGEST_NAME or len(self.label) > LONGEST_NAME:
+            raise InvalidAnnotation(f"names have up to {LONGEST_NAME} characters; got {brief(self.video)}.")
 
 
 @dataclass(frozen=True, slots=True)

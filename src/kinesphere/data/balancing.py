@@ -41,7 +41,7 @@ def balance(
     """Balance the classes of what is learnt from.
 
     What is left out is drawn so that as many groups as possible stay in; what is repeated is repeated evenly,
-    and has the id of its original with `#2`, `#3` behind it.
+    and has the id of its original with `#2`, `#3` behind it, or the next number that is free.
 
     Args:
         manifest: Samples with one label each.
@@ -69,7 +69,8 @@ def balance(
             ordered = ordered[:cap]
         for number in range(len(ordered), oversample or 0):
             times[ordered[number % len(ordered)]] += 1
-    samples = tuple(each for i, sample in enumerate(manifest) for each in _repeated(sample, times[i]))
+    taken = {*manifest.table.ids}
+    samples = tuple(each for i, sample in enumerate(manifest) for each in _repeated(sample, times[i], taken))
     after = {label: sum(times[i] for i in rows) for label, rows in by_class.items()}
     before = {label: len(by_class[label]) for label in manifest.labels if label in by_class}
     return Balanced(
@@ -118,6 +119,14 @@ def _over_groups(manifest: Manifest, rows: Sequence[int], rng: np.random.Generat
     return found
 
 
-def _repeated(sample: Sample, times: int) -> Iterator[Sample]:
-    for number in range(1, times + 1):
-        yield sample if number == 1 else replace(sample, id=f"{sample.id}#{number}")
+def _repeated(sample: Sample, times: int, taken: set[str]) -> Iterator[Sample]:
+    """A sample so many times; ids that are taken are passed over, and those given are taken."""
+    if times:
+        yield sample
+    number = 1
+    for _ in range(1, times):
+        number += 1
+        while f"{sample.id}#{number}" in taken:
+            number += 1
+        taken.add(f"{sample.id}#{number}")
+        yield replace(sample, id=f"{sample.id}#{number}")

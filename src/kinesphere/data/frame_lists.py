@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
+from kinesphere.core.paths import is_there
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.cell_paths import resolve_path
 from kinesphere.data.folder import VIDEO_SUFFIXES
@@ -17,11 +18,14 @@ from kinesphere.data.sample import Sample
 
 FRAMES_COLUMN = "num_frames"
 """Column that keeps how many images a list states."""
-_LINE = re.compile(r"(.+?)\s+(\d+)\s+(\d+(?:[\s,]+\d+)*)")
-_VIDEO_LINE = re.compile(
-    rf"(.+({'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))(?:\s+|\s*,\s*)(\d+(?:,\d+)*)", re.IGNORECASE
-)
+_SUFFIX = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
+_VIDEO_LINE = re.compile(rf"(.+(?:{_SUFFIX}))(?:\s+|\s*,\s*)([0-9]{{1,9}}(?:,[0-9]{{1,9}})*)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:(\d+)\s+)?(.+)")
+_WORD = re.compile(r"\S+")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_LABELS = re.compile(r"(?:,|(?<![0-9])[0-9]{1,9}(?![0-9]))+")
+# Longer lines are something else; so many numbers at a line's end may be of the folder's name.
+_LONGEST_LINE, _MOST_TRIED = 1 << 16, 8
 _NAMES = ("category.txt", "label_map.txt", "labels.txt", "classInd.txt")
 
 
@@ -29,9 +33,9 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
     """The samples of a list, lines that are wrong, and the classes in the order of their numbers.
 
     A line is a folder, the number of its images, and one label or several, as numbers; or a video and its
-    labels, with commas between them. Names of the classes are those of a file beside the list
-    (`category.txt`, `label_map.txt`, `labels.txt`, `classInd.txt`), where it has enough; else the numbers
-    themselves.
+    labels, with commas between them. Where a folder's name may itself end in numbers, the one that is there
+    counts. Names of the classes are those of a file beside the list (`category.txt`, `label_map.txt`,
+    `labels.txt`, `classInd.txt`), where it has enough; else the numbers themselves.
 
     Raises:
         InvalidManifest: If it cannot be read, or no line has this form.
@@ -46,18 +50,22 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
         where, text = f"{path}, line {number}", line.strip()
         if not text:
             continue
-        video = _VIDEO_LINE.fullmatch(text)
-        if (found := video or _LINE.fullmatch(text)) is None:
+        divisions = _divisions(text)
+        if not divisions:
             reason = "should read `video.mp4 label` or, for images, `path num_frames label`"
             wrong.append(Skipped(where, f"{reason}; got {text[:80]!r}"))
             continue
         try:
-            file = resolve_path(where, found[1], path.parent)
+            # Only where a name may end in numbers is the disk asked.
+            name, frames, labels = divisions[0]
+            if len(divisions) > 1:
+                there = (each for each in divisions if is_there(resolve_path(where, each[0], path.parent)))
+                name, frames, labels = next(there, divisions[0])
+            file = resolve_path(where, name, path.parent)
         except (InvalidManifest, UnsafeFile) as error:
             wrong.append(Skipped(where, str(error).removeprefix(f"{where}: ")))
             continue
-        frames = None if video else found[2]
-        rows.append((found[1], file, frames, sorted({*map(int, re.split(r"[\s,]+", found[3]))})))
+        rows.append((name, file, frames, labels))
     if not rows:
         first = f" {wrong[0].path}: {wrong[0].reason}." if wrong else ""
         raise InvalidManifest(f"{path} is no list of videos or of folders of images.{first}")
@@ -72,6 +80,27 @@ def read_frame_list(path: Path) -> tuple[list[Sample], list[Skipped], tuple[str,
         extra = () if frames is None else ((FRAMES_COLUMN, frames),)
         samples.append(Sample(identifier, file, own, extra=extra))
     return samples, wrong, tuple(classes[label] for label in used)
+
+
+def _divisions(line: str) -> list[tuple[str, str | None, list[int]]]:
+    """Video, None and labels of a line; or folder, number of images and labels, the shortest folder first,
+    several where its name may end in numbers. None where the line has another form."""
+    if len(line) > _LONGEST_LINE:
+        return []
+    if video := _VIDEO_LINE.fullmatch(line):
+        return [(video[1], None, sorted({*map(int, video[2].split(","))}))]
+    words = list(_WORD.finditer(line))
+    first = len(words)
+    while first > 1 and _LABELS.fullmatch(words[first - 1][0]):
+        first -= 1
+    found: list[tuple[str, str | None, list[int]]] = []
+    for at in range(max(first, 1), len(words) - 1):
+        if len(found) == _MOST_TRIED:
+            break
+        if _COUNT.fullmatch(words[at][0]):
+            numbers = (each for word in words[at + 1 :] for each in word[0].split(",") if each)
+            found.append((line[: words[at - 1].end()], words[at][0], sorted({*map(int, numbers)})))
+    return found
 
 
 def _classes(folder: Path, used: Sequence[int]) -> dict[int, str]:

@@ -75,6 +75,9 @@ def merge(
         renamed = {own: _renamed(name, own, plain) for own in {*manifest.table.labels}}
         for sample in manifest:
             own = sample.id if ids[sample.id] == 1 else f"{name}/{sample.id}"
+            while own != sample.id and own in ids:  # of another sample
+                own = f"{name}/{own}"
+            ids[own] += own != sample.id
             gathered.add(name, replace(sample, id=own, labels=renamed[sample.labels]))
     if gathered.differing and conflict == "refuse":
         raise gathered.refusal()
@@ -175,7 +178,8 @@ def _labels(samples: Sequence[Sample], manifests: Mapping[str, Manifest]) -> Lab
     multi = any(each.labels.multi for each in manifests.values())
     orders = {each.labels.names for each in manifests.values() if each.labels.ordered}
     if len(orders) == 1 and occurring <= set(order := orders.pop()):
-        return LabelSet(order, multi=multi, ordered=True)
+        graded = all(each.labels.graded for each in manifests.values() if each.labels.ordered)
+        return LabelSet(order, multi=multi, ordered=True, graded=graded)
     return LabelSet(tuple(sorted(occurring)), multi=multi)
 
 
@@ -215,6 +219,13 @@ def _notes(
         notes.append(
             f"{len(copies)} files are there under several names, the first is "
             f"{' = '.join(shown_path(path, merged.root) for path in copies[0][:3])}"
+        )
+    if any(each.labels.ordered for each in manifests.values()) and not merged.labels.ordered:
+        graded = (
+            " and are no grades any more" if any(each.labels.graded for each in manifests.values()) else ""
+        )
+        notes.append(
+            f"the manifests have their classes in different orders; those of all are alphabetical{graded}"
         )
     without = sum(sample.split is None for sample in merged)
     if 0 < without < len(merged):

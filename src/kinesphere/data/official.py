@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kinesphere.annotations.parsing.text_lines import number_of
+from kinesphere.annotations.timed import FURTHEST_S
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import file_bytes
 from kinesphere.data.folder import VIDEO_SUFFIXES
@@ -15,6 +18,7 @@ from kinesphere.data.media import SetFolder
 
 LARGEST_LIST = 512 << 20
 """Bytes of the longest list that is read: Sports-1M's has 1.1 million lines."""
+_MOST_DIGITS, _LONGEST_LINE = 9, 1 << 16
 
 
 Unit = Literal["clips", "videos", "annotations"]
@@ -152,12 +156,60 @@ def lines_of(path: Path) -> Iterator[tuple[str, str]]:
     """The lines of a list that hold something, each after its place for messages: `list.txt, line 7`.
 
     Raises:
-        InvalidAnnotation: If the file cannot be read as text.
+        InvalidAnnotation: If the file cannot be read as text, or a line is far too long.
     """
     try:
         text = file_bytes(path, InvalidAnnotation, LARGEST_LIST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidAnnotation(f"{path} is no list in UTF-8 ({error}); get it again.") from error
     for number, line in enumerate(text.splitlines(), start=1):
+        if len(line) > _LONGEST_LINE:
+            raise InvalidAnnotation(
+                f"{path}, line {number} has {len(line)} characters, where lists have at most "
+                f"{_LONGEST_LINE}; get it again."
+            )
         if line.strip():
             yield f"{path.name}, line {number}", line.strip()
+
+
+def table_of(path: Path) -> tuple[Sequence[str], Iterator[tuple[str, Mapping[str, str]]]]:
+    """The columns of a list in CSV, and its rows, each after its place for messages; cells that a row lacks
+    are empty.
+
+    Raises:
+        InvalidAnnotation: If the file cannot be read as text, or, in going through the rows, as a table.
+    """
+    reader = csv.DictReader((line for _, line in lines_of(path)), restval="")
+
+    def rows() -> Iterator[tuple[str, Mapping[str, str]]]:
+        try:
+            for row in reader:
+                yield f"{path.name}, line {reader.line_num}", row
+        except csv.Error as error:
+            raise _no_table(path, error) from error
+
+    try:
+        return tuple(reader.fieldnames or ()), rows()
+    except csv.Error as error:
+        raise _no_table(path, error) from error
+
+
+def _no_table(path: Path, error: csv.Error) -> InvalidAnnotation:
+    return InvalidAnnotation(f"{path} is no table ({error}); get it again.")
+
+
+def whole(text: str) -> int | None:
+    """A whole number as lists write it; None where it is none, or has more than nine digits."""
+    plain = text.strip()
+    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= _MOST_DIGITS else None
+
+
+def seconds(value: object) -> float | None:
+    """Seconds that a list gives as a number or as text; None where it gives none, or more than months."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = number_of(value) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) <= FURTHEST_S else None

@@ -309,9 +309,11 @@ class _Merged:
         labels: list[TimedLabel] = []
         subsets: dict[str, str] = {}
         groups: dict[str, str] = {}
+        by_name: dict[int, dict[str, list[TimedLabel]]] = {}
         for key in wanted:
             for name, part in self._parts[key]:
-                labels += [replace(each, video=key) for each in part.labels if each.video == name]
+                own = by_name.get(id(part)) or by_name.setdefault(id(part), _by_video(part))
+                labels += [replace(each, video=key) for each in own.get(name, ())]
                 if (subset := part.subsets.get(name, part.splits.get(name))) is not None:
                     subsets[key] = subset
                 if name in part.groups:
@@ -319,6 +321,14 @@ class _Merged:
         return TimedLabels(
             tuple(labels), tuple(wanted), subsets=subsets, notes=tuple(self.notes), groups=groups
         )
+
+
+def _by_video(found: TimedLabels) -> dict[str, list[TimedLabel]]:
+    """The labels of each video of a file."""
+    own: dict[str, list[TimedLabel]] = defaultdict(list)
+    for each in found.labels:
+        own[each.video].append(each)
+    return own
 
 
 def _files(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,7 +14,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import Count, Entry, Origin, lines_of, lists_of
+from kinesphere.data.official import Count, Entry, Origin, lists_of, seconds, table_of
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 _WATCH = "https://www.youtube.com/watch?v="
@@ -90,7 +89,7 @@ def entries(folder: SetFolder, version: int) -> Iterator[Entry | Skipped]:
             yield Skipped(where, "it is no video with a list of annotations")
             continue
         subset = facts.get("subset", subsets.get(short_name(name)))
-        if subset not in _PARTS:
+        if not isinstance(subset, str) or subset not in _PARTS:
             yield Skipped(where, f"its subset is {str(subset)[:80]!r}, none of {', '.join(_PARTS)}")
             continue
         yield from _of_video(where, short_name(name), facts, _PARTS[subset])
@@ -99,10 +98,10 @@ def entries(folder: SetFolder, version: int) -> Iterator[Entry | Skipped]:
 def _subsets(folder: SetFolder) -> dict[str, str]:
     """Subset of each video, from the table beside BMN's annotations."""
     (path, _), *_ = lists_of(folder, _BMN_SUBSETS, "video_info_new.csv, which tells the subsets")
-    rows = csv.DictReader(line for _, line in lines_of(path))
-    if not {"video", "subset"} <= {*(rows.fieldnames or ())}:
+    columns, rows = table_of(path)
+    if not {"video", "subset"} <= {*columns}:
         raise InvalidAnnotation(f"{path} tells no subsets: it has no columns video and subset.")
-    return {short_name(row["video"]): row["subset"] for row in rows}
+    return {short_name(row["video"]): row["subset"] for _, row in rows}
 
 
 def _of_video(where: str, name: str, facts: Mapping[str, Any], part: str) -> Iterator[Entry | Skipped]:
@@ -123,7 +122,7 @@ def _of_video(where: str, name: str, facts: Mapping[str, Any], part: str) -> Ite
         group=name,
         also=(name,),
         origin=origin,
-        video_s=float(duration) if isinstance(duration, int | float) else None,
+        video_s=None if isinstance(duration, str) else seconds(duration),
     )
     if not facts.get("annotations"):
         yield whole
@@ -146,10 +145,10 @@ def _span(annotation: Any) -> tuple[float, float] | None:
     if not isinstance(annotation, dict) or not isinstance(annotation.get("label"), str):
         return None
     segment = annotation.get("segment")
-    try:
-        start, end = map(float, segment)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    times = [seconds(each) for each in segment] if isinstance(segment, list) else []
+    if len(times) != 2 or times[0] is None or times[1] is None:
         return None
+    start, end = times
     return (max(0.0, start), end) if max(0.0, start) <= end < 1e6 else None
 
 

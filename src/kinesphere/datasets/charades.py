@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import Count, Entry, lines_of, lists_of, lists_there
+from kinesphere.data.official import Count, Entry, lines_of, lists_of, lists_there, seconds, table_of
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 _COLUMNS = ("id", "subject", "scene", "actions", "length")
-_ACTION = re.compile(r"(c\d{3}) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)")
+_ACTION = re.compile(r"(c\d{3}) (\d{1,6}(?:\.\d+)?) (\d{1,6}(?:\.\d+)?)")
 CARD = DatasetCard(
     title="Charades (several activities in a video)",
     content="videos",
@@ -44,14 +43,13 @@ def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
     lists = lists_of(folder, r"Charades_v1_(train|test)\.csv", "Charades_v1_train.csv, Charades_v1_test.csv")
     names = dict(_names(folder))
     for path, match in lists:
-        rows = csv.DictReader(line for _, line in lines_of(path))
-        if any(column not in (rows.fieldnames or ()) for column in _COLUMNS):
+        columns, rows = table_of(path)
+        if any(column not in columns for column in _COLUMNS):
             reason = f"no list of Charades: it has no columns {', '.join(_COLUMNS)}"
             yield Skipped(path.name, reason)
             continue
-        for row in rows:
-            where = f"{path.name}, line {rows.line_num}"
-            texts = [text for text in (row["actions"] or "").split(";") if text]
+        for where, row in rows:
+            texts = [text for text in row["actions"].split(";") if text]
             actions = [_ACTION.fullmatch(text) for text in texts]
             if not row["id"] or None in actions:
                 yield Skipped(
@@ -68,15 +66,11 @@ def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
                 tuple(dict.fromkeys(label for label, _, _ in timed)),
                 (("", match[1].lower()),),
                 group=row["subject"] or row["id"],
-                extra=(("scene", row["scene"] or ""),),
+                extra=(("scene", row["scene"]),),
                 annotations=len(timed),
-                video_s=_seconds(row["length"] or ""),
+                video_s=seconds(row["length"]),
                 timed=tuple(each for each in timed if each[1] < each[2]),
             )
-
-
-def _seconds(text: str) -> float | None:
-    return float(text) if text.replace(".", "", 1).isdecimal() else None
 
 
 def _names(folder: SetFolder) -> Iterator[tuple[str, str]]:

@@ -15,13 +15,22 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import LARGEST_LIST, Count, Entry, Origin, lines_of, lists_of, lists_there
+from kinesphere.data.official import (
+    LARGEST_LIST,
+    Count,
+    Entry,
+    Origin,
+    lines_of,
+    lists_of,
+    lists_there,
+    whole,
+)
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 _WATCH = "https://www.youtube.com/watch?v="
 # The video, the seconds of a routine in it, and those of an element in the routine.
-_NAME = re.compile(r"((.{11})_E_(\d+)_(\d+))_(A_(\d+)_(\d+))")
-_CLASS = re.compile(r"Clabel:\s*(\d+)\s*;.*;\s*(.+)")
+_NAME = re.compile(r"((.{11})_E_(\d{1,9})_(\d{1,9}))_(A_(\d{1,9})_(\d{1,9}))")
+_CLASS = re.compile(r"Clabel:\s*(\d{1,9})\s*;.*;\s*(.+)")
 
 
 def _card(classes: int, title: str, counts: tuple[Count, ...]) -> DatasetCard:
@@ -67,9 +76,9 @@ def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
     names, times = _names(folder, classes), _times(folder)
     for part, path in sorted(newest.items()):
         for place, line in lines_of(path):
-            name, _, number = line.partition(" ")
-            parsed = _NAME.fullmatch(name)
-            if parsed is None or not number.strip().isdecimal() or int(number) >= classes:
+            name, _, text = line.partition(" ")
+            parsed, number = _NAME.fullmatch(name), whole(text)
+            if parsed is None or number is None or number >= classes:
                 yield Skipped(place, f"{line[:80]!r} is not an element and a class below {classes}")
                 continue
             start, end = times.get(name) or _rounded(parsed)
@@ -78,7 +87,7 @@ def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
                 continue
             yield Entry(
                 f"{name}.mp4",
-                (names.get(int(number), f"class{int(number):03d}"),),
+                (names.get(number, f"class{number:03d}"),),
                 (("", part),),
                 group=parsed[2],
                 origin=Origin(f"{_WATCH}{parsed[2]}", parsed[2], (start, end)),
@@ -115,7 +124,7 @@ def _times(folder: SetFolder) -> dict[str, tuple[float, float]]:
             for video, events in content.items():
                 for event, facts in events.items():
                     found |= dict(_of_event(f"{video}_{event}", facts))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidAnnotation(f"{path} lacks times of an event ({error!r}); get it again.") from error
     return found
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import LARGEST_LIST, Count, Entry, Origin, lines_of, lists_of
+from kinesphere.data.official import LARGEST_LIST, Count, Entry, Origin, lists_of, seconds, table_of
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 WATCH = "https://www.youtube.com/watch?v="
@@ -85,14 +84,13 @@ def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
 
 
 def _of_table(path: Path, part: str) -> Iterator[Entry | Skipped]:
-    rows = csv.DictReader(line for _, line in lines_of(path))
-    if any(column not in (rows.fieldnames or ()) for column in _COLUMNS):
+    columns, rows = table_of(path)
+    if any(column not in columns for column in _COLUMNS):
         reason = f"no list of Kinetics: it has no columns {', '.join(_COLUMNS)}"
         yield Skipped(path.name, reason, is_failure=False)
         return
     shared = _Shared()
-    for row in rows:
-        where = f"{path.name}, line {rows.line_num}"
+    for where, row in rows:
         known = _PARTS.get((row.get("split") or "").lower(), part)
         times = (row["time_start"], row["time_end"])
         yield _entry(where, row.get("label") or "", row["youtube_id"], times, known, shared)
@@ -130,11 +128,10 @@ class _Shared:
 
 
 def _entry(
-    where: str, label: str, video: str, times: Iterable[Any], part: str, shared: _Shared
+    where: str, label: str, video: str, times: Sequence[Any], part: str, shared: _Shared
 ) -> Entry | Skipped:
-    try:
-        start, end = map(float, times)
-    except (TypeError, ValueError):
+    start, end = map(seconds, times)
+    if start is None or end is None:
         return Skipped(where, "start and end are no seconds")
     if not video or not 0 <= start < end < 1e6:
         return Skipped(where, f"{video[:80]!r} from {start:g} to {end:g} s is no part of a video")

@@ -21,7 +21,7 @@ PEOPLE = {
 }
 """The authors' division of the performers."""
 _LINE = re.compile(r"(person(\d\d)_([a-z]+)_(d[1-4]))\s+(?:frames\s+)?(.+)")
-_RANGE = re.compile(r"(\d+)-(\d+)")
+_RANGE = re.compile(r"(?<!\d)(\d{1,9})-(\d{1,9})(?!\d)")
 CARD = DatasetCard(
     title="KTH actions (the authors' division of performers)",
     content="videos",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import Count, Entry, lines_of, lists_of, lists_there
+from kinesphere.data.official import Count, Entry, lines_of, lists_of, lists_there, whole
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 _KINETICS = r"k200_(train|val)\.txt"
 # What a search gave; what of it a teacher trusts; the same without what resembles the validation part.
 _WEB = r"(.+_)?(insvideo|googleimage|insimage|webimage)_200(_wodup)?\.txt"
-_LINE = re.compile(r"(.+?)\s+(\d+)")
 CARD = DatasetCard(
     title="OmniSource's public lists (Mini-Kinetics-200 with videos of the web)",
     content="videos",
@@ -68,12 +66,13 @@ def _of_list(
     path: Path, names: dict[int, str], origin: str, parts: tuple[tuple[str, str], ...]
 ) -> Iterator[Entry | Skipped]:
     for place, line in lines_of(path):
-        match = _LINE.fullmatch(line)
-        if match is None or int(match[2]) >= (CARD.class_count or 0):
+        video, *rest = line.rsplit(maxsplit=1)
+        number = whole(rest[0]) if rest else None
+        if number is None or number >= (CARD.class_count or 0):
             yield Skipped(place, f"{line[:80]!r} is not a path and a class below {CARD.class_count}")
             continue
-        label = names.get(int(match[2]), f"class{int(match[2]):03d}")
-        yield Entry(match[1], (label,), parts, extra=(("origin", origin),))
+        label = names.get(number, f"class{number:03d}")
+        yield Entry(video, (label,), parts, extra=(("origin", origin),))
 
 
 def _write_example(folder: Path) -> Path:

@@ -12,7 +12,8 @@ from kinesphere.data.media import SetFolder
 from kinesphere.data.official import Count, Entry, Origin, lines_of, lists_of
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
-_LINE = re.compile(r"(\S*[?&]v=([\w-]+)\S*)\s+(\d+(?:,\d+)*)")
+_LINE = re.compile(r"(\S{1,500})\s+(\d{1,9}(?:,\d{1,9})*)")
+_VIDEO = re.compile(r"[?&]v=([\w-]{1,100})")
 CARD = DatasetCard(
     title="Sports-1M",
     content="videos",
@@ -39,10 +40,11 @@ def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
         parts = (("", match[1]),)
         for place, line in lines_of(path):
             found = _LINE.fullmatch(line)
-            if found is None:
+            named = None if found is None else _VIDEO.search(found[1])
+            if found is None or named is None:
                 yield Skipped(place, f"{line[:80]!r} is no address of a video with numbers of labels")
                 continue
-            url, video, numbers = found.groups()
+            url, video, numbers = found[1], named[1], found[2]
             known = [int(number) for number in dict.fromkeys(numbers.split(","))]
             if max(known) >= len(names):
                 yield Skipped(place, f"there is no label {max(known)}; {labels.name} has {len(names)}")

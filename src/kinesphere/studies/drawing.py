@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.limits import brief
 from kinesphere.studies.study_recipe import SearchSection
 
 _NUMBER = 20
 _MOST = 10_000
+_FURTHEST = 1e15
 # Drawn numbers are written with so many digits, as a person would.
 _DIGITS = 4
 
@@ -45,6 +47,8 @@ def drawn(search: SearchSection) -> list[Draw]:
             )
         found = itertools.product(*search.settings.values())
         return [Draw(dict(zip(search.settings, values, strict=True))) for values in found]
+    if (search.number or 0) > _MOST:
+        raise InvalidSetting(f"search.number is {search.number}; at most {_MOST} are drawn.")
     rng = np.random.default_rng(search.seed)
     draws: dict[str, Draw] = {}
     for _ in range(search.number or _NUMBER):
@@ -63,10 +67,14 @@ def _check(key: str, given: Any, *, grid: bool) -> None:
         raise InvalidSetting(f"search.settings.{key} takes low, high, log and integer; got {unknown[0]!r}.")
     low, high = given.get("low"), given.get("high")
     numbers = [each for each in (low, high) if isinstance(each, int | float) and not isinstance(each, bool)]
-    if len(numbers) < 2 or not numbers[0] < numbers[1] or (given.get("log") and numbers[0] <= 0):
+    if (
+        len(numbers) < 2
+        or not -_FURTHEST <= numbers[0] < numbers[1] <= _FURTHEST
+        or (given.get("log") and numbers[0] <= 0)
+    ):
         raise InvalidSetting(
             f"search.settings.{key} has a range from low to a larger high, both above 0 with log; got "
-            f"{low!r} to {high!r}."
+            f"{brief(low)} to {brief(high)}."
         )
 
 

@@ -1,7 +1,8 @@
 """Answers to clips without labels: histograms by group, stated expectations, and the effect of a factor.
 
 Whether a group is answered as expected oftener than the rest, and whether a factor goes with the answers, is
-tested by permutation of whole recordings, as windows of one are not independent.
+tested by permutation of whole recordings, as windows of one are not independent. Where recordings hold
+several groups, or groups several values, these are exchanged within them, which so explain nothing of it.
 """
 
 from __future__ import annotations
@@ -136,10 +137,7 @@ def factor_effect(
         )
     units = [group if group is not None else f"\0{i}" for i, group in enumerate(groups)]
     rows, given = np.unique(values, return_inverse=True)[1], np.unique(answers, return_inverse=True)[1]
-    by_unit = defaultdict(set)
-    for unit, row in zip(units, rows.tolist(), strict=True):
-        by_unit[unit].add(row)
-    within = any(len(each) > 1 for each in by_unit.values())
+    within = _is_mixed(rows, units)
     table = _counts(rows, given)
     # Sums of rows and columns stay under permutation, so this orders tables as chi-square does.
     weight = table.sum() / (table.sum(1, keepdims=True) * table.sum(0, keepdims=True))
@@ -173,28 +171,39 @@ def _association(table: np.ndarray) -> float:
     return float(association(table, method="cramer")) if min(table.shape) > 1 else 0.0
 
 
+def _is_mixed(rows: np.ndarray, units: Sequence[str]) -> bool:
+    """Whether some unit holds several values."""
+    first: dict[str, int] = {}
+    return any(first.setdefault(unit, row) != row for unit, row in zip(units, rows.tolist(), strict=True))
+
+
 def _within(rows: np.ndarray, units: Sequence[str]) -> Callable[[np.random.Generator], np.ndarray]:
-    places = [np.flatnonzero(np.array(units) == unit) for unit in dict.fromkeys(units)]
+    index = _numbered(units)
+    places = np.argsort(index, kind="stable")
 
     def shuffled(rng: np.random.Generator) -> np.ndarray:
-        result = rows.copy()
-        for place in places:
-            result[place] = rng.permutation(rows[place])
+        result = np.empty_like(rows)
+        result[places] = rows[np.lexsort((rng.random(len(rows)), index))]
         return result
 
     return shuffled
 
 
 def _between(rows: np.ndarray, units: Sequence[str]) -> Callable[[np.random.Generator], np.ndarray]:
-    names = list(dict.fromkeys(units))
-    index = np.array([names.index(unit) for unit in units])
-    of_unit = np.array([rows[np.argmax(index == k)] for k in range(len(names))])
+    index = _numbered(units)
+    of_unit = rows[np.unique(index, return_index=True)[1]]
 
     def shuffled(rng: np.random.Generator) -> np.ndarray:
         result: np.ndarray = rng.permutation(of_unit)[index]
         return result
 
     return shuffled
+
+
+def _numbered(units: Sequence[str]) -> np.ndarray:
+    """The number of each clip's unit, in the order in which they occur."""
+    numbers = {unit: k for k, unit in enumerate(dict.fromkeys(units))}
+    return np.array([numbers[unit] for unit in units])
 
 
 def _lead(hits: np.ndarray, own: np.ndarray) -> float:
@@ -205,8 +214,9 @@ def _lead(hits: np.ndarray, own: np.ndarray) -> float:
 
 
 def _permuted(own: np.ndarray, recordings: Sequence[str], hits: np.ndarray) -> float:
-    """Probability of such a lead where recordings belong to the group by chance."""
-    shuffled = _between(own.astype(np.int64), recordings)
+    """Probability of such a lead where recordings, or clips of one, belong to the group by chance."""
+    rows = own.astype(np.int64)
+    shuffled = _within(rows, recordings) if _is_mixed(rows, recordings) else _between(rows, recordings)
     return _chance(_lead(hits, own), lambda rng: _lead(hits, shuffled(rng) > 0))
 
 

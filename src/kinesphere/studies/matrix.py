@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
@@ -20,6 +22,7 @@ from kinesphere.train.recipe import Recipe
 START = "cell:"
 """Before the name of another cell in `model.pretrained`."""
 _AXIS = re.compile(r"\{([^{}]*)\}")
+_MOST_RUNS = 20_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ class Study:
             InvalidSetting: If a cell is no recipe, names repeat, or what is named is not there.
         """
         whole = _cells(recipe)
+        draws = 1 if recipe.search is None else len(drawn(recipe.search))
+        if len(whole) * draws * len(recipe.seeds) > _MOST_RUNS:
+            raise InvalidSetting(
+                f"The study {recipe.name} has {len(whole)} cells, {draws} draws of each and "
+                f"{len(recipe.seeds)} seeds: more than the {_MOST_RUNS} runs that a study may have."
+            )
         if not whole:
             raise InvalidSetting(f"The study {recipe.name} has no cells: exclude leaves none.")
         levels = _levels(whole)
@@ -134,13 +143,19 @@ class _Choice:
 
 def _cells(recipe: StudyRecipe) -> list[Cell]:
     axes = {axis: _axis(axis, values) for axis, values in recipe.matrix.items()}
+    count = math.prod(len(names) for names in axes.values())
+    if count > _MOST_RUNS:
+        raise InvalidSetting(
+            f"The matrix has {count} combinations: more than the {_MOST_RUNS} runs that a study may have. "
+            "Take axes apart into several studies."
+        )
     choices = [each for each in _product(axes, recipe.name) if not _excluded(each, axes, recipe.exclude)]
     if recipe.include and not axes:
         choices = []  # a matrix of nothing is no cell beside those that are listed
     for number, entry in enumerate(recipe.include):
-        choices += _included(entry, axes, f"include, entry {number + 1}")
-    names = [choice.name for choice in choices]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        choices += itertools.islice(_included(entry, axes, f"include, entry {number + 1}"), _MOST_RUNS + 1)
+    times = Counter(choice.name for choice in choices)
+    if repeated := sorted(name for name, count in times.items() if count > 1):
         raise InvalidSetting(f"Each cell has a name of its own; these occur again: {', '.join(repeated)}.")
     assert isinstance(recipe.base, dict)
     return [_cell(recipe, choice, recipe.base) for choice in choices]

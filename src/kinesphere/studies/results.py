@@ -19,7 +19,7 @@ from kinesphere.studies.cell_confusions import Confusions, confusions_of
 from kinesphere.studies.cell_run import Cost, Record
 from kinesphere.studies.choosing import Choice, primary_score
 from kinesphere.studies.running import Finished
-from kinesphere.studies.tested import CORRECTION, Pair, ScoredRun, compare_pairs
+from kinesphere.studies.tested import CORRECTION, Pair, ScoredRun, changed_data, compare_pairs
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -283,6 +283,9 @@ def _pairs(cells: Sequence[CellResult], asked: Sequence[tuple[str, str]]) -> tup
             apart.append(
                 f"{one.name} and {other.name}: {one.first.tested_on()}, and {other.first.tested_on()}"
             )
+            continue
+        if changed := [name for seed in seeds for name in one.tested[seed].changed_since(other.tested[seed])]:
+            apart.append(f"{one.name} and {other.name}: {changed_data([*dict.fromkeys(changed)])}")
             continue
         sides = [[cell.tested[seed] for seed in seeds] for cell in (one, other)]
         chosen.append((one.name, sides[0], other.name, sides[1]))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.text import named
 from kinesphere.evaluate.paired import Difference, holm, mean_difference, share_difference, sign_flip_test
 from kinesphere.evaluate.predictions import Predictions, align
 from kinesphere.evaluate.report import Report
@@ -34,6 +35,8 @@ class ScoredRun:
         answers: Its answers.
         test: Ids of the clips that test it, those that could not be read included.
         labels: Names of the classes.
+        samples: Labels and digest of the file of each sample of the data, by its id and file; empty where the
+            run does not say.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ScoredRun:
     answers: Predictions
     test: frozenset[str]
     labels: frozenset[str]
+    samples: Mapping[tuple[str, Path], tuple[object, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: str | Path, name: str | None = None) -> ScoredRun:
@@ -58,15 +62,28 @@ class ScoredRun:
             )
         report, answers = Report.read(files.report), Predictions.read(files.predictions)
         test = set(answers.ids)
+        samples: dict[tuple[str, Path], tuple[object, ...]] = {}
         if files.splits.is_file():
-            part = report.protocol.split
-            test |= {row.id for row in SplitTable.read(files.splits) if row.part == part}
+            part, table = report.protocol.split, SplitTable.read(files.splits)
+            test |= {row.id for row in table if row.part == part}
+            samples = {(row.id, row.path): (row.labels, row.span, row.content.digest) for row in table}
         labels = frozenset(answers.labels.names)
-        return cls(name or str(folder), files.folder, report, answers, frozenset(test), labels)
+        return cls(name or str(folder), files.folder, report, answers, frozenset(test), labels, samples)
 
     def is_alike(self, other: ScoredRun) -> bool:
         """Whether both were tested on the same clips with the same classes."""
         return self.test == other.test and self.labels == other.labels
+
+    def changed_since(self, other: ScoredRun) -> list[str]:
+        """Ids of samples whose file is that of the other run, which has the same classes, but whose content,
+        labels or span are not."""
+        if self.labels != other.labels:
+            return []
+        return [
+            key[0]
+            for key, known in self.samples.items()
+            if key in other.samples and other.samples[key] != known
+        ]
 
     def tested_on(self) -> str:
         """The test in words."""
@@ -122,10 +139,13 @@ def check_alike(runs: Sequence[ScoredRun]) -> None:
     """Refuse runs that were not tested on the same clips.
 
     Raises:
-        InvalidSetting: If some were not; the message names them and their tests.
+        InvalidSetting: If some were not, or the data have changed in between; the message names them and
+            their tests.
     """
     first = runs[0]
     for run in runs[1:]:
+        if changed := run.changed_since(first):
+            raise InvalidSetting(f"{run.name} and {first.name}: {changed_data(changed)}")
         if run.is_alike(first):
             continue
         common = len(run.test & first.test)
@@ -134,6 +154,14 @@ def check_alike(runs: Sequence[ScoredRun]) -> None:
             f"{run.name} and {first.name} were tested on different sets: {run.tested_on()}, and "
             f"{first.tested_on()}; {what}. Compare runs of the same test, or evaluate one on the other's."
         )
+
+
+def changed_data(ids: Sequence[str]) -> str:
+    """What to say of two runs between which samples have changed."""
+    return (
+        f"the data have changed between them: {len(ids)} samples have other files, labels or spans now "
+        f"({named(ids)}). Train the older one anew."
+    )
 
 
 def compare_pairs(pairs: Sequence[tuple[str, Sequence[ScoredRun], str, Sequence[ScoredRun]]]) -> list[Pair]:

@@ -6,6 +6,7 @@ K classes.
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.running_metrics import Scores, monitor_mode
 from kinesphere.train.splits import Parts
 from kinesphere.train.trainer import starting
+
+log = logging.getLogger("kinesphere.train")
+
+_BY_SHARES = ("balanced_softmax", "class_balanced", "ldam", "logit_adjusted")
+"""Losses that make up for the shares of classes themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +96,8 @@ def rebalance(recipe: Recipe, parts: Parts, console: Console | None = None) -> s
             f"{recipe.model.pretrained} does not know the classes of the data, so there is no trained head "
             "to rebalance; name a run that was trained on them."
         )
+    for note in _made_up_before(recipe):
+        log.warning("%s", note)
     counts = parts.train.counts()
     priors = log_priors(torch.tensor([counts[name] for name in parts.train.labels]))
     rule, found = Rule(str(settings.method), priors), dict[float, Scores]()
@@ -108,6 +116,21 @@ def rebalance(recipe: Recipe, parts: Parts, console: Console | None = None) -> s
     _write(files.rebalanced, found, tau)
     assert parts.val is not None
     return f"{said}, the best of {len(found)} by {recipe.train.monitor} on {len(parts.val)} validation clips."
+
+
+def _made_up_before(recipe: Recipe) -> list[str]:
+    """Warnings where the run whose head is changed has made up for the shares of classes already."""
+    files = RunFiles(Path(str(recipe.model.pretrained)))
+    if recipe.rebalance.method != "logit_adjusted" or not files.recipe.is_file():
+        return []
+    then = Recipe.load(files.recipe)
+    drawn = [f"data.balance={then.data.balance}"] if then.data.balance != "none" else []
+    drawn += [] if then.loss.name not in _BY_SHARES else [f"loss.name={then.loss.name}"]
+    return [
+        f"{recipe.model.pretrained} was trained with {each}, which makes up for the shares of classes; "
+        "logit_adjusted does so again. Take tau_normalised, or a run without it."
+        for each in drawn
+    ]
 
 
 def _tried(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinesphere.core.errors import InvalidManifest, InvalidSetting
+from kinesphere.core.labels import LabelSet
 from kinesphere.data.balancing import balance
 from kinesphere.data.manifest import Manifest
 from kinesphere.data.merging import merge
@@ -96,6 +98,26 @@ def test_merging_needs_two_and_labels_that_occur(tmp_path: Path) -> None:
         merge({"a": first, "b": table(tmp_path / "b.csv", "y.mp4,run,,")}, {"wlak": "x"})
 
 
+def test_merged_samples_have_ids_of_their_own(tmp_path: Path) -> None:
+    first = table(tmp_path / "a.csv", "x,x.mp4,walk", "y,y.mp4,walk", header="id,path,label")
+    second = table(tmp_path / "b.csv", "x,z.mp4,walk", "a/x,v.mp4,walk", header="id,path,label")
+    found = merge({"a": first, "b": second}).manifest
+    assert [sample.id for sample in found] == ["a/a/x", "y", "b/x", "a/x"]
+
+
+def test_grades_that_differ_are_told(tmp_path: Path) -> None:
+    rows = [f"{grade}.mp4,{grade},," for grade in ("low", "mid", "high")]
+    whole = table(tmp_path / "a.csv", *rows)
+    graded = LabelSet(("low", "mid", "high"), ordered=True, graded=True)
+    first = replace(whole, labels=graded)
+    second = replace(table(tmp_path / "b.csv", "l.mp4,low,,", "h.mp4,high,,"), labels=graded)
+    assert merge({"a": first, "b": second}).manifest.labels == graded
+    second = replace(second, labels=LabelSet(("high", "low"), ordered=True, graded=True))
+    found = merge({"a": first, "b": second})
+    assert not found.manifest.labels.graded
+    assert "alphabetical and are no grades any more" in found.notes[0]
+
+
 def test_a_cap_keeps_every_group_and_scarce_classes_are_repeated(tmp_path: Path) -> None:
     rows = [f"{i}.mp4,walk,P{i % 4},train" for i in range(12)]
     rows += ["r.mp4,run,P0,train", "s.mp4,run,P1,train", "t.mp4,run,P9,test"]
@@ -109,6 +131,10 @@ def test_a_cap_keeps_every_group_and_scarce_classes_are_repeated(tmp_path: Path)
     ]  # fmt: skip
     found.manifest.write(tmp_path / "b.csv")
     assert len(Manifest.read(tmp_path / "b.csv")) == len(found.manifest)
+    again = balance(Manifest.read(tmp_path / "b.csv"), oversample=6).manifest
+    assert [s.id for s in again if s.labels == ("run",)] == [
+        "r.mp4", "r.mp4#2", "r.mp4#2#2", "s.mp4", "s.mp4#2", "s.mp4#2#2", "t.mp4",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kinesphere.apps.cli.main import app
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidManifest, InvalidSetting
 from kinesphere.data import ClipDataset, Item, Manifest, check
+from kinesphere.data.frame_lists import read_frame_list
 from kinesphere.train.config import DataSection
 from kinesphere.train.resolve import read_data
 
@@ -116,6 +118,30 @@ def test_check_and_evaluate_take_a_rate_for_folders_of_images(extracted: Path) -
     assert json.loads(after.stdout)["frame_rates"] == {"8": 2}
     (extracted / "images" / "walk" / "0" / "fps.txt").write_text("5")
     assert json.loads(CliRunner().invoke(app, [*words, "--fps", "8"]).stdout)["frame_rates"] == {"8": 2}
+
+
+def test_folders_whose_names_end_in_numbers_are_those_that_are_there(tmp_path: Path) -> None:
+    listed = tmp_path / "train.txt"
+    listed.write_text("my clip 12 30 5\nother 12 30 5\nmany 30 1, 2 ,3\n")
+    (tmp_path / "my clip 12").mkdir()
+    samples, wrong, classes = read_frame_list(listed)
+    assert wrong == []
+    assert [(each.id, each.labels) for each in samples] == [
+        ("my clip 12", ("5",)), ("other", ("5", "30")), ("many", ("1", "2", "3")),
+    ]  # fmt: skip
+    assert classes == ("1", "2", "3", "5", "30")
+
+
+@pytest.mark.parametrize(
+    "line", ["v 30 " + "9" * 5000, "v 30 99999999999", "1 " * 60_000 + "x", "v " + "9" * 50]
+)
+def test_lines_of_absurd_numbers_are_wrong_and_cost_nothing(tmp_path: Path, line: str) -> None:
+    listed = tmp_path / "train.txt"
+    listed.write_text(f"a 10 999999999\n{line}\n")
+    began = time.process_time()
+    samples, wrong, classes = read_frame_list(listed)
+    assert (len(samples), len(wrong), classes) == (1, 1, ("999999999",))
+    assert time.process_time() - began < 2
 
 
 def test_the_rate_comes_from_the_table_a_setting_or_nowhere(extracted: Path) -> None:

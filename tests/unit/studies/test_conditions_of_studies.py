@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,32 @@ def test_expectations_are_met_by_recordings_not_by_windows() -> None:
         rules({"water": ["wav"]}, said, groups, many, ["wave", "fall"])
     with pytest.raises(InvalidSetting, match="expect names the group 'fire'"):
         rules({"fire": ["wave"]}, said, groups, many, ["wave", "fall"])
+
+
+def test_one_recording_that_holds_several_groups_meets_nothing_by_itself() -> None:
+    known = ["wave", "fall"]
+    two = rules({"water": ["wave"]}, ["wave", "fall"], ["water", "earth"], ["r", "r"], known)[0]
+    assert two.p == pytest.approx(0.5, abs=0.03)
+    one = rules(
+        {"water": ["wave"]}, ["wave"] * 5 + ["fall"] * 5, ["water"] * 5 + ["earth"] * 5, ["r"] * 10, known
+    )[0]
+    assert one.p == pytest.approx(1 / 252, abs=0.003)  # of 10 over 5 ways to divide it, one leads so far
+    mixed = [f"r{i // 4}" for i in range(40)]
+    none = rules(
+        {"water": ["wave"]}, ["wave", "wave", "fall", "fall"] * 10, ["water", "earth"] * 20, mixed, known
+    )[0]
+    assert none.p is not None
+    assert none.p > 0.5
+
+
+def test_effects_cost_as_much_as_there_are_clips() -> None:
+    said, size, people = ["a", "b"] * 1500, ["x", "x", "y", "y"] * 750, [f"p{i // 4}" for i in range(3000)]
+    began = time.process_time()
+    for groups, within in ((people, True), ([None] * 3000, False)):
+        found = factor_effect("size", size, said, groups)
+        assert (found.within, found.association) == (within, 0)
+        assert found.p > 0.5
+    assert time.process_time() - began < 12
 
 
 def test_a_factor_is_tested_within_groups_where_they_hold_several_values() -> None:

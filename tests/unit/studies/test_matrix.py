@@ -124,6 +124,17 @@ def test_a_base_may_be_a_recipe_beside_the_study(tmp_path: Path) -> None:
             {"search": {"draw": "grid", "settings": {"a.b": [0] * 101, "a.c": [0] * 100}}},
             "has 10100 combinations",
         ),
+        (
+            {"matrix": {f"a{i}": [{"name": f"v{k}"} for k in range(10)] for i in range(12)}},
+            "has 1000000000000 combinations: more than the 20000 runs",
+        ),
+        ({"seeds": list(range(20_001))}, "20001 seeds: more than the 20000 runs"),
+        ({"search": {"number": 10**9, "settings": {"optimizer.lr": [1]}}}, "at most 10000 are drawn"),
+        ({"search": {"settings": {"optimizer.lr": {"low": 0, "high": 1e300}}}}, "from low to a larger high"),
+        (
+            {"search": {"settings": {"optimizer.lr": {"low": 0, "high": 10**400}}}},
+            "from low to a larger high",
+        ),
         ({"evaluate": [{"name": "x", "unlabelled": True}]}, "unlabelled data have to be named"),
         ({"evaluate": [{"name": "x", "factor": "size"}]}, "are for data that are unlabelled"),
         ({"evaluate": [{"name": "x"}, {"name": "x"}]}, "names of its own"),

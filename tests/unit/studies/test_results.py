@@ -143,6 +143,23 @@ def test_runs_of_different_tests_are_refused_by_name(report: StudyReport, tmp_pa
     assert (same.difference.value, same.p, same.verdict()) == (0, 1, "These clips do not tell a and b apart.")
 
 
+def test_cells_between_which_the_data_changed_are_not_compared(tmp_path: Path) -> None:
+    study = planned(tmp_path / "s", seeds=[0])
+    finished = run_study(study, Quiet(), train=FakeTraining())
+    assert len(report_on_study(finished).pairs) == 1
+    splits = study.folder / "cells" / "poor" / "seed-0" / "splits.csv"
+    lines = splits.read_text().splitlines()
+    cells = lines[5].split(",")
+    splits.write_text("\n".join([*lines[:5], ",".join([*cells[:-1], "0123456789abcdef"]), *lines[6:]]) + "\n")
+
+    found = report_on_study(finished)
+    assert found.pairs == ()
+    (apart,) = found.apart
+    assert apart.startswith("good and poor: the data have changed between them: 1 samples have other files")
+    with pytest.raises(InvalidSetting, match=r"seed 0: the data have changed .*Train the older one anew"):
+        check_alike([found.by_name[name].first for name in ("good", "poor")])
+
+
 def test_drawn_settings_are_chosen_on_validation_and_open_one_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

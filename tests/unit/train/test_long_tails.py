@@ -246,12 +246,15 @@ def test_tau_is_chosen_on_the_validation_samples(base: Run, long_tail: Recipe, t
 
 
 @pytest.mark.slow
-def test_heads_without_a_bias_get_one_to_adjust(long_tail: Recipe, tmp_path: Path) -> None:
+def test_heads_without_a_bias_get_one_to_adjust(
+    long_tail: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "ldam"
     train(long_tail.override("loss.name=ldam", "train.epochs=1", f"out={folder}"))
     adjusted = ("rebalance.method=logit_adjusted", "rebalance.tau=1", f"model.pretrained={folder}")
     run = train(long_tail.override(*adjusted, f"out={tmp_path / 'a'}"))
     assert load_model(run.folder).head == HeadForm("normalised", bias=True, scale=30.0)
+    assert "was trained with loss.name=ldam, which makes up for the shares of classes" in caplog.text
     assert run.report is not None
     assert "logit-adjusted with tau 1." in " ".join(run.report.notes)
     assert not run.files.rebalanced.is_file()

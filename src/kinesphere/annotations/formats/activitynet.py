@@ -19,6 +19,7 @@ from kinesphere.annotations.timed import FURTHEST_S, Detection, TimedLabel, Time
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
+from kinesphere.core.text import SPELLED
 
 LARGEST = 1 << 28
 _YOUTUBE_LETTERS = 11
@@ -130,7 +131,7 @@ def write_activitynet(found: TimedLabels, path: Path) -> None:
             }
             for video, annotations in entries.items()
         }
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", errors=SPELLED)
 
 
 def write_example(path: Path) -> None:

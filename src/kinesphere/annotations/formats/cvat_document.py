@@ -78,6 +78,8 @@ def write_cvat(found: TimedLabels, path: Path, recordings: Recordings) -> tuple[
 
 def _notes(labels: Sequence[TimedLabel], clock: FrameClock, path: Path) -> list[str]:
     notes: list[str] = []
+    if early := sum(each.start_s < clock.time_s(0) - 0.5 / clock.fps for each in labels):
+        notes.append(f"{path}: {early} labels begin before the video and are cut to its start")
     moments = sum(each.end_s - each.start_s < 0.5 / clock.fps for each in labels)
     if moments:
         notes.append(f"{path}: {moments} labels are shorter than half a frame, and have one")

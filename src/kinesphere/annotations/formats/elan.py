@@ -1,6 +1,7 @@
 """ELAN annotation documents (`.eaf`): labels over time on tiers, as people write them.
 
-Wittenburg et al.: "ELAN: a professional framework for multimodality research", LREC 2006. A time that
+Wittenburg et al.: "ELAN: a professional framework for multimodality research", LREC 2006. Times are whole
+milliseconds, or, as `TIME_UNITS` says, frames of PAL (25 a second) or NTSC (30 000 in 1001 s). A time that
 somebody left open lies between its neighbours, evenly, as in ELAN. Annotations of tiers that depend on others
 have the time of what they belong to, or, where several divide it, even parts of that (symbolic subdivision).
 """
@@ -27,6 +28,8 @@ PROBABILITY, RUNNER_UP = "probability", "runner-up"
 """Ends of the names of the tiers that say how sure the labels of another are, as Kinesphere writes them."""
 
 Span = tuple[float, float]
+_UNITS = {"milliseconds": (1, 1000), "PAL-frames": (1, 25), "NTSC-frames": (1001, 30_000)}
+"""Seconds of a unit of time as a fraction, by the names that the schema of EAF knows."""
 
 
 def read_elan(path: Path, *, dependents: bool = False) -> TimedLabels:
@@ -89,7 +92,8 @@ class _Document:
     def __init__(self, path: Path, *, dependents: bool) -> None:
         self.path = path
         root = read_xml(path, "ELAN document", "ANNOTATION_DOCUMENT", program="ELAN")
-        self._times_s = _times(root, path)
+        unit = _unit(root, path)
+        self._times_s = _times(root, path, unit)
         media = root.findall("HEADER/MEDIA_DESCRIPTOR")
         first = next((each for each in media if each.get("MIME_TYPE", "").startswith("video")), None)
         first = media[0] if first is None and media else first
@@ -103,6 +107,8 @@ class _Document:
                 self._sure.setdefault(tier.parent, []).append(tier)
         self.vocabularies = _vocabularies(root, path)
         self.notes = [] if len(media) < 2 else [f"{path}: of {len(media)} media the times are {self.video}'s"]
+        if unit != "milliseconds":
+            self.notes.append(f"{path}: its times are {unit}, as its TIME_UNITS says")
         self._spans = self._found_spans(dependents=dependents)
 
     def where(self, tier: _Tier, identifier: str) -> str:
@@ -220,16 +226,29 @@ def _offset_s(media: ET.Element, path: Path) -> float:
     return int(origin) / 1000
 
 
-def _times(root: ET.Element, path: Path) -> Mapping[str, float]:
-    """Seconds of the slots; those without a time lie between their neighbours."""
+def _unit(root: ET.Element, path: Path) -> str:
+    """What the document counts in."""
+    header = root.find("HEADER")
+    unit = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
+    if unit not in _UNITS:
+        raise InvalidAnnotation(
+            f"{path}, HEADER: TIME_UNITS should be one of {', '.join(_UNITS)}; got {brief(unit)}. Open and "
+            "save the file in ELAN."
+        )
+    return unit
+
+
+def _times(root: ET.Element, path: Path, unit: str) -> Mapping[str, float]:
+    """Seconds of the slots, which count in a unit; those without a time lie between their neighbours."""
+    times, by = _UNITS[unit]
     names: list[str] = []
     known: list[float | None] = []
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         names.append(slot.get("TIME_SLOT_ID", ""))
         value = slot.get("TIME_VALUE")
         if value is not None and not re.fullmatch(r"[0-9]{1,12}", value):
-            raise InvalidAnnotation(f"{path}: times are whole milliseconds; got {brief(value)}.")
-        known.append(None if value is None else int(value) / 1000)
+            raise InvalidAnnotation(f"{path}: times are whole {unit}; got {brief(value)}.")
+        known.append(None if value is None else int(value) * times / by)
     again, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise InvalidAnnotation(f"{path}: the time {brief(again)} stands twice; open and save it in ELAN.")

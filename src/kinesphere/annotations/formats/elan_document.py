@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,6 +15,7 @@ from kinesphere.annotations.parsing.xml_files import xml_text
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.core.files import replacing
+from kinesphere.core.text import spelled
 
 _NOTES, _ASSOCIATION = "notes-lt", "Symbolic_Association"
 _TIER = "labels"
@@ -55,7 +58,9 @@ def elan_document(
     facts = {"AUTHOR": "kinesphere", "DATE": date.isoformat(), "FORMAT": "3.0", "VERSION": "3.0"}
     root = ET.Element("ANNOTATION_DOCUMENT", facts | {_SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"})
     header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    url = Path(media).absolute().as_uri() if "://" not in media else media
+    url = (
+        media if "://" in media else Path(media if _is_a_name(media) else spelled(media)).absolute().as_uri()
+    )
     ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=xml_text(url), MIME_TYPE="video/*")
     for name, text in properties.items():
         ET.SubElement(header, "PROPERTY", NAME=name).text = xml_text(text)
@@ -68,7 +73,7 @@ def elan_document(
     numbers = {(name, i): number for number, (_, name, i) in enumerate(placed, start=1)}
     for number, (each, _, _) in enumerate(placed, start=1):
         for slot, time_s in ((2 * number - 1, each.start_s), (2 * number, each.end_s)):
-            stamp = str(round(1000 * time_s))
+            stamp = str(max(round(1000 * time_s), 0))
             ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{slot}", TIME_VALUE=stamp)
     for name, rows in tiers.items():
         _tier(root, name, [(numbers[name, i], each) for i, each in enumerate(rows)], notes)
@@ -81,6 +86,15 @@ def elan_document(
     ET.SubElement(root, "CONSTRAINT", STEREOTYPE=_ASSOCIATION, DESCRIPTION=what)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
+
+
+def _is_a_name(text: str) -> bool:
+    """Whether a file can have the name."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tier(
@@ -171,15 +185,18 @@ def without_overlaps(tiers: Mapping[str, Sequence[T]]) -> dict[str, list[T]]:
 def _lanes(labels: Sequence[T]) -> list[list[T]]:
     """Labels in the order of their starts, in as few rows as hold them without overlaps in milliseconds."""
     lanes: list[list[T]] = []
-    ends: list[int] = []
+    busy: list[tuple[int, int]] = []  # a heap of when lanes end, with their numbers
+    free: list[int] = []  # a heap of the numbers of lanes that have ended
     for each in labels:
         start = max(round(1000 * each.start_s), 0)
-        lane = next((i for i, end in enumerate(ends) if end <= start), len(lanes))
-        if lane == len(lanes):
+        while busy and busy[0][0] <= start:
+            heappush(free, heappop(busy)[1])
+        if not free:
+            heappush(free, len(lanes))
             lanes.append([])
-            ends.append(0)
+        lane = heappop(free)
         lanes[lane].append(each)
-        ends[lane] = max(round(1000 * each.end_s), start)
+        heappush(busy, (max(round(1000 * each.end_s), start), lane))
     return lanes
 
 

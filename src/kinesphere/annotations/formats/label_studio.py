@@ -192,7 +192,9 @@ class _Task:
         count = self._number(value.get("framesCount"), where, "framesCount")
         seconds = self._number(value.get("duration"), where, "duration")
         clock = self._clock(count / seconds if count and seconds else None)
-        label = next(iter(self._names(names or ["person"], where)))
+        label = next(iter(self._names(names or ["person"], where)), None)
+        if label is None:
+            return
         self.followed += 1
         identity = self.followed
         frames, boxes = _filled(keys, int(count) if count else None, where, self.room)

@@ -18,6 +18,7 @@ from kinesphere.annotations.track_spans import runs
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
 from kinesphere.core.limits import brief
+from kinesphere.core.text import SPELLED
 
 CONFIGURATION = ".config.xml"
 """End of the name of the configuration, which lies beside the tasks."""
@@ -45,7 +46,7 @@ def write_label_studio(found: TimedLabels, path: Path, recordings: Recordings) -
         for number, (video, labels) in enumerate(by_video.items(), 1)
     ]
     with replacing(path) as scratch:
-        scratch.write_text(json.dumps(tasks, ensure_ascii=False, indent=1), encoding="utf-8")
+        scratch.write_text(json.dumps(tasks, ensure_ascii=False, indent=1), encoding="utf-8", errors=SPELLED)
     with replacing(configuration_of(path)) as scratch:
         scratch.write_bytes(_configuration(found))
     return tuple(notes)
@@ -74,6 +75,8 @@ def _task(
     }
     carried = {track_tier(each.identity) for each in tracks}
     spans = [each for each in labels if each.tier not in carried]
+    if early := sum(each.start_s < -0.5 / clock.fps for each in spans):
+        notes.append(f"{path}: {early} labels of {video!r} begin before the video and are cut to its start")
     moments = sum(each.end_s - each.start_s < 0.5 / clock.fps for each in spans)
     if moments:
         notes.append(f"{path}: {moments} labels of {video!r} are shorter than half a frame, and have one")

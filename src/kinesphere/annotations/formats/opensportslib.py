@@ -19,6 +19,7 @@ from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
+from kinesphere.core.text import SPELLED
 
 HEAD = "action"
 """The head of labels without a tier."""
@@ -136,9 +137,11 @@ def _label(video: str, label: str, start_s: float, end_s: float, head: str, wher
 
 def _names(entry: Any, where: str) -> list[str]:
     """The labels of a clip by one head."""
-    names = [entry.get("label"), *(entry.get("labels") or [])] if isinstance(entry, dict) else [entry]
+    several = (entry.get("labels") or []) if isinstance(entry, dict) else []
+    names = [entry.get("label") if isinstance(entry, dict) else entry]
+    names += several if isinstance(several, list) else []
     found = [each for each in names if each is not None]
-    if not all(isinstance(each, str) and each.strip() for each in found):
+    if not isinstance(several, list) or not all(isinstance(each, str) and each.strip() for each in found):
         raise InvalidAnnotation(f"{where}: a head has `label` or `labels`; got {brief(entry)}.")
     return [each.strip() for each in found]
 
@@ -199,7 +202,8 @@ def write_opensportslib(found: TimedLabels, path: Path, recordings: Recordings) 
         "data": [_sample(video, own, path, recordings) for video, own in events.items()],
     }
     with replacing(path) as scratch:
-        scratch.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        scratch.write_text(text, encoding="utf-8", errors=SPELLED)
     if not lasting:
         return ()
     return (

@@ -20,6 +20,7 @@ from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels, vid
 from kinesphere.core.errors import InvalidAnnotation, InvalidManifest
 from kinesphere.core.limits import brief
 from kinesphere.core.parquet import parquet_rows
+from kinesphere.core.text import SPELLED
 
 NAMES: dict[str, tuple[str, ...]] = {
     "video": ("video", "path", "source", "video-name", "video_name", "video-id", "video_id"),
@@ -221,7 +222,7 @@ def write_timed_table(found: TimedLabels, path: Path) -> None:
         *(["tier"] if tiers else []),
         *(["score"] if scored else []),
     ]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors=SPELLED, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for each in found.labels:

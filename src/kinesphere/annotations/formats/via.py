@@ -23,6 +23,7 @@ from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import replacing
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
+from kinesphere.core.text import SPELLED
 
 SEGMENTS, PROBABILITY = "TEMPORAL-SEGMENTS", "probability"
 """The attribute of segments in VIA, and that of Kinesphere's scores."""
@@ -225,7 +226,7 @@ def write_via(found: TimedLabels, path: Path, recordings: Recordings) -> tuple[s
         "view": {number: {"fid_list": [number]} for number in views.values()},
     }  # fmt: skip
     with replacing(path) as scratch:
-        scratch.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        scratch.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", errors=SPELLED)
     return ()
 
 

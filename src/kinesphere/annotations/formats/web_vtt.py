@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.text_lines import read_text
-from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed import LONGEST_NAME, Detection, TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import brief
 
@@ -47,7 +47,7 @@ def read_web_vtt(path: Path) -> TimedLabels:
             blank += 1
             continue
         start_s, end_s = map(_seconds, times.groups())
-        scored = _SCORED.fullmatch(text)
+        scored = _SCORED.fullmatch(text) if len(text) <= LONGEST_NAME else None
         try:
             labels.append(
                 TimedLabel("", text, start_s, end_s)
