@@ -57,8 +57,9 @@ class FrameClock:
 
     def time_s(self, frame: int) -> float:
         """When a frame begins; the number after the last gives when that ends."""
-        if self.times_s is not None and 0 <= frame < len(self.times_s):
-            return float(self.times_s[frame])
+        if self.times_s is not None and frame >= 0:
+            behind = max(frame - len(self.times_s) + 1, 0)
+            return float(self.times_s[frame - behind]) + behind / self.fps
         return self.origin_s + frame / self.fps
 
     def frame(self, time_s: float) -> int:

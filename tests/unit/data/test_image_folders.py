@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from kinesphere.annotations.extract.frames import ExtractedFrames, FrameSettings, extract_frames
 from kinesphere.apps.cli.main import app
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidManifest, InvalidSetting
@@ -50,6 +52,36 @@ def test_frames_become_images_once_and_read_as_a_video(extracted: Path) -> None:
     assert sorted(path.name for path in (extracted / "images/run/1").iterdir()) == [
         "frames.json", "img_00001.jpg", "img_00002.jpg", "img_00003.jpg",
     ]  # fmt: skip
+
+
+def test_folders_of_others_are_never_replaced(extracted: Path) -> None:
+    theirs = extracted / "out" / "walk" / "0"
+    theirs.mkdir(parents=True)
+    (theirs / "notes.txt").write_text("mine")
+    words = ["extract", "frames", str(extracted / "videos"), "--out", str(extracted / "out"), "--count", "2"]
+    for more in ([], ["--overwrite"]):
+        found = CliRunner().invoke(app, [*words, *more, "--json"])
+        assert found.exit_code == 1
+        (failure,) = json.loads(found.stdout)["failures"]
+        assert "holds files and no frames.json, so it was not made by this command" in failure["reason"]
+        assert (theirs / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in (extracted / "out").rglob("*.*")) == [
+        "frames.json", "img_00001.jpg", "img_00002.jpg", "notes.txt",
+    ]  # fmt: skip
+
+
+def test_frames_of_one_folder_are_extracted_twice_at_once(extracted: Path) -> None:
+    videos = sorted((extracted / "videos").rglob("*.mp4"))
+    settings = FrameSettings(count=4)
+
+    def extract(_: int) -> ExtractedFrames:
+        return extract_frames(videos, extracted / "both", settings, root=extracted / "videos", overwrite=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(extract, range(3)))
+    assert [each.images for each in found] == [8, 8, 8]
+    assert len(list((extracted / "both").rglob("*.jpg"))) == 8
+    assert list((extracted / "both").rglob(".*")) == []
 
 
 def test_a_list_of_folders_with_numbers_of_frames_and_labels(extracted: Path) -> None:

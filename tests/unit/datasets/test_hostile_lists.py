@@ -30,12 +30,12 @@ def read(name: str, folder: Path) -> None:
 def test_lists_that_nobody_writes_are_no_crash_and_no_hang(name: str, tmp_path: Path) -> None:
     DATASETS.get(name).write_example(tmp_path)
     began = time.process_time()
-    for path in sorted(each for each in tmp_path.rglob("*") if each.suffix in TEXTS):
+    for path in sorted(each for each in tmp_path.rglob("*") if each.suffix in TEXTS)[:4]:
         text = path.read_text(encoding="utf-8")
         changed = [
             text[: found.start()] + digits + text[found.end() :]
             for digits in ("9" * 400, "9" * 5000, "nan", "-1")
-            for found in list(re.finditer(r"\d+(\.\d+)?", text))[:8]
+            for found in list(re.finditer(r"\d+(\.\d+)?", text))[:4]
         ]
         for each in (*changed, *(f"{text}{line}\n" for line in LINES)):
             path.write_text(each, encoding="utf-8")

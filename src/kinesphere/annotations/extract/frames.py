@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 
 from kinesphere.core.content import content_key
 from kinesphere.core.errors import InvalidSetting, KinesphereError, UnreadableVideo, UnwritableFile
-from kinesphere.core.files import make_folder, unwritable, write_text
+from kinesphere.core.files import Scratch, make_folder, sweep, unwritable, write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.video import Video
 from kinesphere.video.images import RATE_FILES
@@ -22,7 +23,7 @@ from kinesphere.video.images import RATE_FILES
 ImageFormat = Literal["jpg", "png"]
 ABOUT = RATE_FILES[0]
 """File in a folder of images that states their rate and how they were made; its folder is finished."""
-_AT_ONCE = 16
+_AT_ONCE, _TRIES = 16, 20
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ def extract_frames(
 ) -> ExtractedFrames:
     """Write frames of videos as folders of numbered images, `OUT/<video>/img_00001.jpg`.
 
-    A folder appears when it is whole, so that a run that was stopped goes on from there. `frames.json` in it
-    states the rate, by which it is read as a video.
+    A folder appears when it is whole, so that a run that was stopped goes on from there, and several may run
+    at once. `frames.json` in it states the rate, by which it is read as a video. A folder that is there
+    without this file, and holds something, is left as it is.
 
     Args:
         videos: Files.
@@ -144,7 +146,7 @@ def extract_frames(
                         "--overwrite."
                     )
                 kept.append(target)
-                images += int(known.get("images", 0))
+                images += _count(known)
                 continue
             count, damage = _write(video, target, settings, about)
         except UnwritableFile:
@@ -182,14 +184,41 @@ def _finished(target: Path) -> dict[str, Any] | None:
     return known if isinstance(known, dict) else None
 
 
+def _count(known: dict[str, Any]) -> int:
+    """How many images a finished folder states."""
+    number = known.get("images")
+    return number if isinstance(number, int) else 0
+
+
+def _check_foreign(target: Path) -> None:
+    """Refuse to put a folder in the place of one that was not made here.
+
+    Raises:
+        InvalidSetting: If it holds something, and does not say that it was made here.
+    """
+    if target.is_dir() and not (target / ABOUT).is_file() and any(target.iterdir()):
+        raise InvalidSetting(
+            f"{target} holds files and no {ABOUT}, so it was not made by this command; name another --out, "
+            "or move it away."
+        )
+
+
 def _write(
     video: Path, target: Path, settings: FrameSettings, about: dict[str, Any]
 ) -> tuple[int, list[str]]:
-    """Write the images of a video, and put their folder in its place; their number, and what is damaged."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    make_folder(unfinished)
+    """Write the images of a video, and put their folder in its place; their number, and what is damaged.
+
+    Raises:
+        InvalidSetting: If a folder of something else is there.
+        UnwritableFile: If the place takes no files.
+    """
+    _check_foreign(target)
+    make_folder(target.parent)
+    sweep(target.parent)
+    scratch = Scratch(target)
+    unfinished = scratch.path
     try:
+        make_folder(unfinished)
         with Video.open(video) as source:
             if source.duration_s is None:
                 raise UnreadableVideo(f"{video} has no known length; write it anew.")
@@ -203,16 +232,29 @@ def _write(
             damage = source.damage
         facts = {"fps": fps, "images": len(times_s), "made": about}
         write_text(unfinished / ABOUT, json.dumps(facts, indent=1))
-        if target.exists():
-            shutil.rmtree(target)
-        unfinished.rename(target)
+        _check_foreign(target)
+        _put(unfinished, target)
     except OSError as error:
         if isinstance(error, KinesphereError):
             raise
         raise unwritable(target, error) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        scratch.discard()
     return len(times_s), damage
+
+
+def _put(made: Path, target: Path) -> None:
+    """Put a folder in its place; what is there moves beside it, and goes with the scratch folder."""
+    for number in range(_TRIES):
+        with suppress(FileNotFoundError):
+            target.rename(made.with_name(f"{made.name}.{number}"))
+        try:
+            made.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or number == _TRIES - 1:
+                raise
+        else:  # nobody has put another one there meanwhile
+            return
 
 
 def _size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
