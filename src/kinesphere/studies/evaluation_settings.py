@@ -10,14 +10,16 @@ from kinesphere.train.config import Section
 
 Strength = Annotated[float, Field(gt=0, le=1)]
 
+_LONGEST_NAME = 200
+
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
 def _check_name(name: str) -> str:
-    if not name.strip() or "/" in name:
-        raise ValueError("a name is some text without slashes")
+    if not name.strip() or "/" in name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"a name is some text without slashes, of up to {_LONGEST_NAME} bytes")
     return name
 
 

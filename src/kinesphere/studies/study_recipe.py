@@ -17,6 +17,7 @@ from kinesphere.core.structured import Written, parse_value, read_yaml, settled
 from kinesphere.studies.evaluation_settings import EvaluationSection
 from kinesphere.train.config import Count, Section
 
+_LONGEST_NAME = 200
 _NAME = re.compile(r"[A-Za-z0-9][\w.+ -]*")
 # Sections of plain recipe settings: what is written there is typed by the recipe, not here.
 _RAW = ("base", "matrix", "include")
@@ -31,6 +32,8 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.endswith((" ", ".")):
         raise ValueError(f"a name begins with a letter or digit, and holds these and . _ + -; got {name!r}")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"a name has up to {_LONGEST_NAME} bytes; got {brief(name)}")
     return name
 
 

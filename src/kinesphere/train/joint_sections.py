@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from kinesphere.core.limits import brief
 from kinesphere.train.config import DataSection, Positive, Section, as_tuple
 
 SEPARATOR = "/"
 """Between the name of a data set and that of a class, in what all sets of a joint training share."""
+_LONGEST_NAME = 200
 
 
 class SetSection(Section):
@@ -71,6 +73,10 @@ class JointSection(Section):
         for name in self.sets:
             if not name.strip() or name != name.strip() or not set(name).isdisjoint("/\\|") or name[0] == ".":
                 raise ValueError(f"the name of a data set is a folder's and holds no / \\ or |; got {name!r}")
+            if not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+                raise ValueError(
+                    f"the name of a data set has up to {_LONGEST_NAME} bytes, all shown; got {brief(name)}"
+                )
         if len({each.weight is None for each in self.sets.values()}) > 1:
             raise ValueError("give weight for all sets or for none")
         return self

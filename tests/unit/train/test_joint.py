@@ -300,6 +300,14 @@ def test_names_and_numbers_of_sets_are_checked(joint: Recipe, sets: dict[str, Pa
     for named, message in (
         ({"one": {"source": "x"}}, "needs two data sets or more"),
         ({"a/b": {"source": "x"}, "c": {"source": "y"}}, "name of a data set is a folder's"),
+        (
+            {"a" * 201: {"source": "x"}, "c": {"source": "y"}},
+            "name of a data set has up to 200 bytes, all shown",
+        ),
+        (
+            {"a\nb": {"source": "x"}, "c": {"source": "y"}},
+            "name of a data set has up to 200 bytes, all shown",
+        ),
     ):
         with pytest.raises(InvalidSetting, match=message):
             Recipe.build({"joint": {"sets": named}})
