@@ -14,6 +14,7 @@ from kinesphere.core.text import named
 from kinesphere.evaluate.paired import Difference, holm, mean_difference, share_difference, sign_flip_test
 from kinesphere.evaluate.predictions import Predictions, align
 from kinesphere.evaluate.report import Report
+from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -35,8 +36,9 @@ class ScoredRun:
         answers: Its answers.
         test: Ids of the clips that test it, those that could not be read included.
         labels: Names of the classes.
-        samples: Labels and digest of the file of each sample of the data, by its id and file; empty where the
-            run does not say.
+        samples: Digest of the file, labels and span of each sample of the data, by its id and file; empty
+            where the run does not say.
+        source: Where the data and their labels come from; None where the run does not say.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ScoredRun:
     test: frozenset[str]
     labels: frozenset[str]
     samples: Mapping[tuple[str, Path], tuple[object, ...]] = field(default_factory=dict)
+    source: tuple[tuple[str, ...], str] | None = None
 
     @classmethod
     def of(cls, folder: str | Path, name: str | None = None) -> ScoredRun:
@@ -66,24 +69,35 @@ class ScoredRun:
         if files.splits.is_file():
             part, table = report.protocol.split, SplitTable.read(files.splits)
             test |= {row.id for row in table if row.part == part}
-            samples = {(row.id, row.path): (row.labels, row.span, row.content.digest) for row in table}
+            samples = {(row.id, row.path): (row.content.digest, row.labels, row.span) for row in table}
         labels = frozenset(answers.labels.names)
-        return cls(name or str(folder), files.folder, report, answers, frozenset(test), labels, samples)
+        data = Recipe.load(files.recipe).data if files.recipe.is_file() else None
+        source = None if data is None else (data.source, data.label_column)
+        return cls(
+            name or str(folder), files.folder, report, answers, frozenset(test), labels, samples, source
+        )
 
     def is_alike(self, other: ScoredRun) -> bool:
         """Whether both were tested on the same clips with the same classes."""
         return self.test == other.test and self.labels == other.labels
 
     def changed_since(self, other: ScoredRun) -> list[str]:
-        """Ids of samples whose file is that of the other run, which has the same classes, but whose content,
-        labels or span are not."""
+        """Ids of samples that have changed since the other run, which has the same classes.
+
+        A file of the same place has other content, or the label or span of a tested sample, or of any where
+        both runs name the same data, is another one.
+        """
         if self.labels != other.labels:
             return []
-        return [
-            key[0]
-            for key, known in self.samples.items()
-            if key in other.samples and other.samples[key] != known
-        ]
+        changed = []
+        for key, known in self.samples.items():
+            before = other.samples.get(key)
+            if before is None or before == known:
+                continue
+            digest_differs = before[0] != known[0]
+            if digest_differs or key[0] in self.test or self.source == other.source:
+                changed.append(key[0])
+        return changed
 
     def tested_on(self) -> str:
         """The test in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,21 @@ def test_cells_between_which_the_data_changed_are_not_compared(tmp_path: Path) -
     assert found.pairs == ()
     (apart,) = found.apart
     assert apart.startswith("good and poor: the data have changed between them: 1 samples have other files")
+    good, poor = (found.by_name[name].first for name in ("good", "poor"))
     with pytest.raises(InvalidSetting, match=r"seed 0: the data have changed .*Train the older one anew"):
-        check_alike([found.by_name[name].first for name in ("good", "poor")])
+        check_alike([good, poor])
+
+
+def test_cells_of_other_tables_may_teach_other_labels(report: StudyReport) -> None:
+    good, poor = (report.by_name[name].first for name in ("good", "poor"))
+    key = ("lesson", Path("/nowhere/lesson.mp4"))
+    clean = replace(good, samples={**good.samples, key: ("0123", ("rise",), None)})
+    noisy = replace(poor, samples={**poor.samples, key: ("0123", ("sink",), None)})
+    assert noisy.changed_since(clean) == ["lesson"]
+    assert replace(noisy, source=(("noisy.csv",), "label")).changed_since(clean) == []
+    tested = next(iter(good.samples))
+    other = replace(good, source=None, samples={**good.samples, tested: ("0123", ("turn",), (0.0, 1.0))})
+    assert other.changed_since(good) == [tested[0]]
 
 
 def test_drawn_settings_are_chosen_on_validation_and_open_one_test(
