@@ -147,7 +147,8 @@ def _asked(
     decay: float,
 ) -> list[Timeline]:
     """Each recording by a classifier that learnt from other groups."""
-    pairs, found = list(zip(recordings, groups, strict=True)), {}
+    pairs = list(zip(recordings, groups, strict=True))
+    found: dict[str, Timeline] = {}
     for i in range(min(_FOLDS, len(names))):
         out = set(names[i::_FOLDS])
         rows = fit_rows([own for own, group in pairs if group not in out], classes, decay)

@@ -99,7 +99,7 @@ def train_people(recipe: PeopleRecipe, *, resume: bool = False, console: Console
                 f"{len(train.videos)} videos to train on, {len(test)} of {len(test.videos)} to test on; "
                 f"{files.folder}"
             )
-            fit_people(detector, train, recipe, files.state, ShowEpochs(console, every=1))
+            fit_people(detector, train, recipe, files.state, ShowEpochs(console, files.metrics, every=1))
             detector.save(files.model)
         detector = PeopleDetector.load(files.model)
         found = evaluate_people(detector, test, recipe.compute.choose(), skipped=skipped, seen=train.videos)
