@@ -9,7 +9,7 @@ from the first edge on: row g reaches from g to g + 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -266,7 +266,7 @@ def classified(
     return np.repeat(segments_M2, best.shape[1], 0), scores.ravel(), best.ravel()
 
 
-def checked_arguments(name: str, given: dict[str, Any], known: dict[str, tuple[float, float]]) -> None:
+def checked_arguments(name: str, given: dict[str, Any], known: Mapping[str, tuple[float, float]]) -> None:
     """Refuse arguments of a network that it does not take, or that are beyond reason.
 
     Args:
