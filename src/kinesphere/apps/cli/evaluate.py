@@ -27,7 +27,12 @@ from kinesphere.apps.cli.options import (
     Unlabelled,
     WrongRows,
 )
-from kinesphere.apps.cli.people_detectors import Truth, evaluate_people_detector, people_detector_among
+from kinesphere.apps.cli.people_detectors import (
+    Truth,
+    evaluate_people_detector,
+    people_detector_among,
+    refuse_of_others,
+)
 from kinesphere.apps.cli.score_options import (
     Classifier,
     ClassifierTop,
@@ -195,7 +200,7 @@ def _by_detector(
 ) -> bool:
     """Score a detector, of people's actions or of actions in recordings; whether the model is one."""
     if people_detector_among([model]) is not None:
-        refuse_windows({**unfit, **asked.given})
+        refuse_of_others({**unfit, **asked.given})
         evaluate_people_detector(model, truth, compute, out, as_json=as_json)
         return True
     truth.refuse()

@@ -49,7 +49,7 @@ def refuse_of_others(options: Mapping[str, object]) -> None:
     if given:
         raise InvalidSetting(
             f"{' and '.join(given)}: a detector of people's actions sees the clip that it learnt from about "
-            "each time of a video; leave them out, or state the times with --stride."
+            "each time of a video, and boxes that are given; leave them out."
         )
 
 
