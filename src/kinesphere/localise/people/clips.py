@@ -129,5 +129,5 @@ def still_seen(before_R4: np.ndarray, after_R4: np.ndarray, scale: float, least:
         least: See above.
     """
     areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (before_R4, after_R4)]
-    kept: np.ndarray = areas[1] >= least * scale * areas[0]
-    return kept & (areas[1] > 1.0)
+    kept: np.ndarray = (areas[1] >= least * scale * areas[0]) & (areas[1] > 1.0)
+    return kept

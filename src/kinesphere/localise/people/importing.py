@@ -64,8 +64,10 @@ def import_people_detector(
     labels, numbers = _labels(classes, names)
     body = create_model(model, ["-"], arguments=key_map.builder_arguments(rest))
     spec = _spec(body.specs[0], size)
+    channels = body.net.get_submodule("fc").weight.shape[1]
+    assert isinstance(channels, int)
     found = PeopleDetector.around(
-        body, labels, numbers, _form(head.state, body.net.get_submodule("fc").in_features), "dense", spec,
+        body, labels, numbers, _form(head.state, channels), "dense", spec,
         f"imported {path.name}",
     )  # fmt: skip
     own = {f"body.{key}": value for key, value in mapped.state.items()}
