@@ -145,10 +145,11 @@ def _span(annotation: Any) -> tuple[float, float] | None:
     if not isinstance(annotation, dict) or not isinstance(annotation.get("label"), str):
         return None
     segment = annotation.get("segment")
-    times = [seconds(each) for each in segment] if isinstance(segment, list) else []
-    if len(times) != 2 or times[0] is None or times[1] is None:
+    if not isinstance(segment, list) or len(segment) != 2:
         return None
-    start, end = times
+    start, end = map(seconds, segment)
+    if start is None or end is None:
+        return None
     return (max(0.0, start), end) if max(0.0, start) <= end < 1e6 else None
 
 
