@@ -22,6 +22,7 @@ from kinesphere.localise.detector_file import is_localiser
 from kinesphere.localise.methods.registry import Detector, Proposes, load_detector
 from kinesphere.localise.proposal_fates import Hear, Proposing
 from kinesphere.localise.recordings import recording_name
+from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.predict.bulk import Progress
 from kinesphere.predict.features import (
     SUFFIX,
@@ -34,6 +35,7 @@ from kinesphere.predict.features import (
 from kinesphere.predict.long_video import REFUSALS
 from kinesphere.predict.scorers import Mode
 from kinesphere.predict.timeline import Timeline
+from kinesphere.train.recipe import RECIPE_FILE
 
 SEEN_BY = "recogniser.safetensors"
 """In a run folder: the recogniser whose features the detector sees."""
@@ -61,6 +63,13 @@ class Answer:
 
     timeline: Timeline
     proposals: tuple[Detection, ...] | None
+
+
+def _window_s(model: Path, seen_s: float) -> float | None:
+    """The window that features are made with: that of the recipe beside a model, where None is the
+    recogniser's own clip, which is longer at a lower frame rate; without a recipe, the one that was seen."""
+    recipe = model.with_name(RECIPE_FILE)
+    return LocaliseRecipe.load(recipe).features.window_s if is_file(recipe) else seen_s
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class LocalisingPredictor:
         extractor = None
         if is_file(recogniser):
             mode: Mode = "streaming" if sight.origin.endswith(" streaming") else "windows"
-            grid = FeatureGrid(sight.stride_s, sight.window_s, mode)
+            grid = FeatureGrid(sight.stride_s, _window_s(path, sight.window_s), mode)
             extractor = FeatureExtractor(str(recogniser), grid, compute)
         return cls(str(source), detector, extractor, extracts, keep)
 

@@ -21,6 +21,7 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, Invalid
 from kinesphere.localise.detector_file import is_localiser
 from kinesphere.localise.methods.one_stage import Localiser
 from kinesphere.localise.methods.registry import load_detector
+from kinesphere.localise.prediction import SEEN_BY, LocalisingPredictor
 from kinesphere.localise.recordings import divide, subsets_of
 from kinesphere.localise.run import train_localiser
 from kinesphere.localise.settings import LocaliseRecipe, RecordingsSection
@@ -322,3 +323,15 @@ def test_features_of_another_model_are_not_taken_for_those_of_this_one(recording
         InvalidAnnotation, match=r"Features of 0 videos to train on .* holds features of made up"
     ):
         train_localiser(made, console=QUIET)
+
+
+def test_features_are_made_with_the_window_that_was_asked_for_not_that_of_a_short_first_video(
+    recordings, tmp_path
+):
+    for window_s in (None, 0.5):
+        run = tmp_path / f"run{window_s}"
+        train_localiser(recipe(recordings, run, train__epochs=1, features__window_s=window_s), console=QUIET)
+        save_model(create_model("fc_tiny", ["a", "b"]), run / SEEN_BY)
+        extractor = LocalisingPredictor.load(run).extractor
+        assert extractor is not None
+        assert extractor.grid.window_s == window_s
