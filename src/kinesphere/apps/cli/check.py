@@ -41,17 +41,23 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 IMAGES = (".png", ".jpg", ".jpeg")
+CheckedFor = Annotated[
+    str,
+    typer.Option(
+        help="Model that the clips are checked for: a name, NAME.TAG for public weights; or a run "
+        "folder or a model file, whose files of poses and flow they are compared with, too."
+    ),
+]
+NearDuplicates = Annotated[
+    bool,
+    typer.Option(help="Look for videos that were encoded anew, resized or cut out of another; reads all."),
+]
+Preview = Annotated[Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")]
 
 
 def check(
     data: Data,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Model that the clips are checked for: a name, NAME.TAG for public weights; or a run "
-            "folder or a model file, whose files of poses and flow they are compared with, too."
-        ),
-    ] = "auto",
+    model: CheckedFor = "auto",
     sampling: Annotated[str | None, typer.Option(help="Sampling in place of the model's: 16x4x1.")] = None,
     tier: Annotated[
         str | None, typer.Option(help="Tier of timed labels that holds the classes; default: the only one.")
@@ -69,17 +75,10 @@ def check(
     split_column: SplitColumn = "split",
     unlabelled: Unlabelled = "refuse",
     fps: ImagesFps = None,
-    preview: Annotated[
-        Path | None, typer.Option(help="Draw what training sees of some clips: a PNG.")
-    ] = None,
+    preview: Preview = None,
     extracts: ExtractsFolder = None,
     decode_all: Annotated[bool, typer.Option(help="Decode every frame instead of three per file.")] = False,
-    near_duplicates: Annotated[
-        bool,
-        typer.Option(
-            help="Look for videos that were encoded anew, resized or cut out of another; reads all."
-        ),
-    ] = False,
+    near_duplicates: NearDuplicates = False,
     as_json: Json = False,
 ) -> None:
     """Look at data before training on it.
