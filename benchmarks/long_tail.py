@@ -76,7 +76,11 @@ METHODS = (
     Method("balanced softmax", ("loss.name=balanced_softmax",)),
     Method("LDAM, never weighted", ("loss.name=ldam", "loss.defer=1")),
     Method("LDAM, deferred weights", ("loss.name=ldam",)),
-    Method("LDAM, deferred weights, scale by validation", ("loss.name=ldam",), scales=(30.0, 10.0)),
+    Method(
+        "LDAM, deferred weights, no dropout, scale by validation",
+        ("loss.name=ldam", "model.arguments.dropout=0"),
+        scales=(30.0, 10.0),
+    ),
     Method("classifier re-training", ("data.balance=equal",), after=True),
     Method("tau-normalisation", ("rebalance.method=tau_normalised",), after=True),
     Method("logit adjustment afterwards", ("rebalance.method=logit_adjusted",), after=True),
