@@ -158,9 +158,18 @@ def benchmarks_page() -> str:
             "machines are noisy: read the ratios. `make bench` measures again."
         ),
     ]
-    for path in sorted(RESULTS.glob("*.json")):
-        lines += ["", *_record(json.loads(path.read_text(encoding="utf-8")))]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    lines += ["", "| measured | goals met | missed |", "|---|---:|---:|", *map(_overview, records)]
+    for record in records:
+        lines += ["", *_record(record)]
     return "\n".join(lines) + "\n"
+
+
+def _overview(record: dict[str, Any]) -> str:
+    """A record as a line of the table of contents."""
+    link = re.sub(r"[^\w\- ]", "", record["title"].lower()).replace(" ", "-")
+    met, missed = (sum(goal.endswith(f": {word}") for goal in record["goals"]) for word in ("met", "missed"))
+    return f"| [{record['title']}](#{link}) | {met or ''} | {missed or ''} |"
 
 
 def _record(record: dict[str, Any]) -> list[str]:
