@@ -61,7 +61,7 @@ class Recording:
         own = self.features
         about = (own.origin, own.values.shape, own.window_s, own.stride_s, own.duration_s, own.times_s[0])
         labels = [(each.label, each.start_s, each.end_s) for each in self.labels]
-        checked = zlib.crc32(np.ascontiguousarray(own.values))
+        checked = zlib.crc32(np.ascontiguousarray(own.values).data)
         return f"{zlib.crc32(repr((about, labels)).encode()):08x}{checked:08x}"
 
     def rows(self) -> Tensor:

@@ -61,13 +61,13 @@ class MatchingTask(NetworkTask[BMN]):
     def __init__(self, net: BMN, windows: Sequence[Window], recipe: LocaliseRecipe) -> None:
         super().__init__(net, recipe, -(-len(windows) // recipe.train.batch_size))
         self._windows = windows
+        self._size = recipe.train.batch_size
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._recipe.train
-        order = np.random.default_rng((settings.seed, epoch)).permutation(len(self._windows))
-        for first in range(0, len(order), settings.batch_size):
-            drawn = [self._windows[i] for i in order[first : first + settings.batch_size]]
+        order = np.random.default_rng((self._recipe.train.seed, epoch)).permutation(len(self._windows))
+        for first in range(0, len(order), self._size):
+            drawn = [self._windows[i] for i in order[first : first + self._size]]
             yield torch.stack([each.rows for each in drawn]), match_targets(drawn, self.net.length)
 
     def loss_of(self, batch: Batch) -> Tensor:

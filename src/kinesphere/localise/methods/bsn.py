@@ -81,13 +81,13 @@ class BoundaryTask(NetworkTask[BoundaryModule]):
     def __init__(self, net: BoundaryModule, windows: Sequence[Window], recipe: LocaliseRecipe) -> None:
         super().__init__(net, recipe, -(-len(windows) // recipe.train.batch_size))
         self._windows = windows
+        self._size = recipe.train.batch_size
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._recipe.train
-        order = np.random.default_rng((settings.seed, epoch)).permutation(len(self._windows))
-        for first in range(0, len(order), settings.batch_size):
-            drawn = [self._windows[i] for i in order[first : first + settings.batch_size]]
+        order = np.random.default_rng((self._recipe.train.seed, epoch)).permutation(len(self._windows))
+        for first in range(0, len(order), self._size):
+            drawn = [self._windows[i] for i in order[first : first + self._size]]
             wanted = [row_targets(each) for each in drawn]
             yield torch.stack([each.rows for each in drawn]), torch.from_numpy(np.stack(wanted)).float()
 
@@ -107,13 +107,13 @@ class ProposalTask(NetworkTask[ProposalModule]):
     def __init__(self, net: ProposalModule, judged: Sequence[Batch], recipe: LocaliseRecipe) -> None:
         super().__init__(net, recipe, -(-len(judged) // recipe.train.batch_size))
         self._judged = judged
+        self._size = recipe.train.batch_size
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._recipe.train
-        order = np.random.default_rng((settings.seed, epoch, 1)).permutation(len(self._judged))
-        for first in range(0, len(order), settings.batch_size):
-            drawn = [self._judged[i] for i in order[first : first + settings.batch_size]]
+        order = np.random.default_rng((self._recipe.train.seed, epoch, 1)).permutation(len(self._judged))
+        for first in range(0, len(order), self._size):
+            drawn = [self._judged[i] for i in order[first : first + self._size]]
             yield torch.cat([features for features, _ in drawn]), torch.cat([wanted for _, wanted in drawn])
 
     def loss_of(self, batch: Batch) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, KinesphereError
@@ -64,8 +65,7 @@ def import_people_detector(
     labels, numbers = _labels(classes, names)
     body = create_model(model, ["-"], arguments=key_map.builder_arguments(rest))
     spec = _spec(body.specs[0], size)
-    channels = body.net.get_submodule("fc").weight.shape[1]
-    assert isinstance(channels, int)
+    channels = cast("nn.Linear", body.net.get_submodule("fc")).weight.shape[1]
     found = PeopleDetector.around(
         body, labels, numbers, _form(head.state, channels), "dense", spec,
         f"imported {path.name}",
