@@ -119,7 +119,8 @@ def evaluate_localiser(
     folder = data if data.is_dir() else data.parent
     paths, _ = find_videos([str(folder)])
     labels = read_timed_files([data], Recordings(folder))
-    divided = all_tested(paths, labels, _tier(predictor.name), subset)
+    tier, asked = _learnt(predictor.name)
+    divided = all_tested(paths, labels, tier, subset)
     found: list[Detection] = []
     skipped = [each for each in divided.skipped if each.reason.startswith("there is no video")]
     names = {str(divided.paths[name]): name for name in divided.test}
@@ -136,7 +137,8 @@ def evaluate_localiser(
         progress.advance(done, len(names))
     if not ends:
         raise InvalidSetting(f"No video could be seen; the first, {skipped[-1].path}: {skipped[-1].reason}")
-    truth = TimedLabels(tuple(each for name in ends for each in divided.of(name)), tuple(ends), ends)
+    happens = [each for name in ends for each in divided.of(name) if not asked or each.label in asked]
+    truth = TimedLabels(tuple(happens), tuple(ends), ends)
     results = TimedLabels(tuple(found), tuple(ends))
     scores = score_detections(results, truth, protocol)
     if classifier is not None:
@@ -157,10 +159,13 @@ def proposal_scores(proposed: Sequence[Detection], truth: TimedLabels) -> FileSc
     return score_proposals(TimedLabels(tuple(proposed), truth.videos), truth)
 
 
-def _tier(source: str) -> str | None:
-    """The tier of labels that a run was trained on, where it is a run."""
+def _learnt(source: str) -> tuple[str | None, tuple[str, ...]]:
+    """The tier of labels that a run was trained on, and the classes that it was asked for; none for all."""
     recipe = RunFiles(Path(source)).recipe
-    return LocaliseRecipe.load(recipe).data.tier if recipe.is_file() else None
+    if not recipe.is_file():
+        return None, ()
+    section = LocaliseRecipe.load(recipe).data
+    return section.tier, section.classes
 
 
 def _trained_on(source: str) -> Sequence[str]:

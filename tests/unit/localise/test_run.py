@@ -19,6 +19,7 @@ from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed, read_timed_files
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting, UnknownName
 from kinesphere.localise.detector_file import is_localiser
+from kinesphere.localise.evaluation import evaluate_localiser
 from kinesphere.localise.methods.one_stage import Localiser
 from kinesphere.localise.methods.registry import load_detector
 from kinesphere.localise.prediction import SEEN_BY, LocalisingPredictor
@@ -284,6 +285,11 @@ def test_classes_that_were_not_asked_for_are_not_scored_and_those_of_tests_alone
         recipe(recordings, tmp_path / "one", train__epochs=1, data__classes=["hop"]), console=QUIET
     )
     assert list(run.scores.per_class) == ["hop"]
+    again = evaluate_localiser(
+        LocalisingPredictor.load(run.folder), recordings / "labels.json", subset="testing"
+    )
+    assert {each.label for each in again.truth.labels} == {"hop"}
+    assert again.scores.scores["map@0.5"] == run.scores.scores["map@0.5"]
     labels = [*labels_of(recordings), TimedLabel("v7", "leap", 1, 3)]
     run = train_localiser(
         recipe(rewritten(recordings, tmp_path / "c", labels), tmp_path / "two", train__epochs=1),

@@ -17,9 +17,9 @@ from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.text_lines import number_of
 from kinesphere.annotations.timed import FURTHEST_S, Detection, TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.files import write_text
 from kinesphere.core.limits import brief
 from kinesphere.core.structured import read_json
-from kinesphere.core.text import SPELLED
 
 LARGEST = 1 << 28
 _YOUTUBE_LETTERS = 11
@@ -131,7 +131,7 @@ def write_activitynet(found: TimedLabels, path: Path) -> None:
             }
             for video, annotations in entries.items()
         }
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8", errors=SPELLED)
+    write_text(path, json.dumps(content, ensure_ascii=False))
 
 
 def write_example(path: Path) -> None:
