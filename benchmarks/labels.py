@@ -23,7 +23,7 @@ from kinesphere.evaluate.predictions import Predictions
 from kinesphere.synthetic.poses import pose_clips, write_pose_clips
 from kinesphere.synthetic.settings import DEFAULT_CLASSES, MannequinSettings
 from kinesphere.train import Recipe, train
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 from kinesphere.train.run import Run
 from kinesphere.train.unlabelled_sections import STRONG
 

@@ -31,7 +31,7 @@ from kinesphere.core.device import Compute, cpu_count, fast_precision
 from kinesphere.data import Manifest
 from kinesphere.models import card, create_model
 from kinesphere.train import Recipe, train
-from kinesphere.train.metrics_csv import read_history
+from kinesphere.train.history import read_history
 
 BATCH = 4
 PLAIN = Compute("cpu", "fp32", channels_last=False)

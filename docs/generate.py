@@ -3,8 +3,9 @@
 `docs/models.md` comes from the model cards, `docs/benchmarks.md` from the records in
 `benchmarks/results/`, `docs/results.md` and the README's table of scores from those of the studies,
 `docs/recipe.md` from the recipe's own descriptions, and the tables in `docs/explaining.md`,
-`docs/first_answer.md`, `docs/laboratory.md` and `docs/localisation.md` from the records that they mark. The scores on the cards of the weights that come with
-the package (`models/box/scores.json`) come from their records, too.
+`docs/first_answer.md`, `docs/laboratory.md` and `docs/localisation.md` from the records that they mark. The
+scores on the cards of the weights that come with the package (`models/box/scores.json`) come from their
+records, too.
 """
 
 from __future__ import annotations

@@ -25,6 +25,10 @@ from kinesphere.models.runtime.squeeze import PositionConvolution, channel_means
 from kinesphere.models.zoo.video_swin import WindowAttention
 
 FP32 = Compute("cpu", "fp32", channels_last=True)
+PACKS_BF16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor packs no bf16"
+)
+PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=PACKS_BF16)])
 
 
 def settled(name: str):
@@ -199,6 +203,7 @@ def test_linear_layers_take_over_activation_and_addition_and_keep_one_weight():
     assert len(added) == 4  # behind attention and perceptron of both blocks
 
 
+@PACKS_BF16
 def test_what_is_added_to_a_linear_layer_keeps_its_shape_and_precision():
     layer = PackedLinear(torch.randn(4, 3), torch.randn(4), torch.bfloat16)
     x, other = torch.randn(2, 5, 3), torch.randn(1, 1, 4)
@@ -236,18 +241,16 @@ def test_a_stem_takes_neighbouring_columns_as_channels(kernel, stride, padding):
 
 
 @pytest.mark.parametrize("flags", [frozenset(), frozenset({"amx_bf16"})])
-def test_columns_are_merged_where_matrix_units_multiply(monkeypatch, flags):
+@PRECISIONS
+def test_columns_are_merged_where_matrix_units_multiply(monkeypatch, flags, dtype):
     monkeypatch.setattr("kinesphere.models.runtime.packed.cpu_flags", lambda: flags)
     stem = nn.Conv3d(3, 8, (1, 7, 7), (1, 2, 2), (0, 3, 3)).requires_grad_(False)
-    packed = {
-        dtype: PackedConvolution(stem, dtype, NO_ACTIVATION) for dtype in (torch.float32, torch.bfloat16)
-    }
-    assert [conv.merged for conv in packed.values()] == [1, 2 if flags else 1]
+    packed = PackedConvolution(stem, dtype, NO_ACTIVATION)
+    assert packed.merged == (2 if flags and dtype == torch.bfloat16 else 1)
     x = torch.randn(1, 3, 2, 11, 9)
-    for conv in packed.values():
-        assert error(conv(x), stem(x)) < (1e-5 if conv.dtype == torch.float32 else 0.02)
+    assert error(packed(x), stem(x)) < (1e-5 if dtype == torch.float32 else 0.02)
     middle = nn.Conv3d(64, 64, (1, 3, 3), (1, 2, 2), (0, 1, 1))
-    assert PackedConvolution(middle, torch.bfloat16, NO_ACTIVATION).merged == 1
+    assert PackedConvolution(middle, dtype, NO_ACTIVATION).merged == 1
 
 
 @pytest.mark.parametrize(
@@ -261,14 +264,14 @@ def test_columns_are_merged_where_matrix_units_multiply(monkeypatch, flags):
         (nn.Conv3d(96, 96, (3, 1, 1), padding=(1, 0, 0)), False),
     ],
 )
-def test_wide_pointwise_convolutions_run_as_linear_layers(conv, faster):
+@PRECISIONS
+def test_wide_pointwise_convolutions_run_as_linear_layers(conv, faster, dtype):
     assert faster_as_linear(conv) == faster
     if faster:
         x = torch.randn(2, conv.in_channels, *[3, 5, 4][: conv.weight.dim() - 2])
         with torch.inference_mode():
-            wanted = F.relu(conv(x))
-            assert error(PackedPointwise(conv, torch.float32, Activation("relu"))(x), wanted) < 1e-5
-            assert error(PackedPointwise(conv, torch.bfloat16, Activation("relu"))(x), wanted) < 0.02
+            found, wanted = PackedPointwise(conv, dtype, Activation("relu"))(x), F.relu(conv(x))
+        assert error(found, wanted) < (1e-5 if dtype == torch.float32 else 0.02)
 
 
 class Residual(nn.Module):

@@ -74,7 +74,7 @@ def test_files_name_the_person(people: PeopleTimelines, tmp_path: Path) -> None:
     assert [each for each in tiers if each and not each.endswith(("probability", "runner-up"))] == [
         "person 1", "person 2", "person 1 carries bag 3", "person 1 holds bag 3", "person 1 near bag 3",
     ]  # fmt: skip
-    with pytest.raises(InvalidSetting, match=r"written as .json, .csv, .parquet, .eaf or .vtt; got '.txt'"):
+    with pytest.raises(InvalidSetting, match=r"as .json, .csv, .ava.csv, .parquet, .eaf or .vtt; got '.txt'"):
         write_people(people, tmp_path / "a.txt")
 
 
