@@ -26,6 +26,12 @@ INSTEAD = {
     ("gradcam", "fc_tiny"): "integrated_gradients, occlusion or rise",
 }
 
+LONGER = {
+    "ctrgcn_tiny", "msg3d_tiny", "posec3d_c3d_tiny", "rgbpose_conv3d_tiny", "s3d_tiny", "slowfast_tiny",
+    "two_stream_i3d_tiny", "video_swin_tiny",
+}  # fmt: skip
+"""Networks that all methods take more than eight seconds of one core to explain."""
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
@@ -53,7 +59,9 @@ def state(recogniser: Recogniser) -> list[object]:
     return [hooks, modes, learns]
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONGER else ()) for name in TINY]
+)
 def test_every_method_explains_or_refuses(name):
     recogniser, inputs = recogniser_and_batch(name, batch=1)
     before = state(recogniser)

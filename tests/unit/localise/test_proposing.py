@@ -47,6 +47,7 @@ def recipe(name: str, epochs: int, **arguments: object) -> LocaliseRecipe:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"), [("bmn", recipe("bmn", 8, samples=8, length=24)), ("bsn", recipe("bsn", 10))]
 )
