@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -93,7 +94,11 @@ def train_localiser(
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
         method = METHODS.get(recipe.model.name)
-        _check_folder(files, recipe, resume)
+        # A detector that is trained keeps how it decodes.
+        free = {"out", "compute"} | (set() if files.model.is_file() else {"decode"})
+        check_folder(
+            files, recipe.to_dict(), lambda path: LocaliseRecipe.load(path).to_dict(), free, resume=resume
+        )
         write_text(files.recipe, dump_yaml(recipe.to_dict()))
         divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
         train, test, skipped = _recordings(recipe, divided, files, console)
@@ -112,7 +117,26 @@ def train_localiser(
         return _score(recipe, load_detector(files.model), train, test, skipped, files)
 
 
-def _check_folder(files: RunFiles, recipe: LocaliseRecipe, resume: bool) -> None:
+def check_folder(
+    files: RunFiles,
+    now: dict[str, Any],
+    read: Callable[[Path], dict[str, Any]],
+    free: Collection[str],
+    *,
+    resume: bool,
+) -> None:
+    """Refuse a folder whose run is not to be gone on with, or was begun with other settings.
+
+    Args:
+        files: Of the run.
+        now: The settings that are asked for.
+        read: Reads those of a recipe that was kept.
+        free: Sections that may differ.
+        resume: Whether the run is to be gone on with.
+
+    Raises:
+        InvalidSetting: If so.
+    """
     if files.report.is_file() and resume:
         log.info("%s is finished; its scores are computed again.", files.folder)
     if files.holds_a_run and not resume:
@@ -120,9 +144,7 @@ def _check_folder(files: RunFiles, recipe: LocaliseRecipe, resume: bool) -> None
             f"{files.folder} already holds a run; go on with it by --resume, or choose another `out`."
         )
     if resume and files.recipe.is_file():
-        then, now = LocaliseRecipe.load(files.recipe).to_dict(), recipe.to_dict()
-        # A detector that is trained keeps how it decodes.
-        free = {"out", "compute"} | (set() if files.model.is_file() else {"decode"})
+        then = read(files.recipe)
         other = [key for key in then if key not in free and then[key] != now[key]]
         if other:
             raise InvalidSetting(

@@ -25,7 +25,7 @@ from kinesphere.localise.people.evaluation import evaluate_people
 from kinesphere.localise.people.keyframe_set import KeyframeSet, divided, of_subset, read_set
 from kinesphere.localise.people.settings import KeyframeSection, PeopleRecipe
 from kinesphere.localise.people.training import check_augment, fit_people
-from kinesphere.localise.run import ShowEpochs
+from kinesphere.localise.run import ShowEpochs, check_folder
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run import how_to_go_on
 from kinesphere.train.run_folder import RunFiles
@@ -82,7 +82,13 @@ def train_people(recipe: PeopleRecipe, *, resume: bool = False, console: Console
     files = RunFiles(Path(str(recipe.out)))
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
-        _check_folder(files, recipe, resume)
+        check_folder(
+            files,
+            recipe.to_dict(),
+            lambda path: PeopleRecipe.load(path).to_dict(),
+            {"out", "compute"},
+            resume=resume,
+        )
         train, test, skipped = divided(
             recipe.data, find_videos(list(recipe.data.videos))[0], recipe.train.seed
         )
@@ -116,23 +122,6 @@ def _fresh(recipe: PeopleRecipe, labels: LabelSet, train: KeyframeSet) -> People
     return PeopleDetector.around(
         body, labels, train.numbers, section.form(), section.last_stage, spec, f"started from {started}"
     )
-
-
-def _check_folder(files: RunFiles, recipe: PeopleRecipe, resume: bool) -> None:
-    if files.report.is_file() and resume:
-        log.info("%s is finished; its scores are computed again.", files.folder)
-    if files.holds_a_run and not resume:
-        raise InvalidSetting(
-            f"{files.folder} already holds a run; go on with it by --resume, or choose another `out`."
-        )
-    if resume and files.recipe.is_file():
-        then, now = PeopleRecipe.load(files.recipe).to_dict(), recipe.to_dict()
-        other = [key for key in then if key not in ("out", "compute") and then[key] != now[key]]
-        if other:
-            raise InvalidSetting(
-                f"The run in {files.folder} was begun with other settings of {', '.join(other)}; "
-                "resume it with those, or choose another `out`."
-            )
 
 
 def shown(keyframes: KeyframeSet) -> tuple[KeyframeSet, list[Skipped]]:
