@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
-
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from typing import TYPE_CHECKING, Any
 
 from kinesphere.core.errors import InvalidSetting
+
+if TYPE_CHECKING:  # an extra brings it
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,22 @@ class Guard:
 
     def forgets(self, one: H11Protocol | WebSocketsSansIOProtocol) -> None:
         """A connection is over."""
-        if isinstance(one, H11Protocol):
-            self._requests.pop(one, None)
-        else:
-            self._sockets.discard(one)
+        self._requests.pop(one, None)  # type: ignore[arg-type]
+        self._sockets.discard(one)
 
 
 def guarded(guard: Guard) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
-    """The protocols of HTTP and of WebSockets that a guard watches, for `uvicorn.Config`."""
+    """The protocols of HTTP and of WebSockets that a guard watches, for `uvicorn.Config`.
+
+    Raises:
+        ImportError: If uvicorn or websockets is not installed.
+    """
     return _requests(guard), _sockets(guard)
 
 
 def _sockets(guard: Guard) -> type[WebSocketsSansIOProtocol]:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
     class GuardedSocket(WebSocketsSansIOProtocol):
         """A WebSocket that sends little, and whose end is not waited for long."""
 
@@ -148,6 +153,9 @@ def _sockets(guard: Guard) -> type[WebSocketsSansIOProtocol]:
 
 
 def _requests(guard: Guard) -> type[H11Protocol]:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
     class GuardedRequests(H11Protocol):
         """A connection whose requests are complete and answered in time."""
 

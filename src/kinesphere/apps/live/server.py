@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from kinesphere.apps.live.guard import Bounds, Guard, guarded
 from kinesphere.apps.live.state import LiveState, News
 from kinesphere.apps.live.view import view_json, view_message
 from kinesphere.core.errors import InvalidSetting, MissingExtra
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.websockets import WebSocket
-
-    from kinesphere.apps.live.guard import Bounds
 
 TOKEN = "KINESPHERE_LIVE_TOKEN"
 """Environment variable of a token without which nothing is served, if it is set."""
@@ -120,10 +119,11 @@ class LiveServer:
     """
 
     def __init__(self, state: LiveState, settings: ServerSettings, bounds: Bounds | None = None) -> None:
+        self.guard = Guard(bounds or Bounds())
         try:
             import uvicorn
 
-            from kinesphere.apps.live.guard import Bounds, Guard, guarded
+            requests, sockets = guarded(self.guard)
         except ImportError as error:
             raise MissingExtra(
                 "The page needs uvicorn, starlette and websockets; pip install 'kinesphere[live]'."
@@ -135,8 +135,6 @@ class LiveServer:
         self._clients: set[_Client] = set()
         self._newest: tuple[int, bytes] = (-1, b"")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.guard = Guard(bounds or Bounds())
-        requests, sockets = guarded(self.guard)
         config = uvicorn.Config(
             self.app(),
             http=requests,
