@@ -55,23 +55,17 @@ class Keyframe:
     people: tuple[KeyPerson, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Keyframes:
-    """The keyframes of one or more files.
+@dataclass(frozen=True, eq=False)
+class FramesOfClasses:
+    """Keyframes and what their classes are numbered.
 
     Attributes:
         frames: Ordered by video and time.
         numbers: The number of each class in files of AVA's form, by name.
-        subsets: Subsets of videos, where the files tell.
-        notes: What was left out, and why.
     """
 
     frames: tuple[Keyframe, ...]
     numbers: Mapping[str, int]
-    subsets: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -85,6 +79,21 @@ class Keyframes:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes in the order of their numbers."""
         return tuple(sorted(self.numbers, key=lambda name: self.numbers[name]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Keyframes(FramesOfClasses):
+    """The keyframes of one or more files.
+
+    Attributes:
+        subsets: Subsets of videos, where the files tell.
+        notes: What was left out, and why.
+    """
+
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
     def of(self, videos: Sequence[str]) -> Keyframes:
         """Those of some videos."""

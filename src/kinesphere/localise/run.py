@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -33,7 +32,7 @@ from kinesphere.localise.evaluation import Evaluated, proposal_scores
 from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
 from kinesphere.localise.prediction import SEEN_BY, proposals_of
 from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
-from kinesphere.localise.settings import FeatureSection, LocaliseRecipe
+from kinesphere.localise.settings import DetectorRecipe, FeatureSection, LocaliseRecipe
 from kinesphere.localise.sight import Sight
 from kinesphere.localise.training import NetworkTask
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
@@ -96,9 +95,7 @@ def train_localiser(
         method = METHODS.get(recipe.model.name)
         # A detector that is trained keeps how it decodes.
         free = {"out", "compute"} | (set() if files.model.is_file() else {"decode"})
-        check_folder(
-            files, recipe.to_dict(), lambda path: LocaliseRecipe.load(path).to_dict(), free, resume=resume
-        )
+        check_begun(files, recipe, free, resume=resume)
         write_text(files.recipe, dump_yaml(recipe.to_dict()))
         divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
         train, test, skipped = _recordings(recipe, divided, files, console)
@@ -117,20 +114,12 @@ def train_localiser(
         return _score(recipe, load_detector(files.model), train, test, skipped, files)
 
 
-def check_folder(
-    files: RunFiles,
-    now: dict[str, Any],
-    read: Callable[[Path], dict[str, Any]],
-    free: Collection[str],
-    *,
-    resume: bool,
-) -> None:
+def check_begun(files: RunFiles, recipe: DetectorRecipe, free: Collection[str], *, resume: bool) -> None:
     """Refuse a folder whose run is not to be gone on with, or was begun with other settings.
 
     Args:
         files: Of the run.
-        now: The settings that are asked for.
-        read: Reads those of a recipe that was kept.
+        recipe: What is asked for.
         free: Sections that may differ.
         resume: Whether the run is to be gone on with.
 
@@ -144,7 +133,7 @@ def check_folder(
             f"{files.folder} already holds a run; go on with it by --resume, or choose another `out`."
         )
     if resume and files.recipe.is_file():
-        then = read(files.recipe)
+        then, now = type(recipe).load(files.recipe).to_dict(), recipe.to_dict()
         other = [key for key in then if key not in free and then[key] != now[key]]
         if other:
             raise InvalidSetting(

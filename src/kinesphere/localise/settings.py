@@ -136,7 +136,25 @@ class DecodeSection(Section):
         return Decoding(least_score=self.least_score, suppression=suppression)
 
 
-class LocaliseRecipe(Section):
+class DetectorRecipe(Section):
+    """What recipes of detectors have in common: how they are read and written."""
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a YAML recipe or that of a run folder.
+
+        Raises:
+            InvalidSetting: If it is none, or a key or value is wrong.
+        """
+        overrides = tuple(overrides)
+        return checked_settings(cls, read_settings(Path(source), overrides), str(source), overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as in the YAML file."""
+        return self.model_dump(mode="json")
+
+
+class LocaliseRecipe(DetectorRecipe):
     """Every setting of training a detector of actions in long recordings.
 
     `task: localise` tells it from the recipe of a recogniser. A run writes the recipe that it followed to
@@ -163,17 +181,3 @@ class LocaliseRecipe(Section):
     """Device and arithmetic of the features; the detector itself computes in fp32."""
     out: str | None = None
     """Run folder; None is runs/localise-<model>."""
-
-    @classmethod
-    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
-        """Read a YAML recipe or that of a run folder.
-
-        Raises:
-            InvalidSetting: If it is none, or a key or value is wrong.
-        """
-        overrides = tuple(overrides)
-        return checked_settings(cls, read_settings(Path(source), overrides), str(source), overrides)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as in the YAML file."""
-        return self.model_dump(mode="json")

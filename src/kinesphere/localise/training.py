@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +30,7 @@ from kinesphere.train.trainer import quiet_engine
 
 Batch = tuple[Tensor, Tensor, list[Truth]]
 Net = TypeVar("Net", bound=nn.Module)
+Item = TypeVar("Item")
 IOU_POWER = 0.2
 """TriDet weights the focal loss of right answers by tIoU to this power (its code; section 3.4)."""
 _LEAST_INSIDE = 0.5
@@ -191,6 +193,34 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         epochs = self._recipe.train.epochs
         schedule = make_schedule(optimizer, self._recipe.schedule, self._steps * epochs, self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class DrawnTask(NetworkTask[Net], Generic[Net, Item]):
+    """A network that learns from items, some at a time, in an order that each epoch draws.
+
+    Args:
+        net: With fresh weights.
+        items: What it learns from.
+        recipe: Length, batches, optimiser and seed.
+    """
+
+    stream: tuple[int, ...] = ()
+    """Tells the orders of tasks of one training apart."""
+
+    def __init__(self, net: Net, items: Sequence[Item], recipe: LocaliseRecipe) -> None:
+        super().__init__(net, recipe, -(-len(items) // recipe.train.batch_size))
+        self._items, self._size = items, recipe.train.batch_size
+
+    @abstractmethod
+    def batch_of(self, drawn: list[Item]) -> Any:
+        """A batch."""
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """See `NetworkTask.batches`."""
+        order = np.random.default_rng((self._recipe.train.seed, epoch, *self.stream))
+        numbers = order.permutation(len(self._items))
+        for first in range(0, len(numbers), self._size):
+            yield self.batch_of([self._items[i] for i in numbers[first : first + self._size]])
 
 
 class DetectionTask(NetworkTask[OneStage]):

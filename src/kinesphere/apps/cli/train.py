@@ -16,6 +16,10 @@ from kinesphere.apps.cli.options import Json
 from kinesphere.core.errors import InvalidSetting
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kinesphere.localise.people.run import PeopleRun
+    from kinesphere.localise.run import LocaliserRun
     from kinesphere.train.cross_validation import Folds
     from kinesphere.train.recipe import Recipe
     from kinesphere.train.run import Run
@@ -140,15 +144,7 @@ def _train_localiser(
     screen = console(to_stderr=as_json)
     run = train_localiser(recipe, resume=resume, console=screen)
     page = write_localiser_html(run.folder)
-    if as_json:
-        print_json({"run": str(run.folder), "html": str(page), "report": run.scores.to_json()})
-    else:
-        screen.print(run.line())
-        screen.print(f"run     {run.folder}", soft_wrap=True)
-        screen.print(f"report  {page}", soft_wrap=True)
-        for each in run.skipped:
-            screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
-    end(sum(each.is_failure for each in run.skipped))
+    _end_of_detector(run, page, screen, as_json=as_json)
 
 
 def _without_score(recipe: Recipe, folder: Path) -> str:
@@ -175,11 +171,21 @@ def _train_people(
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
     run = train_people(recipe, resume=resume, console=screen)
+    _end_of_detector(run, None, screen, as_json=as_json)
+
+
+def _end_of_detector(
+    run: LocaliserRun | PeopleRun, page: Path | None, screen: Console, *, as_json: bool
+) -> None:
+    """Say what became of a detector's training, and leave."""
     if as_json:
-        print_json({"run": str(run.folder), "html": None, "report": run.scores.to_json()})
+        html = None if page is None else str(page)
+        print_json({"run": str(run.folder), "html": html, "report": run.scores.to_json()})
     else:
         screen.print(run.line())
         screen.print(f"run     {run.folder}", soft_wrap=True)
+        if page is not None:
+            screen.print(f"report  {page}", soft_wrap=True)
         for each in run.skipped:
             screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
     end(sum(each.is_failure for each in run.skipped))

@@ -6,7 +6,7 @@ longer) and `samples` (of a proposal).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposing import ProposalDetector, Window, checked_arguments
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
-from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.localise.training import DrawnTask, fit_task
 from kinesphere.models.temporal.bmn import BMN
 
 NAME = "bmn"
@@ -55,20 +55,12 @@ class MatchingProposer:
         return matched_proposals(starts, ends, sure, good)
 
 
-class MatchingTask(NetworkTask[BMN]):
+class MatchingTask(DrawnTask[BMN, Window]):
     """Windows, some at a time, with their boundaries and maps."""
 
-    def __init__(self, net: BMN, windows: Sequence[Window], recipe: LocaliseRecipe) -> None:
-        super().__init__(net, recipe, -(-len(windows) // recipe.train.batch_size))
-        self._windows = windows
-        self._size = recipe.train.batch_size
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """See `NetworkTask.batches`."""
-        order = np.random.default_rng((self._recipe.train.seed, epoch)).permutation(len(self._windows))
-        for first in range(0, len(order), self._size):
-            drawn = [self._windows[i] for i in order[first : first + self._size]]
-            yield torch.stack([each.rows for each in drawn]), match_targets(drawn, self.net.length)
+    def batch_of(self, drawn: list[Window]) -> Batch:
+        """See `DrawnTask.batch_of`."""
+        return torch.stack([each.rows for each in drawn]), match_targets(drawn, self.net.length)
 
     def loss_of(self, batch: Batch) -> Tensor:
         """See `NetworkTask.loss_of`."""

@@ -6,7 +6,7 @@ The judge of proposals is trained after the rows' network, on what that proposes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from kinesphere.localise.proposing import ProposalDetector, Window, checked_argu
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.localise.suppression import tiou
-from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.localise.training import DrawnTask, fit_task
 from kinesphere.models.temporal.bsn import BSN, BoundaryModule, ProposalModule
 
 NAME = "bsn"
@@ -75,21 +75,13 @@ class BoundaryProposer:
         return torch.from_numpy(features).float(), torch.from_numpy(overlaps).float()
 
 
-class BoundaryTask(NetworkTask[BoundaryModule]):
+class BoundaryTask(DrawnTask[BoundaryModule, Window]):
     """Windows, some at a time, with which rows start, hold and end an action."""
 
-    def __init__(self, net: BoundaryModule, windows: Sequence[Window], recipe: LocaliseRecipe) -> None:
-        super().__init__(net, recipe, -(-len(windows) // recipe.train.batch_size))
-        self._windows = windows
-        self._size = recipe.train.batch_size
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """See `NetworkTask.batches`."""
-        order = np.random.default_rng((self._recipe.train.seed, epoch)).permutation(len(self._windows))
-        for first in range(0, len(order), self._size):
-            drawn = [self._windows[i] for i in order[first : first + self._size]]
-            wanted = [row_targets(each) for each in drawn]
-            yield torch.stack([each.rows for each in drawn]), torch.from_numpy(np.stack(wanted)).float()
+    def batch_of(self, drawn: list[Window]) -> Batch:
+        """See `DrawnTask.batch_of`."""
+        wanted = [row_targets(each) for each in drawn]
+        return torch.stack([each.rows for each in drawn]), torch.from_numpy(np.stack(wanted)).float()
 
     def loss_of(self, batch: Batch) -> Tensor:
         """See `NetworkTask.loss_of`."""
@@ -101,20 +93,14 @@ class BoundaryTask(NetworkTask[BoundaryModule]):
         return _INSIDE_WEIGHT * inside + starts + ends
 
 
-class ProposalTask(NetworkTask[ProposalModule]):
+class ProposalTask(DrawnTask[ProposalModule, Batch]):
     """Proposals of windows, those of some at a time, with their tIoU."""
 
-    def __init__(self, net: ProposalModule, judged: Sequence[Batch], recipe: LocaliseRecipe) -> None:
-        super().__init__(net, recipe, -(-len(judged) // recipe.train.batch_size))
-        self._judged = judged
-        self._size = recipe.train.batch_size
+    stream = (1,)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """See `NetworkTask.batches`."""
-        order = np.random.default_rng((self._recipe.train.seed, epoch, 1)).permutation(len(self._judged))
-        for first in range(0, len(order), self._size):
-            drawn = [self._judged[i] for i in order[first : first + self._size]]
-            yield torch.cat([features for features, _ in drawn]), torch.cat([wanted for _, wanted in drawn])
+    def batch_of(self, drawn: list[Batch]) -> Batch:
+        """See `DrawnTask.batch_of`."""
+        return torch.cat([features for features, _ in drawn]), torch.cat([wanted for _, wanted in drawn])
 
     def loss_of(self, batch: Batch) -> Tensor:
         """See `NetworkTask.loss_of`."""

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from kinesphere.annotations.formats.ava import read_frames, read_label_map
 from kinesphere.annotations.keyframe_files import read_keyframes
-from kinesphere.annotations.keyframes import Keyframe, Keyframes
+from kinesphere.annotations.keyframes import FramesOfClasses, Keyframe, Keyframes
 from kinesphere.annotations.recordings import Recordings
 from kinesphere.annotations.timed import video_name
 from kinesphere.clips.augment.settings import Augment
@@ -29,31 +29,14 @@ from kinesphere.video import Video
 
 
 @dataclass(frozen=True, eq=False)
-class KeyframeSet:
-    """Keyframes with the files of their videos.
+class KeyframeSet(FramesOfClasses):
+    """Keyframes of videos that are there, with their files.
 
     Attributes:
-        frames: Of videos that are there.
-        numbers: The number of each class in files of AVA's form, by name.
         paths: The file of each video.
     """
 
-    frames: tuple[Keyframe, ...]
-    numbers: dict[str, int]
     paths: dict[str, Path]
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @property
-    def videos(self) -> tuple[str, ...]:
-        """Names of the videos."""
-        return tuple(dict.fromkeys(each.video for each in self.frames))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their numbers."""
-        return tuple(sorted(self.numbers, key=lambda name: self.numbers[name]))
 
     def with_people(self) -> tuple[Keyframe, ...]:
         """Frames that somebody is in."""

@@ -25,7 +25,7 @@ from kinesphere.localise.people.evaluation import evaluate_people
 from kinesphere.localise.people.keyframe_set import KeyframeSet, divided, of_subset, read_set
 from kinesphere.localise.people.settings import KeyframeSection, PeopleRecipe
 from kinesphere.localise.people.training import check_augment, fit_people
-from kinesphere.localise.run import ShowEpochs, check_folder
+from kinesphere.localise.run import ShowEpochs, check_begun
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run import how_to_go_on
 from kinesphere.train.run_folder import RunFiles
@@ -82,13 +82,7 @@ def train_people(recipe: PeopleRecipe, *, resume: bool = False, console: Console
     files = RunFiles(Path(str(recipe.out)))
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
-        check_folder(
-            files,
-            recipe.to_dict(),
-            lambda path: PeopleRecipe.load(path).to_dict(),
-            {"out", "compute"},
-            resume=resume,
-        )
+        check_begun(files, recipe, {"out", "compute"}, resume=resume)
         train, test, skipped = divided(
             recipe.data, find_videos(list(recipe.data.videos))[0], recipe.train.seed
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.clips.spec import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.localise.settings import DetectorRecipe
 from kinesphere.models.spatiotemporal.box_head import BoxHeadForm, Context, OverTime
 from kinesphere.models.spatiotemporal.network import LastStage
 from kinesphere.train.config import (
@@ -23,7 +22,6 @@ from kinesphere.train.config import (
     Section,
     as_tuple,
 )
-from kinesphere.train.recipe import checked_settings, read_settings
 
 TASK: Literal["localise_people"] = "localise_people"
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
@@ -132,7 +130,7 @@ class TrainPeopleSection(Section):
     """Seed of all random numbers."""
 
 
-class PeopleRecipe(Section):
+class PeopleRecipe(DetectorRecipe):
     """Every setting of training a detector of people's actions.
 
     `task: localise_people` tells it from other recipes. A run writes the recipe that it followed to
@@ -159,17 +157,3 @@ class PeopleRecipe(Section):
     """Device and arithmetic."""
     out: str | None = None
     """Run folder; None is runs/localise-people-<model>."""
-
-    @classmethod
-    def load(cls, source: str | Path, overrides: Iterable[str] = ()) -> Self:
-        """Read a YAML recipe or that of a run folder.
-
-        Raises:
-            InvalidSetting: If it is none, or a key or value is wrong.
-        """
-        overrides = tuple(overrides)
-        return checked_settings(cls, read_settings(Path(source), overrides), str(source), overrides)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as in the YAML file."""
-        return self.model_dump(mode="json")
