@@ -249,6 +249,10 @@ def main() -> None:
                 f"busy processes: {cpu_count() - 1}, so that one core is left; ours wait awake for "
             f"{args.spin or WAITING['GOMP_SPINCOUNT']} rounds, the others as OpenMP has it by default"
             ),
+            (
+                f"{cpu_count()} threads that wait awake are how the package computed before it chose a number: "
+                "those columns are before, ours after"
+            ),
             "in brackets the least and the greatest of the rounds",
         ],
     )  # fmt: skip
