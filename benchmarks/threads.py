@@ -250,8 +250,8 @@ def main() -> None:
             f"{args.spin or WAITING['GOMP_SPINCOUNT']} rounds, the others as OpenMP has it by default"
             ),
             (
-                f"{cpu_count()} threads that wait awake are how the package computed before it chose a number: "
-                "those columns are before, ours after"
+                f"{cpu_count()} threads that wait awake are how the package computed before it chose a "
+                "number: those columns are before, ours after"
             ),
             "in brackets the least and the greatest of the rounds",
         ],
