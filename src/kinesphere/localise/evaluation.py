@@ -119,7 +119,7 @@ def evaluate_localiser(
     folder = data if data.is_dir() else data.parent
     paths, _ = find_videos([str(folder)])
     labels = read_timed_files([data], Recordings(folder))
-    tier, asked = _learnt(predictor.name)
+    tier, asked = _learnt((*predictor.members, predictor.name)[0])
     divided = all_tested(paths, labels, tier, subset)
     found: list[Detection] = []
     skipped = [each for each in divided.skipped if each.reason.startswith("there is no video")]
@@ -145,7 +145,8 @@ def evaluate_localiser(
         how, counted = fusing or Fusing(), partial(hold, truth=truth)
         _, scores = score_with_classifier(scores, results, classifier, how, counted, protocol)
         results = fuse_classifier(results, classifier, how).results
-    trained_on = _trained_on(predictor.name)
+    runs = (predictor.name, *predictor.members)
+    trained_on = {name for run in runs for name in _trained_on(run)}
     return Evaluated(
         scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),
         tuple(name for name in ends if name in trained_on), proposal_scores(proposed, truth),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.paths import is_file, is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.localise.detector_file import is_localiser
+from kinesphere.localise.fusion import Judges, check_fusable, fused
 from kinesphere.localise.methods.registry import Detector, Proposes, load_detector
 from kinesphere.localise.proposal_fates import Hear, Proposing
 from kinesphere.localise.recordings import recording_name
@@ -32,6 +33,8 @@ from kinesphere.predict.features import (
     VideoFeatures,
     read_features,
 )
+from kinesphere.predict.fusion import FILE_NAME as FUSION
+from kinesphere.predict.fusion import FusionFile
 from kinesphere.predict.long_video import REFUSALS
 from kinesphere.predict.scorers import Mode
 from kinesphere.predict.timeline import Timeline
@@ -43,12 +46,16 @@ _FILE = "model.safetensors"
 
 
 def localiser_file(source: str | Path) -> Path | None:
-    """The model file of a detector that a run folder or a file is; None for anything else.
+    """The model file of a detector that a run folder or a file is, or the file of a fusion of detectors; None
+    for anything else.
 
     Raises:
         InvalidCheckpoint: If a model file is damaged.
     """
-    path = Path(source) / _FILE if is_folder(Path(source)) else Path(source)
+    folder = Path(source)
+    path = folder / _FILE if is_folder(folder) else folder
+    if not is_file(path) and is_file(folder / FUSION):
+        return folder / FUSION if localiser_file(FusionFile.read(folder).models[0]) is not None else None
     return path if is_file(path) and path.suffix.lower() == ".safetensors" and is_localiser(path) else None
 
 
@@ -83,6 +90,9 @@ class LocalisingPredictor:
         extracts: Where feature files of videos lie.
         keep: Whether features that are made on the way are kept there.
         hear: Told of the features of each video once it is seen.
+        others: Further detectors that it is fused with.
+        weights: Of it and the others, which sum to 1; none without others.
+        run: Where it lies by itself, if it is fused with others.
     """
 
     name: str
@@ -91,6 +101,9 @@ class LocalisingPredictor:
     extracts: Extracts = Extracts()  # noqa: RUF009 (frozen)
     keep: bool = False
     hear: Hear | None = None
+    others: tuple[LocalisingPredictor, ...] = ()
+    weights: tuple[float, ...] = ()
+    run: str = ""
 
     @classmethod
     def load(
@@ -111,8 +124,12 @@ class LocalisingPredictor:
 
         Raises:
             InvalidCheckpoint: If it is no detector, or damaged.
+            InvalidSetting: If it is a fusion of detectors that do not go together, or whose features are to
+                be kept.
         """
         path = localiser_file(source) or Path(source)
+        if path.name == FUSION:
+            return _fused(path.parent, str(source), compute, extracts, keep=keep)
         detector = load_detector(path)
         recogniser, sight = path.with_name(SEEN_BY), detector.sight
         extractor = None
@@ -123,12 +140,21 @@ class LocalisingPredictor:
         return cls(str(source), detector, extractor, extracts, keep)
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """The runs that are fused; none of one alone."""
+        return (self.run, *(each.name for each in self.others)) if self.others else ()
+
+    @property
     def proposes(self) -> Proposing:
         """The detector as one that proposes first.
 
         Raises:
             InvalidSetting: If it does not.
         """
+        if self.others:
+            raise InvalidSetting(
+                f"{self.name} is several detectors in one; what becomes of proposals is told of one of them."
+            )
         if not isinstance(self.detector, Proposing):
             raise InvalidSetting(
                 f"{self.detector.name} proposes nothing that it could drop: every point of it answers at "
@@ -140,7 +166,8 @@ class LocalisingPredictor:
         """A short digest of the detector and of what it sees, equal for equal answers."""
         with tempfile.TemporaryDirectory(prefix="kinesphere-") as scratch:
             key = content_key(self.detector.save(Path(scratch) / _FILE))
-        return f"{key} {self.detector.sight.origin}"
+        own = f"{key} {self.detector.sight.origin}"
+        return " + ".join((own, *(each.digest() for each in self.others), *map(str, self.weights)))
 
     @property
     def sees(self) -> FeaturePredictor | None:
@@ -168,13 +195,25 @@ class LocalisingPredictor:
         """
         if "://" in str(source):
             raise VideoError(f"{source} is a stream; features are made of files. Download it first.")
-        with self._features(Path(source), unfinished) as features:
+        with ExitStack() as held:
+            features, *others = (
+                held.enter_context(each._features(Path(source), _beside(unfinished, number)))
+                for number, each in enumerate((self, *self.others))
+            )
             video = recording_name(Path(source))
-            found = self.detector.detect(features, video)
+            found = self._found(features, others, video)
             if self.hear is not None:
                 self.hear(features, video)
             timeline = timeline_of(found, features, self.detector.labels, str(source), self.name)
             return Answer(timeline, proposals_of(self.detector, features, video))
+
+    def _found(self, features: VideoFeatures, others: Sequence[VideoFeatures], video: str) -> list[Detection]:
+        """What it finds by itself, or with the others."""
+        detectors = [each.detector for each in (self, *self.others)]
+        judges = [each for each in detectors if isinstance(each, Judges)]
+        if not others or len(judges) < len(detectors):
+            return self.detector.detect(features, video)
+        return fused(judges, (features, *others), self.weights, video)
 
     @contextmanager
     def _features(self, video: Path, unfinished: Path | None) -> Iterator[VideoFeatures]:
@@ -196,6 +235,25 @@ class LocalisingPredictor:
             yield read_features(target)
             if unfinished is not None and not self.keep:
                 target.unlink(missing_ok=True)
+
+
+def _fused(
+    folder: Path, name: str, compute: Compute | None, extracts: Extracts, *, keep: bool
+) -> LocalisingPredictor:
+    """Several detectors as one."""
+    if keep:
+        raise InvalidSetting(
+            f"{name} is several detectors, whose features would lie in one place; leave --keep out."
+        )
+    file = FusionFile.read(folder)
+    first, *others = (LocalisingPredictor.load(m, compute=compute, extracts=extracts) for m in file.models)
+    check_fusable([each.detector for each in (first, *others)])
+    return replace(first, name=name, others=tuple(others), weights=file.weights, run=first.name)
+
+
+def _beside(unfinished: Path | None, number: int) -> Path | None:
+    """Where the features of a further detector lie, beside those of the first."""
+    return unfinished.with_name(f"{number}-{unfinished.name}") if unfinished and number else unfinished
 
 
 def timeline_of(

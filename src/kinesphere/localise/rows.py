@@ -34,6 +34,11 @@ class RowClassifier:
     std: Tensor
     classes: tuple[str, ...]
 
+    def normalised_by(self, mean: Tensor, std: Tensor) -> RowClassifier:
+        """The same classifier of rows that are normalised with other moments `(C,)`."""
+        bias = self.bias + self.weight @ ((mean - self.mean) / self.std)
+        return RowClassifier(self.weight * (std / self.std), bias, mean, std, self.classes)
+
     def probabilities(self, values_NC: np.ndarray) -> np.ndarray:
         """`(N, K)` of the classes; what is missing to 1 is background."""
         rows = (torch.from_numpy(values_NC.copy()) - self.mean) / self.std

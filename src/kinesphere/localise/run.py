@@ -29,19 +29,25 @@ from kinesphere.evaluate.files.detections import score_detections
 from kinesphere.evaluate.files.result import FileScores
 from kinesphere.localise.baseline import fit_baseline
 from kinesphere.localise.evaluation import Evaluated, proposal_scores
-from kinesphere.localise.methods.registry import METHODS, Detector, load_detector
+from kinesphere.localise.methods.registry import METHODS, Detector, LearnsThrough, Method, load_detector
 from kinesphere.localise.prediction import SEEN_BY, proposals_of
 from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
-from kinesphere.localise.settings import DetectorRecipe, FeatureSection, LocaliseRecipe
+from kinesphere.localise.settings import BackboneSection, DetectorRecipe, LocaliseRecipe
 from kinesphere.localise.sight import Sight
 from kinesphere.localise.training import NetworkTask
+from kinesphere.models import load_model, save_model
+from kinesphere.models.create import with_specs
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 from kinesphere.predict.sources import find_videos
+from kinesphere.train.clip_sections import ClipSection
+from kinesphere.train.inputs import clip_specs
 from kinesphere.train.run import how_to_go_on
 from kinesphere.train.run_folder import RunFiles
 
 log = logging.getLogger("kinesphere.localise")
 _TRAINED_ON = "trained_on.json"
+_AT_FIRST = "at_first"
+"""In the folder of a run whose recogniser learns: that recogniser as it was, and its features."""
 TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
@@ -70,6 +76,19 @@ class LocaliserRun:
         return f"mAP at tIoU 0.3 to 0.7: {own} on {videos:g} videos (smoothed classifier of rows: {other})"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Features of a run.
+
+    Attributes:
+        extractor: Makes them; None where they came from another program.
+        folder: Where they lie.
+    """
+
+    extractor: FeatureExtractor | None
+    folder: Path
+
+
 def train_localiser(
     recipe: LocaliseRecipe, *, resume: bool = False, console: Console | None = None
 ) -> LocaliserRun:
@@ -93,14 +112,17 @@ def train_localiser(
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
         method = METHODS.get(recipe.model.name)
+        _check_backbone(recipe, method)
         # A detector that is trained keeps how it decodes.
         free = {"out", "compute"} | (set() if files.model.is_file() else {"decode"})
         check_begun(files, recipe, free, resume=resume)
         write_text(files.recipe, dump_yaml(recipe.to_dict()))
         divided = divide(*_sources(recipe), recipe.data, recipe.train.seed)
-        train, test, skipped = _recordings(recipe, divided, files, console)
+        at_first, learnt = _seen(recipe, files)
+        train, test, skipped = _recordings(recipe, divided, at_first, console)
         labels = _classes(recipe, train, test)
         _check_same(files, train)
+        detector: Detector | None = None
         if not files.model.is_file():
             torch.manual_seed(recipe.train.seed)
             detector = method.fresh(recipe, train, labels)
@@ -109,9 +131,30 @@ def train_localiser(
                 f"{recipe.model.name} on {len(detector.labels)} classes: {len(train)} videos to train on, "
                 f"{len(test)} to test on; {files.folder}"
             )
-            detector.fit(train, recipe, files.state, ShowEpochs(console, files.metrics))
+            _fit(detector, train, recipe, at_first, files, ShowEpochs(console, files.metrics))
+        if learnt is not None:
+            train, test, skipped = _recordings(recipe, divided, learnt, console)
+        if detector is not None:
+            if isinstance(detector, LearnsThrough) and learnt is not None:
+                detector.see_anew(train)
             detector.save(files.model)
         return _score(recipe, load_detector(files.model), train, test, skipped, files)
+
+
+def _fit(
+    detector: Detector,
+    train: Sequence[Recording],
+    recipe: LocaliseRecipe,
+    seen: Seen,
+    files: RunFiles,
+    progress: pl.Callback,
+) -> None:
+    """Train the detector; or it and the recogniser, which is then kept."""
+    if not (recipe.backbone.train and isinstance(detector, LearnsThrough) and seen.extractor is not None):
+        detector.fit(train, recipe, files.state, progress)
+        return
+    recogniser = detector.fit_through(train, seen.extractor, recipe, files.state, progress)
+    save_model(recogniser, files.folder / SEEN_BY)
 
 
 def check_begun(files: RunFiles, recipe: DetectorRecipe, free: Collection[str], *, resume: bool) -> None:
@@ -175,19 +218,76 @@ def common_folder(paths: Sequence[Path]) -> Path | None:
     return Path(os.path.commonpath(folders)) if folders else None
 
 
+def _seen(recipe: LocaliseRecipe, files: RunFiles) -> tuple[Seen, Seen | None]:
+    """What makes the features at first, and what makes them once the recogniser has learnt; None where it
+    does not learn."""
+    section = recipe.features
+    if section.model is None:
+        return Seen(None, Path(section.folder or files.features)), None
+    own = _extractor(recipe, files.folder / SEEN_BY)
+    if not recipe.backbone.train:
+        _keep(recipe, files.folder / SEEN_BY)
+        return Seen(own, Path(section.folder or files.features)), None
+    first = files.folder / _AT_FIRST / SEEN_BY
+    _keep(recipe, first)
+    folder = Path(section.folder or first.parent / files.features.name)
+    return Seen(_extractor(recipe, first), folder), Seen(own, files.features)
+
+
+def _keep(recipe: LocaliseRecipe, path: Path) -> None:
+    """Keep the recogniser that the recipe names, with the recipe's clips."""
+    if not path.is_file():
+        recogniser = load_model(str(recipe.features.model))
+        specs = clip_specs(recogniser.card.name, recogniser.specs, recipe.clip)
+        save_model(with_specs(recogniser, specs or recogniser.specs), path)
+
+
+def _extractor(recipe: LocaliseRecipe, model: Path) -> FeatureExtractor:
+    section = recipe.features
+    grid = FeatureGrid(section.stride_s, section.window_s, section.mode)
+    return FeatureExtractor(str(model), grid, recipe.compute.choose())
+
+
+def _check_backbone(recipe: LocaliseRecipe, method: Method) -> None:
+    """Refuse settings of a recogniser where none is named, and one that is to learn where it cannot.
+
+    Raises:
+        InvalidSetting: If so.
+    """
+    if recipe.features.model is None and recipe.clip != ClipSection():
+        raise InvalidSetting("clip changes what the recogniser of features.model sees; name one.")
+    if not recipe.backbone.train:
+        if recipe.backbone != BackboneSection():
+            raise InvalidSetting("backbone.freeze and backbone.lr mean something with backbone.train=true.")
+        return
+    if not method.learns_through:
+        others = ", ".join(name for name in METHODS if METHODS.get(name).learns_through)
+        raise InvalidSetting(
+            f"{recipe.model.name} learns from features alone; detectors that learn through the recogniser "
+            f"(backbone.train): {others}."
+        )
+    if recipe.features.model is None:
+        raise InvalidSetting(
+            "backbone.train needs the recogniser that is to learn; name it by features.model."
+        )
+    if recipe.features.mode != "windows":
+        raise InvalidSetting(
+            "backbone.train reads snippets as single windows; set features.mode=windows, or leave it out."
+        )
+
+
 def _recordings(
-    recipe: LocaliseRecipe, divided: Divided, files: RunFiles, console: Console
+    recipe: LocaliseRecipe, divided: Divided, seen: Seen, console: Console
 ) -> tuple[list[Recording], list[Recording], tuple[Skipped, ...]]:
     """Features beside labels of both subsets; videos whose features cannot be had are told."""
-    place = Extracts(_feature_folder(recipe.features, files))
+    place = Extracts(seen.folder)
     names = (*divided.train, *divided.test)
     skipped = list(divided.skipped)
     failed: set[str] = set()
-    if recipe.features.model is not None:
-        extractor = _extractor(recipe, files)
+    if seen.extractor is not None:
         found = extract_all(
             [divided.paths[name] for name in names],
-            extractor,
+            seen.extractor,
             extracts=place,
             workers=1,
             progress=lambda done, total: (
@@ -217,23 +317,6 @@ def _recordings(
             f"are needed. {skipped[0].reason if skipped else ''}"
         )
     return parts[0], parts[1], tuple(skipped)
-
-
-def _feature_folder(section: FeatureSection, files: RunFiles) -> Path:
-    return Path(section.folder) if section.folder else files.features
-
-
-def _extractor(recipe: LocaliseRecipe, files: RunFiles) -> FeatureExtractor:
-    """The extractor of a run, whose recogniser is kept in its folder."""
-    from kinesphere.models import load_model, save_model
-
-    section = recipe.features
-    kept = files.folder / SEEN_BY
-    if not kept.is_file():
-        save_model(load_model(str(section.model)), kept)
-    return FeatureExtractor(
-        str(kept), FeatureGrid(section.stride_s, section.window_s, section.mode), recipe.compute.choose()
-    )
 
 
 def _classes(recipe: LocaliseRecipe, train: Sequence[Recording], test: Sequence[Recording]) -> LabelSet:

@@ -12,6 +12,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.localise.decoding import Decoding
 from kinesphere.localise.suppression import Method, Suppression
 from kinesphere.predict.scorers import Mode
+from kinesphere.train.clip_sections import ClipSection
 from kinesphere.train.config import (
     ComputeSection,
     Count,
@@ -64,6 +65,18 @@ class FeatureSection(Section):
     """Seconds that a row sees; None is the model's own clip."""
     mode: Mode = "windows"
     """Whether windows are seen one by one, or as a stream."""
+
+
+class BackboneSection(Section):
+    """The recogniser of the features, where it learns together with the detector; of `ssn`."""
+
+    train: bool = False
+    """Whether it learns: snippets are read from the videos, and gradients reach it. Otherwise the detector
+    learns alone, from features that are made once."""
+    freeze: str | None = None
+    """Last stage that does not learn, with all stages before it."""
+    lr: Positive = 0.1
+    """Factor of its learning rate, of the detector's."""
 
 
 class DetectorSection(Section):
@@ -167,6 +180,10 @@ class LocaliseRecipe(DetectorRecipe):
     """Recordings, labels and subsets."""
     features: FeatureSection = FeatureSection()
     """Features of the recordings."""
+    clip: ClipSection = ClipSection()
+    """Changes of the input contract of the recogniser that makes the features."""
+    backbone: BackboneSection = BackboneSection()
+    """What of that recogniser learns with the detector."""
     model: DetectorSection = DetectorSection()
     """Network."""
     optimizer: OptimizerSection = OptimizerSection(lr=1e-3)
@@ -178,6 +195,7 @@ class LocaliseRecipe(DetectorRecipe):
     decode: DecodeSection = DecodeSection()
     """How answers become detections."""
     compute: ComputeSection = ComputeSection()
-    """Device and arithmetic of the features; the detector itself computes in fp32."""
+    """Device and arithmetic of the features, and of a recogniser that learns; the detector itself computes in
+    fp32."""
     out: str | None = None
     """Run folder; None is runs/localise-<model>."""

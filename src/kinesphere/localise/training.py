@@ -145,6 +145,10 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
     def loss_of(self, batch: Any) -> Tensor:
         """The loss of a batch."""
 
+    def learning(self) -> list[tuple[list[nn.Parameter], float]]:
+        """What learns, and the factor of its learning rate."""
+        return [(list(self.net.parameters()), 1.0)]
+
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the epoch, which are the same whether it is reached at once or resumed at."""
         batches = list(self.batches(self.current_epoch))
@@ -185,9 +189,10 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         """Optimiser and schedule; vectors and scalars do not decay."""
         settings = self._recipe.optimizer
         groups = [
-            ParameterGroup("all", tuple(chosen), settings.lr, settings.weight_decay if decays else 0.0)
+            ParameterGroup("all", tuple(chosen), settings.lr * rate, settings.weight_decay if decays else 0.0)
+            for parameters, rate in self.learning()
             for decays in (True, False)
-            if (chosen := [p for p in self.net.parameters() if (p.dim() > 1) == decays])
+            if (chosen := [p for p in parameters if (p.dim() > 1) == decays])
         ]
         optimizer = optimizer_of(groups, settings)
         epochs = self._recipe.train.epochs

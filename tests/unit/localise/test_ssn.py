@@ -10,11 +10,14 @@ import torch
 from kinesphere.annotations.timed import TimedLabel
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.localise.fused_runs import fuse_detectors
+from kinesphere.localise.fusion import check_fusable, fused
 from kinesphere.localise.methods.registry import METHODS, load_detector
-from kinesphere.localise.methods.ssn import placed
+from kinesphere.localise.prediction import LocalisingPredictor
 from kinesphere.localise.recordings import Recording, truth_of
 from kinesphere.localise.run import scored
 from kinesphere.localise.settings import LocaliseRecipe
+from kinesphere.localise.snippets import placed
 from kinesphere.predict.features import VideoFeatures
 
 CLASSES = LabelSet(("hop", "skip"))
@@ -73,3 +76,60 @@ def test_outer_stages_are_half_as_long_and_know_how_much_of_them_is_in_the_video
     found = placed(np.array([[10.0, 20.0], [2.0, 10.0], [0.0, 30.0]]), 30)
     assert found.ticks.tolist() == [[5, 10, 20, 25], [0, 2, 10, 14], [0, 0, 30, 30]]
     np.testing.assert_allclose(found.scale, [[1, 1], [0.5, 1], [0, 0]])
+
+
+def test_detectors_judge_the_proposals_of_all_and_what_they_say_is_averaged(tmp_path):
+    train, own = [made(i) for i in range(4)], made(7)
+    detectors = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        detectors.append(METHODS.get("ssn").fresh(recipe(), train, CLASSES))
+        detectors[-1].fit(train, recipe(), tmp_path / f"{seed}.ckpt")
+    one, other = detectors
+    features = own.features
+    alone = one.detect(features, "v")
+    twice = fused([one, one], [features, features], [0.5, 0.5], "v")
+    for name in ("label", "score", "start_s", "end_s"):
+        assert getattr(twice[0], name) == pytest.approx(getattr(alone[0], name))
+    seconds = np.array([[2.0, 5.0], [1.0, 9.0]])
+    scores, moves = one.judge(features, seconds)
+    assert scores.shape == (2, 2)
+    assert moves.shape == (2, 2, 2)
+    together = fused([one, other], [features, features], [0.5, 0.5], "v")
+    assert scored(together, [own], truth_of([own])).scores["map@0.5"].value > 0.5
+    with pytest.raises(InvalidSetting, match="the detector sees those of made up"):
+        fused([one, other], [features, replace(features, origin="another")], [0.5, 0.5])
+    check_fusable(detectors)
+    torch.manual_seed(0)
+    strange = METHODS.get("ssn").fresh(recipe(), train, LabelSet(("hop", "jump")))
+    with pytest.raises(InvalidSetting, match="one knows hop, skip, another hop, jump"):
+        check_fusable([one, strange])
+    plain = METHODS.get("temporalmaxer").fresh(
+        LocaliseRecipe.model_validate({"data": {"videos": ["."], "labels": ["l"]}}), train, CLASSES
+    )
+    with pytest.raises(InvalidSetting, match="temporalmaxer does not judge proposals of others; .*: ssn"):
+        check_fusable([one, plain])
+
+
+def test_runs_are_fused_into_a_folder_of_their_own(tmp_path):
+    train = [made(0), made(1)]
+    detector = METHODS.get("ssn").fresh(recipe(), train, CLASSES)
+    runs = [tmp_path / "rgb", tmp_path / "flow"]
+    for run in runs:
+        run.mkdir()
+        detector.save(run / "model.safetensors")
+    assert fuse_detectors(runs, tmp_path / "both", [3, 1]) == (0.75, 0.25)
+    found = LocalisingPredictor.load(tmp_path / "both")
+    assert found.weights == (0.75, 0.25)
+    assert [Path(each).resolve() for each in found.members] == runs
+    with pytest.raises(InvalidSetting, match="leave --keep out"):
+        LocalisingPredictor.load(tmp_path / "both", keep=True)
+    with pytest.raises(InvalidSetting, match="what becomes of proposals is told of one of them"):
+        _ = found.proposes
+    for folders, out, says in (
+        ([*runs, tmp_path], tmp_path / "x", "is no detector of actions; fuse detectors with detectors"),
+        (runs, None, "Detectors are fused into a folder"),
+        (runs, runs[0], "is one of the runs; write their fusion to another folder"),
+    ):
+        with pytest.raises(InvalidSetting, match=says):
+            fuse_detectors(folders, out)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def fuse(
-    runs: Annotated[list[Path], typer.Argument(help="Finished runs, tested on the same clips.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Finished runs, tested on the same clips; or detectors `ssn`.")
+    ],
     weights: Annotated[
         str | None,
         typer.Option(
@@ -34,10 +36,15 @@ def fuse(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score several runs as one: the weighted mean of their probabilities."""
+    """Score several runs as one: the weighted mean of their probabilities, or of what detectors say of
+    proposals."""
+    from kinesphere.localise.prediction import localiser_file
     from kinesphere.train import fuse_runs
 
     check_results("--out", out)
+    if any(localiser_file(each) is not None for each in runs):
+        _fuse_detectors(runs, weights, out, as_json=as_json)
+        return
     fusion = fuse_runs(runs, parse(weights))
     without: tuple[Path, ...] = ()
     if out is not None:
@@ -69,6 +76,27 @@ def fuse(
                 f"{folder} holds no model, so {out} cannot predict; fuse runs without folds for that",
             )
     end(len(fusion.report.skipped) if fusion.report is not None else 0)
+
+
+def _fuse_detectors(runs: list[Path], weights: str | None, out: Path | None, *, as_json: bool) -> None:
+    """Write the fusion of detectors of actions.
+
+    Raises:
+        InvalidSetting: If weights are to be learned.
+    """
+    from kinesphere.localise.fused_runs import fuse_detectors
+
+    given = parse(weights)
+    if given == "learned":
+        raise InvalidSetting("Weights of detectors are given, not learned; name one number per run.")
+    found = fuse_detectors(runs, out, given)
+    weighted = [{"run": str(run), "weight": weight} for run, weight in zip(runs, found, strict=True)]
+    if as_json:
+        print_json({"weights": weighted, "learned_on": None, "report": {}})
+        return
+    for each in weighted:
+        console().print(f"{each['weight']:.3f}  {each['run']}", soft_wrap=True)
+    console().print(f"kinesphere evaluate {out} LABELS scores them as one", soft_wrap=True)
 
 
 def _source(fusion: FusedRuns) -> str:

@@ -16,7 +16,8 @@ from kinesphere.localise.detector_file import detector_header
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.localise.sight import Sight
-from kinesphere.predict.features import VideoFeatures
+from kinesphere.models import Recogniser
+from kinesphere.predict.features import FeatureExtractor, VideoFeatures
 
 
 class Detector(Protocol):
@@ -76,6 +77,38 @@ class Proposes(Protocol):
         """Where any action is, the surest first; see `Detector.detect`."""
 
 
+@runtime_checkable
+class LearnsThrough(Protocol):
+    """A detector that learns together with the recogniser that makes its features."""
+
+    def fit_through(
+        self,
+        recordings: Sequence[Recording],
+        extractor: FeatureExtractor,
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> Recogniser:
+        """Train both, from the state where there is one.
+
+        Args:
+            recordings: To train on, with the features of the recogniser at the start.
+            extractor: That made these.
+            recipe: Length, optimiser, device and seed.
+            state: File of what is needed to go on; its folder is there.
+            progress: Told how far it is.
+
+        Returns:
+            The recogniser as it has learnt.
+
+        Raises:
+            TrainingDiverged: If the loss stops being a number.
+        """
+
+    def see_anew(self, recordings: Sequence[Recording]) -> None:
+        """Take the features of the recogniser that has learnt, of the recordings to train on."""
+
+
 @dataclass(frozen=True)
 class Method:
     """One way.
@@ -84,10 +117,12 @@ class Method:
         fresh: Makes a detector with fresh weights for the features of the recordings to train on, which all
             see alike, and for classes.
         load: Reads one that was saved.
+        learns_through: Whether its detectors learn through the recogniser, too (`LearnsThrough`).
     """
 
     fresh: Callable[[LocaliseRecipe, Sequence[Recording], LabelSet], Detector]
     load: Callable[[Path], Detector]
+    learns_through: bool = False
 
 
 METHODS: Registry[Method] = Registry(

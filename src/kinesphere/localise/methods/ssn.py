@@ -23,6 +23,7 @@ from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.decoding import Decoding, detections
 from kinesphere.localise.detector_file import DetectorFile, whole
+from kinesphere.localise.end_to_end import fit_clips
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposal_fates import REASONS, Fate, ProposalFate
 from kinesphere.localise.proposals import Proposals, grouped, sliding
@@ -30,11 +31,10 @@ from kinesphere.localise.recordings import Recording
 from kinesphere.localise.rows import RowClassifier, fit_rows
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.localise.sight import Sight, moments
+from kinesphere.localise.snippets import Draws, placed
 from kinesphere.localise.structured import (
     COUNTS,
     PoolRule,
-    Pools,
-    drawn,
     pools_of,
     regressed,
     segment_loss,
@@ -42,15 +42,12 @@ from kinesphere.localise.structured import (
 )
 from kinesphere.localise.suppression import Suppression, suppressed, survivors, tiou
 from kinesphere.localise.training import NetworkTask, fit_task
-from kinesphere.models.temporal.ssn import SSN, Placed, RowScores, Stages
-from kinesphere.predict.features import VideoFeatures
+from kinesphere.models import Recogniser
+from kinesphere.models.temporal.ssn import SSN, RowScores, Stages
+from kinesphere.predict.features import FeatureExtractor, VideoFeatures
 
 NAME = "ssn"
 _ACTION = "action"
-_DRAWS = 10
-"""Each video is drawn from so many times in an epoch."""
-_OUTSIDE = 0.5
-"""Starting and ending stages are so long, in lengths of the proposal."""
 _RULE = PoolRule(coverage=0.0)
 """Recordings differ in length, and a second of background is some in each."""
 _SHAPES = {"mean": ("C",), "std": ("C",), "actionness": (2, "C + 1"), "targets": (2, 2)}
@@ -128,12 +125,50 @@ class SegmentDetector:
         Raises:
             InvalidAnnotation: If no video has an action, or none has proposals of a kind that is shown.
         """
+        self._look_for_action(recordings)
+        acting, draws = self._shown(recordings, recipe)
+        values = [self._rows(own.features) for own in acting]
+        fit_task(SegmentTask(self.net, values, draws, recipe), recipe, state, progress)
+
+    def fit_through(
+        self,
+        recordings: Sequence[Recording],
+        extractor: FeatureExtractor,
+        recipe: LocaliseRecipe,
+        state: Path,
+        progress: pl.Callback | None = None,
+    ) -> Recogniser:
+        """Train the network together with the recogniser; see `LearnsThrough.fit_through`.
+
+        Proposals are those that features by the recogniser at the start make.
+
+        Raises:
+            InvalidAnnotation: As by `fit`.
+        """
+        self._look_for_action(recordings)
+        acting, draws = self._shown(recordings, recipe)
+        paths = [own.path for own in acting]
+        moments = self.mean, self.std
+        return fit_clips(self.net, moments, draws, paths, extractor, recipe, state, progress)
+
+    def see_anew(self, recordings: Sequence[Recording]) -> None:
+        """See `LearnsThrough.see_anew`."""
+        self.sight = Sight.of(recordings[0].features)
+        self._look_for_action(recordings)
+
+    def _look_for_action(self, recordings: Sequence[Recording]) -> None:
+        """Fit the classifier of rows."""
         plain = [
             replace(own, labels=tuple(replace(each, label=_ACTION) for each in own.labels))
             for own in recordings
         ]
-        rows = fit_rows(plain, (_ACTION,))
+        rows = fit_rows(plain, (_ACTION,)).normalised_by(self.mean, self.std)
         self.actionness = torch.cat((rows.weight, rows.bias[:, None]), 1)
+
+    def _shown(
+        self, recordings: Sequence[Recording], recipe: LocaliseRecipe
+    ) -> tuple[list[Recording], Draws]:
+        """The recordings with an action, and which of their proposals are shown when."""
         acting = [(own, own.truth(self.labels.names)) for own in recordings]
         acting = [(own, truth) for own, truth in acting if len(truth.labels)]
         if not acting:
@@ -149,8 +184,9 @@ class SegmentDetector:
             for own, truth in acting
         ]
         self.targets = torch.from_numpy(np.stack(target_moments(videos))).float()
-        values = [self._rows(own.features) for own, _ in acting]
-        fit_task(SegmentTask(self.net, values, videos, self.targets, recipe), recipe, state, progress)
+        found = [own for own, _ in acting]
+        lengths = [len(own.features) for own in found]
+        return found, Draws(videos, lengths, self.targets, self.net.snippets, recipe.train)
 
     def _rows(self, features: VideoFeatures) -> Tensor:
         return (torch.from_numpy(features.values.copy()) - self.mean) / self.std
@@ -217,14 +253,28 @@ class SegmentDetector:
         segments = found.stretches.astype(np.float64)
         if not len(segments):
             return None
-        rows, products = self._rows(features), RowScores(self.net.eval())
-        verdicts = products.pooled(products.scores(rows), placed(segments, len(rows)))
-        scores_PK = (verdicts.activity[:, 1:].softmax(1) * verdicts.completeness.exp()).double().numpy()
-        offsets = (verdicts.regression * self.targets[1] + self.targets[0]).double().numpy()
+        scores_PK, offsets = self._said(features, segments)
         best = np.argsort(-scores_PK, axis=None, kind="stable")[: self.decoding.most]
         proposal, label = np.unravel_index(best, scores_PK.shape)
-        moved = regressed(segments[proposal], offsets[proposal, label], float(len(rows)))
+        moved = regressed(segments[proposal], offsets[proposal, label], float(len(features)))
         return Judged(moved, scores_PK[proposal, label], label, proposal, scores_PK)
+
+    def _said(self, features: VideoFeatures, segments_P2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores `(P, K)` and offsets `(P, K, 2)` of proposals in rows."""
+        rows, products = self._rows(features), RowScores(self.net.eval())
+        verdicts = products.pooled(products.scores(rows), placed(segments_P2, len(rows)))
+        scores_PK = (verdicts.activity[:, 1:].softmax(1) * verdicts.completeness.exp()).double().numpy()
+        return scores_PK, (verdicts.regression * self.targets[1] + self.targets[0]).double().numpy()
+
+    def proposed(self, features: VideoFeatures) -> tuple[np.ndarray, np.ndarray]:
+        """See `fusion.Judges.proposed`."""
+        found = self.proposals(features)
+        return features.to_s(found.stretches - 0.5), found.scores
+
+    @torch.inference_mode()
+    def judge(self, features: VideoFeatures, seconds_P2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `fusion.Judges.judge`."""
+        return self._said(features, (features.to_grid(seconds_P2) + 0.5).clip(0.0, float(len(features))))
 
     def save(self, path: Path) -> Path:
         """Write the detector to a `.safetensors`; the file appears whole or not at all."""
@@ -249,42 +299,18 @@ class SegmentDetector:
 
 
 class SegmentTask(NetworkTask[SSN]):
-    """Proposals of a few videos at a time, by snippets that are drawn from their stages."""
+    """Proposals of a few videos at a time, by snippets of features that are there."""
 
-    def __init__(
-        self,
-        net: SSN,
-        rows: Sequence[Tensor],
-        videos: Sequence[Pools],
-        targets: Tensor,
-        recipe: LocaliseRecipe,
-    ) -> None:
-        super().__init__(net, recipe, -(-len(rows) * _DRAWS // recipe.train.batch_size))
-        self._rows, self._videos, self._targets = rows, videos, targets
-        self._settings = recipe.train
+    def __init__(self, net: SSN, rows: Sequence[Tensor], draws: Draws, recipe: LocaliseRecipe) -> None:
+        super().__init__(net, recipe, draws.steps)
+        self._rows, self._draws = rows, draws
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """See `NetworkTask.batches`."""
-        settings = self._settings
-        rng = np.random.default_rng((settings.seed, epoch))
-        order = rng.permutation(np.repeat(np.arange(len(self._rows)), _DRAWS))
-        for first in range(0, len(order), settings.batch_size):
-            videos = order[first : first + settings.batch_size]
-            shown = [pair for video in videos for pair in drawn(self._videos, int(video), rng)]
-            yield self._batch(shown, rng)
-
-    def _batch(self, shown: list[tuple[int, int]], rng: np.random.Generator) -> Batch:
-        snippets, scales, labels, targets = [], [], [], []
-        for video, index in shown:
-            pools, rows = self._videos[video], self._rows[video]
-            where = placed(pools.segments[index : index + 1], len(rows))
-            snippets.append(rows[snippet_rows(where.ticks[0], self.net.snippets, len(rows), rng)])
-            scales.append(where.scale)
-            labels.append(int(pools.labels[index]))
-            targets.append(pools.targets[index])
-        wanted = torch.from_numpy(np.stack(targets)).float()
-        normal = (wanted - self._targets[0]) / self._targets[1]
-        return torch.stack(snippets), torch.cat(scales), torch.tensor(labels), normal
+        for shown in self._draws.of(epoch):
+            pairs = zip(shown.video.tolist(), shown.rows, strict=True)
+            snippets = torch.stack([self._rows[video][rows] for video, rows in pairs])
+            yield snippets, shown.scale, shown.labels, shown.targets
 
     def loss_of(self, batch: Batch) -> Tensor:
         """See `NetworkTask.loss_of`."""
@@ -314,27 +340,6 @@ def _windows(features: VideoFeatures) -> np.ndarray:
     rows = np.clip(features.to_grid(sliding(features.duration_s)) + 0.5, 0.0, float(len(features)))
     found: np.ndarray = rows[rows[:, 1] - rows[:, 0] >= 1]
     return found
-
-
-def placed(segments_P2: np.ndarray, rows: int) -> Placed:
-    """The stages of proposals `[first, end)` on the rows of a video."""
-    start, end = segments_P2.T
-    outside = np.maximum(end - start, 1e-6) * _OUTSIDE
-    first, last = np.maximum(start - outside, 0.0), np.minimum(end + outside, float(rows))
-    ticks = np.round(np.stack((first, start, end, last), 1)).astype(np.int64).clip(0, rows)
-    scale = np.stack(((start - first) / outside, (last - end) / outside), 1).clip(0, 1)
-    return Placed(torch.from_numpy(ticks), torch.from_numpy(scale).float())
-
-
-def snippet_rows(
-    ticks_4: Tensor, counts: tuple[int, int, int], rows: int, rng: np.random.Generator
-) -> Tensor:
-    """Rows `(S,)` drawn from the equal parts of each stage."""
-    found = []
-    for stage, count in enumerate(counts):
-        first, end = int(ticks_4[stage]), int(ticks_4[stage + 1])
-        found.append(first + (np.arange(count) + rng.random(count)) * max(1, end - first) / count)
-    return torch.from_numpy(np.concatenate(found).astype(np.int64).clip(0, rows - 1))
 
 
 def build(features: int, classes: int, arguments: dict[str, Any]) -> SSN:
@@ -372,4 +377,4 @@ def fresh(recipe: LocaliseRecipe, recordings: Sequence[Recording], labels: Label
     )
 
 
-METHODS.add(NAME, Method(fresh, SegmentDetector.load))
+METHODS.add(NAME, Method(fresh, SegmentDetector.load, learns_through=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -188,6 +188,24 @@ class FeatureExtractor:
             )
             write_features(target, made, of=video)
             return "; ".join(source.damage) or None
+
+    def windows(self, video: Path, rows: Sequence[int]) -> list[Window]:
+        """The clips that some rows of a video's features are made of.
+
+        Args:
+            video: Its file.
+            rows: Numbers of the rows, ascending.
+
+        Raises:
+            VideoError: If the video cannot be decoded.
+            InvalidAnnotation: If a file that the model needs beside it is missing or damaged.
+        """
+        predictor = self.predictor()
+        with SharedVideo(video, [look_of(predictor, Views())]) as shared:
+            shared.raise_refusal()
+            length_s = self.grid.length_s(predictor.specs[0], shared.video)
+            spans = self.grid.spans(start_of(shared.video), duration_of(shared.video), length_s)
+            return list(_sound(shared, [spans[row] for row in rows], 0))
 
     def predictor(self) -> FeaturePredictor:
         """The model without its head.
