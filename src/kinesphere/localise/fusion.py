@@ -53,8 +53,8 @@ def check_fusable(detectors: Sequence[Detector]) -> None:
         if each.labels.names != detectors[0].labels.names:
             first, other = (", ".join(names) for names in (detectors[0].labels.names, each.labels.names))
             raise InvalidSetting(
-                f"Detectors of other classes cannot be fused: one knows {first}, another {other}. Train them on "
-                "the same labels."
+                f"Detectors of other classes cannot be fused: one knows {first}, another {other}. Train them "
+                "on the same labels."
             )
 
 
