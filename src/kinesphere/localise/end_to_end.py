@@ -48,10 +48,10 @@ class Step(NamedTuple):
     targets: Tensor
     inputs: tuple[Tensor, ...]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> Step:
         """The same on another device."""
-        moved = [each.to(device) for each in self[:4]]
-        return self._make((*moved, tuple(each.to(device) for each in self.inputs)))
+        which, scale, labels, targets = (each.to(device) for each in self[:4])
+        return Step(which, scale, labels, targets, tuple(each.to(device) for each in self.inputs))
 
 
 class ClipSegments(nn.Module):
@@ -110,7 +110,8 @@ class ClipSegments(nn.Module):
         ]
         with self._compute.autocast():
             seen: Tensor = self.backbone(*clips)
-        return seen.float().flatten(1).unflatten(0, (count, views)).mean(1)
+        found: Tensor = seen.float().flatten(1).unflatten(0, (count, views)).mean(1)
+        return found
 
     def learnt(self, recogniser: Recogniser) -> Recogniser:
         """The whole recogniser with the weights that were learnt."""

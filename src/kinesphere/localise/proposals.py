@@ -7,6 +7,7 @@ N rows, M proposals. A proposal is a stretch of rows `[first, end)`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from kinesphere.core.errors import InvalidSetting
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.15, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 TOLERANCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+SMOOTHING_S = 0.6
+"""Deviation by which actionness is smoothed in all; see `smoothing`."""
 WINDOW_LENGTHS_S = tuple(2.0**power for power in range(8))
 
 
@@ -45,6 +48,20 @@ class Grouping:
                 "Grouping needs thresholds, tolerances and an overlap between 0 and 1, and a sigma of 0 or "
                 f"more; got {self}."
             )
+
+
+def smoothing(window_s: float, stride_s: float) -> float:
+    """Sigma `Grouping.sigma`, in rows, of features whose windows smooth the actionness by themselves.
+
+    The authors smooth by 3 snippets of few frames, 6 frames apart: 0.6 s at 30 frames a second. A window is
+    as a Gaussian of its own deviation, its length by the root of 12, and what is missing to theirs is added.
+    So windows from 2.1 s on are smoothed no further, which would merge actions with the pauses between them.
+
+    Args:
+        window_s: Seconds that a row sees.
+        stride_s: Seconds between rows.
+    """
+    return math.sqrt(max(0.0, SMOOTHING_S**2 - window_s**2 / 12)) / stride_s
 
 
 def _fractions(values: tuple[float, ...]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.localise.proposals import Grouping, greedy, grouped, sliding
+from kinesphere.localise.proposals import Grouping, greedy, grouped, sliding, smoothing
 from kinesphere.localise.suppression import tiou
 from kinesphere.models.temporal.ssn import SSN, Placed, RowScores, Stages
 
@@ -53,6 +53,26 @@ def test_proposals_lie_in_the_video_and_find_what_is_scripted():
             assert tiou(lost[None].astype(float), better[None].astype(float))[0, 0] > 0.85
     assert hits >= 0.95 * total
     assert len(grouped(np.zeros(5))) == len(grouped(np.zeros(0))) == 0
+
+
+def test_what_windows_have_smoothed_is_not_smoothed_again():
+    assert smoothing(0.0, 0.2) == pytest.approx(3.0)  # the authors' 3 snippets
+    assert smoothing(1.0, 0.2) == pytest.approx(np.sqrt(0.36 - 1 / 12) / 0.2)
+    assert smoothing(2.0, 0.25) == pytest.approx(0.6532, abs=1e-4)
+    assert smoothing(2.1, 0.25) == smoothing(10.0, 0.5) == 0.0
+    # Actions of 1 to 3 s with pauses of 0.5 to 1 s, a row every 0.25 s: what smoothing by three rows joins.
+    rng, at, truth = np.random.default_rng(0), 4, []
+    while at < 380:
+        truth.append((at, at + int(rng.integers(4, 13))))
+        at = truth[-1][1] + int(rng.integers(2, 5))
+    seen = np.convolve(plateaus(*truth, rows=400), np.full(4, 1 / 4), "same")
+
+    def recall(sigma: float) -> float:
+        found = grouped(seen, Grouping(sigma=sigma)).stretches
+        return float((tiou(np.array(truth, float), found.astype(float)).max(1) >= 0.5).mean())
+
+    assert recall(smoothing(2.0, 0.25)) > 0.95
+    assert recall(Grouping().sigma) < 0.7
 
 
 def test_suppression_keeps_what_overlaps_by_no_more_and_says_who_dropped_what():

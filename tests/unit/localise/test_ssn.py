@@ -79,7 +79,7 @@ def test_outer_stages_are_half_as_long_and_know_how_much_of_them_is_in_the_video
 
 
 def test_detectors_judge_the_proposals_of_all_and_what_they_say_is_averaged(tmp_path):
-    train, own = [made(i) for i in range(4)], made(7)
+    train, own = [made(i) for i in range(3)], made(7)
     detectors = []
     for seed in (0, 1):
         torch.manual_seed(seed)
@@ -95,7 +95,7 @@ def test_detectors_judge_the_proposals_of_all_and_what_they_say_is_averaged(tmp_
     scores, moves = one.judge(features, seconds)
     assert scores.shape == (2, 2)
     assert moves.shape == (2, 2, 2)
-    together = fused([one, other], [features, features], [0.5, 0.5], "v")
+    together = fused([one, other], [features, features], [0.5, 0.5], own.video)
     assert scored(together, [own], truth_of([own])).scores["map@0.5"].value > 0.5
     with pytest.raises(InvalidSetting, match="the detector sees those of made up"):
         fused([one, other], [features, replace(features, origin="another")], [0.5, 0.5])

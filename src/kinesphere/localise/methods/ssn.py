@@ -26,7 +26,7 @@ from kinesphere.localise.detector_file import DetectorFile, whole
 from kinesphere.localise.end_to_end import fit_clips
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposal_fates import REASONS, Fate, ProposalFate
-from kinesphere.localise.proposals import Proposals, grouped, sliding
+from kinesphere.localise.proposals import Grouping, Proposals, grouped, sliding, smoothing
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.rows import RowClassifier, fit_rows
 from kinesphere.localise.settings import LocaliseRecipe
@@ -109,7 +109,8 @@ class SegmentDetector:
         """Stretches of rows that look like action, and those that were left out for better ones."""
         weight, bias = self.actionness[:, :-1], self.actionness[:, -1]
         rows = RowClassifier(weight, bias, self.mean, self.std, (_ACTION,))
-        return grouped(rows.probabilities(features.values)[:, 0])
+        rule = Grouping(sigma=smoothing(features.window_s, features.stride_s))
+        return grouped(rows.probabilities(features.values)[:, 0], rule)
 
     def fit(
         self,
