@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -211,3 +213,25 @@ def give_back_freed_memory() -> None:
     except (AttributeError, OSError, TypeError):
         return
     trim(0)
+
+
+class SpareMemory:
+    """Gives back freed memory now and then, in work that lasts minutes or days.
+
+    What decodes asks for small blocks between the large ones of a network's passes, and those that stay are
+    gaps into which the next pass's do not fit: the process grows by what lies idle between them.
+
+    Args:
+        every_s: Shortest time between two times, in seconds.
+        now: The time in seconds.
+    """
+
+    def __init__(self, every_s: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._every_s, self._now = every_s, now
+        self._gave_back_s = now()
+
+    def give_back(self) -> None:
+        """Give the system what lies idle, if it is time."""
+        if self._now() - self._gave_back_s > self._every_s:
+            self._gave_back_s = self._now()
+            give_back_freed_memory()

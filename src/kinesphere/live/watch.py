@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from kinesphere.core.closing import Closing
-from kinesphere.core.device import give_back_freed_memory
+from kinesphere.core.device import SpareMemory
 from kinesphere.core.signals import held, raise_if_stopped
 from kinesphere.live.camera import CameraFeed
 from kinesphere.live.clock import Clock, SystemClock
@@ -29,8 +29,6 @@ from kinesphere.video.container import Source
 
 # How often waiting looks for a signal.
 _WAKES_S = 0.2
-# How often memory that was freed is given back.
-_GIVES_BACK_S = 60.0
 
 
 def watch(
@@ -109,7 +107,7 @@ class Watching(Closing):
             None  # a frame whose answers are told, and not yet that these are all
         )
         self._since = 0
-        self._gave_back_s = clock.now()
+        self._spare = SpareMemory(now=clock.now)
 
     @property
     def summary(self) -> Summary:
@@ -182,9 +180,7 @@ class Watching(Closing):
         latency_s = self._clock.now() - shown.captured_s
         self._answers.extend((shown, latency_s, each) for each in found)
         self._answered_s = shown.time_s
-        if self._clock.now() - self._gave_back_s > _GIVES_BACK_S:
-            self._gave_back_s = self._clock.now()
-            give_back_freed_memory()
+        self._spare.give_back()
 
     def _tell(self, shown: Shown, latency_s: float, answer: Answer) -> LiveResult:
         self._latencies.add(latency_s)

@@ -34,8 +34,9 @@ log = logging.getLogger("kinesphere.predict")
 
 _CLIPS_PER_PASS = {"cpu": 16}
 _CLIPS_PER_PASS_GPU = 64
-# Numbers in the clips of a pass: what a network makes of them on the way takes many times as much memory.
-_NUMBERS_PER_PASS = {"cpu": 64_000_000}
+# Numbers in the clips of a pass: what a network makes of them on the way takes many times as much memory,
+# which on a CPU long clips gain nothing by.
+_NUMBERS_PER_PASS = {"cpu": 16_000_000}
 _NUMBERS_PER_PASS_GPU = 500_000_000
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, unfinished
 from kinesphere.clips.augment.settings import check_views
 from kinesphere.clips.spec import Views
+from kinesphere.core.device import SpareMemory
 from kinesphere.core.errors import InvalidSetting, NotFinite
 from kinesphere.data.sources import Source, local_path, shown
 from kinesphere.predict.long_video import Refusal, SharedVideo, Span, Window
@@ -99,7 +100,7 @@ def timelines(
         video = stack.enter_context(SharedVideo(source, [each.look for each in answering]))
         stride_s = windows.window_s / 2 if windows.stride_s is None else windows.stride_s
         spans = video.spans(windows.window_s, stride_s)
-        reading = video.read(spans, done)
+        reading, spare = video.read(spans, done), SpareMemory()
         if spans:  # none of a file that nobody can read
             advance(done, len(spans))
         while len(video.refused) < len(answering) and (batch := list(islice(reading, size))):
@@ -110,6 +111,7 @@ def timelines(
             if parts is not None and not video.refused and all(each.is_sound for each in answering):
                 parts.add(_part(answering), done / len(spans), partial(_state, answering))
             advance(done, len(spans))
+            spare.give_back()
     return [video.refused.get(number) or each.answer() for number, each in enumerate(answering)]
 
 

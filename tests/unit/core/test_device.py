@@ -69,3 +69,16 @@ def test_autocast_is_off_for_fp32_and_on_for_bf16() -> None:
 
 def test_cpu_count_is_positive() -> None:
     assert device.cpu_count() >= 1
+
+
+def test_freed_memory_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    times_s, given = iter([0.0, 30.0, 60.5, 60.5, 100.0, 121.0, 121.0]), []
+    monkeypatch.setattr(device, "give_back_freed_memory", lambda: given.append(True))
+    spare = device.SpareMemory(60.0, lambda: next(times_s))
+    spare.give_back()
+    assert not given
+    spare.give_back()
+    assert len(given) == 1
+    spare.give_back()
+    spare.give_back()
+    assert len(given) == 2

@@ -215,9 +215,9 @@ def test_batches_suit_the_network_and_the_memory(
 ) -> None:
     assert predictor.windows_at_once(Views()) == 16
     assert predictor.windows_at_once(Views(3, 5)) == 1
-    large = predictor.spec.with_(sampling=Sampling("dense", 64), size=(224, 224), short_side_px=256)
+    large = predictor.spec.with_(sampling=Sampling("dense", 50), size=(172, 172), short_side_px=196)
     recogniser = create_model("r3d_tiny", predictor.labels, spec=large)
-    assert Predictor(recogniser, predictor.compute).windows_at_once(Views()) == 6
+    assert Predictor(recogniser, predictor.compute).windows_at_once(Views()) == 3
     small = Predictor(predictor.module, predictor.compute)
     forward, tried = Predictor._forward, []
 

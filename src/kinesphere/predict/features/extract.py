@@ -15,7 +15,7 @@ from torch import Tensor
 from kinesphere.annotations.extract.unfinished import Unfinished, made_of, unfinished
 from kinesphere.clips.source import WrappedSource, duration_of, start_of
 from kinesphere.clips.spec import ClipSpec, Views
-from kinesphere.core.device import Compute
+from kinesphere.core.device import Compute, SpareMemory
 from kinesphere.core.errors import InvalidSetting, NotFinite, UnreadableVideo
 from kinesphere.models import Recogniser
 from kinesphere.predict.features.file import SUFFIX, VideoFeatures, read_features, write_features
@@ -237,7 +237,7 @@ class FeatureExtractor:
         if len(parts) and (state := parts.state):
             scorer.restore(state)
         done = sum(len(part["rows"]) for part in parts)
-        coming = _sound(shared, spans, done)
+        coming, spare = _sound(shared, spans, done), SpareMemory()
         while batch := list(islice(coming, predictor.windows_at_once(Views()))):
             rows = scorer.rows(batch)
             if not np.isfinite(rows).all():
@@ -246,6 +246,7 @@ class FeatureExtractor:
                 )
             done += len(batch)
             parts.add({"rows": rows.astype(np.float32)}, done / len(spans), scorer.arrays)
+            spare.give_back()
 
 
 def _sound(shared: SharedVideo, spans: list[Span], first: int) -> Iterator[Window]:

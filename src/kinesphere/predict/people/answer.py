@@ -21,6 +21,7 @@ from kinesphere.clips.person_path import PersonPath
 from kinesphere.clips.sampling import windows
 from kinesphere.clips.source import WrappedSource, beside
 from kinesphere.clips.spec import Views
+from kinesphere.core.device import SpareMemory
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.short_repr import short_repr
 from kinesphere.data.sources import Source, shown
@@ -298,11 +299,12 @@ def _batches(
     clips: PeopleClips, size: int, advance: Callable[[int], None]
 ) -> Iterator[list[tuple[PersonWindow, tuple[list[Clip], ...]]]]:
     """So many windows at a time with their clips; how many are done is told when the next are asked for."""
-    coming, done = iter(clips), 0
+    coming, done, spare = iter(clips), 0, SpareMemory()
     while batch := list(islice(coming, size)):
         yield batch
         done += len(batch)
         advance(done)
+        spare.give_back()
 
 
 def _answers(
