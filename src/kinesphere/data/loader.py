@@ -58,7 +58,7 @@ class LoaderSettings:
             workers = min(max(count, 1), _MOST_WORKERS)
         if not isinstance(workers, int) or workers < 0:
             raise InvalidSetting(f"Loader workers are 'auto' or a number from 0; got {workers!r}.")
-        # Workers run torch and OpenCV with one thread (see `_begin_worker`): forked ones miss no thread
+        # Workers run torch and OpenCV with one thread (see `begin_worker`): forked ones miss no thread
         # pool of the parent.
         return cls(workers, has_gpu, start_method() if workers else None)
 
@@ -137,7 +137,7 @@ def make_loader(
         prefetch_factor=_PREFETCH if settings.workers else None,
         persistent_workers=settings.workers > 0,
         multiprocessing_context=settings.context,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=begin_worker,
     )
 
 
@@ -170,7 +170,8 @@ def _handed_over(batches: Iterator[Batch | WorkerFailed]) -> Iterator[Batch]:
         yield batch
 
 
-def _begin_worker(number: int) -> None:
+def begin_worker(number: int) -> None:
+    """What a loader's worker does first: it computes with one thread, and leaves signals to its parent."""
     cv2.setNumThreads(0)
     # Ctrl-C reaches the parent, which ends the workers; each printing a traceback helps nobody.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -154,6 +154,16 @@ def test_a_stopped_training_goes_on_to_the_same_detector(place: Path, tmp_path: 
         torch.testing.assert_close(parts[name], value)
 
 
+@pytest.mark.slow
+def test_workers_that_are_spawned_give_the_same_detector(place: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kinesphere.data.loader.start_method", lambda: "spawn")
+    for count in (0, 1):
+        one = recipe(place, tmp_path / str(count), train__epochs=1, train__workers=count)
+        train_people(one, console=QUIET)
+    here, there = (load_file(tmp_path / str(count) / "model.safetensors") for count in (0, 1))
+    assert all(torch.equal(value, there[name]) for name, value in here.items())
+
+
 def test_predictions_are_what_was_scored(run: module.PeopleRun, place: Path, tmp_path: Path) -> None:
     predictor = PeoplePredictor.load(run.folder, compute=CPU)
     people = predictor.timelines(place / "v5.mp4", place / "tracks" / "v5")
