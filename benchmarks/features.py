@@ -1,6 +1,6 @@
 """Features of one long recording: how much faster than real time, in memory that stays flat.
 
-    python -m benchmarks.features [--minutes 60]
+    python -m benchmarks.features [--minutes 60] [--window-minutes 60]
 
 The recording is 320x240 H.264 at 30 frames a second, twenty seconds that are joined to the length asked for
 by copying packets. MoViNet-A0 goes through it as `kinesphere extract features` does, a row every half second:
@@ -121,14 +121,22 @@ def goals_of(runs: list[Extracted]) -> list[str]:
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--minutes", type=float, default=WHOLE, help="length of the recording")
+    parser.add_argument("--window-minutes", type=float, default=WHOLE, help="the same, window by window")
     args = parser.parse_args()
+    runs = []
     with tempfile.TemporaryDirectory() as folder, source_videos(SOURCE, None) as sources:
         video = Path(folder) / "recording.mp4"
-        repeated(next(iter(sources.values())), video, 60 * args.minutes)
-        runs = [extracted(video, model, mode, args.minutes) for model, mode in RUNS]
-    notes = [f"A row every {STRIDE_S:g} s; {CLASSES} classes; precision {Compute.choose('cpu').precision}."]
-    if args.minutes < WHOLE:
-        notes.append(f"Measured on {args.minutes:g} minutes, not {WHOLE:g}.")
+        for model, mode in RUNS:
+            minutes = args.minutes if mode == "streaming" else args.window_minutes
+            repeated(next(iter(sources.values())), video, 60 * minutes)
+            runs.append(extracted(video, model, mode, minutes))
+    compute = Compute.choose("cpu")
+    notes = [f"A row every {STRIDE_S:g} s; {CLASSES} classes; precision {compute.precision}."]
+    notes += [
+        f"{run.model}, {run.mode}: on {run.minutes:g} minutes, not {WHOLE:g}."
+        for run in runs
+        if run.minutes < WHOLE
+    ]
     title = "Features of one long recording, 320x240 H.264"
     finish("features", title, parser, args, [run.row() for run in runs], goals_of(runs), notes)
 

@@ -130,9 +130,9 @@ class FusedPredictor(VideoPredictor):
         scorers = [member.scorer(views) for member in self.members]
         return FusedScorer(self.members, scorers, self.weights, self._orders, self._places)
 
-    def windows_at_once(self, views: Views) -> int:
+    def windows_at_once(self, views: Views, mode: Mode = "windows") -> int:
         """See `VideoPredictor.windows_at_once`; of the member that takes the fewest."""
-        return min(member.windows_at_once(views) for member in self.members)
+        return min(member.windows_at_once(views, mode) for member in self.members)
 
     def probabilities(self, inputs: Sequence[Tensor], views: Views = Views()) -> Tensor:  # noqa: B008
         """See `VideoPredictor.probabilities`."""

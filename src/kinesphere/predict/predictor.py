@@ -184,8 +184,10 @@ class Predictor(VideoPredictor):
         work = self.module.card.work(self.specs, min(clips, _CLIPS_PER_PASS["cpu"]))
         return self.compute.threads or self._usable.suiting(work)
 
-    def windows_at_once(self, views: Views) -> int:
+    def windows_at_once(self, views: Views, mode: Mode = "windows") -> int:
         """See `VideoPredictor.windows_at_once`."""
+        if mode == "streaming":
+            return _CLIPS_PER_PASS.get(self.compute.device, _CLIPS_PER_PASS_GPU)
         clips = max(spec.sampling.clips for spec in self.specs) * views.clips * views.crops
         return max(1, self._clips_per_pass // clips)
 

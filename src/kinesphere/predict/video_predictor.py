@@ -289,8 +289,12 @@ class VideoPredictor(ABC):
             )
         return ClipScorer(self, views)
 
-    def windows_at_once(self, views: Views) -> int:
-        """How many windows of a long video are computed together, by what the device takes at a time."""
+    def windows_at_once(self, views: Views, mode: Mode = "windows") -> int:
+        """How many windows of a long video are computed together, by what the device takes at a time.
+
+        Those of a stream give it their frames, which go through the network in steps of a length of its own:
+        the fewer windows, the shorter the last step of them.
+        """
         return 1
 
     def signed(self, answer: A, member: VideoPredictor, views: Views) -> A:

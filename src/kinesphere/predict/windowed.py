@@ -92,7 +92,9 @@ def timelines(
         UnwritableFile: If what is done cannot be kept.
     """
     answering = [_Answering(each, source, windows, own) for each, own in zip(predictors, views, strict=True)]
-    size = windows.batch_size or min(each.member.windows_at_once(each.views) for each in answering)
+    size = windows.batch_size or min(
+        each.member.windows_at_once(each.views, windows.mode) for each in answering
+    )
     with ExitStack() as stack:
         about = _about(source, windows, size, answering)
         parts = None if keep is None else stack.enter_context(unfinished(keep, about))

@@ -218,6 +218,7 @@ def test_batches_suit_the_network_and_the_memory(
     large = predictor.spec.with_(sampling=Sampling("dense", 50), size=(172, 172), short_side_px=196)
     recogniser = create_model("r3d_tiny", predictor.labels, spec=large)
     assert Predictor(recogniser, predictor.compute).windows_at_once(Views()) == 3
+    assert Predictor(recogniser, predictor.compute).windows_at_once(Views(), "streaming") == 16
     small = Predictor(predictor.module, predictor.compute)
     forward, tried = Predictor._forward, []
 

@@ -238,7 +238,7 @@ class FeatureExtractor:
             scorer.restore(state)
         done = sum(len(part["rows"]) for part in parts)
         coming, spare = _sound(shared, spans, done), SpareMemory()
-        while batch := list(islice(coming, predictor.windows_at_once(Views()))):
+        while batch := list(islice(coming, predictor.windows_at_once(Views(), self.grid.mode))):
             rows = scorer.rows(batch)
             if not np.isfinite(rows).all():
                 raise NotFinite(
