@@ -68,7 +68,7 @@ def recipe(filmed: Path, out: Path, **changes: dict[str, Any]) -> LocaliseRecipe
         "features": {"model": str(filmed / "fc.safetensors"), "stride_s": 0.5, "window_s": 0.5},
         "backbone": {"train": True},
         "model": {"name": "ssn", "arguments": {"dropout": 0.0}},
-        "train": {"epochs": 2, "batch_size": 2},
+        "train": {"epochs": 2, "batch_size": 10},
         "optimizer": {"lr": 0.01},
         "schedule": {"warmup_epochs": 0},
     }
