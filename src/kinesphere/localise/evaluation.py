@@ -145,8 +145,7 @@ def evaluate_localiser(
         how, counted = fusing or Fusing(), partial(hold, truth=truth)
         _, scores = score_with_classifier(scores, results, classifier, how, counted, protocol)
         results = fuse_classifier(results, classifier, how).results
-    runs = (predictor.name, *predictor.members)
-    trained_on = {name for run in runs for name in _trained_on(run)}
+    trained_on = _trained_on(predictor.name, *predictor.members)
     return Evaluated(
         scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),
         tuple(name for name in ends if name in trained_on), proposal_scores(proposed, truth),
@@ -169,7 +168,7 @@ def _learnt(source: str) -> tuple[str | None, tuple[str, ...]]:
     return section.tier, section.classes
 
 
-def _trained_on(source: str) -> Sequence[str]:
-    report = RunFiles(Path(source)).report
-    document = read_json(report, InvalidSetting) if report.is_file() else {}
-    return list(document.get("trained_on", ()))
+def _trained_on(*sources: str) -> set[str]:
+    """The videos that runs were trained on, as far as they have a report."""
+    reports = [path for source in sources if (path := RunFiles(Path(source)).report).is_file()]
+    return {name for path in reports for name in read_json(path, InvalidSetting).get("trained_on", ())}

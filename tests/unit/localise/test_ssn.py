@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from kinesphere.annotations.timed import TimedLabel
+from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidAnnotation, InvalidCheckpoint, InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.fused_runs import fuse_detectors
@@ -133,3 +135,5 @@ def test_runs_are_fused_into_a_folder_of_their_own(tmp_path):
     ):
         with pytest.raises(InvalidSetting, match=says):
             fuse_detectors(folders, out)
+    wrong = CliRunner().invoke(app, ["fuse", *map(str, runs), "--weights", "learned"]).exception
+    assert "Weights of detectors are given, not learned" in str(wrong)
