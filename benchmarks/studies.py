@@ -97,6 +97,7 @@ MSR_IMPORT = (
     "DATA/skeletons/msraction3d.tar.xz",
     "--out=runs/msr_action3d",
 )
+MSR_STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
 STUDIES = {
     "demo": Study(
         what="Generated videos, unseen performers in unseen scenes, 10 movements",
@@ -234,6 +235,35 @@ STUDIES = {
         what=MSR,
         model="both dd_net (msr, msr_body), equal weights",
         command=("fuse", f"{RUNS}/msr", f"{RUNS}/msr_body"),
+        folder="--out=",
+        goal=0.94,
+    ),
+    **{
+        f"msr_{stream}": Study(
+            what=MSR,
+            model=f"stgcnpp, small, {stream.replace('_', ' ')}, from scratch",
+            before=MSR_IMPORT,
+            command=("train", "recipes/msr_action3d_graph.yaml", f"model.arguments.stream={stream}"),
+        )
+        for stream in MSR_STREAMS
+    },
+    "msr_graph": Study(
+        what=MSR,
+        model="four streams of stgcnpp, small, weights 2, 2, 1, 1",
+        command=("fuse", *(f"{RUNS}/msr_{stream}" for stream in MSR_STREAMS), "--weights=2,2,1,1"),
+        folder="--out=",
+        goal=0.94,
+    ),
+    "msr_fused_all": Study(
+        what=MSR,
+        model="both dd_net + four streams of stgcnpp, small, weights 3, 3, 2, 2, 1, 1",
+        command=(
+            "fuse",
+            f"{RUNS}/msr",
+            f"{RUNS}/msr_body",
+            *(f"{RUNS}/msr_{stream}" for stream in MSR_STREAMS),
+            "--weights=3,3,2,2,1,1",
+        ),
         folder="--out=",
         goal=0.94,
     ),

@@ -182,9 +182,9 @@ def centre_box(frame_size: Size, size: Size) -> Box:
 def view_boxes(frame_size: Size, size: Size, crops: int) -> list[tuple[Box, bool]]:
     """Boxes of the test-time crops, each with whether it is flipped (see `Views`).
 
-    1 is the centre; 3 lie along the longer side of the frame (Feichtenhofer et al. 2019, SlowFast,
-    section 4, inference); 5 are the four corners
-    and the centre; 10 those and their mirror images (Wang et al. 2016, TSN, section 3.2).
+    1 is the centre; 2 that and its mirror image; 3 lie along the longer side of the frame (Feichtenhofer et
+    al. 2019, SlowFast, section 4, inference); 5 are the four corners and the centre; 10 those and their
+    mirror images (Wang et al. 2016, TSN, section 3.2).
 
     Raises:
         InvalidSetting: If the frame is smaller than the crop, or the number of crops is another.
@@ -196,6 +196,8 @@ def view_boxes(frame_size: Size, size: Size, crops: int) -> list[tuple[Box, bool
     bottom, right = frame_size[0] - height, frame_size[1] - width
     if crops == 1:
         return [(centre, False)]
+    if crops == 2:
+        return [(centre, False), (centre, True)]
     if crops == 3:
         ends = (
             ((0, centre.left), (bottom, centre.left))
@@ -208,7 +210,7 @@ def view_boxes(frame_size: Size, size: Size, crops: int) -> list[tuple[Box, bool
         corners = [Box(top, left, height, width) for top in (0, bottom) for left in (0, right)]
         five = [*corners, centre]
         return [(box, flip) for flip in (False, True)[: crops // 5] for box in five]
-    raise InvalidSetting(f"There are 1, 3, 5 or 10 crops; got {crops}.")
+    raise InvalidSetting(f"There are 1, 2, 3, 5 or 10 crops; got {crops}.")
 
 
 # ----------------------------------------------------------------------------------------- training crops

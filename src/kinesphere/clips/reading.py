@@ -41,10 +41,10 @@ def frame_reader(
     ) -> list[Clip]:
         if generator is not None and views.crops > 1:
             raise InvalidSetting(f"Training crops at random; views {views} are for testing. Use one crop.")
-        if views.crops > 1 and spec.resize != "short_side" and spec.short_side_px is None:
+        if views.crops > 2 and spec.resize != "short_side" and spec.short_side_px is None:
             raise InvalidSetting(
                 f"Views {views} need something to crop, but resize={spec.resize!r} fills the input exactly; "
-                f"use {views.clips}x1, or resize='short_side'."
+                f"use {views.clips}x1 or {views.clips}x2, or resize='short_side'."
             )
         timestamps = sampled(video, spec, span, views.clips, generator, jitter)
         plan = plan_frames(video.size, spec, enlarge=enlarge)

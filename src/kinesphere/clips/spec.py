@@ -91,8 +91,8 @@ class Views:
 
     Attributes:
         clips: Clips spread over the span, for each clip that the spec's sampling asks for.
-        crops: 1 the centre; 3 along the longer side; 5 the corners and the centre; 10 those five and
-            then their mirror images.
+        crops: 1 the centre; 2 that and its mirror image; 3 along the longer side; 5 the corners and the
+            centre; 10 those five and then their mirror images.
         pooling: Whether a sample has the mean of its views' probabilities, or for each label the largest, as
             the protocol of Charades takes it.
     """
@@ -104,9 +104,9 @@ class Views:
     def __post_init__(self) -> None:
         if self.clips > MOST_FRAMES:
             raise InvalidSetting(f"Views take at most {MOST_FRAMES} clips of a span; got {self.clips}.")
-        if self.clips < 1 or self.crops not in (1, 3, 5, 10):
+        if self.clips < 1 or self.crops not in (1, 2, 3, 5, 10):
             raise InvalidSetting(
-                f"Views need at least one clip and 1, 3, 5 or 10 crops; got {self.clips}x{self.crops}."
+                f"Views need at least one clip and 1, 2, 3, 5 or 10 crops; got {self.clips}x{self.crops}."
             )
 
     @classmethod
@@ -127,7 +127,8 @@ class Views:
     @property
     def flipped(self) -> tuple[bool, ...]:
         """For each crop of one clip, whether it is a mirror image (its label may change side)."""
-        return (False,) * 5 + (True,) * 5 if self.crops == 10 else (False,) * self.crops
+        mirrored = self.crops // 2 if self.crops % 2 == 0 else 0
+        return (False,) * (self.crops - mirrored) + (True,) * mirrored
 
 
 class Rules(Protocol):

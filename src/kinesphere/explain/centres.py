@@ -24,8 +24,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from kinesphere.explain.geometry import TILES, Offset
-from kinesphere.explain.layers import layout_of
 from kinesphere.models.card import CamLayer
+from kinesphere.models.layout import layout_of
 
 _aten = torch.ops.aten
 _POOLS = (

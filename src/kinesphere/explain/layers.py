@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.explain.layout import Layout
 from kinesphere.explain.target import Scored
 from kinesphere.models import Recogniser
 from kinesphere.models.card import CamLayer, resolved
-from kinesphere.models.tokens import Tokens
+from kinesphere.models.layout import Layout, layout_of
 
 
 @dataclass(frozen=True)
@@ -102,16 +101,6 @@ def look(scored: Scored, inputs: tuple[Tensor, ...], layers: tuple[CamLayer, ...
         slope = torch.zeros_like(value) if gradient is None else gradient
         seen.append(Seen(layer, layout, layout.features(value.detach()), layout.features(slope)))
     return seen
-
-
-def layout_of(net: nn.Module, layer: CamLayer, x: Tensor) -> Layout:
-    """How the layer's output is laid out for an input `(B, T, C, H, W)` or `(B, T, M, J, C)`."""
-    sizes = {"B": x.shape[0]}
-    if "M" in layer.layout:
-        sizes |= {"M": x.shape[2], "J": x.shape[3]}
-    elif isinstance(net, Tokens):
-        sizes |= dict(zip("THW", net.token_grid(x, resolved(net, layer.path)), strict=True))
-    return Layout(layer.layout, sizes)
 
 
 @contextmanager

@@ -258,7 +258,7 @@ def _head(header: Mapping[str, Any], name: str) -> Form:
 def _shape(architecture: Architecture, form: Form, classes: int, net: nn.Module) -> nn.Module:
     """A network with its head in the form that a file states, or with a probe in its place."""
     if isinstance(form, ProbeForm):
-        return put_on(net, architecture.card, form.build(classes))
+        return put_on(net, architecture.card, form.build(classes), form)
     if form is not None:
         give_form(net, architecture.card, form)
     return net

@@ -186,7 +186,7 @@ class Recogniser(nn.Module):
         """A copy whose network learns nothing and answers by a probe.
 
         Args:
-            probe: Positions `(B, L, C)` of the last grid to logits.
+            probe: Positions `(B, L, C)` of the last grid to logits; pooled, numbers `(B, D)`.
             form: What it is.
 
         Raises:
@@ -197,7 +197,7 @@ class Recogniser(nn.Module):
                 f"The head of this {self.card.name} is {self.head.kind} already; put a probe on the weights "
                 "that it started from."
             )
-        net = put_on(deepcopy(self.net).requires_grad_(False), self.card, probe)
+        net = put_on(deepcopy(self.net).requires_grad_(False), self.card, probe, form)
         other = Recogniser(
             net, card_with(self.card, form), self.specs, self.labels, dict(self.arguments), self.provenance,
             form,

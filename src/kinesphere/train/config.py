@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Processes = Annotated[int, Field(ge=0, le=1024)]
-ProbeKind = Literal["linear", "attentive", "knn"]
+ProbeKind = Literal["linear", "attentive", "pooled", "knn"]
 
 
 FORMER_METRICS = {"mean_class": "mean_class_accuracy", "f1": "macro_f1"}
@@ -45,6 +45,22 @@ def _as_numbers(value: Any) -> Any:
 
 def _check_views(value: Any) -> Any:
     return str(Views.parse(str(value)))
+
+
+def cells_of(text: str) -> tuple[int, int, int]:
+    """Parts along time, rows and columns that a text like `4x3x3` states.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    parts = text.strip().split("x")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and 0 < len(part) < 4 for part in parts):
+        raise ValueError(f"cells are parts along time, rows and columns, such as 4x3x3; got {text[:40]!r}")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def _check_cells(value: Any) -> Any:
+    return "x".join(map(str, cells_of(str(value))))
 
 
 def _check_shots(value: tuple[int, int]) -> tuple[int, int]:
@@ -307,8 +323,9 @@ class ProbeSection(Section):
 
     kind: Annotated[tuple[ProbeKind, ...], BeforeValidator(as_tuple)] = ()
     """Kinds of probes to try: `linear`, what `model.freeze` leaves free; `attentive`, one learnt query that
-    attends to all tokens (or places of the last feature map) of the whole network, which is frozen; `knn`, a
-    vote of the nearest training clips there. None is `linear`, if there is a `probe.lr`."""
+    attends to all tokens (or places of the last feature map) of the whole network, which is frozen; `pooled`,
+    a linear layer on means over `cells` of `stages`; `knn`, a vote of the nearest training clips. None is
+    `linear`, if there is a `probe.lr`."""
     lr: Annotated[tuple[Positive, ...], BeforeValidator(_as_numbers)] = ()
     """Learning rates to try in place of `optimizer.lr`. With one or more, what `model.freeze` leaves free is
     trained on features that are computed once for each clip, without augmentation."""
@@ -316,6 +333,14 @@ class ProbeSection(Section):
         tuple[Annotated[float, Field(ge=0, le=1e12)], ...], BeforeValidator(_as_numbers)
     ] = ()
     """Weight decays to try with each learning rate; none takes `optimizer.weight_decay`."""
+    stages: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Stages that `pooled` looks at, tried one against another; none is the network's last grid."""
+    cells: Annotated[tuple[Annotated[str, BeforeValidator(_check_cells)], ...], BeforeValidator(as_tuple)] = (
+        "1x1x1",
+        "4x3x3",
+    )
+    """Parts of the clip along time, rows and columns, over each of which `pooled` takes means; tried with
+    each of `stages`."""
     k: Annotated[tuple[Count, ...], BeforeValidator(_as_numbers), Field(min_length=1)] = (1, 3, 5, 10, 20)
     """Numbers of neighbours to try, for `knn`."""
     temperature: Annotated[tuple[Positive, ...], BeforeValidator(_as_numbers), Field(min_length=1)] = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from kinesphere.core.signals import raise_if_stopped
 from kinesphere.data.dataset import Batch, ClipDataset
 from kinesphere.data.loader import make_loader
 from kinesphere.data.manifest import Manifest
+from kinesphere.models.probe_head import ProbeForm
 from kinesphere.models.runtime.frozen import FrozenSplit
 from kinesphere.train.losses import dense_targets
 
@@ -39,12 +40,14 @@ class Features:
         targets: (N, K).
         files: A file `(V, …)` for each sample.
         loaded: All of them `(N, V, …)`, where they fit into memory.
+        columns: Part of the last axis that is looked at; None is all.
     """
 
     manifest: Manifest
     targets: Tensor
     files: tuple[Path, ...]
     loaded: Tensor | None
+    columns: slice | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -53,10 +56,10 @@ class Features:
         """Features `(B, V, …)` and targets `(B, K)` of some samples."""
         chosen = list(rows)
         if self.loaded is not None:
-            return self.loaded[chosen], self.targets[chosen]
-        return torch.stack([torch.from_numpy(np.load(self.files[row])) for row in chosen]), self.targets[
-            chosen
-        ]
+            found = self.loaded[chosen]
+        else:
+            found = torch.stack([torch.from_numpy(np.load(self.files[row])) for row in chosen])
+        return found if self.columns is None else found[..., self.columns], self.targets[chosen]
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,8 @@ class FeatureReader:
             "precision": self.compute.precision,
             "head": self.split.paths,
         }
+        if isinstance(recogniser.head, ProbeForm) and recogniser.head.grids:
+            about["grids"] = [asdict(grid) for grid in recogniser.head.grids]
         found.update(json.dumps(about, sort_keys=True).encode())
         learning = tuple(f"{path}." for path in self.split.paths)
         for name, value in recogniser.net.state_dict().items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import accumulate, product
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from kinesphere.models.probe_head import (
     MOST_ROWS,
     NeighbourProbe,
     ProbeForm,
+    coarse_grid,
     directions,
     grid_of,
     positions,
@@ -22,6 +23,7 @@ from kinesphere.models.probe_head import (
 from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.runtime.frozen import FrozenSplit, Head
 from kinesphere.models.runtime.measure import input_shape
+from kinesphere.train.config import cells_of
 from kinesphere.train.features import Features
 from kinesphere.train.losses import LossFunction
 from kinesphere.train.probe_trainer import Candidate, Neighbours, Probe, ProbeTrainer
@@ -75,6 +77,29 @@ class TrainedFamily(Family):
         assert isinstance(head, Head)
         self.split.take(head)
         return self.split.recogniser
+
+
+@dataclass(frozen=True, eq=False)
+class PooledFamily(Family):
+    """Linear layers on one coarse grid.
+
+    Attributes:
+        recogniser: Without a probe.
+        form: Of the probes.
+    """
+
+    recogniser: Recogniser
+    form: ProbeForm
+
+    def fit(self, candidates: Sequence[Candidate], rows: Sequence[int] | None = None) -> list[nn.Module]:
+        """See `Family`."""
+        settings = [each for each in candidates if isinstance(each, Probe)]
+        return list(self.trainer.train(settings, self.features["train"], rows))
+
+    def finished(self, head: nn.Module) -> Recogniser:
+        """See `Family`."""
+        assert isinstance(head, Head)
+        return self.recogniser.probed(head.layers[0], self.form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,29 +173,67 @@ def families_of(
         candidates = tuple(Probe(lr, decay, kind) for lr, decay in product(probe.lr, decays))
         return TrainedFamily(candidates, ProbeTrainer(recipe, split.head(), loss, labels), features, split)
 
-    found: dict[str, Family] = {}
+    found: dict[str, list[Family]] = {}
     if "linear" in kinds:
         split = FrozenSplit(recogniser)
         features = read(split)  # tells where the head begins
-        found["linear"] = trained("linear", split, features)
-    if set(kinds) - {"linear"}:
+        found["linear"] = [trained("linear", split, features)]
+    if "pooled" in kinds:
+        found["pooled"] = _pooled(recipe, recogniser, loss, labels, read)
+    if set(kinds) & {"attentive", "knn"}:
         split = FrozenSplit(_attentive(recogniser, recipe.train.seed, len(labels)))
         features = read(split)
         if "attentive" in kinds:
-            found["attentive"] = trained("attentive", split, features)
+            found["attentive"] = [trained("attentive", split, features)]
         if "knn" in kinds:
             settings = tuple(Neighbours(k, t) for k, t in product(probe.k, probe.temperature))
             trainer = ProbeTrainer(recipe, split.head(), loss, labels)
-            found["knn"] = NeighbourFamily(settings, trainer, features, recogniser, labels.multi)
-    return [found[kind] for kind in kinds]
+            found["knn"] = [NeighbourFamily(settings, trainer, features, recogniser, labels.multi)]
+    return [family for kind in kinds for family in found[kind]]
+
+
+def _pooled(
+    recipe: Recipe, recogniser: Recogniser, loss: LossFunction, labels: LabelSet, read: Read
+) -> list[Family]:
+    """A family for each coarse grid; one pass through the network gives what all of them see."""
+    probe, clips = recipe.probe, _blank(recogniser)
+    with torch.no_grad():
+        grids, widths = zip(
+            *(
+                coarse_grid(recogniser.net, recogniser.card, stage, cells_of(cells), clips)
+                for stage, cells in product(probe.stages or ("",), probe.cells)
+            ),
+            strict=True,
+        )
+    ends = list(accumulate(widths))
+    whole = ProbeForm("pooled", ends[-1], grids=grids)
+    features = read(FrozenSplit(recogniser.probed(whole.build(len(labels)).to(clips[0].device), whole)))
+    families: list[Family] = []
+    for grid, width, end in zip(grids, widths, ends, strict=True):
+        form = ProbeForm("pooled", width, grids=(grid,))
+        torch.manual_seed(recipe.train.seed)
+        head = Head([form.build(len(labels)).to(clips[0].device)], parts=False)
+        candidates = tuple(
+            Probe(lr, decay, "pooled", grid)
+            for lr, decay in product(probe.lr, probe.weight_decay or (recipe.optimizer.weight_decay,))
+        )
+        own = {part: replace(each, columns=slice(end - width, end)) for part, each in features.items()}
+        trainer = ProbeTrainer(recipe, head, loss, labels)
+        families.append(PooledFamily(candidates, trainer, own, recogniser, form))
+    return families
 
 
 def _attentive(recogniser: Recogniser, seed: int, classes: int) -> Recogniser:
     """The network under a fresh attentive probe."""
-    device = next(recogniser.parameters()).device
-    clips = tuple(torch.zeros(input_shape(spec, batch=1), device=device) for spec in recogniser.specs)
+    clips = _blank(recogniser)
     with torch.no_grad():
         width = positions(recogniser.net, grid_of(recogniser.card), clips).shape[-1]
     form = ProbeForm("attentive", width)
     torch.manual_seed(seed)
-    return recogniser.probed(form.build(classes).to(device), form)
+    return recogniser.probed(form.build(classes).to(clips[0].device), form)
+
+
+def _blank(recogniser: Recogniser) -> tuple[Tensor, ...]:
+    """A clip of zeros as the network takes it, on its device."""
+    device = next(recogniser.parameters()).device
+    return tuple(torch.zeros(input_shape(spec, batch=1), device=device) for spec in recogniser.specs)

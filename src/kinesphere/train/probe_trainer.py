@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.signals import raise_if_stopped
 from kinesphere.data.sampler import EpochSampler
+from kinesphere.models.probe_head import CoarseGrid
 from kinesphere.models.runtime.frozen import Head
 from kinesphere.train.features import Features
 from kinesphere.train.losses import LossFunction, loss_at
@@ -34,17 +35,20 @@ class Probe:
     Attributes:
         lr: Peak learning rate.
         weight_decay: Of weights; biases and norms have none.
-        kind: `linear`, the layers that `model.freeze` leaves, or `attentive`.
+        kind: `linear`, the layers that `model.freeze` leaves, `attentive` or `pooled`.
+        grid: What a pooled one sees.
     """
 
     lr: float
     weight_decay: float
     kind: str = "linear"
+    grid: CoarseGrid | None = None
 
     @property
     def said(self) -> str:
         """The settings in words."""
-        how = f"learning rate {self.lr:g}, weight decay {self.weight_decay:g}"
+        where = "" if self.grid is None else f"{self.grid}, "
+        how = f"{where}learning rate {self.lr:g}, weight decay {self.weight_decay:g}"
         return how if self.kind == "linear" else f"{self.kind}, {how}"
 
 

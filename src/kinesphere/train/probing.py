@@ -257,7 +257,7 @@ def _show(
         show.print(f"{candidate.said}: {value}{mark}", highlight=False, soft_wrap=True)
 
 
-_SETTINGS = ("lr", "weight_decay", "k", "temperature")
+_SETTINGS = ("lr", "weight_decay", "grid", "k", "temperature")
 
 
 def _write_table(path: Path, choice: Choice) -> None:
@@ -266,6 +266,10 @@ def _write_table(path: Path, choice: Choice) -> None:
         table = csv.writer(file)
         table.writerow(("kind", *_SETTINGS, *names, "kept"))
         for number, ((_, candidate), found) in enumerate(zip(choice.tried, choice.scores, strict=True)):
-            settings = [getattr(candidate, name, "") for name in _SETTINGS]
+            settings = [_cell(getattr(candidate, name, None)) for name in _SETTINGS]
             cells = [(found or {}).get(name) for name in names]
             table.writerow((candidate.kind, *settings, *cells, number == choice.best))
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else value

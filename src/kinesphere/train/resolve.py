@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import inspect
 import logging
 import os
 from dataclasses import replace
@@ -133,11 +134,12 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
             "classes apart. Add clips of something else."
         )
     check_joint(recipe, manifest)
-    _check_probe(recipe)
+    _check_probe(recipe, manifest.labels)
     _check_rebalance(recipe, multi)
     check_unlabelled(recipe, multi)
     recipe = _for_long_tails(recipe)
-    model = _model(recipe.model, manifest)  # before anything is reported of the data, or written
+    # Before anything is reported of the data, or written.
+    model = _for_cosines(_model(recipe.model, manifest))
     joint = recipe.joint
     if joint.sets:
         parts, data, joint = divide_sets(recipe, manifest)
@@ -192,7 +194,7 @@ def _training(recipe: Recipe, multi: bool) -> TrainSection:
     return train
 
 
-def _check_probe(recipe: Recipe) -> None:
+def _check_probe(recipe: Recipe, labels: LabelSet) -> None:
     """Refuse what probes do not do.
 
     Raises:
@@ -205,9 +207,21 @@ def _check_probe(recipe: Recipe) -> None:
     if not probe.kinds:
         return
     if not probe.lr and probe.kinds != ("knn",):
-        raise InvalidSetting("Linear and attentive probes are trained: give probe.lr, one rate or several.")
+        raise InvalidSetting(
+            "Linear, attentive and pooled probes are trained: give probe.lr, one rate or several."
+        )
     if recipe.model.head is not None and probe.kinds != ("linear",):
-        raise InvalidSetting("Attentive and k-NN probes stand in place of the head; leave model.head out.")
+        raise InvalidSetting(
+            "Attentive, pooled and k-NN probes stand in place of the head; leave model.head out."
+        )
+    if probe.stages and "pooled" not in probe.kinds:
+        raise InvalidSetting("probe.stages is what pooled probes look at; add pooled to probe.kind.")
+    check_views(Views.parse(probe.views), labels)
+    if any(Views.parse(probe.views).flipped) and any(a != b for a, b in labels.mirror):
+        raise InvalidSetting(
+            f"Probes learn views {probe.views} under the clip's own label, and mirror images here have "
+            "another one; give probe.views without mirror images."
+        )
     if "linear" in probe.kinds and recipe.model.freeze is None:
         raise InvalidSetting(
             "Probes are trained on what frozen layers give: probe.lr needs model.freeze, the last stage "
@@ -278,6 +292,25 @@ def _for_long_tails(recipe: Recipe) -> Recipe:
             "loss": loss.model_copy(update={"defer": 0.8 if loss.defer is None else loss.defer}),
         }
     )
+
+
+def _for_cosines(model: ModelSection) -> ModelSection:
+    """The section without dropout before a normalised head, unless it states some.
+
+    A head of cosines sees the direction of features alone. Dropout with probability p turns it by about
+    arccos(sqrt(1 - p)), 45 degrees at 0.5, whose cosine no training lifts and no margin takes into account;
+    the networks of Cao et al. (2019) have none.
+    """
+    if model.head != "normalised" or "dropout" in model.arguments:
+        return model
+    builder = MODELS.get(model.name.partition(".")[0]).builder
+    if "dropout" not in inspect.signature(builder).parameters:
+        return model
+    log.info(
+        "A normalised head compares directions, which dropout before it would turn at random: "
+        "model.arguments.dropout=0, unless you state another."
+    )
+    return model.model_copy(update={"arguments": {**model.arguments, "dropout": 0.0}})
 
 
 def _threads(recipe: Recipe, model: ModelSection) -> int | Literal["auto"]:

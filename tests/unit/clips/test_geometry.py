@@ -75,14 +75,15 @@ def test_shrinking_below_the_crop_refused():
 def test_view_boxes():
     frame, size = (128, 171), (112, 112)
     assert view_boxes(frame, size, 1) == [(Box(8, 29, 112, 112), False)]
+    assert view_boxes(frame, size, 2) == [(Box(8, 29, 112, 112), flip) for flip in (False, True)]
     assert [box.left for box, _ in view_boxes(frame, size, 3)] == [0, 29, 59]
     assert {box.top for box, _ in view_boxes(frame, size, 3)} == {8}
     assert [box.top for box, _ in view_boxes((171, 128), size, 3)] == [0, 29, 59]
     five = view_boxes(frame, size, 5)
     assert [(box.top, box.left) for box, _ in five] == [(0, 0), (0, 59), (16, 0), (16, 59), (8, 29)]
     assert view_boxes(frame, size, 10) == five + [(box, True) for box, _ in five]
-    with pytest.raises(InvalidSetting, match="1, 3, 5 or 10 crops"):
-        view_boxes(frame, size, 2)
+    with pytest.raises(InvalidSetting, match="1, 2, 3, 5 or 10 crops"):
+        view_boxes(frame, size, 4)
     with pytest.raises(InvalidSetting, match="does not fit"):
         view_boxes((100, 171), size, 1)
 

@@ -35,11 +35,12 @@ def test_uniform_sampling_has_no_interval():
 def test_views():
     assert str(Views.parse("10x3")) == "10x3"
     assert Views(2, 3).flipped == (False,) * 3
+    assert Views(1, 2).flipped == (False, True)
     assert Views(1, 10).flipped == (False,) * 5 + (True,) * 5
     with pytest.raises(InvalidSetting, match="Cannot read views"):
         Views.parse("ten")
-    with pytest.raises(InvalidSetting, match="1, 3, 5 or 10 crops"):
-        Views(1, 2)
+    with pytest.raises(InvalidSetting, match="1, 2, 3, 5 or 10 crops"):
+        Views(1, 4)
 
 
 def test_json_round_trip():

@@ -47,6 +47,15 @@ def test_ldam_sets_a_normalised_head_and_defers() -> None:
     assert (plain.model.head, plain.loss.defer) == (None, None)
 
 
+def test_a_head_of_cosines_has_no_dropout_before_it_unless_it_is_stated() -> None:
+    data = manifest("a", "b")
+    assert resolve(asked("model.name=dd_net", "loss.name=ldam"), data)[0].model.arguments == {"dropout": 0.0}
+    asked_for = asked("model.name=c3d_tiny", "model.head=normalised", "model.arguments.dropout=0.3")
+    assert resolve(asked_for, data)[0].model.arguments == {"dropout": 0.3}
+    for plain in (("model.name=dd_net",), ("model.name=r3d_18", "loss.name=ldam")):
+        assert resolve(asked(*plain), data)[0].model.arguments == {}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

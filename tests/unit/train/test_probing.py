@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from kinesphere.models.head import HeadForm
 from kinesphere.models.probe_head import (
     NeighbourProbe,
     ProbeForm,
+    _layer_of,
+    coarse_grid,
     directions,
     form_from_json,
     grid_of,
+    pooled,
     positions,
 )
 from kinesphere.models.recogniser import Recogniser
@@ -302,3 +306,68 @@ def test_probes_are_fused_and_not_joined() -> None:
         part.head = form
     with pytest.raises(InvalidSetting, match=r"answer by probes \(attentive\), which cannot be joined; fuse"):
         _common_form("whole", parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "layout"),
+    [
+        ("movinet_stream_tiny", "block5", "B C T H W"),  # frames are folded only behind the stages
+        ("movinet_stream_tiny", "", "BT C H W"),
+        ("kine_tiny", "layer3", "B C T H W"),
+        ("vjepa2_tiny", "", "B THW C"),
+        ("stgcn_tiny", "blocks.1", "BM C T J"),
+    ],
+)
+def test_a_pooled_probe_sees_means_over_parts_of_a_stage(name: str, stage: str, layout: str) -> None:
+    recogniser = create_model(name, ("a", "b", "c"))
+    clips = clips_of(recogniser, 3)
+    with torch.no_grad():
+        whole, channels = coarse_grid(recogniser.net, recogniser.card, stage, (1, 1, 1), clips)
+        parts, numbers = coarse_grid(recogniser.net, recogniser.card, stage, (2, 1, 1), clips)
+        layers = tuple((_layer_of(recogniser.card, grid), grid.cells) for grid in (whole, parts))
+        mean, halves = pooled(recogniser.net, layers, clips)
+    assert (whole.layout, numbers) == (layout, 2 * channels)
+    assert torch.allclose(mean, halves.unflatten(1, (2, channels)).mean(1), atol=1e-5)
+    form = ProbeForm("pooled", numbers, grids=(parts,))
+    assert form_from_json(json.loads(json.dumps(form.to_json()))) == form
+    probed = recogniser.probed(form.build(3), form).eval()
+    split = FrozenSplit(probed)
+    assert torch.equal(split.features(clips), halves)
+    assert torch.allclose(split.head().eval()(halves), probed(*clips), atol=1e-5)
+
+
+def test_pooled_probes_of_several_stages_are_held_against_each_other(
+    probing: Recipe, tmp_path: Path, computed: list[int]
+) -> None:
+    run = train(
+        probing.override(
+            "probe.kind=pooled", "probe.stages=[layer3, layer4]", "probe.cells=[1x1x1, 2x2x2]",
+            "probe.views=1x2", "probe.lr=0.01", "probe.weight_decay=[]", "model.freeze=null",
+        )
+    )  # fmt: skip
+    with run.files.probes.open() as file:
+        rows = list(csv.DictReader(file))
+    grids = [f"{stage} {cells}" for stage in ("layer3", "layer4") for cells in ("1x1x1", "2x2x2")]
+    assert [(row["kind"], row["grid"]) for row in rows] == [("pooled", grid) for grid in grids]
+    kept = next(row for row in rows if row["kept"] == "True")
+    assert f"pooled, {kept['grid']}, learning rate 0.01" in " ".join(run.report.notes)
+    model = load_model(run.files.model)
+    assert isinstance(model.head, ProbeForm)
+    assert str(model.head.grids[0]) == kept["grid"]
+    assert model.card.cam_layers[0].path == f"encoder.{model.head.grids[0].stage}"
+    assert model.provenance.scores["val_top1"] == pytest.approx(float(kept["top1"]))
+    assert sum(computed) == 15 + 5, "one pass for all grids"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"grids": []}, "Pooled probes have grids, and no others"),
+        ({"grids": [{"stage": "", "cells": [0, 1, 1], "layout": "B C T"}]}, "Cells are three numbers from 1"),
+        ({"grids": [{"stage": "", "cells": [1, 1, 1], "layout": "Q"}]}, "'Q' is no layout"),
+        ({"grids": [{"stage": ""}]}, "no form of a probe"),
+    ],
+)
+def test_a_form_of_a_pooled_probe_is_checked(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        form_from_json({"kind": "pooled", "width": 8, **wrong})

@@ -44,7 +44,7 @@ def test_every_setting_is_described_by_a_phrase_that_an_editor_can_show_alone() 
         ("optimizer.lr=-1", "optimizer.lr: Input should be greater than 0; got -1"),
         ("train.epochs=2.5", "train.epochs: Input should be a valid integer"),
         ("clip.sampling=3x", "clip.sampling: Cannot read sampling '3x'"),
-        ("test.views=10x2", "test.views: Views need .* 1, 3, 5 or 10 crops"),
+        ("test.views=10x4", "test.views: Views need .* 1, 2, 3, 5 or 10 crops"),
         ("augment.joint_turn_deg=[1, -2, 3]", "augment.joint_turn_deg.* greater than or equal to 0; got -2"),
         ("clip.align=front", "clip.align: Input should be 'none', 'centre' or 'body'; got 'front'"),
         ("data.val=1.0", "val as a fraction is at least 0 and below 1; got 1.0"),

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.models.card import CamLayer, resolved
+from kinesphere.models.tokens import Grid, Tokens
 
 WORD = re.compile(r"(?:1\+)?[BCTHWMJ]+")
 LAID_OUT = "BTMJHW"
@@ -110,3 +114,33 @@ class Layout:
             f"Activations of shape {tuple(x.shape)} are not laid out as {self.text!r} ({sizes}). "
             "Choose a layer that is, such as the model's own (leave the layer out)."
         )
+
+
+def layout_of(net: nn.Module, layer: CamLayer, x: Tensor) -> Layout:
+    """How the layer's output is laid out for an input `(B, T, C, H, W)` or `(B, T, M, J, C)`."""
+    sizes = {"B": x.shape[0]}
+    if "M" in layer.layout:
+        sizes |= {"M": x.shape[2], "J": x.shape[3]}
+    elif isinstance(net, Tokens):
+        sizes |= dict(zip("THW", net.token_grid(x, resolved(net, layer.path)), strict=True))
+    return Layout(layer.layout, sizes)
+
+
+def coarse(x: Tensor, layout: Layout, grid: Grid) -> Tensor:
+    """A layer's output as means over a coarse grid of the clip, time slowest: `(B, t h w, C)`.
+
+    An axis of fewer cells than are asked for repeats some; people and joints are averaged.
+
+    Args:
+        x: The output, laid out as `layout` says.
+        layout: With the sizes of the clip.
+        grid: Cells along time, rows and columns.
+
+    Raises:
+        InvalidSetting: If the tensor does not have this layout.
+    """
+    features = layout.features(x)
+    maps = torch.stack([layout.cells(features[:, c]) for c in range(features.shape[1])], 1)
+    if "M" in layout.text:
+        maps = maps.mean((3, 4), keepdim=True)
+    return F.adaptive_avg_pool3d(maps, grid).flatten(2).transpose(1, 2)

@@ -7,7 +7,7 @@ import torch
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.explain.grids import about_the_centre, at_joints, on_frames, spread
-from kinesphere.explain.layout import Layout
+from kinesphere.models.layout import Layout
 
 GRID = {"B": 2, "T": 3, "H": 2, "W": 5}
 
