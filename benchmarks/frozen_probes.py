@@ -37,7 +37,6 @@ from kinesphere.train.trainer import build_recogniser, loss_of
 from kinesphere.video.probe import probe
 
 INPUTS = {"stretch": "stretched to a square", "short_side": "a square from the middle"}
-STAGES = ["", "block6", "block5"]
 MEAN = "last grid 1x1x1"
 NEIGHBOURS = (1, 3, 5)
 INNER = 3
@@ -45,23 +44,41 @@ VIEWS = "2x2"
 Choice = tuple[Family, Candidate]
 
 
-def recipe_of(labels: Path, weights: str, resize: str, work: Path, *, attentive: bool) -> Recipe:
+@dataclass(frozen=True)
+class Network:
+    """What stays frozen.
+
+    Attributes:
+        model: The recipe's section of the model.
+        clip: Its section of the clips, but for how frames become square.
+        stages: Where pooled probes look; empty is the last grid.
+        epochs: How long each probe is trained.
+    """
+
+    model: dict[str, object]
+    clip: dict[str, object]
+    stages: tuple[str, ...]
+    epochs: int = 30
+
+
+def recipe_of(labels: Path, network: Network, resize: str, work: Path, *, attentive: bool) -> Recipe:
     """How probes are fitted to frames that are brought to a square in one way."""
     kinds = {"kind": "attentive", "lr": 0.001} if attentive else {"kind": "pooled", "lr": [0.01, 0.003]}
     return Recipe.build(
         {
             "data": {"source": str(labels), "cache": str(work / "frames")},
-            "model": {"name": "movinet_a0_stream", "pretrained": weights},
-            "clip": {"sampling": "uniform16", "size": 172, "resize": resize},
+            "model": network.model,
+            "clip": {**network.clip, "resize": resize},
             "probe": {
                 **kinds,
                 "weight_decay": 0.1,
-                "stages": [] if attentive else STAGES,
+                "stages": [] if attentive else network.stages,
                 "cells": ["1x1x1", "4x3x3"],
                 "views": "1x1" if attentive else VIEWS,
                 "cache": str(work / "features"),
             },
-            "train": {"epochs": 30, "batch_size": 16, "seed": 0, "monitor": "top1"},
+            "loss": {"name": "cross_entropy"},
+            "train": {"epochs": network.epochs, "batch_size": 16, "seed": 0, "monitor": "top1"},
             "compute": {"device": "cpu", "precision": "fp32", "workers": 0, "threads": 1},
             "out": str(work / resize),
         }
@@ -128,14 +145,14 @@ def right_or_wrong(
     return shares.argmax(1).numpy(), loss
 
 
-def arms_of(labels: Path, weights: str, resize: str, work: Path) -> tuple[Manifest, list[Arm]]:
+def arms_of(labels: Path, network: Network, resize: str, work: Path) -> tuple[Manifest, list[Arm]]:
     """The probes on frames that are brought to a square in one way; features are computed or found."""
-    recipe = recipe_of(labels, weights, resize, work, attentive=False)
+    recipe = recipe_of(labels, network, resize, work, attentive=False)
     samples = read_data(recipe.data)
     pooled = _families(recipe, samples)
     by_grid = {str(_grid(family)): family for family in pooled}
     mean = by_grid[MEAN]
-    attentive = _families(recipe_of(labels, weights, resize, work, attentive=True), samples)[0]
+    attentive = _families(recipe_of(labels, network, resize, work, attentive=True), samples)[0]
     arms = [
         Arm("linear, on the mean of the last features", _choices(mean)),
         Arm("k nearest neighbours, by the same", _choices(_neighbours(mean, recipe, samples))),
@@ -196,12 +213,12 @@ def by_shape(samples: Manifest) -> np.ndarray:
     return said
 
 
-def measure(labels: Path, weights: str, work: Path) -> tuple[list[Row], list[str]]:
+def measure(labels: Path, network: Network, work: Path) -> tuple[list[Row], list[str]]:
     """A row for each probe on each kind of frames, and how the goal was met."""
     rows: list[Row] = []
     goals: list[str] = []
     for resize, frames in INPUTS.items():
-        samples, arms = arms_of(labels, weights, resize, work)
+        samples, arms = arms_of(labels, network, resize, work)
         groups = [sample.group for sample in samples]
         targets = np.array([target[0] for target in samples.targets])
         first: np.ndarray | None = None
@@ -255,9 +272,14 @@ def main() -> None:
     )
     args = parser.parse_args()
     labels = Path(os.environ["KINESPHERE_TEST_DATA"]) / "videos" / "ut_interaction_set1" / "labels.csv"
+    network = Network(
+        {"name": "movinet_a0_stream", "pretrained": args.weights},
+        {"sampling": "uniform16", "size": 172},
+        ("", "block6", "block5"),
+    )
     began = time.process_time()
     with computing_with(1):
-        rows, goals = measure(labels, args.weights, args.work)
+        rows, goals = measure(labels, network, args.work)
     notes = (
         (
             f"60 clips, 10 sequences, each left out once; what a row chooses among ({INNER} inner folds of "

@@ -192,6 +192,18 @@ STUDIES = {
             "--folds=5",
         ),
     ),
+    "fight_pooled": Study(
+        what=FIGHT,
+        model="pooled probes on frozen movinet_a0_stream",
+        before=PRETRAINED,
+        command=(
+            "train",
+            "recipes/surveillance_fight_pooled.yaml",
+            f"data.source={FIGHT_LABELS}",
+            "--folds=5",
+        ),
+        goal=0.85,
+    ),
     "fight_fused": Study(
         what=FIGHT,
         model="pixels (fight_transfer) + flow (fight_flow), equal weights",

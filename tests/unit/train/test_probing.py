@@ -12,6 +12,7 @@ import torch
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidSetting, TrainingDiverged
 from kinesphere.core.labels import LabelSet
+from kinesphere.data import Manifest, Sample
 from kinesphere.models import create_model, load_model
 from kinesphere.models.attentive import AttentivePooler, SingleQueryPooler
 from kinesphere.models.create import relabel
@@ -201,7 +202,10 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
     [
         ("model.freeze=null", "probe.lr needs model.freeze"),
         ("model={name: kine_tiny, head: normalised, freeze: layer4}\nprobe.kind=knn", "leave model.head out"),
-        ("probe={kind: attentive}", r"attentive probes are trained: give probe\.lr"),
+        ("probe={kind: attentive}", r"attentive and pooled probes are trained: give probe\.lr"),
+        ("probe.stages=layer3", r"what pooled probes look at; add pooled to probe\.kind"),
+        ("probe.cells=4x3", "cells are parts along time, rows and columns, such as 4x3x3; got '4x3'"),
+        ("probe.kind=pooled\nprobe.stages=layer9", "kine_tiny has no stage 'layer9'"),
         ("train.ema=0.9", r"take no train\.ema"),
         ("train.early_stopping=2", r"take no train\.early_stopping"),
         ("probe.lr=[]", r"probe\.weight_decay is tried with each probe\.lr"),
@@ -210,6 +214,17 @@ def test_only_probes_that_diverge_end_the_run(probing: Recipe) -> None:
 def test_what_probes_do_not_do_is_refused(probing: Recipe, override: str, message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         train(probing.override(*override.splitlines()))
+
+
+def test_mirror_images_that_have_another_label_are_no_views_of_probes() -> None:
+    samples = tuple(Sample(f"{n}{i}", Path(f"{n}{i}.mp4"), (n,)) for n in ("left", "right") for i in range(9))
+    sided = Manifest(samples, LabelSet(("left", "right"), mirror=(("left", "right"),)), Path())
+    asked = Recipe.build({"data": {"source": "x"}}).override(
+        "probe.kind=pooled", "probe.lr=0.1", "test.views=1x1"
+    )
+    resolve(asked, sided)
+    with pytest.raises(InvalidSetting, match="mirror images here have another one"):
+        resolve(asked.override("probe.views=1x2"), sided)
 
 
 def test_one_query_is_attended_without_keys_of_single_tokens() -> None:
@@ -356,7 +371,7 @@ def test_pooled_probes_of_several_stages_are_held_against_each_other(
     assert str(model.head.grids[0]) == kept["grid"]
     assert model.card.cam_layers[0].path == f"encoder.{model.head.grids[0].stage}"
     assert model.provenance.scores["val_top1"] == pytest.approx(float(kept["top1"]))
-    assert sum(computed) == 15 + 5, "one pass for all grids"
+    assert sum(computed) == 15 + 3, "one pass for all grids"
 
 
 @pytest.mark.parametrize(
