@@ -104,8 +104,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         two_classes(work / "videos", args.clips, FRAMES)
-        for case in CASES:
-            least = measure(case, work / "videos", work, args.rounds, args.epochs)
+        for number, case in enumerate(CASES):
+            least = measure(case, work / "videos", work / str(number), args.rounds, args.epochs)
             ratio = least["twelve"] / least["one"]
             rows.append(
                 {

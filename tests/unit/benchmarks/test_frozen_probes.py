@@ -40,7 +40,7 @@ def test_inner_folds_choose_without_the_groups_that_are_left_out(
         return plain(family, candidate, train, test)
 
     monkeypatch.setattr(frozen_probes, "right_or_wrong", watched)
-    said, kept = Arm("both rates", arms[0].choices).answers(samples)
+    said, kept = Arm("two grids", arms[0].choices + arms[3].choices).answers(samples)
     assert (said >= 0).all()
     assert len(kept) == 5
     assert len(met) == 5 * (3 * 2 + 1)

@@ -217,7 +217,8 @@ def test_what_probes_do_not_do_is_refused(probing: Recipe, override: str, messag
 
 
 def test_mirror_images_that_have_another_label_are_no_views_of_probes() -> None:
-    samples = tuple(Sample(f"{n}{i}", Path(f"{n}{i}.mp4"), (n,)) for n in ("left", "right") for i in range(9))
+    names = [(side, f"{side}{i}") for side in ("left", "right") for i in range(9)]
+    samples = tuple(Sample(name, Path(f"{name}.mp4"), (side,)) for side, name in names)
     sided = Manifest(samples, LabelSet(("left", "right"), mirror=(("left", "right"),)), Path())
     asked = Recipe.build({"data": {"source": "x"}}).override(
         "probe.kind=pooled", "probe.lr=0.1", "test.views=1x1"
