@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from kinesphere.synthetic.laboratory.generate import placed_at
 from kinesphere.synthetic.laboratory.plan import plan_laboratory, scaled, tendency
 from kinesphere.synthetic.laboratory.rules import RULES, level_of
 from kinesphere.synthetic.laboratory.scale import BASE_CLIPS, DIMENSIONS, TOGETHER, dimension
+from kinesphere.synthetic.laboratory.twins import TWINS, plan_twins
 from kinesphere.synthetic.settings import SPLITS
 
 CLASSES = ("walk", "jump", "swing", "wave")
@@ -174,7 +176,7 @@ def test_what_is_not_evaluated_lies_between_its_levels():
 def test_an_eighth_is_filmed(tmp_path):
     few = replace(FEW, classes=("jump",), duration_s=(0.5, 0.5))
     generate_laboratory(few, tmp_path, scale=TINY, workers=1)
-    for name in ("base_rgb", "eval_rgb", "footage_rgb"):
+    for name in ("base_rgb", "eval_rgb", "footage_rgb", "base_scenes_rgb", "base_cameras_rgb"):
         assert all((tmp_path / row["path"]).is_file() for row in table(tmp_path / f"{name}.csv"))
     poses, videos = table(tmp_path / "base.csv"), table(tmp_path / "base_rgb.csv")
     assert {row["id"] for row in videos} <= {row["id"] for row in poses}
@@ -201,3 +203,42 @@ def test_captured_motion_gives_the_same_tables(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidAnnotation, match=r"holds no motion of .* with an evaluation"):
         capture_laboratory("laban_effort", tmp_path / "empty", tmp_path / "none")
+
+
+def test_twins_repeat_what_tests_with_one_thing_changed(made):
+    clips = plan_laboratory(FEW, TINY, 1)
+    tested = {clip.id: clip for clip in clips if clip.table == "base" and clip.split == "test"}
+    known = FEW.pool("train", FEW.performers), FEW.pool("train", FEW.scenes)
+    twins = plan_twins(clips, FEW)
+    assert {twin.table for twin in twins} == set(TWINS)
+    for twin in twins:
+        clip = tested[twin.twin_of]
+        changed = {f.name for f in fields(clip) if getattr(clip, f.name) != getattr(twin, f.name)}
+        own = {"base_performers": "performer", "base_scenes": "scene", "base_cameras": "azimuth_deg"}[
+            twin.table
+        ]
+        assert changed - {"posed"} == {"id", "table", "twin_of", own}
+        if own == "azimuth_deg":
+            assert FEW.view_deg <= abs(twin.azimuth_deg) <= 180
+        else:
+            assert getattr(twin, own) in known[own == "scene"]
+    assert len({twin.id for twin in twins} | {clip.id for clip in clips}) == len(twins) + len(clips)
+    assert not [
+        twin for twin in plan_twins(clips, replace(FEW, view_deg=180)) if twin.table == "base_cameras"
+    ]
+    for name in ("base_performers", "base_cameras"):
+        rows = table(made / f"{name}.csv")
+        assert {row["id"] for row in rows} == set(tested)
+        assert all((made / row["path"]).is_file() for row in rows)
+    assert not (made / "base_scenes.csv").exists()
+
+
+def test_how_far_hands_reach_goes_with_neither_element_nor_performer():
+    footage = plan_footage(LABORATORY, 12, 4.0, 2)
+    for part in (footage, [shot for shot in footage if shot.filmed]):
+        counted = Counter((shot.label, shot.kinesphere) for shot in part)
+        assert len(set(counted.values())) == 1
+        whose: dict[int, set[str]] = {}
+        for shot in part:
+            whose.setdefault(shot.performer, set()).add(shot.kinesphere)
+        assert all(len(reaches) == 3 for reaches in whose.values())

@@ -82,6 +82,9 @@ class Footage(Shot):
 def plan_footage(settings: MannequinSettings, count: int, seconds: float, rgb: int) -> list[Footage]:
     """Recordings of each element by people whom no model has seen.
 
+    How far hands reach changes from recording to recording of an element, and of a performer, so that it goes
+    with neither.
+
     Args:
         settings: Performers, scenes, cameras and seed.
         count: Recordings of each element.
@@ -92,13 +95,14 @@ def plan_footage(settings: MannequinSettings, count: int, seconds: float, rgb: i
         settings.pool("test", n) or range(n) for n in (settings.performers, settings.scenes)
     )
     footage = []
-    for name in ELEMENTS:
+    for place, name in enumerate(ELEMENTS):
         for number in range(count):
             entropy = (settings.seed, _FOOTAGE, zlib.crc32(name.encode()), number)
             generator = np.random.default_rng(entropy)
+            reach = tuple(REACHES)[(number + place) % len(REACHES)]
             footage.append(
                 Footage(
-                    id=f"{name}_{number:03d}",
+                    id=f"{name}_{reach}_{number:03d}",
                     label=name,
                     split="unlabelled",
                     performer=performers[number % len(performers)],
@@ -106,7 +110,7 @@ def plan_footage(settings: MannequinSettings, count: int, seconds: float, rgb: i
                     duration_s=seconds,
                     azimuth_deg=float(generator.uniform(-settings.view_deg, settings.view_deg)),
                     entropy=entropy,
-                    kinesphere=tuple(REACHES)[number % len(REACHES)],
+                    kinesphere=reach,
                     filmed=rgb > 0 and number % rgb == 0,
                 )
             )

@@ -21,6 +21,7 @@ from kinesphere.synthetic.laboratory.elements import ELEMENTS, Footage, plan_foo
 from kinesphere.synthetic.laboratory.plan import LabClip, plan_laboratory, tendency
 from kinesphere.synthetic.laboratory.rules import RULES
 from kinesphere.synthetic.laboratory.scale import BASE_CLIPS, DIMENSIONS, dimension
+from kinesphere.synthetic.laboratory.twins import TWINS, plan_twins
 from kinesphere.synthetic.poses import seen
 from kinesphere.synthetic.render.render import Figure
 from kinesphere.synthetic.settings import MannequinSettings
@@ -32,6 +33,8 @@ LABORATORY = MannequinSettings(
 """Settings of the laboratory; `clips_per_class` and `imbalance` do not apply."""
 RGB = 8
 """Of this many clips of a class one is filmed."""
+FOOTAGE_RGB = 2
+"""The same of the footage: what is asked of it is asked of whole recordings, of which there are few."""
 
 COLUMNS: tuple[str, ...] = (
     "path", "label", "group", "split", "id", "performer", "scene", "view", "duration",
@@ -70,8 +73,10 @@ def generate_laboratory(
     the columns `parent`, `dimension`, `level`, `grade` and `measured`), `together.csv` (two movements at
     once, labels joined by `|`), `footage.csv` (unlabelled recordings of four elements, and the rules that
     their joints meet) and `profiles.csv` (how each performer stands in each dimension), over
-    `poses/<id>.pose.npz`. An eighth of the clips is filmed as well: `base_rgb.csv` and `eval_rgb.csv` over
-    `videos/<id>.mp4`, `footage_rgb.csv` likewise. Performers are the groups, and no two splits share one.
+    `poses/<id>.pose.npz`. `base_performers.csv` and `base_cameras.csv` hold the base clips that test once
+    more, with the same ids: by performers of training, and from other sides. An eighth of the clips is
+    filmed as well: `base_rgb.csv` and so on over `videos/<id>.mp4`, with `base_scenes_rgb.csv` in scenes of
+    training; of the footage every second recording. Performers are the groups, and no two splits share one.
 
     Finished files are kept, so an interrupted run continues where it stopped; the bytes depend neither on
     interruptions nor on the number of workers.
@@ -97,12 +102,14 @@ def generate_laboratory(
     claim(root, "laboratory", settings, scale=scale, joints_only=str(joints_only))
     make_folder(root / "poses")
     clips = plan_laboratory(settings, scale, rgb)
-    footage = plan_footage(settings, max(1, round(_FOOTAGE * scale)), _FOOTAGE_S, rgb)
+    twins = plan_twins(clips, settings)
+    every = 0 if joints_only else FOOTAGE_RGB
+    footage = plan_footage(settings, max(1, round(_FOOTAGE * scale)), _FOOTAGE_S, every)
     job = partial(_write_clip, settings=settings, root=root)
-    shots: list[LabClip | Footage] = [*clips, *footage]
+    shots: list[LabClip | Footage] = [*clips, *twins, *footage]
     measured = {made.id: made.measured for made in run_jobs(job, shots, workers, progress)}
-    for name in ("base", "eval", "together"):
-        own = [clip for clip in clips if clip.table == name]
+    for name in ("base", "eval", "together", *TWINS):
+        own = [clip for clip in (*clips, *twins) if clip.table == name]
         if own:
             _write_clips(root, name, own, measured)
     _write_footage(root, footage, measured)
@@ -131,7 +138,8 @@ def _write_clip(shot: LabClip | Footage, settings: MannequinSettings, root: Path
     figure = shot.figure(settings)
     generator = np.random.default_rng((*shot.entropy, 2))
     path = root / "poses" / f"{shot.id}{SUFFIX}"
-    if not path.exists():
+    posed = shot.posed if isinstance(shot, LabClip) else True
+    if posed and not path.exists():
         placed, times = placed_at(figure, shot.duration_s, settings.fps)
         azimuth = shot.azimuth_deg
         poses = seen(placed, figure.performer, times, settings.fps, settings, generator, azimuth_deg=azimuth)
@@ -152,10 +160,11 @@ def _measured(shot: LabClip | Footage, figure: Figure) -> str:
 
 
 def _write_clips(root: Path, name: str, clips: Sequence[LabClip], measured: dict[str, str]) -> None:
-    """A table over poses, and where clips are filmed one over videos."""
+    """A table over poses where clips have them, and where they are filmed one over videos."""
     columns = EVALUATION_COLUMNS if name == "eval" else COLUMNS
-    rows = [_row(clip, f"poses/{clip.id}{SUFFIX}", measured) for clip in clips]
-    write_table(root / f"{name}.csv", columns, rows)
+    posed = [_row(clip, f"poses/{clip.id}{SUFFIX}", measured) for clip in clips if clip.posed]
+    if posed:
+        write_table(root / f"{name}.csv", columns, posed)
     filmed = [_row(clip, f"videos/{clip.id}.mp4", measured) for clip in clips if clip.filmed]
     if filmed:
         write_table(root / f"{name}_rgb.csv", columns, filmed)
@@ -167,7 +176,7 @@ def _row(clip: LabClip, path: str, measured: dict[str, str]) -> Row:
         "label": clip.label,
         "group": f"performer{clip.performer:03d}",
         "split": clip.split,
-        "id": clip.id,
+        "id": clip.twin_of or clip.id,
         "performer": f"performer{clip.performer:03d}",
         "scene": f"scene{clip.scene:03d}",
         "view": clip.view,

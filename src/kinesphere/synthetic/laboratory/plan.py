@@ -32,11 +32,13 @@ class LabClip(Shot):
     """One clip of the laboratory.
 
     Attributes:
-        table: `"base"`, `"eval"` or `"together"`.
+        table: `"base"`, `"eval"`, `"together"`, or a table of twins.
         labels: Its classes.
         dimension: Name of the dimension in which it is evaluated; empty elsewhere than in `eval`.
         level: Its level in that dimension.
         filmed: Whether it has a video as well.
+        posed: Whether it has joints.
+        twin_of: Id of the clip that it repeats with one thing changed; empty of a clip of its own.
     """
 
     table: str = ""
@@ -44,6 +46,8 @@ class LabClip(Shot):
     dimension: str = ""
     level: str = ""
     filmed: bool = False
+    posed: bool = True
+    twin_of: str = ""
 
     @property
     def base(self) -> str:
