@@ -56,12 +56,14 @@ NAMES = (
     "robbery",
     "segments",
     "localise",
+    "localise_video",
     "spatiotemporal",
     "people",
     "long_video",
     "keeps_up",
     "objects",
     "laboratory",
+    "robustness",
 )
 
 

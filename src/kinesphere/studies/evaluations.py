@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.settings_file import claim_settings
-from kinesphere.data.manifest import Manifest
 from kinesphere.data.sample import Sample
 from kinesphere.evaluate.metrics import Score, scores
 from kinesphere.evaluate.paired import Difference, share_difference
 from kinesphere.evaluate.predictions import Predictions, align
-from kinesphere.predict.video_predictor import VideoPredictor
 from kinesphere.studies.answers import kept_table
+from kinesphere.studies.condition_clips import (
+    clips_of,
+    in_windows,
+    known_clips,
+    unlabelled_clips,
+    value_of,
+    values_of,
+)
 from kinesphere.studies.evaluation_settings import EvaluationSection
-from kinesphere.studies.expectations import FactorEffect, Rule, factor_effect, histogram, rules
+from kinesphere.studies.expectations import (
+    Rule,
+    Shown,
+    histogram,
+    measured,
+    rules,
+)
+from kinesphere.studies.factor_effects import FactorEffect, factor_effect
 from kinesphere.studies.perturbations import perturbation_of, without_effect
 from kinesphere.studies.results import CellResult, mean_score
 
@@ -35,11 +47,13 @@ class Evaluated:
         condition: Name of the condition.
         score: Mean of the primary score; None of unlabelled data, or where it failed.
         change: How much oftener answers of the first seed are right than in the cell's own test, where the
-            clips are the same ones.
+            clips are the same ones, or their twins.
         clips: Number of clips.
+        recordings: Of unlabelled data, number of files that the clips are cut from.
         counts: Of unlabelled data, answers by group, over seeds.
         rules: Of unlabelled data, which expectations were met by the first seed.
-        factor: Of unlabelled data, the effect of the factor on answers of the first seed.
+        measured: Of unlabelled data, what is known to be shown in how many recordings of each group.
+        factor: The effect of the factor on answers of the first seed.
         notes: What a reader must know.
         problem: Why there are no answers.
     """
@@ -49,8 +63,10 @@ class Evaluated:
     score: Score | None = None
     change: Difference | None = None
     clips: int = 0
+    recordings: int = 0
     counts: Mapping[str, Mapping[str, int]] | None = None
     rules: tuple[Rule, ...] = ()
+    measured: Mapping[str, Mapping[str, Shown]] = field(default_factory=dict)
     factor: FactorEffect | None = None
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -61,7 +77,12 @@ class Evaluated:
             "cell": self.cell, "condition": self.condition, "clips": self.clips,
             "score": None if self.score is None else self.score.to_json(),
             "change": None if self.change is None else self.change.to_json(),
+            "recordings": self.recordings,
             "answers": self.counts, "rules": [rule.to_json() for rule in self.rules],
+            "measured": {
+                group: {name: asdict(each) for name, each in found.items()}
+                for group, found in self.measured.items()
+            },
             "factor": None if self.factor is None else self.factor.to_json(),
             "notes": list(self.notes), "problem": self.problem,
         }  # fmt: skip
@@ -99,13 +120,15 @@ def _evaluated(cell: CellResult, section: EvaluationSection, root: str | None) -
     if section.unlabelled:
         return _unlabelled(cell, section, tables, samples, notes)
     values = [scores(t.probabilities, t.targets, t.labels, groups=t.groups)[cell.primary] for t in tables]
-    score = mean_score(values)
-    change = None if section.data is not None else _change(cell.first.answers, first)
-    return Evaluated(cell.name, section.name, score, change, len(first), notes=notes)
+    paired = section.data is None or section.twins
+    return Evaluated(
+        cell.name, section.name, mean_score(values), _change(cell.first.answers, first) if paired else None,
+        len(first), factor=_factor(section, first, samples), notes=notes,
+    )  # fmt: skip
 
 
 def _change(own: Predictions, changed: Predictions) -> Difference | None:
-    """The paired difference on a cell's own test; None of several labels a clip."""
+    """The paired difference to a cell's own test; None of several labels a clip."""
     if own.labels.multi:
         return None
     (a, b), _ = align([own, changed])
@@ -122,25 +145,42 @@ def _unlabelled(
 ) -> Evaluated:
     """Histograms over seeds; rules and the factor by the first seed, as seeds are no new recordings."""
     first = tables[0]
-    names = first.labels.names
     of = [samples[name].labels[0] for name in first.ids]
-    said = [[names[k] for k in table.probabilities.argmax(1)] for table in tables]
-    everything = [answer for each in said for answer in each]
+    said = [answer for table in tables for answer in _said(table)]
     groups = [samples[name].labels[0] for table in tables for name in table.ids]
-    met = rules(section.expect, said[0], of, first.paths, names)
-    effect = None
-    if section.factor is not None:
-        values = [dict(samples[name].extra).get(section.factor) or "" for name in first.ids]
-        if not all(values):
-            raise InvalidSetting(
-                f"{section.data} gives no {section.factor!r} for {values.count('')} of {len(values)} clips, "
-                "so its effect is not tested; name a column that is filled."
-            )
-        effect = factor_effect(section.factor, values, said[0], first.groups)
+    met = rules(section.expect, _said(first), of, first.paths, first.labels.names)
+    shown = {}
+    if section.measured is not None:
+        lists = [value_of(samples[name], section.measured).split("|") for name in first.ids]
+        shown = measured(lists, of, first.paths)
     return Evaluated(
-        cell.name, section.name, clips=len(first), counts=histogram(everything, groups), rules=tuple(met),
-        factor=effect, notes=notes,
+        cell.name, section.name, clips=len(first), recordings=len(set(first.paths)),
+        counts=histogram(said, groups), rules=tuple(met), measured=shown,
+        factor=_factor(section, first, samples), notes=notes,
     )  # fmt: skip
+
+
+def _said(table: Predictions) -> list[str]:
+    return [table.labels.names[k] for k in table.probabilities.argmax(1)]
+
+
+def _factor(
+    section: EvaluationSection, table: Predictions, samples: Mapping[str, Sample]
+) -> FactorEffect | None:
+    """The effect of the condition's factor on answers; of clips with labels, within each label.
+
+    Raises:
+        InvalidSetting: If there are several labels a clip, or the factor cannot be told from them.
+    """
+    if section.factor is None:
+        return None
+    if table.labels.multi:
+        raise InvalidSetting(
+            f"The effect of {section.factor} is tested for answers of one label a clip; leave factor out."
+        )
+    values = values_of([samples[name] for name in table.ids], section.factor)
+    labels = None if section.unlabelled else [table.labels.names[k] for k in table.targets]
+    return factor_effect(section.factor, values, _said(table), table.groups, table.paths, labels)
 
 
 def _answers(
@@ -153,12 +193,12 @@ def _answers(
     from kinesphere.train.resolve import extracts
 
     recipe = Recipe.load(folder)
-    manifest = _manifest(folder, recipe, section, root)
     predictor = load(folder, compute=recipe.compute.choose())
+    manifest = in_windows(clips_of(folder, recipe, section, root), predictor, section)
     samples = {sample.id: sample for sample in manifest}
-    asked = _placed(manifest, predictor) if section.unlabelled else _known(manifest, predictor)
+    asked = unlabelled_clips(manifest, predictor) if section.unlabelled else known_clips(manifest, predictor)
     place = folder / FOLDER / f"{section.name}.parquet"
-    settings = {"condition": section.model_dump(mode="json"), "data": manifest.fingerprint()}
+    settings = {"condition": section.asked(), "data": manifest.fingerprint()}
     claim_settings(place.with_suffix(".json"), settings, output=place)
     perturb = perturbation_of(section, predictor.specs)
 
@@ -178,44 +218,3 @@ def _answers(
     if table.skipped:
         notes.append(f"{len(table.skipped)} clips could not be read, such as {table.skipped[0].path}")
     return table, samples, tuple(notes)
-
-
-def _manifest(folder: Path, recipe: Any, section: EvaluationSection, root: str | None) -> Manifest:
-    """The clips of a condition: a run's own test, or other data.
-
-    Raises:
-        InvalidSetting: If the run has no test.
-    """
-    from kinesphere.train.resolve import read_samples, resolve
-
-    if section.data is not None:
-        path = Path(root or ".") / section.data
-        manifest = Manifest.read(path, label_column=section.label_column, group_column=section.group_column)
-        return manifest if section.split is None else manifest.where(split=section.split)
-    _, parts = resolve(recipe, read_samples(recipe))
-    if parts.test is None:
-        raise InvalidSetting(
-            f"{folder} was tested on nothing, so {section.name} has no clips; name its data."
-        )
-    return parts.test
-
-
-def _known(manifest: Manifest, predictor: VideoPredictor) -> Manifest:
-    """The clips whose classes a model knows.
-
-    Raises:
-        InvalidSetting: If it knows none of them.
-    """
-    kept = [i for i, sample in enumerate(manifest) if all(each in predictor.labels for each in sample.labels)]
-    if not kept:
-        most = Counter(name for sample in manifest for name in sample.labels).most_common(3)
-        listed = ", ".join(name for name, _ in most)
-        raise InvalidSetting(f"The model knows none of the classes of {manifest.root}, such as {listed}.")
-    return manifest.select(kept)
-
-
-def _placed(manifest: Manifest, predictor: VideoPredictor) -> Manifest:
-    """Clips without labels, under one of the model's that stands for none: only answers are looked at."""
-    stand_in = (predictor.labels.names[0],)
-    samples = tuple(replace(sample, labels=stand_in) for sample in manifest)
-    return replace(manifest, samples=samples, labels=predictor.labels)

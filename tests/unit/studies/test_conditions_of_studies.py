@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from kinesphere.apps.html.study_evaluations import evaluations_section, factor_s
 from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.errors import InvalidSetting
+from kinesphere.data.sample import Sample
 from kinesphere.models import card
+from kinesphere.studies.condition_clips import clips_of, values_of
 from kinesphere.studies.evaluation_settings import EvaluationSection
 from kinesphere.studies.evaluations import Evaluated
-from kinesphere.studies.expectations import factor_effect, histogram, rules
+from kinesphere.studies.expectations import histogram, measured, rules
+from kinesphere.studies.factor_effects import factor_effect
 from kinesphere.studies.perturbations import perturbation_of, without_effect
+from kinesphere.train.recipe import Recipe
 
 FRAMES = ClipSpec(Sampling.parse("8x1x1"), (16, 16))
 JOINTS = card("stgcn_tiny").inputs[0]
@@ -140,3 +145,87 @@ def test_a_factor_is_tested_within_groups_where_they_hold_several_values() -> No
     assert "Cramér" in shown
     assert "b: not evaluated. gone" in shown
     assert evaluations_section([]) == ""
+
+
+def test_a_factor_of_recordings_is_exchanged_with_all_their_windows() -> None:
+    # Ten people with two recordings of ten windows; answers go with the recording and not with the factor.
+    people = [f"p{i // 20}" for i in range(200)]
+    files = [f"r{i // 10}" for i in range(200)]
+    size = ["narrow" if (i // 10) % 2 else "wide" for i in range(200)]
+    each = np.random.default_rng(1).choice(["arms", "feet"], 20)
+    said = [str(each[i // 10]) for i in range(200)]
+    alone = factor_effect("kinesphere", size, said, people)
+    whole = factor_effect("kinesphere", size, said, people, files)
+    assert (whole.within, whole.groups, whole.mixed) == (True, 10, 10)
+    assert alone.p < 0.05 < whole.p  # windows alone find an effect of what recordings are
+    bound = ["arms" if value == "wide" else "feet" for value in size]
+    goes = factor_effect("kinesphere", size, bound, people, files)
+    assert goes.p < 0.01
+    assert "10 of 10 groups hold several values" in factor_sentence(goes)
+
+
+def test_a_factor_of_clips_with_labels_is_told_apart_from_the_label() -> None:
+    labels = ["wave", "swing"] * 60
+    people = [f"p{i // 12}" for i in range(120)]
+    # Waves are narrow more often, and whatever is shown is answered: the label explains all of it.
+    rng = np.random.default_rng(0)
+    often = [rng.random() < (0.8 if i % 2 == 0 else 0.2) for i in range(120)]
+    size = ["narrow" if each else "wide" for each in often]
+    assert factor_effect("kinesphere", size, labels, people).p < 0.01
+    found = factor_effect("kinesphere", size, labels, people, labels=labels)
+    assert (found.association, found.p) == (0, 1)
+    assert found.right == {"narrow": 1.0, "wide": 1.0}
+    missed = ["other" if often[i] and i % 3 else label for i, label in enumerate(labels)]
+    worse = factor_effect("kinesphere", size, missed, people, labels=labels)
+    assert worse.p < 0.01
+    assert worse.right is not None
+    assert worse.right["narrow"] < worse.right["wide"] == 1.0
+    assert "Right of narrow" in factor_sentence(worse)
+    by_label = ["wide" if each == "wave" else "narrow" for each in labels]
+    with pytest.raises(InvalidSetting, match="has one value for each label, so its effect cannot be told"):
+        factor_effect("kinesphere", by_label, labels, people, labels=labels)
+
+
+def test_what_is_known_to_be_shown_is_counted_by_recording() -> None:
+    lists = [["jumps", "falls"], ["jumps", "falls"], ["jumps"], [""]]
+    found = measured(lists, ["fire", "fire", "fire", "water"], ["r0", "r0", "r1", "r2"])
+    assert {name: (each.met, each.recordings) for name, each in found["fire"].items()} == {
+        "jumps": (2, 2),
+        "falls": (1, 2),
+    }
+    assert found["water"] == {}
+
+
+def test_conditions_that_say_nothing_are_refused() -> None:
+    for wrong, message in (
+        ({"window_s": 3.0}, "window_s are for data that are unlabelled: true"),
+        ({"twins": True}, "twins are data with labels, which have to be named"),
+        ({"data": "a.csv", "unlabelled": True, "stride_s": 2.0}, "stride_s is at most window_s"),
+        ({"unlabelled": True}, "unlabelled data have to be named in data"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            section(**wrong)
+    plain = section(noise=0.1).asked()
+    assert "where" not in plain
+    assert section(data="a.csv", twins=True).asked()["twins"] is True
+
+
+def test_only_clips_with_the_values_asked_for_are_taken(tmp_path: Path) -> None:
+    rows = ("path,parent,dimension", "a.npz,wave,kinesphere", "b.npz,walk,floor pattern")
+    (tmp_path / "eval.csv").write_text("\n".join(rows) + "\n")
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / name).write_bytes(b"")
+    recipe = Recipe.build({"data": {"source": "x"}})
+
+    def taken(**where: str) -> list[Sample]:
+        asked = section(data="eval.csv", label_column="parent", where=where)
+        return list(clips_of(tmp_path, recipe, asked, str(tmp_path)))
+
+    found = taken(dimension="kinesphere")
+    assert [sample.labels for sample in found] == [("wave",)]
+    with pytest.raises(InvalidSetting, match=r"has kinesphre in its column 'dimension': it holds kinesphere"):
+        taken(dimension="kinesphre")
+    with pytest.raises(InvalidSetting, match="column 'size': there is no such column"):
+        taken(size="big")
+    with pytest.raises(InvalidSetting, match="give no 'size' for 1 of 1 clips"):
+        values_of(found, "size")
