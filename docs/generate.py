@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.remarks import READING, WHY_MISSED, verdict, why_missed
 from benchmarks.studies import RECORDS, STUDIES
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -149,47 +152,129 @@ def _model_row(entry: ModelCard, latency: str, speed: str) -> str:
 
 
 def benchmarks_page() -> str:
-    """One section per record of `benchmarks/results/`."""
+    """An overview by subject, then a section per record of `benchmarks/results/`."""
+    records = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
+    }
+    machines = {machine: chr(ord("A") + i) for i, machine in enumerate(_machines(records.values()))}
     lines = [
         MADE,
         "# Benchmarks",
         "",
         (
-            "Each table was measured in one run on one machine, everything in it side by side. Shared "
-            "machines are noisy: read the ratios. `make bench` measures again."
+            "What was measured, with the command that measures it again (from a clone, in the environment "
+            "that `make test` sets up) and the goals that stood before. A goal that is missed says why. "
+            "Peers are what one would use instead; `benchmarks/requirements.txt` names them, and a benchmark "
+            "that needs one which is not installed leaves it out and says so. `make bench` runs all of it, "
+            "which takes hours; `python -m benchmarks NAME` runs one."
         ),
+        "",
+        (
+            "Each record is of one machine, named by a letter here and in full at the record: compare times "
+            "within a record, never between letters. These machines are shared and noisy, so read ratios "
+            "rather than times. Scores hardly depend on the machine."
+        ),
+        "",
+        *(f"- {letter}: {machine}" for machine, letter in machines.items()),
     ]
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    lines += ["", "| measured | goals met | missed |", "|---|---:|---:|", *map(_overview, records)]
-    for record in records:
-        lines += ["", *_record(record)]
+    for subject, names in _by_subject(records).items():
+        lines += [
+            "",
+            f"**{subject}**",
+            "",
+            "| measured | machine | goals met | missed |",
+            "|---|---|---:|---:|",
+        ]
+        lines += [_overview(records[name], machines) for name in names]
+    for names in _by_subject(records).values():
+        for name in names:
+            lines += ["", *_record(name, records[name])]
     return "\n".join(lines) + "\n"
 
 
-def _overview(record: dict[str, Any]) -> str:
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "Speed and memory": (
+        "startup", "decode", "cache", "small_files", "large_lists", "train", "inference", "zoo", "gpu",
+        "threads", "long_video", "activations", "heatmaps", "growth", "mannequin", "explain", "events",
+        "keeps_up", "paired_decode", "paired_inference", "paired_startup", "paired_train",
+    ),
+    "How well it recognises": (
+        "box_pixels", "box_poses", "box_fusion", "few_clips", "labels", "joint", "laboratory", "robustness",
+        "precision", "coverage",
+    ),
+    "When, who and where": (
+        "localise", "localise_video", "segments", "spatiotemporal", "people", "objects", "robbery",
+    ),
+    "What answers rest on": (
+        "background", "explained_backgrounds", "explained_sets", "planted", "planted_layers",
+    ),
+    "Live, damage and extraction": ("live", "alarms", "damaged", "extraction"),
+}  # fmt: skip
+"""The records by what a reader looks for; those that are nowhere else come last."""
+
+
+def _by_subject(records: dict[str, Any]) -> dict[str, list[str]]:
+    listed = {name for names in SUBJECTS.values() for name in names}
+    found = {subject: [name for name in names if name in records] for subject, names in SUBJECTS.items()}
+    return {
+        **found,
+        **({"Others": rest} if (rest := [name for name in records if name not in listed]) else {}),
+    }
+
+
+def _machines(records: Iterable[dict[str, Any]]) -> list[str]:
+    """What records were measured on, the most frequent first."""
+    return [machine for machine, _ in Counter(_machine(record) for record in records).most_common()]
+
+
+def _machine(record: dict[str, Any]) -> str:
+    """The machine of a record, with the GPU that a note names."""
+    machine = re.sub(r"^1 CPU cores", "1 CPU core", record["machine"])
+    gpu = next((found[1] for note in record["notes"] if (found := _GPU.match(note))), None)
+    return f"{gpu}, {machine}" if gpu else machine
+
+
+_GPU = re.compile(r"^Measured on (NVIDIA [^,]+)")
+_LONG = 30  # rows from which on a table is folded
+_MANY = 8  # goals that are met from which on they are
+
+
+def _overview(record: dict[str, Any], machines: dict[str, str]) -> str:
     """A record as a line of the table of contents."""
     link = re.sub(r"[^\w\- ]", "", record["title"].lower()).replace(" ", "-")
-    met, missed = (sum(goal.endswith(f": {word}") for goal in record["goals"]) for word in ("met", "missed"))
-    return f"| [{record['title']}](#{link}) | {met or ''} | {missed or ''} |"
+    met, missed = (sum(verdict(goal) == word for goal in record["goals"]) for word in ("met", "missed"))
+    goals = f"{met or ''} | {missed or ''}" if met + missed else "none | "
+    return f"| [{record['title']}](#{link}) | {machines[_machine(record)]} | {goals} |"
 
 
-def _record(record: dict[str, Any]) -> list[str]:
+def _record(name: str, record: dict[str, Any]) -> list[str]:
+    lines = [f"## {record['title']}", "", f"`{record['command']}` on {_machine(record)}."]
+    lines += ["", READING[name]] if name in READING else []
     columns = list(dict.fromkeys(column for row in record["rows"] for column in row))
     table = [
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),
         *("| " + " | ".join(str(row.get(name, "")) for name in columns) + " |" for row in record["rows"]),
     ]
-    lines = [f"- {line}" for line in (*record["goals"], *record["notes"])]
-    machine = record["machine"]
-    return [
-        f"## {record['title']}",
-        "",
-        f"`{record['command']}` on {machine}.",
-        "",
-        *table,
-        *(["", *lines] if lines else []),
-    ]
+    lines += ["", *_folded(f"{len(record['rows'])} rows", table, len(record["rows"]) >= _LONG)]
+    other = [goal for goal in record["goals"] if verdict(goal) != "met"]
+    met = [goal for goal in record["goals"] if verdict(goal) == "met"]
+    told = [f"- {goal}{_because(name, goal)}" for goal in other]
+    lines += ["", *told] if told else []
+    if met:
+        lines += ["", *_folded(f"{len(met)} goals met", [f"- {goal}" for goal in met], len(met) >= _MANY)]
+    notes = [f"- {note}" for note in record["notes"]]
+    return lines + (["", *notes] if notes else [])
+
+
+def _because(name: str, goal: str) -> str:
+    why = why_missed(name, goal)
+    return f"{'' if goal.endswith('.') else '.'} Why: {why}" if why else ""
+
+
+def _folded(summary: str, lines: list[str], is_folded: bool) -> list[str]:
+    """Lines that open at a click where they are many."""
+    return [f"<details><summary>{summary}</summary>", "", *lines, "", "</details>"] if is_folded else lines
 
 
 def results_page() -> str:
@@ -226,15 +311,22 @@ def _scores() -> list[str]:
     lines = ["| data and protocol | model | top-1 | chance | goal | minutes |", "|---|---|---|---:|---|---:|"]
     for _, record in _studies():
         top1, goal = record["scores"]["top1"], record["goal"]
-        wanted = "–" if goal is None else f"{goal:.0%} {'met' if top1['value'] >= goal else 'missed'}"
+        wanted = "–" if goal is None else f"{goal:.0%} {'missed' if _is_missed(record) else 'met'}"
         minutes = "–" if record["minutes"] is None else record["minutes"]
         chance = f"{record['chance']['most_frequent']:.1%}" if "chance" in record else "–"
         score = _percent(top1) + ("" if "commit" in record else " †")
         cells = (record["what"], record["model"], score, chance, wanted, minutes)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    missed = [record["what"] for _, record in _studies() if _is_missed(record)]
+    whys = {part: why for part, why in WHY_MISSED["results"].items() if any(part in what for what in missed)}
+    lines += ["", *(f"- {part}, why the goal is missed: {why}" for part, why in whys.items())] if whys else []
     if any("commit" not in record for _, record in _studies()):
         lines += ["", EARLIER]
     return lines
+
+
+def _is_missed(record: dict[str, Any]) -> bool:
+    return record["goal"] is not None and record["scores"]["top1"]["value"] < record["goal"]
 
 
 def _code(record: dict[str, Any]) -> str:
@@ -268,7 +360,7 @@ def marked_page(page: str) -> str:
     for name in re.findall(r"<!-- (\w+) -->", text):
         path = RESULTS / f"{name}.json"
         if path.is_file():
-            _, _, *lines = _record(json.loads(path.read_text(encoding="utf-8")))
+            _, _, *lines = _record(name, json.loads(path.read_text(encoding="utf-8")))
             text = fill(text, name, lines)
     return text
 
