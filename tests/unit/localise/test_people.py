@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from rich.console import Console
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from kinesphere.annotations.formats.ava import read_ava, read_label_map
+from kinesphere.annotations.formats.ava import AvaBoxes, read_ava, read_label_map
 from kinesphere.annotations.formats.mot import write_tracks
-from kinesphere.annotations.timed import Track
+from kinesphere.annotations.keyframes import Keyframe, Keyframes, KeyPerson
+from kinesphere.annotations.timed import Detection, Track
 from kinesphere.apps.cli.main import app
+from kinesphere.apps.html.keyframes import seen_frames
 from kinesphere.clips.augment.parameters import AugmentParameters
 from kinesphere.clips.clip import Clip
 from kinesphere.clips.geometry import Box, Geometry
@@ -129,6 +132,53 @@ def test_a_detector_learns_what_the_people_in_boxes_do(run: module.PeopleRun) ->
     found, truth = (read_ava(run.folder / name) for name in ("detections.csv", "truth.csv"))
     again = score_boxes(found, truth, names=names)
     assert again.scores["map@0.5"].value == pytest.approx(report["scores"]["map@0.5"], abs=1e-6)
+
+
+def test_the_page_of_a_run_shows_keyframes_that_play(run: module.PeopleRun, tmp_path: Path) -> None:
+    from kinesphere.apps.html import write_people_html
+
+    page = write_people_html(run.folder).read_text()
+    assert "frame-mAP at IoU 0.5" in page
+    assert "random scores" in page
+    # Two videos of five seconds with two boxes each are tested on; each keyframe is a row with its picture.
+    assert page.count('title="Play the moment"') == 10
+    assert page.count("data:image/jpeg") == 10
+    assert page.count("<video") == 2
+    assert 'data-start="0.500" data-end="1.500"' in page
+    assert page.count('<i class="right"') + page.count('<i class="wrong"') == 20
+    moved = tmp_path / "run"
+    shutil.copytree(run.folder, moved)
+    report = json.loads((moved / "report.json").read_text())
+    report["videos"] = {name: str(tmp_path / "gone.mp4") for name in report["videos"]}
+    (moved / "report.json").write_text(json.dumps(report))
+    without = write_people_html(moved).read_text()
+    assert "The video is not there" in without
+    assert "data:image/jpeg" not in without
+    del report["chance"]
+    (moved / "report.json").write_text(json.dumps(report))
+    with pytest.raises(InvalidSetting, match="no report of a detector: it lacks chance"):
+        write_people_html(moved)
+
+
+def test_boxes_of_keyframes_go_with_their_answers() -> None:
+    names = {"1": "walk", "2": "wave"}
+    box, other = (0.1, 0.2, 0.5, 0.9), (0.5, 0.2, 0.9, 0.9)
+    truth = Keyframes(
+        (Keyframe("v", 2.0, (KeyPerson(box, ("walk",)), KeyPerson(other))),), {"walk": 1, "wave": 2}
+    )
+    found = AvaBoxes(
+        tuple(
+            Detection("v", number, 2.0, 2.0, score=score, box=each)
+            for each, scores in ((box, (0.2, 0.7)), (other, (0.6, 0.1)))
+            for number, score in zip(names, scores, strict=True)
+        ),
+        (("v", 2),),
+    )
+    (seen,) = seen_frames(found, truth, names)
+    first, second = seen.people
+    assert (first.done, first.answers[0], first.is_right) == (("walk",), ("wave", 0.7), False)
+    assert (second.done, second.answers[0], second.is_right) == ((), ("walk", 0.6), None)
+    assert seen.judged == [False]
 
 
 def test_a_stopped_training_goes_on_to_the_same_detector(place: Path, tmp_path: Path, monkeypatch) -> None:

@@ -101,8 +101,7 @@ def train(
     else:
         screen.print(report.line() if report is not None else _without_score(runs[0].recipe, folder))
         screen.print(f"run     {folder}", soft_wrap=True)
-        if page is not None:
-            screen.print(f"report  {page}", soft_wrap=True)
+        screen.print(f"report  {page}", soft_wrap=True)
         for each in runs:
             if each.unreadable:
                 screen.print(
@@ -162,6 +161,7 @@ def _train_people(
     Raises:
         InvalidSetting: If folds are asked for.
     """
+    from kinesphere.apps.html.people_detector import write_people_html
     from kinesphere.localise.people.run import train_people
     from kinesphere.localise.people.settings import PeopleRecipe
 
@@ -171,21 +171,17 @@ def _train_people(
     check_folder("out", Path(recipe.out) if recipe.out is not None else None)
     screen = console(to_stderr=as_json)
     run = train_people(recipe, resume=resume, console=screen)
-    _end_of_detector(run, None, screen, as_json=as_json)
+    _end_of_detector(run, write_people_html(run.folder), screen, as_json=as_json)
 
 
-def _end_of_detector(
-    run: LocaliserRun | PeopleRun, page: Path | None, screen: Console, *, as_json: bool
-) -> None:
+def _end_of_detector(run: LocaliserRun | PeopleRun, page: Path, screen: Console, *, as_json: bool) -> None:
     """Say what became of a detector's training, and leave."""
     if as_json:
-        html = None if page is None else str(page)
-        print_json({"run": str(run.folder), "html": html, "report": run.scores.to_json()})
+        print_json({"run": str(run.folder), "html": str(page), "report": run.scores.to_json()})
     else:
         screen.print(run.line())
         screen.print(f"run     {run.folder}", soft_wrap=True)
-        if page is not None:
-            screen.print(f"report  {page}", soft_wrap=True)
+        screen.print(f"report  {page}", soft_wrap=True)
         for each in run.skipped:
             screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
     end(sum(each.is_failure for each in run.skipped))

@@ -134,12 +134,12 @@ def _timeline(videos: Videos, each: VideoF1, page: Path, *, opened: bool) -> Htm
         tag("b", name),
         f" F1 {percent(each.f1)}: {each.right} of {each.instances} found, {each.detections} detections",
     )
-    film = _film(path, page, lazy=not opened)
-    player = tag("div", film, tools(seen), timeline(seen), class_="player")
+    player = tag("div", film(path, page, lazy=not opened), tools(seen), timeline(seen), class_="player")
     return tag("details", summary, player, open=opened, id=f"video-{each.place}", class_="film")
 
 
-def _film(path: Path | None, page: Path, *, lazy: bool) -> Html:
+def film(path: Path | None, page: Path, *, lazy: bool) -> Html:
+    """A video to play, or why there is none."""
     if path is None or not is_file(path):
         where = "" if path is None else f" where it was, {path}"
         return without_video(f"The video is not there{where}, so nothing plays; the timeline stays usable.")

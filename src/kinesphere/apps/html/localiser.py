@@ -11,19 +11,16 @@ from kinesphere.annotations.timed import TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.apps.html import charts
 from kinesphere.apps.html.charts import percent
-from kinesphere.apps.html.curves import Curves, chosen, read_curves
+from kinesphere.apps.html.curves import Curves, read_curves
 from kinesphere.apps.html.detected import Videos, timelines_section, videos_section
+from kinesphere.apps.html.detector_parts import curves_section, read_report, score_of, skipped_section
 from kinesphere.apps.html.error_charts import errors_section
 from kinesphere.apps.html.page import Parts, page
-from kinesphere.apps.html.parts import boxed, described, listed_files, meter, sorting_heads, tile
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.apps.html.parts import boxed, described, meter, sorting_heads, tile
 from kinesphere.core.files import write_text
 from kinesphere.core.markup import Html, join, lead, table, tag
-from kinesphere.core.skipped import Skipped
-from kinesphere.core.structured import read_json
 from kinesphere.evaluate.files.detection_errors import errors_of
 from kinesphere.evaluate.files.detections import TemporalProtocol, hold
-from kinesphere.evaluate.metrics import Score
 from kinesphere.evaluate.metrics.detected_videos import operating_point, video_scores
 from kinesphere.predict.files.player import MEDIA, asset
 
@@ -47,7 +44,7 @@ def write_localiser_html(run: str | Path, *, title: str | None = None) -> Path:
         InvalidAnnotation: If detections or ground truth are.
     """
     folder = Path(run)
-    report = _report(folder / "report.json")
+    report = read_report(folder / "report.json", _WANTED)
     history, target = folder / "metrics.csv", folder / "report.html"
     curves = read_curves(history) if history.is_file() else {}
     found, truth = read_timed(folder / "detections.json"), read_timed(folder / "truth.json")
@@ -56,15 +53,7 @@ def write_localiser_html(run: str | Path, *, title: str | None = None) -> Path:
     return target
 
 
-def _report(path: Path) -> Mapping[str, Any]:
-    document = read_json(path, InvalidSetting)
-    wanted = ("scores", "intervals", "per_class", "counts", "rules", "videos", "skipped", "detector")
-    missing = [key for key in wanted if not isinstance(document, dict) or key not in document]
-    if missing:
-        raise InvalidSetting(
-            f"{path} is no report of a detector: it lacks {', '.join(missing)}. Evaluate the detector again."
-        )
-    return cast("Mapping[str, Any]", document)
+_WANTED = ("scores", "intervals", "per_class", "counts", "rules", "videos", "skipped", "detector")
 
 
 def render_localiser(
@@ -101,8 +90,8 @@ def render_localiser(
     )
     sections = [
         ("scores", "Score", join(_notes(report), _scores(report))),
-        ("skipped", "Skipped", _skipped(report)),
-        ("training", "Training", _curves(curves)),
+        ("skipped", "Skipped", skipped_section(report)),
+        ("training", "Training", curves_section(curves)),
         ("classes", "Classes", _classes(report)),
         ("errors", "Errors", errors_section(errors)),
         ("videos", "Videos", videos_section(videos)),
@@ -112,14 +101,9 @@ def render_localiser(
     parts = Parts(MEDIA, (asset("player.css"),), (asset("player.js"),))
     where = f"{report['detector']} · temporal localisation · {_PROTOCOLS.get(protocol, protocol)}"
     return page(
-        title, sections, where=where, heading=f"{title}: mAP {_score(report, 'map')}", version=__version__,
+        title, sections, where=where, heading=f"{title}: mAP {score_of(report, 'map')}", version=__version__,
         parts=parts,
     )  # fmt: skip
-
-
-def _score(report: Mapping[str, Any], name: str) -> Score:
-    low, high = report["intervals"].get(name, (None, None))
-    return Score(float(report["scores"][name]), low, high)
 
 
 def _title(name: str) -> str:
@@ -145,7 +129,7 @@ def _notes(report: Mapping[str, Any]) -> Html:
 
 
 def _scores(report: Mapping[str, Any]) -> Html:
-    score, counts = _score(report, "map"), report["counts"]
+    score, counts = score_of(report, "map"), report["counts"]
     bounds = f", 95 % interval {score.bounds(' to ')} %" if score.low is not None else ""
     baseline = report.get("baseline")
     marks = []
@@ -157,7 +141,7 @@ def _scores(report: Mapping[str, Any]) -> Html:
     given = (f"{counts['videos']:g} videos with {counts['instances']:g} instances, "
              f"{counts['detections_scored']:g} detections")  # fmt: skip
     tiles = [
-        tile(_title(name), _score(report, name)) for name in report["scores"] if name != "map"
+        tile(_title(name), score_of(report, name)) for name in report["scores"] if name != "map"
     ]  # fmt: skip
     return join(
         tag(
@@ -178,30 +162,11 @@ def _beside(report: Mapping[str, Any]) -> str:
         return "No baseline was measured on these videos."
     text = (
         "The baseline, a linear classifier of the same rows whose probabilities are smoothed and held "
-        f"against thresholds, has {_score(baseline, 'map')}."
+        f"against thresholds, has {score_of(baseline, 'map')}."
     )
     if baseline["scores"]["map"] >= report["scores"]["map"]:
         text += " The detector is not above it: it has learnt nothing about time."
     return text
-
-
-def _skipped(report: Mapping[str, Any]) -> Html:
-    notes = [Skipped(str(each["path"]), str(each["reason"])) for each in report["skipped"]]
-    if not notes:
-        return Html("")
-    text = f"{len(notes)} videos took no part. They count neither for nor against the detector."
-    return join(tag("h2", "Skipped"), lead(text), listed_files(notes))
-
-
-def _curves(curves: Curves) -> Html:
-    figures = []
-    if losses := chosen(curves, {"train_loss": "training"}):
-        figures.append(charts.line_chart(losses, title="Loss", show=lambda v: f"{v:.3g}"))
-    if rates := chosen(curves, {"lr": "highest of the groups"}):
-        figures.append(charts.line_chart(rates, title="Learning rate", show=lambda v: f"{v:.2g}"))
-    if not figures:
-        return Html("")
-    return join(tag("h2", "Training"), lead("By epoch."), tag("div", figures, class_="charts"))
 
 
 def _classes(report: Mapping[str, Any]) -> Html:
