@@ -13,8 +13,8 @@ from kinesphere.annotations.formats.ava import read_ava, read_label_map
 from kinesphere.annotations.timed import Detection, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.evaluate.files.boxes import score_boxes
-from kinesphere.evaluate.files.detection_errors import detection_errors
-from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.detection_errors import errors_of
+from kinesphere.evaluate.files.detections import Counted, hold, score_detections
 from kinesphere.evaluate.files.proposals import score_proposals
 from kinesphere.evaluate.files.tracks import read_tracks, score_tracks
 from kinesphere.evaluate.files.video_classifier import Fusing, fuse_classifier, read_video_scores
@@ -39,7 +39,11 @@ def test_activitynet_as_the_official_code(case: str) -> None:
     wanted = expected(folder)
     predictions, truth = (read_timed(folder / f"{name}.json") for name in ("predictions", "ground_truth"))
     found = score_detections(
-        predictions, truth, "activitynet", thresholds=wanted["thresholds"], subset="validation"
+        predictions,
+        truth,
+        "activitynet",
+        thresholds=wanted["thresholds"],
+        counted=Counted(subset="validation"),
     )
     assert found.per_class.keys() == {*wanted["classes"]}
     for label, values in wanted["ap"].items():
@@ -57,7 +61,7 @@ def test_activitynet_as_the_official_code(case: str) -> None:
         added = Detection(one["video"], one["label"], *one["segment"], score=one["score"])
         more = TimedLabels((*predictions.labels, added), predictions.videos)
         again = score_detections(
-            more, truth, "activitynet", thresholds=wanted["thresholds"], subset="validation"
+            more, truth, "activitynet", thresholds=wanted["thresholds"], counted=Counted(subset="validation")
         )
         ours = [again.per_class[one["label"]][f"ap@{t:g}"] for t in wanted["thresholds"]]
         assert ours == pytest.approx(zero["ap_of_that_class"], abs=1e-9)
@@ -84,7 +88,7 @@ def test_thumos14_has_its_official_counts() -> None:
         Detection(each.video, each.label, each.start_s, each.end_s, score=0.5) for each in truth.labels
     )
     for name, instances in (("213", 3358), ("212", 3358), ("211", 3329), ("210", 3311)):
-        found = score_detections(perfect, truth, "thumos14", videos=name)
+        found = score_detections(perfect, truth, "thumos14", counted=Counted(videos=name))
         assert (found.counts["videos"], found.counts["instances"]) == (int(name), instances)
         assert found.scores["map"].value == 1
     table = read_timed(LOCALIZATION / "thumos14" / "test_Annotation.csv")
@@ -97,14 +101,14 @@ def test_activitynet_sample_on_the_local_annotations() -> None:
         read_timed(folder / f"{name}.json") for name in ("sample_detection_prediction", "anet_anno_action")
     )
     options: dict[str, Any] = {"videos": str(folder / "video_info_new.csv"), "subset": "validation"}
-    found = score_detections(given, truth, "activitynet", unknown="drop", **options)
+    found = score_detections(given, truth, "activitynet", counted=Counted(**options, unknown="drop"))
     assert round(found.scores["map"].value, 4) == 1
     assert (found.counts["videos"], found.counts["instances"]) == (4728, 7293)
     assert len(found.unknown_videos) == 198
     assert found.counts["zero_length_instances"] == 3
     assert found.counts["instances_beyond_the_video"] == 71
     assert found.counts["near_duplicate_instances"] == 19
-    unfiltered = score_detections(given, truth, "activitynet", unknown="count", **options)
+    unfiltered = score_detections(given, truth, "activitynet", counted=Counted(**options, unknown="count"))
     assert round(unfiltered.scores["map"].value, 4) == 0.9774
     assert all(0 <= row["ap"] <= 1 for row in unfiltered.per_class.values() if row["ap"] is not None)
 
@@ -146,7 +150,7 @@ def test_perfect_detections_of_thumos_have_no_error_though_every_cliff_dive_is_a
     perfect = TimedLabels.of(
         Detection(each.video, each.label, each.start_s, each.end_s, score=0.5) for each in kept
     )
-    errors = detection_errors(perfect, truth, "thumos14", videos="212")
+    errors = errors_of(hold(perfect, truth, Counted(videos="212")), "thumos14")
     assert errors.kinds["true_positive"] == len(kept) == 3358
     assert errors.map_n == pytest.approx(1)
     assert not errors.missed.any()
@@ -162,7 +166,7 @@ def test_perfect_detections_of_thumos_have_no_error_though_every_cliff_dive_is_a
         )
         for each in kept
     )  # fmt: skip
-    moved = detection_errors(late, truth, "thumos14", videos="212").kinds
+    moved = errors_of(hold(late, truth, Counted(videos="212")), "thumos14").kinds
     assert moved["localisation"] > 0.9 * 3358
     assert sum(moved.values()) == 3358
 

@@ -17,7 +17,7 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.files import make_folder, write_text
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
-from kinesphere.evaluate.files.detection_errors import detection_errors
+from kinesphere.evaluate.files.detection_errors import errors_of
 from kinesphere.evaluate.files.detections import TemporalProtocol, hold, score_detections
 from kinesphere.evaluate.files.proposals import score_proposals
 from kinesphere.evaluate.files.result import FileScores
@@ -64,7 +64,7 @@ class Evaluated:
     @cached_property
     def errors(self) -> DetectionErrors:
         """What is wrong with the detections."""
-        return detection_errors(self.found, self.truth, cast("TemporalProtocol", self.scores.protocol))
+        return errors_of(hold(self.found, self.truth), cast("TemporalProtocol", self.scores.protocol))
 
     def to_json(self, detector: Detector) -> dict[str, Any]:
         """The shape of a run's report."""

@@ -15,8 +15,8 @@ from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.apps.html import write_localiser_html
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.evaluate.files.detection_errors import detection_errors
-from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.detection_errors import errors_of
+from kinesphere.evaluate.files.detections import hold, score_detections
 from kinesphere.evaluate.metrics.detected_videos import operating_point, video_scores
 
 HOSTILE = '</script><script>alert("x")</script>'
@@ -62,7 +62,7 @@ def run(tmp_path: Path) -> Path:
     folder.mkdir()
     write_activitynet(found, folder / "detections.json")
     write_activitynet(truth, folder / "truth.json")
-    scores = score_detections(found, truth, "thumos14", videos=None)
+    scores = score_detections(found, truth, "thumos14")
     (tmp_path / "v0.mp4").write_bytes(b"no video, but there")
     report: dict[str, Any] = {
         "detector": "temporalmaxer", "classes": ["kick", HOSTILE],
@@ -77,7 +77,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_which_score_detections_should_have_by_hand() -> None:
-    errors = detection_errors(*labels(), "thumos14")
+    errors = errors_of(hold(*labels()), "thumos14")
     point = operating_point(errors)
     # Six of six are right from 0.9 on: 2 · 6 / (6 + 8); below that only wrong ones come.
     assert (point.score, point.f1, point.tiou) == (0.9, pytest.approx(12 / 14), 0.5)
@@ -86,7 +86,7 @@ def test_which_score_detections_should_have_by_hand() -> None:
         (1, 0, 0)
     ] * 2
     assert [each.f1 for each in scores] == [1.0] * 6 + [0.0] * 2
-    nothing = detection_errors(TimedLabels((), VIDEOS), labels()[1], "thumos14")
+    nothing = errors_of(hold(TimedLabels((), VIDEOS), labels()[1]), "thumos14")
     assert operating_point(nothing).f1 == 0
     assert nothing.missed.all()
 

@@ -18,8 +18,8 @@ from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.evaluate.files.detection_errors import BUCKETS, detection_errors
-from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.detection_errors import BUCKETS, errors_of
+from kinesphere.evaluate.files.detections import Counted, hold, score_detections
 from kinesphere.evaluate.files.error_picture import draw_errors
 from kinesphere.evaluate.metrics.detection_errors import KINDS, DetectionErrors, buckets_of
 
@@ -72,7 +72,7 @@ GIVEN = found(
 
 
 def test_each_kind_of_error_by_hand() -> None:
-    errors = detection_errors(GIVEN, TRUTH, "thumos14")
+    errors = errors_of(hold(GIVEN, TRUTH), "thumos14")
     assert kinds(errors) == [
         "true_positive", "double_detection", "wrong_label", "localisation", "confusion", "background",
         "true_positive",
@@ -88,7 +88,7 @@ def test_each_kind_of_error_by_hand() -> None:
 
 
 def test_what_each_error_costs_by_hand() -> None:
-    errors = detection_errors(GIVEN, TRUTH, "thumos14")
+    errors = errors_of(hold(GIVEN, TRUTH), "thumos14")
     # a: right, wrong, wrong, right: (1 + 2/4) / 2; b: 0.
     assert errors.map_without(None, normalised=False) == pytest.approx(0.375)
     # Without the double detection: (1 + 2/3) / 2; without the wrong label the same; others are b's.
@@ -104,7 +104,7 @@ def test_what_each_error_costs_by_hand() -> None:
 
 
 def test_ground_truths_by_bucket_by_hand() -> None:
-    errors = detection_errors(GIVEN, TRUTH, "thumos14")
+    errors = errors_of(hold(GIVEN, TRUTH), "thumos14")
     coverage, length, instances = (errors.by_bucket(by) for by in errors.buckets)
     assert [(row.name, row.instances) for row in coverage] == [("XL", 3)]
     assert [(row.name, row.range, row.instances) for row in length] == [
@@ -115,10 +115,10 @@ def test_ground_truths_by_bucket_by_hand() -> None:
     # XL: only a has a truth there; it is found after two wrong ones: N / (N + 2) with N = 1.5.
     assert (length[1].map_n, length[1].missed) == (pytest.approx(1.5 / 3.5), 0)
     assert [(row.name, row.range, row.instances) for row in instances] == [("XS", "1", 3)]
-    unknown = detection_errors(GIVEN, truths(("v", "a", 0, 10)), "activitynet", unknown="drop")
+    unknown = errors_of(hold(GIVEN, truths(("v", "a", 0, 10)), Counted(unknown="drop")), "activitynet")
     assert not unknown.by_bucket(unknown.buckets[0])
     assert [unknown.unknown(by) for by in unknown.buckets] == [1, 0, 0]
-    own = detection_errors(GIVEN, TRUTH, "thumos14", buckets=buckets_of((0.5,), (15,), (2,)))
+    own = errors_of(hold(GIVEN, TRUTH), "thumos14", buckets=buckets_of((0.5,), (15,), (2,)))
     assert [(row.range, row.instances) for row in own.by_bucket(own.buckets[1])] == [
         ("0 to 15", 2), ("above 15", 1),
     ]  # fmt: skip
@@ -128,26 +128,26 @@ def test_ground_truths_by_bucket_by_hand() -> None:
 def test_of_truths_that_are_overlapped_alike_a_detection_has_its_own() -> None:
     truth = truths(("v", "CliffDiving", 0, 10), ("v", "Diving", 0, 10))
     twice = found(*(("v", label, 0, 9, score) for label in ("Diving", "CliffDiving") for score in (0.9, 0.8)))
-    assert kinds(detection_errors(twice, truth, "thumos14")) == ["true_positive", "double_detection"] * 2
+    assert kinds(errors_of(hold(twice, truth), "thumos14")) == ["true_positive", "double_detection"] * 2
 
 
 def test_truths_found_beside_very_many_wrong_ones_are_missed() -> None:
     truth = truths(("v", "a", 0, 10))
     late = [("v", "a", 50.0 + i, 51.0 + i, 0.9) for i in range(30)]
-    errors = detection_errors(found(*late, ("v", "a", 0, 10, 0.1)), truth, "thumos14")
+    errors = errors_of(hold(found(*late, ("v", "a", 0, 10, 0.1)), truth), "thumos14")
     assert errors.missed.all()
     assert errors.to_json()["detections_beyond"] == 21
-    errors = detection_errors(found(*late[:15], ("v", "a", 0, 10, 0.1)), truth, "thumos14")
+    errors = errors_of(hold(found(*late[:15], ("v", "a", 0, 10, 0.1)), truth), "thumos14")
     assert not errors.missed.any()
 
 
 def test_what_overlaps_ambiguous_ground_truths_is_of_no_kind() -> None:
     truth = truths(("v", "a", 0, 10), ("v", "Ambiguous", 20, 30))
     given_ = found(("v", "a", 22, 24, 0.9), ("v", "a", 0, 10, 0.5))
-    errors = detection_errors(given_, truth, "thumos14", ambiguous="ignore")
+    errors = errors_of(hold(given_, truth, Counted(ambiguous="ignore")), "thumos14")
     assert errors.kind[:, 0].tolist() == [-1, 0]
     assert errors.map_n == errors.map_without(None, normalised=False) == 1
-    assert kinds(detection_errors(given_, truth, "thumos14")) == ["background", "true_positive"]
+    assert kinds(errors_of(hold(given_, truth), "thumos14")) == ["background", "true_positive"]
 
 
 spans = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 12), st.integers(1, 6))
@@ -160,7 +160,7 @@ def test_kinds_add_up_and_perfect_detections_have_no_error(
 ) -> None:
     truth = truths(*((f"v{v}", "abc"[k], float(s), float(s + n)) for v, k, s, n in dict.fromkeys(annotated)))
     rows = [(f"v{v}", "abc"[k], float(s), float(s + n), 1 - i / 20) for i, (v, k, s, n) in enumerate(given_)]
-    errors = detection_errors(found(*rows), truth, "thumos14", thresholds=[0.3, 0.7])
+    errors = errors_of(hold(found(*rows), truth), "thumos14", thresholds=[0.3, 0.7])
     assert sum(errors.kinds.values()) == pytest.approx(errors.looked_at.sum())
     assert [sum(row.kinds.values()) for row in errors.profile] == [row.detections for row in errors.profile]
     for t, tiou in enumerate((0.3, 0.7)):
@@ -177,7 +177,7 @@ def test_kinds_add_up_and_perfect_detections_have_no_error(
     for by in errors.buckets[1:]:
         assert sum(row.instances for row in errors.by_bucket(by)) == len(truth)
     perfect = found(*((each.video, each.label, each.start_s, each.end_s, 0.5) for each in truth.labels))
-    clean = detection_errors(perfect, truth, "thumos14", thresholds=[0.3, 1.0])
+    clean = errors_of(hold(perfect, truth), "thumos14", thresholds=[0.3, 1.0])
     assert clean.kinds == dict.fromkeys(KINDS, 0.0) | {"true_positive": len(truth)}
     assert clean.map_n == pytest.approx(1)
     assert not clean.missed.any()
@@ -205,13 +205,13 @@ def test_the_command_says_what_is_wrong_and_draws_it(tmp_path: Path) -> None:
     drawn = (tmp_path / "errors.svg").read_text()
     assert ">localisation<" in drawn
     assert "found.json: videos: all of the annotations" in drawn
-    draw_errors(detection_errors(GIVEN, TRUTH, "thumos14"), tmp_path / "again.svg", "found.json: x")
+    draw_errors(errors_of(hold(GIVEN, TRUTH), "thumos14"), tmp_path / "again.svg", "found.json: x")
     assert (tmp_path / "again.svg").stat().st_size > 5000
     # The option stands alone anywhere.
     for given_ in ([*words, "--errors", "--json"], [*words[:2], "--errors", *words[2:], "--json"]):
         done = run([*given_, "--protocol", "thumos14"])
         assert json.loads(done.stdout)["errors"] == json.loads(
-            json.dumps(detection_errors(GIVEN, TRUTH, "thumos14").to_json())
+            json.dumps(errors_of(hold(GIVEN, TRUTH), "thumos14").to_json())
         )
     assert "errors" not in json.loads(run([*words, "--json"]).stdout)
 
@@ -222,7 +222,7 @@ def test_errors_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
     wrong = run([*words, "--errors", "--protocol", "ava"]).exception
     assert "--errors is of timed segments; boxes of --protocol ava have none" in str(wrong)
     with pytest.raises(InvalidSetting, match=r"Errors are drawn as .png or .svg; got x.pdf"):
-        draw_errors(detection_errors(GIVEN, TRUTH, "thumos14"), tmp_path / "x.pdf")
+        draw_errors(errors_of(hold(GIVEN, TRUTH), "thumos14"), tmp_path / "x.pdf")
 
 
 def test_errors_are_told_without_torch(tmp_path: Path) -> None:

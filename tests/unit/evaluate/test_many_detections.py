@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
-from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.detections import Counted, score_detections
 from kinesphere.evaluate.files.proposals import score_proposals
 from kinesphere.evaluate.metrics import detections, proposals
 from kinesphere.evaluate.metrics.detections import match_in_order, match_spans, span_overlaps
@@ -65,6 +65,6 @@ def test_annotations_that_repeat_one_are_found_across_the_places_that_they_are_k
         again = any(abs(time - other) <= 1e-3 for other in brute)
         double += again
         brute += [] if again else [time]
-    counts = score_detections(found, truth, "thumos14", duplicates="drop").counts
+    counts = score_detections(found, truth, "thumos14", counted=Counted(duplicates="drop")).counts
     assert counts["near_duplicate_instances"] == double
     assert counts["instances"] == len(brute)

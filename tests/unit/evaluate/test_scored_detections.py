@@ -19,7 +19,7 @@ from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
 from kinesphere.apps.cli import main
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.evaluate.files.boxes import score_boxes
-from kinesphere.evaluate.files.detections import score_detections
+from kinesphere.evaluate.files.detections import Counted, score_detections
 from kinesphere.evaluate.metrics.detections import match_best, match_in_order, span_overlaps
 
 Row = tuple[str, str, float, float]
@@ -85,7 +85,7 @@ def test_unknown_videos_are_named_and_count_or_not() -> None:
     counted = score_detections(given, truth, "activitynet")
     assert (counted.scores["map"].value, counted.unknown_videos) == (0.5, ("x", "y"))
     assert counted.counts["detections_in_unknown_videos"] == 2
-    assert values(given, truth, "activitynet", unknown="drop")["map"] == 1
+    assert values(given, truth, "activitynet", counted=Counted(unknown="drop"))["map"] == 1
     assert values(results(), truth, "activitynet")["map"] == 0
 
 
@@ -111,7 +111,7 @@ def test_truths_without_length_beyond_the_video_and_repeated_are_counted() -> No
     assert counts["instances_beyond_the_video"] == 2
     assert counts["near_duplicate_instances"] == 1
     assert counts["detections_that_end_before_they_start"] == 1
-    dropped = score_detections(given, truth, "activitynet", duplicates="drop")
+    dropped = score_detections(given, truth, "activitynet", counted=Counted(duplicates="drop"))
     assert dropped.counts["instances"] == 3
     assert dropped.scores["map"].value == pytest.approx((1 + 2 / 4) / 3)
 
@@ -121,7 +121,7 @@ def test_ambiguous_segments_are_dropped_or_their_detections_ignored() -> None:
     given = results(("v", "a", 22, 24, 0.9), ("v", "a", 0, 10, 0.5), ("v", "a", 40, 50, 0.4))
     dropped = score_detections(given, truth, "thumos14")
     assert (dropped.scores["map"].value, dropped.counts["ambiguous_instances"]) == (0.5, 1)
-    ignored = score_detections(given, truth, "thumos14", ambiguous="ignore")
+    ignored = score_detections(given, truth, "thumos14", counted=Counted(ambiguous="ignore"))
     assert ignored.scores["map"].value == 1
     assert ignored.counts["detections_ignored_as_ambiguous"] == 1
     assert any("THUMOS14's own code" in rule for rule in ignored.rules)
@@ -132,21 +132,25 @@ def test_lists_of_videos_leave_out_and_say_so(tmp_path: Path) -> None:
     truth = truths(*((name, "a", 0, 1) for name in names))
     given = results(*((name, "a", 0, 1, 0.5) for name in names), ("other", "a", 0, 1, 0.1))
     for name, videos in (("213", 4), ("212", 3), ("211", 2), ("210", 1)):
-        scored = score_detections(given, truth, "thumos14", videos=name)
+        scored = score_detections(given, truth, "thumos14", counted=Counted(videos=name))
         assert scored.counts["videos"] == videos
         assert scored.counts["detections_in_excluded_videos"] == 4 - videos
         assert scored.rules[0] == f"videos: {name} (THUMOS14 test)"
     listed = tmp_path / "some.txt"
     listed.write_text(f"{names[0]}.mp4\n{names[1]}\n")
-    assert score_detections(given, truth, "thumos14", videos=str(listed)).counts["videos"] == 2
+    assert (
+        score_detections(given, truth, "thumos14", counted=Counted(videos=str(listed))).counts["videos"] == 2
+    )
     table = tmp_path / "some.csv"
     table.write_text(f"video,subset\n{names[0]},validation\n{names[1]},training\n")
-    found = score_detections(given, truth, "thumos14", videos=str(table), subset="validation")
+    found = score_detections(
+        given, truth, "thumos14", counted=Counted(videos=str(table), subset="validation")
+    )
     assert (found.counts["videos"], found.counts["detections_in_unknown_videos"]) == (1, 1)
     with pytest.raises(InvalidSetting, match=r"names one of THUMOS14's lists .* got '214'"):
-        score_detections(given, truth, "thumos14", videos="214")
+        score_detections(given, truth, "thumos14", counted=Counted(videos="214"))
     with pytest.raises(InvalidSetting, match="name no subsets, so there is no 'validation'"):
-        score_detections(given, truth, "thumos14", subset="validation")
+        score_detections(given, truth, "thumos14", counted=Counted(subset="validation"))
 
 
 def test_subsets_are_asked_for() -> None:
@@ -156,8 +160,8 @@ def test_subsets_are_asked_for() -> None:
     with pytest.raises(InvalidSetting, match="subsets training, validation; say which"):
         score_detections(given, truth, "activitynet")
     with pytest.raises(InvalidSetting, match="no subset 'test'"):
-        score_detections(given, truth, "activitynet", subset="test")
-    assert values(given, truth, "activitynet", subset="validation")["map"] == 0.5
+        score_detections(given, truth, "activitynet", counted=Counted(subset="test"))
+    assert values(given, truth, "activitynet", counted=Counted(subset="validation"))["map"] == 0.5
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kinesphere.apps.cli.console import check_results, console, end, print_json, progress, say
-from kinesphere.apps.cli.detectors import detector_among, refuse_windows
+from kinesphere.apps.cli.detector_kinds import ACTIONS, PEOPLE, refuse_of_detectors
 from kinesphere.apps.cli.evaluate_detector import evaluate_detector
 from kinesphere.apps.cli.options import (
     Data,
@@ -30,8 +30,6 @@ from kinesphere.apps.cli.options import (
 from kinesphere.apps.cli.people_detectors import (
     Truth,
     evaluate_people_detector,
-    people_detector_among,
-    refuse_of_others,
 )
 from kinesphere.apps.cli.score_options import (
     Classifier,
@@ -199,14 +197,15 @@ def _by_detector(
     as_json: bool,
 ) -> bool:
     """Score a detector, of people's actions or of actions in recordings; whether the model is one."""
-    if people_detector_among([model]) is not None:
-        refuse_of_others({**unfit, **asked.given})
+    if PEOPLE.among([model]) is not None:
+        PEOPLE.refuse({**unfit, **asked.given})
         evaluate_people_detector(model, truth, compute, out, as_json=as_json)
         return True
     truth.refuse()
-    if detector_among([model], asked.given) is None:
+    if ACTIONS.among([model]) is None:
+        refuse_of_detectors(asked.given)
         return False
-    refuse_windows(unfit)
+    ACTIONS.refuse(unfit)
     fusing = fusing_of(asked.classifier_top, asked.classifier_weight)
     evaluate_detector(
         model, truth.labels, asked.protocol, truth.split, extracts, compute, out,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinesphere.apps.cli.console import check_results, console, end, print_json, progress, say
+from kinesphere.apps.cli.detector_kinds import PEOPLE
 from kinesphere.apps.cli.detectors import Run
 from kinesphere.apps.cli.event_options import say_doubts
 from kinesphere.apps.cli.people_options import people_settings
@@ -20,37 +21,6 @@ if TYPE_CHECKING:
     from kinesphere.core.device import Compute
     from kinesphere.predict import Opening
     from kinesphere.predict.people import PeopleSettings
-
-
-def people_detector_among(models: Sequence[str]) -> str | None:
-    """The one model that is named, where it is a detector of people's actions; None for all others.
-
-    Raises:
-        InvalidSetting: If several models are named, such a detector among them.
-    """
-    from kinesphere.localise.people.detector import people_detector_file
-
-    found = [name for name in models if people_detector_file(name) is not None]
-    if found and len(models) > 1:
-        raise InvalidSetting(
-            f"{found[0]} says what people in boxes do, whose answers do not stand beside those of other "
-            "models; name it alone."
-        )
-    return found[0] if found else None
-
-
-def refuse_of_others(options: Mapping[str, object]) -> None:
-    """Refuse what a detector of people's actions has no use for.
-
-    Raises:
-        InvalidSetting: If one of the options is given.
-    """
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise InvalidSetting(
-            f"{' and '.join(given)}: a detector of people's actions sees the clip that it learnt from about "
-            "each time of a video, and boxes that are given; leave them out."
-        )
 
 
 def settings_of(
@@ -74,7 +44,7 @@ def settings_of(
         return people_settings(people, tracks, tracks_fps, window, stride, several=several)
     from kinesphere.localise.people.prediction import STRIDE_S
 
-    refuse_of_others({"--window": window, **whole})
+    PEOPLE.refuse({"--window": window, **whole})
     settings = people_settings(True, tracks, tracks_fps, None, None, several=several)
     assert settings is not None
     return replace(settings, stride_s=STRIDE_S if stride is None else stride)
@@ -161,7 +131,10 @@ def evaluate_people_detector(
         )
     document = result.to_json(detector)
     if out is not None:
+        from kinesphere.apps.html.people_detector import write_people_html
+
         result.write(out, document)
+        page = write_people_html(out)
     if as_json:
         print_json(document)
     else:
@@ -169,6 +142,8 @@ def evaluate_people_detector(
         console().print(f"random scores on the same boxes: {result.chance.scores['map@0.5']}", style="dim")
         for each in result.skipped:
             say("left out", "yellow", f"{each.path}: {each.reason}")
+        if out is not None:
+            console().print(f"report  {page}", soft_wrap=True)
         if result.seen:
             many = f"{len(result.seen)} of {len(result.truth.videos)} videos"
             console().print(f"{many} were trained on, which flatters the scores", style="bold red")

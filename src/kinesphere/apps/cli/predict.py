@@ -13,10 +13,11 @@ import typer
 
 from kinesphere.apps.cli.answers import introduce
 from kinesphere.apps.cli.console import GOES_ON, check_file, progress, say
-from kinesphere.apps.cli.detectors import detector_among, find, finder_of, refuse_windows
+from kinesphere.apps.cli.detector_kinds import ACTIONS, PEOPLE
+from kinesphere.apps.cli.detectors import find, finder_of
 from kinesphere.apps.cli.event_options import EventRules, say_doubts, with_events
 from kinesphere.apps.cli.options import Device, ExtractsFolder, PrecisionChoice, TestViews
-from kinesphere.apps.cli.people_detectors import find_people, people_detector_among, settings_of
+from kinesphere.apps.cli.people_detectors import find_people, settings_of
 from kinesphere.apps.cli.people_options import People, Tracks, TracksFps
 from kinesphere.apps.cli.predict_checks import check_drawn, check_no_timeline, model_names
 from kinesphere.apps.cli.predict_screen import Screen
@@ -145,8 +146,8 @@ def predict(
     from kinesphere.predict import find_sources
     from kinesphere.predict.bulk import SideOutputs
 
-    detector = detector_among(model or [])
-    crowd, several = people_detector_among(model or []), len(model or []) > 1
+    detector = ACTIONS.among(model or [])
+    crowd, several = PEOPLE.among(model or []), len(model or []) > 1
     whole = {"--views": views, "--picture": picture, "--page": page, "--truth": truth}
     everybody = settings_of(crowd, people, tracks, tracks_fps, window, stride, whole, several=several)
     to_segments = segment_rule(rule, threshold, hysteresis, smooth, viterbi, no_action, min_length, min_gap)
@@ -232,7 +233,7 @@ def _check_asked(
     if detector is not None:
         given: dict[str, object] = {"--window": asked.window, "--stride": asked.stride, "--views": views}
         given |= {"--people": asked.people, "--streaming": asked.streaming or None}
-        refuse_windows(given)
+        ACTIONS.refuse(given)
     elif not asked.timed:
         check_no_timeline(rule, files, asked.stride, streaming=asked.streaming)
 

@@ -83,7 +83,7 @@ def score_detections_(
         return
     from kinesphere.annotations.timed_files import read_timed
     from kinesphere.evaluate.files.detection_errors import errors_of
-    from kinesphere.evaluate.files.detections import hold, score_held
+    from kinesphere.evaluate.files.detections import Counted, hold, score_held
     from kinesphere.evaluate.files.error_picture import draw_errors
     from kinesphere.evaluate.files.video_classifier import score_with_classifier
 
@@ -91,10 +91,7 @@ def score_detections_(
         raise InvalidSetting("--classes and --excluded belong to --protocol ava.")
     thresholds, picture, by = numbers("--tiou", tiou), picture_of(errors), video_scores_of(classifier)
     annotated = read_timed(truth)
-    counted = partial(
-        hold, truth=annotated, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
-        duplicates=duplicates,
-    )  # fmt: skip
+    counted = partial(hold, truth=annotated, counted=Counted(videos, subset, unknown, ambiguous, duplicates))
     held = counted(read_timed(file))
     found = score_held(held, protocol, thresholds)
     if by is not None:

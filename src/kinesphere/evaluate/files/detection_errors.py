@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kinesphere.annotations.timed import TimedLabels
-from kinesphere.evaluate.files.detections import (
-    THRESHOLDS,
-    Ambiguous,
-    Duplicates,
-    Held,
-    TemporalProtocol,
-    hold,
-)
+from kinesphere.evaluate.files.detections import THRESHOLDS, Held, TemporalProtocol
 from kinesphere.evaluate.files.result import check_thresholds
-from kinesphere.evaluate.files.selection import Unknown
 from kinesphere.evaluate.metrics.detection_errors import Buckets, DetectionErrors, buckets_of
 
 ERROR_THRESHOLDS: dict[TemporalProtocol, tuple[float, ...]] = {
@@ -29,47 +20,24 @@ BUCKETS: dict[TemporalProtocol, tuple[Buckets, ...]] = {
 """How they divide ground truths."""
 
 
-def detection_errors(
-    results: TimedLabels,
-    truth: TimedLabels,
-    protocol: TemporalProtocol,
-    *,
-    thresholds: Sequence[float] | None = None,
-    videos: str | None = None,
-    subset: str | None = None,
-    unknown: Unknown = "count",
-    ambiguous: Ambiguous = "drop",
-    duplicates: Duplicates = "keep",
-    buckets: tuple[Buckets, ...] | None = None,
-) -> DetectionErrors:
-    """Kinds of errors, what each costs, and which ground truths are found worst.
-
-    Args:
-        results: Detections.
-        truth: Annotations; without durations of the videos nothing is divided by coverage.
-        protocol: Names the overlaps and the buckets where none are given.
-        thresholds: Temporal overlaps.
-        videos, subset, unknown, ambiguous, duplicates: As `score_detections` has them.
-        buckets: How ground truths are divided.
-
-    Raises:
-        InvalidAnnotation: If the results have no scores, or nothing is annotated.
-        InvalidSetting: If a threshold, the subset or the list is wrong.
-    """
-    held = hold(
-        results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
-        duplicates=duplicates,
-    )  # fmt: skip
-    return errors_of(held, protocol, thresholds, buckets)
-
-
 def errors_of(
     held: Held,
     protocol: TemporalProtocol,
     thresholds: Sequence[float] | None = None,
     buckets: tuple[Buckets, ...] | None = None,
 ) -> DetectionErrors:
-    """`detection_errors` of what was chosen already."""
+    """Kinds of errors, what each costs, and which ground truths are found worst.
+
+    Args:
+        held: What counts of results and annotations (`hold`); without durations of the videos nothing is
+            divided by coverage.
+        protocol: Names the overlaps and the buckets where none are given.
+        thresholds: Temporal overlaps.
+        buckets: How ground truths are divided.
+
+    Raises:
+        InvalidSetting: If a threshold is wrong.
+    """
     asked = check_thresholds(thresholds or ERROR_THRESHOLDS[protocol], "Temporal overlaps (--tiou)")
     return DetectionErrors(
         asked, held.found, held.annotated, held.classes,

@@ -44,17 +44,33 @@ THRESHOLDS: dict[TemporalProtocol, tuple[float, ...]] = {
 _SAME_S = 1e-3
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What counts of results and annotations.
+
+    Attributes:
+        videos: The list of videos (`video_list`); None for those of the annotations.
+        subset: The subset of the annotations.
+        unknown: Whether detections in videos that the annotations do not know are wrong or left out.
+        ambiguous: Whether `Ambiguous` ground truths are as if they were not there, or what overlaps them
+            without being right is ignored, as THUMOS14's own code does.
+        duplicates: Whether a ground truth counts that differs from another one of its label by up to 1 ms.
+    """
+
+    videos: str | None = None
+    subset: str | None = None
+    unknown: Unknown = "count"
+    ambiguous: Ambiguous = "drop"
+    duplicates: Duplicates = "keep"
+
+
 def score_detections(
     results: TimedLabels,
     truth: TimedLabels,
     protocol: TemporalProtocol,
     *,
     thresholds: Sequence[float] | None = None,
-    videos: str | None = None,
-    subset: str | None = None,
-    unknown: Unknown = "count",
-    ambiguous: Ambiguous = "drop",
-    duplicates: Duplicates = "keep",
+    counted: Counted = Counted(),
 ) -> FileScores:
     """Mean average precision of scored spans.
 
@@ -63,22 +79,13 @@ def score_detections(
         truth: Annotations.
         protocol: Names the overlaps where none are given; both match alike (`match_in_order`).
         thresholds: Temporal overlaps.
-        videos: The list of videos (`video_list`).
-        subset: The subset of the annotations.
-        unknown: Whether detections in videos that the annotations do not know are wrong or left out.
-        ambiguous: Whether `Ambiguous` ground truths are as if they were not there, or what overlaps them
-            without being right is ignored, as THUMOS14's own code does.
-        duplicates: Whether a ground truth counts that differs from another one of its label by up to 1 ms.
+        counted: What counts of both.
 
     Raises:
         InvalidAnnotation: If the results have no scores, or nothing is annotated.
         InvalidSetting: If a threshold, the subset or the list is wrong.
     """
-    held = hold(
-        results, truth, videos=videos, subset=subset, unknown=unknown, ambiguous=ambiguous,
-        duplicates=duplicates,
-    )  # fmt: skip
-    return score_held(held, protocol, thresholds)
+    return score_held(hold(results, truth, counted), protocol, thresholds)
 
 
 def score_held(
@@ -135,40 +142,31 @@ class Held:
     rules: tuple[str, ...]
 
 
-def hold(
-    results: TimedLabels,
-    truth: TimedLabels,
-    *,
-    videos: str | None = None,
-    subset: str | None = None,
-    unknown: Unknown = "count",
-    ambiguous: Ambiguous = "drop",
-    duplicates: Duplicates = "keep",
-) -> Held:
+def hold(results: TimedLabels, truth: TimedLabels, counted: Counted = Counted()) -> Held:
     """Choose what counts of results and annotations; see `score_detections`."""
     results = same_single_video(results, truth)
-    listed = video_list(videos, subset)
-    chosen, name = of_subset(truth, subset, listed)
+    listed = video_list(counted.videos, counted.subset)
+    chosen, name = of_subset(truth, counted.subset, listed)
     labels, double = _without_duplicates(
-        [each for each in chosen.labels if each.label != AMBIGUOUS], drop=duplicates == "drop"
+        [each for each in chosen.labels if each.label != AMBIGUOUS], drop=counted.duplicates == "drop"
     )
     if not labels:
         raise InvalidAnnotation(
             f"Nothing is annotated in the {len(chosen.videos)} videos that are scored ({name})."
         )
-    parts = sorted_out(results.detections("The file of results"), chosen, truth, listed, unknown)
+    parts = sorted_out(results.detections("The file of results"), chosen, truth, listed, counted.unknown)
     doubtful = [each for each in chosen.labels if each.label == AMBIGUOUS]
     number = {label: i for i, label in enumerate(sorted({each.label for each in labels}))}
     places = {video: i for i, video in enumerate(dict.fromkeys((*chosen.videos, *parts.unknown_videos)))}
     found = columns([each for each in parts.kept if each.label in number], number, places)
     annotated = columns(labels, number, places)
-    ignoring = columns(doubtful if ambiguous == "ignore" else [], {AMBIGUOUS: 0}, places)
+    ignoring = columns(doubtful if counted.ambiguous == "ignore" else [], {AMBIGUOUS: 0}, places)
     return Held(
         name, tuple(number), found, annotated, _overlapping(found, ignoring),
         units_of(annotated.place, len(places)),
         np.array([chosen.durations_s.get(video, np.nan) for video in places], np.float64),
         parts, chosen, len(doubtful), double, len(results),
-        (*_rules(name, unknown, ambiguous, duplicates), *truth.notes),
+        (*_rules(name, counted), *truth.notes),
     )  # fmt: skip
 
 
@@ -279,7 +277,7 @@ def _overlapping(found: Found, doubtful: Found) -> np.ndarray:
     return over
 
 
-def _rules(videos: str, unknown: Unknown, ambiguous: Ambiguous, duplicates: str) -> list[str]:
+def _rules(videos: str, counted: Counted) -> list[str]:
     of_ambiguous = {
         "drop": "as if they were not there (as public Python codes do)",
         "ignore": "what overlaps them and is not right is ignored (as THUMOS14's own code does)",
@@ -289,10 +287,11 @@ def _rules(videos: str, unknown: Unknown, ambiguous: Ambiguous, duplicates: str)
         "matching: in order of scores, each detection takes the best ground truth that is left",
         "equal scores: in the order of the file (stable sort)",
         "average precision: all points, interpolated; mean over the classes that are annotated",
-        f"detections in unknown videos: {'wrong' if unknown == 'count' else 'left out'}",
+        f"detections in unknown videos: {'wrong' if counted.unknown == 'count' else 'left out'}",
         "detections of unknown classes: left out",
-        f"Ambiguous ground truths: {of_ambiguous[ambiguous]}",
+        f"Ambiguous ground truths: {of_ambiguous[counted.ambiguous]}",
         "detections that end before they start: wrong",
         "ground truths without length: kept; found only by a detection that equals them",
-        f"ground truths that repeat one within 1 ms: {'left out' if duplicates == 'drop' else 'kept'}",
+        "ground truths that repeat one within 1 ms: "
+        + ("left out" if counted.duplicates == "drop" else "kept"),
     ]
