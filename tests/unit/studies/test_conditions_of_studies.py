@@ -186,6 +186,25 @@ def test_a_factor_of_clips_with_labels_is_told_apart_from_the_label() -> None:
         factor_effect("kinesphere", by_label, labels, people, labels=labels)
 
 
+def test_a_factor_is_told_within_parts_that_decide_the_answers() -> None:
+    # Eleven people show each of three elements once; hands reach as far as the place of both says.
+    files = [f"r{i}" for i in range(33) for _ in range(4)]
+    people = [f"p{i % 11}" for i in range(33) for _ in range(4)]
+    element = [("water", "fire", "air")[i // 11] for i in range(33) for _ in range(4)]
+    reach = [("narrow", "middle", "wide")[(i % 11 + i // 11) % 3] for i in range(33) for _ in range(4)]
+    none = factor_effect("kinesphere", reach, element, people, files, parts=element)
+    assert (none.alike, none.within, none.mixed) == (True, False, 11)
+    assert (none.association, none.p) == (0, 1)
+    said = [
+        "far" if r == "wide" and i % 4 else e for i, (r, e) in enumerate(zip(reach, element, strict=True))
+    ]
+    found = factor_effect("kinesphere", reach, said, people, files, parts=element)
+    assert found.p < 0.01
+    assert "between recordings that show the same" in factor_sentence(found)
+    # Parts that have one value each are no parts: nothing could be told within them.
+    assert factor_effect("kinesphere", reach, said, people, files, parts=files).p < 0.01
+
+
 def test_what_is_known_to_be_shown_is_counted_by_recording() -> None:
     lists = [["jumps", "falls"], ["jumps", "falls"], ["jumps"], [""]]
     found = measured(lists, ["fire", "fire", "fire", "water"], ["r0", "r0", "r1", "r2"])

@@ -163,6 +163,7 @@ def _rules(found: Sequence[Rule]) -> Html:
 def factor_sentence(effect: FactorEffect) -> str:
     """What a factor does to answers, in words, and of how many groups it can be told."""
     how = "within groups" if effect.within else "between groups"
+    how = "between recordings that show the same" if effect.alike else how
     said = "goes with the answers" if effect.p < MET else "shows no effect on the answers"
     text = (
         f"{effect.factor} ({', '.join(effect.table)}) {said}: Cramér's V {effect.association:.2f}, "
