@@ -1,6 +1,6 @@
 """One long video window by window: decoded once, shared where networks allow it, in memory that stays flat.
 
-    python -m benchmarks.long_video [--minutes 60] [--loop-minutes 10] [--only TEXT]
+    python -m benchmarks.long_video [--minutes 60] [--loop-minutes 10] [--only TEXT] [--without TEXT]
 
 The video is 640x480 H.264 at 30 frames a second with key frames every 250: twenty seconds that are joined to
 the length asked for by copying packets. Windows of 10 s, every 5 s and every 1 s. Beside each stands a
@@ -65,6 +65,10 @@ class Subject:
     def name(self) -> str:
         return f"{self.model}{' streaming' if self.mode == 'streaming' else ''}"
 
+    def every(self, stride_s: float) -> str:
+        """Its windows at a stride, in words."""
+        return f"{self.name} every {stride_s:g} s"
+
     def predictor(self) -> Predictor:
         torch.manual_seed(0)
         (spec,) = card(self.model).inputs
@@ -107,6 +111,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the video")
     parser.add_argument("--loop-minutes", type=float, default=10.0, help="what the loop goes through of it")
     parser.add_argument("--only", default="", metavar="TEXT", help="networks whose names contain TEXT")
+    parser.add_argument(
+        "--without", metavar="TEXT", help="leave out what TEXT names, such as `r3d_18 every 1 s`: 3 600 passes"
+    )
     args = parser.parse_args()
     subjects = [subject for subject in SUBJECTS if args.only in subject.name]
     with tempfile.TemporaryDirectory() as folder, source_videos(SOURCES[0].name, Path(folder)) as made:
@@ -115,9 +122,12 @@ def main() -> None:
         rows, goals = [], []
         for subject in subjects:
             for stride_s in STRIDES_S:
+                if args.without == subject.every(stride_s):
+                    continue
                 row, own = compared(subject, path, frames, stride_s, args.loop_minutes)
                 rows.append(row)
                 goals += own
+                print(row, flush=True)
     lengths = (
         f"The video lasts {args.minutes:g} min; the loop went through its first {args.loop_minutes:g} min. "
         f"Windows of {WINDOW_S:g} s. Seconds are wall time on {torch.get_num_threads()} threads."
@@ -149,7 +159,7 @@ def compared(
         "gain": f"{gain:.2f}x",
         "overlap": f"{overlap:g}",
     }
-    what = f"{subject.name} every {stride_s:g} s"
+    what = subject.every(stride_s)
     grown = run.memory_mb[2] - run.memory_mb[0]
     goals = [
         goal(f"{what}: decoded frames per frame", round(run.decoded, 3), 1.0, "", at_most=True),
