@@ -112,8 +112,9 @@ def main() -> None:
     parser.add_argument("--loop-minutes", type=float, default=10.0, help="what the loop goes through of it")
     parser.add_argument("--only", default="", metavar="TEXT", help="networks whose names contain TEXT")
     parser.add_argument(
-        "--without", metavar="TEXT", help="leave out what TEXT names, such as `r3d_18 every 1 s`: 3 600 passes"
+        "--without", metavar="TEXT", help="leave this out, such as `r3d_18 every 1 s`: 3 600 passes an hour"
     )
+    parser.add_argument("--record", default="long_video", metavar="NAME", help="of the record")
     args = parser.parse_args()
     subjects = [subject for subject in SUBJECTS if args.only in subject.name]
     with tempfile.TemporaryDirectory() as folder, source_videos(SOURCES[0].name, Path(folder)) as made:
@@ -132,9 +133,8 @@ def main() -> None:
         f"The video lasts {args.minutes:g} min; the loop went through its first {args.loop_minutes:g} min. "
         f"Windows of {WINDOW_S:g} s. Seconds are wall time on {torch.get_num_threads()} threads."
     )
-    finish(
-        "long_video", "A long video window by window", parser, args, rows, goals, [lengths, OTHERWISE]
-    )  # fmt: skip
+    title = f"A long video window by window: {args.minutes:g} minutes"
+    finish(args.record, title, parser, args, rows, goals, [lengths, OTHERWISE], script="long_video")
 
 
 def compared(
