@@ -166,7 +166,10 @@ READING: Mapping[str, str] = {
     "long_video_hour": (
         "The loop cuts every window by itself, as a script would; overlap is windows over a frame."
     ),
-    "paired_growth": "The smallest input, and ten and a hundred times as much; change is after over before.",
+    "paired_growth": (
+        "The smallest input, and ten and a hundred times as much; change is after over before. Nothing stands"
+        " before where one call would have taken over twenty seconds, or the work was not there yet."
+    ),
     "people": "IDF1 and HOTA are fractions of 1.",
     "planted": (
         "Pointing: fraction of clips whose hottest cell lies on the patch; energy: fraction of all heat."

@@ -195,9 +195,9 @@ def benchmarks_page() -> str:
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "Speed and memory": (
         "startup", "decode", "cache", "small_files", "large_lists", "train", "inference", "zoo", "gpu",
-        "threads", "long_video", "long_video_hour", "activations", "heatmaps", "growth", "mannequin", "explain",
-        "events", "keeps_up", "features", "live_visitors", "paired_decode", "paired_growth", "paired_inference",
-        "paired_startup", "paired_train",
+        "threads", "long_video", "long_video_hour", "activations", "heatmaps", "growth", "mannequin",
+        "explain", "events", "keeps_up", "features", "live_visitors", "paired_decode", "paired_growth",
+        "paired_inference", "paired_startup", "paired_train",
     ),
     "How well it recognises": (
         "box_pixels", "box_poses", "box_fusion", "few_clips", "labels", "joint", "laboratory", "robustness",
