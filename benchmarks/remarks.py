@@ -158,6 +158,7 @@ READING: Mapping[str, str] = {
         "Milliseconds a clip. Ratios above 1 say that ours is faster. Differences are of logits, relative."
     ),
     "laboratory": "Top-1, top-3 and mean class accuracy are in percent.",
+    "robustness": "Without `--made` the laboratory is generated first. Intervals are 95 %, over performers.",
     "keeps_up": "The frame rate is the highest of one stream that is answered window after window.",
     "large_lists": "Held is what the process keeps once the list is open, peak what it took while reading.",
     "long_video": (

@@ -140,8 +140,7 @@ def resolve(recipe: Recipe, manifest: Manifest) -> tuple[Recipe, Parts]:
     recipe = _for_long_tails(recipe)
     # Before anything is reported of the data, or written.
     model = _for_cosines(_model(recipe.model, manifest))
-    joint = recipe.joint
-    if joint.sets:
+    if (joint := recipe.joint).sets:
         parts, data, joint = divide_sets(recipe, manifest)
     else:
         parts, data = divide(recipe, manifest)
