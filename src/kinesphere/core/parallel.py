@@ -24,6 +24,8 @@ R = TypeVar("R")
 
 # What a worker sends instead of an answer, which is a pair.
 _PROGRESS: tuple[()] = ()
+# What a process may take until it begins, where it loads all libraries anew.
+_STARTS_S = 60.0
 # Signs of progress are sent no more often.
 _QUIET_S = 0.2
 # A worker's way to its parent, and when it last spoke.
@@ -50,7 +52,7 @@ def bounded_map(
         function: A module-level function; what it raises is raised here.
         arguments: What to call it on; anything that pickles.
         workers: Processes at a time, at least 1.
-        timeout_s: Longest time for one call, or between two signs of its progress.
+        timeout_s: Longest time for one call, once its process is there, or between two signs of progress.
 
     Raises:
         InvalidSetting: If a spawned worker runs the script that started it from its top.
@@ -68,8 +70,8 @@ def bounded_map(
                     argument = next(waiting)
                 except StopIteration:
                     break
-                process, connection = _idle(idle, argument) or _start(context, function, argument)
-                busy[connection] = _Worker(process, connection, argument, time.monotonic() + timeout_s)
+                worker = _idle(idle, argument, timeout_s) or _start(context, function, argument, timeout_s)
+                busy[worker.connection] = worker
             if not busy:
                 return
             soonest_s = min(worker.deadline_s for worker in busy.values()) - time.monotonic()
@@ -120,7 +122,7 @@ def _receive(worker: _Worker[A]) -> Any:
         )
 
 
-def _idle(idle: list[tuple[BaseProcess, Connection]], argument: A) -> tuple[BaseProcess, Connection] | None:
+def _idle(idle: list[tuple[BaseProcess, Connection]], argument: A, timeout_s: float) -> _Worker[A] | None:
     """An idle worker that has taken the argument; what has died while it was idle goes."""
     while idle:
         process, connection = idle.pop()
@@ -129,14 +131,14 @@ def _idle(idle: list[tuple[BaseProcess, Connection]], argument: A) -> tuple[Base
         except OSError:
             _stop(process, connection)
         else:
-            return process, connection
+            return _Worker(process, connection, argument, time.monotonic() + timeout_s)
     return None
 
 
 def _start(
-    context: multiprocessing.context.BaseContext, function: Callable[[A], R], argument: A
-) -> tuple[BaseProcess, Connection]:
-    """A new worker that is given its first argument."""
+    context: multiprocessing.context.BaseContext, function: Callable[[A], R], argument: A, timeout_s: float
+) -> _Worker[A]:
+    """A new worker that is given its first argument; its time begins anew once it says that it is there."""
     ours, theirs = context.Pipe()
     process = context.Process(  # type: ignore[attr-defined]
         target=_serve, args=(theirs, ours, function, os.getpid()), daemon=True
@@ -146,7 +148,7 @@ def _start(
     theirs.close()
     with suppress(OSError):  # it may have died already, as its silence will tell
         ours.send(argument)
-    return process, ours
+    return _Worker(process, ours, argument, time.monotonic() + _STARTS_S + timeout_s)
 
 
 def _stop(process: BaseProcess, connection: Connection) -> None:
@@ -163,6 +165,8 @@ def _serve(connection: Connection, other_end: Connection, function: Callable[[A]
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     _LINE[:] = connection, 0.0
+    with suppress(OSError):  # the time of the first call begins; nobody may be there any more
+        connection.send(_PROGRESS)
     while True:
         try:
             argument = connection.recv()
