@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kinesphere.core.device import Compute
-from kinesphere.models import Recogniser, create_model, list_models
-from kinesphere.models.runtime.inference import optimise_for_inference
+from kinesphere.models import Recogniser, card, create_model, list_models
+from kinesphere.models.runtime.inference import optimise_for_inference, prepared_stream
 from kinesphere.models.runtime.measure import input_shape
 
 FP32, BF16 = (Compute("cpu", precision, channels_last=True) for precision in ("fp32", "bf16"))
@@ -45,6 +45,24 @@ def batches(recogniser: Recogniser) -> Iterator[tuple[Tensor, ...]]:
 
 def off(logits: Tensor, wanted: Tensor) -> float:
     return float((logits.float() - wanted).abs().max() / wanted.abs().max())
+
+
+@pytest.mark.parametrize("name", [name for name in list_models(tiny=True) if card(name).streaming])
+@torch.inference_mode()
+def test_steps_of_streams_without_a_norm_or_activation_of_their_own(name: str) -> None:
+    net = settled(name).net
+    frames = torch.rand(2, 8, *input_shape(card(name).inputs[0])[2:])
+    size = (frames.shape[-2], frames.shape[-1])
+    found = []
+    for each in (net, prepared_stream(net, FP32)):
+        state, steps = net.stream_init(2, size), []
+        for part in frames.split((4, 3, 1), 1):
+            step, state = each.stream_features(part, state)
+            steps.append(step)
+        found.append(torch.cat(steps, 1))
+    assert off(found[1], found[0]) < 1e-5
+    kinds = {type(module) for module in prepared_stream(net, FP32).modules()}
+    assert not kinds & {nn.BatchNorm2d, nn.BatchNorm3d, nn.Conv2d}
 
 
 @pytest.mark.parametrize("name", list_models(tiny=True))

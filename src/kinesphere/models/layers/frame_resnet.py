@@ -91,6 +91,12 @@ class FrameBlock(nn.Module):
         self.downsample = shortcut(inputs, outputs, stride)
         self.attention = attention
 
+    @property
+    def chains(self) -> tuple[tuple[str, ...], ...]:
+        """See `runtime.inference.HasChains`."""
+        pairs = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+        return pairs if self.conv3 is not None else pairs[:2]
+
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         return self.finish(x_BCTHW, self.before(x_BCTHW))
 
@@ -119,6 +125,8 @@ class FrameResNet(nn.Module):
         attention: Makes the non-local block that follows the blocks in `attended`.
         attended: `(stage, block)` places, stages from 1.
     """
+
+    chains = (("conv1", "bn1", "relu"),)
 
     def __init__(
         self,

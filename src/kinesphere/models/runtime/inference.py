@@ -39,9 +39,10 @@ from kinesphere.models.runtime.squeeze import simplify_excitation
 log = logging.getLogger("kinesphere.models")
 
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
-_RELU, _SILU = Activation("relu"), Activation("swish")
+_RELU, _SILU, _HARDSWISH = Activation("relu"), Activation("swish"), Activation("hardswish")
 _FUNCTIONS: dict[object, Activation] = {
     F.relu: _RELU, torch.relu: _RELU, torch.relu_: _RELU, "relu": _RELU, "relu_": _RELU, F.silu: _SILU,
+    F.hardswish: _HARDSWISH,
 }  # fmt: skip
 
 
@@ -51,6 +52,18 @@ class HasConstants(Protocol):
 
     def keep_constants(self, dtype: torch.dtype) -> None:
         """Compute that once from now on, since the parameters stay; it is for inputs of this precision."""
+
+
+@runtime_checkable
+class HasChains(Protocol):
+    """A module that calls some of its children one right after the other, and none of these elsewhere.
+
+    Where its own methods cannot be traced, as those that take a stream's state, they are prepared as one.
+    """
+
+    @property
+    def chains(self) -> tuple[tuple[str, ...], ...]:
+        """Names of children that follow one another, for each such row of them."""
 
 
 def optimise_for_inference(recogniser: Recogniser, compute: Compute) -> nn.Module:
@@ -141,6 +154,12 @@ def _prepare_parts(
         alone: Which parts are prepared whole; None for those of `_stands_alone`.
     """
     untraced: set[str] = set()
+    for chain in net.chains if isinstance(net, HasChains) else ():
+        whole, names = _prepared(nn.Sequential(*map(net.get_submodule, chain)), compute)
+        setattr(net, chain[0], whole)
+        for name in chain[1:]:
+            setattr(net, name, nn.Identity())
+        untraced |= names
     for name, part in net.named_children():
         if (alone or _stands_alone)(part):
             prepared, names = _prepared(part, compute)
@@ -404,6 +423,8 @@ def _activation(graph: fx.GraphModule, node: fx.Node | None) -> Activation | Non
         return _RELU
     if isinstance(module, nn.SiLU):
         return _SILU
+    if isinstance(module, nn.Hardswish):
+        return _HARDSWISH
     if isinstance(module, nn.GELU):
         return Activation("gelu", module.approximate)
     if node.target is F.gelu and len(node.args) == 1:

@@ -124,6 +124,8 @@ class CausalConv(nn.Module):
     As a 2D convolution over time × pixels, on the memory as it is.
     """
 
+    chains = (("conv", "bn", "act"),)
+
     def __init__(self, width: int, length: int, *, activation: type[nn.Module], folded: bool) -> None:
         super().__init__()
         self.past = length - 1
