@@ -18,6 +18,10 @@ FURTHEST_S, FURTHEST = 1e7, 1e9
 LONGEST_NAME = 1000
 
 
+PROPOSAL = "proposal"
+"""The label of what says where something happens, and not what."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimedLabel:
     """A label over a span.

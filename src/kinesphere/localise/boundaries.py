@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinesphere.annotations.timed import Detection
+from kinesphere.annotations.timed import PROPOSAL, Detection
 from kinesphere.localise.suppression import tiou
 
 ALPHA, LOW, HIGH = 0.4, 0.5, 0.9
@@ -32,16 +32,26 @@ def matching_map(truth_N2: np.ndarray, T: int) -> np.ndarray:
     return found
 
 
-def boundary_labels(truth_N2: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarray]:
+def boundary_labels(
+    truth_N2: np.ndarray, T: int, fraction: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """How much of each row lies around the start, and the end, of an action: twice `(T,)`, 0 to 1.
 
-    A boundary is three rows wide.
+    Args:
+        truth_N2: Actions.
+        T: Rows.
+        fraction: A boundary is so much of its action wide, and a row at least (BSN); None for 3 rows (BMN).
+            Both are as in the public codes.
     """
     low, width = np.arange(T) / T, 1 / T
+    actions_N2 = np.asarray(truth_N2, np.float64).reshape(-1, 2)
+    reach = np.full(len(actions_N2), 1.5 * width)
+    if fraction is not None:
+        reach = np.maximum(width, fraction * (actions_N2[:, 1] - actions_N2[:, 0])) / 2
     found = []
     for side in (0, 1):
-        middle = np.asarray(truth_N2, np.float64).reshape(-1, 2)[:, side]
-        first, last = middle - 1.5 * width, middle + 1.5 * width
+        middle = actions_N2[:, side]
+        first, last = middle - reach, middle + reach
         shared = np.minimum(low[:, None] + width, last) - np.maximum(low[:, None], first)
         found.append(np.clip(shared, 0, None).max(1, initial=0.0) / width)
     return found[0], found[1]
@@ -162,6 +172,6 @@ def as_detections(
     """
     seconds = np.clip(segments_M2, 0.0, 1.0) * duration_s
     return [
-        Detection(video, "proposal", float(start), float(end), score=float(score))
+        Detection(video, PROPOSAL, float(start), float(end), score=float(score))
         for (start, end), score in zip(seconds, scores_M, strict=True)
     ]

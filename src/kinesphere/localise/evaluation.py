@@ -32,6 +32,7 @@ from kinesphere.localise.methods.registry import Detector
 from kinesphere.localise.prediction import LocalisingPredictor, answers
 from kinesphere.localise.recordings import all_tested
 from kinesphere.localise.settings import TASK, LocaliseRecipe
+from kinesphere.localise.sources import find_recordings
 from kinesphere.predict.bulk import Progress
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run_folder import RunFiles
@@ -117,7 +118,7 @@ def evaluate_localiser(
         InvalidSetting: If there is no such subset, or the classifier knows none of the videos.
     """
     folder = data if data.is_dir() else data.parent
-    paths, _ = find_videos([str(folder)])
+    paths = _recordings(predictor, folder)
     labels = read_timed_files([data], Recordings(folder))
     tier, asked = _learnt((*predictor.members, predictor.name)[0])
     divided = all_tested(paths, labels, tier, subset)
@@ -150,6 +151,20 @@ def evaluate_localiser(
         scores, results, truth, {name: divided.paths[name] for name in ends}, tuple(skipped),
         tuple(name for name in ends if name in trained_on), proposal_scores(proposed, truth),
     )  # fmt: skip
+
+
+def _recordings(predictor: LocalisingPredictor, folder: Path) -> list[Path]:
+    """The videos in or below a folder; for features that are not made here, those of feature files too."""
+    if predictor.extractor is not None:
+        return find_videos([str(folder)])[0]
+    places = (predictor.extracts, predictor.kept)
+    stored = [place.folder for place in places if place is not None and place.folder is not None]
+    try:
+        return find_recordings([str(folder)], stored)
+    except InvalidSetting:
+        if not stored:
+            raise
+        return find_recordings([], stored)
 
 
 def proposal_scores(proposed: Sequence[Detection], truth: TimedLabels) -> FileScores | None:

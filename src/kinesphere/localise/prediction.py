@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.annotations.timed import Detection
-from kinesphere.clips.sidecar import Extracts
+from kinesphere.clips.sidecar import Extracts, stated_video
 from kinesphere.core.content import content_key
 from kinesphere.core.device import Compute
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting, VideoError
@@ -39,6 +39,7 @@ from kinesphere.predict.long_video import REFUSALS
 from kinesphere.predict.scorers import Mode
 from kinesphere.predict.timeline import Timeline
 from kinesphere.train.recipe import RECIPE_FILE
+from kinesphere.train.run_folder import RunFiles
 
 SEEN_BY = "recogniser.safetensors"
 """In a run folder: the recogniser whose features the detector sees."""
@@ -72,11 +73,18 @@ class Answer:
     proposals: tuple[Detection, ...] | None
 
 
-def _window_s(model: Path, seen_s: float) -> float | None:
-    """The window that features are made with: that of the recipe beside a model, where None is the
-    recogniser's own clip, which is longer at a lower frame rate; without a recipe, the one that was seen."""
+def feature_place(recipe: LocaliseRecipe, files: RunFiles) -> Extracts:
+    """Where the feature files of a run lie that its detector sees."""
+    section = recipe.features
+    if section.model is not None and (section.folder is None or recipe.backbone.train):
+        return Extracts(files.features)
+    return Extracts(None if section.folder is None else Path(section.folder))
+
+
+def _recipe_of(model: Path) -> LocaliseRecipe | None:
+    """The recipe beside a model; None without one."""
     recipe = model.with_name(RECIPE_FILE)
-    return LocaliseRecipe.load(recipe).features.window_s if is_file(recipe) else seen_s
+    return LocaliseRecipe.load(recipe) if is_file(recipe) else None
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class LocalisingPredictor:
         others: Further detectors that it is fused with.
         weights: Of it and the others, which sum to 1; none without others.
         run: Where it lies by itself, if it is fused with others.
+        kept: Where the run that the detector is of has its own feature files; None for no run. What a file
+            there is of is told by its content, or by its name where the video is not there.
     """
 
     name: str
@@ -104,6 +114,7 @@ class LocalisingPredictor:
     others: tuple[LocalisingPredictor, ...] = ()
     weights: tuple[float, ...] = ()
     run: str = ""
+    kept: Extracts | None = None
 
     @classmethod
     def load(
@@ -131,13 +142,17 @@ class LocalisingPredictor:
         if path.name == FUSION:
             return _fused(path.parent, str(source), compute, extracts, keep=keep)
         detector = load_detector(path)
-        recogniser, sight = path.with_name(SEEN_BY), detector.sight
+        recogniser, sight, recipe = path.with_name(SEEN_BY), detector.sight, _recipe_of(path)
         extractor = None
         if is_file(recogniser):
             mode: Mode = "streaming" if sight.origin.endswith(" streaming") else "windows"
-            grid = FeatureGrid(sight.stride_s, _window_s(path, sight.window_s), mode)
-            extractor = FeatureExtractor(str(recogniser), grid, compute)
-        return cls(str(source), detector, extractor, extracts, keep)
+            # A window of None in a recipe is the recogniser's own clip, longer at a lower frame rate.
+            window_s = sight.window_s if recipe is None else recipe.features.window_s
+            extractor = FeatureExtractor(
+                str(recogniser), FeatureGrid(sight.stride_s, window_s, mode), compute
+            )
+        kept = None if recipe is None else feature_place(recipe, RunFiles(path.parent))
+        return cls(str(source), detector, extractor, extracts, keep, kept=kept)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -217,10 +232,10 @@ class LocalisingPredictor:
 
     @contextmanager
     def _features(self, video: Path, unfinished: Path | None) -> Iterator[VideoFeatures]:
-        own = self.extracts.find(video, SUFFIX)
-        if own is not None and (self.extractor is None or self.extractor.differs(own) is None):
-            yield read_features(own)
-            return
+        for own in self._files(video):
+            if self.extractor is None or self.extractor.differs(own) is None:
+                yield read_features(own)
+                return
         if self.extractor is None:
             raise InvalidAnnotation(
                 f"There is no file {video.name}{SUFFIX}, and {self.name} has no {SEEN_BY} that would make "
@@ -235,6 +250,17 @@ class LocalisingPredictor:
             yield read_features(target)
             if unfinished is not None and not self.keep:
                 target.unlink(missing_ok=True)
+
+    def _files(self, video: Path) -> Iterator[Path]:
+        """The feature files that a video may have."""
+        if video.name.endswith(SUFFIX):
+            yield video
+            return
+        if (own := self.extracts.find(video, SUFFIX)) is not None:
+            yield own
+        own = None if self.kept is None else self.kept.find(video, SUFFIX)
+        if own is not None and (stated_video(own) is not None or not is_file(video)):
+            yield own
 
 
 def _fused(

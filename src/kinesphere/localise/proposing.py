@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinesphere.annotations.timed import Detection
+from kinesphere.annotations.timed import PROPOSAL, Detection
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.localise.boundaries import softened
@@ -35,7 +35,6 @@ from kinesphere.predict.features import VideoFeatures
 
 CLASSES_EACH = 2
 """A proposal becomes detections of so many classes, its most probable ones."""
-PROPOSAL = "proposal"
 _LEAST_INSIDE = 0.5
 """Of an action that a window holds less of, nothing is said."""
 _SHAPES = {"mean": ("C",), "std": ("C",), "rows": ("K + 1", "C + 1")}
@@ -66,6 +65,10 @@ class Proposer(Protocol):
     @property
     def length(self) -> int:
         """T."""
+
+    @property
+    def softening(self) -> tuple[float, float, float]:
+        """Alpha, low and high of `boundaries.softened`, for proposals."""
 
     def fit(
         self,
@@ -181,7 +184,9 @@ class ProposalDetector:
         self.sight.check(features, video or "the video")
         segments, scores = self.candidates(features)
         T = self.proposer.length
-        kept, scores = softened(segments / T, scores, self.decoding.suppression.most)
+        kept, scores = softened(
+            segments / T, scores, self.decoding.suppression.most, *self.proposer.softening
+        )
         labels = np.zeros(len(scores), np.int64)
         return detections(features, kept * T - 0.5, scores, labels, (PROPOSAL,), video)
 

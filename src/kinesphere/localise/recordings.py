@@ -204,6 +204,11 @@ def _subsets(
     known = sorted(set(subsets.values()) - {""})
     if isinstance(section.test, float):
         test = _drawn(names, groups, section.test, seed)
+        if known:
+            log.warning(
+                "data.test=%g draws the test videos; the subsets of the labels (%s) are passed over. Name "
+                "them with data.train and data.test to use them.", section.test, ", ".join(known)[:100],
+            )  # fmt: skip
         return tuple(n for n in names if n not in test), tuple(n for n in names if n in test)
     if section.train == section.test:
         raise InvalidSetting(

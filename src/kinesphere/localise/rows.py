@@ -60,7 +60,8 @@ def fit_rows(
         decay: Weight of the squares of the weights in the loss.
     """
     mean, std = moments([each.features for each in recordings])
-    rows = torch.cat([(torch.from_numpy(each.features.values.copy()) - mean) / std for each in recordings])
+    rows = torch.from_numpy(np.concatenate([each.features.values for each in recordings]))
+    rows.sub_(mean).div_(std)
     targets = torch.cat([_row_labels(each, classes) for each in recordings])
     counts = targets.bincount(minlength=len(classes) + 1).clamp(min=1)
     weights = (len(targets) / counts / len(counts)).float()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ from kinesphere.localise.prediction import SEEN_BY, proposals_of
 from kinesphere.localise.recordings import Divided, Recording, divide, truth_of
 from kinesphere.localise.settings import BackboneSection, DetectorRecipe, LocaliseRecipe
 from kinesphere.localise.sight import Sight
-from kinesphere.localise.training import NetworkTask
+from kinesphere.localise.sources import find_recordings
+from kinesphere.localise.training import NetworkTask, check_length
 from kinesphere.models import load_model, save_model
 from kinesphere.models.create import with_specs
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
@@ -82,11 +84,11 @@ class Seen:
 
     Attributes:
         extractor: Makes them; None where they came from another program.
-        folder: Where they lie.
+        folder: Where they lie; None is beside the videos.
     """
 
     extractor: FeatureExtractor | None
-    folder: Path
+    folder: Path | None
 
 
 def train_localiser(
@@ -108,6 +110,7 @@ def train_localiser(
     """
     console = console or Console(stderr=True)
     recipe = recipe.model_copy(update={"out": recipe.out or f"runs/localise-{recipe.model.name}"})
+    check_length(recipe)
     files = RunFiles(Path(str(recipe.out)))
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()
@@ -138,6 +141,9 @@ def train_localiser(
             if isinstance(detector, LearnsThrough) and learnt is not None:
                 detector.see_anew(train)
             detector.save(files.model)
+        console.print(
+            f"scoring {len(test)} videos, and the baseline beside it, whose rule {len(train)} videos choose"
+        )
         return _score(recipe, load_detector(files.model), train, test, skipped, files)
 
 
@@ -207,7 +213,16 @@ def _check_same(files: RunFiles, train: Sequence[Recording]) -> None:
 
 
 def _sources(recipe: LocaliseRecipe) -> tuple[Sequence[Path], TimedLabels]:
-    paths, _ = find_videos(list(recipe.data.videos))
+    named, section = list(recipe.data.videos), recipe.features
+    if section.model is not None and named:
+        paths, _ = find_videos(named)
+    elif section.model is None and (named or section.folder is not None):
+        paths = find_recordings(named, [] if named else [Path(str(section.folder))])
+    else:
+        raise InvalidSetting(
+            "data.videos names no video. Name them; or train on feature files alone, by features.folder "
+            "without features.model."
+        )
     labels = read_timed_files([Path(each) for each in recipe.data.labels], Recordings(common_folder(paths)))
     return paths, labels
 
@@ -223,7 +238,7 @@ def _seen(recipe: LocaliseRecipe, files: RunFiles) -> tuple[Seen, Seen | None]:
     does not learn."""
     section = recipe.features
     if section.model is None:
-        return Seen(None, Path(section.folder or files.features)), None
+        return Seen(None, None if section.folder is None else Path(section.folder)), None
     own = _extractor(recipe, files.folder / SEEN_BY)
     if not recipe.backbone.train:
         _keep(recipe, files.folder / SEEN_BY)
@@ -290,11 +305,11 @@ def _recordings(
             seen.extractor,
             extracts=place,
             workers=1,
-            progress=lambda done, total: (
-                console.print(f"features of {done} of {total} videos") if done == total else None
-            ),
+            progress=NowAndThen(console, "features of {} of {} videos"),
         )
         skipped += found.failures
+        for note in found.notes:
+            log.warning("%s: %s", note.path, note.reason)
         failed = {each.path for each in found.failures}  # a file that is there is of another model or grid
     parts: list[list[Recording]] = []
     for part in (divided.train, divided.test):
@@ -306,7 +321,8 @@ def _recordings(
             own = place.find(path, SUFFIX)
             if own is None:
                 if recipe.features.model is None:
-                    skipped.append(Skipped(str(path), f"there is no file {path.name}{SUFFIX}"))
+                    where = "beside it" if place.folder is None else f"in {place.folder}"
+                    skipped.append(Skipped(str(path), f"there is no file {path.name}{SUFFIX} {where}"))
                 continue
             asked = recipe.data.classes
             labels = tuple(each for each in divided.of(name) if not asked or each.label in asked)
@@ -317,6 +333,26 @@ def _recordings(
             f"are needed. {skipped[0].reason if skipped else ''}"
         )
     return parts[0], parts[1], tuple(skipped)
+
+
+class NowAndThen:
+    """A line on how far it is, at the end, and every few seconds before.
+
+    Args:
+        console: Where it goes.
+        text: With places for what is done and for all.
+        every_s: Seconds between lines.
+    """
+
+    def __init__(self, console: Console, text: str, every_s: float = 10.0) -> None:
+        self._console, self._text, self._every_s = console, text, every_s
+        self._said_s = time.monotonic()
+
+    def __call__(self, done: float, total: int) -> None:
+        now_s = time.monotonic()
+        if done == total or now_s - self._said_s >= self._every_s:
+            self._said_s = now_s
+            self._console.print(self._text.format(done, total))
 
 
 def _classes(recipe: LocaliseRecipe, train: Sequence[Recording], test: Sequence[Recording]) -> LabelSet:
@@ -338,10 +374,36 @@ def _classes(recipe: LocaliseRecipe, train: Sequence[Recording], test: Sequence[
         )
     if absent := sorted({*named} - learnt):
         log.warning("No video to train on shows %s.", brief(absent))
+    _check_times((*train, *test))
     sight = Sight.of(train[0].features)
     for each in (*train[1:], *test):
         sight.check(each.features, each.video)
+    if others := [own.video for own in (*train, *test) if not sight.has_stride(own.features)]:
+        log.warning(
+            "%d videos have rows at another distance than %g s, as of one grid in frames at other frame "
+            "rates; their rows are taken as they are: %s.", len(others), sight.stride_s, brief(others),
+        )  # fmt: skip
     return LabelSet(named)
+
+
+def _check_times(recordings: Sequence[Recording]) -> None:
+    """Tell of labels that begin behind the end of their video.
+
+    Raises:
+        InvalidAnnotation: If most do, as where labels are in frames.
+    """
+    every = [(each, own) for own in recordings for each in own.labels]
+    beyond = [(each, own) for each, own in every if each.start_s >= own.features.duration_s]
+    if not beyond:
+        return
+    label, own = beyond[0]
+    told = (
+        f"{len(beyond)} of {len(every)} labels begin behind the end of their video, the first at "
+        f"{label.start_s:g} s of {own.video}, which ends at {own.features.duration_s:g} s"
+    )
+    if 2 * len(beyond) > len(every):
+        raise InvalidAnnotation(f"{told}. Labels are in seconds; are these in frames, or of other videos?")
+    log.warning("%s; nothing is learnt from them, and tests count them as missed.", told)
 
 
 def _score(

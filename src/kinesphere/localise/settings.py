@@ -38,8 +38,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class RecordingsSection(Section):
     """Long videos, and what happens in them when."""
 
-    videos: Annotated[Names, Field(min_length=1)]
-    """Videos (or pose files), folders and globs."""
+    videos: Names = ()
+    """Videos (or pose files), folders and globs; none means those whose features lie in `features.folder`."""
     labels: Annotated[Names, Field(min_length=1)]
     """Files of timed labels: ActivityNet JSON, THUMOS14, ELAN, CSV, CVAT, VIA, Label Studio."""
     tier: str | None = None
@@ -58,7 +58,8 @@ class FeatureSection(Section):
     model: str | None = None
     """Recogniser whose features are extracted: a run folder, a model file or a registered model.tag."""
     folder: str | None = None
-    """Folder of the feature files; with a model they are kept there, without one they must be there."""
+    """Folder of the feature files; with a model they are kept there, without one they must be there. None is
+    `features` in the run folder with a model, and beside the videos without one."""
     stride_s: Positive = 0.25
     """Seconds between rows."""
     window_s: Positive | None = None

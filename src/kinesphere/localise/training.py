@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, IterableDataset
 
-from kinesphere.core.errors import InvalidCheckpoint, TrainingDiverged
+from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TrainingDiverged
 from kinesphere.localise.assembly import Truth, padded, targets_of
 from kinesphere.localise.losses import DetectionLoss, cheapest
 from kinesphere.localise.settings import LocaliseRecipe
@@ -64,6 +64,20 @@ class Schooling(Protocol):
 
     @property
     def schedule(self) -> ScheduleSection: ...
+
+
+def check_length(recipe: Schooling) -> None:
+    """Refuse a warm-up that takes the whole training, before anything is made for it.
+
+    Raises:
+        InvalidSetting: If so.
+    """
+    warmup, epochs = recipe.schedule.warmup_epochs, recipe.train.epochs
+    if warmup >= epochs:
+        raise InvalidSetting(
+            f"A warm-up of {warmup:g} epochs leaves nothing of a training of {epochs}; shorten "
+            "schedule.warmup_epochs, or raise train.epochs."
+        )
 
 
 def fit(
@@ -151,8 +165,7 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the epoch, which are the same whether it is reached at once or resumed at."""
-        batches = list(self.batches(self.current_epoch))
-        return DataLoader(cast("Dataset[Any]", batches), batch_size=None)
+        return DataLoader(_Epoch(self, self.current_epoch, self._steps), batch_size=None)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Random numbers of a step do not depend on those before."""
@@ -198,6 +211,19 @@ class NetworkTask(pl.LightningModule, Generic[Net]):
         epochs = self._recipe.train.epochs
         schedule = make_schedule(optimizer, self._recipe.schedule, self._steps * epochs, self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class _Epoch(IterableDataset[Any]):
+    """The batches of an epoch, each made when it is asked for."""
+
+    def __init__(self, task: NetworkTask[Any], epoch: int, steps: int) -> None:
+        self._task, self._epoch, self._steps = task, epoch, steps
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._task.batches(self._epoch)
+
+    def __len__(self) -> int:
+        return self._steps
 
 
 class DrawnTask(NetworkTask[Net], Generic[Net, Item]):

@@ -12,6 +12,7 @@ from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped, by_reason
 from kinesphere.data.folder import VIDEO_SUFFIXES, about_images, contents
 from kinesphere.data.manifest import Manifest
+from kinesphere.predict.features.file import SUFFIX
 
 log = logging.getLogger("kinesphere.predict")
 
@@ -69,14 +70,17 @@ def _taken_literally(pattern: str) -> str:
 
 
 def _in_folder(folder: Path) -> tuple[list[str], str]:
-    """The videos of a folder, and what to do with the images in it."""
+    """The videos of a folder, and what to do with the images and feature files in it."""
     found = contents(folder)
     if found.unused:
         left_out = [Skipped(str(path), reason, is_failure=False) for path, reason in found.unused]
         log.warning(
             "%d files and folders in %s are not used: %s.", len(left_out), folder, by_reason(left_out)
         )
-    return sorted(map(str, found.videos)), about_images(found.unused)
+    hint = about_images(found.unused)
+    if features := sum(path.name.endswith(SUFFIX) for path, _ in found.unused):
+        hint += f" There are {features} feature files; for a detector of actions name them as *{SUFFIX}."
+    return sorted(map(str, found.videos)), hint
 
 
 def _some(found: list[str], problem: str) -> list[str]:

@@ -18,7 +18,7 @@ from kinesphere.annotations.formats.activitynet import write_activitynet
 from kinesphere.annotations.formats.ava import read_ava, read_label_map
 from kinesphere.annotations.formats.registry import FORMATS
 from kinesphere.annotations.people import read_people
-from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed import PROPOSAL, Detection, TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.core.errors import InvalidAnnotation, KinesphereError
 
@@ -185,6 +185,11 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.csv", "label,start,end\na,0,2_0\n", "line 2: times are seconds"),
         ("a.json", {"results": {"v": [{"label": "a", "segment": [0]}]}}, "`segment` should be a start and"),
         ("a.json", {"results": {"v": [{"segment": [0, 1]}]}}, "v: entries hold `label` and"),
+        (
+            "a.json",
+            {"results": {"v": [{"segment": [0, 1], "score": 1, "label": 3}]}},
+            "a `label` is the name of a class; got 3. Write names for numbers of classes",
+        ),
         ("a.json", {"results": {"v": [{"label": "a", "segment": [0, 10**400]}]}}, "`segment` should hold"),
         ("a.json", {"database": {"v": {"annotations": [{"label": "a", "segment": [2, 1]}]}}}, "'v' ends"),
         ("a.json", {"database": {"v": {"annotations": 3}}}, "video v: entries should be a list; got"),
@@ -329,3 +334,9 @@ def test_results_round_trip(tmp_path: Path) -> None:
     found = TimedLabels.of([Detection("v", "a", 0.1, 2.0, score=0.25)])
     write_activitynet(found, tmp_path / "a.json")
     assert read_timed(tmp_path / "a.json").labels == found.labels
+
+
+def test_results_without_labels_are_proposals(tmp_path):
+    path = tmp_path / "proposals.json"
+    path.write_text('{"results": {"v": [{"score": 0.9, "segment": [1.0, 3.0]}]}}')
+    assert read_timed(path).labels == (Detection("v", PROPOSAL, 1.0, 3.0, score=0.9),)

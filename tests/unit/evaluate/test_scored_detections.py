@@ -89,6 +89,16 @@ def test_unknown_videos_are_named_and_count_or_not() -> None:
     assert values(results(), truth, "activitynet")["map"] == 0
 
 
+def test_names_that_differ_by_a_suffix_and_times_in_frames_are_told() -> None:
+    truth = truths(("v1", "a", 0, 10), ("v2", "a", 0, 10), durations={"v1": 20.0, "v2": 20.0})
+    given = results(("v_v1", "a", 0, 10, 0.9), ("f/v2.mp4", "a", 0, 10, 0.8), ("v2", "a", 30, 300, 0.7))
+    found = score_detections(given, truth, "activitynet")
+    assert found.rules[-1] == (
+        "2 unknown videos are annotated under another name, as 'f/v2.mp4' as 'v2'; rename them"
+    )
+    assert found.counts["detections_behind_the_video"] == 1
+
+
 def test_equal_scores_stay_in_the_order_of_the_file() -> None:
     truth = truths(("v", "a", 0, 10))
     right, wrong = ("v", "a", 0.0, 10.0, 0.5), ("v", "a", 50.0, 60.0, 0.5)

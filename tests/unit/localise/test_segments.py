@@ -101,6 +101,16 @@ def test_the_map_of_matches_is_that_of_all_proposals_one_by_one():
     )
 
 
+def test_boundaries_of_a_fraction_are_a_row_wide_at_least():
+    T, truth = 100, np.array([[0.105, 0.405], [0.505, 0.525]])
+    starts, ends = boundaries.boundary_labels(truth, T, fraction=0.1)
+    # A tenth of thirty rows, 1.5 to both sides of 10.5; one row of two, half to both sides of 50.5.
+    np.testing.assert_allclose(starts[8:13], [0, 1, 1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(starts[49:52], [0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(ends[38:43], [0, 1, 1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(ends[51:54], [0, 1, 0], atol=1e-9)
+
+
 def test_soft_suppression_spares_what_a_long_proposal_overlaps_moderately():
     rng = np.random.default_rng(0)
     segments = np.sort(rng.random((30, 2)), 1)

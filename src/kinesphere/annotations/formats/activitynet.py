@@ -15,7 +15,7 @@ from typing import Any
 
 from kinesphere.annotations.formats.registry import FORMATS, Format
 from kinesphere.annotations.parsing.text_lines import number_of
-from kinesphere.annotations.timed import FURTHEST_S, Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed import FURTHEST_S, PROPOSAL, Detection, TimedLabel, TimedLabels
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import write_text
 from kinesphere.core.limits import brief
@@ -72,7 +72,14 @@ def short_name(video: str) -> str:
 
 
 def _label(entry: Any, name: str, video: str) -> TimedLabel:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("label"), str):
+    # Results of proposals have scores, and no labels.
+    label = entry.get("label", PROPOSAL if "score" in entry else None) if isinstance(entry, Mapping) else None
+    if label is not None and not isinstance(label, str):
+        raise InvalidAnnotation(
+            f"{name}, video {video}: a `label` is the name of a class; got {brief(label)}. Write names for "
+            "numbers of classes."
+        )
+    if label is None:
         raise InvalidAnnotation(
             f"{name}, video {video}: entries hold `label` and `segment`; got {brief(entry)}."
         )
@@ -82,7 +89,6 @@ def _label(entry: Any, name: str, video: str) -> TimedLabel:
             f"{name}, video {video}: `segment` should be a start and an end; got {brief(span)}."
         )
     start_s, end_s = (_number(each, name, video, "segment") for each in span)
-    label = entry["label"]
     try:
         if "score" in entry:
             score = _number(entry["score"], name, video, "score")

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from kinesphere.annotations.formats.thumos import AMBIGUOUS
-from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels
+from kinesphere.annotations.timed import Detection, TimedLabel, TimedLabels, video_name
 from kinesphere.core.errors import InvalidAnnotation
+from kinesphere.core.limits import brief
 from kinesphere.evaluate.files.result import FileScores, check_thresholds, scored
 from kinesphere.evaluate.files.selection import (
     Sorted,
@@ -166,7 +167,7 @@ def hold(results: TimedLabels, truth: TimedLabels, counted: Counted = Counted())
         units_of(annotated.place, len(places)),
         np.array([chosen.durations_s.get(video, np.nan) for video in places], np.float64),
         parts, chosen, len(doubtful), double, len(results),
-        (*_rules(name, counted), *truth.notes),
+        (*_rules(name, counted), *truth.notes, *_named_otherwise(parts.unknown_videos, chosen.videos)),
     )  # fmt: skip
 
 
@@ -200,6 +201,7 @@ def mean_average_precision(
 def _counts(held: Held) -> dict[str, float | int]:
     start, end = held.annotated.extent.T
     last = held.durations_s[held.annotated.place]
+    behind = held.found.extent[:, 0] >= held.durations_s[held.found.place]
     return {
         "videos": len(held.truth.videos),
         "instances": len(start),
@@ -210,6 +212,7 @@ def _counts(held: Held) -> dict[str, float | int]:
         "detections_that_end_before_they_start": int(
             sum(each.end_s < each.start_s for each in held.parts.kept)
         ),
+        "detections_behind_the_video": int(behind.sum()),
         "detections_in_unknown_videos": held.parts.unknown,
         "detections_in_excluded_videos": held.parts.excluded,
     }
@@ -241,6 +244,20 @@ def units_of(places: np.ndarray, count: int) -> Units:
     """Videos as units, from the video of each ground truth `(G,)`."""
     sizes = np.bincount(places)
     return Units("group", places, count, float(np.square(sizes).sum() / max(1, sizes.sum())))
+
+
+def _named_otherwise(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
+    """A note on unknown videos that have the names of known ones but for a folder, a suffix or `v_`."""
+    names = {_plain(video): video for video in known}
+    pairs = [(video, names[_plain(video)]) for video in unknown if _plain(video) in names]
+    if not pairs:
+        return []
+    one, other = (brief(each) for each in pairs[0])
+    return [f"{len(pairs)} unknown videos are annotated under another name, as {one} as {other}; rename them"]
+
+
+def _plain(video: str) -> str:
+    return video_name(video).removeprefix("v_")
 
 
 def _without_duplicates(labels: Sequence[TimedLabel], *, drop: bool) -> tuple[list[TimedLabel], int]:

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 
 from kinesphere.core.labels import LabelSet
-from kinesphere.localise.boundaries import boundary_labels, matched_proposals, matching_map
+from kinesphere.localise.boundaries import (
+    ALPHA,
+    HIGH,
+    LOW,
+    boundary_labels,
+    matched_proposals,
+    matching_map,
+)
 from kinesphere.localise.matching import MatchTargets, matching_loss
 from kinesphere.localise.methods.registry import METHODS, Method
 from kinesphere.localise.proposing import ProposalDetector, Window, checked_arguments
@@ -35,7 +42,7 @@ class MatchingProposer:
     """Proposes by boundaries and by the map; see `Proposer`."""
 
     def __init__(self, net: BMN) -> None:
-        self.net, self.length = net, net.length
+        self.net, self.length, self.softening = net, net.length, (ALPHA, LOW, HIGH)
 
     def fit(
         self,

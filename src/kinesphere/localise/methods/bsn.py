@@ -31,7 +31,13 @@ NAME = "bsn"
 _LIMITS = {"length": (8, 1000), "width": (8, 4096)}
 _LENGTH = 100
 _INSIDE_WEIGHT = 2.0
+"""Of rows within an action, where starts and ends weigh 1 (Lin et al. 2018, lambda of the loss of rows)."""
 _HIGH, _LOW, _MOST_LOW = 0.6, 0.2, 2.0
+"""Proposals match well, less, and badly; twice as many bad ones as good ones count (the authors' code)."""
+_SOFTENING = (0.75, 0.65, 0.9)
+"""Alpha, low and high of the soft suppression of proposals (the authors' code)."""
+_BOUNDARY = 0.1
+"""Of an action, around its start and its end (the authors' code)."""
 Batch = tuple[Tensor, Tensor]
 
 
@@ -39,7 +45,7 @@ class BoundaryProposer:
     """Proposes between likely boundaries; see `Proposer`."""
 
     def __init__(self, net: BSN, length: int) -> None:
-        self.net, self.length = net, length
+        self.net, self.length, self.softening = net, length, _SOFTENING
 
     def fit(
         self,
@@ -115,7 +121,8 @@ class ProposalTask(DrawnTask[ProposalModule, Batch]):
 def row_targets(window: Window) -> np.ndarray:
     """How much of each row lies in an action, at a start and at an end: `(3, T)`."""
     T = window.rows.shape[1]
-    return np.stack((inside_labels(window.truth, T), *boundary_labels(window.truth, T)))
+    edges = boundary_labels(window.truth, T, _BOUNDARY)
+    return np.stack((inside_labels(window.truth, T), *edges))
 
 
 def build(features: int, arguments: dict[str, Any]) -> BoundaryProposer:

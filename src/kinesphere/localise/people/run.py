@@ -26,6 +26,7 @@ from kinesphere.localise.people.keyframe_set import KeyframeSet, divided, of_sub
 from kinesphere.localise.people.settings import KeyframeSection, PeopleRecipe
 from kinesphere.localise.people.training import check_augment, fit_people
 from kinesphere.localise.run import ShowEpochs, check_begun
+from kinesphere.localise.training import check_length
 from kinesphere.predict.sources import find_videos
 from kinesphere.train.run import how_to_go_on
 from kinesphere.train.run_folder import RunFiles
@@ -79,6 +80,7 @@ def train_people(recipe: PeopleRecipe, *, resume: bool = False, console: Console
     """
     console = console or Console(stderr=True)
     recipe = recipe.model_copy(update={"out": recipe.out or f"runs/localise-people-{recipe.model.name}"})
+    check_length(recipe)
     files = RunFiles(Path(str(recipe.out)))
     with stoppable(), advising(lambda: how_to_go_on(files)), files.claimed():
         files.sweep()

@@ -6,9 +6,10 @@ programs; both give `file.VideoFeatures`, whose rows carry their time in seconds
 
 from kinesphere.predict.features.extract import FeatureExtractor, FeatureGrid, FeaturePredictor
 from kinesphere.predict.features.file import SUFFIX, VideoFeatures, read_features, write_features
-from kinesphere.predict.features.foreign import FrameGrid, read_foreign
+from kinesphere.predict.features.foreign import FOREIGN, FrameGrid, read_foreign
 
 __all__ = [
+    "FOREIGN",
     "SUFFIX",
     "FeatureExtractor",
     "FeatureGrid",

@@ -23,6 +23,10 @@ _LEAST_COVERED = 0.5
 SUFFIXES = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".csv")
 
 
+FOREIGN = "foreign "
+"""How the origin of features of other programs begins."""
+
+
 @dataclass(frozen=True)
 class FrameGrid:
     """When the rows of a file are, as its maker counted frames; `FeatureGrid` states ours in seconds.
@@ -91,7 +95,7 @@ def read_foreign(
     end_s = float(times_s[-1] + window_s / 2) if duration_s is None else duration_s
     stride_s = grid.stride / grid.fps
     try:
-        found = VideoFeatures(values, times_s, window_s, stride_s, end_s, f"foreign {values.shape[1]}")
+        found = VideoFeatures(values, times_s, window_s, stride_s, end_s, f"{FOREIGN}{values.shape[1]}")
     except InvalidAnnotation as error:
         raise InvalidAnnotation(f"{path}: {error}") from error
     _check_grid(found, path)
