@@ -132,15 +132,15 @@ def truth(family: Family, rows: Sequence[int]) -> np.ndarray:
     return found
 
 
-_known: dict[tuple[int, Candidate, tuple[int, ...]], tuple[np.ndarray, float]] = {}
-"""Answers by family, setting and training rows: rows of the table that try the same probe train it once."""
+_known: dict[tuple[int, Candidate, tuple[int, ...], tuple[int, ...]], tuple[np.ndarray, float]] = {}
+"""Answers by family, setting, training and test rows: what several rows of the table try is trained once."""
 
 
 def right_or_wrong(
     family: Family, candidate: Candidate, train: Sequence[int], test: Sequence[int]
 ) -> tuple[np.ndarray, float]:
     """See `_answers`, which this computes once."""
-    key = (id(family), candidate, tuple(train))
+    key = (id(family), candidate, tuple(train), tuple(test))
     if key not in _known:
         _known[key] = _answers(family, candidate, train, test)
     return _known[key]
