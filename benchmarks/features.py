@@ -9,6 +9,8 @@ once as one stream, and once window by window. Random weights: they cost what tr
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +23,7 @@ from benchmarks.long_video import memory_mb, repeated
 from benchmarks.record import Row, command_line, finish, goal
 from benchmarks.videos import source_videos
 from kinesphere.core.device import Compute
+from kinesphere.core.threads import sleep_while_waiting
 from kinesphere.models import create_model, save_model
 from kinesphere.predict.features import SUFFIX, FeatureExtractor, FeatureGrid, read_features
 from kinesphere.predict.scorers import Mode
@@ -118,7 +121,19 @@ def goals_of(runs: list[Extracted]) -> list[str]:
     return goals
 
 
+def as_the_command() -> None:
+    """Begin anew with OpenMP's threads asleep while they wait, as the command has them.
+
+    That is stated before torch is loaded; see `core/threads.py`.
+    """
+    before = dict(os.environ)
+    sleep_while_waiting()
+    if os.environ != before:
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.features", *sys.argv[1:]])
+
+
 def main() -> None:
+    as_the_command()
     parser = command_line(__doc__)
     parser.add_argument("--minutes", type=float, default=WHOLE, help="length of the recording")
     parser.add_argument("--window-minutes", type=float, default=WHOLE, help="the same, window by window")
