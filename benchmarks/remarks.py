@@ -58,6 +58,12 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
     "inference": {
         "speed over OpenVINO": "See the last note of this record.",
     },
+    "features": {
+        "movinet_a0_stream: memory growth": (
+            "The rows of an hour, 7 200 of 2 048 numbers, are 59 MB themselves, which are put together when "
+            "the file is written."
+        ),
+    },
     "labels": {
         "contrastive": (
             "Pre-training sees the same few hundred clips for as many steps as the others take, which is "

@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.device import Compute
 from kinesphere.core.threads import computing_with
+from kinesphere.core.workers import refuse_in_workers
+from kinesphere.data.loader import LoaderSettings, begin_worker
 from kinesphere.localise.settings import BackboneSection, LocaliseRecipe
 from kinesphere.localise.snippets import Draws, Shown
 from kinesphere.localise.structured import COUNTS, segment_loss
@@ -173,8 +175,7 @@ class ClipSegmentTask(NetworkTask[ClipSegments]):
     ) -> None:
         super().__init__(net, recipe, draws.steps)
         self._draws, self._videos, self._extractor = draws, tuple(videos), extractor
-        self._factor, workers = recipe.backbone.lr, recipe.compute.workers
-        self._workers = 0 if workers == "auto" else workers
+        self._factor, self._loading = recipe.backbone.lr, LoaderSettings.choose(recipe.compute.workers)
 
     def batches(self, epoch: int) -> Iterator[Step]:
         """See `NetworkTask.batches`."""
@@ -186,7 +187,15 @@ class ClipSegmentTask(NetworkTask[ClipSegments]):
 
     def _loader(self, epoch: int) -> DataLoader[Any]:
         steps = StepClips(list(self._draws.of(epoch)), self._videos, self._extractor)
-        return DataLoader(steps, batch_size=None, num_workers=self._workers)
+        if self._loading.workers:
+            refuse_in_workers("Training on snippets")
+        return DataLoader(
+            steps,
+            batch_size=None,
+            num_workers=self._loading.workers,
+            multiprocessing_context=self._loading.context,
+            worker_init_fn=begin_worker,
+        )
 
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         """All of it."""

@@ -71,6 +71,7 @@ def recipe(filmed: Path, out: Path, **changes: dict[str, Any]) -> LocaliseRecipe
         "train": {"epochs": 2, "batch_size": 10},
         "optimizer": {"lr": 0.01},
         "schedule": {"warmup_epochs": 0},
+        "compute": {"workers": 0},
     }
     merged = {key: {**settings.get(key, {}), **changes.get(key, {})} for key in {*settings, *changes}}
     return LocaliseRecipe.model_validate({**merged, "out": str(out)})
@@ -164,6 +165,20 @@ def test_a_run_keeps_the_recogniser_that_learnt_and_goes_on_to_the_same_one(film
     # A finished run is scored again, without being trained.
     scores = train_localiser(recipe(filmed, tmp_path / "whole"), resume=True, console=QUIET).scores
     assert scores.scores["map"].value == whole.scores.scores["map"].value
+
+
+@pytest.mark.slow
+def test_workers_that_are_spawned_give_the_same_detector(filmed, tmp_path, monkeypatch):
+    monkeypatch.setattr("kinesphere.data.loader.start_method", lambda: "spawn")
+    settings = {"train": {"epochs": 1}}
+    here, there = (
+        train_localiser(
+            recipe(filmed, tmp_path / str(count), **settings, compute={"workers": count}), console=QUIET
+        )
+        for count in (0, 1)
+    )
+    for name in (SEEN_BY, "model.safetensors"):
+        assert (here.folder / name).read_bytes() == (there.folder / name).read_bytes()
 
 
 def test_clips_of_features_follow_the_recipe(filmed, tmp_path):
