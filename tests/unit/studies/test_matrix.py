@@ -139,7 +139,7 @@ def test_a_base_may_be_a_recipe_beside_the_study(tmp_path: Path) -> None:
         ({"evaluate": [{"name": "x\ny"}]}, "a name is some text without slashes, of up to 200 bytes"),
         ({"evaluate": [{"name": "x" * 201}]}, "a name is some text without slashes, of up to 200 bytes"),
         ({"evaluate": [{"name": "x", "unlabelled": True}]}, "unlabelled data have to be named"),
-        ({"evaluate": [{"name": "x", "factor": "size"}]}, "are for data that are unlabelled"),
+        ({"evaluate": [{"name": "x", "window_s": 3.0}]}, "are for data that are unlabelled"),
         ({"evaluate": [{"name": "x"}, {"name": "x"}]}, "names of its own"),
     ],
 )
