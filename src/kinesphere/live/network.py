@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from kinesphere.core.device import cpu_count
 from kinesphere.core.errors import InvalidSetting, SourceTimeout, UnreadableVideo
 from kinesphere.live.clock import Clock
 from kinesphere.live.feed import Arrival, Picture
@@ -30,6 +31,8 @@ _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 _KNOCK_S = 1.0
 # Packets whose arrival is remembered until their frame is decoded.
 _MOST_FLYING = 512
+# As many as FFmpeg takes by itself.
+_MOST_THREADS = 16
 
 
 class StreamFeed:
@@ -111,6 +114,9 @@ class StreamConnection:
         context = stream.codec_context
         # Threads that work at several frames at once hold each of them back.
         context.thread_type = "SLICE"
+        # Damaged H.264 is patched up otherwise by one thread than by several: two at least, so that frames do
+        # not depend on the number of cores.
+        context.thread_count = min(max(cpu_count(), 2), _MOST_THREADS)
         context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         if not feed.ends:
             context.flags |= int(Flags.low_delay)
