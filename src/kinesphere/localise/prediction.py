@@ -258,7 +258,8 @@ class LocalisingPredictor:
             return
         if (own := self.extracts.find(video, SUFFIX)) is not None:
             yield own
-        own = None if self.kept is None else self.kept.find(video, SUFFIX)
+        # What is to be kept beside the video is made, whatever the run has of it.
+        own = None if self.kept is None or self.keep else self.kept.find(video, SUFFIX)
         if own is not None and (stated_video(own) is not None or not is_file(video)):
             yield own
 
