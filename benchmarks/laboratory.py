@@ -234,14 +234,19 @@ def answer(report: StudyReport) -> str:
     return f"Does base pre-training lift the scarce evaluations ({report.name})? {'; '.join(said)}."
 
 
-def main() -> None:
-    parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="*", default=list(NAMES), choices=NAMES, help="recipes to follow")
+def study_line(doc: str | None, names: Sequence[str]) -> argparse.ArgumentParser:
+    """The options of a benchmark that follows recipes of studies on the laboratory."""
+    parser = command_line(doc)
+    parser.add_argument("--only", nargs="*", default=list(names), choices=names, help="recipes to follow")
     parser.add_argument("--twin", action="store_true", help="a fiftieth of the clips, few epochs")
     parser.add_argument("--set", nargs="*", default=[], help="settings of all runs, compute.threads=1")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of sets and runs")
-    args = parser.parse_args()
-    measure(parser, args)
+    return parser
+
+
+def main() -> None:
+    parser = study_line(__doc__, NAMES)
+    measure(parser, parser.parse_args())
 
 
 def measure(parser: Any, args: argparse.Namespace) -> None:

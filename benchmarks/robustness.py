@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.laboratory import TWIN_SCALE, WORK, make, planned, shown
+from benchmarks.laboratory import TWIN_SCALE, make, planned, shown, study_line
 from benchmarks.laboratory import followed as trained
-from benchmarks.record import Row, command_line, finish
+from benchmarks.record import Row, finish
 from kinesphere.apps.html.study import render_study
 from kinesphere.core.files import write_text
 from kinesphere.studies.cell_run import state_of
@@ -144,11 +144,7 @@ def _probability(p: float | None) -> str:
 
 
 def main() -> None:
-    parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="*", default=list(NAMES), choices=NAMES, help="recipes to follow")
-    parser.add_argument("--twin", action="store_true", help="a fiftieth of the clips, few epochs")
-    parser.add_argument("--set", nargs="*", default=[], help="settings of all runs, compute.threads=1")
-    parser.add_argument("--work", type=Path, default=WORK, help="folder of sets and runs")
+    parser = study_line(__doc__, NAMES)
     parser.add_argument("--made", action="store_true", help="the laboratory is there: do not look for gaps")
     measure(parser, parser.parse_args())
 

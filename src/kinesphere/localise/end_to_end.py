@@ -23,12 +23,11 @@ from torch.utils.data import DataLoader, Dataset
 from kinesphere.clips.modality import MODALITIES
 from kinesphere.core.device import Compute
 from kinesphere.core.threads import computing_with
-from kinesphere.core.workers import refuse_in_workers
-from kinesphere.data.loader import LoaderSettings, begin_worker
+from kinesphere.data.loader import LoaderSettings
 from kinesphere.localise.settings import BackboneSection, LocaliseRecipe
 from kinesphere.localise.snippets import Draws, Shown
 from kinesphere.localise.structured import COUNTS, segment_loss
-from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.localise.training import NetworkTask, clip_loader, fit_task
 from kinesphere.models import Recogniser, load_model
 from kinesphere.models.temporal.ssn import SSN, Verdicts
 from kinesphere.predict.features import FeatureExtractor
@@ -187,15 +186,7 @@ class ClipSegmentTask(NetworkTask[ClipSegments]):
 
     def _loader(self, epoch: int) -> DataLoader[Any]:
         steps = StepClips(list(self._draws.of(epoch)), self._videos, self._extractor)
-        if self._loading.workers:
-            refuse_in_workers("Training on snippets")
-        return DataLoader(
-            steps,
-            batch_size=None,
-            num_workers=self._loading.workers,
-            multiprocessing_context=self._loading.context,
-            worker_init_fn=begin_worker,
-        )
+        return clip_loader(steps, self._loading, "Training on snippets", batch_size=None)
 
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         """All of it."""

@@ -151,7 +151,8 @@ class LocalisingPredictor:
             extractor = FeatureExtractor(
                 str(recogniser), FeatureGrid(sight.stride_s, window_s, mode), compute
             )
-        kept = None if recipe is None else feature_place(recipe, RunFiles(path.parent))
+        # What is to be kept beside the video is made, whatever the run has of it.
+        kept = None if recipe is None or keep else feature_place(recipe, RunFiles(path.parent))
         return cls(str(source), detector, extractor, extracts, keep, kept=kept)
 
     @property
@@ -258,8 +259,7 @@ class LocalisingPredictor:
             return
         if (own := self.extracts.find(video, SUFFIX)) is not None:
             yield own
-        # What is to be kept beside the video is made, whatever the run has of it.
-        own = None if self.kept is None or self.keep else self.kept.find(video, SUFFIX)
+        own = None if self.kept is None else self.kept.find(video, SUFFIX)
         if own is not None and (stated_video(own) is not None or not is_file(video)):
             yield own
 

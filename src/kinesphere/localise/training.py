@@ -11,9 +11,11 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TrainingDiverged
+from kinesphere.core.workers import refuse_in_workers
+from kinesphere.data.loader import LoaderSettings, begin_worker
 from kinesphere.localise.assembly import Truth, padded, targets_of
 from kinesphere.localise.losses import DetectionLoss, cheapest
 from kinesphere.localise.settings import LocaliseRecipe
@@ -224,6 +226,26 @@ class _Epoch(IterableDataset[Any]):
 
     def __len__(self) -> int:
         return self._steps
+
+
+def clip_loader(dataset: Dataset[Any], loading: LoaderSettings, work: str, **how: Any) -> DataLoader[Any]:
+    """A loader whose workers read videos, under the rules of all loaders of clips.
+
+    Args:
+        dataset: Reads what is asked for.
+        loading: Workers, and how they are started.
+        work: What is done, for the error of scripts that lack their guard.
+        how: What else `DataLoader` is told: batches, their order, how they are put together.
+    """
+    if loading.workers:
+        refuse_in_workers(work)
+    return DataLoader(
+        dataset,
+        num_workers=loading.workers,
+        multiprocessing_context=loading.context,
+        worker_init_fn=begin_worker,
+        **how,
+    )
 
 
 class DrawnTask(NetworkTask[Net], Generic[Net, Item]):

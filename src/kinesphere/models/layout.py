@@ -139,8 +139,7 @@ def coarse(x: Tensor, layout: Layout, grid: Grid) -> Tensor:
     Raises:
         InvalidSetting: If the tensor does not have this layout.
     """
-    features = layout.features(x)
-    maps = torch.stack([layout.cells(features[:, c]) for c in range(features.shape[1])], 1)
+    maps = torch.vmap(layout.cells, 1, 1)(layout.features(x))
     if "M" in layout.text:
         maps = maps.mean((3, 4), keepdim=True)
     return F.adaptive_avg_pool3d(maps, grid).flatten(2).transpose(1, 2)

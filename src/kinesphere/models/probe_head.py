@@ -257,8 +257,10 @@ class Pooled(Probed):
         return logits
 
 
-class PooledTokens(Pooled):
-    """The same of a network of tokens, which tells where these lie."""
+class EncodesTokens:
+    """A part of what holds a network of tokens as its encoder: it tells where these lie."""
+
+    encoder: nn.Module
 
     def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
         """See `Tokens`."""
@@ -266,13 +268,12 @@ class PooledTokens(Pooled):
         return self.encoder.token_grid(x_BTCHW, path.removeprefix("encoder."))
 
 
-class ProbedTokens(Probed):
-    """The same of a network of tokens, which tells where these lie."""
+class PooledTokens(EncodesTokens, Pooled):
+    """`Pooled` of a network of tokens."""
 
-    def token_grid(self, x_BTCHW: Tensor, path: str) -> Grid:
-        """See `Tokens`."""
-        assert isinstance(self.encoder, Tokens)
-        return self.encoder.token_grid(x_BTCHW, path.removeprefix("encoder."))
+
+class ProbedTokens(EncodesTokens, Probed):
+    """`Probed` of a network of tokens."""
 
 
 def positions(encoder: nn.Module, layer: CamLayer, inputs: tuple[Tensor, ...]) -> Tensor:

@@ -18,12 +18,11 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.sides import unpaired
 from kinesphere.core.threads import computing_with
-from kinesphere.core.workers import refuse_in_workers
-from kinesphere.data.loader import LoaderSettings, begin_worker
+from kinesphere.data.loader import LoaderSettings
 from kinesphere.localise.people.detector import PeopleDetector
 from kinesphere.localise.people.keyframe_set import KeyframeClips, KeyframeSet, collated
 from kinesphere.localise.people.settings import PeopleRecipe
-from kinesphere.localise.training import NetworkTask, fit_task
+from kinesphere.localise.training import NetworkTask, clip_loader, fit_task
 from kinesphere.models.spatiotemporal.network import BoxActions
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -110,16 +109,7 @@ class BoxTask(NetworkTask[BoxActions]):
         size = self._settings.batch_size
         steps = [order[first : first + size] for first in range(0, len(order), size)]
         loading = LoaderSettings.choose(self._settings.workers)
-        if loading.workers:
-            refuse_in_workers("Training on clips")
-        return DataLoader(
-            clips,
-            batch_sampler=steps,
-            collate_fn=collated,
-            num_workers=loading.workers,
-            multiprocessing_context=loading.context,
-            worker_init_fn=begin_worker,
-        )
+        return clip_loader(clips, loading, "Training on clips", batch_sampler=steps, collate_fn=collated)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
         """All of it."""
