@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from kinesphere.clips.modality import sidecar_suffixes
 SOURCE = Path(kinesphere.__file__).parent
 LAYERS, ZOO = "kinesphere.models.layers", "kinesphere.models.zoo"
 MODELS = Path(kinesphere.models.__file__).parent
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """What a file says; three rules read all of them."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def test_layers_have_three_families_or_more() -> None:
     users: dict[str, set[str]] = {name: set() for name in layers}
     for path in (MODELS / "zoo").rglob("*.py"):
         family = path.relative_to(MODELS / "zoo").parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(LAYERS):
                 for alias in node.names:
                     add(users, layers, alias.name, family)
@@ -58,7 +65,7 @@ def test_layers_have_three_families_or_more() -> None:
 
 def defined(path: Path) -> list[tuple[str, ast.AST]]:
     """Functions and classes of a module."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = parsed(path).body
     return [(node.name, node) for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
 
@@ -98,7 +105,7 @@ def test_nothing_asks_which_modality_it_has_before_it() -> None:
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in SOURCE.rglob("*.py")
         if own not in path.parents
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if _asks_for_a_name(node, names)
     ]
     assert not found
@@ -126,7 +133,7 @@ def test_suffixes_of_sidecars_are_asked_of_their_modalities() -> None:
     assert not [
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")
-        if own not in path.parents and _lists_sidecars(ast.parse(path.read_text(encoding="utf-8")), suffixes)
+        if own not in path.parents and _lists_sidecars(parsed(path), suffixes)
     ]
     place = "from kinesphere.clips.modalities"
     both = f"{place}.pose.file import SUFFIX as POSE\n{place}.flow.file import SUFFIX"
@@ -141,7 +148,7 @@ def test_files_and_functions_fit_a_screen() -> None:
         text = path.read_text(encoding="utf-8")
         if (lines := text.count("\n")) > 500:
             long.append(f"{path.relative_to(SOURCE)}: {lines} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > 60:

@@ -23,6 +23,8 @@ from kinesphere.models.runtime.measure import count_multiply_adds, count_paramet
 from kinesphere.models.words import ComparesWithWords
 
 TINY = list_models(tiny=True)
+EVERY = [*TINY, *(pytest.param(name, marks=pytest.mark.slow) for name in list_models())]
+"""Small networks in every run of the tests; those of full size, built anew each time, in the whole one."""
 LABELS = LabelSet(("clap", "jump", "wave"))
 
 
@@ -54,7 +56,7 @@ def relative_difference(a: Tensor, b: Tensor) -> float:
     return float((a.float() - b.float()).abs().max() / b.float().abs().max())
 
 
-@pytest.mark.parametrize("name", [*list_models(), *TINY])
+@pytest.mark.parametrize("name", EVERY)
 def test_card_states_what_is_measured(name):
     architecture = MODELS.get(name)
     with torch.device("meta"):
@@ -68,7 +70,7 @@ def test_the_table_of_counts_has_the_models_and_no_others():
     assert sorted(counts.table()) == sorted([*list_models(), *TINY])
 
 
-@pytest.mark.parametrize("name", [*list_models(), *TINY])
+@pytest.mark.parametrize("name", EVERY)
 def test_model_is_a_documented_function_of_its_family(name):
     folder = sys.modules[f"kinesphere.models.zoo.{card(name).family}"]
     function = getattr(folder, name)
@@ -82,7 +84,7 @@ def test_model_is_a_documented_function_of_its_family(name):
     assert str(alone) == str(registered)
 
 
-@pytest.mark.parametrize("name", [*list_models(), *TINY])
+@pytest.mark.parametrize("name", EVERY)
 def test_card_names_modules_that_exist(name):
     architecture = MODELS.get(name)
     with torch.device("meta"):

@@ -77,9 +77,9 @@ def test_a_visitor_sees_the_frame_that_was_inferred_with_its_answer(serve):
     with opened(server, "view") as socket:
         first, pixels = shown(socket.recv(timeout=5))
         assert (first["frame"], first["answers"], pixels) == (None, [], None)
-        socket.send("next")
-        for number in range(10):  # the warm-up of the latency
+        for number in range(10):  # the warm-up of the latency, which is over before the page asks
             state.result(live_result(6, 0.24, person=number))
+        socket.send("next")
         shown(socket.recv(timeout=5))
         socket.send("next")
         for number in (7, 8):
