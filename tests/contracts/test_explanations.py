@@ -27,10 +27,13 @@ INSTEAD = {
 }
 
 LONGER = {
-    "ctrgcn_tiny", "msg3d_tiny", "posec3d_c3d_tiny", "rgbpose_conv3d_tiny", "s3d_tiny", "slowfast_tiny",
-    "two_stream_i3d_tiny", "video_swin_tiny",
+    "aagcn_tiny", "ctrgcn_tiny", "dgstgcn_tiny", "i3d_tiny", "karpathy_slow_fusion_multires_tiny",
+    "msg3d_tiny", "posec3d_c3d_tiny", "resnet_lstm_tiny", "rgbpose_conv3d_tiny", "rgbpose_late_tiny",
+    "s3d_tiny", "slowfast_tiny", "stgcnpp_tiny", "tanet_tiny", "tin_tiny", "tsm_mobile_online_tiny",
+    "tsm_mobile_tiny", "tsm_nl_tiny", "two_stream_fused_3d_tiny", "two_stream_i3d_tiny", "video_swin_tiny",
+    "xclip_tiny",
 }  # fmt: skip
-"""Networks that all methods take more than eight seconds of one core to explain."""
+"""Networks that all methods take longest to explain."""
 
 
 @pytest.fixture(autouse=True)

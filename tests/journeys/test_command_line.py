@@ -308,6 +308,7 @@ def test_check_says_what_the_weights_have_met(kinesphere: Command, tmp_path: Pat
     assert "has no weights 'ntu'" in kinesphere("check", tmp_path / "m.csv", "--model", "stgcnpp.ntu").err
 
 
+@pytest.mark.slow
 def test_demo_does_the_whole_job(kinesphere: Command, tmp_path: Path) -> None:
     words = ("demo", "compute.precision=bf16", "--out", tmp_path, "--clips-per-class", 10, "--epochs", 1)
     ended = kinesphere(*words, "--json")

@@ -6,6 +6,7 @@ import torch
 from kinesphere.models.zoo.slowfast import slow_frames
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("fixture", "model"),

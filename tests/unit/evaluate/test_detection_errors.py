@@ -194,6 +194,7 @@ def run(words: list[str]) -> Any:
     return CliRunner().invoke(app, words)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_wrong_and_draws_it(tmp_path: Path) -> None:
     words = files(tmp_path)
     for name in ("errors.svg", "errors.png"):

@@ -140,6 +140,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
             Fusing(**wrong)
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_results_and_says_whose_scores_are_in_them(tmp_path: Path) -> None:
     given = found(
         ("v", "a", 0, 10, 0.5), ("v", "a", 20, 30, 0.9), ("v", "b", 20, 30, 0.6), ("w", "c", 0, 10, 0.6),

@@ -130,6 +130,7 @@ def test_the_backbone_has_a_rate_of_its_own_and_what_is_frozen_keeps_its_weights
     assert not any(module.training for module in through.train().backbone.modules())
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_recogniser_that_learnt_and_goes_on_to_the_same_one(filmed, tmp_path, monkeypatch):
     whole = train_localiser(recipe(filmed, tmp_path / "whole"), console=QUIET)
     from kinesphere.localise import run as module

@@ -181,6 +181,7 @@ def test_boxes_of_keyframes_go_with_their_answers() -> None:
     assert seen.judged == [False]
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_detector(place: Path, tmp_path: Path, monkeypatch) -> None:
     changes = {"train__epochs": 3, "train__ema": 0.9}
     train_people(recipe(place, tmp_path / "whole", **changes), console=QUIET)

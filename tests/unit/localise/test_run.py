@@ -103,6 +103,7 @@ def overlap(detection: dict[str, Any], truth: dict[str, Any]) -> float:
     return max(0.0, min(b, d) - max(a, c))
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_detector(recordings, tmp_path, monkeypatch):
     changes = {"train__epochs": 3, "model__name": "actionformer"}
     train_localiser(recipe(recordings, tmp_path / "whole", **changes), console=QUIET)

@@ -114,6 +114,7 @@ def test_the_verdict_is_true_of_models_whose_rule_is_known(videos: Path, tmp_pat
     assert {(label, other) for _, label, _, other in study.pairs} == {("left", "right"), ("right", "left")}
 
 
+@pytest.mark.slow
 def test_answers_are_kept_and_the_same_call_goes_on(
     videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,6 +315,7 @@ def test_attribution_is_held_against_the_people(
         study_background([network], manifest, tmp_path / "b", attribution=Question("attention_rollout"))
 
 
+@pytest.mark.slow
 def test_the_page_shows_numbers_and_pictures(videos: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(videos)
     study = study_background([Rule("colours", "ground")], manifest, tmp_path)

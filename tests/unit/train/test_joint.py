@@ -245,6 +245,7 @@ def replace_set(recipe: Recipe, name: str, **changes: object) -> Recipe:
     return recipe.model_copy(update={"joint": recipe.joint.model_copy(update={"sets": sections})})
 
 
+@pytest.mark.slow
 def test_resumed_runs_are_those_that_were_not_stopped(
     recipe: Recipe, sets: dict[str, Path], tmp_path: Path
 ) -> None:

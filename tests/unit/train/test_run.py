@@ -338,6 +338,7 @@ def test_progress_on_a_terminal_shows_a_bar(recipe: Recipe) -> None:
     assert "waiting" in text.getvalue()
 
 
+@pytest.mark.slow
 def test_cross_validation_pools_every_sample_once_and_resumes(recipe: Recipe, tmp_path: Path) -> None:
     recipe = recipe.override("train.epochs=1", "data.val=auto", f"out={tmp_path / 'cv'}")
     result = cross_validate(recipe, 3, console=quiet())
