@@ -1,7 +1,8 @@
 """Two detectors that see different things of a video as one: the mean of what they say of the same proposals.
 
 Zhao et al. 2017 (see `kinesphere.models.temporal.ssn`), section 6: one network sees frames, the other flow.
-Proposals of all are judged by all, each on the rows of its own features.
+Proposals of all are judged by all, each on the rows of its own features. The mean is over scores of the
+paper; detections get bounded ones at the very end (`localise.segment_scores`).
 
 P proposals, K classes.
 """
@@ -18,8 +19,8 @@ from kinesphere.core.errors import InvalidSetting
 from kinesphere.localise.decoding import Decoding, detections
 from kinesphere.localise.methods.registry import Detector
 from kinesphere.localise.proposals import greedy
+from kinesphere.localise.segment_scores import decoded
 from kinesphere.localise.structured import regressed
-from kinesphere.localise.suppression import suppressed
 from kinesphere.predict.features import VideoFeatures
 
 SAME_TIOU = 0.9
@@ -36,7 +37,8 @@ class Judges(Detector, Protocol):
         """Proposals `(P, 2)` in seconds of the video, and how much action is in them `(P,)`."""
 
     def judge(self, features: VideoFeatures, seconds_P2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores `(P, K)` of proposals, and offsets `(P, K, 2)` that `structured.regressed` moves them by."""
+        """Scores of the paper `(P, K)` of proposals (`segment_scores.unbounded`), and offsets `(P, K, 2)`
+        that `structured.regressed` moves them by."""
 
 
 def check_fusable(detectors: Sequence[Detector]) -> None:
@@ -90,7 +92,7 @@ def fused(
     proposal, label = np.unravel_index(best, scores_PK.shape)
     end_s = max(seen.duration_s for seen in features)
     moved = regressed(seconds_P2[proposal], offsets[proposal, label], end_s)
-    kept = suppressed(first.to_grid(moved), scores_PK[proposal, label], label, rule.suppression)
+    kept = decoded(first.to_grid(moved), scores_PK[proposal, label], label, rule.suppression)
     return detections(first, *kept, names=detectors[0].labels.names, video=video)
 
 

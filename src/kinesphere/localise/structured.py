@@ -24,6 +24,24 @@ COUNTS = (1, 6, 1)
 """Foreground, incomplete and background proposals that are drawn of a video, in this order."""
 HARDEST = 0.17
 """Fraction of a video's incomplete proposals that counts in the loss: those that are worst."""
+_LACKING = (
+    (
+        "No recording to train on shows a whole action; annotate actions in data.labels, of classes that "
+        "data.classes names."
+    ),
+    (
+        "No recording to train on goes on before or after an action, so ssn cannot learn what a part of one "
+        "is. Give data.videos longer recordings, which are not cut to the action, or make rows shorter than "
+        "the actions by a smaller features.stride_s."
+    ),
+    (
+        "No recording to train on has a pause of more than a second, and of more than a row, so ssn cannot "
+        "learn what background is. Add recordings with pauses to data.videos; where labels such as 'rest' "
+        "fill the pauses, name the other classes alone in data.classes; make rows shorter by a smaller "
+        "features.stride_s; or train a detector that needs no pauses, such as model.name=temporalmaxer."
+    ),
+)
+"""What to do where a pool is empty in all videos, by pool."""
 _COMPLETENESS, _REGRESSION = 0.1, 0.1
 _SMOOTH = 2.0
 
@@ -169,15 +187,14 @@ def drawn(
     all videos.
 
     Raises:
-        InvalidAnnotation: If no video has any proposal for a pool.
+        InvalidAnnotation: If no video has any proposal for a pool; it says what of the recipe to change.
     """
     found: list[tuple[int, int]] = []
     for kind, count in enumerate(counts):
         own = [(video, int(i)) for i in videos[video].all[kind]]
         own = own or [(v, int(i)) for v, each in enumerate(videos) for i in each.all[kind]]
         if not own:
-            name = ("foreground", "incomplete", "background")[kind]
-            raise InvalidAnnotation(f"No video has a proposal for the {name}; propose more.")
+            raise InvalidAnnotation(_LACKING[kind])
         chosen = rng.choice(len(own), count, replace=len(own) < count)
         found += [own[i] for i in chosen]
     return found

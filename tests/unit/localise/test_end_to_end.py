@@ -93,7 +93,7 @@ def test_snippets_seen_anew_are_the_rows_of_features_and_teach_all_of_the_backbo
     saved = save_model(create_model(model, ["a", "b", "c"]), tmp_path / "model.safetensors")
     extractor = FeatureExtractor(str(saved), FeatureGrid(0.4, 1.4), FP32)
     extractor.extract(video, tmp_path / f"v{SUFFIX}")
-    cached = torch.from_numpy(read_features(tmp_path / f"v{SUFFIX}").values)
+    cached = torch.from_numpy(read_features(tmp_path / f"v{SUFFIX}").values.copy())
     net = SSN(cached.shape[1], 2, dropout=0.0)
     shown = next(draws(len(cached), net).of(0))
     (step,) = StepClips([shown], [video], extractor)

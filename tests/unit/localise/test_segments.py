@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,8 +58,26 @@ def test_one_foreground_six_incomplete_and_one_background_are_drawn_in_this_orde
         assert found[0][0] == video
     # What a video lacks comes from the others.
     assert {v for v, _ in drawn([whole, bare], 1, rng)[1:]} == {0}
-    with pytest.raises(InvalidAnnotation, match="No video has a proposal for the incomplete"):
-        drawn([bare], 0, rng)
+
+
+@pytest.mark.parametrize(
+    ("proposals", "says"),
+    [
+        ([], "goes on before or after an action.* longer recordings.* smaller features.stride_s"),
+        ([[12.0, 14.0]], "a pause of more than a second.* 'rest'.* data.classes.* model.name=temporalmaxer"),
+    ],
+    ids=["incomplete", "background"],
+)
+def test_where_a_kind_of_proposals_is_missing_it_is_said_which_settings_bring_it(proposals, says):
+    bare = pools_of(np.array(proposals).reshape(-1, 2), TRUTH, LABELS, 100)
+    with pytest.raises(InvalidAnnotation, match=says):
+        drawn([bare], 0, np.random.default_rng(0))
+
+
+def test_where_no_action_is_foreground_it_is_said_what_to_annotate():
+    bare = replace(pools_of(PROPOSALS, TRUTH, LABELS, 100), foreground=np.zeros(0, np.int64))
+    with pytest.raises(InvalidAnnotation, match=r"annotate actions in data\.labels, of classes"):
+        drawn([bare], 0, np.random.default_rng(0))
 
 
 def test_the_loss_is_that_by_hand_and_counts_the_hardest_of_six():

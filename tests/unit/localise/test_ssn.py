@@ -65,6 +65,17 @@ def test_segments_are_proposed_learnt_and_found_again_from_a_file(tmp_path):
         load_detector(tmp_path / "ssn.safetensors")
     with pytest.raises(InvalidAnnotation, match="No video to train on has an action"):
         detector.fit([replace(train[0], labels=())], recipe(), tmp_path / "other.ckpt")
+    filled = [replace(own, labels=(*own.labels, *between(own))) for own in train]
+    with pytest.raises(InvalidAnnotation, match="has a pause of more than a second, and of more than a row"):
+        detector.fit(filled, recipe(), tmp_path / "other.ckpt")
+
+
+def between(own: Recording) -> list[TimedLabel]:
+    """Labels of the pauses of a recording."""
+    starts = [0.0, *(each.end_s for each in own.labels)]
+    ends = [*(each.start_s for each in own.labels), own.features.duration_s]
+    pauses = zip(starts, ends, strict=True)
+    return [TimedLabel(own.video, "hop", start_s, end_s) for start_s, end_s in pauses]
 
 
 def test_wrong_arguments_are_refused_by_name():

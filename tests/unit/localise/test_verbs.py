@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from kinesphere.annotations.timed import TimedLabel, TimedLabels
 from kinesphere.annotations.timed_files import read_timed
 from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting
+from kinesphere.localise.methods.registry import load_detector
+from kinesphere.localise.methods.ssn import SegmentDetector
 from kinesphere.localise.prediction import LocalisingPredictor
 from kinesphere.localise.run import train_localiser
 from kinesphere.localise.settings import LocaliseRecipe
@@ -132,6 +135,19 @@ def test_proposals_are_written_with_what_became_of_them(filmed, tmp_path):
     assert all(row["fate"] and row["reason"] and row["role"] for row in rows)
     assert f"{sum(row['fate'] == 'detected' for row in rows)} detected" in done.output
     assert "p.txt" in str(kinesphere(*words, "--proposals", tmp_path / "p.txt").exception)
+    model = tmp_path / "ssn" / "model.safetensors"
+    detector = load_detector(model)
+    assert isinstance(detector, SegmentDetector)
+    with torch.no_grad():
+        detector.net.completeness.bias += 4.0  # scores of the paper far above 1
+    detector.save(model)
+    words = ("predict", filmed / "v4.mp4", "--model", tmp_path / "ssn", "--threshold", 0.5)
+    found = json.loads(kinesphere(*words, "--json").stdout)["detections"]
+    sure = [each["score"] for each in found if each["score"] >= 0.5]
+    assert 0.9 < max(sure) < 1
+    percents = [float(each) for each in re.findall(r"([\d.]+) ?%", kinesphere(*words).stdout)]
+    assert len(percents) >= len(sure)
+    assert max(percents) <= 100
 
 
 def test_proposals_are_scored_by_average_recall_in_the_run_and_by_the_verb(filmed, tmp_path):

@@ -55,7 +55,7 @@ class Detector(Protocol):
         """
 
     def detect(self, features: VideoFeatures, video: str = "") -> list[Detection]:
-        """What happens in a video when, the surest first.
+        """What happens in a video when, the surest first; scores are from 0 to 1.
 
         Args:
             features: Of the video.

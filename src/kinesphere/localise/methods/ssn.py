@@ -3,7 +3,8 @@
 Of `model` in a recipe, `width` and `levels` mean nothing; `arguments` are `dropout`, `halves` (whether the
 course is looked at by its halves, too) and `joint`. In training sliding windows are proposals, too: a good
 classifier of rows proposes no background. Detections are suppressed after their ends were regressed, by the
-recipe's `decode`.
+recipe's `decode` and the scores of the paper; those that leave the detector are in [0, 1)
+(`localise.segment_scores`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from kinesphere.localise.proposal_fates import REASONS, Fate, ProposalFate
 from kinesphere.localise.proposals import Grouping, Proposals, grouped, sliding, smoothing
 from kinesphere.localise.recordings import Recording
 from kinesphere.localise.rows import RowClassifier, fit_rows
+from kinesphere.localise.segment_scores import bounded, decoded, unbounded, unbounded_rule
 from kinesphere.localise.settings import LocaliseRecipe
 from kinesphere.localise.sight import Sight, moments
 from kinesphere.localise.snippets import Draws, placed
@@ -40,7 +42,7 @@ from kinesphere.localise.structured import (
     segment_loss,
     target_moments,
 )
-from kinesphere.localise.suppression import Suppression, suppressed, survivors, tiou
+from kinesphere.localise.suppression import Suppression, survivors, tiou
 from kinesphere.localise.training import NetworkTask, fit_task
 from kinesphere.models import Recogniser
 from kinesphere.models.temporal.ssn import SSN, RowScores, Stages
@@ -60,10 +62,10 @@ class Judged:
 
     Attributes:
         segments: `(N, 2)` in rows, after regression.
-        scores: `(N,)`.
+        scores: `(N,)`, those of the paper.
         labels: `(N,)`.
         proposal: `(N,)` which proposal each is of.
-        all_scores: `(M, K)` of all proposals and labels.
+        all_scores: `(M, K)` of all proposals and labels, those of the paper.
     """
 
     segments: np.ndarray
@@ -199,7 +201,7 @@ class SegmentDetector:
         judged = self._judged(features, self.proposals(features))
         if judged is None:
             return []
-        kept = suppressed(judged.segments - 0.5, judged.scores, judged.labels, self.decoding.suppression)
+        kept = decoded(judged.segments - 0.5, judged.scores, judged.labels, self.decoding.suppression)
         return detections(features, *kept, names=self.labels.names, video=video)
 
     @torch.inference_mode()
@@ -223,11 +225,11 @@ class SegmentDetector:
         self, features: VideoFeatures, found: Proposals, judged: Judged, video: str
     ) -> list[ProposalFate]:
         """What becomes of the proposals that are judged."""
-        rule = self.decoding.suppression
+        rule = unbounded_rule(self.decoding.suppression)
         left, _ = survivors(judged.segments - 0.5, judged.scores, judged.labels, rule)
         detected = dict(zip(judged.proposal[left[::-1]].tolist(), left[::-1].tolist(), strict=True))
         first = {p: i for i, p in reversed(list(enumerate(judged.proposal.tolist())))}
-        told = []
+        told, scores_MK = [], bounded(judged.all_scores)
         for i, (stretch, actionness) in enumerate(zip(found.stretches, found.scores, strict=True)):
             fate: Fate = "surpassed"
             better: int | None = None
@@ -244,7 +246,7 @@ class SegmentDetector:
             told.append(
                 ProposalFate(
                     video, *ends, float(actionness), fate, REASONS[fate], self.labels.names[label],
-                    float(judged.all_scores[i, label]), *more,
+                    float(scores_MK[i, label]), *more,
                 )
             )  # fmt: skip
         return told
@@ -261,11 +263,11 @@ class SegmentDetector:
         return Judged(moved, scores_PK[proposal, label], label, proposal, scores_PK)
 
     def _said(self, features: VideoFeatures, segments_P2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores `(P, K)` and offsets `(P, K, 2)` of proposals in rows."""
+        """Scores of the paper `(P, K)` and offsets `(P, K, 2)` of proposals in rows."""
         rows, products = self._rows(features), RowScores(self.net.eval())
         verdicts = products.pooled(products.scores(rows), placed(segments_P2, len(rows)))
-        scores_PK = (verdicts.activity[:, 1:].softmax(1) * verdicts.completeness.exp()).double().numpy()
-        return scores_PK, (verdicts.regression * self.targets[1] + self.targets[0]).double().numpy()
+        offsets = verdicts.regression * self.targets[1] + self.targets[0]
+        return unbounded(verdicts), offsets.double().numpy()
 
     def proposed(self, features: VideoFeatures) -> tuple[np.ndarray, np.ndarray]:
         """See `fusion.Judges.proposed`."""
