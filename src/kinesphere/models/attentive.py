@@ -3,10 +3,13 @@
 Bardes, Garrido, Ponce, Chen, Rabbat, LeCun, Assran, Ballas: "Revisiting Feature Prediction for Learning
 Visual Representations from Video", 2024, https://arxiv.org/abs/2404.08471, section 4 (attentive probing).
 
-B batch, L tokens, D width, H heads.
+B batch, L tokens, D width, H heads (of all poolers, where several ask together).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -56,14 +59,38 @@ class SingleQueryPooler(AttentivePooler):
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """One vector per clip, `(B, D)`."""
-        norm = self.norm1
-        tokens = F.layer_norm(x_BLD, norm.normalized_shape, eps=norm.eps)
-        w_key, w_value = (w.unflatten(0, (self.heads, -1)) for w in self.kv.weight.chunk(2))
+        (out,) = self.together([self], x_BLD)
+        return out
+
+    @classmethod
+    def together(cls, poolers: Sequence[Self], x_BLD: Tensor) -> list[Tensor]:
+        """What each of several poolers of one shape gives of the same tokens, as it would alone.
+
+        The norm without its weights is that of all, and all heads ask in one product: tokens are read once
+        for all poolers, where most of the time of each is that of reading them.
+
+        Returns:
+            A vector per clip `(B, D)` of each.
+        """
+        first = poolers[0].norm1
+        tokens = F.layer_norm(x_BLD, first.normalized_shape, eps=first.eps)
+        asked_HD = torch.cat([pooler._asked() for pooler in poolers])
+        # Products of each clip's own, so that rounding does not depend on how many poolers ask.
+        scores_BHL = torch.bmm(asked_HD.expand(len(tokens), -1, -1), tokens.transpose(1, 2))
+        gathered = torch.bmm(scores_BHL.softmax(-1), tokens).split(poolers[0].heads, 1)
+        return [pooler._answer(own) for pooler, own in zip(poolers, gathered, strict=True)]
+
+    def _asked(self) -> Tensor:
+        """What each head multiplies normalised tokens with, `(H, D)`."""
+        w_key = self.kv.weight.chunk(2)[0].unflatten(0, (self.heads, -1))
         q_Hd = self.q(self.query[0, 0]).unflatten(-1, (self.heads, -1))
-        asked_HD = torch.einsum("hd,hdc->hc", q_Hd, w_key) * norm.weight * q_Hd.shape[-1] ** -0.5
-        weights_BHL = (asked_HD @ tokens.transpose(1, 2)).softmax(-1)
-        gathered_BHD = weights_BHL @ tokens * norm.weight + norm.bias
-        values_BD = torch.einsum("bhc,hdc->bhd", gathered_BHD, w_value).flatten(1) + self.kv.bias.chunk(2)[1]
+        return torch.einsum("hd,hdc->hc", q_Hd, w_key) * self.norm1.weight * q_Hd.shape[-1] ** -0.5
+
+    def _answer(self, gathered_BHD: Tensor) -> Tensor:
+        """The vector of each clip `(B, D)` by the weighted mean of its normalised tokens."""
+        w_value = self.kv.weight.chunk(2)[1].unflatten(0, (self.heads, -1))
+        means_BHD = gathered_BHD * self.norm1.weight + self.norm1.bias
+        values_BD = torch.einsum("bhc,hdc->bhd", means_BHD, w_value).flatten(1) + self.kv.bias.chunk(2)[1]
         x = self.query[0] + values_BD
         out: Tensor = x + self.mlp(self.norm2(x))
         return out

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +158,12 @@ class AttentiveProbe(nn.Module):
         """Logits `(B, K)`."""
         logits: Tensor = self.fc(self.pooler(x_BLC))
         return logits
+
+    @classmethod
+    def together(cls, probes: Sequence[Self], x_BLC: Tensor) -> list[Tensor]:
+        """Logits `(B, K)` of several probes of one shape, each as it would give them alone."""
+        pooled = SingleQueryPooler.together([probe.pooler for probe in probes], x_BLC)
+        return [probe.fc(each) for probe, each in zip(probes, pooled, strict=True)]
 
 
 class PooledProbe(nn.Module):

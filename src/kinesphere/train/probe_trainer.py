@@ -16,7 +16,7 @@ from kinesphere.core.labels import LabelSet
 from kinesphere.core.signals import raise_if_stopped
 from kinesphere.data.sampler import EpochSampler
 from kinesphere.models.probe_head import CoarseGrid
-from kinesphere.models.runtime.frozen import Head
+from kinesphere.models.runtime.frozen import Head, logits_of
 from kinesphere.train.features import Features
 from kinesphere.train.losses import LossFunction, loss_at
 from kinesphere.train.module import mean_over_views, seed_step
@@ -26,6 +26,9 @@ from kinesphere.train.running_metrics import RunningMetrics, Scores
 from kinesphere.train.schedule import make_schedule
 from kinesphere.train.set_heads import heads_of, shares_of
 from kinesphere.train.trainer import run_length
+
+_AT_ONCE = 16
+"""Heads that share their work on a batch, whose intermediate results are held together."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +121,18 @@ class ProbeTrainer:
             make_schedule(each, self.recipe.schedule, length.steps, length.steps_per_epoch)
             for each in optimizers
         ]
+        at_once = _AT_ONCE if self._start.shares_work else 1
         steps = 0
         for epoch in range(length.epochs):
             for number, chosen in enumerate(epoch_of(epoch)[: length.steps - steps]):
                 raise_if_stopped()
                 x, targets = self._batch(features, chosen)
                 loss = loss_at(self._loss, steps / length.steps)
-                for head, optimizer, schedule in zip(heads, optimizers, schedules, strict=True):
+                for first in range(0, len(heads), at_once):
                     seed_step(self.recipe.train.seed, epoch, number)  # each draws as it would alone
-                    self._step(head, optimizer, x, targets, loss)
+                    these = slice(first, first + at_once)
+                    self._step(heads[these], optimizers[these], x, targets, loss)
+                for schedule in schedules:
                     schedule.step()
                 steps += 1
         return [head.eval() for head in heads]
@@ -196,11 +202,18 @@ class ProbeTrainer:
         return optimizer_of(groups, settings)
 
     def _step(
-        self, head: Head, optimizer: torch.optim.Optimizer, x: Tensor, targets: Tensor, loss: LossFunction
+        self,
+        heads: Sequence[Head],
+        optimizers: Sequence[torch.optim.Optimizer],
+        x: Tensor,
+        targets: Tensor,
+        loss: LossFunction,
     ) -> None:
-        value = loss(head(x), targets)
-        optimizer.zero_grad()
-        value.backward()
-        if self.recipe.train.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), self.recipe.train.clip_norm)
-        optimizer.step()
+        values = [loss(logits, targets) for logits in logits_of(heads, x)]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        torch.stack(values).sum().backward()  # no head's loss depends on another's weights
+        for head, optimizer in zip(heads, optimizers, strict=True):
+            if self.recipe.train.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(head.parameters(), self.recipe.train.clip_norm)
+            optimizer.step()

@@ -43,8 +43,8 @@ def test_inner_folds_choose_without_the_groups_that_are_left_out(
     said, kept = Arm("two grids", arms[0].choices + arms[3].choices).answers(samples)
     assert (said >= 0).all()
     assert len(kept) == 5
-    assert len(met) == 5 * (3 * 2 + 1)
+    assert len(met) == 5 * (4 * 2 + 1)
     assert not any(train & test for train, test in met)
     for fold in range(5):
-        *inner, (_, left_out) = met[7 * fold : 7 * fold + 7]
+        *inner, (_, left_out) = met[9 * fold : 9 * fold + 9]
         assert not any(left_out & (train | test) for train, test in inner)

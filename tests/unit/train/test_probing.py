@@ -29,7 +29,7 @@ from kinesphere.models.probe_head import (
     positions,
 )
 from kinesphere.models.recogniser import Recogniser
-from kinesphere.models.runtime.frozen import FrozenSplit
+from kinesphere.models.runtime.frozen import FrozenSplit, Head, logits_of
 from kinesphere.models.weights.joining import _common_form
 from kinesphere.train.cross_validation import cross_validate
 from kinesphere.train.features import FeatureReader
@@ -235,6 +235,31 @@ def test_one_query_is_attended_without_keys_of_single_tokens() -> None:
     plain.load_state_dict(folded.state_dict())
     tokens = torch.randn(2, 7, 24)
     assert torch.allclose(folded(tokens), plain(tokens), atol=1e-5)
+
+
+def test_attentive_probes_read_tokens_together_and_answer_as_alone() -> None:
+    torch.manual_seed(0)
+    heads = [Head([ProbeForm("attentive", 24).build(3)], parts=False) for _ in range(3)]
+    tokens, targets = torch.randn(4, 7, 24), torch.tensor([0, 1, 2, 0])
+    torch.nn.init.constant_(heads[1].layers[0].pooler.query, torch.nan)  # has diverged
+
+    def gradients(of: list[Head]) -> list[torch.Tensor]:
+        losses = [torch.nn.functional.cross_entropy(logits, targets) for logits in logits_of(of, tokens)]
+        torch.stack(losses).sum().backward()
+        return [parameter.grad.clone() for head in of for parameter in head.parameters()]
+
+    together = gradients(heads)
+    for head in heads:
+        head.zero_grad()
+    alone = [gradient for head in heads for gradient in gradients([head])]
+    for a, b in zip(together, alone, strict=True):
+        assert torch.allclose(a, b, atol=1e-7, equal_nan=True)
+    own = len(list(heads[0].parameters()))
+    assert all(bool(gradient.isfinite().all()) for gradient in together[:own] + together[2 * own :])
+    assert heads[0].shares_work
+    linear = Head([torch.nn.Linear(24, 3)], parts=False)
+    assert not linear.shares_work
+    assert logits_of([linear, linear], tokens)[1].shape == (4, 3)
 
 
 def test_neighbours_vote_by_their_cosine() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import product
-from typing import Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,34 @@ class Head(nn.Module):
     def copy(self) -> Self:
         """Another one with the same weights."""
         return deepcopy(self)
+
+    @property
+    def shares_work(self) -> bool:
+        """Whether several of this form answer together at less than the cost of each."""
+        return len(self.layers) == 1 and not self.parts and isinstance(self.layers[0], AnswersTogether)
+
+
+@runtime_checkable
+class AnswersTogether(Protocol):
+    """A module without random numbers, of which several share work on the same input."""
+
+    @classmethod
+    def together(cls, modules: Sequence[Any], x: Tensor, /) -> list[Tensor]:
+        """What each of several modules of one shape gives of the same input, as it would alone."""
+        ...
+
+
+def logits_of(heads: Sequence[Head], features: Tensor) -> list[Tensor]:
+    """Logits `(B, K)` of each of several heads of one form, as it would give them alone.
+
+    Args:
+        heads: They compute together what they share, if their form does (`Head.shares_work`).
+        features: As `Head` takes them.
+    """
+    first = heads[0].layers[0]
+    if len(heads) > 1 and heads[0].shares_work and isinstance(first, AnswersTogether):
+        return first.together([head.layers[0] for head in heads], features)
+    return [head(features) for head in heads]
 
 
 class FrozenSplit:
