@@ -1,12 +1,13 @@
 """Scores on real and generated data, each by one `kinesphere` command.
 
-    python -m benchmarks.studies [--resume | --rescore] [NAMES...]
+    python -m benchmarks.studies [--resume | --rescore | --from-tables] [NAMES...]
 
 Every study runs its command from the repository's root into `runs/studies/NAME`, takes the time, and keeps
 the score with its interval, the commit of the code, and what was said of every clip in `results/studies/`;
 `make docs` makes docs/results.md and the README's table from them. Studies on real data need
 KINESPHERE_TEST_DATA. A study that was stopped goes on with --resume; its minutes are then not known.
---rescore computes scores and intervals again from the kept predictions, without any training or data.
+--rescore computes scores and intervals again from the kept predictions, without any training or data, and
+--from-tables fuses what is kept of the runs that a fusion names, whose probabilities are there to 1e-6.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 from benchmarks.record import RESULTS, machine
 from benchmarks.study_predictions import read_table, write_table
 from kinesphere.core.skipped import Skipped
-from kinesphere.evaluate import Predictions
+from kinesphere.evaluate import Predictions, fuse
 from kinesphere.evaluate.protocol import Environment, Protocol
 from kinesphere.evaluate.report import Report, report_from_predictions
 
@@ -211,6 +212,13 @@ STUDIES = {
         folder="--out=",
         goal=0.85,
     ),
+    "fight_fused_all": Study(
+        what=FIGHT,
+        model="pixels (fight_transfer) + flow (fight_flow) + pooled probes (fight_pooled), equal weights",
+        command=("fuse", *(f"{RUNS}/fight_{each}" for each in ("transfer", "flow", "pooled"))),
+        folder="--out=",
+        goal=0.85,
+    ),
     "jhmdb": Study(
         what="JHMDB, split 1 of 14 classes, true joints",
         model="dd_net, from scratch",
@@ -312,6 +320,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(STUDIES)}; default: all")
     parser.add_argument("--resume", action="store_true", help="go on with studies that were stopped")
     parser.add_argument("--rescore", action="store_true", help="only score the kept predictions again")
+    parser.add_argument(
+        "--from-tables", action="store_true", help="fuse kept predictions, without the runs that made them"
+    )
     arguments = parser.parse_args()
     names = arguments.names or list(STUDIES)
     unknown = [name for name in names if name not in STUDIES]
@@ -320,6 +331,10 @@ def main() -> None:
     if arguments.rescore:
         for name in names:
             print(rescore(name) or f"{name}: no predictions were kept; run it again")
+        return
+    if arguments.from_tables:
+        for name in names:
+            print(fuse_tables(name) or f"{name}: no fusion of studies whose predictions were kept; run it")
         return
     words = [word for name in names for word in (*STUDIES[name].before, *STUDIES[name].command)]
     if any("DATA/" in word for word in words) and DATA not in os.environ:
@@ -352,6 +367,37 @@ def kinesphere(words: Sequence[str]) -> bytes:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
 
 
+def fuse_tables(name: str) -> Path | None:
+    """Record a fusion of kept predictions; None of another study, or where a table is missing."""
+    word, *options = STUDIES[name].command
+    members = [Path(each).name for each in options if not each.startswith("--")]
+    tables = [RECORDS / f"{member}.csv" for member in members]
+    if word != "fuse" or not all(table.is_file() for table in tables):
+        return None
+    given = next((each.partition("=")[2] for each in options if each.startswith("--weights=")), None)
+    begun = time.perf_counter()
+    parts = [read_table(table, skipped=_skipped_in(table)) for table in tables]
+    fused = fuse(parts, None if given is None else [float(number) for number in given.split(",")])
+    folder = ROOT / RUNS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    fused.write(folder / "predictions.parquet")
+    said = {"report": _report_of(fused, name).to_json()}
+    return keep(name, said, time.perf_counter() - begun)
+
+
+def _skipped_in(table: Path) -> list[Skipped]:
+    """Clips that a study could not score."""
+    record = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
+    return [Skipped(*note) for note in record["skipped"]]
+
+
+def _report_of(predictions: Predictions, name: str) -> Report:
+    """The scores of a study's predictions."""
+    study = STUDIES[name]
+    unknown = Environment(model=study.model, version="", torch="", device="", precision="")
+    return report_from_predictions(predictions, Protocol(dataset=study.what), unknown)
+
+
 def keep(name: str, said: dict[str, Any], seconds: float | None) -> Path:
     """Write the record of a study and the table of its predictions; the record's path."""
     study = STUDIES[name]
@@ -380,9 +426,7 @@ def rescore(name: str) -> Path | None:
     if not (path.is_file() and table.is_file()):
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
-    predictions = read_table(table, skipped=[Skipped(*note) for note in record["skipped"]])
-    unknown = Environment(model=record["model"], version="", torch="", device="", precision="")
-    report = report_from_predictions(predictions, Protocol(dataset=record["what"]), unknown)
+    report = _report_of(read_table(table, skipped=_skipped_in(table)), name)
     return _write(name, {**record, **_scored(report)})
 
 

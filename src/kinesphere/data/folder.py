@@ -31,6 +31,8 @@ VIDEO_SUFFIXES = frozenset(
 """Suffixes by which every verb knows videos in a folder."""
 _IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 _IMAGE = "an image, not a video"
+NO_VIDEO = "no video's suffix"
+"""Why a file is left out that is neither video nor image."""
 TABLES = ("manifest.csv", "manifest.parquet", "labels.csv")
 """Tables by which a folder is read where it holds one."""
 SPLIT_FOLDERS = {
@@ -131,7 +133,7 @@ def _reason(entry: os.DirEntry[str], names: set[str], sidecars: Iterable[str]) -
     suffix = Path(name).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return ""
-    return _IMAGE if suffix in _IMAGE_SUFFIXES else "no video's suffix"
+    return _IMAGE if suffix in _IMAGE_SUFFIXES else NO_VIDEO
 
 
 def about_images(unused: Iterable[tuple[Path, str]]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped, by_reason
-from kinesphere.data.folder import VIDEO_SUFFIXES, about_images, contents
+from kinesphere.data.folder import NO_VIDEO, TABLES, VIDEO_SUFFIXES, about_images, contents
 from kinesphere.data.manifest import Manifest
 from kinesphere.predict.features.file import SUFFIX
 
@@ -21,8 +21,8 @@ def find_sources(patterns: Iterable[str]) -> list[str]:
     """Videos in a fixed order, each once.
 
     A folder means all files below it with a video's suffix, hidden ones left out, and what is left out is
-    counted in the log; a glob (`**` enters
-    folders) means the files that match, brackets in the name of a folder that is there being no glob;
+    counted in the log, but for the files that a data set with a table holds beside its videos; a glob (`**`
+    enters folders) means the files that match, brackets in the name of a folder that is there being no glob;
     anything else is taken as it is, whether it exists or not, so that a missing file is reported under its
     name.
 
@@ -72,8 +72,14 @@ def _taken_literally(pattern: str) -> str:
 def _in_folder(folder: Path) -> tuple[list[str], str]:
     """The videos of a folder, and what to do with the images and feature files in it."""
     found = contents(folder)
-    if found.unused:
-        left_out = [Skipped(str(path), reason, is_failure=False) for path, reason in found.unused]
+    # Beside a table, what is no video is a data set's own: ground truth, settings, annotations.
+    is_set = any(is_file(folder / name) for name in TABLES)
+    left_out = [
+        Skipped(str(path), reason, is_failure=False)
+        for path, reason in found.unused
+        if not (is_set and reason == NO_VIDEO)
+    ]
+    if left_out:
         log.warning(
             "%d files and folders in %s are not used: %s.", len(left_out), folder, by_reason(left_out)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,22 @@ def test_a_record_says_which_code_made_it_and_is_scored_again(kept: Path) -> Non
 
 def test_the_commit_is_the_one_checked_out() -> None:
     assert re.fullmatch(r"[0-9a-f]{12}\+?", studies.commit())
+
+
+def test_a_fusion_is_recorded_from_kept_tables(kept: Path) -> None:
+    assert studies.fuse_tables("fight_fused") is None, "nothing is kept of its runs"
+    for number, name in enumerate(("fight_transfer", "fight_flow")):
+        run = Path(studies.RUNS) / name
+        run.mkdir()
+        part = predictions()
+        rolled = replace(part, probabilities=np.roll(part.probabilities, number, axis=1))
+        rolled.write(run / "predictions.parquet")
+        report = report_from_predictions(rolled, Protocol(dataset="x"), Environment("m", "", "", "", ""))
+        studies.keep(name, {"report": json.loads(json.dumps(report.to_json()))}, None)
+    path = studies.fuse_tables("fight_fused")
+    assert path is not None
+    fused = read_table(path.with_suffix(".csv"))
+    own = predictions().probabilities
+    np.testing.assert_allclose(fused.probabilities, (own + np.roll(own, 1, axis=1)) / 2, atol=2e-6)
+    assert json.loads(path.read_text(encoding="utf-8"))["skipped"] == [["broken.mp4", "broken.mp4 is empty"]]
+    assert studies.fuse_tables("fight_transfer") is None, "a training is no fusion"

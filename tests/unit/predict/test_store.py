@@ -214,3 +214,21 @@ def test_sources_from_files_folders_and_globs(tmp_path: Path) -> None:
         find_sources([f"{root}/empty"])
     with pytest.raises(InvalidSetting, match=r"No file matches '.*\*\.webm'; check the pattern"):
         find_sources([f"{root}/*.webm"])
+
+
+def test_a_data_sets_own_files_beside_its_videos_are_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("videos/a.mp4", "truth/a.npz", "settings.json", "manifest.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_sources([str(tmp_path)]) == [f"{tmp_path}/videos/a.mp4"]
+    assert not caplog.text
+    (tmp_path / ".cut.mp4").touch()
+    find_sources([str(tmp_path)])
+    assert "1 files and folders in" in caplog.text
+    assert "are not used: 1 × hidden" in caplog.text
+    caplog.clear()
+    (tmp_path / "manifest.csv").unlink()
+    find_sources([str(tmp_path)])
+    assert "are not used: 2 × no video's suffix, 1 × hidden" in caplog.text
