@@ -84,7 +84,9 @@ class SingleQueryPooler(AttentivePooler):
         """What each head multiplies normalised tokens with, `(H, D)`."""
         w_key = self.kv.weight.chunk(2)[0].unflatten(0, (self.heads, -1))
         q_Hd = self.q(self.query[0, 0]).unflatten(-1, (self.heads, -1))
-        return torch.einsum("hd,hdc->hc", q_Hd, w_key) * self.norm1.weight * q_Hd.shape[-1] ** -0.5
+        scale = float(q_Hd.shape[-1] ** -0.5)
+        asked_HD: Tensor = torch.einsum("hd,hdc->hc", q_Hd, w_key) * self.norm1.weight * scale
+        return asked_HD
 
     def _answer(self, gathered_BHD: Tensor) -> Tensor:
         """The vector of each clip `(B, D)` by the weighted mean of its normalised tokens."""
