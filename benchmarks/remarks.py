@@ -142,8 +142,8 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
     },
     "results": {
         "Surveillance fights": (
-            "No way that was tried reaches it: pixels, flow, pooled probes, their fusions, with video weights "
-            "or without. The clips come from 52 source videos."
+            "No way that was tried reaches it: pixels, flow, pooled probes, their fusions, with video "
+            "weights or without. The clips come from 52 source videos."
         ),
         "MSR-Action3D": (
             "Five subjects test, who differ so much that the goal lies within the interval; epochs were not "
