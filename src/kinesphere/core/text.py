@@ -16,6 +16,11 @@ SPELLED = "backslashreplace"
 _BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 # What stands between a scheme and the last @ before the path; and secrets of a query.
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
+# Passwords that hold a / ? or #, which a URL should spell with a %: what stands before it reads as a host and
+# a port that is none, or is a name without a dot.
+_UNSPELLED = re.compile(
+    r"(?<=://)(?:[^/?#\s@:\[]*:(?!\d*[/?#])|[^/?#\s@:\[.]*:\d+(?=[/?#]))[^/?#\s@]*[/?#]\S*@"
+)
 _SECRET = re.compile(
     r"(?i)([?&](?:[^=&\s]*(?:pass|pwd|token|secret|auth|key|credential|signature)[^=&\s]*|pw|sig)=)[^&#\s]*"
 )
@@ -33,7 +38,7 @@ def enumerated(names: Iterable[str]) -> str:
 
 def without_password(text: str) -> str:
     """A text in which URLs may stand, with `***` for the users, passwords and tokens in them."""
-    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
+    return _SECRET.sub(r"\1***", _USER.sub("***@", _UNSPELLED.sub("***@", text)))
 
 
 def told_apart(names: Iterable[str]) -> list[str]:

@@ -76,6 +76,7 @@ class Drain:
         self._kind: tuple[tuple[int, int], str] | None = None
         self._last: tuple[float, float] | None = None  # time and arrival of the last frame
         self._lost: tuple[float, int] | None = None  # when, and attempts since
+        self._opened_s: float | None = None  # when it was open for the first time
         self._thread = threading.Thread(target=self.run, name="live-drain", daemon=True)
 
     def start(self) -> None:
@@ -147,6 +148,8 @@ class Drain:
                 continue
             with self._lock:
                 self._connection = connection
+            if self._opened_s is None:
+                self._opened_s = self.clock.now()
             self.times.begin()
             self.times.trusted = self.feed.ends
             return connection
@@ -227,9 +230,18 @@ class Drain:
         first, second = (stated_s, measured_s) if self.feed.ends else (measured_s, stated_s)
         return first or second or _UNKNOWN_FRAME_S
 
+    @property
+    def waits_in_vain(self) -> bool:
+        """Whether the seconds are over while a source is waited for that is away, or sent no picture yet."""
+        return (self.is_away or not self.decoded) and not self.feed.ends and self._is_over()
+
     def _is_over(self) -> bool:
         seconds = self.settings.seconds
-        return self._stop.is_set() or (seconds is not None and self.time_s >= seconds)
+        if self._last is None and self._opened_s is not None and not self.feed.ends:
+            passed_s = self.clock.now() - self._opened_s  # no picture has begun the stream's clock
+        else:
+            passed_s = self.time_s
+        return self._stop.is_set() or (seconds is not None and passed_s >= seconds)
 
 
 def _often(settings: LiveSettings) -> int:

@@ -31,6 +31,8 @@ _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 _KNOCK_S = 1.0
 # Packets whose arrival is remembered until their frame is decoded.
 _MOST_FLYING = 512
+# FFmpeg's flag of formats without stamps, AVFMT_NOTIMESTAMPS.
+_NO_TIMESTAMPS = 0x80
 # As many as FFmpeg takes by itself.
 _MOST_THREADS = 16
 
@@ -120,6 +122,9 @@ class StreamConnection:
         context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         if not feed.ends:
             context.flags |= int(Flags.low_delay)
+        # Such formats hold pictures alone: FFmpeg counts them at 25 a second, whatever the camera's rate.
+        counted = bool(container.format.flags & _NO_TIMESTAMPS)
+        self._stamped = feed.ends or not counted
         self._codec = context.name
         self._undecodable = 0
         self._flying: OrderedDict[int | None, float] = OrderedDict()
@@ -134,7 +139,7 @@ class StreamConnection:
             return None
         # What a decoder gives up at the end does not tell its time base.
         base = frame.time_base or self._stream.time_base
-        stamp_s = None if frame.pts is None or base is None else float(frame.pts * base)
+        stamp_s = None if frame.pts is None or base is None or not self._stamped else float(frame.pts * base)
         arrived_s = self._flying.pop(frame.pts, self._feed.clock.now())
         if self._paced and stamp_s is not None:
             arrived_s = self._due(stamp_s)
@@ -179,9 +184,12 @@ class StreamConnection:
         yield None
 
     def _decoded(self) -> Generator[av.VideoFrame]:
-        context = self._stream.codec_context
-        patience_s, fresh_s = self._feed.settings.frozen_s, time.monotonic()
+        context, settings = self._stream.codec_context, self._feed.settings
+        # Whoever connects between two key frames has to wait for the next; connecting anew does not help.
+        patience_s, fresh_s = max(settings.key_frame_s, settings.frozen_s), time.monotonic()
         for packet in self._packets():
+            if self._stop.is_set():
+                return
             now_s = self._feed.clock.now()
             if packet is not None:
                 self._flying[packet.pts] = now_s
@@ -196,7 +204,7 @@ class StreamConnection:
                 raise UnreadableVideo(f"{self._feed.name} cannot be decoded any more ({error})") from error
             if frames:
                 yield from frames
-                fresh_s = time.monotonic()
+                patience_s, fresh_s = settings.frozen_s, time.monotonic()
             elif not self._feed.ends and time.monotonic() - fresh_s > patience_s:
                 raise SourceTimeout(
                     f"{self._feed.name} sent no picture that can be decoded for {patience_s:g} s"

@@ -27,6 +27,8 @@ class LiveSettings:
         seconds: Ends the watching after so many seconds of the stream's clock; None for when the source ends.
         as_fast_as_possible: Show a model every frame that it would see, and wait for it: for files alone.
         frozen_s: A source that gives no new picture for so long is connected anew.
+        key_frame_s: Longest wait of a connection that sends something for its first picture: for the next key
+            frame, which cameras send every 1 to 10 s.
         open_timeout_s: Longest wait for a source to open.
         gap_s: A source that leaves out more than this makes the model begin anew.
         backoff_s: Wait before the first attempt to connect anew; it doubles from one to the next.
@@ -42,6 +44,7 @@ class LiveSettings:
     seconds: float | None = None
     as_fast_as_possible: bool = False
     frozen_s: float = 2.0
+    key_frame_s: float = 20.0
     open_timeout_s: float = 10.0
     gap_s: float = 0.4
     backoff_s: float = 0.1
@@ -55,7 +58,8 @@ class LiveSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidSetting(f"{name} is a positive number of seconds; got {value}.")
-        for name in ("window_s", "frozen_s", "open_timeout_s", "gap_s", "backoff_s", "longest_backoff_s"):
+        waits = ("frozen_s", "key_frame_s", "open_timeout_s", "gap_s", "backoff_s", "longest_backoff_s")
+        for name in ("window_s", *waits):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidSetting(f"{name} is a positive number of seconds; got {getattr(self, name)}.")
         if self.warm_up < 0:

@@ -149,7 +149,7 @@ class Watching(Closing):
                     return taken
                 if taken is not None:
                     self._answer(taken)
-                elif self._inbox.is_over:
+                elif self._inbox.is_over or self._drain.waits_in_vain:
                     break
                 elif self._drain.is_away:
                     self._tell_clock(self._drain.time_s)

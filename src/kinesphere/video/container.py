@@ -102,6 +102,7 @@ class Source:
                     f"Videos are not read over {kind}://; got {without_password(text)!r}. Use one of "
                     f"{', '.join(_SCHEMES)}."
                 )
+            _check_host(text)
             return cls(without_password(text), "live" if kind in _LIVE_SCHEMES else "http", text)
         path = Path(unquote(urlsplit(text).path)) if scheme else Path(source)
         return cls(text, "file", str(_regular_file(path)))
@@ -136,7 +137,8 @@ class Source:
         if self.kind == "live":
             options["format_whitelist"] += ",rtsp"
         if self.kind == "live" and self.location.startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"
+            # Over UDP only from servers that refuse TCP.
+            options |= {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"}
         target = io.BytesIO(self.data) if self.kind == "bytes" else self.location
         if self.kind == "file":
             target = f"file:{self.location}"
@@ -236,6 +238,21 @@ def _moving(streams: list[VideoStream], source: Source, patience: Patience) -> s
             if min(counts[stream.index] for stream in streams) > 1:
                 break
     return {index for index, count in counts.items() if count > 1}
+
+
+def _check_host(url: str) -> None:
+    """Refuse a URL whose host cannot be told from what stands around it; the message repeats no password.
+
+    Raises:
+        InvalidSetting: If its port is none.
+    """
+    try:
+        urlsplit(url).port  # noqa: B018 (looks at it)
+    except ValueError:
+        raise InvalidSetting(
+            f"{without_password(url)} has no host and port that can be told; in a user or password write %40 "
+            "for @, %3A for :, %2F for /, %3F for ? and %23 for #."
+        ) from None
 
 
 def _regular_file(path: Path) -> Path:

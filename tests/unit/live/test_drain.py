@@ -86,12 +86,23 @@ def test_watching_ends_after_its_seconds_even_while_nothing_comes() -> None:
     assert found.frames[-1].time_s < 1
 
 
+def test_watching_ends_after_its_seconds_though_no_picture_ever_came() -> None:
+    world = World(VirtualClock(), [(0.06, 1e9, "frozen")], ends_s=1e9)
+    found = drained(world, LiveSettings(seconds=20))
+    assert (found.error, found.frames) == (None, [])
+    assert 20 <= world.clock.s < 23
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("rtsp://admin:p@ss:w@cam.local:554/live", "rtsp://***@cam.local:554/live"),
         ("http://cam/mjpeg?user=me&password=secret&x=1", "http://cam/mjpeg?user=me&password=***&x=1"),
         ("rtsp://cam/a@b", "rtsp://cam/a@b"),
+        ("rtsp://cam.local:554/a@b", "rtsp://cam.local:554/a@b"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+        ("rtsp://admin:se/c#re?t@cam:554/live", "rtsp://***@cam:554/live"),
+        ("rtsp://admin:12/34@cam:554/live", "rtsp://***@cam:554/live"),
         ("clip.mp4", "clip.mp4"),
     ],
 )
