@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -87,6 +88,8 @@ class Alarm:
         evidence: The answer or the event.
         person: Whom it is about, if people are told apart.
         raised: The same moment on the clock of the day.
+        source: Name of the source, without passwords; empty if it was not stated.
+        token: Tells it from alarms of other sources at the same second and frame.
     """
 
     name: str
@@ -96,19 +99,24 @@ class Alarm:
     evidence: Prediction | Event
     person: int | None = None
     raised: datetime = field(default_factory=lambda: datetime.now(UTC))
+    source: str = ""
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def key(self) -> str:
-        """A name for it that is unique within a stream and fit for a file."""
+        """A name for it that no other alarm has, of this source or another, and that is fit for a file."""
         words = re.sub(r"[^\w]+", "-", self.name).strip("-")[:_LONGEST_NAME]
         whom = "" if self.person is None else f"-person{self.person}"
-        return f"{self.raised:%Y%m%dT%H%M%SZ}-{self.number:07d}-{words or 'alarm'}{whom}"
+        return f"{self.raised:%Y%m%dT%H%M%SZ}-{self.number:07d}-{words or 'alarm'}{whom}-{self.token}"
 
     def to_json(self) -> dict[str, Any]:
-        """The shape that scripts rely on: alarm, key, raised, frame, time, score, person, evidence."""
+        """The shape that scripts rely on: alarm, key, source, raised, frame, time, score, person and
+        evidence, in this order.
+        """
         return {
             "alarm": self.name,
             "key": self.key,
+            "source": self.source,
             "raised": self.raised.isoformat(timespec="milliseconds"),
             "frame": self.number,
             "time": round(self.time_s, 3),
@@ -174,6 +182,7 @@ class Alarms:
         rules: One or more per class.
         receivers: Who is told, and closed at the end, in this order.
         event_cool_down_s: Shortest time between two alarms of one rule of events and the same people.
+        source: Name that alarms give of their source, without passwords.
 
     Raises:
         InvalidSetting: If the cool-down cannot work.
@@ -185,6 +194,7 @@ class Alarms:
         receivers: Iterable[AlarmReceiver],
         *,
         event_cool_down_s: float = 30.0,
+        source: str = "",
     ) -> None:
         if not 0 <= event_cool_down_s < math.inf:
             raise InvalidSetting(
@@ -196,7 +206,7 @@ class Alarms:
         """Number of alarms that the cool-down held back."""
         self._rules = tuple(rules)
         self._receivers = tuple(receivers)
-        self._event_cool_down_s = event_cool_down_s
+        self._event_cool_down_s, self._source = event_cool_down_s, source
         self._states: dict[tuple[int, int | None], _State] = {}
         self._events: dict[tuple[str, tuple[int, ...]], float] = {}
 
@@ -285,7 +295,7 @@ class Alarms:
         self, name: str, frame: LiveFrame, score: float, evidence: Prediction | Event, person: int | None
     ) -> None:
         self.raised += 1
-        alarm = Alarm(name, frame.time_s, frame.number, score, evidence, person)
+        alarm = Alarm(name, frame.time_s, frame.number, score, evidence, person, source=self._source)
         for receiver in self._receivers:
             receiver.alarm(alarm)
 

@@ -137,7 +137,7 @@ class LiveOutputs:
         """Connect, listen and make folders as asked.
 
         Args:
-            source: Name to show; without passwords.
+            source: Name to show and to tell with alarms; without passwords.
             labels: Of the model.
             screen: Where alarms are printed.
 
@@ -162,7 +162,9 @@ class LiveOutputs:
             assert opened.state is not None
             receivers.append(opened.state)
         if rules or of_events is not None:
-            opened.alarms = Alarms(rules, [*receivers, *deliveries], event_cool_down_s=self.raising.cool_down)
+            told = [*receivers, *deliveries]
+            cool_down_s = self.raising.cool_down
+            opened.alarms = Alarms(rules, told, event_cool_down_s=cool_down_s, source=source)
             if of_events is not None:
                 # First, since it may find events while it is closed, which are recorded and shown as others.
                 opened.observers.insert(0, LiveEvents(of_events, opened.alarms))

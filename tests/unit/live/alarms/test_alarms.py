@@ -124,11 +124,21 @@ def test_an_alarm_tells_what_it_rests_on_and_has_a_name_fit_for_a_file():
     alarms.result(live_result(7, 0.28, 0.9, person=2))
     (alarm,) = listener.alarms
     assert alarm.to_json()["evidence"]["top"][0] == {"label": "fall", "probability": 0.9}
-    assert alarm.key.endswith("Z-0000007-fall-person2")
-    assert replace(alarm, name="../a b: c\0").key.endswith("-a-b-c-person2")
-    assert replace(alarm, name="???").key.endswith("-alarm-person2")
+    assert alarm.key.endswith(f"Z-0000007-fall-person2-{alarm.token}")
+    assert replace(alarm, name="../a b: c\0").key.endswith(f"-a-b-c-person2-{alarm.token}")
+    assert replace(alarm, name="???").key.endswith(f"-alarm-person2-{alarm.token}")
     alarms.close()
     assert listener.closed == 1
+
+
+def test_alarms_of_two_sources_at_one_second_and_frame_are_told_apart():
+    found = []
+    for source in ("hall", "yard"):
+        listener = Listener()
+        Alarms([AlarmRule("fall", seconds=0)], [listener], source=source).result(live_result(7, 0.28, 0.9))
+        found += listener.alarms
+    assert [alarm.to_json()["source"] for alarm in found] == ["hall", "yard"]
+    assert len({replace(alarm, raised=found[0].raised).key for alarm in found}) == 2
 
 
 def test_rules_that_cannot_work_are_refused():
