@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,49 @@ def test_tracks_by_hand() -> None:
     assert score_tracks({"a": ()}, {"a": truth}).scores["mota"].value == 0
     with pytest.raises(InvalidAnnotation, match="No box of the 1 annotated videos counts"):
         score_tracks({"a": given}, {"a": [truth[2]]})
+
+
+def test_boxes_of_distractors_are_neither_right_nor_wrong() -> None:
+    statue = replace(track(3, [1, 2, 3], 500, scores=0), label="static person")
+    truth = [track(1, [1, 2, 3], 0), statue]
+    given = [track(5, [1, 2, 3], 0), track(6, [1, 2, 3], 501), track(7, [3, 4], 500)]
+    found = score_tracks({"a": given}, {"a": truth})
+    # Of the two boxes upon the statue in frame 3 one is left; in frame 4 there is no statue.
+    assert found.counts["boxes_of_people_who_do_not_count"] == 3
+    assert found.counts["false_positives"] == 2
+    assert score_tracks({"a": given[:2]}, {"a": truth}).scores["mota"].value == 1
+    assert score_tracks({"a": given[:2]}, {"a": [truth[0]]}).scores["mota"].value == 0
+
+
+def test_results_of_other_frames_or_pixels_are_doubted(tmp_path: Path) -> None:
+    truth = {"a": [track(1, [1, 2], 0), track(2, [1, 2], 100)]}
+
+    def doubts(given: list[Track]) -> str:
+        return " ".join(score_tracks({"a": given}, truth).rules[4:])
+
+    assert doubts([track(1, [1, 2], 0), track(2, [2], 100)]) == ""
+    assert "frame 0, the annotations with 1; number both from 1" in doubts([track(1, [0, 1], 100)])
+    fractions = Track(1, np.array([1]), np.array([[0.1, 0.0, 0.2, 1.0]]), np.ones(1))
+    assert "reach to (0.2, 1), the annotated ones to (110, 20)" in doubts([fractions])
+    assert "reach to (210, 20)" in doubts([track(2, [1], 200)])
+    (tmp_path / "a.txt").write_text("\n")
+    assert score_tracks(read_tracks(tmp_path), truth).scores["mota"].value == 0
+    (tmp_path / "a.txt").write_text("1,-1,0,0,9,9\n1,-1,4,0,9,9\n")
+    with pytest.raises(
+        InvalidAnnotation, match="line 2: boxes of identity -1 are detections that no tracker"
+    ):
+        read_tracks(tmp_path)
+
+
+def test_segments_in_frames_are_doubted() -> None:
+    truth = truths(("a", "run", 0.0, 10.0), ("a", "jump", 10.0, 20.0), ("a", "run", 20.0, 30.0))
+    seconds = results(("a", "run", 1.0, 9.0, 0.5), ("a", "run", 31.0, 32.0, 0.5))
+    frames = results(("a", "run", 12, 255, 0.5), ("a", "jump", 255, 503, 0.5), ("a", "run", 503, 750, 0.5))
+    assert score_segments(seconds, truth).counts["segments_behind_the_video"] == 1
+    assert not any("not frames" in rule for rule in score_segments(seconds, truth).rules)
+    found = score_segments(frames, truth)
+    assert found.counts["segments_behind_the_video"] == 2
+    assert "2 of 3 segments begin after their video has ended: times are seconds, not frames" in found.rules
 
 
 @pytest.mark.parametrize(

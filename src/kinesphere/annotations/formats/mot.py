@@ -47,6 +47,11 @@ def read_mot(path: Path) -> tuple[Track, ...]:
     labels: dict[int, Counter[str]] = {}
     for where, frame, identity, box, label in mot_lines(path):
         boxes = tracks.setdefault(identity, {})
+        if frame in boxes and identity == -1:
+            raise InvalidAnnotation(
+                f"{where}: boxes of identity -1 are detections that no tracker has followed; tracks give "
+                "each person a number."
+            )
         if frame in boxes:
             raise InvalidAnnotation(f"{where}: {identity} has a box in frame {frame} already; keep one.")
         boxes[frame] = box

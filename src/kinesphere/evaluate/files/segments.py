@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,6 +59,7 @@ def score_segments(
     named = dict.fromkeys((*chosen.videos, *(each.video for each in given)))
     compared, joined = _compared(given, true, list(named), classes, asked, chosen)
     scores, titles = scored(metrics_for("segments", at={"f1": asked}), compared)
+    behind = _behind(given, true, truth)
     counts: dict[str, float | int] = {
         "videos": len(named),
         "instances": int(compared.true.sum()),
@@ -67,12 +69,13 @@ def score_segments(
         "segments_in_unknown_videos": parts.unknown,
         "segments_in_excluded_videos": parts.excluded,
         "segments_of_background": len(parts.kept) - len(given),
+        "segments_behind_the_video": behind,
     }
     counts |= {f"events_{kind}": int(compared.events[..., i].sum()) for i, kind in enumerate(EVENTS)}
     known = {each.label for each in true}
     return FileScores(
         protocol or "segments", scores, titles, _per_class(compared, classes), counts,
-        [*_rules(name, unknown), *truth.notes, *results.notes],
+        [*_rules(name, unknown), *_doubts(behind, len(given)), *truth.notes, *results.notes],
         parts.unknown_videos, [label for label in classes if label not in known],
     )  # fmt: skip
 
@@ -87,6 +90,21 @@ def _rules(videos: str, unknown: Unknown) -> list[str]:
         "time that is compared: from 0 (or the first segment) to the end of the video (or the last segment)",
         f"segments in unknown videos: {'wrong' if unknown == 'count' else 'left out'}",
     ]
+
+
+def _behind(given: Sequence[TimedLabel], true: Sequence[TimedLabel], truth: TimedLabels) -> int:
+    """How many segments begin after their video, or what is annotated of it, has ended."""
+    ends: dict[str, float] = {}
+    for each in true:
+        ends[each.video] = max(each.end_s, ends.get(each.video, 0.0))
+    ends |= truth.durations_s
+    return sum(each.start_s >= ends.get(each.video, math.inf) for each in given)
+
+
+def _doubts(behind: int, given: int) -> list[str]:
+    if 2 * behind <= given:
+        return []
+    return [f"{behind} of {given} segments begin after their video has ended: times are seconds, not frames"]
 
 
 def _compared(

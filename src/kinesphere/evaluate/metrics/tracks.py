@@ -8,7 +8,7 @@ Q videos (sequences), A localisation thresholds, G true and D given tracks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -118,6 +118,38 @@ class Video:
             matches[:, true[rows], given[columns]] += right
         sums[:, 3] = (matches * ratio(matches, np.maximum(1, either - matches))).sum((1, 2))
         return sums
+
+
+def boxes_of_others(
+    given: Sequence[Track], true: Sequence[Track], others: Collection[str]
+) -> list[np.ndarray]:
+    """Which boxes are of annotated people or things that are neither to be found nor wrong.
+
+    In each frame, boxes are matched with all annotated ones, whether or not these count, so that the overlaps
+    of at least 0.5 are worth most together (Milan et al.: "MOT16: a benchmark for multi-object tracking",
+    2016).
+
+    Args:
+        given: Found tracks.
+        true: All annotated ones.
+        others: Their classes that are neither.
+
+    Returns:
+        `(N,)` bool for each given track.
+    """
+    found = [np.zeros(len(track), bool) for track in given]
+    if not any(track.label in others for track in true):
+        return found
+    ours, theirs = _by_frame(given), _by_frame(true)
+    for frame in ours.keys() & theirs.keys():
+        (rows, boxes), (columns, true_boxes) = ours[frame], theirs[frame]
+        overlaps = box_overlaps(true_boxes, boxes)
+        overlaps[overlaps < OVERLAP - _ROUNDING] = 0
+        for one, other in zip(*_assigned(overlaps), strict=True):
+            if overlaps[one, other] > 0 and true[columns[one]].label in others:
+                track = given[rows[other]]
+                found[rows[other]][np.searchsorted(track.frames, frame)] = True
+    return found
 
 
 def _by_frame(tracks: Sequence[Track]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
