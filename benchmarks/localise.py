@@ -20,8 +20,9 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,11 @@ def folds(recordings: Sequence[Recording], subjects: Sequence[str], learn: Learn
     return found
 
 
+def answers_of(folder: Path, name: str, epochs: int) -> Path:
+    """Where it is kept what a detector found."""
+    return folder / f"{name.replace(' ', '_')}_{epochs}.json"
+
+
 def kept(path: Path, find: Callable[[], Sequence[Detection]]) -> tuple[list[Detection], float]:
     """What was found and its seconds of processor time, from a file where there is one."""
     if not path.is_file():
@@ -117,6 +123,16 @@ def kept(path: Path, find: Callable[[], Sequence[Detection]]) -> tuple[list[Dete
         write_text(path, json.dumps({"seconds": time.process_time() - started, "found": found}))
     answers = json.loads(path.read_text())
     return [Detection(**each) for each in answers["found"]], float(answers["seconds"])
+
+
+def kept_since(paths: Mapping[str, Path]) -> str:
+    """On which days the answers of each detector were found."""
+    days: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+        days.setdefault(day, []).append(name)
+    told = ", ".join(f"{day} ({', '.join(days[day])})" for day in sorted(days))
+    return f"Answers are kept from run to run; they were found on {told}"
 
 
 def boundaries(found: Sequence[Detection], recordings: Sequence[Recording]) -> tuple[np.ndarray, list[str]]:
@@ -172,10 +188,11 @@ def main() -> None:
     make_folder(folder)
     with opened(Path(os.environ[DATA]) / "skeletons" / "utkinect.tar.xz") as source:
         recordings, subjects = seen(folder, source)
-    for name in (BASELINE, *args.models):
+    answers = {name: answers_of(folder, name, args.epochs) for name in (BASELINE, *args.models)}
+    for name, path in answers.items():
         recipe = None if name == BASELINE else recipe_of(name, args.epochs)
         found, spent = kept(
-            folder / f"{name.replace(' ', '_')}_{args.epochs}.json",
+            path,
             lambda recipe=recipe: folds(
                 recordings, subjects, lambda train, groups: learnt(recipe, train, groups, folder)
             ),
@@ -187,6 +204,7 @@ def main() -> None:
         biases_s[name] = tuple(mean_of_groups(errors[:, i], videos)[0] for i in (0, 1))
     notes = [
         f"{len(recordings)} sequences; seconds are of processor time, all folds and their tests together",
+        kept_since(answers),
         "mAP is the mean over tIoU 0.3 to 0.7; intervals are over sequences",
         "Boundaries are of detections of 0.3 or more that overlap a true action of their class by half",
     ]

@@ -18,7 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.box_pixels import MODEL
-from benchmarks.localise import BASELINE, boundaries, goals_of, kept, learnt, recipe_of, row_of
+from benchmarks.localise import (
+    BASELINE,
+    answers_of,
+    boundaries,
+    goals_of,
+    kept,
+    kept_since,
+    learnt,
+    recipe_of,
+    row_of,
+)
 from benchmarks.record import Row, command_line, finish
 from benchmarks.segments import mean_of_groups
 from kinesphere.annotations.extract import Extracts
@@ -34,7 +44,7 @@ from kinesphere.synthetic.recordings import generate_recordings
 from kinesphere.synthetic.settings import MannequinSettings
 
 STRIDE_S, WIDTH, COUNT, MOVEMENTS = 0.25, 64, 36, 12
-MODELS = ("temporalmaxer", "actionformer", "ssn", "bmn")
+MODELS = ("temporalmaxer", "actionformer", "ssn", "bmn", "bsn")
 FILMED = MannequinSettings(
     classes=("clap", "jump", "kick", "pick up", "sit down", "turn", "walk", "wave"),
     performers=36, scenes=36, splits=(2 / 3, 0.0, 1 / 3), size=(96, 128), fps=10, view_deg=60,
@@ -82,10 +92,11 @@ def main() -> None:
     rows: list[Row] = []
     maps: dict[str, float] = {}
     biases_s: dict[str, tuple[float, float]] = {}
-    for name in (BASELINE, *args.models):
+    answers = {name: answers_of(args.folder, name, args.epochs) for name in (BASELINE, *args.models)}
+    for name, path in answers.items():
         recipe = None if name == BASELINE else recipe_of(name, args.epochs, WIDTH)
         found, spent = kept(
-            args.folder / f"{name.replace(' ', '_')}_{args.epochs}.json",
+            path,
             lambda recipe=recipe: told(recipe, train, test, args.folder),
         )
         scores = scored(found, test, truth_of(test))
@@ -99,6 +110,7 @@ def main() -> None:
     notes = [
         f"{len(train)} recordings to train on, {len(test)} to test on with {actions} actions",
         f"{minutes:.0f} minutes in all; seconds are of processor time, training and test without features",
+        kept_since(answers),
         "mAP is the mean over tIoU 0.3 to 0.7; intervals are over recordings",
         "Boundaries are of detections of 0.3 or more that overlap a true action of their class by half",
     ]

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
-from benchmarks.localise import BASELINE, boundaries, folds, goals_of, kept, row_of, shift
+from benchmarks.localise import (
+    BASELINE,
+    answers_of,
+    boundaries,
+    folds,
+    goals_of,
+    kept,
+    kept_since,
+    row_of,
+    shift,
+)
 
 from kinesphere.annotations.timed import Detection, TimedLabel
 from kinesphere.localise.recordings import Recording, truth_of
@@ -48,6 +59,11 @@ def test_what_was_found_is_asked_for_once(tmp_path):
     first = kept(tmp_path / "a.json", lambda: found)
     assert first[0] == found
     assert kept(tmp_path / "a.json", list) == first
+    paths = {name: answers_of(tmp_path, name, 3) for name in (BASELINE, "ssn")}
+    for path, days in zip(paths.values(), (365, 0), strict=True):
+        path.write_text("{}")
+        os.utime(path, (86400 * days, 86400 * days))
+    assert kept_since(paths).endswith("found on 1970-01-01 (ssn), 1971-01-01 (window classifier)")
 
 
 def test_a_wrong_clock_shifts_both_ends_and_a_long_segment_does_not():
