@@ -281,14 +281,14 @@ class SideFiles:
     """Which files are written beside the answers: of each source that gets one, its path.
 
     Attributes:
-        segments: The timeline's segments (see `write_segments`).
+        segments: The timeline's segments (see `write_segments`), in a file of each kind that is asked for.
         pictures: Picture of the timeline (see `Timeline.write`).
         pages: Page with the video and its timeline.
         copies: Annotated copy of the video.
         events: Events with their evidence (see `write_events`).
     """
 
-    segments: Mapping[str, Path] = field(default_factory=dict)
+    segments: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     pictures: Mapping[str, Path] = field(default_factory=dict)
     pages: Mapping[str, Path] = field(default_factory=dict)
     copies: Mapping[str, Path] = field(default_factory=dict)
@@ -296,8 +296,9 @@ class SideFiles:
 
     def lacks(self, source: str) -> bool:
         """Whether a file of this video is not there yet."""
-        kinds = (self.segments, self.pictures, self.pages, self.copies, self.events)
-        return any(source in each and not each[source].exists() for each in kinds)
+        kinds = (self.pictures, self.pages, self.copies, self.events)
+        paths = [*self.segments.get(source, ()), *(each[source] for each in kinds if source in each)]
+        return any(not path.exists() for path in paths)
 
 
 @dataclass(frozen=True)
@@ -356,10 +357,10 @@ class SideOutputs:
     def _write(self, answer: Prediction | Timeline, events: Sequence[Event]) -> None:
         source, files = answer.source, self.files
         if isinstance(answer, Timeline):
-            if target := files.segments.get(source):
-                found = segments(answer, self.rule)
-                silent = below(answer, self.rule)
-                write_segments(found, target, source=source, coverage=silent, more=event_tiers(events))
+            if kinds := files.segments.get(source):
+                found, silent = segments(answer, self.rule), below(answer, self.rule)
+                for target in kinds:
+                    write_segments(found, target, source=source, coverage=silent, more=event_tiers(events))
             for target in filter(None, (files.pictures.get(source), files.pages.get(source))):
                 answer.write(target, self.rule, (*self.annotations(source), *_event_row(events)))
         if target := files.copies.get(source):
@@ -369,7 +370,7 @@ class SideOutputs:
 
     def _write_people(self, answer: PeopleTimelines, events: Sequence[Event]) -> None:
         source, files = answer.source, self.files
-        if target := files.segments.get(source):
+        for target in files.segments.get(source, ()):
             write_people(answer, target, rule=self.rule, more=event_tiers(events))
         shown = [target for target in (files.pictures.get(source), files.pages.get(source)) if target]
         if shown:

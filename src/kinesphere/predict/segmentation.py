@@ -44,18 +44,33 @@ class Below:
     """How many windows, of how many, have no label that reaches its threshold.
 
     Attributes:
+        windows: How many have none, those whose answer is `label` among them.
         threshold: That of all labels but those with one of their own.
         singles: How many labels have one of their own.
+        rejected: In how many the answer is that it is none of what the model knows.
+        label: What that answer is called; empty where the model never gives it.
     """
 
     windows: int
     of: int
     threshold: float
     singles: int = 0
+    rejected: int = 0
+    label: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is to be told of them; nothing where all windows have a label."""
+        told = []
+        if self.rejected:
+            told.append(f"{self.rejected} of {self.of} windows are {self.label!r}")
+        if silent := self.windows - self.rejected:
+            more = f" ({self.singles} labels have their own)" if self.singles else ""
+            told.append(f"{silent} of {self.of} windows below the threshold of {self.threshold:g}{more}")
+        return tuple(told)
 
     def __str__(self) -> str:
-        more = f" ({self.singles} labels have their own)" if self.singles else ""
-        return f"{self.windows} of {self.of} windows below the threshold of {self.threshold:g}{more}"
+        return "; ".join(self.lines) or f"no window below the threshold of {self.threshold:g}"
 
 
 def segments(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> list[Segment]:  # noqa: B008 (frozen)
@@ -145,7 +160,10 @@ def below(timeline: Timeline, rule: SegmentRule = SegmentRule()) -> Below:  # no
     default = timeline.threshold(rule.threshold)
     opening = rule.opening(timeline.labels, default)
     reached = (timeline.probabilities >= opening).any(1) & ~timeline.unanswered
-    return Below(int((~reached).sum()), len(timeline), default, len(rule.thresholds))
+    rejected, label = 0, ""
+    if timeline.rejection is not None:
+        rejected, label = int((timeline.unanswered & ~timeline.nobody).sum()), timeline.rejection.label
+    return Below(int((~reached).sum()), len(timeline), default, len(rule.thresholds), rejected, label)
 
 
 def _active(timeline: Timeline, rule: SegmentRule) -> tuple[np.ndarray, np.ndarray]:

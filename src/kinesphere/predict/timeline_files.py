@@ -254,11 +254,10 @@ def _clock(time_s: float) -> str:
 def _plain_segments(segments: Sequence[Segment], coverage: Below | None) -> dict[str, object]:
     plain: dict[str, object] = {}
     if coverage is not None:
-        plain["windows"] = {
-            "count": coverage.of,
-            "below_threshold": coverage.windows,
-            "threshold": coverage.threshold,
-        }
+        silent = {"below_threshold": coverage.windows - coverage.rejected, "threshold": coverage.threshold}
+        # Which answer that is, is known of models alone that may give it.
+        rejected = {"rejected": coverage.rejected, "rejected_as": coverage.label} if coverage.label else {}
+        plain["windows"] = {"count": coverage.of, **silent, **rejected}
     return plain | {"segments": [asdict(segment) for segment in segments]}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinesphere.apps.cli.targets import targets
+from kinesphere.apps.cli.targets import several_targets, targets
 from kinesphere.core.errors import InvalidSetting, UnwritableFile
 
 NAMES = st.sampled_from(["a", "A", "a.mp4", "b", "a-2"])
@@ -22,6 +22,20 @@ def test_no_two_videos_have_one_target(sources: list[str]) -> None:
     assert list(chosen) == [*sources, *addresses]
     assert len({str(target).casefold() for target in chosen.values()}) == len(chosen)
     assert all(target.suffix == ".csv" for target in chosen.values())
+
+
+def test_files_of_several_kinds_and_folders_of_one_kind() -> None:
+    both = several_targets("--segments", [Path("x/a.json"), Path("b.csv")], ["a.mp4"], SUFFIXES)
+    assert both == {"a.mp4": (Path("x/a.json"), Path("b.csv"))}
+    folder = several_targets(
+        "--segments", [Path("out"), Path("out/*.json")], ["v/a.mp4", "v/b.mp4"], SUFFIXES
+    )
+    assert folder["v/b.mp4"] == (Path("out/b.csv"), Path("out/b.json"))
+    assert several_targets("--segments", [], ["a.mp4"], SUFFIXES) == {}
+    with pytest.raises(InvalidSetting, match=r"names a\.csv twice; name a file of each kind once"):
+        several_targets("--segments", [Path("a.csv"), Path("a.csv")], ["a.mp4"], SUFFIXES)
+    with pytest.raises(InvalidSetting, match=r"names a \.csv or \.json file; got 'out/video\.svg'"):
+        several_targets("--segments", [Path("out/*.svg")], ["a.mp4"], SUFFIXES)
 
 
 def test_names_say_which_video_they_belong_to() -> None:

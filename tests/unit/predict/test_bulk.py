@@ -63,9 +63,9 @@ def test_files_beside_an_answer_are_written_and_known_to_lack(
     predictor: Predictor, make_video: MakeVideo, tmp_path: Path
 ) -> None:
     source = str(make_video())
-    table, copy = tmp_path / "segments.csv", tmp_path / "copies" / "copy.mp4"
+    table, notes, copy = tmp_path / "segments.csv", tmp_path / "s.vtt", tmp_path / "copies" / "copy.mp4"
     outputs = SideOutputs(
-        predictor, SideFiles({source: table}, copies={source: copy}), SegmentRule(threshold=0.0)
+        predictor, SideFiles({source: (table, notes)}, copies={source: copy}), SegmentRule(threshold=0.0)
     )
     assert outputs.files.lacks(source)
     assert not outputs.files.lacks("another.mp4")
@@ -73,6 +73,8 @@ def test_files_beside_an_answer_are_written_and_known_to_lack(
     assert table.is_file()
     assert copy.is_file()
     assert not outputs.files.lacks(source)
+    notes.unlink()
+    assert outputs.files.lacks(source)
 
 
 def test_a_copy_that_cannot_be_made_is_told_and_a_place_that_takes_none_raises(

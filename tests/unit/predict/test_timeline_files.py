@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from kinesphere.annotations.conversion import convert
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet
+from kinesphere.models.rejection import Rejection
+from kinesphere.predict.segment_rule import SegmentRule
 from kinesphere.predict.segmentation import Segment, below, segments
 from kinesphere.predict.timeline import Timeline
 from kinesphere.predict.timeline_files import elan, read_timeline, web_vtt, write_segments, write_timeline
@@ -203,6 +205,25 @@ def test_every_format_has_probability_and_runner_up(tmp_path: Path) -> None:
         notes[note.get("ANNOTATION_REF")].append(note.findtext("ANNOTATION_VALUE"))
     assert notes == {"a1": ["0.650", "fall 0.200"]}
     assert root.findtext("HEADER/PROPERTY") == str(silent)
+
+
+def test_windows_that_are_none_of_what_is_known_are_not_below_the_threshold(tmp_path: Path) -> None:
+    timeline = Timeline(
+        np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.4, 0.3, 0.3]]),
+        np.array([[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]),
+        LabelSet(("wave", "fall", "other")),
+        "clip.mp4",
+        rejection=Rejection("other", 0.5, "by hand"),
+    )
+    silent = below(timeline, SegmentRule(threshold=0.7))
+    assert silent.lines == ("2 of 3 windows are 'other'", "1 of 3 windows below the threshold of 0.7")
+    assert below(timeline, SegmentRule(threshold=0.3)).lines == silent.lines[:1]
+    assert str(below(timeline, SegmentRule(threshold=0.3, smooth=3))) == "3 of 3 windows are 'other'"
+    write_segments(segments(timeline), tmp_path / "s.json", source="clip.mp4", coverage=silent)
+    plain = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["windows"]
+    assert plain == {
+        "count": 3, "below_threshold": 1, "threshold": 0.7, "rejected": 2, "rejected_as": "other",
+    }  # fmt: skip
 
 
 def test_the_only_label_has_no_runner_up() -> None:

@@ -16,6 +16,7 @@ from kinesphere.core.errors import InvalidSetting, UnknownName
 from kinesphere.core.labels import LabelSet
 from kinesphere.evaluate.files.segments import score_segments
 from kinesphere.predict import SegmentRule, TimelineRow, annotation_row, read_timeline
+from kinesphere.predict.files.hues import hues
 from kinesphere.predict.files.lanes import clock, lanes, shown, ticks
 from kinesphere.predict.files.registry import TIMELINE_FILES
 from kinesphere.predict.segmentation import Segment, segments
@@ -139,6 +140,12 @@ def test_a_page_has_the_video_beside_it_and_a_button_for_each_segment(tmp_path: 
     assert [each["data-start"] for each in buttons] == ["0.000", "2.000", "0.000", "0.000", "2.000"]
     assert buttons[-1]["aria-label"] == f"{HOSTILE}, 0:02.0 to 0:04.0, 80 %"
     assert [each["tabindex"] for each in buttons] == ["0", "-1", "0", "0", "-1"]
+    # the table has everybody's segments, by their start
+    heads, *cells = [part.split("<td>") for part in text.partition("<table>")[2].split("<tr")[1:]]
+    assert "Row" in heads[0]
+    whose = ["person 1" if "person 1" in row[4] else "prediction" for row in cells]
+    assert whose == ["prediction", "person 1", "prediction"]
+    assert [each["data-row"] for each in page.all("tr")[1:]] == whose
     # nothing is loaded from anywhere: no address but the video's, and the policy says so
     addresses = {a[key] for _, a in page.found for key in ("src", "href", "srcset", "poster") if key in a}
     assert addresses == {"../videos/a%20b%231.mp4"}
@@ -158,6 +165,23 @@ def test_an_annotated_copy_follows_the_rule(make_video: MakeVideo, tmp_path: Pat
     assert {".mp4", ".html", ".svg", ".eaf"} <= set(TIMELINE_FILES)
 
 
+def test_a_single_window_is_drawn_over_its_length_and_facts_have_no_probability(tmp_path: Path) -> None:
+    one = Timeline(np.array([[0.9, 0.1]]), np.array([[0.0, 2.0]]), LabelSet(("walk", "wave")), "a.mp4")
+    rows = [TimelineRow("person 1: objects", (Segment("near ball", 0.0, 1.0, 1.0),))]
+    text = one.write(tmp_path / "one.html", rows=rows).read_text(encoding="utf-8")
+    assert 'd="M0.0 100L0.0 10L500.0 10L1000.0 10L1000.0 100Z"' in text
+    assert "windows: 1 ·" in text
+    assert text.count("<td>90 %</td>") == 1
+    assert "<td>100 %</td>" not in text
+
+
+def test_colours_are_of_one_label_up_to_two_dozen() -> None:
+    chosen = hues(f"label {i}" for i in range(25))
+    assert len({*chosen.values()}) == 24
+    assert chosen["label 24"] == chosen["label 0"]
+    assert chosen["label 12"] == "#96dfd6"
+
+
 def test_lanes_ticks_and_clocks() -> None:
     spans = [(0, 4), (1, 2), (2, 3), (3.5, 5), (4, 6)]
     assert lanes([TimedLabel("", "a", start, end) for start, end in spans]) == [0, 1, 1, 1, 0]
@@ -175,6 +199,7 @@ addEventListener("load", () => {
   document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true })); say();
   document.querySelector("tbody tr").click(); say();
   document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true })); say();
+  document.querySelectorAll(".segment")[1].click(); say();
   document.title = `${log.join("|")} ${document.querySelector(".said").textContent}`;
 });
 </script>"""
@@ -186,7 +211,8 @@ def test_the_page_in_chromium(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("chromium is not installed, so that the page's script is not run")
-    path = timeline(str(tmp_path / "a.mp4")).write(tmp_path / "page.html")
+    rows = [TimelineRow("person 1", (Segment("run", 0, 3, 0.5), Segment("jump", 1, 3, 0.5)))]
+    path = timeline(str(tmp_path / "a.mp4")).write(tmp_path / "page.html", rows=rows)
     text = path.read_text(encoding="utf-8").replace("</body>", f"{SCRIPT}</body>")
     path.write_text(text, encoding="utf-8")
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom")
@@ -194,4 +220,7 @@ def test_the_page_in_chromium(tmp_path: Path) -> None:
         [browser, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=False
     )
     title = run.stdout.partition("<title>")[2].partition("</title>")[0]
-    assert title.startswith("0:02.0 40%|0:01.0 20%|0:00.0 0%|0:02.0 40% prediction: "), run.stderr[-500:]
+    moved = "0:02.0 40%|0:01.0 20%|0:00.0 0%|0:02.0 40%|0:01.0 20% "
+    # What was clicked comes first, in full.
+    said = "person 1: jump, 0:01.0 to 0:03.0, 50 % · prediction: "
+    assert title.startswith(moved + said), run.stderr[-500:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,8 @@ def show_segments(timeline: Timeline, rule: SegmentRule) -> None:
         times = f"{part.start_s:9.2f} – {part.end_s:9.2f} s"
         rival = f"  ({part.runner_up} {part.runner_up_probability:.1%})" if part.runner_up else ""
         screen.print(f"  {times}  {part.probability:6.1%}  {part.label}{rival}", soft_wrap=True)
-    silent = below(timeline, rule)
-    if timeline.rejection is not None and (rejected := sum(each.is_rejected for each in timeline)):
-        text = f" {rejected} of {len(timeline)} windows are {timeline.rejection.label!r}"
-        screen.print(tinted("  ", ("note", "yellow"), text), soft_wrap=True)
-        silent = replace(silent, windows=silent.windows - rejected)
-    if silent.windows:
-        screen.print(tinted("  ", ("note", "yellow"), f" {silent}"), soft_wrap=True)
+    for line in below(timeline, rule).lines:
+        screen.print(tinted("  ", ("note", "yellow"), f" {line}"), soft_wrap=True)
 
 
 def show_people(people: PeopleTimelines, rule: SegmentRule) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,8 +48,8 @@ def with_events(
     return EventFinder(Rules.load(rules), segments), replace(files, events=event_files(files.segments))
 
 
-def event_files(segments: Mapping[str, Path]) -> dict[str, Path]:
-    """The file of events beside each file of segments.
+def event_files(segments: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
+    """The file of events beside the first file of segments of each video.
 
     Raises:
         InvalidSetting: If one of them is the file of another video's segments.
@@ -57,10 +57,10 @@ def event_files(segments: Mapping[str, Path]) -> dict[str, Path]:
     from kinesphere.predict.timeline_files import TOOLS
 
     found = {}
-    for source, path in segments.items():
+    for source, (path, *_) in segments.items():
         kind = next((each for each in TOOLS if path.name.lower().endswith(each)), path.suffix)
         found[source] = path.with_name(path.name[: len(path.name) - len(kind)] + ENDING)
-    both = {*found.values()} & {*segments.values()}
+    both = {*found.values()} & {path for several in segments.values() for path in several}
     if both or len({*found.values()}) < len(found):
         clash = min(both or found.values())
         raise InvalidSetting(

@@ -36,7 +36,7 @@ from kinesphere.apps.cli.segment_options import (
     read_truth,
     segment_rule,
 )
-from kinesphere.apps.cli.targets import targets
+from kinesphere.apps.cli.targets import several_targets, targets
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.signals import advise
 
@@ -80,10 +80,12 @@ Streaming = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Resumable output: .jsonl, or .csv without timelines.")]
 Segments = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        help="Folder for the timelines' segments, or one file: .csv, .json, .parquet, .vtt; of a tool to "
-        "correct them in: .eaf (ELAN), .xml (CVAT), .via.json, .label_studio.json."
+        help="One file for the timeline's segments: .csv, .json, .parquet, .vtt; of a tool to correct them "
+        "in: .eaf (ELAN), .xml (CVAT), .via.json, .label_studio.json. Of several videos a folder, which "
+        "gets .csv files, or those of the kind that FOLDER/*.eaf names. May be repeated, for several kinds.",
+        show_default=False,
     ),
 ]
 Annotate = Annotated[
@@ -301,7 +303,7 @@ def _views(
 
 def _side_files(
     wanted: list[str],
-    segments: Path | None,
+    segments: list[Path] | None,
     picture: Path | None,
     page: Path | None,
     annotate: Path | None,
@@ -315,14 +317,16 @@ def _side_files(
     from kinesphere.predict.timeline_files import TOOLS
 
     check_drawn(draw, annotate)
-    if people and segments is not None and segments.name.lower().endswith(tuple(TOOLS)):
+    for place in segments or () if people else ():
+        if not place.name.lower().endswith(tuple(TOOLS)):
+            continue
         raise InvalidSetting(
-            f"--segments {segments} holds the labels of a video, not of each person; with --people write "
+            f"--segments {place} holds the labels of a video, not of each person; with --people write "
             ".eaf, .csv, .json, .parquet or .vtt."
         )
-    to_segments = targets("--segments", segments, wanted, SEGMENT_FILES)
+    to_segments = several_targets("--segments", segments or (), wanted, SEGMENT_FILES)
     if len(to_segments) == 1:  # of several, each is asked about when it is written
-        for path in to_segments.values():
+        for path in next(iter(to_segments.values())):
             refuse_to_lose(path)
     return SideFiles(
         to_segments,

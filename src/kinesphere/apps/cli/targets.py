@@ -53,6 +53,41 @@ def targets(
     return chosen
 
 
+def several_targets(
+    option: str, places: Sequence[Path], sources: Sequence[str], suffixes: Collection[str]
+) -> dict[str, tuple[Path, ...]]:
+    """The files to write for each source, one for each place; see `targets`.
+
+    Args:
+        option: Its name, for messages.
+        places: Files and folders; a folder with a pattern, as `notes/*.eaf`, gets files of that suffix.
+        sources: Paths and URLs, each once.
+        suffixes: Suffixes of what can be written, the first of which files in a folder get.
+
+    Raises:
+        InvalidSetting: If two places would be one file, or as `targets`.
+        UnwritableFile: If a place takes no files.
+    """
+    every: dict[str, tuple[Path, ...]] = {}
+    for place in places:
+        for source, path in _of_pattern(option, place, sources, suffixes).items():
+            if any(_same(path) == _same(other) for others in every.values() for other in others):
+                raise InvalidSetting(f"{option} names {path} twice; name a file of each kind once.")
+            every[source] = (*every.get(source, ()), path)
+    return every
+
+
+def _of_pattern(
+    option: str, place: Path, sources: Sequence[str], suffixes: Collection[str]
+) -> dict[str, Path]:
+    """As `targets`, of a place that may end in a pattern."""
+    if not place.name.startswith("*."):
+        return targets(option, place, sources, suffixes)
+    suffix = place.name.removeprefix("*").lower()
+    check_file(option, place.with_name(f"video{suffix}"), suffixes)
+    return targets(option, place.parent, sources, (suffix,))
+
+
 def _below(place: Path, sources: Sequence[str], suffix: str) -> dict[str, Path]:
     local = [Path(source).absolute().parent for source in sources if "://" not in source]
     parent = Path(os.path.commonpath(local)) if local else Path()

@@ -42,11 +42,6 @@ class Shown:
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]]
     hues: Mapping[str, str]
 
-    @property
-    def own(self) -> tuple[Segment, ...]:
-        """The segments of the timeline itself."""
-        return tuple(each for each in self.rows[-1].segments if isinstance(each, Segment))
-
 
 def shown(timeline: Timeline, rule: SegmentRule, rows: Sequence[TimelineRow]) -> Shown:
     """Gather what a picture or a page shows.

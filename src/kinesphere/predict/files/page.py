@@ -73,16 +73,21 @@ def page(timeline: Timeline, path: Path, rule: SegmentRule, rows: Sequence[Timel
 
 def _about(timeline: Timeline, rule: SegmentRule) -> str:
     parts = [
-        timeline.model, f"{len(timeline.labels)} labels", f"{len(timeline)} windows", str(rule),
-        str(below(timeline, rule)), *timeline.notes,
+        timeline.model, f"{len(timeline.labels)} labels", f"windows: {len(timeline)}", str(rule),
+        *below(timeline, rule).lines, *timeline.notes,
     ]  # fmt: skip
     return " · ".join(spelled(part) for part in parts if part)
 
 
 def _table(seen: Shown) -> Html:
-    if not seen.own:
+    found = [
+        (row.name, each) for row in reversed(seen.rows) for each in row.segments if isinstance(each, Segment)
+    ]
+    if not found:
         return tag("p", "No label reaches its threshold anywhere.", class_="none")
-    heads = ("Start", "Length", "Label", "Probability", "Runner-up")
+    found.sort(key=lambda named: (named[1].start_s, named[1].end_s))
+    several = any(name != seen.rows[-1].name for name, _ in found)
+    heads = ("Start", "Length", "Label", *(["Row"] if several else []), "Probability", "Runner-up")
     rows = [
         tag(
             "tr",
@@ -97,15 +102,22 @@ def _table(seen: Shown) -> Html:
             ),
             tag("td", f"{each.end_s - each.start_s:.1f} s"),
             tag("td", tag("i", style=f"background:{seen.hues[each.label]}"), spelled(each.label)),
-            tag("td", f"{100 * each.probability:.0f} %"),
-            tag("td", _rival(each)),
+            tag("td", spelled(name)) if several else None,
+            tag("td", _probability(each)),
+            tag("td", _rival(each), class_="rival"),
             data_start=f"{each.start_s:.3f}",
             data_end=f"{each.end_s:.3f}",
+            data_row=spelled(name),
         )
-        for each in seen.own
+        for name, each in found
     ]
     head = tag("thead", tag("tr", [tag("th", name, scope="col") for name in heads]))
     return tag("div", tag("table", head, tag("tbody", rows)), class_="tall")
+
+
+def _probability(each: Segment) -> str:
+    """Nothing of what is measured rather than believed, such as who is near whom."""
+    return "" if each.runner_up is None and each.probability == 1 else f"{100 * each.probability:.0f} %"
 
 
 def _rival(each: Segment) -> str:

@@ -15,7 +15,7 @@ function playerOf(root) {
   const segments = [...lanes.querySelectorAll(".segment")];
   const own = [...lanes.querySelectorAll(".own .segment")];
   const rows = [...root.querySelectorAll("tbody tr")];
-  let time = start, until = null;
+  let time = start, until = null, asked = null;
 
   // The head, the words below the video, and what is marked as playing.
   function show(follow) {
@@ -28,17 +28,23 @@ function playerOf(root) {
       const inside = from <= time && time < to;
       element.classList.toggle("now-playing", inside);
       if (inside && element.classList.contains("segment")) {
-        const row = element.closest(".row");
-        const words = row.classList.contains("own") ? element.title : element.textContent;
-        said.push(`${row.querySelector(".name").textContent}: ${words}`);
+        const row = element.closest(".row"), used = element === asked;
+        const words = used || row.classList.contains("own") ? element.title : element.textContent;
+        said[used ? "push" : "unshift"](`${row.querySelector(".name").textContent}: ${words}`);
       }
     }
-    root.querySelector(".said").textContent = said.reverse().join(" · ");
+    // What was asked for last comes first, then the page's own row.
+    const first = asked?.classList.contains("now-playing") ? [said.pop()] : [];
+    root.querySelector(".said").textContent = [...first, ...said].join(" · ");
     if (follow) {
       const x = place * lanes.offsetWidth;
       if (x < scroll.scrollLeft || x > scroll.scrollLeft + scroll.clientWidth) scroll.scrollLeft = x - scroll.clientWidth / 4;
     }
   }
+
+  const nameOf = (segment) => segment.closest(".row").querySelector(".name").textContent;
+  const isOf = (segment, row) =>
+    times(segment).every((time, i) => time === times(row)[i]) && row.dataset.row === nameOf(segment);
 
   function seek(to) {
     until = null;
@@ -49,13 +55,14 @@ function playerOf(root) {
 
   function play(element) {
     const [from, to] = times(element);
+    asked = segments.find((each) => each === element || isOf(each, element)) ?? null;
     seek(from);
     if (root.querySelector(".stop").checked) until = to;
     video?.play().catch(() => {});
   }
 
   if (video) {
-    video.addEventListener("error", () => { root.querySelector(".missing").hidden = false; });
+    video.addEventListener("error", () => { video.hidden = true; root.querySelector(".missing").hidden = false; });
     video.addEventListener("seeked", () => { time = video.currentTime; show(true); });
     const tick = () => {
       if (video.paused) return;

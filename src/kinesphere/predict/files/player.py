@@ -43,7 +43,8 @@ def stage(source: str, page: Path, *, lazy: bool = False) -> Html:
     missing = tag(
         "p",
         "The browser cannot play the video: it is not where it was when this page was written, or of a kind "
-        "that browsers do not play (MP4 with H.264 plays everywhere). The timeline stays usable.",
+        "that browsers do not play. MP4 with H.264 plays everywhere: make one (ffmpeg -i VIDEO VIDEO.mp4) "
+        "and have the page written of that. The timeline stays usable.",
         class_="none missing",
         hidden=True,
     )
@@ -165,6 +166,9 @@ def _segment(each: Segment | TimedLabel, lane: int, seen: Shown, note: str, *, f
 
 def _curve(label: str, seen: Shown) -> Html:
     times, probabilities = seen.curves[label]
+    # The first and last windows speak up to their ends; a single one would be a line of no width.
+    times = np.concatenate([seen.cells[:1, 0], times, seen.cells[-1:, 1]])
+    probabilities = np.concatenate([probabilities[:1], probabilities, probabilities[-1:]])
     x = 1000 * (times - seen.start_s) / (seen.end_s - seen.start_s)
     y = _CURVE_HEIGHT * (1 - np.clip(probabilities, 0, 1))
     points = "L".join(f"{a:.1f} {b:.0f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))

@@ -145,10 +145,12 @@ def test_what_cannot_be_found_is_said_before_and_what_takes_too_long_after(
 
 
 def test_no_two_videos_share_a_file_of_events() -> None:
-    segments = {"a.mp4": Path("a.json"), "a.events.mp4": Path("a.events.json")}
+    segments = {"a.mp4": [Path("a.json")], "a.events.mp4": [Path("a.events.json")]}
     with pytest.raises(InvalidSetting, match=r"a\.events\.json, which is the file of another one"):
         event_files(segments)
-    assert event_files({"a.mp4": Path("x/a.via.json")}) == {"a.mp4": Path("x/a.events.json")}
+    assert event_files({"a.mp4": [Path("x/a.via.json"), Path("x/a.csv")]}) == {
+        "a.mp4": Path("x/a.events.json")
+    }
 
 
 def test_events_of_one_rule_that_overlap_lie_on_tiers_of_their_own(tmp_path: Path) -> None:
