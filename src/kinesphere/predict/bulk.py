@@ -363,10 +363,10 @@ class SideOutputs:
                     write_segments(found, target, source=source, coverage=silent, more=event_tiers(events))
             for target in filter(None, (files.pictures.get(source), files.pages.get(source))):
                 answer.write(target, self.rule, (*self.annotations(source), *_event_row(events)))
-        if target := files.copies.get(source):
-            make_folder(target.parent)
+        if copy := files.copies.get(source):
+            make_folder(copy.parent)
             overlay = None if self.predictor is None else overlay_of(self.predictor, source, self.draw)
-            annotate(source, target, answer, rule=self.rule, overlay=overlay)
+            annotate(source, copy, answer, rule=self.rule, overlay=overlay)
 
     def _write_people(self, answer: PeopleTimelines, events: Sequence[Event]) -> None:
         source, files = answer.source, self.files
@@ -381,9 +381,9 @@ class SideOutputs:
             rows = (*self.annotations(source), *_event_row(events), *person_rows(answer, self.rule))
             for target in shown:
                 whole.write(target, self.rule, rows)
-        if target := files.copies.get(source):
-            make_folder(target.parent)
-            annotate_people(source, target, answer, rule=self.rule)
+        if copy := files.copies.get(source):
+            make_folder(copy.parent)
+            annotate_people(source, copy, answer, rule=self.rule)
 
 
 def _event_row(events: Sequence[Event]) -> tuple[TimelineRow, ...]:

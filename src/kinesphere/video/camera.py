@@ -66,7 +66,14 @@ class Camera(Closing):
             raise InvalidSetting(
                 f"A camera has a number from 0 on and a positive timeout_s; got {device} and {timeout_s}."
             )
-        capture = cv2.VideoCapture(device)
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(
+            0
+        )  # silent: it would tell of each way to open a camera that is not here
+        try:
+            capture = cv2.VideoCapture(device)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
         if not capture.isOpened():
             capture.release()
             raise UnreadableVideo(

@@ -127,6 +127,7 @@ def _show(found: list[Speed]) -> None:
         "memory, MB",
         title=f"{width}x{height}, on {where}, {first.precision}",
     )  # fmt: skip
+    table.columns[0].overflow = "fold"
     for each in found:
         memory = f"{each.memory_mb:.0f}"
         if each.device_memory_mb is not None:
@@ -141,3 +142,9 @@ def _show(found: list[Speed]) -> None:
             memory,
         )
     console().print(table)
+    console().print(
+        "A clip of a batch shares the pass with as many as stand in brackets. A window is decoded, resized "
+        "and computed; a model keeps up with so many frames a second that its windows, at their stride, take "
+        "as long as they last.",
+        soft_wrap=True,
+    )

@@ -31,7 +31,7 @@ from kinesphere.apps.cli.live_options import (
     Webhook,
 )
 from kinesphere.apps.cli.options import Device, PrecisionChoice
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.signals import Stopped, advise
 from kinesphere.core.text import visible, without_password
 
@@ -149,6 +149,8 @@ def live(
     observers: list[FrameObserver] = [screen, *opened.observers, *copies]
     with watch(source, predictor, settings, observers) as watching:
         _run(watching, opened, as_json)
+    if annotated is not None and annotated.is_file():
+        say("note", "green", f"The copy with its answers is {annotated}", to_stderr=True)
     end(opened.failures)
 
 
@@ -166,14 +168,20 @@ def _run(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
         say("note", "yellow", doubt, to_stderr=True)
     for note in opened.notes:
         say("note", "green", note, to_stderr=True)
+    unseen = False
     try:
         for _ in watching:
             if opened.is_over:
                 break
+    except KinesphereError:
+        # Of what never opened there is nothing to sum up, but for programs, which wait for that line.
+        unseen = not watching.summary.decoded
+        raise
     finally:
         watching.close()
         with suppress(Stopped):
-            _conclude(watching, opened, as_json)
+            if as_json or not unseen:
+                _conclude(watching, opened, as_json)
 
 
 def _conclude(watching: Watching, opened: OpenOutputs, as_json: bool) -> None:
@@ -202,6 +210,8 @@ class Screen:
             print_json_line(result.to_json(self._top))
             return
         best = ", ".join(f"{label} {100 * p:.0f} %" for label, p in result.prediction.top(self._top))
+        if result.prediction.is_rejected:
+            best = f"{result.prediction.answer} ({best})"
         whom = "" if result.person is None else f"person {result.person}: "
         text = f"{result.frame.time_s:9.2f} s  {whom}{best}  ({1000 * result.latency_s:.0f} ms)"
         if self._console.is_terminal:

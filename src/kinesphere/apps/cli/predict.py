@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from kinesphere.predict.people import PeopleSettings
     from kinesphere.predict.windowed import Windows
 
+BEFORE = "what comes before the first answer (decoding, people and their poses)"
 BOX = "the recogniser in the box"
 SEGMENT_FILES = (".csv", ".json", ".parquet", ".eaf", ".vtt", ".xml")
 PICTURES, PAGES = (".svg", ".png"), (".html",)
@@ -347,13 +348,15 @@ def _run(
 
     if log is not None:
         advise(GOES_ON)
-    done = 0
+    done, doing = 0, ""
 
     def inside(windows: int, of: int) -> None:
         """Tell how far the video is that is being asked about."""
+        nonlocal doing
+        doing = ""
         advance(done + windows / of, len(wanted))
 
-    with progress("Predicting", "videos", hidden=screen.as_json) as advance:
+    with progress("Predicting", "videos", hidden=screen.as_json, detail=lambda: doing) as advance:
         missing = log.missing(wanted) if log is not None else wanted
         fresh = set(missing)
         # A record does not hold what segments and copies are made of: such videos are predicted again.
@@ -361,8 +364,11 @@ def _run(
         kept = done = len(wanted) - len(missing) - len(again)
         advance(kept, len(wanted))
         heard = Progress(inside, None if log is None else log.path)
+        doing = BEFORE
         for done, answer in enumerate(ask([*missing, *again], heard), start=kept + 1):
+            doing = "the files beside the answer"
             record = screen.take(answer)
+            doing = BEFORE
             if log is not None and source_of(answer) in fresh:
                 log.write(record)
             advance(done, len(wanted))
