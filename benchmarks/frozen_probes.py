@@ -185,7 +185,7 @@ def arms_of(labels: Path, network: Network, resize: str, work: Path) -> tuple[Ma
 
 
 def _families(recipe: Recipe, samples: Manifest) -> list[Family]:
-    recogniser = build_recogniser(recipe, samples)
+    recogniser = build_recogniser(recipe, samples, tell=False)
 
     def read(split: FrozenSplit) -> dict[str, Features]:
         return read_features(recipe, split, {"train": (samples, recipe.probe.views)})
@@ -210,7 +210,7 @@ def _neighbours(mean: Family, recipe: Recipe, samples: Manifest) -> Family:
         for part, each in mean.features.items()
     }
     candidates = tuple(Neighbours(k, 0.07) for k in NEIGHBOURS)
-    recogniser = build_recogniser(recipe, samples)
+    recogniser = build_recogniser(recipe, samples, tell=False)
     return NeighbourFamily(candidates, mean.trainer, own, recogniser, multi=False)
 
 

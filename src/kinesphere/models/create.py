@@ -49,6 +49,7 @@ def create_model(
     pretrained: str | bool | None = None,
     spec: ClipSpec | Sequence[ClipSpec] | None = None,
     arguments: Arguments | None = None,
+    tell: bool = True,
 ) -> Recogniser:
     """Build a recogniser, fresh or from public weights.
 
@@ -58,6 +59,7 @@ def create_model(
         pretrained: A weight tag of the card, True for its first one, None or False for a fresh network.
         spec: Input contract in place of the card's; one for each input of the model.
         arguments: Builder arguments in place of the defaults.
+        tell: Whether the log says that the head of weights is fresh; a training says it by itself.
 
     Returns:
         The recogniser in evaluation mode. If `labels` are not those of the weights, the head is fresh:
@@ -77,7 +79,7 @@ def create_model(
     weights = tag or pretrained
     if weights:
         entry = architecture.card.published(weights)
-        recogniser = _from_weights(architecture, entry, wanted, arguments or {})
+        recogniser = _from_weights(architecture, entry, wanted, arguments or {}, tell)
     elif wanted is None:
         raise InvalidSetting(f"A fresh {stem} needs labels; give them, or start from weights.")
     else:
@@ -97,14 +99,14 @@ def create_model(
 
 
 def _from_weights(
-    architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments
+    architecture: Architecture, entry: WeightEntry, labels: LabelSet | None, arguments: Arguments, tell: bool
 ) -> Recogniser:
 
     name = f"{architecture.card.name}.{entry.tag}"
     if entry.file is not None:
         recogniser = read_model(Path(entry.file), arguments)
         if labels is not None:
-            relabel(recogniser, labels, name)
+            relabel(recogniser, labels, name, tell=tell)
         return recogniser
     if entry.in_words and labels is None:
         raise InvalidSetting(
@@ -120,7 +122,7 @@ def _from_weights(
     recogniser = import_checkpoint(path, name, arguments=arguments)
     if labels is not None:
         _check_named(recogniser, labels, name, path)
-        relabel(recogniser, labels, name)
+        relabel(recogniser, labels, name, tell=tell)
     return recogniser
 
 
@@ -198,13 +200,14 @@ def _from_hub(repository: str) -> Path:
         ) from error
 
 
-def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
+def relabel(recogniser: Recogniser, labels: LabelSet, name: str, *, tell: bool = True) -> None:
     """Give weights the classes that are wanted: the head stays if they are its own, in any order.
 
     Args:
         recogniser: With the classes of its weights.
         labels: Those that are wanted.
         name: Name of the weights, for the log.
+        tell: Whether the log says that the head is fresh.
     """
 
     own = recogniser.former_labels = recogniser.labels
@@ -216,11 +219,14 @@ def relabel(recogniser: Recogniser, labels: LabelSet, name: str) -> None:
                     parameter.copy_(parameter[order])
         recogniser.labels = labels
         return
+    reset = recogniser.reset_head(labels)
+    if not tell:
+        return
     is_named = own.names != numbered(len(own)).names
     unknown = [label for label in labels if label not in own] if is_named else []
     log.warning(
         "%s: labels differ (%d in the weights, %d wanted); fresh head: %s%s",
-        name, len(own), len(labels), ", ".join(recogniser.reset_head(labels)),
+        name, len(own), len(labels), ", ".join(reset),
         f"; not in the weights: {named(unknown, 8)}" if unknown else "",
     )  # fmt: skip
 

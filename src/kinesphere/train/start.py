@@ -75,9 +75,10 @@ class Start:
         said = f"Started from {self.weights}: {len(self.loaded)} of {count} tensors loaded, reset: {reset}."
         if self.shared is not None:
             shared = f" ({named(self.shared, _MOST_NAMES)})" if self.shared else ""
+            new = f" ({named(self.new, _MOST_NAMES)})" if self.new else ""
             said += (
-                f" Labels: {len(self.shared)} shared{shared}, {len(self.new)} new, {len(self.dropped)} of "
-                "the weights not wanted."
+                f" Labels: {len(self.shared)} shared{shared}, {len(self.new)} new{new}, "
+                f"{len(self.dropped)} of the weights not wanted."
             )
         return f"{said} It had learnt from: {' → '.join(self.taught) or TITLES['unknown']}."
 

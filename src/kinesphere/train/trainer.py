@@ -124,7 +124,7 @@ def starting(recipe: Recipe, parts: Parts, compute: Compute) -> Recogniser:
 
     Where it starts from weights, what of them was loaded is logged and written into the run's folder.
     """
-    recogniser = build_recogniser(recipe, parts.train)
+    recogniser = build_recogniser(recipe, parts.train, tell=False)
     before = recogniser.provenance
     if recipe.model.pretrained or "." in recipe.model.name:
         weights = recipe.model.pretrained if isinstance(recipe.model.pretrained, str) else recipe.model.name
@@ -150,20 +150,26 @@ def _clips_of(parts: Parts, start: Recogniser) -> ClipDigests | None:
     return digests_of(used, parts.contents, () if before is None else (before,))
 
 
-def build_recogniser(recipe: Recipe, train: Manifest) -> Recogniser:
+def build_recogniser(recipe: Recipe, train: Manifest, *, tell: bool = True) -> Recogniser:
     """The model of a recipe before its first step; the same for the same seed.
 
-    What of it starts afresh although weights were given is logged.
+    What of it starts afresh although weights were given is logged, unless a caller tells it (`tell`).
     """
     torch.manual_seed(recipe.train.seed)
     settings = recipe.model
     architecture = MODELS.get(settings.name.partition(".")[0])
     name = architecture.card.name
     if isinstance(settings.pretrained, str) and is_file(settings.pretrained, settings.name):
-        recogniser = start_from(settings.pretrained, settings.name, train.labels, settings.arguments)
+        recogniser = start_from(
+            settings.pretrained, settings.name, train.labels, settings.arguments, tell=tell
+        )
     else:
         recogniser = create_model(
-            settings.name, train.labels, pretrained=settings.pretrained, arguments=settings.arguments
+            settings.name,
+            train.labels,
+            pretrained=settings.pretrained,
+            arguments=settings.arguments,
+            tell=tell,
         )
     specs = clip_specs(name, recogniser.specs, recipe.clip)
     if specs is not None:

@@ -301,7 +301,7 @@ def test_finetuning_a_run_on_other_labels_says_which_tensors_are_fresh(
     )  # fmt: skip
     with caplog.at_level(logging.INFO, "kinesphere.train"):
         run = train(tuned, console=quiet())
-    assert "fresh head: fc.weight, fc.bias" in caplog.text
+    assert "reset: fc.weight, fc.bias. Labels: 2 shared (bright, dark), 0 new" in caplog.text
     assert "Frozen: 4 tensors up to stage hidden1" in caplog.text
     before, after = load_model(first.folder).net.state_dict(), load_file(run.files.last)
     assert torch.equal(before["hidden1.0.weight"], after["hidden1.0.weight"])

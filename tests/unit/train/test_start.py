@@ -50,8 +50,9 @@ def test_a_chain_is_spelled_out(
     clips = sum(load_model(first.folder).provenance.class_counts.values())
     assert start["taught"] == [f"base ({clips} clips, 2 classes)"]
     sentence = start["sentence"]
-    assert "Labels: 1 shared (dark), 2 new, 1 of the weights not wanted." in sentence
+    assert "Labels: 1 shared (dark), 2 new (pale, striped), 1 of the weights not wanted." in sentence
     assert sentence in caplog.text
+    assert "labels differ" not in caplog.text, "the sentence says it"
     assert sentence in Report.read(second.files.report).notes
     lessons = load_model(second.folder).provenance.lessons
     assert [lesson.data for lesson in lessons] == [("base",), ("fine",)]

@@ -113,7 +113,9 @@ def model_of(pretrained: str) -> str:
     )
 
 
-def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Arguments) -> Recogniser:
+def start_from(
+    pretrained: str, name: str, labels: LabelSet, arguments: Arguments, *, tell: bool = True
+) -> Recogniser:
     """A recogniser of a model with the weights in a file, for the labels of the data.
 
     A foreign file is imported on the way. The trained head stays where its classes are those that are wanted,
@@ -125,6 +127,7 @@ def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Argument
         name: The model; `model.tag` for weights of its card that the file holds.
         labels: Those of the data.
         arguments: Builder arguments.
+        tell: Whether the log says that the head is fresh; a training says it by itself.
 
     Raises:
         InvalidSetting: If the file holds another model, or an argument is unknown or does not fit.
@@ -135,7 +138,7 @@ def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Argument
     arguments = architecture.typed(arguments)
     if _is_ours(pretrained, architecture.card.name):
         recogniser = load_model(path, arguments=arguments)
-        relabel(recogniser, labels, pretrained)
+        relabel(recogniser, labels, pretrained, tell=tell)
         return recogniser
     try:
         recogniser = import_checkpoint(path, name, arguments=arguments)
@@ -152,5 +155,5 @@ def start_from(pretrained: str, name: str, labels: LabelSet, arguments: Argument
         )  # fmt: skip
         recogniser.labels = labels
         return recogniser
-    relabel(recogniser, labels, pretrained)
+    relabel(recogniser, labels, pretrained, tell=tell)
     return recogniser
