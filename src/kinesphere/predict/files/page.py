@@ -102,7 +102,7 @@ def _table(seen: Shown) -> Html:
             ),
             tag("td", f"{each.end_s - each.start_s:.1f} s"),
             tag("td", tag("i", style=f"background:{seen.hues[each.label]}"), spelled(each.label)),
-            tag("td", spelled(name)) if several else None,
+            tag("td", spelled(name), class_="whose") if several else None,
             tag("td", _probability(each)),
             tag("td", _rival(each), class_="rival"),
             data_start=f"{each.start_s:.3f}",
