@@ -52,6 +52,8 @@ class StreamFeed:
         self.name = source.name
         self.ends = source.local
         self.fps: Fraction | None = None
+        self.moves = False
+        """Whether it has sent more than one picture."""
         self._paced = paced
 
     def connect(self) -> StreamConnection:
@@ -168,7 +170,7 @@ class StreamConnection:
         """The packets of the stream, and None at its end, for what the decoder still holds."""
         patience_s = self._feed.settings.frozen_s
         silence = SourceTimeout(f"{self._feed.name} sent nothing for {patience_s:g} s")
-        last_s = time.monotonic()
+        last_s, seen = time.monotonic(), 0
         try:
             for packet in self._container.demux(self._stream):
                 # The first wait that is broken off ends with what the parser still held, and no error.
@@ -176,12 +178,28 @@ class StreamConnection:
                     raise silence
                 last_s = time.monotonic()
                 if packet.size:
+                    seen += 1
+                    self._feed.moves |= seen > 1
                     yield packet
         except (av.error.ExitError, SourceTimeout):
             raise silence from None
         except (av.FFmpegError, OSError) as error:
+            self._refuse_one_picture()
             raise UnreadableVideo(f"{self._feed.name} broke off ({error.strerror or error})") from error
+        self._refuse_one_picture()
         yield None
+
+    def _refuse_one_picture(self) -> None:
+        """Refuse the address of a camera's snapshot, which would be asked for again and again.
+
+        Raises:
+            InvalidSetting: If it is one.
+        """
+        is_image = self._container.format.name.endswith("_pipe")
+        if is_image and not self._feed.moves and not self._feed.source.local:
+            raise InvalidSetting(
+                f"{self._feed.name} is one picture and no stream; name the address of the camera's stream."
+            )
 
     def _decoded(self) -> Generator[av.VideoFrame]:
         context, settings = self._stream.codec_context, self._feed.settings

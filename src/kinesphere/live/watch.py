@@ -45,8 +45,8 @@ def watch(
     the source goes away, freezes or changes, it is connected anew and the model begins anew.
 
     Args:
-        source: The number of a camera (`0` or `"0"`), an `rtsp://`, `rtmp://`, `http://` or `udp://` address,
-            a file, which is played at its own pace, or any `Feed`.
+        source: The number of a camera (`0`, `"0"` or `/dev/video0`), an `rtsp://`, `rtmp://`, `http://` or
+            `udp://` address, a file, which is played at its own pace, or any `Feed`.
         predictor: What answers: frame by frame where its network streams, else about windows.
         settings: At which rate and for how long.
         observers: Told of frames, answers and incidents; closed at the end, whatever ends it.
@@ -74,8 +74,9 @@ def feed_of(source: int | str | Path | Feed, settings: LiveSettings, clock: Cloc
     """
     if not isinstance(source, int | str | Path):
         return source
-    if isinstance(source, int) or (re.fullmatch(r"[0-9]+", str(source)) and not Path(source).exists()):
-        camera = CameraFeed(int(str(source)), settings)
+    numbered = re.fullmatch(r"(/dev/video)?([0-9]+)", str(source))
+    if numbered is not None and (numbered[1] or isinstance(source, int) or not Path(source).exists()):
+        camera = CameraFeed(int(numbered[2]), settings)
         if settings.as_fast_as_possible:
             raise cannot_wait(camera.name)
         return camera

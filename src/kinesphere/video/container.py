@@ -39,6 +39,13 @@ _PROTOCOLS = {
     "http": _HTTP,
     "live": f"{_HTTP},udp,rtp,rtsp,rtsps,srtp,rtmp,rtmps,rtmpt,rtmpts",
 }
+# What to check where a source is no video.
+_ADVICE = {
+    "file": "that it is a video file and complete",
+    "bytes": "that it is a video file and complete",
+    "http": "the address and its server, and that it is neither a page nor a playlist (.m3u8, .mpd)",
+    "live": "the address and its server",
+}
 # Formats that hold their video themselves; and sound, so that it can be named as what it is.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,kux,live_flv,asf,asf_o,ogg,nut,mxf,"
@@ -151,12 +158,13 @@ class Source:
                 metadata_errors="ignore",
             )
         except av.error.ExitError as error:
+            advice = "that it runs and sends to this address" if self.kind == "live" else "the source"
             raise SourceTimeout(
-                f"{self.name} did not open within {timeout_s:g} s; check the source, "
-                "or allow more with timeout_s."
+                f"{self.name} did not open within {timeout_s:g} s; check {advice}, or allow more with "
+                "timeout_s."
             ) from error
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-            advice = "that it is a video file and complete" if self.local else "the address and its server"
+            advice = _ADVICE[self.kind]
             raise UnreadableVideo(
                 f"{self.name} cannot be read as a video ({_reason(error)}); check {advice}."
             ) from error

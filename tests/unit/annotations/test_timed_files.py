@@ -165,6 +165,7 @@ def test_tables_say_which_columns_they_do_not_read(tmp_path: Path) -> None:
         ("a.txt", "v 0 1e30 a\n", "line 1: times of 'a' in 'v' should be finite seconds up to 1e"),
         ("a.txt", "v 0 x a\n", "line 1: times and scores should be numbers"),
         ("a.txt", "v 0 1\n", "line 1: lines are `video start end class score`"),
+        ("a.txt", "run\nrun\n", "line 1: lines are .*got 'run'. A label a frame is not read; write segments"),
         ("a.csv", "video,label,start,end\nv,a,3,2\n", "line 2: 'a' in 'v' ends at 2 s, before"),
         ("a.csv", "video,label,start\nv,a,3\n", "lacks end_s; its columns are 'video', 'label', 'start'"),
         ("a.csv", "start_s,end_s,run,walk\n0,1,0.5,0.5\n", "A table of windows with a column for each label"),

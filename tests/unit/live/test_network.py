@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from kinesphere.core.errors import InvalidSetting, SourceTimeout
+from kinesphere.core.errors import InvalidSetting, SourceTimeout, UnreadableVideo
 from kinesphere.live.clock import SystemClock
 from kinesphere.live.network import StreamFeed
 from kinesphere.live.settings import LiveSettings
+from kinesphere.live.watch import feed_of
 from kinesphere.video.container import Source
 
 
@@ -65,6 +66,28 @@ def test_pictures_that_are_only_counted_are_timed_by_their_arrival() -> None:
     assert arrivals[-1] is not None
     assert arrivals[0] is not None
     assert arrivals[-1].arrived_s - arrivals[0].arrived_s > 0.4
+
+
+def test_a_snapshot_is_no_stream() -> None:
+    _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))
+    with served("image/jpeg", [jpeg.tobytes()], 0.0) as url:
+        connection = feed(url).connect()
+        with pytest.raises(InvalidSetting, match="is one picture and no stream; name the address of the cam"):
+            list(iter(connection.read, None))
+        connection.close()
+
+
+def test_a_page_is_no_stream() -> None:
+    with (
+        served("text/html", [b"<html><body>the camera</body></html>"], 0.0) as url,
+        pytest.raises(UnreadableVideo, match=r"neither a page nor a playlist \(\.m3u8, \.mpd\)"),
+    ):
+        feed(url).connect()
+
+
+def test_a_camera_has_its_number_or_its_device() -> None:
+    settings, clock = LiveSettings(), SystemClock()
+    assert [feed_of(name, settings, clock).name for name in ("7", 7, "/dev/video7")] == ["camera 7"] * 3
 
 
 def rare_key_frames() -> list[bytes]:

@@ -58,9 +58,11 @@ def _lines(path: Path) -> Iterator[TimedLabel]:
     while lines.more():
         words = lines.words()
         if len(words) not in ((3, 4, 5) if found else (4, 5)):
+            of_frames = " A label a frame is not read; write segments in seconds." if len(words) == 1 else ""
             raise lines.error(
                 "lines are `video start end class score`, or `video start end class` in annotations, whose "
                 f"class may also be the file's name (Diving_test.txt); got {brief(' '.join(words[:8]))}."
+                f"{of_frames}"
             )
         try:
             start_s, end_s = lines.value(words[1]), lines.value(words[2])
