@@ -75,11 +75,12 @@ def feed_of(source: int | str | Path | Feed, settings: LiveSettings, clock: Cloc
     if not isinstance(source, int | str | Path):
         return source
     numbered = re.fullmatch(r"(/dev/video)?([0-9]+)", str(source))
-    if numbered is not None and (numbered[1] or isinstance(source, int) or not Path(source).exists()):
-        camera = CameraFeed(int(numbered[2]), settings)
+    if isinstance(source, int) or (numbered is not None and (numbered[1] or not Path(source).exists())):
+        camera = CameraFeed(int(str(source).removeprefix("/dev/video")), settings)
         if settings.as_fast_as_possible:
             raise cannot_wait(camera.name)
         return camera
+    assert not isinstance(source, int)  # its digits are a number
     return StreamFeed(Source.of(source), settings, clock, paced=not settings.as_fast_as_possible)
 
 
