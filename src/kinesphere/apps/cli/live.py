@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -147,11 +148,19 @@ def live(
     opened = outputs.open(without_password(source), predictor.labels, screen)
     copies = [] if annotated is None else [AnnotatedCopy(annotated, top=top)]
     observers: list[FrameObserver] = [screen, *opened.observers, *copies]
-    with watch(source, predictor, settings, observers) as watching:
+    with _named(annotated), watch(source, predictor, settings, observers) as watching:
         _run(watching, opened, as_json)
-    if annotated is not None and annotated.is_file():
-        say("note", "green", f"The copy with its answers is {annotated}", to_stderr=True)
     end(opened.failures)
+
+
+@contextmanager
+def _named(copy: Path | None) -> Iterator[None]:
+    """Say in the end where the annotated copy is, also after Ctrl-C."""
+    try:
+        yield
+    finally:
+        if copy is not None and copy.is_file():
+            say("note", "green", f"The copy with its answers is {copy}", to_stderr=True)
 
 
 def _followed(people: bool, at_most: int | None) -> int:
