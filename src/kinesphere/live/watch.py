@@ -80,7 +80,6 @@ def feed_of(source: int | str | Path | Feed, settings: LiveSettings, clock: Cloc
         if settings.as_fast_as_possible:
             raise cannot_wait(camera.name)
         return camera
-    assert not isinstance(source, int)  # its digits are a number
     return StreamFeed(Source.of(source), settings, clock, paced=not settings.as_fast_as_possible)
 
 
