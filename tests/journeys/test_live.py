@@ -69,6 +69,7 @@ def test_a_file_is_watched_to_its_end(film: Path, model: Path, tmp_path: Path) -
     assert answers[0].keys() == {"frame", "time", "latency_ms", "top", "person"}
     assert last["summary"]["frames"] == 40
     assert last["summary"]["dropped"] == 0
+    assert f"Thecopywithitsanswersis{copy}" in "".join(ended.stderr.split())
     with Video.open(copy) as video:
         assert video.frame_count == 8
 
