@@ -194,7 +194,8 @@ READING: Mapping[str, str] = {
         "The loop cuts every window by itself, as a script would; overlap is windows over a frame."
     ),
     "long_video_hour": (
-        "The loop cuts every window by itself, as a script would; overlap is windows over a frame."
+        "The loop cuts every window by itself, as a script would; overlap is windows over a frame. Memory is "
+        "what of the process is resident: it falls where the system takes back pages that nobody touches."
     ),
     "paired_growth": (
         "The smallest input, and ten and a hundred times as much; change is after over before. Nothing stands"
