@@ -27,11 +27,13 @@ INSTEAD = {
 }
 
 LONGER = {
-    "aagcn_tiny", "ctrgcn_tiny", "dgstgcn_tiny", "i3d_tiny", "karpathy_slow_fusion_multires_tiny",
-    "msg3d_tiny", "posec3d_c3d_tiny", "resnet_lstm_tiny", "rgbpose_conv3d_tiny", "rgbpose_late_tiny",
-    "s3d_tiny", "slowfast_tiny", "stgcnpp_tiny", "tanet_tiny", "tin_tiny", "tsm_mobile_online_tiny",
-    "tsm_mobile_tiny", "tsm_nl_tiny", "two_stream_fused_3d_tiny", "two_stream_i3d_tiny", "video_swin_tiny",
-    "xclip_tiny",
+    "aagcn_tiny", "agcn_tiny", "ctrgcn_tiny", "dd_net_people_tiny", "dgstgcn_tiny", "i3d_tiny",
+    "ip_csn_tiny", "karpathy_slow_fusion_multires_tiny", "movinet_stream_tiny", "msg3d_tiny",
+    "mvit_v2_micro", "nonlocal_i3d_dot_product_tiny", "posec3d_c3d_tiny", "posec3d_tiny",
+    "resnet_lstm_tiny", "rgbpose_conv3d_tiny", "rgbpose_late_tiny", "s3d_tiny", "slowfast_tiny",
+    "stgcnpp_tiny", "tanet_tiny", "tin_tiny", "tpn_slowonly_tiny", "tpn_tsm_tiny", "trn_tiny",
+    "tsm_mobile_online_tiny", "tsm_mobile_tiny", "tsm_nl_tiny", "tsm_online_tiny",
+    "two_stream_fused_3d_tiny", "two_stream_i3d_tiny", "video_swin_tiny", "xclip_tiny",
 }  # fmt: skip
 """Networks that all methods take longest to explain."""
 

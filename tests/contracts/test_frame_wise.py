@@ -17,7 +17,10 @@ from kinesphere.models.runtime.streaming import Streaming
 from kinesphere.predict import Predictor
 from kinesphere.video import VideoWriter
 
-NAMES = [*list_models(), *list_models(tiny=True)]
+NAMES = [
+    *list_models(tiny=True),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in list_models()),
+]
 FRAME_WISE = [name for name in list_models(tiny=True) if card(name).frame_wise]
 LENGTH = 4
 

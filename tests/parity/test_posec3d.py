@@ -5,6 +5,7 @@ import pytest
 SLOWONLY = "posec3d_slowonly_resnet50"
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("fixture", "model", "layout"),

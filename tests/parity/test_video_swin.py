@@ -9,6 +9,7 @@ from kinesphere.models.weights.importing import import_state
 from kinesphere.models.zoo.video_swin import fitted, relative_positions, shift_mask
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("fixture", "layout", "block"),
