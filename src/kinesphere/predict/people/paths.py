@@ -24,6 +24,9 @@ _BODY = (0.06, 0.08, 0.03)
 _LEAST_PX = 1.0
 # Boxes that lie a bit further apart than usual, of tracks at a low rate, are no gap; nor is that rate any.
 _USUAL, _SLOWEST_S = 1.5, 2.0
+# Boxes that end so far from the picture's origin, in parts of its sides, are cut off by more than its border;
+# more than so many of them are no accident.
+_FAR, _MANY = 1.1, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,23 @@ def on_video(tracks: Iterable[Track], video: VideoSource, fps: float | None = No
         (off, "lie after its end"),
     )
     notes += [f"{number} boxes of its tracks {what} and are left out" for number, what in told if number]
+    notes += _notes_on_reach(given, video.size)
     return Placed(tuple(placed), tuple(notes))
+
+
+def _notes_on_reach(tracks: Sequence[Track], size: Size) -> list[str]:
+    """Whether many boxes begin in the picture and end far outside, as corners do that are read as sizes."""
+    boxes = np.concatenate([each.boxes for each in tracks]) if tracks else np.empty((0, 4))
+    height, width = size
+    begin = ((boxes[:, :2] >= 0) & (boxes[:, :2] < (width, height))).all(1)
+    far = begin & (boxes[:, 2:] > np.multiply((width, height), _FAR)).any(1)
+    if far.sum() <= _MANY * len(boxes):
+        return []
+    about = (
+        f"{far.sum()} of {len(boxes)} boxes of its tracks reach far beyond the picture of {width}x{height}"
+    )
+    what = "left, top, width and height (not right and bottom) in pixels of this video's frames"
+    return [f"{about}; a box is {what}"]
 
 
 def _rows_of(track: Track, first: int, video: VideoSource, fps: float | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,15 @@ def test_what_lies_outside_of_the_video_is_left_out_or_refused(passing: Path) ->
         assert fractions.tracks == ()
         assert len(fractions.notes) == 1
         assert fractions.notes[0].startswith("50 boxes of its tracks are less than a pixel wide or high")
+        corners = [
+            replace(each, boxes=np.concatenate([each.boxes[:, :2], each.boxes[:, :2] + each.boxes[:, 2:]], 1))
+            for each in (one, other)
+        ]
+        (told,) = on_video(corners, video).notes
+        assert re.fullmatch(
+            r"\d+ of 100 boxes of its tracks reach far beyond the picture of \d+x\d+; a .*", told
+        )
+        assert told.endswith("(not right and bottom) in pixels of this video's frames")
         with pytest.raises(InvalidAnnotation, match=r"Track 1 has a box in frame 90 at one box a frame, but"):
             on_video([replace(one, frames=one.frames + 40)], video)
         with pytest.raises(InvalidAnnotation, match=r"frame 50 at 10 frames a second, .* ends at 2.00 s"):
