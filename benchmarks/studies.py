@@ -99,6 +99,15 @@ MSR_IMPORT = (
     "--out=runs/msr_action3d",
 )
 MSR_STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
+
+
+def _fused(what: str, model: str, *runs: str, weights: str | None = None, goal: float | None = None) -> Study:
+    """The late fusion of other studies' runs, with equal weights unless some are stated."""
+    stated = () if weights is None else (f"--weights={weights}",)
+    command = ("fuse", *(f"{RUNS}/{run}" for run in runs), *stated)
+    return Study(what=what, model=model, command=command, folder="--out=", goal=goal)
+
+
 STUDIES = {
     "demo": Study(
         what="Generated videos, unseen performers in unseen scenes, 10 movements",
@@ -152,18 +161,15 @@ STUDIES = {
         before=("extract", "flow", UT_LABELS, f"--out={UT_EXTRACTS}", "--short-side=128"),
         command=("train", "recipes/ut_interaction_flow.yaml", f"data.source={UT_LABELS}", "--folds=group"),
     ),
-    "ut_fused": Study(
-        what=UT,
-        model="pixels (ut_transfer) + joints (ut_pose), equal weights",
-        command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose"),
-        folder="--out=",
-        goal=0.95,
+    "ut_fused": _fused(
+        UT, "pixels (ut_transfer) + joints (ut_pose), equal weights", "ut_transfer", "ut_pose", goal=0.95
     ),
-    "ut_fused_all": Study(
-        what=UT,
-        model="pixels (ut_transfer) + joints (ut_pose) + flow (ut_flow), equal weights",
-        command=("fuse", f"{RUNS}/ut_transfer", f"{RUNS}/ut_pose", f"{RUNS}/ut_flow"),
-        folder="--out=",
+    "ut_fused_all": _fused(
+        UT,
+        "pixels (ut_transfer) + joints (ut_pose) + flow (ut_flow), equal weights",
+        "ut_transfer",
+        "ut_pose",
+        "ut_flow",
     ),
     "ut_movinet_scratch": Study(
         what=UT,
@@ -219,25 +225,26 @@ STUDIES = {
         ),
         goal=0.85,
     ),
-    "fight_fused": Study(
-        what=FIGHT,
-        model="pixels (fight_transfer) + flow (fight_flow), equal weights",
-        command=("fuse", f"{RUNS}/fight_transfer", f"{RUNS}/fight_flow"),
-        folder="--out=",
+    "fight_fused": _fused(
+        FIGHT,
+        "pixels (fight_transfer) + flow (fight_flow), equal weights",
+        "fight_transfer",
+        "fight_flow",
         goal=0.85,
     ),
-    "fight_pooled_pose": Study(
-        what=FIGHT,
-        model="pooled probes (fight_pooled) + joints (fight_pose), equal weights",
-        command=("fuse", f"{RUNS}/fight_pooled", f"{RUNS}/fight_pose"),
-        folder="--out=",
+    "fight_pooled_pose": _fused(
+        FIGHT,
+        "pooled probes (fight_pooled) + joints (fight_pose), equal weights",
+        "fight_pooled",
+        "fight_pose",
         goal=0.85,
     ),
-    "fight_fused_all": Study(
-        what=FIGHT,
-        model="pixels (fight_transfer) + flow (fight_flow) + pooled probes (fight_pooled), equal weights",
-        command=("fuse", *(f"{RUNS}/fight_{each}" for each in ("transfer", "flow", "pooled"))),
-        folder="--out=",
+    "fight_fused_all": _fused(
+        FIGHT,
+        "pixels (fight_transfer) + flow (fight_flow) + pooled probes (fight_pooled), equal weights",
+        "fight_transfer",
+        "fight_flow",
+        "fight_pooled",
         goal=0.85,
     ),
     "jhmdb": Study(
@@ -272,13 +279,7 @@ STUDIES = {
             "train.seed=1",
         ),
     ),
-    "msr_fused": Study(
-        what=MSR,
-        model="both dd_net (msr, msr_body), equal weights",
-        command=("fuse", f"{RUNS}/msr", f"{RUNS}/msr_body"),
-        folder="--out=",
-        goal=0.94,
-    ),
+    "msr_fused": _fused(MSR, "both dd_net (msr, msr_body), equal weights", "msr", "msr_body", goal=0.94),
     **{
         f"msr_{stream}": Study(
             what=MSR,
@@ -288,24 +289,20 @@ STUDIES = {
         )
         for stream in MSR_STREAMS
     },
-    "msr_graph": Study(
-        what=MSR,
-        model="four streams of stgcnpp, small, weights 2, 2, 1, 1",
-        command=("fuse", *(f"{RUNS}/msr_{stream}" for stream in MSR_STREAMS), "--weights=2,2,1,1"),
-        folder="--out=",
+    "msr_graph": _fused(
+        MSR,
+        "four streams of stgcnpp, small, weights 2, 2, 1, 1",
+        *(f"msr_{stream}" for stream in MSR_STREAMS),
+        weights="2,2,1,1",
         goal=0.94,
     ),
-    "msr_fused_all": Study(
-        what=MSR,
-        model="both dd_net + four streams of stgcnpp, small, weights 3, 3, 2, 2, 1, 1",
-        command=(
-            "fuse",
-            f"{RUNS}/msr",
-            f"{RUNS}/msr_body",
-            *(f"{RUNS}/msr_{stream}" for stream in MSR_STREAMS),
-            "--weights=3,3,2,2,1,1",
-        ),
-        folder="--out=",
+    "msr_fused_all": _fused(
+        MSR,
+        "both dd_net + four streams of stgcnpp, small, weights 3, 3, 2, 2, 1, 1",
+        "msr",
+        "msr_body",
+        *(f"msr_{stream}" for stream in MSR_STREAMS),
+        weights="3,3,2,2,1,1",
         goal=0.94,
     ),
     **{

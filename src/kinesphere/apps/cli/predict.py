@@ -318,11 +318,10 @@ def _side_files(
     from kinesphere.predict.timeline_files import TOOLS
 
     check_drawn(draw, annotate)
-    for place in segments or () if people else ():
-        if not place.name.lower().endswith(tuple(TOOLS)):
-            continue
+    of_tools = [place for place in segments or () if place.name.lower().endswith(tuple(TOOLS))]
+    if people and of_tools:
         raise InvalidSetting(
-            f"--segments {place} holds the labels of a video, not of each person; with --people write "
+            f"--segments {of_tools[0]} holds the labels of a video, not of each person; with --people write "
             ".eaf, .csv, .json, .parquet or .vtt."
         )
     to_segments = several_targets("--segments", segments or (), wanted, SEGMENT_FILES)
