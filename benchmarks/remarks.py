@@ -39,11 +39,7 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "gpu": {
-        "x3d_m": (
-            "Measured before networks with depthwise 3D convolutions were kept in contiguous memory on "
-            "CUDA, where channels-last is slower, for the reference too; not measured again since."
-        ),
-        "videomae_b": "Within what the reference's own two rows differ by: both run the same products.",
+        "r3d_18": "Within what the reference differs by from run to run: both run the same kernels.",
     },
     "growth": {
         "opening a video": (
