@@ -56,6 +56,14 @@ def test_a_source_that_breaks_at_once_is_not_asked_all_the_time() -> None:
     assert len(world.attempts) < 40
 
 
+def test_a_slow_source_is_waited_for_as_long_as_is_said() -> None:
+    """One picture every 5 s, as a camera of a building site sends."""
+    found = drained(World(VirtualClock(), frame_s=5.0, ends_s=40), LiveSettings(frozen_s=8))
+    assert [shown.time_s for shown in found.frames] == pytest.approx([5.0 * n for n in range(7)])
+    still = World(VirtualClock(), [(1.0, 6.0, "still")], ends_s=12)
+    assert [each.kind for each in drained(still, LiveSettings(frozen_s=8)).incidents] == ["dropped"]
+
+
 def test_a_source_may_stay_away_for_an_hour() -> None:
     found = drained(World(VirtualClock(), [(1.0, 3600.0, "cut")], ends_s=3603))
     assert found.error is None

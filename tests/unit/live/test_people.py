@@ -195,6 +195,8 @@ def test_the_command_answers_about_each_person(
         InvalidSetting, match="--max-people bounds how many people are followed; add --people"
     ):
         app(["live", str(film), "--max-people", "2"], standalone_mode=False)
+    with pytest.raises(InvalidSetting, match="frozen_s is a positive number of seconds; got 0"):
+        app(["live", str(film), "--frozen", "0"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

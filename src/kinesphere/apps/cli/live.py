@@ -76,6 +76,12 @@ MaxPeople = Annotated[
     int | None, typer.Option(min=1, help="Most people that are followed (4); each costs a pass of the model.")
 ]
 Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", show_default=False)]
+Frozen = Annotated[
+    float,
+    typer.Option(
+        help="Seconds without a new picture after which a source is connected anew; more for slow ones."
+    ),
+]
 Copy = Annotated[
     Path | None,
     typer.Option(help="Write the frames that were answered at, with their answers, to this .mp4 file."),
@@ -101,6 +107,7 @@ def live(
     people: People = False,
     max_people: MaxPeople = None,
     seconds: Seconds = None,
+    frozen: Frozen = 2.0,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 3,
     annotated: Copy = None,
     as_fast_as_possible: Patient = False,
@@ -134,6 +141,7 @@ def live(
         window_s=window,
         people=_followed(people, max_people),
         seconds=seconds,
+        frozen_s=frozen,
         as_fast_as_possible=as_fast_as_possible,
     )
     outputs = LiveOutputs(
