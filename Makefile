@@ -6,6 +6,9 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
+# Where Python may keep no compiled modules, every program that a test starts compiles torch anew: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow test-all check extras bench docs counts clean
 .DEFAULT_GOAL := help
 
