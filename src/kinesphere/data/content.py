@@ -1,12 +1,15 @@
-"""What a file holds, in short: enough to know it again under another name."""
+"""What a file, or a folder of images, holds, in short: enough to know it again under another name."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from kinesphere.core.content import content_key
 
 _BLOCK = 64 << 10
 _READERS = 8
@@ -14,7 +17,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Content:
-    """Size and digest of a file.
+    """Size and digest of a file or a folder of images.
 
     Attributes:
         size_bytes: Size of the file; -1 where there is none.
@@ -29,9 +32,13 @@ class Content:
         """The content of a file.
 
         At most three blocks of 64 KiB are read, so that a data set of terabytes takes minutes. Videos that
-        agree in size and in all three are the same ones. Of a pipe or a device nothing is read.
+        agree in size and in all three are the same ones. A folder of images is one video, whose size is that
+        of its files together. Of a pipe or a device nothing is read.
         """
         try:
+            if path.is_dir():
+                size = sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+                return cls(size, content_key(path)[:16])
             if not path.is_file():
                 return cls()
             with path.open("rb") as file:

@@ -20,6 +20,7 @@ from kinesphere.core.paths import is_file, is_folder, is_there
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.text import spelled
 from kinesphere.data.sample import Sample
+from kinesphere.video import is_image_folder
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -58,7 +59,7 @@ class Contents:
     """What lies below a folder, in a fixed order.
 
     Attributes:
-        videos: Files with a video's suffix.
+        videos: Files with a video's suffix, and folders of numbered images whose frame rate a file states.
         folders: Folders that were entered.
         unused: Everything else, with the reason.
     """
@@ -71,7 +72,7 @@ class Contents:
 def contents(root: Path) -> Contents:
     """Everything below a folder; linked folders are entered, each once on the way down.
 
-    Files that were extracted from a video beside them belong to it and are not listed.
+    A folder of numbered images is one video, and nothing in it is listed. Files that were extracted from a video beside them belong to it and are not listed.
     """
     videos: list[Path] = []
     folders: list[Path] = []
@@ -96,9 +97,12 @@ def contents(root: Path) -> Contents:
         except OSError as error:
             unused.append((here, f"cannot be opened ({error.strerror})"))
             continue
-        if here != root:
-            folders.append(here)
         names = {entry.name for entry in entries}
+        if here != root:
+            if is_image_folder(here, names):
+                videos.append(here)
+                continue
+            folders.append(here)
         for entry in entries:
             path = here / entry.name
             reason = _reason(entry, names, suffixes)
@@ -142,8 +146,9 @@ def about_images(unused: Iterable[tuple[Path, str]]) -> str:
     if not count:
         return ""
     return (
-        f" There are {count} images: frames are read from videos, so make one of each sequence, such as with "
-        "`ffmpeg -framerate 25 -i img_%05d.jpg clip.mp4`."
+        f" There are {count} images: a folder of numbered images is read as a video where its frame rate is "
+        "stated, so write it (such as 12) into `fps.txt`, there or in the folder above, or list the folders in "
+        "a table with a column `fps`."
     )
 
 

@@ -13,6 +13,7 @@ from kinesphere.core.skipped import Skipped, by_reason
 from kinesphere.data.folder import NO_VIDEO, TABLES, VIDEO_SUFFIXES, about_images, contents
 from kinesphere.data.manifest import Manifest
 from kinesphere.predict.features.file import SUFFIX
+from kinesphere.video import is_image_folder
 
 log = logging.getLogger("kinesphere.predict")
 
@@ -20,25 +21,26 @@ log = logging.getLogger("kinesphere.predict")
 def find_sources(patterns: Iterable[str]) -> list[str]:
     """Videos in a fixed order, each once.
 
-    A folder means all files below it with a video's suffix, hidden ones left out, and what is left out is
-    counted in the log, but for the files that a data set with a table holds beside its videos; a glob (`**`
-    enters folders) means the files that match, brackets in the name of a folder that is there being no glob;
-    anything else is taken as it is, whether it exists or not, so that a missing file is reported under its
-    name.
+    A folder of numbered images whose frame rate a file states is a video. Any other folder means all of those
+    and all files below it with a video's suffix, hidden ones left out, and what is left out is counted in the
+    log, but for the files that a data set with a table holds beside its videos; a glob (`**` enters folders)
+    means the files and folders of images that match, brackets in the name of a folder that is there being no
+    glob; anything else is taken as it is, whether it exists or not, so that a missing file is reported under
+    its name.
 
     Raises:
         InvalidSetting: If a folder or a glob gives no video.
     """
     found: list[str] = []
     for pattern in patterns:
-        if is_folder(Path(pattern)):
+        if is_folder(Path(pattern)) and not is_image_folder(Path(pattern)):
             videos, images = _in_folder(Path(pattern))
             found += _some(videos, f"The folder {pattern} holds no video; known suffixes: "
                            f"{', '.join(sorted(VIDEO_SUFFIXES))}.{images}")  # fmt: skip
         elif glob.has_magic(pattern) and not is_there(Path(pattern)) and "://" not in pattern:
             # Path.glob takes no absolute patterns.
             paths = glob.glob(_taken_literally(pattern), recursive=True)  # noqa: PTH207
-            matches = sorted(path for path in paths if is_file(Path(path)))
+            matches = sorted(path for path in paths if _is_video(Path(path)))
             found += _some(matches, f"No file matches {pattern!r}; check the pattern.")
         else:
             found.append(pattern)
@@ -52,12 +54,16 @@ def find_videos(data: Sequence[str]) -> tuple[list[Path], Path | None]:
         InvalidSetting: If a folder or a glob gives no video.
         InvalidManifest: If the one table that is named cannot be read.
     """
-    if len(data) == 1 and is_folder(Path(data[0])):
+    if len(data) == 1 and is_folder(Path(data[0])) and not is_image_folder(Path(data[0])):
         return [Path(source) for source in find_sources(data)], Path(data[0])
     if len(data) == 1 and Path(data[0]).suffix.lower() in (".csv", ".parquet"):
         manifest = Manifest.read(data[0])
         return list(dict.fromkeys(sample.path for sample in manifest)), manifest.root
     return [Path(source) for source in find_sources(data)], None
+
+
+def _is_video(path: Path) -> bool:
+    return is_file(path) or (is_folder(path) and is_image_folder(path))
 
 
 def _taken_literally(pattern: str) -> str:

@@ -6,7 +6,7 @@ for devices. `open_source` picks between them.
 
 from kinesphere.video.camera import Camera, FrameSource, open_source
 from kinesphere.video.decode import Frame, Frames, Video
-from kinesphere.video.images import ImageFolder
+from kinesphere.video.images import ImageFolder, is_image_folder
 from kinesphere.video.info import VideoInfo
 from kinesphere.video.probe import probe
 from kinesphere.video.write import VideoWriter
@@ -20,6 +20,7 @@ __all__ = [
     "Video",
     "VideoInfo",
     "VideoWriter",
+    "is_image_folder",
     "open_source",
     "probe",
 ]

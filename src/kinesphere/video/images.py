@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -235,6 +235,24 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method))
+
+
+def is_image_folder(folder: Path, names: Iterable[str] | None = None) -> bool:
+    """Whether a folder holds numbered images, and a file in it or in the one above states their frame rate.
+
+    Args:
+        folder: The folder.
+        names: Names of what is in it, where they are known; None lists it, and a folder that cannot be listed
+            is none of images.
+    """
+    if names is None:
+        try:
+            names = [entry.name for entry in os.scandir(folder)]
+        except OSError:
+            return False
+    if not any(_NUMBERED.fullmatch(name) for name in names):
+        return False
+    return any((place / name).is_file() for place in (folder, folder.parent) for name in RATE_FILES)
 
 
 def stated_fps(folder: Path) -> Fraction | None:

@@ -42,3 +42,16 @@ def test_files_of_the_same_bytes_share_a_key(tmp_path: Path) -> None:
         path.write_bytes(content)
     assert content_key(one) == content_key(two) != content_key(other)
     assert Content.of(one) == Content.of(two) != Content.of(other)
+
+
+def test_folders_of_the_same_images_share_a_key(tmp_path: Path) -> None:
+    for name in ("one", "two", "renamed", "other", "slower"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{'x' if name == 'renamed' else ''}{number}.jpg").write_bytes(bytes(300))
+        (tmp_path / name / "fps.txt").write_text("10" if name == "slower" else "12")
+    (tmp_path / "other" / "1.jpg").write_bytes(bytes(301))
+    for look in (content_key, Content.of):
+        one, two, *others = (look(tmp_path / name) for name in ("one", "two", "renamed", "other", "slower"))
+        assert one == two
+        assert len({one, *others}) == 4

@@ -249,13 +249,18 @@ def test_a_link_that_leads_to_itself_is_not_used(tmp_path: Path) -> None:
 
 def test_frames_that_are_stored_as_images_are_told(tmp_path: Path) -> None:
     files(tmp_path, *(f"walk/v1/img_{number:05d}.jpg" for number in range(3)), "walk/v1/flow.PNG")
-    advice = r"There are 4 images: frames are read from videos, so make one of each sequence, .*ffmpeg"
+    advice = r"There are 4 images: a folder .* is read as a video where its frame rate is stated, .*`fps.txt`"
     with pytest.raises(InvalidManifest, match=rf"holds no videos in class folders; .* {advice}"):
         Manifest.read(tmp_path)
     with pytest.raises(InvalidSetting, match=rf"holds no video; known suffixes: .* {advice}"):
         find_sources([str(tmp_path / "walk")])
     files(tmp_path, "wave/a.mp4", "walk/b.mp4")
     assert unused(Manifest.read(tmp_path))["walk/v1/flow.PNG"] == "an image, not a video"
+    (tmp_path / "walk" / "fps.txt").write_text("12")
+    assert unused(Manifest.read(tmp_path)) == {"walk/fps.txt": "no video's suffix"}
+    assert [sample.id for sample in Manifest.read(tmp_path)] == ["walk/b.mp4", "walk/v1", "wave/a.mp4"]
+    for sources in (tmp_path, tmp_path / "walk" / "v1", tmp_path / "walk" / "v*"):
+        assert str(tmp_path / "walk" / "v1") in find_sources([str(sources)])
 
 
 @pytest.mark.parametrize("closed", ["walk", "."])

@@ -17,6 +17,7 @@ from kinesphere.clips import ClipSpec, Sampling
 from kinesphere.core.errors import InvalidManifest, InvalidSetting
 from kinesphere.data import ClipDataset, Item, Manifest, check
 from kinesphere.data.frame_lists import read_frame_list
+from kinesphere.models import create_model, save_model
 from kinesphere.train.config import DataSection
 from kinesphere.train.resolve import read_data
 
@@ -52,6 +53,22 @@ def test_frames_become_images_once_and_read_as_a_video(extracted: Path) -> None:
     assert sorted(path.name for path in (extracted / "images/run/1").iterdir()) == [
         "frames.json", "img_00001.jpg", "img_00002.jpg", "img_00003.jpg",
     ]  # fmt: skip
+
+
+def test_what_was_extracted_is_data_itself(extracted: Path) -> None:
+    manifest = Manifest.read(extracted / "images")
+    assert [(sample.id, sample.labels) for sample in manifest] == [("run/1", ("run",)), ("walk/0", ("walk",))]
+    assert manifest.unused == ()
+    item = ClipDataset(manifest, SPEC, train=False)[0]
+    assert isinstance(item, Item)
+    assert item.inputs[0].shape == (1, 4, 3, 16, 16)
+    found = CliRunner().invoke(app, ["check", str(extracted / "images"), "--json"])
+    assert (found.exit_code, json.loads(found.stdout)["clips"]) == (0, 2), found.output
+    model = str(save_model(create_model("r3d_tiny", ["run", "walk"]), extracted / "model.safetensors"))
+    words = ["extract", "features", str(extracted / "images"), "--out", str(extracted / "features"), "--json"]
+    for key in ("written", "kept"):
+        found = CliRunner().invoke(app, [*words, "--model", model])
+        assert (found.exit_code, len(json.loads(found.stdout)[key])) == (0, 2), found.output
 
 
 def test_folders_of_others_are_never_replaced(extracted: Path) -> None:
