@@ -29,6 +29,7 @@ def test_sets_are_made_from_the_command_line(kinesphere, tmp_path: Path) -> None
     assert ended.code == 0, ended.err
     with Path(json.loads(ended.out)["manifest"]).open(newline="", encoding="utf-8") as file:
         assert {row["person"] for row in csv.DictReader(file)} == {"1", "2"}
+    assert {path.name for path in (tmp_path / "people").iterdir() if path.is_dir()} == {"poses", "tracks"}
     small = ("--size", "32", "32", "--fps", "4", "--workers", "1")
     one = ("--count", "1", "--classes", "clap, wave", "--performers", "3")
     for kind in ("movements", "recordings"):
@@ -43,6 +44,7 @@ def test_a_laboratory_is_made_of_generated_and_of_captured_motion(kinesphere, tm
     ended = kinesphere("generate", "laboratory", "--out", out, *few, "--workers", "1", "--json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["manifest"] == str(tmp_path / "made" / "base.csv")
+    assert {path.name for path in (tmp_path / "made").iterdir() if path.is_dir()} == {"poses"}
     source = DATASETS.get("bandai_namco").write_example(tmp_path / "bvh")
     ended = kinesphere(
         "generate",
@@ -73,6 +75,7 @@ def test_a_laboratory_is_made_of_generated_and_of_captured_motion(kinesphere, tm
         (["pairs", "--captured", "bvh", "."], "leave --scale and --joints-only out"),
         (["people", "--classes", "sit down"], "cannot sit down: it needs a chair"),
         (["people", "--performers", "5"], "too few for"),
+        (["persons"], "Invalid value for 'kind': 'persons' is not one of 'movements', 'recordings'"),
     ],
 )
 def test_options_that_do_not_apply_are_refused(kinesphere, tmp_path: Path, words, problem) -> None:

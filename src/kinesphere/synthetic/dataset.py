@@ -87,8 +87,6 @@ def claim(root: Path, kind: str, settings: MannequinSettings, **more: float | st
         sweep(folder)
     file = root / "settings.json"
     claim_settings(file, note, output=root, started=file.exists() or (root / "manifest.csv").exists())
-    for name in ("videos", "truth"):
-        make_folder(root / name)
 
 
 def run_jobs(

@@ -109,7 +109,7 @@ class Recipe(Section):
             InvalidSetting: If the file is missing or not a recipe, or a key or value is wrong.
         """
         path = Path(source)
-        if not (path.exists() or (glob.has_magic(path.name) and any(path.parent.glob(path.name)))):
+        if not (path.exists() or (glob.has_magic(str(path)) and _matches(str(path)))):
             raise InvalidSetting(
                 f"There is no recipe, run folder or data at {str(source)!r}; check the path."
             )
@@ -278,7 +278,11 @@ def _explain(recipe: type[BaseModel], problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where!r} is required"
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{where}: {message}; got {brief(problem['input'])}"
+    return f"{where}: {message}" + ("" if "; got " in message else f"; got {brief(problem['input'])}")
+
+
+def _matches(pattern: str) -> bool:
+    return any(glob.iglob(pattern, recursive=True))  # noqa: PTH207 (takes absolute patterns)
 
 
 def suggest(name: str) -> list[str]:

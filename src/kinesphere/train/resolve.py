@@ -16,7 +16,7 @@ from kinesphere.clips.sidecar import Extracts
 from kinesphere.clips.spec import Views
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.labels import LabelSet, normal
-from kinesphere.core.paths import real_path
+from kinesphere.core.paths import is_folder, real_path
 from kinesphere.core.threads import UsableThreads
 from kinesphere.data.cache.frames import FrameCache
 from kinesphere.data.manifest import Manifest
@@ -415,9 +415,10 @@ def _name_of(recipe: Recipe) -> str:
 def _free_folder(source: str, model: str) -> Path:
     """runs/<data>-<model>, with the first free number behind it."""
     path = real_path(Path(source))
-    while glob.has_magic(path.name):  # recordings/*.eaf is named by its folder
+    is_pattern = glob.has_magic(str(path))
+    while glob.has_magic(str(path)):  # recordings/*.eaf is named by its folder
         path = path.parent
-    stem = Path("runs") / f"{path.stem}-{model}"
+    stem = Path("runs") / f"{path.name if is_pattern or is_folder(path) else path.stem}-{model}"
     number, folder = 1, stem
     while folder.exists():
         number += 1

@@ -46,6 +46,21 @@ def test_a_recipe_reads_elan_files_by_tier(recordings: Path) -> None:
     assert Recipe.build({"data": {"source": "x"}}).override("data.window.last=drop").data.window is not None
 
 
+@pytest.mark.parametrize("pattern", ["*.eaf", "../*.v2/*.eaf", "../**/*.eaf"])
+def test_a_pattern_may_stand_anywhere_in_a_path(recordings: Path, pattern: str) -> None:
+    folder = recordings / "out.v2"
+    folder.mkdir()
+    for file in (*recordings.glob("*.eaf"), *recordings.glob("*.npz")):
+        file.rename(folder / file.name)
+    recipe = Recipe.load(f"{folder}/{pattern}", ["data.tier=base", "data.window.stride_s=10"])
+    resolved, _ = resolve(recipe, read_data(recipe.data))
+    assert resolved.out is not None
+    name = "out.v2" if pattern == "*.eaf" else recordings.name
+    assert Path(resolved.out).name.startswith(f"{name}-")
+    with pytest.raises(InvalidSetting, match=r"There is no recipe, run folder or data at .*\*\.txt"):
+        Recipe.load(f"{folder}/../*.v2/*.txt")
+
+
 def test_labels_that_are_not_among_those_of_the_recipe_are_answered(recordings: Path) -> None:
     recipe = Recipe.load(str(recordings), ["data.tier=base", "data.labels=[walk, runn]"])
     with pytest.raises(InvalidAnnotation, match=r"'run' \(4 annotations\); did you mean 'runn'\?"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["movements", "recordings", "people", "pairs", "events", "laboratory"]
 _COUNTS = {"movements": 60, "recordings": 10, "people": 10, "pairs": 60, "events": 50}
+_MADE = {"movements": "videos", "laboratory": "clips"}
 
 
 def generate(
@@ -76,7 +77,7 @@ def generate(
         _write_captured(captured, settings, out, as_json)
         return
     make = _maker(kind, settings, out, count, people, seconds, joints_only, scale)
-    with progress("Generating", "recordings", hidden=as_json) as advance:
+    with progress("Generating", _MADE.get(kind, "recordings"), hidden=as_json) as advance:
         manifest = make(workers=workers, progress=advance)
     if as_json:
         print_json({"manifest": str(manifest)})

@@ -46,6 +46,8 @@ from kinesphere.core.signals import exiting, stopped_by
 from kinesphere.core.text import visible
 
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+_OF_PYDANTIC = "Value error, "
+"""What stands before some messages of values that are none of the known ones."""
 
 
 class Verbs(TyperGroup):
@@ -56,7 +58,8 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except _WrongUsage as error:
-            error.message = visible(error.message, line=True)  # type: ignore[attr-defined]
+            said = error.message.removeprefix(_OF_PYDANTIC)  # type: ignore[attr-defined]
+            error.message = visible(said, line=True)  # type: ignore[attr-defined]
             raise
 
 

@@ -101,7 +101,8 @@ def train(
     else:
         screen.print(report.line() if report is not None else _without_score(runs[0].recipe, folder))
         screen.print(f"run     {folder}", soft_wrap=True)
-        screen.print(f"report  {page}", soft_wrap=True)
+        if page is not None:
+            screen.print(f"report  {page}", soft_wrap=True)
         for each in runs:
             if each.unreadable:
                 screen.print(
@@ -181,7 +182,8 @@ def _end_of_detector(run: LocaliserRun | PeopleRun, page: Path, screen: Console,
     else:
         screen.print(run.line())
         screen.print(f"run     {run.folder}", soft_wrap=True)
-        screen.print(f"report  {page}", soft_wrap=True)
+        if page is not None:
+            screen.print(f"report  {page}", soft_wrap=True)
         for each in run.skipped:
             screen.print(f"left out {each.path}: {each.reason}", soft_wrap=True)
     end(sum(each.is_failure for each in run.skipped))

@@ -12,7 +12,6 @@ import numpy as np
 
 from kinesphere.clips.modalities.pose.file import SUFFIX, write_poses
 from kinesphere.core.errors import InvalidSetting
-from kinesphere.core.files import make_folder
 from kinesphere.synthetic.body.body import Array, Placement
 from kinesphere.synthetic.clips import film
 from kinesphere.synthetic.dataset import Progress, claim, is_finished, run_jobs, write_table, write_video
@@ -100,7 +99,6 @@ def generate_laboratory(
     _check(settings, scale)
     root, rgb = Path(folder), 0 if joints_only else RGB
     claim(root, "laboratory", settings, scale=scale, joints_only=str(joints_only))
-    make_folder(root / "poses")
     clips = plan_laboratory(settings, scale, rgb)
     twins = plan_twins(clips, settings)
     every = 0 if joints_only else FOOTAGE_RGB
