@@ -72,7 +72,8 @@ class Contents:
 def contents(root: Path) -> Contents:
     """Everything below a folder; linked folders are entered, each once on the way down.
 
-    A folder of numbered images is one video, and nothing in it is listed. Files that were extracted from a video beside them belong to it and are not listed.
+    A folder of numbered images is one video, and nothing in it is listed. Files that were extracted from a
+    video beside them belong to it and are not listed.
     """
     videos: list[Path] = []
     folders: list[Path] = []
@@ -147,8 +148,8 @@ def about_images(unused: Iterable[tuple[Path, str]]) -> str:
         return ""
     return (
         f" There are {count} images: a folder of numbered images is read as a video where its frame rate is "
-        "stated, so write it (such as 12) into `fps.txt`, there or in the folder above, or list the folders in "
-        "a table with a column `fps`."
+        "stated, so write it (such as 12) into `fps.txt`, there or in the folder above, or list the folders "
+        "in a table with a column `fps`."
     )
 
 
