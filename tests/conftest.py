@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,29 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers already fill the cores
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the programs that tests start
+
+# Looking through so many objects takes a twentieth of a second.
+MANY_OBJECTS = 200_000
+
+
+def pytest_collection_finish() -> None:
+    leave_alone_what_stays()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_alone_what_stays() -> Iterator[None]:
+    yield
+    if len(gc.get_objects()) > MANY_OBJECTS:
+        leave_alone_what_stays()
+
+
+def leave_alone_what_stays() -> None:
+    """The collector looks no more through modules and tests, which are millions of objects.
+
+    Every training calls it, and it would take a second each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
