@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -35,7 +37,7 @@ _RELU = (_aten.relu, _aten.relu_)
 FUNCTIONAL = "a ReLU that is no module"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Activations:
     """What was seen.
 
@@ -44,47 +46,62 @@ class Activations:
         others: Names of other activations, and `FUNCTIONAL` for ReLUs outside a module.
     """
 
-    relus: int = 0
-    others: set[str] = field(default_factory=set)
+    relus: int
+    others: frozenset[str]
+
+
+_Modules = tuple[tuple[str, type[nn.Module]], ...]
+_SEEN: MutableMapping[nn.Module, tuple[_Modules, Activations]] = WeakKeyDictionary()
+"""What was seen of a network while it had these modules: a pass of shapes takes as long as one of numbers."""
 
 
 def activations(recogniser: Recogniser) -> Activations:
-    """The activation functions that a pass runs; of shapes alone (the `meta` device), nothing is computed."""
-    found = Activations()
+    """The activation functions that a pass runs; a network of the same modules is looked at once."""
+    modules = tuple((name, type(module)) for name, module in recogniser.net.named_modules())
+    kept = _SEEN.get(recogniser.net)
+    if kept is None or kept[0] != modules:
+        kept = _SEEN[recogniser.net] = modules, _seen(recogniser)
+    return kept[1]
+
+
+def _seen(recogniser: Recogniser) -> Activations:
+    """A pass of shapes alone (the `meta` device): nothing is computed."""
     net = recogniser.net
+    watch = _Watch()
     state = {name: value.to("meta") for name, value in (*net.named_parameters(), *net.named_buffers())}
     inputs = tuple(torch.empty(input_shape(spec), device="meta") for spec in recogniser.specs)
-    inside: list[nn.Module] = []
     handles = []
     for module in net.modules():
         if isinstance(module, nn.ReLU):
-            handles.append(module.register_forward_pre_hook(lambda module, _: inside.append(module)))
-            handles.append(module.register_forward_hook(lambda *_: _left(inside)))
+            handles.append(module.register_forward_pre_hook(watch.enter))
+            handles.append(module.register_forward_hook(watch.leave))
     training = [module for module in net.modules() if module.training]
     try:
         for module in training:
             module.training = False
-        with torch.no_grad(), _Watch(found, inside):
+        with torch.no_grad(), watch:
             functional_call(net, state, inputs)
     finally:
         for module in training:
             module.training = True
         for handle in handles:
             handle.remove()
-    return found
-
-
-def _left(inside: list[nn.Module]) -> None:
-    inside.pop()
+    return Activations(watch.relus, frozenset(watch.others))
 
 
 class _Watch(TorchDispatchMode):
-    """Notes activations as they run; `inside` holds the ReLU modules that are running."""
+    """Notes activations as they run; `inside` is how many modules `nn.ReLU` are running."""
 
-    def __init__(self, found: Activations, inside: list[nn.Module]) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found = found
-        self.inside = inside
+        self.inside, self.relus = 0, 0
+        self.others: set[str] = set()
+
+    def enter(self, *_: object) -> None:
+        self.inside += 1
+
+    def leave(self, *_: object) -> None:
+        self.inside -= 1
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -92,9 +109,9 @@ class _Watch(TorchDispatchMode):
         operator = func.overloadpacket
         if operator in _RELU:
             if self.inside:
-                self.found.relus += 1
+                self.relus += 1
             else:
-                self.found.others.add(FUNCTIONAL)
+                self.others.add(FUNCTIONAL)
         elif operator in _KINDS:
-            self.found.others.add(_KINDS[operator])
+            self.others.add(_KINDS[operator])
         return func(*args, **(kwargs or {}))

@@ -256,6 +256,15 @@ def test_watching_activations_computes_nothing_and_leaves_the_network():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in recogniser.modules())
 
 
+def test_activations_are_seen_once_and_anew_when_a_module_is_another():
+    recogniser, _ = recogniser_and_clips("kine_tiny")
+    found = activations(recogniser)
+    assert activations(recogniser) is found
+    name = next(name for name, module in recogniser.net.named_modules() if isinstance(module, nn.ReLU))
+    recogniser.net.set_submodule(name, nn.SiLU())
+    assert activations(recogniser).others == {"SiLU"}
+
+
 @pytest.mark.parametrize("method", GRADIENTS)
 def test_parameters_hooks_and_inputs_stay_as_they_were(method):
     scored, clips = scored_and_clips("kine_tiny")
