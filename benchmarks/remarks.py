@@ -72,12 +72,6 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
             "little for methods that are made for hundreds of thousands."
         ),
     },
-    "laboratory": {
-        "Minutes of all runs": (
-            "One thread, on a core that other work shared: minutes are of the wall, and those of videos are"
-            " four fifths of them."
-        ),
-    },
     "large_lists": {
         "clips, CPU": (
             "Each row names a file of its own, whose path is checked by itself; lists of spans, which share"
