@@ -30,6 +30,17 @@ def names_of(video: str) -> tuple[str, ...]:
     return (video,) if uploaded is None else (video, uploaded[1])
 
 
+def _videos_in(folder: Path) -> dict[str, list[Path]] | None:
+    """The videos of a folder and below by their names; None where it holds too many files."""
+    found: dict[str, list[Path]] = {}
+    for count, path in enumerate(folder.rglob("*")):
+        if count > _MOST_FILES:
+            return None
+        if path.suffix.lower().removeprefix(".") in VIDEO_SUFFIXES and path.is_file():
+            found.setdefault(video_name(path.name), []).append(path)
+    return {name: sorted(paths) for name, paths in found.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class FrameClock:
     """When the frames of a video are shown; frames count from 0.
@@ -86,29 +97,36 @@ class Recordings:
         folder: Where videos lie, below it too; besides, they are looked for beside the annotations.
         fps: Frame rate of all of them, where the user states one.
         files: Where videos lie that are known already, by name.
+        near: Folders of the annotations that are read: what lies nowhere else is looked for in them and below.
     """
 
     folder: Path | None = None
     fps: float | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    near: tuple[Path, ...] = ()
     _known: dict[Path, VideoInfo] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def _below(self) -> dict[str, list[Path]]:
         """The videos of the folder by their names."""
-        found: dict[str, list[Path]] = {}
         if self.folder is None:
-            return found
+            return {}
         if not self.folder.is_dir():
             raise InvalidSetting(f"{self.folder} is no folder of videos; name the folder that they lie in.")
-        for count, path in enumerate(sorted(self.folder.rglob("*"))):
-            if count > _MOST_FILES:
-                raise InvalidSetting(
-                    f"{self.folder} holds more than {_MOST_FILES} files; name a smaller one."
-                )
-            if path.suffix.lower().removeprefix(".") in VIDEO_SUFFIXES and path.is_file():
-                found.setdefault(video_name(path.name), []).append(path)
+        found = _videos_in(self.folder)
+        if found is None:
+            raise InvalidSetting(f"{self.folder} holds more than {_MOST_FILES} files; name a smaller one.")
         return found
+
+    @cached_property
+    def _around(self) -> dict[str, Path]:
+        """The only video of each name in the folders of the annotations; those of very large ones are left."""
+        folders = [_videos_in(folder) or {} for folder in self.near]
+        found: dict[str, set[Path]] = {}
+        for folder in folders:
+            for name, paths in folder.items():
+                found.setdefault(name, set()).update(paths)
+        return {name: next(iter(paths)) for name, paths in found.items() if len(paths) == 1}
 
     def path_of(self, video: str, beside: Path) -> Path | None:
         """The file of a video; None where there is none.
@@ -138,7 +156,7 @@ class Recordings:
         if not name or "/" in name or "\0" in name:
             return None
         places = (beside.with_name(f"{name}.{suffix}") for suffix in sorted(VIDEO_SUFFIXES))
-        return next((each for each in places if each.is_file()), None)
+        return next((each for each in places if each.is_file()), None) or self._around.get(name)
 
     def media_of(self, video: str, beside: Path) -> str:
         """The video as an annotation tool finds it: its path, or the name where no file is known."""

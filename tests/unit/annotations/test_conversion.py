@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -122,6 +123,21 @@ def test_labels_of_whole_clips_last_as_long_as_the_video(videos: Recordings, tmp
         "1 events without `position_ms` are left out",
         "1 clips have labels, but their videos are not at hand to tell how long they are",
     ]
+
+
+def test_videos_are_found_below_the_annotations(videos: Recordings, tmp_path: Path) -> None:
+    """Whatever folder is written to; of several files of one name none is taken."""
+    assert videos.folder is not None
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.csv").write_text("path,label,start_s,end_s\nvideos/dance.mp4,run,0,1\n")
+    with pytest.raises(InvalidAnnotation, match=r"nothing says how long a frame of 'dance' is shown"):
+        convert([tmp_path / "set" / "a.csv"], "cvat", tmp_path / "out")
+    shutil.copytree(videos.folder, tmp_path / "set" / "videos")
+    for source in (tmp_path / "set" / "a.csv", tmp_path / "set"):
+        assert convert([source], "cvat", tmp_path / "out").after["run"].labels == 1
+    shutil.copytree(videos.folder, tmp_path / "set" / "more")
+    with pytest.raises(InvalidAnnotation, match=r"nothing says how long a frame of 'dance' is shown"):
+        convert([tmp_path / "set" / "a.csv"], "cvat", tmp_path / "anew")
 
 
 def test_counts_before_and_after_are_of_the_files(videos: Recordings, tmp_path: Path) -> None:
