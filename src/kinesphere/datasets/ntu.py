@@ -10,6 +10,7 @@ from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.files import paths_ending
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard, Labelled, Recording
+from kinesphere.models.weights.class_names import names_of
 
 # Subjects that train by the cross-subject protocol of NTU RGB+D 120 (Liu et al. 2020, section 3.2). Those up
 # to 40 are the ones of NTU RGB+D (Shahroudy et al. 2016, section 4.2), which has no others.
@@ -32,14 +33,23 @@ CARD = DatasetCard(
     licence="the authors' terms",
     source=SOURCE,
     layout="SXXXCXXXPXXXRXXXAXXX.skeleton and the authors' *missing_skeletons.txt",
-    classes=tuple(f"A{action:03d}" for action in range(1, 121)),
+    classes=names_of("ntu120"),
     splits=("train", "test"),
     protocols=tuple(dict.fromkeys((*PROTOCOLS[60], *PROTOCOLS[120]))),
     groups="performer",
-    columns=("camera", "setup"),
+    columns=("action", "camera", "setup"),
     paper="; ".join(PAPER.values()),
     class_count=120,
 )
+
+
+def columns_of(name: NtuName) -> tuple[tuple[str, str], ...]:
+    """What a clip's name says beside its class and performer: the class's code, camera and setup."""
+    return (
+        ("action", f"A{name.action:03d}"),
+        ("camera", str(name.camera)),
+        ("setup", str(name.setup)),
+    )
 
 
 def parts_of(name: NtuName, *classes: int) -> tuple[tuple[str, str], ...]:
@@ -70,11 +80,11 @@ def read(folder: Path) -> Iterator[Recording | Skipped]:
         except InvalidAnnotation as error:
             yield Skipped.because(path.name, error)
             continue
-        extra = (("camera", str(name.camera)), ("setup", str(name.setup)))
+        extra = columns_of(name)
         yield Recording(
             path.stem,
             poses,
-            (Labelled(f"A{name.action:03d}", extra=extra),),
+            (Labelled(CARD.classes[name.action - 1], extra=extra),),
             f"P{name.performer:03d}",
             parts_of(name, 60, 120),
         )

@@ -14,7 +14,8 @@ from kinesphere.data.media import look_through
 from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 from kinesphere.datasets.example_videos import write_lines, write_videos
-from kinesphere.datasets.ntu import PAPER, PROTOCOLS, SOURCE, parts_of
+from kinesphere.datasets.ntu import PAPER, PROTOCOLS, SOURCE, columns_of, parts_of
+from kinesphere.models.weights.class_names import names_of
 
 _LAST_SETUP_OF_60 = 17
 
@@ -28,11 +29,11 @@ def _card(classes: int, clips: int, people: int, counts: tuple[Count, ...]) -> D
         source=SOURCE,
         layout="SXXXCXXXPXXXRXXXAXXX_rgb.avi anywhere, or folders of frames; the authors' "
         "*missing_skeletons.txt",
-        classes=tuple(f"A{action:03d}" for action in range(1, classes + 1)),
+        classes=names_of("ntu120")[:classes],
         splits=("train", "test"),
         protocols=PROTOCOLS[classes],
         groups="performer",
-        columns=("camera", "setup", "skeleton"),
+        columns=("action", "camera", "setup", "skeleton"),
         paper=PAPER[classes],
         counts=(Count("", clips), *counts),
         class_count=classes,
@@ -94,13 +95,9 @@ def read(folder: Path, classes: int) -> Iterator[Sample | Skipped]:
 
 def _sample(path: Path, stem: str, name: NtuName, classes: int, *, is_missing: bool) -> Sample:
     parts = parts_of(name, classes)
-    extra = (
-        ("camera", str(name.camera)),
-        ("setup", str(name.setup)),
-        ("skeleton", "missing" if is_missing else "there"),
-    )
-    group = f"P{name.performer:03d}"
-    return Sample(stem, path, (f"A{name.action:03d}",), None, group, parts[0][1], (*extra, *parts))
+    extra = (*columns_of(name), ("skeleton", "missing" if is_missing else "there"))
+    label, group = CARDS[classes].classes[name.action - 1], f"P{name.performer:03d}"
+    return Sample(stem, path, (label,), None, group, parts[0][1], (*extra, *parts))
 
 
 def _write_example(folder: Path, classes: int) -> Path:

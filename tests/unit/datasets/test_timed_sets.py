@@ -20,6 +20,7 @@ from kinesphere.data.windows import WindowRule
 from kinesphere.datasets.example_videos import write_videos
 from kinesphere.localise.recordings import divide
 from kinesphere.localise.settings import RecordingsSection
+from kinesphere.models.weights.class_names import names_of
 
 
 def example(name: str, folder: Path) -> Path:
@@ -217,6 +218,8 @@ def test_names_tell_the_parts_of_ntu_videos(tmp_path: Path) -> None:
     assert [each.reason for each in found.extra] == ["it is of NTU RGB+D 120"]
     columns = {sample.id: dict(sample.extra) for sample in found.samples}
     assert columns["S001C001P001R001A001"]["skeleton"] == "missing"
+    assert columns["S001C001P001R001A001"]["action"] == "A001"
+    assert {"drink water", "eat meal/snack"} <= {*found.classes} <= {*names_of("ntu60")}
     whole = inventory("ntu120", root)
     assert whole.parts["cross_setup"] == {"train": 2, "test": 2}
     (root / "nturgb+d_rgb" / "S001C001P001R001A001_rgb.avi").write_bytes(b"")
