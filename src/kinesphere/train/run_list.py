@@ -13,7 +13,7 @@ from kinesphere.core.errors import InvalidSetting, KinesphereError
 from kinesphere.core.paths import is_folder
 from kinesphere.core.skipped import Skipped
 from kinesphere.evaluate.report import Report
-from kinesphere.train.history import read_history
+from kinesphere.train.history import Row, read_history
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_folder import RunFiles
 
@@ -31,7 +31,8 @@ class ListedRun:
         data: What it learnt from.
         epochs: Epochs of which metrics.csv tells; of a cross-validation those of its last fold.
         folds: Folds begun of a cross-validation; 0 where it is none.
-        report: Scores of the held-out clips; None for a run that is not finished.
+        report: Scores of the held-out clips; None for a run that is not finished, or held nothing out.
+        unscored: Whether it is finished and held nothing out, so that nothing was scored.
         changed: When the report, or else the recipe, was written.
     """
 
@@ -42,10 +43,11 @@ class ListedRun:
     epochs: int
     folds: int
     report: Report | None
+    unscored: bool
     changed: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `scores` as in report.json, empty for a run that is not finished."""
+        """Plain values; `scores` as in report.json, empty where there is no report."""
         report = None if self.report is None else self.report.to_json()
         return {
             "run": str(self.folder),
@@ -54,7 +56,7 @@ class ListedRun:
             "data": list(self.data),
             "epochs": self.epochs,
             "folds": self.folds,
-            "finished": report is not None,
+            "finished": report is not None or self.unscored,
             "scores": {} if report is None else report["scores"],
             "clips": None if report is None else report["clips"],
             "skipped": None if report is None else len(report["skipped"]),
@@ -100,7 +102,8 @@ def _run_folders(root: Path) -> Iterator[Path]:
 def _listed(files: RunFiles) -> ListedRun:
     recipe = Recipe.load(files.folder)
     folds = sorted(each for each in files.folder.glob("fold-*") if RunFiles(each).holds_a_run)
-    history = RunFiles(folds[-1]).metrics if folds else files.metrics
+    metrics = RunFiles(folds[-1]).metrics if folds else files.metrics
+    history = read_history(metrics) if metrics.is_file() else []
     finished = files.report.is_file()
     pretrained = recipe.model.pretrained
     return ListedRun(
@@ -108,10 +111,20 @@ def _listed(files: RunFiles) -> ListedRun:
         model=recipe.model.name,
         pretrained=str(pretrained) if pretrained else None,
         data=tuple(recipe.data.source),
-        epochs=len(read_history(history)) if history.is_file() else 0,
+        epochs=len(history),
         folds=len(folds),
         report=Report.read(files.report) if finished else None,
+        unscored=not finished and not folds and _is_whole(recipe, history),
         changed=datetime.fromtimestamp(
             (files.report if finished else files.recipe).stat().st_mtime, tz=UTC
         ).astimezone(),
     )
+
+
+def _is_whole(recipe: Recipe, history: list[Row]) -> bool:
+    """Whether a training that holds nothing out came to its end, which no report says."""
+    if recipe.data.val != 0 or recipe.data.test != 0 or not history:
+        return False
+    if recipe.train.steps is not None:
+        return (history[-1].get("step") or 0) >= recipe.train.steps
+    return recipe.train.epochs is not None and len(history) >= recipe.train.epochs

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from kinesphere.apps.cli.main import app
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.run_list import list_runs
@@ -32,6 +34,25 @@ def test_runs_are_listed_newest_first_and_folds_belong_to_their_run(tmp_path: Pa
     assert not unreadable
     plain = runs[0].to_json()
     assert (plain["finished"], plain["scores"], plain["clips"]) == (False, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "finished"),
+    [
+        (("train.epochs=2",), True), (("train.steps=8",), True), (("train.epochs=3",), False),
+        (("train.steps=9",), False), (("train.epochs=2", "data.test=0.2"), False),
+    ],
+)  # fmt: skip
+def test_runs_that_hold_nothing_out_are_finished_without_a_report(
+    tmp_path: Path, overrides: tuple[str, ...], finished: bool
+) -> None:
+    run = a_run(tmp_path / "whole", "data.val=0", "data.test=0", *overrides, changed=1_000)
+    (run / "metrics.csv").write_text("epoch,step,train_loss\n1,4,0.5\n2,8,0.4\n")
+    ((listed,), _) = list_runs(tmp_path)
+    assert (listed.unscored, listed.to_json()["finished"]) == (finished, finished)
+    shown = CliRunner().invoke(app, ["runs", str(tmp_path)])
+    words = " ".join(shown.stdout.replace("│", " ").split())
+    assert ("nothing was held out" in words) == finished, shown.stdout
 
 
 def test_damaged_runs_are_named_and_hide_none(tmp_path: Path) -> None:

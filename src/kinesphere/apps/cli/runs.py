@@ -53,11 +53,11 @@ def _print(found: list[ListedRun], folder: Path) -> None:
     table = Table("run", "model", "from", "data", "score", "changed", title=f"{len(found)} runs")
     for run in found:
         name = run.folder.relative_to(folder) if run.folder != folder else run.folder
-        data = ", ".join("/".join(Path(source).parts[-2:]) for source in run.data)
+        data = ", ".join(map(_shown, run.data))
         row = (
             str(name),
             run.model,
-            run.pretrained or "scratch",
+            _shown(run.pretrained) if run.pretrained else "scratch",
             data,
             _told(run),
             f"{run.changed:%Y-%m-%d %H:%M}",
@@ -66,10 +66,17 @@ def _print(found: list[ListedRun], folder: Path) -> None:
     screen.print(table)
 
 
+def _shown(path: str) -> str:
+    """The end of a path, by which people know it; a name stays as it is."""
+    return "/".join(Path(path).parts[-2:])
+
+
 def _told(run: ListedRun) -> str:
     """The score, or how far the run came."""
     if run.report is not None:
         return run.report.line()
+    if run.unscored:
+        return f"finished, {run.epochs} epochs; nothing was held out, so nothing is scored"
     if run.folds:
         return f"not finished, {run.folds} folds begun"
     return f"not finished, {run.epochs} epochs" if run.epochs else "no epoch yet"
