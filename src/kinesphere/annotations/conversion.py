@@ -67,8 +67,8 @@ def convert(paths: Sequence[Path], to: str, out: Path, recordings: Recordings | 
         paths: Files, or folders with a file for each video.
         to: Name of the format, among `TIMED_TARGETS`.
         out: A file; or a folder for a file for each video, where the format holds one video.
-        recordings: Where the videos lie, if not beside the files or below their folders; needed where a format
-            counts in frames and does not say their rate.
+        recordings: Where the videos lie, if not beside the files or below their folders; needed where a
+            format counts in frames and does not say their rate.
 
     Raises:
         InvalidSetting: If there is no such format, or several videos are to go to one file of a format that

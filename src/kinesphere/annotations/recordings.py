@@ -97,7 +97,7 @@ class Recordings:
         folder: Where videos lie, below it too; besides, they are looked for beside the annotations.
         fps: Frame rate of all of them, where the user states one.
         files: Where videos lie that are known already, by name.
-        near: Folders of the annotations that are read: what lies nowhere else is looked for in them and below.
+        near: Folders of the annotations that are read; what lies nowhere else is looked for there and below.
     """
 
     folder: Path | None = None
@@ -120,7 +120,7 @@ class Recordings:
 
     @cached_property
     def _around(self) -> dict[str, Path]:
-        """The only video of each name in the folders of the annotations; those of very large ones are left."""
+        """The only video of each name in the folders of the annotations; of very large ones none is read."""
         folders = [_videos_in(folder) or {} for folder in self.near]
         found: dict[str, set[Path]] = {}
         for folder in folders:

@@ -179,6 +179,10 @@ class DataSection(Section):
             value = getattr(self, name)
             if isinstance(value, float) and not 0 <= value < 1:
                 raise ValueError(f"{name} as a fraction is at least 0 and below 1; got {value}")
+        if lonely := next((name for name, parent in self.parents.items() if not parent.strip()), None):
+            raise ValueError(
+                f"parents: {lonely!r} has no parent; write {{label: parent}}, with a space behind the colon"
+            )
         if self.ordered and not self.labels:
             raise ValueError("ordered needs data.labels, all labels from the lowest grade to the highest")
         return self

@@ -31,8 +31,9 @@ class ListedRun:
         data: What it learnt from.
         epochs: Epochs of which metrics.csv tells; of a cross-validation those of its last fold.
         folds: Folds begun of a cross-validation; 0 where it is none.
-        report: Scores of the held-out clips; None for a run that is not finished, or held nothing out.
-        unscored: Whether it is finished and held nothing out, so that nothing was scored.
+        report: Scores of the held-out clips; None for a run that is not finished, or is `unscored`.
+        unscored: Whether it is finished and has no score: it held nothing out, or learnt without labels.
+        pretrains: Whether it learns without labels, for others to start from.
         changed: When the report, or else the recipe, was written.
     """
 
@@ -44,6 +45,7 @@ class ListedRun:
     folds: int
     report: Report | None
     unscored: bool
+    pretrains: bool
     changed: datetime
 
     def to_json(self) -> dict[str, Any]:
@@ -115,6 +117,7 @@ def _listed(files: RunFiles) -> ListedRun:
         folds=len(folds),
         report=Report.read(files.report) if finished else None,
         unscored=not finished and not folds and _is_whole(recipe, history),
+        pretrains=recipe.pretrain.method is not None,
         changed=datetime.fromtimestamp(
             (files.report if finished else files.recipe).stat().st_mtime, tz=UTC
         ).astimezone(),
@@ -122,8 +125,9 @@ def _listed(files: RunFiles) -> ListedRun:
 
 
 def _is_whole(recipe: Recipe, history: list[Row]) -> bool:
-    """Whether a training that holds nothing out came to its end, which no report says."""
-    if recipe.data.val != 0 or recipe.data.test != 0 or not history:
+    """Whether a training that scores nothing came to its end, which no report says."""
+    is_scored = recipe.pretrain.method is None and (recipe.data.val != 0 or recipe.data.test != 0)
+    if is_scored or not history:
         return False
     if recipe.train.steps is not None:
         return (history[-1].get("step") or 0) >= recipe.train.steps

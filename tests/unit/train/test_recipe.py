@@ -51,6 +51,7 @@ def test_every_setting_is_described_by_a_phrase_that_an_editor_can_show_alone() 
         ("schedule.name=step", "the step schedule needs milestones"),
         ("schedule={name: step, milestones: [3, 1]}", r"milestones rise; got \[3.0, 1.0\]"),
         ("train={epochs: 1, steps: 1}", "give epochs or steps, not both"),
+        ("data.parents={walk:base}", "parents: 'walk:base' has no parent; write {label: parent}"),
         ("optimizer", "write section.key=value"),
         ("train.seed.x=1", "'seed' is a value, not a section"),
     ],

@@ -41,6 +41,7 @@ def test_runs_are_listed_newest_first_and_folds_belong_to_their_run(tmp_path: Pa
     [
         (("train.epochs=2",), True), (("train.steps=8",), True), (("train.epochs=3",), False),
         (("train.steps=9",), False), (("train.epochs=2", "data.test=0.2"), False),
+        (("train.steps=8", "data.test=0.2", "pretrain.method=contrastive"), True),
     ],
 )  # fmt: skip
 def test_runs_that_hold_nothing_out_are_finished_without_a_report(
@@ -52,7 +53,9 @@ def test_runs_that_hold_nothing_out_are_finished_without_a_report(
     assert (listed.unscored, listed.to_json()["finished"]) == (finished, finished)
     shown = CliRunner().invoke(app, ["runs", str(tmp_path)])
     words = " ".join(shown.stdout.replace("│", " ").split())
-    assert ("nothing was held out" in words) == finished, shown.stdout
+    assert ("not finished" in words) != finished, shown.stdout
+    why = "pre-training has no score" if listed.pretrains else "nothing was held out"
+    assert (why in words) == finished
 
 
 def test_damaged_runs_are_named_and_hide_none(tmp_path: Path) -> None:

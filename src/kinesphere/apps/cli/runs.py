@@ -76,7 +76,8 @@ def _told(run: ListedRun) -> str:
     if run.report is not None:
         return run.report.line()
     if run.unscored:
-        return f"finished, {run.epochs} epochs; nothing was held out, so nothing is scored"
+        why = "pre-training has no score" if run.pretrains else "nothing was held out, so nothing is scored"
+        return f"finished, {run.epochs} epochs; {why}"
     if run.folds:
         return f"not finished, {run.folds} folds begun"
     return f"not finished, {run.epochs} epochs" if run.epochs else "no epoch yet"
