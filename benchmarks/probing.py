@@ -62,6 +62,7 @@ CASES = (
         "norm",
         ("model.arguments={width: 96, depth: 12, heads: 3, patch: 16, pooler_depth: 1}", "clip.size=64"),
     ),
+    Case("linear probe on MoViNet-A0, UT-Interaction", "movinet_a0_stream", "tail", on_recording=True),
     Case(
         "probe of two layers on MoViNet-A0, UT-Interaction",
         "movinet_a0_stream",

@@ -74,25 +74,38 @@ class SingleQueryPooler(AttentivePooler):
         """
         first = poolers[0].norm1
         tokens = F.layer_norm(x_BLD, first.normalized_shape, eps=first.eps)
-        asked_HD = torch.cat([pooler._asked() for pooler in poolers])
+        # Keys and values are parted once: the gradient of each part alone would be a whole one with zeros.
+        parted = [pooler.kv.weight.chunk(2) for pooler in poolers]
+        asked_HD = torch.cat(
+            [pooler._asked(w_key) for pooler, (w_key, _) in zip(poolers, parted, strict=True)]
+        )
         # Products of each clip's own, so that rounding does not depend on how many poolers ask.
         scores_BHL = torch.bmm(asked_HD.expand(len(tokens), -1, -1), tokens.transpose(1, 2))
         gathered = torch.bmm(scores_BHL.softmax(-1), tokens).split(poolers[0].heads, 1)
-        return [pooler._answer(own) for pooler, own in zip(poolers, gathered, strict=True)]
+        return [
+            pooler._answer(own, w_value)
+            for pooler, own, (_, w_value) in zip(poolers, gathered, parted, strict=True)
+        ]
 
-    def _asked(self) -> Tensor:
-        """What each head multiplies normalised tokens with, `(H, D)`."""
-        w_key = self.kv.weight.chunk(2)[0].unflatten(0, (self.heads, -1))
-        q_Hd = self.q(self.query[0, 0]).unflatten(-1, (self.heads, -1))
-        scale = float(q_Hd.shape[-1] ** -0.5)
-        asked_HD: Tensor = torch.einsum("hd,hdc->hc", q_Hd, w_key) * self.norm1.weight * scale
+    def _asked(self, w_key: Tensor) -> Tensor:
+        """What each head multiplies normalised tokens with, `(H, D)`, with the weights of keys `(D, D)`."""
+        q_H1d = self.q(self.query[0, 0]).unflatten(-1, (self.heads, 1, -1))
+        keys_HdD = w_key.unflatten(0, (self.heads, -1))
+        scale = float(q_H1d.shape[-1] ** -0.5)
+        asked_HD: Tensor = torch.bmm(q_H1d, keys_HdD).squeeze(1) * self.norm1.weight * scale
         return asked_HD
 
-    def _answer(self, gathered_BHD: Tensor) -> Tensor:
-        """The vector of each clip `(B, D)` by the weighted mean of its normalised tokens."""
-        w_value = self.kv.weight.chunk(2)[1].unflatten(0, (self.heads, -1))
+    def _answer(self, gathered_BHD: Tensor, w_value: Tensor) -> Tensor:
+        """The vector of each clip `(B, D)` by the weighted mean of its normalised tokens.
+
+        Args:
+            gathered_BHD: The means of each head.
+            w_value: The weights of values `(D, D)`.
+        """
         means_BHD = gathered_BHD * self.norm1.weight + self.norm1.bias
-        values_BD = torch.einsum("bhc,hdc->bhd", means_BHD, w_value).flatten(1) + self.kv.bias.chunk(2)[1]
+        # Weights first, so that their gradient comes out as they lie in memory.
+        values_HdB = torch.bmm(w_value.unflatten(0, (self.heads, -1)), means_BHD.permute(1, 2, 0))
+        values_BD = values_HdB.flatten(0, 1).T + self.kv.bias.chunk(2)[1]
         x = self.query[0] + values_BD
         out: Tensor = x + self.mlp(self.norm2(x))
         return out

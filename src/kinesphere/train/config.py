@@ -399,7 +399,8 @@ class ComputeSection(Section):
     """Decoding processes per training process."""
     threads: Literal["auto"] | Annotated[Processes, Field(ge=1)] = "auto"
     """Threads that compute on the CPU in each training process; auto is what `OMP_NUM_THREADS` states, else
-    by the multiply-adds of a batch: small networks are faster with one."""
+    by the multiply-adds of a batch: small networks are faster with one. Probes take as many of them
+    as their own layers are worth."""
 
     def choose(self) -> Compute:
         """The settings with every `auto` decided for this machine.

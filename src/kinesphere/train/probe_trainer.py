@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.signals import raise_if_stopped
+from kinesphere.core.threads import UsableThreads, computing_with
 from kinesphere.data.sampler import EpochSampler
 from kinesphere.models.probe_head import CoarseGrid
 from kinesphere.models.runtime.frozen import Head, logits_of
+from kinesphere.models.runtime.measure import multiply_adds
 from kinesphere.train.features import Features
 from kinesphere.train.losses import LossFunction, loss_at
 from kinesphere.train.module import mean_over_views, seed_step
@@ -123,42 +125,51 @@ class ProbeTrainer:
         ]
         at_once = _AT_ONCE if self._start.shares_work else 1
         steps = 0
-        for epoch in range(length.epochs):
-            for number, chosen in enumerate(epoch_of(epoch)[: length.steps - steps]):
-                raise_if_stopped()
-                x, targets = self._batch(features, chosen)
-                loss = loss_at(self._loss, steps / length.steps)
-                for first in range(0, len(heads), at_once):
-                    seed_step(self.recipe.train.seed, epoch, number)  # each draws as it would alone
-                    these = slice(first, first + at_once)
-                    self._step(heads[these], optimizers[these], x, targets, loss)
-                for schedule in schedules:
-                    schedule.step()
-                steps += 1
+        with computing_with(self._threads(features)):
+            for epoch in range(length.epochs):
+                for number, chosen in enumerate(epoch_of(epoch)[: length.steps - steps]):
+                    raise_if_stopped()
+                    x, targets = self._batch(features, chosen)
+                    loss = loss_at(self._loss, steps / length.steps)
+                    for first in range(0, len(heads), at_once):
+                        seed_step(self.recipe.train.seed, epoch, number)  # each draws as it would alone
+                        these = slice(first, first + at_once)
+                        self._step(heads[these], optimizers[these], x, targets, loss)
+                    for schedule in schedules:
+                        schedule.step()
+                    steps += 1
         return [head.eval() for head in heads]
 
     def metrics(self) -> RunningMetrics:
         """Counts of no sample yet."""
         return RunningMetrics(len(self._labels), self._labels.multi, self._heads)
 
-    def scores(self, head: nn.Module, features: Features) -> Scores | None:
-        """The scores of a head on all samples; None where its loss is no number."""
-        metrics = self.metrics()
-        self.count(metrics, head, features, range(len(features)))
-        return finite(metrics.compute())
+    def scores(self, heads: Sequence[nn.Module], features: Features) -> list[Scores | None]:
+        """The scores of each head on all samples; None where its loss is no number."""
+        metrics = [self.metrics() for _ in heads]
+        self.count(metrics, heads, features, range(len(features)))
+        return [finite(each.compute()) for each in metrics]
 
     @torch.no_grad()
     def count(
-        self, metrics: RunningMetrics, head: nn.Module, features: Features, rows: Sequence[int]
+        self,
+        metrics: Sequence[RunningMetrics],
+        heads: Sequence[nn.Module],
+        features: Features,
+        rows: Sequence[int],
     ) -> None:
-        """Count the answers of a head to some samples, each the mean over its views."""
+        """Count the answers of each head to some samples, each the mean over its views."""
         size = self.recipe.train.batch_size
         for begin in range(0, len(rows), size):
             x, targets = features.of(rows[begin : begin + size])
             views = x.shape[1]
-            logits = head(x.flatten(0, 1).to(self.device)).unflatten(0, (-1, views))
-            answers = mean_over_views(logits, self._labels.multi, self._heads).cpu()
-            metrics.update(answers, targets, self._loss(answers, targets))
+            clips = x.flatten(0, 1).to(self.device)
+            for first in range(0, len(heads), _AT_ONCE):
+                these = slice(first, first + _AT_ONCE)
+                for counted, each in zip(metrics[these], logits_of(heads[these], clips), strict=True):
+                    logits = each.unflatten(0, (-1, views))
+                    answers = mean_over_views(logits, self._labels.multi, self._heads).cpu()
+                    counted.update(answers, targets, self._loss(answers, targets))
 
     def _batches(self, features: Features, rows: Sequence[int]) -> Callable[[int], list[list[int]]]:
         """The rows of each batch, by epoch; a last one less than half full is left out, as in training."""
@@ -186,20 +197,25 @@ class ProbeTrainer:
         views = x.shape[1]
         return x.flatten(0, 1).to(self.device), targets.repeat_interleave(views, 0).to(self.device)
 
+    def _threads(self, features: Features) -> int | None:
+        """How many threads suit a step of one head: all heads round as one alone, however many they are."""
+        if self.device.type != "cpu" or not len(features):
+            return None
+        _, views, *shape = features.of([0])[0].shape
+        work = multiply_adds(self._start.copy(), (self.recipe.train.batch_size * views, *shape))
+        return UsableThreads.here().suiting(work, training=True)
+
     def _optimizer(self, head: Head, probe: Probe) -> torch.optim.Optimizer:
         """As in training: biases and norms do not decay, and the last layer has its own factor."""
         settings = self.recipe.optimizer
         last = set(head.layers[-1].parameters())
-        groups = []
-        for decays in (True, False):
-            for is_last in (True, False):
-                chosen = tuple(
-                    p for p in head.parameters() if (p.dim() > 1) == decays and (p in last) == is_last
-                )
-                if chosen:
-                    lr = probe.lr * (settings.head_lr if is_last else 1.0)
-                    groups.append(ParameterGroup("probe", chosen, lr, probe.weight_decay if decays else 0.0))
-        return optimizer_of(groups, settings)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}  # few: each is a call of its own
+        for parameter in head.parameters():
+            lr = probe.lr * (settings.head_lr if parameter in last else 1.0)
+            decay = probe.weight_decay if parameter.dim() > 1 else 0.0
+            groups.setdefault((lr, decay), []).append(parameter)
+        parts = [ParameterGroup("probe", tuple(each), *rates) for rates, each in groups.items()]
+        return optimizer_of(parts, settings)
 
     def _step(
         self,

@@ -188,24 +188,26 @@ def _chosen(recipe: Recipe, families: Sequence[Family], show: Console) -> Choice
     tried = tuple((family, candidate) for family in families for candidate in family.candidates)
     training, validation = families[0].features["train"], families[0].features.get("val")
     if validation is not None and len(validation):
-        heads = [head for family in families for head in family.fit(family.candidates)]
-        scores = [
-            family.trainer.scores(head, family.features["val"])
-            for (family, _), head in zip(tried, heads, strict=True)
-        ]
+        heads: list[nn.Module] = []
+        scores: list[Scores | None] = []
+        for family in families:
+            fitted = family.fit(family.candidates)
+            heads += fitted
+            scores += family.trainer.scores(fitted, family.features["val"])
         best = _best(scores, monitor)
         _show(show, tried, scores, best, monitor)
         return Choice(tried, best, tuple(scores), len(validation), None, heads[best])
     if len(tried) == 1:
         return Choice(tried, 0, (None,), 0, None, None)
     folds = _folds(recipe, training.manifest)
-    counted = [family.trainer.metrics() for family, _ in tried]
+    counted = [[family.trainer.metrics() for _ in family.candidates] for family in families]
     for number, (train, test) in enumerate(folds, start=1):
         show.print(f"{len(tried)} probes, inner fold {number} of {len(folds)}", highlight=False)
-        heads = [head for family in families for head in family.fit(family.candidates, train)]
-        for (family, _), head, metrics in zip(tried, heads, counted, strict=True):
-            family.trainer.count(metrics, head, family.features["train"], test)
-    scores = [finite(metrics.compute()) for metrics in counted]
+        for family, metrics in zip(families, counted, strict=True):
+            family.trainer.count(
+                metrics, family.fit(family.candidates, train), family.features["train"], test
+            )
+    scores = [finite(each.compute()) for metrics in counted for each in metrics]
     best = _best(scores, monitor)
     _show(show, tried, scores, best, monitor)
     return Choice(tried, best, tuple(scores), len(training), len(folds), None)

@@ -157,7 +157,8 @@ def _tried(
     for tau in dict.fromkeys(recipe.rebalance.tau):
         head: Head = split.head().eval()
         rule.change(head.layers[-1], tau, path)
-        if (scores := trainer.scores(head, features)) is not None:
+        (scores,) = trainer.scores([head], features)
+        if scores is not None:
             found[tau] = scores
     return found
 

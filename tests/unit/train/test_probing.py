@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kinesphere.clips.modality import MODALITIES
+from kinesphere.core import threads
 from kinesphere.core.errors import InvalidSetting, TrainingDiverged
 from kinesphere.core.labels import LabelSet
 from kinesphere.data import Manifest, Sample
@@ -32,7 +33,7 @@ from kinesphere.models.recogniser import Recogniser
 from kinesphere.models.runtime.frozen import FrozenSplit, Head, logits_of
 from kinesphere.models.weights.joining import _common_form
 from kinesphere.train.cross_validation import cross_validate
-from kinesphere.train.features import FeatureReader
+from kinesphere.train.features import FeatureReader, Features
 from kinesphere.train.probe_trainer import Probe, ProbeTrainer
 from kinesphere.train.recipe import Recipe
 from kinesphere.train.resolve import read_data, resolve
@@ -260,6 +261,62 @@ def test_attentive_probes_read_tokens_together_and_answer_as_alone() -> None:
     linear = Head([torch.nn.Linear(24, 3)], parts=False)
     assert not linear.shares_work
     assert logits_of([linear, linear], tokens)[1].shape == (4, 3)
+
+
+def made_up(trained: Head, shape: tuple[int, ...], recipe: Recipe) -> tuple[ProbeTrainer, Features]:
+    """A trainer of heads on random features `(8, 2, …)` of three classes."""
+    names = ("a", "b", "c")
+    samples = tuple(Sample(f"{i}", Path(f"{i}.mp4"), (names[i % 3],)) for i in range(8))
+    targets = torch.eye(3)[torch.arange(8) % 3]
+    tokens = torch.randn((8, 2, *shape), generator=torch.Generator().manual_seed(0))
+    features = Features(
+        Manifest(samples, LabelSet(names), Path()), targets, tuple(s.path for s in samples), tokens
+    )
+    return ProbeTrainer(recipe, trained, torch.nn.functional.cross_entropy, LabelSet(names)), features
+
+
+@pytest.mark.parametrize("kind", ["attentive", "linear", "knn"])
+def test_probes_are_scored_together_as_alone(kind: str) -> None:
+    torch.manual_seed(0)
+    heads: list[torch.nn.Module] = [
+        Head([ProbeForm("attentive", 24).build(3)], parts=False).eval() for _ in range(3)
+    ]
+    if kind == "linear":
+        heads = [Head([torch.nn.Linear(24, 3)], parts=False) for _ in range(3)]
+    recipe = Recipe.build({"data": {"source": "x"}}).override("train.batch_size=3")
+    trainer, features = made_up(Head([torch.nn.Linear(24, 3)], parts=False), (7, 24), recipe)
+    if kind == "knn":
+        bank = directions(torch.randn(4, 7, 24))
+        heads = [NeighbourProbe(bank, torch.eye(3, 4), ProbeForm("knn", 24, 4, k)) for k in (1, 2)]
+    together = trainer.scores(heads, features)
+    for head, found in zip(heads, together, strict=True):
+        assert found is not None
+        (alone,) = trainer.scores([head], features)
+        assert found == pytest.approx(alone, abs=1e-6)
+    assert together[0] != together[1]
+
+
+def test_small_probes_compute_with_one_thread_however_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in threads.STATED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(threads, "cpu_count", lambda: 2)
+    recipe = Recipe.build({"data": {"source": "x"}}).override("train.epochs=1", "compute.device=cpu")
+    trainer, features = made_up(Head([torch.nn.Linear(24, 3)], parts=False), (24,), recipe)
+    seen: list[int] = []
+    step = trainer._step
+
+    def counted(*arguments: object) -> None:
+        seen.append(torch.get_num_threads())
+        step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer, "_step", counted)
+    probes = [Probe(0.1, 0.0), Probe(0.01, 0.0)]
+    with threads.computing_with(2):
+        trainer.train(probes, features)
+        monkeypatch.setattr(threads, "MULTIPLY_ADDS_PER_TRAINING_THREAD", 24 * 3 * 16)  # half of a step's
+        trainer.train(probes, features)
+        assert torch.get_num_threads() == 2
+    assert seen == [1, 1, 2, 2]
 
 
 def test_neighbours_vote_by_their_cosine() -> None:

@@ -60,16 +60,16 @@ class AnswersTogether(Protocol):
         ...
 
 
-def logits_of(heads: Sequence[Head], features: Tensor) -> list[Tensor]:
+def logits_of(heads: Sequence[nn.Module], features: Tensor) -> list[Tensor]:
     """Logits `(B, K)` of each of several heads of one form, as it would give them alone.
 
     Args:
         heads: They compute together what they share, if their form does (`Head.shares_work`).
         features: As `Head` takes them.
     """
-    first = heads[0].layers[0]
-    if len(heads) > 1 and heads[0].shares_work and isinstance(first, AnswersTogether):
-        return first.together([head.layers[0] for head in heads], features)
+    layers = [head.layers[0] for head in heads if isinstance(head, Head) and head.shares_work]
+    if 1 < len(heads) == len(layers) and isinstance(layers[0], AnswersTogether):
+        return layers[0].together(layers, features)
     return [head(features) for head in heads]
 
 

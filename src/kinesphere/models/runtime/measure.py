@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,7 +27,15 @@ def count_multiply_adds(net: nn.Module, specs: tuple[ClipSpec, ...]) -> int:
 
     Nothing is computed: the pass runs on shapes alone (the `meta` device).
     """
-    inputs: tuple[Tensor, ...] = tuple(torch.empty(input_shape(spec), device="meta") for spec in specs)
+    return multiply_adds(net, *(input_shape(spec) for spec in specs))
+
+
+def multiply_adds(net: nn.Module, *shapes: Sequence[int]) -> int:
+    """Multiply-adds of a pass of inputs of some shapes, counted as in `count_multiply_adds`.
+
+    The module is moved to the `meta` device.
+    """
+    inputs: tuple[Tensor, ...] = tuple(torch.empty(tuple(shape), device="meta") for shape in shapes)
     with FlopCounterMode(display=False) as counter:
         net.to("meta").eval()(*inputs)
     return int(counter.get_total_flops()) // 2
