@@ -91,12 +91,6 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
             "recordings, from raw video); here they are drawn by hand, in 16 short sequences."
         ),
     },
-    "long_tail": {
-        "Methods whose mean class accuracy": (
-            "One seed of 20 epochs, whose intervals are wide: eight of the twelve score higher than plain "
-            "cross-entropy, none of them by more than its interval."
-        ),
-    },
     "long_video": {
         "memory from a tenth": (
             "A single step behind the middle of the recording, within the gigabyte of freed memory that a "
