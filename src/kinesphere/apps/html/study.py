@@ -125,7 +125,7 @@ def _pairs(report: StudyReport) -> Html:
 def _pair(pair: Pair) -> Html:
     return tag(
         "tr",
-        tag("td", f"{pair.first} → {pair.second} ", tag("small", pair.verdict(), class_="wide")),
+        tag("td", f"{pair.first} → {pair.second} ", tag("small", pair.verdict(), class_="below")),
         tag("td", str(pair.difference)),
         tag("td", difference_bar(pair.difference)),
         tag("td", probability(pair.p)),
