@@ -40,6 +40,18 @@ def nt_xent(first_BD: Tensor, second_BD: Tensor, temperature: float) -> tuple[Te
     return F.cross_entropy(logits, partner), logits.argmax(1) == partner
 
 
+def without_dropout(recogniser: Recogniser) -> Recogniser:
+    """The same recogniser with its dropout turned off, for pre-training.
+
+    Dropout is made against learning few labels by heart. Here it hides what two views of a clip share: most
+    of the channels that are compared are then different ones.
+    """
+    for layer in recogniser.net.modules():
+        if isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
+            layer.p = 0.0
+    return recogniser
+
+
 class PretrainTask(FurtherTask):
     """A task whose `extra` layers learn with the recogniser and are not kept with it."""
 
@@ -106,6 +118,9 @@ class MaskedTubesTask(PretrainTask):
 class ContrastiveTask(PretrainTask):
     """Tells the other time of a video from all other videos of the batch.
 
+    Clips are compared behind a perceptron with a batch norm, as in SimCLR (Chen et al. 2020, section 4.2),
+    which is not kept; the model learns without dropout, and has it again where it is fine-tuned.
+
     Args:
         settings: Temperature, and width of the projection.
         recogniser: The model; its head takes no part.
@@ -117,11 +132,14 @@ class ContrastiveTask(PretrainTask):
     """`top1` is the fraction of clips whose nearest clip of the batch is of the same video."""
 
     def __init__(self, settings: PretrainSection, recogniser: Recogniser, *args: Any, **kwargs: Any) -> None:
-        super().__init__(recogniser.without_head(), *args, **kwargs)
+        super().__init__(without_dropout(recogniser.without_head()), *args, **kwargs)
         self._kept = (recogniser,)  # not a part of this module: it learns nothing by itself
         width = feature_width(recogniser.net, recogniser.card.head[0])
         self.extra = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, settings.projection)
+            nn.Linear(width, width, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Linear(width, settings.projection),
         ).to(next(recogniser.parameters()).device)
         self._temperature = settings.temperature
 

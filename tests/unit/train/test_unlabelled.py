@@ -25,13 +25,16 @@ from kinesphere.data.dataset import Item
 from kinesphere.data.near_duplicates import NearDuplicate
 from kinesphere.data.sampler import Draw
 from kinesphere.data.two_views import TwoViews
-from kinesphere.models import create_model, load_model
+from kinesphere.models import Recogniser, create_model, load_model
 from kinesphere.train import Recipe, train, trainer, unlabelled
+from kinesphere.train.config import OptimizerSection, ScheduleSection
 from kinesphere.train.history import read_history
-from kinesphere.train.pretraining import nt_xent
+from kinesphere.train.module import Length
+from kinesphere.train.pretraining import ContrastiveTask, nt_xent
 from kinesphere.train.resolve import read_data, resolve
 from kinesphere.train.semi_supervised import consistency_loss, pseudo_labels, told
 from kinesphere.train.splits_csv import SplitTable
+from kinesphere.train.unlabelled_sections import PretrainSection
 
 FIXMATCH = ("unlabelled.method=fixmatch", "unlabelled.ratio=2")
 
@@ -266,6 +269,24 @@ def test_other_runs_start_from_a_pre_trained_one(
     assert start.reset == ("fc.bias", "fc.weight")
     learnt = SplitTable.read(begun.files.splits)
     assert {sample.id for sample in parts.test or ()} == {row.id for row in learnt if row.part == "test"}
+
+
+def test_two_views_are_contrasted_without_dropout_and_the_kept_model_has_its_own() -> None:
+    recogniser = create_model("dd_net_tiny", ["a", "b"])
+    rest = (F.cross_entropy, OptimizerSection(), ScheduleSection(), Length(1, 1, 1))
+    task = ContrastiveTask(PretrainSection(method="contrastive"), recogniser, *rest).train()
+    spec = recogniser.specs[0]
+    clips = torch.rand(4, spec.sampling.length, spec.people, 17, 3)
+
+    def answers(model: Recogniser) -> bool:
+        return torch.equal(model(clips), model(clips))
+
+    assert answers(task.recogniser)
+    assert not answers(recogniser.train())
+    assert not answers(task.scored.train())
+    first = task.extra(task.recogniser(clips))
+    assert torch.equal(first, task.extra(task.recogniser(clips)))
+    assert any(isinstance(layer, torch.nn.BatchNorm1d) for layer in task.extra)
 
 
 def test_masked_tubes_are_of_videomae(recipe: Recipe) -> None:
