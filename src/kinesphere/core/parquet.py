@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,13 @@ def _texts(column: Any) -> list[str]:
     if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > len(column):
         column = column.dictionary_decode()
     if isinstance(column, pa.DictionaryArray):
-        values = [*map(text, column.dictionary.to_pylist()), ""]
-        return [values[-1 if index is None else index] for index in column.indices.to_pylist()]
+        values = [*_texts(column.dictionary), ""]
+        indices = column.indices.fill_null(len(values) - 1) if column.indices.null_count else column.indices
+        return list(map(values.__getitem__, indices.to_numpy().tolist()))
+    if column.null_count == 0 and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        # Without a scalar of Arrow's for each; texts that are none are told by the way below.
+        with suppress(pa.ArrowException, UnicodeError):
+            return list(map(str.strip, column.to_numpy(zero_copy_only=False).tolist()))
     return [text(value) for value in column.to_pylist()]
 
 

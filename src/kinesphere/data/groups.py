@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 from kinesphere.clips.modality import sidecar_suffixes, stands_alone
 from kinesphere.core.text import spelled
-from kinesphere.data.sample_table import SampleTable
+from kinesphere.data.name_blocks import NameBlock
+from kinesphere.data.sample_table import SampleTable, taken
 
 GROUP_BY_FILE = "path"
 """In place of a group column: every file is a group, whatever its name says."""
@@ -163,15 +164,78 @@ def _name(path: Path) -> str:
     return path.stem if alone is None else path.name.removesuffix(alone.suffix)
 
 
-def _names(files: Iterable[str]) -> list[str]:
-    """Names without suffixes of many files' names."""
-    suffixes = sidecar_suffixes()
-    return [_name(Path(file)) if file.endswith(suffixes) else _stem(file) for file in files]
+_RANGED = next(rule for rule in NAME_RULES if rule.find is _ranged)
+_BEGINNINGS = tuple(rule.begins for rule in NAME_RULES if rule.begins)
+_AT_A_TIME = 1 << 15
+_NO_LETTER = {sign: None for sign in range(128) if not chr(sign).isalnum() and chr(sign) != "\n"}
 
 
-def _stem(file: str) -> str:
-    dot = file.rfind(".")
-    return file[:dot] if 0 < dot < len(file) - 1 else file
+def groups_of_names(
+    files: Sequence[str], labels: Sequence[tuple[str, ...]]
+) -> tuple[list[str | None], list[str | None]]:
+    """The groups that many files' names tell, and their kinds.
+
+    Names with a range that others contradict, as people and tries do, tell none.
+
+    Args:
+        files: Names with suffixes, without folders.
+        labels: Of each file; the first counts.
+    """
+    groups: list[str | None] = []
+    kinds: list[str | None] = []
+    no_ranges: set[str] = set()
+    for first in range(0, len(files), _AT_A_TIME):
+        part = slice(first, first + _AT_A_TIME)
+        some, their_kinds, contradicted = _told_together(files[part], labels[part])
+        groups += some
+        kinds += their_kinds
+        no_ranges |= contradicted
+    if no_ranges:
+        for row, kind in enumerate(kinds):
+            if kind == _RANGED.kind and groups[row] in no_ranges:
+                groups[row] = kinds[row] = None
+    if not all(map(str.isascii, files)):
+        groups = [None if group is None else spelled(group) for group in groups]
+    return groups, kinds
+
+
+def _told_together(
+    files: Sequence[str], labels: Sequence[tuple[str, ...]]
+) -> tuple[list[str | None], list[str | None], set[str]]:
+    """Groups of some names, their kinds, and what stands before two numbers that are no range."""
+    groups: list[str | None] = [None] * len(files)
+    kinds: list[str | None] = [None] * len(files)
+    odd = {row for row, file in enumerate(files) if not file.isascii() or "\n" in file}
+    block = NameBlock([("" if row in odd else file) for row, file in enumerate(files)] if odd else files)
+    ranges = block.ranges()
+    alone = odd.union(
+        block.beginning_with(_BEGINNINGS).tolist(),
+        block.with_any(("_np",)).tolist(),
+        block.with_any(_PART_WORDS, small=True).tolist(),
+        block.ending_with(sidecar_suffixes()).tolist(),
+        ranges.unsure.tolist(),
+    )
+    names = {row: _name(Path(files[row])) for row in alone}
+    for row, name in names.items():
+        if told := _told_by(name, _first(labels[row])):
+            groups[row], kinds[row] = told[0], told[1].kind
+    no_ranges = _no_ranges(names.values())
+    rows = ranges.rows.tolist()
+    before = [files[row][:end] for row, end in zip(rows, ranges.ends.tolist(), strict=True)]
+    letters = "\n".join(before).translate(_NO_LETTER).lower().split("\n") if rows else []
+    of_labels = {_plain_label(_first(own)) for own in {*labels}}
+    for row, group, is_range, plain in zip(rows, before, ranges.ascend.tolist(), letters, strict=True):
+        if row in alone:
+            continue
+        if not is_range:
+            no_ranges.add(group)
+        elif plain not in of_labels or plain != _plain_label(_first(labels[row])):
+            groups[row], kinds[row] = group, _RANGED.kind
+    return groups, kinds, no_ranges
+
+
+def _first(labels: tuple[str, ...]) -> str:
+    return labels[0] if labels else ""
 
 
 def with_groups(
@@ -194,52 +258,42 @@ def with_groups(
     if None not in samples.groups:
         return samples, ()
     files = samples.file_numbers()
-    told = _told(samples, files, shown, by_name)
-    kinds: Counter[str] = Counter()
-    used = bytearray(len(told))
-    groups: list[str | None] = []
-    for group, file in zip(samples.groups, files, strict=True):
-        found = told[file] if group is None else None
-        if found is not None:
-            kinds[found[1]] += 1
-            used[file] = 1
-        groups.append(group if found is None else found[0])
-    new = [each for each, is_used in zip(told, used, strict=True) if each is not None and is_used]
+    told, kinds = _told(samples, files, shown, by_name)
+    lacking = [file for file, group in zip(files, samples.groups, strict=True) if group is None]
+    counts = Counter(map(kinds.__getitem__, lacking))
+    used = dict.fromkeys(lacking)
+    groups = [
+        told[file] if group is None else group for file, group in zip(files, samples.groups, strict=True)
+    ]
     return samples.grouped(groups), tuple(
-        Grouping(kind, count, len({group for group, each in new if each == kind}))
-        for kind, count in kinds.items()
+        Grouping(kind, count, len({told[file] for file in used if kinds[file] == kind}))
+        for kind, count in counts.items()
+        if kind is not None
     )
 
 
 def _told(
     samples: SampleTable, files: Sequence[int], shown: Callable[[Path], str], by_name: bool
-) -> list[tuple[str, str] | None]:
+) -> tuple[list[str | None], list[str | None]]:
     """For each file, the group of its samples that have none, and how it was found."""
     count = max(files) + 1
-    first, listed, given = [-1] * count, [0] * count, cast("list[str | None]", [None] * count)
-    for row, (file, group) in enumerate(zip(files, samples.groups, strict=True)):
-        if not listed[file]:
-            first[file] = row
-        listed[file] += 1
+    first: Sequence[int] = range(count)
+    shared: Iterable[int] = ()
+    if count < len(files):
+        rows: dict[int, int] = {}
+        for row, file in enumerate(files):
+            rows.setdefault(file, row)
+        first = list(rows.values())
+        shared = (file for file, clips in Counter(files).items() if clips > 1)
+    told: list[str | None] = [None] * count
+    kinds: list[str | None] = [None] * count
+    if by_name:
+        told, kinds = groups_of_names(samples.file_names(first), taken(samples.labels, first))
+    given = zip(files, samples.groups, strict=True) if {*samples.groups} != {None} else ()
+    for file, group in given:
         if group is not None:
-            given[file] = group
-    names = _names(map(samples.file_name, first)) if by_name else []
-    no_ranges: set[str] | None = None
-    found: list[tuple[str, str] | None] = []
-    for file, row in enumerate(first):
-        own = given[file]
-        if own is not None:
-            found.append((own, "the group of other samples of their file"))
-            continue
-        labels = samples.labels[row]
-        named = _told_by(names[file], labels[0] if labels else "") if by_name else None
-        if named is not None and named[1].find is _ranged:
-            no_ranges = _no_ranges(names) if no_ranges is None else no_ranges
-            named = None if named[0] in no_ranges else named
-        if named is not None:
-            found.append((spelled(named[0]), named[1].kind))
-        elif listed[file] > 1:
-            found.append((spelled(shown(samples.paths[row])), "file"))
-        else:
-            found.append(None)
-    return found
+            told[file], kinds[file] = group, "the group of other samples of their file"
+    for file in shared:
+        if told[file] is None:
+            told[file], kinds[file] = spelled(shown(samples.paths[first[file]])), "file"
+    return told, kinds

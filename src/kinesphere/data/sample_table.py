@@ -119,6 +119,8 @@ class FileColumn(_Column[Path | None]):
 
     def numbers(self) -> list[int]:
         """The number of each row's file, counted from 0 in order of appearance."""
+        if len({*self.names}) == len(self.names):
+            return list(range(len(self.names)))
         known: dict[Path | None, dict[str, int]] = {}
         count = 0
         found = []
@@ -347,12 +349,14 @@ class SampleTable(Sequence[Sample]):
         known: dict[Path, int] = {}
         return [known.setdefault(path, len(known)) for path in paths]
 
-    def file_name(self, row: int) -> str:
-        """The name of a row's file, with its suffix."""
+    def file_names(self, rows: Sequence[int]) -> Sequence[str]:
+        """The names of some rows' files, with their suffixes."""
         paths: Sequence[Path] = self.paths
         if isinstance(paths, TakenColumn):
-            row, paths = paths.rows[row], paths.column
-        return paths.names[row] if isinstance(paths, FileColumn) else paths[row].name
+            rows, paths = taken(paths.rows, rows), paths.column
+        return (
+            taken(paths.names, rows) if isinstance(paths, FileColumn) else [paths[row].name for row in rows]
+        )
 
 
 def _equal(one: Sample, other: object) -> bool:
@@ -361,6 +365,8 @@ def _equal(one: Sample, other: object) -> bool:
 
 def taken(column: Sequence[T], rows: Sequence[int]) -> Sequence[T]:
     """The values of a column at some rows, in their order."""
+    if rows == range(len(column)):
+        return column
     if isinstance(column, _Column):
         return column.take(rows)
     if len(rows) < 2:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from kinesphere.core.errors import InvalidManifest, UnsafeFile
@@ -145,7 +147,8 @@ class _Rows:
         self.tables: list[SampleTable] = []
         self._begins = f"{path}, row "
         self._samples = samples
-        self._first_row: dict[str, int] = {}
+        self._ids: set[str] = set()
+        self._numbers: list[Sequence[int]] = []
 
     def refuse(self, number: int, problem: str) -> None:
         """A row that makes no sample."""
@@ -154,11 +157,10 @@ class _Rows:
     def add(self, block: Block) -> None:
         """The rows of a block: all at once if they are plain and new, else one by one."""
         table, odd = self._samples.of_block(block)
-        first_row, ids = self._first_row, table.ids
-        if not odd and first_row.keys().isdisjoint(ids) and len({*ids}) == len(ids):
-            first_row.update(zip(ids, block.numbers, strict=True))
+        if not odd and self._are_new(table.ids, block.numbers):
             self.tables.append(table)
             return
+        first_row, ids = self._first_row, table.ids
         kept: list[int] = []
         for i, number in enumerate(block.numbers):
             sample = self._looked_at(number, block.row(i)) if i in odd else None
@@ -176,6 +178,26 @@ class _Rows:
             self.tables.append(SampleTable.of((sample,)))
             kept = []
         self.tables += [table.take(kept)] if kept else []
+
+    def _are_new(self, ids: Sequence[str], numbers: Sequence[int]) -> bool:
+        """Whether no id of some rows occurs twice; then they count."""
+        if "_first_row" not in vars(self):
+            self._ids.update(ids)
+            if len(self._ids) < sum(map(len, self._numbers)) + len(ids):
+                return False
+            self._numbers.append(numbers)
+            return True
+        if not self._first_row.keys().isdisjoint(ids) or len({*ids}) < len(ids):
+            return False
+        self._first_row.update(zip(ids, numbers, strict=True))
+        return True
+
+    @cached_property
+    def _first_row(self) -> dict[str, int]:
+        """The row of each id, which is asked for once one of them occurs twice or a row is odd."""
+        self._ids = set()
+        ids = chain.from_iterable(table.ids for table in self.tables)
+        return dict(zip(ids, chain.from_iterable(self._numbers), strict=True))
 
     def _looked_at(self, number: int, row: Mapping[str, str]) -> Sample | None:
         where = f"{self._begins}{number}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -79,15 +80,94 @@ def parquet_blocks(path: Path) -> Iterator[Block]:
         first += count
 
 
+class _Lines:
+    """The lines of a table, looked at some at a time before they are read.
+
+    Args:
+        file: The table, opened with its line ends as they are.
+
+    Attributes:
+        ahead: Lines that were looked at and not read.
+        passed: How many lines were read.
+        failure: What keeps those after `ahead` from being read.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self.ahead: deque[str] = deque()
+        self.passed = 0
+        self.failure: UnicodeError | OSError | None = None
+        self._file = file
+
+    def __iter__(self) -> Iterator[str]:
+        while self.ahead or self.look_ahead(1):
+            self.passed += 1
+            yield self.ahead.popleft()
+
+    def look_ahead(self, size: int) -> Sequence[str]:
+        """The next `size` lines, fewer at the end.
+
+        Raises:
+            UnicodeError: If not even the first can be read.
+            OSError: In the same case.
+        """
+        try:
+            for line in islice(self._file, size - len(self.ahead)):
+                self.ahead.append(line)
+        except (UnicodeError, OSError) as failure:
+            self.failure = failure
+        if self.failure is not None and not self.ahead:
+            raise self.failure
+        return self.ahead
+
+    def pass_over(self) -> None:
+        """All lines ahead are read."""
+        self.passed += len(self.ahead)
+        self.ahead.clear()
+
+
 def _blocks(path: Path, file: IO[str]) -> Iterator[Block | Misshapen]:
     delimiter = _delimiter(file)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    lines = _Lines(file)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = next((cells for cells in reader if not _is_blank(cells)), None)
     if header is None:
         return
     header = [cell.strip() for cell in header]
     _check_header(path, header)
-    width, size = len(header), rows_at_a_time(len(header))
+    size = rows_at_a_time(len(header))
+    while lines.look_ahead(size):
+        block = None if lines.failure else _plain_block(lines, header, delimiter)
+        if block is None:
+            yield from _read_blocks(reader, lines, header, delimiter, size)
+        else:
+            lines.pass_over()
+            yield block
+
+
+def _plain_block(lines: _Lines, header: Sequence[str], delimiter: str) -> Block | None:
+    """The lines ahead as a block, if each is a row and nothing in them has a meaning but the delimiter."""
+    ahead, width = lines.ahead, len(header)
+    text = "".join(ahead)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    if (
+        '"' in text
+        or "\r" in text
+        or {*map(str.count, ahead, repeat(delimiter))} != {width - 1}
+        or max(map(len, ahead)) > csv.field_size_limit()
+    ):
+        return None
+    cells = text.removesuffix("\n").replace("\n", delimiter).split(delimiter)
+    numbers = range(lines.passed + 1, lines.passed + 1 + len(ahead))
+    block = _block(header, (cells[i::width] for i in range(width)), numbers, delimiter)
+    return block if all(block.cells["path"]) else None  # a line of blank cells is no row
+
+
+def _read_blocks(
+    reader: Iterator[list[str]], lines: _Lines, header: Sequence[str], delimiter: str, size: int
+) -> Iterator[Block | Misshapen]:
+    """The rows of the lines ahead, read one by one, and of those that fill the last block with them."""
+    width = len(header)
     rows: list[list[str]] = []
     numbers: list[int] = []
     for cells in reader:
@@ -97,27 +177,28 @@ def _blocks(path: Path, file: IO[str]) -> Iterator[Block | Misshapen]:
             cells[width:] = _without_blank_end(cells[width:])
         if len(cells) == width:
             rows.append(cells)
-            numbers.append(reader.line_num)
+            numbers.append(lines.passed)
             if len(rows) < size:
                 continue
         if rows:
-            yield _block(header, rows, numbers, delimiter)
+            yield _block(header, zip(*rows, strict=True), numbers, delimiter)
             rows, numbers = [], []
         if len(cells) != width:
             yield Misshapen(
-                reader.line_num,
+                lines.passed,
                 f"{len(cells)} fields under {width} columns; put a field that holds {delimiter!r} in double "
                 "quotes",
             )
+        if not lines.ahead:
+            return
     if rows:
-        yield _block(header, rows, numbers, delimiter)
+        yield _block(header, zip(*rows, strict=True), numbers, delimiter)
 
 
-def _block(header: Sequence[str], rows: Sequence[list[str]], numbers: list[int], delimiter: str) -> Block:
-    cells = {
-        name: list(map(str.strip, column))
-        for name, column in zip(header, zip(*rows, strict=True), strict=True)
-    }
+def _block(
+    header: Sequence[str], columns: Iterable[Sequence[str]], numbers: Sequence[int], delimiter: str
+) -> Block:
+    cells = {name: list(map(str.strip, column)) for name, column in zip(header, columns, strict=True)}
     if delimiter != ",":  # where that is free, spreadsheets write 12,5
         for name in ("start", "end"):
             if name in cells:

@@ -7,6 +7,7 @@ import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +101,12 @@ class SampleRows:
             if column in cells:
                 sidecars[modality], odd_paths = self._files_of(cells[column], may_lack=True)
                 odd |= odd_paths
-        ids = [
-            given or _own_id(text, span)
-            for given, text, span in zip(cells.get("id", blank), cells["path"], spans, strict=True)
-        ]
+        ids = cells.get("id", blank)
+        if not all(ids):
+            ids = [
+                given or _own_id(text, span)
+                for given, text, span in zip(ids, cells["path"], spans, strict=True)
+            ]
         table = SampleTable(
             ids if all(map(str.isascii, ids)) else list(map(spelled, ids)),
             paths,  # type: ignore[arg-type]  # None where a row is odd
@@ -134,23 +137,18 @@ class SampleRows:
 
     def _files_of(self, texts: Sequence[str], *, may_lack: bool = False) -> tuple[FileColumn, set[int]]:
         """The files that plain names tell, as `resolve_path` would; other rows are named."""
-        named = [text.removeprefix("./") for text in texts] if any("./" in text for text in texts) else texts
+        named = [text.removeprefix("./") for text in texts] if "./" in "\n".join(texts) else texts
         odd: set[int] = set()
         if not _are_plain(named):
             odd = {i for i, text in enumerate(named) if (text or not may_lack) and not _are_plain((text,))}
+        heads, _, names = zip(*map(str.rpartition, named, repeat("/")), strict=True)
         known = self._folders
-        folders: list[Path | None] = []
-        names = []
-        for text in named:
-            folder, _, name = text.rpartition("/")
-            own = known.get(folder)
-            if own is None:
-                own = known.setdefault(folder, self._root / folder)
-            folders.append(own)
-            names.append(name)
+        for head in {*heads}.difference(known):
+            known[head] = self._root / head
+        folders: list[Path | None] = list(map(known.__getitem__, heads))
         if may_lack:
             folders = [folder if text else None for folder, text in zip(folders, texts, strict=True)]
-        return FileColumn(folders, names), odd
+        return FileColumn(folders, list(names)), odd
 
 
 def file_columns() -> dict[str, str]:

@@ -84,7 +84,7 @@ def test_a_table_is_the_samples_that_it_was_made_of(samples: list[Sample], data:
     assert taken.take(again) == [samples[chosen[row]] for row in again]
     numbers = dict.fromkeys(sample.path for sample in taken)
     assert taken.file_numbers() == [list(numbers).index(sample.path) for sample in taken]
-    assert [taken.file_name(row) for row in range(len(taken))] == [sample.path.name for sample in taken]
+    assert list(taken.file_names(range(len(taken)))) == [sample.path.name for sample in taken]
 
 
 def test_a_list_that_was_read_keeps_no_sample_and_its_parts_share_its_columns(tmp_path: Path) -> None:
